@@ -1,0 +1,113 @@
+"""Errors a user can act on, and the failures table that every long command keeps.
+
+An error is one line: what is wrong, where, what to do. A bad row, image or name never stops a batch: it becomes a row
+of a :class:`Failures` table, and the command ends with the count.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+
+Severity = Literal["error", "warning"]
+
+
+class BiocosmosError(Exception):
+    """Something the user can mend: the message is one line that names the value, the place and the remedy."""
+
+
+class ImageError(BiocosmosError):
+    """An image that cannot be decoded, with the reason."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One row of the failures table.
+
+    ``severity`` is "error" when the item was left out and "warning" when it went through changed (a CMYK image converted
+    to RGB, say). ``row`` counts data rows from 1, without the header.
+    """
+
+    stage: str
+    severity: Severity
+    source: str | None
+    row: int | None
+    id: str | None
+    reason: str
+
+
+SCHEMA = pa.schema(
+    [
+        ("stage", pa.string()),
+        ("severity", pa.string()),
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("id", pa.string()),
+        ("reason", pa.string()),
+    ]
+)
+
+
+class Failures:
+    """What went wrong, row by row; safe to fill from decode threads.
+
+    >>> failures = Failures()
+    >>> failures.add("zero bytes", stage="ingest", source="a.jpg", id="a")
+    >>> failures.errors, failures.warnings
+    (1, 0)
+    """
+
+    def __init__(self) -> None:
+        self._rows: list[Failure] = []
+        self._lock = threading.Lock()
+
+    def add(
+        self,
+        reason: str,
+        *,
+        stage: str,
+        source: str | Path | None = None,
+        row: int | None = None,
+        id: str | None = None,
+        severity: Severity = "error",
+    ) -> None:
+        """Append one row; ``reason`` says what is wrong in a few words."""
+        failure = Failure(stage, severity, None if source is None else str(source), row, id, " ".join(str(reason).split()))
+        with self._lock:
+            self._rows.append(failure)
+
+    def extend(self, other: Failures) -> None:
+        """Append every row of ``other``."""
+        rows = list(other)
+        with self._lock:
+            self._rows.extend(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Failure]:
+        return iter(list(self._rows))
+
+    @property
+    def errors(self) -> int:
+        """Number of items left out."""
+        return sum(row.severity == "error" for row in self._rows)
+
+    @property
+    def warnings(self) -> int:
+        """Number of items that went through changed."""
+        return len(self._rows) - self.errors
+
+    def reasons(self) -> list[tuple[str, int]]:
+        """(reason, count), most frequent first."""
+        return Counter(row.reason for row in self._rows).most_common()
+
+    def table(self) -> pa.Table:
+        """The rows as an Arrow table with the columns of :data:`SCHEMA`."""
+        return pa.Table.from_pylist([asdict(row) for row in self._rows], schema=SCHEMA)

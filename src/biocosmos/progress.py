@@ -1,0 +1,86 @@
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere, nothing under two seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+QUIET_SECONDS = 2.0
+LINE_EVERY_SECONDS = 10.0
+
+
+class Progress:
+    """Counts finished items; see :func:`progress`."""
+
+    def __init__(self, description: str, total: int | None, unit: str) -> None:
+        self.description, self.total, self.unit = description, total, unit
+        self.done = 0
+        self._start = self._last_line = time.monotonic()
+        self._bar: Any = None
+        self._task: Any = None
+        self._terminal = sys.stderr.isatty()
+
+    def advance(self, count: int = 1) -> None:
+        """Say that ``count`` more items are finished."""
+        self.done += count
+        now = time.monotonic()
+        if now - self._start < QUIET_SECONDS:
+            return
+        if self._terminal:
+            if self._bar is None:
+                self._open_bar()
+            self._bar.update(self._task, completed=self.done, rate=self._rate(now))
+        elif now - self._last_line >= LINE_EVERY_SECONDS:
+            self._last_line = now
+            print(self._line(now), file=sys.stderr, flush=True)
+
+    def _rate(self, now: float) -> str:
+        return f"{self.done / max(now - self._start, 1e-9):,.1f} {self.unit}/s"
+
+    def _line(self, now: float) -> str:
+        of = f" of {self.total:,}" if self.total is not None else ""
+        left = ""
+        if self.total is not None and self.done:
+            left = f", {(now - self._start) / self.done * (self.total - self.done):,.0f} s left"
+        return f"{self.description}: {self.done:,}{of} {self.unit}, {self._rate(now)}{left}"
+
+    def _open_bar(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._task = self._bar.add_task(self.description, total=self.total, rate="")
+
+    def close(self) -> None:
+        """Take the bar away; on a pipe, say the last count when the work was long enough to have said anything."""
+        if self._bar is not None:
+            self._bar.stop()
+        elif not self._terminal and self._last_line > self._start:
+            print(self._line(time.monotonic()), file=sys.stderr, flush=True)
+
+
+@contextmanager
+def progress(description: str, total: int | None = None, unit: str = "items") -> Iterator[Progress]:
+    """Yield a :class:`Progress` whose ``advance`` is called as items finish.
+
+    >>> with progress("embed", total=2000, unit="images") as bar:
+    ...     bar.advance(32)
+    """
+    bar = Progress(description, total, unit)
+    try:
+        yield bar
+    finally:
+        bar.close()
