@@ -1,0 +1,1 @@
+"""Exact and approximate nearest neighbours, and k-means on the same kernel."""

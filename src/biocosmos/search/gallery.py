@@ -1,0 +1,211 @@
+"""A gallery: labelled unit vectors in taxonomy order, and the search over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.search.exact import ExactIndex, Found
+from biocosmos.search.hits import Hits
+from biocosmos.search.vectors import as_matrix, unit_rows
+
+if TYPE_CHECKING:
+    from biocosmos.taxonomy import Taxonomy
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(eq=False)
+class Gallery:
+    """Unit vectors with their ids and taxa, sorted in depth-first taxonomy order so that every taxon is one slice.
+
+    ids: (n,) object array of str; vectors: (n, d) float32 unit rows, C-contiguous, never copied; taxa: (n,) int32 node ids of
+    ``taxonomy``, ascending, or None; columns: one row per vector (label, group, ...), or None; provenance: encoder and so on.
+    Use :meth:`build`, which checks, normalises and sorts.
+    """
+
+    ids: Array
+    vectors: Array
+    taxa: Array | None = None
+    taxonomy: Taxonomy | None = None
+    provenance: dict[str, Any] = field(default_factory=dict)
+    columns: pa.Table | None = None
+
+    def __post_init__(self) -> None:
+        self.ids = _id_array(self.ids)
+        self.vectors = np.ascontiguousarray(self.vectors, dtype=np.float32)
+        if self.vectors.ndim != 2:
+            raise BiocosmosError(f"a gallery's vectors must be a matrix (rows, dim), but their shape is {self.vectors.shape}")
+        if self.taxa is not None:
+            self.taxa = np.ascontiguousarray(self.taxa, dtype=np.int32)
+            if len(self.taxa) > 1 and bool((self.taxa[1:] < self.taxa[:-1]).any()):
+                raise BiocosmosError("a gallery's taxa must ascend, in depth-first order: make it with Gallery.build")
+        for name, part in (("ids", self.ids), ("taxa", self.taxa), ("columns", self.columns)):
+            if part is not None and len(part) != len(self.vectors):
+                raise BiocosmosError(f"a gallery of {len(self.vectors)} vectors cannot have {len(part)} {name}: one for each row")
+        self._indexes: dict[tuple[str, str], ExactIndex] = {}
+
+    @classmethod
+    def build(
+        cls,
+        ids: Sequence[Any] | Array | pa.Array,
+        vectors: Any,
+        *,
+        table: Any = None,
+        taxa: Any = None,
+        taxonomy: Taxonomy | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        columns: pa.Table | None = None,
+    ) -> Gallery:
+        """A gallery of ``vectors`` (n, d) of any float type, in any order.
+
+        Rows get their taxon from ``taxa`` (n,) node ids, or from the rank columns of ``table``; without ``taxonomy`` one is
+        made from ``table``. Rows are sorted stably by taxon, unlabelled ones (taxon 0) first; without taxa they keep their order.
+        Raises BiocosmosError naming the ids whose vectors are zero or not finite.
+        """
+        names = _id_array(ids)
+        x = as_matrix(vectors, what="gallery")
+        if len(names) != len(x):
+            raise BiocosmosError(f"{len(names)} ids for {len(x)} vectors: pass one id for each vector")
+        x = unit_rows(x, what="gallery", names=names)
+        if taxa is None and table is not None:
+            if taxonomy is None:
+                from biocosmos.taxonomy import Taxonomy as Tree
+
+                taxonomy = Tree.from_table(table)
+            taxa = taxonomy.index(table)
+        matrix = x.cpu().numpy()
+        if taxa is not None:
+            taxa = np.asarray(taxa, dtype=np.int32)
+            if len(taxa) == len(x) and bool((taxa[1:] < taxa[:-1]).any()):
+                order = np.argsort(taxa, kind="stable")
+                names, matrix, taxa = names[order], matrix[order], taxa[order]
+                columns = None if columns is None else columns.take(pa.array(order))
+        return cls(names, matrix, taxa, taxonomy, dict(provenance or {}), columns)
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def dim(self) -> int:
+        """Number of dimensions of the vectors."""
+        return int(self.vectors.shape[1])
+
+    def slice(self, taxon: str | int) -> slice:
+        """The rows of ``taxon`` (a name the taxonomy finds, or a node id) and everything below it: one contiguous slice."""
+        if self.taxa is None or self.taxonomy is None:
+            raise BiocosmosError(f"cannot search within {taxon!r}: this gallery has no taxonomy; build it with rank columns")
+        node = self.taxonomy.find(taxon) if isinstance(taxon, str) else int(taxon)
+        if not 0 <= node < len(self.taxonomy):
+            raise BiocosmosError(f"there is no taxon {taxon}: the taxonomy has nodes 0 to {len(self.taxonomy) - 1}")
+        start, stop = np.searchsorted(self.taxa, [node, int(self.taxonomy.end[node])])
+        return slice(int(start), int(stop))
+
+    def subset(self, rows: Any) -> Gallery:
+        """The gallery of some ``rows``: a slice, a boolean mask (n,) or row numbers, which are put in ascending order."""
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            rows = self._mask(rows) if rows.dtype == np.bool_ else np.sort(rows.astype(np.int64))
+        columns = self.columns
+        if columns is not None:
+            columns = columns.take(pa.array(np.arange(len(self))[rows]))
+        taxa = None if self.taxa is None else self.taxa[rows]
+        return Gallery(self.ids[rows], self.vectors[rows], taxa, self.taxonomy, dict(self.provenance), columns)
+
+    def search(
+        self,
+        queries: Any,
+        k: int = 10,
+        *,
+        within: str | int | None = None,
+        mask: Any = None,
+        exclude: Sequence[Any] | Array | None = None,
+        exclude_self: bool = False,
+        precision: str = "auto",
+        device: str | None = None,
+    ) -> Hits:
+        """The ``k`` nearest rows of each query by cosine, exactly; equal scores in row order.
+
+        queries: (q, d) array or tensor of any float type, or a Gallery; within: a taxon, whose rows alone are searched; mask:
+        (n,) bool, True where a row may be returned; exclude: (q,) one id for each query that is never returned to it, None for
+        none; exclude_self: exclude the ids of the query Gallery.
+        Raises BiocosmosError for zero or non-finite queries, another dimension, an unknown taxon.
+        """
+        if isinstance(queries, Gallery):
+            if exclude_self and exclude is None:
+                exclude = queries.ids
+            queries = queries.vectors
+        elif exclude_self:
+            raise BiocosmosError("exclude_self needs the queries' ids: pass a Gallery, or the ids as exclude")
+        part = slice(0, len(self)) if within is None else self.slice(within)
+        allowed = None if mask is None else self._mask(mask)
+        index = self.index(precision=precision, device=device)
+        barred = None if exclude is None else self._rows_of(exclude)
+        extra = 0 if barred is None else barred.shape[1]
+        found = index.search(queries, k + extra, start=part.start, stop=part.stop, mask=allowed)
+        if barred is not None:
+            if len(barred) != len(found.rows):
+                raise BiocosmosError(f"{len(barred)} ids to exclude for {len(found.rows)} queries: pass one for each query")
+            found = _without(found, barred, k)
+        return Hits(self, found.rows, found.scores, found.certified)
+
+    def index(self, *, precision: str = "auto", device: str | None = None) -> ExactIndex:
+        """The search index of this gallery, made at the first search and kept."""
+        key = (precision, str(device))
+        if key not in self._indexes:
+            self._indexes[key] = ExactIndex(self.vectors, precision=precision, device=device)
+        return self._indexes[key]
+
+    def _mask(self, mask: Any) -> Array:
+        allowed: Array = np.asarray(mask)
+        if allowed.shape != (len(self),) or allowed.dtype != np.bool_:
+            raise BiocosmosError(f"a mask over {len(self)} rows must be that many booleans, not {allowed.dtype} {allowed.shape}")
+        return allowed
+
+    def _rows_of(self, ids: Sequence[Any] | Array) -> Array:
+        """(q, e) int64 rows that carry each id, -1 where there are no more; e is the most rows any id has."""
+        wanted = pa.array([None if i is None else str(i) for i in ids], pa.string())
+        first = pc.index_in(wanted, value_set=self._arrow_ids, skip_nulls=True)
+        rows: Array = first.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)[:, None]
+        if self._ids_unique:
+            return rows
+        where: dict[str, list[int]] = {}
+        for row, name in enumerate(self.ids.tolist()):
+            where.setdefault(name, []).append(row)
+        lists = [where.get(i, []) for i in wanted.to_pylist()]
+        out = np.full((len(lists), max([1, *map(len, lists)])), -1, np.int64)
+        for i, found in enumerate(lists):
+            out[i, : len(found)] = found
+        return out
+
+    @cached_property
+    def _arrow_ids(self) -> pa.Array:
+        return pa.array(self.ids.tolist(), pa.string())
+
+    @cached_property
+    def _ids_unique(self) -> bool:
+        return bool(pc.count_distinct(self._arrow_ids).as_py() == len(self))
+
+
+def _id_array(ids: Any) -> Array:
+    if isinstance(ids, (pa.Array, pa.ChunkedArray)):
+        ids = ids.to_pylist()
+    names = np.empty(len(ids), dtype=object)
+    names[:] = [str(i) for i in ids]
+    return names
+
+
+def _without(found: Found, barred: Array, k: int) -> Found:
+    """Drop each query's barred rows and close the gaps; of k + e found rows at least k stay where there are that many."""
+    drop = (found.rows[:, :, None] == barred[:, None, :]).any(2) & (found.rows >= 0)
+    order = np.argsort(drop, axis=1, kind="stable")
+    rows = np.take_along_axis(np.where(drop, -1, found.rows), order, 1)[:, :k]
+    scores = np.take_along_axis(np.where(drop, np.float32(-np.inf), found.scores), order, 1)[:, :k]
+    return Found(rows, scores, found.certified)
