@@ -1,0 +1,287 @@
+"""One file of every kind that breaks image pipelines."""
+
+import io
+import struct
+import threading
+import tracemalloc
+import zlib
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from biocosmos.errors import ImageError
+from biocosmos.images import check_image, inspect_image, read_image
+
+
+def picture(height=60, width=80, seed=0):
+    """A smooth colour picture, so that JPEG changes it little."""
+    small = np.random.default_rng(seed).integers(0, 255, (4, 5, 3), dtype=np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def encoded(image, format, **options):
+    out = io.BytesIO()
+    (image if isinstance(image, Image.Image) else Image.fromarray(image)).save(out, format, **options)
+    return out.getvalue()
+
+
+def error(source, **options):
+    with pytest.raises(ImageError) as caught:
+        read_image(source, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "BMP", "PPM"])
+def test_lossless_colour_comes_back_exactly_from_bytes_and_from_a_path(format, tmp_path):
+    data = encoded(picture(), format)
+    (tmp_path / "x").write_bytes(data)
+    for source in (data, tmp_path / "x", str(tmp_path / "x")):
+        decoded = read_image(source)
+        assert decoded.notes == ()
+        assert decoded.pixels.flags["C_CONTIGUOUS"] and decoded.pixels.dtype == np.uint8
+        np.testing.assert_array_equal(decoded.pixels, picture())
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+def test_jpeg_equals_pillows_decoding(options):
+    data = encoded(picture(), "JPEG", quality=92, **options)
+    mine = read_image(data)
+    assert mine.notes == ()
+    assert np.abs(mine.pixels.astype(int) - np.asarray(Image.open(io.BytesIO(data)))).max() <= 2
+
+
+def test_grey_jpeg_becomes_three_equal_channels():
+    grey = np.asarray(Image.fromarray(picture()).convert("L"))
+    pixels = read_image(encoded(grey, "JPEG")).pixels
+    assert pixels.shape == (60, 80, 3)
+    assert (pixels[:, :, 0] == pixels[:, :, 1]).all() and (pixels[:, :, 0] == pixels[:, :, 2]).all()
+
+
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("keep", [0.3, 0.7, 0.95, -2, -1])
+def test_truncated_jpeg_is_refused_wherever_it_is_cut(keep, progressive):
+    data = encoded(picture(300, 400), "JPEG", progressive=progressive)
+    cut = data[: int(keep * len(data)) if keep > 0 else keep]
+    assert "truncated" in error(cut)
+    assert "truncated" in error(cut, short_side=20)
+
+
+def test_jpeg_cut_and_closed_again_is_refused():
+    data = encoded(picture(300, 400), "JPEG")
+    assert "damaged JPEG" in error(data[: len(data) // 2] + b"\xff\xd9")
+
+
+def test_jpeg_with_junk_after_its_end_is_read():
+    assert read_image(encoded(picture(), "JPEG") + b"\0" * 500).notes == ()
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF", "GIF", "WEBP", "BMP"])
+def test_other_truncated_formats_are_refused_even_if_another_library_allows_them(format, monkeypatch):
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", True)
+    data = encoded(np.random.default_rng(0).integers(0, 255, (80, 90, 3), dtype=np.uint8), format)
+    error(data[: len(data) // 2])
+
+
+def test_files_that_are_no_images_say_what_they_are(tmp_path):
+    text = tmp_path / "text.jpg"
+    text.write_text("id,label\n1,Copepode à crête\n" * 40, encoding="utf-8")
+    empty = tmp_path / "empty.jpg"
+    empty.touch()
+    assert error(text) == error(text.read_bytes()) == "not an image: a text file"
+    assert error(empty) == error(b"") == "zero bytes"
+    assert error(tmp_path / "gone.jpg") == "missing file"
+    assert "folder" in error(tmp_path)
+    assert "HTML" in error(b"<!DOCTYPE html><html>404</html>")
+    assert "unknown format" in error(bytes(range(256)))
+    assert "truncated" in error(encoded(picture(), "JPEG")[:3])
+    for source in (text, empty, tmp_path / "gone.jpg"):
+        with pytest.raises(ImageError):
+            inspect_image(source)
+        with pytest.raises(ImageError):
+            check_image(source)
+
+
+@pytest.mark.parametrize("format", ["PNG", "TIFF"])
+def test_sixteen_bit_grey_is_stretched_over_its_own_range(format):
+    # A 12-bit camera: values 100..4000 in 16 bits.
+    deep = np.linspace(100, 4000, 60 * 80).reshape(60, 80).astype(np.uint16)
+    decoded = read_image(encoded(Image.fromarray(deep), format))
+    assert decoded.notes == ("16-bit grey scaled from 100..4000 to 8 bits",)
+    expected = np.rint((deep.astype(float) - 100) / 3900 * 255)
+    assert np.abs(decoded.pixels[:, :, 1] - expected).max() <= 1
+
+
+def test_sixteen_bit_grey_of_one_value_and_floating_point():
+    flat = read_image(encoded(Image.fromarray(np.full((9, 9), 700, np.uint16)), "PNG"))
+    assert (flat.pixels == 128).all() and "one value" in flat.notes[0]
+    values = np.linspace(-1, 1, 81, dtype=np.float32).reshape(9, 9)
+    values[0, 0] = np.nan
+    real = read_image(encoded(Image.fromarray(values), "TIFF"))
+    assert real.pixels.min() == 0 and real.pixels.max() == 255 and "floating-point" in real.notes[0]
+
+
+def test_sixteen_bit_colour_png_is_noted():
+    colour = (picture(6, 7).astype(">u2") * 257).tobytes()
+    rows = b"".join(b"\0" + colour[i * 42 : (i + 1) * 42] for i in range(6))
+    data = png(7, 6, 16, 2, zlib.compress(rows))
+    decoded = read_image(data)
+    assert decoded.notes == ("16-bit colour reduced to 8 bits",)
+    np.testing.assert_array_equal(decoded.pixels, picture(6, 7))
+
+
+def test_cmyk_jpeg_with_and_without_adobes_marker():
+    adobe = encoded(Image.fromarray(picture()).convert("CMYK"), "JPEG", quality=95)
+    decoded = read_image(adobe)
+    assert decoded.notes == ("CMYK converted to RGB",)
+    assert np.abs(decoded.pixels.astype(int) - picture()).mean() < 4
+    # Written the other way round and without the marker, it is the same picture.
+    inverted = Image.fromarray(255 - np.asarray(Image.fromarray(picture()).convert("CMYK")), mode="CMYK")
+    data = encoded(inverted, "JPEG", quality=95)
+    at = data.index(b"\xff\xee")
+    plain = data[:at] + data[at + 2 + struct.unpack(">H", data[at + 2 : at + 4])[0] :]
+    assert np.abs(read_image(plain).pixels.astype(int) - picture()).mean() < 4
+
+
+def test_cmyk_tiff():
+    decoded = read_image(encoded(Image.fromarray(picture()).convert("CMYK"), "TIFF"))
+    assert decoded.notes == ("CMYK converted to RGB",)
+    np.testing.assert_array_equal(decoded.pixels, picture())
+
+
+def test_palette_and_one_bit_images():
+    palette = Image.fromarray(picture()).convert("P")
+    decoded = read_image(encoded(palette, "PNG"))
+    assert decoded.notes == ("palette converted to RGB",)
+    np.testing.assert_array_equal(decoded.pixels, np.asarray(palette.convert("RGB")))
+    bits = read_image(encoded(Image.fromarray(picture()).convert("1"), "PNG"))
+    assert set(np.unique(bits.pixels)) == {0, 255} and "1-bit" in bits.notes[0]
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+def test_alpha_is_flattened_on_white(mode):
+    layer = Image.fromarray(picture()).convert(mode)
+    layer.putalpha(Image.fromarray(np.tile(np.linspace(0, 255, 80).astype(np.uint8), (60, 1))))
+    decoded = read_image(encoded(layer, "PNG"))
+    assert decoded.notes == ("alpha flattened on white",)
+    colour = np.asarray(layer.convert("RGB")).astype(float)
+    alpha = np.asarray(layer)[:, :, -1:] / 255
+    assert np.abs(decoded.pixels - (colour * alpha + 255 * (1 - alpha))).max() <= 1
+    assert (decoded.pixels[:, 0] == 255).all()
+
+
+def test_opaque_alpha_needs_no_note_and_transparent_palette_is_flattened():
+    assert read_image(encoded(Image.fromarray(picture()).convert("RGBA"), "PNG")).notes == ()
+    palette = Image.fromarray(picture()).convert("P")
+    palette.info["transparency"] = int(np.asarray(palette)[0, 0])
+    decoded = read_image(encoded(palette, "PNG", transparency=palette.info["transparency"]))
+    assert decoded.notes == ("palette converted to RGB", "alpha flattened on white")
+    assert (decoded.pixels[0, 0] == 255).all()
+
+
+def test_animated_gif_gives_its_first_frame():
+    frames = [Image.fromarray(picture(seed=seed)).convert("P") for seed in range(3)]
+    data = encoded(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    decoded = read_image(data)
+    assert "first frame of several" in decoded.notes
+    np.testing.assert_array_equal(decoded.pixels, np.asarray(frames[0].convert("RGB")))
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied(format, orientation):
+    from PIL import ImageOps
+
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(), format, exif=exif, **({"quality": 95} if format == "JPEG" else {}))
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    decoded = read_image(data)
+    assert decoded.pixels.shape == upright.shape
+    assert np.abs(decoded.pixels.astype(int) - upright).max() <= 2
+    assert decoded.notes == (() if orientation == 1 else ("EXIF rotation applied",))
+    assert decoded.pixels.flags["C_CONTIGUOUS"]
+
+
+def test_damaged_exif_does_not_cost_the_image():
+    data = encoded(picture(), "JPEG", exif=b"Exif\0\0MM\0*" + b"\xff" * 40)
+    assert read_image(data).pixels.shape == (60, 80, 3)
+
+
+def png(width, height, bits, colour, data=b""):
+    def chunk(name, body):
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", data) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("side", [13_378, 45_000])  # just over the limit, and two gigapixels
+def test_gigapixel_headers_are_refused_without_memory(side):
+    jpeg = encoded(picture(), "JPEG")
+    at = jpeg.index(b"\xff\xc0")
+    jpeg = jpeg[: at + 5] + struct.pack(">HH", side, side) + jpeg[at + 9 :]
+    for data in (png(side, side, 8, 2, b"x"), jpeg):
+        tracemalloc.start()
+        assert "image too large" in error(data)
+        with pytest.raises(ImageError, match="image too large"):
+            inspect_image(data)
+        assert tracemalloc.get_traced_memory()[1] < 5_000_000
+        tracemalloc.stop()
+
+
+def test_inspect_reads_the_header_alone():
+    data = encoded(picture(300, 400), "JPEG")
+    info = inspect_image(data[:2000])
+    assert (info.format, info.width, info.height, info.mode) == ("JPEG", 400, 300, "RGB")
+
+
+def test_crop_is_in_upright_pixels_and_clipped():
+    data = encoded(picture(), "PNG")
+    np.testing.assert_array_equal(read_image(data, crop=(10, 20, 30, 15)).pixels, picture()[20:35, 10:40])
+    np.testing.assert_array_equal(read_image(data, crop=(-5, 50, 30, 100)).pixels, picture()[50:, :25])
+    assert read_image(data, crop=(10.2, 10.2, 0.3, 0.3)).pixels.shape == (1, 1, 3)
+    assert "outside" in error(data, crop=(80, 0, 10, 10))
+    assert "without area" in error(data, crop=(0, 0, 0, 10))
+    assert "without area" in error(data, crop=(0, 0, float("nan"), 10))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "shape"),
+    [
+        ({"short_side": 200}, (301, 403, 3)),
+        ({"short_side": 150}, (151, 202, 3)),
+        ({"short_side": 75}, (76, 101, 3)),
+        ({"short_side": 10}, (38, 51, 3)),
+        ({"long_side": 200}, (151, 202, 3)),
+        ({"short_side": 200, "long_side": 50}, (301, 403, 3)),
+    ],
+)
+def test_large_jpegs_are_decoded_smaller_but_never_below_the_wanted_side(wanted, shape):
+    data = encoded(picture(301, 403), "JPEG", quality=95)
+    small = read_image(data, **wanted).pixels
+    assert small.shape == shape
+    box = np.asarray(Image.fromarray(picture(301, 403)).resize((shape[1], shape[0]), Image.Resampling.BOX))
+    assert np.abs(small.astype(int) - box).mean() < 4
+
+
+def test_many_threads_get_what_one_gets(tmp_path):
+    sources = []
+    for seed in range(24):
+        path = Path(tmp_path / f"{seed}.jpg")
+        path.write_bytes(encoded(picture(seed=seed), ["JPEG", "PNG", "TIFF"][seed % 3]))
+        sources.append(path)
+    alone = [read_image(source).pixels for source in sources]
+    start = threading.Barrier(8)
+
+    def work(_):
+        start.wait()
+        return [read_image(source).pixels for source in sources]
+
+    with ThreadPoolExecutor(8) as pool:
+        for result in pool.map(work, range(8)):
+            for mine, expected in zip(result, alone, strict=True):
+                np.testing.assert_array_equal(mine, expected)
