@@ -112,7 +112,8 @@ def write_results(name: str, rows: Sequence[dict[str, Any]], notes: str) -> Path
         f"# {name}",
         "",
         f"`{command}`, {here['date'][:10]}, commit {here['commit']}  ",
-        f"{here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB, {' '.join(here['flags'])}; GPU: {here['gpu'] or 'none'}  ",
+        f"{here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB, {' '.join(here['flags'])}; "
+        f"GPU: {here['gpu'] or 'none'}  ",
         f"Python {here['python']}, " + ", ".join(f"{package} {found}" for package, found in here["packages"].items()),
         "",
         "| " + " | ".join(columns) + " |",
