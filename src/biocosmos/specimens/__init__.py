@@ -1,0 +1,1 @@
+"""Specimens: collections, readers, writers, splits and the shipped sample."""

@@ -1,0 +1,89 @@
+"""Tables and counts on standard output: rich on a terminal, plain tab-separated text in a pipe."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from biocosmos.errors import Failures
+
+SHOWN_REASONS = 5
+
+
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], title: str | None = None) -> None:
+    """Print rows: a rich table with a title on a terminal, a header line and tab-separated cells in a pipe."""
+    if not sys.stdout.isatty():
+        print("\t".join(columns))
+        for row in rows:
+            print("\t".join(_plain(cell) for cell in row))
+        return
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=title, title_justify="left", header_style="bold")
+    cells = [list(row) for row in rows]
+    for i, column in enumerate(columns):
+        numeric = bool(cells) and all(isinstance(row[i], (int, float)) or row[i] is None for row in cells)
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in cells:
+        table.add_row(*[Text(_pretty(cell)) for cell in row])
+    Console().print(table)
+
+
+def _plain(cell: Any) -> str:
+    if cell is None:
+        return ""
+    return f"{cell:.6g}" if isinstance(cell, float) else str(cell).replace("\t", " ").replace("\n", " ")
+
+
+def _pretty(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.3f}" if isinstance(cell, float) else str(cell)
+
+
+def show_arrow(table: pa.Table, columns: Sequence[str] | None = None, title: str | None = None) -> None:
+    """Print an Arrow table, or some of its columns."""
+    names = list(columns or table.column_names)
+    show_table(names, zip(*[table[name].to_pylist() for name in names]), title)
+
+
+def say(line: str) -> None:
+    """A line for people: to standard error, so that standard output stays a table."""
+    print(line, file=sys.stderr)
+
+
+def finish(failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False) -> None:
+    """End a command: say how many items failed and why, write them as a table, and choose the exit code.
+
+    Exit code 1 when nothing could be done, or when something failed and ``strict``.
+    """
+    if len(failures):
+        where = ""
+        if table is not None:
+            from biocosmos.tables import write_table
+
+            write_table(failures.table(), table)
+            where = f", all in {table}"
+        say(f"{failures.errors:,} {what} failed, {failures.warnings:,} warnings{where}; the most frequent reasons:")
+        for reason, count in failures.reasons()[:SHOWN_REASONS]:
+            say(f"  {count:,} x {reason}")
+    if (failures.errors and done == 0) or (failures.errors and strict):
+        raise typer.Exit(1)
+
+
+def failures_beside(output: Path | None) -> Path | None:
+    """``names.csv`` has its failures in ``names.failures.csv``."""
+    return None if output is None else output.with_name(f"{output.stem}.failures.csv")

@@ -1,0 +1,40 @@
+"""How many specimens each taxon of a collection has."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from biocosmos.specimens.collection import Collection
+
+
+def count_taxa(collection: Collection, *, rank: str | None = None, within: str | None = None) -> pa.Table:
+    """One row per taxon in depth-first order: taxon, rank, specimens (at it or below), and the name at every rank.
+
+    Args:
+        rank: only taxa of this rank; default all.
+        within: only this taxon and those below it.
+
+    Raises:
+        BiocosmosError: unknown rank or taxon.
+    """
+    taxonomy = collection.taxonomy
+    own = np.zeros(len(taxonomy), np.int64)
+    for batch in collection.scan(list(collection.ranks)) if collection.ranks else ():
+        own += np.bincount(taxonomy.index(batch), minlength=len(taxonomy))
+    # descendants-or-self of v are the range [v, end[v]): a running sum gives every total at once
+    running = np.concatenate([[0], np.cumsum(own)])
+    totals = running[taxonomy.end] - running[:-1]
+    nodes = np.arange(1, len(taxonomy)) if rank is None else taxonomy.at_rank(rank)
+    if within is not None:
+        top = taxonomy.find(within)
+        nodes = nodes[(nodes >= top) & (nodes < taxonomy.end[top])]
+    lineage = taxonomy.lineage(nodes)
+    names = np.append(taxonomy.names, None)  # a null rank is -1: the last entry
+    columns = {
+        "taxon": pa.array(names[nodes], pa.string()),
+        "rank": pa.array([taxonomy.ranks[r] for r in taxonomy.rank[nodes]], pa.string()),
+        "specimens": pa.array(totals[nodes]),
+    }
+    columns |= {name: pa.array(names[lineage[:, i]], pa.string()) for i, name in enumerate(taxonomy.ranks)}
+    return pa.table(columns)

@@ -1,0 +1,592 @@
+"""A collection: a Lance dataset of specimens, with its splits, embeddings and failures beside it.
+
+On disk a collection is a folder::
+
+    plankton.cosmos/
+        specimens.lance     one row a specimen, one more column per encoder
+        collection.json     ranks and format version
+        splits/             saved splits, Parquet
+        embeddings/         what made each embedding column, JSON
+        identifications/    append-only tables, Parquet
+        failures.parquet    everything that was refused or converted, by any command
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from biocosmos.errors import SCHEMA as FAILURES_SCHEMA
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.progress import progress
+from biocosmos.specimens.ingest import AddSummary, KnownIds, aligned, column_type, storable
+from biocosmos.specimens.records import ADDED_BY_COLLECTION, STANDARD, Source
+from biocosmos.specimens.splits import Split, make_split
+from biocosmos.tables import replacing
+from biocosmos.taxonomy import KNOWN_RANKS, Taxonomy
+
+if TYPE_CHECKING:
+    from biocosmos.search.gallery import Gallery
+
+FORMAT = 1
+COMMIT_ROWS = 16 * 1024
+"""Rows per Lance commit while adding: an interrupted add loses at most so many."""
+EMBEDDING_PREFIX = "embedding/"
+_UNFINISHED = "~unfinished"
+
+
+class Collection:
+    """Specimens in a folder; open one with :meth:`open`, begin one with :meth:`create`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._facts: dict[str, Any] = json.loads((path / "collection.json").read_text())
+        self._taxonomy: tuple[int, Taxonomy] | None = None
+
+    # ------------------------------------------------------------------ open and describe
+
+    @classmethod
+    def create(cls, path: str | Path, *, overwrite: bool = False) -> Collection:
+        """Begin an empty collection in a new folder. Raises BiocosmosError if something is there and not ``overwrite``."""
+        path = Path(path)
+        if path.exists() and (not path.is_dir() or any(path.iterdir())):
+            if not overwrite:
+                raise BiocosmosError(f"{path} exists already: open it, choose another name, or ask to overwrite it")
+            if not (path / "collection.json").exists():
+                raise BiocosmosError(f"{path} is not a collection: it will not be overwritten")
+            shutil.rmtree(path)
+        path.mkdir(parents=True, exist_ok=True)
+        schema = pa.schema([*STANDARD.items(), *ADDED_BY_COLLECTION.items()])
+        lance.write_dataset(schema.empty_table(), str(path / "specimens.lance"))
+        facts = {"format": FORMAT, "ranks": [], "created": _now()}
+        (path / "collection.json").write_text(json.dumps(facts, indent=1) + "\n")
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: str | Path) -> Collection:
+        """Open a collection. Raises BiocosmosError if there is none, or if a newer biocosmos wrote it."""
+        path = Path(path)
+        if not (path / "collection.json").exists():
+            raise BiocosmosError(f"no collection at {path}: make one with 'biocosmos ingest IMAGES -o {path}'")
+        collection = cls(path)
+        if collection._facts["format"] > FORMAT:
+            raise BiocosmosError(
+                f"{path} was written by a newer biocosmos (format {collection._facts['format']}): update biocosmos"
+            )
+        collection._finish_interrupted_columns()
+        return collection
+
+    @property
+    def dataset(self) -> lance.LanceDataset:
+        """The Lance dataset at its latest version."""
+        return lance.dataset(str(self.path / "specimens.lance"))
+
+    def __len__(self) -> int:
+        return int(self.dataset.count_rows())
+
+    def __repr__(self) -> str:
+        return f"<Collection {self.path}: {len(self):,} specimens>"
+
+    @property
+    def ranks(self) -> tuple[str, ...]:
+        """Rank columns from coarse to fine."""
+        return tuple(self._facts["ranks"])
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """The tree over all specimens, built from the rank columns when first asked for."""
+        dataset = self.dataset
+        if self._taxonomy is None or self._taxonomy[0] != dataset.version:
+            paths: list[pa.Table] = []
+            for batch in dataset.to_batches(columns=list(self.ranks)):
+                paths.append(pa.Table.from_batches([batch]).group_by(list(self.ranks)).aggregate([]))
+            table = pa.concat_tables(paths) if paths else pa.table({rank: pa.array([], pa.string()) for rank in self.ranks})
+            self._taxonomy = (dataset.version, Taxonomy.from_table(table, ranks=self.ranks))
+        return self._taxonomy[1]
+
+    def describe(self) -> dict[str, Any]:
+        """Counts of specimens, images, names per rank, and what splits and embeddings there are."""
+        dataset = self.dataset
+        names = {rank: {"taxa": 0, "specimens": 0} for rank in self.ranks}
+        if self.ranks:
+            for rank in self.ranks:
+                column = dataset.to_table(columns=[rank])[rank]
+                names[rank] = {"taxa": pc.count_distinct(column).as_py(), "specimens": len(column) - column.null_count}
+        return {
+            "path": str(self.path),
+            "specimens": len(self),
+            "packed_images": dataset.count_rows(filter="image IS NOT NULL"),
+            "image_files": dataset.count_rows(filter="image IS NULL AND image_path IS NOT NULL"),
+            "barcodes": dataset.count_rows(filter="barcode IS NOT NULL"),
+            "ranks": names,
+            "columns": [name for name in dataset.schema.names if not name.startswith(EMBEDDING_PREFIX)],
+            "encoders": self.encoders,
+            "splits": {name: self.split(name).describe() for name in self.split_names},
+            "failures": {"errors": self._count_failures("error"), "warnings": self._count_failures("warning")},
+            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
+        }
+
+    # ------------------------------------------------------------------ add
+
+    def add(self, source: Source, *, pack: bool = False) -> AddSummary:
+        """Store the specimens of a source, as they are read, in commits of :data:`COMMIT_ROWS` rows.
+
+        Every image is read and decoded once. One that cannot be used, and every id that is there already, becomes a row of
+        the failures table; the rest goes on. Running an interrupted add again skips what is stored and goes on.
+
+        Args:
+            source: from :func:`biocosmos.read`.
+            pack: keep the images' bytes in the dataset, so that the files are no longer needed. Images that come out of an
+                archive are always packed.
+        """
+        summary = AddSummary(failures=source.failures)
+        known = KnownIds((batch.column("id") for batch in self.dataset.to_batches(columns=["id"])), self._stored_hashes)
+        first_new = len(self)
+        self._add_ranks(source.ranks)
+        waiting: list[pa.RecordBatch] = []
+        try:
+            with progress(f"ingest {source.name}", unit="specimens") as bar:
+                for batch in storable(source, known, summary, pack=pack):
+                    waiting.append(batch)
+                    bar.advance(batch.num_rows)
+                    if sum(part.num_rows for part in waiting) >= COMMIT_ROWS:
+                        summary.added += self._commit(waiting, summary)
+                        waiting = []
+            summary.added += self._commit(waiting, summary)
+        finally:
+            if len(self) > first_new:
+                summary.identical = self._report_identical(first_new, summary.failures)
+            self.record_failures(summary.failures)
+        return summary
+
+    def _commit(self, batches: list[pa.RecordBatch], summary: AddSummary) -> int:
+        if not batches:
+            return 0
+        dataset = self.dataset
+        batches = [_with_storable_names(batch) for batch in batches]
+        new: dict[str, pa.DataType] = {}
+        for column in (column for batch in batches for column in batch.schema if column.name not in dataset.schema.names):
+            if pa.types.is_null(new.get(column.name, pa.null())):  # a column may be all null at first and typed later
+                new[column.name] = column.type
+        if new:
+            dataset.add_columns(pa.schema([pa.field(name, column_type(name, kind)) for name, kind in new.items()]))
+            dataset = self.dataset
+        schema = pa.schema([column for column in dataset.schema if not column.name.startswith(EMBEDDING_PREFIX)])
+        rows = [aligned(batch, schema, summary) for batch in batches]
+        reader = pa.RecordBatchReader.from_batches(schema, rows)
+        lance.write_dataset(reader, str(self.path / "specimens.lance"), mode="append", schema=schema)
+        return sum(batch.num_rows for batch in rows)
+
+    def _add_ranks(self, ranks: Sequence[str]) -> None:
+        """Merge a source's ranks into the collection's, keeping both orders where they agree."""
+        merged = _merge_orders(self.ranks, tuple(ranks))
+        missing = [rank for rank in merged if rank not in self.dataset.schema.names]
+        if missing:
+            self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
+        if merged != self.ranks:
+            self._facts["ranks"] = list(merged)
+            with replacing(self.path / "collection.json") as temporary:
+                temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
+
+    def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str | None]:
+        table = self.take(ids, columns=["content_hash"])
+        return dict(zip(table["id"].to_pylist(), table["content_hash"].to_pylist()))
+
+    def _report_identical(self, first_new: int, failures: Failures) -> int:
+        count = 0
+        for ids in self.identical_images(first_new):
+            for id_ in ids[1:]:
+                failures.add(f"byte-identical to the image of '{ids[0]}'", stage="ingest", id=id_, severity="warning")
+                count += 1
+        return count
+
+    def identical_images(self, since_row: int = 0) -> list[list[str]]:
+        """Groups of ids whose image files are equal byte for byte (and cropped alike), first stored first.
+
+        With ``since_row``, only the first id of a group and those stored at or after that row are given.
+        """
+        table = self.dataset.to_table(columns=["id", "content_hash", "crop"])
+        keys = [
+            None if h is None else (h, str(crop)) for h, crop in zip(table["content_hash"].to_pylist(), table["crop"].to_pylist())
+        ]
+        groups: dict[Any, list[tuple[int, str]]] = {}
+        for row, (key, id_) in enumerate(zip(keys, table["id"].to_pylist())):
+            if key is not None:
+                groups.setdefault(key, []).append((row, id_))
+        found = []
+        for members in groups.values():
+            kept = [members[0][1], *[id_ for row, id_ in members[1:] if row >= since_row]]
+            if len(kept) > 1:
+                found.append(kept)
+        return found
+
+    # ------------------------------------------------------------------ select
+
+    def scan(
+        self,
+        columns: Sequence[str] | None = None,
+        *,
+        split: str | None = None,
+        within: str | None = None,
+        where: str | None = None,
+        batch_size: int = 1024,
+        with_row: bool = False,
+    ) -> Iterator[pa.RecordBatch]:
+        """Stream the selected specimens in the order they were stored.
+
+        Args:
+            columns: which columns; default all but images and embeddings.
+            split: a part of the default split ("train"), or of a named one ("openworld:novel").
+            within: a taxon at any rank: "Copepoda", or "class:Copepoda", or a path "Animalia/Arthropoda" for homonyms.
+            where: an SQL condition on columns: "latitude > 40 AND \\"group\\" = 'copepod'".
+            with_row: add the column ``_rowid``.
+
+        Raises:
+            BiocosmosError: unknown part, taxon or column, ambiguous taxon, malformed condition.
+        """
+        dataset = self.dataset
+        names = self._columns(columns)
+        wanted = None if split is None else self._part(split)
+        read = names if wanted is None or "id" in names else [*names, "id"]
+        conditions = [f"({condition})" for condition in (self._within_condition(within), where) if condition]
+        try:
+            batches = dataset.to_batches(
+                columns=read, filter=" AND ".join(conditions) or None, batch_size=batch_size, with_row_id=with_row
+            )
+            for batch in batches:
+                if wanted is not None:
+                    batch = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
+                    if read is not names:
+                        batch = batch.drop_columns(["id"])
+                if batch.num_rows:
+                    yield batch
+        except (OSError, ValueError) as error:
+            if where is None:
+                raise
+            raise BiocosmosError(f"cannot select where {where!r}: {_first_line(error)}") from error
+
+    def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
+        """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
+        schema = pa.schema([self.dataset.schema.field(name) for name in self._columns(columns)])
+        batches = list(self.scan(columns, **selection))
+        return pa.Table.from_batches(batches) if batches else schema.empty_table()
+
+    def count(self, **selection: Any) -> int:
+        """How many specimens a selection has; arguments as for :meth:`scan`."""
+        return sum(batch.num_rows for batch in self.scan(["id"], **selection))
+
+    def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
+        """The specimens with these ids, in the order of ``ids``; ids that are not there are left out."""
+        names = ["id", *[name for name in self._columns(columns) if name != "id"]]
+        parts = []
+        for start in range(0, len(ids), 4096):
+            quoted = ", ".join(_quote(str(id_)) for id_ in ids[start : start + 4096])
+            parts.append(self.dataset.to_table(columns=names, filter=f"id IN ({quoted})"))
+        if not parts:
+            return self.dataset.to_table(columns=names, limit=0)
+        table = pa.concat_tables(parts)
+        row_of = {id_: row for row, id_ in enumerate(table["id"].to_pylist())}
+        return table.take(pa.array([row_of[id_] for id_ in ids if id_ in row_of], pa.int64()))
+
+    @staticmethod
+    def image_source(batch: pa.RecordBatch, row: int) -> bytes | str | None:
+        """The image of one row of a batch with the columns ``image`` and ``image_path``: packed bytes, or a path, or None."""
+        image = batch.column("image")[row]
+        if image.is_valid:
+            return bytes(image.as_py())
+        path = batch.column("image_path")[row].as_py()
+        return None if path is None else str(path)
+
+    def image_bytes(self, id_: str) -> bytes | None:
+        """The image file of one specimen as bytes, or None if it has none or its file is gone."""
+        table = self.take([id_], columns=["image", "image_path"])
+        source = self.image_source(table.to_batches()[0], 0) if table.num_rows else None
+        if isinstance(source, str):
+            try:
+                return Path(source).read_bytes()
+            except OSError:
+                return None
+        return source
+
+    def _columns(self, columns: Sequence[str] | None) -> list[str]:
+        have = self.dataset.schema.names
+        if columns is None:
+            return [name for name in have if name != "image" and not name.startswith(EMBEDDING_PREFIX)]
+        if missing := [name for name in columns if name not in have]:
+            shown = ", ".join(name for name in have if not name.startswith(EMBEDDING_PREFIX))
+            raise BiocosmosError(f"the collection has no column '{missing[0]}': it has {shown}")
+        return list(columns)
+
+    def _part(self, split: str) -> pa.Array:
+        name, _, part = split.rpartition(":")
+        return self.split(name or "default").part(part)
+
+    def _within_condition(self, within: str | None) -> str | None:
+        if within is None:
+            return None
+        taxonomy = self.taxonomy
+        path = taxonomy.path(taxonomy.find(within))
+        conditions = [f"`{rank}` = {_quote(name)}" for rank, name in zip(self.ranks, path) if name is not None]
+        return " AND ".join(conditions) or None
+
+    # ------------------------------------------------------------------ splits
+
+    def make_split(
+        self,
+        method: str = "stratified",
+        *,
+        name: str = "default",
+        seed: int = 0,
+        fractions: Mapping[str, float] | None = None,
+        rank: str | None = None,
+        column: str | None = None,
+        held_out: float | Sequence[str] = 0.1,
+        where: str | None = None,
+    ) -> Split:
+        """Make a split (see :func:`biocosmos.specimens.splits.make_split`) and save it with the collection.
+
+        ``rank``: stratify or hold out at this rank; default the lowest name of each specimen.
+        """
+        columns = ["id", *self.ranks]
+        if column is not None and column not in columns:
+            columns.append(column)
+        table = self.table(columns, where=where)
+        taxa: list[str | None] | None = None
+        if self.ranks:
+            nodes = self.taxonomy.index(table)
+            if rank is not None:
+                nodes = self.taxonomy.ancestor(nodes, rank)
+            # paths, not names: homonyms under different parents are different taxa
+            distinct, inverse = np.unique(nodes, return_inverse=True)
+            paths = [None if node <= 0 else "/".join(name for name in self.taxonomy.path(int(node)) if name) for node in distinct]
+            taxa = [paths[i] for i in inverse]
+        if not isinstance(held_out, (int, float)):
+            held = [self.taxonomy.path(self.taxonomy.find(taxon)) for taxon in held_out]
+            held_out = ["/".join(name for name in path if name) for path in held]
+        split = make_split(table, method, name=name, seed=seed, fractions=fractions, taxa=taxa, column=column, held_out=held_out)
+        self.save_split(split)
+        return split
+
+    def save_split(self, split: Split) -> None:
+        """Keep a split under its name; one that is there is replaced."""
+        if not split.name or any(letter in split.name for letter in ":/\\"):
+            raise BiocosmosError(f"a split cannot be called {split.name!r}: leave out ':', '/' and '\\'")
+        split.save(self.path / "splits" / f"{split.name}.parquet")
+
+    @property
+    def split_names(self) -> list[str]:
+        """Names of the saved splits."""
+        return sorted(path.stem for path in (self.path / "splits").glob("*.parquet"))
+
+    def split(self, name: str = "default") -> Split:
+        """A saved split. Raises BiocosmosError if there is none of that name."""
+        path = self.path / "splits" / f"{name}.parquet"
+        if not path.exists():
+            have = ", ".join(self.split_names) or "none"
+            raise BiocosmosError(f"no split '{name}' in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
+        return Split.load(path)
+
+    # ------------------------------------------------------------------ embeddings
+
+    @staticmethod
+    def embedding_column(encoder: str) -> str:
+        """The column of an encoder's vectors; Lance column names cannot hold a dot."""
+        return EMBEDDING_PREFIX + encoder.replace(".", "_")
+
+    def _facts_path(self, encoder: str) -> Path:
+        slug = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in encoder)
+        return self.path / "embeddings" / f"{slug}.json"
+
+    @property
+    def encoders(self) -> dict[str, dict[str, Any]]:
+        """Encoder name to what made its column: digest, dimension, preprocessing, precision, backend, time."""
+        found = {}
+        names = set(self.dataset.schema.names)
+        for path in sorted((self.path / "embeddings").glob("*.json")):
+            facts = json.loads(path.read_text())
+            if self.embedding_column(facts["name"]) in names:
+                found[facts["name"]] = facts
+        return found
+
+    def add_vectors(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
+        """Store one vector (or null) per specimen, in the order stored, as the column of ``encoder``; all or nothing.
+
+        An embedding that is there is replaced. Raises BiocosmosError if the vectors do not count as many as the specimens.
+        """
+        column, rows = self.embedding_column(encoder), len(self)
+        unfinished = column + _UNFINISHED
+        dataset = self.dataset
+        if unfinished in dataset.schema.names:
+            dataset.drop_columns([unfinished])
+        kind = pa.list_(pa.float32(), int(metadata["dim"]))
+
+        def counted() -> Iterator[pa.RecordBatch]:
+            given = 0
+            for vectors in batches:
+                if vectors.type != kind:
+                    vectors = vectors.cast(kind)
+                given += len(vectors)
+                yield pa.RecordBatch.from_arrays([vectors], schema=pa.schema([pa.field(unfinished, kind)]))
+            if given != rows:
+                raise BiocosmosError(f"{given:,} vectors for {rows:,} specimens: embed again")
+
+        try:
+            dataset.add_columns(pa.RecordBatchReader.from_batches(pa.schema([pa.field(unfinished, kind)]), counted()))
+        except OSError as error:
+            raise BiocosmosError(f"cannot store the embedding '{encoder}': {_first_line(error)}") from error
+        facts = {"name": encoder, **dict(metadata), "created": _now()}
+        path = self._facts_path(encoder)
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n")
+        self._finish_interrupted_columns()
+
+    def _finish_interrupted_columns(self) -> None:
+        """Give a complete new embedding column its name; also what :meth:`open` does after a kill at that moment."""
+        for name in list(self.dataset.schema.names):
+            if name.startswith(EMBEDDING_PREFIX) and name.endswith(_UNFINISHED):
+                column = name.removesuffix(_UNFINISHED)
+                if column in self.dataset.schema.names:
+                    self.dataset.drop_columns([column])
+                self.dataset.alter_columns({"path": name, "name": column})
+
+    def encoder_name(self, encoder: str | None = None) -> str:
+        """The name of the embedding asked for, or of the only one. Raises BiocosmosError if there is none or no choice."""
+        have = list(self.encoders)
+        if encoder is None and len(have) == 1:
+            return have[0]
+        if encoder in have:
+            return str(encoder)
+        shown = ", ".join(have) or "none"
+        which = "which encoder?" if encoder is None else f"no embedding '{encoder}'"
+        embed = f"make one with 'biocosmos embed {self.path}{'' if encoder is None else f' --encoder {encoder}'}'"
+        raise BiocosmosError(f"{which}: {self.path} has {shown}" + ("; name one" if have and encoder is None else f"; {embed}"))
+
+    def gallery(
+        self,
+        encoder: str | None = None,
+        *,
+        split: str | None = None,
+        within: str | None = None,
+        where: str | None = None,
+    ) -> Gallery:
+        """The vectors of the selected specimens that have one, in depth-first taxonomy order, ready to be searched.
+
+        ``encoder`` may be left out when there is only one embedding; the other arguments as for :meth:`scan`.
+        """
+        from biocosmos.search.gallery import Gallery
+
+        name = self.encoder_name(encoder)
+        column = self.embedding_column(name)
+        scalars = self._columns(None)
+        facts = self.encoders[name]
+        dim = int(facts["dim"])
+        vectors = np.empty((len(self), dim), np.float32)  # untouched pages cost nothing when less is selected
+        row = 0
+        kept = []
+        for batch in self.scan([*scalars, column], split=split, within=within, where=where):
+            batch = batch.filter(pc.is_valid(batch.column(column)))
+            vectors[row : row + batch.num_rows] = batch.column(column).flatten().to_numpy().reshape(-1, dim)
+            row += batch.num_rows
+            kept.append(batch.drop_columns([column]))
+        vectors = vectors[:row]
+        schema = pa.schema([self.dataset.schema.field(name) for name in scalars])
+        rest = pa.Table.from_batches(kept, schema=schema)
+        provenance: dict[str, Any] = {
+            "collection": str(self.path),
+            "encoder": facts,
+            "selection": {"split": split, "within": within, "where": where},
+        }
+        if split is not None:
+            chosen = self.split(split.rpartition(":")[0] or "default")
+            provenance["split"] = {key: chosen.describe()[key] for key in ("name", "method", "seed", "hash")}
+        taxonomy = self.taxonomy
+        return Gallery.build(
+            ids=rest["id"].to_pylist(),
+            vectors=vectors,
+            taxa=taxonomy.index(rest) if self.ranks else np.zeros(row, np.int32),
+            taxonomy=taxonomy,
+            provenance=provenance,
+            columns=rest,
+        )
+
+    # ------------------------------------------------------------------ failures and identifications
+
+    @property
+    def failures(self) -> pa.Table:
+        """Every error and warning recorded, oldest first."""
+        path = self.path / "failures.parquet"
+        return pq.read_table(path) if path.exists() else FAILURES_SCHEMA.empty_table()
+
+    def record_failures(self, failures: Failures) -> None:
+        """Append to the failures table."""
+        if len(failures):
+            table = pa.concat_tables([self.failures, failures.table()])
+            with replacing(self.path / "failures.parquet") as temporary:
+                pq.write_table(table, temporary, compression="zstd")
+
+    def _count_failures(self, severity: str) -> int:
+        return int(pc.sum(pc.equal(self.failures["severity"], severity)).as_py() or 0)
+
+    def add_identifications(self, table: pa.Table) -> Path:
+        """Keep a table of identifications; nothing kept before is changed."""
+        folder = self.path / "identifications"
+        stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
+        with replacing(folder / f"{stamp}.parquet") as temporary:
+            pq.write_table(table, temporary, compression="zstd")
+        return folder / f"{stamp}.parquet"
+
+
+def _merge_orders(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
+    """One order that holds both; raises BiocosmosError when they contradict each other."""
+    if not first or not second:
+        return first or second
+    if set(second) <= set(first):
+        merged = list(first)
+    else:
+        known = {rank: i for i, rank in enumerate(KNOWN_RANKS)}
+        merged = list(first)
+        for i, rank in enumerate(second):
+            if rank in merged:
+                continue
+            before = [r for r in second[:i] if r in merged]
+            after = [r for r in second[i + 1 :] if r in merged]
+            low = merged.index(before[-1]) + 1 if before else 0
+            high = merged.index(after[0]) if after else len(merged)
+            at = next((j for j in range(low, high) if rank in known and known.get(merged[j], -1) > known[rank]), high)
+            merged.insert(max(at, low), rank)
+    for order in (first, second):
+        places = [merged.index(rank) for rank in order]
+        if places != sorted(places):
+            raise BiocosmosError(f"ranks {', '.join(second)} do not fit the collection's order {', '.join(first)}: give --ranks")
+    return tuple(merged)
+
+
+def _storable_name(name: str) -> str:
+    """Lance column names cannot hold a dot."""
+    return name.replace(".", "_")
+
+
+def _with_storable_names(batch: pa.RecordBatch) -> pa.RecordBatch:
+    return batch.rename_columns([_storable_name(name) for name in batch.schema.names])
+
+
+def _quote(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:300]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

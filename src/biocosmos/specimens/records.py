@@ -1,0 +1,45 @@
+"""The columns of a specimen, and what a reader hands to a collection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import pyarrow as pa
+
+from biocosmos.errors import Failures
+
+BATCH_ROWS = 1024
+
+STANDARD: dict[str, pa.DataType] = {
+    "id": pa.string(),  # unique in a collection, never blank
+    "image_path": pa.string(),  # where the image file lies; null when packed or absent
+    "image": pa.large_binary(),  # the file's bytes as they were, when packed
+    "crop": pa.list_(pa.float32(), 4),  # x, y, width, height in pixels of the upright image; null = all of it
+    "label": pa.string(),  # the name as its source gave it
+    "barcode": pa.string(),  # DNA barcode, IUPAC letters
+    "text": pa.string(),
+    "latitude": pa.float64(),  # decimal degrees, WGS84
+    "longitude": pa.float64(),
+    "date": pa.string(),  # ISO 8601 where the source allows it
+}
+"""Columns with a meaning of their own, and their Arrow types. Rank columns are strings named by their rank; every other
+column of a source is kept under its own name."""
+
+ADDED_BY_COLLECTION = {"content_hash": pa.string(), "width": pa.int32(), "height": pa.int32()}
+"""Columns that a collection fills in itself: hash of the image file's bytes, and the image's size in pixels."""
+
+
+@dataclass
+class Source:
+    """A reader's promise: record batches, read as they are asked for, once.
+
+    ``batches`` have at most :data:`BATCH_ROWS` rows; ``id`` is set and not blank in every row. ``ranks`` names the rank
+    columns from coarse to fine. Rows that could not be read are in ``failures``, which fills while the batches are read.
+    """
+
+    name: str
+    format: str
+    batches: Iterable[pa.RecordBatch]
+    ranks: tuple[str, ...] = ()
+    failures: Failures = field(default_factory=Failures)

@@ -1,0 +1,26 @@
+"""What many tests share: the shipped sample, and a small collection made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+import biocosmos as bc
+from biocosmos.specimens.records import Source
+from biocosmos.specimens.sample import SAMPLE_RANKS, sample
+
+
+@pytest.fixture(scope="session")
+def sample_table() -> pa.Table:
+    """The shipped sample: 1,996 real images."""
+    return sample()
+
+
+@pytest.fixture
+def tiny_collection(tmp_path: Path, sample_table: pa.Table) -> bc.Collection:
+    """The first 120 specimens of the sample, packed, in a collection that a test may change."""
+    collection = bc.Collection.create(tmp_path / "tiny.cosmos")
+    collection.add(Source("tiny", "sample", sample_table.slice(0, 120).to_batches(), SAMPLE_RANKS), pack=True)
+    return collection
