@@ -1,0 +1,140 @@
+"""Readers: one file a format, one call for all.
+
+>>> source = read("images/", metadata="labels.csv")
+>>> for batch in source.batches:
+...     ...
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
+from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.records import Source
+
+# format -> (module, function, what it is). The order is the order of the help text.
+FORMATS: dict[str, tuple[str, str, str]] = {
+    "folder": ("folder", "read", "a folder of images, sub-folders as labels or ranks"),
+    "csv": ("delimited", "read_text", "CSV, TSV or any separated text with file names"),
+    "parquet": ("delimited", "read_parquet", "Parquet with file names or packed images"),
+    "dwca": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
+    "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
+    "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
+    "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
+    "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
+    "webdataset": ("webdataset", "read", "TreeOfLife-style tar shards"),
+}
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+
+
+def read(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    ranks: Sequence[str] | None = None,
+    columns: Mapping[str, str] | None = None,
+    metadata: str | Path | None = None,
+    taxonomy: str | Path | None = None,
+    failures: Failures | None = None,
+    encoding: str | None = None,
+    separator: str | None = None,
+    images: str | Path | None = None,
+    size: str | None = None,
+    max_image_bytes: int = MAX_IMAGE_BYTES,
+) -> Source:
+    """Open specimens of any known format; rows are read as the batches are asked for.
+
+    format: one of FORMATS; found from the path when None. ranks: rank columns, coarse to fine (for a folder: what its levels
+    are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on ``label`` that gives
+    rank columns. encoding, separator: of text files, found when None. images: folder that relative image names start from.
+    size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are refused unread.
+    Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BiocosmosError(f"there is no file or folder {path}")
+    for extra in (metadata, taxonomy, images):
+        if extra is not None and not Path(extra).exists():
+            raise BiocosmosError(f"there is no file or folder {extra}")
+    format = detect(path) if format is None else format
+    if format not in FORMATS:
+        raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
+    if metadata is not None and format != "folder":
+        raise BiocosmosError(f"metadata= goes with a folder of images, not with {format}: join the tables beforehand")
+    options = Options(
+        failures=Failures() if failures is None else failures,
+        ranks=None if ranks is None else tuple(ranks),
+        columns=dict(columns or {}),
+        metadata=None if metadata is None else Path(metadata),
+        taxonomy=None if taxonomy is None else TaxonomyTable(taxonomy),
+        encoding=encoding,
+        separator=separator,
+        images=None if images is None else Path(images),
+        size=size,
+        max_image_bytes=max_image_bytes,
+    )
+    module, function, _ = FORMATS[format]
+    reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
+    return reader(path, options)
+
+
+def detect(path: str | Path) -> str:
+    """The format of a path by its name and, for folders and zips, by the names inside. Raises BiocosmosError if unclear."""
+    path = Path(path)
+    found = _of_folder(path) if path.is_dir() else _of_file(path)
+    if found is None:
+        raise BiocosmosError(f"cannot tell the format of {path}: say --format with one of {', '.join(FORMATS)}")
+    return found
+
+
+def _of_file(path: Path) -> str | None:
+    suffix = path.suffix.lower()
+    if suffix in (".parquet", ".pq"):
+        return "parquet"
+    if suffix in TABLE_SUFFIXES:
+        return "bioscan" if _is_bioscan(path) else "csv"
+    if suffix == ".tar":
+        return "webdataset"
+    if suffix == ".json":
+        return "coco"
+    if suffix == ".zip" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return _of_names([name.replace("\\", "/") for name in archive.namelist()])
+    return None
+
+
+def _of_names(names: Sequence[str]) -> str | None:
+    lowered = [name.lower().rsplit("/", 1)[-1] for name in names]
+    if "meta.xml" in lowered:
+        return "dwca"
+    if any(name.startswith("ecotaxa") and name.endswith((".tsv", ".txt")) for name in lowered):
+        return "ecotaxa"
+    return None
+
+
+def _of_folder(path: Path) -> str | None:
+    names = sorted(entry.name for entry in path.iterdir())
+    by_names = _of_names(names)
+    if by_names is not None:
+        return by_names
+    if any(name.endswith(".tar") for name in names):
+        return "webdataset"
+    if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
+        (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
+    ):
+        return "vlm4bio"
+    return "folder"
+
+
+def _is_bioscan(path: Path) -> bool:
+    with path.open("rb") as file:
+        header = file.read(4096).split(b"\n", 1)[0].lower()
+    return b"processid" in header and (b"dna_bin" in header or b"dna_barcode" in header or b"nucraw" in header)
+
+
+__all__ = ["FORMATS", "detect", "read"]

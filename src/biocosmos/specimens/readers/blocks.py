@@ -1,0 +1,287 @@
+"""From rows as a format has them to record batches as a collection wants them: ids, names, ranks, places, types."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME
+from biocosmos.specimens.readers.names import clean, clean_taxon, parse
+from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.records import BATCH_ROWS, STANDARD
+from biocosmos.taxonomy import KNOWN_RANKS
+
+TEXT_COLUMNS = ("id", "image_path", "label", "barcode", "text", "date")
+DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv.\-\s]*")
+BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whatever the size of an image
+LIMITS = {"latitude": 90.0, "longitude": 180.0}
+
+Values: TypeAlias = Any  # a list of Python values, or an Arrow array that is passed through
+
+
+@dataclass
+class Block:
+    """Some rows of a source: columns under our names, as lists or ready Arrow arrays, all as long as ``rows``.
+
+    rows: row number in the source, from 1. fallback_ids: what names a row that has no id of its own (its file, say).
+    """
+
+    columns: dict[str, Values]
+    rows: Sequence[int | None]
+    source: str
+    fallback_ids: Sequence[str | None] | None = None
+
+
+@dataclass
+class Shaper:
+    """Turns blocks into record batches of one schema; rows without any name to go by become failures.
+
+    columns: our names -> Arrow type for every column that blocks will have (standard columns keep their standard type).
+    ranks: the user's ranks, coarse to fine, or None for the known rank columns that are there.
+    label_is_rank: whether the label, too, is a taxon of its own; None decides by the columns.
+    """
+
+    columns: Mapping[str, pa.DataType]
+    failures: Failures
+    ranks: Sequence[str] | None = None
+    taxonomy: TaxonomyTable | None = None
+    label_is_rank: bool | None = None
+    warn_unlabelled: bool = True
+    unknown_labels: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items()}
+        types.setdefault("id", STANDARD["id"])
+        if SCIENTIFIC_NAME in types or (EPITHET in types and "genus" in types):
+            types.setdefault("genus", pa.string())
+            types.setdefault("species", pa.string())
+        if self.taxonomy is not None:
+            for name in self.taxonomy.columns:
+                types.setdefault(name, pa.string())
+        label_given = "label" in types
+        self.rank_columns = self._rank_columns(types, label_given)
+        if self.rank_columns or SCIENTIFIC_NAME in types:
+            types.setdefault("label", pa.string())
+        self._label_given = label_given
+        for rank in self.rank_columns:
+            types[rank] = pa.string()
+        standard = [name for name in STANDARD if name in types]
+        ranked = [rank for rank in self.rank_columns if rank not in STANDARD]
+        others = [name for name in types if name not in STANDARD and name not in self.rank_columns]
+        self.schema = pa.schema([(name, types[name]) for name in (*standard, *ranked, *others)])
+
+    def _rank_columns(self, types: Mapping[str, pa.DataType], label_given: bool) -> tuple[str, ...]:
+        if self.ranks is not None:
+            missing = [rank for rank in self.ranks if rank not in types]
+            if missing:
+                raise BiocosmosError(f"no column for the rank {missing[0]!r}; there are: {', '.join(types)}")
+            return tuple(self.ranks)
+        textual = {name for name, kind in types.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)}
+        found = [rank for rank in GUESSED_RANKS if rank in textual]
+        if self.taxonomy is not None:
+            found = [rank for rank in KNOWN_RANKS if rank in found or rank in self.taxonomy.ranks]
+        label_is_rank = self.label_is_rank
+        if label_is_rank is None:
+            label_is_rank = label_given and (self.taxonomy is not None or not {"species", SCIENTIFIC_NAME} & set(types))
+        return (*found, "label") if label_is_rank else tuple(found)
+
+    def batches(self, blocks: Iterable[Block]) -> Iterator[pa.RecordBatch]:
+        """One batch a block that keeps any row, of at most BATCH_ROWS rows (blocks hold no more)."""
+        for block in blocks:
+            batch = self._batch(block)
+            if batch.num_rows:
+                yield batch
+
+    def _batch(self, block: Block) -> pa.RecordBatch:
+        count = len(block.rows)
+        assert count <= BATCH_ROWS
+        columns = dict(block.columns)
+        for name in TEXT_COLUMNS:
+            if name in columns:
+                columns[name] = [clean(value) if name != "text" else _text(value) for value in _list(columns[name])]
+        for rank in {*self.rank_columns, "genus", "species"} - {"label"}:
+            if rank in columns:
+                columns[rank] = [clean_taxon(value) for value in _list(columns[rank])]
+        keep = self._ids(columns, block)
+        self._taxa(columns, block)
+        self._places(columns, block)
+        if "barcode" in columns:
+            self._barcodes(columns, block)
+        whole = len(keep) == count
+        arrays = []
+        for column in self.schema:
+            values = columns.get(column.name)
+            if values is None:
+                arrays.append(pa.nulls(len(keep), column.type))
+                continue
+            if not isinstance(values, pa.Array):
+                arrays.append(pa.array(values if whole else [values[i] for i in keep], column.type))
+                continue
+            picked = values if whole else values.take(pa.array(keep, pa.int64()))
+            arrays.append(picked if picked.type == column.type else picked.cast(column.type))
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+    def _ids(self, columns: dict[str, Values], block: Block) -> list[int]:
+        ids: list[str | None] = columns.get("id") or [None] * len(block.rows)
+        if block.fallback_ids is not None:
+            ids = [own if own is not None else clean(other) for own, other in zip(ids, block.fallback_ids)]
+        columns["id"] = ids
+        keep: list[int] = []
+        for i, own in enumerate(ids):
+            if own is None:
+                self._fail("no id, and no image to name it by", block, i)
+            else:
+                keep.append(i)
+        return keep
+
+    def _taxa(self, columns: dict[str, Values], block: Block) -> None:
+        count = len(block.rows)
+        if "label" not in self.schema.names:
+            return
+        names = _list(columns.get(SCIENTIFIC_NAME)) or [None] * count
+        self._binomials(columns, names, block)
+        labels = _list(columns.get("label")) or [None] * count
+        if self.taxonomy is not None:
+            self._join(columns, labels, block)
+        ranks = [rank for rank in self.rank_columns if rank != "label" and rank in columns]
+        finest: list[Any] = [None] * count
+        for rank in ranks:
+            finest = [fine if value is None else value for value, fine in zip(columns[rank], finest)]
+        if not self._label_given:
+            labels = [clean(name) or fine for name, fine in zip(names, finest)]
+        if self.warn_unlabelled:
+            for i, label in enumerate(labels):
+                if label is None and finest[i] is None:
+                    self._fail("no label: kept, unlabelled", block, i, columns["id"][i], warning=True)
+        columns["label"] = labels
+
+    def _binomials(self, columns: dict[str, Values], names: list[Any], block: Block) -> None:
+        """Fill genus and species from scientificName, or the epithet, where the source leaves them open."""
+        if "species" not in self.schema.names:
+            return
+        count = len(block.rows)
+        blank: list[Any] = [None] * count
+        genera = list(columns.get("genus") or blank)
+        species = list(columns.get("species") or blank)
+        epithets = [clean(value) for value in _list(columns.get(EPITHET)) or blank]
+        others = [columns[rank] for rank in self.rank_columns if rank in columns and rank not in ("genus", "species", "label")]
+        for i in range(count):
+            genus, binomial = genera[i], species[i]
+            if binomial is None and genus and epithets[i]:
+                binomial = f"{genus} {epithets[i]}"
+            elif binomial and genus and " " not in binomial and binomial[0].islower():
+                binomial = f"{genus} {binomial}"
+            name = clean(names[i])
+            if name is not None and (genus is None or binomial is None):
+                found = parse(name)
+                genus = genus or found.genus
+                binomial = binomial or found.species
+                if found.genus is None and " " in name and not genus and all(column[i] is None for column in others):
+                    self._fail(
+                        f"the name {name!r} is not a Latin binomial: kept as it is", block, i, columns["id"][i], warning=True
+                    )
+            if genus is None and binomial is not None:
+                genus = parse(binomial).genus
+            genera[i], species[i] = genus, binomial
+        if "genus" in self.schema.names:
+            columns["genus"] = genera
+        columns["species"] = species
+
+    def _join(self, columns: dict[str, Values], labels: list[Any], block: Block) -> None:
+        assert self.taxonomy is not None
+        rows = [self.taxonomy.rows.get(label) if label is not None else None for label in labels]
+        for i, (label, row) in enumerate(zip(labels, rows)):
+            if label is not None and row is None and label not in self.unknown_labels:
+                self.unknown_labels.add(label)
+                self._fail(
+                    f"the label {label!r} is not in the taxonomy: kept without ranks", block, i, columns["id"][i], warning=True
+                )
+        for name in self.taxonomy.columns:
+            own = _list(columns.get(name)) or [None] * len(labels)
+            columns[name] = [value if value is not None else (row or {}).get(name) for value, row in zip(own, rows)]
+
+    def _places(self, columns: dict[str, Values], block: Block) -> None:
+        for name, limit in LIMITS.items():
+            if name not in columns:
+                continue
+            degrees: list[float | None] = []
+            for i, value in enumerate(_list(columns[name])):
+                number, bad = _degrees(value, limit)
+                if bad:
+                    self._fail(
+                        f"{name} {value!r} is not a number of degrees within {limit:g}: left blank",
+                        block,
+                        i,
+                        columns["id"][i],
+                        True,
+                    )
+                degrees.append(number)
+            columns[name] = degrees
+
+    def _barcodes(self, columns: dict[str, Values], block: Block) -> None:
+        barcodes = columns["barcode"]
+        for i, barcode in enumerate(barcodes):
+            if barcode is not None and not DNA.fullmatch(barcode):
+                self._fail("the barcode has letters that are not DNA (IUPAC): left blank", block, i, columns["id"][i], True)
+                barcodes[i] = None
+
+    def _fail(self, reason: str, block: Block, i: int, id: str | None = None, warning: bool = False) -> None:
+        self.failures.add(
+            reason, stage="read", source=block.source, row=block.rows[i], id=id, severity="warning" if warning else "error"
+        )
+
+
+def _list(values: Values | None) -> list[Any]:
+    if values is None:
+        return []
+    return values if isinstance(values, list) else list(values.to_pylist())
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or not str(value).strip() else str(value)
+
+
+def _degrees(value: Any, limit: float) -> tuple[float | None, bool]:
+    """(degrees or None, whether there was something that is not degrees); a decimal comma is taken for a point."""
+    if value is None:
+        return None, False
+    if isinstance(value, str):
+        value = value.strip()
+        if not value or value.lower() in ("nan", "na"):
+            return None, False
+        value = value.replace(",", ".") if value.count(",") == 1 and "." not in value else value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return None, True
+    if math.isnan(number):
+        return None, False
+    return (number, False) if abs(number) <= limit else (None, True)
+
+
+def gather(rows: Iterable[tuple[int | None, str | None, dict[str, Any]]], names: Sequence[str], source: str) -> Iterator[Block]:
+    """Blocks of at most BATCH_ROWS rows and about BLOCK_BYTES of images from single rows.
+
+    rows: (row number, fallback id, values by our name) each.
+    """
+    held: list[tuple[int | None, str | None, dict[str, Any]]] = []
+    size = 0
+    for row in rows:
+        held.append(row)
+        size += len(row[2].get("image") or b"")
+        if len(held) == BATCH_ROWS or size >= BLOCK_BYTES:
+            yield _block(held, names, source)
+            held, size = [], 0
+    if held:
+        yield _block(held, names, source)
+
+
+def _block(held: list[tuple[int | None, str | None, dict[str, Any]]], names: Sequence[str], source: str) -> Block:
+    columns: dict[str, Values] = {name: [values.get(name) for _, _, values in held] for name in names}
+    return Block(columns, [row for row, _, _ in held], source, [fallback for _, fallback, _ in held])

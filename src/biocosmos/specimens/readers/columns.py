@@ -1,0 +1,134 @@
+"""Which column of a source means what: the obvious names are guessed, the user's mapping overrides every guess."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.records import STANDARD
+from biocosmos.taxonomy import KNOWN_RANKS
+
+SCIENTIFIC_NAME = "scientificName"
+EPITHET = "specificEpithet"
+SOURCE_SUFFIX = "_source"
+
+# Names as they are after `plain`; the earlier of a list wins. Gathered from Darwin Core, EcoTaxa, BIOSCAN, VLM4Bio,
+# iNaturalist exports and pybioclip's predictions.
+GUESSES: dict[str, tuple[str, ...]] = {
+    "id": (
+        "id",
+        "specimenid",
+        "occurrenceid",
+        "processid",
+        "treeoflifeid",
+        "objectid",
+        "objid",
+        "sampleid",
+        "uuid",
+        "gbifid",
+        "catalognumber",
+    ),
+    "image_path": (
+        "imagepath",
+        "imagefilepath",
+        "filepath",
+        "path",
+        "imagefile",
+        "imagefilename",
+        "imgfilename",
+        "imgpath",
+        "filename",
+        "filenameasdelivered",
+        "imagename",
+        "file",
+        "image",
+        "img",
+        "photo",
+        "picture",
+    ),
+    "label": ("label", "labels", "classlabel", "classname", "category", "taxonname", "taxon", "target", "annotation"),
+    SCIENTIFIC_NAME: ("scientificname", "acceptedscientificname", "speciesname", "binomial", "latinname"),
+    EPITHET: ("specificepithet", "speciesepithet", "epithet"),
+    "barcode": ("dnabarcode", "barcode", "nucraw", "nuc", "nucleotides", "dnasequence", "sequence", "dna"),
+    "text": ("text", "caption", "description"),
+    "latitude": ("latitude", "decimallatitude", "lat", "coordlat", "objectlat", "gpslatitude"),
+    "longitude": ("longitude", "decimallongitude", "lon", "long", "lng", "coordlon", "objectlon", "gpslongitude"),
+    "date": ("date", "eventdate", "observedon", "collectiondate", "objectdate", "datecollected", "collectiondatestart"),
+    "crop": ("crop",),
+    "split": ("split",),
+}
+# Columns of these names say all sorts of things; they are ranks only in a taxonomy or when asked for.
+NOT_GUESSED = ("status", "domain", "variety", "form", "label")
+GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
+
+
+def plain(name: str) -> str:
+    """A column name without case, spaces and punctuation: "Decimal_Latitude" -> "decimallatitude"."""
+    return "".join(ch for ch in unicodedata.normalize("NFKC", name).lower() if ch.isalnum())
+
+
+def guess_columns(names: Iterable[str]) -> dict[str, str]:
+    """Map the names of a source's columns to ours where the meaning is obvious.
+
+    At most one column is chosen for each of ours. Rank columns are found by the name of their rank in any case.
+    """
+    by_plain: dict[str, str] = {}
+    for name in names:
+        by_plain.setdefault(plain(name), name)
+    mapping: dict[str, str] = {}
+    for ours, candidates in GUESSES.items():
+        for candidate in candidates:
+            theirs = by_plain.get(candidate)
+            if theirs is not None and theirs not in mapping:
+                mapping[theirs] = ours
+                break
+    for rank in GUESSED_RANKS:
+        theirs = by_plain.get(plain(rank))
+        if theirs is not None and theirs not in mapping:
+            mapping[theirs] = rank
+    return mapping
+
+
+def check_header(names: Sequence[str], where: str) -> None:
+    """Raise BiocosmosError when a column has no name or two have the same."""
+    blank = [i + 1 for i, name in enumerate(names) if not name.strip()]
+    if blank:
+        hint = " (pandas writes one unless to_csv(index=False))" if blank == [1] else ""
+        raise BiocosmosError(f"{where}: column {', '.join(map(str, blank))} has no name{hint}: give it one in the first row")
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise BiocosmosError(f"{where}: the column {twice[0]!r} occurs more than once in the header: rename one of them")
+
+
+def our_names(names: Sequence[str], columns: Mapping[str, str] | None, where: str) -> list[str]:
+    """Our name for each of a source's columns.
+
+    columns: their name -> ours, as the user gave it; it overrides the guesses. A column that is neither keeps its name,
+    with "_source" appended where that name is already taken by another meaning.
+    Raises BiocosmosError for a mapped column that the source lacks and for two columns mapped to one.
+    """
+    columns = dict(columns or {})
+    for theirs in columns:
+        if theirs not in names:
+            raise BiocosmosError(f"{where} has no column {theirs!r}; it has: {', '.join(names)}")
+    for ours, count in Counter(columns.values()).items():
+        if count > 1:
+            raise BiocosmosError(f"{where}: {count} columns are mapped to {ours!r}: choose one")
+    taken = set(columns.values())
+    mapping = columns | {
+        theirs: ours
+        for theirs, ours in guess_columns([name for name in names if name not in columns]).items()
+        if ours not in taken
+    }
+    result: list[str] = []
+    used = set(mapping.values())
+    for name in names:
+        ours = mapping.get(name, name)
+        if name not in mapping:
+            while ours in used or ours in STANDARD:
+                ours += SOURCE_SUFFIX
+            used.add(ours)
+        result.append(ours)
+    return result

@@ -1,0 +1,214 @@
+"""CSV, TSV and Parquet: any column names, mapped by the user or guessed."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.readers.blocks import DNA, Block, Shaper
+from biocosmos.specimens.readers.columns import SOURCE_SUFFIX, check_header, our_names, plain
+from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.textfile import open_table
+from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
+from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
+from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
+
+BYTES_NAMES = ("image", "imagebytes", "bytes", "img", "imagedata")
+CONTENT = ("image_path", "image", "barcode", "text")
+ADDRESSES = ("http://", "https://", "ftp://", "s3://")
+PARQUET_ROWS = 64  # rows with packed images are read in small groups: an image may be megabytes
+
+
+def read_text(path: Path, options: Options) -> Source:
+    """A CSV or TSV file. It is read twice: once for the types of its columns, once for its rows."""
+    scan = Failures()
+    with open_table(path, encoding=options.encoding, separator=options.separator, failures=scan) as table:
+        encoding, separator, header = table.encoding, table.separator, table.header
+        check_header(header, str(path))
+        names = our_names(header, options.columns, str(path))
+        kinds, is_dna = _scan(table.rows(), names)
+    for failure in scan:
+        if failure.row is None:  # of the file; those of its rows come when the rows are read
+            options.failures.add(failure.reason, stage="read", source=path, severity=failure.severity)
+    if "barcode" in names and not is_dna and "barcode" not in options.columns.values():
+        names[names.index("barcode")] = "barcode" + SOURCE_SUFFIX
+        kinds["barcode" + SOURCE_SUFFIX] = kinds.pop("barcode")
+    _check_content(names, header, path)
+    shaper = Shaper(
+        kinds,
+        options.failures,
+        ranks=options.ranks,
+        taxonomy=options.taxonomy,
+        warn_unlabelled="label" in names,
+    )
+
+    def blocks() -> Iterator[Block]:
+        with open_table(path, encoding=encoding, separator=separator, failures=options.failures) as table:
+            rows = table.rows()
+            while held := list(islice(rows, BATCH_ROWS)):
+                cells = list(zip(*(fields for _, fields in held)))
+                columns = {name: typed(values, kinds[name]) for name, values in zip(names, cells)}
+                yield from finish(Block(columns, [number for number, _ in held], str(path)), path, options)
+
+    return Source(path.name, "csv", shaper.batches(blocks()), shaper.rank_columns, options.failures)
+
+
+def _scan(rows: Iterator[tuple[int, list[str]]], names: Sequence[str]) -> tuple[dict[str, pa.DataType], bool]:
+    """(Arrow type by column, whether the barcode column holds nothing but DNA) from one pass over the rows."""
+    finder, is_dna = TypeFinder(names), True
+    at = names.index("barcode") if "barcode" in names else None
+    while held := [fields for _, fields in islice(rows, BATCH_ROWS)]:
+        finder.add(held)
+        if at is not None and is_dna:
+            is_dna = all(DNA.fullmatch(fields[at]) for fields in held)
+    kinds = finder.types()
+    for name in names:
+        if name in STANDARD:
+            kinds[name] = pa.string()
+    return kinds, is_dna
+
+
+def _check_content(names: Sequence[str], header: Sequence[str], path: Path) -> None:
+    if not set(CONTENT) & set(names):
+        raise BiocosmosError(
+            f"{path} has no column that is surely an image file, barcode or text: say which, as in "
+            f"--column image_path=NAME; its columns: {', '.join(header)}"
+        )
+
+
+def finish(block: Block, path: Path, options: Options) -> Iterator[Block]:
+    """Resolve image paths and crops of a block; rows whose image cannot be had are left out and recorded."""
+    columns, bad = block.columns, set()
+    given = columns.get("image_path")
+    packed = columns.get("image")
+    if given is not None:
+        base = (options.images or path.parent).absolute()
+        names = [str(value).strip() if value is not None else None for value in given]
+        paths: list[str | None] = []
+        for i, name in enumerate(names):
+            own = packed is not None and packed[i] is not None and getattr(packed[i], "is_valid", True)
+            if name and name.lower().startswith(ADDRESSES) and not own:
+                _fail(options, block, i, f"the image is a web address ({name}): download it first")
+                bad.add(i)
+            elif not name and not own and not any(_filled(columns, other, i) for other in ("barcode", "text")):
+                _fail(options, block, i, "the name of the image is blank: kept without an image", warning=True)
+            paths.append(resolve(name, base) if name and not own else name)
+        columns["image_path"] = paths
+        if block.fallback_ids is None:
+            block.fallback_ids = names
+    if "crop" in columns and isinstance(columns["crop"], list):
+        crops: list[list[float] | None] = []
+        for i, value in enumerate(columns["crop"]):
+            crop, reason = _crop(value)
+            if reason:
+                _fail(options, block, i, reason)
+                bad.add(i)
+            crops.append(crop)
+        columns["crop"] = crops
+    if bad:
+        block = without(block, bad)
+    if block.rows:
+        yield block
+
+
+def without(block: Block, bad: set[int]) -> Block:
+    """The block without some of its rows (positions from 0)."""
+    keep = [i for i in range(len(block.rows)) if i not in bad]
+    columns: dict[str, Any] = {
+        name: values.take(pa.array(keep, pa.int64())) if isinstance(values, pa.Array) else [values[i] for i in keep]
+        for name, values in block.columns.items()
+    }
+    fallback = None if block.fallback_ids is None else [block.fallback_ids[i] for i in keep]
+    return Block(columns, [block.rows[i] for i in keep], block.source, fallback)
+
+
+def resolve(name: str, base: Path) -> str:
+    """The absolute path of an image name; a Windows path is turned round when that finds the file."""
+    found = base / name
+    if "\\" in name and not found.exists():
+        found = base / name.replace("\\", "/")
+    return str(found)
+
+
+def _filled(columns: dict[str, Any], name: str, i: int) -> bool:
+    return name in columns and columns[name][i] is not None and bool(str(columns[name][i]).strip())
+
+
+def _crop(value: Any) -> tuple[list[float] | None, str | None]:
+    """([x, y, width, height] or None, what is wrong or None)."""
+    if value is None:
+        return None, None
+    try:
+        numbers = [float(part) for part in json.loads(value)] if isinstance(value, str) else [float(part) for part in value]
+    except (TypeError, ValueError):
+        return None, f"the crop {value!r} is not [x, y, width, height]"
+    if len(numbers) != 4 or not all(map(math.isfinite, numbers)) or numbers[2] <= 0 or numbers[3] <= 0:
+        return None, f"the crop {value!r} is not [x, y, width, height] with a positive size"
+    return numbers, None
+
+
+def _fail(options: Options, block: Block, i: int, reason: str, warning: bool = False) -> None:
+    id = block.columns["id"][i] if "id" in block.columns else None
+    options.failures.add(
+        reason,
+        stage="read",
+        source=block.source,
+        row=block.rows[i],
+        id=None if id is None else str(id),
+        severity="warning" if warning else "error",
+    )
+
+
+def read_parquet(path: Path, options: Options) -> Source:
+    """A Parquet file; types are kept, and images may be packed as bytes or as Hugging Face structs of bytes and path."""
+    try:
+        schema = pq.read_schema(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BiocosmosError(f"cannot read {path} as Parquet: {error}") from error
+    check_header(schema.names, str(path))
+    image = next((f.name for f in schema if _is_image(f) and f.name not in options.columns), None)
+    theirs = [name for name in schema.names if name != image]
+    names = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
+    if image is not None:
+        names[image] = "image"
+    _check_content(list(names.values()), schema.names, path)
+    kinds = {names[f.name]: _plain_type(f.type) for f in schema}
+    stored = (schema.metadata or {}).get(RANKS_KEY)
+    ranks = options.ranks if options.ranks is not None or stored is None else tuple(stored.decode().split(RANKS_SEPARATOR))
+    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy, warn_unlabelled="label" in names.values())
+
+    def blocks() -> Iterator[Block]:
+        start = 1
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(batch_size=PARQUET_ROWS if image else BATCH_ROWS):
+                columns: dict[str, Any] = {}
+                for field, array in zip(batch.schema, batch.columns):
+                    if field.name == image and pa.types.is_struct(field.type):
+                        array = array.field("bytes")
+                    ours = names[field.name]
+                    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+                    columns[ours] = array.to_pylist() if ours in ("image_path", "crop", "label", "id") else array
+                rows = range(start, start + batch.num_rows)
+                start += batch.num_rows
+                yield from finish(Block(columns, rows, str(path)), path, options)
+
+    return Source(path.name, "parquet", shaper.batches(blocks()), shaper.rank_columns, options.failures)
+
+
+def _is_image(field: pa.Field) -> bool:
+    kind = field.type
+    if pa.types.is_struct(kind):
+        return {kind.field(i).name for i in range(kind.num_fields)} == {"bytes", "path"}
+    return plain(field.name) in BYTES_NAMES and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind

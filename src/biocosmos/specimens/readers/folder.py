@@ -1,0 +1,268 @@
+"""A folder of images: the folders are the labels or the ranks, a table beside it may say more."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.readers.blocks import Block, Shaper, gather
+from biocosmos.specimens.readers.columns import check_header, our_names
+from biocosmos.specimens.readers.delimited import finish
+from biocosmos.specimens.readers.lookup import Lookup
+from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.textfile import open_table
+from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
+from biocosmos.specimens.records import STANDARD, Source
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".j2k"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".avif", ".heic", ".heif"}
+)
+JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"})
+SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
+TABLE_ROWS = 1024
+
+
+def is_image_name(name: str) -> bool:
+    """Whether a file name ends like an image's."""
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def is_junk(name: str) -> bool:
+    """Whether an operating system or editor left this file or folder: hidden ones, Thumbs.db, __MACOSX."""
+    return name.startswith(".") or name.lower() in JUNK
+
+
+def walk(root: Path, failures: Failures) -> Iterator[str]:
+    """Paths of all files below ``root``, relative, with forward slashes, in the order of their names.
+
+    Links to folders are followed; one that leads back to a folder it lies in is recorded and left out.
+    """
+    yield from _walk(root, "", [_identity(root.stat())], failures)
+
+
+def _walk(folder: Path, prefix: str, above: list[tuple[int, int]], failures: Failures) -> Iterator[str]:
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        failures.add(f"cannot open the folder: {error.strerror}", stage="read", source=_readable(str(folder)))
+        return
+    for entry in entries:
+        if is_junk(entry.name):
+            continue
+        try:
+            is_folder = entry.is_dir()
+            identity = _identity(entry.stat()) if is_folder else (0, 0)
+        except OSError as error:
+            failures.add(f"cannot be reached: {error.strerror}", stage="read", source=_readable(entry.path))
+            continue
+        if not is_folder:
+            yield prefix + entry.name
+        elif identity in above:
+            failures.add("a link back to a folder above it: left out", stage="read", source=entry.path, severity="warning")
+        else:
+            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, identity], failures)
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _readable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def read(path: Path, options: Options) -> Source:
+    """Every image below ``path``; ``options.ranks`` names the levels of nested folders, coarse to fine.
+
+    Without ranks the label is the folder an image lies in. A first level of train, val and test folders becomes the column
+    ``split``. The id is the path below ``path``.
+    """
+    splits = _has_split_folders(path)
+    folders = [e.name for e in os.scandir(path) if not is_junk(e.name) and e.is_dir()]
+    nested = bool(folders) and not (splits and not any(_subfolders(path / name) for name in folders))
+    kinds: dict[str, pa.DataType] = {"id": pa.string(), "image_path": pa.string()}
+    if nested:
+        kinds["label"] = pa.string()
+    if splits:
+        kinds["split"] = pa.string()
+    table = None
+    if options.metadata is not None:
+        table = Metadata(options.metadata, options)
+        kinds |= {name: kind for name, kind in table.kinds.items() if name != "image_path"}
+    levels = options.ranks or ()
+    if set(levels) & set(kinds):  # the table's columns, then, not the folders' levels
+        levels = ()
+    kinds |= {level: pa.string() for level in levels}
+    shaper = Shaper(
+        kinds,
+        options.failures,
+        ranks=options.ranks,
+        taxonomy=options.taxonomy,
+        label_is_rank=True if table is None and options.ranks is None and nested else None,
+        warn_unlabelled="label" in kinds,
+    )
+    rows = _rows(path.absolute(), options, splits=splits, nested=nested, levels=levels, table=table)
+
+    def blocks() -> Iterator[Block]:
+        for block in gather(rows, list(kinds), str(path)):
+            yield from finish(block, path, options) if table is not None else [block]
+
+    return Source(path.name or str(path), "folder", shaper.batches(blocks()), shaper.rank_columns, options.failures)
+
+
+def _subfolders(folder: Path) -> bool:
+    return any(entry.is_dir() for entry in os.scandir(folder) if not is_junk(entry.name))
+
+
+def _has_split_folders(path: Path) -> bool:
+    names = [entry.name for entry in os.scandir(path) if entry.is_dir() and not is_junk(entry.name)]
+    return len(names) > 1 and all(name.lower() in SPLIT_FOLDERS for name in names)
+
+
+def _rows(
+    root: Path, options: Options, *, splits: bool, nested: bool, levels: tuple[str, ...], table: Metadata | None
+) -> Iterator[tuple[int | None, str | None, dict[str, Any]]]:
+    number, others = 0, Counter[str]()
+    own = options.metadata.resolve() if options.metadata is not None else None
+    if table is not None:
+        table.load(options)
+    try:
+        for name in walk(root, options.failures):
+            file = root / name
+            if not is_image_name(name):
+                if own is None or file.resolve() != own:
+                    others[file.suffix.lower() or "no suffix"] += 1
+                continue
+            number += 1
+            if _readable(name) != name:
+                options.failures.add("the file name is not valid UTF-8: rename it", stage="read", source=_readable(str(file)))
+                continue
+            folders = name.split("/")[:-1]
+            values: dict[str, Any] = {"image_path": str(file)}
+            if splits and folders:
+                values["split"] = folders.pop(0)
+            if levels:
+                values |= _ranks(folders, levels, file, number, options.failures)
+            if nested:
+                values["label"] = folders[-1] if folders else None
+            if table is not None:
+                values = {**values, **table.of(name, number, options.failures)}
+            yield number, unicodedata.normalize("NFC", name), values
+        for suffix, count in others.items():
+            what = f"{count} files ending in {suffix}" if count > 1 else f"1 file ending in {suffix}"
+            what = what.replace("ending in no suffix", "without a suffix")
+            options.failures.add(f"{what}: not images, left out", stage="read", source=root, severity="warning")
+        if table is not None:
+            table.report_unused(options.failures)
+    finally:
+        if table is not None:
+            table.close()
+
+
+def _ranks(folders: list[str], ranks: tuple[str, ...], file: Path, number: int, failures: Failures) -> dict[str, str]:
+    if len(folders) > len(ranks):
+        failures.add(
+            f"lies {len(folders)} folders deep, but there are {len(ranks)} ranks: the deeper folders are not used",
+            stage="read",
+            source=file,
+            row=number,
+            severity="warning",
+        )
+    return dict(zip(ranks, folders))
+
+
+class Metadata:
+    """A table about the images of a folder, found again by relative path, by file name, or by name without suffix."""
+
+    def __init__(self, path: Path, options: Options) -> None:
+        with open_table(path, encoding=options.encoding, separator=options.separator) as table:
+            check_header(table.header, str(path))
+            self.names = our_names(table.header, options.columns, str(path))
+            if "image_path" not in self.names:
+                self.names = self._by_id(table.header, path)
+            finder = TypeFinder(self.names)
+            for _, fields in table.rows():
+                finder.add([fields])
+            self.kinds = {name: STANDARD.get(name, kind) for name, kind in finder.types().items()}
+            self._texts = {name for name in self.names if name in STANDARD}
+        self.path = path
+        self._lookup: Lookup | None = None
+
+    def _by_id(self, header: list[str], path: Path) -> list[str]:
+        if "id" not in self.names:
+            raise BiocosmosError(
+                f"{path} has no column with the file names: say --column image_path=NAME; its columns: {', '.join(header)}"
+            )
+        return ["image_path" if name == "id" else name for name in self.names]
+
+    def load(self, options: Options) -> None:
+        """Read the table into the join; rows without a file name become failures."""
+        self._lookup = Lookup()
+        at = self.names.index("image_path")
+
+        def entries() -> Iterator[tuple[str, int | None, dict[str, str]]]:
+            with open_table(
+                self.path, encoding=options.encoding, separator=options.separator, failures=options.failures
+            ) as table:
+                for number, fields in table.rows():
+                    key = _key(fields[at])
+                    if not key:
+                        options.failures.add("the name of the image is blank", stage="read", source=self.path, row=number)
+                        continue
+                    yield key, number, {n: v for i, (n, v) in enumerate(zip(self.names, fields)) if i != at}
+
+        self._lookup.fill(entries())
+
+    def of(self, name: str, number: int, failures: Failures) -> dict[str, Any]:
+        """The table's values for the image ``name`` (relative path); what does not fit exactly once is recorded."""
+        assert self._lookup is not None
+        key = _key(name)
+        base = key.rsplit("/", 1)[-1]
+        for candidate in dict.fromkeys((key, base, base.rsplit(".", 1)[0])):
+            rows = self._lookup.get(candidate)
+            if not rows:
+                continue
+            if candidate != key and self._lookup.uses(candidate):
+                self._warn(failures, f"shares the metadata of another image called {base!r}", name, number)
+            if len(rows) > 1:
+                self._warn(failures, f"{len(rows)} rows of {self.path.name}: the first is used", name, number)
+            self._lookup.get(candidate, use=True)
+            texts = rows[0][1]
+            return {
+                n: (text if text.strip() else None) if n in self._texts else typed([text], self.kinds[n])[0]
+                for n, text in texts.items()
+                if text.strip() or n not in ("label", "split")
+            }
+        self._warn(failures, f"no row in {self.path.name}: kept without metadata", name, number)
+        return {}
+
+    def report_unused(self, failures: Failures) -> None:
+        """Record the rows that no image was found for."""
+        assert self._lookup is not None
+        for key, number in self._lookup.unused():
+            failures.add(f"no image called {key!r} in the folder", stage="read", source=self.path, row=number)
+
+    def close(self) -> None:
+        """Let the join go."""
+        if self._lookup is not None:
+            self._lookup.close()
+
+    def _warn(self, failures: Failures, reason: str, name: str, number: int) -> None:
+        failures.add(reason, stage="read", source=name, row=number, severity="warning")
+
+
+def _key(name: str) -> str:
+    """A file name as a join key: forward slashes, no leading "./", composed accents."""
+    key = unicodedata.normalize("NFC", name.strip().replace("\\", "/"))
+    while key.startswith("./"):
+        key = key[2:]
+    return key

@@ -1,0 +1,65 @@
+"""A join table on disk: rows by key, in the order they came, whatever their number."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+
+class Lookup:
+    """Key -> rows, kept in a temporary SQLite file that goes when the lookup is closed.
+
+    >>> with Lookup() as lookup:
+    ...     lookup.fill([("a.jpg", 1, {"depth": "12"})])
+    ...     lookup.get("a.jpg")
+    [(1, {'depth': '12'})]
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
+        # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
+        self._db = sqlite3.connect(Path(self._folder.name) / "lookup.sqlite", isolation_level=None, check_same_thread=False)
+        self._db.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
+            "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL, used INTEGER NOT NULL DEFAULT 0);"
+        )
+
+    def fill(self, entries: Iterable[tuple[str, int | None, Any]]) -> None:
+        """Store (key, row number, value that JSON can hold); call once or more, then :meth:`get`."""
+        rows = ((key, number, json.dumps(value, ensure_ascii=False)) for key, number, value in entries)
+        self._db.execute("BEGIN")
+        self._db.executemany("INSERT INTO entry (key, number, value) VALUES (?, ?, ?)", rows)
+        self._db.execute("COMMIT")
+        self._db.execute("CREATE INDEX IF NOT EXISTS by_key ON entry (key)")
+
+    def get(self, key: str, *, use: bool = False) -> list[tuple[int | None, Any]]:
+        """All (row number, value) of a key in the order they were stored; ``use`` counts them as used."""
+        rows = self._db.execute("SELECT number, value FROM entry WHERE key = ? ORDER BY rowid", (key,)).fetchall()
+        if use and rows:
+            self._db.execute("UPDATE entry SET used = used + 1 WHERE key = ?", (key,))
+        return [(number, json.loads(value)) for number, value in rows]
+
+    def uses(self, key: str) -> int:
+        """How often a key was used."""
+        row = self._db.execute("SELECT max(used) FROM entry WHERE key = ?", (key,)).fetchone()
+        return int(row[0] or 0)
+
+    def unused(self) -> Iterator[tuple[str, int | None]]:
+        """(key, row number) of the entries that were never used, in the order they were stored."""
+        yield from self._db.execute("SELECT key, number FROM entry WHERE used = 0 ORDER BY rowid")
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._db.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Lookup:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

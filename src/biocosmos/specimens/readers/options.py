@@ -1,0 +1,31 @@
+"""What the caller asked of a reader, the same for every format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from biocosmos.errors import Failures
+from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+
+MAX_IMAGE_BYTES = 512 << 20
+
+
+@dataclass(frozen=True)
+class Options:
+    """Arguments of :func:`biocosmos.specimens.readers.read`, checked and with the taxonomy loaded."""
+
+    failures: Failures = field(default_factory=Failures)
+    ranks: tuple[str, ...] | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    metadata: Path | None = None
+    taxonomy: TaxonomyTable | None = None
+    encoding: str | None = None
+    separator: str | None = None
+    images: Path | None = None
+    """The folder that relative image names start from."""
+    size: str | None = None
+    """Which of several sizes of the images (BIOSCAN: cropped_256 ...)."""
+    max_image_bytes: int = MAX_IMAGE_BYTES
+    """A larger file inside an archive is refused unread."""

@@ -1,0 +1,47 @@
+"""The `taxonomy=` table: a CSV that says, for every label, which taxa it belongs to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.readers import textfile
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, plain
+from biocosmos.specimens.readers.names import clean, clean_taxon
+from biocosmos.taxonomy import KNOWN_RANKS
+
+KEYS = ("label", "labels", "classname", "name", "scientificname", "species")
+
+
+class TaxonomyTable:
+    """Label -> rank columns, and the other columns of the table with them; one entry a label, held in memory."""
+
+    def __init__(self, path: str | Path) -> None:
+        """Read a CSV or TSV. Raises BiocosmosError without a label column, or when a label has two different rows."""
+        path = Path(path)
+        with textfile.open_table(path) as table:
+            check_header(table.header, str(path))
+            known = {plain(name): name for name in table.header}
+            key = next((known[k] for k in KEYS if k in known), None)
+            if key is None:
+                raise BiocosmosError(f"{path} has no column 'label' to join on; it has: {', '.join(table.header)}")
+            at = table.header.index(key)
+            ranks = {name: plain(name) for name in table.header if plain(name) in KNOWN_RANKS and plain(name) != "label"}
+            names = [ranks.get(name, SCIENTIFIC_NAME if plain(name) == "scientificname" else name) for name in table.header]
+            self.rows: dict[str, dict[str, str | None]] = {}
+            for number, fields in table.rows():
+                label = clean(fields[at])
+                if label is None:
+                    continue
+                row = {
+                    name: clean_taxon(value) if name in KNOWN_RANKS else clean(value)
+                    for i, (name, value) in enumerate(zip(names, fields))
+                    if i != at
+                }
+                if self.rows.setdefault(label, row) != row:
+                    raise BiocosmosError(f"{path}: the label {label!r} has two different rows (second in row {number})")
+            if table.failures.errors:
+                first = next(iter(table.failures))
+                raise BiocosmosError(f"{path}, row {first.row}: {first.reason}: mend the taxonomy before it is joined")
+        self.ranks = tuple(rank for rank in KNOWN_RANKS if rank in ranks.values() and rank in names)
+        self.columns = tuple(name for i, name in enumerate(names) if i != at)
