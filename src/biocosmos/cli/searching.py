@@ -19,7 +19,7 @@ from biocosmos.cli.options import (
     WHERE,
     WITHIN,
 )
-from biocosmos.cli.printing import finish, say, show_arrow
+from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 
 
 def register(app: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def search(
 
     biocosmos search mine.cosmos --text "a copepod with eggs" --encoder open_clip:hf-hub:imageomics/bioclip-2
     """
-    from biocosmos.queries import search_collection
+    from biocosmos.jobs.searching import search_collection
     from biocosmos.specimens.collection import Collection
     from biocosmos.tables import write_table
 
@@ -79,8 +79,4 @@ def search(
     else:
         write_table(table, output, provenance)
         say(f"{output}: {table.num_rows:,} neighbours")
-    finish(failures, table.num_rows, "images", table=_beside(output), strict=strict)
-
-
-def _beside(output: object) -> None:
-    return None
+    finish(failures, table.num_rows, "images", table=failures_beside(output), strict=strict)

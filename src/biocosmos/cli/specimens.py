@@ -34,15 +34,15 @@ def ingest(
     ] = None,
     column: Annotated[
         list[str] | None,
-        typer.Option("--column", help="A column's meaning, ours=theirs: --column label=Taxon.", show_default=False),
+        typer.Option("--column", help="ours=theirs: --column label=Taxon.", show_default=False),
     ] = None,
     ranks: Annotated[
         str | None,
-        typer.Option(help="Rank columns (or nested folder levels), coarse to fine: family,genus,species.", show_default=False),
+        typer.Option(help="Rank columns or folder levels: family,genus,species.", show_default=False),
     ] = None,
     metadata: Annotated[
         Path | None,
-        typer.Option(help="A CSV with more columns for the images of a folder, joined by file name.", show_default=False),
+        typer.Option(help="A CSV with more columns, joined by file name.", show_default=False),
     ] = None,
     taxonomy: Annotated[Path | None, typer.Option(help="A CSV that gives the ranks of each label.", show_default=False)] = None,
     pack: Annotated[bool, typer.Option("--pack", help="Copy the images into the collection.")] = False,

@@ -1,0 +1,114 @@
+"""What is asked about: image files, folders, words or specimens of the collection, as vectors of one encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.encoders.registry import load_encoder
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.collection import Collection
+
+IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
+
+
+@dataclass
+class Queries:
+    """Vectors to ask about.
+
+    ids: one name per query (the path as it was given, the text, or the specimen's id); vectors: (q, d) float32 unit rows;
+    specimens: True when the ids are specimens of the collection, which must not find themselves.
+    """
+
+    ids: list[str]
+    vectors: npt.NDArray[np.float32]
+    specimens: bool = False
+    failures: Failures = field(default_factory=Failures)
+    encoder: dict[str, Any] = field(default_factory=dict)
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are and folders as the images below them, sorted. Raises BiocosmosError for a path that is not there."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            below = (p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
+            found += sorted(p for p in below if p.is_file())
+        elif path.exists():
+            found.append(path)
+        else:
+            raise BiocosmosError(f"no such file or folder: {path}")
+    if paths and not found:
+        raise BiocosmosError(f"no image below {', '.join(map(str, paths))}: looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return found
+
+
+def encode_queries(
+    collection: Collection,
+    encoder: str,
+    *,
+    images: Sequence[Path] = (),
+    texts: Sequence[str] = (),
+    ids: Sequence[str] = (),
+    **how: Any,
+) -> Queries:
+    """Vectors for images, texts and specimens, with the encoder that made the collection's embedding.
+
+    ``how``: device, precision and backend for :func:`biocosmos.encoders.registry.load_encoder`. Images that fail are in
+    ``failures``. Raises BiocosmosError if the encoder's weights or preprocessing are not those of the embedding, if an id
+    is unknown or has no vector, or if nothing is asked.
+    """
+    if not images and not texts and not ids:
+        raise BiocosmosError("nothing to ask: give images, --text or --id")
+    if ids and not (images or texts):
+        return _specimens(collection, encoder, ids)
+    stored = collection.encoders[encoder]
+    loaded = load_encoder(encoder, **how)
+    facts = loaded.metadata()
+    for key in ("digest", "preprocessing"):
+        if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):
+            raise BiocosmosError(
+                f"encoder '{encoder}' here has another {key} than the one that embedded {collection.path}: "
+                f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
+            )
+    failures = Failures()
+    names: list[str] = []
+    parts: list[npt.NDArray[np.float32]] = []
+    if images:
+        files = image_files(images)
+        vectors, kept = loaded.encode_files([str(file) for file in files], failures=failures)
+        names += [str(files[row]) for row in kept]
+        parts.append(np.asarray(vectors, np.float32))
+    if texts:
+        names += list(texts)
+        parts.append(np.asarray(loaded.encode_texts(list(texts)), np.float32))
+    if ids:
+        specimens = _specimens(collection, encoder, ids)
+        names += specimens.ids
+        parts.append(specimens.vectors)
+    return Queries(names, np.concatenate(parts), bool(ids), failures, facts)
+
+
+def _plain(value: Any) -> Any:
+    import json
+
+    return json.loads(json.dumps(value, default=str))
+
+
+def _specimens(collection: Collection, encoder: str, ids: Sequence[str]) -> Queries:
+    column = collection.embedding_column(encoder)
+    table = collection.take(ids, columns=[column])
+    if missing := sorted(set(ids) - set(table["id"].to_pylist())):
+        raise BiocosmosError(f"{collection.path} has no specimen '{missing[0]}'")
+    if table[column].null_count:
+        row = table[column].is_null().index(True).as_py()
+        raise BiocosmosError(
+            f"specimen '{table['id'][row]}' has no vector of '{encoder}': run 'biocosmos embed {collection.path}'"
+        )
+    vectors = np.array(table[column].to_pylist(), np.float32).reshape(len(ids), -1)
+    return Queries(list(ids), vectors, True, Failures(), collection.encoders[encoder])
