@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
+BLOCK = 512  # columns that torch adds one after another; numpy adds pairwise by itself
 Scores = Any  # numpy.ndarray or torch.Tensor; what goes in comes out
 
 
@@ -96,6 +97,7 @@ class RollUpPlan:
             self._steps.append(_Step(rank, rank in wanted, starts, len(ids), taxa, places, columns, others))
             ids = step_ids
         self._names = taxonomy.ranks
+        self._devices: dict[torch.device, _TorchSums] = {}
 
     def __call__(self, scores: Scores) -> dict[str, RollUp]:
         """Sum ``scores`` (queries, columns) to every rank of the plan, in the order given.
@@ -119,7 +121,9 @@ class RollUpPlan:
                 rank: RollUp(torch.from_numpy(done.scores), done.taxa, torch.from_numpy(done.unplaced))
                 for rank, done in found.items()
             }
-        return self._run(_TorchSums, scores)
+        if scores.device not in self._devices:
+            self._devices[scores.device] = _TorchSums(scores.device)
+        return self._run(self._devices[scores.device], scores)
 
     def chunks(self, chunks: Iterable[Scores]) -> Iterator[dict[str, RollUp]]:
         """Sum chunk after chunk of queries; one chunk and its sums are in memory at a time."""
@@ -170,34 +174,60 @@ class _NumpySums:
 
 
 class _TorchSums:
-    @staticmethod
-    def widen(x: torch.Tensor) -> torch.Tensor:
+    """The same sums in torch, on any device and differentiable; its index tensors are sent to the device once.
+
+    On CUDA ``index_add`` adds in no fixed order, so sums may differ in the last bit from run to run.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        # By id(); holding the array beside it keeps the id from being used again.
+        self._held: dict[int, tuple[Int64, torch.Tensor]] = {}
+        self._sums: dict[int, tuple[Int64, list[tuple[torch.Tensor, int]]]] = {}
+
+    def widen(self, x: torch.Tensor) -> torch.Tensor:
         import torch
 
         if x.dtype in (torch.float16, torch.bfloat16):
             return x.float()
         return x if x.dtype.is_floating_point else x.long()
 
-    @staticmethod
-    def take(x: torch.Tensor, columns: Int64) -> torch.Tensor:
-        return x.index_select(1, _on(x, columns))
+    def take(self, x: torch.Tensor, columns: Int64) -> torch.Tensor:
+        return x.index_select(1, self._tensor(columns))
 
-    @staticmethod
-    def slices(x: torch.Tensor, starts: Int64, width: int) -> torch.Tensor:
-        lengths = np.diff(starts, append=width)
-        places = _on(x, np.repeat(np.arange(len(starts)), lengths))
-        return x.new_zeros((len(x), len(starts))).index_add(1, places, x)
+    def slices(self, x: torch.Tensor, starts: Int64, width: int) -> torch.Tensor:
+        if id(starts) not in self._sums:
+            rounds = [(self._send(places), count) for places, count in _rounds(np.diff(starts, append=width))]
+            self._sums[id(starts)] = (starts, rounds)
+        for places, count in self._sums[id(starts)][1]:
+            x = x.new_zeros((len(x), count)).index_add(1, places, x)
+        return x
 
-    @staticmethod
-    def spread(x: torch.Tensor, places: Int64, width: int) -> torch.Tensor:
-        return x.new_zeros((len(x), width)).index_copy(1, _on(x, places), x)
+    def spread(self, x: torch.Tensor, places: Int64, width: int) -> torch.Tensor:
+        return x.new_zeros((len(x), width)).index_copy(1, self._tensor(places), x)
 
-    @staticmethod
-    def total(x: torch.Tensor) -> torch.Tensor:
+    def total(self, x: torch.Tensor) -> torch.Tensor:
         return x.sum(dim=1)
 
+    def _tensor(self, values: Int64) -> torch.Tensor:
+        if id(values) not in self._held:
+            self._held[id(values)] = (values, self._send(values))
+        return self._held[id(values)][1]
 
-def _on(x: torch.Tensor, values: Int64) -> torch.Tensor:
-    import torch
+    def _send(self, values: Int64) -> torch.Tensor:
+        import torch
 
-    return torch.from_numpy(values).to(x.device)
+        return torch.from_numpy(values).to(self._device)
+
+
+def _rounds(lengths: Int64) -> Iterator[tuple[Int64, int]]:
+    """Sum slices of these lengths by adding columns into places, round by round, at most BLOCK columns into one."""
+    while True:
+        blocks = -(-lengths // BLOCK)
+        slice_of = np.repeat(np.arange(len(lengths)), lengths)
+        within = np.arange(len(slice_of)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+        first_block = np.cumsum(blocks) - blocks
+        yield first_block[slice_of] + within // BLOCK, int(blocks.sum())
+        if len(lengths) == blocks.sum():
+            return
+        lengths = blocks

@@ -145,6 +145,10 @@ class Taxonomy:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Taxonomy) and self.digest == other.digest
 
+    def __reduce__(self) -> tuple[Any, ...]:  # rebuilt when unpickled, so that its arrays stay read-only
+        paths = np.where(self._lineage >= 0, self._code[self._lineage], np.int32(NULL))
+        return Taxonomy, (self.ranks, paths, self._vocabulary)
+
     def __hash__(self) -> int:
         return hash(self.digest)
 
@@ -274,6 +278,13 @@ class Taxonomy:
         """Ids of the nodes directly below, ascending, which is by (rank, name)."""
         below = self.slice(node)
         return np.asarray(np.flatnonzero(self.parent[below] == node) + below.start, np.int32)
+
+    def homonyms(self) -> Int32:
+        """Ids of the taxa whose rank and name another taxon has too, together by name: true homonyms under different
+        parents, or one taxon whose rows disagree on (or lack) a coarser rank."""
+        _, group, count = np.unique(self._key(0, self.rank[1:], self._code[1:]), return_inverse=True, return_counts=True)
+        ids = np.flatnonzero(count[group] > 1)
+        return np.asarray(ids[np.argsort(group[ids], kind="stable")] + 1, np.int32)
 
     def slice(self, node: int) -> slice:
         """The ids of a node and all its descendants as a slice."""
