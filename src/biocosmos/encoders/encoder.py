@@ -34,7 +34,7 @@ class Backend(Protocol):
     streams: int
     """How many batches may be computed at once, each from its own thread."""
 
-    def __call__(self, batch: torch.Tensor) -> torch.Tensor: ...
+    def __call__(self, batch: torch.Tensor, /) -> torch.Tensor: ...
 
     def enter_thread(self) -> None:
         """Called once in each thread of a pool that computes ``streams`` batches at once."""
@@ -45,6 +45,9 @@ class Backend(Protocol):
 
 class Normalised(nn.Module):
     """uint8 pixels -> normalised floats -> tower -> float32 unit vectors; the part of a model that is common to all."""
+
+    scale: torch.Tensor
+    shift: torch.Tensor
 
     def __init__(self, tower: nn.Module, preprocessing: Preprocessing, takes_bytes: bool = False) -> None:
         super().__init__()

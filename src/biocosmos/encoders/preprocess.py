@@ -87,7 +87,8 @@ def border_colour(pixels: Pixels) -> Pixels:
     """Median colour (3,) uint8 of the outermost pixels: the background of a specimen photographed or segmented alone."""
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     middle = len(border) // 2
-    return np.partition(border, middle, axis=0)[middle]
+    median: Pixels = np.partition(border, middle, axis=0)[middle]
+    return median
 
 
 def _resized(pixels: Pixels, height: int, width: int, interpolation: Interpolation) -> torch.Tensor:

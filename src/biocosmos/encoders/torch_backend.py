@@ -30,31 +30,30 @@ class TorchBackend:
     def __init__(self, model: nn.Module, *, device: str, precision: Precision) -> None:
         if precision == "int8":
             raise BiocosmosError("int8 needs the OpenVINO backend: pip install 'biocosmos[openvino]' and ask for it by name")
-        self.device, self.precision = device, precision
+        self.device = device
+        self.precision: Precision = precision
         on_cpu = device == "cpu"
         self.batch_size = CPU_BATCH if on_cpu else GPU_BATCH
         self.streams = usable_cores() if on_cpu else 1
         if on_cpu:
             keep_freed_memory()
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self._model = model.eval().to(device=device, dtype=dtype, memory_format=torch.channels_last)
+        self._model = model.eval().to(device, dtype).to(memory_format=torch.channels_last)
         self._alone = threading.Semaphore(self.streams)
         self._threads = torch.get_num_threads()
 
-    def __call__(self, batch: torch.Tensor) -> torch.Tensor:
+    def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
         with self._alone, torch.inference_mode():
             batch = batch.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
             return self._model(batch).cpu()  # type: ignore[no-any-return]
 
     def enter_thread(self) -> None:
         """One thread per batch and a batch per core: no core waits for another inside a layer."""
-        if self.device == "cpu":
-            torch.set_num_threads(1)  # OpenMP keeps this per thread
+        torch.set_num_threads(1)  # OpenMP keeps this per thread
 
     def leave_thread(self) -> None:
         """Threads started later take torch's last setting: give it back."""
-        if self.device == "cpu":
-            torch.set_num_threads(self._threads)
+        torch.set_num_threads(self._threads)
 
 
 def choose_device(device: str = "auto") -> str:

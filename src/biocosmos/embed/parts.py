@@ -1,0 +1,177 @@
+"""The unfinished work of an embedding, on disk: part files that are whole or absent, and a lock that dies with its holder.
+
+A work folder holds::
+
+    settings.json     what the vectors are made with; another encoder may not go on with them
+    lock              locked by the running process; the system unlocks it when that ends, however it ends
+    000000.part ...   the vectors of a fixed block of rows each
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.errors import BiocosmosError
+
+_MAGIC = b"biocosmos part 1\n"
+
+
+@dataclass
+class Part:
+    """The vectors of one block of rows.
+
+    Attributes:
+        ids: of the n specimens, in order.
+        vectors: (n, dim) float32 unit vectors, zero where there is none.
+        valid: (n,) bool, whether a row has a vector.
+        failures: (position in the block, image path or None, reason) of the images that could not be read.
+    """
+
+    ids: list[str]
+    vectors: npt.NDArray[np.float32]
+    valid: npt.NDArray[np.bool_]
+    failures: list[tuple[int, str | None, str]] = field(default_factory=list)
+
+    def save(self, path: Path) -> None:
+        """Write the part so that a crash at any moment leaves either all of it or nothing under this name."""
+        payload = self.vectors.tobytes() + self.valid.tobytes()
+        header = {
+            "rows": len(self.ids),
+            "dim": self.vectors.shape[1],
+            "ids": ids_digest(self.ids),
+            "failures": self.failures,
+            "sha256": hashlib.sha256(payload).hexdigest(),
+        }
+        temporary = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            file.write(_MAGIC + json.dumps(header).encode() + b"\n")
+            file.write(payload)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+    @staticmethod
+    def load(path: Path, ids: Sequence[str], dim: int) -> Part | None:
+        """The part, if the file is whole and holds exactly these rows; None otherwise (it is then computed again)."""
+        try:
+            with path.open("rb") as file:
+                if file.readline() != _MAGIC:
+                    return None
+                header = json.loads(file.readline())
+                payload = file.read()
+        except (OSError, ValueError):
+            return None
+        rows = len(ids)
+        if (
+            (header["rows"], header["dim"], header["ids"]) != (rows, dim, ids_digest(ids))
+            or len(payload) != rows * (1 + 4 * dim)
+            or hashlib.sha256(payload).hexdigest() != header["sha256"]
+        ):
+            return None
+        # copied, because Arrow wants its buffers aligned and a bytes object promises nothing
+        vectors = np.frombuffer(payload, np.float32, rows * dim).reshape(rows, dim).copy()
+        valid = np.frombuffer(payload, np.bool_, rows, offset=4 * rows * dim).copy()
+        return Part(list(ids), vectors, valid, [(int(row), source, reason) for row, source, reason in header["failures"]])
+
+
+class Work:
+    """A work folder that is locked by this process; made by :func:`locked_work`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def begin(self, settings: Mapping[str, Any], *, restart: bool) -> None:
+        """Take up what an interrupted run left, if it was made with the same settings.
+
+        Raises:
+            BiocosmosError: it was made with others, and not ``restart``.
+        """
+        path = self.folder / "settings.json"
+        wanted = json.loads(json.dumps(dict(settings)))
+        if restart:
+            self.clear()
+        elif path.exists():
+            try:
+                found = json.loads(path.read_text())
+            except ValueError:  # torn by a power cut: the parts beside it cannot be trusted
+                self.clear()
+            else:
+                if changed := [key for key in wanted if found.get(key) != wanted[key]]:
+                    key = changed[0]
+                    raise BiocosmosError(
+                        f"an interrupted embedding in {self.folder} had {key} {found.get(key)}, now it is {wanted[key]}: "
+                        f"go on with the same, or start again with overwrite (--overwrite)"
+                    )
+        for left in self.folder.glob("*.tmp"):
+            left.unlink()
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(wanted, indent=1) + "\n")
+        temporary.replace(path)
+
+    def part(self, block: int) -> Path:
+        """The file of a block."""
+        return self.folder / f"{block:06d}.part"
+
+    def clear(self) -> None:
+        """Remove everything but the lock."""
+        for pattern in ("*.part", "*.tmp", "settings.json"):
+            for path in self.folder.glob(pattern):
+                path.unlink()
+
+
+@contextmanager
+def locked_work(folder: Path) -> Iterator[Work]:
+    """Lock a work folder, made if it is missing, and remove it afterwards if nothing is left in it.
+
+    Raises:
+        BiocosmosError: another process holds it. A lock left by a process that was killed is free.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "lock"
+    with path.open("a+") as file:
+        if not _try_lock(file):
+            file.seek(0)
+            holder = file.read().strip() or "another process"
+            raise BiocosmosError(f"{holder} is embedding with this encoder already ({folder}): wait for it, or stop it")
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {platform.node()}")
+        file.flush()
+        yield Work(folder)
+        if [entry.name for entry in folder.iterdir()] == ["lock"]:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _try_lock(file: IO[str]) -> bool:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def ids_digest(ids: Sequence[str]) -> str:
+    """sha256 over the ids in order."""
+    total = hashlib.sha256()
+    for id_ in ids:
+        total.update(f"{len(id_)}:{id_}".encode())
+    return total.hexdigest()
