@@ -1,0 +1,12 @@
+"""Honest numbers for embeddings and identifications, on one split, with intervals, and what cannot be concluded from them.
+
+>>> from biocosmos import evaluate
+>>> report = evaluate.retrieval(gallery, queries, ks=(1, 5, 10), groups=["group"])
+>>> report.table()                  # tidy: target, k, over, average, value, low, high, ...
+>>> report.write("report/")         # CSV, JSON and one self-contained HTML page
+"""
+
+from biocosmos.evaluate.protocols import retrieval
+from biocosmos.evaluate.report import Report
+
+__all__ = ["Report", "retrieval"]

@@ -1,0 +1,111 @@
+"""What a page is made of: headline cards, sections, and in them words, figures, tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Card:
+    """A headline number: what it is, the number, and what it rests on."""
+
+    label: str
+    value: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Words:
+    """A paragraph."""
+
+    text: str
+    block: str = "words"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A chart with the sentence that explains it."""
+
+    svg: str
+    caption: str
+    block: str = "figure"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table to read: column names, rows of cells as text; ``left`` is how many first columns hold words; folded under
+    ``summary`` if given."""
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    summary: str = ""
+    left: int = 1
+    block: str = "grid"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A specimen: data URI ("" for none), its name, a line below, and "right", "wrong" or "" for its frame."""
+
+    uri: str
+    name: str
+    note: str = ""
+    mark: str = ""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A query and what was found for it."""
+
+    query: Picture
+    found: Sequence[Picture]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Strips:
+    """Rows of pictures under a heading; ``wide`` false puts two in a row."""
+
+    heading: str
+    strips: Sequence[Strip]
+    caption: str = ""
+    wide: bool = True
+    block: str = "strips"
+
+
+Block = Words | Figure | Grid | Strips
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading, what it asks in plain words, and its blocks."""
+
+    title: str
+    lead: str
+    blocks: Sequence[Block]
+
+
+@dataclass(frozen=True)
+class Page:
+    """Everything a report shows, in order."""
+
+    title: str
+    lead: str
+    cards: Sequence[Card]
+    sections: Sequence[Section]
+    terms: Sequence[tuple[str, str]]
+    caveats: Sequence[str]
+    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
+    stamp: str = ""
+
+
+def flat_facts(provenance: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested provenance as (dotted name, value) pairs."""
+    if isinstance(provenance, dict):
+        return [pair for key, value in provenance.items() for pair in flat_facts(value, f"{prefix}{'.' if prefix else ''}{key}")]
+    if isinstance(provenance, (list, tuple)):
+        provenance = ", ".join(map(str, provenance))
+    return [(prefix, "–" if provenance in (None, "") else str(provenance))]

@@ -1,0 +1,55 @@
+"""The report as one HTML file without a single outside resource."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from biocosmos.evaluate.blocks import Block, Page, flat_facts
+from biocosmos.evaluate.pictures import Pictures
+from biocosmos.tables import replacing
+
+if TYPE_CHECKING:
+    from biocosmos.evaluate.report import Report
+
+
+def write_page(report: Report, path: Path, thumbnails: Callable[[str], bytes | None] | None) -> Path:
+    """Write ``report`` as HTML; see :meth:`Report.html`."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("biocosmos.evaluate", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["groupby_run"] = _runs
+    template = environment.get_template("report.html.j2")
+    html = template.render(page=_page(report, Pictures(thumbnails)))
+    with replacing(path) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return path
+
+
+def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
+    """Neighbouring blocks of one kind together, so that figures stand side by side."""
+    return [list(run) for _, run in groupby(blocks, key=lambda block: block.block)]
+
+
+def _page(report: Report, pictures: Pictures) -> Page:
+    make = import_module(f"biocosmos.evaluate.page_{report.kind}").page
+    made: Page = make(report, pictures, flat_facts(report.provenance), stamp(report))
+    return made
+
+
+def stamp(report: Report) -> str:
+    """One line under every table: what made its numbers."""
+    facts = report.provenance
+    made = facts.get("gallery") or facts.get("identifier") or {}
+    encoder = made.get("encoder") or made.get("name") or ", ".join(facts.get("encoders", {})) or "not recorded"
+    parts = [f"encoder {encoder}"]
+    if made.get("digest"):
+        parts.append(f"weights {made['digest']}")
+    parts.append(f"split {facts.get('split_hash') or 'not recorded'}")
+    parts.append(f"biocosmos {facts['software']['biocosmos']}")
+    return " · ".join(parts)
