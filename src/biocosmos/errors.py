@@ -9,11 +9,12 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import pyarrow as pa
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 Severity = Literal["error", "warning"]
 
@@ -40,18 +41,6 @@ class Failure:
     row: int | None
     id: str | None
     reason: str
-
-
-SCHEMA = pa.schema(
-    [
-        ("stage", pa.string()),
-        ("severity", pa.string()),
-        ("source", pa.string()),
-        ("row", pa.int64()),
-        ("id", pa.string()),
-        ("reason", pa.string()),
-    ]
-)
 
 
 class Failures:
@@ -109,5 +98,9 @@ class Failures:
         return Counter(row.reason for row in self._rows).most_common()
 
     def table(self) -> pa.Table:
-        """The rows as an Arrow table with the columns of :data:`SCHEMA`."""
-        return pa.Table.from_pylist([asdict(row) for row in self._rows], schema=SCHEMA)
+        """The rows as an Arrow table with the columns of :class:`Failure`."""
+        import pyarrow as pa  # here, because every command imports this module and pyarrow takes a quarter of a second
+
+        types = {"row": pa.int64()}
+        schema = pa.schema([(column.name, types.get(column.name, pa.string())) for column in fields(Failure)])
+        return pa.Table.from_pylist([asdict(row) for row in self._rows], schema=schema)

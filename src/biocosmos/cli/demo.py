@@ -9,11 +9,12 @@ import typer
 
 from biocosmos.cli.options import BACKEND, DEVICE, SEED
 from biocosmos.cli.printing import show_table
+from biocosmos.cli.verbs import add
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    app.command()(demo)
+    add(app, demo)
 
 
 def demo(

@@ -8,15 +8,14 @@ import typer
 
 from biocosmos.cli.options import BACKEND, COLLECTION, DEVICE, PRECISION, STRICT
 from biocosmos.cli.printing import finish, say, show_table
+from biocosmos.cli.verbs import add
 
 DEFAULT_ENCODER = "efficientnet-lite0"
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    app.command()(embed)
-    app.command()(encoders)
-    app.command()(fetch)
+    add(app, embed, encoders, fetch)
 
 
 def embed(

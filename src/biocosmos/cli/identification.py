@@ -22,13 +22,14 @@ from biocosmos.cli.options import (
     WITHIN,
 )
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
+from biocosmos.cli.verbs import add
 
 METHODS = "nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot, linear or zero-shot"
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    app.command()(identify)
+    add(app, identify)
 
 
 def identify(
@@ -89,7 +90,7 @@ def identify(
     if output is None:
         show_arrow(done.table, ["id", "taxon", "rank", "confidence", "novelty", "novel"])
     else:
-        write_table(done.table, output, done.identifier.provenance)
+        write_table(done.table, output, done.identifier.provenance())
         say(f"{output}: {done.table.num_rows:,} specimens named")
     if save:
         say(f"kept in {opened.add_identifications(done.table)}")

@@ -20,11 +20,12 @@ from biocosmos.cli.options import (
     WITHIN,
 )
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
+from biocosmos.cli.verbs import add
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    app.command()(search)
+    add(app, search)
 
 
 def search(

@@ -9,15 +9,12 @@ import typer
 
 from biocosmos.cli.options import COLLECTION, OUTPUT, SEED, SPLIT, STRICT, WHERE, WITHIN, names, pairs
 from biocosmos.cli.printing import finish, say, show_arrow, show_table
+from biocosmos.cli.verbs import add
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    app.command()(ingest)
-    app.command()(info)
-    app.command()(split)
-    app.command()(export)
-    app.command()(failures)
+    add(app, ingest, info, split, export, failures)
 
 
 def ingest(

@@ -8,11 +8,12 @@ import typer
 
 from biocosmos.cli.options import COLLECTION, OUTPUT, WITHIN
 from biocosmos.cli.printing import say, show_arrow
+from biocosmos.cli.verbs import add
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    app.command()(taxa)
+    add(app, taxa)
 
 
 def taxa(

@@ -71,8 +71,10 @@ def identify_collection(
         asked = encode_queries(collection, name, images=images, **how)
         failures.extend(asked.failures)
         queries: Any = (asked.ids, asked.vectors)
+        about: dict[str, Any] = {"image_paths": asked.ids, "provenance": {"encoder": asked.encoder}}
     else:
         queries = collection.gallery(name, split=part)
+        about = {}
     known, calibration = known_and_calibration(collection, name, split=split, where=where)
     if options.get("method") == "zero-shot":
         from biocosmos.encoders.registry import load_encoder
@@ -80,5 +82,6 @@ def identify_collection(
         options["encoder"] = load_encoder(name, **how)
     if part is None and not len(asked.ids):
         raise BiocosmosError(f"none of {len(failures):,} images could be read: {failures.reasons()[0][0]}")
-    identifier = Identifier.fit(known, calibration=calibration, failures=failures, **options)
-    return Identified(identifier.identify(queries), failures, identifier)
+    identifier = Identifier.fit(known, calibration=calibration, **options)
+    failures.extend(identifier.failures)
+    return Identified(identifier.identify(queries, **about), failures, identifier)

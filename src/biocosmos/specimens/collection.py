@@ -26,7 +26,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from biocosmos.errors import SCHEMA as FAILURES_SCHEMA
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.progress import progress
 from biocosmos.specimens.ingest import AddSummary, KnownIds, aligned, column_type, storable
@@ -525,7 +524,7 @@ class Collection:
     def failures(self) -> pa.Table:
         """Every error and warning recorded, oldest first."""
         path = self.path / "failures.parquet"
-        return pq.read_table(path) if path.exists() else FAILURES_SCHEMA.empty_table()
+        return pq.read_table(path) if path.exists() else Failures().table()
 
     def record_failures(self, failures: Failures) -> None:
         """Append to the failures table."""
