@@ -63,3 +63,38 @@ class Lookup:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+class Seen:
+    """Which keys have come before, on disk.
+
+    >>> with Seen() as seen:
+    ...     seen.count("a"), seen.count("b"), seen.count("a")
+    (1, 1, 2)
+    """
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
+        self._db = sqlite3.connect(Path(self._folder.name) / "seen.sqlite", isolation_level=None, check_same_thread=False)
+        self._db.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
+            "CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;"
+        )
+
+    def count(self, key: str) -> int:
+        """Count ``key`` once more; how often it has come by now."""
+        row = self._db.execute(
+            "INSERT INTO seen VALUES (?, 1) ON CONFLICT(key) DO UPDATE SET times = times + 1 RETURNING times", (key,)
+        ).fetchone()
+        return int(row[0])
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._db.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Seen:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

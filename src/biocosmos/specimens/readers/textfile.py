@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Literal, Protocol
 
 from biocosmos.errors import BiocosmosError, Failures
 
@@ -82,10 +82,12 @@ class TextTable:
     failures: Failures
     stream: IO[str]
     reader: Iterator[list[str]] = field(repr=False)
+    preamble: int = 0
+    """Lines after the header that are no data (EcoTaxa's types): they come with the numbers up to 0."""
 
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """(row number from 1, fields), as many fields as the header has; blank lines are no rows."""
-        width, number = len(self.header), 0
+        width, number = len(self.header), -self.preamble
         while True:
             try:
                 fields = next(self.reader)
@@ -118,29 +120,49 @@ def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= ch <= "\udfff" for ch in text)
 
 
+class Readable(Protocol):
+    """A file that can be opened again and again: a Path or a member of an archive."""
+
+    def open(self, mode: Literal["rb"]) -> IO[bytes]:
+        """A byte stream from the start."""
+
+
 @contextmanager
 def open_table(
-    path: str | Path, *, encoding: str | None = None, separator: str | None = None, failures: Failures | None = None
+    file: Readable | str,
+    *,
+    encoding: str | None = None,
+    separator: str | None = None,
+    failures: Failures | None = None,
 ) -> Iterator[TextTable]:
     """Open a delimited text file; encoding and separator are found when not given.
 
     Raises BiocosmosError for a file that is missing, empty, or in an encoding Python does not know.
     """
-    path = Path(path)
+    file = Path(file) if isinstance(file, str) else file
     failures = Failures() if failures is None else failures
+    with open_text(file, encoding, failures) as stream:
+        yield from_stream(stream, str(file), encoding=stream.encoding, separator=separator, failures=failures)
+
+
+@contextmanager
+def open_text(file: Readable, encoding: str | None, failures: Failures) -> Iterator[io.TextIOWrapper]:
+    """A text stream with the line ends as they are; bytes that the encoding does not know become surrogates."""
     try:
         if encoding is None:
-            with path.open("rb") as raw:
+            with file.open("rb") as raw:
                 encoding, warning = find_encoding(raw)
             if warning:
-                failures.add(warning, stage="read", source=path, severity="warning")
-        stream = path.open(encoding=encoding, errors="surrogateescape", newline="")
+                failures.add(warning, stage="read", source=str(file), severity="warning")
+        raw = file.open("rb")
     except OSError as error:
-        raise BiocosmosError(f"cannot read {path}: {error.strerror}") from error
-    except LookupError as error:
-        raise BiocosmosError(f"cannot read {path}: unknown encoding {encoding!r}") from error
-    with stream:
-        yield from_stream(stream, str(path), encoding=encoding, separator=separator, failures=failures)
+        raise BiocosmosError(f"cannot read {file}: {error.strerror or error}") from error
+    with raw:
+        try:
+            stream = io.TextIOWrapper(raw, encoding=encoding, errors="surrogateescape", newline="")
+        except LookupError as error:
+            raise BiocosmosError(f"cannot read {file}: unknown encoding {encoding!r}") from error
+        yield stream
 
 
 def from_stream(
