@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import biocosmos.taxonomy.tree
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.taxonomy import DARWIN_CORE, KNOWN_RANKS, RollUpPlan, Taxonomy
 
 RANKS = ("kingdom", "family", "genus", "species")
@@ -109,6 +109,19 @@ def test_ancestors_common_ancestors_and_distances_match_the_oracle(rows):
     far = [len(oracle.order[i]) + len(oracle.order[j]) - 2 * len(node) for i, j, node in zip(a, b, common)]
     assert tax.distance(a, b).tolist() == far
     assert tax.is_ancestor(a, b).tolist() == [oracle.order[i] in oracle.up(oracle.order[j]) for i, j in zip(a, b)]
+
+
+@given(rows=ROWS)
+@settings(max_examples=40, deadline=None)
+def test_counts_and_common_ancestors_of_many_match_loops(rows):
+    tax = Taxonomy.from_table(table_of(rows))
+    ids = tax.index(table_of(rows))
+    assert tax.count(np.append(ids, -1)).tolist() == [sum(tax.is_ancestor(i, ids).tolist()) for i in range(len(tax))]
+    if len(ids):
+        common = 0 if 0 in ids else ids[0]
+        for node in ids:
+            common = tax.lowest_common(common, node)
+        assert tax.lowest_common(ids.min(), ids.max()) == common
 
 
 @given(rows=ROWS, data=st.data())
@@ -263,6 +276,21 @@ def test_an_unknown_name_is_one_line_that_helps(name, message):
     with pytest.raises(BiocosmosError) as error:
         tax.find(name)
     assert str(error.value) == message
+
+
+def test_a_list_of_names_is_found_and_what_is_not_becomes_a_row():
+    tax = Taxonomy.from_table({"class": ["Copepoda", "Copepoda", "X"], "genus": ["Oithona", "Calanus", "Calanus"]})
+    failures = Failures()
+    names = [" Copepoda ", "oithona", "Calanus", "Copepoda/Calanus", "Oithna", "", None, "Copepoda"]
+    found = tax.find_all(names, failures)
+    copepoda, oithona = tax.find("Copepoda"), tax.find("Oithona")
+    assert found.tolist() == [copepoda, oithona, -1, tax.find("Copepoda/Calanus"), -1, -1, -1, copepoda]
+    assert [(row.row, row.id) for row in failures] == [(3, "Calanus"), (5, "Oithna"), (6, ""), (7, "None")]
+    reasons = [row.reason for row in failures]
+    assert "ambiguous" in reasons[0] and "did you mean Oithona?" in reasons[1]
+    with pytest.raises(BiocosmosError, match="ambiguous"):
+        tax.find_all(["Copepoda", "Calanus"])
+    assert tax.find_all([]).tolist() == []
 
 
 def test_names_are_composed_and_their_white_space_normalised():

@@ -10,8 +10,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.taxonomy.columns import clean
+from biocosmos.taxonomy.numbering import ROOT, UNKNOWN
 
 if TYPE_CHECKING:
     from biocosmos.taxonomy.tree import Taxonomy
@@ -20,13 +21,14 @@ PATH_SEPARATOR = "/"
 RANK_SEPARATOR = ":"
 SHOWN = 5  # names or candidates in one error line
 COMPARED = 200  # names that difflib, slow but good, gets to see
-ROOT = 0
+HELPED = 50  # names of a list for which close matches are looked up (a tenth of a second each in a large tree)
 CLOSE = 0.6  # difflib's own default for a close match
 
+Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 
 
-def find_name(tax: Taxonomy, text: str) -> int:
+def find_name(tax: Taxonomy, text: str, *, close: bool = True) -> int:
     """The one node that ``text`` names. Raises BiocosmosError, one line, when none or several fit."""
     if not isinstance(text, str):
         raise BiocosmosError(f"a taxon is found by its name, not by {text!r}")
@@ -39,7 +41,30 @@ def find_name(tax: Taxonomy, text: str) -> int:
             return int(found[0])
         if len(found) > 1:
             raise BiocosmosError(_ambiguous(tax, wanted, found))
-    raise BiocosmosError(_unknown(tax, wanted))
+    raise BiocosmosError(_unknown(tax, wanted) if close else f"no taxon {wanted!r} in the taxonomy")
+
+
+def find_names(tax: Taxonomy, texts: list[str], failures: Failures | None, stage: str) -> Int32:
+    """The node of each text: names that one taxon alone bears in one vectorised step, the few others one by one."""
+    nodes = np.full(len(texts), UNKNOWN, np.int32)
+    plain = pa.array([text if isinstance(text, str) else None for text in texts], pa.string())
+    names = tax.name_array.dictionary_encode()
+    which = pc.index_in(clean(plain), value_set=names.dictionary).fill_null(-1).to_numpy(zero_copy_only=False)
+    code = names.indices.to_numpy(zero_copy_only=False)
+    bearers, last = np.bincount(code), np.empty(len(names.dictionary), np.int32)
+    last[code] = np.arange(len(tax), dtype=np.int32)
+    single = (which >= 0) & (bearers[which] == 1)
+    nodes[single] = last[which[single]]
+    refused = 0
+    for row in np.flatnonzero(~single):
+        try:
+            nodes[row] = find_name(tax, texts[row], close=refused < HELPED)
+        except BiocosmosError as error:
+            if failures is None:
+                raise
+            refused += 1
+            failures.add(str(error), stage=stage, row=int(row) + 1, id=str(texts[row]))
+    return nodes
 
 
 def _matches(tax: Taxonomy, text: str, fold: bool) -> Int64:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.tables import replacing
 from biocosmos.taxonomy.columns import (
     ABSENT,
@@ -29,12 +29,11 @@ from biocosmos.taxonomy.columns import (
     distinct_rows,
     encode,
 )
-from biocosmos.taxonomy.names import find_name
+from biocosmos.taxonomy.names import find_name, find_names
+from biocosmos.taxonomy.numbering import ROOT, UNKNOWN, last_named, number
 from biocosmos.taxonomy.rollup import RollUp, RollUpPlan
 
-ROOT = 0
 ROOT_NAME = "Life"
-UNKNOWN = -1  # "no such node" in every array of ids
 NODE_COLUMNS = ("node", "parent", "rank", "name")
 
 Int16 = npt.NDArray[np.int16]
@@ -61,10 +60,10 @@ class Taxonomy:
         """ranks: names, coarsest first; paths: (rows, ranks) int32 places in the rank's vocabulary, -1 null;
         vocabulary: per rank, its distinct names sorted. Users call :meth:`from_table`."""
         self.ranks: tuple[str, ...] = tuple(ranks)
-        self._lineage, self._code = _number(paths)
+        self._lineage, self._code = number(paths)
         self._vocabulary: list[pa.Array] = list(vocabulary)
         nodes = np.arange(len(self._lineage), dtype=np.int32)
-        self.rank: npt.NDArray[np.int8] = _last_named(self._lineage)
+        self.rank: npt.NDArray[np.int8] = last_named(self._lineage)
         above = np.where(self._lineage == nodes[:, None], UNKNOWN, self._lineage)
         self.parent: Int32 = above.max(axis=1, initial=UNKNOWN).astype(np.int32)
         self.parent[(self.parent == UNKNOWN) & (nodes > ROOT)] = ROOT
@@ -228,6 +227,11 @@ class Taxonomy:
         without it. Raises BiocosmosError with close matches when there is none, and with the candidates when several are."""
         return find_name(self, name)
 
+    def find_all(self, names: Iterable[str], failures: Failures | None = None, *, stage: str = "taxa") -> Int32:
+        """:meth:`find` for a list: (names,) int32. A name that is unknown or ambiguous becomes -1 and a row of ``failures``;
+        without ``failures`` it raises."""
+        return find_names(self, list(names), failures, stage)
+
     # ---- vectorised questions ----------------------------------------------------------------------------------------
 
     def rank_index(self, rank: str | int) -> int:
@@ -254,7 +258,10 @@ class Taxonomy:
         return np.asarray((a >= 0) & (a <= b) & (b < self.end[a]))
 
     def lowest_common(self, a: npt.ArrayLike, b: npt.ArrayLike) -> Int32:
-        """The deepest node that is an ancestor-or-self of both; shapes broadcast; int32, -1 where either is -1."""
+        """The deepest node that is an ancestor-or-self of both; shapes broadcast; int32, -1 where either is -1.
+
+        Of many nodes it is that of the smallest and the largest id: ``tax.lowest_common(ids.min(1), ids.max(1))``.
+        """
         a, b = np.broadcast_arrays(np.asarray(a), np.asarray(b))
         common = np.full(a.shape, ROOT, np.int32)
         for i in range(len(self.ranks)):
@@ -285,6 +292,12 @@ class Taxonomy:
         _, group, count = np.unique(self._key(0, self.rank[1:], self._code[1:]), return_inverse=True, return_counts=True)
         ids = np.flatnonzero(count[group] > 1)
         return np.asarray(ids[np.argsort(group[ids], kind="stable")] + 1, np.int32)
+
+    def count(self, ids: npt.ArrayLike) -> npt.NDArray[np.int64]:
+        """How many of ``ids`` (any shape, -1 ignored) are at or below each node: (nodes,) int64."""
+        ids = np.asarray(ids).ravel()
+        upto = np.concatenate([[0], np.cumsum(np.bincount(ids[ids >= 0], minlength=len(self)))])
+        return np.asarray(upto[self.end] - upto[:-1], np.int64)
 
     def slice(self, node: int) -> slice:
         """The ids of a node and all its descendants as a slice."""
@@ -356,41 +369,6 @@ class Taxonomy:
         if not 0 <= node < len(self):
             raise BiocosmosError(f"no node {node} in this taxonomy of {len(self)} nodes")
         return int(node)
-
-
-def _number(paths: Int32) -> tuple[Int32, Int32]:
-    """Number the nodes of distinct paths (rows, ranks) of sorted codes, -1 null, in depth-first order.
-
-    Returns lineage (nodes, ranks) int32, the node at every rank or -1, with a row of -1 for the root, and code (nodes,)
-    int32, each node's place in its rank's vocabulary (0 for the root). Sorted with nulls last, the rows that share a path
-    up to a rank stand together, and the first of them with a name there starts a node: reading those starts row by row,
-    coarse to fine, is the pre-order with children by (rank, name).
-    """
-    ranks = paths.shape[1]
-    last = np.iinfo(np.int32).max
-    paths = np.where(paths == NULL, np.int32(last), paths)
-    paths = paths[np.lexsort(paths.T[::-1])]
-    named = paths != last
-    new = np.ones_like(named)
-    if len(paths):
-        new[1:] = np.logical_or.accumulate(paths[1:] != paths[:-1], axis=1)
-    starts = new & named
-    ids = np.cumsum(starts.ravel(), dtype=np.int32).reshape(paths.shape) * starts
-    ids = np.where(named, np.maximum.accumulate(ids, axis=0), np.int32(UNKNOWN))
-    row, rank = np.nonzero(starts)
-    lineage = np.full((len(row) + 1, ranks), UNKNOWN, np.int32)
-    lineage[1:] = np.where(np.arange(ranks) <= rank[:, None], ids[row], np.int32(UNKNOWN))
-    code = np.zeros(len(row) + 1, np.int32)
-    code[1:] = paths[row, rank]
-    return lineage, code
-
-
-def _last_named(lineage: Int32) -> npt.NDArray[np.int8]:
-    """Index of each node's own rank, -1 for the root: the last rank of its lineage that is not null."""
-    ranks = lineage.shape[1]
-    last = ranks - 1 - np.argmax(lineage[:, ::-1] >= 0, axis=1)
-    last[ROOT] = -1
-    return np.asarray(last, np.int8)
 
 
 def _frozen(ids: Int32) -> Int32:
