@@ -24,3 +24,13 @@ def tiny_collection(tmp_path: Path, sample_table: pa.Table) -> bc.Collection:
     collection = bc.Collection.create(tmp_path / "tiny.cosmos")
     collection.add(Source("tiny", "sample", sample_table.slice(0, 120).to_batches(), SAMPLE_RANKS), pack=True)
     return collection
+
+
+@pytest.fixture(scope="session")
+def embedded(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) -> bc.Collection:
+    """The first 300 specimens of the sample, split and embedded with the default encoder; tests must not change it."""
+    collection = bc.Collection.create(tmp_path_factory.mktemp("embedded") / "embedded.cosmos")
+    collection.add(Source("embedded", "sample", sample_table.slice(0, 300).to_batches(), SAMPLE_RANKS), pack=True)
+    collection.make_split("stratified", seed=0)
+    bc.embed(collection, "efficientnet-lite0")
+    return collection

@@ -501,8 +501,9 @@ class Collection:
         schema = pa.schema([self.dataset.schema.field(name) for name in scalars])
         rest = pa.Table.from_batches(kept, schema=schema)
         provenance: dict[str, Any] = {
+            **{key: value for key, value in facts.items() if key != "name"},
+            "encoder": name,
             "collection": str(self.path),
-            "encoder": facts,
             "selection": {"split": split, "within": within, "where": where},
         }
         if split is not None:
