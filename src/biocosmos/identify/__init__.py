@@ -1,0 +1,1 @@
+"""Naming: neighbours, prototypes, heads and text, with confidence, roll-back and novelty."""

@@ -1,0 +1,122 @@
+"""From probabilities of candidate taxa to one consistent path down the taxonomy."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biocosmos.identify.scorer import FloatArray, NodeArray
+from biocosmos.taxonomy import Taxonomy
+
+Probabilities = NDArray[np.float64]
+
+
+def probabilities(scores: FloatArray, temperature: float) -> Probabilities:
+    """softmax(scores / temperature) over the candidates: (q, C) float64, rows sum to 1; -inf scores get 0."""
+    logits = scores.astype(np.float64) / temperature
+    logits -= logits.max(axis=1, keepdims=True)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=1, keepdims=True)
+    return logits
+
+
+class CandidateTree:
+    """The part of a taxonomy that stands above a set of candidate taxa.
+
+    p(node) = the sum of p over the candidates at or below it; candidates are in depth-first order, so that is a difference
+    of two cumulative sums. Candidates may be inner nodes (specimens known to genus only): their own mass counts for
+    themselves and for what is above.
+
+    ``nodes``: (N,) int32 ascending taxonomy ids of the candidates and all their ancestors, the root first.
+    """
+
+    def __init__(self, taxonomy: Taxonomy, candidates: NodeArray) -> None:
+        self.taxonomy, self.candidates = taxonomy, np.asarray(candidates, np.int32)
+        above = taxonomy.lineage(self.candidates)
+        self.nodes: NodeArray = np.unique(np.append(above[above >= 0], 0)).astype(np.int32)
+        self.start = np.searchsorted(self.candidates, self.nodes)
+        self.stop = np.searchsorted(self.candidates, taxonomy.end[self.nodes])
+        self.own = np.isin(self.nodes, self.candidates)
+        self.ranks = taxonomy.rank[self.nodes].astype(np.int64)
+        parents = np.searchsorted(self.nodes, np.maximum(taxonomy.parent[self.nodes], 0))
+        parents[0] = -1
+        self._children = np.argsort(parents, kind="stable")[1:]
+        self._first_child = np.searchsorted(parents[self._children], np.arange(len(self.nodes) + 1))
+
+    def position(self, taxa: NodeArray) -> NDArray[np.int64]:
+        """Index into ``nodes`` of each taxon, or of its nearest ancestor among them: (n,) int64."""
+        taxa = np.asarray(taxa, np.int64)
+        out = np.zeros(len(taxa), np.int64)
+        todo = np.arange(len(taxa))
+        while len(todo):
+            at = np.searchsorted(self.nodes, taxa[todo])
+            hit = (at < len(self.nodes)) & (self.nodes[np.minimum(at, len(self.nodes) - 1)] == taxa[todo])
+            out[todo[hit]] = at[hit]
+            todo = todo[~hit]
+            taxa[todo] = np.maximum(self.taxonomy.parent[taxa[todo]], 0)
+        return out
+
+    def mass(self, p: Probabilities, position: NDArray[np.int64]) -> Probabilities:
+        """p of one node per query: p (q, C), position (q,) into ``nodes``. Returns (q,) float64."""
+        sums = _cumulative(p)
+        at = np.arange(len(p))
+        return sums[at, self.stop[position]] - sums[at, self.start[position]]
+
+    def best_path(self, p: Probabilities) -> tuple[NDArray[np.int32], Probabilities]:
+        """Walk from the root, each time to the most probable child, until none is as probable as stopping there.
+
+        Every node with p > 1/2 lies on this path, which the path to the most probable leaf does not promise; so a roll-back
+        with a threshold above 1/2 loses no answer. Ties go to the first child. The walk stops at an inner candidate whose own
+        mass is larger than its best child's.
+
+        p: (q, C) float64. Returns nodes (q, R) int32, -1 where the path has no node of that rank, and their p (q, R) float64,
+        NaN there; R = number of ranks.
+        """
+        sums, ranks = _cumulative(p), len(self.taxonomy.ranks)
+        nodes = np.full((len(p), ranks), -1, np.int32)
+        masses = np.full((len(p), ranks), np.nan)
+        here = np.zeros(len(p), np.int64)
+        walking = np.arange(len(p))
+        while len(walking):
+            order = walking[np.argsort(here[walking], kind="stable")]
+            places, firsts = np.unique(here[order], return_index=True)
+            moved = []
+            for place, queries in zip(places, np.split(order, firsts[1:])):
+                children = self._children[self._first_child[place] : self._first_child[place + 1]]
+                if not len(children):
+                    continue
+                below = sums[queries[:, None], self.stop[children]] - sums[queries[:, None], self.start[children]]
+                best = below.argmax(axis=1)
+                mass = below[np.arange(len(queries)), best]
+                if self.own[place]:
+                    own = p[queries, self.start[place]]
+                    go = mass >= own
+                    queries, best, mass = queries[go], best[go], mass[go]
+                here[queries] = children[best]
+                nodes[queries, self.ranks[children[best]]] = self.nodes[children[best]]
+                masses[queries, self.ranks[children[best]]] = mass
+                moved.append(queries)
+            walking = np.concatenate(moved) if moved else np.empty(0, np.int64)
+        return nodes, np.clip(masses, 0, 1)
+
+
+def _cumulative(p: Probabilities) -> Probabilities:
+    sums = np.zeros((p.shape[0], p.shape[1] + 1))
+    np.cumsum(p, axis=1, out=sums[:, 1:])
+    return sums
+
+
+def judge(taxonomy: Taxonomy, answers: NDArray[np.int32], truth: NDArray[np.int32]) -> NDArray[np.int8]:
+    """Is each answer right? 1 it is the truth or an ancestor of it; 0 it is not; -1 cannot be told.
+
+    It cannot be told where there is no answer (-1), no truth (0 or -1), or the truth is known less far than the answer goes
+    (truth "genus Calanus", answer a species of Calanus).
+
+    answers: (q, R) int32; truth: (q,) int32. Returns (q, R) int8.
+    """
+    v, t = np.maximum(answers, 0).astype(np.int64), np.maximum(truth, 0).astype(np.int64)[:, None]
+    right = (v <= t) & (t < taxonomy.end[v])
+    open_ = (t < v) & (v < taxonomy.end[t])
+    out = np.where(right, 1, np.where(open_, -1, 0)).astype(np.int8)
+    out[(answers < 0) | (t <= 0)] = -1
+    return out
