@@ -112,13 +112,18 @@ def _inspect(member: Member, options: Options, finds: _Findings) -> _Table:
         names = [str(columns[i]) for i in kept]
         finder, declared, rows = TypeFinder(names), None, 0
         at = table.header.index(HIERARCHY) if HIERARCHY in table.header else None
-        for number, fields in table.rows():
-            if number == 1 and (declared := _declared(fields)) is not None:
-                continue
-            rows += 1
-            finder.add([[fields[i] for i in kept]])
-            if at is not None:
-                finds.depth = max(finds.depth, len(split_hierarchy(fields[at])))
+
+        def data() -> Iterator[list[str]]:
+            nonlocal declared, rows
+            for number, fields in table.rows():
+                if number == 1 and (declared := _declared(fields)) is not None:
+                    continue
+                rows += 1
+                if at is not None:
+                    finds.depth = max(finds.depth, len(split_hierarchy(fields[at])))
+                yield [fields[i] for i in kept]
+
+        finder.add_all(data())
     kinds = finder.types() if declared is None else {name: declared[i] or pa.string() for i, name in zip(kept, names)}
     for name in (
         IMAGE,

@@ -27,7 +27,6 @@ IMAGE_SUFFIXES = frozenset(
 )
 JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"})
 SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-TABLE_ROWS = 1024
 
 
 def is_image_name(name: str) -> bool:
@@ -190,8 +189,7 @@ class Metadata:
             if "image_path" not in self.names:
                 self.names = self._by_id(table.header, path)
             finder = TypeFinder(self.names)
-            for _, fields in table.rows():
-                finder.add([fields])
+            finder.add_all(fields for _, fields in table.rows())
             self.kinds = {name: STANDARD.get(name, kind) for name, kind in finder.types().items()}
             self._texts = {name for name in self.names if name in STANDARD}
         self.path = path

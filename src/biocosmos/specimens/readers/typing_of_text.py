@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import islice
 
 import pyarrow as pa
 
@@ -11,6 +12,7 @@ import pyarrow as pa
 INTEGER = re.compile(r"\s*-?(?:0|[1-9][0-9]{0,17})\s*")
 NUMBER = re.compile(r"\s*-?(?:0|[1-9][0-9]*)?(?:\.[0-9]*)?(?:(?<=[.0-9])[eE][+-]?[0-9]{1,3})?\s*")
 CODE = re.compile(r"\s*-?[0-9]+[eE][0-9]+\s*")
+ROWS_AT_ONCE = 1024
 MISSING = {"", "na", "nan"}
 
 
@@ -42,6 +44,12 @@ class TypeFinder:
                 if not any(ch.isdigit() for ch in text) or not NUMBER.fullmatch(text) or CODE.fullmatch(text):
                     self._open.remove(i)
                     break
+
+    def add_all(self, rows: Iterable[Sequence[str]]) -> None:
+        """Take in any number of rows, a thousand at a time."""
+        rows = iter(rows)
+        while held := list(islice(rows, ROWS_AT_ONCE)):
+            self.add(held)
 
     def types(self) -> dict[str, pa.DataType]:
         """Arrow type by name; a column without a single value is a string."""
