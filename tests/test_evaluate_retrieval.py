@@ -182,7 +182,7 @@ def test_every_singleton_is_unanswerable_and_shown_apart():
     assert value(report, "species", 1, "all", "queries") == 0
     assert np.isnan(value(report, "species", 1, "answerable", "queries"))
     assert report.rows("answerable")[0]["answerable_share"] == 0
-    assert any("9 of 9 queries are unanswerable at species" in caveat for caveat in report.caveats)
+    assert any("9 of 9 at species (9 taxa)" in caveat for caveat in report.caveats)
     assert {row["kind"] for row in report.rows("examples")} == {"unanswerable"}
 
 

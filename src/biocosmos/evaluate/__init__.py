@@ -6,7 +6,8 @@
 >>> report.write("report/")         # CSV, JSON and one self-contained HTML page
 """
 
+from biocosmos.evaluate.naming import identification
 from biocosmos.evaluate.protocols import retrieval
 from biocosmos.evaluate.report import Report
 
-__all__ = ["Report", "retrieval"]
+__all__ = ["Report", "identification", "retrieval"]

@@ -16,7 +16,9 @@ from biocosmos.evaluate.targets import Target
 if TYPE_CHECKING:
     from biocosmos.evaluate.neighbours import Neighbours
 
+# A taxon with fewer queries has a rough share of its own; a novelty number with fewer on either side is rough as a whole.
 FEW = 10
+MANY_NOVEL = 100
 
 
 def retrieval_caveats(
@@ -30,22 +32,8 @@ def retrieval_caveats(
     provenance: Mapping[str, Any],
 ) -> list[str]:
     """Sentences for a retrieval report, the gravest first."""
-    out = []
-    for tally, row in zip(tallies, tables["answerable"].to_pylist()):
-        name = tally.target.name
-        if row["unanswerable"]:
-            out.append(
-                f"{row['unanswerable']:,} of {row['asked']:,} queries are unanswerable at {name}: no other specimen of their "
-                f"{row['unanswerable_taxa']:,} taxa is in the gallery, so no encoder could be right. They count as wrong in "
-                "'all' and are left out "
-                "of 'answerable'; nothing is known about how these taxa would do."
-            )
-        if row["null"]:
-            out.append(
-                f"{row['null']:,} of {row['queries']:,} queries have no {name} and say nothing at that rank; a neighbour "
-                f"without {name} counts as wrong."
-            )
-    out += [sentence for tally in tallies if (sentence := _few(tally.target.name, tally.target.query_counts(), "queries"))]
+    out = answerable_caveats(tables["answerable"].to_pylist())
+    out += few_caveat(tallies)
     out += [sentence for tally in tallies if (sentence := spelling_caveat(tally.target))]
     for part, count in left_out.items():
         if count:
@@ -71,16 +59,55 @@ def retrieval_caveats(
     return out
 
 
-def _few(name: str, counts: Any, of: str) -> str | None:
-    counts = counts[counts > 0]
-    few = int((counts < FEW).sum())
-    if not few:
-        return None
-    return (
-        f"{few:,} of {len(counts):,} taxa at {name} have fewer than {FEW} {of}: their own shares are rough (read the "
-        "interval, not the value), "
-        "and in the macro average they weigh as much as the common ones."
-    )
+def answerable_caveats(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What no encoder could have answered, and what has no name."""
+    out = []
+    lost = [row for row in rows if row["unanswerable"]]
+    if lost:
+        where = [
+            f"{row['unanswerable']:,} of {row['asked']:,} at {row['target']} ({taxa_text(row['unanswerable_taxa'])})"
+            for row in lost
+        ]
+        out.append(
+            f"Unanswerable queries: {listed(where)}. The gallery has no specimen of their taxa but perhaps the query itself, "
+            "so no encoder could be right: "
+            "they count as wrong in “all”, are left out of “answerable”, and nothing is known about how these taxa would do."
+        )
+    null = [row for row in rows if row["null"]]
+    if null:
+        where = [f"{row['null']:,} at {row['target']}" for row in null]
+        out.append(
+            f"Of {rows[0]['queries']:,} queries some have no name at a rank and say nothing there: {listed(where)}. A "
+            "neighbour or answer without a name there counts as wrong."
+        )
+    return out
+
+
+def few_caveat(tallies: Sequence[Tally]) -> list[str]:
+    """Taxa with so few queries that their own share is rough; one sentence for all ranks, or none."""
+    where = []
+    for tally in tallies:
+        counts = tally.target.query_counts()
+        few, some = int(((counts > 0) & (counts < FEW)).sum()), int((counts > 0).sum())
+        if few:
+            where.append(f"{few:,} of {some:,} at {tally.target.name}")
+    if not where:
+        return []
+    return [
+        f"Taxa with fewer than {FEW} queries: {listed(where)}. Their own shares are rough (read the interval, not the "
+        "value), and in a macro average they weigh as much as the "
+        "common ones."
+    ]
+
+
+def listed(parts: Sequence[str]) -> str:
+    """ "a, b and c"."""
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def taxa_text(count: int) -> str:
+    """ "1 taxon", "12 taxa"."""
+    return f"{count:,} {'taxon' if count == 1 else 'taxa'}"
 
 
 def spelling_caveat(target: Target) -> str | None:
@@ -147,4 +174,48 @@ def provenance_caveats(provenance: Mapping[str, Any]) -> list[str]:
             "All-vs-all uses every specimen, those an encoder may have been trained on included: for an encoder trained on "
             "this collection, use query-gallery on its test part."
         )
+    return out
+
+
+def naming_caveats(
+    tallies: Sequence[Tally],
+    tables: Mapping[str, pa.Table],
+    boot: Bootstrap,
+    provenance: Mapping[str, Any],
+    *,
+    knows_gallery: bool,
+) -> list[str]:
+    """Sentences for an identification report, the gravest first."""
+    out = []
+    if not knows_gallery:
+        out.append(
+            "The gallery was not given, so taxa that could never have been answered are not told apart, and novelty "
+            "is not judged."
+        )
+    out += answerable_caveats(tables["answerable"].to_pylist())
+    answers = tables["answers"].to_pylist()
+    undecided, no_truth = (sum(row[name] for row in answers) for name in ("undecided", "no_truth"))
+    if undecided:
+        out.append(
+            f"{undecided:,} answers are finer than what is known of the specimen (truth at genus, answer at species, say): "
+            "they are neither right nor wrong."
+        )
+    if no_truth:
+        out.append(f"{no_truth:,} queries have no true taxon and judge nothing.")
+    found = tables["novelty"].to_pylist()
+    if knows_gallery and not found:
+        out.append(
+            "Every query is of a taxon that the gallery has, so nothing is known about how specimens of unknown taxa "
+            "would be treated."
+        )
+    elif found and min(found[0]["novel"], found[0]["known"]) < MANY_NOVEL:
+        out.append(f"Novelty rests on {found[0]['novel']:,} novel and {found[0]['known']:,} known queries: its shares are rough.")
+    out += few_caveat(tallies)
+    out.append(
+        "Calibration and coverage hold for queries that arrive in these proportions; where taxa are more or less "
+        "common, confidence shifts."
+    )
+    out += certain_caveats(tables["summary"].to_pylist())
+    out.append(interval_caveat(boot))
+    out += provenance_caveats(provenance)
     return out

@@ -129,12 +129,13 @@ def confusion_table(
 
 
 def confused_pairs(
-    taxonomy: Taxonomy | None, target: Target, found: Array, query_ids: Array, found_ids: Array
+    taxonomy: Taxonomy | None, target: Target, found: Array, query_ids: Array, found_ids: Array | None
 ) -> list[dict[str, Any]]:
     """Ordered pairs (true, found) with their count, most frequent first; ``siblings`` when both hang from one parent.
 
     found: (queries,) codes of the taxa answered, -1 for none. ``share`` is of the queries of the true taxon; the example is
-    the first query in order with that confusion and what it was confused with (``found_ids``).
+    the first query in order with that confusion and what it was confused with (``found_ids``, None for a name without a
+    specimen).
     """
     wrong = np.flatnonzero((target.query >= 0) & (found >= 0) & (found != target.query))
     if not len(wrong):
@@ -163,7 +164,7 @@ def confused_pairs(
                 "queries": int(asked[true]),
                 "share": counts[i] / asked[true],
                 "example_id": query_ids[query],
-                "example_found_id": found_ids[query],
+                "example_found_id": None if found_ids is None else found_ids[query],
             }
         )
     return rows

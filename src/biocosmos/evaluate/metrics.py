@@ -144,13 +144,14 @@ def _average_precision(score: Array, positive: Array) -> float:
 def bray_curtis(counted: Array, true: Array) -> tuple[float, float, float]:
     """How far a table of counts is from the true one, for ecologists.
 
-    counted, true: (taxa,) specimens of each taxon. Returns (Bray-Curtis dissimilarity in [0, 1], share counted too many, share
-    counted too few), the last two over the number of true specimens.
+    counted, true: (1 + taxa,) specimens of each taxon, the first cell those of no known taxon. Returns (Bray-Curtis
+    dissimilarity in [0, 1] over all cells, share counted too many, share counted too few), the last two summed over known
+    taxa, over the number of true specimens.
     """
     counted, true = np.asarray(counted, dtype=np.float64), np.asarray(true, dtype=np.float64)
     total = counted.sum() + true.sum()
-    if not total:
+    if not true.sum():
         return NAN, NAN, NAN
-    over, under = np.maximum(counted - true, 0).sum(), np.maximum(true - counted, 0).sum()
-    of = true.sum() or NAN
-    return float((over + under) / total), float(over / of), float(under / of)
+    off = counted - true
+    over, under = np.maximum(off[1:], 0).sum(), np.maximum(-off[1:], 0).sum()
+    return float(np.abs(off).sum() / total), float(over / true.sum()), float(under / true.sum())

@@ -126,9 +126,10 @@ def group_values(gallery: Gallery, name: str) -> pa.Array:
 
 def node_paths(taxonomy: Taxonomy, nodes: Array) -> Array:
     """(n,) object array of str: "Animalia / Chordata / ..." down to each node, null ranks skipped."""
-    columns = taxonomy.rank_table(nodes).columns
-    joined = pc.binary_join_element_wise(*columns, " / ", null_handling="skip")
-    return np.array(joined.to_pylist(), dtype=object)
+    names, lines = taxonomy.names, taxonomy.lineage(np.asarray(nodes))
+    paths = np.empty(len(lines), dtype=object)
+    paths[:] = [" / ".join(names[line[line >= 0]]) for line in lines]
+    return paths
 
 
 def _known(taxa: Array) -> Array:
