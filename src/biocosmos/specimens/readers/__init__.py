@@ -97,8 +97,10 @@ def _of_file(path: Path) -> str | None:
     if suffix in (".parquet", ".pq"):
         return "parquet"
     if suffix in TABLE_SUFFIXES:
-        return "bioscan" if _is_bioscan(path) else "csv"
-    if suffix == ".tar":
+        from biocosmos.specimens.readers.bioscan import is_table
+
+        return "bioscan" if is_table(path) else "csv"
+    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz")):
         return "webdataset"
     if suffix == ".json":
         return "coco"
@@ -124,17 +126,13 @@ def _of_folder(path: Path) -> str | None:
         return by_names
     if any(name.endswith(".tar") for name in names):
         return "webdataset"
+    if (path / "annotations").is_dir() and any((path / "annotations").glob("*.json")):
+        return "coco"
     if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
         (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
     ):
         return "vlm4bio"
     return "folder"
-
-
-def _is_bioscan(path: Path) -> bool:
-    with path.open("rb") as file:
-        header = file.read(4096).split(b"\n", 1)[0].lower()
-    return b"processid" in header and (b"dna_bin" in header or b"dna_barcode" in header or b"nucraw" in header)
 
 
 __all__ = ["FORMATS", "detect", "read"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -27,8 +27,16 @@ ADDRESSES = ("http://", "https://", "ftp://", "s3://")
 PARQUET_ROWS = 64  # rows with packed images are read in small groups: an image may be megabytes
 
 
+ImageFinder = Callable[[Block], set[int]]
+
+
 def read_text(path: Path, options: Options) -> Source:
     """A CSV or TSV file. It is read twice: once for the types of its columns, once for its rows."""
+    return read_text_with(path, options, "csv", None)
+
+
+def read_text_with(path: Path, options: Options, format: str, find_images: ImageFinder | None) -> Source:
+    """As :func:`read_text`; ``find_images`` sets ``image_path`` itself and returns the rows (from 0) to leave out."""
     scan = Failures()
     with open_table(path, encoding=options.encoding, separator=options.separator, failures=scan) as table:
         encoding, separator, header = table.encoding, table.separator, table.header
@@ -41,7 +49,10 @@ def read_text(path: Path, options: Options) -> Source:
     if "barcode" in names and not is_dna and "barcode" not in options.columns.values():
         names[names.index("barcode")] = "barcode" + SOURCE_SUFFIX
         kinds["barcode" + SOURCE_SUFFIX] = kinds.pop("barcode")
-    _check_content(names, header, path)
+    if find_images is None:
+        _check_content(names, header, path)
+    else:
+        kinds["image_path"] = pa.string()
     shaper = Shaper(
         kinds,
         options.failures,
@@ -56,9 +67,13 @@ def read_text(path: Path, options: Options) -> Source:
             while held := list(islice(rows, BATCH_ROWS)):
                 cells = list(zip(*(fields for _, fields in held)))
                 columns = {name: typed(values, kinds[name]) for name, values in zip(names, cells)}
-                yield from finish(Block(columns, [number for number, _ in held], str(path)), path, options)
+                block = Block(columns, [number for number, _ in held], str(path))
+                if find_images is None:
+                    yield from finish(block, path, options)
+                else:
+                    yield without(block, find_images(block))
 
-    return Source(path.name, "csv", shaper.batches(blocks()), shaper.rank_columns, options.failures)
+    return Source(path.name, format, shaper.batches(blocks()), shaper.rank_columns, options.failures)
 
 
 def _scan(rows: Iterator[tuple[int, list[str]]], names: Sequence[str]) -> tuple[dict[str, pa.DataType], bool]:

@@ -1,0 +1,116 @@
+"""BIOSCAN-5M and BIOSCAN-1M: a metadata table, and images under {size}/{split}/{chunk}/{processid}.jpg.
+
+Any part of them is accepted: a table of some rows, some of the images, or barcodes alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.readers.blocks import Block
+from biocosmos.specimens.readers.delimited import read_text_with
+from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.records import Source
+
+SIZES = ("cropped_256", "cropped", "cropped_full", "original_256", "original", "original_full")
+LAYOUTS = (
+    "{split}/{chunk}/{name}.jpg",  # BIOSCAN-5M, the parts with chunks
+    "{split}/{name}.jpg",
+    "part{chunk}/{file}",  # BIOSCAN-1M
+    "{chunk}/{name}.jpg",
+    "{name}.jpg",
+    "{file}",
+)
+LEVELS_UP = 3  # the table of BIOSCAN-5M lies in bioscan5m/metadata/csv, the images in bioscan5m/images
+MARKS = (b"dna_bin", b"dna_barcode", b"nucraw")
+
+
+def is_table(path: Path) -> bool:
+    """Whether the first line has the columns that tell a BIOSCAN table from any other."""
+    with path.open("rb") as file:
+        header = file.read(4096).split(b"\n", 1)[0].lower()
+    return b"processid" in header and any(mark in header for mark in MARKS)
+
+
+def read(path: Path, options: Options) -> Source:
+    """A metadata CSV or TSV, or a folder with one in it; images are looked for beside and above the table."""
+    table = path if path.is_file() else _table_in(path)
+    finder = _Images(table, options)
+    if not finder.bases:
+        reason = f"no folder of images ({', '.join(SIZES[:2])}, ...) near the table: read without images"
+        options.failures.add(reason, stage="read", source=table, severity="warning")
+    source = read_text_with(table, options, "bioscan", finder.find)
+    return Source(path.name, "bioscan", source.batches, source.ranks, source.failures)
+
+
+def _table_in(folder: Path) -> Path:
+    found = sorted(p for pattern in ("*.csv", "*.tsv") for p in folder.rglob(pattern) if is_table(p))
+    if len(found) != 1:
+        what = f"{len(found)} tables: name one of {', '.join(map(str, found[:5]))}" if found else "no BIOSCAN metadata table"
+        raise BiocosmosError(f"{folder} has {what}")
+    return found[0]
+
+
+class _Images:
+    """Finds the image of a row; the layout that worked last is tried first."""
+
+    def __init__(self, table: Path, options: Options) -> None:
+        self.options, self.table = options, table.absolute()
+        roots = [options.images.absolute()] if options.images else [self.table.parent, *self.table.parents[1:LEVELS_UP]]
+        roots = [folder for root in roots for folder in (root, root / "images") if folder.is_dir()]
+        sizes = (options.size,) if options.size else SIZES
+        self.bases = [root / size for root in roots for size in sizes if (root / size).is_dir()]
+        if options.images:
+            self.bases.append(options.images.absolute())
+        if options.size and not self.bases:
+            raise BiocosmosError(f"there is no folder {options.size!r} of images near {table}")
+        self._last: tuple[Path, str] | None = None
+
+    def find(self, block: Block) -> set[int]:
+        """Fill ``image_path``; rows with neither an image nor a barcode are left out."""
+        columns, bad, paths = block.columns, set(), []
+        for i, number in enumerate(block.rows):
+            path = self._path(columns, i)
+            paths.append(None if path is None else str(path))
+            if path is not None or (not self.bases and _cell(columns, "barcode", i)):
+                continue
+            id = _cell(columns, "id", i)
+            if _cell(columns, "barcode", i):
+                reason, severity = "no image found: kept with its barcode alone", "warning"
+            else:
+                reason, severity = "no image found, and no barcode", "error"
+                bad.add(i)
+            self.options.failures.add(reason, stage="read", source=self.table, row=number, id=id or None, severity=severity)  # type: ignore[arg-type]
+        columns["image_path"] = paths
+        return bad
+
+    def _path(self, columns: dict[str, Any], i: int) -> Path | None:
+        name = _cell(columns, "id", i)
+        if not name or "/" in name or name.startswith(".."):
+            return None
+        chunk = _cell(columns, "chunk", i) or _cell(columns, "chunk_number", i)
+        split, file = _cell(columns, "split", i), _cell(columns, "image_path", i).rsplit("/", 1)[-1]
+        if self._last is not None:
+            path = self._last[0] / self._last[1].format(split=split, chunk=chunk, name=name, file=file)
+            if path.is_file():
+                return path
+        for base in self.bases:
+            for layout in LAYOUTS:
+                if (
+                    ("{chunk}" in layout and not chunk)
+                    or ("{split}" in layout and not split)
+                    or ("{file}" in layout and not file)
+                ):
+                    continue
+                path = base / layout.format(split=split, chunk=chunk, name=name, file=file)
+                if path.is_file():
+                    self._last = (base, layout)
+                    return path
+        return None
+
+
+def _cell(columns: dict[str, Any], name: str, i: int) -> str:
+    value = columns[name][i] if name in columns else None
+    return "" if value is None else str(value).strip().removesuffix(".0")
