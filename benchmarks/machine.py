@@ -42,7 +42,8 @@ PACKAGES = ("biocosmos", "torch", "numpy", "pyarrow", "timm", "pylance", "openvi
 def machine() -> dict[str, Any]:
     """Processor, cores, instruction sets that decide speeds, memory, system, GPU, versions and the UTC time.
 
-    ``flags`` lists those of :data:`FLAGS` that the processor has. ``memory_gib`` is all the memory of the machine.
+    ``flags`` lists those of :data:`FLAGS` that the processor has. ``memory_gib`` is all the memory of the machine, ``load``
+    the processes that wanted a core in the last minute: where it exceeds the cores, trust CPU seconds, not the clock.
     """
     cpu, flags = _processor()
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
@@ -52,6 +53,7 @@ def machine() -> dict[str, Any]:
         "flags": flags,
         "memory_gib": _memory_gib(),
         "gpu": _gpu(),
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
@@ -113,7 +115,7 @@ def write_results(name: str, rows: Sequence[dict[str, Any]], notes: str) -> Path
         "",
         f"`{command}`, {here['date'][:10]}, commit {here['commit']}  ",
         f"{here['cpu']}, {here['cores']} cores, {here['memory_gib']} GiB, {' '.join(here['flags'])}; "
-        f"GPU: {here['gpu'] or 'none'}  ",
+        f"GPU: {here['gpu'] or 'none'}; load at the end {here['load']}  ",
         f"Python {here['python']}, " + ", ".join(f"{package} {found}" for package, found in here["packages"].items()),
         "",
         "| " + " | ".join(columns) + " |",

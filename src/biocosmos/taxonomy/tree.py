@@ -214,11 +214,12 @@ class Taxonomy:
             names, places = encode(table.column(rank), rank)
             codes = np.append(codes_in(names, self._vocabulary[i]), np.int32(NULL))[places]
             rows = np.flatnonzero((codes != NULL) & (current >= 0))
-            wanted = self._key(current[rows], i, codes[rows])
-            at = np.searchsorted(keys, wanted)
-            hit = (codes[rows] != ABSENT) & (at < len(keys))
-            hit[hit] = keys[at[hit]] == wanted[hit]
-            current[rows] = np.where(hit, np.append(nodes, UNKNOWN)[at], UNKNOWN)
+            wanted = pa.array(self._key(current[rows], i, codes[rows])).dictionary_encode()  # few distinct: few searches
+            distinct = wanted.dictionary.to_numpy()
+            at = np.searchsorted(keys, distinct)
+            hit = np.append(keys, UNKNOWN)[at] == distinct
+            found = np.where(hit, np.append(nodes, UNKNOWN)[at], UNKNOWN)[wanted.indices.to_numpy()]
+            current[rows] = np.where(codes[rows] == ABSENT, UNKNOWN, found)
         return current
 
     def find(self, name: str) -> int:
