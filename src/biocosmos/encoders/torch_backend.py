@@ -86,8 +86,8 @@ def has_bf16() -> bool:
         text = Path("/proc/cpuinfo").read_text()
     except OSError:
         return False
-    lines = (line for line in text.splitlines() if line.startswith(("flags", "Features")))
-    return any(flag in next(lines, "").split() for flag in _BF16_FLAGS)
+    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "").split()
+    return any(flag in flags for flag in _BF16_FLAGS)
 
 
 def usable_cores() -> int:

@@ -1,0 +1,138 @@
+"""open_clip models, image and text towers: from a checkpoint file, a local folder, or this machine's caches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import open_clip
+import torch
+from torch import nn
+
+from biocosmos.encoders.cache import hub_folder, not_here, open_clip_checkpoints
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.towers import Towers, weights_digest
+from biocosmos.errors import BiocosmosError
+
+CONFIG = "open_clip_config.json"
+_RESIZE = {"shortest": "crop", "longest": "pad", "squash": "squash"}
+
+
+class _Image(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_image(x)  # type: ignore[operator, no-any-return]
+
+
+class _Text(nn.Module):
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.model.encode_text(tokens)  # type: ignore[operator, no-any-return]
+
+
+def load_tag(name: str, tag: str, full_name: str) -> Towers:
+    """Architecture and pretrained tag, as open_clip lists them, downloaded before."""
+    _check_architecture(name)
+    config = open_clip.get_pretrained_cfg(name, tag)
+    if not config:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
+        raise BiocosmosError(f"open_clip {open_clip.__version__} has no weights '{tag}' for {name}: choose of {tags}")
+    for path in _possible_files(config):
+        if path.is_file():
+            return _loaded(name, str(path), config)
+    raise not_here(full_name)
+
+
+def load_checkpoint(name: str, path: str | Path) -> Towers:
+    """Architecture ``name`` with the weights in the file ``path``."""
+    _check_architecture(name)
+    if not Path(path).is_file():
+        raise BiocosmosError(f"no checkpoint file {path}")
+    return _loaded(name, str(path), {})
+
+
+def load_folder(folder: str | Path) -> Towers:
+    """A folder with open_clip_config.json and weights, as open_clip saves it and the hub keeps it."""
+    folder = Path(folder)
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    if "model_cfg" not in config:
+        raise BiocosmosError(f"{folder / CONFIG} has no 'model_cfg': it is not an open_clip configuration")
+    if not any(next(folder.glob(pattern), None) for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt")):
+        raise BiocosmosError(f"no weights in {folder}: expected open_clip_model.safetensors or open_clip_pytorch_model.bin")
+    return _loaded(f"local-dir:{folder}", None, {})
+
+
+def _loaded(name: str, weights: str | None, tag_config: Mapping[str, Any]) -> Towers:
+    """Build the model and load every tensor (open_clip refuses a checkpoint that lacks one)."""
+    try:
+        model = open_clip.create_model(
+            name,
+            pretrained=weights,
+            pretrained_text=False,
+            require_pretrained=True,
+            force_quick_gelu=bool(tag_config.get("quick_gelu", False)),
+            force_preprocess_cfg={
+                key: tag_config[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in tag_config
+            },
+        )
+        tokenizer = open_clip.get_tokenizer(name)
+    except Exception as error:  # open_clip, torch, safetensors, transformers: each raises its own
+        raise BiocosmosError(f"cannot load {weights or name}: {' '.join(str(error).split())[:300]}") from error
+    model = model.eval()
+    return Towers(
+        _Image(model),
+        _preprocessing(model),
+        weights_digest(model.state_dict()),
+        text=_Text(model),
+        tokenize=tokenizer,
+        source=weights or name.removeprefix("local-dir:"),
+    )
+
+
+def _check_architecture(name: str) -> None:
+    if name not in open_clip.list_models():
+        import difflib
+
+        close = difflib.get_close_matches(name, open_clip.list_models(), n=3)
+        hint = f"did you mean {', '.join(close)}?" if close else "see open_clip.list_models()"
+        raise BiocosmosError(f"open_clip {open_clip.__version__} has no model '{name}': {hint}")
+
+
+def _possible_files(config: Mapping[str, Any]) -> list[Path]:
+    """Where open_clip's own download would have put these weights, safetensors first."""
+    files = []
+    if repository := config.get("hf_hub"):
+        repository, _, file = repository.rpartition("/")
+        folder = hub_folder(repository)
+        if folder is not None:
+            names = [file] if file else ["open_clip_model.safetensors", "open_clip_pytorch_model.bin"]
+            stems = [name.rsplit(".", 1)[0] + ".safetensors" for name in names]
+            files += [folder / name for name in (*stems, *names)]
+    if address := config.get("url"):
+        files.append(open_clip_checkpoints() / Path(address).name)
+    return files
+
+
+def _preprocessing(model: nn.Module) -> Preprocessing:
+    config: dict[str, Any] = model.visual.preprocess_cfg  # type: ignore[assignment, union-attr]
+    size = config["size"]
+    height, width = (size, size) if isinstance(size, int) else size
+    if height != width:
+        raise BiocosmosError(f"models with a {height} x {width} input are not supported: only square ones")
+    fill = int(config.get("fill_color", 0))
+    return Preprocessing(
+        size=height,
+        resize=_RESIZE[config.get("resize_mode", "shortest")],  # type: ignore[arg-type]
+        interpolation="bilinear" if config.get("interpolation") == "bilinear" else "bicubic",
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        background=(fill, fill, fill),
+    )
