@@ -19,22 +19,17 @@ def count_taxa(collection: Collection, *, rank: str | None = None, within: str |
         BiocosmosError: unknown rank or taxon.
     """
     taxonomy = collection.taxonomy
-    own = np.zeros(len(taxonomy), np.int64)
+    totals = np.zeros(len(taxonomy), np.int64)
     for batch in collection.scan(list(collection.ranks)) if collection.ranks else ():
-        own += np.bincount(taxonomy.index(batch), minlength=len(taxonomy))
-    # descendants-or-self of v are the range [v, end[v]): a running sum gives every total at once
-    running = np.concatenate([[0], np.cumsum(own)])
-    totals = running[taxonomy.end] - running[:-1]
+        totals += taxonomy.count(taxonomy.index(batch))
     nodes = np.arange(1, len(taxonomy)) if rank is None else taxonomy.at_rank(rank)
     if within is not None:
         top = taxonomy.find(within)
         nodes = nodes[(nodes >= top) & (nodes < taxonomy.end[top])]
-    lineage = taxonomy.lineage(nodes)
-    names = np.append(taxonomy.names, None)  # a null rank is -1: the last entry
     columns = {
-        "taxon": pa.array(names[nodes], pa.string()),
+        "taxon": pa.array(taxonomy.name(nodes), pa.string()),
         "rank": pa.array([taxonomy.ranks[r] for r in taxonomy.rank[nodes]], pa.string()),
         "specimens": pa.array(totals[nodes]),
     }
-    columns |= {name: pa.array(names[lineage[:, i]], pa.string()) for i, name in enumerate(taxonomy.ranks)}
-    return pa.table(columns)
+    names = taxonomy.rank_table(nodes)
+    return pa.table({**columns, **{name: names[name] for name in taxonomy.ranks}})

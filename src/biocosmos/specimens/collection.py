@@ -28,11 +28,13 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.progress import progress
-from biocosmos.specimens.ingest import AddSummary, KnownIds, aligned, column_type, storable
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, STANDARD, Source
+from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
+from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
+from biocosmos.specimens.rank_order import merge_orders
+from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
 from biocosmos.specimens.splits import Split, make_split
 from biocosmos.tables import replacing
-from biocosmos.taxonomy import KNOWN_RANKS, Taxonomy
+from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from biocosmos.search.gallery import Gallery
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 FORMAT = 1
 COMMIT_ROWS = 16 * 1024
 """Rows per Lance commit while adding: an interrupted add loses at most so many."""
-EMBEDDING_PREFIX = "embedding/"
-_UNFINISHED = "~unfinished"
 
 
 class Collection:
@@ -51,6 +51,8 @@ class Collection:
         self.path = path
         self._facts: dict[str, Any] = json.loads((path / "collection.json").read_text())
         self._taxonomy: tuple[int, Taxonomy] | None = None
+        self._lance = str(path / "specimens.lance")
+        self._embeddings = EmbeddingColumns(self._lance, path / "embeddings")
 
     # ------------------------------------------------------------------ open and describe
 
@@ -82,13 +84,13 @@ class Collection:
             raise BiocosmosError(
                 f"{path} was written by a newer biocosmos (format {collection._facts['format']}): update biocosmos"
             )
-        collection._finish_interrupted_columns()
+        collection._embeddings.finish_interrupted()
         return collection
 
     @property
     def dataset(self) -> lance.LanceDataset:
         """The Lance dataset at its latest version."""
-        return lance.dataset(str(self.path / "specimens.lance"))
+        return lance.dataset(self._lance)
 
     def __len__(self) -> int:
         return int(self.dataset.count_rows())
@@ -159,36 +161,23 @@ class Collection:
                     waiting.append(batch)
                     bar.advance(batch.num_rows)
                     if sum(part.num_rows for part in waiting) >= COMMIT_ROWS:
-                        summary.added += self._commit(waiting, summary)
+                        summary.added += append(self._lance, waiting, summary)
                         waiting = []
-            summary.added += self._commit(waiting, summary)
+            summary.added += append(self._lance, waiting, summary)
         finally:
             if len(self) > first_new:
-                summary.identical = self._report_identical(first_new, summary.failures)
+                for first, *others in self.identical_images(first_new):
+                    summary.identical += len(others)
+                    for id_ in others:
+                        summary.failures.add(
+                            f"byte-identical to the image of '{first}'", stage="ingest", id=id_, severity="warning"
+                        )
             self.record_failures(summary.failures)
         return summary
 
-    def _commit(self, batches: list[pa.RecordBatch], summary: AddSummary) -> int:
-        if not batches:
-            return 0
-        dataset = self.dataset
-        batches = [_with_storable_names(batch) for batch in batches]
-        new: dict[str, pa.DataType] = {}
-        for column in (column for batch in batches for column in batch.schema if column.name not in dataset.schema.names):
-            if pa.types.is_null(new.get(column.name, pa.null())):  # a column may be all null at first and typed later
-                new[column.name] = column.type
-        if new:
-            dataset.add_columns(pa.schema([pa.field(name, column_type(name, kind)) for name, kind in new.items()]))
-            dataset = self.dataset
-        schema = pa.schema([column for column in dataset.schema if not column.name.startswith(EMBEDDING_PREFIX)])
-        rows = [aligned(batch, schema, summary) for batch in batches]
-        reader = pa.RecordBatchReader.from_batches(schema, rows)
-        lance.write_dataset(reader, str(self.path / "specimens.lance"), mode="append", schema=schema)
-        return sum(batch.num_rows for batch in rows)
-
     def _add_ranks(self, ranks: Sequence[str]) -> None:
         """Merge a source's ranks into the collection's, keeping both orders where they agree."""
-        merged = _merge_orders(self.ranks, tuple(ranks))
+        merged = merge_orders(self.ranks, tuple(ranks))
         missing = [rank for rank in merged if rank not in self.dataset.schema.names]
         if missing:
             self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
@@ -201,33 +190,18 @@ class Collection:
         table = self.take(ids, columns=["content_hash"])
         return dict(zip(table["id"].to_pylist(), table["content_hash"].to_pylist()))
 
-    def _report_identical(self, first_new: int, failures: Failures) -> int:
-        count = 0
-        for ids in self.identical_images(first_new):
-            for id_ in ids[1:]:
-                failures.add(f"byte-identical to the image of '{ids[0]}'", stage="ingest", id=id_, severity="warning")
-                count += 1
-        return count
-
     def identical_images(self, since_row: int = 0) -> list[list[str]]:
         """Groups of ids whose image files are equal byte for byte (and cropped alike), first stored first.
 
         With ``since_row``, only the first id of a group and those stored at or after that row are given.
         """
         table = self.dataset.to_table(columns=["id", "content_hash", "crop"])
-        keys = [
-            None if h is None else (h, str(crop)) for h, crop in zip(table["content_hash"].to_pylist(), table["crop"].to_pylist())
-        ]
-        groups: dict[Any, list[tuple[int, str]]] = {}
-        for row, (key, id_) in enumerate(zip(keys, table["id"].to_pylist())):
-            if key is not None:
-                groups.setdefault(key, []).append((row, id_))
-        found = []
-        for members in groups.values():
-            kept = [members[0][1], *[id_ for row, id_ in members[1:] if row >= since_row]]
-            if len(kept) > 1:
-                found.append(kept)
-        return found
+        groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
+        for row, (id_, content, crop) in enumerate(zip(*[table[name].to_pylist() for name in table.column_names])):
+            if content is not None:
+                groups.setdefault((content, str(crop)), []).append((row, id_))
+        found = [[first[1], *[id_ for row, id_ in rest if row >= since_row]] for first, *rest in groups.values()]
+        return [ids for ids in found if len(ids) > 1]
 
     # ------------------------------------------------------------------ select
 
@@ -399,64 +373,20 @@ class Collection:
 
     @staticmethod
     def embedding_column(encoder: str) -> str:
-        """The column of an encoder's vectors; Lance column names cannot hold a dot."""
-        return EMBEDDING_PREFIX + encoder.replace(".", "_")
-
-    def _facts_path(self, encoder: str) -> Path:
-        slug = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in encoder)
-        return self.path / "embeddings" / f"{slug}.json"
+        """The name of the column with an encoder's vectors."""
+        return embedding_column(encoder)
 
     @property
     def encoders(self) -> dict[str, dict[str, Any]]:
         """Encoder name to what made its column: digest, dimension, preprocessing, precision, backend, time."""
-        found = {}
-        names = set(self.dataset.schema.names)
-        for path in sorted((self.path / "embeddings").glob("*.json")):
-            facts = json.loads(path.read_text())
-            if self.embedding_column(facts["name"]) in names:
-                found[facts["name"]] = facts
-        return found
+        return self._embeddings.facts()
 
     def add_vectors(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
         """Store one vector (or null) per specimen, in the order stored, as the column of ``encoder``; all or nothing.
 
         An embedding that is there is replaced. Raises BiocosmosError if the vectors do not count as many as the specimens.
         """
-        column, rows = self.embedding_column(encoder), len(self)
-        unfinished = column + _UNFINISHED
-        dataset = self.dataset
-        if unfinished in dataset.schema.names:
-            dataset.drop_columns([unfinished])
-        kind = pa.list_(pa.float32(), int(metadata["dim"]))
-
-        def counted() -> Iterator[pa.RecordBatch]:
-            given = 0
-            for vectors in batches:
-                if vectors.type != kind:
-                    vectors = vectors.cast(kind)
-                given += len(vectors)
-                yield pa.RecordBatch.from_arrays([vectors], schema=pa.schema([pa.field(unfinished, kind)]))
-            if given != rows:
-                raise BiocosmosError(f"{given:,} vectors for {rows:,} specimens: embed again")
-
-        try:
-            dataset.add_columns(pa.RecordBatchReader.from_batches(pa.schema([pa.field(unfinished, kind)]), counted()))
-        except OSError as error:
-            raise BiocosmosError(f"cannot store the embedding '{encoder}': {_first_line(error)}") from error
-        facts = {"name": encoder, **dict(metadata), "created": _now()}
-        path = self._facts_path(encoder)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n")
-        self._finish_interrupted_columns()
-
-    def _finish_interrupted_columns(self) -> None:
-        """Give a complete new embedding column its name; also what :meth:`open` does after a kill at that moment."""
-        for name in list(self.dataset.schema.names):
-            if name.startswith(EMBEDDING_PREFIX) and name.endswith(_UNFINISHED):
-                column = name.removesuffix(_UNFINISHED)
-                if column in self.dataset.schema.names:
-                    self.dataset.drop_columns([column])
-                self.dataset.alter_columns({"path": name, "name": column})
+        self._embeddings.add(encoder, metadata, batches)
 
     def encoder_name(self, encoder: str | None = None) -> str:
         """The name of the embedding asked for, or of the only one. Raises BiocosmosError if there is none or no choice."""
@@ -544,40 +474,6 @@ class Collection:
         with replacing(folder / f"{stamp}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
         return folder / f"{stamp}.parquet"
-
-
-def _merge_orders(first: tuple[str, ...], second: tuple[str, ...]) -> tuple[str, ...]:
-    """One order that holds both; raises BiocosmosError when they contradict each other."""
-    if not first or not second:
-        return first or second
-    if set(second) <= set(first):
-        merged = list(first)
-    else:
-        known = {rank: i for i, rank in enumerate(KNOWN_RANKS)}
-        merged = list(first)
-        for i, rank in enumerate(second):
-            if rank in merged:
-                continue
-            before = [r for r in second[:i] if r in merged]
-            after = [r for r in second[i + 1 :] if r in merged]
-            low = merged.index(before[-1]) + 1 if before else 0
-            high = merged.index(after[0]) if after else len(merged)
-            at = next((j for j in range(low, high) if rank in known and known.get(merged[j], -1) > known[rank]), high)
-            merged.insert(max(at, low), rank)
-    for order in (first, second):
-        places = [merged.index(rank) for rank in order]
-        if places != sorted(places):
-            raise BiocosmosError(f"ranks {', '.join(second)} do not fit the collection's order {', '.join(first)}: give --ranks")
-    return tuple(merged)
-
-
-def _storable_name(name: str) -> str:
-    """Lance column names cannot hold a dot."""
-    return name.replace(".", "_")
-
-
-def _with_storable_names(batch: pa.RecordBatch) -> pa.RecordBatch:
-    return batch.rename_columns([_storable_name(name) for name in batch.schema.names])
 
 
 def _quote(text: str) -> str:

@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.errors import BiocosmosError, Failures, ImageError
+from biocosmos.errors import BiocosmosError, Failures, ImageError, Severity
 from biocosmos.images import check_image, inspect_image
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, STANDARD, Source
+from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
 
 STAGE = "ingest"
 CHECK_THREADS = 8
@@ -133,21 +134,24 @@ def _storable_batch(
     results: list[_Checked] = []
     for row, checked in enumerate(pool.map(check_row, paths, images)):
         id_ = ids[row]
-        place = {"stage": STAGE, "source": paths[row] or source.name, "id": id_ or None}
+
+        def tell(reason: str, severity: Severity = "error", id_: str | None = id_, row: int = row) -> None:
+            summary.failures.add(reason, stage=STAGE, source=paths[row] or source.name, id=id_ or None, severity=severity)
+
         if not id_:
-            summary.failures.add("blank id", **place)
+            tell("blank id")
             continue
         if id_ in stored:
             if checked.problem is None and stored[id_] == checked.content_hash:
                 summary.known += 1
             else:
-                summary.failures.add("duplicate id: the collection has another specimen with this id", **place)
+                tell("duplicate id: the collection has another specimen with this id")
             continue
         if checked.problem is not None:
-            summary.failures.add(checked.problem, **place)
+            tell(checked.problem)
             continue
         for note in checked.notes:
-            summary.failures.add(note, severity="warning", **place)
+            tell(note, "warning")
         stored[id_] = checked.content_hash
         known.remember(id_, checked.content_hash)
         kept.append(row)
@@ -205,3 +209,23 @@ def column_type(name: str, given: pa.DataType) -> pa.DataType:
     if name in ADDED_BY_COLLECTION:
         return ADDED_BY_COLLECTION[name]
     return pa.string() if pa.types.is_null(given) or pa.types.is_dictionary(given) else given
+
+
+def append(path: str, batches: list[pa.RecordBatch], summary: AddSummary) -> int:
+    """Append batches to the Lance dataset at ``path`` in one commit, with the columns they bring; returns the rows stored."""
+    if not batches:
+        return 0
+    dataset = lance.dataset(path)
+    # Lance column names cannot hold a dot
+    batches = [batch.rename_columns([name.replace(".", "_") for name in batch.schema.names]) for batch in batches]
+    new: dict[str, pa.DataType] = {}
+    for column in (column for batch in batches for column in batch.schema if column.name not in dataset.schema.names):
+        if pa.types.is_null(new.get(column.name, pa.null())):  # a column may be all null at first and typed later
+            new[column.name] = column.type
+    if new:
+        dataset.add_columns(pa.schema([pa.field(name, column_type(name, kind)) for name, kind in new.items()]))
+        dataset = lance.dataset(path)
+    schema = pa.schema([column for column in dataset.schema if not column.name.startswith(EMBEDDING_PREFIX)])
+    rows = [aligned(batch, schema, summary) for batch in batches]
+    lance.write_dataset(pa.RecordBatchReader.from_batches(schema, rows), path, mode="append", schema=schema)
+    return sum(batch.num_rows for batch in rows)

@@ -29,6 +29,9 @@ column of a source is kept under its own name."""
 ADDED_BY_COLLECTION = {"content_hash": pa.string(), "width": pa.int32(), "height": pa.int32()}
 """Columns that a collection fills in itself: hash of the image file's bytes, and the image's size in pixels."""
 
+EMBEDDING_PREFIX = "embedding/"
+"""Columns whose name begins so hold vectors, one column per encoder."""
+
 
 @dataclass
 class Source:
