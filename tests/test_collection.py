@@ -68,6 +68,12 @@ def test_within_a_homonym_asks_which_one(tmp_path: Path) -> None:
     with pytest.raises(BiocosmosError, match="Morus"):
         collection.count(within="Morus")
     assert collection.table(["id"], within="Plantae/Morus")["id"].to_pylist() == ["mulberry"]
+    collection.add(
+        source(
+            [{"id": "nowhere", "kingdom": None, "genus": "Pica"}, {"id": "magpie", "kingdom": "Animalia", "genus": "Pica"}], ranks
+        )
+    )
+    assert collection.table(["id"], within="Animalia/Pica")["id"].to_pylist() == ["magpie"]
     with pytest.raises(BiocosmosError, match="Moru"):
         collection.count(within="Moru")
 

@@ -308,8 +308,11 @@ class Collection:
         if within is None:
             return None
         taxonomy = self.taxonomy
-        path = taxonomy.path(taxonomy.find(within))
-        conditions = [f"`{rank}` = {_quote(name)}" for rank, name in zip(self.ranks, path) if name is not None]
+        node = taxonomy.find(within)
+        conditions = []
+        for rank, name in zip(self.ranks[: int(taxonomy.rank[node]) + 1], taxonomy.path(node)):
+            # a null rank above is part of the path: without it a homonym with that rank would come along
+            conditions.append(f"`{rank}` IS NULL" if name is None else f"`{rank}` = {_quote(name)}")
         return " AND ".join(conditions) or None
 
     # ------------------------------------------------------------------ splits
