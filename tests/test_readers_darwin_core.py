@@ -90,7 +90,7 @@ def test_core_multimedia_and_identification_history(tmp_path: Path) -> None:
             "images/1b.jpg": jpeg(20),
         },
     )
-    assert detect(path) == "dwca"
+    assert detect(path) == "darwin-core"
     rows, failures, ranks = rows_of(path)
     assert ranks == ("family", "genus", "species")
     assert [row["id"] for row in rows] == ["urn:a", "2", "urn:c"]

@@ -22,13 +22,14 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "folder": ("folder", "read", "a folder of images, sub-folders as labels or ranks"),
     "csv": ("delimited", "read_text", "CSV, TSV or any separated text with file names"),
     "parquet": ("delimited", "read_parquet", "Parquet with file names or packed images"),
-    "dwca": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
+    "darwin-core": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
     "webdataset": ("webdataset", "read", "TreeOfLife-style tar shards"),
 }
+ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
@@ -61,7 +62,7 @@ def read(
     for extra in (metadata, taxonomy, images):
         if extra is not None and not Path(extra).exists():
             raise BiocosmosError(f"there is no file or folder {extra}")
-    format = detect(path) if format is None else format
+    format = detect(path) if format is None else ALIASES.get(format, format)
     if format not in FORMATS:
         raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
     if metadata is not None and format != "folder":
@@ -113,7 +114,7 @@ def _of_file(path: Path) -> str | None:
 def _of_names(names: Sequence[str]) -> str | None:
     lowered = [name.lower().rsplit("/", 1)[-1] for name in names]
     if "meta.xml" in lowered:
-        return "dwca"
+        return "darwin-core"
     if any(name.startswith("ecotaxa") and name.endswith((".tsv", ".txt")) for name in lowered):
         return "ecotaxa"
     return None

@@ -50,7 +50,7 @@ def read(path: Path, options: Options) -> Source:
     shaper = Shaper(columns, options.failures, ranks=options.ranks, taxonomy=options.taxonomy)
     rows = _rows(path, main, event, others, ours, kinds, options)
     blocks = gather(rows, list(columns), f"{path}/{main.files[0]}")
-    return Source(path.name, "dwca", shaper.batches(blocks), shaper.rank_columns, options.failures)
+    return Source(path.name, "darwin-core", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
 
 def _main_table(core: Table, extensions: tuple[Table, ...], path: Path) -> tuple[Table, Table | None]:

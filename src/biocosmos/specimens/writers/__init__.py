@@ -1,0 +1,93 @@
+"""Writers: CSV, Parquet, Darwin Core Archive and EcoTaxa zip; streamed, and whole or not at all.
+
+>>> write(collection.scan(), "mine.zip", format="darwin-core", ranks=collection.ranks)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain
+from pathlib import Path
+
+import pyarrow as pa
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.records import BATCH_ROWS
+
+SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa")
+ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
+
+
+@dataclass
+class Written:
+    """How many rows a file got, and what was left out or changed."""
+
+    rows: int
+    failures: Failures = field(default_factory=Failures)
+
+
+def write(
+    rows: pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch],
+    path: str | Path,
+    *,
+    format: str | None = None,
+    ranks: Sequence[str] = (),
+    identifications: pa.Table | None = None,
+    failures: Failures | None = None,
+) -> Written:
+    """Write specimens, or identifications, in the format named or told by the suffix.
+
+    rows: columns as in a collection, ``id`` among them. ranks: rank columns, coarse to fine. identifications: a machine's
+    answers by ``id``, for the identification history of a Darwin Core Archive.
+    Raises BiocosmosError when the format is unclear, there is no ``id``, or there are no rows at all.
+    """
+    path, failures = Path(path), Failures() if failures is None else failures
+    format = ALIASES.get(format, format) if format is not None else SUFFIXES.get(path.suffix.lower())
+    if format not in FORMATS:
+        said = f"unknown format {format!r}" if format else f"cannot tell the format from {path.name!r}"
+        raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
+    if identifications is not None and format != "darwin-core":
+        raise BiocosmosError(f"identifications go into a Darwin Core Archive, not into {format}")
+    schema, batches = _opened(rows, path)
+    if "id" not in schema.names:
+        raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {', '.join(schema.names)}")
+    ranks = tuple(rank for rank in ranks if rank in schema.names)
+    return Written(_write(batches, schema, path, format, ranks, identifications, failures), failures)
+
+
+def _write(
+    batches: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
+    path: Path,
+    format: str,
+    ranks: tuple[str, ...],
+    identifications: pa.Table | None,
+    failures: Failures,
+) -> int:
+    from biocosmos.specimens.writers import darwin_core, ecotaxa, tabular
+
+    if format == "csv":
+        return tabular.write_csv(batches, schema, path, failures)
+    if format == "parquet":
+        return tabular.write_parquet(batches, schema, path, failures, ranks)
+    if format == "ecotaxa":
+        return ecotaxa.write(batches, schema, path, failures, ranks)
+    return darwin_core.write(batches, schema, path, failures, ranks, identifications)
+
+
+def _opened(rows: pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch], path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
+    """(schema, batches); the first batch of a stream is read for its schema."""
+    if isinstance(rows, pa.Table):
+        return rows.schema, iter(rows.to_batches(BATCH_ROWS))
+    if isinstance(rows, pa.RecordBatch):
+        return rows.schema, iter([rows])
+    stream = iter(rows)
+    first = next(stream, None)
+    if first is None:
+        raise BiocosmosError(f"nothing to write to {path}: no specimens are selected")
+    return first.schema, chain([first], stream)
+
+
+__all__ = ["FORMATS", "Written", "write"]

@@ -1,0 +1,90 @@
+"""CSV, TSV and Parquet out, row by row."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from biocosmos.errors import Failures
+from biocosmos.specimens.readers.lookup import Seen
+from biocosmos.specimens.writers.pictures import archive_name
+from biocosmos.tables import replacing
+from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
+
+
+def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, failures: Failures) -> int:
+    """Write CSV (TSV for .tsv), UTF-8, RFC 4180 quoting, blank for null, JSON for lists; returns the number of rows.
+
+    Images that are only packed are written to a folder ``<name>_images`` beside the file, and ``image_path`` names them.
+    Other binary columns are left out, with a warning.
+    """
+    names = [column.name for column in schema if not _is_binary(column.type)]
+    for column in schema:
+        if _is_binary(column.type) and column.name != "image":
+            reason = f"the column {column.name!r} is binary: not in {path.suffix} files"
+            failures.add(reason, stage="write", source=path, severity="warning")
+    packed = "image" in schema.names and _is_binary(schema.field("image").type)
+    if packed and "image_path" not in names:
+        names.insert(1, "image_path")
+    folder = path.with_name(f"{path.stem}_images")
+    count = 0
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out, Seen() as used:
+        writer = csv.writer(out, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\r\n")
+        writer.writerow(names)
+        for row in rows_of(batches):
+            if packed and row.get("image") is not None and row.get("image_path") is None:
+                content = bytes(row["image"])
+                name = archive_name(None, str(row.get("id")), content, used)
+                folder.mkdir(parents=True, exist_ok=True)
+                with replacing(folder / name) as image:
+                    image.write_bytes(content)
+                row["image_path"] = f"{folder.name}/{name}"
+            writer.writerow([text_of(row.get(name)) for name in names])
+            count += 1
+    return count
+
+
+def write_parquet(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, failures: Failures, ranks: Sequence[str]
+) -> int:
+    """Write Parquet (zstd), one row group a batch, the ranks in the schema's metadata; returns the number of rows."""
+    metadata = dict(schema.metadata or {})
+    if ranks:
+        metadata[RANKS_KEY] = RANKS_SEPARATOR.join(ranks).encode()
+    schema = schema.with_metadata(metadata or None)
+    count = 0
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for batch in batches:
+            writer.write_batch(batch.cast(schema))
+            count += batch.num_rows
+    return count
+
+
+def rows_of(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
+    """Every row as a dictionary, a few at a time: a batch may hold a thousand images."""
+    for batch in batches:
+        for start in range(0, batch.num_rows, 32):
+            yield from batch.slice(start, 32).to_pylist()
+
+
+def text_of(value: Any) -> str:
+    """A cell as text: "" for null, true and false, the shortest exact form of a number, JSON for lists and structs."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return repr(value)
+    if isinstance(value, list | dict):
+        return json.dumps(value, default=str, ensure_ascii=False)
+    return str(value)
+
+
+def _is_binary(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))

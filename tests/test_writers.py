@@ -1,0 +1,305 @@
+"""What is written can be read again and is the same; what others read is as they want it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.readers import read
+from biocosmos.specimens.readers.columns import guess_columns
+from biocosmos.specimens.writers import write
+
+RANKS = ("kingdom", "order", "genus", "species")
+AWKWARD = 'tab\there, "quotes", new\nline, return\rand ü ツ \U0001f990; end'
+
+
+def jpeg(shade: int = 50) -> bytes:
+    out = io.BytesIO()
+    Image.new("L", (12, 10), shade).save(out, "JPEG")
+    return out.getvalue()
+
+
+def specimens() -> pa.Table:
+    return pa.table(
+        {
+            "id": ["a 1", "b/2", "ç3"],
+            "image": pa.array([jpeg(1), jpeg(2), jpeg(3)], pa.large_binary()),
+            "label": ["Pica hudsonia", "Diptera", None],
+            "barcode": ["ACGTN", None, None],
+            "latitude": [45.123456789012345, None, -90.0],
+            "longitude": [-0.1, None, 180.0],
+            "date": ["2020-05-01", "2021", None],
+            "kingdom": ["Animalia", "Animalia", None],
+            "order": [None, "Diptera", None],
+            "genus": ["Pica", None, None],
+            "species": ["Pica hudsonia", None, None],
+            "scientificName": ["Pica hudsonia", "Diptera", None],
+            "note": [AWKWARD, None, "plain"],
+            "depth": [1.5, 0.1 + 0.2, None],
+            "count": pa.array([1, None, 3], pa.int64()),
+            "code": ["007", "1x", None],
+            "odd name/with #:%": ["x", None, "y"],
+        }
+    )
+
+
+def table_of(path: Path, **options: object) -> tuple[pa.Table, Failures]:
+    failures = Failures()
+    source = read(path, failures=failures, **options)  # type: ignore[arg-type]
+    return pa.Table.from_batches(list(source.batches)), failures
+
+
+def same(left: pa.Table, right: pa.Table, but: tuple[str, ...] = ()) -> None:
+    names = [name for name in left.column_names if name not in but]
+    assert sorted(names) == sorted(name for name in right.column_names if name not in but)
+    for name in names:
+        assert left[name].to_pylist() == right[name].to_pylist(), name
+        assert left[name].type == right[name].type, name
+
+
+def test_csv_round_trip_with_the_images_beside_it(tmp_path: Path) -> None:
+    done = write(specimens(), tmp_path / "x.csv", ranks=RANKS)
+    assert (done.rows, len(done.failures)) == (3, 0)
+    back, failures = table_of(tmp_path / "x.csv")
+    assert failures.errors == 0
+    same(back, specimens(), but=("image", "image_path"))
+    assert [Path(path).read_bytes() for path in back["image_path"].to_pylist()] == [jpeg(1), jpeg(2), jpeg(3)]
+    assert {Path(path).parent for path in back["image_path"].to_pylist()} == {tmp_path / "x_images"}
+
+
+def test_tsv_and_parquet_round_trip(tmp_path: Path) -> None:
+    start = specimens().drop_columns(["image"]).append_column("image_path", pa.array(["/a.jpg", "/b.jpg", None]))
+    for name in ("x.tsv", "x.parquet"):
+        write(start, tmp_path / name, ranks=RANKS)
+        back, _ = table_of(tmp_path / name)
+        same(back, start)
+    write(specimens(), tmp_path / "packed.parquet", ranks=("kingdom", "genus"))
+    back, _ = table_of(tmp_path / "packed.parquet")
+    same(back, specimens())
+    assert read(tmp_path / "packed.parquet").ranks == ("kingdom", "genus")
+
+
+TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.lists(
+        st.tuples(TEXT, TEXT, st.floats(allow_nan=False, allow_infinity=False), st.integers(-(2**60), 2**60) | st.none()),
+        min_size=1,
+        max_size=5,
+    ),
+    header=TEXT,
+    suffix=st.sampled_from([".csv", ".tsv"]),
+)
+def test_any_text_survives_csv(
+    tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, float, int | None]], header: str, suffix: str
+) -> None:
+    path = tmp_path_factory.mktemp("csv") / f"t{suffix}"
+    header = f"note {header}".strip()
+    if header in guess_columns([header]):
+        return
+    start = pa.table(
+        {
+            "id": [str(i) for i in range(len(rows))],
+            "text": [f"t {text} ." for text, _, _, _ in rows],
+            header: [f"n{note}." if note else None for _, note, _, _ in rows],
+            "size": [size + 0.5 if abs(size) < 1e6 else size for _, _, size, _ in rows],
+            "number": pa.array([number for _, _, _, number in rows], pa.int64()),
+        }
+    )
+    write(start, path)
+    back, failures = table_of(path)
+    assert len(failures) == 0
+    for name in start.column_names:
+        assert back[name].to_pylist() == start[name].to_pylist(), name
+
+
+def test_darwin_core_round_trip(tmp_path: Path) -> None:
+    done = write(specimens(), tmp_path / "x.zip", format="darwin-core", ranks=RANKS)
+    assert (done.rows, len(done.failures)) == (3, 0)
+    back, failures = table_of(tmp_path / "x.zip")
+    assert failures.errors == 0
+    same(back, specimens(), but=("basisOfRecord", "multimedia", "image_path", "image_url"))
+    write(back, tmp_path / "y.zip", format="darwin-core", ranks=RANKS)
+    again, _ = table_of(tmp_path / "y.zip")
+    same(again, back)
+
+
+def test_a_darwin_core_archive_is_valid_and_declares_what_it_does(tmp_path: Path) -> None:
+    write(specimens(), tmp_path / "x.zip", format="dwca", ranks=RANKS)
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        meta = ElementTree.fromstring(archive.read("meta.xml"))
+        ElementTree.fromstring(archive.read("eml.xml"))
+        occurrences = archive.read("occurrence.txt").decode("utf-8")
+    assert {"meta.xml", "eml.xml", "occurrence.txt", "multimedia.txt", "images/a_1.jpg", "images/b_2.jpg"} <= names
+    space = "{http://rs.tdwg.org/dwc/text/}"
+    core = meta.find(f"{space}core")
+    assert meta.get("metadata") == "eml.xml" and core is not None
+    assert core.get("rowType") == "http://rs.tdwg.org/dwc/terms/Occurrence"
+    rows = list(csv.reader(io.StringIO(occurrences, newline=""), delimiter="\t"))
+    fields = core.findall(f"{space}field")
+    assert len(fields) == len(rows[0]) and [f.get("index") for f in fields] == [str(i) for i in range(len(fields))]
+    terms = {str(f.get("term")).rsplit("/", 1)[-1]: int(str(f.get("index"))) for f in fields}
+    assert (
+        rows[1][terms["decimalLatitude"]] == "45.123456789012344"
+        or float(rows[1][terms["decimalLatitude"]]) == 45.123456789012345
+    )
+    assert rows[1][terms["basisOfRecord"]] == "Occurrence"
+    assert rows[1][terms["verbatimIdentification"]] == "Pica hudsonia"
+
+
+def answers() -> pa.Table:
+    return pa.table(
+        {
+            "id": ["a 1", "b/2"],
+            "image_path": pa.array([None, None], pa.string()),
+            "order": ["Passeriformes", "Diptera"],
+            "genus": ["Pica", "Musca"],
+            "taxon": ["Pica", None],
+            "rank": ["genus", None],
+            "confidence": [0.93, None],
+            "novelty": [0.25, 0.9],
+            "method": ["nearest", "nearest"],
+        },
+        metadata={
+            b"biocosmos.provenance": json.dumps(
+                {"biocosmos": "0.1.0", "encoder": {"name": "efficientnet-lite0", "digest": "abc"}}
+            ).encode()
+        },
+    )
+
+
+def test_identifications_are_machine_observations_that_stop_at_the_sure_rank(tmp_path: Path) -> None:
+    write(answers(), tmp_path / "x.zip", format="darwin-core", ranks=("order", "genus"))
+    back, _ = table_of(tmp_path / "x.zip")
+    rows = back.to_pylist()
+    assert [row["basisOfRecord"] for row in rows] == ["MachineObservation"] * 2
+    assert [row["identificationVerificationStatus"] for row in rows] == ["PredictedByMachine"] * 2
+    assert [row["identificationReferences"] for row in rows] == ["biocosmos 0.1.0, encoder efficientnet-lite0 (weights abc)"] * 2
+    assert [(row["scientificName"], row["order"], row["genus"]) for row in rows] == [
+        ("Pica", "Passeriformes", "Pica"),
+        (None, None, None),
+    ]
+    (said,) = json.loads(rows[0]["identification"])
+    assert said["identificationVerificationStatus"] == "PredictedByMachine" and said["taxonRank"] == "genus"
+    assert said["identificationRemarks"] == "confidence 0.93; novelty 0.25; method nearest"
+    assert rows[1]["identification"] is None
+
+
+def test_a_machines_answers_join_the_history_of_the_specimens(tmp_path: Path) -> None:
+    history = json.dumps([{"scientificName": "Pica pica", "identifiedBy": "Jones"}])
+    start = specimens().append_column("identification", pa.array([history, None, None]))
+    write(start, tmp_path / "x.zip", format="darwin-core", ranks=RANKS, identifications=answers())
+    back, _ = table_of(tmp_path / "x.zip")
+    said = json.loads(back["identification"][0].as_py())
+    assert [(s["scientificName"], s["identifiedBy"]) for s in said] == [("Pica pica", "Jones"), ("Pica", "biocosmos")]
+    assert back["scientificName"].to_pylist() == specimens()["scientificName"].to_pylist()
+    with pytest.raises(BiocosmosError, match="into a Darwin Core Archive, not into csv"):
+        write(start, tmp_path / "x.csv", identifications=answers())
+
+
+def test_ecotaxa_states_become_verification_states(tmp_path: Path) -> None:
+    start = pa.table(
+        {"id": ["1", "2", "3"], "label": ["a", "b", "c"], "object_annotation_status": ["validated", "predicted", None]}
+    )
+    write(start, tmp_path / "x.zip", format="darwin-core")
+    back, _ = table_of(tmp_path / "x.zip")
+    assert back["identificationVerificationStatus"].to_pylist() == ["ValidatedByHuman", "PredictedByMachine", None]
+    assert back["basisOfRecord"].to_pylist() == ["Occurrence", "MachineObservation", "Occurrence"]
+
+
+def test_ecotaxa_round_trip(tmp_path: Path) -> None:
+    done = write(specimens(), tmp_path / "x.zip", format="ecotaxa", ranks=RANKS)
+    assert (done.rows, len(done.failures)) == (3, 0)
+    first, failures = table_of(tmp_path / "x.zip")
+    assert len(failures) == 0
+    assert first["id"].to_pylist() == ["a 1", "b/2", "ç3"]
+    assert first["image"].to_pylist() == [jpeg(1), jpeg(2), jpeg(3)]
+    assert first["object_note"].to_pylist() == [AWKWARD, None, "plain"]
+    assert first["object_annotation_status"].to_pylist() == ["validated", "validated", None]
+    assert first["object_annotation_hierarchy"].to_pylist() == ["Animalia>Pica>Pica hudsonia", "Animalia>Diptera", None]
+    assert first["latitude"].to_pylist() == [45.123456789012345, None, -90.0]
+    assert first["date"].to_pylist() == ["2020-05-01", None, None]
+    write(first, tmp_path / "y.zip", format="ecotaxa", ranks=read(tmp_path / "x.zip").ranks)
+    second, _ = table_of(tmp_path / "y.zip")
+    same(second, first)
+
+
+def test_ecotaxa_gets_crops_cut_out_and_no_row_without_an_image(tmp_path: Path) -> None:
+    (tmp_path / "whole.png").write_bytes(b"")
+    Image.new("RGB", (20, 10), (200, 10, 10)).save(tmp_path / "whole.png")
+    start = pa.table(
+        {
+            "id": ["1", "2", "3", "4"],
+            "image_path": [str(tmp_path / "whole.png"), str(tmp_path / "gone.png"), None, str(tmp_path / "whole.png")],
+            "crop": pa.array([[2, 3, 5, 4], None, None, None], pa.list_(pa.float32(), 4)),
+            "label": ["krill"] * 4,
+        }
+    )
+    done = write(start, tmp_path / "x.zip", format="ecotaxa")
+    assert done.rows == 2
+    assert [(f.id, f.severity) for f in done.failures] == [("2", "error"), ("3", "error")]
+    back, _ = table_of(tmp_path / "x.zip")
+    sizes = [Image.open(io.BytesIO(content)).size for content in back["image"].to_pylist()]
+    assert sizes == [(5, 4), (20, 10)]
+
+
+def test_streams_are_written_as_they_come_and_a_crash_leaves_the_old_file(tmp_path: Path) -> None:
+    for format, name in (("csv", "x.csv"), ("parquet", "x.parquet"), ("darwin-core", "x.zip"), ("ecotaxa", "y.zip")):
+        write(iter(specimens().to_batches(1)), tmp_path / name, format=format, ranks=RANKS)
+        before = (tmp_path / name).read_bytes()
+
+        def broken() -> object:
+            yield specimens().to_batches()[0]
+            raise RuntimeError("power cut")
+
+        with pytest.raises(RuntimeError, match="power cut"):
+            write(broken(), tmp_path / name, format=format, ranks=RANKS)  # type: ignore[arg-type]
+        assert (tmp_path / name).read_bytes() == before
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_ids_that_make_the_same_file_name_stay_apart(tmp_path: Path) -> None:
+    start = pa.table({"id": ["a/1", "a:1", "../a 1"], "image": pa.array([jpeg(1), jpeg(2), jpeg(3)], pa.large_binary())})
+    for format in ("darwin-core", "ecotaxa"):
+        write(start, tmp_path / "x.zip", format=format)
+        back, failures = table_of(tmp_path / "x.zip")
+        assert back["image"].to_pylist() == [jpeg(1), jpeg(2), jpeg(3)]
+        assert failures.errors == 0
+        with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+            assert not [name for name in archive.namelist() if ".." in name]
+
+
+def test_what_cannot_be_written_is_said_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BiocosmosError, match=r"cannot tell the format from 'x\.zip'"):
+        write(specimens(), tmp_path / "x.zip")
+    with pytest.raises(BiocosmosError, match="unknown format 'xls'"):
+        write(specimens(), tmp_path / "x.zip", format="xls")
+    with pytest.raises(BiocosmosError, match="have no column 'id'"):
+        write(pa.table({"a": [1]}), tmp_path / "x.csv")
+    with pytest.raises(BiocosmosError, match="no specimens are selected"):
+        write(iter([]), tmp_path / "x.csv")
+
+
+def test_parquet_keeps_nested_columns_and_csv_writes_them_as_json(tmp_path: Path) -> None:
+    start = pa.table({"id": ["1"], "text": ["t"], "neighbours": [[{"id": "2", "score": 0.5}]], "raw": pa.array([b"x"])})
+    write(start, tmp_path / "x.parquet")
+    assert pq.read_table(tmp_path / "x.parquet")["neighbours"].to_pylist() == [[{"id": "2", "score": 0.5}]]
+    done = write(start, tmp_path / "x.csv")
+    assert [f.severity for f in done.failures] == ["warning"]
+    assert table_of(tmp_path / "x.csv")[0]["neighbours"].to_pylist() == ['[{"id": "2", "score": 0.5}]']
