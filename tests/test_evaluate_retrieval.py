@@ -220,7 +220,7 @@ def test_queries_in_the_gallery_are_refused():
 def test_queries_of_another_encoder_or_split_are_refused():
     gal, queries = gallery(), gallery(20, seed=3, prefix="q")
     queries.provenance["digest"] = "cd34"
-    with pytest.raises(BiocosmosError, match="differ in digest"):
+    with pytest.raises(BiocosmosError, match="other weights"):
         evaluate.retrieval(gal, queries)
     queries.provenance = {**gal.provenance, "split": {"name": "default", "hash": "h2"}}
     with pytest.raises(BiocosmosError, match="two splits"):

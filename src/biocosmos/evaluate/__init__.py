@@ -6,8 +6,9 @@
 >>> report.write("report/")         # CSV, JSON and one self-contained HTML page
 """
 
+from biocosmos.evaluate.comparison import compare
 from biocosmos.evaluate.naming import identification
 from biocosmos.evaluate.protocols import retrieval
-from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report, combine
 
-__all__ = ["Report", "identification", "retrieval"]
+__all__ = ["Report", "combine", "compare", "identification", "retrieval"]

@@ -169,7 +169,7 @@ def provenance_caveats(provenance: Mapping[str, Any]) -> list[str]:
             "No split hash is recorded with these vectors: another person cannot check that they evaluated the same "
             "specimens by it."
         )
-    if provenance.get("protocol") == "all-vs-all without self":
+    if str(provenance.get("protocol")).endswith("all-vs-all without self"):
         out.append(
             "All-vs-all uses every specimen, those an encoder may have been trained on included: for an encoder trained on "
             "this collection, use query-gallery on its test part."
@@ -216,6 +216,46 @@ def naming_caveats(
         "common, confidence shifts."
     )
     out += certain_caveats(tables["summary"].to_pylist())
+    out.append(interval_caveat(boot))
+    out += provenance_caveats(provenance)
+    return out
+
+
+def comparison_caveats(
+    tallies: Sequence[Tally], tables: Mapping[str, pa.Table], boot: Bootstrap, provenance: Mapping[str, Any]
+) -> list[str]:
+    """Sentences for a comparison, the gravest first."""
+    out = answerable_caveats(tables["answerable"].to_pylist())
+    unclear = [
+        f"{row['encoder']} at {row['target']}"
+        for row in tables["differences"].to_pylist()
+        if row["over"] == "answerable"
+        and row["average"] == "micro"
+        and row["k"] == provenance["options"]["ks"][0]
+        and row["low"] <= 0 <= row["high"]
+    ]
+    if unclear:
+        out.append(
+            f"Not told apart from {provenance['baseline']}, because the interval of the difference holds zero: "
+            f"{listed(unclear)}. That is not a proof of being equal."
+        )
+    out += few_caveat(tallies)
+    encoders = len(provenance["encoders"])
+    if encoders > 2:
+        out.append(
+            f"{encoders} encoders were compared: the best of several looks better than it is. Choose on one part of "
+            "the split and report the choice on another."
+        )
+    out.append(
+        "Intervals of single taxa are not corrected for the number of taxa: among many some leave out zero by chance. The "
+        "most improved and most worsened taxa are partly "
+        "lucky and unlucky ones, and would on new specimens come out nearer to the mean."
+    )
+    if provenance["training_counts"] != "given":
+        out.append(
+            "Training counts were not given; gains are drawn against gallery counts, which say nothing about what an "
+            "encoder was trained on."
+        )
     out.append(interval_caveat(boot))
     out += provenance_caveats(provenance)
     return out

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.evaluate.svg import SERIES, Drawing, Scale, axes, fit, legend, number, percent, room
+from biocosmos.evaluate.svg import SERIES, Drawing, Scale, axes, fit, legend, number, percent, room, tick_percent
 
 WIDTH = 520.0
 BAR = 13.0
@@ -41,7 +41,7 @@ def bars(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], series: Sequen
         legend(drawing, left, 12, list(zip(css, series)))
     for tick in x.ticks(4):
         drawing.line(x(tick), top, x(tick), height - 26, "grid")
-        drawing.text(x(tick), height - 10, percent(tick, 0), "tick", "middle")
+        drawing.text(x(tick), height - 10, tick_percent(tick), "tick", "middle")
     y = top + GAP / 2
     for label, row in groups:
         drawing.text(left - 8, y + len(row) * BAR / 2 + 4, fit(label, left - 8), "label", "end")
@@ -71,7 +71,7 @@ def stacked(title: str, rows: Sequence[tuple[str, Sequence[float]]], series: Seq
             drawing.rect(x(done / total), y, x((done + value) / total) - x(done / total), 18, style, tip)
             done += value
     for tick in x.ticks(4):
-        drawing.text(x(tick), height - 10, percent(tick, 0), "tick", "middle")
+        drawing.text(x(tick), height - 10, tick_percent(tick), "tick", "middle")
     return drawing.render()
 
 
@@ -118,7 +118,7 @@ def scatter(
     least = min((p.x for p in points), default=1)
     x = Scale(max(least * 0.8, 0.5), max(most * 1.25, least * 2), 64, WIDTH - 16, log=True)
     y = Scale(*y_range, 290, 34 if names else 16)
-    axes(drawing, x, y, x_name, y_name, y_percent=True)
+    axes(drawing, x, y, x_name, y_name, y_percent=True, y_points=y_range[0] < 0)
     if y_range[0] < 0:
         drawing.line(x.start, y(0), x.stop, y(0), "zero")
     if names:
@@ -175,11 +175,11 @@ def boxes(title: str, groups: Sequence[tuple[str, npt.NDArray[np.float64]]], x_n
     drawing = Drawing(WIDTH, height, title, f"Boxes for {', '.join(label for label, _ in groups)}.")
     spread = max((float(np.abs(values).max()) for _, values in groups if len(values)), default=0.1)
     edge = min(1.0, math.ceil(spread * 10 + 0.2) / 10)
-    x = Scale(-edge, edge, left, WIDTH - 16)
+    x = Scale(-edge, edge, left, WIDTH - 28)
     bottom = 16 + len(groups) * row
     for tick in x.ticks(6):
         drawing.line(x(tick), 8, x(tick), bottom, "zero" if tick == 0 else "grid")
-        drawing.text(x(tick), bottom + 16, points_of(tick), "tick", "middle")
+        drawing.text(x(tick), bottom + 16, tick_points(tick), "tick", "middle")
     drawing.text((x.start + x.stop) / 2, bottom + 36, x_name, "name", "middle")
     for i, (label, values) in enumerate(groups):
         middle = 16 + i * row + row / 2
@@ -203,6 +203,11 @@ def boxes(title: str, groups: Sequence[tuple[str, npt.NDArray[np.float64]]], x_n
     return drawing.render()
 
 
+def tick_points(value: float) -> str:
+    """0.2 -> "+20"."""
+    return f"{100 * value:+g}".replace("-", "−") if value else "0"
+
+
 def points_of(value: float) -> str:
     """A difference of shares in percentage points with its sign: 0.0724 -> "+7.2"."""
     return f"{100 * value:+.1f}".replace("-", "−") if round(100 * value, 1) else "0"
@@ -224,4 +229,43 @@ def histograms(title: str, series: Sequence[tuple[str, npt.NDArray[np.float64]]]
         for left, right, value in zip(edges[:-1], edges[1:], share):
             outline += [(x(left), y(value)), (x(right), y(value))]
         drawing.path([*outline, (x(edges[-1]), y(0))], f"a{i % SERIES + 1}", closed=True)
+    return drawing.render()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference in [-1, 1] with its interval and what stands on hover."""
+
+    value: float
+    low: float
+    high: float
+    tip: str = ""
+
+
+def differences(title: str, groups: Sequence[tuple[str, Sequence[Difference]]], series: Sequence[str], x_name: str) -> str:
+    """Dots with whiskers around a line at zero, one group per label and one dot per series."""
+    left = room([label for label, _ in groups], 190)
+    top, step = 30.0, 16.0
+    height = top + sum(len(row) * step + 12 for _, row in groups) + 46
+    drawing = Drawing(WIDTH, height, title, f"Differences for {', '.join(label for label, _ in groups)}.")
+    ends = [abs(end) for _, row in groups for d in row for end in (d.value, d.low, d.high) if not math.isnan(end)]
+    edge = min(1.0, math.ceil(max([*ends, 0.02]) * 50) / 50)
+    x = Scale(-edge, edge, left, WIDTH - 62)
+    legend(drawing, left, 12, [(f"c{i % SERIES + 1}", name) for i, name in enumerate(series)])
+    bottom = height - 46
+    for tick in x.ticks(5):
+        drawing.line(x(tick), top, x(tick), bottom, "zero" if tick == 0 else "grid")
+        drawing.text(x(tick), bottom + 16, tick_points(tick), "tick", "middle")
+    drawing.text((x.start + x.stop) / 2, bottom + 36, x_name, "name", "middle")
+    y = top + 6
+    for label, row in groups:
+        drawing.text(left - 8, y + len(row) * step / 2 + 4, fit(label, left - 8), "label", "end")
+        for i, d in enumerate(row):
+            middle = y + step / 2
+            if not math.isnan(d.low):
+                drawing.line(x(d.low), middle, x(d.high), middle, "whisker")
+            drawing.dot(x(d.value), middle, 4.5, f"c{i % SERIES + 1}", d.tip)
+            drawing.text(x.stop + 8, middle + 4, points_of(d.value), "tick")
+            y += step
+        y += 12
     return drawing.render()

@@ -8,8 +8,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from biocosmos.evaluate.blocks import Block, Page, flat_facts
+from markupsafe import Markup, escape
+
+from biocosmos.evaluate.blocks import Block, Card, Page, flat_facts
 from biocosmos.evaluate.pictures import Pictures
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.tables import replacing
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ def write_page(report: Report, path: Path, thumbnails: Callable[[str], bytes | N
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("biocosmos.evaluate", "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["groupby_run"] = _runs
+    environment.filters |= {"groupby_run": _runs, "breakable": _breakable}
     template = environment.get_template("report.html.j2")
     html = template.render(page=_page(report, Pictures(thumbnails)))
     with replacing(path) as temporary:
@@ -36,6 +39,16 @@ def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
     return [list(run) for _, run in groupby(blocks, key=lambda block: block.block)]
 
 
+def _breakable(name: str) -> Markup:
+    """A label that may be broken after its underscores."""
+    return Markup(str(escape(name)).replace("_", "_<wbr>"))
+
+
+def cards(report: Report) -> Sequence[Card]:
+    """The headline cards of a report."""
+    return _page(report, Pictures(None)).cards
+
+
 def _page(report: Report, pictures: Pictures) -> Page:
     make = import_module(f"biocosmos.evaluate.page_{report.kind}").page
     made: Page = make(report, pictures, flat_facts(report.provenance), stamp(report))
@@ -45,8 +58,9 @@ def _page(report: Report, pictures: Pictures) -> Page:
 def stamp(report: Report) -> str:
     """One line under every table: what made its numbers."""
     facts = report.provenance
-    made = facts.get("gallery") or facts.get("identifier") or {}
-    encoder = made.get("encoder") or made.get("name") or ", ".join(facts.get("encoders", {})) or "not recorded"
+    whole = report.parts[0].provenance if report.parts else facts
+    made = encoder_of(whole.get("gallery") or whole.get("identifier", {}).get("gallery", {}))
+    encoder = made.get("name") or ", ".join(whole.get("encoders", {})) or "not recorded"
     parts = [f"encoder {encoder}"]
     if made.get("digest"):
         parts.append(f"weights {made['digest']}")

@@ -16,9 +16,10 @@ from biocosmos.evaluate.bootstrap import CONFIDENCE, DRAWS, Bootstrap, Resample
 from biocosmos.evaluate.caveats import retrieval_caveats
 from biocosmos.evaluate.examples import confusion_table, example_table
 from biocosmos.evaluate.neighbours import first_places, nearest
-from biocosmos.evaluate.report import Report, same_encoder, split_hash
+from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.tallies import SUMMARY, Tally, answerable_table, average_rows, group_table, query_table, taxon_table
 from biocosmos.evaluate.targets import Target, group_targets, rank_targets
+from biocosmos.identify.encoding import encoder_of, refuse_mismatch
 from biocosmos.search.gallery import Gallery
 
 Array = npt.NDArray[Any]
@@ -52,14 +53,14 @@ def retrieval(
     query out at that rank, and is counted; a neighbour whose rank is null is wrong. Raises BiocosmosError when nothing is
     labelled, when query ids are in the gallery, and when the two come from different encoders or splits.
     """
-    ks = _checked_ks(ks)
+    ks = checked_ks(ks)
     boot = Bootstrap(bootstrap, confidence, seed, resample)
     all_vs_all = queries is None
     if queries is not None:
         check_apart(gallery, queries)
     elif rules:
         raise BiocosmosError("rules need queries apart from the gallery: pass queries=, or leave rules out")
-    gallery, queries, left_out = _labelled(gallery, queries, groups or ())
+    gallery, queries, left_out = keep_labelled(gallery, queries, groups or ())
     taxa = rank_targets(gallery, queries, ranks)
     columns = group_targets(gallery, queries, groups or ())
     targets = [*taxa, *columns]
@@ -93,7 +94,7 @@ def retrieval(
         "split_hash": split_hash(gallery.provenance),
         "options": {"ks": list(ks), "rules": list(rules or ()), "groups": list(groups or ()), "intervals": asdict(boot)},
     }
-    name = gallery.provenance.get("encoder") or gallery.provenance.get("name") or "unnamed encoder"
+    name = encoder_of(gallery.provenance).get("name", "unnamed encoder")
     caveats = retrieval_caveats(nearest_tallies, tables, found, left_out, len(gallery), max(ks), boot, provenance)
     return Report("retrieval", f"Retrieval with {name}, {protocol}", tables, caveats, provenance)
 
@@ -104,7 +105,8 @@ def _averages(target: Target, taxa: Sequence[Target]) -> list[Target]:
     return [*taxa[: names.index(target.name)], target] if target.kind == "rank" else [target]
 
 
-def _checked_ks(ks: Sequence[int]) -> tuple[int, ...]:
+def checked_ks(ks: Sequence[int]) -> tuple[int, ...]:
+    """The ks ascending and once each. Raises BiocosmosError."""
     if not ks or min(ks) < 1:
         raise BiocosmosError(f"ks must be numbers of neighbours of at least 1, not {list(ks)}")
     return tuple(sorted({int(k) for k in ks}))
@@ -118,18 +120,18 @@ def check_apart(gallery: Gallery, queries: Gallery) -> None:
             f"{len(shared)} query ids are in the gallery ({', '.join(shared[:3])}...): use two parts of one split, "
             "or leave queries out for all-vs-all without self"
         )
-    differs = same_encoder(gallery.provenance, queries.provenance)
-    if differs:
+    refuse_mismatch(gallery.provenance, queries.provenance, "the queries")
+    names = [encoder_of(part.provenance).get("name") for part in (gallery, queries)]
+    if None not in names and names[0] != names[1]:
         raise BiocosmosError(
-            f"queries and gallery differ in {differs} ({queries.provenance[differs]} against {gallery.provenance[differs]}): "
-            "embed both with one encoder"
+            f"the queries were embedded with {names[1]} and the gallery with {names[0]}: embed both with one encoder"
         )
     hashes = split_hash(gallery.provenance), split_hash(queries.provenance)
     if None not in hashes and hashes[0] != hashes[1]:
         raise BiocosmosError(f"queries and gallery come from two splits ({hashes[1]} and {hashes[0]}): use parts of one split")
 
 
-def _labelled(gallery: Gallery, queries: Gallery | None, groups: Sequence[str]) -> tuple[Gallery, Gallery, Mapping[str, int]]:
+def keep_labelled(gallery: Gallery, queries: Gallery | None, groups: Sequence[str]) -> tuple[Gallery, Gallery, Mapping[str, int]]:
     """Both without the rows that have neither a taxon nor a group: they can be neither asked nor an answer. And how many those
     were."""
     kept = _with_label(gallery, groups)

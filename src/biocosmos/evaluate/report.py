@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import software
 from biocosmos.tables import PROVENANCE_KEY, write_table
 
-Kind = Literal["retrieval", "identification", "comparison"]
+Kind = Literal["retrieval", "identification", "comparison", "combined"]
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"
 
@@ -25,8 +25,8 @@ class Report:
     """What an evaluation found.
 
     kind: which page shows it; title: one line; tables: name -> table, the first of which is the main one; caveats: sentences
-    on what cannot be concluded, and why; provenance: encoder, digest, preprocessing, split hash, options, software; it is
-    stored in every table.
+    on what cannot be concluded, and why; parts: the reports of a combined one; provenance: encoder, digest, preprocessing,
+    split hash, options, software; it is stored in every table.
     """
 
     kind: Kind
@@ -34,6 +34,7 @@ class Report:
     tables: dict[str, pa.Table]
     caveats: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    parts: list[Report] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.provenance = {**self.provenance, "software": self.provenance.get("software") or software()}
@@ -58,6 +59,12 @@ class Report:
         if unknown:
             raise BiocosmosError(f"table has no column {unknown[0]!r}: it has {', '.join(self.table(name).column_names)}")
         return [row for row in rows if all(row[column] == value for column, value in where.items())]
+
+    def headlines(self) -> list[dict[str, str]]:
+        """The cards at the top of the page as rows of what, value and detail, for a terminal."""
+        from biocosmos.evaluate.page import cards
+
+        return [{"what": card.label, "value": card.value, "detail": card.detail} for card in cards(self)]
 
     def write(self, folder: str | Path, *, thumbnails: Thumbnails | None = None) -> Path:
         """Write every table as CSV and JSON, ``provenance.json``, and the page; returns the page's path.
@@ -85,12 +92,23 @@ class Report:
         return write_page(self, Path(path), thumbnails)
 
 
-def same_encoder(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    """The first fact on which two galleries' provenance differ so that their vectors cannot be compared, or None."""
-    for key in ("encoder", "name", "digest", "preprocessing"):
-        if a.get(key) is not None and b.get(key) is not None and a[key] != b[key]:
-            return key
-    return None
+def combine(*reports: Report, title: str | None = None) -> Report:
+    """One report, and one page, of several: tables are named ``<kind>_<table>``, the first report's main table first.
+
+    Raises BiocosmosError without a report, and with two of one kind.
+    """
+    kinds = [report.kind for report in reports]
+    if not reports or len(set(kinds)) < len(kinds):
+        raise BiocosmosError(f"cannot combine reports of {', '.join(kinds) or 'no kind'}: pass one of each kind")
+    tables = {f"{report.kind}_{name}": table for report in reports for name, table in report.tables.items()}
+    caveats = list(dict.fromkeys(caveat for report in reports for caveat in report.caveats))
+    facts = [{key: value for key, value in report.provenance.items() if key != "software"} for report in reports]
+    provenance: dict[str, Any] = {
+        "protocol": " and ".join(kinds),
+        "split_hash": next((fact["split_hash"] for fact in facts if fact.get("split_hash")), None),
+        **dict(zip(kinds, facts)),
+    }
+    return Report("combined", title or "; ".join(report.title for report in reports), tables, caveats, provenance, list(reports))
 
 
 def split_hash(provenance: Mapping[str, Any]) -> str | None:

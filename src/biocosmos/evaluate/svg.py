@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from html import escape
 
 FONT_PX = 13
-GLYPH_PX = 6.7  # mean width of a glyph at FONT_PX, to reserve room for labels
+GLYPH_PX = 7.3  # mean width of a glyph at FONT_PX, to reserve room for labels
 SERIES = 6  # number of series colours the style sheet names c1..c6
 
 
@@ -99,7 +99,7 @@ def _tip(words: str) -> str:
 
 def room(labels: Sequence[str], most: float = 230) -> float:
     """Pixels that the longest label needs, up to ``most``."""
-    return min(max((len(label) for label in labels), default=0) * GLYPH_PX + 10, most)
+    return min(max((len(label) for label in labels), default=0) * GLYPH_PX + 18, most)
 
 
 def fit(label: str, width: float) -> str:
@@ -126,16 +126,30 @@ def percent(value: float | None, digits: int = 1) -> str:
     return f"{shown:.{digits}f} %"
 
 
+def tick_percent(value: float) -> str:
+    """0.025 -> "2.5 %"."""
+    return f"{100 * value:g} %".replace("-", "−")
+
+
 def axes(
-    drawing: Drawing, x: Scale, y: Scale, x_name: str, y_name: str, *, x_percent: bool = False, y_percent: bool = False
+    drawing: Drawing,
+    x: Scale,
+    y: Scale,
+    x_name: str,
+    y_name: str,
+    *,
+    x_percent: bool = False,
+    y_percent: bool = False,
+    y_points: bool = False,
 ) -> None:
     """Grid lines with their numbers and the names of the two axes; y runs from its ``start`` (bottom) to ``stop`` (top)."""
     for tick in y.ticks():
+        words = f"{100 * tick:+g}".replace("-", "−") if y_points else tick_percent(tick) if y_percent else number(tick)
         drawing.line(x.start, y(tick), x.stop, y(tick), "grid")
-        drawing.text(x.start - 8, y(tick) + 4, percent(tick, 0) if y_percent else number(tick), "tick", "end")
+        drawing.text(x.start - 8, y(tick) + 4, words, "tick", "end")
     for tick in x.ticks():
         drawing.line(x(tick), y.start, x(tick), y.start + 4, "axis")
-        drawing.text(x(tick), y.start + 18, percent(tick, 0) if x_percent else number(tick), "tick", "middle")
+        drawing.text(x(tick), y.start + 18, tick_percent(tick) if x_percent else number(tick), "tick", "middle")
     drawing.line(x.start, y.start, x.stop, y.start, "axis")
     drawing.text((x.start + x.stop) / 2, y.start + 38, x_name, "name", "middle")
     drawing.text(x.start - 46, (y.start + y.stop) / 2, y_name, "name", "middle", turn=-90)
