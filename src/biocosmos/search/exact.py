@@ -27,7 +27,8 @@ from biocosmos.search.vectors import as_matrix, unit_rows
 QUERY_BLOCK = 256
 BOUNDS_AT_ONCE = 1 << 26
 SUPER = 16  # groups are looked through sixteen at a time
-FIRST_GROUPS = 8
+FIRST_GROUPS = 16  # looked at for the threshold, and more for a larger k
+FIRST_GROUPS_MOST = 64
 FIRST_ROWS = 6  # rows scored beyond k to find the threshold
 PAIRS_AT_ONCE = 1 << 16
 CANDIDATES_AT_ONCE = 1 << 21
@@ -175,7 +176,7 @@ class _Search:
         tops = stacked.amax(1)
         columns = torch.arange(b, device=self.device)
 
-        looked = min(groups, max(FIRST_GROUPS, min(self.k, 32), -(-2 * self.k // GROUP)))
+        looked = min(groups, max(FIRST_GROUPS, min(2 * self.k, FIRST_GROUPS_MOST), -(-2 * self.k // GROUP)))
         best_supers = tops.topk(min(looked, supers), dim=0).indices
         near = stacked[best_supers, :, columns].transpose(1, 2).reshape(-1, b)
         picked = near.topk(looked, dim=0).indices
@@ -192,7 +193,7 @@ class _Search:
         limit = (threshold - SCORE_UNIT - code.constant.to(threshold.device)).float().nextafter(torch.tensor(-torch.inf))
         limit = limit.to(self.device)
 
-        pool = _Pool(self, q)
+        pool = _Pool(self, q, threshold - SCORE_UNIT)
         where = torch.nonzero((upper >= limit[:, None]) & (upper > -torch.inf))
         pool.add((group[where[:, 0], where[:, 1]] + self.first) * GROUP + where[:, 2], where[:, 1])
         certified = torch.ones(b, dtype=torch.bool)
@@ -201,6 +202,8 @@ class _Search:
         hit = torch.nonzero((more >= limit[reach[:, 1], None]) & (more > -torch.inf))
         more_groups, more_queries = reach[hit[:, 0], 0] * SUPER + hit[:, 1], reach[hit[:, 0], 1]
         certified[more_queries.cpu()] = False
+        more_groups, order = more_groups.sort()  # a group stays in the cache for all its queries
+        more_queries = more_queries[order]
         for i in range(0, len(more_groups), PAIRS_AT_ONCE):
             groups_, queries_ = more_groups[i : i + PAIRS_AT_ONCE], more_queries[i : i + PAIRS_AT_ONCE]
             upper = self._rows(code, groups_, queries_)
@@ -229,8 +232,8 @@ class _Search:
 class _Pool:
     """Candidate rows of a block of queries; keeps the best k of each when it grows large."""
 
-    def __init__(self, search: _Search, q: torch.Tensor) -> None:
-        self.search, self.q, self.waiting = search, q, 0
+    def __init__(self, search: _Search, q: torch.Tensor, least: torch.Tensor) -> None:
+        self.search, self.q, self.least, self.waiting = search, q, least, 0
         self.rows: list[torch.Tensor] = []
         self.queries: list[torch.Tensor] = []
         self.kept: tuple[Array, Array, Array] = (np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.int64))
@@ -245,9 +248,11 @@ class _Pool:
     def _settle(self) -> None:
         rows, queries = torch.cat(self.rows), torch.cat(self.queries)
         self.rows, self.queries, self.waiting = [], [], 0
-        scores = self.search.index.scores(self.q, rows, queries).float().cpu().numpy()
+        scores = self.search.index.scores(self.q, rows, queries)
+        good = torch.nonzero(scores >= self.least[queries.to(scores.device)])[:, 0]
+        rows, queries = rows[good.to(rows.device)], queries[good.to(rows.device)]
         all_rows = np.concatenate([self.kept[0], rows.cpu().numpy()])
-        all_scores = np.concatenate([self.kept[1], scores])
+        all_scores = np.concatenate([self.kept[1], scores[good].float().cpu().numpy()])
         all_queries = np.concatenate([self.kept[2], queries.cpu().numpy()])
         order = np.lexsort((all_rows, -all_scores, all_queries))
         place = np.arange(len(order)) - np.searchsorted(all_queries[order], all_queries[order])

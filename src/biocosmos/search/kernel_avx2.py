@@ -63,7 +63,9 @@ class Kernel:
         if not (features.get("avx2") and features.get("fma")):
             raise RuntimeError("no AVX2")
         module = llvm.parse_assembly(
-            "\n".join([_scan("scan_many", 2, QUERY_TILE), _scan("scan_one", _VECTORS, 1), _rows(), _dots(), _DECLARATIONS])
+            "\n".join(
+                [_scan("scan_many", 2, QUERY_TILE), _scan("scan_one", _VECTORS, 1), _rows(), _assign(), _dots(), _DECLARATIONS]
+            )
         )
         machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=features.flatten(), opt=3
@@ -80,7 +82,7 @@ class Kernel:
             return made
 
         self._scan_many, self._scan_one = function("scan_many", 4, 4), function("scan_one", 4, 4)
-        self._rows, self._dots = function("rows", 5, 3), function("dots", 5, 3)
+        self._rows, self._dots, self._assign = function("rows", 5, 3), function("dots", 5, 3), function("assign", 5, 4)
 
     def scan(self, packed: torch.Tensor, queries: torch.Tensor, out: torch.Tensor) -> None:
         """Largest product of each group with each query.
@@ -105,6 +107,17 @@ class Kernel:
         dim = queries.shape[1]
         pointers = [t.data_ptr() for t in (packed, queries, group_of, query_of, out)]
         _split(lambda _, start, stop: self._rows(*pointers, start, stop, dim), len(out))
+
+    def assign(
+        self, packed: torch.Tensor, queries: torch.Tensor, bias: torch.Tensor, best: torch.Tensor, at: torch.Tensor
+    ) -> None:
+        """For each row the query of the largest product plus bias, the first of equals: k-means' question.
+
+        queries: (b, dim) int8, b a multiple of four; bias: (b,) int32; out: best and at (groups * 64,) int32.
+        """
+        b, dim = queries.shape
+        pointers = [t.data_ptr() for t in (packed, queries, bias, best, at)]
+        _split(lambda _, start, stop: self._assign(*pointers, start, stop, dim, b), len(packed))
 
     def dots(
         self, vectors: torch.Tensor, queries: torch.Tensor, row_of: torch.Tensor, query_of: torch.Tensor, out: torch.Tensor
@@ -212,6 +225,59 @@ def _scan(name: str, rows: int, queries: int) -> str:
         " %hm = call i32 @llvm.vector.reduce.smax.v8i32(<8 x i32> %hv)",
         " %ho = getelementptr i32, ptr %op, i64 %h\n store i32 %hm, ptr %ho, align 4",
         " %h.next = add i64 %h, 1\n br label %h.head",
+        "g.latch:\n %g.next = add i64 %g, 1\n br label %g.head",
+        "exit:\n ret void\n}",
+    ]
+    return "\n".join(lines)
+
+
+def _assign() -> str:
+    """The best query of each row, in tiles of two vectors of eight rows by four queries."""
+    rows, queries = 2, QUERY_TILE
+    lines = [
+        "define void @assign(ptr noalias %x, ptr noalias %q, ptr noalias %bias, ptr noalias %best, ptr noalias %at,",
+        "  i64 %start, i64 %stop, i64 %dim, i64 %count) #0 {",
+        f"entry:\n %size = mul i64 %dim, {GROUP}\n br label %g.head",
+        "g.head:\n %g = phi i64 [%start,%entry],[%g.next,%g.latch]",
+        " %g.more = icmp slt i64 %g, %stop\n br i1 %g.more, label %v.pre, label %exit",
+        "v.pre:\n %g.byte = mul i64 %g, %size\n %gp = getelementptr i8, ptr %x, i64 %g.byte",
+        f" %g.row = mul i64 %g, {GROUP}\n br label %v.head",
+        "v.head:\n %v = phi i64 [0,%v.pre],[%v.next,%v.latch]",
+        f" %v.more = icmp slt i64 %v, {_VECTORS}\n br i1 %v.more, label %j.pre, label %g.latch",
+        "j.pre:\n %v.byte = mul i64 %v, 32\n %xp = getelementptr i8, ptr %gp, i64 %v.byte\n br label %j.head",
+        "j.head:\n %j = phi i64 [0,%j.pre],[%j.next,%j.latch]",
+        *[f" %top{r} = phi <8 x i32> [{_LEAST},%j.pre],[%top{r}_{queries},%j.latch]" for r in range(rows)],
+        *[f" %who{r} = phi <8 x i32> [zeroinitializer,%j.pre],[%who{r}_{queries},%j.latch]" for r in range(rows)],
+        " %j.more = icmp slt i64 %j, %count\n br i1 %j.more, label %k.pre, label %v.latch",
+        "k.pre:\n %j.byte = mul i64 %j, %dim\n %qp0 = getelementptr i8, ptr %q, i64 %j.byte",
+        *[f" %qp{c} = getelementptr i8, ptr %qp{c - 1}, i64 %dim" for c in range(1, queries)],
+        *_products(rows, queries),
+        *[f" %top{r}_0 = or <8 x i32> %top{r}, zeroinitializer" for r in range(rows)],
+        *[f" %who{r}_0 = or <8 x i32> %who{r}, zeroinitializer" for r in range(rows)],
+        " %j.32 = trunc i64 %j to i32",
+    ]
+    for c in range(queries):
+        lines += [
+            f" %jc{c} = add i64 %j, {c}\n %bp{c} = getelementptr i32, ptr %bias, i64 %jc{c}",
+            f" %b{c} = load i32, ptr %bp{c}, align 4",
+            f" %bi{c} = insertelement <8 x i32> poison, i32 %b{c}, i32 0",
+            f" %bs{c} = shufflevector <8 x i32> %bi{c}, <8 x i32> poison, <8 x i32> zeroinitializer",
+            f" %jn{c} = add i32 %j.32, {c}\n %ji{c} = insertelement <8 x i32> poison, i32 %jn{c}, i32 0",
+            f" %js{c} = shufflevector <8 x i32> %ji{c}, <8 x i32> poison, <8 x i32> zeroinitializer",
+        ]
+        for r in range(rows):
+            lines += [
+                f" %z{r}_{c} = add <8 x i32> %n{r}_{c}, %bs{c}\n %gt{r}_{c} = icmp sgt <8 x i32> %z{r}_{c}, %top{r}_{c}",
+                f" %top{r}_{c + 1} = select <8 x i1> %gt{r}_{c}, <8 x i32> %z{r}_{c}, <8 x i32> %top{r}_{c}",
+                f" %who{r}_{c + 1} = select <8 x i1> %gt{r}_{c}, <8 x i32> %js{c}, <8 x i32> %who{r}_{c}",
+            ]
+    lines += [
+        f" br label %j.latch\nj.latch:\n %j.next = add i64 %j, {queries}\n br label %j.head",
+        "v.latch:\n %v.row = mul i64 %v, 8\n %row = add i64 %g.row, %v.row",
+        " %tp0 = getelementptr i32, ptr %best, i64 %row\n %wp0 = getelementptr i32, ptr %at, i64 %row",
+        " %tp1 = getelementptr i32, ptr %tp0, i64 8\n %wp1 = getelementptr i32, ptr %wp0, i64 8",
+        *[f" store <8 x i32> %top{r}, ptr %tp{r}, align 4\n store <8 x i32> %who{r}, ptr %wp{r}, align 4" for r in range(rows)],
+        f" %v.next = add i64 %v, {rows}\n br label %v.head",
         "g.latch:\n %g.next = add i64 %g, 1\n br label %g.head",
         "exit:\n ret void\n}",
     ]

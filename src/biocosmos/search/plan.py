@@ -7,7 +7,7 @@ import torch
 from biocosmos.errors import BiocosmosError
 from biocosmos.search import kernel_avx2
 from biocosmos.search.basis import Spectrum, sample_rows
-from biocosmos.search.scan import GROUP, DenseScan, PackedScan, Scan, best_step, quantise
+from biocosmos.search.scan import GROUP, DenseScan, PackedScan, Scan, best_step, quantise, rounding_error
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 PILOT_QUERIES = 32
@@ -15,9 +15,11 @@ PILOT_GROUPS = 256
 PILOT_NEIGHBOURS = 10
 SHARES = (1 / 16, 1 / 8, 3 / 16, 1 / 4, 3 / 8, 1 / 2, 3 / 4, 1)
 DIM_MULTIPLE = 8
-# Cost of one number, in those of the scan over many queries: a row looked at for one query, and a row scored in float64.
-ROW_COST = 6.0
-SCORE_COST = 60.0
+UNEVEN = 1.15
+# Costs in those of one number in the scan over many queries (9 ps on a Zen 3 core), measured there with 64-row groups:
+ROW_COST = 10.0  # one number of a row looked at for a single query,
+ROW_FIXED = 1000.0  # the same whatever its dims,
+SCORE_COST = 40.0  # one number of a row scored in float64
 
 
 def precision_for(device: torch.device) -> str:
@@ -59,11 +61,19 @@ def best_scan(vectors: torch.Tensor, precision: str, plain: Scan) -> Scan:
     kept = kept_dims(vectors, spectrum, chosen) if vectors.device.type == "cpu" else vectors.shape[1]
     whole = kept >= vectors.shape[1]
     if kernel is not None:
-        return PackedScan(vectors, spectrum.basis(kept, turn=True, device=vectors.device), kernel)
+        turn = not whole or uneven(vectors, spectrum)
+        return PackedScan(vectors, spectrum.basis(kept, turn=turn, device=vectors.device), kernel)
     if whole and chosen == "float32":
         return plain
     basis = spectrum.basis(kept, turn=False, device=vectors.device)
     return DenseScan(vectors, basis, torch.bfloat16 if chosen == "bfloat16" else torch.float32)
+
+
+def uneven(vectors: torch.Tensor, spectrum: Spectrum) -> bool:
+    """Whether 8 bits hold the gallery's own dims worse than they would after a random rotation."""
+    x = vectors[sample_rows(vectors, 2048)]
+    raw, turned = (spectrum.basis(x.shape[1], turn=turn, device=x.device).rows(x).values for turn in (False, True))
+    return rounding_error(raw, best_step(raw)) > UNEVEN * rounding_error(turned, best_step(turned))
 
 
 def kept_dims(vectors: torch.Tensor, spectrum: Spectrum, precision: str) -> int:
@@ -95,6 +105,6 @@ def kept_dims(vectors: torch.Tensor, spectrum: Spectrum, precision: str) -> int:
             bound += error[:, None] * torch.linalg.vector_norm(queries.values, dim=1) + rows.length[:, None] * query_error
         reach = bound >= threshold
         groups = float(reach.view(-1, GROUP, len(q)).any(1).float().mean())
-        return kept * (1 + ROW_COST * groups) + dim * SCORE_COST * float(reach.float().mean())
+        return kept + groups * (ROW_COST * kept + ROW_FIXED) + dim * SCORE_COST * float(reach.float().mean())
 
     return min(choices, key=cost)
