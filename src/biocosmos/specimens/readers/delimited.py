@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import DNA, Block, Shaper
-from biocosmos.specimens.readers.columns import SOURCE_SUFFIX, check_header, our_names, plain
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, plain
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
@@ -58,7 +58,7 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
         options.failures,
         ranks=options.ranks,
         taxonomy=options.taxonomy,
-        warn_unlabelled="label" in names,
+        warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(names)),
     )
 
     def blocks() -> Iterator[Block]:
@@ -198,7 +198,13 @@ def read_parquet(path: Path, options: Options) -> Source:
     kinds = {names[f.name]: _plain_type(f.type) for f in schema}
     stored = (schema.metadata or {}).get(RANKS_KEY)
     ranks = options.ranks if options.ranks is not None or stored is None else tuple(stored.decode().split(RANKS_SEPARATOR))
-    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy, warn_unlabelled="label" in names.values())
+    shaper = Shaper(
+        kinds,
+        options.failures,
+        ranks=ranks,
+        taxonomy=options.taxonomy,
+        warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(names.values())),
+    )
 
     def blocks() -> Iterator[Block]:
         start = 1
