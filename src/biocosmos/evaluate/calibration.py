@@ -39,7 +39,7 @@ def reliability(confidence: Array, right: Array, bins: int = BINS, level: float 
     """Bin answers by confidence (n,) in [0, 1] and compare with right (n,) bool. A bin holds (lower, upper], the first its 0
     too."""
     confidence, right = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=bool)
-    place = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    place = np.minimum(np.searchsorted(np.arange(1, bins + 1) / bins, confidence, "left"), bins - 1)
     count = np.bincount(place, minlength=bins)
     full = np.flatnonzero(count)
     hits = np.bincount(place[right], minlength=bins)[full]

@@ -81,7 +81,11 @@ def identification(
     taxonomy = _taxonomy(truth, taxonomy)
     judged = judge(table, truth, taxonomy, gallery)
     asked = _pretend_gallery(judged.ids, judged.truth, taxonomy)
-    reference = asked if gallery is None else _pretend_gallery(gallery.ids, gallery.taxa, taxonomy)
+    # Without a gallery every true and every named taxon counts as one that could be answered.
+    named = np.concatenate([judged.truth, judged.path])
+    reference = _pretend_gallery(np.arange(len(named)), named, taxonomy)
+    if gallery is not None:
+        reference = _pretend_gallery(gallery.ids, gallery.taxa, taxonomy)
     targets = rank_targets(reference, asked, [rank for rank in taxonomy.ranks if rank in table.column_names])
     targets = [replace(target, query=_in_order(target.query, asked.ids, judged.ids)) for target in targets]
     targets = [target for target in targets if (target.query >= 0).any()]
@@ -94,10 +98,13 @@ def identification(
         for target in targets
         for row in confused_pairs(taxonomy, target, _codes(target, taxonomy.ancestor(judged.path, target.name)), judged.ids, None)
     ]
+    per_taxon = taxon_table(tallies, (1,), confidence)
+    if gallery is None:
+        per_taxon = per_taxon.drop_columns(["gallery"])
     tables = {
         "summary": pa.Table.from_pylist(summary, schema=SUMMARY),
         "answerable": answerable_table(tallies),
-        "per_taxon": taxon_table(tallies, (1,), confidence),
+        "per_taxon": per_taxon,
         "rollback": tables_of.rollback_table(judged, taxonomy, targets, boot),
         "answers": tables_of.answers_table(judged, taxonomy, confidence),
         "coverage": tables_of.coverage_table(judged, taxonomy, tallies),

@@ -23,7 +23,7 @@ ENOUGH = 5  # queries a taxon needs to be named among the best and worst
 KINDS = {
     "right": ("Right at once", "The nearest neighbour is of the query's own taxon."),
     "right later": ("Right, but not first", "A neighbour further down the list is of the query's own taxon."),
-    "wrong": ("Wrong", "None of the neighbours searched is of the query's own taxon, although the gallery has some."),
+    "wrong": ("Wrong", "Not one of the neighbours searched is of the query's own taxon, although the gallery has some."),
     "unanswerable": ("Unanswerable", "The gallery has no other specimen of the query's taxon: nothing could have been right."),
 }
 
