@@ -15,7 +15,9 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from biocosmos.encoders import cache, registry
+from biocosmos.encoders.agreement import check_agreement
 from biocosmos.encoders.encoder import Normalised
+from biocosmos.encoders.openvino_backend import Calibration
 from biocosmos.encoders.preprocess import Preprocessing, border_colour
 from biocosmos.encoders.registry import encoder_names, encoder_table, fetch, load_encoder
 from biocosmos.encoders.torch_backend import TorchBackend, choose_device, choose_precision
@@ -135,7 +137,7 @@ def test_large_jpegs_decoded_smaller_give_nearly_the_same_input():
     Image.fromarray(picture(1200, 1600)).save(out, "JPEG", quality=92)
     for resize in ("pad", "crop"):
         preprocessing = Preprocessing(size=64, resize=resize)
-        fast = preprocessing.prepare(read_image(out.getvalue(), **preprocessing.wanted_sides))
+        fast = preprocessing.read(out.getvalue())
         full = preprocessing.prepare(read_image(out.getvalue()))
         assert (fast.int() - full.int()).abs().float().mean() < 1.5
 
@@ -412,6 +414,76 @@ def test_a_callable_by_its_name(tmp_path, monkeypatch):
 def test_a_callable_that_returns_nonsense_is_refused():
     with pytest.raises(BiocosmosError, match=r"expected \(n, dim\)"):
         load_encoder(lambda batch: batch.float().mean())
+
+
+# ------------------------------------------------------------------------------------------------------ OpenVINO
+
+
+@pytest.fixture(scope="session")
+def converted(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def openvino(converted, monkeypatch):
+    """One cache for all these tests, since converting takes seconds."""
+    pytest.importorskip("openvino")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(converted))
+    return converted / "biocosmos" / "openvino"
+
+
+def test_openvino_agrees_with_torch_and_is_converted_once(openvino, open_clip_folder):
+    encoder = load_encoder(str(open_clip_folder), backend="openvino", precision="float32")
+    assert (encoder.backend, encoder.device, encoder.precision) == ("openvino", "cpu", "float32")
+    batch = torch.stack([encoder.read(png(picture(seed=seed))) for seed in range(6)])
+    agreement = check_agreement(encoder, batch)
+    assert agreement.images == 6 and agreement.least > 0.9999
+    exact = load_encoder(str(open_clip_folder), precision="float32", device="cpu")
+    np.testing.assert_allclose(encoder.encode_images(batch), exact.encode_images(batch), atol=1e-4)
+    np.testing.assert_array_equal(encoder.encode_images(batch[:1]), encoder.encode_images(batch)[:1])
+    made = {path: path.stat().st_mtime_ns for path in openvino.iterdir()}
+    assert {path.suffix for path in made} == {".bin", ".xml"}
+    again = load_encoder(str(open_clip_folder), backend="openvino", precision="float32")
+    np.testing.assert_array_equal(again.encode_images(batch), encoder.encode_images(batch))
+    assert {path: path.stat().st_mtime_ns for path in openvino.iterdir()} == made
+
+
+def test_openvino_int8_is_calibrated_and_measured(openvino, open_clip_folder):
+    pytest.importorskip("nncf")
+    with pytest.raises(BiocosmosError, match="calibrated on typical images"):
+        load_encoder(str(open_clip_folder), backend="openvino", precision="int8")
+    images = [png(picture(seed=seed)) for seed in range(8)]
+    encoder = load_encoder(
+        str(open_clip_folder), backend="openvino", precision="int8", calibration=Calibration.from_files(images)
+    )
+    batch = torch.stack([encoder.read(image) for image in images])
+    cosines = (encoder.encode_images(batch) * encoder.reference(batch).numpy()).sum(1)
+    assert cosines.mean() > 0.9 and cosines.mean() < 0.9999999  # it is quantised, and it is the same model
+
+
+def test_a_backend_that_disagrees_is_refused_with_the_number(openvino, open_clip_folder, monkeypatch):
+    encoder = load_encoder(str(open_clip_folder), backend="openvino", precision="float32")
+    batch = torch.stack([encoder.read(png(picture(seed=seed))) for seed in range(2)])
+    monkeypatch.setattr(encoder, "reference", lambda batch: -torch.from_numpy(encoder.encode_images(batch)))
+    with pytest.raises(BiocosmosError, match=r"mean cosine of -1\.0000 on 2 of these images \(0\.999 is asked\)"):
+        check_agreement(encoder, batch)
+
+
+def test_openvino_sends_no_usage_data(openvino, open_clip_folder):
+    code = f"""
+import sys
+from biocosmos.encoders.registry import load_encoder
+load_encoder({str(open_clip_folder)!r}, backend="openvino")
+from openvino.tools.ovc import telemetry_utils
+assert telemetry_utils.tm.__name__.endswith("telemetry_stub"), telemetry_utils.tm
+assert "openvino_telemetry" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_openvino_computes_on_the_cpu_only():
+    with pytest.raises(BiocosmosError, match="not on 'cuda'"):
+        load_encoder(backend="openvino", device="cuda")
 
 
 # ------------------------------------------------------------------------------------------------------ where it runs

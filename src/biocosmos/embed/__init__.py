@@ -26,7 +26,10 @@ import pyarrow as pa
 import torch
 
 from biocosmos.embed.parts import Part, Work, locked_work
+from biocosmos.embed.sampling import sample_images
+from biocosmos.encoders.agreement import SAMPLE, check_agreement
 from biocosmos.encoders.encoder import Encoder
+from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError, Failures, ImageError
@@ -92,12 +95,16 @@ def embed(
 
     Raises:
         BiocosmosError: no such encoder; other weights or preprocessing than the column or the interrupted run was made with
-            (and not ``overwrite``); another process is embedding with it.
+            (and not ``overwrite``); another process is embedding with it; the backend does not agree with torch.
     """
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
     if not isinstance(encoder, Encoder):
-        encoder = load_encoder(encoder, device=device, precision=precision, backend=backend, resize=resize)
+        here = collection
+        calibration = Calibration(lambda p: sample_images(here, p, CALIBRATION_IMAGES), collection.path / "embeddings")
+        encoder = load_encoder(
+            encoder, device=device, precision=precision, backend=backend, resize=resize, calibration=calibration
+        )
     column = collection.embedding_column(encoder.name)
     folder = collection.path / "work" / "".join(c if c.isalnum() or c in "-_" else "_" for c in column)
     with locked_work(folder) as work:
@@ -143,6 +150,9 @@ class _Run:
         pending = self._pending(has_column)
         rows = self.dataset.count_rows()
         self.summary.kept = rows - len(pending)
+        if len(pending) and self.encoder.backend != "torch":
+            sample = sample_images(self.collection, self.encoder.preprocessing, SAMPLE, offset=0.5)
+            metadata["agreement"] = check_agreement(self.encoder, sample).as_dict()
         computed = self._compute(pending)
         self.summary.seconds = time.monotonic() - start
         self.summary.images_per_second = computed / max(self.summary.seconds, 1e-9)

@@ -16,11 +16,12 @@ from torch import nn
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures, ImageError
-from biocosmos.images import Decoded, read_image
+from biocosmos.images import Decoded
 
 Vectors = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "int8"]
-TEXT_BATCH = 256
+TEXT_BATCH = 64
+REFERENCE_BATCH = 8
 
 
 class Backend(Protocol):
@@ -111,8 +112,7 @@ class Encoder:
 
     def read(self, source: bytes | str | Path, crop: Sequence[float] | None = None) -> torch.Tensor:
         """Decode and prepare one image file: (3, size, size) uint8. Raises ImageError."""
-        box = None if crop is None else (float(crop[0]), float(crop[1]), float(crop[2]), float(crop[3]))
-        return self.prepare(read_image(source, crop=box, **self.preprocessing.wanted_sides))
+        return self.preprocessing.read(source, crop)
 
     def encode_images(self, batch: torch.Tensor) -> Vectors:
         """batch: (n, 3, size, size) uint8. Returns: (n, dim) float32 unit vectors.
@@ -130,6 +130,12 @@ class Encoder:
                 rows = torch.cat([rows, rows.new_zeros(self.batch_size - count, *rows.shape[1:])])
             out[start : start + count] = self._backend(rows)[:count].numpy()
         return out
+
+    def reference(self, batch: torch.Tensor) -> torch.Tensor:
+        """What torch gives in float32 on the CPU, to measure a faster backend against. Shapes as :meth:`encode_images`."""
+        model = Normalised(self._towers.image, self.preprocessing, self._towers.takes_bytes).float().cpu().eval()
+        with torch.inference_mode():
+            return torch.cat([model(batch[start : start + REFERENCE_BATCH]) for start in range(0, len(batch), REFERENCE_BATCH)])
 
     def encode_files(
         self, sources: Iterable[bytes | str | Path], *, failures: Failures | None = None, stage: str = "encode"

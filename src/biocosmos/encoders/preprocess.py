@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -10,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.images import Decoded, Pixels
+from biocosmos.images import Decoded, Pixels, Source, read_image
 
 Resize = Literal["pad", "crop", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
@@ -53,11 +54,15 @@ class Preprocessing:
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
 
     @property
-    def wanted_sides(self) -> dict[str, int]:
-        """``short_side`` or ``long_side`` for :func:`biocosmos.images.read_image`: what a JPEG may be decoded down to."""
-        if self.resize == "pad":
-            return {"long_side": self.size}
-        return {"short_side": int(self.size / self.crop_fraction)}
+    def wanted_sides(self) -> tuple[int | None, int | None]:
+        """(short, long) side in pixels that a JPEG may be decoded down to, for :func:`biocosmos.images.read_image`."""
+        return (None, self.size) if self.resize == "pad" else (int(self.size / self.crop_fraction), None)
+
+    def read(self, source: Source, crop: Sequence[float] | None = None) -> torch.Tensor:
+        """Decode and prepare one image file, or a crop (x, y, width, height in pixels) of it. Raises ImageError."""
+        box = None if crop is None else (float(crop[0]), float(crop[1]), float(crop[2]), float(crop[3]))
+        short, long = self.wanted_sides
+        return self.prepare(read_image(source, crop=box, short_side=short, long_side=long))
 
     def prepare(self, image: Decoded) -> torch.Tensor:
         """One image as (3, size, size) uint8, contiguous. Called from decode threads."""

@@ -25,6 +25,7 @@ from biocosmos.errors import BiocosmosError
 
 if TYPE_CHECKING:
     from biocosmos.encoders.encoder import Encoder
+    from biocosmos.encoders.openvino_backend import Calibration
     from biocosmos.encoders.towers import Towers
 
 __all__ = ["DEFAULT", "encoder_names", "encoder_table", "fetch", "load_encoder"]
@@ -51,6 +52,7 @@ def load_encoder(
     precision: str = "auto",
     backend: str = "auto",
     resize: str | None = None,
+    calibration: Calibration | None = None,
 ) -> Encoder:
     """Load an encoder that is on this machine.
 
@@ -60,22 +62,28 @@ def load_encoder(
         precision: "auto" (bfloat16 where the hardware has it, else float32), "float32", "bfloat16", "int8" (OpenVINO only).
         backend: "torch" (what "auto" means, so that a result does not depend on what else is installed) or "openvino".
         resize: "pad", "crop" or "squash" in place of the model's own preprocessing.
+        calibration: typical images, needed for int8 (``embed`` takes them from the collection).
 
     Raises:
         BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device.
     """
-    name, towers = _find(name)
+    name, towers = _find(name)  # before torch is imported
     from biocosmos.encoders.encoder import Encoder, Normalised
     from biocosmos.encoders.torch_backend import TorchBackend, choose_device, choose_precision
 
+    if backend not in ("auto", "torch", "openvino"):
+        raise BiocosmosError(f"backend '{backend}' is not known: choose auto, torch or openvino")
     preprocessing = towers.preprocessing.replaced(resize=resize)
     model = Normalised(towers.image, preprocessing, towers.takes_bytes)
-    if backend in ("auto", "torch"):
-        where = choose_device(device)
-        return Encoder(
-            name, towers, TorchBackend(model, device=where, precision=choose_precision(precision, where)), preprocessing
-        )
-    raise BiocosmosError(f"backend '{backend}' is not known: choose auto, torch or openvino")
+    if backend == "openvino":
+        if device not in ("auto", "cpu"):
+            raise BiocosmosError(f"backend openvino computes on the cpu, not on '{device}': use backend torch")
+        from biocosmos.encoders.openvino_backend import OpenVinoBackend
+
+        compiled = OpenVinoBackend(model, preprocessing, towers.digest, precision=precision, calibration=calibration)
+        return Encoder(name, towers, compiled, preprocessing)
+    where = choose_device(device)
+    return Encoder(name, towers, TorchBackend(model, device=where, precision=choose_precision(precision, where)), preprocessing)
 
 
 def encoder_names() -> list[str]:

@@ -1,0 +1,196 @@
+"""Run an image tower on the CPU with OpenVINO (extra ``[openvino]``): 2 to 4 times torch, in float32, bfloat16 or int8.
+
+The converted model is kept in the user's cache (``$XDG_CACHE_HOME/biocosmos/openvino``), since converting takes longer than
+loading. OpenVINO reports usage to its makers unless told not to; here it is told not to.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import io
+import logging
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from biocosmos.encoders.encoder import Normalised, Precision
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.torch_backend import usable_cores
+from biocosmos.errors import BiocosmosError
+
+BATCH = 4
+CALIBRATION_IMAGES = 128
+"""Images that set the ranges of activations for int8."""
+_HINT = {"float32": "f32", "bfloat16": "bf16", "int8": "f32"}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """What int8 needs: typical images, and where the quantised model is kept so that it is made once.
+
+    ``images``: preprocessing -> (n, 3, size, size) uint8. ``folder``: None is the user's cache, by the images' digest.
+    """
+
+    images: Callable[[Preprocessing], torch.Tensor]
+    folder: Path | None = None
+
+    @staticmethod
+    def from_files(sources: Iterable[bytes | str | Path]) -> Calibration:
+        """Typical images from files or their bytes; about :data:`CALIBRATION_IMAGES` are enough."""
+        kept = list(sources)
+        return Calibration(lambda p: torch.stack([p.read(source) for source in kept]))
+
+
+class OpenVinoBackend:
+    """The model compiled for this CPU, one stream per core; see :class:`biocosmos.encoders.encoder.Backend`."""
+
+    name = "openvino"
+    device = "cpu"
+    batch_size = BATCH
+
+    def __init__(
+        self, model: Normalised, preprocessing: Preprocessing, digest: str, *, precision: str, calibration: Calibration | None
+    ) -> None:
+        ov = _openvino()
+        core = ov.Core()
+        if precision == "auto":
+            precision = "bfloat16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
+        if precision not in _HINT:
+            raise BiocosmosError(f"precision '{precision}' is not known: choose auto, {', '.join(_HINT)}")
+        self.precision: Precision = precision  # type: ignore[assignment]
+        self.streams = usable_cores()
+        key = hashlib.sha256(repr((digest, preprocessing, BATCH, ov.__version__, torch.__version__)).encode()).hexdigest()[:16]
+        if precision == "int8":
+            path = _int8_model(ov, core, model, preprocessing, key, calibration)
+        else:
+            path = _float_model(ov, model, preprocessing, key)
+        settings = {
+            "NUM_STREAMS": str(self.streams),
+            "INFERENCE_NUM_THREADS": str(self.streams),
+            "INFERENCE_PRECISION_HINT": _HINT[precision],
+        }
+        self._compiled = core.compile_model(str(path), "CPU", settings)
+        self._requests = threading.local()
+
+    def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
+        request = getattr(self._requests, "own", None)
+        if request is None:
+            request = self._requests.own = self._compiled.create_infer_request()
+        request.infer([batch.contiguous().numpy()], share_inputs=True)
+        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+
+    def enter_thread(self) -> None:
+        """Each thread has its own request; only torch's part, the resizing, must not start threads of its own."""
+        torch.set_num_threads(1)
+
+    def leave_thread(self) -> None:
+        """Nothing is left behind but torch's setting."""
+        torch.set_num_threads(self.streams)
+
+
+def _float_model(ov: Any, model: Normalised, preprocessing: Preprocessing, key: str) -> Path:
+    path = _cache() / f"{key}-f32.xml"
+    if not path.exists():
+        _save(ov, _converted(ov, model, preprocessing), path)
+    return path
+
+
+def _int8_model(
+    ov: Any, core: Any, model: Normalised, preprocessing: Preprocessing, key: str, calibration: Calibration | None
+) -> Path:
+    if calibration is None:
+        raise BiocosmosError(
+            "int8 is calibrated on typical images: use 'biocosmos embed --backend openvino --precision int8', "
+            "or give load_encoder calibration=Calibration.from_files(images)"
+        )
+    path = None if calibration.folder is None else calibration.folder / f"{key}-int8.xml"
+    if path is None or not path.exists():
+        images = calibration.images(preprocessing)
+        if path is None:
+            path = _cache() / f"{key}-int8-{hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16]}.xml"
+        if not path.exists():
+            floats = core.read_model(str(_float_model(ov, model, preprocessing, key)))
+            _save(ov, _quantised(floats, images, _is_transformer(model)), path)
+    return path
+
+
+def _converted(ov: Any, model: Normalised, preprocessing: Preprocessing) -> Any:
+    shape = (BATCH, 3, preprocessing.size, preprocessing.size)
+    try:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")
+            return ov.convert_model(model.eval().float(), example_input=torch.zeros(shape, dtype=torch.uint8), input=[shape])
+    except Exception as error:  # the tracer and the converter raise many kinds
+        reason = " ".join(str(error).split())[:200]
+        raise BiocosmosError(f"OpenVINO cannot convert this encoder ({reason}): use backend torch") from error
+
+
+def _quantised(model: Any, images: torch.Tensor, transformer: bool) -> Any:
+    try:
+        with _no_telemetry():
+            nncf: Any = importlib.import_module("nncf")
+    except ImportError:
+        raise BiocosmosError("int8 needs nncf: pip install 'biocosmos[openvino]'") from None
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    whole = len(images) // BATCH * BATCH
+    if whole == 0:
+        raise BiocosmosError(f"int8 is calibrated on at least {BATCH} readable images: there are {len(images)}")
+    batches = [images[start : start + BATCH].numpy() for start in range(0, whole, BATCH)]
+    with redirect_stdout(io.StringIO()):  # nncf draws bars of its own on the output that a pipe reads
+        return nncf.quantize(
+            model,
+            nncf.Dataset(batches),
+            subset_size=len(batches),
+            preset=nncf.QuantizationPreset.MIXED,
+            model_type=nncf.ModelType.TRANSFORMER if transformer else None,
+        )
+
+
+def _is_transformer(model: nn.Module) -> bool:
+    return any("Attention" in type(module).__name__ for module in model.modules())
+
+
+def _save(ov: Any, model: Any, path: Path) -> None:
+    """The weights beside the description, which takes its name last: a crash leaves nothing that looks whole."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    ov.save_model(model, str(temporary), compress_to_fp16=False)
+    temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
+    temporary.replace(path)
+
+
+def _cache() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biocosmos" / "openvino"
+
+
+def _openvino() -> Any:
+    try:
+        with _no_telemetry():
+            import openvino
+    except ImportError:
+        raise BiocosmosError("the OpenVINO backend is not installed: pip install 'biocosmos[openvino]'") from None
+    return openvino
+
+
+@contextmanager
+def _no_telemetry() -> Iterator[None]:
+    """OpenVINO sends usage data without asking if ``openvino_telemetry`` can be imported; without it, it has a silent stub."""
+    before = sys.modules.get("openvino_telemetry")
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if before is None:
+            del sys.modules["openvino_telemetry"]
+        else:
+            sys.modules["openvino_telemetry"] = before
