@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ JOINS = {
     CATEGORIES: {"id", "name"},
     ANNOTATIONS: {"image_id", "category_id", "bbox"},
 }
+IMAGES_AT_HAND = 1024
 CLIPPED_FROM = 1.0  # pixels outside the image that are worth a word; less is rounding
 
 
@@ -120,8 +122,19 @@ def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[tuple[int |
         for _, category in elements(file, {CATEGORIES}):
             categories[category.get("id")] = category
         folders = _folders(file, options)
+
+        @lru_cache(IMAGES_AT_HAND)
+        def place(image_id: str) -> tuple[dict[str, Any] | None, str]:
+            """(image, where it lies); the boxes of an image mostly come together."""
+            found = images.get(image_id)
+            images.use(found)
+            image = found[0].value if found else None
+            name = str((image or {}).get("file_name") or "").strip()
+            there = next((f for f in folders if name and not leads_outside(name) and (f / name).is_file()), folders[0])
+            return image, str(there / name)
+
         for number, (_, box) in enumerate(elements(file, {ANNOTATIONS}), 1):
-            values = _row(box, number, file, images, categories, fields, folders, failures)
+            values = _row(box, number, file, place, categories, fields, failures)
             if values is not None:
                 yield number, None, values
         empty = sum(1 for _ in images.unused())
@@ -144,10 +157,9 @@ def _row(
     box: Any,
     number: int,
     file: Path,
-    images: Lookup,
+    place: Callable[[str], tuple[dict[str, Any] | None, str]],
     categories: dict[Any, dict[str, Any]],
     fields: _Fields,
-    folders: list[Path],
     failures: Failures,
 ) -> dict[str, Any] | None:
     if not isinstance(box, dict):
@@ -159,8 +171,7 @@ def _row(
     def say(reason: str, warning: bool = False) -> None:
         failures.add(reason, stage="read", source=file, row=number, id=id, severity="warning" if warning else "error")
 
-    found = images.get(str(box.get("image_id")), use=True)
-    image = found[0][1] if found else None
+    image, path = place(str(box.get("image_id")))
     name = str((image or {}).get("file_name") or "").strip()
     if image is None or not name:
         say(f"its image {box.get('image_id')!r} is not among the images" if image is None else "its image has no file_name")
@@ -180,9 +191,8 @@ def _row(
     category = categories.get(box.get("category_id"))
     if category is None:
         say(f"the category {box.get('category_id')!r} is not among the categories: kept, unlabelled", warning=True)
-    path = next((folder / name for folder in folders if (folder / name).is_file()), folders[0] / name)
     values = {**fields.take(CATEGORIES, category or {}), **fields.take(IMAGES, image), **fields.take(ANNOTATIONS, box)}
-    return {**values, "id": id, "image_path": str(path), "crop": crop, "label": (category or {}).get("name")}
+    return {**values, "id": id, "image_path": path, "crop": crop, "label": (category or {}).get("name")}
 
 
 def clip(box: Any, width: Any, height: Any) -> tuple[list[float] | None, str | None, bool]:

@@ -95,14 +95,16 @@ def _rows(
         joined = [(table, stack.enter_context(_lookup(table, archive, failures))) for table in others]
         for number, core_id, row in main.rows(archive, failures):
             if events is not None and core_id is not None:
-                for _, found in events.get(core_id)[:1]:
-                    row = {**found, **{name: value for name, value in row.items() if value is not None}}
+                for entry in events.get(core_id)[:1]:
+                    row = {**entry.value, **{name: value for name, value in row.items() if value is not None}}
             values: dict[str, Any] = {}
             for name, text in row.items():
                 column = ours[name]
                 values[column] = text if column in STANDARD else typed([text or ""], kinds[name])[0]
             for table, lookup in joined:
-                attached = [found for _, found in lookup.get(core_id, use=True)] if core_id is not None else []
+                entries = lookup.get(core_id) if core_id is not None else []
+                lookup.use(entries)
+                attached = [entry.value for entry in entries]
                 if attached:
                     values[_column(table)] = json.dumps(attached, ensure_ascii=False)
                 if table.kind in MEDIA:

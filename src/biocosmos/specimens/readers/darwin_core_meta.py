@@ -9,11 +9,12 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from xml.etree import ElementTree
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, Member
-from biocosmos.specimens.readers.textfile import CHUNK, FIELD_LIMIT, open_text
+from biocosmos.specimens.readers.textfile import CHUNK, FIELD_LIMIT, has_surrogate, open_text
 
 META = "meta.xml"
 META_LIMIT = 1 << 20  # bytes; a real one has a few thousand
@@ -45,7 +46,7 @@ class Table:
     id_index: int | None
     terms: tuple[Term, ...]
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The row type without its vocabulary's address: "Occurrence", "Multimedia"."""
         return local_name(self.row_type)
@@ -87,7 +88,7 @@ class Table:
                 reason = fields
             elif len(fields) < needed or (width is not None and len(fields) > width):
                 reason = f"{len(fields)} fields where {width or needed} are declared"
-            elif any("\ud800" <= ch <= "\udfff" for text in fields if not text.isascii() for ch in text):
+            elif has_surrogate("".join(fields)):
                 reason = f"not valid {self.encoding}, the encoding that {META} declares"
             if reason is not None:
                 failures.add(reason, stage="read", source=str(member), row=number)

@@ -229,12 +229,11 @@ class Metadata:
             rows = self._lookup.get(candidate)
             if not rows:
                 continue
-            if candidate != key and self._lookup.uses(candidate):
+            if self._lookup.use(rows) and candidate != key:
                 self._warn(failures, f"shares the metadata of another image called {base!r}", name, number)
             if len(rows) > 1:
                 self._warn(failures, f"{len(rows)} rows of {self.path.name}: the first is used", name, number)
-            self._lookup.get(candidate, use=True)
-            texts = rows[0][1]
+            texts = rows[0].value
             return {
                 n: (text if text.strip() else None) if n in self._texts else typed([text], self.kinds[n])[0]
                 for n, text in texts.items()

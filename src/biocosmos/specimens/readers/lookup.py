@@ -8,7 +8,15 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Entry(NamedTuple):
+    """One stored row: its place in the lookup, its row number in the source, and its value."""
+
+    place: int
+    number: int | None
+    value: Any
 
 
 class Lookup:
@@ -17,7 +25,7 @@ class Lookup:
     >>> with Lookup() as lookup:
     ...     lookup.fill([("a.jpg", 1, {"depth": "12"})])
     ...     lookup.get("a.jpg")
-    [(1, {'depth': '12'})]
+    [Entry(place=1, number=1, value={'depth': '12'})]
     """
 
     def __init__(self) -> None:
@@ -26,32 +34,39 @@ class Lookup:
         self._db = sqlite3.connect(Path(self._folder.name) / "lookup.sqlite", isolation_level=None, check_same_thread=False)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
-            "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL, used INTEGER NOT NULL DEFAULT 0);"
+            "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);"
         )
+        self._used = bytearray()  # one bit an entry
 
     def fill(self, entries: Iterable[tuple[str, int | None, Any]]) -> None:
-        """Store (key, row number, value that JSON can hold); call once or more, then :meth:`get`."""
+        """Store (key, row number, value that JSON can hold); call it once, then :meth:`get`."""
         rows = ((key, number, json.dumps(value, ensure_ascii=False)) for key, number, value in entries)
         self._db.execute("BEGIN")
         self._db.executemany("INSERT INTO entry (key, number, value) VALUES (?, ?, ?)", rows)
         self._db.execute("COMMIT")
-        self._db.execute("CREATE INDEX IF NOT EXISTS by_key ON entry (key)")
+        self._db.execute("CREATE INDEX by_key ON entry (key)")
+        (last,) = self._db.execute("SELECT max(rowid) FROM entry").fetchone()
+        self._used = bytearray((last or 0) // 8 + 1)
 
-    def get(self, key: str, *, use: bool = False) -> list[tuple[int | None, Any]]:
-        """All (row number, value) of a key in the order they were stored; ``use`` counts them as used."""
-        rows = self._db.execute("SELECT number, value FROM entry WHERE key = ? ORDER BY rowid", (key,)).fetchall()
-        if use and rows:
-            self._db.execute("UPDATE entry SET used = used + 1 WHERE key = ?", (key,))
-        return [(number, json.loads(value)) for number, value in rows]
+    def get(self, key: str) -> list[Entry]:
+        """All entries of a key, in the order they were stored."""
+        rows = self._db.execute("SELECT rowid, number, value FROM entry WHERE key = ? ORDER BY rowid", (key,)).fetchall()
+        return [Entry(place, number, json.loads(value)) for place, number, value in rows]
 
-    def uses(self, key: str) -> int:
-        """How often a key was used."""
-        row = self._db.execute("SELECT max(used) FROM entry WHERE key = ?", (key,)).fetchone()
-        return int(row[0] or 0)
+    def use(self, entries: Iterable[Entry]) -> bool:
+        """Count entries as used; whether any of them was used before."""
+        before = False
+        for entry in entries:
+            byte, bit = entry.place // 8, 1 << entry.place % 8
+            before = before or bool(self._used[byte] & bit)
+            self._used[byte] |= bit
+        return before
 
     def unused(self) -> Iterator[tuple[str, int | None]]:
         """(key, row number) of the entries that were never used, in the order they were stored."""
-        yield from self._db.execute("SELECT key, number FROM entry WHERE used = 0 ORDER BY rowid")
+        for place, key, number in self._db.execute("SELECT rowid, key, number FROM entry ORDER BY rowid"):
+            if not self._used[place // 8] & 1 << place % 8:
+                yield key, number
 
     def close(self) -> None:
         """Remove the file."""

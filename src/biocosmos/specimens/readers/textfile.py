@@ -107,7 +107,7 @@ class TextTable:
                     line = getattr(self.reader, "line_num", None)
                     self._refuse(number, f"{len(fields)} fields where the header has {width} (line {line})")
                     continue
-            if any(not text.isascii() and _has_surrogate(text) for text in fields):
+            if has_surrogate("".join(fields)):
                 self._refuse(number, f"not valid {self.encoding}")
                 continue
             yield number, fields
@@ -116,8 +116,15 @@ class TextTable:
         self.failures.add(reason, stage="read", source=self.name, row=number)
 
 
-def _has_surrogate(text: str) -> bool:
-    return any("\ud800" <= ch <= "\udfff" for ch in text)
+def has_surrogate(text: str) -> bool:
+    """Whether bytes that the encoding does not know were kept as surrogates."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 class Readable(Protocol):

@@ -124,9 +124,9 @@ def _row(
         failures.add(f"no image {name!r} in {group.folder}", stage="read", source=source, row=number, id=name)
         return None
     if len(found) > 1:
-        reason = f"{len(found)} images are called {name!r}: the first, {found[0][1]}, is used"
+        reason = f"{len(found)} images are called {name!r}: the first, {found[0].value}, is used"
         failures.add(reason, stage="read", source=source, row=number, id=name, severity="warning")
-    place = str(found[0][1])
+    place = str(found[0].value)
     if seen.count(place) > 1:
         failures.add(f"a second row for the image {place}", stage="read", source=source, row=number, id=name)
         return None
@@ -142,12 +142,12 @@ def _only_listed(
         for number, line in enumerate(lines, 1):
             name = line.strip()
             found = next((rows for key in _keys(name) if (rows := images.get(key))), None) if name else None
-            if not name or (found is not None and seen.count(str(found[0][1])) > 1):
+            if not name or (found is not None and seen.count(str(found[0].value)) > 1):
                 continue
             if found is None:
                 options.failures.add(f"no image {name!r} in {group.folder}", stage="read", source=listed, row=number, id=name)
                 continue
-            place = str(found[0][1])
+            place = str(found[0].value)
             row = {"id": f"{group.name}/{place.rsplit('/', 1)[-1]}", "image_path": str((group.folder / place).absolute())}
             yield number, row["id"], {**row, "category": group.name}
 

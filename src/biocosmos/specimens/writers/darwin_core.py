@@ -18,7 +18,7 @@ from biocosmos.errors import Failures
 from biocosmos.provenance import package_version
 from biocosmos.specimens.readers.darwin_core import MEDIA_ADDRESS
 from biocosmos.specimens.readers.delimited import ADDRESSES
-from biocosmos.specimens.readers.lookup import Lookup, Seen
+from biocosmos.specimens.readers.lookup import Entry, Lookup, Seen
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
 from biocosmos.specimens.writers.darwin_core_terms import DC, DWC, MULTIMEDIA, eml_xml, meta_xml, term_of
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
@@ -160,10 +160,10 @@ class _Archive:
             media.append({"identifier": str(row["image_url"]), "type": "StillImage"})
         return media
 
-    def _history(self, row: dict[str, Any], said: list[tuple[int | None, Any]]) -> list[dict[str, Any]]:
+    def _history(self, row: dict[str, Any], said: list[Entry]) -> list[dict[str, Any]]:
         """Rows of the identification extension: those the specimen came with, then the machine's."""
         history: list[dict[str, Any]] = json.loads(row["identification"]) if row.get("identification") else []
-        answers = [answer for _, answer in said] + ([row] if self.is_answer else [])
+        answers = [entry.value for entry in said] + ([row] if self.is_answer else [])
         return history + [self._answer(answer) for answer in answers if answer.get("taxon") is not None]
 
     def _answer(self, answer: dict[str, Any]) -> dict[str, Any]:
