@@ -246,6 +246,8 @@ class _Pool:
             self._settle()
 
     def _settle(self) -> None:
+        if not self.rows:
+            return
         rows, queries = torch.cat(self.rows), torch.cat(self.queries)
         self.rows, self.queries, self.waiting = [], [], 0
         scores = self.search.index.scores(self.q, rows, queries)

@@ -90,7 +90,7 @@ def kmeans(
         centroids.cpu().numpy(),
         labels.to(torch.int32).cpu().numpy(),
         torch.bincount(labels, minlength=k).cpu().numpy(),
-        _inertia(rows, centroids, fit, metric),
+        _inertia(rows, fit, metric),
         done,
         converged,
         reseeded,
@@ -240,9 +240,8 @@ def _means(rows: torch.Tensor, labels: torch.Tensor, k: int, metric: Metric) -> 
     return sums / torch.bincount(labels, minlength=k).clamp_min(1)[:, None]
 
 
-def _inertia(rows: torch.Tensor, centroids: torch.Tensor, fit: torch.Tensor, metric: Metric) -> float:
-    """Sum of |x - c|^2 from the fits: |x|^2 - 2 (x.c - |c|^2 / 2), with |c| = 1 for cosine."""
+def _inertia(rows: torch.Tensor, fit: torch.Tensor, metric: Metric) -> float:
+    """Sum of |x - c|^2 from the fits: |x|^2 - 2 (x.c - |c|^2 / 2), and 2 - 2 x.c for unit vectors."""
     wide = torch.float32 if rows.device.type == "mps" else torch.float64
-    squares = row_norms(rows).square().sum()
-    own = 1.0 if metric == "cosine" else 0.0
-    return max(0.0, float(squares.to(wide) - 2 * fit.to(wide).sum() + own * len(rows)))
+    fits = 2 * float(fit.to(wide).sum())
+    return max(0.0, 2 * len(rows) - fits if metric == "cosine" else float(row_norms(rows).square().sum()) - fits)
