@@ -225,6 +225,14 @@ def test_listed_taxa_without_specimens_are_a_warning():
     assert [(row.id, row.severity) for row in identifier.failures] == [("Solmaris", "warning")]
 
 
+def test_text_also_names_taxa_without_specimens():
+    gallery = make([10, 10, 10, 0, 10, 10, 10], 0, "g")
+    table = fit("zero-shot", gallery=gallery, taxa=["Solmaris", "Oithona", "Liriope"]).identify(
+        make([0, 0, 0, 5, 0, 0, 0], 2, "q")
+    )
+    assert set(table["species"].to_pylist()) == {"Solmaris rhodoloma"}
+
+
 def test_small_and_single_specimen_classes_do_not_break_anything():
     for method in METHODS:
         ones = fit(method, gallery=make([1] * 7, 0, "g"))
@@ -366,3 +374,12 @@ def test_leave_one_out_hides_a_specimen_by_its_id_and_not_its_duplicates():
     rows = {name: i for i, name in enumerate(twice.ids)}
     assert distances[rows["copy"]] == pytest.approx(0, abs=1e-3) and distances[rows[GALLERY.ids[0]]] == pytest.approx(0, abs=1e-3)
     assert np.sort(distances)[2] > 0.05
+
+
+def test_an_encoder_stated_flat_beside_its_name_is_the_same_encoder():
+    flat = {"encoder": "toy", "digest": "abc", "preprocessing": {"mean": [0.5, 0.5], "size": 8}, "collection": "somewhere"}
+    gallery = make([3] * 7, 0, "g", provenance=flat)
+    table = fit(gallery=gallery).identify(QUERIES)
+    assert json.loads(table.schema.metadata[PROVENANCE_KEY])["encoder"]["name"] == "toy"
+    with pytest.raises(BiocosmosError, match="other weights than the gallery"):
+        fit(gallery=make([3] * 7, 0, "g", provenance={**flat, "digest": "xyz"})).identify(QUERIES)

@@ -10,19 +10,18 @@ from biocosmos.errors import BiocosmosError
 
 # What must agree, and how it is called in an error.
 _FACTS = {"digest": "weights", "preprocessing": "preprocessing"}
+_STATED = ("digest", "dim", "preprocessing", "precision", "backend")
 
 
 def encoder_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
-    """The encoder's metadata in a gallery's provenance: under "encoder" as a mapping, or flat beside its name; {} if unsaid."""
+    """The encoder's metadata in a gallery's provenance: a mapping under "encoder", or flat beside its name, as
+    Collection.gallery states it; {} if unsaid."""
     encoder = provenance.get("encoder")
     if isinstance(encoder, Mapping):
         return dict(encoder)
     if encoder is None:
         return {}
-    flat = {key: provenance[key] for key in ("digest", "preprocessing", "precision", "backend") if key in provenance}
-    if "encoder_digest" in provenance:
-        flat["digest"] = provenance["encoder_digest"]
-    return {"name": str(encoder), **flat}
+    return {"name": str(encoder), **{key: provenance[key] for key in _STATED if key in provenance}}
 
 
 def refuse_mismatch(gallery: Mapping[str, Any], other: Mapping[str, Any], who: str) -> None:

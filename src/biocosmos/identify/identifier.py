@@ -95,7 +95,8 @@ class Identifier:
         k: neighbours for novelty; default the square root of the median class size.
         false_alarm_rate: share of known specimens that ``novel`` may flag.
         class_weight: "balanced" makes the linear head weigh classes alike.
-        encoder, templates: text encoder and sentences for "zero-shot".
+        encoder, templates: text encoder and sentences for "zero-shot", whose candidates are the gallery's taxa and all leaves of
+            the taxonomy, those without a specimen too.
         risk, delta: choose the threshold so that, with probability 1 - delta, at most this share of the answers is wrong; needs
             ``calibration``, one half of which fits the curves and the other tests the threshold.
         seed: for samples and folds.
@@ -129,7 +130,7 @@ class Identifier:
             refuse_mismatch(gallery.provenance, calibration.provenance, "the calibration specimens")
 
         def fitted(on: Gallery) -> Scorer:
-            return _fit_scorer(method, on, class_weight, encoder, templates, device)
+            return _fit_scorer(method, on, allowed, class_weight, encoder, templates, device)
 
         scorer = fitted(gallery)
         if taxa is not None:
@@ -309,6 +310,7 @@ class Identifier:
 def _fit_scorer(
     method: str,
     gallery: Gallery,
+    allowed: NDArray[np.bool_] | None,
     class_weight: Literal["balanced"] | None,
     encoder: TextEncoder | None,
     templates: Sequence[str],
@@ -327,13 +329,20 @@ def _fit_scorer(
         described = getattr(encoder, "metadata", None)
         if callable(described):
             refuse_mismatch(gallery.provenance, {"encoder": {**described(), "preprocessing": None}}, "the texts")
-        scorer = ZeroShot.fit(gallery.taxonomy, np.unique(gallery.taxa), encoder, check_templates(templates))
+        scorer = ZeroShot.fit(gallery.taxonomy, _named_taxa(gallery, allowed), encoder, check_templates(templates))
         if scorer.texts.shape[1] != gallery.dim:
             raise BiocosmosError(
                 f"the texts have {scorer.texts.shape[1]} dimensions, the gallery {gallery.dim}: use the gallery's encoder"
             )
         return scorer
     return NeighbourRule(method, gallery.vectors, gallery.taxa)
+
+
+def _named_taxa(gallery: Gallery, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32]:
+    """What text can name: the taxa of the gallery, and every leaf of the taxonomy, with specimens or without."""
+    assert gallery.taxa is not None and gallery.taxonomy is not None
+    named: NDArray[np.int32] = np.union1d(gallery.taxa, gallery.taxonomy.leaves).astype(np.int32)
+    return named if allowed is None else named[allowed[named]]
 
 
 def _restore_scorer(method: str, gallery: Gallery, arrays: dict[str, NDArray[Any]]) -> Scorer:
