@@ -52,7 +52,8 @@ class EmbedSummary:
         failed: images that could not be read; each is in ``failures``.
         without_image: specimens that have no image.
         kept: specimens that had a vector before.
-        seconds, images_per_second: of this run.
+        resumed: of ``images``, those that an interrupted run had made.
+        seconds, images_per_second: of this run, from the first image to the stored column.
         column: name of the column in the dataset.
     """
 
@@ -145,7 +146,6 @@ class _Run:
         self.summary = EmbedSummary(encoder.name, self.column)
 
     def finish(self, metadata: dict[str, Any], overwrite: bool) -> EmbedSummary:
-        start = time.monotonic()
         has_column = self.column in self.dataset.schema.names and not overwrite
         pending = self._pending(has_column)
         rows = self.dataset.count_rows()
@@ -153,12 +153,13 @@ class _Run:
         if len(pending) and self.encoder.backend != "torch":
             sample = sample_images(self.collection, self.encoder.preprocessing, SAMPLE, offset=0.5)
             metadata["agreement"] = check_agreement(self.encoder, sample).as_dict()
+        start = time.monotonic()
         computed = self._compute(pending)
-        self.summary.seconds = time.monotonic() - start
-        self.summary.images_per_second = computed / max(self.summary.seconds, 1e-9)
         self._record_failures()
         if self.summary.images or not has_column:
             self.collection.add_vectors(self.encoder.name, metadata, self._all_vectors(pending, has_column, rows))
+        self.summary.seconds = time.monotonic() - start
+        self.summary.images_per_second = computed / max(self.summary.seconds, 1e-9)
         self.work.clear()
         return self.summary
 
