@@ -11,6 +11,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import encode_queries
 from biocosmos.provenance import software
+from biocosmos.search.approximate import ApproximateIndex
 from biocosmos.specimens.collection import Collection
 
 
@@ -41,9 +42,7 @@ def search_collection(
     if approximate:
         if split is not None:
             raise BiocosmosError("an approximate search cannot be limited to a part of a split: use --where, or search exactly")
-        from biocosmos.search.approximate import ApproximateIndex
-
-        index = ApproximateIndex(collection.dataset, collection.embedding_column(name), taxonomy=collection.taxonomy)
+        index = approximate_index(collection, name)
         hits = index.search(queries.vectors, k, within=within, where=where, exclude=exclude)
         selection: dict[str, Any] = {"split": split, "within": within, "where": where, "approximate": True}
     else:
@@ -65,3 +64,11 @@ def search_collection(
         "selection": selection,
     }
     return table, queries.failures, provenance
+
+
+def approximate_index(collection: Collection, encoder: str) -> ApproximateIndex:
+    """The vector index of an embedding, made now if it is not there: minutes for millions of specimens, once."""
+    column = collection.embedding_column(encoder)
+    if any(list(index.field_names) == [column] for index in collection.dataset.describe_indices()):
+        return ApproximateIndex(collection.dataset, column, taxonomy=collection.taxonomy)
+    return ApproximateIndex.build(collection.dataset, column, taxonomy=collection.taxonomy)
