@@ -275,3 +275,29 @@ def test_parquet_keeps_types_and_packed_images(tmp_path: Path) -> None:
     assert batch.schema.field("depths").type == pa.list_(pa.float64())
     with pytest.raises(BiocosmosError, match="as Parquet"):
         read(table(tmp_path, "no parquet", "x.parquet"))
+
+
+def test_a_damaged_part_of_a_parquet_file_spares_the_others(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    data = pa.table({"id": [f"{i:04}" for i in range(40)], "text": [f"text number {i} " * 20 for i in range(40)]})
+    pq.write_table(data, path, row_group_size=10, use_dictionary=False)
+    raw = bytearray(path.read_bytes())
+    at = pq.read_metadata(path).row_group(1).column(1).data_page_offset
+    raw[at : at + 30] = b"\xff" * 30
+    path.write_bytes(raw)
+    rows, failures, _ = rows_of(path)
+    assert [r["id"] for r in rows] == [f"{i:04}" for i in [*range(10), *range(20, 40)]]
+    assert [(f.row, f.severity) for f in failures] == [(11, "error")]
+    assert "rows 11 to 20 are damaged" in next(iter(failures)).reason
+
+
+def test_long_numbers_lose_no_digit(tmp_path: Path) -> None:
+    cells = {"short": ("1", "2.5"), "wide": ("123456789012345678", "1"), "wider": ("12345678901234567890", "1")}
+    cells["mixed"] = ("1234567890123456789", "2.5")
+    cells["both"] = ("0.5", "1234567890123456")
+    lines = [",".join(["file", *cells]), *(",".join(["a.jpg", *(cell[i] for cell in cells.values())]) for i in (0, 1))]
+    rows, _, _ = rows_of(table(tmp_path, "\n".join(lines)))
+    assert [(r["short"], r["wide"], r["wider"], r["mixed"], r["both"]) for r in rows] == [
+        (1.0, 123456789012345678, "12345678901234567890", "1234567890123456789", "0.5"),
+        (2.5, 1, "1", "2.5", "1234567890123456"),
+    ]

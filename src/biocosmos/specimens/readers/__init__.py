@@ -105,9 +105,12 @@ def _of_file(path: Path) -> str | None:
         return "webdataset"
     if suffix == ".json":
         return "coco"
-    if suffix == ".zip" and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return _of_names([name.replace("\\", "/") for name in archive.namelist()])
+    if suffix == ".zip":
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return _of_names([name.replace("\\", "/") for name in archive.namelist()])
+        except (zipfile.BadZipFile, NotImplementedError) as error:
+            raise BiocosmosError(f"cannot read {path} as a zip: {error}") from error
     return None
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.folder import is_junk, walk
@@ -20,6 +21,37 @@ def leads_outside(name: str) -> bool:
     """Whether a member's name is a path that leaves the archive: absolute, with a drive, or with ".."."""
     name = name.replace("\\", "/")
     return name.startswith("/") or ":" in name.split("/", 1)[0] or ".." in name.split("/") or "\0" in name
+
+
+class _Unzipped(io.RawIOBase):
+    """A file of a zip whose damage, wherever it lies, is an error that a user can read."""
+
+    def __init__(self, file: IO[bytes], where: str) -> None:
+        self._file, self._where = file, where
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            content = self._file.read(len(buffer))
+        except ZIP_ERRORS as error:
+            raise BiocosmosError(f"cannot read {self._where}: damaged, {error or 'it ends too early'}") from error
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 @dataclass(frozen=True)
@@ -52,11 +84,11 @@ class Archive:
             return
         try:
             self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
+        except ZIP_ERRORS as error:
             raise BiocosmosError(f"cannot read {path} as a zip: {error}") from error
         for info in self._zip.infolist():
             name = info.filename.replace("\\", "/")
-            if info.is_dir() or any(is_junk(part) for part in name.split("/") if part not in (".", "..")):
+            if not name or name.endswith("/") or any(is_junk(part) for part in name.split("/") if part not in (".", "..")):
                 continue
             if leads_outside(info.orig_filename):
                 failures.add("a path outside the archive: refused", stage="read", source=f"{path}/{info.orig_filename}")
@@ -75,10 +107,13 @@ class Archive:
         """A byte stream of one file. Raises BiocosmosError if the archive lacks it or cannot give it."""
         if name not in self._members:
             raise BiocosmosError(f"{self.path} has no file {name!r}")
+        where = f"{name!r} of {self.path}"
         try:
-            return self._zip.open(self._members[name]) if self._zip else (self.path / name).open("rb")
+            if self._zip is None:
+                return (self.path / name).open("rb")
+            return io.BufferedReader(_Unzipped(self._zip.open(self._members[name]), where))
         except ZIP_ERRORS as error:
-            raise BiocosmosError(f"cannot read {name!r} of {self.path}: {error}") from error
+            raise BiocosmosError(f"cannot read {where}: {error}") from error
 
     def find(self, name: str, folder: str = "") -> tuple[str | None, str | None]:
         """(member, reason why not) for a name that a table in ``folder`` gives; one of the two is None."""

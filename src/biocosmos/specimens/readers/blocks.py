@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME
+from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, shown
 from biocosmos.specimens.readers.names import clean, clean_taxon, parse
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
@@ -80,7 +80,7 @@ class Shaper:
         if self.ranks is not None:
             missing = [rank for rank in self.ranks if rank not in types]
             if missing:
-                raise BiocosmosError(f"no column for the rank {missing[0]!r}; there are: {', '.join(types)}")
+                raise BiocosmosError(f"no column for the rank {missing[0]!r}; there are: {shown(types)}")
             return tuple(self.ranks)
         textual = {name for name, kind in types.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)}
         found = [rank for rank in GUESSED_RANKS if rank in textual]

@@ -96,10 +96,15 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
                 mapping[theirs] = ours
                 break
     for rank in GUESSED_RANKS:
-        theirs = by_plain.get(plain(rank))
+        theirs = by_plain.get(plain(rank)) or by_plain.get(f"taxon{rank}name")  # the second is iNaturalist's
         if theirs is not None and theirs not in mapping:
             mapping[theirs] = rank
     return mapping
+
+
+def shown(names: Iterable[str]) -> str:
+    """Column names for an error message, on one line whatever they are."""
+    return " ".join(", ".join(names).split())
 
 
 def check_header(names: Sequence[str], where: str) -> None:
@@ -123,7 +128,7 @@ def our_names(names: Sequence[str], columns: Mapping[str, str] | None, where: st
     columns = dict(columns or {})
     for theirs in columns:
         if theirs not in names:
-            raise BiocosmosError(f"{where} has no column {theirs!r}; it has: {', '.join(names)}")
+            raise BiocosmosError(f"{where} has no column {theirs!r}; it has: {shown(names)}")
     for ours, count in Counter(columns.values()).items():
         if count > 1:
             raise BiocosmosError(f"{where}: {count} columns are mapped to {ours!r}: choose one")

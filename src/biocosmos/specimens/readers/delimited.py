@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import DNA, Block, Shaper
-from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, plain
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, plain, shown
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
@@ -95,7 +95,7 @@ def _check_content(names: Sequence[str], header: Sequence[str], path: Path) -> N
     if not set(CONTENT) & set(names):
         raise BiocosmosError(
             f"{path} has no column that is surely an image file, barcode or text: say which, as in "
-            f"--column image_path=NAME; its columns: {', '.join(header)}"
+            f"--column image_path=NAME; its columns: {shown(header)}"
         )
 
 
@@ -186,8 +186,8 @@ def read_parquet(path: Path, options: Options) -> Source:
     """A Parquet file; types are kept, and images may be packed as bytes or as Hugging Face structs of bytes and path."""
     try:
         schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise BiocosmosError(f"cannot read {path} as Parquet: {error}") from error
+    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise BiocosmosError(f"cannot read {path} as Parquet: {' '.join(str(error).split())}") from error
     check_header(schema.names, str(path))
     image = next((f.name for f in schema if _is_image(f) and f.name not in options.columns), None)
     theirs = [name for name in schema.names if name != image]
@@ -207,19 +207,30 @@ def read_parquet(path: Path, options: Options) -> Source:
     )
 
     def blocks() -> Iterator[Block]:
-        start = 1
         with pq.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=PARQUET_ROWS if image else BATCH_ROWS):
-                columns: dict[str, Any] = {}
-                for field, array in zip(batch.schema, batch.columns):
-                    if field.name == image and pa.types.is_struct(field.type):
-                        array = array.field("bytes")
-                    ours = names[field.name]
-                    array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-                    columns[ours] = array.to_pylist() if ours in ("image_path", "crop", "label", "id") else array
-                rows = range(start, start + batch.num_rows)
-                start += batch.num_rows
-                yield from finish(Block(columns, rows, str(path)), path, options)
+            start = 1
+            for group in range(file.num_row_groups):
+                row = start
+                try:
+                    for batch in file.iter_batches(batch_size=PARQUET_ROWS if image else BATCH_ROWS, row_groups=[group]):
+                        rows = range(row, row + batch.num_rows)
+                        row += batch.num_rows
+                        yield from finish(Block(columns_of(batch), rows, str(path)), path, options)
+                except (OSError, pa.ArrowInvalid) as error:
+                    last = start + file.metadata.row_group(group).num_rows - 1
+                    reason = f"rows {row} to {last} are damaged: {error}"
+                    options.failures.add(reason, stage="read", source=path, row=row)
+                start += file.metadata.row_group(group).num_rows
+
+    def columns_of(batch: pa.RecordBatch) -> dict[str, Any]:
+        columns: dict[str, Any] = {}
+        for field, array in zip(batch.schema, batch.columns):
+            if field.name == image and pa.types.is_struct(field.type):
+                array = array.field("bytes")
+            ours = names[field.name]
+            array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
+            columns[ours] = array.to_pylist() if ours in ("image_path", "crop", "label", "id") else array
+        return columns
 
     return Source(path.name, "parquet", shaper.batches(blocks()), shaper.rank_columns, options.failures)
 

@@ -17,6 +17,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, Member, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
+from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.names import clean
 from biocosmos.specimens.readers.options import Options
@@ -68,7 +69,7 @@ def read(path: Path, options: Options) -> Source:
     renamed = {name: options.columns.get(name, name) for name in finds.kinds}
     missing = [name for name in options.columns if name not in finds.kinds]
     if missing:
-        raise BiocosmosError(f"{path} has no column {missing[0]!r}; it has: {', '.join(finds.kinds)}")
+        raise BiocosmosError(f"{path} has no column {missing[0]!r}; it has: {shown(finds.kinds)}")
     kinds |= {renamed[name]: kind for name, kind in finds.kinds.items()}
     ranks = options.ranks if options.ranks is not None else (*levels, "label") if "label" in kinds else tuple(levels)
     shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy, warn_unlabelled=False)

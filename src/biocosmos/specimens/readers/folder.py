@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import Block, Shaper, gather
-from biocosmos.specimens.readers.columns import check_header, our_names
+from biocosmos.specimens.readers.columns import check_header, our_names, shown
 from biocosmos.specimens.readers.delimited import finish
 from biocosmos.specimens.readers.lookup import Lookup
 from biocosmos.specimens.readers.options import Options
@@ -198,7 +198,7 @@ class Metadata:
     def _by_id(self, header: list[str], path: Path) -> list[str]:
         if "id" not in self.names:
             raise BiocosmosError(
-                f"{path} has no column with the file names: say --column image_path=NAME; its columns: {', '.join(header)}"
+                f"{path} has no column with the file names: say --column image_path=NAME; its columns: {shown(header)}"
             )
         return ["image_path" if name == "id" else name for name in self.names]
 

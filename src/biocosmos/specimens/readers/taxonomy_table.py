@@ -6,7 +6,7 @@ from pathlib import Path
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers import textfile
-from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, plain
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, plain, shown
 from biocosmos.specimens.readers.names import clean, clean_taxon
 from biocosmos.taxonomy import KNOWN_RANKS
 
@@ -24,7 +24,7 @@ class TaxonomyTable:
             known = {plain(name): name for name in table.header}
             key = next((known[k] for k in KEYS if k in known), None)
             if key is None:
-                raise BiocosmosError(f"{path} has no column 'label' to join on; it has: {', '.join(table.header)}")
+                raise BiocosmosError(f"{path} has no column 'label' to join on; it has: {shown(table.header)}")
             at = table.header.index(key)
             ranks = {name: plain(name) for name in table.header if plain(name) in KNOWN_RANKS and plain(name) != "label"}
             names = [ranks.get(name, SCIENTIFIC_NAME if plain(name) == "scientificname" else name) for name in table.header]

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import Shaper, gather
-from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, shown
 from biocosmos.specimens.readers.folder import is_image_name, walk
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.names import clean, parse
@@ -57,7 +57,7 @@ def read(path: Path, options: Options) -> Source:
             check_header(opened.header, str(table))
             names = our_names(opened.header, options.columns, str(table))
         if "image_path" not in names:
-            raise BiocosmosError(f"{table} has no column fileNameAsDelivered; it has: {', '.join(opened.header)}")
+            raise BiocosmosError(f"{table} has no column fileNameAsDelivered; it has: {shown(opened.header)}")
         groups.append(_Group(name, folder, table, tuple(names)))
         kinds |= dict.fromkeys(names, pa.string())
     if not groups:

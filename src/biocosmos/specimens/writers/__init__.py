@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
@@ -52,7 +53,7 @@ def write(
         raise BiocosmosError(f"identifications go into a Darwin Core Archive, not into {format}")
     schema, batches = _opened(rows, path)
     if "id" not in schema.names:
-        raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {', '.join(schema.names)}")
+        raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {shown(schema.names)}")
     ranks = tuple(rank for rank in ranks if rank in schema.names)
     return Written(_write(batches, schema, path, format, ranks, identifications, failures), failures)
 
