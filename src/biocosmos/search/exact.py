@@ -12,6 +12,8 @@ therefore the same whatever scan proposed it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +22,9 @@ import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.search import kernel_avx2
+from biocosmos.search.basis import rounding
 from biocosmos.search.plan import PRECISIONS, best_scan
-from biocosmos.search.scan import GROUP, DenseScan, Encoded, Scan
+from biocosmos.search.scan import GROUP, DenseScan, Encoded, PackedScan, Scan
 from biocosmos.search.vectors import as_matrix, unit_rows
 
 QUERY_BLOCK = 256
@@ -33,7 +36,8 @@ FIRST_ROWS = 6  # rows scored beyond k to find the threshold
 PAIRS_AT_ONCE = 1 << 16
 CANDIDATES_AT_ONCE = 1 << 21
 SCORE_UNIT = 2.0**-22  # scores this close may round to the same float32
-GATHER_SHARE = 1 / 8  # a mask that allows less than this is searched through a copy of its rows
+SMALL_ROWS = 1 << 15  # so few rows are scored whole, without groups; a mask that allows so few is searched through a copy
+GATHER_SHARE = 1 / 4  # of the rows in question, beyond which the copy does not pay
 PREPARE_QUERIES = 256  # building the compact copy costs about as much as this many plain queries
 PREPARE_ROWS = 16384
 
@@ -72,8 +76,8 @@ class ExactIndex:
         self._plain: Scan = DenseScan(self.vectors, None, torch.float32)
         self._scan: Scan | None = None
         self._seen = 0
-        self._score_device = torch.device("cpu") if self.device.type == "mps" else self.device
-        self._score_vectors = self.vectors.to(self._score_device)
+        self.score_device = torch.device("cpu") if self.device.type == "mps" else self.device
+        self._score_vectors = self.vectors.to(self.score_device)
 
     def __len__(self) -> int:
         return len(self.vectors)
@@ -111,16 +115,19 @@ class ExactIndex:
             allowed = torch.zeros(len(self), dtype=torch.bool, device=self.device)
             allowed[start:stop] = torch.as_tensor(np.asarray(mask, dtype=np.bool_), device=self.device)[start:stop]
             count = int(allowed.sum())
-            if count < GATHER_SHARE * (stop - start):
+            if count <= min(SMALL_ROWS, GATHER_SHARE * (stop - start)):
                 return self._search_copy(q, k, torch.nonzero(allowed)[:, 0])
         if start >= stop or not len(q):
             return Found(rows, scores, certified)
-        search = _Search(self, self._choose(len(q)), min(k, stop - start), start, stop, allowed)
+        scan = self._choose(len(q))
+        search = _Search(self, scan, min(k, stop - start), start, stop, allowed)
+        answer = search.small_block if scan is self._plain and stop - start <= SMALL_ROWS else search.block
         step = max(1, min(QUERY_BLOCK, BOUNDS_AT_ONCE * GROUP // (stop - start)))
-        for i in range(0, len(q), step):
-            part = search.block(q[i : i + step])
-            at = slice(i, i + len(part.rows))
-            rows[at, : search.k], scores[at, : search.k], certified[at] = part.rows, part.scores, part.certified
+        with _kernel_threads_alone(isinstance(scan, PackedScan)):
+            for i in range(0, len(q), step):
+                part = answer(q[i : i + step])
+                at = slice(i, i + len(part.rows))
+                rows[at, : search.k], scores[at, : search.k], certified[at] = part.rows, part.scores, part.certified
         return Found(rows, scores, certified)
 
     def _choose(self, queries: int) -> Scan:
@@ -137,9 +144,9 @@ class ExactIndex:
 
     def scores(self, q: torch.Tensor, row_of: torch.Tensor, query_of: torch.Tensor) -> torch.Tensor:
         """(pairs,) float64 products of rows and queries, summed in the same order for every pair."""
-        q, row_of, query_of = (t.to(self._score_device) for t in (q, row_of, query_of))
-        out = torch.empty(len(row_of), dtype=torch.float64, device=self._score_device)
-        kernel = kernel_avx2.load() if self._score_device.type == "cpu" and self._scan is not None else None
+        q, row_of, query_of = (t.to(self.score_device) for t in (q, row_of, query_of))
+        out = torch.empty(len(row_of), dtype=torch.float64, device=self.score_device)
+        kernel = kernel_avx2.load() if self.score_device.type == "cpu" and self._scan is not None else None
         if kernel is not None:
             kernel.dots(self._score_vectors, q.contiguous(), row_of.contiguous(), query_of.contiguous(), out)
         else:
@@ -148,6 +155,21 @@ class ExactIndex:
                 x = self._score_vectors[row_of[i : i + step]].double()
                 torch.sum(x.mul_(q[query_of[i : i + step]]), 1, out=out[i : i + step])
         return out.to(self.device) if self.device.type != "mps" else out
+
+
+@contextmanager
+def _kernel_threads_alone(alone: bool) -> Iterator[None]:
+    """Let only the compiled kernel use threads: torch's would spin, waiting, between the many small steps around it."""
+    if not alone:
+        yield
+        return
+    threads = torch.get_num_threads()
+    with kernel_avx2.threads(threads):
+        torch.set_num_threads(1)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(threads)
 
 
 class _Search:
@@ -164,7 +186,21 @@ class _Search:
             padded[: min(len(padded), len(allowed))] = allowed[: len(padded)]
             self.empty_groups = ~padded[self.first * GROUP :].view(-1, GROUP).any(1)
 
+    def small_block(self, q: torch.Tensor) -> Found:
+        """All rows scored in float32 at once; those within its rounding of the k-th are scored again."""
+        slack = 4 * rounding(q.shape[1])
+        found = q @ self.index.vectors[self.start : self.stop].T
+        if self.allowed is not None:
+            found.masked_fill_(~self.allowed[self.start : self.stop], -torch.inf)
+        least = found.topk(self.k, dim=1).values[:, -1:]
+        where = torch.nonzero((found >= least - slack) & (found > -torch.inf))
+        none = torch.full((len(q),), -torch.inf, dtype=torch.float32, device=self.index.score_device)
+        pool = _Pool(self, q, none)
+        pool.add(where[:, 1] + self.start, where[:, 0])
+        return Found(*pool.best(), np.ones(len(q), np.bool_))
+
     def block(self, q: torch.Tensor) -> Found:
+        """A block of queries by groups, as the module says."""
         code = self.scan.encode(q)
         b, groups = len(q), self.last - self.first
         supers = -(-groups // SUPER)

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import ctypes
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
 from typing import Any
@@ -93,7 +95,7 @@ class Kernel:
         groups, b = out.shape
         run = self._scan_one if b == 1 else self._scan_many
         size = packed[0].numel() if groups else 0
-        spaces = torch.empty(torch.get_num_threads(), b, 8, dtype=torch.int32)
+        spaces = torch.empty(thread_count(), b, 8, dtype=torch.int32)
 
         def part(i: int, start: int, stop: int) -> None:
             run(packed.data_ptr(), queries.data_ptr(), out.data_ptr(), spaces[i].data_ptr(), start, stop, size // GROUP, b)
@@ -131,6 +133,24 @@ class Kernel:
         _split(lambda _, start, stop: self._dots(*pointers, start, stop, dim), len(out))
 
 
+_threads: ContextVar[int] = ContextVar("threads", default=0)  # 0: as many as torch uses
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Use ``count`` threads inside."""
+    token = _threads.set(count)
+    try:
+        yield
+    finally:
+        _threads.reset(token)
+
+
+def thread_count() -> int:
+    """Threads the kernel uses here."""
+    return _threads.get() or torch.get_num_threads()
+
+
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="biocosmos-search")
@@ -138,7 +158,7 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 
 def _split(work: Callable[[int, int, int], Any], count: int, least: int = 64) -> None:
     """Run ``work(thread, start, stop)`` over 0..count on as many threads as torch uses (ctypes lets go of the GIL)."""
-    threads = max(1, min(torch.get_num_threads(), count // least))
+    threads = max(1, min(thread_count(), count // least))
     if threads == 1:
         work(0, 0, count)
         return
