@@ -10,6 +10,7 @@ import pytest
 
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.all_pairs import nearest_others
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 
@@ -316,3 +317,14 @@ def test_no_queries_is_said():
     gal = gallery()
     with pytest.raises(BiocosmosError, match="no labelled specimen among the queries"):
         evaluate.retrieval(gal, gallery(20, seed=2, prefix="q", taxonomy=gal.taxonomy).subset(slice(0, 0)))
+
+
+@pytest.mark.parametrize(("rows", "copies"), [(700, 0), (513, 40), (40, 3), (12, 0), (2, 0)])
+def test_all_pairs_in_blocks_are_what_the_gallery_finds(rows, copies, monkeypatch):
+    monkeypatch.setattr("biocosmos.evaluate.all_pairs.BLOCK", 128)
+    vectors = np.random.default_rng(rows).normal(size=(rows, 8))
+    vectors[1 : 1 + copies] = vectors[0]
+    gal = Gallery.build([f"x{i}" for i in range(rows)], vectors)
+    found, expected = nearest_others(gal, 10), gal.search(gal.vectors, 10, exclude=gal.ids)
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.array_equal(found.scores, expected.scores)
