@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -192,6 +193,25 @@ def test_the_compact_copy_is_built_when_it_pays(monkeypatch: pytest.MonkeyPatch)
     assert index._scan is not None and index.scan in ("int8", "float32", "bfloat16")
     np.testing.assert_array_equal(before.rows, after.rows[:100])
     np.testing.assert_array_equal(before.scores, after.scores[:100])
+
+
+def test_faster_float32_of_the_user_does_not_change_the_answer() -> None:
+    x = clustered(1200, 11)
+    torch.set_float32_matmul_precision("medium")
+    try:
+        for scan in ("plain", "float32 prefix"):
+            assert_same(make(x, scan).search(x[::60], 8), *oracle(x[::60], x, 8))
+    finally:
+        torch.set_float32_matmul_precision("highest")
+
+
+def test_searches_at_the_same_time_leave_the_threads_as_they_were() -> None:
+    x = clustered(3000, 12)
+    index, threads = make(x, "int8"), torch.get_num_threads()
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda i: index.search(x[i : i + 40], 5).rows, range(0, 400, 40)))
+    np.testing.assert_array_equal(np.concatenate(found), oracle(x[:400], x, 5)[0])
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])

@@ -16,11 +16,13 @@ import torch
 
 SAMPLE_ROWS = 8192
 FLOAT32_UNIT = 2.0**-24
+SHORT_FLOAT32_UNIT = 2.0**-7  # when the user lets torch multiply float32 as TF32 or bfloat16
 
 
 def rounding(dim: int) -> float:
     """Bound on the relative rounding error of a float32 product over ``dim`` numbers, of its factors' lengths."""
-    return 2 * dim * FLOAT32_UNIT
+    short = 0.0 if torch.get_float32_matmul_precision() == "highest" else SHORT_FLOAT32_UNIT
+    return 2 * dim * FLOAT32_UNIT + short
 
 
 @dataclass(frozen=True)

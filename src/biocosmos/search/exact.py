@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,8 @@ class ExactIndex:
     """Cosine top-k over unit vectors, exactly as if all rows were sorted by (score descending, row ascending).
 
     vectors: (n, d) float32 unit rows, array or tensor, not copied; precision: of the scan, "auto" (what the hardware does
-    fastest), "float32", "bfloat16" or "int8"; the answers are the same. The compact copy that the scan reads is built when
+    fastest), "float32", "bfloat16" or "int8"; the answers are the same; device: where to search, "auto" for a GPU if there is
+    one, None for where the vectors are. The compact copy that the scan reads is built when
     enough queries have come to pay for it, or by :meth:`prepare`.
     """
 
@@ -70,7 +72,9 @@ class ExactIndex:
         if precision not in PRECISIONS:
             raise BiocosmosError(f"unknown precision {precision!r} of the search: choose one of {', '.join(PRECISIONS)}")
         self.vectors = as_matrix(vectors, what="gallery")
-        self.device = torch.device(device) if device is not None and device != "auto" else self.vectors.device
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.device = self.vectors.device if device is None else torch.device(device)
         self.precision = precision
         self.vectors = self.vectors.to(self.device)
         self._plain: Scan = DenseScan(self.vectors, None, torch.float32)
@@ -157,19 +161,26 @@ class ExactIndex:
         return out.to(self.device) if self.device.type != "mps" else out
 
 
+_quiet = Lock()
+
+
 @contextmanager
 def _kernel_threads_alone(alone: bool) -> Iterator[None]:
-    """Let only the compiled kernel use threads: torch's would spin, waiting, between the many small steps around it."""
-    if not alone:
+    """Let only the compiled kernel use threads: torch's would spin, waiting, between the many small steps around it.
+
+    The setting is the process's, so of searches at the same time only the first makes it and takes it back.
+    """
+    if not alone or not _quiet.acquire(blocking=False):
         yield
         return
     threads = torch.get_num_threads()
-    with kernel_avx2.threads(threads):
-        torch.set_num_threads(1)
-        try:
+    try:
+        with kernel_avx2.threads(threads):
+            torch.set_num_threads(1)
             yield
-        finally:
-            torch.set_num_threads(threads)
+    finally:
+        torch.set_num_threads(threads)
+        _quiet.release()
 
 
 class _Search:

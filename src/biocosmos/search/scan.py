@@ -22,7 +22,7 @@ GROUP = 64
 CHUNK_ROWS = 8192
 PAIRS_AT_ONCE = 4096
 BUILD_ROWS = 4096
-BFLOAT16_UNIT = 2.0**-8
+BFLOAT16_UNIT = 2.0**-7  # of a sum rounded to bfloat16, perhaps in two parts, as GPUs do
 CLIPS = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0, 20.0)  # in root mean squares; the one with the least error is taken
 
 
