@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -21,6 +22,8 @@ from biocosmos.images import Decoded
 Vectors = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "int8"]
 TEXT_BATCH = 64
+READERS = 4
+"""Threads that read query files, when the device computes one batch at a time."""
 REFERENCE_BATCH = 8
 
 
@@ -54,14 +57,21 @@ class Normalised(nn.Module):
         super().__init__()
         self.tower = tower
         self.takes_bytes = takes_bytes
+        self.dtype = torch.float32
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
         self.register_buffer("scale", (1 / (255 * std))[:, None, None])
         self.register_buffer("shift", (-mean / std)[:, None, None])
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """batch: (n, 3, size, size) uint8. Returns: (n, dim) float32 unit vectors."""
-        x = batch if self.takes_bytes else batch.to(self.scale.dtype) * self.scale + self.shift
+        x = batch if self.takes_bytes else (batch.float() * self.scale + self.shift).to(self.dtype)
         return nn.functional.normalize(self.tower(x).float(), dim=-1)
+
+    def in_precision(self, dtype: torch.dtype) -> Normalised:
+        """The tower in ``dtype``; pixels are normalised and vectors made unit in float32 all the same."""
+        self.dtype = dtype
+        self.tower.to(dtype)
+        return self
 
 
 class Encoder:
@@ -133,7 +143,10 @@ class Encoder:
 
     def reference(self, batch: torch.Tensor) -> torch.Tensor:
         """What torch gives in float32 on the CPU, to measure a faster backend against. Shapes as :meth:`encode_images`."""
-        model = Normalised(self._towers.image, self.preprocessing, self._towers.takes_bytes).float().cpu().eval()
+        tower = self._towers.image
+        if self.backend == "torch" and (self.device, self.precision) != ("cpu", "float32"):
+            tower = copy.deepcopy(tower)  # the one in use stays as it is
+        model = Normalised(tower, self.preprocessing, self._towers.takes_bytes).in_precision(torch.float32).cpu().eval()
         with torch.inference_mode():
             return torch.cat([model(batch[start : start + REFERENCE_BATCH]) for start in range(0, len(batch), REFERENCE_BATCH)])
 
@@ -149,31 +162,38 @@ class Encoder:
         Returns:
             ((n, dim) float32 unit vectors, (n,) int64 positions in ``sources`` of the images that were read).
         """
+        everything = list(enumerate(sources))
+        batches = [everything[start : start + self.batch_size] for start in range(0, len(everything), self.batch_size)]
+        if len(batches) <= 1:  # all cores to the one batch
+            done = [self._encode_batch(batch) for batch in batches]
+        else:
+            with ThreadPoolExecutor(max(self.streams, READERS), initializer=self.enter_thread) as pool:
+                done = list(pool.map(self._encode_batch, batches))
+            self.leave_thread()
         kept: list[int] = []
-        parts: list[Vectors] = []
-
-        def safely(source: bytes | str | Path) -> torch.Tensor | ImageError:
-            try:
-                return self.read(source)
-            except ImageError as error:
-                return error
-
-        with ThreadPoolExecutor() as pool:
-            for batch in _batches(enumerate(sources), self.batch_size * self.streams):
-                images = []
-                for (row, source), image in zip(batch, pool.map(safely, [source for _, source in batch]), strict=True):
-                    if isinstance(image, ImageError):
-                        path = None if isinstance(source, bytes) else str(source)
-                        if failures is None:
-                            raise ImageError(f"{path or f'image {row + 1}'}: {image}")
-                        failures.add(str(image), stage=stage, source=path, row=row + 1)
-                    else:
-                        images.append(image)
-                        kept.append(row)
-                if images:
-                    parts.append(self.encode_images(torch.stack(images)))
-        vectors = np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
+        for batch, (_, errors) in zip(batches, done):
+            for (row, source), error in zip(batch, errors):
+                if error is None:
+                    kept.append(row)
+                    continue
+                path = None if isinstance(source, bytes) else str(source)
+                if failures is None:
+                    raise ImageError(f"{path or f'image {row + 1}'}: {error}")
+                failures.add(str(error), stage=stage, source=path, row=row + 1)
+        vectors = np.concatenate([np.empty((0, self.dim), np.float32), *(vectors for vectors, _ in done)])
         return vectors, np.array(kept, np.int64)
+
+    def _encode_batch(self, batch: list[tuple[int, bytes | str | Path]]) -> tuple[Vectors, list[ImageError | None]]:
+        """Vectors of the images that can be read, and for every image its error or None."""
+        images: list[torch.Tensor] = []
+        errors: list[ImageError | None] = []
+        for _, source in batch:
+            try:
+                images.append(self.read(source))
+                errors.append(None)
+            except ImageError as error:
+                errors.append(error)
+        return self.encode_images(torch.stack(images)) if images else np.empty((0, self.dim), np.float32), errors
 
     def enter_thread(self) -> None:
         """Prepare the calling thread to compute one of ``streams`` batches at once."""
@@ -193,19 +213,9 @@ class Encoder:
                 f"encoder '{self.name}' has no text tower: use an open_clip encoder, such as open_clip:ViT-B-32/..."
             )
         parts = []
+        where = next((weights.device for weights in text.parameters()), torch.device("cpu"))  # it moves with the image tower
         with torch.inference_mode():
             for start in range(0, len(texts), TEXT_BATCH):
-                features = text(tokenize(list(texts[start : start + TEXT_BATCH]))).float()
-                parts.append(nn.functional.normalize(features, dim=-1).numpy())
+                tokens = tokenize(list(texts[start : start + TEXT_BATCH])).to(where)
+                parts.append(nn.functional.normalize(text(tokens).float(), dim=-1).cpu().numpy())
         return np.concatenate(parts) if parts else np.empty((0, self.dim), np.float32)
-
-
-def _batches(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    batch: list[Any] = []
-    for item in items:
-        batch.append(item)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch

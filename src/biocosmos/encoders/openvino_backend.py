@@ -129,7 +129,7 @@ def _converted(ov: Any, model: Normalised, preprocessing: Preprocessing) -> Any:
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
-            return ov.convert_model(model.eval().float(), example_input=torch.zeros(shape, dtype=torch.uint8), input=[shape])
+            return ov.convert_model(model.eval(), example_input=torch.zeros(shape, dtype=torch.uint8), input=[shape])
     except Exception as error:  # the tracer and the converter raise many kinds
         reason = " ".join(str(error).split())[:200]
         raise BiocosmosError(f"OpenVINO cannot convert this encoder ({reason}): use backend torch") from error

@@ -83,6 +83,8 @@ def load_encoder(
         compiled = OpenVinoBackend(model, preprocessing, towers.digest, precision=precision, calibration=calibration)
         return Encoder(name, towers, compiled, preprocessing)
     where = choose_device(device)
+    if towers.takes_bytes and precision == "auto":
+        precision = "float32"  # a callable of the user's decides for itself
     return Encoder(name, towers, TorchBackend(model, device=where, precision=choose_precision(precision, where)), preprocessing)
 
 

@@ -10,9 +10,8 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from torch import nn
 
-from biocosmos.encoders.encoder import Precision
+from biocosmos.encoders.encoder import Normalised, Precision
 from biocosmos.errors import BiocosmosError
 
 CPU_BATCH = 8
@@ -27,7 +26,7 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, model: nn.Module, *, device: str, precision: Precision) -> None:
+    def __init__(self, model: Normalised, *, device: str, precision: Precision) -> None:
         if precision == "int8":
             raise BiocosmosError("int8 needs the OpenVINO backend: pip install 'biocosmos[openvino]' and ask for it by name")
         self.device = device
@@ -38,7 +37,7 @@ class TorchBackend:
         if on_cpu:
             keep_freed_memory()
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self._model = model.eval().to(device, dtype).to(memory_format=torch.channels_last)
+        self._model = model.eval().in_precision(dtype).to(device).to(memory_format=torch.channels_last)
         self._alone = threading.Semaphore(self.streams)
         self._threads = torch.get_num_threads()
 
