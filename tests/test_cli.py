@@ -89,7 +89,8 @@ def test_every_verb_has_help_that_opens_with_an_example_and_a_docs_page(run: Run
 
 
 def test_help_imports_nothing_heavy() -> None:
-    program = "import sys; from biocosmos.cli.app import app; print([m for m in ('torch', 'pyarrow', 'lance', 'numpy', 'timm') if m in sys.modules])"
+    heavy = ("torch", "pyarrow", "lance", "numpy", "timm")
+    program = f"import sys; from biocosmos.cli.app import app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
 
@@ -107,6 +108,19 @@ def test_from_a_folder_of_photos_to_a_described_collection(run: Run, photos: Pat
     told = run("failures", target).rows
     assert told[0]["source"].endswith("notes.jpg")
     assert run("ingest", photos, "-o", tmp_path / "strict.cosmos", "--strict").code == 1
+
+
+def test_columns_of_a_table_are_given_as_ours_equals_theirs(run: Run, photos: Path, tmp_path: Path) -> None:
+    files = sorted(photos.rglob("planktonset-*.jpg"))[:3]
+    lines = ["Bild;Art;Netz", *[f"{file.relative_to(photos)};{file.parent.name};WP2" for file in files]]
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    columns = ("--column", "image_path=Bild", "--column", "label=Art", "--images", photos)
+    done = run("ingest", tmp_path / "table.csv", "-o", tmp_path / "t.cosmos", *columns)
+    assert done.code == 0
+    stored = bc.Collection.open(tmp_path / "t.cosmos").table(["label", "Netz", "width"])
+    assert stored["label"].to_pylist() == [file.parent.name for file in files]
+    assert stored["Netz"].to_pylist() == ["WP2"] * 3
+    assert stored["width"].null_count == 0
 
 
 def test_nothing_usable_ends_with_code_1(run: Run, tmp_path: Path) -> None:

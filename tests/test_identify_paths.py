@@ -103,6 +103,26 @@ def test_homonyms_are_judged_as_different_taxa():
     assert judge(TAX, answers, np.array([0], np.int32)).tolist() == [[-1, -1, -1, -1]]
 
 
+def test_a_rank_that_nobody_named_speaks_neither_for_nor_against_an_answer():
+    ranks = ("status", "order", "genus", "label")
+    rows = [
+        ("living", "Calanoida", None, "calanoid"),
+        ("living", "Calanoida", "Eucalanus", "eucalanus"),
+        ("living", "Cyclopoida", "Oithona", "oithona"),
+        (None, None, None, "unknown stick"),
+    ]
+    tree = Taxonomy.from_table({rank: [row[i] for row in rows] for i, rank in enumerate(ranks)}, ranks=ranks)
+    calanoid, eucalanus, oithona, stick = (tree.find(row[-1]) for row in rows)
+    paths = tree.lineage(np.array([eucalanus, oithona, oithona, stick], np.int32))
+    truth = np.array([calanoid, calanoid, stick, oithona], np.int32)
+    assert judge(tree, paths, truth).tolist() == [
+        [1, 1, -1, 0],  # the genus of "calanoid" is not known: Eucalanus may be right
+        [1, 0, 0, 0],  # another order, so another genus
+        [-1, -1, -1, 0],  # whether a stick lives, nobody said
+        [-1, -1, -1, 0],
+    ]
+
+
 def test_a_truth_that_is_no_candidate_counts_by_its_nearest_known_ancestor():
     tree = CandidateTree(TAX, np.array([TAX.find("C. hyperboreus"), TAX.find("egg")], np.int32))
     position = tree.position(np.array([TAX.find("O. similis"), TAX.find("C. alba"), TAX.find("egg")], np.int32))
@@ -130,7 +150,7 @@ def expected_calibration_error(confidence, right, bins=10):
     )
 
 
-@pytest.mark.parametrize("specimens", [400, 4000])  # beta curves, isotonic curves
+@pytest.mark.parametrize("specimens", [800, 4000])  # beta curves, isotonic curves
 def test_confidence_is_the_share_that_is_right(specimens):
     scores, truth = known_probabilities(specimens, 0.15, 0)
     fitted = calibrate(TREE, lambda: [(scores[:300], truth[:300]), (scores[300:], truth[300:])], "test")

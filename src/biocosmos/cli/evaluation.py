@@ -11,7 +11,7 @@ from biocosmos.cli.options import COLLECTION, SEED, WHERE, names
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 
-METHODS = "nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or linear"
+METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid or simpleshot"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,7 +35,7 @@ def evaluate(
     identify: Annotated[
         bool, typer.Option(help="Also evaluate names, confidence and novelty (one encoder, query-gallery).")
     ] = True,
-    method: Annotated[str, typer.Option(help=f"How to name: {METHODS}.")] = "nearest",
+    method: Annotated[str, typer.Option(help=f"How to name: {METHODS}.")] = "linear",
     where: WHERE = None,
     seed: SEED = 0,
 ) -> None:

@@ -24,7 +24,7 @@ from biocosmos.cli.options import (
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 
-METHODS = "nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot, linear or zero-shot"
+METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or zero-shot"
 
 
 def register(app: typer.Typer) -> None:
@@ -39,7 +39,7 @@ def identify(
         str | None, typer.Option("--part", help="Name this part of the collection instead: test.", show_default=False)
     ] = None,
     output: OUTPUT = None,
-    method: Annotated[str, typer.Option(help=f"{METHODS}.")] = "nearest",
+    method: Annotated[str, typer.Option(help=f"{METHODS}.")] = "linear",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Answer at the lowest rank with this confidence.")] = 0.9,
     encoder: ENCODER = None,
     split: SPLIT = None,

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.options import COLLECTION, OUTPUT, SEED, SPLIT, STRICT, WHERE, WITHIN, names, pairs
-from biocosmos.cli.printing import finish, say, show_arrow, show_table
+from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table
 from biocosmos.cli.verbs import add
 
 
@@ -42,6 +42,14 @@ def ingest(
         typer.Option(help="A CSV with more columns, joined by file name.", show_default=False),
     ] = None,
     taxonomy: Annotated[Path | None, typer.Option(help="A CSV that gives the ranks of each label.", show_default=False)] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder that relative image names in a table start from.", show_default=False)
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="Which image size (BIOSCAN): cropped_256.", show_default=False)] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="Of text files: utf-8, latin-1 ...; found from the file.", show_default=False)
+    ] = None,
+    separator: Annotated[str | None, typer.Option(help="Of text tables; found from the file.", show_default=False)] = None,
     pack: Annotated[bool, typer.Option("--pack", help="Copy the images into the collection.")] = False,
     strict: STRICT = False,
 ) -> None:
@@ -60,9 +68,21 @@ def ingest(
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.readers import read
 
-    # the path is checked before the collection is made: a typing error leaves nothing behind
+    meaning = {theirs: ours for ours, theirs in pairs(column, "--column").items()}
+    # the paths are checked before the collection is made: a typing error leaves nothing behind
     sources = [
-        read(path, format=format, columns=pairs(column, "--column"), ranks=names(ranks), metadata=metadata, taxonomy=taxonomy)
+        read(
+            path,
+            format=format,
+            columns=meaning,
+            ranks=names(ranks),
+            metadata=metadata,
+            taxonomy=taxonomy,
+            encoding=encoding,
+            separator=separator,
+            images=images,
+            size=size,
+        )
         for path in paths
     ]
     collection = Collection.open(output) if (output / "collection.json").exists() else Collection.create(output)
@@ -162,6 +182,7 @@ def export(
     split: SPLIT = None,
     within: WITHIN = None,
     where: WHERE = None,
+    strict: STRICT = False,
 ) -> None:
     """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip.
 
@@ -173,9 +194,11 @@ def export(
     from biocosmos.specimens.writers import write
 
     opened = Collection.open(collection)
-    columns = [name for name in opened.dataset.schema.names if not name.startswith("embedding/")]
-    write(opened.scan(columns, split=split, within=within, where=where), output, format=format, ranks=opened.ranks)
-    say(f"{output}: {opened.count(split=split, within=within, where=where):,} specimens")
+    # few rows at a time: packed images are in them
+    rows = opened.scan(opened.stored_columns, split=split, within=within, where=where, batch_size=64)
+    written = write(rows, output, format=format, ranks=opened.ranks)
+    say(f"{output}: {written.rows:,} specimens")
+    finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)
 
 
 def failures(collection: COLLECTION, output: OUTPUT = None) -> None:

@@ -32,7 +32,8 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.search.vectors import as_matrix, unit_rows
 
 METHODS = (*RULES, "simpleshot", "linear", "zero-shot")
-DEFAULT_METHOD = "nearest"
+# Most right of all on validation specimens of the shipped sample: at the label 60 % against 53 % for "nearest".
+DEFAULT_METHOD = "linear"
 # Used only where no specimen can be held out (every taxon has one specimen). CLIP's logit scale ends at 100, its inverse is
 # 0.01; logits are on the scale of a softmax already; differences of cosines are a few hundredths.
 _TEMPERATURE = {"zero-shot": 0.01, "linear": 1.0}

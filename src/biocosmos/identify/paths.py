@@ -107,16 +107,17 @@ def _cumulative(p: Probabilities) -> Probabilities:
 
 
 def judge(taxonomy: Taxonomy, answers: NDArray[np.int32], truth: NDArray[np.int32]) -> NDArray[np.int8]:
-    """Is each answer right? 1 it is the truth or an ancestor of it; 0 it is not; -1 cannot be told.
+    """Is each answer right? 1 the truth has this taxon at this rank; 0 it has another one here or above; -1 cannot be told.
 
-    It cannot be told where there is no answer (-1), no truth (0 or -1), or the truth is known less far than the answer goes
-    (truth "genus Calanus", answer a species of Calanus).
+    It cannot be told where there is no answer (-1), no truth (0 or -1), or the truth has no name at this rank and none above
+    that speaks against the answer: truth "genus Calanus" and answer a species of Calanus, or a truth whose status is unknown
+    and answer "living". A null rank is a name that nobody gave, not a mistake of the answer.
 
-    answers: (q, R) int32; truth: (q,) int32. Returns (q, R) int8.
+    answers: (q, R) int32, a path per row; truth: (q,) int32. Returns (q, R) int8.
     """
-    v, t = np.maximum(answers, 0).astype(np.int64), np.maximum(truth, 0).astype(np.int64)[:, None]
-    right = (v <= t) & (t < taxonomy.end[v])
-    open_ = (t < v) & (v < taxonomy.end[t])
-    out = np.where(right, 1, np.where(open_, -1, 0)).astype(np.int8)
-    out[(answers < 0) | (t <= 0)] = -1
+    true = taxonomy.lineage(np.maximum(truth, 0))
+    both = (answers >= 0) & (true >= 0)
+    against = np.logical_or.accumulate(both & (answers != true), axis=1)
+    out = np.where(against, 0, np.where(both, 1, -1)).astype(np.int8)
+    out[answers < 0] = -1
     return out

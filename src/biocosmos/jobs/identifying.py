@@ -65,7 +65,7 @@ def identify_collection(
             "nothing to identify: give images, or --part test" if not images else "give images or --part, not both"
         )
     name = collection.encoder_name(encoder)
-    how = {"device": device, "precision": precision, "backend": backend}
+    how: dict[str, Any] = {"device": device, "precision": precision, "backend": backend}
     failures = Failures()
     if part is None:
         asked = encode_queries(collection, name, images=images, **how)

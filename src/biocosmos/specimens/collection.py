@@ -41,7 +41,8 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 COMMIT_ROWS = 16 * 1024
-"""Rows per Lance commit while adding: an interrupted add loses at most so many."""
+COMMIT_BYTES = 256 * 1024**2
+"""A Lance commit while adding has at most about so many rows or bytes: what an interrupted add loses and what it holds."""
 
 
 class Collection:
@@ -99,6 +100,11 @@ class Collection:
         return f"<Collection {self.path}: {len(self):,} specimens>"
 
     @property
+    def stored_columns(self) -> list[str]:
+        """Names of all columns but the embeddings."""
+        return [name for name in self.dataset.schema.names if not name.startswith(EMBEDDING_PREFIX)]
+
+    @property
     def ranks(self) -> tuple[str, ...]:
         """Rank columns from coarse to fine."""
         return tuple(self._facts["ranks"])
@@ -130,7 +136,7 @@ class Collection:
             "image_files": dataset.count_rows(filter="image IS NULL AND image_path IS NOT NULL"),
             "barcodes": dataset.count_rows(filter="barcode IS NOT NULL"),
             "ranks": names,
-            "columns": [name for name in dataset.schema.names if not name.startswith(EMBEDDING_PREFIX)],
+            "columns": self.stored_columns,
             "encoders": self.encoders,
             "splits": {name: self.split(name).describe() for name in self.split_names},
             "failures": {"errors": self._count_failures("error"), "warnings": self._count_failures("warning")},
@@ -160,7 +166,8 @@ class Collection:
                 for batch in storable(source, known, summary, pack=pack):
                     waiting.append(batch)
                     bar.advance(batch.num_rows)
-                    if sum(part.num_rows for part in waiting) >= COMMIT_ROWS:
+                    rows, size = sum(part.num_rows for part in waiting), sum(part.nbytes for part in waiting)
+                    if rows >= COMMIT_ROWS or size >= COMMIT_BYTES:
                         summary.added += append(self._lance, waiting, summary)
                         waiting = []
             summary.added += append(self._lance, waiting, summary)
@@ -292,11 +299,11 @@ class Collection:
         return source
 
     def _columns(self, columns: Sequence[str] | None) -> list[str]:
-        have = self.dataset.schema.names
         if columns is None:
-            return [name for name in have if name != "image" and not name.startswith(EMBEDDING_PREFIX)]
+            return [name for name in self.stored_columns if name != "image"]
+        have = self.dataset.schema.names
         if missing := [name for name in columns if name not in have]:
-            shown = ", ".join(name for name in have if not name.startswith(EMBEDDING_PREFIX))
+            shown = ", ".join(self.stored_columns)
             raise BiocosmosError(f"the collection has no column '{missing[0]}': it has {shown}")
         return list(columns)
 
