@@ -10,6 +10,7 @@ import pytest
 
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate import all_pairs
 from biocosmos.evaluate.all_pairs import nearest_others
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
@@ -327,4 +328,20 @@ def test_all_pairs_in_blocks_are_what_the_gallery_finds(rows, copies, monkeypatc
     gal = Gallery.build([f"x{i}" for i in range(rows)], vectors)
     found, expected = nearest_others(gal, 10), gal.search(gal.vectors, 10, exclude=gal.ids)
     assert np.array_equal(found.rows, expected.rows)
-    assert np.array_equal(found.scores, expected.scores)
+    assert np.allclose(found.scores, expected.scores, atol=1e-6)
+
+
+def test_all_pairs_by_bounds_are_what_the_gallery_finds(monkeypatch):
+    monkeypatch.setattr("biocosmos.evaluate.all_pairs.BLOCK", 150)
+    monkeypatch.setattr("biocosmos.evaluate.all_pairs.PAIR_COST", 1.0)
+    rng = np.random.default_rng(0)
+    latent = np.repeat(rng.normal(size=(30, 6)), 30, axis=0) + 0.02 * rng.normal(size=(900, 6))
+    vectors = latent @ rng.normal(size=(6, 64)) + 0.01 * rng.normal(size=(900, 64))
+    table = pa.table({"species": [f"s{i // 30}" for i in range(900)]})
+    gal = Gallery.build([f"x{i}" for i in range(900)], vectors, table=table)
+    widths = []
+    monkeypatch.setattr(all_pairs, "_bounding", lambda *a, real=all_pairs._bounding: widths.append(real(*a)) or widths[-1])
+    found, expected = nearest_others(gal, 10), gal.search(gal.vectors, 10, exclude=gal.ids)
+    assert widths[0].shape[1] < 64
+    assert np.array_equal(found.rows, expected.rows)
+    assert np.allclose(found.scores, expected.scores, atol=1e-6)
