@@ -14,6 +14,7 @@ import pyarrow as pa
 import torch
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.search.conditions import within_condition
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
 from biocosmos.search.vectors import as_matrix, unit_rows
@@ -118,17 +119,12 @@ class ApproximateIndex:
         return self._rescore(q, k, parts, barred)
 
     def _condition(self, within: str | int | None, where: str | None) -> str | None:
-        """The SQL filter: a taxon is its names down the ranks, and nulls for the ranks it skips."""
+        """The SQL filter of a taxon and a condition."""
         terms = [f"({where})"] if where else []
         if within is not None:
             if self.taxonomy is None:
                 raise BiocosmosError(f"cannot search within {within!r}: pass the collection's taxonomy to ApproximateIndex")
-            node = self.taxonomy.find(within) if isinstance(within, str) else int(within)
-            path = list(zip(self.taxonomy.ranks, self.taxonomy.path(node)))
-            deepest = max((i for i, (_, name) in enumerate(path) if name is not None), default=-1)
-            for rank, name in path[: deepest + 1]:
-                text = None if name is None else name.replace("'", "''")
-                terms.append(f"`{rank}` IS NULL" if text is None else f"`{rank}` = '{text}'")
+            terms.append(within_condition(self.taxonomy, within) or "true")
         return " AND ".join(terms) or None
 
     def _propose(self, q: torch.Tensor, first: int, k: int, condition: str | None) -> pa.Table:

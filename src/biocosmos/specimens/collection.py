@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.progress import progress
+from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
 from biocosmos.specimens.rank_order import merge_orders
@@ -238,7 +239,8 @@ class Collection:
         names = self._columns(columns)
         wanted = None if split is None else self._part(split)
         read = names if wanted is None or "id" in names else [*names, "id"]
-        conditions = [f"({condition})" for condition in (self._within_condition(within), where) if condition]
+        taxon = None if within is None else within_condition(self.taxonomy, within)
+        conditions = [f"({condition})" for condition in (taxon, where) if condition]
         try:
             batches = dataset.to_batches(
                 columns=read, filter=" AND ".join(conditions) or None, batch_size=batch_size, with_row_id=with_row
@@ -270,8 +272,8 @@ class Collection:
         names = ["id", *[name for name in self._columns(columns) if name != "id"]]
         parts = []
         for start in range(0, len(ids), 4096):
-            quoted = ", ".join(_quote(str(id_)) for id_ in ids[start : start + 4096])
-            parts.append(self.dataset.to_table(columns=names, filter=f"id IN ({quoted})"))
+            listed = ", ".join(quoted(str(id_)) for id_ in ids[start : start + 4096])
+            parts.append(self.dataset.to_table(columns=names, filter=f"id IN ({listed})"))
         if not parts:
             return self.dataset.to_table(columns=names, limit=0)
         table = pa.concat_tables(parts)
@@ -310,17 +312,6 @@ class Collection:
     def _part(self, split: str) -> pa.Array:
         name, _, part = split.rpartition(":")
         return self.split(name or "default").part(part)
-
-    def _within_condition(self, within: str | None) -> str | None:
-        if within is None:
-            return None
-        taxonomy = self.taxonomy
-        node = taxonomy.find(within)
-        conditions = []
-        for rank, name in zip(self.ranks[: int(taxonomy.rank[node]) + 1], taxonomy.path(node)):
-            # a null rank above is part of the path: without it a homonym with that rank would come along
-            conditions.append(f"`{rank}` IS NULL" if name is None else f"`{rank}` = {_quote(name)}")
-        return " AND ".join(conditions) or None
 
     # ------------------------------------------------------------------ splits
 
@@ -484,10 +475,6 @@ class Collection:
         with replacing(folder / f"{stamp}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
         return folder / f"{stamp}.parquet"
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def _first_line(error: Exception) -> str:
