@@ -44,9 +44,9 @@ def evaluate_collection(
     asked: dict[str, Gallery] = {}
     answering: dict[str, Gallery] = {}
     for encoder in encoders:
-        asked[encoder] = collection.gallery(encoder, split=queries, where=where)
+        asked[encoder] = collection.gallery(encoder, split=queries, where=where, columns=groups)
         if protocol == "query-gallery":
-            answering[encoder] = collection.gallery(encoder, split=gallery, where=where)
+            answering[encoder] = collection.gallery(encoder, split=gallery, where=where, columns=groups)
     if len(encoders) > 1:
         if protocol == "all-vs-all":
             return evaluate.compare(asked, groups=groups, seed=seed)

@@ -36,10 +36,10 @@ def known_and_calibration(
     everything selected and calibrates itself by leaving one out.
     """
     if split is None and "default" in collection.split_names and TRAIN in collection.split("default").counts():
-        known = collection.gallery(encoder, split=TRAIN, where=where)
+        known = collection.gallery(encoder, split=TRAIN, where=where, columns=())
         has_part = CALIBRATION in collection.split("default").counts()
-        return known, collection.gallery(encoder, split=CALIBRATION, where=where) if has_part else None
-    return collection.gallery(encoder, split=split, where=where), None
+        return known, collection.gallery(encoder, split=CALIBRATION, where=where, columns=()) if has_part else None
+    return collection.gallery(encoder, split=split, where=where, columns=()), None
 
 
 def identify_collection(
@@ -73,7 +73,7 @@ def identify_collection(
         queries: Any = (asked.ids, asked.vectors)
         about: dict[str, Any] = {"image_paths": asked.ids, "provenance": {"encoder": asked.encoder}}
     else:
-        queries = collection.gallery(name, split=part)
+        queries = collection.gallery(name, split=part, columns=["image_path"])
         about = {}
     known, calibration = known_and_calibration(collection, name, split=split, where=where)
     if options.get("method") == "zero-shot":

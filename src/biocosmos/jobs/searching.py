@@ -46,7 +46,7 @@ def search_collection(
         hits = index.search(queries.vectors, k, within=within, where=where, exclude=exclude)
         selection: dict[str, Any] = {"split": split, "within": within, "where": where, "approximate": True}
     else:
-        gallery = collection.gallery(name, split=split, within=within, where=where)
+        gallery = collection.gallery(name, split=split, within=within, where=where, columns=())
         if not len(gallery):
             raise BiocosmosError(f"nothing to search in {collection.path}: no specimen with a vector was selected")
         hits = gallery.search(queries.vectors, k, exclude=exclude)

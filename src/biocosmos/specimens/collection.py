@@ -408,16 +408,18 @@ class Collection:
         split: str | None = None,
         within: str | None = None,
         where: str | None = None,
+        columns: Sequence[str] | None = None,
     ) -> Gallery:
         """The vectors of the selected specimens that have one, in depth-first taxonomy order, ready to be searched.
 
-        ``encoder`` may be left out when there is only one embedding; the other arguments as for :meth:`scan`.
+        ``encoder`` may be left out when there is only one embedding; ``columns`` limits what is carried beside the vectors (id
+        and ranks always are), which by default is every column but the images; the rest as for :meth:`scan`.
         """
         from biocosmos.search.gallery import Gallery
 
         name = self.encoder_name(encoder)
         column = self.embedding_column(name)
-        scalars = self._columns(None)
+        scalars = self._columns(None if columns is None else list(dict.fromkeys(["id", *self.ranks, *columns])))
         facts = self.encoders[name]
         dim = int(facts["dim"])
         vectors = np.empty((len(self), dim), np.float32)  # untouched pages cost nothing when less is selected
