@@ -103,7 +103,8 @@ def _lead(report: Report, rows: Sequence[Row], able: Row, main: str, ks: Sequenc
         f"{how} Of the {able['answerable']:,} queries whose {main} has another specimen to find, {interval(first)} have one "
         f"{'as their nearest neighbour' if ks[0] == 1 else f'among their {ks[0]} nearest'}"
         + (f" and {interval(last)} among the {ks[-1]} nearest." if last is not first else ".")
-        + f" {able['unanswerable']:,} queries could not be answered by anyone, and {able['null']:,} have no {main}."
+        + (f" {able['unanswerable']:,} more could not be answered by anyone." if able["unanswerable"] else "")
+        + (f" {able['null']:,} have no {main}." if able["null"] else "")
     )
 
 
@@ -321,6 +322,11 @@ def _rules(report: Report, ks: Sequence[int]) -> list[Section]:
         "A rule turns neighbours into a name: the taxon of the single nearest specimen, or the taxon whose specimens are "
         "nearest on average, by cosine or by Euclidean distance; or the nearest class centroid. On unit vectors the "
         "single nearest is the same by both distances."
+    )
+    lead += (
+        " “specimens” is the plain list of neighbours, in which one without a name at the rank is wrong; a rule chooses "
+        "among the "
+        "taxa that have a name there, so it may be right where the list is not."
     )
     return [Section("Which rule names best?", lead, charts)]
 
