@@ -15,6 +15,7 @@ from biocosmos.evaluate.calibration import coverage_curve, reliability
 from biocosmos.evaluate.metrics import bray_curtis, hierarchical, novelty
 from biocosmos.evaluate.tallies import Tally
 from biocosmos.evaluate.targets import Target, node_paths
+from biocosmos.identify.paths import judge
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.naming import Judged
@@ -29,13 +30,14 @@ UNKNOWN = "(no answer)"
 def verdicts(judged: Judged, taxonomy: Taxonomy) -> Array:
     """(q,) object: how each rolled-back answer did.
 
-    right: the answer is the true taxon or above it; wrong: it lies elsewhere; undecided: the truth is only known above the
-    answer, so it can be neither; no answer; no truth.
+    right: the answer is the true taxon or above it; wrong: the truth has another name at that rank or above; undecided: the
+    truth has no name there that speaks for or against it (see :func:`identify.paths.judge`); no answer; no truth.
     """
-    common = taxonomy.lowest_common(judged.answer, judged.truth)
+    depth = np.maximum(taxonomy.rank[judged.answer], 0)
+    verdict = judge(taxonomy, taxonomy.lineage(judged.answer), judged.truth)[np.arange(len(depth)), depth]
     out = np.full(len(judged.ids), WRONG, dtype=object)
-    out[common == judged.truth] = UNDECIDED
-    out[common == judged.answer] = RIGHT
+    out[verdict < 0] = UNDECIDED
+    out[verdict > 0] = RIGHT
     out[judged.answer <= 0] = NO_ANSWER
     out[judged.truth <= 0] = NO_TRUTH
     return out

@@ -12,7 +12,7 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 
 PROTOCOLS = ("query-gallery", "all-vs-all")
-RULES = ("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean")
+RULES = ("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean", "centroid")
 
 
 def evaluate_collection(
@@ -29,7 +29,7 @@ def evaluate_collection(
 ) -> Report:
     """A report on the embeddings named, with the parts ``queries`` and ``gallery`` of the collection's splits.
 
-    One encoder: retrieval, with the four neighbour rules in the protocol "query-gallery", and the quality of the names in
+    One encoder: retrieval, with the neighbour rules in the protocol "query-gallery", and the quality of the names in
     ``identified`` when given. Two or more: what each taxon gains and loses from the first to the others.
 
     Raises BiocosmosError for an unknown protocol, embedding, part or column.
@@ -57,5 +57,5 @@ def evaluate_collection(
     report = evaluate.retrieval(answering[encoder], asked[encoder], rules=RULES, groups=groups, seed=seed)
     if identified is None:
         return report
-    names = evaluate.identification(identified.table, asked[encoder], seed=seed)
+    names = evaluate.identification(identified.table, asked[encoder], gallery=answering[encoder], seed=seed)
     return evaluate.combine(names, report)
