@@ -4,6 +4,9 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
+# uv does not compile what it installs: let the first run keep its bytecode, or every start compiles torch again
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test quick lint wheel bench clean
 
 demo: $(STAMP)
