@@ -179,6 +179,19 @@ def test_vectors_become_a_gallery_in_taxonomy_order(tiny_collection: bc.Collecti
     assert set(train.ids) <= set(tiny_collection.split().part("train").to_pylist())
 
 
+def test_unlabelled_specimens_can_be_searched_but_not_within_a_taxon(tmp_path: Path) -> None:
+    collection = bc.Collection.create(tmp_path / "c")
+    collection.add(source([{"id": f"s{i}", "image": one_image(i)} for i in range(6)], ()), pack=True)
+    collection.add_vectors("e", {"dim": 8}, iter([vectors_of(6, 8, set())]))
+    gallery = collection.gallery()
+    hits = gallery.search(gallery, 2, exclude_self=True)
+    assert all(query not in found for query, found in zip(gallery.ids, hits.ids))
+    for ask in (lambda: collection.count(within="Copepoda"), lambda: collection.taxonomy, lambda: bc.Identifier.fit(gallery)):
+        with pytest.raises(BiocosmosError):
+            ask()
+    assert collection.make_split("random").counts()
+
+
 def test_an_embedding_is_replaced_whole_or_not_at_all(tiny_collection: bc.Collection) -> None:
     rows = len(tiny_collection)
     tiny_collection.add_vectors("e", {"dim": 8}, iter([vectors_of(rows, 8, set())]))

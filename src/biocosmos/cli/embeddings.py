@@ -26,6 +26,10 @@ def embed(
     backend: BACKEND = "auto",
     batch_size: Annotated[int | None, typer.Option(help="Images per model call.", show_default=False)] = None,
     workers: Annotated[int | None, typer.Option(help="Decode threads; one per core.", show_default=False)] = None,
+    resize: Annotated[
+        str | None,
+        typer.Option(help="pad, crop or squash to a square; default what the encoder does best with.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Embed again even if the encoder's weights changed.")] = False,
     strict: STRICT = False,
 ) -> None:
@@ -48,9 +52,18 @@ def embed(
         backend=backend,
         batch_size=batch_size,
         workers=workers,
+        resize=resize,
         overwrite=overwrite,
     )
     say(f"{collection}: {summary.images:,} images embedded in {summary.seconds:.1f} s, {summary.images_per_second:,.1f} images/s")
+    told = {
+        "embedded before": summary.kept,
+        "from an interrupted run": summary.resumed,
+        "without an image": summary.without_image,
+    }
+    for what, count in told.items():
+        if count:
+            say(f"  {count:,} specimens {what}")
     finish(summary.failures, summary.images, "images", strict=strict)
 
 

@@ -93,11 +93,11 @@ def identification(
         raise BiocosmosError("nothing to judge: no query has a true taxon at a rank of the table")
     tallies = [_tally(target, judged, taxonomy) for target in targets]
     summary = [row for i, tally in enumerate(tallies) for row in average_rows(tally, (1,), boot, [*targets[:i], tally.target])]
-    confusion = [
-        row
-        for target in targets
-        for row in confused_pairs(taxonomy, target, _codes(target, taxonomy.ancestor(judged.path, target.name)), judged.ids, None)
-    ]
+    confusion: list[dict[str, Any]] = []
+    for target in targets:
+        named = taxonomy.ancestor(judged.path, target.name)
+        shown = None if gallery is None else _specimens_of(named, gallery, taxonomy)
+        confusion += confused_pairs(taxonomy, target, _codes(target, named), judged.ids, shown)
     per_taxon = taxon_table(tallies, (1,), confidence)
     if gallery is None:
         per_taxon = per_taxon.drop_columns(["gallery"])
@@ -224,3 +224,14 @@ def _floats(table: pa.Table, name: str) -> Array:
         return np.full(table.num_rows, np.nan)
     values: Array = table.column(name).cast(pa.float64()).to_numpy()
     return values
+
+
+def _specimens_of(nodes: Array, gallery: Gallery, taxonomy: Taxonomy) -> Array:
+    """(q,) object: the id of a gallery specimen of each taxon, to show what it looks like; None where there is none."""
+    out = np.full(len(nodes), None, dtype=object)
+    if gallery.taxa is None or not len(gallery):
+        return out
+    row = np.minimum(np.searchsorted(gallery.taxa, nodes), len(gallery) - 1)
+    there = (nodes >= 0) & (gallery.taxa[row] >= nodes) & (gallery.taxa[row] < taxonomy.end[nodes])
+    out[there] = gallery.ids[row[there]]
+    return out

@@ -58,4 +58,4 @@ def evaluate_collection(
     if identified is None:
         return report
     names = evaluate.identification(identified.table, asked[encoder], gallery=answering[encoder], seed=seed)
-    return evaluate.combine(names, report)
+    return evaluate.combine(names, report, title=f"{collection.path.stem}: names and neighbours with {encoder}")

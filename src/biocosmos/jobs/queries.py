@@ -68,7 +68,7 @@ def encode_queries(
     if ids and not (images or texts):
         return _specimens(collection, encoder, ids)
     stored = collection.encoders[encoder]
-    loaded = load_encoder(encoder, **how)
+    loaded = load_encoder(encoder, resize=stored.get("preprocessing", {}).get("resize"), **how)
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):
         if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):

@@ -16,11 +16,11 @@ def count_taxa(collection: Collection, *, rank: str | None = None, within: str |
         within: only this taxon and those below it.
 
     Raises:
-        BiocosmosError: unknown rank or taxon.
+        BiocosmosError: unknown rank or taxon, or a collection without names.
     """
     taxonomy = collection.taxonomy
     totals = np.zeros(len(taxonomy), np.int64)
-    for batch in collection.scan(list(collection.ranks)) if collection.ranks else ():
+    for batch in collection.scan(list(collection.ranks)):
         totals += taxonomy.count(taxonomy.index(batch))
     nodes = np.arange(1, len(taxonomy)) if rank is None else taxonomy.at_rank(rank)
     if within is not None:

@@ -112,8 +112,13 @@ class Collection:
 
     @property
     def taxonomy(self) -> Taxonomy:
-        """The tree over all specimens, built from the rank columns when first asked for."""
+        """The tree over all specimens, built from the rank columns when first asked for.
+
+        Raises BiocosmosError if no specimen was ever given a name.
+        """
         dataset = self.dataset
+        if not self.ranks:
+            raise BiocosmosError(f"{self.path} has no names at any rank: ingest labels, with sub-folders, a table or --taxonomy")
         if self._taxonomy is None or self._taxonomy[0] != dataset.version:
             paths: list[pa.Table] = []
             for batch in dataset.to_batches(columns=list(self.ranks)):
@@ -442,12 +447,11 @@ class Collection:
         if split is not None:
             chosen = self.split(split.rpartition(":")[0] or "default")
             provenance["split"] = {key: chosen.describe()[key] for key in ("name", "method", "seed", "hash")}
-        taxonomy = self.taxonomy
         return Gallery.build(
             ids=rest["id"].to_pylist(),
             vectors=vectors,
-            taxa=taxonomy.index(rest) if self.ranks else np.zeros(row, np.int32),
-            taxonomy=taxonomy,
+            taxa=self.taxonomy.index(rest) if self.ranks else None,
+            taxonomy=self.taxonomy if self.ranks else None,
             provenance=provenance,
             columns=rest,
         )
