@@ -28,7 +28,7 @@ from machine import peak_memory_gib, write_results
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/planktonset/planktonset.parquet"
 PLAIN_BATCH = 10
-MODELS = {"efficientnet-lite0": 400, "ViT-B/32": 80}
+MODELS = {"efficientnet-lite0": 1600, "ViT-B/32": 80}
 """Images a round for the faster processes; the plain loop gets a quarter."""
 SPEEDUP_WANTED, SHARE_WANTED, MEMORY_WANTED_GIB = 4.0, 0.9, 2.0
 
@@ -79,7 +79,8 @@ def measure_speed(models: list[str], backends: list[str], rounds: int) -> None:
                     "what": f"{backend}, embed",
                     "images/s": whole["wall"],
                     "images/CPU-s": whole["cpu"],
-                    "of bare model": whole["cpu"] / bare["cpu"],
+                    "of bare model": whole["wall"] / bare["wall"],
+                    "of bare model per CPU-s": whole["cpu"] / bare["cpu"],
                     "times plain": whole["wall"] / plain["wall"],
                     "times plain per CPU-s": whole["cpu"] / plain["cpu"],
                 }

@@ -1,0 +1,36 @@
+"""Write docs/benchmarks.md from what the benchmarks measured last.
+
+    python tools/collect_benchmarks.py
+
+Every benchmark writes benchmarks/results/NAME.md with its command, machine and date; this puts them on one page, each under
+what was wanted and what came out, which people write in benchmarks/verdicts.json after looking at the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results"
+INTRODUCTION = """# Benchmarks, measured
+
+Each section is one command (`python benchmarks/bench_NAME.py`; `make bench` runs all) that times biocosmos and its peers side by side in one run and
+writes its table. Peers run with the same number of threads. CPU seconds are process time over all threads, which says what a job costs; "wall" is
+the clock. A target that was missed says so. This page is made from `benchmarks/results/` by `python tools/collect_benchmarks.py`.
+"""
+
+
+def main() -> None:
+    verdicts = json.loads((REPOSITORY / "benchmarks" / "verdicts.json").read_text(encoding="utf-8"))
+    parts = [INTRODUCTION]
+    for name, verdict in verdicts.items():
+        body = (RESULTS / f"{name}.md").read_text(encoding="utf-8").split("\n", 1)[1].strip()
+        parts.append(f"## {verdict['title']}\n\nWanted: {verdict['wanted']}\n\n**{verdict['came_out']}**\n\n{body}\n")
+    page = REPOSITORY / "docs" / "benchmarks.md"
+    page.write_text("\n".join(parts), encoding="utf-8")
+    print(page)
+
+
+if __name__ == "__main__":
+    main()
