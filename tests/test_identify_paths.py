@@ -221,3 +221,14 @@ def test_novelty_counts_neighbours_and_ranks_among_the_known():
     random = np.random.default_rng(0)
     flagged = (p_values(random.random(20000), random.random(999)) <= 0.05).mean()
     assert flagged == pytest.approx(0.05, abs=0.025)
+
+
+@pytest.mark.parametrize("specimens", [3, 18, 200])
+def test_few_held_out_specimens_cannot_vouch_for_certainty(specimens):
+    """Were all of n answers right, the rule of succession puts the next at (n + 1) / (n + 2)."""
+    right = np.full((specimens, len(CANDIDATES)), -1.0, np.float32)
+    truth = CANDIDATES[np.arange(specimens) % len(CANDIDATES)].astype(np.int32)
+    right[np.arange(specimens), np.arange(specimens) % len(CANDIDATES)] = 1.0
+    fitted = calibrate(TREE, lambda: [(right, truth)], "test")
+    _, mass = TREE.best_path(probabilities(right, fitted.temperature))
+    assert np.nanmax(fitted.confidence(mass)) <= (specimens + 1) / (specimens + 2)

@@ -92,6 +92,9 @@ def identify(
     else:
         write_table(done.table, output, done.identifier.provenance())
         say(f"{output}: {done.table.num_rows:,} specimens named")
+    specimens = done.identifier.calibration.specimens
+    if specimens and (specimens + 1) / (specimens + 2) < threshold:
+        say(f"only {specimens} labelled specimens to calibrate on: no confidence can reach {threshold}; label more, or lower it")
     if save:
         say(f"kept in {opened.add_identifications(done.table)}")
     finish(done.failures, done.table.num_rows, "images", table=failures_beside(output), strict=strict)

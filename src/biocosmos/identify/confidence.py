@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -46,13 +46,18 @@ class Curve:
     points: int = 0
     right: float | None = None
 
+    @property
+    def ceiling(self) -> float:
+        """The most that ``points`` answers can vouch for: were all of them right, the rule of succession says this."""
+        return (self.points + 1) / (self.points + 2) if self.points else 1.0
+
     def __call__(self, p: Array) -> Array:
         """p in [0, 1] of any shape -> confidence of the same shape; NaN stays NaN."""
         if self.kind == "isotonic":
-            return np.where(np.isnan(p), np.nan, np.interp(p, self.knots, self.values))
-        if self.kind == "beta":
-            return _sigmoid(_features(p) @ np.array(self.values))
-        return p
+            p = np.where(np.isnan(p), np.nan, np.interp(p, self.knots, self.values))
+        elif self.kind == "beta":
+            p = _sigmoid(_features(p) @ np.array(self.values))
+        return np.minimum(p, self.ceiling)
 
     @classmethod
     def fit(cls, p: Array, right: NDArray[np.bool_]) -> Curve:
@@ -132,7 +137,8 @@ def calibrate(tree: CandidateTree, chunks: ScoredChunks, source: str) -> Calibra
     p, verdicts = held_out_paths(tree, chunks, temperature)
     ranks = tree.taxonomy.ranks
     known = verdicts >= 0
-    pooled = Curve.fit(p[known], verdicts[known] == 1)
+    # ranks of one specimen are right or wrong together: they vouch for no more than the specimen
+    pooled = replace(Curve.fit(p[known], verdicts[known] == 1), points=int(known.any(axis=1).sum()))
     curves, borrowed = {}, []
     for i, rank in enumerate(ranks):
         mine = known[:, i]
