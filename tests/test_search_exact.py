@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError
@@ -87,6 +87,7 @@ def make(x: Array, scan: str) -> ExactIndex:
     part=st.tuples(st.floats(0, 1), st.floats(0, 1)),
     kept=st.sampled_from([None, 0.02, 0.5, 0.95]),
 )
+@example(n=276, k=1, b=1, seed=4, duplicates=False, part=(0.0, 0.46875), kept=0.5)  # a last group that the mask empties
 def test_any_scan_gives_the_sorted_answer(
     scan: str, n: int, k: int, b: int, seed: int, duplicates: bool, part: tuple[float, float], kept: float | None
 ) -> None:
@@ -99,6 +100,18 @@ def test_any_scan_gives_the_sorted_answer(
     mask = None if kept is None else rng.random(n) < kept
     rows, scores = oracle(q, x, k, allowed if mask is None else allowed & mask)
     assert_same(make(x, scan).search(q, k, start=start, stop=stop, mask=mask), rows, scores)
+
+
+@pytest.mark.parametrize("scan", SCANS)
+def test_a_mask_may_leave_fewer_groups_than_are_looked_at(scan: str) -> None:
+    x = clustered(276, 4)
+    for left in ([3], [3, 70], [130, 131], list(range(0, 276, 65))):
+        mask = np.zeros(276, bool)
+        mask[left] = True
+        for stop in (129, 276):
+            allowed = mask & (np.arange(276) < stop)
+            found = make(x, scan).search(x[:3], 4, stop=stop, mask=mask)
+            assert_same(found, *oracle(x[:3], x, 4, allowed))
 
 
 @pytest.mark.parametrize("scan", SCANS)

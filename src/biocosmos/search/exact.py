@@ -229,7 +229,10 @@ class _Search:
         picked = near.topk(looked, dim=0).indices
         group = best_supers.gather(0, picked // SUPER) * SUPER + picked % SUPER  # (looked, b)
         query_of = columns.expand(looked, b)
-        upper = self._rows(code, group.flatten(), query_of.flatten()).view(looked, b, GROUP)
+        # where a mask empties groups, the padding of the last super ties with them and may be picked: it has no rows
+        padding = (group >= groups)[:, :, None]
+        upper = self._rows(code, group.clamp_max(groups - 1).flatten(), query_of.flatten()).view(looked, b, GROUP)
+        upper = upper.masked_fill(padding, -torch.inf)
         bounds.scatter_(0, group, -torch.inf)
 
         flat = upper.transpose(0, 1).reshape(b, -1)
