@@ -97,4 +97,4 @@ def identify(
         say(f"only {specimens} labelled specimens to calibrate on: no confidence can reach {threshold}; label more, or lower it")
     if save:
         say(f"kept in {opened.add_identifications(done.table)}")
-    finish(done.failures, done.table.num_rows, "images", table=failures_beside(output), strict=strict)
+    finish(done.failures, done.table.num_rows, "images or listed taxa", table=failures_beside(output), strict=strict)
