@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers import detect, read
+from reading import rows_of
 
 DWC = "http://rs.tdwg.org/dwc/terms/"
 TERMS = ("occurrenceID", "scientificName", "family", "decimalLatitude", "decimalLongitude", "eventDate", "individualCount")
@@ -54,13 +55,6 @@ def archive(path: Path, files: dict[str, str | bytes]) -> Path:
         for name, content in files.items():
             out.writestr(name, content)
     return path
-
-
-def rows_of(path: Path, **options: object) -> tuple[list[dict[str, object]], Failures, tuple[str, ...]]:
-    failures = Failures()
-    source = read(path, failures=failures, **options)  # type: ignore[arg-type]
-    rows = [row for batch in source.batches for row in batch.to_pylist()]
-    return rows, failures, source.ranks
 
 
 def test_core_multimedia_and_identification_history(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers import detect, read
+from reading import rows_of
 
 HEADER = (
     "img_file_name\timg_rank\tobject_id\tobject_lat\tobject_lon\tobject_date\tobject_time\tobject_annotation_category\t"
@@ -41,13 +42,6 @@ def archive(path: Path, table: bytes, images: dict[str, bytes], name: str = "eco
 
 def text(*lines: str) -> bytes:
     return "\r\n".join([HEADER, TYPES, *lines, ""]).encode("latin-1")
-
-
-def rows_of(path: Path, **options: object) -> tuple[list[dict[str, object]], Failures, tuple[str, ...]]:
-    failures = Failures()
-    source = read(path, failures=failures, **options)  # type: ignore[arg-type]
-    rows = [row for batch in source.batches for row in batch.to_pylist()]
-    return rows, failures, source.ranks
 
 
 def test_a_zip_is_read_with_its_hierarchy_places_and_own_columns(tmp_path: Path) -> None:

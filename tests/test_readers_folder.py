@@ -9,21 +9,15 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers import read
+from reading import rows_of
 
 
 def picture(path: Path, colour: tuple[int, int, int] = (90, 120, 60)) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("RGB", (9, 7), colour).save(path)
     return path
-
-
-def rows_of(path: Path, **options: object) -> tuple[list[dict[str, object]], Failures, tuple[str, ...]]:
-    failures = Failures()
-    source = read(path, failures=failures, **options)  # type: ignore[arg-type]
-    rows = [row for batch in source.batches for row in batch.to_pylist()]
-    return rows, failures, source.ranks
 
 
 def test_sub_folders_are_labels_and_the_order_is_that_of_the_names(tmp_path: Path) -> None:

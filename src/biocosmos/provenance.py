@@ -18,6 +18,11 @@ def package_version(name: str = "biocosmos") -> str:
         return "not installed"
 
 
+def now() -> str:
+    """The time, UTC, ISO 8601 to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
 def software() -> dict[str, Any]:
     """Version of biocosmos and of what it stands on, the machine and the time (UTC, ISO 8601)."""
     return {
@@ -25,5 +30,5 @@ def software() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in PACKAGES},
         "machine": f"{platform.system()} {platform.machine()}",
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": now(),
     }

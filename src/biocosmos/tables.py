@@ -30,6 +30,11 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def file_stem(name: str) -> str:
+    """A name of anything (an encoder, say) as a file name: letters, digits, "-" and "_" stay, the rest becomes "_"."""
+    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+
+
 def table_suffix(path: str | Path) -> str:
     """The file's suffix if it is a table format. Raises BiocosmosError otherwise."""
     suffix = Path(path).suffix.lower()

@@ -35,6 +35,7 @@ from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
+from biocosmos.tables import file_stem
 
 PART_ROWS = 1024
 """Rows of a part file: at most so many images are decoded again after a kill."""
@@ -107,7 +108,7 @@ def embed(
             encoder, device=device, precision=precision, backend=backend, resize=resize, calibration=calibration
         )
     column = collection.embedding_column(encoder.name)
-    folder = collection.path / "work" / "".join(c if c.isalnum() or c in "-_" else "_" for c in column)
+    folder = collection.path / "work" / file_stem(column)
     with locked_work(folder) as work:
         metadata = _metadata(collection, encoder, overwrite)
         batch = batch_size or encoder.batch_size

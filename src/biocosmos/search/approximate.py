@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.search.conditions import within_condition
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
@@ -142,9 +142,7 @@ class ApproximateIndex:
                 disable_scoring_autoprojection=True,
             )
         except (OSError, ValueError) as error:
-            raise BiocosmosError(
-                f"Lance could not search {self.column!r} where {condition}: {str(error).splitlines()[0]}"
-            ) from error
+            raise BiocosmosError(f"Lance could not search {self.column!r} where {condition}: {first_line(error)}") from error
         if QUERY in found.column_names:
             number = found.column(QUERY).to_numpy().astype(np.int64) + first
             found = found.drop_columns([QUERY])

@@ -26,8 +26,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.progress import progress
+from biocosmos.provenance import now
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
@@ -71,7 +72,7 @@ class Collection:
         path.mkdir(parents=True, exist_ok=True)
         schema = pa.schema([*STANDARD.items(), *ADDED_BY_COLLECTION.items()])
         lance.write_dataset(schema.empty_table(), str(path / "specimens.lance"))
-        facts = {"format": FORMAT, "ranks": [], "created": _now()}
+        facts = {"format": FORMAT, "ranks": [], "created": now()}
         (path / "collection.json").write_text(json.dumps(facts, indent=1) + "\n")
         return cls(path)
 
@@ -260,7 +261,7 @@ class Collection:
         except (OSError, ValueError) as error:
             if where is None:
                 raise
-            raise BiocosmosError(f"cannot select where {where!r}: {_first_line(error)}") from error
+            raise BiocosmosError(f"cannot select where {where!r}: {first_line(error)}") from error
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
@@ -481,11 +482,3 @@ class Collection:
         with replacing(folder / f"{stamp}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
         return folder / f"{stamp}.parquet"
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="seconds")

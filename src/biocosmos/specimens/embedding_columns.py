@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import lance
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.provenance import now
 from biocosmos.specimens.records import EMBEDDING_PREFIX
-from biocosmos.tables import replacing
+from biocosmos.tables import file_stem, replacing
 
 _UNFINISHED = "~unfinished"
 
@@ -65,11 +65,9 @@ class EmbeddingColumns:
         try:
             dataset.add_columns(pa.RecordBatchReader.from_batches(schema, counted()))
         except OSError as error:
-            reason = str(error).strip().splitlines()[0][:300]
-            raise BiocosmosError(f"cannot store the embedding '{encoder}': {reason}") from error
-        facts = {"name": encoder, **dict(metadata), "created": datetime.now(timezone.utc).isoformat(timespec="seconds")}
-        slug = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in encoder)
-        with replacing(self._folder / f"{slug}.json") as temporary:
+            raise BiocosmosError(f"cannot store the embedding '{encoder}': {first_line(error)}") from error
+        facts = {"name": encoder, **dict(metadata), "created": now()}
+        with replacing(self._folder / f"{file_stem(encoder)}.json") as temporary:
             temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
         self.finish_interrupted()
 
