@@ -1,0 +1,1 @@
+"""Training recipes over a collection, and the one loop they share."""
