@@ -1,4 +1,4 @@
-"""Random views of a batch of prepared images: one affine sampling for turn, mirror, zoom, stretch and shift, then light and erasing."""
+"""Random views of prepared images: one affine sampling for turn, mirror, zoom, stretch and shift, then light and erasing."""
 
 from __future__ import annotations
 
