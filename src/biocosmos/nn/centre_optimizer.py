@@ -1,0 +1,100 @@
+"""AdamW for centres of which only some take part in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+from biocosmos.errors import BiocosmosError
+
+BLOCK_BYTES = 1 << 20  # rows handled at once on a CPU: weight, gradient and both moments stay in its cache
+
+
+class CentreAdamW(Optimizer):
+    """AdamW (Loshchilov and Hutter 2019, arXiv 1711.05101) that touches only the rows a sparse gradient names.
+
+    A row that was not sampled keeps its value, its moments and its own count of steps, so its bias correction is right when its
+    turn comes (a global count would make a row's first step three times too long). Weight decay, too, acts on a row when it
+    is sampled. With dense gradients, or sparse ones that name every row, it equals torch.optim.AdamW. Gradients of several
+    backward passes add up as usual; rows sampled in any of them are updated once.
+
+    params: float tensors of (rows, dim), or groups of them. lr, betas, eps, weight_decay: as in torch.optim.AdamW, read at every
+    step, so that torch's schedulers drive them. ``state_dict`` holds moments and counts: resuming is exact. Memory: two tensors
+    of the centres' size, whose pages the system hands out as rows are first used.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+    ) -> None:
+        for name, value, fits in [
+            ("lr", lr, lr >= 0),
+            ("betas", betas, all(0 <= beta < 1 for beta in betas)),
+            ("eps", eps, eps > 0),
+            ("weight_decay", weight_decay, weight_decay >= 0),
+        ]:
+            if not fits:
+                raise BiocosmosError(f"CentreAdamW: {name} = {value} is out of range")
+        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One update of every row that has a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    self._update(weight, group)
+        return loss
+
+    def _update(self, weight: Tensor, group: dict[str, Any]) -> None:
+        state = self.state[weight]
+        if not state:
+            state["exp_avg"] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+            state["exp_avg_sq"] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
+            state["steps"] = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
+        rows, values = _rows_and_values(weight.grad)  # type: ignore[arg-type]
+        size = len(values) if weight.is_cuda else max(1, BLOCK_BYTES // (weight.shape[1] * weight.element_size()))
+        for start in range(0, len(values), size):
+            stop = min(start + size, len(values))
+            _update_block(weight, state, slice(start, stop) if rows is None else rows[start:stop], values[start:stop], group)
+
+
+def _update_block(weight: Tensor, state: dict[str, Tensor], rows: Tensor | slice, g: Tensor, group: dict[str, Any]) -> None:
+    beta1, beta2 = group["betas"]
+    lr = group["lr"]
+    stored = (weight, state["exp_avg"], state["exp_avg_sq"], state["steps"])
+    w, m, v, steps = (x[rows] if isinstance(rows, slice) else x.index_select(0, rows) for x in stored)
+    steps += 1
+    count = steps.to(torch.float64)[:, None]
+    step_size = (lr / (1 - beta1**count)).to(w.dtype)
+    root = (1 - beta2**count).sqrt().to(w.dtype)
+    w.mul_(1 - lr * group["weight_decay"])
+    m.lerp_(g, 1 - beta1)
+    v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+    w.sub_(v.sqrt().div_(root).add_(group["eps"]).reciprocal_().mul_(m).mul_(step_size))
+    if not isinstance(rows, slice):  # slices are views, which the lines above have written
+        for whole, part in zip(stored, (w, m, v, steps)):
+            whole.index_copy_(0, rows, part)
+
+
+def _rows_and_values(gradient: Tensor) -> tuple[Tensor | None, Tensor]:
+    """Sorted unique rows (None: all) and their gradients (rows, dim); several backward passes are added up."""
+    if gradient.layout == torch.strided:
+        return None, gradient
+    rows, values = gradient._indices()[0], gradient._values()
+    if bool((rows[1:] > rows[:-1]).all()):  # one backward pass: sorted already, although autograd drops the mark of it
+        return rows, values
+    unique, place = torch.unique(rows, return_inverse=True)
+    return unique, values.new_zeros(len(unique), values.shape[1]).index_add_(0, place, values)
