@@ -143,7 +143,7 @@ class Encoder:
 
     def reference(self, batch: torch.Tensor) -> torch.Tensor:
         """What torch gives in float32 on the CPU, to measure a faster backend against. Shapes as :meth:`encode_images`."""
-        tower = self._towers.image
+        tower = self._towers.whole
         if self.backend == "torch" and (self.device, self.precision) != ("cpu", "float32"):
             tower = copy.deepcopy(tower)  # the one in use stays as it is
         model = Normalised(tower, self.preprocessing, self._towers.takes_bytes).in_precision(torch.float32).cpu().eval()

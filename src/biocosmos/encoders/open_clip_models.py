@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,14 +10,16 @@ from typing import Any
 
 import open_clip
 import torch
+from safetensors.torch import save_file
 from torch import nn
 
 from biocosmos.encoders.cache import hub_folder, not_here, open_clip_checkpoints
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.towers import Towers, weights_digest
+from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError
 
 CONFIG = "open_clip_config.json"
+WEIGHTS = "open_clip_model.safetensors"
 _RESIZE = {"shortest": "crop", "longest": "pad", "squash": "squash"}
 
 
@@ -25,8 +28,23 @@ class _Image(nn.Module):
         super().__init__()
         self.model = model
 
+    @property
+    def trained_part(self) -> nn.Module:
+        """The image tower without the text tower beside it."""
+        return _Visual(self.model.visual)  # type: ignore[arg-type]
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.model.encode_image(x)  # type: ignore[operator, no-any-return]
+
+
+class _Visual(nn.Module):
+    def __init__(self, visual: nn.Module) -> None:
+        super().__init__()
+        self.visual = visual
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        features: torch.Tensor | tuple[torch.Tensor, ...] = self.visual(x)
+        return features[0] if isinstance(features, tuple) else features  # CoCa gives the tokens too
 
 
 class _Text(nn.Module):
@@ -70,6 +88,26 @@ def load_folder(folder: str | Path) -> Towers:
     return _loaded(f"local-dir:{folder}", None, {})
 
 
+def write_folder(folder: Path, towers: Towers, preprocessing: Preprocessing) -> list[str]:
+    """Write both towers as :func:`load_folder` and open_clip (``local-dir:FOLDER``) read them; returns the files' names."""
+    model: Any = towers.image.model
+    background = preprocessing.background
+    prepared = {
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+        "interpolation": preprocessing.interpolation,
+        "resize_mode": {word: mode for mode, word in _RESIZE.items()}[preprocessing.resize],
+        "fill_color": 0 if background == "border" else int(background[0]),
+    }
+    config = {"model_cfg": towers.architecture["model"], "preprocess_cfg": prepared}
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    save_file(plain_state(model), folder / WEIGHTS, metadata={"format": "pt"})
+    before = {path.name for path in folder.iterdir()}
+    if config["model_cfg"].get("text_cfg", {}).get("hf_tokenizer_name"):
+        towers.tokenize.save_pretrained(str(folder))  # type: ignore[union-attr]
+    return [CONFIG, WEIGHTS, *sorted({path.name for path in folder.iterdir()} - before)]
+
+
 def _loaded(name: str, weights: str | None, tag_config: Mapping[str, Any]) -> Towers:
     """Build the model and load every tensor (open_clip refuses a checkpoint that lacks one)."""
     try:
@@ -87,6 +125,9 @@ def _loaded(name: str, weights: str | None, tag_config: Mapping[str, Any]) -> To
     except Exception as error:  # open_clip, torch, safetensors, transformers: each raises its own
         raise BiocosmosError(f"cannot load {weights or name}: {' '.join(str(error).split())[:300]}") from error
     model = model.eval()
+    configuration = _configuration(name)
+    if tag_config.get("quick_gelu"):
+        configuration["quick_gelu"] = True
     return Towers(
         _Image(model),
         _preprocessing(model),
@@ -94,7 +135,16 @@ def _loaded(name: str, weights: str | None, tag_config: Mapping[str, Any]) -> To
         text=_Text(model),
         tokenize=tokenizer,
         source=weights or name.removeprefix("local-dir:"),
+        architecture={"kind": "open_clip", "model": configuration},
     )
+
+
+def _configuration(name: str) -> dict[str, Any]:
+    """The model's configuration as open_clip_config.json holds it under "model_cfg"."""
+    if name.startswith("local-dir:"):
+        folder = Path(name.removeprefix("local-dir:"))
+        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"])
+    return copy.deepcopy(dict(open_clip.get_model_config(name)))
 
 
 def _check_architecture(name: str) -> None:

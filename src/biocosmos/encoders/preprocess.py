@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -52,6 +52,14 @@ class Preprocessing:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
         return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Preprocessing:
+        """What :meth:`as_dict` gave, as it comes back from JSON. Raises BiocosmosError if it is nothing of the kind."""
+        try:
+            return cls().replaced(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+        except TypeError as error:
+            raise BiocosmosError(f"not a preprocessing of this version of biocosmos: {error}") from error
 
     @property
     def wanted_sides(self) -> tuple[int | None, int | None]:

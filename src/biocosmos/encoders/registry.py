@@ -28,10 +28,23 @@ if TYPE_CHECKING:
     from biocosmos.encoders.openvino_backend import Calibration
     from biocosmos.encoders.towers import Towers
 
-__all__ = ["DEFAULT", "encoder_names", "encoder_table", "fetch", "load_encoder"]
+__all__ = [
+    "DEFAULT",
+    "build_encoder",
+    "encoder_name",
+    "encoder_names",
+    "encoder_table",
+    "fetch",
+    "load_encoder",
+    "load_towers",
+]
 
 DEFAULT = "efficientnet-lite0"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+TRAINED = "biocosmos.json"
+"""In the folder of an encoder that this package trained."""
+UNFINISHED = ".saving"
+"""Beside it: a new version that is whole and was not yet moved to its place."""
 FORMS = (
     ("timm:NAME", "image", "once fetched", "a timm model"),
     ("timm:NAME@FILE", "image", "with the file", "a timm model with your checkpoint"),
@@ -68,13 +81,39 @@ def load_encoder(
         BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device.
     """
     name, towers = _find(name)  # before torch is imported
+    return build_encoder(
+        name, towers, device=device, precision=precision, backend=backend, resize=resize, calibration=calibration
+    )
+
+
+def load_towers(name: str) -> Towers:
+    """The torch modules of an encoder on the CPU, to train it; names and errors as for :func:`load_encoder`."""
+    return _find(name)[1]
+
+
+def encoder_name(name: str) -> str:
+    """The name as a collection keeps it: the path of a folder is the same with and without "./" before and "/" behind."""
+    return name if name.partition(":")[0] in _LOADERS else Path(name).as_posix()
+
+
+def build_encoder(
+    name: str,
+    towers: Towers,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    backend: str = "auto",
+    resize: str | None = None,
+    calibration: Calibration | None = None,
+) -> Encoder:
+    """An encoder from modules that are in memory; arguments and errors as for :func:`load_encoder`."""
     from biocosmos.encoders.encoder import Encoder, Normalised
     from biocosmos.encoders.torch_backend import TorchBackend, choose_device, choose_precision
 
     if backend not in ("auto", "torch", "openvino"):
         raise BiocosmosError(f"backend '{backend}' is not known: choose auto, torch or openvino")
     preprocessing = towers.preprocessing.replaced(resize=resize)
-    model = Normalised(towers.image, preprocessing, towers.takes_bytes)
+    model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
     if backend == "openvino":
         if device not in ("auto", "cpu"):
             raise BiocosmosError(f"backend openvino computes on the cpu, not on '{device}': use backend torch")
@@ -127,7 +166,7 @@ def _find(name: str | Callable[..., Any]) -> tuple[str, Towers]:
         return name, _LOADERS[kind](rest, name)
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return name, _folder(folder)
+        return encoder_name(name), _folder(folder)
     if folder.is_file():
         raise BiocosmosError(f"{name} is a file: say which model it is, as timm:NAME@{name} or open_clip:NAME@{name}")
     raise BiocosmosError(f"encoder '{name}' is not known, and there is no such folder: see 'biocosmos encoders'")
@@ -191,7 +230,11 @@ def _python(place: str, name: str) -> Towers:
 
 
 def _folder(folder: Path) -> Towers:
-    """A folder of either kind, told apart by its configuration."""
+    """A folder of either kind, told apart by its configuration; or one that training wrote."""
+    if (folder / TRAINED).exists() or (folder / UNFINISHED).exists():
+        from biocosmos.encoders import trained_folder
+
+        return trained_folder.load(folder, load_towers)
     if (folder / OPEN_CLIP_CONFIG).exists():
         from biocosmos.encoders import open_clip_models
 

