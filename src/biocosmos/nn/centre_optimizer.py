@@ -63,7 +63,8 @@ class CentreAdamW(Optimizer):
         if not state:
             state["exp_avg"] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
             state["exp_avg_sq"] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
-            state["steps"] = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
+            # float32, as load_state_dict makes of every state; whole numbers are exact in it up to 16 million steps
+            state["steps"] = torch.zeros(len(weight), dtype=torch.float32, device=weight.device)
         rows, values = _rows_and_values(weight.grad)  # type: ignore[arg-type]
         size = len(values) if weight.is_cuda else max(1, BLOCK_BYTES // (weight.shape[1] * weight.element_size()))
         for start in range(0, len(values), size):
