@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import open_clip
 import pyarrow as pa
 import pytest
+import torch
+from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
+from biocosmos.specimens.splits import Split
+from biocosmos.train.audit import audit
 from biocosmos.train.clusters import ClusterLabels, cluster_labels, taxon_labels
 from biocosmos.train.views import mean_of_views, vectors_of_views, view
 
@@ -75,9 +82,7 @@ def test_labels_are_saved_whole(labels: ClusterLabels, tmp_path: Path) -> None:
 
 def test_more_clusters_than_images_is_refused_with_both_numbers(embedded: bc.Collection) -> None:
     count = embedded.count(split="train")
-    with pytest.raises(
-        BiocosmosError, match=f"cannot make 5,000 clusters.* only {count} images in part .*at most"
-    ):
+    with pytest.raises(BiocosmosError, match=f"cannot make 5,000 clusters.* only {count} images in part .*at most"):
         cluster_labels(embedded, clusters=5000)
     assert cluster_labels(embedded, clusters=1).count == 1
 
@@ -107,8 +112,6 @@ def test_the_supervised_reference_has_the_true_taxa_as_classes(embedded: bc.Coll
 
 
 def test_the_eight_views_are_the_symmetries_of_a_square(embedded: bc.Collection) -> None:
-    import torch
-
     image = torch.arange(27, dtype=torch.uint8).reshape(1, 3, 3, 3)
     seen = {view(image, number).numpy().tobytes() for number in range(8)}
     assert len(seen) == 8 and view(image, 0).equal(image)
@@ -123,7 +126,25 @@ def test_the_eight_views_are_the_symmetries_of_a_square(embedded: bc.Collection)
 
 
 @pytest.fixture(scope="module")
-def captioned(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) -> bc.Collection:
+def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A random open_clip model that embeds images and texts in one space."""
+    config = {
+        "model_cfg": {
+            "embed_dim": 12,
+            "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 16},
+            "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+        },
+        "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"},
+    }
+    folder = tmp_path_factory.mktemp("clip")
+    (folder / "open_clip_config.json").write_text(json.dumps(config))
+    torch.manual_seed(0)
+    save_file(open_clip.CLIP(**copy.deepcopy(config["model_cfg"])).state_dict(), folder / "open_clip_model.safetensors")
+    return str(folder)
+
+
+@pytest.fixture(scope="module")
+def captioned(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table, tiny_clip: str) -> bc.Collection:
     """60 specimens, every second one with a caption, and every sixth of them naming the specimen."""
     table = sample_table.slice(0, 60)
 
@@ -136,5 +157,80 @@ def captioned(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) 
     table = table.append_column("text", pa.array([caption(row, labels) for row in range(60)]))
     collection = bc.Collection.create(tmp_path_factory.mktemp("captions") / "captions.cosmos")
     collection.add(Source("captions", "sample", table.to_batches(), SAMPLE_RANKS), pack=True)
-    collection.make_split("random", fractions={"train": 1.0})
+    parts = pa.array(["train"] * 60)
+    collection.save_split(Split("default", "column", 0, {}, pa.array(sorted(table["id"].to_pylist())), parts))
+    wordless = sorted(id_ for id_, text in zip(table["id"].to_pylist(), table["text"].to_pylist()) if text is None)
+    collection.save_split(Split("none", "column", 0, {}, pa.array(wordless), parts[:30]))
+    bc.embed(collection, tiny_clip)
+    bc.embed(collection, ENCODER)
     return collection
+
+
+def test_the_audit_counts_what_a_naive_count_gives(embedded: bc.Collection, labels: ClusterLabels, tmp_path: Path) -> None:
+    found = audit(embedded, labels)
+    table = embedded.table(["id", "label", "phylum"])
+    for rank in ("label", "phylum"):
+        name_of = dict(zip(table["id"].to_pylist(), table[rank].to_pylist()))
+        members = [[name_of[id_] for id_ in labels.ids[labels.labels == c] if name_of[id_]] for c in range(labels.count)]
+        right = sum(max((names.count(name) for name in names), default=0) for names in members)
+        row = next(row for row in found.tables["agreement"].to_pylist() if row["rank"] == rank)
+        assert row["labelled"] == sum(map(len, members))
+        assert row["purity"] == pytest.approx(right / row["labelled"])
+        for cluster in found.tables["clusters"].to_pylist():
+            names = members[cluster["cluster"]]
+            assert cluster[rank] in names if names else cluster[rank] is None
+    sizes = found.tables["sizes"].to_pylist()
+    assert sum(row["clusters"] for row in sizes) == labels.count
+    assert sum(row["specimens_in_them"] for row in sizes) == len(labels)
+    folder = found.write(tmp_path / "audit")
+    assert "adjusted mutual information" in (folder / "audit.txt").read_text()
+    taxa = audit(embedded, taxon_labels(embedded, rank="label"))
+    same = next(row for row in taxa.tables["agreement"].to_pylist() if row["rank"] == "label")
+    assert same["purity"] == 1 and same["ami"] == pytest.approx(1)
+
+
+def test_the_audit_warns_of_lone_specimens_and_of_copies_in_held_out_parts(
+    embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path
+) -> None:
+    many = cluster_labels(embedded, clusters=150)
+    assert any("have a single specimen" in warning for warning in audit(embedded, many).warnings)
+    table = sample_table.slice(0, 10)
+    twin = pa.array([f"twin-{row}" for row in range(10)])
+    collection = bc.Collection.create(tmp_path / "twins.cosmos")
+    both = pa.concat_tables([table, table.set_column(0, "id", twin)])
+    both = both.append_column("part", pa.array(["train"] * 10 + ["test"] * 10))
+    collection.add(Source("twins", "sample", both.to_batches(), SAMPLE_RANKS), pack=True)
+    collection.save_split(collection.make_split("column", column="part"))
+    bc.embed(collection, ENCODER)
+    warnings = audit(collection, cluster_labels(collection, clusters=2)).warnings
+    assert any("10 images of part 'test' are byte-identical to a training image" in warning for warning in warnings)
+
+
+def test_captions_that_name_their_specimen_are_told(captioned: bc.Collection, tiny_clip: str) -> None:
+    texts = cluster_labels(captioned, clusters=4, source="text", text_encoder=tiny_clip)
+    assert len(texts) == 30 and texts.facts["left_out"] == {"without text": 30}
+    found = audit(captioned, texts)
+    told = found.tables["captions"].to_pylist()[-1]
+    assert (told["captions"], told["naming"]) == (30, 10)
+    assert "33% of the captions name their own specimen's taxon" in " ".join(found.warnings)
+    images = audit(captioned, cluster_labels(captioned, clusters=4, encoder=tiny_clip))
+    assert "captions" not in images.tables and not any("captions" in warning for warning in images.warnings)
+
+
+def test_image_and_text_are_averaged_in_one_space_and_laid_side_by_side_in_two(captioned: bc.Collection, tiny_clip: str) -> None:
+    joint = cluster_labels(captioned, clusters=4, source="joint", encoder=tiny_clip)
+    dim = captioned.encoders[tiny_clip]["dim"]
+    assert joint.facts["joined"] == "mean of unit vectors" and joint.centroids.shape[1] == dim
+    assert joint.facts["left_out"] == {"without a vector": 0, "without text": 30}
+    gallery = captioned.gallery(tiny_clip)
+    text_of = dict(zip(*[captioned.table(["id", "text"])[name].to_pylist() for name in ("id", "text")]))
+    both = gallery.vectors + bc.load_encoder(tiny_clip).encode_texts([text_of[id_] or "" for id_ in gallery.ids])
+    rows = [gallery.ids.tolist().index(id_) for id_ in joint.ids]
+    unit = both[rows] / np.linalg.norm(both[rows], axis=1, keepdims=True)
+    assert ((unit @ joint.centroids.T).argmax(1) == joint.labels).all()
+    apart = cluster_labels(captioned, clusters=4, source="joint", encoder=ENCODER, text_encoder=tiny_clip)
+    assert apart.facts["joined"] == "concatenation" and apart.centroids.shape[1] == 1280 + dim
+    with pytest.raises(BiocosmosError, match="no text tower"):
+        cluster_labels(captioned, clusters=4, source="text", text_encoder=ENCODER)
+    with pytest.raises(BiocosmosError, match="has a text in this part"):
+        cluster_labels(captioned, clusters=4, source="text", text_encoder=tiny_clip, split="none:train")
