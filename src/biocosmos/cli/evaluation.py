@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,16 @@ from biocosmos.cli.options import COLLECTION, SEED, WHERE, names
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 
+if TYPE_CHECKING:
+    from biocosmos.evaluate import Report
+    from biocosmos.specimens.collection import Collection
+
 METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid or simpleshot"
+PROTOCOLS = (
+    "query-gallery: the queries are asked of the gallery; all-vs-all: the queries of each other; both (default for two or more "
+    "encoders); few-shot: SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower)."
+)
+FOLDER = Path("report")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,19 +32,45 @@ def evaluate(
     collection: COLLECTION,
     encoder: Annotated[
         list[str] | None,
-        typer.Option("--encoder", "-e", help="Once for each embedding; two or more are compared.", show_default=False),
+        typer.Option(
+            "--encoder",
+            "-e",
+            help="Once for each embedding; two or more are compared with the first. One that is not in the collection yet is "
+            "embedded first.",
+            show_default=False,
+        ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tables and report.html.")] = Path("report"),
-    protocol: Annotated[
-        str, typer.Option(help="query-gallery: the queries are asked of the gallery; all-vs-all: the queries of each other.")
-    ] = "query-gallery",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the tables and report.html; default 'report', or none with --report.",
+            show_default=False,
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    protocol: Annotated[str | None, typer.Option(help=PROTOCOLS, show_default=False)] = None,
     queries: Annotated[str, typer.Option(help="The part that asks.")] = "test",
     gallery: Annotated[str, typer.Option(help="The part that answers.")] = "train",
-    by: Annotated[str | None, typer.Option(help="Columns to group results by, comma-separated.", show_default=False)] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Columns or ranks to group results by, comma-separated.", show_default=False)
+    ] = None,
+    interpolate: Annotated[
+        str | None,
+        typer.Option(
+            help="START:STOP:STEP: evaluate the weights between two encoders, from the first (0) to the second (1); the best "
+            "on the part val is reported on the queries.",
+            show_default=False,
+        ),
+    ] = None,
     identify: Annotated[
         bool, typer.Option(help="Also evaluate names, confidence and novelty (one encoder, query-gallery).")
     ] = True,
     method: Annotated[str, typer.Option(help=f"How to name: {METHODS}.")] = "linear",
+    templates: Annotated[
+        Path | None, typer.Option(help="Zero-shot: a file with one sentence a line, {name} in each.", show_default=False)
+    ] = None,
     where: WHERE = None,
     seed: SEED = 0,
 ) -> None:
@@ -43,20 +78,41 @@ def evaluate(
 
     biocosmos evaluate mine.cosmos -o report/
 
-    biocosmos evaluate mine.cosmos -e efficientnet-lite0 -e timm:vit_small_patch14_dinov2 --by group
+    biocosmos evaluate mine.cosmos -e efficientnet-lite0 -e run/ --by group --report compare.html
+
+    biocosmos evaluate mine.cosmos -e efficientnet-lite0 -e run/ --interpolate 0:1:0.1
 
     Writes every table as CSV and JSON, and one HTML page that opens without a network.
     """
-    from biocosmos.jobs.evaluating import evaluate_collection
+    from biocosmos.jobs.evaluating import embedded, evaluate_collection
     from biocosmos.jobs.identifying import identify_collection
     from biocosmos.specimens.collection import Collection
 
     opened = Collection.open(collection)
-    encoders = encoder or [opened.encoder_name()]
+    encoders, made = embedded(opened, encoder or [opened.encoder_name()])
+    for name in made:
+        say(f"{collection}: embedded with {name}, which it was not yet")
+    folder = FOLDER if output is None and report is None else output
+    if interpolate is not None:
+        from biocosmos.jobs.interpolating import interpolate_collection
+
+        found = interpolate_collection(
+            opened,
+            encoders=encoders,
+            weights=interpolate,
+            queries=queries,
+            gallery=gallery,
+            groups=names(by) or (),
+            where=where,
+            seed=seed,
+            output=folder,
+        )
+        _write(found, opened, folder, report)
+        return
     identified = None
-    if identify and len(encoders) == 1 and protocol == "query-gallery":
+    if identify and len(encoders) == 1 and protocol in (None, "query-gallery"):
         identified = identify_collection(opened, part=queries, encoder=encoders[0], method=method, where=where, seed=seed)
-    report = evaluate_collection(
+    found = evaluate_collection(
         opened,
         encoders=encoders,
         protocol=protocol,
@@ -66,7 +122,17 @@ def evaluate(
         identified=identified,
         where=where,
         seed=seed,
+        templates=templates,
     )
-    page = report.write(output, thumbnails=opened.image_bytes)
+    _write(found, opened, folder, report)
+
+
+def _write(report: Report, collection: Collection, folder: Path | None, page: Path | None) -> None:
+    """The tables and the page in ``folder``, the page at ``page``, and the headlines for people."""
+    written = None
+    if folder is not None:
+        written = report.write(folder, thumbnails=collection.image_bytes)
+    if page is not None:
+        written = report.html(page, thumbnails=collection.image_bytes)
     show_table(("what", "value"), [(row["what"], row["value"]) for row in report.headlines()], title=report.title)
-    say(f"report: {page}")
+    say(f"report: {written}")

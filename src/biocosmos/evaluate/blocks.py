@@ -81,11 +81,13 @@ Block = Words | Figure | Grid | Strips
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what it asks in plain words, and its blocks."""
+    """A heading, what it asks in plain words, and its blocks; ``once``: where a page has two reports of one kind, only the first
+    shows it."""
 
     title: str
     lead: str
     blocks: Sequence[Block]
+    once: bool = False
 
 
 @dataclass(frozen=True)

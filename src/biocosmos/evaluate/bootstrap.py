@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 DRAWS = 1000
 CONFIDENCE = 0.95
 # Two-sided normal quantile of 0.95, for Wilson's interval when no other confidence is asked for.
-_Z = {0.9: 1.6448536269514722, 0.95: 1.959963984540054, 0.99: 2.5758293035489004}
+Z = {0.9: 1.6448536269514722, 0.95: 1.959963984540054, 0.99: 2.5758293035489004}
 
 
 class Interval(NamedTuple):
@@ -56,8 +56,8 @@ class Bootstrap:
     def __post_init__(self) -> None:
         if self.resample not in ("specimens", "taxa"):
             raise BiocosmosError(f"cannot resample {self.resample!r}: use 'specimens' or 'taxa'")
-        if self.confidence not in _Z:
-            raise BiocosmosError(f"confidence {self.confidence} is not offered: use one of {', '.join(map(str, _Z))}")
+        if self.confidence not in Z:
+            raise BiocosmosError(f"confidence {self.confidence} is not offered: use one of {', '.join(map(str, Z))}")
         if self.draws < 0:
             raise BiocosmosError(f"bootstrap must be 0 (no intervals) or more draws, not {self.draws}")
 
@@ -153,7 +153,7 @@ def wilson(hits: Array, counts: Array, confidence: float = CONFIDENCE) -> tuple[
 
     hits, counts: (n,) right answers and answers. Returns (low, high) (n,) float64, NaN where counts is 0.
     """
-    z = _Z[confidence]
+    z = Z[confidence]
     counts = np.asarray(counts, dtype=np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         share = np.asarray(hits, dtype=np.float64) / counts
@@ -169,7 +169,7 @@ def paired_interval(gains: Array, losses: Array, counts: Array, confidence: floa
     gains, losses, counts: (n,) queries only the second got right, only the first got right, all. Returns (low, high) (n,) in
     [-1, 1].
     """
-    z = _Z[confidence]
+    z = Z[confidence]
     counts = np.asarray(counts, dtype=np.float64)
     up, down = (np.asarray(gains) + 1) / (counts + 2), (np.asarray(losses) + 1) / (counts + 2)
     half = z * np.sqrt((up + down - (up - down) ** 2) / (counts + 2))

@@ -169,7 +169,9 @@ def provenance_caveats(provenance: Mapping[str, Any]) -> list[str]:
             "No split hash is recorded with these vectors: another person cannot check that they evaluated the same "
             "specimens by it."
         )
-    if str(provenance.get("protocol")).endswith("all-vs-all without self"):
+    sources = [provenance.get("gallery") or {}, *(provenance.get("encoders") or {}).values()]
+    of_a_part = any((source.get("selection") or {}).get("split") for source in sources)
+    if str(provenance.get("protocol")).endswith("all-vs-all without self") and not of_a_part:
         out.append(
             "All-vs-all uses every specimen, those an encoder may have been trained on included: for an encoder trained on "
             "this collection, use query-gallery on its test part."

@@ -184,22 +184,50 @@ def boxes(title: str, groups: Sequence[tuple[str, npt.NDArray[np.float64]]], x_n
     for i, (label, values) in enumerate(groups):
         middle = 16 + i * row + row / 2
         drawing.text(left - 8, middle + 4, fit(f"{label} ({len(values)})", left - 8), "label", "end")
-        if not len(values):
-            continue
-        q1, q2, q3 = np.quantile(values, (0.25, 0.5, 0.75))
-        reach = 1.5 * (q3 - q1)
-        inside = values[(values >= q1 - reach) & (values <= q3 + reach)]
-        # Dots spread by a fixed pattern, so that the same table always gives the same picture.
-        for j, value in enumerate(np.sort(values)):
-            drawing.dot(x(float(value)), middle + ((j * 7) % 15 - 7) * 1.1, 2.4, "c1 faint")
-        drawing.line(x(inside.min()), middle, x(q1), middle, "whisker")
-        drawing.line(x(q3), middle, x(inside.max()), middle, "whisker")
-        tip = (
-            f"{label}: median {points_of(float(q2))}, middle half {points_of(float(q1))} to {points_of(float(q3))}, "
-            f"{len(values)} taxa"
-        )
-        drawing.rect(x(q1), middle - 9, max(x(q3) - x(q1), 1.5), 18, "box", tip)
-        drawing.line(x(q2), middle - 9, x(q2), middle + 9, "median")
+        if len(values):
+            q1, q2, q3 = (points_of(float(q)) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+            _box(drawing, x, middle, values, 9, "c1", f"{label}: median {q2}, middle half {q1} to {q3}, {len(values)} taxa")
+    return drawing.render()
+
+
+def _box(drawing: Drawing, x: Scale, middle: float, values: npt.NDArray[np.float64], half: float, css: str, tip: str) -> None:
+    """One box of values around y = middle, half its height; dots in the colour ``css``."""
+    q1, q2, q3 = np.quantile(values, (0.25, 0.5, 0.75))
+    reach = 1.5 * (q3 - q1)
+    inside = values[(values >= q1 - reach) & (values <= q3 + reach)]
+    # Dots spread by a fixed pattern, so that the same table always gives the same picture.
+    for j, value in enumerate(np.sort(values)):
+        drawing.dot(x(float(value)), middle + ((j * 7) % 15 - 7) * half / 8.2, 2.4, f"{css} faint")
+    drawing.line(x(inside.min()), middle, x(q1), middle, "whisker")
+    drawing.line(x(q3), middle, x(inside.max()), middle, "whisker")
+    drawing.rect(x(q1), middle - half, max(x(q3) - x(q1), 1.5), 2 * half, f"box {css}-box", tip)
+    drawing.line(x(q2), middle - half, x(q2), middle + half, "median")
+
+
+def share_boxes(
+    title: str, groups: Sequence[tuple[str, Sequence[npt.NDArray[np.float64]]]], series: Sequence[str], x_name: str
+) -> str:
+    """Box plots of shares in [0, 1], one group per label and one box per series; drawn as :func:`boxes` are."""
+    names = [f"{label} ({len(row[0])})" for label, row in groups]
+    left, step, top = room(names, 200), 22.0, 30.0
+    height = top + sum(len(row) * step + 10 for _, row in groups) + 46
+    drawing = Drawing(WIDTH, height, title, f"Boxes for {', '.join(label for label, _ in groups)}.")
+    x, bottom = Scale(0, 1, left, WIDTH - 28), height - 46
+    legend(drawing, left, 12, [(f"c{i % SERIES + 1}", name) for i, name in enumerate(series)])
+    for tick in x.ticks(4):
+        drawing.line(x(tick), top - 6, x(tick), bottom, "grid")
+        drawing.text(x(tick), bottom + 16, tick_percent(tick), "tick", "middle")
+    drawing.text((x.start + x.stop) / 2, bottom + 36, x_name, "name", "middle")
+    y = top
+    for name, (label, row) in zip(names, groups):
+        drawing.text(left - 8, y + len(row) * step / 2 + 4, fit(name, left - 8), "label", "end")
+        for i, values in enumerate(row):
+            if len(values):
+                q1, q2, q3 = (percent(float(q)) for q in np.quantile(values, (0.25, 0.5, 0.75)))
+                tip = f"{label}, {series[i]}: median {q2}, middle half {q1} to {q3}, {len(values)} taxa"
+                _box(drawing, x, y + step / 2, values, 7, f"c{i % SERIES + 1}", tip)
+            y += step
+        y += 10
     return drawing.render()
 
 

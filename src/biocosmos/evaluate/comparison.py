@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,12 +14,14 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.bootstrap import CONFIDENCE, DRAWS, Bootstrap, Resample, paired_interval
 from biocosmos.evaluate.caveats import comparison_caveats
 from biocosmos.evaluate.examples import finest
+from biocosmos.evaluate.improvement import Paired, extremes_table, spread_table, training_table
 from biocosmos.evaluate.metrics import hits_per_taxon
 from biocosmos.evaluate.neighbours import Neighbours, first_places, nearest
 from biocosmos.evaluate.protocols import KS, check_apart, checked_ks, keep_labelled
 from biocosmos.evaluate.report import Report, split_hash
+from biocosmos.evaluate.ruled import ruled_tallies
 from biocosmos.evaluate.tallies import SUMMARY, Tally, answerable_table, average_rows
-from biocosmos.evaluate.targets import Target, group_targets, rank_targets
+from biocosmos.evaluate.targets import Target, rank_targets, strata
 from biocosmos.search.gallery import Gallery
 
 Array = npt.NDArray[Any]
@@ -42,7 +44,8 @@ def compare(
     ks: Sequence[int] = KS,
     ranks: Sequence[str] | None = None,
     groups: Sequence[str] | None = None,
-    training: Mapping[str, int] | None = None,
+    training: Mapping[str, int] | Array | None = None,
+    rules: Sequence[str] | None = None,
     seed: int = 0,
     bootstrap: int = DRAWS,
     resample: Resample = "specimens",
@@ -52,12 +55,14 @@ def compare(
     """Paired comparison of encoders by retrieval; the first one is the baseline the others are measured against.
 
     galleries: name -> gallery, of the same ids, labels and split; queries: name -> gallery for query-gallery, or None for
-    all-vs-all without self. training: taxon name -> training images at the finest rank most queries have, to draw gains
-    against; the gallery's own counts by default. Other arguments as in :func:`retrieval`.
+    all-vs-all without self. training: (n,) taxonomy nodes of the training specimens, or taxon name -> training images at the
+    finest rank most queries have, to draw gains against; the gallery's own counts by default. groups: columns, which are
+    targets too, or ranks. Other arguments as in :func:`retrieval`.
 
-    Tables: summary (every encoder), differences (against the baseline, micro and macro, paired intervals), per_taxon (gains
-    and losses), by_group, training (rank correlation of gain and count), answerable, queries, examples. Raises BiocosmosError
-    with fewer than two encoders, and when ids, labels or split hashes differ.
+    Tables: summary (every encoder), differences (against the baseline, micro and macro, paired intervals), spread (means and
+    medians over taxa per group), per_taxon (gains and losses), extremes (the five most and least improved), by_group, training
+    (rank correlation of share and gain with training images), rules and rule_differences (with ``rules``), answerable, queries,
+    examples. Raises BiocosmosError with fewer than two encoders, and when ids, labels or split hashes differ.
     """
     ks = checked_ks(ks)
     boot = Bootstrap(bootstrap, confidence, seed, resample)
@@ -71,21 +76,28 @@ def compare(
     sides = _sides(galleries, queries, groups or ())
     gallery, asked = sides[baseline]
     taxa = rank_targets(gallery, asked, ranks)
-    columns = group_targets(gallery, asked, groups or ())
-    targets = [*taxa, *columns]
+    columns = strata(gallery, asked, groups or (), taxa)
+    targets = [*taxa, *(column for column in columns if column.kind == "group")]
     if not targets or not len(asked):
         raise BiocosmosError("nothing to compare: no specimen has a taxon; label them, or name a column in groups=")
+    if rules and queries is None:
+        raise BiocosmosError("rules need queries apart from the gallery: pass queries=, or leave rules out")
     runs = {name: _run(name, *sides[name], targets, max(ks), all_vs_all=queries is None) for name in galleries}
     first = runs[baseline]
     main = finest(first.tallies)
-    counts = _training_counts(main.target, training)
+    counts = _training_counts(gallery, targets, main.target, training)
+    pairs = [Paired(name, before, after) for name in others for before, after in zip(first.tallies, runs[name].tallies)]
     tables = {
         "summary": _summary(runs, ks, boot),
         "differences": _differences(first, [runs[name] for name in others], ks, boot),
-        "per_taxon": _per_taxon(first, [runs[name] for name in others], ks, confidence, main.target, counts, columns),
+        "per_taxon": _per_taxon(first, [runs[name] for name in others], ks, confidence, counts, columns),
+        "spread": spread_table(pairs, main.target, columns, ks, boot),
+        "extremes": extremes_table(pairs, main.target, ks[0], confidence, counts),
         "by_group": _by_group(first, [runs[name] for name in others], columns, ks, boot),
     }
-    tables["training"] = _training(tables["per_taxon"], main.target.name, ks)
+    tables["training"] = training_table(tables["per_taxon"], boot)
+    if rules:
+        tables |= _by_rule(sides, baseline, rules, targets, boot)
     tables |= {
         "answerable": answerable_table(first.tallies),
         "queries": _queries(asked.ids, runs, main),
@@ -98,7 +110,7 @@ def compare(
         "main_target": main.target.name,
         "training_counts": "given" if training is not None else "gallery",
         "split_hash": split_hash(galleries[baseline].provenance),
-        "options": {"ks": list(ks), "groups": list(groups or ()), "intervals": asdict(boot)},
+        "options": {"ks": list(ks), "groups": list(groups or ()), "rules": list(rules or ()), "intervals": asdict(boot)},
     }
     caveats = comparison_caveats(first.tallies, tables, boot, provenance)
     return Report("comparison", f"{', '.join(others)} against {baseline}", tables, caveats, provenance)
@@ -239,8 +251,7 @@ def _per_taxon(
     others: Sequence[Run],
     ks: Sequence[int],
     confidence: float,
-    main: Target,
-    training: Array,
+    training: Mapping[str, Array],
     groups: Sequence[Target],
 ) -> pa.Table:
     """Every answerable taxon at every k: both shares, gain with its interval, and the group that most of its queries are in."""
@@ -250,7 +261,6 @@ def _per_taxon(
             target = before.target
             counts = np.bincount(target.query[before.answerable], minlength=len(target))
             some = np.flatnonzero(counts)
-            known = training if target is main else target.gallery_counts()
             home = {f"group:{group.name}": pa.array(_most_common(target, group)[some].tolist(), pa.string()) for group in groups}
             for k in ks:
                 gained, lost, _ = (part[some] for part in _changes(before, after, before.answerable, k))
@@ -266,7 +276,7 @@ def _per_taxon(
                             "path": pa.array(target.paths[some].tolist(), pa.string()),
                             **home,
                             "queries": counts[some],
-                            "training": known[some],
+                            "training": training[target.name][some],
                             "baseline_hit": right / counts[some],
                             "hit": (right + gained - lost) / counts[some],
                             "gain": (gained - lost) / counts[some],
@@ -290,33 +300,41 @@ def _most_common(target: Target, group: Target) -> Array:
     return out
 
 
-def _training_counts(target: Target, training: Mapping[str, int] | None) -> Array:
-    if training is None:
-        return target.gallery_counts()
-    return np.array([training.get(str(name), 0) for name in target.names], dtype=np.int64)
+def _training_counts(
+    gallery: Gallery, targets: Sequence[Target], main: Target, training: Mapping[str, int] | Array | None
+) -> dict[str, Array]:
+    """Target -> (taxa,) training images of each; the gallery's own where they are not given."""
+    counts = {target.name: target.gallery_counts() for target in targets}
+    if isinstance(training, Mapping):
+        counts[main.name] = np.array([training.get(str(name), 0) for name in main.names], dtype=np.int64)
+    elif training is not None and gallery.taxonomy is not None:
+        for target in targets:
+            if target.kind == "rank":
+                nodes = gallery.taxonomy.ancestor(np.maximum(np.asarray(training), 0), target.name)
+                all_nodes = np.bincount(nodes[nodes >= 0], minlength=len(gallery.taxonomy))
+                counts[target.name] = all_nodes[target.nodes]
+    return counts
 
 
-def _training(per_taxon: pa.Table, main: str, ks: Sequence[int]) -> pa.Table:
-    """Spearman's rank correlation between a taxon's count and its gain, per encoder and k."""
-    rows = []
-    table = per_taxon.to_pylist()
-    for encoder in dict.fromkeys(row["encoder"] for row in table):
-        for k in ks:
-            part = [row for row in table if row["encoder"] == encoder and row["target"] == main and row["k"] == k]
-            rho = _spearman(np.array([r["training"] for r in part]), np.array([r["gain"] for r in part]))
-            rows.append({"encoder": encoder, "target": main, "k": k, "taxa": len(part), "spearman": rho})
-    return pa.Table.from_pylist(rows)
-
-
-def _spearman(a: Array, b: Array) -> float | None:
-    """Pearson's correlation of mean ranks; None where either is constant or there are fewer than three."""
-    if len(a) < 3 or len(np.unique(a)) < 2 or len(np.unique(b)) < 2:
-        return None
-    ranks = []
-    for values in (a, b):
-        _, place, counts = np.unique(values, return_inverse=True, return_counts=True)
-        ranks.append((np.cumsum(counts) - (counts - 1) / 2)[place.reshape(-1)])
-    return float(np.corrcoef(ranks[0], ranks[1])[0, 1])
+def _by_rule(
+    sides: Mapping[str, tuple[Gallery, Gallery]], baseline: str, rules: Sequence[str], targets: Sequence[Target], boot: Bootstrap
+) -> dict[str, pa.Table]:
+    """Every rule by every encoder at k = 1: their shares, and each encoder's difference from the baseline by the same rule."""
+    named = {
+        name: Run(name, Neighbours(np.empty((0, 1)), np.empty((0, 1))), ruled_tallies(*side, rules, targets, 1))
+        for name, side in sides.items()
+    }
+    rows: list[Row] = []
+    for rule in rules:
+        runs = {name: replace(run, tallies=[t for t in run.tallies if t.finder == rule]) for name, run in named.items()}
+        rows += [
+            {**row, "finder": rule}
+            for name, run in runs.items()
+            if name != baseline
+            for row in _difference_rows(runs[baseline], run, (1,), boot)
+        ]
+    schema = pa.schema([*_DIFFERENCES, ("finder", pa.string())])
+    return {"rules": _summary(named, (1,), boot), "rule_differences": pa.Table.from_pylist(rows, schema=schema)}
 
 
 def _queries(ids: Array, runs: Mapping[str, Run], main: Tally) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
@@ -22,16 +23,29 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
     pages: list[Page] = [
         import_module(f"biocosmos.evaluate.page_{part.kind}").page(part, pictures, facts, stamp) for part in report.parts
     ]
+    names: list[str] = report.provenance["parts"]
+    kinds = [part.kind for part in report.parts]
+    repeated = [kind in kinds[:i] for i, kind in enumerate(kinds)]
     sections = [
-        Section(f"{part.kind.capitalize()}: {section.title[0].lower()}{section.title[1:]}", section.lead, section.blocks)
-        for part, made in zip(report.parts, pages)
+        Section(f"{_capital(name)}: {section.title[0].lower()}{section.title[1:]}", section.lead, section.blocks)
+        for name, made, again in zip(names, pages, repeated)
         for section in made.sections
+        if not (again and section.once)
     ]
-    cards = [card for i, made in enumerate(pages) for card in (made.cards if i == 0 else made.cards[:FEW_CARDS])]
-    lead = " ".join(f"{part.kind.capitalize()}: {made.lead}" for part, made in zip(report.parts, pages))
+    alike = any(repeated)
+    cards = [
+        replace(card, label=f"{card.label}, {name}") if alike else card
+        for i, (name, made) in enumerate(zip(names, pages))
+        for card in (made.cards if i == 0 else made.cards[:FEW_CARDS])
+    ]
+    lead = " ".join(f"{_capital(name)}: {made.lead}" for name, made in zip(names, pages))
     return Page(
         report.title, lead, cards, sections, _once(term for made in pages for term in made.terms), report.caveats, facts, stamp
     )
+
+
+def _capital(words: str) -> str:
+    return words[0].upper() + words[1:]
 
 
 def _once(values: Iterable[T]) -> list[T]:

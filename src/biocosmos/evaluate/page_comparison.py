@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from biocosmos.evaluate.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips
-from biocosmos.evaluate.charts import Bar, Difference, Point, bars, boxes, differences, points_of, scatter
-from biocosmos.evaluate.page_retrieval import ENOUGH, EXTREMES, interval, pick
+from biocosmos.evaluate.charts import Bar, Difference, bars, differences, points_of
+from biocosmos.evaluate.page_improvement import by_rule, change, extremes, spread, training
+from biocosmos.evaluate.page_retrieval import interval, pick
 from biocosmos.evaluate.pictures import Pictures
 from biocosmos.evaluate.svg import percent
 
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
-MOST_GROUPS = 16
 
 
 def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
@@ -28,9 +26,10 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
     sections = [
         _overall(report, k),
         _changes(report, base, others, k),
-        *(_taxa(report, base, name, main, k) for name in others),
-        *_groups(report, base, others, main, k),
-        _training(report, others, main, k),
+        *spread(report, base, others, main, k),
+        *(extremes(report, base, name, main, k) for name in others),
+        *training(report, base, others, main, k),
+        *by_rule(report, base, others),
         *_examples(report, pictures, base, others, main),
     ]
     return Page(
@@ -43,14 +42,6 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         facts,
         stamp,
     )
-
-
-def change(row: Row | None) -> str:
-    """ "+7.2 points (+4.1 to +10.3)"."""
-    if row is None or row["value"] is None:
-        return "–"
-    ends = "" if row["low"] is None or row["low"] != row["low"] else f" ({points_of(row['low'])} to {points_of(row['high'])})"
-    return f"{points_of(row['value'])} points{ends}"
 
 
 def _difference(report: Report, name: str, target: str, k: int, average: str = "micro", over: str = "answerable") -> Row | None:
@@ -196,120 +187,10 @@ def _changes(report: Report, base: str, others: Sequence[str], k: int) -> Sectio
         ],
         f"hit@{k} over answerable queries against {base}. Gained: only the encoder was right; lost: only the baseline was. "
         "Other k are in differences.csv.",
-        "",
+        "All the differences",
         3,
     )
     return Section("What changed?", "Query by query: where did one find its own taxon and the other not?", [*figures, grid])
-
-
-def _taxa(report: Report, base: str, name: str, main: str, k: int) -> Section:
-    rows = report.rows("per_taxon", encoder=name, target=main, k=k)
-    enough = sorted(
-        (row for row in rows if row["queries"] >= ENOUGH), key=lambda row: (-row["gain"], -row["queries"], row["path"])
-    )
-    better, worse = [r for r in enough if r["gain"] > 0][:EXTREMES], [r for r in reversed(enough) if r["gain"] < 0][:EXTREMES]
-    clear = [r for r in rows if r["low"] > 0 or r["high"] < 0]
-    blocks: list[Block] = []
-    for title, part in (("Most improved", better), ("Most worsened", worse)):
-        if part:
-            blocks.append(
-                Grid(
-                    [main, base, name, "gain (interval)", "gained", "lost", "queries"],
-                    [
-                        [
-                            r["taxon"],
-                            percent(r["baseline_hit"], 0),
-                            percent(r["hit"], 0),
-                            f"{points_of(r['gain'])} ({points_of(r['low'])} to {points_of(r['high'])})",
-                            str(r["gained"]),
-                            str(r["lost"]),
-                            str(r["queries"]),
-                        ]
-                        for r in part
-                    ],
-                    f"{title}, of the taxa with at least {ENOUGH} queries.",
-                )
-            )
-    up, down = sum(r["gain"] > 0 for r in rows), sum(r["gain"] < 0 for r in rows)
-    lead = (
-        f"hit@{k} of each {main}: {up:,} taxa gained, {down:,} lost, {len(rows) - up - down:,} stayed the same. For "
-        f"{len(clear):,} of {len(rows):,} the interval of the taxon's own "
-        f"gain leaves out zero; up to {max(round(0.05 * len(rows)), 1):,} would by chance alone if nothing had changed."
-    )
-    return Section(f"Which taxa gained and lost with {name}?", lead, blocks)
-
-
-def _groups(report: Report, base: str, others: Sequence[str], main: str, k: int) -> list[Section]:
-    rows = report.rows("per_taxon", target=main, k=k)
-    columns = [column for column in report.table("per_taxon").column_names if column.startswith("group:")]
-    sections = []
-    for column in columns or [None]:
-        figures: list[Block] = []
-        for name in others:
-            part = [row for row in rows if row["encoder"] == name]
-            values = sorted({row[column] or "(none)" for row in part}) if column else ["all taxa"]
-            groups = [
-                (v, np.array([row["gain"] for row in part if column is None or (row[column] or "(none)") == v])) for v in values
-            ]
-            groups = sorted(groups, key=lambda pair: -len(pair[1]))[:MOST_GROUPS]
-            figures.append(
-                Figure(
-                    boxes(f"Gain of {name} per taxon", groups, f"gain in hit@{k}, points"),
-                    f"One dot per {main} (in brackets: how many). Box: the middle half of the taxa; thick line: the median; "
-                    "thin lines: the rest but for far ones.",
-                )
-            )
-        words = f"the column “{column.removeprefix('group:')}”" if column else "all taxa"
-        sections.append(
-            Section(
-                "Is the gain spread evenly?" if not column else f"Gains by {column.removeprefix('group:')}",
-                f"How the taxa's own gains over {base} are spread within {words}.",
-                figures,
-            )
-        )
-    return sections
-
-
-def _training(report: Report, others: Sequence[str], main: str, k: int) -> Section:
-    given = report.provenance["training_counts"] == "given"
-    what = "training images" if given else "gallery specimens"
-    figures: list[Block] = []
-    for name in others:
-        rows = [row for row in report.rows("per_taxon", encoder=name, target=main, k=k) if row["training"] > 0]
-        points = [
-            Point(
-                row["training"],
-                row["gain"],
-                f"{row['taxon']}: {points_of(row['gain'])} points, {row['training']:,} {what}, {row['queries']} queries",
-            )
-            for row in rows
-        ]
-        reach = max([0.1, *(abs(p.y) for p in points)])
-        reach = min(1.0, np.ceil(reach * 10) / 10)
-        rho = pick(report.rows("training"), encoder=name, k=k)
-        words = (
-            (
-                f" Spearman's rank correlation {rho['spearman']:+.2f} over {rho['taxa']:,} taxa (1: always more with more, "
-                "0: unrelated)."
-            )
-            if rho and rho["spearman"] is not None
-            else ""
-        )
-        figures.append(
-            Figure(
-                scatter(
-                    f"Gain of {name} against {what}",
-                    points,
-                    f"{what} of the taxon (log scale)",
-                    "gain, points",
-                    y_range=(-reach, reach),
-                ),
-                f"One dot per {main}.{words}",
-            )
-        )
-    return Section(
-        f"Do taxa with more {what} gain more?", f"The gain in hit@{k} of each taxon against its number of {what}.", figures
-    )
 
 
 def _examples(report: Report, pictures: Pictures, base: str, others: Sequence[str], main: str) -> list[Section]:
@@ -348,6 +229,7 @@ def _examples(report: Report, pictures: Pictures, base: str, others: Sequence[st
             f"Queries whose nearest neighbour is of the right {main} by one encoder only, drawn at "
             "random by the seed: the query, then the nearest specimen by each.",
             blocks,
+            once=True,
         )
     ]
 
@@ -361,6 +243,11 @@ TERMS = (
         "the difference of the shares.",
     ),
     (
+        "retrieval, recall by",
+        "“genus retrieval” asks for the right genus, and averages over genera; “species recall by genus” asks for the right "
+        "species, within each genus, and averages over genera. Both are called genus recall elsewhere.",
+    ),
+    (
         "paired",
         "Both encoders answer the same queries, so resampling draws queries with both answers; what is hard for both "
         "cancels out.",
@@ -371,8 +258,15 @@ TERMS = (
     ),
     ("answerable", "A query whose taxon, at that rank, has another specimen in the gallery."),
     (
+        "rule",
+        "How neighbours become a name: the taxon of the nearest single specimen (nearest), the taxon whose specimens are "
+        "nearest on average (class-mean), each by cosine or Euclidean distance, or the nearest normalised mean (centroid). "
+        "On unit vectors the nearest single specimen is the same by both distances. class-mean favours taxa of one specimen; "
+        "centroid does not.",
+    ),
+    (
         "interval",
         "Bootstrap percentile interval of the stated confidence; for a single taxon Bonett and Price's (2012), "
-        "which keeps a width with few queries.",
+        "which keeps a width with few queries; for a rank correlation, over taxa.",
     ),
 )

@@ -295,7 +295,7 @@ def _groups(report: Report, main: str, ks: Sequence[int]) -> list[Section]:
 
 
 def _rules(report: Report, ks: Sequence[int]) -> list[Section]:
-    rows = [row for row in report.rows("summary") if row["over"] == "answerable" and row["k"] == ks[0] and row["kind"] == "rank"]
+    rows = [row for row in report.rows("summary") if row["over"] == "answerable" and row["k"] == ks[0]]
     finders = list(dict.fromkeys(row["finder"] for row in rows))
     if len(finders) < 2:
         return []

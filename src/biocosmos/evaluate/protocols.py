@@ -18,7 +18,7 @@ from biocosmos.evaluate.examples import confusion_table, example_table
 from biocosmos.evaluate.neighbours import first_places, nearest
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.tallies import SUMMARY, Tally, answerable_table, average_rows, group_table, query_table, taxon_table
-from biocosmos.evaluate.targets import Target, group_targets, rank_targets
+from biocosmos.evaluate.targets import Target, rank_targets, strata
 from biocosmos.identify.encoding import encoder_of, refuse_mismatch
 from biocosmos.search.gallery import Gallery
 
@@ -44,9 +44,10 @@ def retrieval(
 
     gallery: the labelled vectors. queries: another gallery of the same encoder and taxonomy (protocol P2, query-gallery); None
     asks every row of ``gallery`` about all others (protocol P1, all-vs-all; a query never finds its own id). ks: numbers of
-    neighbours. rules: ways to name a query from its neighbours, tried in P2 at every rank (see identify.rules). ranks: those
+    neighbours. rules: ways to name a query from its neighbours, tried in P2 for every target (see identify.rules). ranks: those
     to score, all by default. groups: columns of the gallery that count as targets of their own ("is the neighbour from the
-    same group?") and as strata ("species among the fish"). bootstrap, seed, resample, confidence: the intervals, see
+    same group?") and as strata ("species among the fish"); a rank is a stratum. bootstrap, seed, resample, confidence: the
+    intervals, see
     :class:`Bootstrap`. examples: queries of each kind shown in the report.
 
     Tables: summary, answerable, per_taxon, by_group, confusion, queries, examples. A rank that is null for a query leaves the
@@ -62,8 +63,8 @@ def retrieval(
         raise BiocosmosError("rules need queries apart from the gallery: pass queries=, or leave rules out")
     gallery, queries, left_out = keep_labelled(gallery, queries, groups or ())
     taxa = rank_targets(gallery, queries, ranks)
-    columns = group_targets(gallery, queries, groups or ())
-    targets = [*taxa, *columns]
+    columns = strata(gallery, queries, groups or (), taxa)
+    targets = [*taxa, *(column for column in columns if column.kind == "group")]
     if not targets:
         raise BiocosmosError("nothing to evaluate: no specimen has a taxon; label them, or name a column in groups=")
 
@@ -74,7 +75,7 @@ def retrieval(
     if rules:
         from biocosmos.evaluate.ruled import ruled_tallies
 
-        tallies += ruled_tallies(gallery, queries, rules, taxa, max(ks))
+        tallies += ruled_tallies(gallery, queries, rules, targets, max(ks))
     nearest_tallies = tallies[: len(targets)]
     summary = [row for tally in tallies for row in average_rows(tally, ks, boot, _averages(tally.target, taxa))]
     tables = {

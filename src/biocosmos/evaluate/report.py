@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import software
 from biocosmos.tables import PROVENANCE_KEY, write_table
 
-Kind = Literal["retrieval", "identification", "comparison", "combined"]
+Kind = Literal["retrieval", "identification", "comparison", "few_shot", "zero_shot", "interpolation", "combined"]
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"
 
@@ -92,19 +92,20 @@ class Report:
         return write_page(self, Path(path), thumbnails)
 
 
-def combine(*reports: Report, title: str | None = None) -> Report:
-    """One report, and one page, of several: tables are named ``<kind>_<table>``, the first report's main table first.
+def combine(*reports: Report, title: str | None = None, names: Sequence[str] | None = None) -> Report:
+    """One report, and one page, of several: tables are named ``<name>_<table>``, the first report's main table first.
 
-    Raises BiocosmosError without a report, and with two of one kind.
+    names: of the parts, their kinds by default. Raises BiocosmosError without a report, and with two of one name.
     """
-    kinds = [report.kind for report in reports]
-    if not reports or len(set(kinds)) < len(kinds):
-        raise BiocosmosError(f"cannot combine reports of {', '.join(kinds) or 'no kind'}: pass one of each kind")
-    tables = {f"{report.kind}_{name}": table for report in reports for name, table in report.tables.items()}
+    kinds = list(names or [report.kind for report in reports])
+    if not reports or len(kinds) != len(reports) or len(set(kinds)) < len(kinds):
+        raise BiocosmosError(f"cannot combine reports of {', '.join(kinds) or 'no kind'}: pass one of each kind, or names=")
+    tables = {f"{name}_{key}": table for name, report in zip(kinds, reports) for key, table in report.tables.items()}
     caveats = list(dict.fromkeys(caveat for report in reports for caveat in report.caveats))
     facts = [{key: value for key, value in report.provenance.items() if key != "software"} for report in reports]
     provenance: dict[str, Any] = {
         "protocol": " and ".join(kinds),
+        "parts": kinds,
         "split_hash": next((fact["split_hash"] for fact in facts if fact.get("split_hash")), None),
         **dict(zip(kinds, facts)),
     }

@@ -114,6 +114,20 @@ def group_targets(gallery: Gallery, queries: Gallery, groups: Sequence[str]) -> 
     return targets
 
 
+def strata(gallery: Gallery, queries: Gallery, groups: Sequence[str], taxa: Sequence[Target]) -> list[Target]:
+    """What ``groups`` name: a rank of the taxonomy (taken from ``taxa`` where it is there), or else a column."""
+    known = {target.name: target for target in taxa}
+    found: list[Target] = []
+    for name in groups:
+        if name in known:
+            found.append(known[name])
+        elif gallery.taxonomy is not None and name in gallery.taxonomy.ranks:
+            found += rank_targets(gallery, queries, [name])
+        else:
+            found += group_targets(gallery, queries, [name])
+    return found
+
+
 def group_values(gallery: Gallery, name: str) -> pa.Array:
     """Column ``name`` as trimmed strings, blank as null: string (n,)."""
     columns = gallery.columns
