@@ -5,9 +5,23 @@ from __future__ import annotations
 import platform
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import PurePath
 from typing import Any
 
 PACKAGES = ("torch", "timm", "open_clip_torch", "pylance", "numpy", "scikit-learn")
+
+
+ENCODER_KINDS = ("timm", "open_clip", "hf", "python")
+"""What may stand before the colon of an encoder's name; a name without one is the default's or a folder's."""
+
+
+def encoder_name(name: str) -> str:
+    """An encoder's name as a collection keeps it: a folder is the same with and without "./" before and "/" behind.
+
+    >>> encoder_name("./run/")
+    'run'
+    """
+    return name if name.partition(":")[0] in ENCODER_KINDS else PurePath(name).as_posix()
 
 
 def package_version(name: str = "biocosmos") -> str:

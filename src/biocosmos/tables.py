@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -31,8 +32,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def file_stem(name: str) -> str:
-    """A name of anything (an encoder, say) as a file name: letters, digits, "-" and "_" stay, the rest becomes "_"."""
-    return "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+    """A name of anything (an encoder, say) as a file name of its own: letters, digits, "-" and "_" stay, the rest becomes "_".
+
+    A name that this changes gets eight digits of its sha256 behind it: "a/b" and "a:b" are two files.
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+    return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def table_suffix(path: str | Path) -> str:

@@ -58,6 +58,7 @@ def embed(
     say(f"{collection}: {summary.images:,} images embedded in {summary.seconds:.1f} s, {summary.images_per_second:,.1f} images/s")
     told = {
         "embedded before": summary.kept,
+        f"from the vectors of '{summary.base}', no image opened": summary.projected,
         "from an interrupted run": summary.resumed,
         "without an image": summary.without_image,
     }

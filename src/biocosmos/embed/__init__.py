@@ -3,6 +3,8 @@
     image files -> threads, each: decode, prepare, a uint8 batch -> model -> part files of fixed blocks of rows
                 -> one commit that adds the column
 
+Vectors of a projection over another encoder are computed from that encoder's column where it has one: no image is opened.
+
 The rows of a block and of every batch in it are fixed by the collection alone, so that the vectors do not depend on where
 an earlier run was stopped, bit for bit (with the same settings on the same machine).
 """
@@ -53,6 +55,7 @@ class EmbedSummary:
         failed: images that could not be read; each is in ``failures``.
         without_image: specimens that have no image.
         kept: specimens that had a vector before.
+        projected: of ``images``, those computed from the vectors of ``base``, which is then set, without opening an image.
         resumed: of ``images``, those that an interrupted run had made.
         seconds, images_per_second: of this run, from the first image to the stored column.
         column: name of the column in the dataset.
@@ -65,6 +68,8 @@ class EmbedSummary:
     without_image: int = 0
     kept: int = 0
     resumed: int = 0
+    projected: int = 0
+    base: str | None = None
     seconds: float = 0.0
     images_per_second: float = 0.0
     failures: Failures = field(default_factory=Failures)
@@ -107,8 +112,7 @@ def embed(
         encoder = load_encoder(
             encoder, device=device, precision=precision, backend=backend, resize=resize, calibration=calibration
         )
-    column = collection.embedding_column(encoder.name)
-    folder = collection.path / "work" / file_stem(column)
+    folder = collection.path / "work" / f"embedding_{file_stem(encoder.name)}"
     with locked_work(folder) as work:
         metadata = _metadata(collection, encoder, overwrite)
         batch = batch_size or encoder.batch_size
@@ -136,6 +140,15 @@ def _metadata(collection: Collection, encoder: Encoder, overwrite: bool) -> dict
     return metadata
 
 
+def _base_of(collection: Collection, encoder: Encoder) -> str | None:
+    """Whose column holds the vectors that the encoder projects: same weights and preprocessing, under whatever name."""
+    if encoder.base is None:
+        return None
+    wanted = (encoder.base.digest, encoder.preprocessing.as_dict())
+    have = collection.encoders.items()
+    return next((name for name, facts in have if (facts.get("digest"), facts.get("preprocessing")) == wanted), None)
+
+
 class _Run:
     """One call of :func:`embed`, with its lock held."""
 
@@ -144,31 +157,40 @@ class _Run:
         self.batch_size, self.workers = batch_size, workers
         self.column = collection.embedding_column(encoder.name)
         self.dataset = collection.dataset  # one version of it, whatever is added meanwhile
-        self.summary = EmbedSummary(encoder.name, self.column)
+        base = _base_of(collection, encoder)
+        self.base_column = None if base is None else collection.embedding_column(base)
+        self.summary = EmbedSummary(encoder.name, self.column, base=base)
 
     def finish(self, metadata: dict[str, Any], overwrite: bool) -> EmbedSummary:
         has_column = self.column in self.dataset.schema.names and not overwrite
         pending = self._pending(has_column)
         rows = self.dataset.count_rows()
-        self.summary.kept = rows - len(pending)
+        self.summary.kept = self.dataset.count_rows(filter=f"`{self.column}` IS NOT NULL") if has_column else 0
+        self.summary.projected = rows - len(pending) - self.summary.kept
+        self.summary.images += self.summary.projected
         if len(pending) and self.encoder.backend != "torch":
             sample = sample_images(self.collection, self.encoder.preprocessing, SAMPLE, offset=0.5)
             metadata["agreement"] = check_agreement(self.encoder, sample).as_dict()
         start = time.monotonic()
         computed = self._compute(pending)
         self._record_failures()
+        if self.summary.projected:
+            self._describe_projection(metadata)
         if self.summary.images or not has_column:
             self.collection.add_vectors(self.encoder.name, metadata, self._all_vectors(pending, has_column, rows))
         self.summary.seconds = time.monotonic() - start
-        self.summary.images_per_second = computed / max(self.summary.seconds, 1e-9)
+        self.summary.images_per_second = (computed + self.summary.projected) / max(self.summary.seconds, 1e-9)
         self.work.clear()
         return self.summary
 
     def _pending(self, has_column: bool) -> npt.NDArray[np.int64]:
-        """Positions of the rows without a vector, ascending. Images that failed before are tried again."""
-        if not has_column:
+        """Positions of the rows whose image must be read, ascending. Images that failed before are tried again."""
+        stored = self._stored_columns(has_column)
+        if not stored:
             return np.arange(self.dataset.count_rows(), dtype=np.int64)
-        missing = self.dataset.to_batches(columns=[], filter=f"`{self.column}` IS NULL", with_row_id=True)
+        missing = self.dataset.to_batches(
+            columns=[], filter=" AND ".join(f"`{column}` IS NULL" for column in stored), with_row_id=True
+        )
         absent = np.concatenate([np.empty(0, np.uint64), *(batch.column("_rowid").to_numpy() for batch in missing)])
         position, found = 0, [np.empty(0, np.int64)]
         for batch in self.dataset.to_batches(columns=[], with_row_id=True):
@@ -176,6 +198,19 @@ class _Run:
             found.append(np.flatnonzero(np.isin(row_ids, absent)) + position)
             position += len(row_ids)
         return np.concatenate(found)
+
+    def _stored_columns(self, has_column: bool) -> list[str]:
+        """The columns that vectors can be had from: the encoder's own, and its base's."""
+        return [self.column] * has_column + ([] if self.base_column is None else [self.base_column])
+
+    def _describe_projection(self, metadata: dict[str, Any]) -> None:
+        """What the base's vectors were computed with is what these were computed with."""
+        assert self.summary.base is not None
+        base = self.collection.encoders[self.summary.base]
+        metadata["computed from"] = f"the vectors of {self.summary.base}"
+        own = self.summary.kept or self.summary.images > self.summary.projected
+        for key in ("precision", "backend", "device"):
+            metadata[key] = ", ".join(sorted({*str(base.get(key)).split(", "), *(metadata[key].split(", ") if own else ())}))
 
     # ------------------------------------------------------------------ compute the missing parts
 
@@ -287,19 +322,24 @@ class _Run:
 
     def _all_vectors(self, pending: npt.NDArray[np.int64], has_column: bool, rows: int) -> Iterator[pa.FixedSizeListArray]:
         """The whole column in row order, old vectors and new, a part's worth at a time."""
-        if not has_column:
+        stored = self._stored_columns(has_column)
+        if not stored:
             for start in range(0, len(pending), PART_ROWS):
                 whole = self._stored_part(start // PART_ROWS, pending)
                 yield _arrow(whole.vectors, whole.valid)
             return
         block, position = -1, 0
         part: Part | None = None
-        for batch in self.dataset.to_batches(columns=[self.column], batch_size=PART_ROWS):
-            column = batch.column(self.column)
-            valid = np.array(column.is_valid())
-            vectors = np.zeros((len(column), self.encoder.dim), np.float32)
-            vectors[valid] = column.drop_null().flatten().to_numpy().reshape(-1, self.encoder.dim)
-            first, last = np.searchsorted(pending, (position, position + len(column)))
+        for batch in self.dataset.to_batches(columns=stored, batch_size=PART_ROWS):
+            vectors = np.zeros((batch.num_rows, self.encoder.dim), np.float32)
+            valid = np.zeros(batch.num_rows, np.bool_)
+            if self.base_column is not None:
+                valid, found = _numpy(batch.column(self.base_column))
+                vectors[valid] = self.encoder.project(found)
+            if has_column:
+                here, found = _numpy(batch.column(self.column))
+                vectors[here], valid = found, valid | here
+            first, last = np.searchsorted(pending, (position, position + batch.num_rows))
             for i in range(first, last):
                 if i // PART_ROWS != block:
                     block = i // PART_ROWS
@@ -307,7 +347,7 @@ class _Run:
                 assert part is not None
                 at = pending[i] - position
                 vectors[at], valid[at] = part.vectors[i % PART_ROWS], part.valid[i % PART_ROWS]
-            position += len(column)
+            position += batch.num_rows
             yield _arrow(vectors, valid)
 
     def _stored_part(self, block: int, pending: npt.NDArray[np.int64]) -> Part:
@@ -339,6 +379,11 @@ class _Batch:
 
 
 _Result = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], list[tuple[int, str | None, str]]]
+
+
+def _numpy(column: pa.FixedSizeListArray) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
+    """(rows,) bool where there is a vector, and the (n, dim) float32 vectors there are."""
+    return np.array(column.is_valid()), column.drop_null().flatten().to_numpy().reshape(-1, column.type.list_size)
 
 
 def _arrow(vectors: npt.NDArray[np.float32], valid: npt.NDArray[np.bool_]) -> pa.FixedSizeListArray:

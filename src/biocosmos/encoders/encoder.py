@@ -84,12 +84,14 @@ class Encoder:
         digest: of the weights, 16 hex digits.
         preprocessing: how images are prepared.
         precision, backend, device: what it computes with.
+        base: the encoder whose unit vectors :meth:`project` takes; None if it is not a projection of such vectors.
     """
 
     def __init__(self, name: str, towers: Towers, backend: Backend, preprocessing: Preprocessing) -> None:
         self.name, self.digest, self.preprocessing = name, towers.digest, preprocessing
         self.source = towers.source
         self._towers, self._backend = towers, backend
+        self.base = towers.base if towers.projection is not None and towers.projection.normalise else None
         self.backend, self.device, self.precision = backend.name, backend.device, backend.precision
         self.batch_size, self.streams = backend.batch_size, backend.streams
         self.modality = "image" if towers.text is None else "image+text"
@@ -195,6 +197,18 @@ class Encoder:
                 errors.append(error)
         return self.encode_images(torch.stack(images)) if images else np.empty((0, self.dim), np.float32), errors
 
+    def project(self, vectors: Vectors) -> Vectors:
+        """From the base's vectors to this encoder's, without an image: (n, dim of the base) -> (n, dim) float32 unit vectors.
+
+        Raises:
+            BiocosmosError: this encoder is not a projection over a frozen base, or one of features before normalisation.
+        """
+        projection = self._towers.projection
+        if projection is None or self.base is None:
+            raise BiocosmosError(f"encoder '{self.name}' is not computed from the vectors of another: give it images")
+        with torch.inference_mode():
+            return nn.functional.normalize(projection(torch.tensor(vectors)), dim=-1).numpy()
+
     def enter_thread(self) -> None:
         """Prepare the calling thread to compute one of ``streams`` batches at once."""
         self._backend.enter_thread()
@@ -208,6 +222,10 @@ class Encoder:
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """texts: n strings. Returns: (n, dim) float32 unit vectors. Raises BiocosmosError without a text tower."""
         text, tokenize = self._towers.text, self._towers.tokenize
+        if text is None and tokenize is not None:
+            raise BiocosmosError(
+                f"encoder '{self.name}' has a projection trained on images, and texts do not live in its space: use its base"
+            )
         if text is None or tokenize is None:
             raise BiocosmosError(
                 f"encoder '{self.name}' has no text tower: use an open_clip encoder, such as open_clip:ViT-B-32/..."

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -86,6 +88,18 @@ def load_folder(folder: str | Path) -> Towers:
     if not any(next(folder.glob(pattern), None) for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt")):
         raise BiocosmosError(f"no weights in {folder}: expected open_clip_model.safetensors or open_clip_pytorch_model.bin")
     return _loaded(f"local-dir:{folder}", None, {})
+
+
+def at_size(towers: Towers, size: int) -> Towers:
+    """The model for ``size`` x ``size`` pixels; open_clip resamples position embeddings when it loads weights of another size."""
+    configuration = copy.deepcopy(towers.architecture["model"])
+    configuration["vision_cfg"]["image_size"] = size
+    changed = replace(towers, architecture={"kind": "open_clip", "model": configuration})
+    with TemporaryDirectory() as place:
+        write_folder(Path(place), changed, towers.preprocessing)
+        loaded = load_folder(place)
+    text = None if towers.text is None else loaded.text
+    return replace(changed, image=loaded.image, text=text)
 
 
 def write_folder(folder: Path, towers: Towers, preprocessing: Preprocessing) -> list[str]:

@@ -8,6 +8,7 @@
     open_clip:hf-hub:imageomics/bioclip-2           an open_clip model of the Hugging Face hub, fetched before
     hf:timm/resnet18.a1_in1k                        either kind, as its configuration says
     ./my-model                                      a folder with the configuration and weights of either kind
+    run/                                            a folder that training wrote (biocosmos train)
     python:package.module:name                      a callable of your own
 
 Importing this module does not import torch: a name that cannot be had fails at once.
@@ -15,13 +16,16 @@ Importing this module does not import torch: a name that cannot be had fails at 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
 from biocosmos.errors import BiocosmosError
+from biocosmos.provenance import encoder_name
 
 if TYPE_CHECKING:
     from biocosmos.encoders.encoder import Encoder
@@ -31,7 +35,6 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT",
     "build_encoder",
-    "encoder_name",
     "encoder_names",
     "encoder_table",
     "fetch",
@@ -52,7 +55,7 @@ FORMS = (
     ("open_clip:NAME@FILE", "image, text", "with the file", "an open_clip model with your checkpoint"),
     ("open_clip:hf-hub:ORG/NAME", "image, text", "once fetched", "an open_clip model of the hub, e.g. imageomics/bioclip-2"),
     ("hf:ORG/NAME", "image, text", "once fetched", "a timm or open_clip model of the hub"),
-    ("FOLDER", "image, text", "with the folder", "a local folder of a timm or open_clip model"),
+    ("FOLDER", "image, text", "with the folder", "a folder of a timm or open_clip model, or of one that 'biocosmos train' made"),
     ("python:PACKAGE.MODULE:NAME", "image", "with the module", "a callable of your own"),
 )
 """The forms of an encoder's name: (form, modalities, when it is on this machine, what it is)."""
@@ -91,11 +94,6 @@ def load_towers(name: str) -> Towers:
     return _find(name)[1]
 
 
-def encoder_name(name: str) -> str:
-    """The name as a collection keeps it: the path of a folder is the same with and without "./" before and "/" behind."""
-    return name if name.partition(":")[0] in _LOADERS else Path(name).as_posix()
-
-
 def build_encoder(
     name: str,
     towers: Towers,
@@ -113,7 +111,9 @@ def build_encoder(
     if backend not in ("auto", "torch", "openvino"):
         raise BiocosmosError(f"backend '{backend}' is not known: choose auto, torch or openvino")
     preprocessing = towers.preprocessing.replaced(resize=resize)
-    model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+    # a copy, since the backend may change the precision of what it is given: stored vectors are projected in float32
+    projected = replace(towers, projection=copy.deepcopy(towers.projection))
+    model = Normalised(projected.whole, preprocessing, towers.takes_bytes)
     if backend == "openvino":
         if device not in ("auto", "cpu"):
             raise BiocosmosError(f"backend openvino computes on the cpu, not on '{device}': use backend torch")
@@ -235,6 +235,8 @@ def _folder(folder: Path) -> Towers:
         from biocosmos.encoders import trained_folder
 
         return trained_folder.load(folder, load_towers)
+    if (folder / f"{UNFINISHED}.tmp").exists():
+        raise BiocosmosError(f"saving an encoder in {folder} was interrupted before it was whole: train on, or save it again")
     if (folder / OPEN_CLIP_CONFIG).exists():
         from biocosmos.encoders import open_clip_models
 
@@ -244,7 +246,10 @@ def _folder(folder: Path) -> Towers:
         from biocosmos.encoders import timm_models
 
         return timm_models.load_folder(folder)
-    raise BiocosmosError(f"{folder} is neither a timm nor an open_clip model: no {OPEN_CLIP_CONFIG}, no timm config.json in it")
+    raise BiocosmosError(
+        f"{folder} is neither a timm nor an open_clip model, nor an encoder that training finished: "
+        f"it holds no {OPEN_CLIP_CONFIG}, no timm config.json and no {TRAINED}"
+    )
 
 
 _LOADERS: dict[str, Callable[[str, str], Towers]] = {

@@ -16,12 +16,12 @@ from torch import nn
 
 from biocosmos.encoders.model_card import licence_of, model_card
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.registry import TRAINED, UNFINISHED, encoder_name
+from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Base, Towers, current_digest, plain_state, with_projection
 from biocosmos.encoders.trained_folder import CARD, FORMAT, PROJECTION, finish_interrupted
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.nn.projection import Projection
-from biocosmos.provenance import now, package_version
+from biocosmos.provenance import encoder_name, now, package_version
 
 
 def save_encoder(
@@ -64,7 +64,8 @@ def save_encoder(
     if frozen and towers.base is not None:
         beneath = towers.base
     else:
-        towers, beneath = replace(towers, base=None), Base(base, towers.started_from or towers.digest)
+        beneath = Base(base, towers.started_from or towers.digest)
+        towers = replace(towers, base=None)
     _check(folder, towers, beneath.name, frozen)
     new = folder / f"{UNFINISHED}.tmp"
     try:
@@ -111,7 +112,7 @@ def save_encoder(
 
 def _check(folder: Path, towers: Towers, base: str, frozen: bool) -> None:
     if frozen:
-        if towers.projection is None:
+        if towers.projection is None or towers.base is None:
             raise BiocosmosError("a frozen encoder is saved by its projection: give one")
         if Path(base).resolve() == folder.resolve():
             raise BiocosmosError(f"{folder} cannot be a projection over itself: choose another output folder")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,20 @@ def load_folder(folder: str | Path) -> Towers:
     known = {field.name for field in fields(PretrainedCfg)} - {"source", "file", "hf_hub_id", "url", "architecture"}
     options = {key: value for key, value in trained_as.items() if key in known}
     return _loaded(config["architecture"], weights, config.get("model_args") or {}, options)
+
+
+def at_size(towers: Towers, size: int) -> Towers:
+    """The model for ``size`` x ``size`` pixels; raises whatever timm raises where there is none."""
+    model: Any = towers.image
+    name, arguments = towers.architecture["name"], towers.architecture["arguments"]
+    if not model.pretrained_cfg.get("fixed_input_size") or arguments.get("dynamic_img_size"):
+        return towers
+    resampled = copy.deepcopy(model)
+    resampled.set_input_size(img_size=(size, size))
+    arguments = {**arguments, "img_size": size}
+    built = timm.create_model(name, pretrained=False, **{**arguments, "num_classes": 0})
+    built.load_state_dict(resampled.state_dict())  # it must be possible to build it so when it is loaded
+    return replace(towers, image=built.eval(), architecture=_architecture(name, arguments))
 
 
 def write_folder(folder: Path, towers: Towers, preprocessing: Preprocessing) -> list[str]:

@@ -28,7 +28,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.progress import progress
-from biocosmos.provenance import now
+from biocosmos.provenance import encoder_name, now
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
@@ -402,6 +402,8 @@ class Collection:
             return have[0]
         if encoder in have:
             return str(encoder)
+        if encoder is not None and encoder_name(encoder) in have:
+            return encoder_name(encoder)
         shown = ", ".join(have) or "none"
         which = "which encoder?" if encoder is None else f"no embedding '{encoder}'"
         embed = f"make one with 'biocosmos embed {self.path}{'' if encoder is None else f' --encoder {encoder}'}'"

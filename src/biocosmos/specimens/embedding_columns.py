@@ -37,8 +37,13 @@ class EmbeddingColumns:
     def facts(self) -> dict[str, dict[str, Any]]:
         """Encoder name to what made its column."""
         names = set(self._dataset.schema.names)
-        files = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(self._folder.glob("*.json"))]
-        return {facts["name"]: facts for facts in files if embedding_column(facts["name"]) in names}
+        found = {facts["name"]: facts for _, facts in self._files() if embedding_column(facts["name"]) in names}
+        return dict(sorted(found.items()))
+
+    def _files(self) -> list[tuple[Path, dict[str, Any]]]:
+        """Every file of facts, the newest of an encoder last."""
+        found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(self._folder.glob("*.json"))]
+        return sorted(found, key=lambda item: str(item[1].get("created")))
 
     def add(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
         """See :meth:`Collection.add_vectors`."""
@@ -69,6 +74,9 @@ class EmbeddingColumns:
         facts = {"name": encoder, **dict(metadata), "created": now()}
         with replacing(self._folder / f"{file_stem(encoder)}.json") as temporary:
             temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+        for path, older in self._files():  # under the name that files had before they were told apart by a digest
+            if older["name"] == encoder and path.stem != file_stem(encoder):
+                path.unlink()
         self.finish_interrupted()
 
     def finish_interrupted(self) -> None:
