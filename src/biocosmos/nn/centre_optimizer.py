@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch.optim import Optimizer
 
 from biocosmos.errors import BiocosmosError
 
-BLOCK_BYTES = 1 << 20  # rows handled at once on a CPU: weight, gradient and both moments stay in its cache
+SERIAL_VALUES = (1 << 15) - 1  # torch gives an operation on more numbers to several threads (its GRAIN_SIZE)
 
 
 class CentreAdamW(Optimizer):
@@ -65,29 +66,54 @@ class CentreAdamW(Optimizer):
             state["exp_avg_sq"] = torch.zeros_like(weight, memory_format=torch.contiguous_format)
             # float32, as load_state_dict makes of every state; whole numbers are exact in it up to 16 million steps
             state["steps"] = torch.zeros(len(weight), dtype=torch.float32, device=weight.device)
-        rows, values = _rows_and_values(weight.grad)  # type: ignore[arg-type]
-        size = len(values) if weight.is_cuda else max(1, BLOCK_BYTES // (weight.shape[1] * weight.element_size()))
-        for start in range(0, len(values), size):
-            stop = min(start + size, len(values))
-            _update_block(weight, state, slice(start, stop) if rows is None else rows[start:stop], values[start:stop], group)
+        rows, gradient = _rows_and_values(weight.grad)  # type: ignore[arg-type]
+        if rows is None:
+            rows = torch.arange(len(weight), device=weight.device)
+        if len(rows) == 0:
+            return
+        state["steps"].index_add_(0, rows, torch.ones_like(rows, dtype=torch.float32))
+        count = state["steps"][rows].double()[:, None]
+        beta1, beta2 = group["betas"]
+        step_size = (group["lr"] / (1 - beta1**count)).to(weight.dtype)
+        inverse_root = (1 - beta2**count).rsqrt().to(weight.dtype)
+        tensors = (weight.detach(), state["exp_avg"], state["exp_avg_sq"])
+
+        def update(part: slice) -> None:
+            where = rows[part]
+            w, m, v = (x.index_select(0, where) for x in tensors)
+            g = gradient[part]
+            w.mul_(1 - group["lr"] * group["weight_decay"])
+            m.lerp_(g, 1 - beta1)
+            v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
+            root = v.sqrt().mul_(inverse_root[part]).add_(group["eps"])
+            w.addcdiv_(m * step_size[part], root, value=-1)
+            for whole, new in zip(tensors, (w, m, v)):
+                whole.index_copy_(0, where, new)
+
+        if weight.is_cuda:
+            update(slice(None))
+        else:
+            _in_threads(update, len(rows), max(1, SERIAL_VALUES // weight.shape[1]))
 
 
-def _update_block(weight: Tensor, state: dict[str, Tensor], rows: Tensor | slice, g: Tensor, group: dict[str, Any]) -> None:
-    beta1, beta2 = group["betas"]
-    lr = group["lr"]
-    stored = (weight, state["exp_avg"], state["exp_avg_sq"], state["steps"])
-    w, m, v, steps = (x[rows] if isinstance(rows, slice) else x.index_select(0, rows) for x in stored)
-    steps += 1
-    count = steps.to(torch.float64)[:, None]
-    step_size = (lr / (1 - beta1**count)).to(w.dtype)
-    root = (1 - beta2**count).sqrt().to(w.dtype)
-    w.mul_(1 - lr * group["weight_decay"])
-    m.lerp_(g, 1 - beta1)
-    v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-    w.sub_(v.sqrt().div_(root).add_(group["eps"]).reciprocal_().mul_(m).mul_(step_size))
-    if not isinstance(rows, slice):  # slices are views, which the lines above have written
-        for whole, part in zip(stored, (w, m, v, steps)):
-            whole.index_copy_(0, rows, part)
+def _in_threads(update: Callable[[slice], None], rows: int, size: int) -> None:
+    """Call ``update`` on slices of ``size`` rows, from as many threads as torch would use.
+
+    Slices below torch's threshold for threads of its own stay in one core's cache through all operations, and the threads
+    meet once, not after every operation, which costs seconds where other processes want the cores too.
+    """
+    threads = min(torch.get_num_threads(), -(-rows // size))
+
+    def span(i: int) -> None:
+        begin, end = rows * i // threads, rows * (i + 1) // threads
+        with torch.no_grad():  # which is a thread's own
+            for start in range(begin, end, size):
+                update(slice(start, min(start + size, end)))
+
+    if threads == 1:
+        return span(0)
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(span, range(threads)))
 
 
 def _rows_and_values(gradient: Tensor) -> tuple[Tensor | None, Tensor]:

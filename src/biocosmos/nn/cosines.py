@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 LEAST_NORM = 1e-12  # of torch.nn.functional.normalize: a zero vector has cosine 0 with everything
-BLOCK_BYTES = 4 << 20  # centres handled at once on a CPU: few enough to stay in its cache between gather and product
+BLOCK_BYTES = 16 << 20  # centres handled at once on a CPU: few enough to stay in its last cache between gather and product
 
 
 def centre_cosines(embeddings: Tensor, weight: Tensor, rows: Tensor | None = None, features: Tensor | None = None) -> Tensor:
