@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import rankdata
 
 from biocosmos.evaluate.bootstrap import Bootstrap, Interval, Z
 
@@ -24,6 +23,8 @@ def rank_correlation(a: Array, b: Array, boot: Bootstrap) -> Interval | None:
     out); above 2,000 pairs Bonett and Wright's, tanh(atanh(r) -+ z sqrt((1 + r^2 / 2) / (n - 3))) (Psychometrika 65, 2000,
     https://doi.org/10.1007/BF02294183). NaN ends with no draws, or fewer than four pairs.
     """
+    from scipy.stats import rankdata  # takes a second to import
+
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     n = len(a)
     if n < FEWEST or len(np.unique(a)) < 2 or len(np.unique(b)) < 2:

@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import software
 from biocosmos.tables import PROVENANCE_KEY, write_table
 
-Kind = Literal["retrieval", "identification", "comparison", "few_shot", "zero_shot", "interpolation", "combined"]
+Kind = Literal["retrieval", "identification", "comparison", "few_shot", "zero_shot", "interpolation", "sweep", "combined"]
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"
 
