@@ -32,10 +32,14 @@ class Progress:
         if self._terminal:
             if self._bar is None:
                 self._open_bar()
-            self._bar.update(self._task, completed=self.done, rate=self._rate(now))
+            self._bar.update(self._task, description=self.description, completed=self.done, rate=self._rate(now))
         elif now - self._last_line >= LINE_EVERY_SECONDS:
             self._last_line = now
             print(self._line(now), file=sys.stderr, flush=True)
+
+    def describe(self, description: str) -> None:
+        """Change what stands before the count."""
+        self.description = description
 
     def _rate(self, now: float) -> str:
         return f"{self.done / max(now - self._start, 1e-9):,.1f} {self.unit}/s"

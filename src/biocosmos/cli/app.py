@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli import demo, embeddings, evaluation, identification, searching, specimens, taxonomy
+from biocosmos.cli import demo, embeddings, evaluation, identification, searching, specimens, taxonomy, training
 
 app = typer.Typer(
     name="biocosmos",
@@ -43,4 +43,5 @@ embeddings.register(app)
 searching.register(app)
 identification.register(app)
 evaluation.register(app)
+training.register(app)
 taxonomy.register(app)

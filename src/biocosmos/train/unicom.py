@@ -1,0 +1,211 @@
+"""UNICOM: train an encoder to tell clusters of its own embedding apart, as if they were classes.
+
+    embedding of the training part -> k-means -> cluster of each image -> margin softmax over cluster centres -> better encoder
+
+An et al., Unicom: Universal and Compact Representation Learning for Image Retrieval, ICLR 2023 (arXiv:2304.05884), and
+Multi-label Cluster Discrimination for Visual Representation Learning, ECCV 2024 (arXiv:2407.17331). With ``taxa`` the classes
+are the true taxa instead: the supervised reference.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from biocosmos.embed import embed
+from biocosmos.encoders.registry import load_towers
+from biocosmos.encoders.torch_backend import keep_freed_memory
+from biocosmos.encoders.towers import Towers
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.search.gallery import Gallery
+from biocosmos.specimens.collection import Collection
+from biocosmos.tables import replacing
+from biocosmos.train.audit import audit
+from biocosmos.train.clusters import ClusterLabels, cluster_labels, taxon_labels
+from biocosmos.train.loop import History, fit
+from biocosmos.train.processes import Processes, processes
+from biocosmos.train.run_folder import AUDIT, LABELS, SUMMARY, begin_folder
+from biocosmos.train.unicom_settings import UnicomSettings
+from biocosmos.train.unicom_tasks import FrozenTask, ImageTask
+from biocosmos.train.validation import Validation
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What a training left.
+
+    folder: the encoder; history: figures of every epoch; base: the same figures of the encoder it began with, at the same
+    input; labels: what was learnt; failures: images that could not be read; already_done: nothing was computed;
+    main_process: this process is the one that tells the user.
+    """
+
+    folder: Path
+    history: History
+    base: dict[str, float]
+    labels: ClusterLabels
+    failures: Failures = field(default_factory=Failures)
+    already_done: bool = False
+    main_process: bool = True
+
+
+def train_unicom(
+    collection: Collection | str | Path,
+    settings: UnicomSettings,
+    output: str | Path,
+    *,
+    labels: ClusterLabels | None = None,
+    overwrite: bool = False,
+) -> TrainResult:
+    """Train an encoder and save it in the folder ``output``, by which every other command takes it.
+
+    Interrupted, it goes on from its last checkpoint when called again, and ends with the same weights. Under torchrun all
+    processes call it alike. ``labels``: in place of those the settings describe.
+
+    Raises BiocosmosError: settings other than those the folder was begun with; fewer images than clusters; one class; ids of
+    another part among the labels; a loss that is not finite; and what the encoder or collection refuse.
+    """
+    collection = collection if isinstance(collection, Collection) else Collection.open(collection)
+    with processes(settings.device) as where:
+        return _Training(collection, settings, Path(output), where, labels, overwrite).run()
+
+
+class _Training:
+    def __init__(
+        self,
+        collection: Collection,
+        settings: UnicomSettings,
+        output: Path,
+        where: Processes,
+        labels: ClusterLabels | None,
+        overwrite: bool,
+    ) -> None:
+        self.collection, self.settings, self.output, self.where = collection, settings, output, where
+        self.given, self.overwrite = labels, overwrite
+        if where.device.type == "cpu":
+            keep_freed_memory()
+
+    def run(self) -> TrainResult:
+        begin_folder(self.output, self.settings, self.where, overwrite=self.overwrite)
+        self._embed_base()
+        labels = self._labels()
+        base = self.collection.gallery(self.settings.encoder, split=self.settings.split, columns=())
+        means = class_means(base, labels)
+        validation = self._validation(means, labels)
+        torch.manual_seed(self.settings.seed)
+        towers = load_towers(self.settings.encoder)
+        task = (FrozenTask if self.settings.freeze else ImageTask)(
+            self.collection, self.settings, self.where, towers, base, labels, means, validation
+        )
+        summary = self.output / SUMMARY
+        if summary.exists():
+            facts = json.loads(summary.read_text(encoding="utf-8"))
+            return TrainResult(
+                self.output, History(**facts["history"]), facts["base"], labels, already_done=True, main_process=self.where.first
+            )
+        before = task.validate(task.model.eval()) if self.where.first else {}
+        history = fit(task, self.settings, self.output, self.where)
+        result = TrainResult(self.output, history, before, labels, task.failures, main_process=self.where.first)
+        if self.where.first:
+            self._save(task, towers, result)
+            self.collection.record_failures(task.failures)
+        self.where.barrier()
+        return result
+
+    def _embed_base(self) -> None:
+        """The clusters, the class means and the first validation are of the stored embedding: make it if it is not there."""
+        if self.where.first and self.settings.encoder not in self.collection.encoders:
+            embed(self.collection, self.settings.encoder, device=str(self.where.device))
+        self.where.barrier()
+
+    def _labels(self) -> ClusterLabels:
+        path, settings = self.output / LABELS, self.settings
+        if self.where.first and not path.exists():
+            if self.given is not None:
+                labels = self.given
+            elif settings.taxa is not None:
+                labels = taxon_labels(self.collection, encoder=settings.encoder, rank=settings.taxa, split=settings.split)
+            else:
+                labels = cluster_labels(
+                    self.collection,
+                    clusters=settings.clusters,
+                    encoder=settings.encoder,
+                    source=settings.source,  # type: ignore[arg-type]
+                    text_encoder=settings.text_encoder,
+                    split=settings.split,
+                    seed=settings.seed,
+                    views=settings.views,
+                    size=settings.size,
+                    whiten=settings.whiten,
+                )
+            self._check(labels)
+            audit(self.collection, labels).write(self.output / AUDIT)
+            labels.save(path)
+        self.where.barrier()
+        labels = ClusterLabels.load(path)
+        self._check(labels)
+        return labels
+
+    def _check(self, labels: ClusterLabels) -> None:
+        name, _, part = self.settings.split.rpartition(":")
+        labels.refuse_held_out(self.collection.split(name or "default"), part)
+        if labels.count < 2:
+            what = labels.names[0] if labels.names else "one cluster"
+            raise BiocosmosError(f"all {len(labels):,} training images are of one class ({what}): there is nothing to tell apart")
+
+    def _validation(self, means: Array, labels: ClusterLabels) -> Validation | None:
+        if not self.settings.validation or not self.where.first:
+            return None
+        name, _, part = self.settings.validation.rpartition(":")
+        if part not in self.collection.split(name or "default").counts():
+            if self.settings.patience is not None:
+                raise BiocosmosError(
+                    f"--patience watches the part '{part}', which the split does not have: make one, or name another"
+                )
+            return None
+        held = self.collection.gallery(self.settings.encoder, split=self.settings.validation, columns=())
+        if len(held) < 2:
+            return None
+        return Validation(held, means, labels, monitor=self.settings.monitor, seed=self.settings.seed)
+
+    def _save(self, task: FrozenTask | ImageTask, towers: Towers, result: TrainResult) -> None:
+        settings, labels, history = self.settings, result.labels, result.history
+        what = (
+            f"{labels.count:,} clusters of its own embedding, without labels"
+            if labels.names is None
+            else f"the taxa of {settings.taxa}"
+        )
+        facts = {
+            "what": f"{settings.encoder}, trained to tell apart {what} ({len(labels):,} images; biocosmos train unicom).",
+            "collection": self.collection.path.name,
+            "split": labels.facts.get("split"),
+            "labels": {**labels.facts, "digest": labels.digest},
+            "images": len(labels),
+            "settings": asdict(settings),
+            "metrics": [{"epoch": 0, **result.base}, *history.epochs],
+            "kept": history.best,
+            "steps": history.steps,
+            "seconds": round(history.seconds, 1),
+        }
+        task.save(self.output, towers, facts)
+        summary = {"history": asdict(result.history), "base": result.base, "labels": result.labels.digest}
+        with replacing(self.output / SUMMARY) as temporary:
+            temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def class_means(base: Gallery, labels: ClusterLabels) -> Array:
+    """(k, dim) float32: mean of each class's vectors in the embedding ``base``, made unit length."""
+    rows = labels.rows_of(base.ids)
+    there = rows >= 0
+    sums = np.zeros((labels.count, base.dim), np.float64)
+    np.add.at(sums, labels.labels[rows[there]], base.vectors[there])
+    lengths = np.linalg.norm(sums, axis=1, keepdims=True)
+    sums[lengths[:, 0] == 0, 0] = 1.0  # a class of texts without images: any direction will do
+    return np.asarray(sums / np.where(lengths > 0, lengths, 1.0), np.float32)

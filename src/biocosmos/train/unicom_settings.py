@@ -1,0 +1,129 @@
+"""What a training by cluster discrimination is told."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from biocosmos.encoders.registry import DEFAULT
+from biocosmos.errors import BiocosmosError
+from biocosmos.train.augment import PRESETS
+from biocosmos.train.clusters import refuse_held_out_part
+from biocosmos.train.settings import LoopSettings, flag, from_toml
+
+FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 20, "dim": 512, "noise": 0.5}
+"""What differs when only a projection of stored vectors is trained."""
+
+
+@dataclass(frozen=True)
+class UnicomSettings(LoopSettings):
+    """A training by cluster discrimination; what is not here is in :class:`LoopSettings`.
+
+    Attributes:
+        encoder: what is trained, and whose embedding is clustered.
+        clusters: how many.
+        source: "image", "text" or "joint" (see :func:`biocosmos.train.clusters.cluster_labels`).
+        text_encoder: of the texts, when not the encoder itself.
+        views: turned and mirrored views that are averaged before clustering, 1 to 8; of images of ``size``.
+        whiten: cluster whitened vectors (:mod:`biocosmos.train.whitening`).
+        taxa: a rank, whose true taxa are learnt in place of clusters: the supervised reference.
+        split: the training part; validation: the part that is watched, which must not be a test part; "" for none.
+        monitor: "clusters" (needs no label), "taxa", or "auto": taxa for a supervised training, else clusters.
+        loss: "margin" (one class for each image) or "mlcd" (the ``positives`` nearest clusters of each).
+        scale, m1, m2, m3: logits are scale * (cos(m1 theta + m2) - m3) for the own class.
+        gradient: "exact" or "straight-through" (as published).
+        interclass_filter, filter_mode: cosines of other classes above it are zeroed ("zero", as published) or left out ("mask").
+        sample_rate: share of the centres that each step sees, above 0 to 1.
+        features: number of randomly chosen features each step sees; None is all.
+        sub_centres: centres of each class, the nearest of which counts.
+        centres: where they begin: "means" of their classes in the embedding, or "random".
+        freeze: train a projection of the stored vectors only.
+        dim: length of the new vectors; None leaves the encoder's own (no projection).
+        start: how a projection begins: "plain" (as near to doing nothing as it can) or "whiten" (whitens the embedding).
+        freeze_stages: so many first stages of a timm model stay as they are, the stem counted; 0 trains all.
+        batch_norm: "train" follows the statistics of the batches, "still" keeps those of the encoder, which is better for short
+            trainings and small batches.
+        noise: what is added to stored vectors in training, in units of their mean size per number.
+        size: side of the input, pixels; None is the encoder's own.
+        augment: "none", "plankton" (any turn, mirrored) or "photo" (has an up and a down).
+    """
+
+    encoder: str = DEFAULT
+    clusters: int = 500
+    source: str = "image"
+    text_encoder: str | None = None
+    views: int = 1
+    whiten: bool = False
+    taxa: str | None = None
+    split: str = "train"
+    validation: str = "val"
+    monitor: str = "auto"
+    loss: str = "margin"
+    positives: int = 8
+    scale: float = 32.0
+    m1: float = 1.0
+    m2: float = 0.3
+    m3: float = 0.0
+    gradient: str = "exact"
+    interclass_filter: float = 0.0
+    filter_mode: str = "zero"
+    sample_rate: float = 1.0
+    features: int | None = None
+    sub_centres: int = 1
+    centres: str = "means"
+    freeze: bool = False
+    dim: int | None = None
+    start: str = "plain"
+    freeze_stages: int = 0
+    batch_norm: str = "train"
+    noise: float = 0.0
+    size: int | None = None
+    augment: str = "plankton"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        choices = {
+            "loss": ("margin", "mlcd"),
+            "gradient": ("exact", "straight-through"),
+            "filter_mode": ("zero", "mask"),
+            "centres": ("means", "random"),
+            "augment": tuple(PRESETS),
+            "source": ("image", "text", "joint"),
+            "monitor": ("auto", "taxa", "clusters"),
+            "start": ("plain", "whiten"),
+            "batch_norm": ("train", "still"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise BiocosmosError(f"{flag(name)} '{getattr(self, name)}' is not known: choose {' or '.join(allowed)}")
+        if not 0 < self.sample_rate <= 1:
+            raise BiocosmosError(f"--sample-rate must be above 0 and at most 1, not {self.sample_rate}")
+        if self.taxa is not None and self.loss == "mlcd":
+            raise BiocosmosError("--loss mlcd takes the nearest clusters as labels: it cannot be used with --taxa")
+        for name in ("clusters", "positives", "scale", "sub_centres", "views"):
+            if not getattr(self, name) > 0:
+                raise BiocosmosError(f"{flag(name)} must be above 0, not {getattr(self, name)}")
+        if self.start == "whiten" and self.dim is None:
+            raise BiocosmosError("--start whiten needs a projection to start: give --dim, such as 512")
+        refuse_held_out_part(self.split)
+        part = self.validation.rpartition(":")[2].lower()
+        if part in ("test", "novel"):
+            raise BiocosmosError(
+                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
+            )
+
+
+def unicom_settings(config: str | Path | None = None, **given: Any) -> UnicomSettings:
+    """Settings from a TOML file and, over it, those of ``given`` that are not None; a frozen training has defaults of its own."""
+    given = {name: value for name, value in given.items() if value is not None}
+    first = UnicomSettings(**given) if config is None else from_toml(UnicomSettings, config, given)
+    if not first.freeze:
+        return first
+    asked = {**(_stated(config) if config is not None else {}), **given}
+    return replace(first, **{name: value for name, value in FROZEN_DEFAULTS.items() if name not in asked})
+
+
+def _stated(config: str | Path) -> dict[str, Any]:
+    return tomllib.loads(Path(config).read_text(encoding="utf-8"))
