@@ -33,6 +33,8 @@ VERBS = [
     "identify",
     "evaluate",
     "taxa",
+    "train unicom",
+    "train slurm",
 ]
 
 
@@ -81,7 +83,7 @@ def photos(tmp_path: Path, sample_table: pa.Table) -> Path:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_that_opens_with_an_example_and_a_docs_page(run: Run, verb: str) -> None:
-    shown = run(verb, "--help")
+    shown = run(*verb.split(), "--help")
     assert shown.code == 0
     assert f"biocosmos {verb}" in " ".join(shown.out.split()).split("Options")[0].split("Usage:")[1][len(verb) :]
     pages = " ".join(page.read_text(encoding="utf-8") for page in [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"])

@@ -11,7 +11,7 @@ import pytest
 import biocosmos.specimens.sample
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/collections.md", "docs/evaluate.md", "docs/identify.md"]
+PAGES = ["README.md", "docs/collections.md", "docs/evaluate.md", "docs/identify.md", "docs/train.md"]
 SPECIMENS = 400
 NEEDS_MORE = ("risk=",)
 """A promised risk needs more calibration specimens than this test has; tests/test_identify.py tests it."""

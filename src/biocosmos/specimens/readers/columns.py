@@ -29,6 +29,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
         "uuid",
         "gbifid",
         "catalognumber",
+        "imageid",
     ),
     "image_path": (
         "imagepath",
