@@ -135,7 +135,9 @@ class PartialFC(nn.Module):
 
     def _check(self, embeddings: Tensor, labels: Tensor) -> None:
         if self.weight.dtype not in (torch.float32, torch.float64):
-            raise BiocosmosError(f"the centres are {self.weight.dtype}: keep them float32, only the encoder may be half precision")
+            raise BiocosmosError(
+                f"the centres are {self.weight.dtype}: keep them float32, only the encoder may be half precision"
+            )
         if embeddings.ndim != 2 or embeddings.shape[1] != self.dim or len(embeddings) == 0:
             raise BiocosmosError(f"embeddings have shape {tuple(embeddings.shape)}, but (batch, {self.dim}) is needed")
         if labels.shape != self._label_shape(len(embeddings)):
