@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +30,7 @@ from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 from biocosmos.tables import file_stem
 
-torch.set_num_threads(2)
+torch.set_num_threads(1)
 DEFAULT = "efficientnet-lite0"
 SIZE = 32
 CLIP = {
@@ -232,6 +233,15 @@ def test_training_goes_on_from_a_trained_folder(convnet, tmp_path):
         with_projection(again, Projection(8, 8))
 
 
+def test_the_training_example_of_the_page_on_encoders_runs(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[1] / "docs" / "encoders.md").read_text(encoding="utf-8")
+    (block,) = [text for text in re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "save_encoder" in text]
+    monkeypatch.chdir(tmp_path)
+    names = {"load_encoder": load_encoder}
+    exec(compile(block, "docs/encoders.md", "exec"), names)
+    assert load_encoder("run").dim == 128 and load_encoder("run").preprocessing.size == 96
+
+
 # ------------------------------------------------------------------------------------------------------ a frozen base
 
 
@@ -280,6 +290,20 @@ def test_what_cannot_be_saved_says_why(convnet, tmp_path):
     with pytest.raises(BiocosmosError, match="cannot save the encoder in"):
         save_encoder(tmp_path / "file", base, base=str(convnet))
     assert not (tmp_path / "run").exists()
+
+
+def grey(batch):
+    """(n, 3, h, w) uint8 -> (n, 4): an encoder of the user's own."""
+    return torch.nn.functional.adaptive_avg_pool2d(batch.float().mean(1), 2).flatten(1) + 1
+
+
+def test_a_projection_over_a_callable_of_the_users(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    name = "python:test_encoders_saving:grey"
+    save_encoder(tmp_path / "run", load_towers(name), base=name, projection=Projection(4, 3), frozen=True)
+    encoder = load_encoder(str(tmp_path / "run"), device="cpu")
+    own = load_encoder(name, device="cpu").encode_images(pixels(224))
+    np.testing.assert_allclose(encoder.encode_images(pixels(224)), encoder.project(own), atol=1e-6)
 
 
 def test_a_frozen_base_does_not_move(convnet):
