@@ -58,7 +58,7 @@ def test_accuracy_is_simpleshots_on_the_folds_drawn(k):
     (row,) = report.rows("summary", shots=k, average="macro")
     values = [r["value"] for r in report.rows("folds", shots=k, average="macro")]
     assert (row["mean"], row["deviation"]) == (pytest.approx(np.mean(values)), pytest.approx(np.std(values, ddof=1)))
-    assert any("1 taxon with 1 training images" in c or "2 taxa with 5 training images" in c for c in report.caveats)
+    assert any("1 taxon with 1 training image and 2 taxa with 5 training images" in c for c in report.caveats)
 
 
 def test_folds_do_not_depend_on_the_order_of_rows_nor_on_other_shots_or_encoders():

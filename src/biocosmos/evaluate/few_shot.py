@@ -224,7 +224,7 @@ def _differences(rows: Sequence[Row], first: str) -> pa.Table:
 
 def _caveats(rows: Sequence[Row], left_out: Mapping[int, int], target: Target, folds: int) -> list[str]:
     out = []
-    lost = [f"{taxa_text(count)} with {k} training images" for k, count in left_out.items() if count]
+    lost = [f"{taxa_text(count)} with {k} training image{'' if k == 1 else 's'}" for k, count in left_out.items() if count]
     if lost:
         out.append(
             f"Taxa with too few specimens at {target.name} were left out: {listed(lost)}. Accuracies with different numbers of "

@@ -28,7 +28,8 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         Card(
             f"{row['encoder']}, {_shots(row['shots'])}",
             percent(row["mean"]),
-            f"right at {target} ({row['taxa']:,} taxa); deviation {_points(row['deviation'])} points over {row['folds']} folds",
+            f"right at {target}, mean over {row['taxa']:,} taxa; deviation {_points(row['deviation'])} points over "
+            f"{row['folds']} folds",
         )
         for row in rows
         if row["average"] == "macro"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from biocosmos.evaluate.blocks import Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.charts import lines
@@ -13,6 +13,9 @@ from biocosmos.evaluate.svg import percent
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
+
+
+OTHER_RANKS = 4
 
 
 def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
@@ -39,14 +42,19 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         "highest per query.",
     )
     weights = list(dict.fromkeys(row["weight"] for row in rows))
-    targets = list(dict.fromkeys(row["target"] for row in rows))
+    others = [name for name in dict.fromkeys(row["target"] for row in rows) if name != main][::-1][:OTHER_RANKS]
     cells = [
-        [f"{weight:g}{' (chosen)' if weight == chosen else ''}"]
-        + [interval(pick(rows, weight=weight, target=target, average="micro")) for target in targets]
+        [
+            f"{weight:g}{' (chosen)' if weight == chosen else ''}",
+            *(interval(pick(rows, weight=weight, target=main, average=average)) for average in ("micro", "macro")),
+            *(percent(_value(pick(rows, weight=weight, target=target, average="micro"))) for target in others),
+        ]
         for weight in weights
     ]
     grid = Grid(
-        ["weight", *targets], cells, "Recall@1 per query with its interval, at each rank; macro averages are in curve.csv."
+        ["weight", f"{main}, per query", f"{main}, per taxon", *(f"{target}, per query" for target in others)],
+        cells,
+        "Recall@1 with its interval; all ranks and intervals are in curve.csv.",
     )
     lead = (
         f"Every weight of the encoder was taken between {base} and {trained} (Wortsman et al. 2022, arXiv:2109.01903), and the "
@@ -54,6 +62,10 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
     )
     section = Section("Which weight is best on validation images?", "", [figure, grid])
     return Page(report.title, lead, cards, [section], TERMS, report.caveats, facts, stamp)
+
+
+def _value(row: dict[str, Any] | None) -> float | None:
+    return None if row is None else row["value"]
 
 
 TERMS = (

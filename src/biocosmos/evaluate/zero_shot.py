@@ -32,8 +32,8 @@ TEXT_TYPES = {
     "sci": "scientific name",
     "com": "common name",
     "taxon": "taxonomic string",
-    "sci_com": "scientific and common name",
-    "taxon_com": "taxonomic string and common name",
+    "sci_com": "scientific + common name",
+    "taxon_com": "taxonomic string + common",
 }
 _COMMON_COLUMNS = ("vernacularName", "common_name", "commonName", "common name", "common")
 _QUERIES = 4096
