@@ -22,9 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
-from biocosmos.progress import progress
 from biocosmos.provenance import now, package_version
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
@@ -32,7 +30,9 @@ from biocosmos.search.kmeans import kmeans
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.splits import NOVEL_PART, Split
 from biocosmos.tables import replacing
+from biocosmos.train.text_vectors import text_vectors
 from biocosmos.train.views import mean_of_views
+from biocosmos.train.whitening import whitened
 
 Source = Literal["image", "text", "joint", "taxa"]
 SOURCES = ("image", "text", "joint")
@@ -41,7 +41,6 @@ NEAREST = 16
 """Nearest clusters kept with each specimen: MLCD learns 8."""
 HELD_OUT = ("test", "val", "validation", NOVEL_PART)
 """Parts that nothing is ever trained on."""
-TEXT_ROWS = 256
 
 _KEY = b"biocosmos.clusters"
 Array = npt.NDArray[Any]
@@ -155,6 +154,48 @@ class ClusterLabels:
         return labels
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingVectors:
+    """What is clustered. ids: (n,) object array of str, ascending; vectors: (n, dim) float32 unit rows; part: of the split;
+    facts: what made them."""
+
+    ids: Array
+    vectors: Array
+    part: str
+    facts: dict[str, Any]
+
+
+def training_vectors(
+    collection: Collection,
+    *,
+    encoder: str | None = None,
+    source: Source = "image",
+    text_encoder: str | None = None,
+    split: str = "train",
+    views: int = 1,
+    size: int | None = None,
+    whiten: bool = False,
+) -> TrainingVectors:
+    """The vectors of the training part that :func:`cluster_labels` clusters; arguments as there."""
+    if source not in SOURCES:
+        raise BiocosmosError(f"no labels from '{source}': choose {', '.join(SOURCES)}")
+    part = refuse_held_out_part(split)
+    whole = collection.count(split=split)
+    if source != "text" or encoder is not None:
+        encoder = collection.encoder_name(encoder)
+    facts: dict[str, Any] = {"source": source, "views": views, "size": size, "whiten": whiten}
+    if source == "image":
+        ids, vectors = _image_vectors(collection, encoder, split, views, size, facts)
+        facts["left_out"] = {"without a vector": whole - len(ids)}
+    else:
+        ids, vectors = _with_text(collection, encoder, source, text_encoder or encoder, split, views, size, facts, whole)
+    if whiten and len(ids):
+        vectors = whitened(vectors)
+    chosen = collection.split(split.rpartition(":")[0] or "default")
+    facts["split"] = {"name": chosen.name, "part": part, "hash": chosen.hash}
+    return TrainingVectors(ids, vectors, part, facts)
+
+
 def cluster_labels(
     collection: Collection,
     *,
@@ -166,6 +207,9 @@ def cluster_labels(
     seed: int = 0,
     iterations: int = ITERATIONS,
     views: int = 1,
+    size: int | None = None,
+    whiten: bool = False,
+    vectors: TrainingVectors | None = None,
 ) -> ClusterLabels:
     """k-means (cosine) of the training part's vectors; the same specimens give the same labels in whatever order they lie.
 
@@ -178,41 +222,48 @@ def cluster_labels(
         split: the training part: "train", or of a named split "mine:train".
         views: 1: the stored vectors; 2 to 8: the mean over so many turned and mirrored views of each image, which costs as
             many embeddings but puts specimens together that lie differently in their picture.
+        size: side of the input that views are made at, pixels; default the encoder's own.
+        whiten: cluster whitened vectors (:mod:`biocosmos.train.whitening`), so that a few strong directions do not decide alone.
+        vectors: of :func:`training_vectors`, to cluster them again in other numbers; the arguments that made them are not
+            looked at then.
 
     Specimens without a vector, or without text where it is needed, are left out and counted in the facts.
     Raises BiocosmosError: fewer images than clusters; a part that is held out; no such embedding; no text tower.
     """
-    if source not in SOURCES:
-        raise BiocosmosError(f"no labels from '{source}': choose {', '.join(SOURCES)}")
-    part = refuse_held_out_part(split)
-    whole = collection.count(split=split)
-    if source != "text" or encoder is not None:
-        encoder = collection.encoder_name(encoder)
-    facts: dict[str, Any] = {"source": source, "clusters_asked": clusters, "seed": seed, "iterations": iterations, "views": views}
-    if source == "image":
-        ids, vectors = _image_vectors(collection, encoder, split, views, facts)
-        facts["left_out"] = {"without a vector": whole - len(ids)}
-    else:
-        ids, vectors = _with_text(collection, encoder, source, text_encoder or encoder, split, views, facts, whole)
-    if clusters < 1 or clusters > len(ids):
-        few = f"there are only {len(ids):,} {'texts' if source == 'text' else 'images'} in part '{part}' to make them of"
-        remedy = f"ask for at most {len(ids):,}, better a tenth of it" if len(ids) else "embed them first"
-        raise BiocosmosError(f"cannot make {clusters:,} clusters: {few}; {remedy}")
-    found = kmeans(vectors, clusters, metric="cosine", iterations=iterations, seed=seed)
+    given = vectors or training_vectors(
+        collection,
+        encoder=encoder,
+        source=source,
+        text_encoder=text_encoder,
+        split=split,
+        views=views,
+        size=size,
+        whiten=whiten,
+    )
+    count = len(given.ids)
+    if clusters < 1 or clusters > count:
+        what = "texts" if given.facts["source"] == "text" else "images"
+        remedy = f"ask for at most {count:,}, better a tenth of it" if count else "embed them first"
+        raise BiocosmosError(
+            f"cannot make {clusters:,} clusters: there are only {count:,} {what} in part '{given.part}' to make them of; {remedy}"
+        )
+    found = kmeans(given.vectors, clusters, metric="cosine", iterations=iterations, seed=seed)
     used, labels = np.unique(found.labels, return_inverse=True)
-    chosen = collection.split(split.rpartition(":")[0] or "default")
-    facts |= {
+    facts = {
+        **given.facts,
+        "clusters_asked": clusters,
         "clusters": len(used),
         "dropped_empty": clusters - len(used),
+        "seed": seed,
+        "iterations": iterations,
         "reseeded": found.reseeded,
         "updates": found.iterations,
         "converged": found.converged,
-        "inertia_per_specimen": found.inertia / len(ids),
-        "split": {"name": chosen.name, "part": part, "hash": chosen.hash},
+        "inertia_per_specimen": found.inertia / count,
         "made": now(),
         "biocosmos": package_version(),
     }
-    return labelled(ids, vectors, labels.reshape(-1), found.centroids[used], facts)
+    return labelled(given.ids, given.vectors, labels.reshape(-1), found.centroids[used], facts)
 
 
 def taxon_labels(
@@ -277,7 +328,7 @@ def refuse_held_out_part(split: str) -> str:
 
 
 def _image_vectors(
-    collection: Collection, encoder: str | None, split: str, views: int, facts: dict[str, Any]
+    collection: Collection, encoder: str | None, split: str, views: int, size: int | None, facts: dict[str, Any]
 ) -> tuple[Array, Array]:
     """(n,) ids ascending, (n, dim) float32 unit vectors."""
     gallery = collection.gallery(encoder, split=split, columns=())
@@ -285,7 +336,7 @@ def _image_vectors(
     order = np.argsort(gallery.ids.astype(str), kind="stable")  # not the taxonomy's order: names must not steer the clusters
     if views == 1:
         return gallery.ids[order], gallery.vectors[order]
-    return mean_of_views(collection, str(encoder), gallery.ids[order], views, facts["encoder_digest"])
+    return mean_of_views(collection, str(encoder), gallery.ids[order], views, facts["encoder_digest"], size)
 
 
 def _with_text(
@@ -295,6 +346,7 @@ def _with_text(
     text_encoder: str | None,
     split: str,
     views: int,
+    size: int | None,
     facts: dict[str, Any],
     whole: int,
 ) -> tuple[Array, Array]:
@@ -310,13 +362,13 @@ def _with_text(
     if source == "text":
         ids = np.array(sorted(text_of), dtype=object)
         facts["left_out"] = {"without text": whole - len(ids)}
-        return ids, _text_vectors(text_encoder, [text_of[id_] for id_ in ids], None, facts)
-    every, vectors = _image_vectors(collection, encoder, split, views, facts)
+        return ids, text_vectors(text_encoder, [text_of[id_] for id_ in ids], None, facts)
+    every, vectors = _image_vectors(collection, encoder, split, views, size, facts)
     rows = np.array([row for row, id_ in enumerate(every) if id_ in text_of], dtype=np.int64)
     # A lone image vector beside joint ones would be clustered by having no text, so such specimens are left out.
     facts["left_out"] = {"without a vector": whole - len(every), "without text": len(every) - len(rows)}
     one_space = text_encoder == encoder
-    words = _text_vectors(
+    words = text_vectors(
         text_encoder, [text_of[id_] for id_ in every[rows]], facts["encoder_digest"] if one_space else None, facts
     )
     facts["joined"] = "mean of unit vectors" if one_space else "concatenation"
@@ -324,22 +376,6 @@ def _with_text(
         return every[rows], np.concatenate([vectors[rows], words], 1) * np.float32(np.sqrt(0.5))
     both = vectors[rows] + words
     return every[rows], both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
-
-
-def _text_vectors(name: str, texts: Sequence[str], digest: str | None, facts: dict[str, Any]) -> Array:
-    """(n, dim) float32 unit vectors; equal texts are encoded once. ``digest``: of the weights the images were embedded with."""
-    encoder = load_encoder(name)
-    if digest is not None and encoder.digest != digest:
-        raise BiocosmosError(f"'{name}' has other weights now ({encoder.digest}) than the stored vectors ({digest}): embed again")
-    facts["text_encoder_digest"] = encoder.digest
-    distinct, inverse = np.unique(np.array(texts, dtype=str), return_inverse=True)
-    parts = []
-    with progress(f"encode texts with {name}", total=len(distinct), unit="texts") as bar:
-        for start in range(0, len(distinct), TEXT_ROWS):
-            rows = [str(text) for text in distinct[start : start + TEXT_ROWS]]
-            parts.append(encoder.encode_texts(rows))
-            bar.advance(len(rows))
-    return np.concatenate(parts)[inverse]
 
 
 def _made_by(gallery: Gallery, what: str) -> dict[str, Any]:

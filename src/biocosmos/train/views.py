@@ -30,12 +30,17 @@ def view(batch: torch.Tensor, number: int) -> torch.Tensor:
 
 
 def vectors_of_views(
-    collection: Collection, encoder: str, ids: Sequence[str] | Array, views: Sequence[int], digest: str | None = None
+    collection: Collection,
+    encoder: str,
+    ids: Sequence[str] | Array,
+    views: Sequence[int],
+    digest: str | None = None,
+    size: int | None = None,
 ) -> tuple[Array, Array]:
     """Vectors of several views of each image.
 
     ids: specimens, in the order wanted; those whose image cannot be read are left out. digest: of the weights they must be
-    made with.
+    made with. size: side of the input, pixels; by default the encoder's own.
     Returns: (n,) ids that were read, (n, len(views), dim) float32 unit vectors.
     Raises BiocosmosError when the encoder has other weights than ``digest``, or no image can be read.
     """
@@ -48,13 +53,14 @@ def vectors_of_views(
         raise BiocosmosError(
             f"'{encoder}' has other weights now ({loaded.digest}) than the stored vectors ({digest}): embed again"
         )
+    preprocessing = loaded.preprocessing.replaced(size=size)
     read: list[str] = []
     parts: list[Array] = []
 
     def prepared(source: tuple[bytes | str | None, Any]) -> torch.Tensor | None:
         image, crop = source
         try:
-            return None if image is None else loaded.read(image, crop)
+            return None if image is None else preprocessing.read(image, crop)
         except ImageError:
             return None
 
@@ -77,11 +83,16 @@ def vectors_of_views(
 
 
 def mean_of_views(
-    collection: Collection, encoder: str, ids: Sequence[str] | Array, views: int, digest: str | None = None
+    collection: Collection,
+    encoder: str,
+    ids: Sequence[str] | Array,
+    views: int,
+    digest: str | None = None,
+    size: int | None = None,
 ) -> tuple[Array, Array]:
     """The mean over the first ``views`` views of each image, made unit length: (n,) ids that were read, (n, dim) float32."""
     if not 1 <= views <= VIEWS:
         raise BiocosmosError(f"an image has 1 to {VIEWS} views, not {views}")
-    read, vectors = vectors_of_views(collection, encoder, ids, range(views), digest)
+    read, vectors = vectors_of_views(collection, encoder, ids, range(views), digest, size)
     mean = vectors.mean(1)
     return read, mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)
