@@ -15,6 +15,8 @@ import torch
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
+from biocosmos.jobs.evaluating import embedded as embedded_names
+from biocosmos.jobs.evaluating import evaluate_collection
 from biocosmos.specimens.splits import Split
 from biocosmos.train.clusters import ClusterLabels
 from biocosmos.train.unicom import TrainResult, class_means, train_unicom
@@ -36,7 +38,7 @@ def train(collection: bc.Collection, output: Path, **given: object) -> TrainResu
 
 
 def test_a_trained_tower_is_an_encoder_for_every_other_command(collection: bc.Collection, tmp_path: Path) -> None:
-    result = train(collection, tmp_path / "run", **SMALL, loss="mlcd", positives=3, sample_rate=0.5, features=256)
+    result = train(collection, tmp_path / "run", **SMALL, dim=0, loss="mlcd", positives=3, sample_rate=0.5, features=256)
     assert [row["epoch"] for row in result.history.epochs] == [1]
     assert {"recall@1 of clusters", "recall@1 of label"} == set(result.base)
     encoder = bc.load_encoder(str(tmp_path / "run"))
@@ -113,6 +115,24 @@ def test_labels_that_hold_a_test_specimen_are_refused(collection: bc.Collection,
     labels = ClusterLabels(ids, codes, np.stack([codes, 1 - codes], 1), np.eye(2, 4, dtype=np.float32))
     with pytest.raises(BiocosmosError, match=r"1 of 10 labelled ids are not in the training part .*is in part 'test'"):
         train_unicom(collection, unicom_settings(**FROZEN), tmp_path / "run", labels=labels)
+
+
+def test_an_encoder_is_not_measured_on_what_it_or_its_base_was_trained_on(collection: bc.Collection, tmp_path: Path) -> None:
+    first, second = str(tmp_path / "first"), str(tmp_path / "second")
+    train(collection, Path(first), **FROZEN)
+    assert (
+        evaluate_collection(collection, encoders=embedded_names(collection, ["efficientnet-lite0", first])[0]).kind == "combined"
+    )
+    train(collection, Path(second), **{**FROZEN, "encoder": first})
+    collection.make_split("stratified", seed=9)
+    for name in (first, second):
+        with pytest.raises(
+            BiocosmosError, match=r"first was trained on \d+ of the \d+ specimens of part 'test'|second was trained on"
+        ):
+            evaluate_collection(collection, encoders=["efficientnet-lite0", name])
+    (tmp_path / "second" / "labels.parquet").unlink()
+    with pytest.raises(BiocosmosError, match="first was trained on"):
+        evaluate_collection(collection, encoders=["efficientnet-lite0", second])
 
 
 def test_images_that_vanish_are_named_and_training_goes_on(tmp_path: Path, sample_table: object) -> None:

@@ -38,6 +38,7 @@ def unicom(
     taxa: Annotated[
         str | None, _option("Learn the true taxa of this rank in place of clusters: the supervised reference.", _LOSS)
     ] = None,
+    labels: Annotated[str | None, _option("Learn the classes in a labels.parquet of another run.", _LOSS)] = None,
     loss: Annotated[str | None, _option("margin, or mlcd: several nearest clusters are right [margin].", _LOSS)] = None,
     positives: Annotated[int | None, _option("How many are right with mlcd [8].", _LOSS)] = None,
     scale: Annotated[float | None, _option("s of s (cos(m1 theta + m2) - m3) [32].", _LOSS)] = None,
@@ -59,14 +60,17 @@ def unicom(
     augment: Annotated[str | None, _option("none, plankton (any turn) or photo (has an up) [plankton].", _DATA)] = None,
     size: Annotated[int | None, _option("Side of the input, pixels [the encoder's own].", _DATA)] = None,
     freeze: Annotated[
-        bool, _option("Train only a projection of the stored vectors: minutes, not hours.", _MODEL, "--freeze")
-    ] = False,
-    dim: Annotated[int | None, _option("Length of the new vectors [the encoder's own; 512 frozen].", _MODEL)] = None,
-    start: Annotated[str | None, _option("A projection begins plain or whitening the embedding [plain].", _MODEL)] = None,
+        bool | None,
+        _option(
+            "Train only a projection of the stored vectors: minutes, not hours [a sweep does].", _MODEL, "--freeze/--no-freeze"
+        ),
+    ] = None,
+    dim: Annotated[int | None, _option("Length of the new vectors; 0 keeps the encoder's own [512].", _MODEL)] = None,
+    start: Annotated[str | None, _option("The projection begins plain or whitening the embedding [whiten].", _MODEL)] = None,
     freeze_stages: Annotated[int | None, _option("First stages of a timm model left as they are [0].", _MODEL)] = None,
-    batch_norm: Annotated[str | None, _option("Batch statistics: train, or still as they are [train].", _MODEL)] = None,
+    batch_norm: Annotated[str | None, _option("Batch statistics: train, or still as they are [still].", _MODEL)] = None,
     noise: Annotated[float | None, _option("Noise on stored vectors [0; 0.5 frozen].", _MODEL)] = None,
-    epochs: Annotated[int | None, _option("Passes over the training part [8; 20 frozen].", _STEPS)] = None,
+    epochs: Annotated[int | None, _option("Passes over the training part [8; 10 frozen].", _STEPS)] = None,
     batch_size: Annotated[int | None, _option("Images per process and pass [64; 512 frozen].", _STEPS)] = None,
     accumulate: Annotated[int | None, _option("Batches that make one step [1].", _STEPS)] = None,
     lr: Annotated[float | None, _option("Highest learning rate [3e-4; 1e-3 frozen].", _STEPS)] = None,
@@ -90,7 +94,7 @@ def unicom(
 
     biocosmos train unicom plankton.cosmos --encoder efficientnet-lite0 --clusters 500 --output run/
 
-    biocosmos train unicom plankton.cosmos --freeze --sweep 100,500,1000,2000 --output sweep/
+    biocosmos train unicom plankton.cosmos --sweep 100,500,1000,2000 --output sweep/
 
     torchrun --nproc-per-node 4 -m biocosmos train unicom plankton.cosmos --clusters 100000 --sample-rate 0.1 -o run/
 
@@ -100,7 +104,7 @@ def unicom(
     given = {key: value for key, value in locals().items() if key not in ("collection", "output", "sweep", "config", "overwrite")}
     from biocosmos.train.unicom_settings import unicom_settings
 
-    given |= {"freeze": freeze or None, "whiten": whiten or None}
+    given |= {"freeze": sweep is not None if freeze is None else freeze, "whiten": whiten or None}
     settings = unicom_settings(config, **given)
     if sweep is not None:
         _sweep(collection, settings, sweep, output, overwrite)

@@ -188,10 +188,11 @@ def _choice(report: Report, chosen: int | None) -> list[Section]:
     blocks.append(Grid(["training", *names], table, "Scores on the validation part, computed without labels; higher is better."))
     used = next(name for name, check in checks.items() if check["used"])
     lead = (
-        f"No label was looked at to choose: the number with the highest {used} is taken. Two disjoint random halves of an "
-        "encoder's features look for the nearest training specimens of a validation image; the more of the 10 both name, the "
-        "less the answer hangs on chance. Other scores from the literature are shown beside it and choose nothing. Where the "
-        "validation part has names, it is said below how well each score would have done; that check comes after the choice."
+        f"No label was looked at to choose: the number with the highest {used} is taken. Effective rank (RankMe, "
+        "arXiv:2210.02885) is how many directions the validation vectors use; neighbour agreement is the share of the 10 nearest "
+        "training specimens that two random halves of the features both find; neighbour margin is how far the nearest stands "
+        "out from the next nine. Where the validation part has names, it is said how well each would have done; that check "
+        "comes after the choice."
     )
     return [Section("How the number was chosen", lead, blocks)]
 
@@ -273,7 +274,7 @@ def _against_count(
     bottom, top = low - MARGIN * spread, high + MARGIN * spread
     if share:
         bottom, top = max(bottom, 0.0), min(top, 1.0)
-    x = Scale(min(counts) * 0.85, max(counts) * 1.18, 64, WIDTH - 84, log=True)
+    x = Scale(min(counts) * 0.85, max(counts) * 1.18, 78, WIDTH - 84, log=True)
     y = Scale(bottom, top, 246, 12)
     axes(drawing, x, y, "number of clusters (log scale)", y_name, y_percent=share)
     words: list[tuple[float, str]] = []

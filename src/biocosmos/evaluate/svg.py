@@ -152,7 +152,7 @@ def axes(
         drawing.text(x(tick), y.start + 18, tick_percent(tick) if x_percent else number(tick), "tick", "middle")
     drawing.line(x.start, y.start, x.stop, y.start, "axis")
     drawing.text((x.start + x.stop) / 2, y.start + 38, x_name, "name", "middle")
-    drawing.text(x.start - 46, (y.start + y.stop) / 2, y_name, "name", "middle", turn=-90)
+    drawing.text(max(12.0, x.start - 62), (y.start + y.stop) / 2, y_name, "name", "middle", turn=-90)
 
 
 def legend(drawing: Drawing, x: float, y: float, entries: Sequence[tuple[str, str]]) -> None:

@@ -11,6 +11,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.identify.rules import RULES
 from biocosmos.jobs.identifying import Identified
+from biocosmos.jobs.leakage import refuse_trained_on
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 
@@ -38,12 +39,14 @@ def evaluate_collection(
     by default. "few-shot" and "zero-shot" ask the part ``queries`` alone. groups: columns or ranks. templates: a file of
     sentences for zero-shot.
 
-    Raises BiocosmosError for an unknown protocol, embedding, part or column.
+    Raises BiocosmosError for an unknown protocol, embedding, part or column, and for an encoder trained on the part asked.
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise BiocosmosError(f"no protocol '{protocol}': choose {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}")
     if not encoders:
         raise BiocosmosError(f"nothing to evaluate: name an embedding of {collection.path}")
+    for name in encoders:
+        refuse_trained_on(collection, name, queries)
     for group in groups:
         if group not in collection.dataset.schema.names:
             raise BiocosmosError(f"the collection has no column '{group}' to group by")

@@ -17,6 +17,7 @@ from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.interpolation import curve_report
+from biocosmos.jobs.leakage import refuse_trained_on
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
@@ -63,6 +64,9 @@ def interpolate_collection(
         raise BiocosmosError(f"interpolation needs two encoders, the base and the trained one, not {len(encoders)}: use -e twice")
     if len({queries, gallery, validation}) < 3:
         raise BiocosmosError("the weight is chosen on a part of its own: queries, gallery and validation must be three parts")
+    for name in encoders:
+        for part in (queries, validation):
+            refuse_trained_on(collection, name, part)
     from biocosmos.encoders.interpolation import interpolated
     from biocosmos.encoders.registry import build_encoder, load_towers
 

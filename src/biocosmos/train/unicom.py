@@ -130,6 +130,8 @@ class _Training:
         if self.where.first and not path.exists():
             if self.given is not None:
                 labels = self.given
+            elif settings.labels is not None:
+                labels = ClusterLabels.load(settings.labels)
             elif settings.taxa is not None:
                 labels = taxon_labels(self.collection, encoder=settings.encoder, rank=settings.taxa, split=settings.split)
             else:
@@ -185,8 +187,10 @@ class _Training:
         facts = {
             "what": f"{settings.encoder}, trained to tell apart {what} ({len(labels):,} images; biocosmos train unicom).",
             "collection": self.collection.path.name,
-            "split": labels.facts.get("split"),
-            "labels": {**labels.facts, "digest": labels.digest},
+            "split": "{name}, part {part}, hash {hash}".format(**labels.facts["split"])
+            if "split" in labels.facts
+            else "not known",
+            "labels": f"{labels.count:,} classes, digest {labels.digest}; {LABELS} has them and what made them",
             "images": len(labels),
             "settings": asdict(settings),
             "metrics": [{"epoch": 0, **result.base}, *history.epochs],

@@ -9,11 +9,12 @@ from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
+from biocosmos.provenance import encoder_name
 from biocosmos.train.augment import PRESETS
 from biocosmos.train.clusters import refuse_held_out_part
 from biocosmos.train.settings import LoopSettings, flag, from_toml
 
-FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 20, "dim": 512, "noise": 0.5}
+FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 10, "noise": 0.5}
 """What differs when only a projection of stored vectors is trained."""
 
 
@@ -28,6 +29,7 @@ class UnicomSettings(LoopSettings):
         text_encoder: of the texts, when not the encoder itself.
         views: turned and mirrored views that are averaged before clustering, 1 to 8; of images of ``size``.
         whiten: cluster whitened vectors (:mod:`biocosmos.train.whitening`).
+        labels: a ``labels.parquet`` of another run, whose classes are learnt in place of new clusters.
         taxa: a rank, whose true taxa are learnt in place of clusters: the supervised reference.
         split: the training part; validation: the part that is watched, which must not be a test part; "" for none.
         monitor: "clusters" (needs no label), "taxa", or "auto": taxa for a supervised training, else clusters.
@@ -40,11 +42,12 @@ class UnicomSettings(LoopSettings):
         sub_centres: centres of each class, the nearest of which counts.
         centres: where they begin: "means" of their classes in the embedding, or "random".
         freeze: train a projection of the stored vectors only.
-        dim: length of the new vectors; None leaves the encoder's own (no projection).
-        start: how a projection begins: "plain" (as near to doing nothing as it can) or "whiten" (whitens the embedding).
+        dim: length of the new vectors, by a projection on top; 0 leaves the encoder's own.
+        start: how the projection begins: "whiten" (whitens the embedding; if that varies in fewer than ``dim`` directions, in as
+            many) or "plain" (as near to doing nothing as it can).
         freeze_stages: so many first stages of a timm model stay as they are, the stem counted; 0 trains all.
-        batch_norm: "train" follows the statistics of the batches, "still" keeps those of the encoder, which is better for short
-            trainings and small batches.
+        batch_norm: "still" keeps the statistics of the encoder, which is better for short trainings and small batches; "train"
+            follows those of the batches.
         noise: what is added to stored vectors in training, in units of their mean size per number.
         size: side of the input, pixels; None is the encoder's own.
         augment: "none", "plankton" (any turn, mirrored) or "photo" (has an up and a down).
@@ -56,6 +59,7 @@ class UnicomSettings(LoopSettings):
     text_encoder: str | None = None
     views: int = 1
     whiten: bool = False
+    labels: str | None = None
     taxa: str | None = None
     split: str = "train"
     validation: str = "val"
@@ -74,16 +78,17 @@ class UnicomSettings(LoopSettings):
     sub_centres: int = 1
     centres: str = "means"
     freeze: bool = False
-    dim: int | None = None
-    start: str = "plain"
+    dim: int = 512
+    start: str = "whiten"
     freeze_stages: int = 0
-    batch_norm: str = "train"
+    batch_norm: str = "still"
     noise: float = 0.0
     size: int | None = None
     augment: str = "plankton"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
         choices = {
             "loss": ("margin", "mlcd"),
             "gradient": ("exact", "straight-through"),
@@ -100,13 +105,17 @@ class UnicomSettings(LoopSettings):
                 raise BiocosmosError(f"{flag(name)} '{getattr(self, name)}' is not known: choose {' or '.join(allowed)}")
         if not 0 < self.sample_rate <= 1:
             raise BiocosmosError(f"--sample-rate must be above 0 and at most 1, not {self.sample_rate}")
+        if self.taxa is not None and self.labels is not None:
+            raise BiocosmosError("--taxa and --labels both say what is learnt: leave one of them out")
         if self.taxa is not None and self.loss == "mlcd":
             raise BiocosmosError("--loss mlcd takes the nearest clusters as labels: it cannot be used with --taxa")
         for name in ("clusters", "positives", "scale", "sub_centres", "views"):
             if not getattr(self, name) > 0:
                 raise BiocosmosError(f"{flag(name)} must be above 0, not {getattr(self, name)}")
-        if self.start == "whiten" and self.dim is None:
-            raise BiocosmosError("--start whiten needs a projection to start: give --dim, such as 512")
+        if self.dim < 0 or (self.freeze and not self.dim):
+            raise BiocosmosError(
+                f"--dim must be above 0{' with --freeze' if self.freeze else ', or 0 for no projection'}, not {self.dim}"
+            )
         refuse_held_out_part(self.split)
         part = self.validation.rpartition(":")[2].lower()
         if part in ("test", "novel"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from biocosmos.encoders.encoder import Normalised
+from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, trainable, with_projection
@@ -133,17 +133,18 @@ class ImageTask(UnicomTask):
     ) -> None:
         super().__init__(settings, where, labels, validation)
         s = settings
-        self.preprocessing: Preprocessing = towers.preprocessing.replaced(size=s.size)
-        towers = replace(towers, preprocessing=self.preprocessing)
-        if s.dim is not None:
-            towers = with_projection(towers, begun(Projection(towers.features(), s.dim), s, base))
+        if s.size is not None:
+            towers = at_size(towers, s.size)
+        self.preprocessing: Preprocessing = towers.preprocessing
+        if s.dim:
+            towers = with_projection(towers, projection_of(base, towers.features(), s))
         self.towers = towers
         self.model = _Tower(trainable(towers), self.preprocessing, s).to(memory_format=torch.channels_last)
         dim = towers.features()
         begin: Array | None = None
         if s.centres == "means":
             begin = means
-            if s.dim is not None and towers.projection is not None and towers.projection.dim_in == means.shape[1]:
+            if s.dim and towers.projection is not None and towers.projection.dim_in == means.shape[1]:
                 with torch.no_grad():
                     begin = towers.projection(torch.from_numpy(means)).numpy()
             if begin.shape[1] != dim:
@@ -201,11 +202,12 @@ class FrozenTask(UnicomTask):
         s = settings
         if s.size is not None and s.size != towers.preprocessing.size:
             raise BiocosmosError("--size changes the images, which --freeze does not look at: leave one of them out")
-        self.preprocessing = towers.preprocessing
-        self.model = begun(Projection(base.dim, s.dim or base.dim), s, base)
+        stored = collection.encoders[s.encoder]["preprocessing"]
+        self.preprocessing = Preprocessing.from_dict(stored)  # of the vectors: another --resize may have made them
+        self.model = projection_of(base, base.dim, s)
         with torch.no_grad():
             begin = self.model(torch.from_numpy(means)).numpy() if s.centres == "means" else None
-        self.objective = self.make_objective(s.dim or base.dim, begin)
+        self.objective = self.make_objective(self.model.dim_out, begin)
         rows = np.flatnonzero(labels.rows_of(base.ids) >= 0)
         ids = [str(id_) for id_ in base.ids[rows]]
         self._batches = VectorBatches(
@@ -246,14 +248,16 @@ class FrozenTask(UnicomTask):
 
 
 @torch.no_grad()
-def begun(projection: Projection, settings: UnicomSettings, base: Gallery) -> Projection:
-    """The projection at its start: as it is, or whitening the vectors of the embedding ``base``."""
-    if settings.start == "whiten":
-        if projection.dim_in != base.dim:
-            raise BiocosmosError("--start whiten needs the stored vectors to be what the projection takes: use --start plain")
-        weight, bias = whitening(base.vectors, projection.dim_out)
-        projection.linear.weight.copy_(torch.from_numpy(weight))
-        projection.linear.bias.copy_(torch.from_numpy(bias))
+def projection_of(base: Gallery, features: int, settings: UnicomSettings) -> Projection:
+    """The projection at its start: as near to doing nothing as it can, or whitening the vectors of the embedding ``base``."""
+    if settings.start == "plain":
+        return Projection(features, settings.dim)
+    if features != base.dim:
+        raise BiocosmosError("--start whiten needs the stored vectors to be what the projection takes: use --start plain")
+    weight, bias = whitening(base.vectors, settings.dim)
+    projection = Projection(features, len(weight))
+    projection.linear.weight.copy_(torch.from_numpy(weight))
+    projection.linear.bias.copy_(torch.from_numpy(bias))
     return projection
 
 

@@ -66,16 +66,24 @@ class Validation:
 
     def figures(self, vectors: Array) -> dict[str, float]:
         """vectors: (n, dim) float32 unit rows of ``self.gallery``'s specimens. Returns: metric -> 0..1, the watched one first."""
-        near = ExactIndex(vectors).search(vectors, 2)
-        own = near.rows == np.arange(len(vectors))[:, None]
-        first = np.where(own[:, 0], near.rows[:, 1], near.rows[:, 0])
-        out = {}
-        for name in self.metrics:
-            target = self._targets[name]
-            _, code, counts = np.unique(target, return_inverse=True, return_counts=True)
-            asked = (target >= 0) & (counts[code] > 1)
-            out[name] = float((target[first] == target)[asked].mean()) if asked.any() else 0.0
-        return out
+        first = nearest_other(vectors)
+        return {name: share_alike(first, self._targets[name]) for name in self.metrics}
+
+
+def nearest_other(vectors: Array) -> Array:
+    """(n,) int64: the row nearest to each row of ``vectors`` (n, dim) float32 unit rows, itself left out."""
+    near = ExactIndex(vectors).search(vectors, 2).rows
+    return np.where(near[:, 0] == np.arange(len(vectors)), near[:, 1], near[:, 0])
+
+
+def share_alike(first: Array, target: Array) -> float:
+    """Share of rows whose neighbour ``first`` (n,) has their own ``target`` (n,), among those for which there is another row.
+
+    Rows whose target is below 0 are not asked.
+    """
+    _, code, counts = np.unique(target, return_inverse=True, return_counts=True)
+    asked = (target >= 0) & (counts[code] > 1)
+    return float((target[first] == target)[asked].mean()) if asked.any() else 0.0
 
 
 @torch.no_grad()

@@ -20,9 +20,9 @@ Array = npt.NDArray[Any]
 def whitening(vectors: Array, dim: int | None = None, power: float = HALF) -> tuple[Array, Array]:
     """The affine map y = W x + b onto principal components divided by (standard deviation)^power.
 
-    vectors: (n, d) float32. dim: components kept, at most min(n - 1, d) and by default all that vary. The map is scaled so that a
-    mapped vector is of length 1 on average.
-    Returns: ((k, d) float32 W, (k,) float32 b). Raises BiocosmosError when the vectors are all alike, or fewer than asked vary.
+    vectors: (n, d) float32. dim: components kept at most; fewer if the vectors vary in fewer directions. The map is scaled so
+    that a mapped vector is of length 1 on average.
+    Returns: ((k, d) float32 W, (k,) float32 b). Raises BiocosmosError when the vectors are all alike.
 
     Jegou and Chum, Negative evidences and co-occurrences in image retrieval, ECCV 2012, use power 1.
     """
@@ -38,9 +38,9 @@ def whitening(vectors: Array, dim: int | None = None, power: float = HALF) -> tu
     variance, axes = np.linalg.eigh(covariance / max(n, 1))
     variance, axes = variance[::-1], axes[:, ::-1]
     vary = int((variance > _LEAST * max(float(variance[0]), 0.0)).sum()) if variance[0] > 0 else 0
-    kept = vary if dim is None else dim
-    if not 1 <= kept <= vary:
-        raise BiocosmosError(f"the {n:,} vectors vary in {vary} directions only: ask for at most so many, not {dim}")
+    if not vary:
+        raise BiocosmosError(f"the {n:,} vectors are all alike: there is nothing to whiten")
+    kept = vary if dim is None else min(dim, vary)
     variance, axes = variance[:kept], axes[:, :kept]
     # of the first non-zero entry's sign the decomposition says nothing: fix it
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(kept)])
