@@ -8,10 +8,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
+import timm
 import torch
+from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
@@ -22,6 +26,14 @@ from biocosmos.train.clusters import ClusterLabels
 from biocosmos.train.unicom import TrainResult, class_means, train_unicom
 from biocosmos.train.unicom_settings import UnicomSettings, unicom_settings
 
+TINY_CLIP: dict[str, dict[str, Any]] = {
+    "model_cfg": {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
+}
 SMALL = {"size": 64, "epochs": 1, "batch_size": 16, "clusters": 6, "device": "cpu", "workers": 1}
 FROZEN = {"freeze": True, "clusters": 12, "epochs": 3, "batch_size": 32, "dim": 16, "device": "cpu"}
 
@@ -50,6 +62,29 @@ def test_a_trained_tower_is_an_encoder_for_every_other_command(collection: bc.Co
     card = (tmp_path / "run" / "README.md").read_text()
     assert "6 clusters of its own embedding, without labels" in card and "efficientnet-lite0" in card
     assert (tmp_path / "run" / "steps.csv").exists() and list((tmp_path / "run" / "tensorboard").glob("events*"))
+
+
+def test_towers_of_timm_and_open_clip_are_trained_too(collection: bc.Collection, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    timm.models.save_for_hf(timm.create_model("test_vit", num_classes=5), tmp_path / "vit", safe_serialization=True)
+    (tmp_path / "clip").mkdir()
+    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(TINY_CLIP))
+    clip = open_clip.CLIP(**json.loads(json.dumps(TINY_CLIP["model_cfg"])))
+    save_file(clip.state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
+    settings = {**SMALL, "size": None, "validation": "", "ema": 0.9}
+    train(
+        collection,
+        tmp_path / "vit-run",
+        **{**settings, "size": 96, "encoder": str(tmp_path / "vit"), "sub_centres": 2, "test_size": 128},
+    )
+    assert bc.load_encoder(str(tmp_path / "vit-run")).preprocessing.size == 128
+    train(collection, tmp_path / "clip-run", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0})
+    before, after = (bc.load_encoder(str(tmp_path / name)) for name in ("clip", "clip-run"))
+    np.testing.assert_allclose(after.encode_texts(["a copepod"]), before.encode_texts(["a copepod"]), atol=1e-6)
+    picture = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
+    assert np.abs(after.encode_images(picture) - before.encode_images(picture)).max() > 1e-4
+    with pytest.raises(BiocosmosError, match="--freeze-stages knows the stages of timm models only"):
+        train(collection, tmp_path / "no", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0, "freeze_stages": 1})
 
 
 def test_a_frozen_training_keeps_the_base_and_adds_a_projection(collection: bc.Collection, tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from biocosmos.cli.options import COLLECTION, DEVICE
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
+
+if TYPE_CHECKING:
+    from biocosmos.train.audit import Audit
 
 _LOSS, _DATA, _MODEL, _STEPS, _RUN = "What is learnt", "Data", "Model", "Steps", "Run"
 
@@ -59,6 +62,7 @@ def unicom(
     monitor: Annotated[str | None, _option("Watch recall of clusters (needs no label) or taxa [auto].", _DATA)] = None,
     augment: Annotated[str | None, _option("none, plankton (any turn) or photo (has an up) [plankton].", _DATA)] = None,
     size: Annotated[int | None, _option("Side of the input, pixels [the encoder's own].", _DATA)] = None,
+    test_size: Annotated[int | None, _option("Side of the input of the finished encoder [as trained].", _DATA)] = None,
     freeze: Annotated[
         bool | None,
         _option(
@@ -111,7 +115,10 @@ def unicom(
         return
     from biocosmos.train.unicom import train_unicom
 
-    result = train_unicom(collection, settings, output, overwrite=overwrite)
+    def tell(audit: Audit) -> None:
+        show_table(("labels", "value"), audit.rows(), title="what will be learnt")
+
+    result = train_unicom(collection, settings, output, overwrite=overwrite, tell=tell)
     if not result.main_process:
         return
     rows = [

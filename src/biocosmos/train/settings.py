@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from biocosmos.errors import BiocosmosError
 from biocosmos.tables import replacing
 
-_POSITIVE = ("epochs", "batch_size", "accumulate", "lr", "centre_lr_factor", "patience", "checkpoint_steps", "size")
+_POSITIVE = ("epochs", "batch_size", "accumulate", "lr", "centre_lr_factor", "patience", "checkpoint_steps", "size", "test_size")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ are the true taxa instead: the supervised reference.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
-from biocosmos.train.audit import audit
+from biocosmos.train.audit import Audit, audit
 from biocosmos.train.clusters import ClusterLabels, cluster_labels, taxon_labels
 from biocosmos.train.loop import History, fit
 from biocosmos.train.processes import Processes, processes
@@ -63,18 +64,20 @@ def train_unicom(
     *,
     labels: ClusterLabels | None = None,
     overwrite: bool = False,
+    tell: Callable[[Audit], None] | None = None,
 ) -> TrainResult:
     """Train an encoder and save it in the folder ``output``, by which every other command takes it.
 
     Interrupted, it goes on from its last checkpoint when called again, and ends with the same weights. Under torchrun all
-    processes call it alike. ``labels``: in place of those the settings describe.
+    processes call it alike. ``labels``: in place of those the settings describe; ``tell`` is called with the
+    audit of new labels, by one process, before training begins.
 
     Raises BiocosmosError: settings other than those the folder was begun with; fewer images than clusters; one class; ids of
     another part among the labels; a loss that is not finite; and what the encoder or collection refuse.
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     with processes(settings.device) as where:
-        return _Training(collection, settings, Path(output), where, labels, overwrite).run()
+        return _Training(collection, settings, Path(output), where, labels, overwrite, tell).run()
 
 
 class _Training:
@@ -86,9 +89,10 @@ class _Training:
         where: Processes,
         labels: ClusterLabels | None,
         overwrite: bool,
+        tell: Callable[[Audit], None] | None,
     ) -> None:
         self.collection, self.settings, self.output, self.where = collection, settings, output, where
-        self.given, self.overwrite = labels, overwrite
+        self.given, self.overwrite, self.tell = labels, overwrite, tell
         if where.device.type == "cpu":
             keep_freed_memory()
 
@@ -148,7 +152,10 @@ class _Training:
                     whiten=settings.whiten,
                 )
             self._check(labels)
-            audit(self.collection, labels).write(self.output / AUDIT)
+            found = audit(self.collection, labels)
+            found.write(self.output / AUDIT)
+            if self.tell is not None:
+                self.tell(found)
             labels.save(path)
         self.where.barrier()
         labels = ClusterLabels.load(path)

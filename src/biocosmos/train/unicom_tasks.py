@@ -181,7 +181,8 @@ class ImageTask(UnicomTask):
 
     def save(self, folder: Path, towers: Towers, facts: dict[str, Any]) -> None:
         """The trained tower as an encoder folder."""
-        save_encoder(folder, self.towers, base=self.settings.encoder, preprocessing=self.preprocessing, training=facts)
+        towers = self.towers if self.settings.test_size is None else at_size(self.towers, self.settings.test_size)
+        save_encoder(folder, towers, base=self.settings.encoder, training=facts)
 
 
 class FrozenTask(UnicomTask):
