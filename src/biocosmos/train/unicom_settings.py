@@ -50,8 +50,8 @@ class UnicomSettings(LoopSettings):
             follows those of the batches.
         noise: what is added to stored vectors in training, in units of their mean size per number.
         size: side of the input, pixels; None is the encoder's own.
-        test_size: side of the input of the finished encoder, by default ``size``; somewhat larger than in training is often better
-            (Touvron et al., Fixing the train-test resolution discrepancy, NeurIPS 2019, arXiv:1906.06423).
+        test_size: side of the input of the finished encoder, by default ``size``; somewhat larger is often better (Touvron et
+            al., Fixing the train-test resolution discrepancy, NeurIPS 2019, arXiv:1906.06423).
         augment: "none", "plankton" (any turn, mirrored) or "photo" (has an up and a down).
     """
 
