@@ -117,14 +117,15 @@ def test_scores_without_labels_agree_with_counting_by_hand() -> None:
         rank_me(gallery[:3], queries)
 
 
-def test_cross_scale_recall_leaves_out_the_own_clusters_and_is_relative_to_the_base() -> None:
-    first = {"base": np.array([1, 0, 3, 2]), "a": np.array([2, 3, 0, 1]), "b": np.array([1, 0, 3, 2])}
-    clusters = {"a": np.array([0, 1, 0, 1]), "b": np.array([0, 0, 0, 1])}
-    # clusters of b: rows 0 to 2 have another of their kind; base finds it for rows 0 and 1, a for rows 0 and 2
-    found = cross_scale_recall(first, clusters, "base")
-    assert found["a"] == pytest.approx((2 / 3) / (2 / 3))
-    assert found["b"] == 1.0  # the base finds none of a's clusters: there is no ratio to it
-    assert found["base"] == 1.0
+def test_cross_scale_recall_leaves_out_the_own_clusters_and_compares_with_the_others() -> None:
+    right, wrong = np.array([1, 0, 3, 2]), np.array([2, 3, 0, 1])
+    pairs = np.array([0, 0, 1, 1])  # rows 0 and 1 are alike, and rows 2 and 3
+    first = {"base": wrong, "a": right, "b": right, "c": wrong}
+    clusters = {"a": pairs, "b": pairs, "c": pairs}
+    # a and b find the pairs of everybody, c of nobody; of those not trained on a's clusters (b and c) one half does, and so on
+    found = cross_scale_recall(first, clusters)
+    assert found == {"a": pytest.approx((1 / 0.5 + 1 / 1) / 2), "b": pytest.approx((1 / 0.5 + 1 / 1) / 2), "c": 0.0}
+    assert cross_scale_recall(first, {"a": pairs, "b": pairs}) == {}
 
 
 def test_a_sweep_over_taxa_is_refused(embedded: bc.Collection, tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def unicom(
         for name, value in result.base.items()
     ]
     if rows:
-        show_table(("on the validation part", "before", "after"), rows, title=f"{settings.encoder} and {output}")
+        show_table(("on the validation part", "at the start", "kept"), rows, title=f"{settings.encoder} and {output}")
     if result.already_done:
         say(f"{output} was trained already; --overwrite begins anew")
     else:

@@ -39,12 +39,13 @@ def interpolated(base: Towers, trained: Towers, weight: float) -> Towers:
         raise BiocosmosError(f"the weight between two encoders is from 0 (base) to 1 (trained), not {weight}")
     if trained.base is not None:
         raise BiocosmosError(
-            f"the trained encoder is a projection over '{trained.base.name}', left as it is: there is nothing to interpolate"
+            f"the trained encoder is a projection over '{trained.base.name}', left as it is: there is nothing to interpolate; "
+            "train the whole encoder without a projection (--no-freeze --dim 0)"
         )
     if (base.projection is None) != (trained.projection is None):
         which = "trained encoder" if base.projection is None else "base"
         raise BiocosmosError(
-            f"only the {which} has a projection, which has no counterpart to interpolate with: train without one"
+            f"only the {which} has a projection, which has no counterpart to interpolate with: train without one (--dim 0)"
         )
     if base.preprocessing.size != trained.preprocessing.size and not _same_shapes(base, trained):
         base = at_size(base, trained.preprocessing.size)

@@ -190,7 +190,9 @@ def extremes_table(
             order = order[found.queries[order] >= ENOUGH_QUERIES]
             low, high = paired_interval(found.gained, found.lost, found.queries, confidence)
             best = order[:each]
-            worst = order[len(best) :][::-1][:each]
+            reverse = np.lexsort((by.paths[found.taxa].astype(str), -found.queries, found.gain))
+            rest = set(order[each:].tolist())
+            worst = np.array([i for i in reverse.tolist() if i in rest][:each], dtype=np.int64)
             for direction, places in (("most improved", best), ("least improved", worst)):
                 for place, i in enumerate(places):
                     rows.append(

@@ -195,9 +195,10 @@ def text_vectors(encoder: TextEncoder, names: Sequence[str], templates: Sequence
 
 def _target(gallery: Gallery, rank: str | None) -> Target:
     targets = rank_targets(gallery, gallery, None if rank is None else [rank])
-    named = [target for target in targets if rank is not None or (target.query >= 0).mean() >= 0.5]
+    labelled = np.any([target.query >= 0 for target in targets], axis=0) if targets else np.zeros(0, bool)
+    named = [target for target in targets if rank is not None or (target.query >= 0).sum() >= max(0.5 * labelled.sum(), 1)]
     if not named or not (named[-1].query >= 0).any():
-        raise BiocosmosError("zero-shot needs labelled specimens: no rank is named for half of them; name one with rank=")
+        raise BiocosmosError("zero-shot needs labelled specimens: no specimen of this part has a name")
     return named[-1]
 
 

@@ -207,4 +207,4 @@ def _save(folder: Path, towers: Towers, base: str, trained: str, report: Report)
         "chosen on": f"recall@1 of {facts['main_target']} on the part {facts['validation']}, all-vs-all",
         "split": facts["split_hash"],
     }
-    save_encoder(folder, towers, base=base, training=training)
+    save_encoder(folder, towers, base=trained, training={**training, "interpolated with": base})

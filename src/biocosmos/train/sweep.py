@@ -31,7 +31,7 @@ from biocosmos.train.label_free import CHOOSER, CRITERIA, CROSS_SCALE, MOST, cro
 from biocosmos.train.run_folder import AUDIT
 from biocosmos.train.sweep_choice import caveats, criteria_table, main_rank
 from biocosmos.train.unicom import TrainResult, class_means, train_unicom
-from biocosmos.train.unicom_settings import UnicomSettings
+from biocosmos.train.unicom_settings import UnicomSettings, beside
 from biocosmos.train.validation import nearest_other
 
 COUNTS = (100, 500, 1000, 2000, 3000, 5000, 10000)
@@ -81,8 +81,10 @@ def sweep(
     output = Path(output)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         raise BiocosmosError("a sweep runs in one process: start it without torchrun, or train one number of clusters")
-    if settings.taxa is not None:
-        raise BiocosmosError("a sweep is over numbers of clusters: leave --taxa out, the true taxa are its reference anyway")
+    if settings.taxa is not None or settings.labels is not None:
+        raise BiocosmosError(
+            "a sweep makes its own clusters: leave --taxa and --labels out, the true taxa are its reference anyway"
+        )
     if settings.encoder not in collection.encoders:
         embed(collection, settings.encoder, device=settings.device)
     if groups is None:
@@ -106,7 +108,7 @@ def sweep(
 
 def _parts(collection: Collection, settings: UnicomSettings, test: str) -> dict[str, str]:
     """ "train", "val" and "test" -> the part that plays it; those that the split lacks are left out."""
-    asked = {"train": settings.split, "val": settings.validation, "test": test}
+    asked = {"train": settings.split, "val": settings.validation, "test": beside(settings.split, test)}
     found = {}
     for role, part in asked.items():
         name, _, short = part.rpartition(":")
@@ -152,10 +154,12 @@ def _vectors(
         return
     if not settings.freeze:
         name = str(model.folder)
-        embed(collection, name, device=settings.device)
+        stale = collection.encoders.get(name, {}).get("digest") not in (None, load_towers(name).digest)
+        embed(collection, name, device=settings.device, overwrite=stale)
         for part, gallery in galleries.items():
             names = [column for column in gallery.columns.column_names if column not in ("id", *collection.ranks)]  # type: ignore[union-attr]
-            yield part, collection.gallery(name, split=part, columns=names)
+            made = collection.gallery(name, split=part, columns=names)
+            yield part, made.subset(np.isin(made.ids.astype(str), gallery.ids.astype(str)))
         return
     towers = load_towers(str(model.folder))
     assert towers.projection is not None
@@ -194,7 +198,7 @@ def _measured(
         train = made[parts["train"]]
         if main is not None:
             for role in ("val", "test"):
-                if role in parts and len(made[parts[role]]):
+                if role in parts and _labelled(made[parts[role]]):
                     found = evaluate.retrieval(train, made[parts[role]], ks=(1,), groups=groups, seed=settings.seed, examples=0)
                     about_part = {**about, "part": role}
                     summary += [{**about_part, **row} for row in found.rows("summary") if row["over"] == "all"]
@@ -212,7 +216,7 @@ def _measured(
                 clusters[model.name] = ExactIndex(means).search(galleries[parts["val"]].vectors, 1).rows[:, 0]
         if model.folder is not None and model.result is not None:
             labels += [{**about, **row} for row in _agreement(model)]
-    for name, ratio in cross_scale_recall(first, clusters, BASE).items() if choice else ():
+    for name, ratio in cross_scale_recall(first, clusters).items():
         next(row for row in choice if row["model"] == name)[CROSS_SCALE] = ratio
     chosen = _choose(choice)
     tables = {
@@ -260,13 +264,17 @@ _LABELS = [
 ]
 
 
+def _labelled(gallery: Gallery) -> bool:
+    return gallery.taxa is not None and bool((gallery.taxa > 0).any())
+
+
 def _table(rows: Sequence[Row], fields: Sequence[tuple[str, pa.DataType]]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name, _ in fields} for row in rows], schema=pa.schema(fields))
 
 
 def _choose(choice: list[Row]) -> int | None:
     """Mark the trained model with the highest score of CHOOSER, the one with fewest clusters of equals; its clusters."""
-    trained = [row for row in choice if row["clusters"] is not None]
+    trained = [row for row in choice if row["clusters"] is not None and row.get(CHOOSER) is not None]
     if not trained:
         return None
     best = max(trained, key=lambda row: (row[CHOOSER], -row["clusters"]))

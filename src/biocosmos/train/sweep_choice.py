@@ -11,7 +11,7 @@ import pyarrow as pa
 from scipy.stats import spearmanr
 
 from biocosmos.search.gallery import Gallery
-from biocosmos.train.label_free import CHOOSER, CRITERIA
+from biocosmos.train.label_free import CHOOSER, CRITERIA, LEAST_TRAININGS, PICKED
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -47,8 +47,9 @@ def criteria_table(choice: pa.Table, summary: pa.Table, main: str | None) -> pa.
     recall = {name: row["value"] for name, row in recall_of(summary, main, "val").items()}
     rows = []
     for criterion in CRITERIA:
-        picked = max(trained, key=lambda row: (row[criterion.name], -row["clusters"])) if trained else None
-        known = [row for row in trained if row["model"] in recall]
+        scored = [row for row in trained if row[criterion.name] is not None]
+        picked = max(scored, key=lambda row: (row[criterion.name], -row["clusters"])) if scored else None
+        known = [row for row in scored if row["model"] in recall]
         rho = None
         if len(known) >= ENOUGH_TO_RANK:
             found = spearmanr([row[criterion.name] for row in known], [recall[row["model"]] for row in known]).statistic
@@ -88,11 +89,14 @@ def caveats(tables: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> li
     trained = [row for row in tables["choice"].to_pylist() if row["clusters"] is not None]
     if not trained:
         said.append("No number was chosen: the split has no validation part (or one too small) to choose on.")
+    elif provenance["chosen"] is None:
+        said.append(f"No number was chosen: {len(trained)} are too few to compare, at least {LEAST_TRAININGS} are needed.")
     else:
         said.append(
             "The number of clusters was chosen without a label, by a score that stands in for recall; the score is no "
             "measurement of recall, and the best number by recall may be another."
         )
+        said.append(PICKED)
     chosen = (provenance["chosen"] or {}).get("clusters")
     counts = [row["clusters"] for row in trained]
     if len(counts) > 1 and chosen in (min(counts), max(counts)):
@@ -102,8 +106,8 @@ def caveats(tables: Mapping[str, pa.Table], provenance: Mapping[str, Any]) -> li
     if used and used["spearman_with_val_recall"] is not None:
         rho, count = used["spearman_with_val_recall"], used["trainings"]
         said.append(
-            f"Here the score and validation recall have a rank correlation of {rho:+.2f} over {count} trainings"
-            + (": it ordered them no better than chance would." if rho < 0.3 else ", too few to tell how it does elsewhere.")
+            f"Here the score and validation recall have a rank correlation of {rho:+.2f} over {count} trainings: too few to "
+            "conclude from."
         )
     if provenance["settings"].get("freeze"):
         said.append(

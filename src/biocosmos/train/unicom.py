@@ -43,9 +43,9 @@ Array = npt.NDArray[Any]
 class TrainResult:
     """What a training left.
 
-    folder: the encoder; history: figures of every epoch; base: the same figures of the encoder it began with, at the same
-    input; labels: what was learnt; failures: images that could not be read; already_done: nothing was computed;
-    main_process: this process is the one that tells the user.
+    folder: the encoder; history: figures of every epoch; base: the same figures at the start of the training (with a projection
+    that whitens, if it begins with one), at the same input; labels: what was learnt; failures: images that could not be read;
+    already_done: nothing was computed; main_process: this process is the one that tells the user.
     """
 
     folder: Path
@@ -186,11 +186,7 @@ class _Training:
 
     def _save(self, task: FrozenTask | ImageTask, towers: Towers, result: TrainResult) -> None:
         settings, labels, history = self.settings, result.labels, result.history
-        what = (
-            f"{labels.count:,} clusters of its own embedding, without labels"
-            if labels.names is None
-            else f"the taxa of {settings.taxa}"
-        )
+        what = _learnt(labels, settings)
         facts = {
             "what": f"{settings.encoder}, trained to tell apart {what} ({len(labels):,} images; biocosmos train unicom).",
             "collection": self.collection.path.name,
@@ -209,6 +205,17 @@ class _Training:
         summary = {"history": asdict(result.history), "base": result.base, "labels": result.labels.digest}
         with replacing(self.output / SUMMARY) as temporary:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+
+
+def _learnt(labels: ClusterLabels, settings: UnicomSettings) -> str:
+    """What the classes are, for the model card."""
+    if labels.names is not None:
+        return f"the taxa of {labels.facts.get('rank', 'the collection')}"
+    source = labels.facts.get("source", "image")
+    if source != "image":
+        return f"{labels.count:,} clusters of {source} vectors (captions that name the species make them partly supervised)"
+    own = labels.facts.get("encoder") in (None, settings.encoder)
+    return f"{labels.count:,} clusters of {'its own' if own else 'another'} embedding, without labels"
 
 
 def class_means(base: Gallery, labels: ClusterLabels) -> Array:

@@ -120,11 +120,18 @@ class UnicomSettings(LoopSettings):
                 f"--dim must be above 0{' with --freeze' if self.freeze else ', or 0 for no projection'}, not {self.dim}"
             )
         refuse_held_out_part(self.split)
+        object.__setattr__(self, "validation", beside(self.split, self.validation))
         part = self.validation.rpartition(":")[2].lower()
         if part in ("test", "novel"):
             raise BiocosmosError(
                 f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
             )
+
+
+def beside(split: str, part: str) -> str:
+    """``part`` of the split that ``split`` names a part of: "val" beside "mine:train" is "mine:val"."""
+    name = split.rpartition(":")[0]
+    return f"{name}:{part}" if name and part and ":" not in part else part
 
 
 def unicom_settings(config: str | Path | None = None, **given: Any) -> UnicomSettings:

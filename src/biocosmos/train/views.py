@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from biocosmos.encoders.registry import load_encoder
+from biocosmos.encoders.input_size import at_size
+from biocosmos.encoders.registry import build_encoder, load_encoder, load_towers
 from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.progress import progress
@@ -53,7 +54,9 @@ def vectors_of_views(
         raise BiocosmosError(
             f"'{encoder}' has other weights now ({loaded.digest}) than the stored vectors ({digest}): embed again"
         )
-    preprocessing = loaded.preprocessing.replaced(size=size)
+    if size is not None and size != loaded.preprocessing.size:
+        loaded = build_encoder(encoder, at_size(load_towers(encoder), size))
+    preprocessing = loaded.preprocessing
     read: list[str] = []
     parts: list[Array] = []
 
