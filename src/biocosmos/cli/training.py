@@ -108,8 +108,8 @@ def unicom(
     given = {key: value for key, value in locals().items() if key not in ("collection", "output", "sweep", "config", "overwrite")}
     from biocosmos.train.unicom_settings import unicom_settings
 
-    given |= {"freeze": sweep is not None if freeze is None else freeze, "whiten": whiten or None}
-    settings = unicom_settings(config, **given)
+    given |= {"whiten": whiten or None, "device": None if device == "auto" else device}
+    settings = unicom_settings(config, sweep=sweep is not None, **given)
     if sweep is not None:
         _sweep(collection, settings, sweep, output, overwrite)
         return

@@ -129,9 +129,9 @@ def _recall(rows: Sequence[Row], main: str | None, chosen: int | None) -> Sectio
     blocks.append(Grid(columns, table, f"Recall@1 at {main} with 95 % intervals."))
     lead = (
         f"Recall@1 at {main} by encoders trained on different numbers of clusters. The dashed lines are the encoder as it is "
-        "stored and a training on the true taxa with the same settings, its best epoch found with validation labels. A training may "
-        "begin by whitening the stored vectors: what that alone gains is part of every point. The vertical axis does not begin "
-        "at zero."
+        "stored and a training on the true taxa with the same settings, its best epoch found with validation labels. A training "
+        "may begin by whitening the stored vectors: what that alone gains is part of every point. The vertical axis does not "
+        "begin at zero."
     )
     return Section("Recall against the number of clusters", lead, blocks)
 

@@ -72,7 +72,8 @@ class CentreAdamW(Optimizer):
         if len(rows) == 0:
             return
         state["steps"].index_add_(0, rows, torch.ones_like(rows, dtype=torch.float32))
-        count = state["steps"][rows].double()[:, None]
+        exact = torch.float32 if weight.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+        count = state["steps"][rows].to(exact)[:, None]
         beta1, beta2 = group["betas"]
         step_size = (group["lr"] / (1 - beta1**count)).to(weight.dtype)
         inverse_root = (1 - beta2**count).rsqrt().to(weight.dtype)
@@ -90,7 +91,7 @@ class CentreAdamW(Optimizer):
             for whole, new in zip(tensors, (w, m, v)):
                 whole.index_copy_(0, where, new)
 
-        if weight.is_cuda:
+        if weight.device.type != "cpu":
             update(slice(None))
         else:
             _in_threads(update, len(rows), max(1, SERIAL_VALUES // weight.shape[1]))

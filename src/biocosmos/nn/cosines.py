@@ -31,7 +31,7 @@ def centre_cosines(embeddings: Tensor, weight: Tensor, rows: Tensor | None = Non
 def _blocks(weight: Tensor, rows: Tensor | None, features: Tensor | None) -> Iterator[tuple[slice, Tensor]]:
     """(slice of the chosen rows, those rows of weight): views where possible, else one buffer that every block overwrites."""
     chosen = len(weight) if rows is None else len(rows)
-    size = chosen if weight.is_cuda else max(1, BLOCK_BYTES // (weight.shape[1] * weight.element_size()))
+    size = chosen if weight.device.type != "cpu" else max(1, BLOCK_BYTES // (weight.shape[1] * weight.element_size()))
     buffer = None if rows is None else weight.new_empty(min(size, chosen), weight.shape[1])
     for start in range(0, chosen, size):
         part = slice(start, min(start + size, chosen))

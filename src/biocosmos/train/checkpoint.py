@@ -47,8 +47,12 @@ class Checkpoints:
         self._where.barrier()
         if self._where.first:
             older = [path for path in self.folder.glob("step-*") if path != place]
-            shutil.rmtree(place, ignore_errors=True)
-            beside.rename(place)
+            if place.exists():  # the same step again, after a resume: there is always a whole one
+                beside.rename(place.with_name(f"{place.name}-again"))
+                shutil.rmtree(place)
+                place.with_name(f"{place.name}-again").rename(place)
+            else:
+                beside.rename(place)
             for path in older:
                 shutil.rmtree(path, ignore_errors=True)
         self._where.barrier()

@@ -10,11 +10,11 @@ from torch import nn
 from biocosmos.errors import BiocosmosError
 
 
-def freeze_stages(model: nn.Module, stages: int) -> list[nn.Module]:
+def freeze_stages(model: nn.Module, stages: int) -> None:
     """Stop the gradients of the first ``stages`` groups of layers, the stem being the first, as timm groups them.
 
-    Returns: the modules that are frozen whole, which must stay in evaluation mode (their batch statistics do not move).
-    Raises BiocosmosError when timm does not say how the model is grouped, or nothing would be left to train.
+    Modules that are frozen whole must be kept in evaluation mode, or their batch statistics move. Raises BiocosmosError when timm
+    does not say how the model is grouped, or nothing would be left to train.
     """
     grouped: Any = next((part for part in model.modules() if hasattr(part, "group_matcher")), None)
     if grouped is None:
@@ -28,8 +28,3 @@ def freeze_stages(model: nn.Module, stages: int) -> list[nn.Module]:
     for name, weights in grouped.named_parameters():
         if name in names:
             weights.requires_grad_(False)
-    return [
-        part
-        for part in grouped.modules()
-        if any(True for _ in part.parameters()) and not any(weights.requires_grad for weights in part.parameters())
-    ]

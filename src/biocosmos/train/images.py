@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -198,7 +199,7 @@ def fitting_batch(batch_size: int, images: int, processes: int) -> int:
 
 def _ahead(make: Any, items: Sequence[int], workers: int | None) -> Iterator[Any]:
     """``make(item)`` for each item in order, by threads that are some items ahead."""
-    workers = workers or usable_cores()
+    workers = workers or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     threads = torch.get_num_threads()
     running: deque[Future[Any]] = deque()
     pool = ThreadPoolExecutor(workers, "images", initializer=lambda: torch.set_num_threads(1))

@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
@@ -114,7 +115,7 @@ class _Loop:
         task.model.to(where.device)
         task.objective.to(where.device)
         if where.size > 1 and where.device.type == "cuda":
-            task.model = nn.SyncBatchNorm.convert_sync_batchnorm(task.model)  # type: ignore[no-untyped-call]
+            task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
         self.model: nn.Module = task.model
         trained = any(weights.requires_grad for weights in task.model.parameters())
         if where.size > 1 and trained:
@@ -227,9 +228,10 @@ class _Loop:
     def _check(self, value: torch.Tensor, number: int, batch: Batch, what: str) -> None:
         if not bool(torch.isfinite(value)):  # the same in every process
             kept = self.checkpoints.latest
+            where = f"batch {number + 1}" if what == "loss" else f"step {self.step + 1}"
             shown = ", ".join(batch.ids[:3])
             raise BiocosmosError(
-                f"the {what} is {float(value.detach()):g} in epoch {self.epoch + 1}, batch {number + 1} (specimens {shown} ...): "
+                f"the {what} is {float(value.detach()):g} in epoch {self.epoch + 1}, {where} (specimens {shown} ...): "
                 + (f"the last good checkpoint is {kept}; " if kept else "no checkpoint was written yet; ")
                 + "begin anew (--overwrite) with a lower --lr or with --precision float32"
             )
@@ -355,6 +357,6 @@ def _memory(batch_size: int) -> Iterator[None]:
         if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in told for words in _MEMORY):
             raise BiocosmosError(
                 f"out of memory with --batch-size {batch_size}: halve it and double --accumulate (the same step), lower --size, "
-                "or lower --sample-rate when there are very many clusters; then run again, it goes on from the last checkpoint"
+                "or lower --sample-rate when there are very many clusters; other settings begin anew: add --overwrite"
             ) from error
         raise

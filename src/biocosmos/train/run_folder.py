@@ -6,6 +6,7 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
+from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.errors import BiocosmosError
 from biocosmos.train.checkpoint import FOLDER as CHECKPOINTS
 from biocosmos.train.logs import EPOCHS, EVENTS, STEPS
@@ -23,10 +24,12 @@ def begin_folder(output: Path, settings: LoopSettings, where: Processes, *, over
         path = output / SETTINGS
         anew = overwrite and path.exists()
         if anew:
-            for name in (CHECKPOINTS, EVENTS, AUDIT):
-                shutil.rmtree(output / name, ignore_errors=True)
-            for name in (SETTINGS, LABELS, SUMMARY, STEPS, EPOCHS):
+            # the encoder goes before what guards it, the settings last: a kill between leaves a folder that can be begun anew
+            for name in (TRAINED, SUMMARY, LABELS, STEPS, EPOCHS):
                 (output / name).unlink(missing_ok=True)
+            for name in (UNFINISHED, CHECKPOINTS, EVENTS, AUDIT):
+                shutil.rmtree(output / name, ignore_errors=True)
+            path.unlink()
         if path.exists():
             before = from_toml(type(settings), path, {})
             for name, value in asdict(settings).items():

@@ -62,6 +62,10 @@ class LoopSettings:
             value = getattr(self, name, None)
             if value is not None and not value > 0:
                 raise BiocosmosError(f"{flag(name)} must be above 0, not {value}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise BiocosmosError(f"--precision '{self.precision}' is not known: choose auto, float32 or bfloat16")
+        if self.seed < 0:
+            raise BiocosmosError(f"--seed must be at least 0, not {self.seed}")
         for name, low, high in (("warmup", 0.0, 1.0), ("ema", 0.0, 1.0)):
             if not low <= getattr(self, name) < high:
                 raise BiocosmosError(f"{flag(name)} must be at least {low:g} and below {high:g}, not {getattr(self, name)}")
@@ -92,7 +96,8 @@ def from_toml(kind: type[S], path: str | Path, overrides: Mapping[str, Any]) -> 
             raise BiocosmosError(f"{path} has an unknown setting '{name}': it may have {', '.join(sorted(defaults))}")
         default = defaults[name]
         number = isinstance(default, (int, float)) and not isinstance(default, bool)
-        fits = isinstance(value, (int, float)) and not isinstance(value, bool) if number else True
+        kinds = (int,) if isinstance(default, int) else (int, float)
+        fits = isinstance(value, kinds) and not isinstance(value, bool) if number else True
         fits = fits and (not isinstance(default, bool) or isinstance(value, bool))
         if not fits or (isinstance(default, str) and not isinstance(value, str)):
             raise BiocosmosError(f"{path}: {name} = {value!r} must be of the kind of {default!r}")

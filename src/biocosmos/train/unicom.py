@@ -97,23 +97,27 @@ class _Training:
             keep_freed_memory()
 
     def run(self) -> TrainResult:
+        self._refuse_early()
         begin_folder(self.output, self.settings, self.where, overwrite=self.overwrite)
-        self._embed_base()
-        labels = self._labels()
-        base = self.collection.gallery(self.settings.encoder, split=self.settings.split, columns=())
-        means = class_means(base, labels)
-        validation = self._validation(means, labels)
-        torch.manual_seed(self.settings.seed)
         towers = load_towers(self.settings.encoder)
-        task = (FrozenTask if self.settings.freeze else ImageTask)(
-            self.collection, self.settings, self.where, towers, base, labels, means, validation
-        )
+        self._refuse_tower(towers)
+        self._embed_base(towers)
+        labels = self._labels()
         summary = self.output / SUMMARY
         if summary.exists():
             facts = json.loads(summary.read_text(encoding="utf-8"))
             return TrainResult(
                 self.output, History(**facts["history"]), facts["base"], labels, already_done=True, main_process=self.where.first
             )
+        base = self.collection.gallery(self.settings.encoder, split=self.settings.split, columns=())
+        means = class_means(base, labels)
+        validation = self._validation(means, labels)
+        torch.manual_seed(self.settings.seed)
+        task = (FrozenTask if self.settings.freeze else ImageTask)(
+            self.collection, self.settings, self.where, towers, base, labels, means, validation
+        )
+        del base  # as large as the training part
+        task.model.to(self.where.device)
         before = task.validate(task.model.eval()) if self.where.first else {}
         history = fit(task, self.settings, self.output, self.where)
         result = TrainResult(self.output, history, before, labels, task.failures, main_process=self.where.first)
@@ -123,11 +127,40 @@ class _Training:
         self.where.barrier()
         return result
 
-    def _embed_base(self) -> None:
+    def _refuse_early(self) -> None:
+        """What would fail after hours fails now."""
+        settings = self.settings
+        if Path(settings.encoder).expanduser().resolve() == self.output.resolve():
+            raise BiocosmosError(f"{self.output} cannot be trained into its own folder: choose another --output")
+        name, _, part = settings.split.rpartition(":")
+        images = len(self.collection.split(name or "default").part(part))
+        if settings.taxa is None and settings.labels is None and self.given is None and settings.clusters > images:
+            raise BiocosmosError(
+                f"cannot make {settings.clusters:,} clusters: there are only {images:,} images in part '{part}' to make them of; "
+                f"ask for at most {images:,}, better a tenth of it"
+            )
+
+    def _refuse_tower(self, towers: Towers) -> None:
+        settings = self.settings
+        if settings.freeze:
+            return
+        if towers.projection is not None and settings.dim:
+            raise BiocosmosError(f"'{settings.encoder}' has a projection already: give --dim 0 to train that one")
+        if towers.architecture["kind"] == "none":
+            raise BiocosmosError(f"'{settings.encoder}' cannot be built again from a folder: train a projection of it (--freeze)")
+
+    def _embed_base(self, towers: Towers) -> None:
         """The clusters, the class means and the first validation are of the stored embedding: make it if it is not there."""
-        if self.where.first and self.settings.encoder not in self.collection.encoders:
-            embed(self.collection, self.settings.encoder, device=str(self.where.device))
+        name = self.settings.encoder
+        if self.where.first and name not in self.collection.encoders:
+            embed(self.collection, name, device=str(self.where.device))
         self.where.barrier()
+        stored = self.collection.encoders[name].get("digest")
+        if stored not in (None, towers.digest):
+            raise BiocosmosError(
+                f"{self.collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({towers.digest}): "
+                f"run 'biocosmos embed {self.collection.path} --encoder {name} --overwrite'"
+            )
 
     def _labels(self) -> ClusterLabels:
         path, settings = self.output / LABELS, self.settings
@@ -170,19 +203,26 @@ class _Training:
             raise BiocosmosError(f"all {len(labels):,} training images are of one class ({what}): there is nothing to tell apart")
 
     def _validation(self, means: Array, labels: ClusterLabels) -> Validation | None:
-        if not self.settings.validation or not self.where.first:
-            return None
-        name, _, part = self.settings.validation.rpartition(":")
-        if part not in self.collection.split(name or "default").counts():
-            if self.settings.patience is not None:
-                raise BiocosmosError(
-                    f"--patience watches the part '{part}', which the split does not have: make one, or name another"
-                )
-            return None
-        held = self.collection.gallery(self.settings.encoder, split=self.settings.validation, columns=())
-        if len(held) < 2:
-            return None
-        return Validation(held, means, labels, monitor=self.settings.monitor, seed=self.settings.seed)
+        settings = self.settings
+        name, _, part = settings.validation.rpartition(":")
+        held: Gallery | None = None
+        if part and part in self.collection.split(name or "default").counts():
+            held = self.collection.gallery(settings.encoder, split=settings.validation, columns=())
+        if held is not None and (seen := np.flatnonzero(labels.rows_of(held.ids) >= 0)).size:
+            raise BiocosmosError(
+                f"{len(seen):,} specimens of validation part '{settings.validation}' are trained on ({held.ids[seen[0]]} ...): "
+                "name a part of the same split that is not"
+            )
+        if held is not None and len(held) > 1:
+            found = Validation(held, means, labels, monitor=settings.monitor, seed=settings.seed)
+            if found.metrics:
+                return found
+        if settings.patience is not None:
+            raise BiocosmosError(
+                f"--patience watches the part '{part}', which the split does not have or which has nothing to recall: "
+                "make one, or name another"
+            )
+        return None
 
     def _save(self, task: FrozenTask | ImageTask, towers: Towers, result: TrainResult) -> None:
         settings, labels, history = self.settings, result.labels, result.history

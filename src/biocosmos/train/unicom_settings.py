@@ -134,9 +134,14 @@ def beside(split: str, part: str) -> str:
     return f"{name}:{part}" if name and part and ":" not in part else part
 
 
-def unicom_settings(config: str | Path | None = None, **given: Any) -> UnicomSettings:
-    """Settings from a TOML file and, over it, those of ``given`` that are not None; a frozen training has defaults of its own."""
+def unicom_settings(config: str | Path | None = None, *, sweep: bool = False, **given: Any) -> UnicomSettings:
+    """Settings from a TOML file and, over it, those of ``given`` that are not None.
+
+    A frozen training has defaults of its own; with ``sweep``, training is frozen unless either says otherwise.
+    """
     given = {name: value for name, value in given.items() if value is not None}
+    if sweep and "freeze" not in {**(_stated(config) if config is not None else {}), **given}:
+        given["freeze"] = True
     first = UnicomSettings(**given) if config is None else from_toml(UnicomSettings, config, given)
     if not first.freeze:
         return first

@@ -106,14 +106,17 @@ class _Tower(Normalised):
 
     def __init__(self, tower: nn.Module, preprocessing: Preprocessing, settings: UnicomSettings) -> None:
         super().__init__(tower, preprocessing)
-        self._still = freeze_stages(tower, settings.freeze_stages) if settings.freeze_stages else []
-        if settings.batch_norm == "still":
-            self._still += [module for module in tower.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+        if settings.freeze_stages:
+            freeze_stages(tower, settings.freeze_stages)
+        self._norms_still = settings.batch_norm == "still"
 
     def train(self, mode: bool = True) -> _Tower:
         super().train(mode)
-        for module in self._still:
-            module.eval()
+        for module in self.tower.modules():  # looked up each time: batch norms may have been replaced by those of many processes
+            own = list(module.parameters())
+            frozen = bool(own) and not any(weights.requires_grad for weights in own)
+            if frozen or (self._norms_still and isinstance(module, nn.modules.batchnorm._BatchNorm)):
+                module.eval()
         return self
 
 
@@ -138,6 +141,8 @@ class ImageTask(UnicomTask):
         self.preprocessing: Preprocessing = towers.preprocessing
         if s.dim:
             towers = with_projection(towers, projection_of(base, towers.features(), s))
+        if s.test_size is not None:
+            at_size(towers, s.test_size)  # refuses now what it would refuse after the training
         self.towers = towers
         self.model = _Tower(trainable(towers), self.preprocessing, s).to(memory_format=torch.channels_last)
         dim = towers.features()
@@ -181,6 +186,7 @@ class ImageTask(UnicomTask):
 
     def save(self, folder: Path, towers: Towers, facts: dict[str, Any]) -> None:
         """The trained tower as an encoder folder."""
+        self.model.cpu()
         towers = self.towers if self.settings.test_size is None else at_size(self.towers, self.settings.test_size)
         save_encoder(folder, towers, base=self.settings.encoder, training=facts)
 

@@ -45,10 +45,11 @@ class Validation:
             rank = self._rank(base, labels.facts.get("rank") if supervised else None)
             taxa = base.taxonomy.ancestor(np.maximum(base.taxa, 0), rank)
             self._targets[f"recall@1 of {rank}"] = np.where(taxa > 0, taxa, -1)
+        self._targets = {name: codes for name, codes in self._targets.items() if asked_rows(codes).any()}
         names = list(self._targets)
         if monitor not in ("auto", "taxa", "clusters"):
             raise BiocosmosError(f"--monitor '{monitor}' is not known: choose auto, taxa or clusters")
-        if monitor == "taxa" and len(names) == 1:
+        if monitor == "taxa" and not any(name != CLUSTERS for name in names):
             raise BiocosmosError("--monitor taxa needs names in the validation part: it has none; choose clusters")
         by_taxa = monitor == "taxa" or (monitor == "auto" and supervised and len(names) > 1)
         self.metrics = names[::-1] if by_taxa else names
@@ -76,13 +77,19 @@ def nearest_other(vectors: Array) -> Array:
     return np.where(near[:, 0] == np.arange(len(vectors)), near[:, 1], near[:, 0])
 
 
+def asked_rows(target: Array) -> Array:
+    """(n,) bool: rows with a ``target`` of at least 0 that another row has too."""
+    _, code, counts = np.unique(target, return_inverse=True, return_counts=True)
+    asked: Array = (target >= 0) & (counts[code] > 1)
+    return asked
+
+
 def share_alike(first: Array, target: Array) -> float:
     """Share of rows whose neighbour ``first`` (n,) has their own ``target`` (n,), among those for which there is another row.
 
     Rows whose target is below 0 are not asked.
     """
-    _, code, counts = np.unique(target, return_inverse=True, return_counts=True)
-    asked = (target >= 0) & (counts[code] > 1)
+    asked = asked_rows(target)
     return float((target[first] == target)[asked].mean()) if asked.any() else 0.0
 
 
