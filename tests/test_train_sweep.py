@@ -129,5 +129,5 @@ def test_cross_scale_recall_leaves_out_the_own_clusters_and_compares_with_the_ot
 
 
 def test_a_sweep_over_taxa_is_refused(embedded: bc.Collection, tmp_path: Path) -> None:
-    with pytest.raises(BiocosmosError, match="leave --taxa out"):
+    with pytest.raises(BiocosmosError, match="leave --taxa and --labels out"):
         sweep(embedded, UnicomSettings(taxa="label", freeze=True), [4], tmp_path)

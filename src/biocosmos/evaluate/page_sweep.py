@@ -179,17 +179,28 @@ def _choice(report: Report, chosen: int | None) -> list[Section]:
     checks = {row["criterion"]: row for row in report.rows("criteria")}
     for name, check in checks.items():
         points = [
-            (row["clusters"], row[name], f"{row['clusters']:,} clusters: {row[name]:.4g}") for row in rows if row["clusters"]
+            (row["clusters"], row[name], f"{row['clusters']:,} clusters: {row[name]:.4g}")
+            for row in rows
+            if row["clusters"] and row[name] is not None
         ]
-        levels = [(row["model"], row[name]) for row in rows if not row["clusters"]]
+        if not points:
+            continue
+        levels = [(row["model"], row[name]) for row in rows if not row["clusters"] and row[name] is not None]
         chart = _against_count(f"{name} against the number of clusters", points, levels, name, check["chooses"], share=False)
         blocks.append(Figure(chart, _verdict(name, check)))
     names = list(checks)
-    table = [[row["model"] + (" (chosen)" if row["chosen"] else ""), *(f"{row[name]:.4g}" for name in names)] for row in rows]
+    table = [
+        [
+            row["model"] + (" (chosen)" if row["chosen"] else ""),
+            *("–" if row[name] is None else f"{row[name]:.4g}" for name in names),
+        ]
+        for row in rows
+    ]
     blocks.append(Grid(["training", *names], table, "Scores on the validation part, computed without labels; higher is better."))
     used = next(name for name, check in checks.items() if check["used"])
     lead = (
-        f"No label was looked at to choose: the number with the highest {used} is taken. Effective rank (RankMe, "
+        f"No label was looked at to choose: the number with the highest {used} is taken. Cross-scale recall is how well a "
+        "training finds the validation clusters of the other trainings, 1 being as well as they do. Effective rank (RankMe, "
         "arXiv:2210.02885) is how many directions the validation vectors use; neighbour agreement is the share of the 10 nearest "
         "training specimens that two random halves of the features both find; neighbour margin is how far the nearest stands "
         "out from the next nine. Where the validation part has names, it is said how well each would have done; that check "

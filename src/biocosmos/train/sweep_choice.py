@@ -51,9 +51,9 @@ def criteria_table(choice: pa.Table, summary: pa.Table, main: str | None) -> pa.
         picked = max(scored, key=lambda row: (row[criterion.name], -row["clusters"])) if scored else None
         known = [row for row in scored if row["model"] in recall]
         rho = None
-        if len(known) >= ENOUGH_TO_RANK:
-            found = spearmanr([row[criterion.name] for row in known], [recall[row["model"]] for row in known]).statistic
-            rho = None if np.isnan(found) else float(found)
+        scores, recalls = [row[criterion.name] for row in known], [recall[row["model"]] for row in known]
+        if len(known) >= ENOUGH_TO_RANK and min(len(set(scores)), len(set(recalls))) > 1:
+            rho = float(spearmanr(scores, recalls).statistic)
         lost = None
         if known and picked is not None and picked["model"] in recall:
             lost = max(recall[row["model"]] for row in known) - recall[picked["model"]]
