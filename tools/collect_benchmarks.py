@@ -16,9 +16,9 @@ RESULTS = REPOSITORY / "benchmarks" / "results"
 INTRODUCTION = """# Benchmarks, measured
 
 Each section is one command (`python benchmarks/bench_NAME.py`; `make bench` runs all but the real trainings, `real_NAME.py`)
-that times biocosmos and its peers side by side in one run and writes its table. Peers run with the same number of threads. CPU seconds are process time over all threads,
-which says what a job costs; "wall" is the clock. A target that was missed says so. This page is made from `benchmarks/results/`
-by `python tools/collect_benchmarks.py`.
+that times biocosmos and its peers side by side in one run and writes its table. Peers run with the same number of threads. CPU
+seconds are process time over all threads, which says what a job costs; "wall" is the clock. A target that was missed says so.
+This page is made from `benchmarks/results/` by `python tools/collect_benchmarks.py`.
 """
 
 
