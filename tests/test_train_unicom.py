@@ -143,6 +143,17 @@ def test_bad_settings_are_one_line_that_says_what_to_do(
         train(collection, tmp_path / "run", **{**FROZEN, **given})
 
 
+def test_flags_win_over_the_settings_file_which_wins_over_defaults(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text("freeze = true\nepochs = 3\n")
+    frozen = unicom_settings(file, epochs=4)
+    assert (frozen.freeze, frozen.epochs, frozen.lr, frozen.noise) == (True, 4, 1e-3, 0.5)
+    file.write_text("freeze = false\n")
+    assert not unicom_settings(file, sweep=True).freeze and unicom_settings(sweep=True).freeze
+    with pytest.raises(BiocosmosError, match=r"cannot read the settings in .*nowhere"):
+        unicom_settings(tmp_path / "nowhere.toml", sweep=True)
+
+
 def test_labels_that_hold_a_test_specimen_are_refused(collection: bc.Collection, tmp_path: Path) -> None:
     part = collection.split().part("train").to_pylist()[:9] + collection.split().part("test").to_pylist()[:1]
     ids = np.array(sorted(part), dtype=object)

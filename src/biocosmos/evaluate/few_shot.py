@@ -12,7 +12,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.caveats import listed, taxa_text
 from biocosmos.evaluate.report import Report, split_hash
-from biocosmos.evaluate.targets import Target, rank_targets
+from biocosmos.evaluate.targets import Target, finest_common
 from biocosmos.identify.prototypes import SimpleShot
 from biocosmos.search.gallery import Gallery
 
@@ -48,7 +48,7 @@ def few_shot(
     if not galleries:
         raise BiocosmosError("few-shot needs at least one encoder: pass {'name': gallery}")
     first = next(iter(galleries))
-    target = _target(galleries[first], rank)
+    target = finest_common(galleries[first], rank, "few-shot")
     ids = galleries[first].ids.astype(str)
     same = {name: _rows_of(ids, target, gallery, first, name) for name, gallery in galleries.items()}
     places = [_draw(ids, target.query, np.random.default_rng(seed + fold)) for fold in range(folds)]
@@ -109,15 +109,6 @@ def few_shot(
     return Report("few_shot", title, tables, caveats, provenance)
 
 
-def _target(gallery: Gallery, rank: str | None) -> Target:
-    targets = rank_targets(gallery, gallery, None if rank is None else [rank])
-    labelled = np.any([target.query >= 0 for target in targets], axis=0) if targets else np.zeros(0, bool)
-    named = [target for target in targets if rank is not None or (target.query >= 0).sum() >= max(0.5 * labelled.sum(), 1)]
-    if not named:
-        raise BiocosmosError("few-shot needs labelled specimens: no specimen of this part has a name")
-    return named[-1]
-
-
 def _rows_of(ids: Array, target: Target, gallery: Gallery, first: str, name: str) -> Array:
     """(n,) rows of ``gallery`` in the order of ids; refuses other specimens or labels."""
     theirs = gallery.ids.astype(str)
@@ -126,7 +117,7 @@ def _rows_of(ids: Array, target: Target, gallery: Gallery, first: str, name: str
     if len(theirs) != len(ids) or not np.array_equal(theirs[order][place], ids):
         raise BiocosmosError(f"{first} and {name} are not of the same specimens: embed all of them with both encoders")
     rows: Array = order[place]
-    if not np.array_equal(_target(gallery, target.name).query[rows], target.query):
+    if not np.array_equal(finest_common(gallery, target.name, "few-shot").query[rows], target.query):
         raise BiocosmosError(f"{first} and {name} have different labels for the same ids: select both from one collection")
     return rows
 

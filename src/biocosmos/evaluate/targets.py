@@ -95,6 +95,19 @@ def rank_targets(gallery: Gallery, queries: Gallery, ranks: Sequence[str] | None
     return targets
 
 
+def finest_common(gallery: Gallery, rank: str | None, protocol: str) -> Target:
+    """The finest rank at which at least half of the labelled specimens have a name, or ``rank``, with ``gallery`` on both sides.
+
+    Raises BiocosmosError in the name of ``protocol`` when no specimen has a name at any rank.
+    """
+    targets = rank_targets(gallery, gallery, None if rank is None else [rank])
+    labelled = np.any([target.query >= 0 for target in targets], axis=0) if targets else np.zeros(0, bool)
+    named = [target for target in targets if rank is not None or (target.query >= 0).sum() >= max(0.5 * labelled.sum(), 1)]
+    if not named:
+        raise BiocosmosError(f"{protocol} needs labelled specimens: no specimen of this part has a name")
+    return named[-1]
+
+
 def group_targets(gallery: Gallery, queries: Gallery, groups: Sequence[str]) -> list[Target]:
     """One target per column named in ``groups``; blanks are null. Raises BiocosmosError on a column that is missing."""
     targets = []

@@ -18,7 +18,7 @@ from biocosmos.evaluate.caveats import interval_caveat, provenance_caveats, taxa
 from biocosmos.evaluate.metrics import hits_per_taxon
 from biocosmos.evaluate.protocols import checked_ks
 from biocosmos.evaluate.report import Report, split_hash
-from biocosmos.evaluate.targets import Target, rank_targets
+from biocosmos.evaluate.targets import Target, finest_common
 from biocosmos.identify.zero_shot import TextEncoder, check_templates, read_templates
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
@@ -194,12 +194,10 @@ def text_vectors(encoder: TextEncoder, names: Sequence[str], templates: Sequence
 
 
 def _target(gallery: Gallery, rank: str | None) -> Target:
-    targets = rank_targets(gallery, gallery, None if rank is None else [rank])
-    labelled = np.any([target.query >= 0 for target in targets], axis=0) if targets else np.zeros(0, bool)
-    named = [target for target in targets if rank is not None or (target.query >= 0).sum() >= max(0.5 * labelled.sum(), 1)]
-    if not named or not (named[-1].query >= 0).any():
+    target = finest_common(gallery, rank, "zero-shot")
+    if not (target.query >= 0).any():
         raise BiocosmosError("zero-shot needs labelled specimens: no specimen of this part has a name")
-    return named[-1]
+    return target
 
 
 def _common_names(galleries: Mapping[str, Gallery], common: str | Mapping[str, str] | None) -> dict[str, str]:

@@ -240,13 +240,7 @@ def cluster_labels(
         size=size,
         whiten=whiten,
     )
-    count = len(given.ids)
-    if clusters < 1 or clusters > count:
-        what = "texts" if given.facts["source"] == "text" else "images"
-        remedy = f"ask for at most {count:,}, better a tenth of it" if count else "embed them first"
-        raise BiocosmosError(
-            f"cannot make {clusters:,} clusters: there are only {count:,} {what} in part '{given.part}' to make them of; {remedy}"
-        )
+    refuse_too_many(clusters, len(given.ids), "texts" if given.facts["source"] == "text" else "images", given.part)
     found = kmeans(given.vectors, clusters, metric="cosine", iterations=iterations, seed=seed)
     used, labels = np.unique(found.labels, return_inverse=True)
     facts = {
@@ -259,11 +253,21 @@ def cluster_labels(
         "reseeded": found.reseeded,
         "updates": found.iterations,
         "converged": found.converged,
-        "inertia_per_specimen": found.inertia / count,
+        "inertia_per_specimen": found.inertia / len(given.ids),
         "made": now(),
         "biocosmos": package_version(),
     }
     return labelled(given.ids, given.vectors, labels.reshape(-1), found.centroids[used], facts)
+
+
+def refuse_too_many(clusters: int, count: int, what: str, part: str) -> None:
+    """Raise BiocosmosError unless ``clusters`` can be made of ``count`` specimens of ``part``."""
+    if 1 <= clusters <= count:
+        return
+    remedy = f"ask for at most {count:,}, better a tenth of it" if count else "embed them first"
+    raise BiocosmosError(
+        f"cannot make {clusters:,} clusters: there are only {count:,} {what} in part '{part}' to make them of; {remedy}"
+    )
 
 
 def taxon_labels(

@@ -63,12 +63,18 @@ class Task(Protocol):
 
     name: str
     model: nn.Module
-    batches_per_epoch: int
-    batch_size: int
 
     @property
     def objective(self) -> nn.Module:
         """The loss, with its weights."""
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of this process in an epoch."""
+
+    @property
+    def batch_size(self) -> int:
+        """Specimens of this process in a batch."""
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """The batches of one epoch from number ``start`` on: the same ones whenever they are asked for."""
@@ -122,8 +128,13 @@ class _Loop:
             ids = [where.device.index] if where.device.type == "cuda" else None
             self.model = DistributedDataParallel(task.model, device_ids=ids)
         self.optimizers: list[Optimizer] = [AdamW(_groups(task.model, settings))] if trained else []
-        own = task.objective_optimizer(settings.lr * settings.centre_lr_factor, settings.weight_decay)
-        self.own = own
+        centre_lr = settings.lr * settings.centre_lr_factor
+        self.own = task.objective_optimizer(centre_lr, settings.weight_decay)
+        self.rates = [
+            *((optimizer, settings.lr) for optimizer in self.optimizers),
+            *([(self.own, centre_lr)] if self.own else []),
+        ]
+        self.images_per_step = settings.accumulate * task.batch_size * where.size
         self.ema: AveragedModel | None = None
         if settings.ema:
             average = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
@@ -142,11 +153,11 @@ class _Loop:
     def run(self) -> History:
         self._resume()
         logs = Logs(self.folder, self.step) if self.where.first else None
-        images = self.steps * self.settings.accumulate * self.task.batch_size * self.where.size
+        images = self.steps * self.images_per_step
         start, first = time.monotonic(), self.step
         try:
             with _stop_signals(self), _memory(self.task.batch_size), progress(f"train {self.task.name}", images, "images") as bar:
-                bar.advance(self.step * self.settings.accumulate * self.task.batch_size * self.where.size)
+                bar.advance(self.step * self.images_per_step)
                 while self.epoch < self.settings.epochs and not self.history.stopped_early:
                     self._train_epoch(logs, bar)
                     self._finish_epoch(logs)
@@ -155,8 +166,7 @@ class _Loop:
                 logs.close()
         self.history.steps = self.step
         self.history.seconds = time.monotonic() - start
-        done = (self.step - first) * self.settings.accumulate * self.task.batch_size * self.where.size
-        self.history.images_per_second = done / max(self.history.seconds, 1e-9)
+        self.history.images_per_second = (self.step - first) * self.images_per_step / max(self.history.seconds, 1e-9)
         self._leave_kept_weights()
         return self.history
 
@@ -179,7 +189,7 @@ class _Loop:
                 row = {
                     "epoch": self.epoch,
                     "loss": float(total) / counted,
-                    "lr": self._highest()[0][0].param_groups[0]["lr"],
+                    "lr": self.rates[0][0].param_groups[0]["lr"],
                     "images_per_second": rate,
                 }
                 logs.write(STEPS, self.step, row)
@@ -197,7 +207,7 @@ class _Loop:
     def _step(self, batches: Iterator[Batch], window: int, first: int) -> torch.Tensor:
         """One optimizer step over ``window`` batches; returns their mean loss."""
         share = one_cycle(self.step, self.steps, self.settings.warmup)
-        for optimizer, highest in self._highest():
+        for optimizer, highest in self.rates:
             for group in optimizer.param_groups:
                 group["lr"] = highest * share
         total = torch.zeros((), device=self.where.device)
@@ -214,7 +224,7 @@ class _Loop:
             limit = self.settings.clip or math.inf
             norm = nn.utils.clip_grad_norm_(self.task.model.parameters(), limit)
             self._check(norm, first, batch, "gradient")
-        for optimizer in (*self.optimizers, *([self.own] if self.own else [])):
+        for optimizer, _ in self.rates:
             optimizer.step()
             optimizer.zero_grad()
         if self.ema is not None:
@@ -241,9 +251,7 @@ class _Loop:
     def _finish_epoch(self, logs: Logs | None) -> None:
         figures: dict[str, float] = {}
         if self.where.first:
-            kept: nn.Module = self.ema.module if self.ema is not None else self.task.model
-            kept.eval()
-            figures = self.task.validate(kept)
+            figures = self.task.validate(self._averaged.eval())
         figures = self.where.from_first(figures)
         row: dict[str, Any] = {"epoch": self.epoch + 1, **figures}
         metric = next(iter(figures), None)
@@ -253,7 +261,7 @@ class _Loop:
         if better or metric is None:
             self.history.best = row
             if self.where.first:
-                self.checkpoints.save_best(self._weights())
+                self.checkpoints.save_best(self._averaged.state_dict())
         if logs:
             logs.write(EPOCHS, self.step, row)
         patience = self.settings.patience
@@ -264,15 +272,15 @@ class _Loop:
         self.epoch += 1
         self._checkpoint()
 
-    def _weights(self) -> dict[str, torch.Tensor]:
-        kept = self.ema.module if self.ema is not None else self.task.model
-        return kept.state_dict()
+    @property
+    def _averaged(self) -> nn.Module:
+        """The model that is validated and kept: the moving average if there is one."""
+        return self.task.model if self.ema is None else self.ema.module
 
     def _leave_kept_weights(self) -> None:
-        weights: dict[str, torch.Tensor] | None = None
         if self.where.first:
             weights = self.checkpoints.best() if self.settings.keep == "best" else None
-            self.task.model.load_state_dict(self._weights() if weights is None else weights)
+            self.task.model.load_state_dict(self._averaged.state_dict() if weights is None else weights)
         if self.settings.keep == "last":
             self.history.best = self.history.epochs[-1] if self.history.epochs else None
         self.task.model.eval()
@@ -309,10 +317,6 @@ class _Loop:
             optimizer.load_state_dict(state)
         if self.own is not None:
             self.own.load_state_dict(own["optimizer"])
-
-    def _highest(self) -> list[tuple[Optimizer, float]]:
-        lr, centres = self.settings.lr, self.settings.lr * self.settings.centre_lr_factor
-        return [*((optimizer, lr) for optimizer in self.optimizers), *([(self.own, centres)] if self.own else [])]
 
 
 def derived_seed(*numbers: int) -> int:

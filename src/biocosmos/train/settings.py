@@ -82,7 +82,12 @@ S = TypeVar("S", bound=LoopSettings)
 
 
 def from_toml(kind: type[S], path: str | Path, overrides: Mapping[str, Any]) -> S:
-    """Settings of ``kind`` from a TOML file of plain ``name = value`` lines, those in ``overrides`` that are not None on top.
+    """Settings of ``kind`` from a TOML file, those in ``overrides`` that are not None on top; errors as :func:`read_toml`."""
+    return kind(**{**read_toml(kind, path), **{name: value for name, value in overrides.items() if value is not None}})
+
+
+def read_toml(kind: type[LoopSettings], path: str | Path) -> dict[str, Any]:
+    """What a TOML file of plain ``name = value`` lines states of the settings of ``kind``.
 
     Raises BiocosmosError for a file that cannot be read, an unknown name, or a value of the wrong type.
     """
@@ -101,7 +106,7 @@ def from_toml(kind: type[S], path: str | Path, overrides: Mapping[str, Any]) -> 
         fits = fits and (not isinstance(default, bool) or isinstance(value, bool))
         if not fits or (isinstance(default, str) and not isinstance(value, str)):
             raise BiocosmosError(f"{path}: {name} = {value!r} must be of the kind of {default!r}")
-    return kind(**{**given, **{name: value for name, value in overrides.items() if value is not None}})
+    return given
 
 
 def write_toml(settings: LoopSettings, path: Path) -> None:

@@ -28,7 +28,7 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 from biocosmos.train.audit import Audit, audit
-from biocosmos.train.clusters import ClusterLabels, cluster_labels, taxon_labels
+from biocosmos.train.clusters import ClusterLabels, cluster_labels, refuse_too_many, taxon_labels
 from biocosmos.train.loop import History, fit
 from biocosmos.train.processes import Processes, processes
 from biocosmos.train.run_folder import AUDIT, LABELS, SUMMARY, begin_folder
@@ -122,7 +122,7 @@ class _Training:
         history = fit(task, self.settings, self.output, self.where)
         result = TrainResult(self.output, history, before, labels, task.failures, main_process=self.where.first)
         if self.where.first:
-            self._save(task, towers, result)
+            self._save(task, result)
             self.collection.record_failures(task.failures)
         self.where.barrier()
         return result
@@ -134,11 +134,8 @@ class _Training:
             raise BiocosmosError(f"{self.output} cannot be trained into its own folder: choose another --output")
         name, _, part = settings.split.rpartition(":")
         images = len(self.collection.split(name or "default").part(part))
-        if settings.taxa is None and settings.labels is None and self.given is None and settings.clusters > images:
-            raise BiocosmosError(
-                f"cannot make {settings.clusters:,} clusters: there are only {images:,} images in part '{part}' to make them of; "
-                f"ask for at most {images:,}, better a tenth of it"
-            )
+        if settings.taxa is None and settings.labels is None and self.given is None:
+            refuse_too_many(settings.clusters, images, "images", part)
 
     def _refuse_tower(self, towers: Towers) -> None:
         settings = self.settings
@@ -224,7 +221,7 @@ class _Training:
             )
         return None
 
-    def _save(self, task: FrozenTask | ImageTask, towers: Towers, result: TrainResult) -> None:
+    def _save(self, task: FrozenTask | ImageTask, result: TrainResult) -> None:
         settings, labels, history = self.settings, result.labels, result.history
         what = _learnt(labels, settings)
         facts = {
@@ -241,7 +238,7 @@ class _Training:
             "steps": history.steps,
             "seconds": round(history.seconds, 1),
         }
-        task.save(self.output, towers, facts)
+        task.save(self.output, facts)
         summary = {"history": asdict(result.history), "base": result.base, "labels": result.labels.digest}
         with replacing(self.output / SUMMARY) as temporary:
             temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")

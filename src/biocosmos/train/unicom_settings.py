@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
 from biocosmos.train.augment import PRESETS
 from biocosmos.train.clusters import refuse_held_out_part
-from biocosmos.train.settings import LoopSettings, flag, from_toml
+from biocosmos.train.settings import LoopSettings, flag, read_toml
 
 FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 10, "noise": 0.5}
 """What differs when only a projection of stored vectors is trained."""
@@ -139,15 +138,8 @@ def unicom_settings(config: str | Path | None = None, *, sweep: bool = False, **
 
     A frozen training has defaults of its own; with ``sweep``, training is frozen unless either says otherwise.
     """
-    given = {name: value for name, value in given.items() if value is not None}
-    if sweep and "freeze" not in {**(_stated(config) if config is not None else {}), **given}:
-        given["freeze"] = True
-    first = UnicomSettings(**given) if config is None else from_toml(UnicomSettings, config, given)
-    if not first.freeze:
-        return first
-    asked = {**(_stated(config) if config is not None else {}), **given}
-    return replace(first, **{name: value for name, value in FROZEN_DEFAULTS.items() if name not in asked})
-
-
-def _stated(config: str | Path) -> dict[str, Any]:
-    return tomllib.loads(Path(config).read_text(encoding="utf-8"))
+    stated = {} if config is None else read_toml(UnicomSettings, config)
+    stated |= {name: value for name, value in given.items() if value is not None}
+    if sweep:
+        stated.setdefault("freeze", True)
+    return UnicomSettings(**{**(FROZEN_DEFAULTS if stated.get("freeze") else {}), **stated})

@@ -42,8 +42,8 @@ class UnicomTask:
     """What both ways to train share: the objective over the centres."""
 
     model: nn.Module
-    batches_per_epoch: int
-    batch_size: int
+    objective: PartialFC | MultiLabelPartialFC
+    _batches: ImageBatches | VectorBatches
 
     def __init__(self, settings: UnicomSettings, where: Processes, labels: ClusterLabels, validation: Validation | None) -> None:
         self.settings, self.where, self.labels, self.validation = settings, where, labels, validation
@@ -94,7 +94,19 @@ class UnicomTask:
         """AdamW over the rows that were used. Centres are normalised, so that decay would only change their step size."""
         return CentreAdamW(self.objective.parameters(), lr=lr, weight_decay=0.0)
 
-    objective: PartialFC | MultiLabelPartialFC
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of this process in an epoch."""
+        return self._batches.count
+
+    @property
+    def batch_size(self) -> int:
+        """Specimens of this process in a batch: fewer than asked for where there are not so many."""
+        return self._batches.batch_size
+
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches of one epoch from number ``start`` on."""
+        return self._batches.epoch(epoch, start)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The margin softmax, or MLCD, of a batch."""
@@ -167,15 +179,10 @@ class ImageTask(UnicomTask):
             size=self.where.size,
             workers=s.workers,
         )
-        self.batches_per_epoch, self.batch_size = self._batches.count, self._batches.batch_size
         self.failures = self.images.failures
         self.held = None
         if validation is not None:
             self.held = Images(collection, [str(id_) for id_ in validation.gallery.ids], self.preprocessing, s.cache_gb / 2)
-
-    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Changed images with their classes."""
-        return self._batches.epoch(epoch, start)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Recall@1 among the validation part, of images as they are."""
@@ -184,7 +191,7 @@ class ImageTask(UnicomTask):
         parts = [encode(model, images, self.where.device) for _, images, _ in self.held.blocks(BLOCK, self.settings.workers)]
         return self.validation.figures(np.concatenate(parts))
 
-    def save(self, folder: Path, towers: Towers, facts: dict[str, Any]) -> None:
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """The trained tower as an encoder folder."""
         self.model.cpu()
         towers = self.towers if self.settings.test_size is None else at_size(self.towers, self.settings.test_size)
@@ -209,6 +216,7 @@ class FrozenTask(UnicomTask):
         s = settings
         if s.size is not None and s.size != towers.preprocessing.size:
             raise BiocosmosError("--size changes the images, which --freeze does not look at: leave one of them out")
+        self.towers = towers
         stored = collection.encoders[s.encoder]["preprocessing"]
         self.preprocessing = Preprocessing.from_dict(stored)  # of the vectors: another --resize may have made them
         self.model = projection_of(base, base.dim, s)
@@ -227,11 +235,6 @@ class FrozenTask(UnicomTask):
             rank=self.where.rank,
             size=self.where.size,
         )
-        self.batches_per_epoch, self.batch_size = self._batches.count, self._batches.batch_size
-
-    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Stored vectors with their classes."""
-        return self._batches.epoch(epoch, start)
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Recall@1 among the validation part's stored vectors."""
@@ -240,12 +243,12 @@ class FrozenTask(UnicomTask):
         vectors = torch.from_numpy(self.validation.gallery.vectors)
         return self.validation.figures(encode(model, vectors, self.where.device))
 
-    def save(self, folder: Path, towers: Towers, facts: dict[str, Any]) -> None:
+    def save(self, folder: Path, facts: dict[str, Any]) -> None:
         """The projection, beside the name of the encoder it stands on."""
         assert isinstance(self.model, Projection)
         save_encoder(
             folder,
-            towers,
+            self.towers,
             base=self.settings.encoder,
             preprocessing=self.preprocessing,
             training=facts,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from biocosmos.encoders.input_size import at_size
-from biocosmos.encoders.registry import build_encoder, load_encoder, load_towers
+from biocosmos.encoders.registry import build_encoder, load_towers
 from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.progress import progress
@@ -49,13 +49,12 @@ def vectors_of_views(
         raise BiocosmosError(
             f"views are numbered 0 to {VIEWS - 1}, not {list(views)}: the turned and mirrored copies of an image"
         )
-    loaded = load_encoder(encoder)
-    if digest is not None and loaded.digest != digest:
+    towers = load_towers(encoder)
+    if digest is not None and towers.digest != digest:
         raise BiocosmosError(
-            f"'{encoder}' has other weights now ({loaded.digest}) than the stored vectors ({digest}): embed again"
+            f"'{encoder}' has other weights now ({towers.digest}) than the stored vectors ({digest}): embed again"
         )
-    if size is not None and size != loaded.preprocessing.size:
-        loaded = build_encoder(encoder, at_size(load_towers(encoder), size))
+    loaded = build_encoder(encoder, towers if size is None else at_size(towers, size))
     preprocessing = loaded.preprocessing
     read: list[str] = []
     parts: list[Array] = []
