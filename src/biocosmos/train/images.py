@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -105,7 +105,8 @@ class Images:
 class ImageBatches:
     """Shuffled, changed batches of images with their targets, the same ones for the same seed, epoch and process.
 
-    images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process.
+    images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process; order: which rows an
+    epoch sees (default each once, shuffled).
     Each epoch leaves out the few specimens that would not fill a last batch, other ones each time.
     """
 
@@ -120,15 +121,17 @@ class ImageBatches:
         rank: int = 0,
         size: int = 1,
         workers: int | None = None,
+        order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._images, self._targets, self._augment = images, targets, augment
+        self._order = order or (lambda epoch: shuffled(len(images), seed, epoch))
         self.batch_size = fitting_batch(batch_size, len(images), size)
         self.count = len(images) // (self.batch_size * size)
         self._seed, self._rank, self._size, self._workers = seed, rank, size, workers
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
-        order = shuffled(len(self._images), self._seed, epoch)
+        order = self._order(epoch)
 
         def make(number: int) -> Batch:
             first = (number * self._size + self._rank) * self.batch_size
@@ -165,15 +168,17 @@ class VectorBatches:
         noise: float = 0.0,
         rank: int = 0,
         size: int = 1,
+        order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._ids, self._vectors, self._targets = list(ids), vectors, targets
+        self._order = order or (lambda epoch: shuffled(len(self._ids), seed, epoch))
         self._seed, self._noise, self._rank, self._size = seed, noise, rank, size
         self.batch_size = fitting_batch(batch_size, len(self._ids), size)
         self.count = len(self._ids) // (self.batch_size * size)
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
-        order = torch.from_numpy(shuffled(len(self._ids), self._seed, epoch))
+        order = torch.from_numpy(self._order(epoch))
         for number in range(start, self.count):
             first = (number * self._size + self._rank) * self.batch_size
             rows = order[first : first + self.batch_size]

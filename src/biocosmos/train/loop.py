@@ -85,6 +85,9 @@ class Task(Protocol):
     def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
         """The optimizer of the objective's weights; None if it has none."""
 
+    def lr_factor(self, name: str) -> float:
+        """How many times the learning rate of the run the weight ``name`` of the model learns with."""
+
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Figures on the validation part, the first of which is to become large; none without such a part."""
 
@@ -127,7 +130,7 @@ class _Loop:
         if where.size > 1 and trained:
             ids = [where.device.index] if where.device.type == "cuda" else None
             self.model = DistributedDataParallel(task.model, device_ids=ids)
-        self.optimizers: list[Optimizer] = [AdamW(_groups(task.model, settings))] if trained else []
+        self.optimizers: list[Optimizer] = [AdamW(_groups(task, settings))] if trained else []
         centre_lr = settings.lr * settings.centre_lr_factor
         self.own = task.objective_optimizer(centre_lr, settings.weight_decay)
         self.rates = [
@@ -209,7 +212,7 @@ class _Loop:
         share = one_cycle(self.step, self.steps, self.settings.warmup)
         for optimizer, highest in self.rates:
             for group in optimizer.param_groups:
-                group["lr"] = highest * share
+                group["lr"] = highest * share * group.get("factor", 1.0)
         total = torch.zeros((), device=self.where.device)
         for i in range(window):
             batch = next(batches).to(self.where.device)
@@ -324,12 +327,16 @@ def derived_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
 
 
-def _groups(model: nn.Module, settings: LoopSettings) -> list[dict[str, Any]]:
-    """Weights of two and more dimensions decay; biases and the scales of norms do not."""
-    trained = [weights for weights in model.parameters() if weights.requires_grad]
+def _groups(task: Task, settings: LoopSettings) -> list[dict[str, Any]]:
+    """Weights of two and more dimensions decay; biases and the scales of norms do not. Each has the rate its task gives it."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weights in task.model.named_parameters():
+        if weights.requires_grad:
+            decay = settings.weight_decay if weights.ndim > 1 else 0.0
+            groups.setdefault((task.lr_factor(name), decay), []).append(weights)
     return [
-        {"params": [w for w in trained if w.ndim > 1], "lr": settings.lr, "weight_decay": settings.weight_decay},
-        {"params": [w for w in trained if w.ndim <= 1], "lr": settings.lr, "weight_decay": 0.0},
+        {"params": params, "lr": settings.lr * factor, "factor": factor, "weight_decay": decay}
+        for (factor, decay), params in groups.items()
     ]
 
 

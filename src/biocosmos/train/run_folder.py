@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,13 +19,20 @@ _MAY_CHANGE = ("device", "workers", "cache_gb", "checkpoint_steps")
 """Settings that a resumed run may have otherwise: they do not change what is computed, on the same kind of device."""
 
 
-def begin_folder(output: Path, settings: LoopSettings, where: Processes, *, overwrite: bool = False) -> None:
-    """Make the run's folder, or see that it was begun with these settings; BiocosmosError names the first that differs."""
+def begin_folder(
+    output: Path, settings: LoopSettings, where: Processes, *, overwrite: bool = False, leaves: Sequence[str] = ()
+) -> None:
+    """Make the run's folder, or see that it was begun with these settings; BiocosmosError names the first that differs.
+
+    leaves: files and folders that a finished run of this recipe leaves besides, gone first when it is begun anew.
+    """
     if where.first:
         path = output / SETTINGS
         anew = overwrite and path.exists()
         if anew:
             # the encoder goes before what guards it, the settings last: a kill between leaves a folder that can be begun anew
+            for name in leaves:
+                (output / name).unlink(missing_ok=True) if not (output / name).is_dir() else shutil.rmtree(output / name)
             for name in (TRAINED, SUMMARY, LABELS, STEPS, EPOCHS):
                 (output / name).unlink(missing_ok=True)
             for name in (UNFINISHED, CHECKPOINTS, EVENTS, AUDIT):

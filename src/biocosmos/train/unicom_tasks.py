@@ -23,6 +23,7 @@ from biocosmos.nn.margins import CombinedMargin
 from biocosmos.nn.mlcd import MultiLabelPartialFC
 from biocosmos.nn.partial_fc import PartialFC
 from biocosmos.nn.projection import Projection
+from biocosmos.nn.still import hold_still
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.augment import PRESETS
@@ -94,6 +95,10 @@ class UnicomTask:
         """AdamW over the rows that were used. Centres are normalised, so that decay would only change their step size."""
         return CentreAdamW(self.objective.parameters(), lr=lr, weight_decay=0.0)
 
+    def lr_factor(self, name: str) -> float:
+        """All weights of the model learn alike."""
+        return 1.0
+
     @property
     def batches_per_epoch(self) -> int:
         """Batches of this process in an epoch."""
@@ -124,11 +129,7 @@ class _Tower(Normalised):
 
     def train(self, mode: bool = True) -> _Tower:
         super().train(mode)
-        for module in self.tower.modules():  # looked up each time: batch norms may have been replaced by those of many processes
-            own = list(module.parameters())
-            frozen = bool(own) and not any(weights.requires_grad for weights in own)
-            if frozen or (self._norms_still and isinstance(module, nn.modules.batchnorm._BatchNorm)):
-                module.eval()
+        hold_still(self.tower, norms=self._norms_still)
         return self
 
 
