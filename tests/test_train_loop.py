@@ -54,6 +54,9 @@ class Toy:
     def objective_optimizer(self, lr: float, weight_decay: float) -> torch.optim.Optimizer:
         return torch.optim.AdamW(self.objective.parameters(), lr=lr, weight_decay=weight_decay)
 
+    def lr_factor(self, name: str) -> float:
+        return 1.0
+
     def validate(self, model: nn.Module) -> dict[str, float]:
         self.validated += 1
         return {} if self.scores is None else {"score": self.scores[self.validated - 1]}
