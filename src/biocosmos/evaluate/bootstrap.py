@@ -9,6 +9,7 @@ little more than 500.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +23,7 @@ Array = npt.NDArray[Any]
 
 DRAWS = 1000
 CONFIDENCE = 0.95
+_BLOCK = 2_000_000  # counts of a block of draws
 # Two-sided normal quantile of 0.95, for Wilson's interval when no other confidence is asked for.
 Z = {0.9: 1.6448536269514722, 0.95: 1.959963984540054, 0.99: 2.5758293035489004}
 
@@ -120,6 +122,32 @@ class Bootstrap:
             weights, gains, losses, counts = self._taxa_weights(gains, losses, counts)
             return self._interval(value, weights @ ((gains - losses) / counts) / taxa)
         return self._paired(gains, losses, counts)
+
+    def recounted(self, counts: Array, numbers: Callable[[Array], Array], strata: Array | None = None) -> list[Interval]:
+        """Intervals for numbers that are no plain share, an F1 say, but follow from how many specimens of each kind there are.
+
+        counts: (kinds,) specimens that are alike in all that the numbers look at; numbers: counts (draws, kinds) int64 ->
+        (draws, m) float64, NaN where undefined. Specimens are drawn anew among all, or within each of ``strata`` ((kinds,) codes)
+        for macro averages. Returns m intervals.
+        """
+        counts = np.asarray(counts, np.int64)
+        values = numbers(counts[None])[0]
+        if not len(counts) or not self.draws:
+            return [Interval(float(value), float("nan"), float("nan")) for value in values]
+        found = [numbers(drawn) for drawn in self._redrawn(counts, np.zeros(len(counts), int) if strata is None else strata)]
+        draws = np.concatenate(found)
+        return [self._interval(value, column[~np.isnan(column)]) for value, column in zip(values, draws.T)]
+
+    def _redrawn(self, counts: Array, strata: Array) -> Iterator[Array]:
+        """Blocks (draws, kinds) of counts, in constant memory."""
+        rng, step = self._rng(), max(1, _BLOCK // len(counts))
+        groups = [np.flatnonzero(strata == code) for code in np.unique(strata)]
+        for start in range(0, self.draws, step):
+            drawn = np.empty((min(step, self.draws - start), len(counts)), np.int64)
+            for kinds in groups:
+                size = int(counts[kinds].sum())
+                drawn[:, kinds] = rng.multinomial(size, counts[kinds] / size, len(drawn))
+            yield drawn
 
     def _paired(self, gains: Array, losses: Array, counts: Array) -> Interval:
         value = float(((gains - losses) / counts).mean())

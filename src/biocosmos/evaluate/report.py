@@ -15,7 +15,18 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import software
 from biocosmos.tables import PROVENANCE_KEY, write_table
 
-Kind = Literal["retrieval", "identification", "comparison", "few_shot", "zero_shot", "interpolation", "sweep", "combined"]
+Kind = Literal[
+    "retrieval",
+    "identification",
+    "comparison",
+    "few_shot",
+    "zero_shot",
+    "interpolation",
+    "sweep",
+    "combined",
+    "levels",
+    "heads",
+]
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"
 
