@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from torch import nn
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.nn.heads.attention import AttentionFeatures
+from biocosmos.nn.heads.bilinear import BilinearFeatures
+from biocosmos.nn.heads.branches import BranchFeatures
 from biocosmos.nn.heads.conditional import ConditionalHead
 from biocosmos.nn.heads.flat import FlatHead
 from biocosmos.nn.heads.multitask import LevelHead, SharedFeatures
 from biocosmos.nn.heads.output import HeadOutput
+from biocosmos.nn.heads.segregated import SegregatedHead
 from biocosmos.nn.tree import OnTree, Tree
 
 __all__ = ["HEADS", "NEEDS_MAPS", "HeadOutput", "make_head"]
@@ -24,6 +31,13 @@ HEADS = {
     "sbacnn": "SBA-CNN: a branch of its own for each taxon of a level",
 }
 NEEDS_MAPS = frozenset({"bcnn", "hbcnn", "bacnn"})
+FEATURES: dict[str, Callable[..., nn.Module]] = {
+    "multitask": SharedFeatures,
+    "bcnn": BranchFeatures,
+    "hbcnn": BilinearFeatures,
+    "bacnn": AttentionFeatures,
+}
+BRANCHED = NEEDS_MAPS | {"sbacnn"}
 BRANCH_DROPOUT = 0.5
 """B-CNN's, in every branch."""
 
@@ -34,28 +48,30 @@ def make_head(
     channels: Sequence[int],
     *,
     hidden: int = 0,
-    dropout: float = 0.0,
+    dropout: float | None = None,
     extra: int = 0,
     split_level: int = 0,
 ) -> OnTree:
     """A head of one of the kinds of :data:`HEADS`.
 
     channels: of the taps, shallow to deep; one number for a stored vector or a single map. hidden: width of the dense layer
-    before the scores (0: none; in branches: 256, and 512 for the finest level). dropout: share dropped before the scores.
+    before the scores (0: none; in branches: 256, and 512 for the finest level). dropout: share dropped
+    before the scores; None is 0, and 0.5 in branch heads, as published.
     extra: further features of a specimen, appended before the scores. split_level: the level whose taxa have branches (sbacnn).
 
     Returns a module with ``tree`` and ``forward(taps, extra) -> HeadOutput``.
     Raises BiocosmosError for an unknown kind, numbers out of range, and branch heads where there is nothing to branch from.
     """
+    dropout = (BRANCH_DROPOUT if kind in BRANCHED else 0.0) if dropout is None else dropout
     _check(kind, channels, hidden, dropout, extra)
-    how = {"hidden": hidden, "dropout": dropout, "extra": extra}
+    how: dict[str, Any] = {"hidden": hidden, "dropout": dropout, "extra": extra}
     if kind in ("flat", "marginalised"):
-        return FlatHead(tree, channels, **how)  # type: ignore[arg-type]
+        return FlatHead(tree, channels, **how)
     if kind == "conditional":
-        return ConditionalHead(tree, channels, **how)  # type: ignore[arg-type]
-    if kind == "multitask":
-        return LevelHead(tree, SharedFeatures(tree.levels, channels, **how))  # type: ignore[arg-type]
-    raise BiocosmosError(f"head '{kind}' is not built yet")
+        return ConditionalHead(tree, channels, **how)
+    if kind == "sbacnn":
+        return SegregatedHead(tree, channels, split_level=split_level, **how)
+    return LevelHead(tree, FEATURES[kind](tree.levels, channels, **how))
 
 
 def _check(kind: str, channels: Sequence[int], hidden: int, dropout: float, extra: int) -> None:
