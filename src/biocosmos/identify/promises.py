@@ -149,12 +149,7 @@ def roll_back(predictions: Predictions, promise: Promise) -> Answers:
 
     Raises BiocosmosError when the predictions are of another head, or over another tree, than the promise was made for.
     """
-    mine, theirs = _digest(predictions), promise.head
-    if predictions.taxonomy.digest != promise.tree or (mine and theirs and mine != theirs):
-        raise BiocosmosError(
-            f"the promise was made for the head {theirs or 'of another tree'}, these predictions are of {mine or 'another one'}: "
-            "fit the promise on calibration specimens of the same head"
-        )
+    refuse_other_head(predictions, promise.head, promise.tree)
     nodes, confidence = promise.temperatures.best_path(predictions)
     return answers_at(nodes, confidence, promise.threshold)
 
@@ -212,7 +207,7 @@ def mean_threshold(wrong: Float64, alpha: float) -> float:
     At most k - 1 errors are allowed, k = floor(alpha (n + 1)): so t is just above the k-th largest ``wrong``, which keeps all
     that tie with it out. The loss is right-continuous in t when t is read as "confidence > the k-th largest", as the proof asks.
     """
-    allowed = int(np.floor(alpha * (len(wrong) + 1) + _HAIR))
+    allowed = allowed_errors(alpha, len(wrong))
     if allowed < 1:
         return float("inf")
     if allowed > len(wrong):
@@ -247,6 +242,21 @@ def _p_values(outcomes: Outcomes, thresholds: Float64, alpha: float) -> Float64:
 def smallest_alpha(kind: Kind, n: int, delta: float = DEFAULT_DELTA) -> float:
     """The smallest alpha that can be promised with n specimens that set the threshold, were none of them wrong."""
     return 1 / (n + 1) if kind == "mean" else 1 - delta ** (1 / max(n, 1))
+
+
+def allowed_errors(alpha: float, n: int) -> int:
+    """floor(alpha (n + 1)): the error count among n + 1 exchangeable specimens that keeps the expected share at alpha."""
+    return int(np.floor(alpha * (n + 1) + _HAIR))
+
+
+def refuse_other_head(predictions: Predictions, head: str | None, tree: str) -> None:
+    """Refuse predictions over another tree, or of a head with another digest, than something was fitted for."""
+    mine = _digest(predictions)
+    if predictions.taxonomy.digest != tree or (mine and head and mine != head):
+        raise BiocosmosError(
+            f"the promise was made for the head {head or 'of another tree'}, these predictions are of {mine or 'another one'}: "
+            "fit it on calibration specimens of the same head"
+        )
 
 
 def check_promise(kind: str, alpha: float, delta: float = DEFAULT_DELTA) -> None:
