@@ -1,0 +1,221 @@
+"""Detectors that look at where a specimen's features lie: class means, neighbours, and what is left outside the known space."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.linalg import cholesky, eigh, solve_triangular
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.identify.detector import Detector, Float64, Hidden, Int64, class_columns
+from biocosmos.identify.logit_detectors import log_sum_exp
+from biocosmos.identify.novelty import kth_distance, neighbour_count
+from biocosmos.identify.predictions import Predictions
+from biocosmos.search.exact import ExactIndex
+
+Float32 = npt.NDArray[np.float32]
+SHRINKAGE = 0.01
+"""Share of the mean variance mixed into the shared covariance, so that it can be inverted with fewer specimens than numbers."""
+LARGEST_SUBSPACE, FEW = 512, 1024
+"""ViM's rule for the width of the known space (section 5 of the paper gives 1000 of 2048, 512 of 768): see :class:`ViM`."""
+
+
+class SharedCovariance:
+    """Class means and the covariance within classes that all share, as a map into a space where it is the identity.
+
+    S = (1 - a) S_w + a tr(S_w) / d I, S_w = sum over classes of the scatter about their mean, over n.
+    features: (n, d) float32, columns: (n,) int64 class of each in 0..classes-1. Classes without a specimen have no mean: NaN.
+    """
+
+    def __init__(self, features: Float32, columns: Int64, classes: int, shrinkage: float = SHRINKAGE) -> None:
+        n, d = features.shape
+        self.centre = features.mean(axis=0, dtype=np.float64)
+        counts = np.bincount(columns, minlength=classes)
+        sums = np.zeros((classes, d))
+        np.add.at(sums, columns, features)
+        with np.errstate(invalid="ignore"):
+            self.means = sums / counts[:, None]
+        within = (features - self.means[columns]).astype(np.float32)
+        scatter = (within.T @ within).astype(np.float64) / n
+        level = float(np.trace(scatter)) / d
+        scatter *= 1 - shrinkage
+        scatter[np.diag_indices(d)] += shrinkage * level if level > 0 else 1.0
+        self._map = solve_triangular(cholesky(scatter, lower=True), np.eye(d), lower=True).T.astype(np.float32)
+        self.whitened_means = self.whiten(self.means.astype(np.float32))
+
+    def whiten(self, features: Float32) -> Float32:
+        """(n, d) features about the centre of all training specimens -> (n, d) with covariance within classes = identity."""
+        return np.asarray((features - self.centre.astype(np.float32)) @ self._map)
+
+
+class Mahalanobis(Detector):
+    """min_c (f - mu_c)' S^-1 (f - mu_c) with one covariance S for all classes, shrunk (:class:`SharedCovariance`).
+
+    Lee et al.: A Simple Unified Framework for Detecting Out-of-Distribution Samples and Adversarial Attacks, NeurIPS 2018,
+    arXiv:1807.03888, equation 2 (without its input perturbation and its layers).
+    """
+
+    name = "mahalanobis"
+    says = "squared distance to the nearest class mean, in units of the spread within classes"
+
+    def __init__(self, shrinkage: float = SHRINKAGE) -> None:
+        if not 0 <= shrinkage <= 1:
+            raise BiocosmosError(f"shrinkage {shrinkage} is not a share: choose 0 to 1")
+        self.shrinkage = shrinkage
+
+    def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
+        features, columns = known_features(train)
+        self.space = SharedCovariance(features, columns, len(train.classes), self.shrinkage)
+
+    def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
+        x, means = self.space.whiten(predictions.features), self.space.whitened_means
+        nearest = _smallest((means**2).sum(axis=1) - 2 * (x @ means.T), hidden)
+        return np.maximum(nearest + (x.astype(np.float64) ** 2).sum(axis=1), 0)
+
+
+class ClassAngle(Mahalanobis):
+    """1 - max_c cos(f', mu_c'), in [0, 2], of features and class means whitened as for Mahalanobis.
+
+    Mahalanobis distances grow with the length of the whitened features, which says how much there is to see in an image rather
+    than what; the angle does not.
+    """
+
+    name = "class-angle"
+    says = "one minus the cosine to the nearest class mean, after whitening by the spread within classes"
+
+    def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
+        x, means = _unit(self.space.whiten(predictions.features)), _unit(self.space.whitened_means)
+        return 1 + _smallest(-(x @ means.T), hidden)
+
+
+class NearestNeighbours(Detector):
+    """Euclidean distance to the k-th nearest training specimen among unit vectors, in [0, 2].
+
+    Sun et al.: Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, arXiv:2204.06507. k: None takes the square
+    root of the median class size (:func:`biocosmos.identify.novelty.neighbour_count`).
+    """
+
+    name = "knn"
+    says = "distance to the k-th nearest training specimen"
+
+    def __init__(self, k: int | None = None) -> None:
+        if k is not None and k < 1:
+            raise BiocosmosError(f"the k-th neighbour needs k of at least 1, not {k}")
+        self.k = k
+
+    def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
+        features, columns = known_features(train)
+        self._neighbours = self.k or neighbour_count(columns.astype(np.int32))
+        self._learn(features, columns, len(train.classes))
+        vectors = _unit(self._space(features))
+        there = np.isfinite(vectors).all(axis=1)
+        self._index, self._columns = ExactIndex(vectors[there]), columns[there]
+
+    def _learn(self, features: Float32, columns: Int64, classes: int) -> None:
+        pass
+
+    def _space(self, features: Float32) -> Float32:
+        return features
+
+    def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
+        vectors = _unit(self._space(predictions.features))
+        seen = np.isfinite(vectors).all(axis=1)
+        scores = np.full(len(vectors), np.nan)
+        ranges = np.zeros((len(vectors), 2), np.int64) if hidden is None else hidden
+        for start, stop in np.unique(ranges[seen], axis=0):
+            rows = np.flatnonzero(seen & (ranges == (start, stop)).all(axis=1))
+            known = None if start == stop else (self._columns < start) | (self._columns >= stop)
+            found = self._index.search(vectors[rows], min(self._neighbours, len(self._index)), mask=known)
+            scores[rows] = kth_distance(found.scores, self._neighbours)
+        return scores
+
+
+class WhitenedNeighbours(NearestNeighbours):
+    """The same where directions count by the spread within classes: features are whitened by the covariance that classes share,
+    about the centre of all training specimens, before they are made unit.
+
+    A direction in which specimens of one class differ much (how an animal is turned) then weighs little, one in which they
+    hardly differ weighs much.
+    """
+
+    name = "whitened-knn"
+    says = "distance to the k-th nearest training specimen, after whitening by the spread within classes"
+
+    def _learn(self, features: Float32, columns: Int64, classes: int) -> None:
+        self._shared = SharedCovariance(features, columns, classes)
+
+    def _space(self, features: Float32) -> Float32:
+        return self._shared.whiten(features)
+
+
+class ViM(Detector):
+    """alpha |x outside the principal space| - log sum_c exp z_c, x = f - u, u = -W^+ b.
+
+    Wang et al.: ViM: Out-Of-Distribution with Virtual-logit Matching, CVPR 2022, arXiv:2203.10807, section 4. alpha = mean of the
+    training specimens' largest logits over the mean of their residual norms. W and b are not asked for but solved by least
+    squares from the training specimens' features and class scores: exact for a head whose scores are linear in its features, the
+    nearest such head otherwise. dim: width of the principal space; None takes half the features, at most 512.
+    """
+
+    name = "vim"
+    says = "how much of the features lies outside the space of the known, against the energy of the class scores"
+
+    def __init__(self, dim: int | None = None) -> None:
+        if dim is not None and dim < 1:
+            raise BiocosmosError(f"the principal space of ViM needs a width of at least 1, not {dim}")
+        self.dim = dim
+
+    def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
+        features, _ = known_features(train)
+        logits = train.logits[class_columns(train) >= 0]
+        d = features.shape[1]
+        dim = min(self.dim or min(d // 2, LARGEST_SUBSPACE), d - 1)
+        if dim < 1:
+            raise BiocosmosError(f"ViM needs at least two features, not {d}")
+        weights, offset = linear_layer(features, logits)
+        self._origin = (-np.linalg.pinv(weights) @ offset).astype(np.float32)
+        x = features - self._origin
+        self._outside = eigh((x.T @ x).astype(np.float64) / len(x), subset_by_index=[0, d - dim - 1])[1].astype(np.float32)
+        self.alpha = float(logits.max(axis=1).mean() / max(self._residual(features).mean(), np.finfo(np.float32).tiny))
+
+    def _residual(self, features: Float32) -> Float64:
+        return np.asarray(np.linalg.norm((features - self._origin) @ self._outside, axis=1).astype(np.float64))
+
+    def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
+        return self.alpha * self._residual(predictions.features) - log_sum_exp(predictions.logits.astype(np.float64))
+
+
+def linear_layer(features: Float32, logits: Float32) -> tuple[Float64, Float64]:
+    """W (C, d) and b (C,) with logits = features W' + b by least squares, the smallest W where several fit."""
+    middle, level = features.mean(axis=0, dtype=np.float64), logits.mean(axis=0, dtype=np.float64)
+    x, z = (features - middle).astype(np.float32), (logits - level).astype(np.float32)
+    gram, cross = (x.T @ x).astype(np.float64), (x.T @ z).astype(np.float64)
+    weights = np.linalg.pinv(gram, rcond=len(gram) * float(np.finfo(np.float32).eps), hermitian=True) @ cross
+    return weights.T, level - middle @ weights
+
+
+def _smallest(distances: npt.NDArray[Any], hidden: Hidden | None) -> Float64:
+    """The smallest of each row (n, C), NaN where all are; hidden and undefined ones do not count: (n,) float64."""
+    column = np.arange(distances.shape[1])
+    gone = np.isnan(distances)
+    if hidden is not None:
+        gone |= (column >= hidden[:, :1]) & (column < hidden[:, 1:])
+    least = np.where(gone, np.inf, distances).min(axis=1).astype(np.float64)
+    return np.where(np.isinf(least), np.nan, least)
+
+
+def known_features(train: Predictions) -> tuple[Float32, Int64]:
+    """Features (m, d) and class columns (m,) of the training specimens of a known class whose features are finite."""
+    columns = class_columns(train)
+    keep = (columns >= 0) & np.isfinite(train.features).all(axis=1)
+    if not keep.any():
+        raise BiocosmosError("no training specimen of a known class has finite features: the head's training went wrong")
+    return train.features[keep], columns[keep]
+
+
+def _unit(vectors: Float32) -> Float32:
+    """Rows of length 1; a zero row becomes NaN: it has no direction."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
