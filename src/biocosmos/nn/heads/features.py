@@ -40,7 +40,7 @@ def standardise(width: int) -> nn.Module:
     learning rate. Batch norm is as good before a linear layer and 0.8 points worse before a hidden one (PlanktonSet, frozen
     efficientnet-lite0), and would mix outliers of a batch into everybody's features.
     """
-    return nn.LayerNorm(width, elementwise_affine=False)
+    return nn.LayerNorm(width, eps=1e-9, elementwise_affine=False)  # torch's own 1e-5 would damp short vectors
 
 
 def classifier(width: int, outputs: int) -> nn.Linear:
