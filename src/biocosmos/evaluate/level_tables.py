@@ -53,7 +53,9 @@ def level_rows(answers: Answers, asked: Asked, targets: Sequence[Target], ks: Se
             if key not in done:
                 done[key] = agreement_intervals(part.query, said, len(part), boot)
                 if answers.place is not None:
-                    done[key] += top_intervals(part.query, answers.place[rank], ks, len(part), boot)
+                    # With no more than k taxa to choose from, the k most probable hold every one.
+                    choice = [k for k in ks if k < len(part.gallery)]
+                    done[key] += top_intervals(part.query, answers.place[rank], choice, len(part), boot)
             counts = part.query_counts()
             about = {"head": answers.name, "branch": branch, "target": target.name, "over": over}
             size = {"specimens": int(counts.sum()), "taxa": int((counts > 0).sum())}
