@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from biocosmos.errors import ImageError
+from biocosmos.errors import BiocosmosError, ImageError
 
 Source = bytes | str | Path
 Pixels = npt.NDArray[np.uint8]
@@ -32,6 +32,9 @@ BIG_PIXELS = 16_000_000
 Image.init()  # load every plugin once, here, and not from several decode threads at the first odd file
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
 """What Pillow may try; formats that call another program (EPS) or have no magic number (TGA) are left out."""
+
+FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
+"""Files that are taken for images when a folder is asked about."""
 
 _SNIFFED = 512
 _ORIENTATION = 0x0112
@@ -295,3 +298,19 @@ def _cropped(pixels: Pixels, crop: Crop) -> Pixels:
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text or type(error).__name__
+
+
+def image_files(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are and folders as the images below them, sorted. Raises BiocosmosError for a path that is not there."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            below = (p for p in path.rglob("*") if p.suffix.lower() in FILE_SUFFIXES and not p.name.startswith("."))
+            found += sorted(p for p in below if p.is_file())
+        elif path.exists():
+            found.append(path)
+        else:
+            raise BiocosmosError(f"no such file or folder: {path}")
+    if paths and not found:
+        raise BiocosmosError(f"no image below {', '.join(map(str, paths))}: looked for {', '.join(sorted(FILE_SUFFIXES))}")
+    return found

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from biocosmos.evaluate import Report
     from biocosmos.specimens.collection import Collection
 
+HEADS = "Trained heads"
 METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid or simpleshot"
 PROTOCOLS = (
     "query-gallery: the queries are asked of the gallery; all-vs-all: the queries of each other; both (default for two or more "
-    "encoders); few-shot: SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower)."
+    "encoders); few-shot: SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). "
+    "With --head: levels, promises (both by default), leave-one-class-out or leave-one-group-out."
 )
 FOLDER = Path("report")
 
@@ -68,6 +70,11 @@ def evaluate(
         bool, typer.Option(help="Also evaluate names, confidence and novelty (one encoder, query-gallery).")
     ] = True,
     method: Annotated[str, typer.Option(help=f"How to name: {METHODS}.")] = "linear",
+    head: Annotated[
+        list[Path] | None,
+        typer.Option(help="A trained head; several are compared.", show_default=False, rich_help_panel=HEADS),
+    ] = None,
+    views: Annotated[int, typer.Option(help="Turned and mirrored views to average: 1, 2, 4 or 8.", rich_help_panel=HEADS)] = 1,
     templates: Annotated[
         Path | None, typer.Option(help="Zero-shot: a file with one sentence a line, {name} in each.", show_default=False)
     ] = None,
@@ -82,6 +89,8 @@ def evaluate(
 
     biocosmos evaluate mine.cosmos -e efficientnet-lite0 -e run/ --interpolate 0:1:0.1
 
+    biocosmos evaluate plankton.cosmos --head run/ --protocol leave-one-class-out --report novelty.html
+
     Writes every table as CSV and JSON, and one HTML page that opens without a network.
     """
     from biocosmos.jobs.evaluating import embedded, evaluate_collection
@@ -89,6 +98,14 @@ def evaluate(
     from biocosmos.specimens.collection import Collection
 
     opened = Collection.open(collection)
+    if head:
+        from biocosmos.jobs.evaluating_heads import evaluate_heads
+
+        report_of_heads = evaluate_heads(
+            opened, head, protocol=protocol, part=queries, where=where, groups=names(by) or (), views=views, seed=seed
+        )
+        _write(report_of_heads, opened, FOLDER if output is None and report is None else output, report)
+        return
     encoders, made = embedded(opened, encoder or [opened.encoder_name()])
     for name in made:
         say(f"{collection}: embedded with {name}, which it was not yet")

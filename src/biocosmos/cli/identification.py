@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,6 +25,8 @@ from biocosmos.cli.options import (
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 
+HEAD = "With a trained head"
+DETECTORS = "see docs/heads.md"
 METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or zero-shot"
 
 
@@ -41,6 +44,40 @@ def identify(
     output: OUTPUT = None,
     method: Annotated[str, typer.Option(help=f"{METHODS}.")] = "linear",
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Answer at the lowest rank with this confidence.")] = 0.9,
+    head: Annotated[
+        Path | None,
+        typer.Option(help="Name with this trained head ('biocosmos train heads').", show_default=False, rich_help_panel=HEAD),
+    ] = None,
+    error_rate: Annotated[
+        float, typer.Option(help="The share of wrong answers that is promised, above 0 and below 1.", rich_help_panel=HEAD)
+    ] = 0.05,
+    promise: Annotated[
+        str,
+        typer.Option(
+            help="mean: expected share of wrong answers among all queries; answered: share among the answered, with "
+            "probability 1 - delta.",
+            rich_help_panel=HEAD,
+        ),
+    ] = "mean",
+    delta: Annotated[float, typer.Option(help="Of the promise 'answered'.", rich_help_panel=HEAD)] = 0.1,
+    sets: Annotated[
+        str | None,
+        typer.Option(
+            help="Also a set of taxa of this rank that holds the true one with probability 1 - error rate.",
+            show_default=False,
+            rich_help_panel=HEAD,
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            help="The part the promise is set on [the head's validation part].", show_default=False, rich_help_panel=HEAD
+        ),
+    ] = None,
+    novelty: Annotated[
+        str | None, typer.Option(help=f"How novelty is scored: {DETECTORS}.", show_default=False, rich_help_panel=HEAD)
+    ] = None,
+    views: Annotated[int, typer.Option(help="Turned and mirrored views to average: 1, 2, 4 or 8.", rich_help_panel=HEAD)] = 1,
     encoder: ENCODER = None,
     split: SPLIT = None,
     within: WITHIN = None,
@@ -61,6 +98,8 @@ def identify(
 
     biocosmos identify mine.cosmos night1/ --within Insecta --threshold 0.95 -o names.parquet
 
+    biocosmos identify plankton.cosmos images/ --head run/ --error-rate 0.05 -o ids.csv
+
     Every row has the path it was asked with, the answer at the lowest rank that can be trusted, a name and a confidence at
     every rank, how novel it looks, and the specimens that support it.
     """
@@ -71,6 +110,27 @@ def identify(
     if output is not None:
         table_suffix(output)
     opened = Collection.open(collection)
+    if head is not None:
+        _with_head(
+            opened,
+            head,
+            output,
+            save=save,
+            strict=strict,
+            device=device,
+            images=images or (),
+            part=part,
+            where=where,
+            error_rate=error_rate,
+            promise=promise,
+            delta=delta,
+            sets=sets,
+            calibration=calibration,
+            **({} if novelty is None else {"novelty": novelty}),
+            views=views,
+            seed=seed,
+        )
+        return
     done = identify_collection(
         opened,
         images=images or (),
@@ -98,3 +158,28 @@ def identify(
     if save:
         say(f"kept in {opened.add_identifications(done.table)}")
     finish(done.failures, done.table.num_rows, "images or listed taxa", table=failures_beside(output), strict=strict)
+
+
+def _with_head(
+    collection: Any, folder: Path, output: Path | None, *, save: bool, strict: bool, device: str, **asked: Any
+) -> None:
+    from biocosmos.identify.head_folder import TrainedHead
+    from biocosmos.jobs.identifying_heads import identify_with_head
+    from biocosmos.tables import PROVENANCE_KEY, write_table
+
+    done = identify_with_head(collection, TrainedHead.load(folder, device=device), **asked)
+    table = done.table
+    if output is None:
+        shown = ["id", "taxon", "rank", "confidence", "novelty", "novel"] + (["set"] if "set" in table.column_names else [])
+        show_arrow(table, shown)
+    else:
+        write_table(table, output, json.loads(table.schema.metadata[PROVENANCE_KEY]))
+        say(f"{output}: {table.num_rows:,} specimens named")
+    say(f"promised: {done.promise.describe()}")
+    for note in done.promise.notes:
+        say(f"note: {note}")
+    if warning := done.shift.warning():
+        say(f"warning: {warning}" if done.shift.shifted else f"note: {warning}")
+    if save:
+        say(f"kept in {collection.add_identifications(table)}")
+    finish(done.failures, table.num_rows, "images", table=failures_beside(output), strict=strict)

@@ -120,6 +120,24 @@ class Predictions:
             columns=None if self.columns is None else self.columns.take(pa.array(rows)),
         )
 
+    def joined(self, other: Predictions) -> Predictions:
+        """These specimens and then those of ``other``; raises BiocosmosError for predictions of another head."""
+        same = self.taxonomy == other.taxonomy and np.array_equal(self.classes, other.classes)
+        if not same or self.facts.get("digest") != other.facts.get("digest"):
+            raise BiocosmosError("predictions of two heads cannot be joined: make both with one head")
+        both = self.levels is not None and other.levels is not None
+        return replace(
+            self,
+            ids=np.concatenate([self.ids, other.ids]),
+            log_p=np.concatenate([self.log_p, other.log_p]),
+            logits=np.concatenate([self.logits, other.logits]),
+            features=np.concatenate([self.features, other.features]),
+            truth=np.concatenate([self.truth, other.truth]),
+            levels=tuple(map(np.concatenate, zip(self.levels or (), other.levels or ()))) if both else None,
+            facts={**self.facts, "part": f"{self.facts.get('part')} and {other.facts.get('part')}"},
+            columns=None if self.columns is None or other.columns is None else pa.concat_tables([self.columns, other.columns]),
+        )
+
     def described(self, **facts: Any) -> Predictions:
         """The same answers with more facts."""
         return replace(self, facts={**self.facts, **facts})

@@ -12,9 +12,8 @@ import numpy.typing as npt
 
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.images import image_files
 from biocosmos.specimens.collection import Collection
-
-IMAGE_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"}
 
 
 @dataclass
@@ -30,22 +29,6 @@ class Queries:
     specimens: bool = False
     failures: Failures = field(default_factory=Failures)
     encoder: dict[str, Any] = field(default_factory=dict)
-
-
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are and folders as the images below them, sorted. Raises BiocosmosError for a path that is not there."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            below = (p for p in path.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-            found += sorted(p for p in below if p.is_file())
-        elif path.exists():
-            found.append(path)
-        else:
-            raise BiocosmosError(f"no such file or folder: {path}")
-    if paths and not found:
-        raise BiocosmosError(f"no image below {', '.join(map(str, paths))}: looked for {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return found
 
 
 def encode_queries(

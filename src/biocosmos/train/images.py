@@ -96,17 +96,24 @@ class Images:
 
     def blocks(self, size: int, workers: int | None = None) -> Iterator[tuple[Rows, torch.Tensor, npt.NDArray[np.bool_]]]:
         """All images in order, ``size`` at a time, read ahead: (rows, images, whether each could be read)."""
-        starts = range(0, len(self), size)
-        yield from _ahead(
-            lambda start: ((rows := np.arange(start, min(start + size, len(self)))), *self.read(rows)), starts, workers
-        )
+        yield from image_blocks(self, size, workers)
+
+
+def image_blocks(
+    images: Any, size: int, workers: int | None = None, *, start: int = 0
+) -> Iterator[tuple[Rows, torch.Tensor, npt.NDArray[np.bool_]]]:
+    """The images of a source from number ``start`` on in order, ``size`` at a time, read ahead by threads."""
+    starts = range(start, len(images), size)
+    yield from _ahead(
+        lambda first: ((rows := np.arange(first, min(first + size, len(images)))), *images.read(rows)), starts, workers
+    )
 
 
 class ImageBatches:
     """Shuffled, changed batches of images with their targets, the same ones for the same seed, epoch and process.
 
-    images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process; order: which rows an
-    epoch sees (default each once, shuffled).
+    images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process; order: which
+    rows an epoch sees (default each once, shuffled).
     Each epoch leaves out the few specimens that would not fill a last batch, other ones each time.
     """
 

@@ -28,6 +28,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from biocosmos.encoders.torch_backend import choose_precision
 from biocosmos.errors import BiocosmosError
+from biocosmos.nn.depthwise import use_fast_depthwise
 from biocosmos.progress import Progress, progress
 from biocosmos.train.checkpoint import Checkpoints
 from biocosmos.train.logs import EPOCHS, STEPS, Logs
@@ -123,6 +124,8 @@ class _Loop:
         self.task, self.settings, self.where, self.folder = task, settings, where, folder
         task.model.to(where.device)
         task.objective.to(where.device)
+        if where.device.type == "cpu":
+            use_fast_depthwise(task.model)
         if where.size > 1 and where.device.type == "cuda":
             task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
         self.model: nn.Module = task.model

@@ -1,0 +1,81 @@
+"""Evaluate trained heads: rank by rank, beside one another, by what they promise, and on taxa that were left out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate import Report, combine
+from biocosmos.evaluate.levels import levels_report
+from biocosmos.evaluate.promises import promise_report
+from biocosmos.identify.head_folder import TrainedHead
+from biocosmos.identify.predictions import Predictions
+from biocosmos.jobs.comparing_heads import compare_heads
+from biocosmos.jobs.predicting import predict_part
+from biocosmos.specimens.collection import Collection
+
+PROTOCOLS = ("levels", "promises", "leave-one-class-out", "leave-one-group-out")
+
+
+def evaluate_heads(
+    collection: Collection,
+    heads: Sequence[Path],
+    *,
+    protocol: str | None = None,
+    part: str = "test",
+    where: str | None = None,
+    groups: Sequence[str] = (),
+    views: int = 1,
+    seed: int = 0,
+    device: str = "cpu",
+) -> Report:
+    """A report on the heads in the folders, with the specimens of ``part``.
+
+    One head: its ranks and its promises, or one of these by ``protocol``. Several: their table, side by side. Nothing is chosen
+    on the part asked. Raises BiocosmosError for an unknown protocol, several heads where one is asked for, and specimens that a
+    head was trained on.
+    """
+    if protocol is not None and protocol not in PROTOCOLS:
+        raise BiocosmosError(f"no protocol '{protocol}' for heads: choose {', '.join(PROTOCOLS)}")
+    if len(heads) > 1 and protocol not in (None, "levels"):
+        raise BiocosmosError(f"--protocol {protocol} is of one head: name one with --head")
+    loaded = {str(folder): TrainedHead.load(folder, device=device) for folder in heads}
+    for head in loaded.values():
+        refuse_learnt(head, part)
+    found = {
+        name: predict_part(collection, head, part, views=views, where=where, columns=groups) for name, head in loaded.items()
+    }
+    if len(found) > 1:
+        return compare_heads(collection, _named(found), seed=seed)
+    (head,) = loaded.values()
+    (asked,) = found.values()
+    reports = {}
+    if protocol != "promises":
+        reports["levels"] = levels_report(asked, seed=seed)
+    if protocol != "levels":
+        calibration = head.facts["training"]["settings"]["validation"]
+        if not calibration and protocol == "promises":
+            raise BiocosmosError(
+                f"the head in {head.folder} was trained without a validation part: nothing was kept to calibrate on"
+            )
+        if calibration:
+            pooled = predict_part(collection, head, calibration, views=views, where=where, columns=groups)
+            reports["promises"] = promise_report(pooled.joined(asked), groups=groups or None, seed=seed)
+    if len(reports) == 1:
+        return next(iter(reports.values()))
+    title = f"{collection.path.stem}: a {head.facts['head']} head"
+    return combine(*reports.values(), title=title, names=list(reports))
+
+
+def refuse_learnt(head: TrainedHead, part: str) -> None:
+    """Refuse to measure a head on the part it was trained on."""
+    learnt = head.facts["training"]["settings"]["split"]
+    if part == learnt:
+        raise BiocosmosError(f"the head in {head.folder} was trained on the part '{part}': evaluate it on another")
+
+
+def _named(found: dict[str, Predictions]) -> dict[str, Predictions]:
+    """The heads by the last part of their folder's name where that tells them apart."""
+    short = [Path(name).name for name in found]
+    return dict(zip(short, found.values())) if len(set(short)) == len(short) else found

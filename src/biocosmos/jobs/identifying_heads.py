@@ -1,0 +1,162 @@
+"""Name images with a trained head, down the tree only as far as a stated error rate allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.answers import EVIDENCE, Answers, answer_table
+from biocosmos.identify.detectors import DEFAULT_DETECTOR, make_detector
+from biocosmos.identify.head_folder import TrainedHead
+from biocosmos.identify.novelty import DEFAULT_FALSE_ALARM_RATE, p_values
+from biocosmos.identify.prediction_sets import PredictionSets
+from biocosmos.identify.predictions import Predictions
+from biocosmos.identify.promises import DEFAULT_ALPHA, DEFAULT_DELTA, Promise
+from biocosmos.identify.shift import ShiftTest, shift_test
+from biocosmos.jobs.predicting import predict_files, predict_part
+from biocosmos.provenance import software
+from biocosmos.search.gallery import Gallery
+from biocosmos.search.hits import Hits
+from biocosmos.specimens.collection import Collection
+
+
+@dataclass
+class NamedByHead:
+    """Names with what they rest on.
+
+    table: one row per query, see :func:`biocosmos.identify.answers.answer_table`, with the column ``set`` when sets were asked
+    for; promise: what was promised; shift: whether the queries look like the calibration specimens; predictions: of the queries;
+    known, calibration: of the training and calibration specimens; failures: what could not be read.
+    """
+
+    table: pa.Table
+    promise: Promise
+    shift: ShiftTest
+    predictions: Predictions
+    known: Predictions
+    calibration: Predictions
+    failures: Failures = field(default_factory=Failures)
+
+
+def identify_with_head(
+    collection: Collection,
+    head: TrainedHead,
+    *,
+    images: Sequence[Path] = (),
+    part: str | None = None,
+    where: str | None = None,
+    error_rate: float = DEFAULT_ALPHA,
+    promise: str = "mean",
+    delta: float = DEFAULT_DELTA,
+    calibration: str | None = None,
+    sets: str | None = None,
+    novelty: str = DEFAULT_DETECTOR,
+    false_alarm_rate: float = DEFAULT_FALSE_ALARM_RATE,
+    views: int = 1,
+    seed: int = 0,
+) -> NamedByHead:
+    """Name ``images``, or the specimens in ``part`` of a split.
+
+    The promise is set on the part ``calibration``, by default the validation part the head was watched on (its last weights are
+    kept, so that nothing was chosen there). sets: a rank, for which every query gets a set of taxa that holds the true one
+    with probability 1 - error_rate. novelty: a detector of :mod:`biocosmos.identify.detectors`.
+
+    Raises BiocosmosError: nothing to identify; specimens that the head was trained or calibrated on; an error rate that so few
+    calibration specimens cannot promise, naming the smallest they can.
+    """
+    if bool(images) == (part is not None):
+        raise BiocosmosError(
+            "nothing to identify: give images, or --part test" if not images else "give images or --part, not both"
+        )
+    failures = Failures()
+    training = head.facts["training"]
+    settings = training["settings"]
+    calibration = calibration or settings["validation"]
+    if not calibration:
+        raise BiocosmosError(f"the head in {head.folder} was trained without a validation part: name one with --calibration")
+    split = collection.split(settings["split"].rpartition(":")[0] or "default")
+    if split.describe()["hash"] != training["split_hash"]:
+        raise BiocosmosError(
+            f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "
+            f"(hash {split.describe()['hash']}, not {training['split_hash']}): train the head again"
+        )
+    calibrating = predict_part(collection, head, calibration, views=views)
+    known = predict_part(collection, head, settings["split"], views=1)
+    if part is None:
+        asked = predict_files(head, list(images), views=views, collection=collection, failures=failures)
+        if not len(asked):
+            raise BiocosmosError(f"none of {len(failures):,} images could be read: {failures.reasons()[0][0]}")
+        paths: list[str | None] = [str(id_) for id_ in asked.ids]
+    else:
+        asked = predict_part(collection, head, part, views=views, where=where, columns=["image_path"], failures=failures)
+        assert asked.columns is not None
+        paths = asked.columns["image_path"].to_pylist()
+    _refuse_seen(asked, known, "trained on")
+    _refuse_seen(asked, calibrating, "calibrated on")
+    made = Promise.fit(calibrating, promise, error_rate, delta=delta, seed=seed)  # type: ignore[arg-type]
+    nodes, confidence = made.temperatures.best_path(asked)
+    scorer = make_detector(novelty).fit(known, calibrating)
+    scores = scorer.scores(asked)
+    method = f"head {head.facts['head']}"
+    facts: dict[str, Any] = {
+        "method": method,
+        "promise": made.to_dict(),
+        "novelty": {"score": novelty, "false_alarm_rate": false_alarm_rate, "calibration_specimens": len(calibrating)},
+        "head": head.about(),
+        "calibration": calibration,
+        "views": views,
+        "split": split.describe(),
+        "taxonomy": head.taxonomy.digest,
+        "software": software(),
+    }
+    answers = Answers(
+        [str(id_) for id_ in asked.ids],
+        paths,
+        nodes,
+        confidence,
+        scores,
+        p_values(scores, scorer.scores(calibrating)),
+        _neighbours(known, asked),
+    )
+    table = answer_table(
+        answers,
+        head.taxonomy,
+        threshold=made.threshold,
+        false_alarm_rate=false_alarm_rate,
+        method=method,
+        provenance=facts,
+    )
+    if sets is not None:
+        found = PredictionSets.fit(calibrating, error_rate, sets).sets(asked)
+        table = table.append_column("set", pa.array(found.names(), pa.string()))
+    shift = shift_test(calibrating.features, asked.features, seed=seed)
+    return NamedByHead(table, made, shift, asked, known, calibrating, failures)
+
+
+def known_gallery(known: Predictions) -> Gallery:
+    """The training specimens by the features of the head, as a gallery."""
+    rows = np.flatnonzero(known.features.any(1))
+    facts: dict[str, Any] = {"encoder": f"features of {known.facts.get('folder')}", "digest": known.facts.get("digest")}
+    return Gallery.build(
+        known.ids[rows], known.features[rows], taxa=np.maximum(known.truth[rows], 0), taxonomy=known.taxonomy, provenance=facts
+    )
+
+
+def _neighbours(known: Predictions, asked: Predictions) -> Hits | None:
+    if not len(asked) or not bool(asked.features.any(1).all()):
+        return None
+    return known_gallery(known).search(asked.features, EVIDENCE)
+
+
+def _refuse_seen(asked: Predictions, other: Predictions, what: str) -> None:
+    seen = np.intersect1d(asked.ids.astype(str), other.ids.astype(str))
+    if len(seen):
+        raise BiocosmosError(
+            f"{len(seen):,} of the specimens asked about were {what} ({seen[0]} ...): identify those of another part of the split"
+        )
