@@ -26,6 +26,7 @@ Kind = Literal[
     "combined",
     "levels",
     "heads",
+    "promises",
 ]
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"

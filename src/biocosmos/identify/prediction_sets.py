@@ -69,7 +69,7 @@ class PredictionSets:
     def sets(self, predictions: Predictions) -> Sets:
         """The set of each of n specimens. Raises BiocosmosError for predictions of another head."""
         refuse_other_head(predictions, self.head, self.tree)
-        items, p = _probabilities(predictions, self.rank)
+        items, p = set_items(predictions, self.rank)
         member = p >= self.threshold
         if len(items):
             member[np.arange(len(p)), p.argmax(axis=1)] = True
@@ -153,7 +153,7 @@ def set_threshold(scores: Float64, alpha: float) -> float:
 
 def true_scores(predictions: Predictions, rank: str | None) -> Float64:
     """The p that a set's threshold must not exceed if the set is to hold the truth: (n,); -1 if none can, NaN nothing to hold."""
-    items, p = _probabilities(predictions, rank)
+    items, p = set_items(predictions, rank)
     columns = true_columns(predictions, rank, items)
     return np.array([np.nan if c is None else p[i, c].min() if len(c) else _NEVER for i, c in enumerate(columns)], np.float64)
 
@@ -175,7 +175,7 @@ def true_columns(predictions: Predictions, rank: str | None, items: Int32) -> li
     return [None if none else of[int(node)] for node, none in zip(truth, unasked)]
 
 
-def _probabilities(predictions: Predictions, rank: str | None) -> tuple[Int32, Float64]:
+def set_items(predictions: Predictions, rank: str | None) -> tuple[Int32, Float64]:
     """The taxa that sets are made of (m,), ascending, and their p (n, m)."""
     if rank is None:
         return predictions.classes, predictions.class_probabilities()

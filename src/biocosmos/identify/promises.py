@@ -120,7 +120,7 @@ class Promise:
             seed,
             _digest(predictions),
             predictions.taxonomy.digest,
-            (*_notes(predictions, walked.nodes), *_reached(kind, alpha, threshold)),
+            (*calibration_notes(predictions, walked.nodes), *_reached(kind, alpha, threshold)),
         )
 
     def describe(self) -> str:
@@ -287,8 +287,8 @@ def halves(ids: NDArray[np.object_], rows: Int64, seed: int) -> tuple[Int64, Int
     return np.sort(drawn[:count]), np.sort(drawn[count:])
 
 
-def _notes(predictions: Predictions, nodes: Int32) -> list[str]:
-    """What a user should know about the calibration specimens."""
+def calibration_notes(predictions: Predictions, nodes: Int32) -> list[str]:
+    """Sentences on what a user should know about the calibration specimens; nodes (n, L): their best paths."""
     tax, truth, notes = predictions.taxonomy, predictions.truth, []
     absent = _absent(predictions)
     if len(absent):
