@@ -165,7 +165,7 @@ def test_the_published_dependency_loss_counts_contradictions_and_has_no_gradient
         torch.testing.assert_close(x * 0.5, y)
 
 
-def test_the_smooth_dependency_loss_is_the_chance_of_a_contradiction() -> None:
+def test_the_smooth_dependency_loss_is_the_mass_on_children_of_wrong_parents() -> None:
     tree = odd()
     raw, targets = level_scores(tree), torch.tensor(TARGETS)
     plain = HeadCriterion("multitask", tree)(level_output(tree, raw), targets)
@@ -180,8 +180,8 @@ def test_the_smooth_dependency_loss_is_the_chance_of_a_contradiction() -> None:
             apart = 0.0
             for v, p in zip(tree.nodes_at[level].tolist(), raw[level][i].softmax(0).tolist()):
                 parent = at_level(tree, v, level - 1)
-                if parent >= 0:
-                    apart += p * (1 - float(raw[level - 1][i].softmax(0)[tree.nodes_at[level - 1].tolist().index(parent)]))
+                if parent >= 0 and parent != at_level(tree, node, level - 1):
+                    apart += p
             found.append(math.exp(apart) - 1)
         wanted += sum(found) / len(found)
     assert both.item() == pytest.approx(0.7 * plain.item() + 0.3 * wanted)

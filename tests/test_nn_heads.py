@@ -201,8 +201,8 @@ def test_bilinear_features_are_rooted_products_of_neighbouring_levels() -> None:
         return (x - x.mean()) / x.std(unbiased=False)
 
     row, products = 4, torch.zeros(16)
-    coarse, fine = given[0][row], given[2][row]  # 12 x 12 and 3 x 3 positions; the first is averaged down to 7 x 7, then 3 x 3
-    coarse = torch.nn.functional.adaptive_avg_pool2d(torch.nn.functional.adaptive_avg_pool2d(coarse, 7), 3)
+    coarse, fine = given[0][row], given[2][row]  # 12 x 12 and 3 x 3 positions; the first is averaged down to 4 x 4, then 3 x 3
+    coarse = torch.nn.functional.adaptive_avg_pool2d(torch.nn.functional.adaptive_avg_pool2d(coarse, 4), 3)
     for y in range(3):
         for x in range(3):
             products += features.own[1](normal(fine[:, y, x])) * features.other[1](normal(coarse[:, y, x]))  # type: ignore[index,operator]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from biocosmos.nn.heads.branches import branch_widths, check_taps
 from biocosmos.nn.heads.features import Extra, as_map, dense, spread, standardise
 
-GRID = 7
+GRID = 4
 """Maps are averaged down to at most this many positions a side before they are multiplied: the cost on early maps."""
 TINY = 1e-4
 """Keeps the slope of the signed square root finite at 0."""
