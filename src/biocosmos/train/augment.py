@@ -72,7 +72,7 @@ class Augment:
         draws = torch.rand(n, _DRAWS, generator=generator, dtype=torch.float64).to(images.device, torch.float32)
         if n == 0 or self == NONE:
             return images
-        background = _background(images)
+        background = background_of(images)
         values = images.float()
         if self._moves:
             values = self._moved(values, draws[:, :7], background)
@@ -131,8 +131,8 @@ _DRAWS = 17
 """Random numbers per image: 7 of place, 5 of light, 5 of erasing; drawn whether used or not."""
 
 
-def _background(images: torch.Tensor) -> torch.Tensor:
-    """(n, 3, 1, 1) float32: the median of each image's outermost pixels, as padding to a square takes it."""
+def background_of(images: torch.Tensor) -> torch.Tensor:
+    """(n, 3, 1, 1) float32: the median of the outermost pixels of each image (n, 3, s, s), as padding to a square takes it."""
     border = torch.cat([images[:, :, 0], images[:, :, -1], images[:, :, :, 0], images[:, :, :, -1]], 2)
     return border.median(dim=2).values.float()[:, :, None, None]
 
