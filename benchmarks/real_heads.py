@@ -41,7 +41,7 @@ COMMANDS = {
     ),
     "promises": ("evaluate plankton.cosmos --head fine/marginalised --protocol promises -o promises-report",),
     "novelty": (
-        "evaluate plankton.cosmos --head fine/marginalised --protocol leave-one-class-out --folds 4 --far foreign -o novelty-report",
+        "evaluate plankton.cosmos --head fine/outliers --protocol leave-one-class-out --folds 4 --far foreign -o novelty-report",
     ),
 }
 

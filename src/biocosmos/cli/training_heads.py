@@ -21,6 +21,8 @@ _LEARNT, _DATA, _MODEL, _RARE, _NOVEL, _STEPS, _RUN = (
     "Run",
 )
 
+_NO_SETTINGS = ("collection", "output", "config", "recipe", "overwrite", "head")
+
 
 def register(train: typer.Typer) -> None:
     """Add the verb to ``biocosmos train``."""
@@ -90,7 +92,7 @@ def heads(
     outlier_share: Annotated[float | None, _option("Outliers per specimen [0.5].", _NOVEL)] = None,
     outlier_weight: Annotated[float | None, _option("Of their loss [0.5].", _NOVEL)] = None,
     epochs: Annotated[int | None, _option("Passes over the training part [10; 15 frozen].", _STEPS)] = None,
-    batch_size: Annotated[int | None, _option("Images per process and pass [64; 512 frozen].", _STEPS)] = None,
+    batch_size: Annotated[int | None, _option("Images per process and pass [64; 128 frozen].", _STEPS)] = None,
     accumulate: Annotated[int | None, _option("Batches that make one step [1].", _STEPS)] = None,
     lr: Annotated[float | None, _option("Highest learning rate of the backbone [3e-4; 1e-3 frozen].", _STEPS)] = None,
     head_lr_factor: Annotated[float | None, _option("The head learns so much faster [10; 1 frozen].", _STEPS)] = None,
@@ -119,8 +121,7 @@ def heads(
     Kill it and run it again: it goes on and ends with the same weights. Then: biocosmos identify plankton.cosmos images/
     --head run/ --error-rate 0.05 -o ids.csv, and biocosmos evaluate plankton.cosmos --head run/ --report heads.html
     """
-    apart = ("collection", "output", "config", "recipe", "overwrite", "head")
-    given = {key: value for key, value in locals().items() if key not in apart}
+    given = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
     from biocosmos.train.heads_settings import head_settings
     from biocosmos.train.recipes import recipe_file, recipes
 

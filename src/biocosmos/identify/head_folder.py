@@ -111,7 +111,7 @@ class TrainedHead:
             towers = load_towers(str(folder))
             if towers.digest != facts["encoder"]["trained"]:
                 raise BiocosmosError(f"{folder} has another encoder than its head was trained with: train it again")
-            trunk = Trunk(towers, taps=facts["taps"])
+            trunk = Trunk(towers, taps=facts["taps"] or 1)
         classes = np.array(facts["classes"], np.int32)
         head = make_head(facts["head"], torch_tree(taxonomy, classes), facts["channels"], **facts["options"])
         model = HeadModel(trunk, head, preprocessing)
@@ -211,7 +211,7 @@ def save_head(
     kind: str,
     options: dict[str, Any],
     channels: Sequence[int],
-    taps: int,
+    taps: Sequence[int],
     taxonomy: Taxonomy,
     classes: npt.NDArray[Any],
     encoder: dict[str, Any],
@@ -221,7 +221,7 @@ def save_head(
 ) -> dict[str, Any]:
     """Write the head; the encoder, if it was trained too, is already in the folder.
 
-    options: what :func:`biocosmos.nn.heads.make_head` was called with; encoder: ``name`` that training began from, its
+    taps: numbers of the stages whose maps the head takes; options: what :func:`biocosmos.nn.heads.make_head` was called with; encoder: ``name`` that training began from, its
     ``digest``, and the digest of the weights the head stands on, ``trained``. Returns the facts that were written; head.json is
     written last, so that a folder with one is whole. Raises BiocosmosError for weights that are no number.
     """
@@ -237,7 +237,7 @@ def save_head(
         "head": kind,
         "options": options,
         "channels": list(channels),
-        "taps": taps,
+        "taps": list(taps),
         "classes": [int(node) for node in classes],
         "frozen": model.trunk is None,
         "encoder": encoder,

@@ -43,6 +43,7 @@ BLOCK = 64
 HELD = 5_000
 """Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
 TAPS = 3
+"""Tensors a branch head takes from the backbone: two maps and the pooled features."""
 _BRANCHES = frozenset(NEEDS_MAPS)
 Array = npt.NDArray[Any]
 
@@ -67,6 +68,7 @@ class HeadTask:
     options: dict[str, Any]
     channels: list[int]
     preprocessing: Preprocessing
+    taps: list[int]
     _batches: Batches
 
     def __init__(self, settings: HeadSettings, where: Processes, targets: HeadTargets, held: HeadTargets | None) -> None:
@@ -210,7 +212,7 @@ class HeadTask:
             kind=self.kind,
             options=self.options,
             channels=self.channels,
-            taps=TAPS if self.kind in _BRANCHES else 0,
+            taps=self.taps,
             taxonomy=self.targets.taxonomy,
             classes=self.targets.classes,
             encoder=encoder,
@@ -243,12 +245,13 @@ class ImageHeadTask(HeadTask):
         trainable(self.towers)  # refuses what cannot be trained
         for weights in self.towers.whole.parameters():
             weights.requires_grad_(True)
-        trunk = Trunk(self.towers, taps=TAPS if s.head in _BRANCHES else 0)
+        trunk = self._trunk()
+        self.taps = [trunk.stages.index(name) for name in trunk.tapped]
         if s.freeze_stages:
             freeze_stages(self.towers.image, s.freeze_stages)
         head = self.make(trunk.channels)
         model = HeadModel(trunk, head, self.preprocessing, norms_still=s.batch_norm == "still")
-        self.model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = model.to(memory_format=torch.channels_last)
         self.objective = self.make_objective()
         self.cached = bool(s.cache_views)
         source = everything if self.cached else targets
@@ -273,6 +276,24 @@ class ImageHeadTask(HeadTask):
         if held is not None:
             self._held_images = Images(collection, [str(id_) for id_ in held.ids], self.preprocessing, s.cache_gb / 2)
             self._held_sizes = image_sizes(collection, self._held_images.ids) if s.size_feature else None
+
+    def _trunk(self) -> Trunk:
+        """The backbone, with maps for the heads that branch off it; with cached stages, maps of what comes after them."""
+        s = self.settings
+        if s.head not in _BRANCHES:
+            return Trunk(self.towers, taps=1)
+        trunk = Trunk(self.towers, taps=TAPS)
+        if not s.cache_views:
+            return trunk
+        last = len(trunk.stages)
+        for taps in ([trunk.stages.index(name) for name in trunk.tapped], [last - 2, last - 1]):
+            trunk = Trunk(self.towers, taps=taps)
+            try:
+                trunk.frozen_prefix(s.freeze_stages)
+                return trunk
+            except BiocosmosError as error:
+                problem = error
+        raise problem
 
     def _drawing(self, *, outliers: bool = False) -> dict[str, Any]:
         s = self.settings
@@ -391,7 +412,7 @@ class FrozenHeadTask(HeadTask):
             held = _kept(held, held_there)
             self._held_vectors = torch.from_numpy(held_x)
         super().__init__(settings, where, targets, held)
-        s = settings
+        s, self.taps = settings, []
         self.stored = collection.encoders[s.encoder]
         self.preprocessing = Preprocessing.from_dict(self.stored["preprocessing"])
         self.failures = Failures()

@@ -112,8 +112,8 @@ def image_blocks(
 class ImageBatches:
     """Shuffled, changed batches of images with their targets, the same ones for the same seed, epoch and process.
 
-    images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process; order: which
-    rows an epoch sees (default each once, shuffled).
+    images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process;
+    order: which rows an epoch sees (default each once, shuffled).
     Each epoch leaves out the few specimens that would not fill a last batch, other ones each time.
     """
 
