@@ -7,18 +7,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import f1_score
 
+import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.heads import heads_report
 from biocosmos.evaluate.levels import levels_report
 from biocosmos.evaluate.report import Report
+from biocosmos.identify.paths import CandidateTree
 from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.jobs.comparing_heads import NEAREST, compare_heads, nearest_names
+from biocosmos.taxonomy import Taxonomy
 from predictions_sample import example
 from test_evaluate_page import Checker
 
-NEAREST = "nearest neighbour"
+MADE = "made"
 
 
 def noisier(found: Predictions, seed: int, noise: float) -> Predictions:
@@ -137,3 +142,51 @@ def test_the_pages_can_be_read_by_a_stranger(kind: str, heads: dict[str, Predict
 
 def test_the_page_of_a_single_head_without_intervals_is_whole(heads: dict[str, Predictions], tmp_path: Path) -> None:
     assert heads_report({"flat": heads["flat"]}, bootstrap=0).write(tmp_path).exists()
+
+
+@pytest.fixture
+def stored(tiny_collection: bc.Collection) -> bc.Collection:
+    """A small collection with a split and made-up vectors, which need no encoder; one specimen has none."""
+    tiny_collection.make_split("stratified", seed=0)
+    ids = tiny_collection.table(["id"])["id"].to_pylist()
+    vectors = np.random.default_rng(0).normal(size=(len(ids), 4)).astype(np.float32).tolist()
+    vectors[ids.index(str(tiny_collection.split("default").part("test")[0]))] = None
+    tiny_collection.add_vectors(MADE, {"dim": 4, "digest": "d"}, iter([pa.array(vectors, pa.list_(pa.float32(), 4))]))
+    return tiny_collection
+
+
+def made_up(collection: bc.Collection) -> Predictions:
+    ranks = [rank for rank in collection.ranks if rank in collection.stored_columns][:3]
+    everything, table = collection.table(["id", *ranks]), collection.table(["id", *ranks], split="test")
+    tree = Taxonomy.from_table(everything, ranks)
+    classes = np.unique(tree.index(everything))
+    classes = classes[classes > 0].astype(np.int32)
+    logits = np.random.default_rng(0).normal(size=(len(table), len(classes))).astype(np.float32)
+    return Predictions(
+        ids=np.array(table["id"].to_pylist(), object),
+        taxonomy=tree,
+        classes=classes,
+        log_p=node_log_p(CandidateTree(tree, classes), logits),
+        logits=logits,
+        features=np.zeros((len(table), 1), np.float32),
+        truth=tree.index(table),
+        facts={"head": "made up", "encoder": {"name": MADE}},
+    )
+
+
+def test_the_nearest_training_specimen_stands_beside_the_heads(stored: bc.Collection) -> None:
+    found = made_up(stored)
+    test, train = (stored.gallery(MADE, split=part, columns=found.ranks) for part in ("test", "train"))
+    nodes = found.taxonomy.index(train.columns)
+    similar = test.vectors @ train.vectors.T
+    similar[:, nodes <= 0] = -2
+    expected = dict(zip(test.ids, nodes[similar.argmax(axis=1)]))
+    assert len(expected) == len(found) - 1
+    np.testing.assert_array_equal(nearest_names(stored, MADE, found), [expected.get(id_, 0) for id_ in found.ids])
+    with pytest.raises(BiocosmosError, match="they would find themselves"):
+        nearest_names(stored, MADE, found, "test")
+    report = compare_heads(stored, {"made up": found}, bootstrap=0)
+    assert [row["head"] for row in report.rows("heads")] == ["made up", NEAREST]
+    assert any(f"highest cosine by {MADE}" in caveat for caveat in report.caveats)
+    without = compare_heads(stored, {"made up": found.described(encoder={"name": "another"})}, bootstrap=0)
+    assert any("No nearest neighbours by another" in caveat for caveat in without.caveats)
