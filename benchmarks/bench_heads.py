@@ -28,7 +28,7 @@ from machine import cpu_and_wall, write_results
 
 EPOCHS, BATCH, LR, DECAY, WARM_UP = 10, 512, 1e-3, 0.05, 0.1
 CLASSES, GROUPS, STATUSES, HELD = 121, 27, 2, 0.15
-SCATTER = 0.3
+SCATTER = 0.4
 """Deviation of a made-up vector about its class, times sqrt(dim), where classes, groups and statuses have 1 for each number."""
 ITERATIONS = 100
 HEADS: dict[str, tuple[str, dict[str, Any]]] = {

@@ -42,7 +42,7 @@ class SegregatedHead(OnTree):
         super().__init__(tree)
         if not 0 <= split_level < tree.levels - 1:
             raise BiocosmosError(f"head 'sbacnn' splits at a level above the finest, 0 to {tree.levels - 2}, not {split_level}")
-        self.split_level, self.widths = split_level, channels
+        self.split_level = split_level
         branch = torch.where(tree.known[:, split_level], tree.paths[:, split_level], len(tree.nodes_at[split_level]))
         names, branch = torch.unique(branch, return_inverse=True)
         how: dict[str, Any] = {"hidden": hidden, "dropout": dropout, "extra": extra}
