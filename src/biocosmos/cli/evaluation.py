@@ -78,6 +78,22 @@ def evaluate(
     templates: Annotated[
         Path | None, typer.Option(help="Zero-shot: a file with one sentence a line, {name} in each.", show_default=False)
     ] = None,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            help="Leave-out: so many trainings, each without several taxa at once [one for each taxon].",
+            show_default=False,
+            rich_help_panel=HEADS,
+        ),
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option(help="Leave out so many taxa in all, drawn by the seed.", show_default=False, rich_help_panel=HEADS),
+    ] = None,
+    far: Annotated[
+        list[Path] | None,
+        typer.Option(help="Leave-out: a folder of foreign images.", show_default=False, rich_help_panel=HEADS),
+    ] = None,
     where: WHERE = None,
     seed: SEED = 0,
 ) -> None:
@@ -101,10 +117,23 @@ def evaluate(
     if head:
         from biocosmos.jobs.evaluating_heads import evaluate_heads
 
-        report_of_heads = evaluate_heads(
-            opened, head, protocol=protocol, part=queries, where=where, groups=names(by) or (), views=views, seed=seed
+        apart = protocol is not None and protocol.startswith("leave")
+        folder = FOLDER if output is None and (report is None or apart) else output
+        found = evaluate_heads(
+            opened,
+            head,
+            protocol=protocol,
+            part=queries,
+            where=where,
+            groups=names(by) or (),
+            views=views,
+            seed=seed,
+            output=folder,
+            folds=folds,
+            most=most,
+            far=far or (),
         )
-        _write(report_of_heads, opened, FOLDER if output is None and report is None else output, report)
+        _write(found, opened, folder, report)
         return
     encoders, made = embedded(opened, encoder or [opened.encoder_name()])
     for name in made:

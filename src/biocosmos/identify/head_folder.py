@@ -221,9 +221,10 @@ def save_head(
 ) -> dict[str, Any]:
     """Write the head; the encoder, if it was trained too, is already in the folder.
 
-    taps: numbers of the stages whose maps the head takes; options: what :func:`biocosmos.nn.heads.make_head` was called with; encoder: ``name`` that training began from, its
-    ``digest``, and the digest of the weights the head stands on, ``trained``. Returns the facts that were written; head.json is
-    written last, so that a folder with one is whole. Raises BiocosmosError for weights that are no number.
+    taps: numbers of the stages whose maps the head takes; options: what :func:`biocosmos.nn.heads.make_head` was called with;
+    encoder: ``name`` that training began from, its ``digest``, and the digest of the weights the head stands on, ``trained``.
+    Returns the facts that were written; head.json is written last, so that a folder with one is whole. Raises BiocosmosError for
+    weights that are no number.
     """
     folder = Path(folder)
     state = plain_state(model.head)

@@ -12,10 +12,12 @@ from biocosmos.evaluate.promises import promise_report
 from biocosmos.identify.head_folder import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.comparing_heads import compare_heads
+from biocosmos.jobs.novelty_heads import leave_out_heads
 from biocosmos.jobs.predicting import predict_part
 from biocosmos.specimens.collection import Collection
 
-PROTOCOLS = ("levels", "promises", "leave-one-class-out", "leave-one-group-out")
+LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
+PROTOCOLS = ("levels", "promises", *LEAVE_OUT)
 
 
 def evaluate_heads(
@@ -29,17 +31,34 @@ def evaluate_heads(
     views: int = 1,
     seed: int = 0,
     device: str = "cpu",
+    output: Path | None = None,
+    folds: int | None = None,
+    most: int | None = None,
+    far: Sequence[Path] = (),
 ) -> Report:
     """A report on the heads in the folders, with the specimens of ``part``.
 
     One head: its ranks and its promises, or one of these by ``protocol``. Several: their table, side by side. Nothing is chosen
     on the part asked. Raises BiocosmosError for an unknown protocol, several heads where one is asked for, and specimens that a
     head was trained on.
+
+    "leave-one-class-out" and "leave-one-group-out" train the head again without some taxa, in the folder ``output``; folds, most
+    and far as in :func:`biocosmos.jobs.novelty_heads.leave_out_heads`.
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise BiocosmosError(f"no protocol '{protocol}' for heads: choose {', '.join(PROTOCOLS)}")
     if len(heads) > 1 and protocol not in (None, "levels"):
         raise BiocosmosError(f"--protocol {protocol} is of one head: name one with --head")
+    if protocol in LEAVE_OUT:
+        if output is None:
+            raise BiocosmosError(
+                f"--protocol {protocol} trains again for each taxon and keeps what it made: name a folder with -o"
+            )
+        head = TrainedHead.load(heads[0], device=device)
+        whole = protocol == LEAVE_OUT[1]
+        return leave_out_heads(
+            collection, head, output, whole_groups=whole, folds=folds, most=most, far=far, part=part, seed=seed
+        )
     loaded = {str(folder): TrainedHead.load(folder, device=device) for folder in heads}
     for head in loaded.values():
         refuse_learnt(head, part)

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from biocosmos.embed import embed
+from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.identify.head_folder import PREDICTIONS, TrainedHead
@@ -21,6 +23,7 @@ from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.image_sizes import image_sizes
 from biocosmos.train.images import Images
+from biocosmos.train.outlier_images import ImageSource
 
 BLOCK = 64
 
@@ -76,7 +79,7 @@ def predict_files(
                 for file in files[start : start + BLOCK]:
                     try:
                         images.append(head.preprocessing.read(file, None))
-                        sizes.append(_log_size(file))
+                        sizes.append(log_size(file))
                         kept.append(file)
                     except ImageError as error:
                         failures.add(str(error), stage="identify", source=file)
@@ -91,19 +94,27 @@ def predict_files(
     return head.predict(batches, ids=kept, views=views)
 
 
-def predict_images(head: TrainedHead, source: Any, *, views: int = 1, truth: Any = None, **facts: Any) -> Predictions:
-    """Predictions of numbered images, such as generated outliers; see :class:`biocosmos.train.outlier_images.ImageSource`."""
+def predict_images(
+    head: TrainedHead, source: ImageSource, *, sizes: npt.NDArray[np.float32] | None = None, views: int = 1, **facts: Any
+) -> Predictions:
+    """Predictions of numbered images, such as generated outliers.
+
+    sizes: (n, 2) logarithms of their heights and widths, for a head that takes them; by default they are the size of its input.
+    """
     rows = np.arange(len(source))
     good = np.ones(len(source), np.bool_)
+    encoder = _encoder_of(head) if head.frozen else None
+    given = np.full((len(source), 2), np.log(head.preprocessing.size), np.float32) if sizes is None else sizes
 
     def blocks() -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
         for start in range(0, len(rows), BLOCK):
             part = rows[start : start + BLOCK]
             images, fine = source.read(part)
             good[part] = fine
-            yield images, torch.full((len(part), 2), float(np.log(head.preprocessing.size))) if head.takes_sizes else None
+            inputs = images if encoder is None else torch.from_numpy(np.asarray(encoder.encode_images(images), np.float32))
+            yield inputs, torch.from_numpy(given[part]) if head.takes_sizes else None
 
-    found = head.predict(blocks(), ids=source.ids, truth=truth, views=views, **facts)
+    found = head.predict(blocks(), ids=source.ids, views=views, **facts)
     return found if good.all() else found.subset(good)
 
 
@@ -171,20 +182,26 @@ def _embed_alike(collection: Collection, head: TrainedHead) -> None:
         )
 
 
-def _encoded(head: TrainedHead, files: list[str], collection: Collection | None, failures: Failures) -> Predictions:
+def _encoder_of(head: TrainedHead) -> Encoder:
+    """The encoder whose vectors a frozen head takes, with the same weights."""
     encoder = load_encoder(head.encoder, resize=head.preprocessing.resize)
     if encoder.digest != head.facts["encoder"]["trained"]:
         raise BiocosmosError(
             f"'{head.encoder}' here has weights {encoder.digest}, but the head in {head.folder} was trained on vectors by "
             f"{head.facts['encoder']['trained']}: bring that encoder, or train the head again"
         )
+    return encoder
+
+
+def _encoded(head: TrainedHead, files: list[str], collection: Collection | None, failures: Failures) -> Predictions:
+    encoder = _encoder_of(head)
     vectors, kept = encoder.encode_files(files, failures=failures)
     ids = [files[row] for row in kept]
-    sizes = torch.tensor([_log_size(file) for file in ids]) if head.takes_sizes else None
+    sizes = torch.tensor([log_size(file) for file in ids]) if head.takes_sizes else None
     return head.predict([(torch.from_numpy(np.asarray(vectors, np.float32)), sizes)], ids=ids)
 
 
-def _log_size(file: str) -> tuple[float, float]:
+def log_size(file: str) -> tuple[float, float]:
     """Logarithms of height and width, pixels."""
     info = inspect_image(file)
     return float(np.log(info.height)), float(np.log(info.width))

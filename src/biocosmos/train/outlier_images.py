@@ -58,6 +58,11 @@ class GeneratedOutliers:
     def __len__(self) -> int:
         return len(self._pairs)
 
+    @property
+    def places(self) -> Rows:
+        """(count,) the training image whose place and background each has."""
+        return self._pairs[:, 0]
+
     def made_of(self, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """(count,) whether both parents of an outlier are among the ``allowed`` (n,) images."""
         return np.asarray(allowed[self._pairs].all(axis=1))
@@ -77,16 +82,18 @@ class GeneratedOutliers:
 
 
 class ForeignImages:
-    """The images in a folder, prepared like the training's."""
+    """The images in a folder, prepared like the training's; ``most``: so many at most, drawn by the seed."""
 
-    def __init__(self, folder: str | Path, preprocessing: Preprocessing) -> None:
-        self._files = image_files([Path(folder)])
-        self.ids = [f"foreign {file}" for file in self._files]
+    def __init__(self, folder: str | Path, preprocessing: Preprocessing, *, most: int | None = None, seed: int = 0) -> None:
+        files = image_files([Path(folder)])
+        kept = np.sort(np.random.default_rng(seed).permutation(len(files))[:most])
+        self.files = [files[row] for row in kept]
+        self.ids = [f"foreign {file}" for file in self.files]
         self.preprocessing, self.failures = preprocessing, Failures()
         self._failed: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
     def made_of(self, allowed: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
         """(n,) all of them: they are made of no specimen."""
@@ -98,12 +105,12 @@ class ForeignImages:
         out, good = torch.zeros(len(rows), 3, size, size, dtype=torch.uint8), np.ones(len(rows), np.bool_)
         for place, row in enumerate(rows):
             try:
-                out[place] = self.preprocessing.read(str(self._files[row]), None)
+                out[place] = self.preprocessing.read(str(self.files[row]), None)
             except ImageError as error:
                 good[place] = False
                 if int(row) not in self._failed:
                     self._failed.add(int(row))
-                    self.failures.add(str(error), stage="train", source=str(self._files[row]))
+                    self.failures.add(str(error), stage="train", source=str(self.files[row]))
         return out, good
 
 
