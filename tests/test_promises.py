@@ -18,6 +18,8 @@ from biocosmos.identify.promises import (
     halves,
     is_wrong,
     mean_threshold,
+    passed_in_sequence,
+    risk_p_values,
     roll_back,
     smallest_alpha,
 )
@@ -195,12 +197,12 @@ def test_the_promise_about_the_answered_is_kept_with_its_probability() -> None:
 
 @pytest.mark.parametrize(("kind", "alpha"), [("mean", 0.05), ("mean", 0.2), ("answered", 0.05), ("answered", 0.2)])
 def test_answers_rolled_back_by_a_promise(kind: str, alpha: float) -> None:
-    """From the head's table to answers, as a user does it: judged naively on 17,000 specimens."""
+    """From the head's table to answers, as a user does it: judged naively."""
     rng, errors, failures = np.random.default_rng(1), [], 0
     for seed in range(12):
         rows = rng.permutation(len(POOL))
         promise = Promise.fit(POOL.subset(rows[:3000]), kind, alpha, seed=seed)  # type: ignore[arg-type]
-        asked = POOL.subset(rows[3000:7000])
+        asked = POOL.subset(rows[3000:5500])
         nodes, levels, confidence = roll_back(asked, promise)
         lineage = asked.taxonomy.lineage(asked.truth)
         wrong = np.array([node > 0 and node not in path for node, path in zip(nodes, lineage, strict=True)])
@@ -302,3 +304,21 @@ def test_binomial_p_values_are_those_of_hoeffding_and_bentkus_without_the_factor
         q = binom.cdf(int(1000 * risk), 1000, 0.1)
         hoeffding = np.exp(-1000 * (risk * np.log(risk / 0.1) + (1 - risk) * np.log((1 - risk) / 0.9)))
         assert min(hoeffding, np.e * q) == pytest.approx(golden, rel=1e-4)
+
+
+def test_mapie_finds_the_same_thresholds() -> None:
+    """mapie 1.6: conformal risk control on a grid, exact binomial p-values (its binary Bentkus bound), fixed sequence testing."""
+    methods = pytest.importorskip("mapie.risk_control.methods", reason="mapie, an oracle of this test, is not installed")
+    fwer = pytest.importorskip("mapie.risk_control.fwer_control")
+    outcomes = outcomes_of(POOL).rows(np.arange(700))
+    grid = np.linspace(0, 1, 2001)
+    losses = (outcomes.wrong[:, None] >= grid).astype(float)
+    _, bound = methods.get_r_hat_plus(losses, grid, "CRC", None, None, None)
+    for alpha in (0.03, 0.1, 0.2):
+        theirs = methods.find_best_predict_param(grid, bound, np.array([alpha]))[0]
+        assert mean_threshold(outcomes.wrong, alpha) == pytest.approx(theirs, abs=2 / 2000)
+        answered, wrong = outcomes.at(grid[:-1])
+        p = methods.compute_hoeffding_bentkus_p_value(wrong / answered - 1e-12, answered, alpha, binary=True)[:, 0]
+        np.testing.assert_allclose(risk_p_values(outcomes, grid[:-1], alpha), p, rtol=1e-9)
+        for order in (p[::-1], p[1000:], np.array([0.5]), np.zeros(3)):
+            assert passed_in_sequence(order, 0.1) == len(fwer.control_fwer(order, 0.1, "fixed_sequence"))

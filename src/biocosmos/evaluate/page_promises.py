@@ -12,7 +12,7 @@ from biocosmos.evaluate.page_retrieval import pick
 from biocosmos.evaluate.pictures import Pictures
 from biocosmos.evaluate.promise_tables import BROKEN, ERRORS, IMPOSSIBLE, LEVEL, NOTHING, REJECTED_SHARE
 from biocosmos.evaluate.svg import percent
-from biocosmos.identify.promises import KINDS
+from biocosmos.identify.promises import KINDS, rounded_up
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
@@ -119,7 +119,11 @@ def _yes(value: bool | None) -> str:
 
 def _cells(row: Row, middle: Sequence[str]) -> list[str]:
     if row["verdict"] == IMPOSSIBLE:
-        return [f"{row['alpha'] * 100:g} %", *["–"] * (len(middle) + 4), f"impossible: {row['smallest_alpha']:.5f} is the least"]
+        return [
+            f"{row['alpha'] * 100:g} %",
+            *["–"] * (len(middle) + 4),
+            f"impossible: {rounded_up(row['smallest_alpha'])} is the least",
+        ]
     return [
         f"{row['alpha'] * 100:g} %",
         percent(row["observed"], 2),

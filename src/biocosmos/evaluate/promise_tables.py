@@ -12,7 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.evaluate.svg import percent
-from biocosmos.identify.promises import allowed_errors, smallest_alpha
+from biocosmos.identify.promises import allowed_errors, rounded_up, smallest_alpha
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -217,7 +217,7 @@ def caveats(tables: Mapping[str, Sequence[Row]], nameless: int, resplits: int, d
         elif row["verdict"] == IMPOSSIBLE:
             out.append(
                 f"Impossible: {what}, with {row['threshold_specimens']:,} specimens that set the threshold; the smallest is "
-                f"{row['smallest_alpha']:.5f}."
+                f"{rounded_up(row['smallest_alpha'])}."
             )
     out += [f"{note[0].upper()}{note[1:]}." for note in notes]
     out.append(

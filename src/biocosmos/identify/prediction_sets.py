@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.predictions import Predictions
-from biocosmos.identify.promises import DEFAULT_ALPHA, allowed_errors, check_promise, refuse_other_head
+from biocosmos.identify.promises import DEFAULT_ALPHA, allowed_errors, check_promise, refuse_other_head, rounded_up
 
 Float64 = NDArray[np.float64]
 Int32 = NDArray[np.int32]
@@ -61,7 +61,7 @@ class PredictionSets:
             where = "" if rank is None else f" with a name at rank '{rank}'"
             raise BiocosmosError(
                 f"sets that miss at most {alpha:g} cannot be promised with {n:,} calibration specimens{where}, {never:,} of them "
-                f"of taxa that the head lacks: the smallest possible is {np.ceil((never + 1) / (n + 1) * 1e5) / 1e5:.5f}"
+                f"of taxa that the head lacks: the smallest possible is {rounded_up((never + 1) / (n + 1))}"
             )
         head = predictions.facts.get("digest")
         return cls(alpha, rank, threshold, len(scores), None if head is None else str(head), predictions.taxonomy.digest)

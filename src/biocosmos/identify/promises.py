@@ -227,13 +227,17 @@ def answered_threshold(fitting: Outcomes, testing: Outcomes, alpha: float, delta
     seen = fitting.confidence[np.isfinite(fitting.confidence)]
     levels = np.quantile(seen, np.linspace(1, 0, _GRID)) if len(seen) else seen
     grid = np.unique(np.append(levels, 0.0))[::-1]
-    begin = int(np.argmin(_p_values(fitting, grid, alpha)))
-    p = _p_values(testing, grid[begin:], alpha)
-    passed = int(np.argmax(np.append(p > delta, True)))
+    begin = int(np.argmin(risk_p_values(fitting, grid, alpha)))
+    passed = passed_in_sequence(risk_p_values(testing, grid[begin:], alpha), delta)
     return float(grid[begin + passed - 1]) if passed else float("inf")
 
 
-def _p_values(outcomes: Outcomes, thresholds: Float64, alpha: float) -> Float64:
+def passed_in_sequence(p: Float64, delta: float) -> int:
+    """Fixed sequence testing: how many of the p-values (m,), in order, are at most delta before the first that is not."""
+    return int(np.argmax(np.append(p > delta, True)))
+
+
+def risk_p_values(outcomes: Outcomes, thresholds: Float64, alpha: float) -> Float64:
     """Of "more than alpha of what is answered at t is wrong": P(Bin(answered, alpha) <= wrong), 1 without an answer."""
     answered, wrong = outcomes.at(thresholds)
     return np.asarray(binom.cdf(wrong, answered, alpha), np.float64)
@@ -242,6 +246,11 @@ def _p_values(outcomes: Outcomes, thresholds: Float64, alpha: float) -> Float64:
 def smallest_alpha(kind: Kind, n: int, delta: float = DEFAULT_DELTA) -> float:
     """The smallest alpha that can be promised with n specimens that set the threshold, were none of them wrong."""
     return 1 / (n + 1) if kind == "mean" else 1 - delta ** (1 / max(n, 1))
+
+
+def rounded_up(alpha: float) -> str:
+    """An error rate in words, never below itself: the smallest possible must be possible."""
+    return f"{np.ceil(alpha * 1e5) / 1e5:.5f}"
 
 
 def allowed_errors(alpha: float, n: int) -> int:
@@ -272,10 +281,9 @@ def check_possible(kind: Kind, alpha: float, delta: float, n: int, calibration: 
     """Refuse an alpha that n specimens cannot vouch for, naming the smallest that they can."""
     least = smallest_alpha(kind, n, delta)
     if n == 0 or alpha < least - _HAIR:
-        shown = np.ceil(least * 1e5) / 1e5
         raise BiocosmosError(
             f"an error rate of {alpha:g} cannot be promised with {calibration:,} calibration specimens, of which {n:,} set the "
-            f"threshold: the smallest possible is {shown:.5f}; ask for that much, or calibrate on more"
+            f"threshold: the smallest possible is {rounded_up(least)}; ask for that much, or calibrate on more"
         )
 
 
