@@ -121,6 +121,14 @@ def test_every_way_to_weigh_learns(collection: bc.Collection, tmp_path: Path, gi
     assert right(found, "group") > 0.3
 
 
+def test_scores_can_be_adjusted_after_a_plain_training(collection: bc.Collection, tmp_path: Path) -> None:
+    train(collection, tmp_path / "plain", **FROZEN)
+    result = train(collection, tmp_path / "adjusted", **FROZEN, imbalance="post-hoc")
+    plain, adjusted = (predict_part(collection, TrainedHead.load(tmp_path / name), "val") for name in ("plain", "adjusted"))
+    share = np.array([(result.targets.nodes == node).mean() for node in plain.classes])
+    np.testing.assert_allclose(adjusted.logits, plain.logits - np.log(share), atol=1e-4)
+
+
 def test_left_out_taxa_are_no_class_and_stay_in_the_tree(collection: bc.Collection, tmp_path: Path) -> None:
     labels = collection.table(["label"], split="train")["label"].to_pylist()
     gone = max(set(labels), key=labels.count)

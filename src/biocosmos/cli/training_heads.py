@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,12 +22,12 @@ _LEARNT, _DATA, _MODEL, _RARE, _NOVEL, _STEPS, _RUN = (
     "Run",
 )
 
-_NO_SETTINGS = ("collection", "output", "config", "recipe", "overwrite", "head")
+_NO_SETTINGS = ("collection", "output", "config", "recipe", "overwrite", "head", "encoder", "imbalance")
 
 
 def register(train: typer.Typer) -> None:
-    """Add the verb to ``biocosmos train``."""
-    add(train, heads)
+    """Add the verbs to ``biocosmos train``."""
+    add(train, heads, recipes)
 
 
 def _option(text: str, panel: str, *names: str) -> Any:
@@ -36,12 +37,14 @@ def _option(text: str, panel: str, *names: str) -> Any:
 def heads(
     collection: COLLECTION,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the trained head, or of several.")],
-    encoder: Annotated[str | None, _option("The backbone [efficientnet-lite0].", _MODEL, "--encoder", "-e")] = None,
+    encoder: Annotated[
+        str | None, _option("The backbone, or several to compare [efficientnet-lite0].", _MODEL, "--encoder", "-e")
+    ] = None,
     head: Annotated[
         str | None,
         _option(
             "flat, marginalised, conditional, multitask, bcnn, hbcnn, bacnn or sbacnn; several, comma-separated, are trained one "
-            "after another and compared [marginalised].",
+            "after another, to be compared [marginalised].",
             _LEARNT,
         ),
     ] = None,
@@ -56,7 +59,8 @@ def heads(
     hxe_alpha: Annotated[float | None, _option("Conditional: coarse edges weigh exp(-alpha depth) [0].", _LEARNT)] = None,
     smoothing: Annotated[float | None, _option("Share of the target spread over all classes [0].", _LEARNT)] = None,
     recipe: Annotated[
-        str | None, _option("Begin with the settings of a shipped recipe, or of a file; 'list' shows them.", _RUN)
+        str | None,
+        _option("Begin with the settings of a shipped recipe ('biocosmos train recipes'); several are compared.", _RUN),
     ] = None,
     config: Annotated[Path | None, _option("A TOML file of settings; flags override it.", _RUN)] = None,
     split: Annotated[str | None, _option("The training part [train].", _DATA)] = None,
@@ -80,7 +84,11 @@ def heads(
     batch_norm: Annotated[str | None, _option("Batch statistics: train, or still as they are [still].", _MODEL)] = None,
     imbalance: Annotated[
         str | None,
-        _option("none, focal, class-balanced, ldam, ldam-drw, logit-adjusted or balanced-softmax [none].", _RARE),
+        _option(
+            "none, focal, class-balanced, ldam, ldam-drw, logit-adjusted, balanced-softmax or post-hoc; several are compared "
+            "[none].",
+            _RARE,
+        ),
     ] = None,
     sampler: Annotated[float | None, _option("Draw by (class size)^-q, 0 to 1 [0].", _RARE)] = None,
     decouple: Annotated[int | None, _option("Last epochs that train the head alone, classes drawn alike [0].", _RARE)] = None,
@@ -116,6 +124,8 @@ def heads(
 
     biocosmos train heads plankton.cosmos --head flat,marginalised,multitask --freeze --output heads/
 
+    biocosmos train heads plankton.cosmos --recipe plankton-cpu --imbalance none,focal,ldam-drw,balanced-softmax -o rare/
+
     biocosmos train heads plankton.cosmos --recipe convnext --outliers halves,quadrants --device cuda --output run/
 
     Kill it and run it again: it goes on and ends with the same weights. Then: biocosmos identify plankton.cosmos images/
@@ -123,24 +133,26 @@ def heads(
     """
     given = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
     from biocosmos.train.heads_settings import head_settings
-    from biocosmos.train.recipes import recipe_file, recipes
+    from biocosmos.train.recipes import recipe_file
 
-    if recipe == "list":
-        show_table(("recipe", "what"), recipes())
-        return
     if recipe is not None and config is not None:
         raise typer.BadParameter("--recipe and --config both give settings: leave one of them out")
     given |= {"size_feature": size_feature or None, "device": None if device == "auto" else device}
-    file = config if recipe is None else recipe_file(recipe)
-    kinds = [None] if head is None else [kind.strip() for kind in head.split(",") if kind.strip()]
-    runs = {kind: head_settings(file, head=kind, **given) for kind in kinds}
-    for kind, settings in runs.items():
-        _train(collection, settings, output if len(runs) == 1 else output / str(kind), overwrite)
-    if len(runs) > 1:
-        options = " ".join(f"--head {output / str(kind)}" for kind in runs)
-        say(f"Next: biocosmos evaluate {collection} {options} --report heads.html")
-    else:
-        say(f"Next: biocosmos evaluate {collection} --head {output} --report head.html")
+    runs = {}
+    for chosen in product(*(_several(value) for value in (recipe, encoder, head, imbalance))):
+        told = dict(zip(("encoder", "head", "imbalance"), chosen[1:]))
+        file = config if chosen[0] is None else recipe_file(chosen[0])
+        runs["-".join(part.replace("/", "-") for part in chosen if part is not None)] = head_settings(file, **{**given, **told})
+    folders = {name: output / name if len(runs) > 1 else output for name in runs}
+    for name, settings in runs.items():
+        _train(collection, settings, folders[name], overwrite)
+    options = " ".join(f"--head {folder}" for folder in folders.values())
+    say(f"Next: biocosmos evaluate {collection} {options} --report heads.html")
+
+
+def _several(value: str | None) -> list[str | None]:
+    """The parts of a comma-separated option; [None] where it was not given."""
+    return [None] if value is None else [part.strip() for part in value.split(",") if part.strip()]
 
 
 def _train(collection: Path, settings: Any, output: Path, overwrite: bool) -> None:
@@ -172,3 +184,13 @@ def _train(collection: Path, settings: Any, output: Path, overwrite: bool) -> No
         say(f"{output}: {len(h.epochs)} epochs, {h.steps:,} steps in {h.seconds:,.0f} s, {h.images_per_second:,.0f}/s{early}")
     if len(result.failures):
         say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
+
+
+def recipes() -> None:
+    """List the shipped recipes: settings to begin with, for each kind of backbone.
+
+    biocosmos train recipes
+    """
+    from biocosmos.train.recipes import recipes as shipped
+
+    show_table(("recipe", "what"), shipped())

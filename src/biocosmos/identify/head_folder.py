@@ -28,6 +28,7 @@ from biocosmos.identify.head_model import HeadModel
 from biocosmos.identify.paths import CandidateTree
 from biocosmos.identify.predictions import Predictions, node_log_p
 from biocosmos.nn.heads import make_head
+from biocosmos.nn.imbalance import adjusted
 from biocosmos.nn.tree import Tree
 from biocosmos.provenance import now, package_version
 from biocosmos.tables import replacing
@@ -173,6 +174,8 @@ class TrainedHead:
         outputs = [self.model(view, extra) for view in turned(inputs, views if inputs.ndim == 4 else 1)]
         p = torch.stack([output.logits.float().log_softmax(1) for output in outputs])
         scores = outputs[0].logits.float() if len(outputs) == 1 else torch.logsumexp(p, 0)
+        if counts := self.facts.get("counts"):
+            scores = adjusted(scores, torch.tensor(counts, device=scores.device))
         features = torch.stack([output.features.float() for output in outputs]).mean(0)
         levels: list[Float32] | None = None
         if outputs[0].levels is not None:
@@ -217,12 +220,14 @@ def save_head(
     encoder: dict[str, Any],
     preprocessing: Preprocessing,
     sizes: bool,
+    counts: Sequence[int] | None = None,
     training: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the head; the encoder, if it was trained too, is already in the folder.
 
     taps: numbers of the stages whose maps the head takes; options: what :func:`biocosmos.nn.heads.make_head` was called with;
-    encoder: ``name`` that training began from, its ``digest``, and the digest of the weights the head stands on, ``trained``.
+    encoder: ``name`` that training began from, its ``digest``, and the digest of the weights the head stands on, ``trained``;
+    counts: (C,) training specimens of each class, if the scores are to be adjusted as if all classes were equally frequent.
     Returns the facts that were written; head.json is written last, so that a folder with one is whole. Raises BiocosmosError for
     weights that are no number.
     """
@@ -244,6 +249,7 @@ def save_head(
         "encoder": encoder,
         "preprocessing": preprocessing.as_dict(),
         "sizes": sizes,
+        "counts": None if counts is None else list(counts),
         "digest": _digest(model, taxonomy, encoder["trained"]),
         "training": training,
         "biocosmos": package_version(),

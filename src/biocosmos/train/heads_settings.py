@@ -24,7 +24,7 @@ FROZEN_DEFAULTS: dict[str, Any] = {
 }
 """What differs when a head is trained on stored vectors."""
 KINDS = ("flat", "marginalised", "conditional", "multitask", "bcnn", "hbcnn", "bacnn", "sbacnn")
-IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "balanced-softmax")
+IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "balanced-softmax", "post-hoc")
 SCHEDULES = ("equal", "published", "kept")
 OUTLIERS = ("halves", "quadrants", "spectra", "shuffle", "adversarial")
 
@@ -46,7 +46,8 @@ class HeadSettings(LoopSettings):
             the branch heads bcnn, hbcnn and bacnn, else "equal".
         dependency: how much the class-dependency loss of Bjerge et al. counts, 0..1 (0 is none); it is the smooth version.
         hxe_alpha: coarse edges of the conditional head's path weigh exp(-alpha depth).
-        imbalance: one of :data:`IMBALANCE`.
+        imbalance: one of :data:`IMBALANCE`; "post-hoc" trains plainly and takes the logarithm of the class shares from the scores
+            afterwards (Menon et al., ICLR 2021, equation 9).
         sampler: q; a specimen is drawn in proportion to (size of its class)^-q, 0 (as they are) to 1 (all classes alike).
         decouple: epochs at the end in which only the head is trained, classes drawn alike (cRT; Kang et al., ICLR 2020).
         mix: "none", "mixup" or "cutmix"; mix_alpha: of the Beta distribution of shares; the partner is drawn by ``sampler``.

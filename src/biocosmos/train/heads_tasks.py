@@ -42,6 +42,7 @@ from biocosmos.train.stage_cache import CacheBatches, StageCache
 BLOCK = 64
 HELD = 5_000
 """Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
+POST_HOC = "post-hoc"
 TAPS = 3
 """Tensors a branch head takes from the backbone: two maps and the pooled features."""
 _BRANCHES = frozenset(NEEDS_MAPS)
@@ -69,6 +70,7 @@ class HeadTask:
     channels: list[int]
     preprocessing: Preprocessing
     taps: list[int]
+    counts: list[int] | None
     _batches: Batches
 
     def __init__(self, settings: HeadSettings, where: Processes, targets: HeadTargets, held: HeadTargets | None) -> None:
@@ -99,6 +101,7 @@ class HeadTask:
         schedule = weights if isinstance(weights, str) else "kept" if s.head in _BRANCHES else None
         known = self.targets.nodes[self.targets.known]
         counts = torch.from_numpy(np.bincount(np.searchsorted(self.targets.classes, known), minlength=len(self.targets.classes)))
+        self.counts = [int(count) for count in counts] if s.imbalance == POST_HOC else None
         return HeadCriterion(
             s.head,
             self.tree,
@@ -106,7 +109,7 @@ class HeadTask:
             schedule=schedule,  # type: ignore[arg-type]
             dependency=s.dependency,
             hxe_alpha=s.hxe_alpha,
-            imbalance=imbalance(s.imbalance, counts, self.tree),
+            imbalance=None if self.counts else imbalance(s.imbalance, counts, self.tree),
             smoothing=s.smoothing,
             outlier_weight=s.outlier_weight,
         )
@@ -218,6 +221,7 @@ class HeadTask:
             encoder=encoder,
             preprocessing=self.preprocessing,
             sizes=self.sizes is not None,
+            counts=self.counts,
             training=training,
         )
 
