@@ -1,4 +1,4 @@
-"""train: better encoders from your own images."""
+"""train: better encoders, and heads that name, from your own images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biocosmos.cli import training_heads
+from biocosmos.cli import training_heads, training_zero_shot
 from biocosmos.cli.options import COLLECTION, DEVICE
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
@@ -20,9 +20,10 @@ _LOSS, _DATA, _MODEL, _STEPS, _RUN = "What is learnt", "Data", "Model", "Steps",
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    train = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train better encoders from a collection.")
+    train = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train better encoders, and heads that name, from a collection.")
     add(train, unicom)
     training_heads.register(train)
+    training_zero_shot.register(train)
     add(train, slurm)
     app.add_typer(train, name="train")
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from biocosmos.encoders.registry import TRAINED
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
-from biocosmos.train.clusters import ClusterLabels
 from biocosmos.train.run_folder import LABELS
 
 
@@ -28,7 +28,7 @@ def refuse_trained_on(collection: Collection, encoder: str, part: str) -> None:
             continue
         if asked is None:
             asked = collection.split(name or "default").part(wanted)
-        learnt = pa.array([str(id_) for id_ in ClusterLabels.load(folder / LABELS).ids])
+        learnt = pq.read_table(folder / LABELS, columns=["id"])["id"].combine_chunks()
         seen = asked.filter(pc.is_in(asked, value_set=learnt))
         if len(seen):
             raise BiocosmosError(
