@@ -111,6 +111,9 @@ def identify(
         table_suffix(output)
     opened = Collection.open(collection)
     if head is not None:
+        for name, given in (("--encoder", encoder), ("--split", split), ("--within", within), ("--taxa", taxa)):
+            if given is not None:
+                raise typer.BadParameter(f"a trained head has its own: leave {name} out with --head", param_hint=name)
         _with_head(
             opened,
             head,

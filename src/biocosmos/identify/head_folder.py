@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,8 @@ from biocosmos.taxonomy import Taxonomy
 
 FORMAT = 1
 HEAD, WEIGHTS, TAXONOMY, PREDICTIONS = "head.json", "head.safetensors", "head-taxonomy.parquet", "predictions"
-BLOCK = 64
-"""Specimens that go through the model at once."""
+BLOCK, CPU_BLOCK = 64, 16
+"""Images that go through the model at once; on a CPU fewer, so that maps stay in its caches (a third faster at 96 pixels)."""
 VIEWS = (1, 2, 4, 8)
 
 Float32 = npt.NDArray[np.float32]
@@ -142,8 +143,9 @@ class TrainedHead:
             raise BiocosmosError(f"--views must be 1, 2, 4 or 8, not {views}")
         logits, features, levels = [], [], []
         for inputs, extra in blocks:
-            for start in range(0, len(inputs), BLOCK):
-                rows = slice(start, start + BLOCK)
+            together = len(inputs) or 1 if inputs.ndim == 2 else CPU_BLOCK if self.device.type == "cpu" else BLOCK
+            for start in range(0, len(inputs), together):
+                rows = slice(start, start + together)
                 found = self._block(inputs[rows].to(self.device), None if extra is None else extra[rows].to(self.device), views)
                 logits.append(found[0])
                 features.append(found[1])
@@ -172,8 +174,9 @@ class TrainedHead:
     ) -> tuple[Float32, Float32, list[Float32] | None]:
         """Class scores, features and the levels' own log p of a block, averaged over views."""
         outputs = [self.model(view, extra) for view in turned(inputs, views if inputs.ndim == 4 else 1)]
-        p = torch.stack([output.logits.float().log_softmax(1) for output in outputs])
-        scores = outputs[0].logits.float() if len(outputs) == 1 else torch.logsumexp(p, 0)
+        logits = torch.stack([output.logits.float() for output in outputs])
+        energy = logits.logsumexp(2, keepdim=True)  # kept, since a softmax does not need it and novelty does
+        scores = torch.logsumexp(logits - energy, 0) - math.log(len(outputs)) + energy.mean(0)
         if counts := self.facts.get("counts"):
             scores = adjusted(scores, torch.tensor(counts, device=scores.device))
         features = torch.stack([output.features.float() for output in outputs]).mean(0)
