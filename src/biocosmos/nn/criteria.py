@@ -51,12 +51,11 @@ class HeadCriterion(OnTree):
         schedule: "published" (B-CNN's, :func:`stage_weights`), "kept" (the same without its last step, which gives all weight to
             the finest level: coarse branches go on learning), "equal"; None: "published" for bcnn, hbcnn and bacnn, else "equal".
         dependency: 1 - alpha in Bjerge et al. 2023's L = alpha sum_l CE_l + (1 - alpha) sum_{l>=2} D_l, 0 to below 1 (published:
-            0.5; 0 is off), for kinds with levels of their own; D_l = e^(d_l) - 1.
+            0.5; 0 is off), for kinds with levels of their own; D_l = e^(d_l) - 1. All of it is divided by L here.
         dependency_form: "published": d_l = 1 where the best node at level l is not under the best at l - 1, D summed over the
-            batch: it has no gradient and moves only the value of the loss. "smooth": d_l = the mass that
-            level l gives to children of other parents than the specimen's own at l - 1; D averaged over the batch. (The chance
-            that nodes drawn at both levels contradict each other is smaller, too, where both are wrong together: trained on it,
-            the coarse level of PlanktonSet lost 6 points.)
+            batch: it has no gradient and moves only the value of the loss. "smooth": d_l = the mass that level l
+            gives to children of other parents than the specimen's own at l - 1 (that of level l - 1 itself may be
+            as wrong); D averaged over the batch.
         hxe_alpha: see above, 0 or more; for flat and conditional.
         imbalance: of :func:`biocosmos.nn.imbalance.imbalance`, for the same tree. It acts on the class scores of flat,
             conditional and marginalised heads (weights per level for the latter), on each level's scores else.
@@ -220,7 +219,8 @@ class HeadCriterion(OnTree):
             factors = self.imbalance.weigh(column, level, progress)
             total = total + weight * _mean(loss, known * (here >= 0), factors)
         if self.dependency:
-            total = (1 - self.dependency) * total + self.dependency * self._contradiction(output.levels, nodes, known)
+            apart = self._contradiction(output.levels, nodes, known) / self.tree.levels  # as the weights, which sum to 1
+            total = (1 - self.dependency) * total + self.dependency * apart
         return total
 
     def _contradiction(self, levels: Sequence[Tensor], nodes: Tensor, known: Tensor) -> Tensor:
