@@ -27,6 +27,8 @@ Kind = Literal[
     "levels",
     "heads",
     "promises",
+    "novelty",
+    "generalised_zero_shot",
 ]
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"

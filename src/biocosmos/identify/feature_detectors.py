@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -18,36 +19,52 @@ from biocosmos.search.exact import ExactIndex
 Float32 = npt.NDArray[np.float32]
 SHRINKAGE = 0.01
 """Share of the mean variance mixed into the shared covariance, so that it can be inverted with fewer specimens than numbers."""
-LARGEST_SUBSPACE, FEW = 512, 1024
-"""ViM's rule for the width of the known space (section 5 of the paper gives 1000 of 2048, 512 of 768): see :class:`ViM`."""
+LARGEST_SUBSPACE = 512
+"""Most directions that ViM counts as known (the paper takes 512 of 768, 1000 of 2048)."""
+MOST_DIRECTIONS = 512
+"""Most directions that are whitened, those with the largest variance: beyond them noise is blown up and time is lost."""
+BLOCK = 512  # queries whose cosines to all training specimens are in memory at once
 
 
 class SharedCovariance:
     """Class means and the covariance within classes that all share, as a map into a space where it is the identity.
 
     S = (1 - a) S_w + a tr(S_w) / d I, S_w = sum over classes of the scatter about their mean, over n.
-    features: (n, d) float32, columns: (n,) int64 class of each in 0..classes-1. Classes without a specimen have no mean: NaN.
+    features: (n, d) float32, of which the 512 principal directions are kept where there are more; columns: (n,) int64 class of
+    each in 0..classes-1. whitened_means: (classes, e) float32, NaN for a class without a specimen.
     """
 
     def __init__(self, features: Float32, columns: Int64, classes: int, shrinkage: float = SHRINKAGE) -> None:
-        n, d = features.shape
-        self.centre = features.mean(axis=0, dtype=np.float64)
-        counts = np.bincount(columns, minlength=classes)
-        sums = np.zeros((classes, d))
-        np.add.at(sums, columns, features)
-        with np.errstate(invalid="ignore"):
-            self.means = sums / counts[:, None]
-        within = (features - self.means[columns]).astype(np.float32)
+        self.centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+        x = features - self.centre
+        directions = _principal(x, MOST_DIRECTIONS)
+        x = x if directions is None else x @ directions
+        n, d = x.shape
+        means = class_means(x, columns, classes)
+        within = x - means[columns]
         scatter = (within.T @ within).astype(np.float64) / n
         level = float(np.trace(scatter)) / d
         scatter *= 1 - shrinkage
         scatter[np.diag_indices(d)] += shrinkage * level if level > 0 else 1.0
-        self._map = solve_triangular(cholesky(scatter, lower=True), np.eye(d), lower=True).T.astype(np.float32)
-        self.whitened_means = self.whiten(self.means.astype(np.float32))
+        inverse = solve_triangular(cholesky(scatter, lower=True), np.eye(d), lower=True).T.astype(np.float32)
+        self._map = inverse if directions is None else directions @ inverse
+        self.whitened_means = means @ inverse
 
     def whiten(self, features: Float32) -> Float32:
-        """(n, d) features about the centre of all training specimens -> (n, d) with covariance within classes = identity."""
-        return np.asarray((features - self.centre.astype(np.float32)) @ self._map)
+        """(n, d) features about the centre of all training specimens -> (n, e) with covariance within classes = identity."""
+        return np.asarray((features - self.centre) @ self._map)
+
+
+_COVARIANCES: WeakKeyDictionary[Predictions, dict[float, SharedCovariance]] = WeakKeyDictionary()
+
+
+def shared_covariance(train: Predictions, shrinkage: float) -> SharedCovariance:
+    """The covariance of training specimens, computed once while the table is in use: several detectors stand on it."""
+    kept = _COVARIANCES.setdefault(train, {})
+    if shrinkage not in kept:
+        features, columns = known_features(train)
+        kept[shrinkage] = SharedCovariance(features, columns, len(train.classes), shrinkage)
+    return kept[shrinkage]
 
 
 class Mahalanobis(Detector):
@@ -66,13 +83,12 @@ class Mahalanobis(Detector):
         self.shrinkage = shrinkage
 
     def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
-        features, columns = known_features(train)
-        self.space = SharedCovariance(features, columns, len(train.classes), self.shrinkage)
+        self.space = shared_covariance(train, self.shrinkage)
 
     def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
         x, means = self.space.whiten(predictions.features), self.space.whitened_means
         nearest = _smallest((means**2).sum(axis=1) - 2 * (x @ means.T), hidden)
-        return np.maximum(nearest + (x.astype(np.float64) ** 2).sum(axis=1), 0)
+        return np.asarray(np.maximum(nearest + (x.astype(np.float64) ** 2).sum(axis=1), 0))
 
 
 class ClassAngle(Mahalanobis):
@@ -108,12 +124,12 @@ class NearestNeighbours(Detector):
     def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
         features, columns = known_features(train)
         self._neighbours = self.k or neighbour_count(columns.astype(np.int32))
-        self._learn(features, columns, len(train.classes))
+        self._learn(train)
         vectors = _unit(self._space(features))
         there = np.isfinite(vectors).all(axis=1)
         self._index, self._columns = ExactIndex(vectors[there]), columns[there]
 
-    def _learn(self, features: Float32, columns: Int64, classes: int) -> None:
+    def _learn(self, train: Predictions) -> None:
         pass
 
     def _space(self, features: Float32) -> Float32:
@@ -123,13 +139,23 @@ class NearestNeighbours(Detector):
         vectors = _unit(self._space(predictions.features))
         seen = np.isfinite(vectors).all(axis=1)
         scores = np.full(len(vectors), np.nan)
-        ranges = np.zeros((len(vectors), 2), np.int64) if hidden is None else hidden
-        for start, stop in np.unique(ranges[seen], axis=0):
-            rows = np.flatnonzero(seen & (ranges == (start, stop)).all(axis=1))
-            known = None if start == stop else (self._columns < start) | (self._columns >= stop)
-            found = self._index.search(vectors[rows], min(self._neighbours, len(self._index)), mask=known)
-            scores[rows] = kth_distance(found.scores, self._neighbours)
+        if seen.any():
+            k = min(self._neighbours, len(self._index))
+            found = (
+                self._index.search(vectors[seen], k).scores if hidden is None else self._search(vectors[seen], k, hidden[seen])
+            )
+            scores[seen] = kth_distance(found, k)
         return scores
+
+    def _search(self, queries: Float32, k: int, hidden: Hidden) -> Float32:
+        """Cosines (n, k) best first to the training specimens each query knows, -inf where there are fewer."""
+        rows, columns, found = self._index.vectors.numpy(), self._columns, []
+        for start in range(0, len(queries), BLOCK):
+            part, of = queries[start : start + BLOCK], hidden[start : start + BLOCK]
+            cosines = part @ rows.T
+            cosines[(columns >= of[:, :1]) & (columns < of[:, 1:])] = -np.inf
+            found.append(-np.sort(-np.partition(cosines, -k, axis=1)[:, -k:], axis=1))
+        return np.concatenate(found)
 
 
 class WhitenedNeighbours(NearestNeighbours):
@@ -143,8 +169,8 @@ class WhitenedNeighbours(NearestNeighbours):
     name = "whitened-knn"
     says = "distance to the k-th nearest training specimen, after whitening by the spread within classes"
 
-    def _learn(self, features: Float32, columns: Int64, classes: int) -> None:
-        self._shared = SharedCovariance(features, columns, classes)
+    def _learn(self, train: Predictions) -> None:
+        self._shared = shared_covariance(train, SHRINKAGE)
 
     def _space(self, features: Float32) -> Float32:
         return self._shared.whiten(features)
@@ -194,6 +220,24 @@ def linear_layer(features: Float32, logits: Float32) -> tuple[Float64, Float64]:
     gram, cross = (x.T @ x).astype(np.float64), (x.T @ z).astype(np.float64)
     weights = np.linalg.pinv(gram, rcond=len(gram) * float(np.finfo(np.float32).eps), hermitian=True) @ cross
     return weights.T, level - middle @ weights
+
+
+def class_means(features: Float32, columns: Int64, classes: int) -> Float32:
+    """(classes, d) float32 means of features (n, d) by class, NaN for a class without a specimen."""
+    order = np.argsort(columns, kind="stable")
+    there, first = np.unique(columns[order], return_index=True)
+    means = np.full((classes, features.shape[1]), np.nan, np.float32)
+    means[there] = np.add.reduceat(features[order], first, axis=0) / np.diff(np.append(first, len(order)))[:, None]
+    return means
+
+
+def _principal(centred: Float32, most: int) -> Float32 | None:
+    """The ``most`` directions (d, most) of largest variance, None where there are no more than that."""
+    d = centred.shape[1]
+    if d <= most:
+        return None
+    gram = (centred.T @ centred).astype(np.float64)
+    return np.ascontiguousarray(eigh(gram, subset_by_index=[d - most, d - 1])[1][:, ::-1], np.float32)
 
 
 def _smallest(distances: npt.NDArray[Any], hidden: Hidden | None) -> Float64:

@@ -12,6 +12,9 @@ from biocosmos.identify.detector import Detector, Float64, Int32
 from biocosmos.identify.novelty import DEFAULT_FALSE_ALARM_RATE, p_values
 from biocosmos.identify.predictions import Predictions
 
+MOST_SPECIMENS = 2000
+"""Calibration specimens scored without their own taxon at each rank, drawn at random: p-values to 1/2001 are fine enough."""
+
 
 @dataclass(frozen=True)
 class Placed:
@@ -78,11 +81,16 @@ class KnownDepth:
         rows = np.flatnonzero(stays)
         at, below = (hidden_sizes(known, nodes[rows]) for nodes in (path[:, level], child))
         rows = rows[(at > below) & (below > 0)]
+        if len(rows) > MOST_SPECIMENS:
+            rows = np.sort(np.random.default_rng(level).choice(rows, MOST_SPECIMENS, replace=False))
         return self.detector.scores(known.subset(rows), without=child[rows])
 
-    def place(self, predictions: Predictions) -> Placed:
-        """Place specimens; a rank too coarse to be calibrated judges as the next finer one."""
-        scores = self.detector.scores(predictions)
+    def place(self, predictions: Predictions, scores: Float64 | None = None) -> Placed:
+        """Place specimens; a rank too coarse to be calibrated judges as the next finer one.
+
+        scores: (n,) what the detector says of them, if that is known already.
+        """
+        scores = self.detector.scores(predictions) if scores is None else scores
         path = predictions.best_path()[0]
         levels = np.arange(path.shape[1])
         deepest = np.where(path >= 0, levels, -1).max(axis=1)
