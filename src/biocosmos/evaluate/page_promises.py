@@ -266,7 +266,7 @@ TERMS = (
     ),
     (
         "expected by the draw",
-        "floor(alpha (n + 1)) / (n + 1): with n specimens that set a threshold no rule comes nearer to alpha.",
+        "floor(alpha (n + 1)) / (n + 1): with n specimens that set a threshold, the most that can be promised.",
     ),
     ("resplit", "Calibration and test part pooled, and divided anew at random by a seed."),
     ("standard error", "Deviation over resplits, divided by the square root of their number."),
