@@ -18,7 +18,7 @@ from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.saving import save_encoder
-from biocosmos.encoders.towers import Towers, trainable
+from biocosmos.encoders.towers import Towers, plain_state, trainable, weights_digest
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.head_folder import save_head, torch_tree
 from biocosmos.identify.head_model import HeadModel
@@ -316,6 +316,7 @@ class ImageHeadTask(HeadTask):
         """Batches of what the frozen stages gave, computed once for the whole part; trainings that leave some out share it."""
         s = self.settings
         self.front = self.net.split_after(s.freeze_stages)
+        digest = weights_digest(plain_state(self.front))  # of these stages only: encoders trained from one another share them
         folder = Path(s.cache_folder) if s.cache_folder else collection.path / "work" / "stages"
 
         def cached(images: ImageSource) -> StageCache:
@@ -326,7 +327,7 @@ class ImageHeadTask(HeadTask):
                 front=self.pixels_front(),
                 views=s.cache_views,
                 seed=s.seed,
-                digest=self.towers.digest,
+                digest=digest,
                 stages=s.freeze_stages,
                 workers=s.workers,
                 device=self.where.device,

@@ -65,7 +65,7 @@ class StageCache:
     ) -> StageCache:
         """The cache of these images under ``folder``, computed now where it is not; a killed start goes on.
 
-        front: pixels (m, 3, s, s) 0..255 to activations (m, c, h, w), in evaluation mode; digest: of the encoder's weights;
+        front: pixels (m, 3, s, s) 0..255 to activations (m, c, h, w), in evaluation mode; digest: of its weights;
         stages: how many of its stages the front is. The view v of an image depends on seed, v and the image's number alone.
         """
         facts = {
