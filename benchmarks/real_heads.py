@@ -46,8 +46,8 @@ TRAININGS = {
     "table": f"train heads plankton.cosmos --head flat,marginalised,multitask,bcnn,hbcnn,bacnn,sbacnn {SHORT} -o table",
     "outliers": f"train heads plankton.cosmos {SHORT} {OUTLIERS} -o table/outliers",
     "first": f"train heads plankton.cosmos {RANKS} --recipe plankton-cpu --cache-folder stages -o first",
-    "second": f"train heads plankton.cosmos {RANKS} --recipe plankton-cpu --cache-folder stages --encoder first --epochs 4 --lr 4e-4 "
-    "--dropout 0.3 --smoothing 0.05 -o second",
+    "second": f"train heads plankton.cosmos {RANKS} --recipe plankton-cpu --cache-folder stages --encoder first --epochs 4 "
+    "--lr 4e-4 --dropout 0.3 --smoothing 0.05 -o second",
 }
 FOLDS, CLASSES, GROUPS, SHOWN = 4, 32, 8, 3
 """Trainings, each without CLASSES / FOLDS classes and GROUPS / FOLDS groups, and with SHOWN classes as known outliers."""

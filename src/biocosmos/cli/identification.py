@@ -179,10 +179,8 @@ def _with_head(
         write_table(table, output, json.loads(table.schema.metadata[PROVENANCE_KEY]))
         say(f"{output}: {table.num_rows:,} specimens named")
     say(f"promised: {done.promise.describe()}")
-    for note in done.promise.notes:
+    for note in done.notes():
         say(f"note: {note}")
-    if warning := done.shift.warning():
-        say(f"warning: {warning}" if done.shift.shifted else f"note: {warning}")
     if save:
         say(f"kept in {collection.add_identifications(table)}")
     finish(done.failures, table.num_rows, "images", table=failures_beside(output), strict=strict)

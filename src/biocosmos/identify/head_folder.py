@@ -196,6 +196,7 @@ class TrainedHead:
             "classes": len(self.classes),
             "encoder": self.facts["encoder"],
             "frozen": self.frozen,
+            "training_settings": self.facts["training"].get("settings", {}),
             "preprocessing": self.facts["preprocessing"],
             "biocosmos": self.facts["biocosmos"],
         }

@@ -8,7 +8,7 @@ from pathlib import Path
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report, combine
 from biocosmos.evaluate.levels import levels_report
-from biocosmos.evaluate.promises import promise_report
+from biocosmos.evaluate.promises import FEWEST, promise_report
 from biocosmos.identify.head_folder import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.comparing_heads import compare_heads
@@ -80,11 +80,18 @@ def evaluate_heads(
             )
         if calibration:
             pooled = predict_part(collection, head, calibration, views=views, where=where, columns=groups)
-            reports["promises"] = promise_report(pooled.joined(asked), groups=groups or None, seed=seed)
+            reports |= _promises(pooled.joined(asked), groups, seed, required=protocol == "promises")
     if len(reports) == 1:
         return next(iter(reports.values()))
     title = f"{collection.path.stem}: a {head.facts['head']} head"
     return combine(*reports.values(), title=title, names=list(reports))
+
+
+def _promises(pooled: Predictions, groups: Sequence[str], seed: int, *, required: bool) -> dict[str, Report]:
+    """The report on promises; nothing where there are too few specimens for one and it is not what was asked for."""
+    if not required and int((pooled.truth != 0).sum()) < 2 * FEWEST:
+        return {}
+    return {"promises": promise_report(pooled, groups=groups or None, seed=seed)}
 
 
 def refuse_learnt(head: TrainedHead, part: str) -> None:

@@ -37,11 +37,22 @@ class NamedByHead:
 
     table: pa.Table
     promise: Promise
-    shift: ShiftTest
+    shift: ShiftTest | None
     predictions: Predictions
     known: Predictions
     calibration: Predictions
     failures: Failures = field(default_factory=Failures)
+
+    def notes(self) -> list[str]:
+        """What must be known about the promise, in sentences, the gravest first."""
+        settings = self.predictions.facts.get("training_settings", {})
+        said = [self.shift.warning()] if self.shift is not None and self.shift.warning() else []
+        if settings.get("keep") == "best" and self.calibration.facts.get("part") == settings.get("validation"):
+            said.append(
+                f"the weights of the head were chosen on the part '{settings['validation']}', which calibrates it too: the promise "
+                "may be a little too bold; train with --keep last, or give another part with --calibration"
+            )
+        return [*map(str, said), *self.promise.notes]
 
 
 def identify_with_head(
