@@ -49,7 +49,7 @@ class NamedByHead:
         said = [self.shift.warning()] if self.shift is not None and self.shift.warning() else []
         if settings.get("keep") == "best" and self.calibration.facts.get("part") == settings.get("validation"):
             said.append(
-                f"the weights of the head were chosen on the part '{settings['validation']}', which calibrates it too: the promise "
+                f"the weights were chosen on the part '{settings['validation']}', which calibrates them too: the promise "
                 "may be a little too bold; train with --keep last, or give another part with --calibration"
             )
         return [*map(str, said), *self.promise.notes]
