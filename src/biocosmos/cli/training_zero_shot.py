@@ -49,6 +49,9 @@ def zero_shot(
     gromov: Annotated[float | None, _option("Weight of the Gromov-Wasserstein term [10].", _LOSS)] = None,
     coupling: Annotated[str | None, _option("Which prototype is which taxon: labels, fused or free [fused].", _LOSS)] = None,
     plan_steps: Annotated[int | None, _option("Steps between solutions of the coupling [50].", _LOSS)] = None,
+    sampler: Annotated[
+        float | None, _option("Draw specimens by (size of the taxon)^-q: 0 as they are, 1 all taxa alike [0.5].", _LOSS)
+    ] = None,
     scale: Annotated[float | None, _option("Scores are scale * cosine [16].", _LOSS)] = None,
     split: Annotated[str | None, _option("The training part [train].", _TAXA)] = None,
     validation: Annotated[str | None, _option("The part that is watched, never a test part [val].", _TAXA)] = None,
