@@ -100,7 +100,9 @@ def heads(
     outlier_share: Annotated[float | None, _option("Outliers per specimen [0.5].", _NOVEL)] = None,
     outlier_weight: Annotated[float | None, _option("Of their loss [0.5].", _NOVEL)] = None,
     epochs: Annotated[int | None, _option("Passes over the training part [10; 15 frozen].", _STEPS)] = None,
-    batch_size: Annotated[int | None, _option("Images per process and pass [64; 128 frozen].", _STEPS)] = None,
+    batch_size: Annotated[
+        int | None, _option("Images per process and pass [64; frozen 512, fewer for few images].", _STEPS)
+    ] = None,
     accumulate: Annotated[int | None, _option("Batches that make one step [1].", _STEPS)] = None,
     lr: Annotated[float | None, _option("Highest learning rate of the backbone [3e-4; 1e-3 frozen].", _STEPS)] = None,
     head_lr_factor: Annotated[float | None, _option("The head learns so much faster [10; 1 frozen].", _STEPS)] = None,

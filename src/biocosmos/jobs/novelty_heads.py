@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.novelty_protocol import NoveltyRun
@@ -27,6 +29,8 @@ from biocosmos.train.outlier_images import ForeignImages, GeneratedOutliers
 CHIMERAS = ("halves", "quadrants")
 FAR_IMAGES = 1000
 """Chimeras of test images, and at most so many foreign ones, that are asked about."""
+KNOWN = 5_000
+"""Training specimens that detectors learn from, a seeded sample of larger parts."""
 HEAD = "head"
 
 
@@ -92,9 +96,9 @@ def novelty_run(
     Specimens of the left-out taxa in the training part were not trained on either: they are asked about like those in ``part``.
     """
     settings = settings_of(head)
-    learnt = predict_part(collection, head, settings.split)
-    tested = predict_part(collection, head, part)
     left = nodes_under(head.taxonomy, left_out.taxa)
+    learnt = predict_part(collection, head, settings.split, only=_sample(collection, head, settings.split, left, seed))
+    tested = predict_part(collection, head, part)
     unseen = left[np.maximum(learnt.truth, 0)] & (learnt.truth > 0)
     outlying = nodes_under(head.taxonomy, names(settings.outlier_taxa))
     shown = outlying[np.maximum(tested.truth, 0)] & (tested.truth > 0)
@@ -115,6 +119,15 @@ def novelty_run(
         others,
         reference,
     )
+
+
+def _sample(collection: Collection, head: TrainedHead, split: str, left: npt.NDArray[np.bool_], seed: int) -> list[str]:
+    """Ids of all training specimens of the left-out taxa, and of at most KNOWN others, drawn by the seed."""
+    table = collection.table(["id", *head.taxonomy.ranks], split=split)
+    nodes = head.taxonomy.index(table)
+    gone = left[np.maximum(nodes, 0)] & (nodes > 0)
+    others = np.random.default_rng(seed).permutation(np.flatnonzero(~gone))[:KNOWN]
+    return [str(id_) for id_ in table["id"].take(pa.array(np.sort(np.concatenate([np.flatnonzero(gone), others])))).to_pylist()]
 
 
 def _chimeras(collection: Collection, head: TrainedHead, tested: Predictions, seed: int) -> Predictions:

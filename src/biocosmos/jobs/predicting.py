@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from biocosmos.embed import embed
@@ -35,10 +37,13 @@ def predict_part(
     *,
     views: int = 1,
     where: str | None = None,
+    only: Sequence[str] | None = None,
     columns: Sequence[str] = (),
     failures: Failures | None = None,
 ) -> Predictions:
     """Predictions of the specimens of a part of a split; their truth is what the collection says at the head's ranks.
+
+    only: ids of those that are wanted, all by default.
 
     Kept in the head's folder, by collection, split, part and views, and read from there the next time. Specimens whose image
     cannot be read, or that have no vector, are in ``failures``.
@@ -46,11 +51,11 @@ def predict_part(
     Raises BiocosmosError: the head takes vectors of an encoder whose weights are others here; an unknown part.
     """
     failures = Failures() if failures is None else failures
-    place = _kept_at(collection, head, part, views, where)
+    place = _kept_at(collection, head, part, views, where, only)
     if place.exists():
         found = Predictions.load(place)
     else:
-        found = _predict(collection, head, part, views, where, failures)
+        found = _predict(collection, head, part, views, where, only, failures)
         if not len(failures):
             place.parent.mkdir(parents=True, exist_ok=True)
             found.save(place)
@@ -119,7 +124,13 @@ def predict_images(
 
 
 def _predict(
-    collection: Collection, head: TrainedHead, part: str, views: int, where: str | None, failures: Failures
+    collection: Collection,
+    head: TrainedHead,
+    part: str,
+    views: int,
+    where: str | None,
+    only: Sequence[str] | None,
+    failures: Failures,
 ) -> Predictions:
     ranks = head.taxonomy.ranks
     for rank in ranks:
@@ -133,6 +144,8 @@ def _predict(
         _embed_alike(collection, head)
         columns.append(collection.embedding_column(head.encoder))
     table = collection.table(columns, split=part, where=where)
+    if only is not None:
+        table = table.filter(pc.is_in(table["id"], value_set=pa.array([str(id_) for id_ in only], table["id"].type)))
     truth = head.taxonomy.index(table)
     ids = [str(id_) for id_ in table["id"].to_pylist()]
     about: dict[str, Any] = {"part": part, "collection": str(collection.path), "split": _split(collection, part), "where": where}
@@ -212,7 +225,11 @@ def _split(collection: Collection, part: str) -> dict[str, Any]:
     return {key: described[key] for key in ("name", "method", "seed", "hash")}
 
 
-def _kept_at(collection: Collection, head: TrainedHead, part: str, views: int, where: str | None) -> Path:
+def _kept_at(
+    collection: Collection, head: TrainedHead, part: str, views: int, where: str | None, only: Sequence[str] | None
+) -> Path:
     split = _split(collection, part)
     key = f"{collection.path.resolve()} {collection.dataset.version} {split['hash']} {part} {views} {where} {head.digest}"
+    if only is not None:
+        key += " ".join(sorted(map(str, only)))
     return head.folder / PREDICTIONS / f"{part.replace(':', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"

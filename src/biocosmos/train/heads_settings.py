@@ -15,7 +15,7 @@ from biocosmos.train.settings import LoopSettings, flag, read_toml
 from biocosmos.train.unicom_settings import beside
 
 FROZEN_DEFAULTS: dict[str, Any] = {
-    "batch_size": 128,
+    "batch_size": 512,
     "lr": 1e-3,
     "epochs": 15,
     "head_lr_factor": 1.0,

@@ -40,6 +40,9 @@ from biocosmos.train.sampling import drawn
 from biocosmos.train.stage_cache import CacheBatches, StageCache
 
 BLOCK = 64
+BATCHES, SMALLEST = 40, 16
+"""A training on stored vectors has at least so many batches an epoch, where they are not smaller than that: few large ones learn
+little of a small collection."""
 HELD = 5_000
 """Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
 POST_HOC = "post-hoc"
@@ -433,7 +436,7 @@ class FrozenHeadTask(HeadTask):
             ids,
             torch.from_numpy(x),
             torch.from_numpy(targets.nodes),
-            batch_size=s.batch_size,
+            batch_size=max(SMALLEST, min(s.batch_size, len(ids) // (BATCHES * where.size))),
             seed=s.seed,
             rank=where.rank,
             size=where.size,
