@@ -253,7 +253,7 @@ def answerable_rows(asked: Asked, targets: Sequence[Target]) -> list[Row]:
 
 
 def specimen_table(heads: Sequence[Answers], asked: Asked, targets: Sequence[Target]) -> pa.Table:
-    """One row per specimen: its true path; per head the answer, its severity, and at every rank right or not, and p."""
+    """One row per specimen: its true path; per head the answer, its severity, and right or not at every rank; p if one head."""
     columns: dict[str, pa.Array] = {"id": pa.array(asked.ids.tolist(), pa.string()), "truth": _paths(asked, asked.truth)}
     for target in targets:
         columns[f"{target.name} answerable"] = pa.array(target.answerable(all_vs_all=False), mask=target.query < 0)
@@ -265,7 +265,7 @@ def specimen_table(heads: Sequence[Answers], asked: Asked, targets: Sequence[Tar
         for target in targets:
             right = said_codes(head, asked, target) == target.query
             columns[f"{prefix}{target.name} right"] = pa.array(right, mask=target.query < 0)
-            if head.p is not None:
+            if head.p is not None and len(heads) == 1:
                 columns[f"{prefix}{target.name} p"] = pa.array(
                     head.p[:, asked.taxonomy.rank_index(target.name)], from_pandas=True
                 )

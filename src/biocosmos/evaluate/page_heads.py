@@ -11,11 +11,12 @@ from biocosmos.evaluate.decodings import ALL, BEST_PATH, EACH_RANK, RAW
 from biocosmos.evaluate.page_level_sections import (
     AGREEMENT,
     MOST_BRANCHES,
+    Scores,
     agreeing,
     bar,
+    branch_names,
     mistakes,
     ranks_of,
-    score,
     scores_grid,
     unanswerable,
 )
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
+OPEN_BRANCHES = 4  # with more, the tables of branches are folded
 SHOWN = (("accuracy", "micro", "Accuracy"), ("F1", "macro", "Macro F1"))
 
 
@@ -55,13 +57,6 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
     )
 
 
-def _change(
-    report: Report, head: str, target: str, measure: str = "accuracy", average: str = "micro", branch: str = ALL
-) -> Row | None:
-    rows = report.rows("differences", head=head, target=target, measure=measure, average=average, branch=branch)
-    return rows[0] if rows else None
-
-
 def _points(row: Row | None) -> str:
     """ "+1.2 (0.4 to 2.0)" points."""
     if row is None:
@@ -80,8 +75,9 @@ def _lead(report: Report, heads: Sequence[str], base: str, main: str) -> str:
     better: list[str] = []
     worse: list[str] = []
     same: list[str] = []
+    change = Scores(report, "differences")
     for head in heads[1:]:
-        row = _change(report, head, main)
+        row = change(main, "accuracy", "micro", head=head)
         if row is None or row["low"] != row["low"]:
             continue
         (better if row["low"] > 0 else worse if row["high"] < 0 else same).append(f"{head} ({points_of(row['value'])})")
@@ -92,9 +88,9 @@ def _lead(report: Report, heads: Sequence[str], base: str, main: str) -> str:
 
 
 def _cards(report: Report, heads: Sequence[str], main: str) -> list[Card]:
-    cards = []
+    cards, score = [], Scores(report)
     for head in heads:
-        row = score(report, main, "accuracy", "micro", head=head)
+        row = score(main, "accuracy", "micro", head=head)
         if row:
             detail = f"right at {main}, {row['specimens']:,} specimens; interval {percent(row['low'])} to {percent(row['high'])}"
             cards.append(Card(head, percent(row["value"]), detail))
@@ -102,9 +98,10 @@ def _cards(report: Report, heads: Sequence[str], main: str) -> list[Card]:
 
 
 def _table(report: Report, heads: Sequence[str], ranks: Sequence[str], main: str) -> Section:
+    score = Scores(report)
     figures: list[Block] = []
     for measure, average, words in SHOWN:
-        groups = [(head, [bar(score(report, rank, measure, average, head=head)) for rank in ranks]) for head in heads]
+        groups = [(head, [bar(score(rank, measure, average, head=head)) for rank in ranks]) for head in heads]
         caption = (
             "Every specimen counts the same."
             if average == "micro"
@@ -115,8 +112,8 @@ def _table(report: Report, heads: Sequence[str], ranks: Sequence[str], main: str
         )
     cells = []
     for head in heads:
-        right = [score(report, rank, "accuracy", "micro", head=head) for rank in ranks]
-        f1 = [score(report, main, "F1", average, head=head) for average in ("weighted", "macro")]
+        right = [score(rank, "accuracy", "micro", head=head) for rank in ranks]
+        f1 = [score(main, "F1", average, head=head) for average in ("weighted", "macro")]
         cells.append([head, *(interval(row) for row in right), *(percent(row["value"]) if row else "–" for row in f1)])
     grid = Grid(
         ["head", *(f"right at {rank}" for rank in ranks), "weighted F1", "macro F1"],
@@ -131,11 +128,12 @@ def _table(report: Report, heads: Sequence[str], ranks: Sequence[str], main: str
 def _changes(report: Report, heads: Sequence[str], ranks: Sequence[str], base: str) -> list[Section]:
     if len(heads) < 2:
         return []
+    change = Scores(report, "differences")
     figures: list[Block] = []
     for measure, average, words in SHOWN:
         groups = []
         for head in heads[1:]:
-            rows = [row for rank in ranks if (row := _change(report, head, rank, measure, average))]
+            rows = [row for rank in ranks if (row := change(rank, measure, average, head=head))]
             tips = [f"{head}, {row['target']}: {row['gained']:,} gained, {row['lost']:,} lost" for row in rows]
             groups.append((head, [Difference(row["value"], row["low"], row["high"], tip) for row, tip in zip(rows, tips)]))
         chart = differences(f"{words} against {base}", groups, list(ranks), f"points against {base}")
@@ -144,7 +142,7 @@ def _changes(report: Report, heads: Sequence[str], ranks: Sequence[str], base: s
     cells = []
     for head in heads[1:]:
         for rank in ranks:
-            found = [_change(report, head, rank, measure, average) for measure, average, _ in AGREEMENT]
+            found = [change(rank, measure, average, head=head) for measure, average, _ in AGREEMENT]
             if found[0]:
                 cells.append([head, rank, *(_points(row) for row in found), f"{found[0]['gained']:,}", f"{found[0]['lost']:,}"])
     lead = f"Differences from {base}, in percentage points. An interval that holds zero tells nothing apart."
@@ -152,21 +150,22 @@ def _changes(report: Report, heads: Sequence[str], ranks: Sequence[str], base: s
 
 
 def _branches(report: Report, heads: Sequence[str], ranks: Sequence[str]) -> list[Section]:
-    names = [name for name in dict.fromkeys(row["branch"] for row in report.rows()) if name != ALL][:MOST_BRANCHES]
+    names, score = branch_names(report)[:MOST_BRANCHES], Scores(report)
     if not names:
         return []
     by = report.provenance["branch_rank"]
     blocks: list[Block] = []
     for name in names:
         cells = []
-        shown = [rank for rank in ranks if score(report, rank, "accuracy", "micro", branch=name)]
+        shown = [rank for rank in ranks if score(rank, "accuracy", "micro", branch=name)]
         for head in heads:
-            found = [score(report, rank, "accuracy", "micro", branch=name, head=head) for rank in shown]
-            f1 = score(report, shown[-1], "F1", "macro", branch=name, head=head) if shown else None
+            found = [score(rank, "accuracy", "micro", branch=name, head=head) for rank in shown]
+            f1 = score(shown[-1], "F1", "macro", branch=name, head=head) if shown else None
             cells.append([head, *(interval(row) for row in found), percent(f1["value"]) if f1 else "–"])
         count = pick(report.rows("hierarchical"), branch=name, over="all") or {"specimens": 0}
         columns = ["head", *(f"right at {rank}" for rank in shown), f"macro F1 at {shown[-1]}" if shown else "macro F1"]
-        blocks.append(Grid(columns, cells, f"{name}: {count['specimens']:,} specimens"))
+        words = f"{name}: {count['specimens']:,} specimens"
+        blocks.append(Grid(columns, cells, words) if len(names) <= OPEN_BRANCHES else Grid(columns, cells, "", words))
     lead = f"The specimens that truly belong to each {by}. A wrong {by} is wrong at every rank below it."
     return [Section(f"How often right within each {by}?", lead, blocks)]
 

@@ -30,12 +30,27 @@ def ranks_of(report: Report) -> list[str]:
     return [row["target"] for row in report.rows("answerable")]
 
 
-def score(
-    report: Report, target: str, measure: str, average: str, over: str = "all", branch: str = ALL, **where: Any
-) -> Row | None:
-    """One row of the summary."""
-    rows = report.rows(target=target, measure=measure, average=average, over=over, branch=branch, **where)
-    return rows[0] if rows else None
+class Scores:
+    """Rows of the summary, or of the differences, by what they are of: a page asks for hundreds."""
+
+    def __init__(self, report: Report, table: str = "summary") -> None:
+        rows = report.rows(table)
+        self._first = rows[0]["head"] if rows else ""
+        self._rows = {
+            (row["head"], row["branch"], row["target"], row["measure"], row["average"]): row
+            for row in rows
+            if row.get("over", "all") == "all"
+        }
+
+    def __call__(self, target: str, measure: str, average: str, branch: str = ALL, head: str | None = None) -> Row | None:
+        """The row over all specimens; ``head`` is the first by default."""
+        return self._rows.get((head or self._first, branch, target, measure, average))
+
+
+def branch_names(report: Report) -> list[str]:
+    """The branches by themselves, the largest first."""
+    size = {row["branch"]: row["specimens"] for row in report.rows("hierarchical") if row["over"] == "all"}
+    return sorted((name for name in size if name != ALL), key=lambda name: -size[name])
 
 
 def severity_words(ranks: int) -> str:
@@ -77,7 +92,7 @@ def averaged(row: Row) -> str:
 def mistakes(report: Report, by: str) -> Section:
     """How far off the answers are, one bar per value of the column ``by`` (branch or head)."""
     rows = [row for row in report.rows("severity") if by == "branch" or row["branch"] == ALL]
-    values = list(dict.fromkeys(row[by] for row in rows))[: MOST_BRANCHES + 1]
+    values = [ALL, *branch_names(report)[:MOST_BRANCHES]] if by == "branch" else list(dict.fromkeys(row[by] for row in rows))
     steps = sorted({row["severity"] for row in rows})
     shown = [
         (value, [(pick(rows, **{by: value, "severity": s}) or {"specimens": 0})["specimens"] for s in steps]) for value in values
@@ -90,7 +105,8 @@ def mistakes(report: Report, by: str) -> Section:
         "How many ranks one must climb from the true taxon to reach one that also holds the answer: 1 is a sister taxon, the "
         "whole height of the tree is nothing in common. All specimens of which anything is known.",
     )
-    found = [row for row in report.rows("hierarchical") if by == "branch" or row["branch"] == ALL]
+    kept = [row for row in report.rows("hierarchical") if by == "branch" or row["branch"] == ALL]
+    found = [row for value in values for row in kept if row[by] == value]
     cells = [
         [
             row[by],

@@ -11,11 +11,12 @@ from biocosmos.evaluate.decodings import ALL, DECODINGS, RAW
 from biocosmos.evaluate.page_level_sections import (
     AGREEMENT,
     MOST_BRANCHES,
+    Scores,
     agreeing,
     bar,
+    branch_names,
     mistakes,
     ranks_of,
-    score,
     scores_grid,
     unanswerable,
 )
@@ -51,7 +52,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
 def _lead(report: Report, main: str) -> str:
     able = pick(report.rows("answerable"), target=main) or {}
     tree = pick(report.rows("hierarchical"), branch=ALL, over="all") or {}
-    own = score(report, main, "accuracy", "micro")
+    own = Scores(report)(main, "accuracy", "micro")
     words = (
         f"{able['specimens']:,} specimens were put to one head, which names each at every rank of its tree by the most "
         f"probable path. At {main}, {interval(own)} of the {able['judged']:,} whose {main} is known are right."
@@ -65,13 +66,13 @@ def _lead(report: Report, main: str) -> str:
 
 
 def _cards(report: Report, ranks: Sequence[str], main: str) -> list[Card]:
-    cards = []
+    cards, score = [], Scores(report)
     for rank in ranks if len(ranks) <= 3 else dict.fromkeys((ranks[0], main)):
-        row = score(report, rank, "accuracy", "micro")
+        row = score(rank, "accuracy", "micro")
         if row:
             detail = f"of {row['specimens']:,} specimens; interval {percent(row['low'])} to {percent(row['high'])}"
             cards.append(Card(f"right at {rank}", percent(row["value"]), detail))
-    row = score(report, main, "F1", "macro")
+    row = score(main, "F1", "macro")
     if row:
         cards.append(
             Card(f"macro F1 at {main}", percent(row["value"]), f"mean over {row['taxa']:,} taxa, each counting the same")
@@ -92,9 +93,9 @@ def _cards(report: Report, ranks: Sequence[str], main: str) -> list[Card]:
 
 
 def _agreement(report: Report, ranks: Sequence[str]) -> Section:
-    groups = []
+    groups, score = [], Scores(report)
     for rank in ranks:
-        rows = [score(report, rank, measure, average) for measure, average, _ in AGREEMENT]
+        rows = [score(rank, measure, average) for measure, average, _ in AGREEMENT]
         groups.append((rank, [bar(row) for row in rows]))
     figure = Figure(
         bars("Right at each rank", groups, [words for *_, words in AGREEMENT]),
@@ -103,7 +104,7 @@ def _agreement(report: Report, ranks: Sequence[str]) -> Section:
     tops = list(dict.fromkeys(row["measure"] for row in report.rows() if row["measure"].startswith("top-")))
     blocks: list[Block] = [figure]
     if tops:
-        found = [(rank, [score(report, rank, top, "micro") for top in tops]) for rank in ranks]
+        found = [(rank, [score(rank, top, "micro") for top in tops]) for rank in ranks]
         groups = [(rank, [bar(row) for row in rows]) for rank, rows in found if any(rows)]
         words = (
             "The true taxon is among the k most probable of its rank; p of a taxon is the sum over the classes at or under it."
@@ -119,17 +120,15 @@ def _agreement(report: Report, ranks: Sequence[str]) -> Section:
 
 def branches(report: Report, ranks: Sequence[str]) -> list[Section]:
     """Each branch of the tree by itself, one figure a measure."""
-    names = [name for name in dict.fromkeys(row["branch"] for row in report.rows()) if name != ALL]
+    names, score = branch_names(report), Scores(report)
     if not names:
         return []
-    by = report.provenance["branch_rank"]
-    size = {row["branch"]: row["specimens"] for row in report.rows("hierarchical") if row["over"] == "all"}
-    shown = sorted(names, key=lambda name: -size.get(name, 0))[:MOST_BRANCHES]
+    by, shown = report.provenance["branch_rank"], names[:MOST_BRANCHES]
     figures: list[Block] = []
     for measure, average, words in (AGREEMENT[0], AGREEMENT[3]):
         groups = []
         for name in shown:
-            rows = [score(report, rank, measure, average, branch=name) for rank in ranks]
+            rows = [score(rank, measure, average, branch=name) for rank in ranks]
             if any(rows):
                 groups.append((name, [bar(row) for row in rows]))
         caption = (
@@ -139,10 +138,10 @@ def branches(report: Report, ranks: Sequence[str]) -> list[Section]:
         )
         figures.append(Figure(bars(f"{words}, by {by}", groups, list(ranks)), f"{words[0].upper()}{words[1:]}. {caption}"))
     cells = [
-        [name, rank, f"{row['specimens']:,}", interval(row), *_cells(report, rank, name)]
-        for name in sorted(names, key=lambda name: -size.get(name, 0))
+        [name, rank, f"{row['specimens']:,}", interval(row), *_cells(score, rank, name)]
+        for name in names
         for rank in ranks
-        if (row := score(report, rank, "accuracy", "micro", branch=name))
+        if (row := score(rank, "accuracy", "micro", branch=name))
     ]
     head = [by, "rank", "specimens", "accuracy (interval)", *(words for *_, words in AGREEMENT[1:])]
     lead = (
@@ -152,8 +151,8 @@ def branches(report: Report, ranks: Sequence[str]) -> list[Section]:
     return [Section(f"How often right within each {by}?", lead, [*figures, Grid(head, cells, "", "All the numbers", 2)])]
 
 
-def _cells(report: Report, rank: str, branch: str) -> list[str]:
-    found = [score(report, rank, measure, average, branch=branch) for measure, average, _ in AGREEMENT[1:]]
+def _cells(score: Scores, rank: str, branch: str) -> list[str]:
+    found = [score(rank, measure, average, branch=branch) for measure, average, _ in AGREEMENT[1:]]
     return ["–" if row is None else percent(row["value"]) for row in found]
 
 
