@@ -39,15 +39,16 @@ PREPARE = (
     "split plankton.cosmos --method column --column split",
     f"embed plankton.cosmos --encoder {BASE} --backend openvino",
 )
-SHORT = f"{RANKS} --recipe plankton-cpu --freeze-stages 6 --cache-views 3 --cache-folder stages --epochs 2"
+SHORT = f"{RANKS} --recipe plankton-cpu --freeze-stages 6 --cache-views 3 --cache-folder stages"
+TWO = f"{SHORT} --epochs 2"
 OUTLIERS = "--outliers halves,quadrants,spectra,shuffle --outlier-share 0.35"
 TRAININGS = {
     "frozen": f"train heads plankton.cosmos --freeze --head flat,marginalised,conditional,multitask,sbacnn {RANKS} -o frozen",
-    "table": f"train heads plankton.cosmos --head flat,marginalised,multitask,bcnn,hbcnn,bacnn,sbacnn {SHORT} -o table",
-    "outliers": f"train heads plankton.cosmos {SHORT} {OUTLIERS} -o table/outliers",
+    "table": f"train heads plankton.cosmos --head flat,marginalised,multitask,bcnn,hbcnn,bacnn,sbacnn {TWO} -o table",
+    "outliers": f"train heads plankton.cosmos {TWO} {OUTLIERS} -o table/outliers",
     "first": f"train heads plankton.cosmos {RANKS} --recipe plankton-cpu --cache-folder stages -o first",
-    "second": f"train heads plankton.cosmos {RANKS} --recipe plankton-cpu --cache-folder stages --encoder first --epochs 4 "
-    "--lr 4e-4 --dropout 0.3 --smoothing 0.05 -o second",
+    "second": f"train heads plankton.cosmos {SHORT} --encoder first --epochs 3 --lr 5e-4 --dropout 0.3 --smoothing 0.05 "
+    "-o second",
 }
 FOLDS, CLASSES, GROUPS, SHOWN = 4, 32, 8, 3
 """Trainings, each without CLASSES / FOLDS classes and GROUPS / FOLDS groups, and with SHOWN classes as known outliers."""
@@ -170,7 +171,7 @@ def fold_command(number: int, fold: dict[str, list[str]]) -> str:
     """The training of a fold."""
     left = [f"label:{label}" for label in fold["classes"]] + [f"group:{name}" for name in fold["groups"]]
     shown = ",".join(f"label:{label}" for label in fold["outliers"])
-    return f"train heads plankton.cosmos {SHORT} {OUTLIERS} --leave-out {','.join(left)} --outlier-taxa {shown} -o folds/{number}"
+    return f"train heads plankton.cosmos {TWO} {OUTLIERS} --leave-out {','.join(left)} --outlier-taxa {shown} -o folds/{number}"
 
 
 def measure_novelty(collection: bc.Collection, work: Path) -> None:
