@@ -38,7 +38,8 @@ class Trunk(nn.Module):
     usually frozen. Of a plain vision transformer, blocks at even distances, their patch tokens laid out as a map.
 
     Attributes:
-        channels: of each tap; stages: names of the model's stages, shallow to deep; tapped: the names of those that are given.
+        channels: of each tap; stages, stage_channels: of the model, shallow to deep; tapped: names of those
+            that are given.
 
     Raises:
         BiocosmosError: a callable of the user's, or maps are asked for and this model has none.
@@ -52,6 +53,7 @@ class Trunk(nn.Module):
         self.size = towers.preprocessing.size
         stages = _stages(_timm_model(self.image))
         self.stages = [name for name, _ in stages]
+        self.stage_channels = [int(row["num_chs"]) for _, row in stages]
         chosen = _spread(stages, taps - 1) if isinstance(taps, int) else _checked(taps, len(stages))
         if spatial_last:
             chosen = [i for i in chosen if i != len(stages) - 1] + [len(stages) - 1]
@@ -61,18 +63,23 @@ class Trunk(nn.Module):
                 "choose a timm model with maps, or a head that takes features alone (flat, marginalised, conditional, multitask)"
             )
         self.tapped = [stages[i][0] for i in chosen]
-        self._depths = [stages[i][1]["num_chs"] for i in chosen]
+        self._depths = [self.stage_channels[i] for i in chosen]
         self.channels = [tap.shape[1] for tap in self._probe(torch.zeros(1, 3, self.size, self.size))]
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """images: (n, 3, size, size) float32, normalised. Returns: maps (n, c_i, h_i, w_i), shallow to deep, and (n, c)."""
-        model = _timm_model(self.image)
+        model = self.backbone
         with _outputs([model.get_submodule(name) for name in self.tapped] if model is not None else []) as found:
             features = self.image(images)
             if self.projection is not None:
                 features = self.projection(features)
-        maps = [_as_map(found[i], depth, model) for i, depth in enumerate(self._depths)]
+        maps = [as_map(found[i], depth, model) for i, depth in enumerate(self._depths)]
         return [*maps, features]
+
+    @property
+    def backbone(self) -> Any:
+        """The timm model inside; None if there is none."""
+        return _timm_model(self.image)
 
     def frozen_prefix(self, stages: int) -> tuple[nn.Module, nn.Module]:
         """The trunk in two parts, after the first ``stages`` groups of layers as ``freeze_stages`` counts them.
@@ -85,7 +92,7 @@ class Trunk(nn.Module):
         Raises:
             BiocosmosError: the model does not run its stages one after the other, or a tap lies inside the front.
         """
-        model = _timm_model(self.image)
+        model = self.backbone
         if model is None:
             raise BiocosmosError("only timm models are known to be a chain of stages: leave the frozen stages out of the cache")
         names = _frozen_names(model, stages)
@@ -177,8 +184,11 @@ def _checked(stages: Sequence[int], count: int) -> list[int]:
     return sorted(set(stages))
 
 
-def _as_map(found: torch.Tensor, channels: int, model: Any) -> torch.Tensor:
-    """What a stage gave as (n, channels, h, w)."""
+def as_map(found: torch.Tensor, channels: int, model: Any) -> torch.Tensor:
+    """What a stage of a timm model gave as (n, channels, h, w), be it that, (n, h, w, channels) or (n, tokens, channels).
+
+    Raises BiocosmosError for tokens of which the model does not say how they lie.
+    """
     if found.ndim == 4:
         if getattr(model, "output_fmt", "NCHW") == "NHWC" or (found.shape[1] != channels and found.shape[-1] == channels):
             return found.permute(0, 3, 1, 2)
