@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError
+from biocosmos.train.near_boundary import near_boundary
 from biocosmos.train.outliers import ALONE, KINDS, Outliers, make, pairs
 
 SIDE = 64
@@ -127,9 +128,9 @@ def test_pairs_are_of_different_taxa_and_use_every_image(targets: list[int], cou
 
 def test_seconds_are_any_image_of_another_taxon_alike() -> None:
     targets = torch.tensor([0, 1, 1, 1, 2, 2])
-    got = pairs(targets, 60_000, seeded(0))
+    got = pairs(targets, 20_000, seeded(0))
     of_zero = got[got[:, 0] == 0, 1].bincount(minlength=6).float()
-    assert of_zero[0] == 0 and (of_zero[1:] / of_zero.sum() - 0.2).abs().max() < 0.02
+    assert of_zero[0] == 0 and (of_zero[1:] / of_zero.sum() - 0.2).abs().max() < 0.04
 
 
 def test_kinds_take_turns_and_unknown_ones_are_refused(images: torch.Tensor) -> None:
@@ -141,3 +142,25 @@ def test_kinds_take_turns_and_unknown_ones_are_refused(images: torch.Tensor) -> 
             Outliers(kinds)
     with pytest.raises(BiocosmosError, match="choose among halves"):
         make("adversarial", images, TARGETS, seeded(0), 1)
+
+
+def test_near_boundary_examples_are_where_a_model_hesitates_between_two_taxa(images: torch.Tensor) -> None:
+    """A model that goes by the nearest of six images: what is changed was one of them, and is scored as two."""
+    some = images[::4].float()
+
+    def scores(x: torch.Tensor) -> torch.Tensor:
+        return -0.03 * ((x[:, None] - some) / 255).square().sum((2, 3, 4))
+
+    targets = torch.arange(len(some))
+    made, parents = near_boundary(images[::4], targets, scores, seeded(0), 12, steps=8, reach=0.3)
+    assert made.shape == (12, 3, SIDE, SIDE) and made.dtype == torch.uint8
+    before, after = scores(some[parents[:, 0]]).softmax(1), scores(made.float()).softmax(1)
+    assert (before.argmax(1) == parents[:, 0]).all()
+    assert after.amax(1).mean() < before.amax(1).mean() - 0.1
+    assert (after.gather(1, parents[:, 1:]) > before.gather(1, parents[:, 1:])).float().mean() > 0.9
+    change = made.float() - some[parents[:, 0]]
+    assert change.abs().max() <= 0.3 * 255 + 1
+    steps = (change[..., 1:] - change[..., :-1]).abs().mean()
+    assert steps < 0.4 * change.abs().mean()  # smooth: no pixel is changed alone
+    assert torch.equal(made, near_boundary(images[::4], targets, scores, seeded(0), 12, steps=8, reach=0.3)[0])
+    assert len(near_boundary(images, torch.zeros(24), scores, seeded(0), 3)[0]) == 0
