@@ -13,7 +13,7 @@ from biocosmos.evaluate.hierarchy_metrics import Agreement
 
 Array = npt.NDArray[Any]
 Numbers = Callable[[Array], Array]
-MEASURES = ("accuracy", "precision", "recall", "F1")
+MEASURES = ("precision", "recall", "F1")
 
 
 def agreement_intervals(true: Array, said: Array, taxa: int, boot: Bootstrap) -> list[tuple[str, str, Interval]]:
@@ -22,9 +22,13 @@ def agreement_intervals(true: Array, said: Array, taxa: int, boot: Bootstrap) ->
     kinds, counts = _kinds(true, said)
     weighted = boot.recounted(counts, _weighted(kinds, taxa))
     macro = boot.recounted(counts, _macro(kinds, taxa), kinds[:, 0])
-    out = [("accuracy", "micro", weighted[1])]
-    out += [(measure, "weighted", value) for measure, value in zip(MEASURES[1:], weighted)]
-    return out + [(measure, "macro", value) for measure, value in zip(MEASURES[1:], macro)]
+    return _listed(weighted, macro)
+
+
+def _listed(weighted: Sequence[Interval], macro: Sequence[Interval]) -> list[tuple[str, str, Interval]]:
+    """Precision, recall, F1 of both averages by name; weighted recall is the accuracy."""
+    out = [(measure, "weighted", value) for measure, value in zip(MEASURES, weighted)]
+    return [("accuracy", "micro", weighted[1]), *out, *((measure, "macro", value) for measure, value in zip(MEASURES, macro))]
 
 
 def top_intervals(true: Array, place: Array, ks: Sequence[int], taxa: int, boot: Bootstrap) -> list[tuple[str, str, Interval]]:
@@ -87,6 +91,4 @@ def agreement_differences(true: Array, first: Array, other: Array, taxa: int, bo
 
     weighted = boot.recounted(counts, minus(_weighted))
     macro = boot.recounted(counts, minus(_macro), kinds[:, 0])
-    out = [("accuracy", "micro", weighted[1])]
-    out += [(measure, "weighted", value) for measure, value in zip(MEASURES[1:], weighted)]
-    return out + [(measure, "macro", value) for measure, value in zip(MEASURES[1:], macro)]
+    return _listed(weighted, macro)
