@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from biocosmos.evaluate.blocks import Block, Card, Figure, Grid, Page, Section
-from biocosmos.evaluate.charts import Bar, bars, histograms, points_of, share_boxes, stacked
+from biocosmos.evaluate.charts import Bar, bars, lines, points_of, share_boxes, stacked
 from biocosmos.evaluate.novelty_metrics import KNOWN
 from biocosmos.evaluate.novelty_protocol import BEST_PATH, COLUMNS, FAR, INSIDE, KNOWN_OUTLIER, MIDDLE, NEAR, NOTHING_ASIDE
 from biocosmos.evaluate.page_retrieval import pick
@@ -28,13 +28,14 @@ WHO = {
     KNOWN: "known specimens",
 }
 PLACES = (
-    ("exact", "deepest known taxon", "c3"),
-    ("deep", "under it", "c2"),
-    ("shallow", "above it", "c4"),
-    ("none", "outside everything", "c6"),
-    ("wrong", "another branch", "c5"),
+    ("exact", "exact", "c3"),
+    ("deep", "under", "c1"),
+    ("shallow", "above", "c4"),
+    ("none", "nowhere", "none"),
+    ("wrong", "wrong", "c2"),
 )
 MOST_TAXA = 10
+SHORT = {BEST_PATH: "path", INSIDE: "inside"}
 
 
 def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
@@ -55,9 +56,12 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
 def _lead(report: Report, main: str) -> str:
     runs, together = report.provenance["runs"], report.provenance["taxa_left_out_together"]
     how = "one taxon" if together == [1] else f"{' or '.join(map(str, together))} taxa"
+    heads = (
+        f"A head was trained without {how}, then" if runs == 1 else f"{runs:,} heads were trained, each without {how}, then each"
+    )
     return (
-        f"{runs:,} {'head was' if runs == 1 else 'heads were'} trained, each without {how}; then each was asked about known "
-        "specimens it had not seen and about strangers. A detector gives every specimen a score of novelty; AUROC is the chance "
+        f"{heads} was asked about known specimens it had not seen and about strangers. A detector gives every "
+        "specimen a score of novelty; AUROC is the chance "
         f"that a stranger scores above a known specimen (50 % is guessing). Numbers on the cards are by the detector “{main}”. "
         "Kinds of stranger differ much in difficulty and are never averaged with each other."
     )
@@ -79,10 +83,14 @@ def _cards(report: Report, main: str, columns: Sequence[str]) -> list[Card]:
         row = pick(report.rows("summary"), column=column, detector=main)
         if row:
             cards.append(Card(f"{column}: AUROC", percent(row["auroc"]), f"{WHO[column]}; {_behind(row, column)}"))
-    placed = pick(report.rows("places"), column=NEAR, rule=INSIDE)
-    if placed and not math.isnan(placed["inside"]):
-        detail = f"of images of unseen classes; in another group {percent(placed['wrong'])}, above or outside the rest"
-        cards.append(Card("placed in the right group", percent(placed["inside"]), detail))
+    placed = [row for row in report.rows("placement", column=NEAR, rule=INSIDE) if not math.isnan(row["inside"])]
+    if placed:
+        images = sum(row["specimens"] for row in placed)
+        share = sum(row["inside"] * row["specimens"] for row in placed) / images
+        detail = (
+            f"of {images:,} images of unseen classes; mean over classes {percent(float(np.mean([r['inside'] for r in placed])))}"
+        )
+        cards.append(Card("placed in the right group", percent(share), detail))
     kept = [row for row in report.rows("kept") if row["change"] is not None] if report.table("kept").num_rows else []
     if kept:
         row = kept[-1]
@@ -112,16 +120,12 @@ def _separation(report: Report, main: str, columns: Sequence[str]) -> Section:
             "Mean AUROC over left-out taxa, whiskers one deviation between taxa. The left edge is 0 and guessing stands at 50 %.",
         )
     ]
-    scores = report.rows("scores")
-    series = []
-    for column in (KNOWN, *columns):
-        values = np.array([row["score"] for row in scores if row["column"] == column])
-        if len(values):
-            low, high = np.quantile([row["score"] for row in scores], (0.005, 0.995))
-            series.append((column, np.clip(values, low, high)))
-    if len(series) > 1:
-        words = f"Score of “{main}” of known specimens and of each kind of stranger, every run and taxon counting the same."
-        figures.append(Figure(histograms("Scores", series, f"score of {main}"), words))
+    curves = _curves(report, columns)
+    if curves:
+        words = f"By “{main}”, for every threshold: how many strangers it catches, and how many known specimens it calls novel."
+        figures.append(
+            Figure(lines("Caught against false alarms", curves, "known specimens called novel", "strangers caught"), words)
+        )
     head = ["detector", *columns]
     for name, words, summary in _MEASURES:
         cells = [[d, *(_spread(pick(rows, column=c, detector=d), name) for c in columns)] for d in detectors]
@@ -155,6 +159,25 @@ _MEASURES = (
         "AUPR, known is positive",
     ),
 )
+
+
+def _curves(report: Report, columns: Sequence[str]) -> list[tuple[str, list[tuple[float, float]]]]:
+    """Share of strangers caught over the share of false alarms, for each column the mean over taxa, from stored quantiles."""
+    groups: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    for row in report.rows("scores"):
+        groups.setdefault((row["run"], row["column"], row["taxon"]), []).append((row["quantile"], row["score"]))
+    known = {run: np.array(points) for (run, column, _), points in groups.items() if column == KNOWN}
+    curves = []
+    for column in columns:
+        caught = []
+        for (run, here, _), points in groups.items():
+            if here == column and run in known:
+                steps, scores = np.array(points).T
+                caught.append(1 - np.interp(known[run][::-1, 1], scores, steps, left=0, right=1))
+        if caught:
+            alarms = 1 - next(iter(known.values()))[::-1, 0]
+            curves.append((column, [(0.0, 0.0), *zip(alarms.tolist(), np.mean(caught, axis=0).tolist()), (1.0, 1.0)]))
+    return curves
 
 
 def _bar(row: Row | None) -> Bar:
@@ -202,7 +225,7 @@ def _placement(report: Report, columns: Sequence[str]) -> Section:
             row = pick(rows, column=column, rule=rule)
             if row is None or math.isnan(row["exact"]):
                 continue
-            bars_of.append((f"{column}, {rule}", [100 * row[name] for name, _, _ in PLACES]))
+            bars_of.append((f"{column}, {SHORT[rule]}", [100 * row[name] for name, _, _ in PLACES]))
             shown = [percent(row[name]) for name, _, _ in PLACES]
             cells.append([column, rule, *shown, percent(row["inside"]), percent(row["depth"])])
     if bars_of:
@@ -213,8 +236,9 @@ def _placement(report: Report, columns: Sequence[str]) -> Section:
         blocks.append(Figure(stacked("Placement", bars_of, names, css), words))
         head = ["specimens", "rule", *names, "right branch", "right ranks"]
         words = (
-            "Means over taxa. The deepest known taxon of an unseen class is its group; “under it” names a class, which cannot "
-            "be right, but its group is. Right branch: the first two. Right ranks: share of the true path's known ranks."
+            "Means over taxa. Exact: the deepest known taxon of the true path, for an unseen class its group. Under: a class of "
+            "that group, which cannot be right, but the group is; exact and under make the right branch. Above: a true ancestor. "
+            "Wrong: another branch. Right ranks: share of the true path's known ranks that the answer has right."
         )
         blocks.append(Grid(head, cells, words, "", 2))
     ranks = [name.removeprefix("answered_") for name in report.table("places").column_names if name.startswith("answered_")]
@@ -275,7 +299,8 @@ def _kept(report: Report) -> list[Section]:
                 ["–"] * 3 if none else [percent(row["reference"]), points_of(row["change"]), points_of(row["worst_change"])]
             )
     words = "Mean over runs; known test specimens only" + (", the same ones for both trainings." if compared else ".")
-    return [Section("Is the classifier still as good?", "", [Grid(head, cells, words)])]
+    title = "Is the classifier still as good?" if compared else "How good is the classifier on what it knows?"
+    return [Section(title, "", [Grid(head, cells, words)])]
 
 
 def _failed(report: Report) -> list[Section]:
