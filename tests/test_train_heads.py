@@ -83,6 +83,15 @@ def test_a_backbone_is_trained_with_its_head_and_becomes_an_encoder(collection: 
     assert len(failures) == 1 and list(one.ids) == [str(path)]
 
 
+def test_images_between_two_classes_are_made_against_the_model(collection: bc.Collection, tmp_path: Path) -> None:
+    settings = {**SMALL, "outliers": "adversarial,halves", "outlier_share": 0.5, "head": "flat"}
+    train(collection, tmp_path / "run", **settings)
+    found = predict_part(collection, TrainedHead.load(tmp_path / "run"), "val")
+    assert np.isfinite(found.logits).all()
+    with pytest.raises(BiocosmosError, match="--outliers adversarial changes the pixels"):
+        train(collection, tmp_path / "no", **settings, cache_views=1)
+
+
 def test_cached_stages_train_as_computed_ones_do(collection: bc.Collection, tmp_path: Path) -> None:
     settings = {**SMALL, "augment": "none", "epochs": 2, "head": "flat", "dropout": 0.0, "outliers": "halves"}
     plain = train(collection, tmp_path / "plain", **settings)

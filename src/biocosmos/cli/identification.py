@@ -77,6 +77,14 @@ def identify(
     novelty: Annotated[
         str | None, typer.Option(help=f"How novelty is scored: {DETECTORS}.", show_default=False, rich_help_panel=HEAD)
     ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="A page that shows, for some answers, the nearest specimens, where their vote splits, and a heat map.",
+            show_default=False,
+            rich_help_panel=HEAD,
+        ),
+    ] = None,
     views: Annotated[int, typer.Option(help="Turned and mirrored views to average: 1, 2, 4 or 8.", rich_help_panel=HEAD)] = 1,
     encoder: ENCODER = None,
     split: SPLIT = None,
@@ -118,6 +126,7 @@ def identify(
             opened,
             head,
             output,
+            report,
             save=save,
             strict=strict,
             device=device,
@@ -164,13 +173,22 @@ def identify(
 
 
 def _with_head(
-    collection: Any, folder: Path, output: Path | None, *, save: bool, strict: bool, device: str, **asked: Any
+    collection: Any,
+    folder: Path,
+    output: Path | None,
+    report: Path | None,
+    *,
+    save: bool,
+    strict: bool,
+    device: str,
+    **asked: Any,
 ) -> None:
     from biocosmos.identify.head_folder import TrainedHead
-    from biocosmos.jobs.identifying_heads import identify_with_head
+    from biocosmos.jobs.identifying_heads import explain, identify_with_head
     from biocosmos.tables import PROVENANCE_KEY, write_table
 
-    done = identify_with_head(collection, TrainedHead.load(folder, device=device), **asked)
+    head = TrainedHead.load(folder, device=device)
+    done = identify_with_head(collection, head, **asked)
     table = done.table
     if output is None:
         shown = ["id", "taxon", "rank", "confidence", "novelty", "novel"] + (["set"] if "set" in table.column_names else [])
@@ -181,6 +199,9 @@ def _with_head(
     say(f"promised: {done.promise.describe()}")
     for note in done.notes():
         say(f"note: {note}")
+    if report is not None:
+        page, pictures = explain(done, head, collection, seed=asked["seed"])
+        say(f"report: {page.html(report, thumbnails=pictures)}")
     if save:
         say(f"kept in {collection.add_identifications(table)}")
     finish(done.failures, table.num_rows, "images", table=failures_beside(output), strict=strict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,13 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.evaluate.evidence import evidence_report
+from biocosmos.evaluate.report import Report
 from biocosmos.identify.answers import EVIDENCE, Answers, answer_table
 from biocosmos.identify.detectors import DEFAULT_DETECTOR, make_detector
+from biocosmos.identify.evidence import VOTERS, gather, image_reader
 from biocosmos.identify.head_folder import TrainedHead
+from biocosmos.identify.heat_maps import HeatMapper
 from biocosmos.identify.novelty import DEFAULT_FALSE_ALARM_RATE, p_values
 from biocosmos.identify.prediction_sets import PredictionSets
 from biocosmos.identify.predictions import Predictions
@@ -25,6 +29,8 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
 from biocosmos.specimens.collection import Collection
 
+Pictures = Callable[[str], bytes | None]
+
 
 @dataclass
 class NamedByHead:
@@ -32,7 +38,8 @@ class NamedByHead:
 
     table: one row per query, see :func:`biocosmos.identify.answers.answer_table`, with the column ``set`` when sets were asked
     for; promise: what was promised; shift: whether the queries look like the calibration specimens; predictions: of the queries;
-    known, calibration: of the training and calibration specimens; failures: what could not be read.
+    known, calibration: of the training and calibration specimens; hits: nearest training specimens of each
+    query; failures: what could not be read.
     """
 
     table: pa.Table
@@ -41,6 +48,7 @@ class NamedByHead:
     predictions: Predictions
     known: Predictions
     calibration: Predictions
+    hits: Hits | None = None
     failures: Failures = field(default_factory=Failures)
 
     def notes(self) -> list[str]:
@@ -126,6 +134,7 @@ def identify_with_head(
         "taxonomy": head.taxonomy.digest,
         "software": software(),
     }
+    hits = _neighbours(known, asked)
     answers = Answers(
         [str(id_) for id_ in asked.ids],
         paths,
@@ -133,7 +142,7 @@ def identify_with_head(
         confidence,
         scores,
         p_values(scores, scorer.scores(calibrating)),
-        _neighbours(known, asked),
+        hits,
     )
     table = answer_table(
         answers,
@@ -147,7 +156,26 @@ def identify_with_head(
         found = PredictionSets.fit(calibrating, error_rate, sets).sets(asked)
         table = table.append_column("set", pa.array(found.names(), pa.string()))
     shift = shift_test(calibrating.features, asked.features, seed=seed)
-    return NamedByHead(table, made, shift, asked, known, calibrating, failures)
+    return NamedByHead(table, made, shift, asked, known, calibrating, hits, failures)
+
+
+def explain(done: NamedByHead, head: TrainedHead, collection: Collection, *, seed: int = 0) -> tuple[Report, Pictures]:
+    """A report on why some of the answers were given, and the pictures its page asks for: neighbours, votes, heat maps.
+
+    Specimens of the collection are shown from it, images from their files. Without an encoder that can make heat maps the
+    page says so.
+    """
+    of_files = done.predictions.facts.get("part") is None
+    mapper, note = None, ""
+    try:
+        mapper = HeatMapper(head)
+    except BiocosmosError as error:
+        note = str(error)
+    read = image_reader(head.preprocessing, None if of_files else collection)
+    found = gather(done.table, done.predictions, done.hits, mapper=mapper, read=read, seed=seed, note=note)
+    title = f"{collection.path.stem}: why these answers"
+    about = {"head": head.about(), "promise": done.promise.describe()}
+    return evidence_report(found, title=title, provenance=about), found.thumbnails(collection.image_bytes)
 
 
 def known_gallery(known: Predictions) -> Gallery:
@@ -162,7 +190,7 @@ def known_gallery(known: Predictions) -> Gallery:
 def _neighbours(known: Predictions, asked: Predictions) -> Hits | None:
     if not len(asked) or not bool(asked.features.any(1).all()):
         return None
-    return known_gallery(known).search(asked.features, EVIDENCE)
+    return known_gallery(known).search(asked.features, max(EVIDENCE, VOTERS))
 
 
 def _refuse_seen(asked: Predictions, other: Predictions, what: str) -> None:

@@ -144,6 +144,10 @@ class HeadSettings(LoopSettings):
                 "--freeze looks at stored vectors only: --outliers, --outlier-images, --mix cutmix, --size and --freeze-stages "
                 "need images"
             )
+        if self.cache_views and "adversarial" in names(self.outliers):
+            raise BiocosmosError(
+                "--outliers adversarial changes the pixels, which --cache-views does not keep: leave one of them out"
+            )
         if self.cache_views and self.mix == "cutmix":
             raise BiocosmosError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
         refuse_held_out_part(self.split)

@@ -34,6 +34,7 @@ from biocosmos.train.image_sizes import image_sizes
 from biocosmos.train.images import ImageBatches, Images, Rows, VectorBatches, shuffled
 from biocosmos.train.loop import Batch, derived_seed
 from biocosmos.train.mixing import cutmix, mixup
+from biocosmos.train.near_boundary import near_boundary
 from biocosmos.train.outlier_images import ImageSource, outlier_source
 from biocosmos.train.processes import Processes
 from biocosmos.train.sampling import drawn
@@ -45,7 +46,7 @@ BATCHES, SMALLEST = 40, 16
 little of a small collection."""
 HELD = 5_000
 """Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
-POST_HOC = "post-hoc"
+POST_HOC, ADVERSARIAL = "post-hoc", "adversarial"
 TAPS = 3
 """Tensors a branch head takes from the backbone: two maps and the pooled features."""
 _BRANCHES = frozenset(NEEDS_MAPS)
@@ -267,8 +268,11 @@ class ImageHeadTask(HeadTask):
         if s.size_feature:
             self.sizes = image_sizes(collection, [str(id_) for id_ in targets.ids])
         nodes = torch.from_numpy(targets.nodes)
+        kinds = names(s.outliers)
+        self.near_boundary = round(s.batch_size * s.outlier_share / len(kinds)) if ADVERSARIAL in kinds else 0
+        kinds = tuple(kind for kind in kinds if kind != ADVERSARIAL)
         self.outliers = outlier_source(
-            self.images, source.nodes, names(s.outliers), s.outlier_images or None, share=s.outlier_share, seed=s.seed
+            self.images, source.nodes, kinds, s.outlier_images or None, share=s.outlier_share, seed=s.seed
         )
         if self.cached:
             self._batches = self._from_cache(collection, everything)
@@ -350,6 +354,23 @@ class ImageHeadTask(HeadTask):
     def pixels_front(self) -> nn.Module:
         """Pixels 0..255 to activations of the frozen stages."""
         return _PixelsFront(self.net, self.front)
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The criterion of a batch, with images at which the model hesitates, if they are asked for."""
+        if self.near_boundary and not self.head_only:
+            made, _ = near_boundary(batch.inputs, batch.targets, self._scores, torch.default_generator, self.near_boundary)
+            flat = batch.targets.new_full((len(made),), OUTLIER)
+            ids = [*batch.ids, *(f"near boundary {i}" for i in range(len(made)))]
+            batch = Batch(torch.cat([batch.inputs, made.to(batch.inputs.dtype)]), torch.cat([batch.targets, flat]), ids)
+        return super().loss(model, batch)
+
+    def _scores(self, images: torch.Tensor) -> torch.Tensor:
+        """Class scores of pixels, all of them of the mean size."""
+        extra = None
+        if self.sizes is not None:
+            extra = torch.from_numpy(self.sizes.mean(0, keepdims=True)).to(images.device).expand(len(images), -1)
+        scores: torch.Tensor = self.net(images, extra).logits
+        return scores
 
     def _epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         batches = self._batches.epoch(epoch, start)
