@@ -105,8 +105,8 @@ def _strip(row: Row, pictures: Pictures) -> Strip:
     marks = {True: "right", False: "wrong", None: ""}
     found = []
     if row["heat_of"]:
-        where = "speaks for" if row["heat_by"] == GRAD_CAM else "looked at"
-        found.append(Picture(pictures(f"{HEAT}{row['id']}"), where, row["heat_of"] if row["heat_by"] == GRAD_CAM else ""))
+        title, below = (row["heat_of"], "what speaks for it") if row["heat_by"] == GRAD_CAM else ("looked at", "")
+        found.append(Picture(pictures(f"{HEAT}{row['id']}"), title, below))
     found += [
         Picture(pictures(near["id"]), near["taxon"] or "no name", f"cosine {near['score']:.3f}", marks[near["agrees"]])
         for near in row["neighbours"]

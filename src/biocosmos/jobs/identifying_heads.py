@@ -37,9 +37,9 @@ class NamedByHead:
     """Names with what they rest on.
 
     table: one row per query, see :func:`biocosmos.identify.answers.answer_table`, with the column ``set`` when sets were asked
-    for; promise: what was promised; shift: whether the queries look like the calibration specimens; predictions: of the queries;
-    known, calibration: of the training and calibration specimens; hits: nearest training specimens of each
-    query; failures: what could not be read.
+    for; promise: what was promised; shift: whether the queries look like the calibration specimens; predictions: of the
+    queries; known, calibration: of the training and calibration specimens; hits: nearest training specimens of each query;
+    failures: what could not be read.
     """
 
     table: pa.Table
@@ -174,7 +174,14 @@ def explain(done: NamedByHead, head: TrainedHead, collection: Collection, *, see
     read = image_reader(head.preprocessing, None if of_files else collection)
     found = gather(done.table, done.predictions, done.hits, mapper=mapper, read=read, seed=seed, note=note)
     title = f"{collection.path.stem}: why these answers"
-    about = {"head": head.about(), "promise": done.promise.describe()}
+    split = done.calibration.facts.get("split") or {}
+    about = {
+        "head": head.about(),
+        "promise": done.promise.describe(),
+        "encoders": {head.encoder: {}},
+        "split": split,
+        "split_hash": split.get("hash"),
+    }
     return evidence_report(found, title=title, provenance=about), found.thumbnails(collection.image_bytes)
 
 
