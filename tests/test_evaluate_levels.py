@@ -252,9 +252,24 @@ def test_the_best_path_is_consistent_and_what_that_costs_is_said(found: Predicti
     np.testing.assert_array_equal(raw[:, 2], found.level_nodes[2][found.levels[2].argmax(axis=1)])
 
 
+@pytest.mark.parametrize("way", DECODINGS)
+def test_the_whole_report_can_be_read_in_any_way(found: Predictions, report: Report, way: str) -> None:
+    read = levels_report(found, decoding=way, bootstrap=0)
+    for rank in RANKS:
+        expected = row(report, "consistency", answers=way, target=rank)
+        assert row(read, "summary", target=rank, measure="accuracy", branch="all", over="all")["value"] == expected["accuracy"]
+        said = row(read, "calibration", target=rank, branch="all", over="all")
+        assert 0 < said["mean_p"] <= 1
+    assert str(read.rows("consistency", answers=BEST_CLASS)) == str(
+        levels_report(found, bootstrap=0).rows("consistency", answers=BEST_CLASS)
+    )
+
+
 def test_a_head_without_raw_levels_has_no_such_row() -> None:
     report = levels_report(example(n=60, with_levels=False), bootstrap=0)
     assert {r["answers"] for r in report.rows("consistency")} == {BEST_PATH, BEST_CLASS, EACH_RANK}
+    with pytest.raises(BiocosmosError, match="made up has no raw levels"):
+        levels_report(example(n=60, with_levels=False), decoding=RAW)
 
 
 def test_unanswerable_specimens_are_counted_and_shown_apart(found: Predictions, report: Report) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.hierarchy_metrics import deepest, place_of_truth
 from biocosmos.evaluate.targets import Target, node_paths
 from biocosmos.identify.predictions import Predictions
@@ -73,15 +74,35 @@ class Answers:
         return deepest(self.said)
 
 
-def answers(predictions: Predictions, name: str = BEST_PATH) -> Answers:
-    """The best path, p along it, and the place of the truth at every rank."""
-    said, p = predictions.best_path()
+def answers(predictions: Predictions, name: str, how: str = BEST_PATH) -> Answers:
+    """What is said at every rank in one of the ways of DECODINGS, its p, and the place of the truth at every rank.
+
+    Raises BiocosmosError for an unknown way, and for the raw levels of a head that has none.
+    """
+    if how not in DECODINGS:
+        raise BiocosmosError(f"answers cannot be read as '{how}': choose {', '.join(DECODINGS)}")
+    said = decode(predictions, how)
+    if said is None:
+        raise BiocosmosError(f"{name} has no raw levels, only one distribution over its classes: read it as '{EACH_RANK}'")
     places = []
     for rank in range(len(predictions.ranks)):
         nodes = nodes_at(predictions, rank)
         true = predictions.taxonomy.ancestor(np.maximum(predictions.truth, 0), rank)
         places.append(place_of_truth(predictions.log_p[:, nodes], columns_of(nodes, true)))
-    return Answers(name, said, p, tuple(places))
+    return Answers(name, said, _p_of(predictions, said, how), tuple(places))
+
+
+def _p_of(predictions: Predictions, said: Array, how: str) -> Array:
+    """(n, ranks) float64 p of what is said, NaN where nothing is: of the node in the tree, or by the raw level."""
+    p = np.full(said.shape, np.nan)
+    for rank in range(said.shape[1]):
+        rows = np.flatnonzero(said[:, rank] >= 0)
+        if how == RAW and predictions.levels is not None:
+            found = predictions.levels[rank][rows].max(axis=1) if len(rows) else np.empty(0)
+        else:
+            found = predictions.log_p[rows, said[rows, rank]]
+        p[rows, rank] = np.clip(np.exp(found.astype(np.float64)), 0, 1)
+    return p
 
 
 def columns_of(nodes: Array, wanted: Array) -> Array:

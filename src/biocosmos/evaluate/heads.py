@@ -14,7 +14,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import level_tables as tables_of
 from biocosmos.evaluate.bootstrap import CONFIDENCE, DRAWS, Bootstrap
 from biocosmos.evaluate.caveats import listed
-from biocosmos.evaluate.decodings import ALL, Answers, Asked, answers
+from biocosmos.evaluate.decodings import ALL, BEST_PATH, Answers, Asked, answers
 from biocosmos.evaluate.levels import KS, check_ks, consistency, encoder_name, judged_targets, level_caveats, main_target
 from biocosmos.evaluate.rank_scores import agreement_differences
 from biocosmos.evaluate.report import Report, split_hash
@@ -32,6 +32,7 @@ def heads_report(
     named: Mapping[str, npt.ArrayLike] | None = None,
     ks: Sequence[int] = KS,
     branch: str | None = None,
+    decoding: str = BEST_PATH,
     seed: int = 0,
     bootstrap: int = DRAWS,
     confidence: float = CONFIDENCE,
@@ -55,7 +56,7 @@ def heads_report(
     first, base = next(iter(aligned.items()))
     asked = _asked(list(aligned.values()), branch)
     targets = judged_targets(asked)
-    found = [answers(predictions, name) for name, predictions in aligned.items()]
+    found = [answers(predictions, name, decoding) for name, predictions in aligned.items()]
     found += [_named(base.taxonomy, name, nodes, len(base), set(aligned)) for name, nodes in (named or {}).items()]
     by_head: dict[str, list[Row]] = {name: [] for name in ("summary", "hierarchical", "severity", "consistency")}
     calibration: list[Row] = []
@@ -89,6 +90,7 @@ def heads_report(
         "encoders": {encoder_name(predictions): {} for predictions in aligned.values()},
         "split": base.facts.get("split"),
         "split_hash": split_hash(base.facts),
+        "decoding": decoding,
         "branch_rank": asked.branch_rank,
         "main_target": main_target(asked, targets).name,
         "options": {"ks": list(ks), "intervals": asdict(boot)},

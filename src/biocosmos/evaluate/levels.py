@@ -13,7 +13,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import level_tables as tables_of
 from biocosmos.evaluate.bootstrap import CONFIDENCE, DRAWS, Bootstrap
 from biocosmos.evaluate.caveats import few_caveat, interval_caveat, listed, provenance_caveats, taxa_text
-from biocosmos.evaluate.decodings import BEST_CLASS, BEST_PATH, EACH_RANK, RAW, Answers, Asked, answers, decode
+from biocosmos.evaluate.decodings import BEST_PATH, DECODINGS, Answers, Asked, answers, decode
 from biocosmos.evaluate.examples import CONFUSION, confused_pairs
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.tallies import Tally
@@ -30,29 +30,33 @@ def levels_report(
     name: str | None = None,
     ks: Sequence[int] = KS,
     branch: str | None = None,
+    decoding: str = BEST_PATH,
     seed: int = 0,
     bootstrap: int = DRAWS,
     confidence: float = CONFIDENCE,
 ) -> Report:
     """Judge the predictions of one head at every rank of its tree.
 
-    Answers are the best path: from the root each time to the most probable child. name: of the head in tables, its kind by
-    default; ks: of top-k; branch: the rank whose taxa are reported apart (status: living, non-living), the first by default;
-    seed, bootstrap (draws, 0 for no intervals) and confidence of the intervals, specimens being resampled.
+    name: of the head in tables, its kind by default; ks: of top-k; branch: the rank whose taxa are reported apart (living and
+    non-living, of status), the first by default; decoding: how an answer is read at each rank: "best path" (from the root each time to the
+    most probable child), "best class", "each rank alone" or "raw levels" (see :data:`biocosmos.evaluate.decodings.DECODINGS`; the
+    last two may contradict themselves); seed, bootstrap (draws, 0 for no intervals) and confidence of the intervals, specimens
+    being resampled.
 
     Tables: summary (accuracy, precision, recall, F1, top-k per branch and rank, over all specimens and over the answerable ones),
     hierarchical, severity, consistency (other ways to read the answers, what each gains or loses), calibration, reliability,
     per_taxon, confusion, answerable, specimens. A null rank of the truth judges nothing. A specimen is unanswerable at a rank
     when its true taxon there has no class of the head at or under it: wrong in "all", left out of "answerable".
 
-    Raises BiocosmosError when no specimen has a known taxon, and for an unknown rank or k.
+    Raises BiocosmosError when no specimen has a known taxon, for an unknown rank, k or decoding, and for raw levels where the
+    head has none.
     """
     check_ks(ks)
     boot = Bootstrap(bootstrap, confidence, seed)
     asked = Asked.of(predictions, branch)
     targets = judged_targets(asked)
     name = name or str(predictions.facts.get("head") or "head")
-    found = answers(predictions, name)
+    found = answers(predictions, name, decoding)
     calibration, bins = tables_of.calibration_rows(found, asked, targets, confidence)
     tables = {
         "summary": tables_of.level_rows(found, asked, targets, ks, boot),
@@ -74,6 +78,7 @@ def levels_report(
         "encoders": {encoder_name(predictions): {}},
         "split": predictions.facts.get("split"),
         "split_hash": split_hash(predictions.facts),
+        "decoding": decoding,
         "branch_rank": asked.branch_rank,
         "main_target": main_target(asked, targets).name,
         "options": {"ks": list(ks), "intervals": asdict(boot)},
@@ -112,10 +117,9 @@ def encoder_name(predictions: Predictions) -> str:
 
 
 def consistency(predictions: Predictions, found: Answers, asked: Asked, boot: Bootstrap) -> list[Row]:
-    """Rows of every way to read the answers; the best path is ``found``."""
-    ways = [(BEST_PATH, found.said)]
-    ways += [(way, said) for way in (BEST_CLASS, EACH_RANK, RAW) if (said := decode(predictions, way)) is not None]
-    return tables_of.consistency_rows(found.name, found.said, ways, asked, boot)
+    """Rows of every way to read the answers of the head that gave ``found``."""
+    ways = [(way, said) for way in DECODINGS if (said := decode(predictions, way)) is not None]
+    return tables_of.consistency_rows(found.name, ways[0][1], ways, asked, boot)
 
 
 def confusion(found: Answers, asked: Asked, targets: Sequence[Target]) -> pa.Table:

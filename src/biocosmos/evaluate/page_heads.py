@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from biocosmos.evaluate.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.charts import Difference, bars, differences, points_of
-from biocosmos.evaluate.decodings import ALL, BEST_PATH, EACH_RANK, RAW
+from biocosmos.evaluate.decodings import ALL, BEST_CLASS, BEST_PATH, EACH_RANK, RAW
 from biocosmos.evaluate.page_level_sections import (
     AGREEMENT,
     MOST_BRANCHES,
@@ -43,7 +43,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         *_changes(report, heads, ranks, base),
         *_branches(report, heads, ranks),
         mistakes(report, "head"),
-        agreeing(report, ranks, (BEST_PATH, RAW if raw else EACH_RANK)),
+        agreeing(report, ranks, (BEST_PATH, BEST_CLASS, RAW if raw else EACH_RANK)),
         *_calibration(report, heads, ranks),
         _what(report),
         unanswerable(report),
@@ -121,7 +121,8 @@ def _table(report: Report, heads: Sequence[str], ranks: Sequence[str], main: str
         f"Accuracy with its interval; F1 at {main}. Specimens whose name at the rank is not known are left out there; "
         "unanswerable ones count as wrong.",
     )
-    lead = "Each head names every specimen at every rank by the most probable path of its tree, however unsure."
+    reading = report.provenance["decoding"]
+    lead = f"Each head names every specimen at every rank, however unsure. Answers are read as the {reading}."
     return Section("Which head is how often right?", lead, [*figures, grid, scores_grid(report, ranks)])
 
 

@@ -162,7 +162,7 @@ def agreeing(report: Report, ranks: Sequence[str], ways: Sequence[str] = tuple(D
                 for row in found
                 if row
             ]
-            groups.append((head if several and len(ways) == 2 else f"{head}, {way}" if several else way, dots))
+            groups.append((f"{head}, {way}" if several else way, dots))
     grid = Grid(
         [*(["head"] if several else []), "answers read as", "on one path", *(f"right at {rank}" for rank in ranks)],
         cells,
@@ -178,12 +178,12 @@ def agreeing(report: Report, ranks: Sequence[str], ways: Sequence[str] = tuple(D
             [rank for rank in ranks if any(row["target"] == rank for row in rows)],
             "percentage points",
         ),
-        f"Right of zero: {ways[1] if len(ways) == 2 else 'this reading'} is right more often than the {BEST_PATH}, so agreement "
-        "costs something there. Paired over specimens.",
+        f"Right of zero: so read, answers are right more often than along the {BEST_PATH}. Paired over specimens.",
     )
     lead = (
-        "The answers of this report stand on one path of the tree: what is said at one rank never contradicts the rank above. "
-        "This shows what that costs or gains against reading every rank by itself."
+        f"Answers along the {BEST_PATH} never contradict each other: what is said at one rank lies under what is said above. "
+        "This shows what that costs or gains against other ways to read them. The report itself reads the "
+        f"{report.provenance['decoding']}."
     )
     if not any(row["answers"] == RAW for row in rows):
         lead += " There are no raw levels: a head with one distribution over its classes has no opinion of its own at each rank."
@@ -197,9 +197,9 @@ def unanswerable(report: Report) -> Section:
     kinds = ("specimens", "not_in_tree", "nothing_known", "null", "judged", "unanswerable")
     names = (*kinds, "taxa", "unanswerable_taxa", "classes")
     cells = [[row["target"], *(f"{row[name]:,}" for name in names)] for row in report.rows("answerable")]
-    head = ["rank", "specimens", "not in the tree", "nothing known", "no name here", *kinds[-2:], "taxa", "unanswerable taxa"]
+    head = ["rank", "specimens", "not in tree", "unnamed", "null here", *kinds[-2:], "taxa", "unanswerable"]
     lead = (
         "A specimen without a name at a rank judges nothing there. It is unanswerable where its true taxon has no class of "
         "the head at or under it: wrong in “all”, left out of “answerable”."
     )
-    return Section("Who was judged?", lead, [Grid([*head, "answerable taxa"], cells)])
+    return Section("Who was judged?", lead, [Grid([*head, "head's taxa"], cells)])

@@ -22,13 +22,14 @@ from biocosmos.evaluate.page_level_sections import (
 )
 from biocosmos.evaluate.page_retrieval import interval, pick
 from biocosmos.evaluate.pictures import Pictures
-from biocosmos.evaluate.svg import percent
+from biocosmos.evaluate.svg import fit, percent
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 MOST_TAXA, MOST_PAIRS = 10, 15
+LONGEST = 240  # pixels of a name in a table
 ENOUGH = 5  # specimens a taxon needs to be called hard or easy
 OF_RANK = "Every specimen whose name at the rank is known counts; those without one there are left out."
 
@@ -54,8 +55,8 @@ def _lead(report: Report, main: str) -> str:
     tree = pick(report.rows("hierarchical"), branch=ALL, over="all") or {}
     own = Scores(report)(main, "accuracy", "micro")
     words = (
-        f"{able['specimens']:,} specimens were put to one head, which names each at every rank of its tree by the most "
-        f"probable path. At {main}, {interval(own)} of the {able['judged']:,} whose {main} is known are right."
+        f"{able['specimens']:,} specimens were put to one head, which names each at every rank of its tree, read as the "
+        f"{report.provenance['decoding']}. At {main}, {interval(own)} of the {able['judged']:,} whose {main} is known are right."
     )
     if tree.get("mistakes"):
         words += (
@@ -99,7 +100,7 @@ def _agreement(report: Report, ranks: Sequence[str]) -> Section:
         groups.append((rank, [bar(row) for row in rows]))
     figure = Figure(
         bars("Right at each rank", groups, [words for *_, words in AGREEMENT]),
-        f"Best path. {OF_RANK} Unanswerable specimens count as wrong. Lines: bootstrap intervals.",
+        f"{OF_RANK} Unanswerable specimens count as wrong. Lines: bootstrap intervals.",
     )
     tops = list(dict.fromkeys(row["measure"] for row in report.rows() if row["measure"].startswith("top-")))
     blocks: list[Block] = [figure]
@@ -193,12 +194,12 @@ def _taxa(report: Report, main: str) -> Section:
     for words, part in (("Hardest", rows[:MOST_TAXA]), ("Easiest", easiest)):
         cells = [
             [
-                row["taxon"],
+                fit(row["taxon"], LONGEST),
                 percent(row["f1"], 0),
                 "–" if row["precision"] is None else percent(row["precision"], 0),
                 f"{percent(row['recall'], 0)} ({percent(row['recall_low'], 0)} to {percent(row['recall_high'], 0)})",
                 f"{row['specimens']:,}",
-                f"{row['mostly_taken_for']} ({row['taken_for']:,})" if row["mostly_taken_for"] else "–",
+                f"{fit(row['mostly_taken_for'], LONGEST)} ({row['taken_for']:,})" if row["mostly_taken_for"] else "–",
             ]
             for row in part
         ]
