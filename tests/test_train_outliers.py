@@ -106,6 +106,15 @@ def test_floats_of_any_scale_are_made_alike(images: torch.Tensor) -> None:
         assert ((scaled + 0.5) * 255 - made.float()).abs().mean() < 1
 
 
+def test_grey_images_stay_grey_and_are_made_like_coloured_ones(images: torch.Tensor) -> None:
+    tinted = images.clone()
+    tinted[0, 0, 0, 0] -= 1  # one pixel of colour, and all channels are computed
+    for kind in KINDS:
+        made, _ = make(kind, images, TARGETS, seeded(5), 12)
+        assert torch.equal(made[:, :1].expand_as(made), made)
+        assert (made.int() - make(kind, tinted, TARGETS, seeded(5), 12)[0].int()).abs().float().mean() < 0.1
+
+
 def test_blank_images_do_no_harm() -> None:
     blank = torch.full((4, 3, 32, 32), 255, dtype=torch.uint8)
     for kind in KINDS:

@@ -63,7 +63,10 @@ def make(kind: str, images: Tensor, targets: Tensor, generator: torch.Generator,
     draws = torch.rand(len(parents), _DRAWS, generator=generator, dtype=torch.float64).to(images.device, torch.float32)
     if not len(parents):
         return images[:0], parents
-    values = images if images.is_floating_point() else images.float()
+    # grey images, as most instruments give, are made in one channel
+    grey = torch.equal(images[:, :1].expand_as(images), images)
+    values = images[:, :1] if grey else images
+    values = values if values.is_floating_point() else values.float()
     rows = parents.to(images.device)
     first = _Specimens(values[rows[:, 0]])
     if kind in ALONE:
@@ -71,6 +74,7 @@ def make(kind: str, images: Tensor, targets: Tensor, generator: torch.Generator,
     else:
         second = _Specimens(values[rows[:, 1]])
     made = KINDS[kind](first, second, draws)
+    made = made.repeat(1, images.shape[1], 1, 1) if grey else made
     if images.is_floating_point():
         low, high = values.amin(), values.amax()
         return made.clamp(low, high).to(images.dtype), parents
@@ -122,7 +126,7 @@ def pairs(targets: Tensor, count: int, generator: torch.Generator) -> Tensor:
 class _Specimens:
     """Where the specimen of each image is: what differs from the background, its middle, long axis, size and contrast.
 
-    difference: (n, 3, s, s); background: (n, 3, 1, 1); strength: (n, 1, s, s) size of the difference; inside: (n, 1, s, s) 0 or
+    difference: (n, c, s, s); background: (n, c, 1, 1); strength: (n, 1, s, s) size of the difference; inside: (n, 1, s, s) 0 or
     1; middle: (n, 2) x, y in pixels from the image's middle; axis: (n,) radians; radius: (n,) pixels, root mean square; contrast:
     (n,) mean strength inside.
     """
@@ -156,7 +160,7 @@ class _Specimens:
 
 
 def _fitted(second: _Specimens, first: _Specimens, draws: Tensor) -> Tensor:
-    """The differences of ``second`` from its background, (n, 3, s, s), fitted to where ``first`` is; draws: (n, 4)."""
+    """The differences of ``second`` from its background, (n, c, s, s), fitted to where ``first`` is; draws: (n, 4)."""
     normal = torch.sqrt(-2 * torch.log(1 - draws[:, 0])) * torch.cos(2 * math.pi * draws[:, 1])
     mirror = torch.where(draws[:, 2] < 0.5, -1.0, 1.0)
     half_turn = torch.where(draws[:, 3] < 0.5, math.pi, 0.0)
@@ -231,7 +235,7 @@ def _shuffle(first: _Specimens, _: _Specimens, draws: Tensor) -> Tensor:
         corner = torch.minimum(corner.clamp_min(0), (side - piece * pieces)[:, None])
         index, at_seam = _rearranged(piece, corner, pieces, side, draws[mine, 8:])
         image = first.difference[mine].flatten(2)
-        moved = image.gather(2, index.flatten(1)[:, None].expand(-1, 3, -1)).view(-1, 3, side, side)
+        moved = image.gather(2, index.flatten(1)[:, None].expand_as(image)).view(len(image), -1, side, side)
         out[mine] = torch.where(at_seam[:, None], F.avg_pool2d(moved, 3, stride=1, padding=1), moved)
     return first.background + out
 
