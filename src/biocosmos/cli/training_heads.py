@@ -69,6 +69,9 @@ def heads(
     augment: Annotated[str | None, _option("none, plankton (any turn) or photo (has an up) [plankton].", _DATA)] = None,
     mix: Annotated[str | None, _option("none, mixup or cutmix [none].", _DATA)] = None,
     mix_alpha: Annotated[float | None, _option("Of the Beta distribution of shares [0.2].", _DATA)] = None,
+    mix_partner: Annotated[
+        str | None, _option("balanced: the partner is drawn as if classes were of one size; or alike [balanced].", _DATA)
+    ] = None,
     size: Annotated[int | None, _option("Side of the input, pixels [the encoder's own].", _DATA)] = None,
     size_feature: Annotated[bool, _option("Tell the head how large the image was.", _DATA, "--size-feature")] = False,
     freeze: Annotated[

@@ -50,7 +50,8 @@ class HeadSettings(LoopSettings):
             afterwards (Menon et al., ICLR 2021, equation 9).
         sampler: q; a specimen is drawn in proportion to (size of its class)^-q, 0 (as they are) to 1 (all classes alike).
         decouple: epochs at the end in which only the head is trained, classes drawn alike (cRT; Kang et al., ICLR 2020).
-        mix: "none", "mixup" or "cutmix"; mix_alpha: of the Beta distribution of shares; the partner is drawn by ``sampler``.
+        mix: "none", "mixup" or "cutmix"; mix_alpha: of the Beta distribution of shares; mix_partner: "balanced" draws the
+            partner among the batch as if all classes were of one size, "alike" any other image of it.
         outliers: generated ones, comma-separated kinds of :data:`OUTLIERS`, whose answer is trained to be flat.
         outlier_images: a folder of foreign images, outliers too.
         outlier_taxa: taxa of the collection that are trained as known outliers, comma-separated; they are no classes.
@@ -87,6 +88,7 @@ class HeadSettings(LoopSettings):
     decouple: int = 0
     mix: str = "none"
     mix_alpha: float = 0.2
+    mix_partner: str = "balanced"
     outliers: str = ""
     outlier_images: str = ""
     outlier_taxa: str = ""
@@ -110,6 +112,7 @@ class HeadSettings(LoopSettings):
             "head": KINDS,
             "imbalance": IMBALANCE,
             "mix": ("none", "mixup", "cutmix"),
+            "mix_partner": ("balanced", "alike"),
             "augment": tuple(PRESETS),
             "batch_norm": ("train", "still"),
         }

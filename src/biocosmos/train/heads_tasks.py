@@ -162,11 +162,17 @@ class HeadTask:
         mixing = s.mix != "none" and not self.head_only
         if mixing:
             mix = mixup if s.mix == "mixup" else cutmix
-            inputs, other, share = mix(inputs, targets, s.mix_alpha)
+            weights = self._rarity(targets) if s.mix_partner == "balanced" else None
+            inputs, other, share = mix(inputs, targets, s.mix_alpha, weights=weights)
         output = model(inputs, extra, activations=self.cached, head_only=self.head_only)
         if mixing:
             return self.objective.mixed(output, targets, other, share, progress=self.progress)
         return self.objective(output, targets, progress=self.progress)  # type: ignore[no-any-return]
+
+    def _rarity(self, targets: torch.Tensor) -> torch.Tensor:
+        """(n,) 1 / size of each target's class, 0 for outliers: what partners of a mixture are drawn by."""
+        sizes = torch.from_numpy(np.bincount(np.maximum(self.targets.nodes, 0), minlength=len(self.targets.taxonomy)))
+        return torch.where(targets.cpu() > 0, 1 / sizes[targets.cpu().clamp_min(0)].clamp_min(1), 0.0)
 
     def extra(self, ids: Sequence[str]) -> torch.Tensor | None:
         """(n, 2) logarithms of the images' sizes, where the head takes them; outliers have those of a random specimen."""
