@@ -20,7 +20,8 @@ _LOSS, _DATA, _MODEL, _STEPS, _RUN = "What is learnt", "Data", "Model", "Steps",
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    train = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help="Train better encoders, and heads that name, from a collection.")
+    what = "Train better encoders, and heads that name, from a collection."
+    train = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=what)
     add(train, unicom)
     training_heads.register(train)
     training_zero_shot.register(train)

@@ -50,7 +50,14 @@ def check_rank_names(ranks: Sequence[str]) -> None:
 
 
 def answer_table(
-    answers: Answers, taxonomy: Taxonomy, *, threshold: float, false_alarm_rate: float, method: str, provenance: Mapping[str, Any]
+    answers: Answers,
+    taxonomy: Taxonomy,
+    *,
+    threshold: float,
+    false_alarm_rate: float,
+    method: str,
+    provenance: Mapping[str, Any],
+    deepest: NDArray[np.int64] | None = None,
 ) -> pa.Table:
     """One row per query, in their order.
 
@@ -58,8 +65,13 @@ def answer_table(
     taxon, rank, confidence (the roll-back's answer, null where nothing is sure enough); novelty (higher is more novel),
     novelty_p (conformal p-value), novel; neighbours (at most :data:`EVIDENCE`); method. Provenance as JSON in the schema
     metadata.
+
+    deepest: (q,) the rank below which each query is given no answer, -1 for none at all.
     """
-    level = lowest_sure_rank(answers.confidence, threshold)
+    allowed = answers.confidence
+    if deepest is not None:  # a rank at which the query is outside the known cannot be its answer
+        allowed = np.where(np.arange(allowed.shape[1]) > deepest[:, None], np.nan, allowed)
+    level = lowest_sure_rank(allowed, threshold)
     node = pick(answers.nodes, level, -1)
     columns: dict[str, pa.Array] = {
         "id": pa.array(answers.ids, pa.string()),

@@ -29,7 +29,7 @@ class MaxSoftmax(Detector):
     says = "one minus the largest class probability"
 
     def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
-        return 1 - predictions.class_probabilities().max(axis=1)
+        return np.asarray(1 - predictions.class_probabilities().max(axis=1))
 
 
 class MaxLogit(Detector):
@@ -42,7 +42,7 @@ class MaxLogit(Detector):
     says = "minus the largest class score, before softmax"
 
     def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
-        return -predictions.logits.max(axis=1).astype(np.float64)
+        return np.asarray(-predictions.logits.max(axis=1).astype(np.float64))
 
 
 class Energy(Detector):

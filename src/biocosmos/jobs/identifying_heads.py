@@ -18,6 +18,7 @@ from biocosmos.identify.detectors import DEFAULT_DETECTOR, make_detector
 from biocosmos.identify.evidence import VOTERS, gather, image_reader
 from biocosmos.identify.head_folder import TrainedHead
 from biocosmos.identify.heat_maps import HeatMapper
+from biocosmos.identify.known_depth import KnownDepth
 from biocosmos.identify.novelty import DEFAULT_FALSE_ALARM_RATE, p_values
 from biocosmos.identify.prediction_sets import PredictionSets
 from biocosmos.identify.predictions import Predictions
@@ -84,7 +85,9 @@ def identify_with_head(
 
     The promise is set on the part ``calibration``, by default the validation part the head was watched on (its last weights are
     kept, so that nothing was chosen there). sets: a rank, for which every query gets a set of taxa that holds the true one
-    with probability 1 - error_rate. novelty: a detector of :mod:`biocosmos.identify.detectors`.
+    with probability 1 - error_rate. novelty: a detector of :mod:`biocosmos.identify.detectors`; a query that is outside the
+    known at a rank, by ``false_alarm_rate``, is answered above it (:class:`biocosmos.identify.known_depth.KnownDepth`): the answer only
+    gets coarser by that, so that no more of all answers are wrong.
 
     Raises BiocosmosError: nothing to identify; specimens that the head was trained or calibrated on; an error rate that so few
     calibration specimens cannot promise, naming the smallest they can.
@@ -122,6 +125,10 @@ def identify_with_head(
     nodes, confidence = made.temperatures.best_path(asked)
     scorer = make_detector(novelty).fit(known, calibrating)
     scores = scorer.scores(asked)
+    usual = scorer.scores(calibrating.subset(calibrating.answerable))
+    deepest = None
+    if len(usual) * false_alarm_rate > 1:
+        deepest = KnownDepth(scorer, calibrating, false_alarm_rate).place(asked, scores).level
     method = f"head {head.facts['head']}"
     facts: dict[str, Any] = {
         "method": method,
@@ -141,7 +148,7 @@ def identify_with_head(
         nodes,
         confidence,
         scores,
-        p_values(scores, scorer.scores(calibrating)),
+        p_values(scores, usual),
         hits,
     )
     table = answer_table(
@@ -151,6 +158,7 @@ def identify_with_head(
         false_alarm_rate=false_alarm_rate,
         method=method,
         provenance=facts,
+        deepest=deepest,
     )
     if sets is not None:
         found = PredictionSets.fit(calibrating, error_rate, sets).sets(asked)
@@ -175,7 +183,7 @@ def explain(done: NamedByHead, head: TrainedHead, collection: Collection, *, see
     found = gather(done.table, done.predictions, done.hits, mapper=mapper, read=read, seed=seed, note=note)
     title = f"{collection.path.stem}: why these answers"
     split = done.calibration.facts.get("split") or {}
-    about = {
+    about: dict[str, Any] = {
         "head": head.about(),
         "promise": done.promise.describe(),
         "encoders": {head.encoder: {}},

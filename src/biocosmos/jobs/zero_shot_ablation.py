@@ -26,7 +26,7 @@ from biocosmos.train.images import Images
 from biocosmos.train.loop import derived_seed
 from biocosmos.train.outlier_images import ForeignImages, GeneratedOutliers, ImageSource
 from biocosmos.train.unicom_settings import beside
-from biocosmos.train.zero_shot import VARIANTS, geometry_of, means_of, roles_of, train_zero_shot, variant_of
+from biocosmos.train.zero_shot import VARIANTS, geometry_of, known_again, means_of, roles_of, train_zero_shot, variant_of
 from biocosmos.train.zero_shot_settings import ZeroShotSettings
 
 Array = npt.NDArray[Any]
@@ -116,16 +116,17 @@ class _Base:
         kernel = torch.from_numpy(geometry_of(settings, taxa).kernel).float()
         hidden = torch.from_numpy(~seen)
         points[~seen] = from_relatives(torch.from_numpy(points), kernel, hidden, own=OWN).numpy()
-        handicap = 0.0
+        handicaps = np.zeros(len(seen), np.float32)
         name, _, part = settings.validation.rpartition(":")
         chosen = taxa.of("chosen on")
         if part and part in self.collection.split(name or "default").counts() and chosen.any():
             held = labelled_part(self.collection, taxa, settings.validation).only(seen | chosen)
-            own = self._stored("held", held.ids)
-            handicap = best_handicap(own, held.taxa, points, seen, chosen).handicap
+            watched = self._stored("held", held.ids), held.taxa
+            handicaps[seen] = best_handicap(*watched, points, seen, chosen).handicap
             rest = labelled_part(self.collection, taxa, settings.split).only(chosen)
-            points = means_of(self._stored("train", rest.ids), rest.taxa, points)
-        placed = PlacedPrototypes(taxa.taxonomy, taxa.nodes, points, taxa.roles, settings.scale, handicap)
+            own = self._stored("train", rest.ids), rest.taxa
+            points, handicaps = known_again(points, handicaps, taxa, own, watched)
+        placed = PlacedPrototypes(taxa.taxonomy, taxa.nodes, points, taxa.roles, handicaps, settings.scale)
         anomalies = self._made(settings.encoder, test.only(seen))
         return Asked(placed, self._stored("test", test.ids), test.taxa, vectors, anomalies)
 
