@@ -38,10 +38,10 @@ def levels_report(
     """Judge the predictions of one head at every rank of its tree.
 
     name: of the head in tables, its kind by default; ks: of top-k; branch: the rank whose taxa are reported apart (living and
-    non-living, of status), the first by default; decoding: how an answer is read at each rank: "best path" (from the root each time to the
-    most probable child), "best class", "each rank alone" or "raw levels" (see :data:`biocosmos.evaluate.decodings.DECODINGS`; the
-    last two may contradict themselves); seed, bootstrap (draws, 0 for no intervals) and confidence of the intervals, specimens
-    being resampled.
+    non-living, of status), the first by default; decoding: how an answer is read at each rank: "best path" (from the root each
+    time to the most probable child), "best class", "each rank alone" or "raw levels" (see
+    :data:`biocosmos.evaluate.decodings.DECODINGS`; the last two may contradict themselves); seed, bootstrap (draws, 0 for no
+    intervals) and confidence of the intervals, specimens being resampled.
 
     Tables: summary (accuracy, precision, recall, F1, top-k per branch and rank, over all specimens and over the answerable ones),
     hierarchical, severity, consistency (other ways to read the answers, what each gains or loses), calibration, reliability,
@@ -143,6 +143,12 @@ def level_caveats(
         "Calibration, weighted averages and hierarchical scores hold for specimens that arrive in these proportions; where "
         "taxa are more or less common, they shift."
     )
+    rows = tables["summary"].to_pylist()
+    if boot.draws and any(row["measure"] == "accuracy" and row["value"] in (0.0, 1.0) for row in rows):
+        out.append(
+            "Where all or none are right the bootstrap interval has no width; of n specimens the true share may still be as "
+            "far off as 3 / n (rule of three)."
+        )
     out.append(interval_caveat(boot))
     return out + provenance_caveats(provenance)
 
