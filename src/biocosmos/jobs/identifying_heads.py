@@ -85,9 +85,9 @@ def identify_with_head(
 
     The promise is set on the part ``calibration``, by default the validation part the head was watched on (its last weights are
     kept, so that nothing was chosen there). sets: a rank, for which every query gets a set of taxa that holds the true one
-    with probability 1 - error_rate. novelty: a detector of :mod:`biocosmos.identify.detectors`; a query that is outside the
-    known at a rank, by ``false_alarm_rate``, is answered above it (:class:`biocosmos.identify.known_depth.KnownDepth`): the answer only
-    gets coarser by that, so that no more of all answers are wrong.
+    with probability 1 - error_rate. novelty: a detector of :mod:`biocosmos.identify.detectors`. A query that is outside the
+    known at a rank, by ``false_alarm_rate``, is answered above it (:class:`biocosmos.identify.known_depth.KnownDepth`); the
+    answer only gets coarser by that, so that no more of all answers are wrong.
 
     Raises BiocosmosError: nothing to identify; specimens that the head was trained or calibrated on; an error rate that so few
     calibration specimens cannot promise, naming the smallest they can.
