@@ -277,7 +277,7 @@ def test_the_numbers_of_the_report_are_those_counted_by_hand() -> None:
     nodes = np.unique(tree.index(TREE)).astype(np.int32)
     roles = np.array([SEEN, UNSEEN, SEEN, SEEN, UNSEEN, SEEN], object)
     points = np.eye(6, 8, dtype=np.float32)
-    model = PlacedPrototypes(tree, nodes, points, roles, 16.0, handicap=0.1)
+    model = PlacedPrototypes(tree, nodes, points, roles, np.float32(0.1) * (roles != UNSEEN), 16.0)
     rng = np.random.default_rng(3)
     truth = rng.integers(0, 6, 80)
     vectors = rng.normal(size=(80, 8)) + 1.5 * points[truth]
@@ -306,7 +306,7 @@ def test_prototypes_refuse_vectors_of_another_encoder_and_a_folder_without_them(
         PlacedPrototypes.load(tmp_path)
     tree = Taxonomy.from_table(TREE, ["group", "label"])
     nodes = np.unique(tree.index(TREE)).astype(np.int32)
-    model = PlacedPrototypes(tree, nodes, np.eye(6, 8, dtype=np.float32), np.full(6, SEEN, object), 16.0)
+    model = PlacedPrototypes(tree, nodes, np.eye(6, 8, dtype=np.float32), np.full(6, SEEN, object), np.zeros(6, np.float32), 16.0)
     with pytest.raises(BiocosmosError, match="vectors of 4 numbers cannot be compared with prototypes of 8"):
         model.scores(np.ones((2, 4), np.float32))
     with pytest.raises(BiocosmosError, match="2 taxa, 2 dimensions"):

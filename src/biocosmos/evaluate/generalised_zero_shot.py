@@ -27,10 +27,11 @@ from biocosmos.identify.placed_prototypes import CHOSEN_ON, SEEN, UNSEEN, Placed
 from biocosmos.search.exact import ExactIndex
 
 KS = (1, 2, 5, 10)
+TITLE = "Generalised zero-shot: taxa without a training image"
 NEIGHBOUR = 10
 """The neighbour's distance that is the score "neighbours"."""
 SCORES = ("prototypes", "energy", "neighbours")
-ALONE, PARENT, HARMONIC, UNSEEN_TAXA = "among unseen", "right parent", "harmonic mean", "unseen taxa"
+ALONE, PARENT, HARMONIC = "among unseen", "right parent", "harmonic mean"
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
 
@@ -91,12 +92,12 @@ def generalised_zero_shot(
         "variants": list(dict.fromkeys(variant for variant, _ in models)),
         "draws": draws,
         "candidates": len(first),
-        "handicaps": {f"{variant}, draw {draw}": asked.prototypes.handicap for (variant, draw), asked in models.items()},
+        "handicaps": {f"{variant}, draw {draw}": _handicaps(asked.prototypes) for (variant, draw), asked in models.items()},
         "trainings": {f"{variant}, draw {draw}": dict(asked.figures) for (variant, draw), asked in models.items()},
         "options": {"ks": list(ks), "neighbour": NEIGHBOUR, "intervals": asdict(boot)},
         **dict(provenance or {}),
     }
-    return Report("generalised_zero_shot", _title(facts), tables, [*_caveats(first, draws), interval_caveat(boot)], facts)
+    return Report("generalised_zero_shot", TITLE, tables, [*_caveats(first, draws), interval_caveat(boot)], facts)
 
 
 def answer_rows(asked: Asked, ks: Sequence[int], boot: Bootstrap) -> Iterator[Row]:
@@ -135,7 +136,7 @@ def anomaly_rows(asked: Asked) -> Iterator[Row]:
     model = asked.prototypes
     role = model.roles[asked.taxa].astype(str)
     known = novelty_scores(model, asked.training, asked.vectors[role == SEEN])
-    kinds = {**asked.anomalies, UNSEEN_TAXA: asked.vectors[role == UNSEEN]}
+    kinds = {**asked.anomalies, UNSEEN: asked.vectors[role == UNSEEN]}
     for kind, vectors in kinds.items():
         if not len(vectors):
             continue
@@ -226,8 +227,9 @@ def _over_draws(rows: Sequence[Row], keys: Sequence[str], value: str) -> pa.Tabl
     )
 
 
-def _title(facts: Mapping[str, Any]) -> str:
-    return f"Generalised zero-shot: {', '.join(facts['variants'])}"
+def _handicaps(model: PlacedPrototypes) -> dict[str, float]:
+    roles = model.roles.astype(str)
+    return {role: round(float(model.handicaps[roles == role].max(initial=0.0)), 3) for role in (SEEN, CHOSEN_ON)}
 
 
 def _caveats(model: PlacedPrototypes, draws: Sequence[int]) -> list[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from biocosmos.evaluate.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.charts import Bar, bars
-from biocosmos.evaluate.generalised_zero_shot import ALONE, HARMONIC, PARENT, SCORES, UNSEEN_TAXA
+from biocosmos.evaluate.generalised_zero_shot import ALONE, HARMONIC, PARENT, SCORES
 from biocosmos.evaluate.page_retrieval import EXTREMES, pick
 from biocosmos.evaluate.pictures import Pictures
 from biocosmos.evaluate.svg import percent
@@ -71,7 +71,7 @@ def _cards(report: Report, rows: Sequence[Row], variant: str) -> list[Card]:
     return cards + [
         Card(f"anomaly AUROC, {row['anomalies']}", percent(row["mean"]), f"{variant}, distance to the nearest prototype")
         for row in anomalies
-        if row["anomalies"] != UNSEEN_TAXA
+        if row["anomalies"] != UNSEEN
     ]
 
 
@@ -93,7 +93,8 @@ def _answers(rows: Sequence[Row], variants: Sequence[str], ks: Sequence[int]) ->
                 if any(found):
                     cells.append([variant, role, *(_spread(row) for row in found)])
         caption = f"Share right and one deviation over draws, in points; {words}."
-        blocks.append(Grid(["model", "asked about", *(f"top-{k}" for k in ks)], cells, caption, "", 2))
+        folded = "" if average == "macro" else f"The same, {words}"
+        blocks.append(Grid(["model", "asked about", *(f"top-{k}" for k in ks)], cells, caption, folded, 2))
     lead = "Each part of the model was left out in turn, the taxa staying the same. Untrained: class means of the base encoder."
     return Section("How often is the name right?", lead, blocks)
 
@@ -137,17 +138,17 @@ def _taxa(report: Report, variant: str, ks: Sequence[int]) -> Section:
     cells = [
         [
             row["path"],
+            row["most often taken for"],
             str(row["draw"]),
             f"{row['queries']:,}",
             *(percent(row[f"top-{k}"], 0) for k in ks),
-            row["most often taken for"],
         ]
         for row in rows
     ]
-    head = ["unseen taxon", "draw", "images", *(f"top-{k}" for k in ks), "most often taken for"]
+    head = ["unseen taxon", "most often taken for", "draw", "images", *(f"top-{k}" for k in ks)]
     folded = f"All {len(cells)} unseen taxa" if len(cells) > 4 * EXTREMES else ""
     lead = f"By the model '{variant}'. A taxon that is like no seen one, or like two of them equally, cannot be placed."
-    return Section("Which unseen taxa can be named?", lead, [Grid(head, cells, "All taxa are in per_taxon.csv.", folded)])
+    return Section("Which unseen taxa can be named?", lead, [Grid(head, cells, "All taxa are in per_taxon.csv.", folded, 2)])
 
 
 TERMS = (

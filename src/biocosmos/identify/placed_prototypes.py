@@ -28,31 +28,32 @@ Array = npt.NDArray[Any]
 class PlacedPrototypes:
     """K taxa as points.
 
-    taxonomy: the tree; nodes: (K,) int32 ascending, the taxa; points: (K, d) float32 unit vectors; roles: (K,) str; scale: scores
-    are scale * cosine; handicap: what is taken from the cosine of taxa that have training images (calibrated stacking, Chao et
-    al. 2016, arXiv:1605.04253), since those win too often; facts: encoder, digest, split, JSON-ready.
+    taxonomy: the tree; nodes: (K,) int32 ascending, the taxa; points: (K, d) float32 unit vectors; roles: (K,) str; handicaps:
+    (K,) float32, what is taken from the cosine of each taxon, since those with training images win too often (calibrated
+    stacking, Chao et al. 2016, arXiv:1605.04253), 0 for unseen ones; scale: logits are scale * (cosine - handicap); facts:
+    encoder, digest, split, JSON-ready.
     """
 
     taxonomy: Taxonomy
     nodes: npt.NDArray[np.int32]
     points: npt.NDArray[np.float32]
     roles: Array
+    handicaps: npt.NDArray[np.float32]
     scale: float
-    handicap: float = 0.0
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.nodes)
 
     def scores(self, vectors: Array) -> npt.NDArray[np.float32]:
-        """vectors: (n, d) unit -> (n, K) float32 cosines, less the handicap of taxa with training images."""
+        """vectors: (n, d) unit -> (n, K) float32 cosines, less the handicaps."""
         if vectors.shape[1] != self.points.shape[1]:
             raise BiocosmosError(
                 f"vectors of {vectors.shape[1]} numbers cannot be compared with prototypes of {self.points.shape[1]}: "
                 f"use those of the encoder '{self.facts.get('folder', self.facts.get('encoder'))}'"
             )
         cosines = np.asarray(vectors, np.float32) @ self.points.T
-        return np.asarray(cosines - np.float32(self.handicap) * (self.roles != UNSEEN), np.float32)
+        return np.asarray(cosines - self.handicaps, np.float32)
 
     def places(self, vectors: Array, truth: Array, among: Array | None = None) -> npt.NDArray[np.int64]:
         """(n,) place of the true taxon from 0, equal scores counting against it.
@@ -94,7 +95,8 @@ class PlacedPrototypes:
             "nodes": self.nodes,
             "points": self.points,
             "roles": self.roles.astype(np.str_),
-            "facts": np.array(json.dumps({"scale": self.scale, "handicap": self.handicap, "facts": self.facts}, default=str)),
+            "handicaps": self.handicaps,
+            "facts": np.array(json.dumps({"scale": self.scale, "facts": self.facts}, default=str)),
         }
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
@@ -114,8 +116,8 @@ class PlacedPrototypes:
                     stored["nodes"],
                     stored["points"],
                     stored["roles"].astype(object),
+                    stored["handicaps"],
                     float(facts["scale"]),
-                    float(facts["handicap"]),
                     facts["facts"],
                 )
         except (OSError, ValueError, KeyError, pa.ArrowInvalid) as error:

@@ -31,6 +31,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 from biocosmos.train.clusters import ClusterLabels
 from biocosmos.train.geometry import Geometry, geometry
+from biocosmos.train.handicap import best_handicap
 from biocosmos.train.held_out_taxa import LabelledPart, TaxaRoles, labelled_part, taxa_roles
 from biocosmos.train.loop import History, fit
 from biocosmos.train.processes import Processes, processes
@@ -164,8 +165,11 @@ class _Training:
         settings, best = self.settings, history.best or {}
         model = task.model.to(self.where.device).eval()
         points = task.placed(model)
+        handicaps = taxa.of(SEEN) * np.float32(best.get("handicap", 0.0))
         if taxa.of(CHOSEN_ON).any():
-            points = means_of(task.vectors(model, "chosen"), task.parts["chosen"].taxa, points)
+            own = task.vectors(model, "chosen"), task.parts["chosen"].taxa
+            held = (task.vectors(model, "held"), task.parts["held"].taxa) if "held" in task.parts else None
+            points, handicaps = known_again(points, handicaps, taxa, own, held)
         name, _, part = settings.split.rpartition(":")
         split = self.collection.split(name or "default").describe()
         facts: dict[str, Any] = {
@@ -185,8 +189,7 @@ class _Training:
         digest = task.save(self.output, facts)
         facts = {key: facts[key] for key in ("collection", "split")}
         facts |= {"encoder": settings.encoder, "digest": digest, "folder": str(self.output), "geometry": settings.geometry}
-        handicap = float(best.get("handicap", 0.0))
-        placed = PlacedPrototypes(taxa.taxonomy, taxa.nodes, points, taxa.roles, settings.scale, handicap, facts)
+        placed = PlacedPrototypes(taxa.taxonomy, taxa.nodes, points, taxa.roles, handicaps, settings.scale, facts)
         placed.save(self.output)
         with replacing(self.output / SUMMARY) as temporary:
             temporary.write_text(json.dumps({"history": asdict(history)}, indent=1) + "\n", encoding="utf-8")
@@ -238,6 +241,22 @@ def geometry_of(settings: ZeroShotSettings, taxa: TaxaRoles) -> Geometry:
         attributes=settings.attributes,
         encode=encode if stated else None,
     )
+
+
+def known_again(
+    points: Array, handicaps: Array, taxa: TaxaRoles, own: tuple[Array, Array], held: tuple[Array, Array] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Prototypes (K, d) and handicaps (K,) once the taxa that were chosen on may be used: at the mean of their training images.
+
+    A mean is nearer to its images than a prototype that was pushed away from others, so these taxa have a handicap of their own
+    on top of that of the seen, by which they and the seen ones do best together on the validation images.
+    own: vectors (n, d) and taxa (n,) of their training images; held: of the validation images of both.
+    """
+    points = means_of(*own, points)
+    seen, chosen = taxa.of(SEEN), taxa.of(CHOSEN_ON)
+    more = 0.0 if held is None else best_handicap(*held, points, chosen, seen).handicap
+    of_seen = handicaps[seen].max(initial=0.0)
+    return points, np.where(chosen, of_seen + more, handicaps).astype(np.float32)
 
 
 def means_of(vectors: Array, taxa: Array, points: Array) -> npt.NDArray[np.float32]:

@@ -105,8 +105,9 @@ class PrototypeLoss(nn.Module):
         apart = cosine_distances(points)
         if int(self.steps) % self.settings.plan_steps == 0:
             found = apart.detach().double().cpu().numpy()
-            factor = float(stretch(apart, self.distances, torch.diag(apart.new_full((len(apart),), 1 / len(apart)))))
-            plan = coupling(self.settings.coupling, found, factor * self.distances.cpu().numpy(), self.seen.cpu().numpy())
+            asked = self.distances.cpu().numpy()
+            asked = asked * (np.linalg.norm(found) / np.linalg.norm(asked))  # as large, whatever the coupling
+            plan = coupling(self.settings.coupling, found, asked, self.seen.cpu().numpy())
             self.plan.copy_(torch.from_numpy(plan))
         self.steps += 1
         return gromov_wasserstein(apart, stretch(apart, self.distances, self.plan) * self.distances, self.plan)
