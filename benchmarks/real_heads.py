@@ -122,7 +122,7 @@ def head_rows(report: Report) -> list[dict[str, Any]]:
         mine = rows.setdefault(row["head"], {"head": row["head"]})
         if row["measure"] == "accuracy":
             mine[f"{row['target']}"] = f"{100 * row['value']:.1f} ({100 * row['low']:.1f} to {100 * row['high']:.1f})"
-        elif row["measure"] == "f1" and row["average"] == "macro":
+        elif row["measure"] == "F1" and row["average"] == "macro":
             mine[f"{row['target']} macro F1"] = f"{100 * row['value']:.1f}"
     return list(rows.values())
 
@@ -135,12 +135,19 @@ def measure_promises(collection: bc.Collection, work: Path) -> None:
     )
     report = promise_report(pooled, groups=["status", "group"])
     report.write(work / "promises-report", thumbnails=collection.image_bytes)
-    columns = ("promise", "alpha", "observed", "standard_error", "attainable", "rejections", "verdict", "answered")
-    rows = [
-        {key: rounded(row[key]) for key in row if key in columns or key.startswith("answered")}
-        for row in report.table().to_pylist()
-    ]
+    columns = ("promise", "alpha", "observed", "standard_error", "within_two_errors", "rejected", "answered")
+    shares = report.tables["answered_at"].to_pylist()
+    rows = []
+    for row in report.table().to_pylist():
+        mine = {key: rounded(row[key]) for key in columns}
+        at = {f"at {share['rank']}": rounded(share["share"]) for share in shares if same(row, share)}
+        rows.append({**mine, **at})
     write_results("heads_promises", rows, note([TRAININGS["first"]], "validation and test part pooled, 20 resplits"))
+
+
+def same(row: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two rows are of one promise."""
+    return (row["promise"], row["alpha"]) == (other["promise"], other["alpha"])
 
 
 def rounded(value: Any) -> Any:
