@@ -18,12 +18,13 @@ import biocosmos as bc
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers
+from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.evidence import evidence_report
 from biocosmos.identify.answers import Answers, answer_table
 from biocosmos.identify.evidence import HEAT, KINDS, Evidence, first_split, gather, image_reader
 from biocosmos.identify.head_folder import TrainedHead, torch_tree
 from biocosmos.identify.head_model import HeadModel
-from biocosmos.identify.heat_maps import GRAD_CAM, ROLL_OUT, HeatMapper, overlay
+from biocosmos.identify.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT, HeatMapper, overlay
 from biocosmos.images import read_image
 from biocosmos.nn.heads import make_head
 from biocosmos.search.gallery import Gallery
@@ -51,12 +52,13 @@ def cnn() -> TrainedHead:
     return a_head(timm.create_model("resnet10t", num_classes=0))
 
 
-def test_grad_cam_is_its_formula(cnn) -> None:
+@pytest.mark.parametrize("method", [GRAD_CAM, LAYER_CAM])
+def test_heat_maps_are_their_formula(cnn, method) -> None:
     images = torch.randint(0, 256, (3, 3, SIZE, SIZE), dtype=torch.uint8)
     leaf, inner = int(CLASSES[2]), TAXONOMY.find("group:copepod")
     nodes = np.array([leaf, inner, 1], np.int32)
-    found = HeatMapper(cnn)(images, nodes)
-    assert found.method == GRAD_CAM
+    found = HeatMapper(cnn, method)(images, nodes)
+    assert found.method == method
     assert found.maps.shape == (3, SIZE, SIZE)
 
     backbone, kept = cnn.model.trunk.image, []
@@ -66,10 +68,18 @@ def test_grad_cam_is_its_formula(cnn) -> None:
     for row, node in enumerate(nodes):
         under = [i for i, c in enumerate(CLASSES) if TAXONOMY.is_ancestor(node, c)]
         slope = torch.autograd.grad(torch.log(torch.exp(logits[row, under]).sum()), kept[0], retain_graph=True)[0][row]
-        heat = sum(slope[k].mean() * kept[0][row, k] for k in range(len(slope))).clamp_min(0)
+        weights = [g.mean() if method == GRAD_CAM else g.clamp_min(0) for g in slope]
+        heat = sum(weight * channel for weight, channel in zip(weights, kept[0][row], strict=True)).clamp_min(0)
         heat = F.interpolate(heat[None, None], (SIZE, SIZE), mode="bilinear", align_corners=False)[0, 0].detach().numpy()
         assert np.allclose(found.maps[row], heat / max(heat.max(), 1e-12), atol=1e-3)
     assert all(not part._forward_hooks for part in backbone.modules())
+
+
+def test_a_method_that_the_model_cannot_serve_is_refused(cnn) -> None:
+    with pytest.raises(BiocosmosError, match="no attention over all patches"):
+        HeatMapper(cnn, ROLL_OUT)
+    with pytest.raises(BiocosmosError, match="choose LayerCAM"):
+        HeatMapper(cnn, "lime")
 
 
 def test_roll_out_is_the_product_of_the_blocks_attention() -> None:
@@ -157,7 +167,7 @@ def test_evidence_says_of_each_answer_what_is_true_of_it(cnn, tmp_path, sample_t
     assert sum(row["queries"] for row in splits) == 100
     report = evidence_report(evidence)
     page = report.write(tmp_path, thumbnails=evidence.thumbnails(pictures.get)).read_text()
-    for heading in ("Where do the neighbours part?", "Wrong", "Flagged as novel", "No answer", "Grad-CAM"):
+    for heading in ("Where do the neighbours part?", "Wrong", "Flagged as novel", "No answer", "LayerCAM, red"):
         assert heading in page
     assert page.count("data:image/jpeg") >= 2 * len(shown)  # the specimen and its heat map
 

@@ -38,8 +38,9 @@ class Trunk(nn.Module):
     usually frozen. Of a plain vision transformer, blocks at even distances, their patch tokens laid out as a map.
 
     Attributes:
-        channels: of each tap; stages, stage_channels: of the model, shallow to deep; tapped: names of those
-            that are given.
+        channels: of each tap. tapped: names of the stages whose maps are given.
+        stages, stage_channels, stage_pixels: name, channels and side of a cell (pixels of the image) of each stage that the
+            model has, shallow to deep.
 
     Raises:
         BiocosmosError: a callable of the user's, or maps are asked for and this model has none.
@@ -54,6 +55,7 @@ class Trunk(nn.Module):
         stages = _stages(_timm_model(self.image))
         self.stages = [name for name, _ in stages]
         self.stage_channels = [int(row["num_chs"]) for _, row in stages]
+        self.stage_pixels = [int(row["reduction"]) for _, row in stages]
         chosen = _spread(stages, taps - 1) if isinstance(taps, int) else _checked(taps, len(stages))
         if spatial_last:
             chosen = [i for i in chosen if i != len(stages) - 1] + [len(stages) - 1]

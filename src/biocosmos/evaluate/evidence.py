@@ -6,21 +6,21 @@ from typing import Any
 
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.evidence import Evidence
-from biocosmos.identify.heat_maps import GRAD_CAM, ROLL_OUT
+from biocosmos.identify.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT
 
 
 def evidence_report(evidence: Evidence, *, title: str = "Why these answers", provenance: dict[str, Any] | None = None) -> Report:
     """Tables ``shown`` and ``splits`` of :class:`~biocosmos.identify.evidence.Evidence`; its page shows them with pictures:
     ``report.html(path, thumbnails=evidence.thumbnails(collection.image_bytes))``.
 
-    provenance: that of the answers (head, promise, split).
+    provenance: that of the answers: head, promise, encoders, split_hash.
     """
     caveats = [
         "Neighbours and heat maps are evidence beside the answer, for a person to judge; the answer was not made from them.",
         "A vote that does not split is no proof: neighbours can agree and be wrong together, above all on a taxon that is not "
         "among the training specimens.",
     ]
-    if evidence.method == GRAD_CAM:
+    if evidence.method in (GRAD_CAM, LAYER_CAM):
         caveats.append(
             "A heat map shows which places raise the score of the named taxon, on a grid of a few cells; it does not show "
             "why, and heat beside the specimen is a sign of a learnt background."

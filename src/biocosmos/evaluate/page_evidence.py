@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from biocosmos.evaluate.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips
 from biocosmos.evaluate.charts import stacked
 from biocosmos.evaluate.pictures import Pictures
 from biocosmos.evaluate.svg import percent
 from biocosmos.identify.evidence import HEAT
-from biocosmos.identify.heat_maps import GRAD_CAM
+from biocosmos.identify.heat_maps import ROLL_OUT
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
+MOST_NEIGHBOURS = 4  # pictures beside the specimen and its heat map, which leaves room for the words
 MOST_NAMED = 3  # taxa of a split vote that are named; the others are counted
-NOWHERE = "nowhere"
+NOWHERE = "nowhere, all agree"
 
 KINDS = {
     "wrong": ("Wrong", "The answer is not the true taxon, nor above it."),
@@ -105,15 +108,17 @@ def _strip(row: Row, pictures: Pictures) -> Strip:
     marks = {True: "right", False: "wrong", None: ""}
     found = []
     if row["heat_of"]:
-        title, below = (row["heat_of"], "what speaks for it") if row["heat_by"] == GRAD_CAM else ("looked at", "")
+        title, below = ("looked at", "") if row["heat_by"] == ROLL_OUT else (row["heat_of"], "what speaks for it")
         found.append(Picture(pictures(f"{HEAT}{row['id']}"), title, below))
     found += [
         Picture(pictures(near["id"]), near["taxon"] or "no name", f"cosine {near['score']:.3f}", marks[near["agrees"]])
-        for near in row["neighbours"]
+        for near in row["neighbours"][:MOST_NEIGHBOURS]
     ]
     name = row["id"].rpartition("/")[2]
     query = Picture(pictures(row["id"]), row["truth"] or "truth unknown", name, marks[row["right"]])
-    return Strip(query, found, " ".join([_answer(row), _path(row), _vote(row)]))
+    words = [part for part in (_answer(row), _path(row), _vote(row)) if part]
+    unbroken = [part.replace(" %", "\u00a0%") for part in words]
+    return Strip(query, found, Markup("<br>").join(unbroken))  # escapes what it joins
 
 
 def _answer(row: Row) -> str:
@@ -122,13 +127,16 @@ def _answer(row: Row) -> str:
     else:
         said = f"Answer: {row['taxon']} ({row['rank']}), {percent(row['confidence'], 0)} sure."
     if row["novel"]:
-        said += f" Novel: {percent(row['novelty_p'])} of known specimens are as unlike."
+        said += f" Novel: only {percent(row['novelty_p'])} of known specimens are as unlike the others."
     return said
 
 
 def _path(row: Row) -> str:
-    steps = [f"{step['rank']} {step['taxon']} {percent(step['confidence'], 0)}" for step in row["path"] if step["taxon"]]
-    return f"Best path: {', '.join(steps)}."
+    steps = [step for step in row["path"] if step["taxon"]]
+    if row["taxon"] is not None and steps and row["rank"] == steps[-1]["rank"]:
+        steps = steps[:-1]  # the answer has said it
+    said = ", ".join(f"{step['rank']} {step['taxon']} {percent(step['confidence'], 0)}" for step in steps)
+    return f"Best path: {said}." if said else ""
 
 
 def _vote(row: Row) -> str:
@@ -139,7 +147,9 @@ def _vote(row: Row) -> str:
     here = [vote for vote in row["votes"] if vote["rank"] == row["splits_at"]]
     named = [f"{vote['votes']} {vote['taxon']}" for vote in here[:MOST_NAMED]]
     if len(here) > MOST_NAMED:
-        named.append(f"{sum(vote['votes'] for vote in here[MOST_NAMED:])} of {len(here) - MOST_NAMED} others")
+        rest = here[MOST_NAMED:]
+        taxa = "other taxa" if len(rest) > 1 else "other taxon"
+        named.append(f"{sum(vote['votes'] for vote in rest)} of {len(rest)} {taxa}")
     return f"Its neighbours part at {row['splits_at']}: {', '.join(named)}."
 
 
@@ -153,9 +163,9 @@ TERMS = (
     ("best path", "The most probable taxon at every rank, however unsure."),
     ("right", "The answer is the true taxon, or a taxon above it."),
     (
-        "Grad-CAM",
-        "The places of a feature map that raise the score of the named taxon: the map's channels, weighed by their mean "
-        "gradient (Selvaraju et al. 2017).",
+        "LayerCAM",
+        "The places of a feature map that raise the score of the named taxon: its channels, each place weighed by its own "
+        "gradient where that is positive (Jiang et al. 2021). Grad-CAM: weighed by the mean gradient (Selvaraju et al. 2017).",
     ),
     (
         "attention roll-out",
