@@ -52,8 +52,6 @@ TRAININGS = {
     "table": f"train heads plankton.cosmos --head flat,marginalised,multitask,bcnn,hbcnn,bacnn,sbacnn {TWO} -o table",
     "outliers": f"train heads plankton.cosmos {TWO} {OUTLIERS} -o table/outliers",
     "first": f"train heads plankton.cosmos {RANKS} --recipe plankton-cpu --cache-folder stages -o first",
-    "second": f"train heads plankton.cosmos {SHORT} --encoder first --epochs 3 --lr 5e-4 --dropout 0.3 --smoothing 0.05 "
-    "-o second",
 }
 FOLDS, CLASSES, GROUPS, SHOWN = 4, 32, 8, 3
 """Trainings, each without CLASSES / FOLDS classes and GROUPS / FOLDS groups, and with SHOWN classes as known outliers."""
@@ -103,10 +101,8 @@ def measure_heads(collection: bc.Collection, work: Path, name: str) -> None:
     """Accuracy and macro F1 of every head at every rank, test part, beside the nearest neighbour."""
     heads = {path.parent.name: TrainedHead.load(path.parent) for path in sorted((work / name).glob(f"*/{HEAD}"))}
     if name == "table":
-        heads |= {extra: TrainedHead.load(work / extra) for extra in ("first", "second") if (work / extra / HEAD).exists()}
+        heads["five epochs"] = TrainedHead.load(work / "first")
     found = {kind: predict_part(collection, head, "test") for kind, head in heads.items()}
-    if "second" in found:
-        found["second, 8 views"] = predict_part(collection, heads["second"], "test", views=8)
     report = compare_heads(collection, found)
     report.write(work / f"{name}-report", thumbnails=collection.image_bytes)
     commands = [
