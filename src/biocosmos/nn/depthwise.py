@@ -64,21 +64,41 @@ class _Depthwise(torch.autograd.Function):
 
 
 def _weight_gradient(gradient: torch.Tensor, x: torch.Tensor, weight: torch.Tensor, stride: Pair, padding: Pair) -> torch.Tensor:
-    """Three columns of the kernel at a time: each is the weight gradient of a narrow kernel on shifted columns of ``x``."""
-    x = F.pad(x, (0, 0, padding[0], padding[0]))
-    width, kernel = x.shape[-1], weight.shape[-1]
-    reach = stride[1] * (gradient.shape[-1] - 1)
+    """A few columns of the kernel at a time: each is the weight gradient of a narrow kernel on other columns of ``x``."""
+    rows = padding[0]
+    if weight.shape[-2] > x.shape[-2]:
+        x, rows = F.pad(x, (0, 0, rows, rows)), 0
+    kernel, around = weight.shape[-1], padding[1]
+    middle = (kernel - FAST_WIDTH) // 2
     strips = []
+    if kernel > FAST_WIDTH and kernel % 2 and around - middle in (0, 1):  # a centre that oneDNN pads itself; no copy
+        for column in range(kernel):
+            if not middle <= column < middle + FAST_WIDTH:
+                strips.append(_column(gradient, x, weight[..., column : column + 1], stride, rows, column - around))
+            elif column == middle:
+                centre = weight[..., middle : middle + FAST_WIDTH]
+                strips.append(_gradients(gradient, x, centre, stride, (rows, around - middle), of_x=False))
+        return torch.cat(strips, dim=-1)
+    if around:
+        x = F.pad(x, (around, around))
+    reach = stride[1] * (gradient.shape[-1] - 1)
     for first in range(0, kernel, FAST_WIDTH):
         strip = weight[..., first : first + FAST_WIDTH]
-        start = first - padding[1]
-        stop = start + reach + strip.shape[-1]
-        if start >= width or stop <= 0:  # these columns of the kernel see nothing but padding
-            strips.append(torch.zeros_like(strip))
-            continue
-        seen = F.pad(x[..., max(start, 0) : min(stop, width)], (max(-start, 0), max(stop - width, 0)))
-        strips.append(_gradients(gradient, seen, strip, stride, (0, 0), of_x=False))
+        seen = x[..., first : first + reach + strip.shape[-1]]
+        strips.append(_gradients(gradient, seen, strip, stride, (rows, 0), of_x=False))
     return torch.cat(strips, dim=-1)
+
+
+def _column(gradient: torch.Tensor, x: torch.Tensor, column: torch.Tensor, stride: Pair, rows: int, offset: int) -> torch.Tensor:
+    """The gradient of one column of the kernel, which sees the columns ``offset``, ``offset`` + stride ... of ``x``; those that
+    lie beyond it are left out instead of padded."""
+    step = stride[1]
+    first = -(min(offset, 0) // step)
+    last = min((x.shape[-1] - 1 - offset) // step, gradient.shape[-1] - 1)
+    if last < first:
+        return torch.zeros_like(column)
+    seen = x[..., first * step + offset : last * step + offset + 1]
+    return _gradients(gradient[..., first : last + 1], seen, column, stride, (rows, 0), of_x=False)
 
 
 def _gradients(
