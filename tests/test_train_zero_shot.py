@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import shutil
+import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import ot
 import pyarrow as pa
+import pyarrow.csv as pv
 import pytest
 import torch
 from hypothesis import given, settings
@@ -17,10 +20,11 @@ from hypothesis import strategies as st
 from torch.nn import functional as F
 
 import biocosmos as bc
+from biocosmos.cli import main
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.generalised_zero_shot import Asked, generalised_zero_shot
 from biocosmos.identify.placed_prototypes import CHOSEN_ON, SEEN, UNSEEN, PlacedPrototypes
-from biocosmos.jobs.zero_shot_ablation import UNTRAINED, zero_shot_ablation
+from biocosmos.jobs.zero_shot_ablation import UNTRAINED
 from biocosmos.nn.contrastive import SupervisedContrastive
 from biocosmos.nn.gromov import cosine_distances, gromov_wasserstein, stretch
 from biocosmos.nn.prototypes import Prototypes, from_relatives, relative_weights
@@ -29,7 +33,7 @@ from biocosmos.taxonomy import Taxonomy
 from biocosmos.train.geometry import coupling, geometry, read_attributes, shared_ranks, shared_words
 from biocosmos.train.handicap import best_handicap, harmonic_mean
 from biocosmos.train.held_out_taxa import taxa_roles
-from biocosmos.train.zero_shot import train_zero_shot
+from biocosmos.train.zero_shot import VARIANTS, train_zero_shot
 from biocosmos.train.zero_shot_settings import ZeroShotSettings, zero_shot_settings
 
 SMALL = {"freeze": True, "epochs": 3, "batch_size": 32, "dim": 16, "hidden": 32, "device": "cpu", "choose_on": 1, "hold_out": "2"}
@@ -257,15 +261,34 @@ def test_images_are_trained_too(collection: bc.Collection, tmp_path: Path) -> No
     assert encoder.dim == 16 and encoder.preprocessing.size == 64 and encoder.base is None
 
 
-def test_an_ablation_asks_all_models_the_same_and_writes_a_page(collection: bc.Collection, tmp_path: Path) -> None:
-    own = zero_shot_settings(**{**SMALL, "epochs": 2}, ranks="group,label")
-    report = zero_shot_ablation(collection, own, tmp_path / "out", variants=("full", "without contrastive"), chimeras=6)
-    rows = report.rows("ablation", role=UNSEEN, average="micro", k=10)
-    assert {row["variant"] for row in rows} == {"full", "without contrastive", UNTRAINED}
-    asked = {row["queries"] for row in report.rows("answers", role=SEEN)}
-    assert len(asked) == 1
-    assert {row["anomalies"] for row in report.rows("anomalies")} >= {"halves", "quadrants"}
-    page = report.write(tmp_path / "out").read_text(encoding="utf-8")
+def test_an_ablation_asks_all_models_the_same_and_writes_a_page(
+    collection: bc.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = (
+        "--ranks group,label --hold-out 2 --choose-on 1 --freeze --epochs 2 --batch-size 32 --dim 16 --hidden 32 --device cpu"
+    )
+    words = [
+        "train",
+        "zero-shot",
+        str(collection.path),
+        *options.split(),
+        "--ablate",
+        "--chimeras",
+        "6",
+        "-o",
+        str(tmp_path / "out"),
+    ]
+    monkeypatch.setattr(sys, "argv", ["biocosmos", *words])
+    with suppress(SystemExit):
+        main()
+    rows = pv.read_csv(tmp_path / "out" / "ablation.csv").to_pylist()
+    assert {row["variant"] for row in rows} == {*VARIANTS, UNTRAINED}
+    assert {row["role"] for row in rows} >= {SEEN, UNSEEN, "harmonic mean", "among unseen", "right parent"}
+    answers = pv.read_csv(tmp_path / "out" / "answers.csv").to_pylist()
+    assert len({row["queries"] for row in answers if row["role"] == SEEN}) == 1
+    kinds = pv.read_csv(tmp_path / "out" / "anomalies.csv")["anomalies"].to_pylist()
+    assert set(kinds) == {"halves", "quadrants", UNSEEN}
+    page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Generalised zero-shot" in page and collection.split().hash in page
 
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 _TAXA, _LOSS, _MODEL, _STEPS, _RUN = "Which taxa", "What is learnt", "Model", "Steps", "Run"
 
+_NO_SETTINGS = ("collection", "output", "ablate", "draws", "foreign", "chimeras", "config", "overwrite")
+
 
 def register(train: typer.Typer) -> None:
     """Add the verb to ``biocosmos train``."""
@@ -44,6 +46,7 @@ def zero_shot(
     ablate: Annotated[bool, _option("Train again without each part, and report on all.", _TAXA, "--ablate")] = False,
     draws: Annotated[int, _option("Draws of the unseen taxa in an ablation [1].", _TAXA)] = 1,
     foreign: Annotated[Path | None, _option("Folder of foreign images, as anomalies.", _TAXA)] = None,
+    chimeras: Annotated[int, _option("Anomalies of each kind made of two specimens [300].", _TAXA)] = 300,
     contrastive: Annotated[float | None, _option("Weight of the supervised contrastive loss [0.5].", _LOSS)] = None,
     temperature: Annotated[float | None, _option("Of the contrastive loss [0.1].", _LOSS)] = None,
     gromov: Annotated[float | None, _option("Weight of the Gromov-Wasserstein term [10].", _LOSS)] = None,
@@ -94,13 +97,12 @@ def zero_shot(
 
     Prototypes, a supervised contrastive loss and a Gromov-Wasserstein term. The folder is an encoder for every other command.
     """
-    apart = ("collection", "output", "ablate", "draws", "foreign", "config", "overwrite")
-    given = {key: value for key, value in locals().items() if key not in apart}
+    given = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
     from biocosmos.train.zero_shot_settings import zero_shot_settings
 
     settings = zero_shot_settings(config, **given | {"device": None if device == "auto" else device})
     if ablate:
-        _ablate(collection, settings, output, draws=draws, foreign=foreign, overwrite=overwrite)
+        _ablate(collection, settings, output, draws=draws, foreign=foreign, chimeras=chimeras, overwrite=overwrite)
         return
     from biocosmos.train.zero_shot import train_zero_shot
 
