@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from biocosmos.identify.evidence import image_reader
-from biocosmos.identify.head_folder import TrainedHead
-from biocosmos.identify.heat_maps import GRAD_CAM, LAYER_CAM, HeatMapper
+from biocosmos.identify.evidence.gather import image_reader
+from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, HeatMapper
+from biocosmos.identify.namers.head_folder import TrainedHead
 from biocosmos.specimens.collection import Collection
 from machine import cpu_and_wall, write_results
 

@@ -23,17 +23,17 @@ import numpy as np
 import torch
 
 import biocosmos as bc
-from biocosmos.evaluate.novelty_protocol import NoveltyRun
-from biocosmos.evaluate.promises import promise_report
+from biocosmos.evaluate.novelty.protocol import NoveltyRun
+from biocosmos.evaluate.promises.report import promise_report
 from biocosmos.evaluate.report import Report
-from biocosmos.identify.detectors import make_detector
-from biocosmos.identify.head_folder import HEAD, TrainedHead
-from biocosmos.identify.novelty import p_values
-from biocosmos.identify.promises import Promise, roll_back
-from biocosmos.jobs.comparing_heads import compare_heads
+from biocosmos.identify.confidence.promises import Promise, roll_back
+from biocosmos.identify.namers.head_folder import HEAD, TrainedHead
+from biocosmos.identify.novelty.distances import p_values
+from biocosmos.identify.novelty.registry import make_detector
+from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.leave_out import LeftOut, leave_out
-from biocosmos.jobs.novelty_heads import novelty_run
-from biocosmos.jobs.predicting import predict_part
+from biocosmos.jobs.leave_out_heads import novelty_run
+from biocosmos.jobs.predict import predict_part
 from machine import write_results
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/planktonset"

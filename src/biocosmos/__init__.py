@@ -20,7 +20,7 @@ _HOMES = {
     "Collection": "biocosmos.specimens.collection",
     "Failures": "biocosmos.errors",
     "Gallery": "biocosmos.search.gallery",
-    "Identifier": "biocosmos.identify.identifier",
+    "Identifier": "biocosmos.identify.namers.identifier",
     "Taxonomy": "biocosmos.taxonomy",
     "embed": "biocosmos.embed",
     "load_encoder": "biocosmos.encoders.registry",

@@ -29,7 +29,7 @@ def demo(
 
     Needs no network and no server; takes under a minute on two cores. Open the report it names in a browser.
     """
-    from biocosmos.jobs.demonstration import run
+    from biocosmos.jobs.demo import run
 
     result = run(output, seed=seed, device=device, backend=backend)
     show_table(("what", "value"), result.findings, title="biocosmos demo")

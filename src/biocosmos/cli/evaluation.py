@@ -109,13 +109,13 @@ def evaluate(
 
     Writes every table as CSV and JSON, and one HTML page that opens without a network.
     """
-    from biocosmos.jobs.evaluating import embedded, evaluate_collection
-    from biocosmos.jobs.identifying import identify_collection
+    from biocosmos.jobs.evaluate import embedded, evaluate_collection
+    from biocosmos.jobs.identify import identify_collection
     from biocosmos.specimens.collection import Collection
 
     opened = Collection.open(collection)
     if head:
-        from biocosmos.jobs.evaluating_heads import evaluate_heads
+        from biocosmos.jobs.evaluate_heads import evaluate_heads
 
         apart = protocol is not None and protocol.startswith("leave")
         folder = FOLDER if output is None and (report is None or apart) else output
@@ -140,7 +140,7 @@ def evaluate(
         say(f"{collection}: embedded with {name}, which it was not yet")
     folder = FOLDER if output is None and report is None else output
     if interpolate is not None:
-        from biocosmos.jobs.interpolating import interpolate_collection
+        from biocosmos.jobs.interpolate import interpolate_collection
 
         found = interpolate_collection(
             opened,

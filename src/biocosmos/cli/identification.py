@@ -111,7 +111,7 @@ def identify(
     Every row has the path it was asked with, the answer at the lowest rank that can be trusted, a name and a confidence at
     every rank, how novel it looks, and the specimens that support it.
     """
-    from biocosmos.jobs.identifying import identify_collection
+    from biocosmos.jobs.identify import identify_collection
     from biocosmos.specimens.collection import Collection
     from biocosmos.tables import table_suffix, write_table
 
@@ -183,8 +183,8 @@ def _with_head(
     device: str,
     **asked: Any,
 ) -> None:
-    from biocosmos.identify.head_folder import TrainedHead
-    from biocosmos.jobs.identifying_heads import explain, identify_with_head
+    from biocosmos.identify.namers.head_folder import TrainedHead
+    from biocosmos.jobs.identify_heads import explain, identify_with_head
     from biocosmos.tables import PROVENANCE_KEY, write_table
 
     head = TrainedHead.load(folder, device=device)

@@ -55,7 +55,7 @@ def search(
 
     biocosmos search mine.cosmos --text "a copepod with eggs" --encoder open_clip:hf-hub:imageomics/bioclip-2
     """
-    from biocosmos.jobs.searching import search_collection
+    from biocosmos.jobs.search import search_collection
     from biocosmos.specimens.collection import Collection
     from biocosmos.tables import write_table
 

@@ -13,7 +13,7 @@ from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 
 if TYPE_CHECKING:
-    from biocosmos.train.audit import Audit
+    from biocosmos.train.unicom.audit import Audit
 
 _LOSS, _DATA, _MODEL, _STEPS, _RUN = "What is learnt", "Data", "Model", "Steps", "Run"
 
@@ -111,14 +111,14 @@ def unicom(
     biocosmos evaluate plankton.cosmos -e efficientnet-lite0 -e run/ --report compare.html
     """
     given = {key: value for key, value in locals().items() if key not in ("collection", "output", "sweep", "config", "overwrite")}
-    from biocosmos.train.unicom_settings import unicom_settings
+    from biocosmos.train.unicom.settings import unicom_settings
 
     given |= {"whiten": whiten or None, "device": None if device == "auto" else device}
     settings = unicom_settings(config, sweep=sweep is not None, **given)
     if sweep is not None:
         _sweep(collection, settings, sweep, output, overwrite)
         return
-    from biocosmos.train.unicom import train_unicom
+    from biocosmos.train.unicom.training import train_unicom
 
     def tell(audit: Audit) -> None:
         show_table(("labels", "value"), audit.rows(), title="what will be learnt")
@@ -144,7 +144,7 @@ def unicom(
 
 
 def _sweep(collection: Path, settings: Any, counts: str, output: Path, overwrite: bool) -> None:
-    from biocosmos.train.sweep import sweep
+    from biocosmos.train.unicom.sweep import sweep
 
     try:
         wanted = [int(count) for count in counts.replace(" ", "").split(",") if count]

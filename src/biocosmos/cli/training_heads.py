@@ -137,8 +137,8 @@ def heads(
     --head run/ --error-rate 0.05 -o ids.csv, and biocosmos evaluate plankton.cosmos --head run/ --report heads.html
     """
     given = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
-    from biocosmos.train.heads_settings import head_settings
-    from biocosmos.train.recipes import recipe_file
+    from biocosmos.train.heads.recipes import recipe_file
+    from biocosmos.train.heads.settings import head_settings
 
     if recipe is not None and config is not None:
         raise typer.BadParameter("--recipe and --config both give settings: leave one of them out")
@@ -161,7 +161,7 @@ def _several(value: str | None) -> list[str | None]:
 
 
 def _train(collection: Path, settings: Any, output: Path, overwrite: bool) -> None:
-    from biocosmos.train.heads import train_heads
+    from biocosmos.train.heads.training import train_heads
 
     def tell(targets: Any) -> None:
         facts = targets.facts
@@ -196,6 +196,6 @@ def recipes() -> None:
 
     biocosmos train recipes
     """
-    from biocosmos.train.recipes import recipes as shipped
+    from biocosmos.train.heads.recipes import recipes as shipped
 
     show_table(("recipe", "what"), shipped())

@@ -12,7 +12,7 @@ from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 
 if TYPE_CHECKING:
-    from biocosmos.train.held_out_taxa import TaxaRoles
+    from biocosmos.train.prototypes.held_out_taxa import TaxaRoles
 
 _TAXA, _LOSS, _MODEL, _STEPS, _RUN = "Which taxa", "What is learnt", "Model", "Steps", "Run"
 
@@ -98,16 +98,16 @@ def zero_shot(
     Prototypes, a supervised contrastive loss and a Gromov-Wasserstein term. The folder is an encoder for every other command.
     """
     given = {key: value for key, value in locals().items() if key not in _NO_SETTINGS}
-    from biocosmos.train.zero_shot_settings import zero_shot_settings
+    from biocosmos.train.prototypes.settings import zero_shot_settings
 
     settings = zero_shot_settings(config, **given | {"device": None if device == "auto" else device})
     if ablate:
         _ablate(collection, settings, output, draws=draws, foreign=foreign, chimeras=chimeras, overwrite=overwrite)
         return
-    from biocosmos.train.zero_shot import train_zero_shot
+    from biocosmos.train.prototypes.training import train_zero_shot
 
     def tell(taxa: TaxaRoles, counts: Any) -> None:
-        from biocosmos.train.held_out_taxa import role_rows
+        from biocosmos.train.prototypes.held_out_taxa import role_rows
 
         show_table(("role", "taxa", "what"), role_rows(taxa, counts), title="taxa")
 
@@ -126,7 +126,7 @@ def zero_shot(
 
 
 def _ablate(collection: Path, settings: Any, output: Path, **more: Any) -> None:
-    from biocosmos.evaluate.generalised_zero_shot import KS
+    from biocosmos.evaluate.generalised_zero_shot.report import KS
     from biocosmos.jobs.zero_shot_ablation import table_rows, zero_shot_ablation
 
     report = zero_shot_ablation(collection, settings, output, **more)

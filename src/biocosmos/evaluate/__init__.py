@@ -6,9 +6,9 @@
 >>> report.write("report/")         # CSV, JSON and one self-contained HTML page
 """
 
-from biocosmos.evaluate.comparison import compare
-from biocosmos.evaluate.naming import identification
-from biocosmos.evaluate.protocols import retrieval
+from biocosmos.evaluate.comparison.report import compare
+from biocosmos.evaluate.naming.report import identification
 from biocosmos.evaluate.report import Report, combine
+from biocosmos.evaluate.retrieval.report import retrieval
 
 __all__ = ["Report", "combine", "compare", "identification", "retrieval"]

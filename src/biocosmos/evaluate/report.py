@@ -17,19 +17,21 @@ from biocosmos.tables import PROVENANCE_KEY, write_table
 
 Kind = Literal[
     "retrieval",
-    "identification",
+    "naming",
     "comparison",
     "few_shot",
     "zero_shot",
     "interpolation",
     "sweep",
     "combined",
-    "levels",
-    "heads",
+    "ranks",
+    "side_by_side",
     "promises",
     "novelty",
     "generalised_zero_shot",
+    "evidence",
 ]
+"""Each but "combined" is a folder of this room, whose page.py shows it."""
 Thumbnails = Callable[[str], bytes | None]
 PAGE = "report.html"
 
@@ -76,7 +78,7 @@ class Report:
 
     def headlines(self) -> list[dict[str, str]]:
         """The cards at the top of the page as rows of what, value and detail, for a terminal."""
-        from biocosmos.evaluate.page import cards
+        from biocosmos.evaluate.pages.render import cards
 
         return [{"what": card.label, "value": card.value, "detail": card.detail} for card in cards(self)]
 
@@ -101,7 +103,7 @@ class Report:
 
         thumbnails: gives the image bytes of an id, or None; without it the page shows names only.
         """
-        from biocosmos.evaluate.page import write_page
+        from biocosmos.evaluate.pages.render import write_page
 
         return write_page(self, Path(path), thumbnails)
 

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.rollback import lowest_sure_rank, pick
+from biocosmos.identify.confidence.rollback import lowest_sure_rank, pick
 from biocosmos.search.hits import Hits
 from biocosmos.tables import PROVENANCE_KEY
 from biocosmos.taxonomy import DARWIN_CORE, Taxonomy

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from biocosmos.identify.scorer import FloatArray, NodeArray
+from biocosmos.identify.namers.scorer import FloatArray, NodeArray
 from biocosmos.taxonomy import Taxonomy
 
 Probabilities = NDArray[np.float64]

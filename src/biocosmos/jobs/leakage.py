@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from biocosmos.encoders.registry import TRAINED
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
-from biocosmos.train.run_folder import LABELS
+from biocosmos.train.loop.run_folder import LABELS
 
 
 def refuse_trained_on(collection: Collection, encoder: str, part: str) -> None:

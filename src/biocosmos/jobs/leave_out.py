@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.novelty import novelty_report
-from biocosmos.evaluate.novelty_protocol import LEAST_SPECIMENS, NoveltyRun, measure
+from biocosmos.evaluate.novelty.protocol import LEAST_SPECIMENS, NoveltyRun, measure
+from biocosmos.evaluate.novelty.report import novelty_report
 from biocosmos.evaluate.report import Report
-from biocosmos.identify.novelty import DEFAULT_FALSE_ALARM_RATE
+from biocosmos.identify.novelty.distances import DEFAULT_FALSE_ALARM_RATE
 from biocosmos.progress import progress
 from biocosmos.provenance import package_version
 from biocosmos.tables import file_stem, replacing

@@ -13,21 +13,29 @@ import torch
 
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.generalised_zero_shot import Asked, generalised_zero_shot
+from biocosmos.evaluate.generalised_zero_shot.report import Asked, generalised_zero_shot
 from biocosmos.evaluate.report import Report
-from biocosmos.identify.placed_prototypes import SEEN, PlacedPrototypes
+from biocosmos.identify.namers.placed_prototypes import SEEN, PlacedPrototypes
 from biocosmos.nn.prototypes import from_relatives
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
-from biocosmos.train.geometry import OWN
-from biocosmos.train.handicap import best_handicap
-from biocosmos.train.held_out_taxa import LabelledPart, TaxaRoles, labelled_part
-from biocosmos.train.images import Images
-from biocosmos.train.loop import derived_seed
-from biocosmos.train.outlier_images import ForeignImages, GeneratedOutliers, ImageSource
-from biocosmos.train.unicom_settings import beside
-from biocosmos.train.zero_shot import VARIANTS, geometry_of, known_again, means_of, roles_of, train_zero_shot, variant_of
-from biocosmos.train.zero_shot_settings import ZeroShotSettings
+from biocosmos.train.batches.images import Images
+from biocosmos.train.batches.outlier_images import ForeignImages, GeneratedOutliers, ImageSource
+from biocosmos.train.loop.loop import derived_seed
+from biocosmos.train.prototypes.geometry import OWN
+from biocosmos.train.prototypes.handicap import best_handicap
+from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part
+from biocosmos.train.prototypes.settings import ZeroShotSettings
+from biocosmos.train.prototypes.training import (
+    VARIANTS,
+    geometry_of,
+    known_again,
+    means_of,
+    roles_of,
+    train_zero_shot,
+    variant_of,
+)
+from biocosmos.train.unicom.settings import beside
 
 Array = npt.NDArray[Any]
 UNTRAINED = "untrained"
@@ -55,7 +63,7 @@ def zero_shot_ablation(
 
     Args:
         settings: of every training; ``draw`` is counted up from the one given.
-        variants: of :data:`biocosmos.train.zero_shot.VARIANTS`; the untrained baseline comes last.
+        variants: of :data:`biocosmos.train.prototypes.training.VARIANTS`; the untrained baseline comes last.
         draws: of the unseen taxa; with names in ``hold_out`` only the taxa chosen on are drawn anew.
         foreign: folder of foreign images; None leaves that anomaly out. chimeras: how many of each kind, 0 for none.
 

@@ -9,7 +9,7 @@ from torch import Tensor
 def gromov_wasserstein(first: Tensor, second: Tensor, plan: Tensor) -> Tensor:
     """sum over i, j, k, l of (first_ij - second_kl)^2 plan_ik plan_jl, differentiable in all three.
 
-    The coupling that makes it least is another's work (POT's solver, see :mod:`biocosmos.train.geometry`); by the envelope
+    The coupling that makes it least is another's work (POT's solver, see ``train/prototypes/geometry``); by the envelope
     theorem the gradient at that coupling is the gradient of the least value. With the identity as coupling it is the raw stress
     of multidimensional scaling. Computed by the decomposition of Peyre, Cuturi and Solomon, ICML 2016, proposition 1, in O(n^2 m
     + n m^2): sum first^2 p p' + sum second^2 q q' - 2 <first plan second', plan>, p and q the margins of the plan.

@@ -1,6 +1,6 @@
 """Exact nearest neighbours by cosine: a fast scan bounds, float64 products decide.
 
-1. A scan (:mod:`biocosmos.search.scan`) gives every group of 64 rows an upper bound for every query.
+1. A scan (:mod:`biocosmos.search.kernel.scan`) gives every group of 64 rows an upper bound for every query.
 2. The rows of the best few groups are scored in float64; the k-th score is the threshold.
 3. No row of a group whose bound is under the threshold can be among the k nearest: that is the certificate. The queries for
    which further groups reach the threshold have those groups looked at too, so every answer is exact, and the cost follows
@@ -22,10 +22,10 @@ import numpy as np
 import torch
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.search import kernel_avx2
-from biocosmos.search.basis import rounding
-from biocosmos.search.plan import PRECISIONS, best_scan
-from biocosmos.search.scan import GROUP, DenseScan, Encoded, PackedScan, Scan
+from biocosmos.search.kernel import avx2 as kernel_avx2
+from biocosmos.search.kernel.basis import rounding
+from biocosmos.search.kernel.plan import PRECISIONS, best_scan
+from biocosmos.search.kernel.scan import GROUP, DenseScan, Encoded, PackedScan, Scan
 from biocosmos.search.vectors import as_matrix, unit_rows
 
 QUERY_BLOCK = 256

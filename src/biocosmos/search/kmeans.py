@@ -17,8 +17,8 @@ import numpy as np
 import torch
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.search import kernel_avx2
-from biocosmos.search.scan import BUILD_ROWS, GROUP, best_step, pack, quantise
+from biocosmos.search.kernel import avx2 as kernel_avx2
+from biocosmos.search.kernel.scan import BUILD_ROWS, GROUP, best_step, pack, quantise
 from biocosmos.search.vectors import as_matrix, row_norms, unit_rows
 
 Metric = Literal["cosine", "euclidean"]

@@ -1,0 +1,1 @@
+"""Two or more encoders on the same queries and gallery."""

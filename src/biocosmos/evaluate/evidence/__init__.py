@@ -1,0 +1,1 @@
+"""What speaks for single answers."""

@@ -1,0 +1,1 @@
+"""Names from a few images of each taxon."""

@@ -1,0 +1,1 @@
+"""Seen and unseen taxa asked about together."""

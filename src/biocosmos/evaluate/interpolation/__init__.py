@@ -1,0 +1,1 @@
+"""Weights between two encoders, and the best of them."""

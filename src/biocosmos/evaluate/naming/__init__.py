@@ -1,0 +1,1 @@
+"""Identifications against the truth."""

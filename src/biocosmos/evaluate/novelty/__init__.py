@@ -1,0 +1,1 @@
+"""Are specimens of taxa that nobody trained on told from the known?"""

@@ -1,0 +1,157 @@
+"""Numbers from arrays: hits among neighbours, hierarchical scores, novelty detection. No files, no pictures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.evaluate.numbers.targets import Target
+
+if TYPE_CHECKING:
+    from biocosmos.taxonomy import Taxonomy
+
+Array = npt.NDArray[Any]
+NAN = float("nan")
+
+
+def first_right(rows: Array, target: Target, start: int = 0) -> Array:
+    """Place of the first right neighbour of each query, from 0; k where none of the k is right.
+
+    rows: (q, k) int64 gallery rows, best first, -1 where there is none; they belong to queries [start, start + q).
+    Returns: (q,) int64. A neighbour whose rank is null is not right; neither is any for a query whose rank is null.
+    """
+    asked = target.query[start : start + len(rows), None]
+    codes = np.append(target.gallery, -1)[rows]
+    return places((codes == asked) & (asked >= 0))
+
+
+def places(right: Array) -> Array:
+    """Column of the first True of each row of (q, k) bool; k where there is none. Returns (q,) int64."""
+    k = right.shape[1]
+    if not k:
+        return np.zeros(len(right), dtype=np.int64)
+    first = right.argmax(axis=1)
+    found: Array = np.where(right[np.arange(len(right)), first], first, k).astype(np.int64)
+    return found
+
+
+def hits_per_taxon(codes: Array, right: Array, taxa: int) -> Array:
+    """(taxa,) int64 right queries of each code; codes (q,) with -1 left out, right (q,) bool."""
+    hits: Array = np.bincount(codes[right & (codes >= 0)], minlength=taxa)
+    return hits
+
+
+@dataclass(frozen=True)
+class Hierarchical:
+    """How near the tree the answers are, over ``queries`` rows with a known taxon.
+
+    Precision and recall of Kiritchenko et al. 2006 (https://doi.org/10.1007/11766247_34): the sets compared are the taxa on
+    the path from below the root to the answer and to the truth, pooled over queries; ``f1`` is their harmonic mean.
+    ``tree_distance`` is the mean number of edges between answer and truth through their lowest common ancestor; no answer
+    counts as the root.
+    """
+
+    precision: float
+    recall: float
+    f1: float
+    tree_distance: float
+    queries: int
+
+
+def hierarchical(taxonomy: Taxonomy, answer: Array, truth: Array) -> Hierarchical:
+    """Hierarchical scores of answers (q,) int node ids (0 or -1: no answer) against truth (q,) int node ids (rows <= 0 are
+    left out)."""
+    known = np.asarray(truth) > 0
+    answer, truth = np.maximum(np.asarray(answer)[known], 0), np.asarray(truth)[known]
+    if not len(truth):
+        return Hierarchical(NAN, NAN, NAN, NAN, 0)
+    depth = np.asarray(taxonomy.depth).astype(np.int64)
+    shared = int(depth[taxonomy.lowest_common(answer, truth)].sum())
+    said, true = int(depth[answer].sum()), int(depth[truth].sum())
+    precision = shared / said if said else NAN
+    recall = shared / true
+    f1 = 2 * shared / (said + true)
+    return Hierarchical(precision, recall, f1, float(np.mean(taxonomy.distance(answer, truth))), len(truth))
+
+
+@dataclass(frozen=True)
+class Novelty:
+    """How well a novelty score parts novel from known queries.
+
+    auroc: chance that a novel query scores above a known one, ties counting half.
+    fpr95_novel_positive: share of known queries called novel at the threshold that catches 95 % of the novel (OpenOOD's
+    convention). fpr95_known_positive: share of novel queries taken for known at the threshold that keeps 95 % of the known
+    (older papers). aupr_novel, aupr_known: area under precision-recall with novel, with known as the positive class.
+    """
+
+    auroc: float
+    fpr95_novel_positive: float
+    fpr95_known_positive: float
+    aupr_novel: float
+    aupr_known: float
+    novel: int
+    known: int
+
+
+TRUE_POSITIVE_RATE = 0.95
+
+
+def novelty(score: Array, novel: Array) -> Novelty:
+    """Novelty detection from score (q,) float (higher: more novel; NaN rows are left out) and novel (q,) bool, the truth."""
+    score, novel = np.asarray(score, dtype=np.float64), np.asarray(novel, dtype=bool)
+    finite = ~np.isnan(score)
+    score, novel = score[finite], novel[finite]
+    out, known = score[novel], score[~novel]
+    if not len(out) or not len(known):
+        return Novelty(NAN, NAN, NAN, NAN, NAN, len(out), len(known))
+    return Novelty(
+        _auroc(out, known),
+        _false_positive_rate(out, known),
+        _false_positive_rate(-known, -out),
+        _average_precision(score, novel),
+        _average_precision(-score, ~novel),
+        len(out),
+        len(known),
+    )
+
+
+def _auroc(high: Array, low: Array) -> float:
+    """Mann-Whitney U over the number of pairs."""
+    ordered = np.sort(low)
+    below, upto = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
+    return float((below + upto).sum() / 2 / (len(high) * len(low)))
+
+
+def _false_positive_rate(positive: Array, negative: Array) -> float:
+    """Share of negatives at or above the highest threshold that at least 95 % of the positives reach."""
+    needed = int(np.ceil(TRUE_POSITIVE_RATE * len(positive)))
+    threshold = np.sort(positive)[::-1][needed - 1]
+    return float((negative >= threshold).mean())
+
+
+def _average_precision(score: Array, positive: Array) -> float:
+    """Sum over distinct thresholds of precision times the step in recall (as scikit-learn's average_precision_score)."""
+    order = np.argsort(-score, kind="stable")
+    right = np.cumsum(positive[order])
+    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
+    precision, recall = right[last] / (last + 1), right[last] / right[-1]
+    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
+
+
+def bray_curtis(counted: Array, true: Array) -> tuple[float, float, float]:
+    """How far a table of counts is from the true one, for ecologists.
+
+    counted, true: (1 + taxa,) specimens of each taxon, the first cell those of no known taxon. Returns (Bray-Curtis
+    dissimilarity in [0, 1] over all cells, share counted too many, share counted too few), the last two summed over known
+    taxa, over the number of true specimens.
+    """
+    counted, true = np.asarray(counted, dtype=np.float64), np.asarray(true, dtype=np.float64)
+    total = counted.sum() + true.sum()
+    if not true.sum():
+        return NAN, NAN, NAN
+    off = counted - true
+    over, under = np.maximum(off[1:], 0).sum(), np.maximum(-off[1:], 0).sum()
+    return float(np.abs(off).sum() / total), float(over / true.sum()), float(under / true.sum())

@@ -1,0 +1,1 @@
+"""Promised against observed error rates."""

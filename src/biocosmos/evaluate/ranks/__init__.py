@@ -1,0 +1,1 @@
+"""One namer, rank by rank."""

@@ -1,0 +1,1 @@
+"""Do the nearest specimens belong to the taxon of the query?"""

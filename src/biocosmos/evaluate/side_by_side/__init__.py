@@ -1,0 +1,1 @@
+"""Several namers on the same specimens."""

@@ -1,0 +1,1 @@
+"""One training for each number of clusters, compared."""

@@ -1,0 +1,1 @@
+"""Names by the text of the taxa alone."""

@@ -1,0 +1,1 @@
+"""What speaks for an answer: neighbours and heat maps."""

@@ -1,0 +1,1 @@
+"""What names specimens: by vectors, a linear model, text, or a trained head."""

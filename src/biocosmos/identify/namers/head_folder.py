@@ -1,0 +1,288 @@
+"""A trained head as a folder: its weights, its tree, and the encoder it stands on.
+
+A head whose backbone was trained with it shares the folder with that encoder (:mod:`biocosmos.encoders.saving`), so that the
+folder is an encoder for every other command as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+
+from biocosmos.encoders.feature_maps import Trunk
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.registry import load_towers
+from biocosmos.encoders.torch_backend import choose_device
+from biocosmos.encoders.towers import plain_state, weights_digest
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.paths import CandidateTree
+from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.nn.heads import make_head
+from biocosmos.nn.imbalance import adjusted
+from biocosmos.nn.tree import Tree
+from biocosmos.provenance import now, package_version
+from biocosmos.tables import replacing
+from biocosmos.taxonomy import Taxonomy
+
+FORMAT = 1
+HEAD, WEIGHTS, TAXONOMY, PREDICTIONS = "head.json", "head.safetensors", "head-taxonomy.parquet", "predictions"
+BLOCK, CPU_BLOCK = 64, 16
+"""Images that go through the model at once; on a CPU fewer, so that maps stay in its caches (a third faster at 96 pixels)."""
+VIEWS = (1, 2, 4, 8)
+
+Float32 = npt.NDArray[np.float32]
+Int32 = npt.NDArray[np.int32]
+
+
+def torch_tree(taxonomy: Taxonomy, classes: npt.NDArray[Any]) -> Tree:
+    """The tree of a head as tensors."""
+    return Tree(
+        torch.from_numpy(taxonomy.parent.astype(np.int64)),
+        torch.from_numpy(taxonomy.rank.astype(np.int64)),
+        len(taxonomy.ranks),
+        torch.from_numpy(np.asarray(classes, np.int64)),
+    )
+
+
+@dataclass
+class TrainedHead:
+    """A head that was trained, ready to predict; get one with :meth:`load`.
+
+    folder: where it lies; model: in evaluation mode; taxonomy, classes: of its tree; preprocessing: of images, None for a head on
+    stored vectors that cannot see images by itself; facts: what head.json says.
+    """
+
+    folder: Path
+    model: HeadModel
+    taxonomy: Taxonomy
+    classes: Int32
+    preprocessing: Preprocessing
+    facts: dict[str, Any]
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it takes stored vectors."""
+        return bool(self.facts["frozen"])
+
+    @property
+    def encoder(self) -> str:
+        """The encoder whose vectors a frozen head takes; the one that training began from otherwise."""
+        return str(self.facts["encoder"]["name"])
+
+    @property
+    def digest(self) -> str:
+        """Of the head's weights and tree and the encoder's weights, 16 hex digits."""
+        return str(self.facts["digest"])
+
+    @property
+    def takes_sizes(self) -> bool:
+        """Whether it wants the height and width of each image."""
+        return bool(self.facts["sizes"])
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu") -> TrainedHead:
+        """Read what :func:`save_head` wrote.
+
+        Raises BiocosmosError for a folder that is none, a file that is missing or was changed, and a base encoder that is not
+        on this machine or has other weights.
+        """
+        folder = Path(folder)
+        facts = read_head_facts(folder)
+        try:
+            taxonomy = Taxonomy.load(folder / TAXONOMY)
+            weights = load_file(folder / WEIGHTS)
+        except Exception as error:  # safetensors, arrow and the file system each raise their own
+            raise BiocosmosError(
+                f"cannot read the head in {folder}: {first_line(error)}; restore the file, or train again"
+            ) from error
+        trunk = None
+        preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+        if not facts["frozen"]:
+            towers = load_towers(str(folder))
+            if towers.digest != facts["encoder"]["trained"]:
+                raise BiocosmosError(f"{folder} has another encoder than its head was trained with: train it again")
+            trunk = Trunk(towers, taps=facts["taps"] or 1)
+        classes = np.array(facts["classes"], np.int32)
+        head = make_head(facts["head"], torch_tree(taxonomy, classes), facts["channels"], **facts["options"])
+        model = HeadModel(trunk, head, preprocessing)
+        model.head.load_state_dict(weights)
+        if _digest(model, taxonomy, facts["encoder"]["trained"]) != facts["digest"]:
+            raise BiocosmosError(f"the head in {folder} was changed after it was saved: restore {WEIGHTS}, or train again")
+        where = torch.device(choose_device(device))
+        return cls(folder, model.to(where).eval(), taxonomy, classes, preprocessing, facts, where)
+
+    @torch.no_grad()
+    def predict(
+        self,
+        blocks: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
+        *,
+        ids: Sequence[str] | npt.NDArray[np.object_],
+        truth: Int32 | None = None,
+        columns: Any = None,
+        views: int = 1,
+        **facts: Any,
+    ) -> Predictions:
+        """Predictions of specimens whose inputs come in blocks, in the order of ``ids``.
+
+        blocks: (inputs, extra): (m, 3, s, s) uint8 or (m, d) float32 vectors, and (m, 2) sizes or None; truth: (n,) nodes of
+        ``taxonomy``; views: turned and mirrored views of each image whose probabilities are averaged: 1, 2, 4 or 8.
+        """
+        if views not in VIEWS:
+            raise BiocosmosError(f"--views must be 1, 2, 4 or 8, not {views}")
+        logits, features, levels = [], [], []
+        for inputs, extra in blocks:
+            together = len(inputs) or 1 if inputs.ndim == 2 else CPU_BLOCK if self.device.type == "cpu" else BLOCK
+            for start in range(0, len(inputs), together):
+                rows = slice(start, start + together)
+                found = self._block(inputs[rows].to(self.device), None if extra is None else extra[rows].to(self.device), views)
+                logits.append(found[0])
+                features.append(found[1])
+                levels.append(found[2])
+        width = len(self.classes)
+        scores = np.concatenate(logits) if logits else np.empty((0, width), np.float32)
+        tree = CandidateTree(self.taxonomy, self.classes)
+        said = levels[0] is not None if levels else False
+        ranks = len(self.taxonomy.ranks)
+        return Predictions(
+            ids=np.array([str(id_) for id_ in ids], object),
+            taxonomy=self.taxonomy,
+            classes=self.classes,
+            log_p=node_log_p(tree, scores),
+            logits=scores,
+            features=np.concatenate(features) if features else np.empty((0, 0), np.float32),
+            truth=np.zeros(len(ids), np.int32) if truth is None else truth,
+            levels=tuple(np.concatenate([level[i] for level in levels]) for i in range(ranks)) if said else None,  # type: ignore[index]
+            level_nodes=tuple(nodes.cpu().numpy().astype(np.int32) for nodes in self.model.head.tree.nodes_at) if said else (),  # type: ignore[union-attr]
+            facts={**self.about(), "views": views, **facts},
+            columns=columns,
+        )
+
+    def _block(
+        self, inputs: torch.Tensor, extra: torch.Tensor | None, views: int
+    ) -> tuple[Float32, Float32, list[Float32] | None]:
+        """Class scores, features and the levels' own log p of a block, averaged over views."""
+        outputs = [self.model(view, extra) for view in turned(inputs, views if inputs.ndim == 4 else 1)]
+        logits = torch.stack([output.logits.float() for output in outputs])
+        energy = logits.logsumexp(2, keepdim=True)  # kept, since a softmax does not need it and novelty does
+        scores = torch.logsumexp(logits - energy, 0) - math.log(len(outputs)) + energy.mean(0)
+        if counts := self.facts.get("counts"):
+            scores = adjusted(scores, torch.tensor(counts, device=scores.device))
+        features = torch.stack([output.features.float() for output in outputs]).mean(0)
+        levels: list[Float32] | None = None
+        if outputs[0].levels is not None:
+            stacked = [torch.stack([output.levels[i].float() for output in outputs]) for i in range(len(outputs[0].levels))]
+            levels = [torch.logsumexp(level, 0).log_softmax(1).cpu().numpy() for level in stacked]
+        return scores.cpu().numpy(), features.cpu().numpy(), levels
+
+    def about(self) -> dict[str, Any]:
+        """What a table of its answers says about it."""
+        return {
+            "head": self.facts["head"],
+            "folder": str(self.folder),
+            "digest": self.digest,
+            "ranks": list(self.taxonomy.ranks),
+            "classes": len(self.classes),
+            "encoder": self.facts["encoder"],
+            "frozen": self.frozen,
+            "training_settings": self.facts["training"].get("settings", {}),
+            "preprocessing": self.facts["preprocessing"],
+            "biocosmos": self.facts["biocosmos"],
+        }
+
+
+def turned(images: torch.Tensor, views: int) -> list[torch.Tensor]:
+    """The image (or vector, which has one view), its half turn, its quarter turns, their mirror images: ``views`` in all."""
+    if views == 1:
+        return [images]
+    turns = {2: (0, 2), 4: (0, 1, 2, 3), 8: (0, 1, 2, 3)}[views]
+    found = [torch.rot90(images, turn, (2, 3)) for turn in turns]
+    return found + [torch.flip(view, (3,)) for view in found] if views == 8 else found
+
+
+def save_head(
+    folder: str | Path,
+    model: HeadModel,
+    *,
+    kind: str,
+    options: dict[str, Any],
+    channels: Sequence[int],
+    taps: Sequence[int],
+    taxonomy: Taxonomy,
+    classes: npt.NDArray[Any],
+    encoder: dict[str, Any],
+    preprocessing: Preprocessing,
+    sizes: bool,
+    counts: Sequence[int] | None = None,
+    training: dict[str, Any],
+) -> dict[str, Any]:
+    """Write the head; the encoder, if it was trained too, is already in the folder.
+
+    taps: numbers of the stages whose maps the head takes; options: what :func:`biocosmos.nn.heads.make_head` was called with;
+    encoder: ``name`` that training began from, its ``digest``, and the digest of the weights the head stands on, ``trained``;
+    counts: (C,) training specimens of each class, if the scores are to be adjusted as if all classes were equally frequent.
+    Returns the facts that were written; head.json is written last, so that a folder with one is whole. Raises BiocosmosError for
+    weights that are no number.
+    """
+    folder = Path(folder)
+    state = plain_state(model.head)
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise BiocosmosError(
+                f"the trained weights {name} of the head hold values that are no number: nothing was saved in {folder}"
+            )
+    facts = {
+        "format": FORMAT,
+        "head": kind,
+        "options": options,
+        "channels": list(channels),
+        "taps": list(taps),
+        "classes": [int(node) for node in classes],
+        "frozen": model.trunk is None,
+        "encoder": encoder,
+        "preprocessing": preprocessing.as_dict(),
+        "sizes": sizes,
+        "counts": None if counts is None else list(counts),
+        "digest": _digest(model, taxonomy, encoder["trained"]),
+        "training": training,
+        "biocosmos": package_version(),
+        "created": now(),
+    }
+    (folder / HEAD).unlink(missing_ok=True)
+    taxonomy.save(folder / TAXONOMY)
+    with replacing(folder / WEIGHTS) as temporary:
+        save_file(state, temporary)
+    with replacing(folder / HEAD) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    return facts
+
+
+def read_head_facts(folder: str | Path) -> dict[str, Any]:
+    """What head.json says. Raises BiocosmosError when the folder holds no trained head, or one of another format."""
+    path = Path(folder) / HEAD
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BiocosmosError(f"{folder} holds no trained head: make one with 'biocosmos train heads'") from None
+    except (OSError, ValueError) as error:
+        raise BiocosmosError(f"{path} cannot be read ({first_line(error)}): restore it, or train again") from error
+    if facts.get("format") != FORMAT:
+        raise BiocosmosError(
+            f"{path} has format {facts.get('format')}, this version of biocosmos reads {FORMAT}: update biocosmos"
+        )
+    return facts
+
+
+def _digest(model: HeadModel, taxonomy: Taxonomy, encoder: str) -> str:
+    return hashlib.sha256(f"{weights_digest(plain_state(model.head))} {taxonomy.digest} {encoder}".encode()).hexdigest()[:16]

@@ -1,0 +1,114 @@
+"""Zero-shot: a taxon is the mean of what the text encoder makes of its name in several sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.identify.namers.scorer import FloatArray, NodeArray
+from biocosmos.progress import progress
+from biocosmos.taxonomy import Taxonomy
+
+# {name} the taxon's name, {rank} its rank, {lineage} its names from the first rank down.
+TEMPLATES = (
+    "a photo of {name}.",
+    "a close-up photo of {name}.",
+    "a photo of the {rank} {name}.",
+    "a microscope image of {name}.",
+    "a museum specimen of {name}.",
+    "a photo of {lineage}.",
+)
+_FIELDS = ("{name}", "{rank}", "{lineage}")
+_TEXT_BATCH = 256
+
+
+class TextEncoder(Protocol):
+    """The part of an encoder that zero-shot needs."""
+
+    def encode_texts(self, texts: list[str]) -> FloatArray:
+        """texts -> (n, d) float32 unit vectors."""
+        ...
+
+
+class ZeroShot:
+    """Cosine between a query and the text of each taxon.
+
+    Per taxon: encode every template, normalise, average, normalise again (Radford et al. 2021, arXiv:2103.00020, section
+    3.1.4). ``texts``: (C, d) float32 unit rows; ``candidates``: (C,) int32 ascending.
+    """
+
+    def __init__(self, candidates: NodeArray, texts: FloatArray) -> None:
+        self.candidates, self.texts = candidates, texts
+
+    @classmethod
+    def fit(
+        cls, taxonomy: Taxonomy, candidates: NodeArray, encoder: TextEncoder, templates: Sequence[str] = TEMPLATES
+    ) -> ZeroShot:
+        """Encode the names of ``candidates`` with every template; no image is looked at."""
+        per_batch = max(1, _TEXT_BATCH // len(templates))
+        parts = []
+        with progress("encode taxon names", total=len(candidates), unit="taxa") as bar:
+            for a in range(0, len(candidates), per_batch):
+                batch = candidates[a : a + per_batch]
+                texts = [text for node in batch for text in prompts(taxonomy, int(node), templates)]
+                vectors = _unit(np.asarray(encoder.encode_texts(texts), np.float32))
+                parts.append(_unit(vectors.reshape(len(batch), len(templates), -1).mean(axis=1)))
+                bar.advance(len(batch))
+        return cls(candidates, np.concatenate(parts))
+
+    def scores(self, queries: FloatArray) -> FloatArray:
+        """Cosines (q, C) float32."""
+        return (queries @ self.texts.T).astype(np.float32)
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """texts."""
+        return {"texts": self.texts}
+
+
+def prompts(taxonomy: Taxonomy, node: int, templates: Sequence[str] = TEMPLATES) -> list[str]:
+    """One sentence per template for a taxon; underscores of label names become spaces."""
+    lineage = [name.replace("_", " ") for name in taxonomy.path(node) if name is not None]
+    rank = int(taxonomy.rank[node])
+    words = {"{name}": lineage[-1], "{lineage}": " ".join(lineage), "{rank}": taxonomy.ranks[rank]}
+    out = []
+    for template in templates:
+        for field, word in words.items():
+            template = template.replace(field, word)
+        out.append(template)
+    return out
+
+
+def read_templates(path: str | Path) -> tuple[str, ...]:
+    """One template a line, each with {name} or {lineage}; blank lines and lines starting with # are skipped."""
+    path = Path(path)
+    try:
+        lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise BiocosmosError(f"cannot read the templates {path}: {error}") from error
+    found = tuple(line for line in lines if line and not line.startswith("#"))
+    return check_templates(found, str(path))
+
+
+def check_templates(templates: Sequence[str], where: str = "templates") -> tuple[str, ...]:
+    """Refuse an empty list and a template that would give every taxon the same sentence."""
+    if not templates:
+        raise BiocosmosError(f"{where}: no template; write one a line, for example: a photo of {{name}}")
+    for template in templates:
+        if "{name}" not in template and "{lineage}" not in template:
+            raise BiocosmosError(
+                f"{where}: {template!r} names no taxon; put {{name}} or {{lineage}} in it (fields: {', '.join(_FIELDS)})"
+            )
+    return tuple(templates)
+
+
+def _unit(x: FloatArray) -> FloatArray:
+    norms = np.linalg.norm(x, axis=-1, keepdims=True)
+    if not np.isfinite(norms).all() or (norms == 0).any():
+        raise BiocosmosError("zero-shot: the text encoder returned a zero or NaN vector; try another encoder or precision")
+    out: FloatArray = (x / norms).astype(np.float32)
+    return out

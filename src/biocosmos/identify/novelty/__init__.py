@@ -1,0 +1,1 @@
+"""How unlike every known taxon a specimen is."""

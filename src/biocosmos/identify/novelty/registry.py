@@ -1,0 +1,38 @@
+"""The novelty detectors by name."""
+
+from __future__ import annotations
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.identify.novelty.combined import Combined
+from biocosmos.identify.novelty.detector import Detector
+from biocosmos.identify.novelty.features import ClassAngle, Mahalanobis, NearestNeighbours, ViM, WhitenedNeighbours
+from biocosmos.identify.novelty.logits import Energy, MaxLogit, MaxSoftmax
+from biocosmos.identify.novelty.odin import Odin
+from biocosmos.identify.novelty.rank_outliers import RankOutliers
+
+DETECTORS: dict[str, type[Detector]] = {
+    kind.name: kind
+    for kind in (
+        Combined,
+        MaxSoftmax,
+        MaxLogit,
+        Energy,
+        Mahalanobis,
+        ClassAngle,
+        NearestNeighbours,
+        WhitenedNeighbours,
+        ViM,
+        RankOutliers,
+        Odin,
+    )
+}
+DEFAULT_DETECTOR = Combined.name
+BY_PREDICTIONS = tuple(name for name in DETECTORS if name != Odin.name)
+"""Detectors that need nothing but predictions; ODIN needs the model as well."""
+
+
+def make_detector(name: str = DEFAULT_DETECTOR) -> Detector:
+    """A detector by name, with its default settings. Raises BiocosmosError listing the names there are."""
+    if name not in DETECTORS:
+        raise BiocosmosError(f"no novelty detector {name!r}: choose one of {', '.join(DETECTORS)}")
+    return DETECTORS[name]()

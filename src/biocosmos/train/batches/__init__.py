@@ -1,0 +1,1 @@
+"""What a training step sees: images, augmented, mixed, cached, and outliers made of them."""

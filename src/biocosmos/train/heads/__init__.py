@@ -1,0 +1,1 @@
+"""Training of heads that name specimens at every rank."""

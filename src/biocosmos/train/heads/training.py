@@ -1,0 +1,169 @@
+"""Train a head that names specimens at every rank of a taxonomy, with its backbone or on stored vectors.
+
+    ranks of the collection -> tree and classes -> backbone and head -> log p of every node -> loss at every rank
+
+The folder that results is what ``biocosmos identify --head`` and ``biocosmos evaluate --head`` take.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from biocosmos.encoders.registry import load_towers
+from biocosmos.encoders.torch_backend import keep_freed_memory
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.namers.head_folder import HEAD, PREDICTIONS
+from biocosmos.specimens.collection import Collection
+from biocosmos.tables import replacing
+from biocosmos.train.heads.settings import HeadSettings, names
+from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets, save_targets
+from biocosmos.train.heads.tasks import HELD, FrozenHeadTask, HeadTask, ImageHeadTask, stored_vectors
+from biocosmos.train.loop.loop import History, fit
+from biocosmos.train.loop.processes import Processes, processes
+from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """What a training left.
+
+    folder: the trained head; history: figures of every epoch; targets: what was learnt; failures: images that could not be read;
+    already_done: nothing was computed; main_process: this process is the one that tells the user.
+    """
+
+    folder: Path
+    history: History
+    targets: HeadTargets
+    failures: Failures = field(default_factory=Failures)
+    already_done: bool = False
+    main_process: bool = True
+
+
+def train_heads(
+    collection: Collection | str | Path,
+    settings: HeadSettings,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    tell: Callable[[HeadTargets], None] | None = None,
+) -> HeadResult:
+    """Train a head and save it in the folder ``output``.
+
+    Interrupted, it goes on from its last checkpoint when called again, and ends with the same weights. Under torchrun all
+    processes call it alike. ``tell`` is called with the targets, by one process, before training begins.
+
+    Raises BiocosmosError: settings other than those the folder was begun with; a rank without a name; fewer than two classes; a
+    head that needs feature maps on stored vectors; a loss that is not finite; and what the encoder or collection refuse.
+    """
+    collection = collection if isinstance(collection, Collection) else Collection.open(collection)
+    output = Path(output)
+    if Path(settings.encoder).expanduser().resolve() == output.resolve():
+        raise BiocosmosError(f"{output} cannot be trained into its own folder: choose another --output")
+    with processes(settings.device) as where:
+        if where.size > 1 and settings.decouple:
+            raise BiocosmosError("--decouple trains in one process only: leave torchrun or --decouple out")
+        return _train(collection, settings, output, where, overwrite, tell)
+
+
+def _train(
+    collection: Collection,
+    settings: HeadSettings,
+    output: Path,
+    where: Processes,
+    overwrite: bool,
+    tell: Callable[[HeadTargets], None] | None,
+) -> HeadResult:
+    if where.device.type == "cpu":
+        keep_freed_memory()
+    targets = targets_of(collection, settings)
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, PREDICTIONS))
+    summary = output / SUMMARY
+    if summary.exists() and (output / HEAD).exists():
+        history = History(**json.loads(summary.read_text(encoding="utf-8"))["history"])
+        return HeadResult(output, history, targets, already_done=True, main_process=where.first)
+    if where.first:
+        save_targets(targets, output / LABELS)
+        if tell is not None:
+            tell(targets)
+    held = held_out(collection, settings, targets)
+    torch.manual_seed(settings.seed)
+    task: HeadTask
+    if settings.freeze:
+        task = FrozenHeadTask(collection, settings, where, targets, held, stored_vectors(collection, settings.encoder, where))
+    else:
+        everything = targets_of(collection, replace(settings, leave_out="", outlier_taxa=""))
+        task = ImageHeadTask(collection, settings, where, targets, held, load_towers(settings.encoder), everything)
+    history = fit(task, settings, output, where)
+    if where.first:
+        task.save(output, _facts(collection, settings, task.targets, history))
+        with replacing(summary) as temporary:
+            temporary.write_text(json.dumps({"history": asdict(history)}, indent=1) + "\n", encoding="utf-8")
+        collection.record_failures(task.failures)
+    where.barrier()
+    return HeadResult(output, history, task.targets, task.failures, main_process=where.first)
+
+
+def targets_of(collection: Collection, settings: HeadSettings) -> HeadTargets:
+    """What the settings' training part teaches."""
+    return head_targets(
+        collection,
+        ranks=names(settings.ranks),
+        split=settings.split,
+        leave_out=names(settings.leave_out),
+        outlier_taxa=names(settings.outlier_taxa),
+    )
+
+
+def held_out(collection: Collection, settings: HeadSettings, targets: HeadTargets) -> HeadTargets | None:
+    """The specimens of the validation part whose class is one of the head's, at most :data:`HELD`; None without such a part."""
+    name, _, part = settings.validation.rpartition(":")
+    if not part or part not in collection.split(name or "default").counts():
+        if settings.patience is not None:
+            raise BiocosmosError(
+                f"--patience watches the part '{part}', which the split does not have: make one, or name another"
+            )
+        return None
+    ranks = targets.taxonomy.ranks
+    table = collection.table(["id", *ranks], split=settings.validation)
+    nodes = targets.taxonomy.index(table).astype(np.int64)
+    ids = np.array(table["id"].to_pylist(), object)
+    if len(seen := np.intersect1d(ids.astype(str), targets.ids.astype(str))):
+        raise BiocosmosError(
+            f"{len(seen):,} specimens of validation part '{settings.validation}' are trained on ({seen[0]} ...): "
+            "name a part of the same split that is not"
+        )
+    rows = np.flatnonzero(np.isin(nodes, targets.classes))
+    if len(rows) > HELD:
+        rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[:HELD])
+    return HeadTargets(ids[rows], nodes[rows], targets.taxonomy, targets.classes) if len(rows) else None
+
+
+def _facts(collection: Collection, settings: HeadSettings, targets: HeadTargets, history: History) -> dict[str, Any]:
+    """What the model card and head.json say of the training."""
+    name, _, part = settings.split.rpartition(":")
+    split = collection.split(name or "default").describe()
+    known = int((targets.nodes != OUTLIER).sum())
+    ranks = ", ".join(targets.taxonomy.ranks)
+    return {
+        "what": f"{settings.encoder}, trained with a {settings.head} head to name {len(targets.classes):,} taxa at the ranks "
+        f"{ranks} ({known:,} images; biocosmos train heads).",
+        "collection": collection.path.name,
+        "split": f"{split['name']}, part {part}, hash {split['hash']}",
+        "split_hash": split["hash"],
+        "part": part,
+        "labels": f"{len(targets.classes):,} classes; {LABELS} has the specimens",
+        "images": known,
+        "targets": targets.facts,
+        "settings": asdict(settings),
+        "metrics": history.epochs,
+        "kept": history.best,
+        "steps": history.steps,
+        "seconds": round(history.seconds, 1),
+    }

@@ -1,0 +1,54 @@
+"""The folder of a training run: begun once with its settings, gone on with the same ones only."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from biocosmos.encoders.registry import TRAINED, UNFINISHED
+from biocosmos.errors import BiocosmosError
+from biocosmos.train.loop.checkpoint import FOLDER as CHECKPOINTS
+from biocosmos.train.loop.logs import EPOCHS, EVENTS, STEPS
+from biocosmos.train.loop.processes import Processes
+from biocosmos.train.loop.settings import LoopSettings, flag, from_toml, write_toml
+
+SETTINGS, LABELS, SUMMARY, AUDIT = "settings.toml", "labels.parquet", "run.json", "audit"
+_MAY_CHANGE = ("device", "workers", "cache_gb", "checkpoint_steps")
+"""Settings that a resumed run may have otherwise: they do not change what is computed, on the same kind of device."""
+
+
+def begin_folder(
+    output: Path, settings: LoopSettings, where: Processes, *, overwrite: bool = False, leaves: Sequence[str] = ()
+) -> None:
+    """Make the run's folder, or see that it was begun with these settings; BiocosmosError names the first that differs.
+
+    leaves: files and folders that a finished run of this recipe leaves besides, gone first when it is begun anew.
+    """
+    if where.first:
+        path = output / SETTINGS
+        anew = overwrite and path.exists()
+        if anew:
+            # the encoder goes before what guards it, the settings last: a kill between leaves a folder that can be begun anew
+            for name in leaves:
+                (output / name).unlink(missing_ok=True) if not (output / name).is_dir() else shutil.rmtree(output / name)
+            for name in (TRAINED, SUMMARY, LABELS, STEPS, EPOCHS):
+                (output / name).unlink(missing_ok=True)
+            for name in (UNFINISHED, CHECKPOINTS, EVENTS, AUDIT):
+                shutil.rmtree(output / name, ignore_errors=True)
+            path.unlink()
+        if path.exists():
+            before = from_toml(type(settings), path, {})
+            for name, value in asdict(settings).items():
+                if name not in _MAY_CHANGE and getattr(before, name) != value:
+                    raise BiocosmosError(
+                        f"{output} was begun with {flag(name)} {getattr(before, name)}, not {value}: "
+                        "use the same settings to go on, another --output, or --overwrite"
+                    )
+        elif not anew and output.exists() and any(output.iterdir()):
+            raise BiocosmosError(f"{output} is not empty and no training was begun in it: choose another --output")
+        else:
+            output.mkdir(parents=True, exist_ok=True)
+            write_toml(settings, path)
+    where.barrier()

@@ -1,0 +1,1 @@
+"""Zero-shot training: one prototype for each taxon, also for those without an image."""

@@ -1,0 +1,1 @@
+"""UNICOM: training by cluster discrimination."""

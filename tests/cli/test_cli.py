@@ -1,0 +1,221 @@
+"""The command line, as people and scripts use it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import biocosmos as bc
+from biocosmos.cli import main
+
+REPOSITORY = Path(__file__).parents[2]
+VERBS = [
+    "demo",
+    "ingest",
+    "info",
+    "split",
+    "export",
+    "failures",
+    "embed",
+    "encoders",
+    "fetch",
+    "search",
+    "identify",
+    "evaluate",
+    "taxa",
+    "train unicom",
+    "train slurm",
+]
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """Standard output as the table it is in a pipe."""
+        return list(csv.DictReader(io.StringIO(self.out), delimiter="\t"))
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
+    def call(*arguments: object) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["biocosmos", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        printed = capsys.readouterr()
+        return Outcome(code, printed.out, printed.err)
+
+    return call
+
+
+@pytest.fixture
+def photos(tmp_path: Path, sample_table: pa.Table) -> Path:
+    """A folder as people have them: sub-folders named by label, and one file that is not an image."""
+    folder = tmp_path / "photos"
+    for row in sample_table.slice(0, 40).to_pylist():
+        path = folder / row["label"] / f"{row['id']}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(row["image"])
+    (folder / sample_table["label"][0].as_py() / "notes.jpg").write_text("not an image")
+    return folder
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_that_opens_with_an_example_and_a_docs_page(run: Run, verb: str) -> None:
+    shown = run(*verb.split(), "--help")
+    assert shown.code == 0
+    assert f"biocosmos {verb}" in " ".join(shown.out.split()).split("Options")[0].split("Usage:")[1][len(verb) :]
+    pages = " ".join(page.read_text(encoding="utf-8") for page in [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"])
+    assert f"biocosmos {verb}" in pages
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = ("torch", "pyarrow", "lance", "numpy", "timm")
+    program = f"import sys; from biocosmos.cli.app import app; print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_from_a_folder_of_photos_to_a_described_collection(run: Run, photos: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine.cosmos"
+    first = run("ingest", photos, "-o", target)
+    assert first.code == 0
+    assert "40 specimens added" in first.err
+    assert "1 rows failed" in first.err
+    again = run("ingest", photos, "-o", target)
+    assert "0 specimens added, 40 were there already" in again.err
+    facts = {row["what"]: row["value"] for row in run("info", target).rows}
+    assert facts["specimens"] == "40"
+    told = run("failures", target).rows
+    assert told[0]["source"].endswith("notes.jpg")
+    assert run("ingest", photos, "-o", tmp_path / "strict.cosmos", "--strict").code == 1
+
+
+def test_columns_of_a_table_are_given_as_ours_equals_theirs(run: Run, photos: Path, tmp_path: Path) -> None:
+    files = sorted(photos.rglob("planktonset-*.jpg"))[:3]
+    lines = ["Bild;Art;Netz", *[f"{file.relative_to(photos)};{file.parent.name};WP2" for file in files]]
+    (tmp_path / "table.csv").write_text("\n".join(lines), encoding="utf-8")
+    columns = ("--column", "image_path=Bild", "--column", "label=Art", "--images", photos)
+    done = run("ingest", tmp_path / "table.csv", "-o", tmp_path / "t.cosmos", *columns)
+    assert done.code == 0
+    stored = bc.Collection.open(tmp_path / "t.cosmos").table(["label", "Netz", "width"])
+    assert stored["label"].to_pylist() == [file.parent.name for file in files]
+    assert stored["Netz"].to_pylist() == ["WP2"] * 3
+    assert stored["width"].null_count == 0
+
+
+def test_nothing_usable_ends_with_code_1(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "a.jpg").write_bytes(b"")
+    done = run("ingest", tmp_path / "bad", "-o", tmp_path / "bad.cosmos")
+    assert done.code == 1
+    assert "zero bytes" in done.err
+
+
+def test_a_mistyped_path_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:
+    done = run("ingest", tmp_path / "phtos", "-o", tmp_path / "mine.cosmos")
+    assert done.code == 1
+    assert done.err.startswith("error: ")
+    assert done.err.count("\n") == 1
+    assert not (tmp_path / "mine.cosmos").exists()
+
+
+def test_splits_taxa_and_export(run: Run, tiny_collection: bc.Collection, tmp_path: Path) -> None:
+    made = run("split", tiny_collection.path, "--seed", 4)
+    assert sum(int(row["specimens"]) for row in made.rows) == 120
+    assert tiny_collection.split().seed == 4
+    assert run("split", tiny_collection.path, "--fractions", "train=half").code == 2
+
+    taxa = run("taxa", tiny_collection.path, "--rank", "phylum").rows
+    counted = {row["taxon"]: int(row["specimens"]) for row in taxa}
+    phyla = [name for name in tiny_collection.table(["phylum"])["phylum"].to_pylist() if name]
+    assert counted == {name: phyla.count(name) for name in set(phyla)}
+
+    done = run("export", tiny_collection.path, "-o", tmp_path / "out.parquet", "--split", "test")
+    assert done.code == 0
+    assert pq.read_table(tmp_path / "out.parquet").num_rows == tiny_collection.split().counts()["test"]
+
+
+def test_search_finds_the_image_itself_first_and_by_id_never(run: Run, embedded: bc.Collection, tmp_path: Path) -> None:
+    row = embedded.table(["id", "image"]).slice(7, 1).to_pylist()[0]
+    (tmp_path / "query.jpg").write_bytes(row["image"])
+    by_image = run("search", embedded.path, tmp_path / "query.jpg", "-k", 3).rows
+    assert [int(hit["position"]) for hit in by_image] == [1, 2, 3]
+    assert by_image[0]["id"] == row["id"]
+    assert float(by_image[0]["score"]) == pytest.approx(1, abs=1e-4)
+    by_id = run("search", embedded.path, "--id", row["id"], "-k", 5).rows
+    assert row["id"] not in [hit["id"] for hit in by_id]
+    within = run("search", embedded.path, "--id", row["id"], "--within", "phylum:Arthropoda", "-k", 5).rows
+    assert {hit["phylum"] for hit in within} == {"Arthropoda"}
+
+
+def test_searching_by_text_without_a_text_tower_says_what_is_needed(run: Run, embedded: bc.Collection) -> None:
+    done = run("search", embedded.path, "--text", "a copepod")
+    assert done.code == 1
+    assert "text" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_identify_keeps_every_path_and_lists_what_it_could_not_read(run: Run, embedded: bc.Collection, tmp_path: Path) -> None:
+    test = embedded.table(["id", "image"], split="test").to_pylist()[:6]
+    night = tmp_path / "night"
+    night.mkdir()
+    for row in test:
+        (night / f"{row['id']}.jpg").write_bytes(row["image"])
+    (night / "broken.jpg").write_bytes(test[0]["image"][:300])
+    done = run("identify", embedded.path, night, "-o", tmp_path / "names.csv")
+    assert done.code == 0
+    names = list(csv.DictReader((tmp_path / "names.csv").open(encoding="utf-8")))
+    assert [row["image_path"] for row in names] == sorted(str(night / f"{row['id']}.jpg") for row in test)
+    for row in names:
+        assert float(row["novelty"]) >= 0
+        assert json.loads(row["neighbours"])
+    failed = list(csv.DictReader((tmp_path / "names.failures.csv").open(encoding="utf-8")))
+    assert [Path(row["source"] or row["id"]).name for row in failed] == ["broken.jpg"]
+    about = json.loads((tmp_path / "names.csv.provenance.json").read_text())
+    assert about["encoder"]["name"] == "efficientnet-lite0"
+    for suffix in ("parquet", "json"):
+        assert run("identify", embedded.path, "--part", "test", "-o", tmp_path / f"names.{suffix}").code == 0
+    assert pq.read_table(tmp_path / "names.parquet").num_rows == embedded.split().counts()["test"]
+    assert run("identify", embedded.path, night, "-o", tmp_path / "names.xls").code == 1
+
+
+def test_evaluate_writes_tables_and_one_page(run: Run, embedded: bc.Collection, tmp_path: Path) -> None:
+    done = run("evaluate", embedded.path, "-o", tmp_path / "report", "--by", "group")
+    assert done.code == 0
+    assert done.rows
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert embedded.split().hash in page
+    assert list((tmp_path / "report").glob("*.csv"))
+
+
+def test_encoders_are_listed_and_the_default_is_here(run: Run) -> None:
+    rows = {row["name"]: row for row in run("encoders").rows}
+    assert rows["efficientnet-lite0"]["on this machine"] in ("yes", "True")
+
+
+def test_an_encoder_that_is_not_here_fails_with_the_command_that_fetches_it(run: Run, tiny_collection: bc.Collection) -> None:
+    done = run("embed", tiny_collection.path, "--encoder", "open_clip:hf-hub:imageomics/bioclip-2")
+    assert done.code == 1
+    assert "biocosmos fetch open_clip:hf-hub:imageomics/bioclip-2" in done.err

@@ -1,0 +1,122 @@
+"""Naming and measuring with a trained head, as the commands do, on real images of the sample."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import biocosmos as bc
+from biocosmos.cli.app import app
+from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate import Report
+from biocosmos.identify.confidence.promises import is_wrong
+from biocosmos.identify.namers.head_folder import HEAD, TrainedHead
+from biocosmos.jobs.evaluate_heads import evaluate_heads
+from biocosmos.jobs.identify_heads import identify_with_head
+from biocosmos.jobs.leakage import refuse_trained_on
+from biocosmos.train.heads.settings import head_settings
+from biocosmos.train.heads.training import train_heads
+
+
+@pytest.fixture(scope="module")
+def trained(embedded: bc.Collection, tmp_path_factory: pytest.TempPathFactory) -> tuple[bc.Collection, Path]:
+    """A copy of the small collection and a head on its stored vectors."""
+    folder = tmp_path_factory.mktemp("heads")
+    shutil.copytree(embedded.path, folder / "mine.cosmos")
+    collection = bc.Collection.open(folder / "mine.cosmos")
+    train_heads(
+        collection, head_settings(freeze=True, ranks="group,label", epochs=8, batch_size=32, device="cpu"), folder / "run"
+    )
+    return collection, folder / "run"
+
+
+def test_answers_stop_where_the_promised_error_rate_needs_it(trained: tuple[bc.Collection, Path]) -> None:
+    collection, folder = trained
+    head = TrainedHead.load(folder)
+    careful, bold = (identify_with_head(collection, head, part="test", error_rate=rate, sets="label") for rate in (0.1, 0.5))
+    for done in (careful, bold):
+        names = done.table["taxon"].to_pylist()
+        answers = np.array(
+            [0 if name is None else head.taxonomy.find(_node(head, name, rank)) for name, rank in _pairs(done.table)]
+        )
+        assert len(names) == len(done.predictions) and is_wrong(head.taxonomy, answers, done.predictions.truth).mean() < 0.6
+    depth = [sum(rank == "label" for rank in done.table["rank"].to_pylist()) for done in (careful, bold)]
+    assert depth[0] <= depth[1]
+    assert all(cell for cell in careful.table["set"].to_pylist())
+    provenance = json.loads(careful.table.schema.metadata[b"biocosmos.provenance"])
+    assert provenance["promise"]["alpha"] == 0.1 and provenance["head"]["digest"] == head.digest
+
+
+def _pairs(table: object) -> list[tuple[str | None, str | None]]:
+    return list(zip(table["taxon"].to_pylist(), table["rank"].to_pylist()))  # type: ignore[index]
+
+
+def _node(head: TrainedHead, name: str, rank: str | None) -> str:
+    return f"{rank}:{name}"
+
+
+def test_an_error_rate_that_cannot_be_promised_names_the_smallest_that_can(trained: tuple[bc.Collection, Path]) -> None:
+    collection, folder = trained
+    with pytest.raises(BiocosmosError, match=r"0\.0\d+|\d+(\.\d+)? %"):
+        identify_with_head(collection, TrainedHead.load(folder), part="test", error_rate=0.0001)
+
+
+def test_specimens_it_was_trained_or_calibrated_on_are_refused(trained: tuple[bc.Collection, Path]) -> None:
+    collection, folder = trained
+    head = TrainedHead.load(folder)
+    for part, what in (("train", "trained on"), ("val", "calibrated on")):
+        with pytest.raises(BiocosmosError, match=what):
+            identify_with_head(collection, head, part=part, error_rate=0.3)
+    with pytest.raises(BiocosmosError, match="was trained on the part 'train'"):
+        evaluate_heads(collection, [folder], part="train")
+    with pytest.raises(BiocosmosError, match="was trained on"):
+        refuse_trained_on(collection, str(_as_encoder(folder)), "train")
+
+
+def _as_encoder(folder: Path) -> Path:
+    """A folder that looks like an encoder trained with the head, as one of a whole backbone would."""
+    other = folder.with_name("whole")
+    shutil.copytree(folder, other, dirs_exist_ok=True)
+    (other / "biocosmos.json").write_text('{"base": {"name": "efficientnet-lite0"}}')
+    return other
+
+
+def test_reports_of_one_head_of_several_and_of_left_out_taxa(trained: tuple[bc.Collection, Path], tmp_path: Path) -> None:
+    collection, folder = trained
+    one = evaluate_heads(collection, [folder])
+    assert {"levels", "promises"} <= {name.split("/")[0].split("_")[0] for name in one.tables} or isinstance(one, Report)
+    shutil.copytree(folder, tmp_path / "other")
+    both = evaluate_heads(collection, [folder, tmp_path / "other"])
+    assert both.html(tmp_path / "heads.html").read_text().count("other") > 1
+    left = evaluate_heads(collection, [folder], protocol="leave-one-group-out", output=tmp_path / "novelty", folds=1, most=2)
+    columns = set(left.table().column("column").to_pylist())
+    assert "middle" in columns and "far" in columns
+    kept = next((tmp_path / "novelty" / "runs").glob("*/head"))
+    before = (kept / HEAD).stat().st_mtime_ns
+    evaluate_heads(collection, [folder], protocol="leave-one-group-out", output=tmp_path / "novelty", folds=1, most=2)
+    assert (kept / HEAD).stat().st_mtime_ns == before
+    with pytest.raises(BiocosmosError, match="name a folder with -o"):
+        evaluate_heads(collection, [folder], protocol="leave-one-class-out")
+    with pytest.raises(BiocosmosError, match="is of one head"):
+        evaluate_heads(collection, [folder, folder], protocol="promises")
+
+
+def test_images_are_named_from_the_command_line(trained: tuple[bc.Collection, Path], tmp_path: Path) -> None:
+    collection, folder = trained
+    ids = collection.table(["id"], split="test")["id"].to_pylist()[:3]
+    for id_ in ids:
+        (tmp_path / "images").mkdir(exist_ok=True)
+        (tmp_path / "images" / f"{id_}.jpg").write_bytes(collection.image_bytes(id_) or b"")
+    (tmp_path / "images" / "broken.jpg").write_bytes(b"nothing")
+    command = ["identify", str(collection.path), str(tmp_path / "images"), "--head", str(folder), "--error-rate", "0.2"]
+    found = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "ids.csv")])
+    assert found.exit_code == 0, found.output
+    assert "promised: the expected share of wrong answers among all specimens is at most 0.2" in found.output
+    assert len((tmp_path / "ids.csv").read_text().splitlines()) == 4 and "1" in found.output
+    refused = CliRunner().invoke(app, [*command, "--within", "copepod"])
+    assert refused.exit_code == 2 and "--within" in refused.output
