@@ -1,16 +1,16 @@
 """What this machine does fastest: timed once, remembered, overridable, and said in provenance. Nothing is guessed from a flag.
 
-A question ("train.precision") has candidates, each a call that does a little of the real work one way. They are timed in turn, the
-first is kept unless another is clearly faster, and the answer is remembered in a file under the processor's name, so that later
-runs choose alike.
+A question ("train.precision") has candidates, each a call that does a little of the real work one way. They are timed in turn,
+the first is kept unless another is clearly faster, and the answer is remembered in a file under the processor's name, so that
+later runs choose alike.
 
 Environment:
 
-- ``BIOCOSMOS_CHOOSE``: answers that are not measured, ``question=answer`` separated by commas. ``precision=bfloat16`` answers every
-  question that ends in ``.precision``.
-- ``BIOCOSMOS_ISA``: what the processor may be taken to have: ``avx2`` hides AVX-512, VNNI, bfloat16 and AMX from this package (torch
-  and oneDNN are told by ``ATEN_CPU_CAPABILITY=avx2`` and ``ONEDNN_MAX_CPU_ISA=AVX2``).
-- ``BIOCOSMOS_CACHE``: the folder of the remembered answers, by default ``$XDG_CACHE_HOME/biocosmos`` or ``~/.cache/biocosmos``.
+- ``BIOCOSMOS_CHOOSE``: answers that are not measured, ``question=answer`` separated by commas. ``precision=bfloat16`` answers
+  every question that ends in ``.precision``.
+- ``BIOCOSMOS_ISA``: what the processor may be taken to have: ``avx2`` hides AVX-512, VNNI, bfloat16 and AMX from this package
+  (torch and oneDNN are told by ``ATEN_CPU_CAPABILITY=avx2`` and ``ONEDNN_MAX_CPU_ISA=AVX2``).
+- ``BIOCOSMOS_CACHE``: folder of the remembered answers, by default ``$XDG_CACHE_HOME/biocosmos`` or ``~/.cache/biocosmos``.
 """
 
 from __future__ import annotations
