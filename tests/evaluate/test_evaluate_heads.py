@@ -17,8 +17,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.ranks.report import levels_report
 from biocosmos.evaluate.report import Report, read_tables
 from biocosmos.evaluate.side_by_side.report import heads_report
-from biocosmos.identify.paths import CandidateTree
-from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import NEAREST, compare_heads, nearest_names
 from biocosmos.taxonomy import Taxonomy
 from predictions_sample import example
@@ -30,7 +29,7 @@ def noisier(found: Predictions, seed: int, noise: float) -> Predictions:
     """Another head's answers about the same specimens, in another order."""
     rng = np.random.default_rng(seed)
     logits = (found.logits + noise * rng.normal(size=found.logits.shape)).astype(np.float32)
-    other = replace(found, logits=logits, log_p=node_log_p(found.tree, logits), facts={**found.facts, "head": f"noise {noise}"})
+    other = replace(found, logits=logits, facts={**found.facts, "head": f"noise {noise}"})
     return other.subset(rng.permutation(len(found)))
 
 
@@ -167,7 +166,6 @@ def made_up(collection: bc.Collection) -> Predictions:
         ids=np.array(table["id"].to_pylist(), object),
         taxonomy=tree,
         classes=classes,
-        log_p=node_log_p(CandidateTree(tree, classes), logits),
         logits=logits,
         features=np.zeros((len(table), 1), np.float32),
         truth=tree.index(table),
