@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,13 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.rules import NeighbourRule
 from biocosmos.identify.namers.scorer import FloatArray, NodeArray, RowArray, Scorer, query_chunk
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 
 # More held-out specimens than this no longer change a curve of one variable; a seeded sample is taken.
 LARGEST_SAMPLE = 5000
 FOLDS = 5
 # Folds are fitted until this many specimens are held out: a large gallery needs one fold, a small one all five.
 ENOUGH = 2000
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def from_gallery(scorer: Scorer, gallery: Gallery, calibration: Gallery, allowed
     assert gallery.taxonomy is not None
     if calibration.taxonomy.digest != gallery.taxonomy.digest:
         raise BiocosmosError("the calibration gallery has another taxonomy than the gallery: take both from one collection")
-    refuse_overlap(
+    guard.refuse_shared(
         calibration.ids, gallery.ids, "calibration specimens are also in the gallery", "calibrate on another part of the split"
     )
     known = calibration.taxa > 0
@@ -146,17 +146,6 @@ def same_id_pairs(gallery_ids: NDArray[np.object_], query_ids: NDArray[np.object
     count = np.searchsorted(first[order], found[rows], "right") - start
     within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
     return np.repeat(rows, count), order[np.repeat(start, count) + within]
-
-
-def refuse_overlap(
-    ids: Sequence[str] | NDArray[np.object_], others: Sequence[str] | NDArray[np.object_], what: str, remedy: str
-) -> None:
-    """Raise BiocosmosError, naming some, when two sets of ids meet."""
-    shared = pc.is_in(pa.array(ids, pa.string()), value_set=pa.array(others, pa.string())).to_numpy(zero_copy_only=False)
-    if shared.any():
-        names = [str(name) for name in np.asarray(ids, object)[shared][:_NAMED]]
-        more = ", ..." if shared.sum() > _NAMED else ""
-        raise BiocosmosError(f"{int(shared.sum()):,} {what} ({', '.join(names)}{more}): {remedy}")
 
 
 def _class_sizes(gallery: Gallery) -> NDArray[np.int64]:

@@ -6,13 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
-from biocosmos.provenance import encoder_name
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.loop.settings import LoopSettings, flag, read_toml
-from biocosmos.train.unicom.clusters import refuse_held_out_part
-from biocosmos.train.unicom.settings import beside
 
 FROZEN_DEFAULTS: dict[str, Any] = {
     "batch_size": 512,
@@ -34,10 +30,8 @@ class HeadSettings(LoopSettings):
     """A training of a head over a taxonomy; what is not here is in :class:`LoopSettings`.
 
     Attributes:
-        encoder: the backbone; its weights are trained too unless ``freeze``.
         head: one of :data:`KINDS`; see :mod:`biocosmos.nn.heads`.
         ranks: columns of the collection, coarsest first, comma-separated; "" is all its ranks.
-        split: the training part; validation: the part that is watched and later calibrates, never a test part; "" for none.
         freeze: train on the stored vectors; the backbone stays as it is.
         hidden: width of the dense layer before each level's scores; 0 is none (what a branch head needs it has itself).
         dropout: share of features that are dropped before the scores, 0..1.
@@ -72,11 +66,8 @@ class HeadSettings(LoopSettings):
     epochs: int = 10
     keep: str = "last"
     ema: float = 0.0
-    encoder: str = DEFAULT
     head: str = "marginalised"
     ranks: str = ""
-    split: str = "train"
-    validation: str = "val"
     freeze: bool = False
     hidden: int = 0
     dropout: float = 0.2
@@ -107,7 +98,6 @@ class HeadSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))
         choices = {
             "head": KINDS,
             "imbalance": IMBALANCE,
@@ -153,13 +143,6 @@ class HeadSettings(LoopSettings):
             )
         if self.cache_views and self.mix == "cutmix":
             raise BiocosmosError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
-        refuse_held_out_part(self.split)
-        object.__setattr__(self, "validation", beside(self.split, self.validation))
-        part = self.validation.rpartition(":")[2].lower()
-        if part in ("test", "novel"):
-            raise BiocosmosError(
-                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
-            )
 
     def weights(self) -> list[float] | str | None:
         """The level weights: numbers, a schedule, or None for the head's own. Raises BiocosmosError for what is none of these."""

@@ -9,7 +9,10 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
+from biocosmos.provenance import encoder_name
+from biocosmos.specimens import guard
 from biocosmos.tables import replacing
 
 _POSITIVE = ("epochs", "batch_size", "accumulate", "lr", "centre_lr_factor", "patience", "checkpoint_steps", "size", "test_size")
@@ -20,6 +23,9 @@ class LoopSettings:
     """What every recipe shares.
 
     Attributes:
+        encoder: what training starts from, and stands on where only something on top of its stored vectors is trained.
+        split: the training part, "train" or of a named split "mine:train"; validation: the part that is watched (and by which a
+            head is later calibrated), never a test part; "" for none.
         epochs: passes over the training part.
         batch_size: images per process and forward pass.
         accumulate: forward passes whose mean gradient makes one step.
@@ -39,6 +45,9 @@ class LoopSettings:
         cache_gb: prepared images are kept in memory, uint8, when all of them take less, GiB.
     """
 
+    encoder: str = DEFAULT
+    split: str = "train"
+    validation: str = "val"
     epochs: int = 8
     batch_size: int = 64
     accumulate: int = 1
@@ -71,6 +80,20 @@ class LoopSettings:
                 raise BiocosmosError(f"{flag(name)} must be at least {low:g} and below {high:g}, not {getattr(self, name)}")
         if self.keep not in ("best", "last"):
             raise BiocosmosError(f"--keep '{self.keep}' is not known: choose best or last")
+        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
+        guard.training_part(self.split)
+        object.__setattr__(self, "validation", beside(self.split, self.validation))
+        part = self.validation.rpartition(":")[2].lower()
+        if part in ("test", "novel"):
+            raise BiocosmosError(
+                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
+            )
+
+
+def beside(split: str, part: str) -> str:
+    """``part`` of the split that ``split`` names a part of: "val" beside "mine:train" is "mine:val"."""
+    name = split.rpartition(":")[0]
+    return f"{name}:{part}" if name and part and ":" not in part else part
 
 
 def flag(name: str) -> str:

@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
-from biocosmos.provenance import encoder_name
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.loop.settings import LoopSettings, flag, read_toml
 from biocosmos.train.prototypes.geometry import COUPLINGS
-from biocosmos.train.unicom.clusters import refuse_held_out_part
-from biocosmos.train.unicom.settings import beside
 
 FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 8, "clip": 0.0}
 """What differs when only a projection of stored vectors is trained."""
@@ -25,14 +21,12 @@ class ZeroShotSettings(LoopSettings):
     """A zero-shot training; what is not here is in :class:`LoopSettings`.
 
     Attributes:
-        encoder: what is trained, or whose stored vectors are projected.
         ranks: columns of the tree, coarsest first, comma-separated; "" is those the collection has, then ``label``.
         hold_out: taxa that are never trained on and are asked about at the end: a number of them, drawn by ``draw``, or their
             names, comma-separated.
         choose_on: further taxa that are not trained on, and by whose validation images the epoch and the handicap are chosen;
             afterwards their prototype is the mean of their training images. 0 chooses nothing.
         draw: seed of the draw of both.
-        split: the training part; validation: the part that is watched, never a test part.
         freeze: train a projection of the stored vectors only.
         dim, hidden: length of the new vectors; units of the projection's hidden layer.
         dropout: of the projection's input and hidden layer, 0..1.
@@ -51,13 +45,10 @@ class ZeroShotSettings(LoopSettings):
         head_lr_factor: the projection and the prototypes learn so many times as fast as the backbone.
     """
 
-    encoder: str = DEFAULT
     ranks: str = ""
     hold_out: str = "12"
     choose_on: int = 8
     draw: int = 0
-    split: str = "train"
-    validation: str = "val"
     freeze: bool = False
     dim: int = 128
     hidden: int = 512
@@ -82,7 +73,6 @@ class ZeroShotSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))
         choices = {
             "coupling": COUPLINGS,
             "place": PLACES,
@@ -104,13 +94,6 @@ class ZeroShotSettings(LoopSettings):
             raise BiocosmosError(f"--dropout must be at least 0 and below 1, not {self.dropout}")
         if self.place == "learnt" and not self.gromov:
             raise BiocosmosError("--place learnt needs the Gromov-Wasserstein term: give --gromov above 0, or --place relatives")
-        refuse_held_out_part(self.split)
-        object.__setattr__(self, "validation", beside(self.split, self.validation))
-        part = self.validation.rpartition(":")[2].lower()
-        if part in ("test", "novel"):
-            raise BiocosmosError(
-                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
-            )
 
 
 def zero_shot_settings(config: str | Path | None = None, **given: Any) -> ZeroShotSettings:

@@ -6,12 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
-from biocosmos.provenance import encoder_name
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.loop.settings import LoopSettings, flag, read_toml
-from biocosmos.train.unicom.clusters import refuse_held_out_part
 
 FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 10, "noise": 0.5}
 """What differs when only a projection of stored vectors is trained."""
@@ -22,7 +19,6 @@ class UnicomSettings(LoopSettings):
     """A training by cluster discrimination; what is not here is in :class:`LoopSettings`.
 
     Attributes:
-        encoder: what is trained, and whose embedding is clustered.
         clusters: how many.
         source: "image", "text" or "joint" (see :func:`biocosmos.train.unicom.clusters.cluster_labels`).
         text_encoder: of the texts, when not the encoder itself.
@@ -30,7 +26,6 @@ class UnicomSettings(LoopSettings):
         whiten: cluster whitened vectors (:mod:`biocosmos.train.unicom.whitening`).
         labels: a ``labels.parquet`` of another run, whose classes are learnt in place of new clusters.
         taxa: a rank, whose true taxa are learnt in place of clusters: the supervised reference.
-        split: the training part; validation: the part that is watched, which must not be a test part; "" for none.
         monitor: "clusters" (needs no label), "taxa", or "auto": taxa for a supervised training, else clusters.
         loss: "margin" (one class for each image) or "mlcd" (the ``positives`` nearest clusters of each).
         scale, m1, m2, m3: logits are scale * (cos(m1 theta + m2) - m3) for the own class.
@@ -54,7 +49,6 @@ class UnicomSettings(LoopSettings):
         augment: "none", "plankton" (any turn, mirrored) or "photo" (has an up and a down).
     """
 
-    encoder: str = DEFAULT
     clusters: int = 500
     source: str = "image"
     text_encoder: str | None = None
@@ -62,8 +56,6 @@ class UnicomSettings(LoopSettings):
     whiten: bool = False
     labels: str | None = None
     taxa: str | None = None
-    split: str = "train"
-    validation: str = "val"
     monitor: str = "auto"
     loss: str = "margin"
     positives: int = 8
@@ -90,7 +82,6 @@ class UnicomSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
         choices = {
             "loss": ("margin", "mlcd"),
             "gradient": ("exact", "straight-through"),
@@ -118,19 +109,6 @@ class UnicomSettings(LoopSettings):
             raise BiocosmosError(
                 f"--dim must be above 0{' with --freeze' if self.freeze else ', or 0 for no projection'}, not {self.dim}"
             )
-        refuse_held_out_part(self.split)
-        object.__setattr__(self, "validation", beside(self.split, self.validation))
-        part = self.validation.rpartition(":")[2].lower()
-        if part in ("test", "novel"):
-            raise BiocosmosError(
-                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
-            )
-
-
-def beside(split: str, part: str) -> str:
-    """``part`` of the split that ``split`` names a part of: "val" beside "mine:train" is "mine:val"."""
-    name = split.rpartition(":")[0]
-    return f"{name}:{part}" if name and part and ":" not in part else part
 
 
 def unicom_settings(config: str | Path | None = None, *, sweep: bool = False, **given: Any) -> UnicomSettings:
