@@ -179,7 +179,7 @@ def test_an_encoder_is_not_measured_on_what_it_or_its_base_was_trained_on(collec
         ):
             evaluate_collection(collection, encoders=["efficientnet-lite0", name])
     guard.Fitted.of("the encoder in second", stands_on=[first]).save(second)  # as if it had learnt other specimens itself
-    with pytest.raises(BiocosmosError, match="trained the encoder in .*first:"):
+    with pytest.raises(BiocosmosError, match=r"trained the encoder in .*first:"):
         evaluate_collection(collection, encoders=["efficientnet-lite0", second])
 
 
