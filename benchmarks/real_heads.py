@@ -27,7 +27,8 @@ from biocosmos.evaluate.novelty.protocol import NoveltyRun
 from biocosmos.evaluate.promises.report import promise_report
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.confidence.promises import Promise, roll_back
-from biocosmos.identify.namers.head_folder import HEAD, TrainedHead
+from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.identify.novelty.distances import p_values
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.jobs.compare_heads import compare_heads
@@ -234,7 +235,7 @@ def measure_speed(collection: bc.Collection, work: Path) -> None:
     began = time.perf_counter()
     promise, detector = Promise.fit(held, "mean", 0.05), make_detector().fit(known, held)
     fitted = time.perf_counter()
-    asked = head.predict([(vectors, None)], ids=ids)
+    asked = head.predict(Specimens(np.array(ids, object), vectors=vectors.numpy()))
     predicted = time.perf_counter()
     roll_back(asked, promise)
     rolled = time.perf_counter()

@@ -15,7 +15,7 @@ from biocosmos.cli.app import app
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.identify.confidence.promises import is_wrong
-from biocosmos.identify.namers.head_folder import HEAD, TrainedHead
+from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.jobs.evaluate_heads import evaluate_heads
 from biocosmos.jobs.identify_heads import identify_with_head
 from biocosmos.jobs.leakage import refuse_trained_on

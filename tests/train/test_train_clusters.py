@@ -15,11 +15,12 @@ import torch
 from safetensors.torch import save_file
 
 import biocosmos as bc
+from biocosmos.encoders.views import view
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 from biocosmos.specimens.splits import Split
-from biocosmos.train.batches.views import mean_of_views, vectors_of_views, view
+from biocosmos.train.batches.views import mean_of_views, vectors_of_views
 from biocosmos.train.unicom.audit import audit
 from biocosmos.train.unicom.clusters import ClusterLabels, cluster_labels, taxon_labels
 

@@ -9,7 +9,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report, combine
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.evaluate.ranks.report import levels_report
-from biocosmos.identify.namers.head_folder import TrainedHead
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.leave_out_heads import leave_out_heads
@@ -59,12 +59,10 @@ def evaluate_heads(
         return leave_out_heads(
             collection, head, output, whole_groups=whole, folds=folds, most=most, far=far, part=part, seed=seed
         )
-    loaded = {str(folder): TrainedHead.load(folder, device=device) for folder in heads}
+    loaded = {str(folder): TrainedHead.load(folder, device=device).viewed(views) for folder in heads}
     for head in loaded.values():
         refuse_learnt(head, part)
-    found = {
-        name: predict_part(collection, head, part, views=views, where=where, columns=groups) for name, head in loaded.items()
-    }
+    found = {name: predict_part(collection, head, part, where=where, columns=groups) for name, head in loaded.items()}
     if len(found) > 1:
         return compare_heads(collection, _named(found), seed=seed)
     (head,) = loaded.values()
@@ -79,7 +77,7 @@ def evaluate_heads(
                 f"the head in {head.folder} was trained without a validation part: nothing was kept to calibrate on"
             )
         if calibration:
-            pooled = predict_part(collection, head, calibration, views=views, where=where, columns=groups)
+            pooled = predict_part(collection, head, calibration, where=where, columns=groups)
             reports |= _promises(pooled.joined(asked), groups, seed, required=protocol == "promises")
     if len(reports) == 1:
         return next(iter(reports.values()))

@@ -19,7 +19,7 @@ from biocosmos.identify.confidence.sets import PredictionSets
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
 from biocosmos.identify.evidence.gather import VOTERS, gather, image_reader
 from biocosmos.identify.evidence.heat_maps import HeatMapper
-from biocosmos.identify.namers.head_folder import TrainedHead
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.novelty.distances import DEFAULT_FALSE_ALARM_RATE, p_values
 from biocosmos.identify.novelty.known_depth import KnownDepth
 from biocosmos.identify.novelty.registry import DEFAULT_DETECTOR, make_detector
@@ -108,15 +108,16 @@ def identify_with_head(
             f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "
             f"(hash {split.describe()['hash']}, not {training['split_hash']}): train the head again"
         )
-    calibrating = predict_part(collection, head, calibration, views=views)
-    known = predict_part(collection, head, settings["split"], views=1)
+    head = head.viewed(views)
+    calibrating = predict_part(collection, head, calibration)
+    known = predict_part(collection, head, settings["split"])
     if part is None:
-        asked = predict_files(head, list(images), views=views, collection=collection, failures=failures)
+        asked = predict_files(head, list(images), collection=collection, failures=failures)
         if not len(asked):
             raise BiocosmosError(f"none of {len(failures):,} images could be read: {failures.reasons()[0][0]}")
         paths: list[str | None] = [str(id_) for id_ in asked.ids]
     else:
-        asked = predict_part(collection, head, part, views=views, where=where, columns=["image_path"], failures=failures)
+        asked = predict_part(collection, head, part, where=where, columns=["image_path"], failures=failures)
         assert asked.columns is not None
         paths = asked.columns["image_path"].to_pylist()
     _refuse_seen(asked, known, "trained on")

@@ -14,7 +14,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.novelty.protocol import NoveltyRun
 from biocosmos.evaluate.report import Report
-from biocosmos.identify.namers.head_folder import TrainedHead
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.leave_out import LeftOut, leave_out, leave_out_plan
 from biocosmos.jobs.predict import log_size, predict_images, predict_part
@@ -107,7 +107,7 @@ def novelty_run(
     others = {"chimeras": _chimeras(collection, head, tested, seed)}
     for folder in far:
         foreign = ForeignImages(folder, head.preprocessing, most=FAR_IMAGES, seed=seed)
-        sizes = np.array([log_size(str(file)) for file in foreign.files], np.float32) if head.takes_sizes else None
+        sizes = np.array([log_size(str(file)) for file in foreign.files], np.float32) if head.wants_sizes else None
         others[folder.name] = predict_images(head, foreign, sizes=sizes)
     asked = tested.subset(~shown)
     return NoveltyRun(
@@ -136,7 +136,7 @@ def _chimeras(collection: Collection, head: TrainedHead, tested: Predictions, se
     ids = [str(id_) for id_ in tested.ids]
     images = Images(collection, ids, head.preprocessing)
     made = GeneratedOutliers(images, tested.truth.astype(np.int64), CHIMERAS, min(FAR_IMAGES, len(tested)), seed)
-    sizes = image_sizes(collection, ids)[made.places] if head.takes_sizes else None
+    sizes = image_sizes(collection, ids)[made.places] if head.wants_sizes else None
     return predict_images(head, made, sizes=sizes)
 
 

@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.plugins import plug_ins
+from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import Source
@@ -30,6 +32,7 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "webdataset": ("webdataset", "read", "TreeOfLife-style tar shards"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
+_TAKEN = (*FORMATS, *ALIASES)
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
@@ -50,10 +53,11 @@ def read(
 ) -> Source:
     """Open specimens of any known format; rows are read as the batches are asked for.
 
-    format: one of FORMATS; found from the path when None. ranks: rank columns, coarse to fine (for a folder: what its levels
-    are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on ``label`` that gives
-    rank columns. encoding, separator: of text files, found when None. images: folder that relative image names start from.
-    size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are refused unread.
+    format: one of FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to
+    fine (for a folder: what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy:
+    CSV joined on ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that
+    relative image names start from. size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are
+    refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
     path = Path(path)
@@ -63,8 +67,9 @@ def read(
         if extra is not None and not Path(extra).exists():
             raise BiocosmosError(f"there is no file or folder {extra}")
     format = detect(path) if format is None else ALIASES.get(format, format)
-    if format not in FORMATS:
-        raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join(FORMATS)}")
+    added = plug_ins("readers", _TAKEN)
+    if format not in FORMATS and format not in added:
+        raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
     if metadata is not None and format != "folder":
         raise BiocosmosError(f"metadata= goes with a folder of images, not with {format}: join the tables beforehand")
     options = Options(
@@ -79,6 +84,8 @@ def read(
         size=size,
         max_image_bytes=max_image_bytes,
     )
+    if format in added:
+        return load_reader(added[format]).read(path, options)
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
     return reader(path, options)
@@ -89,7 +96,10 @@ def detect(path: str | Path) -> str:
     path = Path(path)
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
-        raise BiocosmosError(f"cannot tell the format of {path}: say --format with one of {', '.join(FORMATS)}")
+        added = plug_ins("readers", _TAKEN)
+        found = format_by_suffix(path, added)
+    if found is None:
+        raise BiocosmosError(f"cannot tell the format of {path}: say --format with one of {', '.join([*FORMATS, *added])}")
     return found
 
 
@@ -139,4 +149,4 @@ def _of_folder(path: Path) -> str | None:
     return "folder"
 
 
-__all__ = ["FORMATS", "detect", "read"]
+__all__ = ["FORMATS", "Options", "Reader", "Source", "detect", "read"]

@@ -20,8 +20,8 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, plain_state, trainable, weights_digest
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namers.head_folder import save_head, torch_tree
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.heads import save_head, torch_tree
 from biocosmos.nn.criteria import HeadCriterion
 from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
 from biocosmos.nn.imbalance import imbalance

@@ -19,7 +19,7 @@ import torch
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namers.head_folder import HEAD, PREDICTIONS
+from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
