@@ -29,7 +29,7 @@ from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.splits import NOVEL_PART, Split
+from biocosmos.specimens.splits import Split
 from biocosmos.tables import replacing
 
 RECORD = "fitted.parquet"
@@ -38,8 +38,6 @@ FITTED, CALIBRATED, CHOSEN = "fitted", "calibrated", "chosen"
 USES = (FITTED, CALIBRATED, CHOSEN)
 REFUSED = (FITTED, CALIBRATED)
 """Uses after which specimens may not judge; those that weights were chosen on flatter them little and are told instead."""
-HELD_OUT = ("test", "val", "validation", NOVEL_PART)
-"""Parts that nothing is ever trained on."""
 LOOKALIKE = 0.999
 """Cosine from which on two pictures are taken for one: a copy saved again, a frame and the next."""
 MOST = 10_000
@@ -212,14 +210,6 @@ def refuse_outside(ids: Ids, split: Split, part: str, what: str) -> None:
             f"{len(outside):,} of {len(mine):,} {what} are not in part '{part}' of split '{split.name}' "
             f"({outside[0]} is {first}): make them again on this split"
         )
-
-
-def training_part(split: str) -> str:
-    """The part that "mine:train" names. Raises BiocosmosError for one that is kept apart to measure on."""
-    part = split.rpartition(":")[2]
-    if part.lower() in HELD_OUT:
-        raise BiocosmosError(f"part '{part}' is held out to measure on and is never trained on: use the training part")
-    return part
 
 
 # ---------------------------------------------------------------------- pictures that are the same under two ids

@@ -27,10 +27,10 @@ from biocosmos.provenance import now, package_version
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.kmeans import kmeans
-from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 from biocosmos.train.batches.views import mean_of_views
+from biocosmos.train.loop.settings import refuse_held_out_part
 from biocosmos.train.unicom.text_vectors import text_vectors
 from biocosmos.train.unicom.whitening import whitened
 
@@ -39,6 +39,7 @@ SOURCES = ("image", "text", "joint")
 ITERATIONS = 25
 NEAREST = 16
 """Nearest clusters kept with each specimen: MLCD learns 8."""
+
 _KEY = b"biocosmos.clusters"
 Array = npt.NDArray[Any]
 
@@ -163,7 +164,7 @@ def training_vectors(
     """The vectors of the training part that :func:`cluster_labels` clusters; arguments as there."""
     if source not in SOURCES:
         raise BiocosmosError(f"no labels from '{source}': choose {', '.join(SOURCES)}")
-    part = guard.training_part(split)
+    part = refuse_held_out_part(split)
     whole = collection.count(split=split)
     if source != "text" or encoder is not None:
         encoder = collection.encoder_name(encoder)
@@ -262,7 +263,7 @@ def taxon_labels(
 
     rank: whose taxa; default the lowest name of each specimen. The centroids are the unit class means of the embedding.
     """
-    part = guard.training_part(split)
+    part = refuse_held_out_part(split)
     gallery = collection.gallery(encoder, split=split, columns=())
     if gallery.taxa is None or gallery.taxonomy is None:
         raise BiocosmosError(f"{collection.path} has no names at any rank: a supervised reference needs labels")
