@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +95,39 @@ def test_search_names_and_evaluation_use_them(tiny_collection: bc.Collection, th
     assert right > 0.5 and report.rows(target="label", k=1, average="micro", finder="specimens", over="all")[0][
         "value"
     ] == pytest.approx(right)
+
+
+def test_the_command_line_stores_and_asks_them(
+    tiny_collection: bc.Collection, theirs: tuple, tmp_path: Path, biocosmos: Callable[..., str]
+) -> None:
+    ids, vectors = theirs
+    np.save(tmp_path / "vectors.npy", vectors)
+    (tmp_path / "ids.txt").write_text("\n".join(ids))
+    given = ("--from", tmp_path / "vectors.npy", "--ids", tmp_path / "ids.txt")
+    biocosmos("embed", tiny_collection.path, *given, "--encoder", "theirs")
+    out = biocosmos("search", tiny_collection.path, "--id", ids[0], "-k", "1")
+    others = {id_: vector @ vectors[0] / np.linalg.norm(vector) for id_, vector in zip(ids[1:], vectors[1:])}
+    assert out.splitlines()[1].split("\t")[:3] == [ids[0], "1", max(others, key=lambda id_: others[id_])]
+
+    for name in ("out.npz", "out.parquet"):
+        biocosmos("export", tiny_collection.path, "-o", tmp_path / name, "--vectors", "theirs", "--where", f"id <> '{ids[0]}'")
+        again = read_vectors(tmp_path / name)
+        stored = tiny_collection.vectors("theirs", where=f"id <> '{ids[0]}'")
+        assert len(again.ids) == 119 and list(again.ids) == list(stored.ids) and np.array_equal(again.matrix, stored.matrix)
+    table = ("export", tiny_collection.path, "-o", tmp_path / "out.csv", "--vectors", "theirs")
+    assert "the name must end in .npz or .parquet" in biocosmos(*table, fails=1)
+    assert "leave it out" in biocosmos(*table, "--format", "csv", fails=2)
+
+    refused = {
+        "no model computes where vectors are given": (*given, "--encoder", "x", "--device", "cpu"),
+        "say with --encoder what these vectors are to be called": given,
+        "name their file with --from": given[2:],
+    }
+    for why, arguments in refused.items():
+        assert why in " ".join(biocosmos("embed", tiny_collection.path, *arguments, fails=2).replace("│", " ").split())
+    image = tmp_path / "new.jpg"
+    image.write_bytes(tiny_collection.image_bytes(ids[0]) or b"")
+    assert "were given, and no model of them is here" in biocosmos("search", tiny_collection.path, image, fails=1)
 
 
 @pytest.mark.parametrize("kind", [".npy and .txt", ".npy and .csv", ".npz", ".parquet of lists", ".parquet of numbers", ".csv"])

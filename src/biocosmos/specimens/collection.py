@@ -32,7 +32,7 @@ from biocosmos.provenance import encoder_name, now
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens import given_vectors
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
-from biocosmos.specimens.given_vectors import GivenSummary, Vectors
+from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
@@ -424,7 +424,7 @@ class Collection:
         """
         self._embeddings.add(encoder, metadata, batches)
 
-    def add_embedding(self, name: str, ids: Sequence[Any], vectors: Any, *, overwrite: bool = False) -> GivenSummary:
+    def add_embedding(self, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
         """Store vectors that were made elsewhere, each with the specimen of its id; no model is needed.
 
         They are made unit length. An id that no specimen has, one given twice, and a vector that is zero or not finite become

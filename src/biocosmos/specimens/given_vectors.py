@@ -15,10 +15,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.tables import replacing
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
+Ids = Sequence[Any] | npt.NDArray[Any]
 GIVEN = "given"
 """What stands as the backend of a column whose vectors no encoder of this package made."""
 STAGE = "embed"
@@ -50,7 +52,7 @@ class GivenSummary:
     failures: Failures = field(default_factory=Failures)
 
 
-def add(collection: Collection, name: str, ids: Sequence[Any], vectors: Any, *, overwrite: bool = False) -> GivenSummary:
+def add(collection: Collection, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
     """See :meth:`Collection.add_embedding`."""
     if name in collection.encoders and not overwrite:
         raise BiocosmosError(f"{collection.path} has an embedding '{name}': choose another name, or replace it (--overwrite)")
@@ -74,7 +76,7 @@ def _ids(collection: Collection) -> Iterator[pa.Array]:
     return (batch.column("id") for batch in collection.dataset.to_batches(columns=["id"]))
 
 
-def usable(ids: Sequence[Any], vectors: Any, failures: Failures) -> Vectors:
+def usable(ids: Ids, vectors: Any, failures: Failures) -> Vectors:
     """The rows that can be stored, each as a unit vector; of every other the reason, in ``failures``.
 
     vectors: (n, dim), anything NumPy takes for a matrix of numbers, a torch tensor among them.
@@ -160,6 +162,23 @@ def read_vectors(path: str | Path, ids: str | Path | None = None) -> Vectors:
     raise BiocosmosError(f"cannot read vectors from {path}: the name must end in .npy, .npz, .parquet or .csv")
 
 
+def write_vectors(vectors: Vectors, path: str | Path) -> Path:
+    """Ids and vectors as :func:`read_vectors` reads them: .npz, or .parquet with the columns ``id`` and ``vector``."""
+    path = Path(path)
+    kind = path.suffix.lower()
+    if kind not in (".npz", ".parquet"):
+        raise BiocosmosError(f"cannot write vectors to {path}: the name must end in .npz or .parquet")
+    with replacing(path) as temporary:
+        if kind == ".npz":
+            with temporary.open("wb") as file:
+                np.savez(file, ids=vectors.ids.astype(str), vectors=vectors.matrix)
+        else:
+            column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.matrix.ravel()), vectors.matrix.shape[1])
+            table = pa.table({"id": pa.array(vectors.ids, pa.string()), "vector": column})
+            pq.write_table(table, temporary, compression="zstd")
+    return path
+
+
 def _read_ids(path: Path) -> npt.NDArray[np.object_]:
     if not path.exists():
         raise BiocosmosError(f"there is no file {path}")
@@ -183,7 +202,10 @@ def _of_table(table: pa.Table, path: Path) -> Vectors:
     ids = np.array(table[own].to_pylist(), object)
     lists = next((named[name] for name in VECTOR_NAMES if name in named), None)
     if lists is not None:
-        return Vectors(ids, np.array(table[lists].to_pylist(), np.float32))
+        rows = table[lists].combine_chunks()
+        if rows.null_count:
+            raise BiocosmosError(f"{path}: {rows.null_count:,} rows have no vector: leave them out")
+        return Vectors(ids, rows.flatten().to_numpy(zero_copy_only=False).reshape(len(ids), -1))
     numbers = [field.name for field in table.schema if pa.types.is_floating(field.type) or pa.types.is_integer(field.type)]
     columns = [table[name].to_numpy() for name in numbers if name != own]
     if not columns:
