@@ -70,6 +70,8 @@ def load_encoder(
     resize: str | None = None,
     calibration: Calibration | None = None,
     measure: bool = False,
+    layout: Layout | None = None,
+    asked: str | None = None,
 ) -> Encoder:
     """Load an encoder that is on this machine.
 
@@ -83,6 +85,7 @@ def load_encoder(
         calibration: typical images, needed for int8 (``embed`` takes them from the collection).
         measure: time the backends and memory layouts on this machine and take the fastest; worth it from about a thousand images
             on. What was found is remembered, see :mod:`biocosmos.machine`.
+        layout, asked: see :func:`build_encoder`.
 
     Raises:
         BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device.
@@ -97,6 +100,8 @@ def load_encoder(
         resize=resize,
         calibration=calibration,
         measure=measure,
+        layout=layout,
+        asked=asked,
     )
 
 
@@ -116,10 +121,12 @@ def build_encoder(
     calibration: Calibration | None = None,
     measure: bool = False,
     layout: Layout | None = None,
+    asked: str | None = None,
 ) -> Encoder:
     """An encoder from modules that are in memory, which stay as they are; arguments and errors as for :func:`load_encoder`.
 
     layout: "channels last" or "contiguous", how maps lie in memory; None is the usual one, or the faster one if it is measured.
+    asked: what is recorded as the precision that was asked for, where an earlier run has answered "auto" or "fast".
     """
     from biocosmos.encoders.encoder import Encoder
     from biocosmos.encoders.torch_backend import choose_device
@@ -141,7 +148,8 @@ def build_encoder(
         measure=measure,
         calibration=calibration,
     )
-    return Encoder(name, towers, made, preprocessing, chosen.as_dict(), chosen.hint)
+    facts = chosen.as_dict() | ({} if asked is None else {"asked": asked})
+    return Encoder(name, towers, made, preprocessing, facts, chosen.hint)
 
 
 def encoder_names() -> list[str]:

@@ -100,7 +100,8 @@ def choose_way(
     wanted = _wanted(precision, towers)
     every = _ways(towers, device, backend, layout)
     if wanted == "int8":
-        return build(Way("openvino" if backend != "torch" else "torch", "int8")), Chosen(Way("openvino", "int8"), precision)
+        way = Way("torch" if backend == "torch" else "openvino", "int8")  # torch says that it has none
+        return build(way), Chosen(way, precision)
     eligible = [way for way in every if wanted == "fast" or way.precision == wanted]
     if not measure and wanted != "fast":
         way = next(way for way in eligible if way.backend == ("openvino" if backend == "openvino" else "torch"))

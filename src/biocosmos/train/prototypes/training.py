@@ -183,6 +183,7 @@ class _Training:
             "metrics": history.epochs,
             "kept": history.best,
             "steps": history.steps,
+            "computed in": history.computing,
             "seconds": round(history.seconds, 1),
         }
         learnt_labels(task, taxa, facts["split"]).save(self.output / LABELS)
