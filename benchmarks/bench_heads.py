@@ -92,7 +92,7 @@ def made_up(count: int, dim: int, seed: int = 0) -> Data:
 def from_collection(path: str, encoder: str, ranks: Sequence[str]) -> Data:
     """The parts train and val of a collection's split."""
     from biocosmos import Collection
-    from biocosmos.identify.namers.head_folder import torch_tree
+    from biocosmos.identify.namers.heads import torch_tree
     from biocosmos.taxonomy import Taxonomy
 
     collection = Collection.open(path)

@@ -13,7 +13,7 @@ import torch
 
 from biocosmos.identify.evidence.gather import image_reader
 from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, HeatMapper
-from biocosmos.identify.namers.head_folder import TrainedHead
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.specimens.collection import Collection
 from machine import cpu_and_wall, write_results
 

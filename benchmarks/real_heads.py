@@ -1,7 +1,7 @@
 """Real trainings of heads on PlanktonSet with its published split: the table of heads, promises, novelty.
 
-    python benchmarks/make_foreign.py /tmp/heads/foreign
-    python benchmarks/real_heads.py --work /tmp/heads [--data ../shared/data/planktonset] [--measure]
+    python benchmarks/make_foreign.py heads/foreign
+    python benchmarks/real_heads.py --work heads [--data ../shared/data/planktonset] [--measure]
 
 Runs the commands listed below, which go on where they were stopped and do nothing when they are done, then measures what is
 there (``--measure``: only that). Nothing is chosen on the test part: recipes were found on validation specimens. Hours on two
@@ -27,7 +27,8 @@ from biocosmos.evaluate.novelty.protocol import NoveltyRun
 from biocosmos.evaluate.promises.report import promise_report
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.confidence.promises import Promise, roll_back
-from biocosmos.identify.namers.head_folder import HEAD, TrainedHead
+from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.identify.novelty.distances import p_values
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.jobs.compare_heads import compare_heads
@@ -234,7 +235,7 @@ def measure_speed(collection: bc.Collection, work: Path) -> None:
     began = time.perf_counter()
     promise, detector = Promise.fit(held, "mean", 0.05), make_detector().fit(known, held)
     fitted = time.perf_counter()
-    asked = head.predict([(vectors, None)], ids=ids)
+    asked = head.predict(Specimens(np.array(ids, object), vectors=vectors.numpy()))
     predicted = time.perf_counter()
     roll_back(asked, promise)
     rolled = time.perf_counter()

@@ -23,7 +23,7 @@ class BiocosmosError(Exception):
     """Something the user can mend: the message is one line that names the value, the place and the remedy."""
 
 
-def first_line(error: Exception) -> str:
+def first_line(error: BaseException) -> str:
     """What a library's exception says, cut to one line that fits into ours."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
 

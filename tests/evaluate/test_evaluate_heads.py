@@ -15,10 +15,9 @@ from test_evaluate_page import Checker
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.ranks.report import levels_report
-from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report, read_tables
 from biocosmos.evaluate.side_by_side.report import heads_report
-from biocosmos.identify.paths import CandidateTree
-from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import NEAREST, compare_heads, nearest_names
 from biocosmos.taxonomy import Taxonomy
 from predictions_sample import example
@@ -30,7 +29,7 @@ def noisier(found: Predictions, seed: int, noise: float) -> Predictions:
     """Another head's answers about the same specimens, in another order."""
     rng = np.random.default_rng(seed)
     logits = (found.logits + noise * rng.normal(size=found.logits.shape)).astype(np.float32)
-    other = replace(found, logits=logits, log_p=node_log_p(found.tree, logits), facts={**found.facts, "head": f"noise {noise}"})
+    other = replace(found, logits=logits, facts={**found.facts, "head": f"noise {noise}"})
     return other.subset(rng.permutation(len(found)))
 
 
@@ -134,9 +133,10 @@ def test_the_pages_can_be_read_by_a_stranger(kind: str, heads: dict[str, Predict
     for words in ("Who was judged?", "How bad are the mistakes?", "null rank", "unanswerable", "What cannot be concluded"):
         assert words in checker.words
     assert "nan" not in checker.words.lower().replace("unans", "").split()
-    assert html == shown.html(tmp_path / "again.html").read_text(encoding="utf-8")
-    for name in shown.tables:
-        assert (tmp_path / f"{name}.csv").exists()
+    assert html == shown.html(tmp_path / "again.html", beside="results.parquet").read_text(encoding="utf-8")
+    stored = read_tables(tmp_path)
+    for name, table in shown.tables.items():
+        assert str(stored[name].to_pylist()) == str(table.to_pylist())
     assert shown.headlines()
 
 
@@ -166,7 +166,6 @@ def made_up(collection: bc.Collection) -> Predictions:
         ids=np.array(table["id"].to_pylist(), object),
         taxonomy=tree,
         classes=classes,
-        log_p=node_log_p(CandidateTree(tree, classes), logits),
         logits=logits,
         features=np.zeros((len(table), 1), np.float32),
         truth=tree.index(table),

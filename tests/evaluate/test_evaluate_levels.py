@@ -248,8 +248,8 @@ def test_the_best_path_is_consistent_and_what_that_costs_is_said(found: Predicti
             assert got["accuracy"] == pytest.approx(right.mean()) and got["consistent"] == pytest.approx(agreed.mean())
             assert got["difference"] == pytest.approx(got["accuracy"] - got["best_path_accuracy"])
     raw = decode(found, RAW)
-    assert found.levels is not None and not consistent(found.taxonomy, raw).all()
-    np.testing.assert_array_equal(raw[:, 2], found.level_nodes[2][found.levels[2].argmax(axis=1)])
+    assert found.rank_scores is not None and not consistent(found.taxonomy, raw).all()
+    np.testing.assert_array_equal(raw[:, 2], found.rank_nodes[2][found.rank_scores[2].argmax(axis=1)])
 
 
 @pytest.mark.parametrize("way", DECODINGS)

@@ -206,7 +206,7 @@ def test_within_and_a_list_narrow_the_candidates(method, tmp_path):
     identifier = fit(method, taxa=path)
     assert {row.id: row.row for row in identifier.failures} == {"Nemo": 2, "Calanus": 3}
     assert any("ambiguous" in row.reason or "several" in row.reason or "Plantae" in row.reason for row in identifier.failures)
-    kept = {TAX.name(int(node)) for node in identifier.scorer.candidates}
+    kept = {TAX.name(int(node)) for node in identifier.scorer.classes}
     assert kept == {"Oithona similis", "Solmaris rhodoloma", "Liriope", "Calanus alba"}
 
 
@@ -214,7 +214,7 @@ def test_a_list_with_rank_columns_tells_homonyms_apart(tmp_path):
     path = tmp_path / "list.csv"
     path.write_text("kingdom,genus,note\nPlantae,Calanus,a\nAnimalia,Oithona,b\nPlantae,Oithona,c\n,Calanus,d\n,,\n,,blank\n")
     identifier = fit(taxa=path)
-    assert {TAX.name(int(node)) for node in identifier.scorer.candidates} == {"Calanus alba", "Oithona similis"}
+    assert {TAX.name(int(node)) for node in identifier.scorer.classes} == {"Calanus alba", "Oithona similis"}
     assert [(row.row, row.id) for row in identifier.failures] == [(3, "Oithona"), (4, "Calanus"), (5, None)]
     with pytest.raises(BiocosmosError, match="no name of the taxa list"):
         fit(taxa=["Nemo"])
@@ -349,16 +349,17 @@ def test_zero_shot_prompts_and_user_templates(tmp_path):
 
 
 def test_chunks_do_not_change_the_answers(monkeypatch):
+    from biocosmos.identify import blocks
     from biocosmos.identify.confidence import holdout
-    from biocosmos.identify.namers import identifier, scorer
+    from biocosmos.identify.namers import identifier
 
     for method in ("nearest", "linear"):
         whole = fit(method, calibration=HELD).identify(QUERIES)
         with monkeypatch.context() as patch:
-            patch.setattr(scorer, "CHUNK_ELEMENTS", 40)
-            assert scorer.query_chunk(7) == 5
-            patch.setattr(identifier, "query_chunk", lambda _: 5)
-            patch.setattr(holdout, "query_chunk", lambda _: 5)
+            patch.setattr(blocks, "BLOCK_ELEMENTS", 40)
+            assert blocks.block_rows(7) == 5
+            patch.setattr(identifier, "block_rows", lambda _: 5)
+            patch.setattr(holdout, "block_rows", lambda _: 5)
             parts = fit(method, calibration=HELD).identify(QUERIES)
         for name in whole.column_names:
             if whole[name].type == pa.float64():

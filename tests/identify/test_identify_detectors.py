@@ -267,18 +267,18 @@ def test_unseen_classes_go_to_their_group_and_strangers_to_the_root() -> None:
 
 
 def test_the_winner_of_a_rank_is_not_swayed_by_finer_ranks() -> None:
-    tax, levels = QUERY.taxonomy, QUERY.levels
+    tax, levels = QUERY.taxonomy, QUERY.rank_scores
     assert levels is not None
     winners = winners_by_rank(QUERY)
     for row in range(10):
         best, score = -1, -np.inf
-        for at, node in enumerate(QUERY.level_nodes[1]):
+        for at, node in enumerate(QUERY.rank_nodes[1]):
             status = int(tax.lineage(node)[0])
-            said = [levels[1][row, at]] + ([levels[0][row, list(QUERY.level_nodes[0]).index(status)]] if status >= 0 else [])
+            said = [levels[1][row, at]] + ([levels[0][row, list(QUERY.rank_nodes[0]).index(status)]] if status >= 0 else [])
             if np.mean(said) > score:
                 best, score = int(node), np.mean(said)
         assert winners[row, 1] == best
-    flat = winners_by_rank(replace(QUERY, levels=None, level_nodes=()))
+    flat = winners_by_rank(replace(QUERY, rank_scores=None, rank_nodes=()))
     groups = tax.at_rank("group")
     np.testing.assert_array_equal(flat[:, 1], groups[QUERY.log_p[:, groups].argmax(axis=1)])
 

@@ -23,8 +23,8 @@ from biocosmos.evaluate.evidence.report import evidence_report
 from biocosmos.identify.answers import Answers, answer_table
 from biocosmos.identify.evidence.gather import HEAT, KINDS, Evidence, first_split, gather, image_reader
 from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT, HeatMapper, overlay
-from biocosmos.identify.namers.head_folder import TrainedHead, torch_tree
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.heads import TrainedHead, torch_tree
 from biocosmos.images import read_image
 from biocosmos.nn.heads import make_head
 from biocosmos.search.gallery import Gallery
@@ -42,7 +42,7 @@ def a_head(backbone: nn.Module) -> TrainedHead:
     head = make_head("marginalised", torch_tree(TAXONOMY, CLASSES), trunk.channels[-1:])
     model = HeadModel(trunk, head, PREPROCESSING).eval()
     return SimpleNamespace(  # type: ignore[return-value]
-        model=model, preprocessing=PREPROCESSING, device=torch.device("cpu"), takes_sizes=False, classes=CLASSES
+        model=model, preprocessing=PREPROCESSING, device=torch.device("cpu"), wants_sizes=False, classes=CLASSES
     )
 
 

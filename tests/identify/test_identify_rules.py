@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from biocosmos.identify.confidence.holdout import same_id_pairs
+from biocosmos.identify.folds import same_id_pairs
 from biocosmos.identify.namers import rules
 from biocosmos.identify.namers.linear import LinearHead
 from biocosmos.identify.namers.prototypes import SimpleShot

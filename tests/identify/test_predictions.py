@@ -24,7 +24,7 @@ def test_what_is_saved_is_read_back(tmp_path: Path) -> None:
     assert again.taxonomy == found.taxonomy and again.facts == found.facts and again.columns == found.columns
     for name in ("ids", "classes", "log_p", "logits", "features", "truth"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
-    assert again.levels is not None and len(again.levels) == 3
+    assert again.rank_scores is not None and len(again.rank_scores) == 3
 
 
 def test_a_left_out_class_is_unanswerable_and_its_group_is_not() -> None:

@@ -23,7 +23,7 @@ from biocosmos.identify.confidence.promises import (
     smallest_alpha,
 )
 from biocosmos.identify.confidence.temperature import Temperatures
-from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.identify.predictions import Predictions
 from biocosmos.taxonomy import Taxonomy
 from predictions_sample import example
 
@@ -33,7 +33,7 @@ POOL = example(7, 20_000, noise=2.0)
 def scaled(predictions: Predictions, factor: float) -> Predictions:
     """The same head with louder class scores."""
     logits = predictions.logits * np.float32(factor)
-    return replace(predictions, logits=logits, log_p=node_log_p(predictions.tree, logits))
+    return replace(predictions, logits=logits)
 
 
 def outcomes_of(predictions: Predictions) -> Outcomes:
@@ -60,16 +60,13 @@ def test_an_inner_class_keeps_its_own_mass() -> None:
     logits = np.log(np.array([[0.3, 0.1, 0.6], [0.35, 0.25, 0.4]], np.float32))  # a itself, x, y
     classes = np.array([a, x, y], np.int32)
     made = example(0, 2)
-    from biocosmos.identify.paths import CandidateTree
-
     found = replace(
         made,
         taxonomy=tax,
         classes=classes,
         logits=logits,
-        log_p=node_log_p(CandidateTree(tax, classes), logits),
-        levels=None,
-        level_nodes=(),
+        rank_scores=None,
+        rank_nodes=(),
         truth=np.array([a, x], np.int32),
     )
     p = np.exp(Temperatures(found.ranks, (1.0, 0.5)).log_p(found))
@@ -114,15 +111,12 @@ def test_temperatures_mend_a_head_that_is_too_sure() -> None:
     p = np.random.default_rng(1).uniform(0.05, 0.95, 20_000)
     logits = (2 * np.stack([np.log(p), np.log1p(-p)], 1)).astype(np.float32)  # says p^2 where p is true
     made = example(0, 20_000, with_levels=False)
-    from biocosmos.identify.paths import CandidateTree
-
     classes = np.array([1, 2], np.int32)
     loud = replace(
         made,
         taxonomy=one,
         classes=classes,
         logits=logits,
-        log_p=node_log_p(CandidateTree(one, classes), logits),
         truth=np.where(draws < p, 1, 2).astype(np.int32),
     )
     assert Temperatures.fit(loud).values[0] == pytest.approx(2, rel=0.05)
@@ -291,7 +285,6 @@ def test_one_class_and_a_rank_that_is_empty() -> None:
         taxonomy=tax,
         classes=np.array([egg]),
         logits=np.zeros((100, 1), np.float32),
-        log_p=np.zeros((100, 3), np.float32),
         truth=np.full(100, egg),
     )
     answers = roll_back(found, Promise.fit(found))

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namers.head_folder import HEAD, WEIGHTS, TrainedHead
+from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_files, predict_part
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import HeadResult, train_heads

@@ -183,7 +183,7 @@ def _with_head(
     device: str,
     **asked: Any,
 ) -> None:
-    from biocosmos.identify.namers.head_folder import TrainedHead
+    from biocosmos.identify.namers.heads import TrainedHead
     from biocosmos.jobs.identify_heads import explain, identify_with_head
     from biocosmos.tables import PROVENANCE_KEY, write_table
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import DIGEST_LENGTH, Towers, weights_digest
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.plugins import PlugIn
 
 DEFAULT_SIZE = 224
 
@@ -57,6 +58,26 @@ def import_callable(place: str) -> Callable[..., Any]:
     if not callable(found):
         raise BiocosmosError(f"'python:{place}' is not callable: it is a {type(found).__name__}")
     return found  # type: ignore[no-any-return]
+
+
+def load_added(plug_in: PlugIn, rest: str) -> Towers:
+    """The encoder of an installed package that was asked for as "NAME" or "NAME:rest".
+
+    The entry point names what makes it, a class or a function: called with ``rest`` if there is one, else without arguments, it
+    gives a callable as :func:`load_callable` takes it, or whole :class:`Towers` (for text, or number types of its own).
+    """
+    make = plug_in.load()
+    try:
+        found = make(rest) if rest else make()
+    except BiocosmosError:
+        raise
+    except Exception as error:  # another's code may raise anything
+        raise plug_in.broken(f"{type(error).__name__}: {first_line(error)}") from error
+    if isinstance(found, Towers):
+        return found
+    if not callable(found):
+        raise plug_in.broken(f"it makes a {type(found).__name__}, neither callable nor Towers")
+    return load_callable(found)
 
 
 def callable_name(call: Callable[..., Any]) -> str:

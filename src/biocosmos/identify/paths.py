@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from biocosmos.identify.namers.scorer import FloatArray, NodeArray
+from biocosmos.identify.blocks import FloatArray, NodeArray
 from biocosmos.taxonomy import Taxonomy
 
 Probabilities = NDArray[np.float64]
+KEPT_TREES = 8
+_TREES: dict[tuple[str, bytes], CandidateTree] = {}
 
 
 def probabilities(scores: FloatArray, temperature: float) -> Probabilities:
@@ -98,6 +100,16 @@ class CandidateTree:
                 moved.append(queries)
             walking = np.concatenate(moved) if moved else np.empty(0, np.int64)
         return nodes, np.clip(masses, 0, 1)
+
+
+def candidate_tree(taxonomy: Taxonomy, candidates: NodeArray) -> CandidateTree:
+    """The tree above the candidates, made once for every block of a stream."""
+    key = (taxonomy.digest, np.asarray(candidates, np.int32).tobytes())
+    if key not in _TREES:
+        while len(_TREES) >= KEPT_TREES:
+            _TREES.pop(next(iter(_TREES)), None)
+        _TREES[key] = CandidateTree(taxonomy, candidates)
+    return _TREES[key]
 
 
 def _cumulative(p: Probabilities) -> Probabilities:

@@ -1,12 +1,12 @@
-"""What a head says of some specimens: log p of every node of its tree, and what it was computed from.
+"""What a namer says of some specimens: log p of every node of its tree, and what it was computed from.
 
-Roll-back, promises, sets, novelty and metrics read this table and never ask which head filled it.
+Roll-back, promises, sets, novelty, evidence and metrics read this table and never ask which namer filled it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.paths import CandidateTree
+from biocosmos.identify.paths import CandidateTree, candidate_tree
 from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
 
@@ -28,47 +28,41 @@ Int32 = npt.NDArray[np.int32]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Answers of a head about n specimens, over a tree of N nodes, C of which are classes, with L ranks.
+    """What a namer says of n specimens, over a tree of N nodes, C of which are classes, with L ranks.
 
     Attributes:
         ids: (n,) object array of str.
-        taxonomy: the head's tree, over the ranks it was trained on.
-        classes: (C,) int32 ascending nodes: the deepest known taxa of the training specimens.
-        log_p: (n, N) float32, log p of every node; consistent: the root is 0, a parent is the sum of what is under it;
-            -inf for nodes with no class at or under them.
+        taxonomy: the namer's tree, over the ranks it names.
+        classes: (C,) int32 ascending nodes: the taxa it chooses among, the deepest known ones of the specimens it learnt from.
         logits: (n, C) float32 class scores; their softmax is the distribution over the classes.
-        features: (n, d) float32, what the finest level's classifier sees; not normalised.
+        features: (n, d) float32, what the finest rank's classifier sees; not normalised.
         truth: (n,) int32, the deepest known node of each specimen; 0 nothing is known; -1 its path is not in the tree.
-        levels: per rank, (n, n_l) float32 log-softmax as that level says it before it is made consistent; None for heads that
-            have no such thing.
-        level_nodes: per rank, (n_l,) int32, the nodes of the columns of ``levels``.
-        facts: head, encoder, digest, split, part: JSON-ready.
+        rank_scores: per rank, (n, n_r) float32 log-softmax as a classifier of that rank alone says it, before it is made
+            consistent; None for namers that have no such thing.
+        rank_nodes: per rank, (n_r,) int32, the nodes of the columns of ``rank_scores``.
+        facts: namer, encoder, digest, split, part: JSON-ready.
         columns: one row a specimen (label, group, ...), or None.
     """
 
     ids: npt.NDArray[np.object_]
     taxonomy: Taxonomy
     classes: Int32
-    log_p: Float32
     logits: Float32
     features: Float32
     truth: Int32
-    levels: tuple[Float32, ...] | None = None
-    level_nodes: tuple[Int32, ...] = ()
+    rank_scores: tuple[Float32, ...] | None = None
+    rank_nodes: tuple[Int32, ...] = ()
     facts: dict[str, Any] = field(default_factory=dict)
     columns: pa.Table | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
-        for name in ("log_p", "logits", "features", "truth", "columns"):
+        for name in ("logits", "features", "truth", "columns"):
             part = getattr(self, name)
             if part is not None and len(part) != n:
                 raise BiocosmosError(f"predictions of {n} specimens cannot have {len(part)} rows of {name}")
-        if self.log_p.shape[1] != len(self.taxonomy) or self.logits.shape[1] != len(self.classes):
-            raise BiocosmosError(
-                f"predictions need a column for each of {len(self.taxonomy)} nodes and {len(self.classes)} classes, "
-                f"not {self.log_p.shape[1]} and {self.logits.shape[1]}"
-            )
+        if self.logits.shape[1] != len(self.classes):
+            raise BiocosmosError(f"predictions need a score for each of {len(self.classes)} classes, not {self.logits.shape[1]}")
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,7 +75,13 @@ class Predictions:
     @cached_property
     def tree(self) -> CandidateTree:
         """The part of the taxonomy above the classes."""
-        return CandidateTree(self.taxonomy, self.classes)
+        return candidate_tree(self.taxonomy, self.classes)
+
+    @cached_property
+    def log_p(self) -> Float32:
+        """(n, N) float32, log p of every node, made from the logits when first asked for and then kept; consistent: the root is
+        0, a parent is the sum of what is under it; -inf for nodes with no class at or under them."""
+        return node_log_p(self.tree, self.logits)
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
@@ -90,7 +90,7 @@ class Predictions:
 
     @cached_property
     def answerable(self) -> npt.NDArray[np.bool_]:
-        """(n,) whether the truth is a node with a class at or under it: only then can the head be right at the deepest rank."""
+        """(n,) whether the truth is a node with a class at or under it: only then can it be right at the deepest rank."""
         known = np.maximum(self.truth, 0)
         first = np.searchsorted(self.classes, known)
         return (self.truth > 0) & (np.searchsorted(self.classes, self.taxonomy.end[known]) > first)
@@ -112,30 +112,43 @@ class Predictions:
         return replace(
             self,
             ids=self.ids[rows],
-            log_p=self.log_p[rows],
             logits=self.logits[rows],
             features=self.features[rows],
             truth=self.truth[rows],
-            levels=None if self.levels is None else tuple(level[rows] for level in self.levels),
+            rank_scores=None if self.rank_scores is None else tuple(scores[rows] for scores in self.rank_scores),
             columns=None if self.columns is None else self.columns.take(pa.array(rows)),
         )
 
     def joined(self, other: Predictions) -> Predictions:
-        """These specimens and then those of ``other``; raises BiocosmosError for predictions of another head."""
-        same = self.taxonomy == other.taxonomy and np.array_equal(self.classes, other.classes)
-        if not same or self.facts.get("digest") != other.facts.get("digest"):
-            raise BiocosmosError("predictions of two heads cannot be joined: make both with one head")
-        both = self.levels is not None and other.levels is not None
+        """These specimens and then those of ``other``; raises BiocosmosError for predictions of another namer."""
+        return self.concatenate([self, other]).described(part=f"{self.facts.get('part')} and {other.facts.get('part')}")
+
+    @classmethod
+    def concatenate(cls, blocks: Iterable[Predictions]) -> Predictions:
+        """All specimens of one or more blocks in their order, with the facts of the first.
+
+        Raises BiocosmosError without a block, and for blocks of two namers.
+        """
+        parts = list(blocks)
+        if not parts:
+            raise BiocosmosError("no predictions to put together: name at least one block of specimens")
+        first = parts[0]
+        for other in parts[1:]:
+            same = first.taxonomy == other.taxonomy and np.array_equal(first.classes, other.classes)
+            if not same or first.facts.get("digest") != other.facts.get("digest"):
+                raise BiocosmosError("predictions of two namers cannot be joined: make both with one")
+        if len(parts) == 1:
+            return first
+        by_rank = [part.rank_scores for part in parts if part.rank_scores is not None]
+        tables = [part.columns for part in parts if part.columns is not None]
         return replace(
-            self,
-            ids=np.concatenate([self.ids, other.ids]),
-            log_p=np.concatenate([self.log_p, other.log_p]),
-            logits=np.concatenate([self.logits, other.logits]),
-            features=np.concatenate([self.features, other.features]),
-            truth=np.concatenate([self.truth, other.truth]),
-            levels=tuple(map(np.concatenate, zip(self.levels or (), other.levels or ()))) if both else None,
-            facts={**self.facts, "part": f"{self.facts.get('part')} and {other.facts.get('part')}"},
-            columns=None if self.columns is None or other.columns is None else pa.concat_tables([self.columns, other.columns]),
+            first,
+            ids=np.concatenate([part.ids for part in parts]),
+            logits=np.concatenate([part.logits for part in parts]),
+            features=np.concatenate([part.features for part in parts]),
+            truth=np.concatenate([part.truth for part in parts]),
+            rank_scores=tuple(map(np.concatenate, zip(*by_rank, strict=True))) if len(by_rank) == len(parts) else None,
+            columns=pa.concat_tables(tables) if len(tables) == len(parts) else None,
         )
 
     def described(self, **facts: Any) -> Predictions:
@@ -148,7 +161,6 @@ class Predictions:
         arrays: dict[str, npt.NDArray[Any]] = {
             "ids": np.array([str(id_) for id_ in self.ids], np.str_),
             "classes": self.classes,
-            "log_p": self.log_p,
             "logits": self.logits,
             "features": self.features,
             "truth": self.truth,
@@ -157,8 +169,8 @@ class Predictions:
         }
         if self.columns is not None:
             arrays["columns"] = _bytes(self.columns)
-        for i, (level, nodes) in enumerate(zip(self.levels or (), self.level_nodes)):
-            arrays[f"level_{i}"], arrays[f"level_nodes_{i}"] = level, nodes
+        for i, (scores, nodes) in enumerate(zip(self.rank_scores or (), self.rank_nodes)):
+            arrays[f"rank_scores_{i}"], arrays[f"rank_nodes_{i}"] = scores, nodes
         with replacing(path) as temporary, temporary.open("wb") as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
         return path
@@ -174,17 +186,16 @@ class Predictions:
 
     @classmethod
     def _from(cls, stored: Mapping[str, npt.NDArray[Any]]) -> Predictions:
-        count = sum(name.startswith("level_nodes_") for name in stored)
+        count = sum(name.startswith("rank_nodes_") for name in stored)
         return cls(
             ids=stored["ids"].astype(object),
             taxonomy=Taxonomy.from_table(_table(stored["taxonomy"])),
             classes=stored["classes"],
-            log_p=stored["log_p"],
             logits=stored["logits"],
             features=stored["features"],
             truth=stored["truth"],
-            levels=tuple(stored[f"level_{i}"] for i in range(count)) or None,
-            level_nodes=tuple(stored[f"level_nodes_{i}"] for i in range(count)),
+            rank_scores=tuple(stored[f"rank_scores_{i}"] for i in range(count)) or None,
+            rank_nodes=tuple(stored[f"rank_nodes_{i}"] for i in range(count)),
             facts=json.loads(str(stored["facts"])),
             columns=_table(stored["columns"]) if "columns" in stored else None,
         )

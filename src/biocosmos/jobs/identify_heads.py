@@ -19,7 +19,7 @@ from biocosmos.identify.confidence.sets import PredictionSets
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
 from biocosmos.identify.evidence.gather import VOTERS, gather, image_reader
 from biocosmos.identify.evidence.heat_maps import HeatMapper
-from biocosmos.identify.namers.head_folder import TrainedHead
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.novelty.distances import DEFAULT_FALSE_ALARM_RATE, p_values
 from biocosmos.identify.novelty.known_depth import KnownDepth
 from biocosmos.identify.novelty.registry import DEFAULT_DETECTOR, make_detector
@@ -28,6 +28,7 @@ from biocosmos.jobs.predict import predict_files, predict_part
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 Pictures = Callable[[str], bytes | None]
@@ -108,19 +109,20 @@ def identify_with_head(
             f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "
             f"(hash {split.describe()['hash']}, not {training['split_hash']}): train the head again"
         )
-    calibrating = predict_part(collection, head, calibration, views=views)
-    known = predict_part(collection, head, settings["split"], views=1)
+    head = head.viewed(views)
+    calibrating = predict_part(collection, head, calibration)
+    known = predict_part(collection, head, settings["split"])
     if part is None:
-        asked = predict_files(head, list(images), views=views, collection=collection, failures=failures)
+        asked = predict_files(head, list(images), collection=collection, failures=failures)
         if not len(asked):
             raise BiocosmosError(f"none of {len(failures):,} images could be read: {failures.reasons()[0][0]}")
         paths: list[str | None] = [str(id_) for id_ in asked.ids]
     else:
-        asked = predict_part(collection, head, part, views=views, where=where, columns=["image_path"], failures=failures)
+        asked = predict_part(collection, head, part, where=where, columns=["image_path"], failures=failures)
         assert asked.columns is not None
         paths = asked.columns["image_path"].to_pylist()
-    _refuse_seen(asked, known, "trained on")
-    _refuse_seen(asked, calibrating, "calibrated on")
+    own = guard.Fitted.of(f"the promise of the head in {head.folder}", calibrated=calibrating.ids, stands_on=[head.folder])
+    guard.refuse(asked.ids, own, remedy="identify those of another part of the split")
     made = Promise.fit(calibrating, promise, error_rate, delta=delta, seed=seed)  # type: ignore[arg-type]
     nodes, confidence = made.temperatures.best_path(asked)
     scorer = make_detector(novelty).fit(known, calibrating)
@@ -206,11 +208,3 @@ def _neighbours(known: Predictions, asked: Predictions) -> Hits | None:
     if not len(asked) or not bool(asked.features.any(1).all()):
         return None
     return known_gallery(known).search(asked.features, max(EVIDENCE, VOTERS))
-
-
-def _refuse_seen(asked: Predictions, other: Predictions, what: str) -> None:
-    seen = np.intersect1d(asked.ids.astype(str), other.ids.astype(str))
-    if len(seen):
-        raise BiocosmosError(
-            f"{len(seen):,} of the specimens asked about were {what} ({seen[0]} ...): identify those of another part of the split"
-        )

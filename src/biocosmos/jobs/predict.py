@@ -1,10 +1,15 @@
-"""What a trained head says of a part of a collection, or of image files; kept beside the head, so that it is computed once."""
+"""What a namer is given of a part of a collection, or of image files, block by block; and what it says of all of them.
+
+Nothing here holds more than a block of images or vectors; :func:`predict_part` and :func:`predict_files` hold what was said, for
+those who need it whole. What a trained head says of a part is kept beside the head, so that it is computed once.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,8 @@ from biocosmos.embed import embed
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures, ImageError
-from biocosmos.identify.namers.head_folder import PREDICTIONS, TrainedHead
+from biocosmos.identify.namer import Namer, Specimens
+from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.images import image_files, inspect_image
 from biocosmos.progress import progress
@@ -28,6 +34,7 @@ from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outlier_images import ImageSource
 
 BLOCK = 64
+"""Images that are decoded at once."""
 
 
 def predict_part(
@@ -35,7 +42,6 @@ def predict_part(
     head: TrainedHead,
     part: str,
     *,
-    views: int = 1,
     where: str | None = None,
     only: Sequence[str] | None = None,
     columns: Sequence[str] = (),
@@ -43,19 +49,20 @@ def predict_part(
 ) -> Predictions:
     """Predictions of the specimens of a part of a split; their truth is what the collection says at the head's ranks.
 
-    only: ids of those that are wanted, all by default.
+    Args:
+        columns: of the collection, to carry along. only: ids, to predict no others.
+        failures: specimens without an image that can be read; they are left out.
 
-    Kept in the head's folder, by collection, split, part and views, and read from there the next time. Specimens whose image
-    cannot be read, or that have no vector, are in ``failures``.
-
-    Raises BiocosmosError: the head takes vectors of an encoder whose weights are others here; an unknown part.
+    Raises BiocosmosError: the collection lacks a rank of the head; the head takes vectors of an encoder whose weights are
+    others here; an unknown part.
     """
     failures = Failures() if failures is None else failures
-    place = _kept_at(collection, head, part, views, where, only)
+    place = _kept_at(collection, head, part, where, only)
     if place.exists():
         found = Predictions.load(place)
     else:
-        found = _predict(collection, head, part, views, where, only, failures)
+        blocks = part_blocks(collection, head, part, where=where, only=only, failures=failures)
+        found = Predictions.concatenate(head.stream(blocks, **part_facts(collection, part, where)))
         if not len(failures):
             place.parent.mkdir(parents=True, exist_ok=True)
             found.save(place)
@@ -66,114 +73,187 @@ def predict_part(
 
 
 def predict_files(
-    head: TrainedHead, paths: Sequence[Path], *, views: int = 1, collection: Collection | None = None, failures: Failures
+    head: TrainedHead, paths: Sequence[Path], *, collection: Collection | None = None, failures: Failures
 ) -> Predictions:
     """Predictions of image files and of the images in folders; their ids are their paths.
 
-    collection: whose encoder a head on stored vectors takes images through. Files that cannot be read are in ``failures``.
+    Files that cannot be read are in ``failures``.
     """
-    files = [str(file) for file in image_files(list(paths))]
-    if head.frozen:
-        return _encoded(head, files, collection, failures)
-    kept: list[str] = []
-
-    def blocks() -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        with progress("identify", len(files), "images") as bar:
-            for start in range(0, len(files), BLOCK):
-                images, sizes = [], []
-                for file in files[start : start + BLOCK]:
-                    try:
-                        images.append(head.preprocessing.read(file, None))
-                        sizes.append(log_size(file))
-                        kept.append(file)
-                    except ImageError as error:
-                        failures.add(str(error), stage="identify", source=file)
-                bar.advance(min(BLOCK, len(files) - start))
-                if images:
-                    yield (
-                        torch.stack([torch.as_tensor(image) for image in images]),
-                        torch.tensor(sizes) if head.takes_sizes else None,
-                    )
-
-    batches = list(blocks())
-    return head.predict(batches, ids=kept, views=views)
+    return Predictions.concatenate(head.stream(file_blocks(head, image_files(list(paths)), failures=failures)))
 
 
 def predict_images(
-    head: TrainedHead, source: ImageSource, *, sizes: npt.NDArray[np.float32] | None = None, views: int = 1, **facts: Any
+    head: TrainedHead, source: ImageSource, *, sizes: npt.NDArray[np.float32] | None = None, **facts: Any
 ) -> Predictions:
     """Predictions of numbered images, such as generated outliers.
 
     sizes: (n, 2) logarithms of their heights and widths, for a head that takes them; by default they are the size of its input.
     """
     rows = np.arange(len(source))
-    good = np.ones(len(source), np.bool_)
-    encoder = _encoder_of(head) if head.frozen else None
+    ids = np.array(source.ids, object)
+    encoder = encoder_of_head(head) if head.frozen else None
     given = np.full((len(source), 2), np.log(head.preprocessing.size), np.float32) if sizes is None else sizes
 
-    def blocks() -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    def blocks() -> Iterator[Specimens]:
         for start in range(0, len(rows), BLOCK):
             part = rows[start : start + BLOCK]
-            images, fine = source.read(part)
-            good[part] = fine
-            inputs = images if encoder is None else torch.from_numpy(np.asarray(encoder.encode_images(images), np.float32))
-            yield inputs, torch.from_numpy(given[part]) if head.takes_sizes else None
+            images, good = source.read(part)
+            part, images = part[good], images[torch.from_numpy(good)]
+            if encoder is None:
+                yield Specimens(ids[part], images=images, sizes=given[part])
+            else:
+                yield Specimens(ids[part], vectors=encoder.encode_images(images), sizes=given[part])
 
-    found = head.predict(blocks(), ids=source.ids, views=views, **facts)
-    return found if good.all() else found.subset(good)
+    return Predictions.concatenate(head.stream(blocks(), **facts))
 
 
-def _predict(
+def part_facts(collection: Collection, part: str, where: str | None = None) -> dict[str, Any]:
+    """Which specimens predictions of a part are about."""
+    return {"part": part, "collection": str(collection.path), "split": _split(collection, part), "where": where}
+
+
+def part_blocks(
     collection: Collection,
-    head: TrainedHead,
-    part: str,
-    views: int,
+    namer: Namer,
+    part: str | None,
+    *,
+    encoder: str | None = None,
+    where: str | None = None,
+    only: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
+    failures: Failures,
+) -> Iterator[Specimens]:
+    """The specimens of a part, or of all, as blocks of what the namer takes, in the order stored, with their truth.
+
+    encoder: whose vectors, for a namer of vectors; by default the one a trained head was trained on. Those without a vector, or
+    whose image cannot be read, are in ``failures``.
+    """
+    ranks = [rank for rank in namer.taxonomy.ranks if rank in collection.stored_columns]
+    if missing := [rank for rank in namer.taxonomy.ranks if rank not in ranks]:
+        raise BiocosmosError(
+            f"{collection.path} has no column '{missing[0]}', one of the head's ranks: it names {', '.join(namer.taxonomy.ranks)}"
+        )
+    if namer.takes == "images":
+        return _image_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
+    if isinstance(namer, TrainedHead):
+        _embed_alike(collection, namer)
+        encoder = namer.encoder
+    name = collection.encoder_name(encoder)
+    return _vector_blocks(collection, namer, name, part, where, only, [*ranks, *columns], failures)
+
+
+def file_blocks(
+    namer: Namer, files: Sequence[Path], *, encoder: Encoder | None = None, failures: Failures
+) -> Iterator[Specimens]:
+    """Image files as blocks of what the namer takes; ids are their paths, those that cannot be read are in ``failures``.
+
+    encoder: that made the vectors a namer of vectors was fitted on; by default that of a trained head.
+    """
+    if namer.takes == "vectors" and encoder is None:
+        if not isinstance(namer, TrainedHead):
+            raise BiocosmosError(f"the namer {namer.title!r} takes vectors: say which encoder makes them of images")
+        encoder = encoder_of_head(namer)
+    names = iter([str(file) for file in files])
+    size = BLOCK if encoder is None else max(BLOCK, encoder.batch_size)
+    with progress("identify", len(files), "images") as bar:
+        while some := list(islice(names, size)):
+            block = _encoded(namer, some, encoder, failures) if encoder is not None else _decoded(namer, some, failures)
+            bar.advance(len(some))
+            if len(block):
+                yield block
+
+
+def _decoded(namer: Namer, files: Sequence[str], failures: Failures) -> Specimens:
+    preprocessing = namer.preprocessing  # type: ignore[attr-defined]
+    images, sizes, kept = [], [], []
+    for file in files:
+        try:
+            image = preprocessing.read(file, None)
+            sizes.append(log_size(file))
+        except ImageError as error:
+            failures.add(str(error), stage="identify", source=file)
+            continue
+        images.append(image)
+        kept.append(file)
+    stacked = torch.stack(images) if images else torch.empty(0, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
+    return Specimens(np.array(kept, object), images=stacked, sizes=np.array(sizes, np.float32).reshape(-1, 2))
+
+
+def _encoded(namer: Namer, files: Sequence[str], encoder: Encoder, failures: Failures) -> Specimens:
+    vectors, kept = encoder.encode_files(list(files), failures=failures, stage="identify")
+    ids = [files[row] for row in kept]
+    sizes = np.array([log_size(file) for file in ids], np.float32).reshape(-1, 2) if namer.wants_sizes else None
+    return Specimens(np.array(ids, object), vectors=vectors, sizes=sizes)
+
+
+def log_size(file: str) -> tuple[float, float]:
+    """Logarithms of height and width, pixels."""
+    info = inspect_image(file)
+    return float(np.log(info.height)), float(np.log(info.width))
+
+
+def _image_blocks(
+    collection: Collection,
+    namer: Namer,
+    part: str | None,
     where: str | None,
     only: Sequence[str] | None,
+    columns: Sequence[str],
     failures: Failures,
-) -> Predictions:
-    ranks = head.taxonomy.ranks
-    for rank in ranks:
-        if rank not in collection.stored_columns:
-            raise BiocosmosError(
-                f"{collection.path} has no column '{rank}', one of the head's ranks: it names {', '.join(ranks)}"
+) -> Iterator[Specimens]:
+    table = _chosen(collection.table(["id", *columns], split=part, where=where), only)
+    truth = namer.taxonomy.index(table)
+    ids = np.array(table["id"].to_pylist(), object)
+    images = Images(collection, ids.tolist(), namer.preprocessing)  # type: ignore[attr-defined]
+    sizes = image_sizes(collection, ids.tolist()) if namer.wants_sizes else None
+    with progress(f"predict {part or 'all'}", len(ids), "images") as bar:
+        for rows, batch, good in images.blocks(BLOCK):
+            kept = rows[good]
+            bar.advance(len(rows))
+            yield Specimens(
+                ids[kept],
+                images=batch[torch.from_numpy(good)],
+                sizes=None if sizes is None else sizes[kept],
+                truth=truth[kept],
+                columns=table.take(pa.array(kept)),
             )
-    columns = ["id", *ranks]
-    vectors = None
-    if head.frozen:
-        _embed_alike(collection, head)
-        columns.append(collection.embedding_column(head.encoder))
-    table = collection.table(columns, split=part, where=where)
-    if only is not None:
-        table = table.filter(pc.is_in(table["id"], value_set=pa.array([str(id_) for id_ in only], table["id"].type)))
-    truth = head.taxonomy.index(table)
-    ids = [str(id_) for id_ in table["id"].to_pylist()]
-    about: dict[str, Any] = {"part": part, "collection": str(collection.path), "split": _split(collection, part), "where": where}
-    if head.frozen:
-        there = np.asarray(table[columns[-1]].is_valid())
-        dim = int(collection.encoders[head.encoder]["dim"])
-        flat = table[columns[-1]].combine_chunks().drop_null().flatten().to_numpy(zero_copy_only=False)
-        vectors = torch.from_numpy(np.array(flat, np.float32).reshape(-1, dim))
-        kept = [id_ for id_, has in zip(ids, there) if has]
-        for id_, has in zip(ids, there):
-            if not has:
-                failures.add(f"no vector of {head.encoder}", stage="identify", id=id_)
-        sizes = torch.from_numpy(image_sizes(collection, kept)) if head.takes_sizes else None
-        return head.predict([(vectors, sizes)], ids=kept, truth=truth[there], **about)
-    images = Images(collection, ids, head.preprocessing)
-    sizes = torch.from_numpy(image_sizes(collection, ids)) if head.takes_sizes else None
-    good = np.ones(len(ids), np.bool_)
-
-    def blocks() -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
-        with progress(f"predict {part}", len(ids), "images") as bar:
-            for rows, batch, fine in images.blocks(BLOCK):
-                good[rows] = fine
-                yield batch, None if sizes is None else sizes[torch.from_numpy(rows)]
-                bar.advance(len(rows))
-
-    found = head.predict(blocks(), ids=ids, truth=truth, views=views, **about)
     failures.extend(images.failures)
-    return found if good.all() else found.subset(good)
+
+
+def _vector_blocks(
+    collection: Collection,
+    namer: Namer,
+    encoder: str,
+    part: str | None,
+    where: str | None,
+    only: Sequence[str] | None,
+    columns: Sequence[str],
+    failures: Failures,
+) -> Iterator[Specimens]:
+    column = collection.embedding_column(encoder)
+    dim = int(collection.encoders[encoder]["dim"])
+    wanted = list(dict.fromkeys(["id", *columns]))
+    for batch in collection.scan([*wanted, column], split=part, where=where):
+        table = _chosen(pa.Table.from_batches([batch]), only)
+        there = table[column].is_valid()
+        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
+            failures.add(f"no vector of {encoder}", stage="identify", id=str(id_))
+        table = table.filter(there)
+        flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+        ids = [str(id_) for id_ in table["id"].to_pylist()]
+        yield Specimens(
+            np.array(ids, object),
+            vectors=np.array(flat, np.float32).reshape(-1, dim),
+            sizes=image_sizes(collection, ids) if namer.wants_sizes else None,
+            truth=namer.taxonomy.index(table),
+            columns=table.drop_columns([column]),
+        )
+
+
+def _chosen(table: pa.Table, only: Sequence[str] | None) -> pa.Table:
+    if only is None:
+        return table
+    return table.filter(pc.is_in(table["id"], value_set=pa.array([str(id_) for id_ in only], table["id"].type)))
 
 
 def _embed_alike(collection: Collection, head: TrainedHead) -> None:
@@ -195,9 +275,9 @@ def _embed_alike(collection: Collection, head: TrainedHead) -> None:
         )
 
 
-def _encoder_of(head: TrainedHead) -> Encoder:
-    """The encoder whose vectors a frozen head takes, with the same weights."""
-    encoder = load_encoder(head.encoder, resize=head.preprocessing.resize)
+def encoder_of_head(head: TrainedHead, **how: Any) -> Encoder:
+    """The encoder whose vectors a frozen head takes, with the same weights; how: device, precision and backend."""
+    encoder = load_encoder(head.encoder, resize=head.preprocessing.resize, **how)
     if encoder.digest != head.facts["encoder"]["trained"]:
         raise BiocosmosError(
             f"'{head.encoder}' here has weights {encoder.digest}, but the head in {head.folder} was trained on vectors by "
@@ -206,30 +286,14 @@ def _encoder_of(head: TrainedHead) -> Encoder:
     return encoder
 
 
-def _encoded(head: TrainedHead, files: list[str], collection: Collection | None, failures: Failures) -> Predictions:
-    encoder = _encoder_of(head)
-    vectors, kept = encoder.encode_files(files, failures=failures)
-    ids = [files[row] for row in kept]
-    sizes = torch.tensor([log_size(file) for file in ids]) if head.takes_sizes else None
-    return head.predict([(torch.from_numpy(np.asarray(vectors, np.float32)), sizes)], ids=ids)
-
-
-def log_size(file: str) -> tuple[float, float]:
-    """Logarithms of height and width, pixels."""
-    info = inspect_image(file)
-    return float(np.log(info.height)), float(np.log(info.width))
-
-
 def _split(collection: Collection, part: str) -> dict[str, Any]:
     described = collection.split(part.rpartition(":")[0] or "default").describe()
     return {key: described[key] for key in ("name", "method", "seed", "hash")}
 
 
-def _kept_at(
-    collection: Collection, head: TrainedHead, part: str, views: int, where: str | None, only: Sequence[str] | None
-) -> Path:
+def _kept_at(collection: Collection, head: TrainedHead, part: str, where: str | None, only: Iterable[str] | None) -> Path:
     split = _split(collection, part)
-    key = f"{collection.path.resolve()} {collection.dataset.version} {split['hash']} {part} {views} {where} {head.digest}"
+    key = f"{collection.path.resolve()} {collection.dataset.version} {split['hash']} {part} {head.views} {where} {head.digest}"
     if only is not None:
         key += " ".join(sorted(map(str, only)))
     return head.folder / PREDICTIONS / f"{part.replace(':', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"

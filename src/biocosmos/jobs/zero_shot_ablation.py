@@ -13,7 +13,8 @@ import torch
 
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.generalised_zero_shot.report import Asked, generalised_zero_shot
+from biocosmos.evaluate.generalised_zero_shot.report import generalised_zero_shot
+from biocosmos.evaluate.generalised_zero_shot.tables import Asked
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.namers.placed_prototypes import SEEN, PlacedPrototypes
 from biocosmos.nn.prototypes import from_relatives
@@ -22,6 +23,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outlier_images import ForeignImages, GeneratedOutliers, ImageSource
 from biocosmos.train.loop.loop import derived_seed
+from biocosmos.train.loop.settings import beside
 from biocosmos.train.prototypes.geometry import OWN
 from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part
@@ -35,7 +37,6 @@ from biocosmos.train.prototypes.training import (
     train_zero_shot,
     variant_of,
 )
-from biocosmos.train.unicom.settings import beside
 
 Array = npt.NDArray[Any]
 UNTRAINED = "untrained"

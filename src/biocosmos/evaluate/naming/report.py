@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.naming import tables as tables_of
+from biocosmos.evaluate.naming.page import page
 from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap, Resample
 from biocosmos.evaluate.numbers.caveats import naming_caveats
 from biocosmos.evaluate.numbers.examples import CONFUSION, confused_pairs
@@ -19,6 +20,7 @@ from biocosmos.evaluate.numbers.tallies import SUMMARY, Tally, answerable_table,
 from biocosmos.evaluate.numbers.targets import Target, rank_targets
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.tables import PROVENANCE_KEY
 
 if TYPE_CHECKING:
@@ -131,7 +133,7 @@ def identification(
     }
     caveats = naming_caveats(tallies, tables, boot, provenance, knows_gallery=gallery is not None)
     method = table.column("method")[0].as_py() if table.num_rows and "method" in table.column_names else "identifier"
-    return Report("naming", f"Identification by {method}", tables, caveats, provenance)
+    return Report("naming", f"Identification by {method}", tables, caveats, provenance, page)
 
 
 def judge(table: pa.Table, truth: Gallery | pa.Table | npt.ArrayLike, taxonomy: Taxonomy, gallery: Gallery | None) -> Judged:
@@ -140,11 +142,7 @@ def judge(table: pa.Table, truth: Gallery | pa.Table | npt.ArrayLike, taxonomy: 
     if not len(ids):
         raise BiocosmosError("nothing to judge: the table of identifications is empty")
     if gallery is not None:
-        shared = np.intersect1d(ids.astype(str), gallery.ids.astype(str))
-        if len(shared):
-            raise BiocosmosError(
-                f"{len(shared)} identified ids are in the gallery ({shared[0]}...): judge on specimens it has not seen"
-            )
+        guard.refuse_shared(ids, gallery.ids, "identified ids are in the gallery", "judge on specimens it has not seen")
     ranks = [rank for rank in taxonomy.ranks if rank in table.column_names]
     path = np.maximum(taxonomy.index(table.select(ranks)), 0).astype(np.int64)
     true = np.maximum(_true_nodes(ids, truth, taxonomy), 0)

@@ -39,10 +39,10 @@ def decode(predictions: Predictions, how: str = BEST_PATH) -> npt.NDArray[np.int
     if how == EACH_RANK:
         nodes = [nodes_at(predictions, rank) for rank in ranks]
         scores: Sequence[Array] = [predictions.log_p[:, columns] for columns in nodes]
-    elif predictions.levels is None:
+    elif predictions.rank_scores is None:
         return None
     else:
-        nodes, scores = list(predictions.level_nodes), predictions.levels
+        nodes, scores = list(predictions.rank_nodes), predictions.rank_scores
     out = np.full((len(predictions), len(predictions.ranks)), -1, np.int32)
     for rank, (columns, score) in enumerate(zip(nodes, scores)):
         if len(columns):
@@ -97,8 +97,8 @@ def _p_of(predictions: Predictions, said: Array, how: str) -> Array:
     p = np.full(said.shape, np.nan)
     for rank in range(said.shape[1]):
         rows = np.flatnonzero(said[:, rank] >= 0)
-        if how == RAW and predictions.levels is not None:
-            found = predictions.levels[rank][rows].max(axis=1) if len(rows) else np.empty(0)
+        if how == RAW and predictions.rank_scores is not None:
+            found = predictions.rank_scores[rank][rows].max(axis=1) if len(rows) else np.empty(0)
         else:
             found = predictions.log_p[rows, said[rows, rank]]
         p[rows, rank] = np.clip(np.exp(found.astype(np.float64)), 0, 1)

@@ -27,8 +27,10 @@ from biocosmos.evaluate.numbers.tallies import (
 )
 from biocosmos.evaluate.numbers.targets import Target, rank_targets, strata
 from biocosmos.evaluate.report import Report, split_hash
+from biocosmos.evaluate.retrieval.page import page
 from biocosmos.identify.encoding import encoder_of, refuse_mismatch
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 
 Array = npt.NDArray[Any]
 KS = (1, 5, 10)
@@ -105,7 +107,7 @@ def retrieval(
     }
     name = encoder_of(gallery.provenance).get("name", "unnamed encoder")
     caveats = retrieval_caveats(nearest_tallies, tables, found, left_out, len(gallery), max(ks), boot, provenance)
-    return Report("retrieval", f"Retrieval with {name}, {protocol}", tables, caveats, provenance)
+    return Report("retrieval", f"Retrieval with {name}, {protocol}", tables, caveats, provenance, page)
 
 
 def _averages(target: Target, taxa: Sequence[Target]) -> list[Target]:
@@ -123,12 +125,8 @@ def checked_ks(ks: Sequence[int]) -> tuple[int, ...]:
 
 def check_apart(gallery: Gallery, queries: Gallery) -> None:
     """Refuse queries that are in the gallery, or that another encoder or split made. Raises BiocosmosError."""
-    shared = np.intersect1d(gallery.ids.astype(str), queries.ids.astype(str))
-    if len(shared):
-        raise BiocosmosError(
-            f"{len(shared)} query ids are in the gallery ({', '.join(shared[:3])}...): use two parts of one split, "
-            "or leave queries out for all-vs-all without self"
-        )
+    remedy = "use two parts of one split, or leave queries out for all-vs-all without self"
+    guard.refuse_shared(queries.ids, gallery.ids, "query ids are in the gallery", remedy)
     refuse_mismatch(gallery.provenance, queries.provenance, "the queries")
     names = [encoder_of(part.provenance).get("name") for part in (gallery, queries)]
     if None not in names and names[0] != names[1]:

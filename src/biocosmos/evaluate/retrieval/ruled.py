@@ -15,8 +15,8 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.tallies import Tally
 from biocosmos.evaluate.numbers.targets import Target
+from biocosmos.identify.blocks import block_rows
 from biocosmos.identify.namers.rules import RULES
-from biocosmos.identify.namers.scorer import query_chunk
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
 
@@ -40,7 +40,7 @@ def ruled_tallies(gallery: Gallery, queries: Gallery, rules: Sequence[str], targ
     sums = atoms.sums(gallery.vectors) if {"class-mean", "centroid"} & set(rules) else None
     means = [{} if sums is None else _means(m.gather(np.add, sums), m.counts, rules) for m in members]
     first = {(t, rule): np.full(len(queries), k, dtype=np.int64) for t in range(len(targets)) for rule in rules}
-    step = min(QUERIES, query_chunk(len(atoms.sizes) + sum(len(m.codes) for m in members)))
+    step = min(QUERIES, block_rows(len(atoms.sizes) + sum(len(m.codes) for m in members)))
     with progress("rules", total=len(queries), unit="queries") as bar:
         for start in range(0, len(queries), step):
             part = slice(start, min(start + step, len(queries)))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from biocosmos.identify.namers.scorer import FloatArray, NodeArray
+from biocosmos.identify.blocks import FloatArray, NodeArray
 from biocosmos.identify.paths import CandidateTree, judge, probabilities
 
 Array = NDArray[np.float64]

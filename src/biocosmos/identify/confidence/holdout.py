@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.namers.rules import NeighbourRule
-from biocosmos.identify.namers.scorer import FloatArray, NodeArray, RowArray, Scorer, query_chunk
+from biocosmos.identify.blocks import FloatArray, NodeArray, RowArray, block_rows
+from biocosmos.identify.folds import FOLDS, class_sizes, fold_numbers
+from biocosmos.identify.namer import GalleryNamer
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 
 # More held-out specimens than this no longer change a curve of one variable; a seeded sample is taken.
 LARGEST_SAMPLE = 5000
-FOLDS = 5
 # Folds are fitted until this many specimens are held out: a large gallery needs one fold, a small one all five.
 ENOUGH = 2000
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class HeldOut:
     """
 
     gallery: Gallery
-    parts: tuple[tuple[Scorer, RowArray], ...]
+    parts: tuple[tuple[GalleryNamer, RowArray], ...]
     leave_out: bool
     source: str
 
@@ -46,15 +44,12 @@ class HeldOut:
         """Yield (scores (q, C) float32, true taxa (q,) int32)."""
         assert self.gallery.taxa is not None
         for scorer, rows in self.parts:
-            size = query_chunk(len(scorer.candidates))
+            size = block_rows(len(scorer.classes))
             for a in range(0, len(rows), size):
                 some = rows[a : a + size]
                 queries = self.gallery.vectors[some]
-                if self.leave_out and isinstance(scorer, NeighbourRule):
-                    pairs = same_id_pairs(self.gallery.ids, self.gallery.ids[some])
-                    yield scorer.scores(queries, pairs), self.gallery.taxa[some]
-                else:
-                    yield scorer.scores(queries), self.gallery.taxa[some]
+                scores = scorer.hidden_scores(queries, some) if self.leave_out else scorer.scores(queries)
+                yield scores, self.gallery.taxa[some]
 
     def part(self, keep: NDArray[np.bool_]) -> HeldOut:
         """Only the specimens where ``keep`` (n,), in the order of :meth:`rows`, is True."""
@@ -65,7 +60,9 @@ class HeldOut:
         return HeldOut(self.gallery, tuple(parts), self.leave_out, self.source)
 
 
-def from_gallery(scorer: Scorer, gallery: Gallery, calibration: Gallery, allowed: NDArray[np.bool_] | None, seed: int) -> HeldOut:
+def from_gallery(
+    scorer: GalleryNamer, gallery: Gallery, calibration: Gallery, allowed: NDArray[np.bool_] | None, seed: int
+) -> HeldOut:
     """Hold out a calibration gallery: its labelled specimens under the allowed taxa.
 
     Raises BiocosmosError when it shares ids with ``gallery``, has another taxonomy, or nothing is left.
@@ -75,7 +72,7 @@ def from_gallery(scorer: Scorer, gallery: Gallery, calibration: Gallery, allowed
     assert gallery.taxonomy is not None
     if calibration.taxonomy.digest != gallery.taxonomy.digest:
         raise BiocosmosError("the calibration gallery has another taxonomy than the gallery: take both from one collection")
-    refuse_overlap(
+    guard.refuse_shared(
         calibration.ids, gallery.ids, "calibration specimens are also in the gallery", "calibrate on another part of the split"
     )
     known = calibration.taxa > 0
@@ -87,29 +84,29 @@ def from_gallery(scorer: Scorer, gallery: Gallery, calibration: Gallery, allowed
     return HeldOut(calibration, ((scorer, rows),), False, f"{len(rows):,} specimens of the calibration gallery")
 
 
-def leave_one_out(scorer: Scorer, gallery: Gallery, seed: int) -> HeldOut:
+def leave_one_out(scorer: GalleryNamer, gallery: Gallery, seed: int) -> HeldOut:
     """Each gallery specimen in turn, hidden from its own scoring by id.
 
     Specimens that are alone in their taxon are left out: hidden, their taxon is no candidate at all, which says nothing about
     how sure an answer among known taxa is.
     """
-    rows = _sample(np.flatnonzero(_class_sizes(gallery) > 1), seed)
+    rows = _sample(np.flatnonzero(class_sizes(gallery) > 1), seed)
     return HeldOut(gallery, ((scorer, rows),), True, f"leave-one-out by id over {len(rows):,} gallery specimens")
 
 
-def unseen(scorer: Scorer, gallery: Gallery, seed: int) -> HeldOut:
+def unseen(scorer: GalleryNamer, gallery: Gallery, seed: int) -> HeldOut:
     """Every gallery specimen, for a scorer that was fitted on none of them (zero-shot)."""
     rows = _sample(np.arange(len(gallery)), seed)
     return HeldOut(gallery, ((scorer, rows),), False, f"{len(rows):,} gallery specimens (zero-shot is fitted on none)")
 
 
-def folds(fit: Callable[[Gallery], Scorer], gallery: Gallery, seed: int) -> HeldOut:
+def folds(fit: Callable[[Gallery], GalleryNamer], gallery: Gallery, seed: int) -> HeldOut:
     """K-fold within each class: fit without a fold, score the fold; as many of the folds as :data:`ENOUGH` asks for.
 
     A specimen alone in its taxon stays in every training part, so that each fold has the same candidates.
     """
     fold = fold_numbers(gallery, seed)
-    parts: list[tuple[Scorer, RowArray]] = []
+    parts: list[tuple[GalleryNamer, RowArray]] = []
     held = 0
     for number in range(FOLDS):
         rows = np.flatnonzero(fold == number)
@@ -120,49 +117,6 @@ def folds(fit: Callable[[Gallery], Scorer], gallery: Gallery, seed: int) -> Held
         if held >= ENOUGH:
             break
     return HeldOut(gallery, tuple(parts), False, f"{len(parts)} of {FOLDS} folds by class, {held:,} gallery specimens")
-
-
-def fold_numbers(gallery: Gallery, seed: int) -> NDArray[np.int64]:
-    """(n,) int64 fold of each row in 0..FOLDS-1, balanced within each class; -1 for rows alone in their class."""
-    assert gallery.taxa is not None
-    random = np.random.default_rng(seed)
-    starts = np.unique(gallery.taxa, return_index=True)[1]
-    out = np.full(len(gallery), -1, np.int64)
-    for a, b in zip(starts, np.append(starts[1:], len(gallery))):
-        if b - a > 1:
-            out[a:b] = (random.permutation(b - a) + random.integers(FOLDS)) % FOLDS
-    return out
-
-
-def same_id_pairs(gallery_ids: NDArray[np.object_], query_ids: NDArray[np.object_]) -> tuple[RowArray, RowArray]:
-    """(gallery rows, query rows) of every pair with the same id: int64 each."""
-    queries = pa.array(query_ids, pa.string())
-    first = pc.index_in(queries, value_set=queries).to_numpy(zero_copy_only=False).astype(np.int64)
-    found = pc.index_in(pa.array(gallery_ids, pa.string()), value_set=queries).fill_null(-1).to_numpy(zero_copy_only=False)
-    rows = np.flatnonzero(found >= 0)
-    # Ids may repeat on both sides: join each matched row with the whole run of queries that carry its id.
-    order = np.argsort(first, kind="stable")
-    start = np.searchsorted(first[order], found[rows], "left")
-    count = np.searchsorted(first[order], found[rows], "right") - start
-    within = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
-    return np.repeat(rows, count), order[np.repeat(start, count) + within]
-
-
-def refuse_overlap(
-    ids: Sequence[str] | NDArray[np.object_], others: Sequence[str] | NDArray[np.object_], what: str, remedy: str
-) -> None:
-    """Raise BiocosmosError, naming some, when two sets of ids meet."""
-    shared = pc.is_in(pa.array(ids, pa.string()), value_set=pa.array(others, pa.string())).to_numpy(zero_copy_only=False)
-    if shared.any():
-        names = [str(name) for name in np.asarray(ids, object)[shared][:_NAMED]]
-        more = ", ..." if shared.sum() > _NAMED else ""
-        raise BiocosmosError(f"{int(shared.sum()):,} {what} ({', '.join(names)}{more}): {remedy}")
-
-
-def _class_sizes(gallery: Gallery) -> NDArray[np.int64]:
-    assert gallery.taxa is not None
-    _, inverse, counts = np.unique(gallery.taxa, return_inverse=True, return_counts=True)
-    return counts[inverse]
 
 
 def _sample(rows: RowArray, seed: int) -> RowArray:

@@ -23,8 +23,8 @@ from torch.nn import functional as F
 from biocosmos.encoders.feature_maps import Trunk, as_map
 from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.namers.head_folder import TrainedHead
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.heads import TrainedHead
 
 LAYER_CAM, GRAD_CAM, ROLL_OUT = "LayerCAM", "Grad-CAM", "attention roll-out"
 CELL = 16
@@ -84,7 +84,7 @@ class HeatMapper:
         if not (self._attentions if self.method == ROLL_OUT else self._trunk.stages):
             needed = "attention over all patches" if self.method == ROLL_OUT else "feature maps"
             raise BiocosmosError(f"this encoder has no {needed}, so that {self.method} can make no heat map")
-        self._sizes = head.takes_sizes
+        self._sizes = head.wants_sizes
         self._layer, self._depth = self._chosen_layer()
 
     def __call__(self, images: torch.Tensor, nodes: npt.NDArray[np.int32], extra: torch.Tensor | None = None) -> HeatMaps:

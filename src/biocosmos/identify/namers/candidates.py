@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namers.scorer import NodeArray
+from biocosmos.identify.blocks import NodeArray
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 

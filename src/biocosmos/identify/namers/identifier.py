@@ -13,28 +13,28 @@ from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.answers import EVIDENCE, Answers, answer_table, check_rank_names, pybioclip_table
+from biocosmos.identify.blocks import BLOCK_ELEMENTS, block_rows
 from biocosmos.identify.confidence import holdout
 from biocosmos.identify.confidence.curves import Calibration, ScoredChunks, calibrate, held_out_paths, uncalibrated
 from biocosmos.identify.confidence.guarantee import threshold_for_risk
 from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD, check_threshold
 from biocosmos.identify.encoding import encoder_of, refuse_mismatch
+from biocosmos.identify.namer import FitOptions, GalleryNamer
 from biocosmos.identify.namers import candidates as candidate_taxa
-from biocosmos.identify.namers.linear import LinearHead
-from biocosmos.identify.namers.prototypes import SimpleShot
-from biocosmos.identify.namers.rules import RULES, NeighbourRule
-from biocosmos.identify.namers.scorer import CHUNK_ELEMENTS, Scorer, query_chunk
+from biocosmos.identify.namers.registry import DEFAULT_NAMER, NAMERS, find_namer
+from biocosmos.identify.namers.rules import RULES
 from biocosmos.identify.namers.storage import load_folder, save_folder
-from biocosmos.identify.namers.text import TEMPLATES, TextEncoder, ZeroShot, check_templates
+from biocosmos.identify.namers.text import TEMPLATES, TextEncoder
 from biocosmos.identify.novelty import distances as novelty
 from biocosmos.identify.paths import CandidateTree, probabilities
 from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.vectors import as_matrix, unit_rows
+from biocosmos.specimens import guard
 
-METHODS = (*RULES, "simpleshot", "linear", "zero-shot")
-# Most right of all on validation specimens of the shipped sample: at the label 60 % against 53 % for "nearest".
-DEFAULT_METHOD = "linear"
+METHODS = tuple(NAMERS)
+DEFAULT_METHOD = DEFAULT_NAMER
 # Used only where no specimen can be held out (every taxon has one specimen). CLIP's logit scale ends at 100, its inverse is
 # 0.01; logits are on the scale of a softmax already; differences of cosines are a few hundredths.
 _TEMPERATURE = {"zero-shot": 0.01, "linear": 1.0}
@@ -53,7 +53,7 @@ class Identifier:
 
     method: str
     gallery: Gallery
-    scorer: Scorer
+    scorer: GalleryNamer
     tree: CandidateTree
     calibration: Calibration
     threshold: float
@@ -106,8 +106,7 @@ class Identifier:
         Raises BiocosmosError for an empty or unlabelled gallery, fewer than two candidate taxa, ids shared with
         ``calibration``, an unknown ``within``, a taxa list without one usable name.
         """
-        if method not in METHODS:
-            raise BiocosmosError(f"no method {method!r}: choose one of {', '.join(METHODS)}")
+        find_namer(method)
         threshold = check_threshold(threshold)
         if risk is not None and calibration is None:
             raise BiocosmosError("a promised risk needs specimens that nothing was fitted on: give a calibration gallery")
@@ -131,14 +130,17 @@ class Identifier:
         if calibration is not None:
             refuse_mismatch(gallery.provenance, calibration.provenance, "the calibration specimens")
 
-        def fitted(on: Gallery) -> Scorer:
-            return _fit_scorer(method, on, allowed, class_weight, encoder, templates, device)
+        kind = find_namer(method)
+        chosen = FitOptions(class_weight, templates, encoder, allowed, device, seed)
+
+        def fitted(on: Gallery) -> GalleryNamer:
+            return kind.fit(on, chosen)
 
         scorer = fitted(gallery)
         if taxa is not None:
-            candidate_taxa.note_absent(taxonomy, taxa, scorer.candidates, failures)
+            candidate_taxa.note_absent(taxonomy, taxa, scorer.classes, failures)
         held = _hold_out(method, scorer, fitted, gallery, calibration, allowed, seed)
-        tree = CandidateTree(taxonomy, scorer.candidates)
+        tree = CandidateTree(taxonomy, scorer.classes)
         curve, threshold, promise = _calibrated(method, tree, held, threshold, risk, delta, seed)
         k = k or novelty.neighbour_count(gallery.taxa)
         rows = held.rows()
@@ -188,8 +190,8 @@ class Identifier:
         ids, vectors, paths, facts = self._queries(queries, image_paths, provenance)
         refuse_mismatch(self.gallery.provenance, facts, "the queries")
         remedy = "identify specimens of another part of the split, or leave these out of the gallery"
-        holdout.refuse_overlap(ids, self.gallery.ids, "queries are in the gallery they would be named by", remedy)
-        holdout.refuse_overlap(ids, self.calibration_ids, "queries were used to calibrate", remedy)
+        guard.refuse_shared(ids, self.gallery.ids, "queries are in the gallery they would be named by", remedy)
+        guard.refuse_shared(ids, self.calibration_ids, "queries were used to calibrate", remedy)
         hits = self.gallery.search(vectors, max(self.neighbours, EVIDENCE), device=device) if len(ids) else None
         distance = np.empty(0) if hits is None else novelty.kth_distance(hits.scores, self.neighbours)
         nodes, confidence = self._paths(vectors)
@@ -206,7 +208,7 @@ class Identifier:
         )
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probabilities over ``scorer.candidates``, before calibration: (q, d) float32 unit vectors -> (q, C) float64, whole."""
+        """Probabilities over ``scorer.classes``, before calibration: (q, d) float32 unit vectors -> (q, C) float64, whole."""
         return probabilities(self.scorer.scores(vectors), self.calibration.temperature)
 
     def provenance(self, queries: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -224,7 +226,7 @@ class Identifier:
                 "calibration_specimens": len(self.known_distances),
             },
             "encoder": encoder_of(about),
-            "gallery": {"specimens": len(self.gallery), "candidates": len(self.scorer.candidates), **about},
+            "gallery": {"specimens": len(self.gallery), "candidates": len(self.scorer.classes), **about},
             "queries": queries or {},
             "taxonomy": self.tree.taxonomy.digest,
             "software": software(),
@@ -241,7 +243,7 @@ class Identifier:
             "calibration": self.calibration.to_dict(),
             "calibration_ids": [str(name) for name in self.calibration_ids],
         }
-        arrays = {**self.scorer.arrays(), "candidates": self.scorer.candidates, "known_distances": self.known_distances}
+        arrays = {**self.scorer.arrays(), "candidates": self.scorer.classes, "known_distances": self.known_distances}
         return save_folder(folder, state, arrays, self.gallery)
 
     @classmethod
@@ -250,12 +252,12 @@ class Identifier:
         state, arrays, gallery = load_folder(folder)
         assert gallery.taxonomy is not None
         known = np.asarray(arrays.pop("known_distances"), np.float64)
-        scorer = _restore_scorer(state["method"], gallery, arrays)
+        scorer = find_namer(state["method"]).restore(gallery, np.asarray(arrays["candidates"], np.int32), arrays)
         return cls(
             method=state["method"],
             gallery=gallery,
             scorer=scorer,
-            tree=CandidateTree(gallery.taxonomy, scorer.candidates),
+            tree=CandidateTree(gallery.taxonomy, scorer.classes),
             calibration=Calibration.from_dict(state["calibration"]),
             threshold=state["threshold"],
             neighbours=state["neighbours"],
@@ -275,7 +277,7 @@ class Identifier:
         """Best paths (q, R) int32 and calibrated confidences (q, R) float64, in chunks of queries."""
         width = len(self.tree.taxonomy.ranks)
         nodes, confidence = np.full((len(vectors), width), -1, np.int32), np.full((len(vectors), width), np.nan)
-        size = query_chunk(len(self.scorer.candidates))
+        size = block_rows(len(self.scorer.classes))
         with progress("identify", total=len(vectors), unit="specimens") as bar:
             for a in range(0, len(vectors), size):
                 rows = slice(a, min(a + size, len(vectors)))
@@ -309,60 +311,10 @@ class Identifier:
         return ids, x.cpu().numpy(), image_paths if image_paths is not None else [None] * len(ids), facts
 
 
-def _fit_scorer(
-    method: str,
-    gallery: Gallery,
-    allowed: NDArray[np.bool_] | None,
-    class_weight: Literal["balanced"] | None,
-    encoder: TextEncoder | None,
-    templates: Sequence[str],
-    device: str,
-) -> Scorer:
-    assert gallery.taxa is not None and gallery.taxonomy is not None
-    if method == "simpleshot":
-        return SimpleShot.fit(gallery.vectors, gallery.taxa)
-    if method == "linear":
-        return LinearHead.fit(gallery.vectors, gallery.taxa, class_weight=class_weight, device=device)
-    if method == "zero-shot":
-        if encoder is None:
-            raise BiocosmosError(
-                "zero-shot names by text: give an encoder with a text tower, for example open_clip:ViT-B-32/laion2b_s34b_b79k"
-            )
-        described = getattr(encoder, "metadata", None)
-        if callable(described):
-            refuse_mismatch(gallery.provenance, {"encoder": {**described(), "preprocessing": None}}, "the texts")
-        scorer = ZeroShot.fit(gallery.taxonomy, _named_taxa(gallery, allowed), encoder, check_templates(templates))
-        if scorer.texts.shape[1] != gallery.dim:
-            raise BiocosmosError(
-                f"the texts have {scorer.texts.shape[1]} dimensions, the gallery {gallery.dim}: use the gallery's encoder"
-            )
-        return scorer
-    return NeighbourRule(method, gallery.vectors, gallery.taxa)
-
-
-def _named_taxa(gallery: Gallery, allowed: NDArray[np.bool_] | None) -> NDArray[np.int32]:
-    """What text can name: the taxa of the gallery, and every leaf of the taxonomy, with specimens or without."""
-    assert gallery.taxa is not None and gallery.taxonomy is not None
-    named: NDArray[np.int32] = np.union1d(gallery.taxa, gallery.taxonomy.leaves).astype(np.int32)
-    return named if allowed is None else named[allowed[named]]
-
-
-def _restore_scorer(method: str, gallery: Gallery, arrays: dict[str, NDArray[Any]]) -> Scorer:
-    assert gallery.taxa is not None
-    nodes = arrays["candidates"]
-    if method == "simpleshot":
-        return SimpleShot(nodes, arrays["mean"], arrays["prototypes"])
-    if method == "linear":
-        return LinearHead(nodes, arrays["weight"], arrays["bias"], arrays["mean"], float(arrays["scale"]))
-    if method == "zero-shot":
-        return ZeroShot(nodes, arrays["texts"])
-    return NeighbourRule(method, gallery.vectors, gallery.taxa)
-
-
 def _hold_out(
     method: str,
-    scorer: Scorer,
-    fitted: Callable[[Gallery], Scorer],
+    scorer: GalleryNamer,
+    fitted: Callable[[Gallery], GalleryNamer],
     gallery: Gallery,
     calibration: Gallery | None,
     allowed: NDArray[np.bool_] | None,
@@ -379,7 +331,7 @@ def _hold_out(
 
 def _repeatable(held: holdout.HeldOut, tree: CandidateTree) -> ScoredChunks:
     """Passes over the held-out scores: kept in memory where they are small, computed again where not."""
-    if len(held) * len(tree.candidates) > CHUNK_ELEMENTS:
+    if len(held) * len(tree.candidates) > BLOCK_ELEMENTS:
         return held.chunks
     kept = list(held.chunks())
     return lambda: kept

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import torch
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.namers.scorer import FloatArray, NodeArray
+from biocosmos.identify.blocks import FloatArray, NodeArray
+from biocosmos.identify.namer import FitOptions, GalleryNamer
 from biocosmos.progress import progress
+from biocosmos.search.gallery import Gallery
 
 # Rows of a gradient chunk: (rows, classes) logits of 8192 x 1000 are 32 MB.
 _CHUNK_ROWS = 8192
@@ -75,9 +77,39 @@ class LinearHead:
         """Logits (q, C) float32."""
         return (((queries - self.mean) / self.scale) @ self.weight.T + self.bias).astype(np.float32)
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+
+class Linear(GalleryNamer):
+    """A :class:`LinearHead` as a namer; its scores are logits as they are."""
+
+    name, says = "linear", "a softmax regression on the vectors says; the best with ten or more specimens a taxon"
+    options = frozenset({"class_weight", "device"})
+    own_scale, fallback_temperature = True, 1.0
+
+    @classmethod
+    def fit(cls, gallery: Gallery, options: FitOptions) -> Self:
+        """Fit the head."""
+        assert gallery.taxa is not None
+        head = LinearHead.fit(gallery.vectors, gallery.taxa, class_weight=options.class_weight, device=options.device)
+        return cls()._with(head, gallery)
+
+    def _with(self, head: LinearHead, gallery: Gallery) -> Self:
+        self._head = head
+        return self.known(gallery, head.candidates)
+
+    def scores(self, vectors: FloatArray) -> FloatArray:
+        """Logits (n, C)."""
+        return self._head.scores(vectors)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """weight, bias, mean and scale."""
-        return {"weight": self.weight, "bias": self.bias, "mean": self.mean, "scale": np.array(self.scale)}
+        head = self._head
+        return {"weight": head.weight, "bias": head.bias, "mean": head.mean, "scale": np.array(head.scale)}
+
+    @classmethod
+    def restore(cls, gallery: Gallery, classes: NodeArray, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """From its arrays."""
+        head = LinearHead(classes, arrays["weight"], arrays["bias"], arrays["mean"], float(arrays["scale"]))
+        return cls()._with(head, gallery)
 
 
 @contextmanager

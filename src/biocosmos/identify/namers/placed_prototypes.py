@@ -13,8 +13,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.paths import CandidateTree
-from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.identify.predictions import Predictions
 from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
 
@@ -74,12 +73,10 @@ class PlacedPrototypes:
         logits = self.scale * self.scores(vectors)
         names = np.empty(len(ids), object)
         names[:] = [str(id_) for id_ in ids]
-        tree = CandidateTree(self.taxonomy, self.nodes)
         return Predictions(
             names,
             self.taxonomy,
             self.nodes,
-            node_log_p(tree, logits),
             logits,
             np.asarray(vectors, np.float32),
             np.asarray(truth, np.int32),

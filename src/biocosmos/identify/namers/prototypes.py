@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.namers.scorer import FloatArray, NodeArray
+from biocosmos.identify.blocks import FloatArray, NodeArray
 
 
 class SimpleShot:
@@ -44,10 +43,6 @@ class SimpleShot:
         squares = np.einsum("qd,qd->q", z, z)[:, None] + self._squares[None] - 2 * (z @ self.prototypes.T)
         out: FloatArray = -np.maximum(squares, 0).astype(np.float32)
         return out
-
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """mean and prototypes."""
-        return {"mean": self.mean, "prototypes": self.prototypes}
 
 
 def _centred(x: FloatArray, mean: FloatArray) -> FloatArray:

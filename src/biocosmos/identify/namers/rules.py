@@ -20,7 +20,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from biocosmos.identify.namers.scorer import CHUNK_ELEMENTS, FloatArray, NodeArray, RowArray
+from biocosmos.identify.blocks import BLOCK_ELEMENTS, FloatArray, NodeArray, RowArray
 
 RULES = ("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean", "centroid")
 
@@ -46,10 +46,6 @@ class NeighbourRule:
         if rule in ("class-mean", "centroid"):
             self._sums = _class_sums(vectors, self.starts)
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Nothing: a rule follows from its gallery."""
-        return {}
-
     def scores(self, queries: FloatArray, excluded: tuple[RowArray, RowArray] | None = None) -> FloatArray:
         """Scores of ``queries`` (q, d) float32 unit vectors: (q, C) float32, higher is nearer.
 
@@ -73,7 +69,7 @@ class NeighbourRule:
 
         Rows come first so that the reduction over a class runs along the fast axis of queries.
         """
-        size = max(1, min(_BLOCK_ROWS, CHUNK_ELEMENTS // max(1, len(queries))))
+        size = max(1, min(_BLOCK_ROWS, BLOCK_ELEMENTS // max(1, len(queries))))
         for a in range(0, len(self.vectors), size):
             b = min(a + size, len(self.vectors))
             classes = slice(int(np.searchsorted(self.starts, a, "right")) - 1, int(np.searchsorted(self.starts, b, "left")))

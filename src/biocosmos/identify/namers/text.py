@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.namers.scorer import FloatArray, NodeArray
+from biocosmos.identify.blocks import FloatArray, NodeArray
+from biocosmos.identify.encoding import refuse_mismatch
+from biocosmos.identify.namer import FitOptions, GalleryNamer, Part
 from biocosmos.progress import progress
+from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 
 # {name} the taxon's name, {rank} its rank, {lineage} its names from the first rank down.
@@ -65,9 +68,57 @@ class ZeroShot:
         """Cosines (q, C) float32."""
         return (queries @ self.texts.T).astype(np.float32)
 
-    def arrays(self) -> dict[str, NDArray[np.generic]]:
+
+class ZeroShotNamer(GalleryNamer):
+    """:class:`ZeroShot` as a namer: the taxa of the gallery and all leaves of the taxonomy, those without a specimen too."""
+
+    name, says = "zero-shot", "the text of its name; needs an encoder with a text tower, as open_clip: ones have"
+    options = frozenset({"templates", "encoder"})
+    fallback_temperature = 0.01  # CLIP's logit scale ends at 100
+
+    @classmethod
+    def fit(cls, gallery: Gallery, options: FitOptions) -> Self:
+        """Encode the names. Raises BiocosmosError without an encoder that reads text, or with another than the gallery's."""
+        encoder = options.encoder
+        if encoder is None:
+            raise BiocosmosError(
+                "zero-shot names by text: give an encoder with a text tower, for example open_clip:ViT-B-32/laion2b_s34b_b79k"
+            )
+        described = getattr(encoder, "metadata", None)
+        if callable(described):
+            refuse_mismatch(gallery.provenance, {"encoder": {**described(), "preprocessing": None}}, "the texts")
+        assert gallery.taxa is not None and gallery.taxonomy is not None
+        named = np.union1d(gallery.taxa, gallery.taxonomy.leaves).astype(np.int32)
+        if options.allowed is not None:
+            named = named[options.allowed[named]]
+        templates = check_templates(TEMPLATES if options.templates is None else options.templates)
+        model = ZeroShot.fit(gallery.taxonomy, named, encoder, templates)
+        if model.texts.shape[1] != gallery.dim:
+            raise BiocosmosError(
+                f"the texts have {model.texts.shape[1]} dimensions, the gallery {gallery.dim}: use the gallery's encoder"
+            )
+        return cls()._with(model, gallery)
+
+    def _with(self, model: ZeroShot, gallery: Gallery) -> Self:
+        self._model = model
+        return self.known(gallery, model.candidates)
+
+    def scores(self, vectors: FloatArray) -> FloatArray:
+        """Cosines (n, C)."""
+        return self._model.scores(vectors)
+
+    def held_out(self, gallery: Gallery, options: FitOptions) -> Iterator[Part]:
+        """The whole gallery, none of which a text has seen."""
+        yield Part(self, np.arange(len(gallery)))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """texts."""
-        return {"texts": self.texts}
+        return {"texts": self._model.texts}
+
+    @classmethod
+    def restore(cls, gallery: Gallery, classes: NodeArray, arrays: Mapping[str, NDArray[Any]]) -> Self:
+        """From its texts."""
+        return cls()._with(ZeroShot(classes, np.asarray(arrays["texts"])), gallery)
 
 
 def prompts(taxonomy: Taxonomy, node: int, templates: Sequence[str] = TEMPLATES) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.predictions import Predictions, node_log_p
+from biocosmos.identify.predictions import Predictions
 
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -111,7 +111,7 @@ def without_classes(predictions: Predictions, hidden: Hidden) -> Predictions:
     column = np.arange(len(predictions.classes))
     gone = (column >= hidden[:, :1]) & (column < hidden[:, 1:])
     logits = np.where(gone, np.float32(-np.inf), predictions.logits)
-    return replace(predictions, logits=logits, log_p=node_log_p(predictions.tree, logits), levels=None)
+    return replace(predictions, logits=logits, rank_scores=None)
 
 
 def known_only(predictions: Predictions) -> Predictions:

@@ -123,17 +123,15 @@ def winners_by_rank(predictions: Predictions) -> Int32:
     for level in range(len(tax.ranks)):
         nodes = tax.at_rank(level)
         nodes = nodes[np.isin(nodes, predictions.tree.nodes)]
-        if predictions.levels is None:
+        if predictions.rank_scores is None:
             scores = predictions.log_p[:, nodes]
         else:
             path = tax.lineage(nodes)[:, : level + 1]
-            columns = [
-                np.searchsorted(at, np.maximum(path[:, j], 0)) for j, at in enumerate(predictions.level_nodes[: level + 1])
-            ]
+            columns = [np.searchsorted(at, np.maximum(path[:, j], 0)) for j, at in enumerate(predictions.rank_nodes[: level + 1])]
             known = path >= 0
             parts = [
                 np.where(known[:, j], said[:, np.where(known[:, j], columns[j], 0)], 0)
-                for j, said in enumerate(predictions.levels[: level + 1])
+                for j, said in enumerate(predictions.rank_scores[: level + 1])
             ]
             scores = np.sum(parts, axis=0) / known.sum(axis=1)
         out[:, level] = nodes[scores.argmax(axis=1)] if len(nodes) else -1

@@ -9,6 +9,7 @@ from biocosmos.identify.novelty.features import ClassAngle, Mahalanobis, Nearest
 from biocosmos.identify.novelty.logits import Energy, MaxLogit, MaxSoftmax
 from biocosmos.identify.novelty.odin import Odin
 from biocosmos.identify.novelty.rank_outliers import RankOutliers
+from biocosmos.plugins import plug_ins
 
 DETECTORS: dict[str, type[Detector]] = {
     kind.name: kind
@@ -31,8 +32,17 @@ BY_PREDICTIONS = tuple(name for name in DETECTORS if name != Odin.name)
 """Detectors that need nothing but predictions; ODIN needs the model as well."""
 
 
+def detector_names() -> list[str]:
+    """The built-in detectors, then those that installed packages add (biocosmos.plugins)."""
+    return [*DETECTORS, *plug_ins("detectors", DETECTORS)]
+
+
 def make_detector(name: str = DEFAULT_DETECTOR) -> Detector:
     """A detector by name, with its default settings. Raises BiocosmosError listing the names there are."""
-    if name not in DETECTORS:
-        raise BiocosmosError(f"no novelty detector {name!r}: choose one of {', '.join(DETECTORS)}")
-    return DETECTORS[name]()
+    added = plug_ins("detectors", DETECTORS)
+    if name in DETECTORS:
+        return DETECTORS[name]()
+    if name not in added:
+        raise BiocosmosError(f"no novelty detector {name!r}: choose one of {', '.join(detector_names())}")
+    kind: type[Detector] = added[name].load_kind(Detector)
+    return kind()

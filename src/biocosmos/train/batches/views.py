@@ -13,21 +13,14 @@ import torch
 from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.registry import build_encoder, load_towers
 from biocosmos.encoders.torch_backend import usable_cores
+from biocosmos.encoders.views import VIEWS, check_views, view
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 
-VIEWS = 8
-"""Four quarter turns, each as it is and mirrored: the symmetries of a square, so that no pixel is interpolated."""
 READ_ROWS = 128
 
 Array = npt.NDArray[Any]
-
-
-def view(batch: torch.Tensor, number: int) -> torch.Tensor:
-    """View ``number`` in 0..7 of (n, 3, size, size) images: turned by number % 4 quarter turns, mirrored from 4 on."""
-    turned = torch.rot90(batch, number % 4, (2, 3))
-    return (turned.flip(3) if number >= 4 else turned).contiguous()
 
 
 def vectors_of_views(
@@ -93,8 +86,6 @@ def mean_of_views(
     size: int | None = None,
 ) -> tuple[Array, Array]:
     """The mean over the first ``views`` views of each image, made unit length: (n,) ids that were read, (n, dim) float32."""
-    if not 1 <= views <= VIEWS:
-        raise BiocosmosError(f"an image has 1 to {VIEWS} views, not {views}")
-    read, vectors = vectors_of_views(collection, encoder, ids, range(views), digest, size)
+    read, vectors = vectors_of_views(collection, encoder, ids, range(check_views(views)), digest, size)
     mean = vectors.mean(1)
     return read, mean / np.maximum(np.linalg.norm(mean, axis=1, keepdims=True), 1e-12)

@@ -24,12 +24,14 @@ from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.sweep.page import page
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.loop.run_folder import AUDIT
+from biocosmos.train.loop.settings import beside
 from biocosmos.train.unicom.label_free import CHOOSER, CRITERIA, CROSS_SCALE, MOST, cross_scale_recall, label_free_scores
-from biocosmos.train.unicom.settings import UnicomSettings, beside
+from biocosmos.train.unicom.settings import UnicomSettings
 from biocosmos.train.unicom.sweep_choice import caveats, criteria_table, main_rank
 from biocosmos.train.unicom.training import TrainResult, class_means, train_unicom
 from biocosmos.train.unicom.validation import nearest_other
@@ -240,7 +242,7 @@ def _measured(
         "seconds": {model.name: round(model.result.history.seconds, 1) for model in models if model.result is not None},
     }
     title = f"How many clusters? {settings.encoder} on {collection.path.stem}"
-    report = Report("sweep", title, tables, caveats(tables, provenance), provenance)
+    report = Report("sweep", title, tables, caveats(tables, provenance), provenance, page)
     report.write(output)
     return report
 

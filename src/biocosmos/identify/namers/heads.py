@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +25,10 @@ from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import plain_state, weights_digest
+from biocosmos.encoders.views import check_views, view
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.identify.namer import Namer, Said, Specimens, Takes
 from biocosmos.identify.namers.head_model import HeadModel
-from biocosmos.identify.paths import CandidateTree
-from biocosmos.identify.predictions import Predictions, node_log_p
 from biocosmos.nn.heads import make_head
 from biocosmos.nn.imbalance import adjusted
 from biocosmos.nn.tree import Tree
@@ -39,7 +40,6 @@ FORMAT = 1
 HEAD, WEIGHTS, TAXONOMY, PREDICTIONS = "head.json", "head.safetensors", "head-taxonomy.parquet", "predictions"
 BLOCK, CPU_BLOCK = 64, 16
 """Images that go through the model at once; on a CPU fewer, so that maps stay in its caches (a third faster at 96 pixels)."""
-VIEWS = (1, 2, 4, 8)
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
@@ -55,14 +55,17 @@ def torch_tree(taxonomy: Taxonomy, classes: npt.NDArray[Any]) -> Tree:
     )
 
 
-@dataclass
-class TrainedHead:
-    """A head that was trained, ready to predict; get one with :meth:`load`.
+@dataclass(eq=False)
+class TrainedHead(Namer):
+    """A head that was trained, ready to name; get one with :meth:`load`.
 
     folder: where it lies; model: in evaluation mode; taxonomy, classes: of its tree; preprocessing: of images, None for a head on
-    stored vectors that cannot see images by itself; facts: what head.json says.
+    stored vectors that cannot see images by itself; facts: what head.json says; views: of each image, whose probabilities are
+    averaged.
     """
 
+    name: ClassVar[str] = "head"
+    says: ClassVar[str] = "a head trained by 'biocosmos train heads' says"
     folder: Path
     model: HeadModel
     taxonomy: Taxonomy
@@ -70,6 +73,44 @@ class TrainedHead:
     preprocessing: Preprocessing
     facts: dict[str, Any]
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    views: int = 1
+
+    @property
+    def title(self) -> str:
+        """ "head" and its kind."""
+        return f"head {self.facts['head']}"
+
+    @property
+    def takes(self) -> Takes:  # type: ignore[override]
+        """Vectors for a frozen head, images for others."""
+        return "vectors" if self.frozen else "images"
+
+    @property
+    def wants_sizes(self) -> bool:  # type: ignore[override]
+        """Whether it wants the height and width of each image."""
+        return bool(self.facts["sizes"])
+
+    @property
+    def learnt(self) -> npt.NDArray[np.object_]:  # type: ignore[override]
+        """Ids of the specimens it was trained on, as far as its folder says."""
+        return np.array(self.facts["training"].get("ids", []), object)
+
+    @cached_property
+    def rank_nodes(self) -> tuple[Int32, ...]:  # type: ignore[override]
+        """The nodes that its classifiers of single ranks choose among."""
+        return tuple(nodes.cpu().numpy().astype(np.int32) for nodes in self.model.head.tree.nodes_at)  # type: ignore[union-attr]
+
+    def viewed(self, views: int) -> TrainedHead:
+        """The same head that looks at so many turned and mirrored views of each image.
+
+        Raises BiocosmosError for more than one view of a head on stored vectors, which are of one.
+        """
+        if check_views(views) > 1 and self.frozen:
+            raise BiocosmosError(
+                f"the head in {self.folder} takes stored vectors, which are of one view: leave --views out, "
+                "or train without --freeze"
+            )
+        return replace(self, views=views)
 
     @property
     def frozen(self) -> bool:
@@ -85,11 +126,6 @@ class TrainedHead:
     def digest(self) -> str:
         """Of the head's weights and tree and the encoder's weights, 16 hex digits."""
         return str(self.facts["digest"])
-
-    @property
-    def takes_sizes(self) -> bool:
-        """Whether it wants the height and width of each image."""
-        return bool(self.facts["sizes"])
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu") -> TrainedHead:
@@ -124,67 +160,37 @@ class TrainedHead:
         return cls(folder, model.to(where).eval(), taxonomy, classes, preprocessing, facts, where)
 
     @torch.no_grad()
-    def predict(
-        self,
-        blocks: Iterable[tuple[torch.Tensor, torch.Tensor | None]],
-        *,
-        ids: Sequence[str] | npt.NDArray[np.object_],
-        truth: Int32 | None = None,
-        columns: Any = None,
-        views: int = 1,
-        **facts: Any,
-    ) -> Predictions:
-        """Predictions of specimens whose inputs come in blocks, in the order of ``ids``.
+    def said(self, specimens: Specimens) -> Said:
+        """Class scores, features and single ranks' own log p of a block, a few images at a time."""
+        given: torch.Tensor | Float32 | None = specimens.vectors if self.frozen else specimens.images
+        inputs = torch.as_tensor(given)
+        if self.wants_sizes and specimens.sizes is None:
+            raise BiocosmosError(f"the head in {self.folder} takes the sizes of images too, and these specimens come without")
+        extra = torch.as_tensor(specimens.sizes) if self.wants_sizes else None
+        together = max(1, len(inputs)) if self.frozen else CPU_BLOCK if self.device.type == "cpu" else BLOCK
+        found = []
+        for start in range(0, len(inputs), together):
+            rows = slice(start, start + together)
+            found.append(self._block(inputs[rows].to(self.device), None if extra is None else extra[rows].to(self.device)))
+        logits, features, by_rank = zip(*found, strict=True)
+        joined = None if by_rank[0] is None else tuple(map(np.concatenate, zip(*by_rank, strict=True)))
+        return Said(np.concatenate(logits), np.concatenate(features), joined)
 
-        blocks: (inputs, extra): (m, 3, s, s) uint8 or (m, d) float32 vectors, and (m, 2) sizes or None; truth: (n,) nodes of
-        ``taxonomy``; views: turned and mirrored views of each image whose probabilities are averaged: 1, 2, 4 or 8.
-        """
-        if views not in VIEWS:
-            raise BiocosmosError(f"--views must be 1, 2, 4 or 8, not {views}")
-        logits, features, levels = [], [], []
-        for inputs, extra in blocks:
-            together = len(inputs) or 1 if inputs.ndim == 2 else CPU_BLOCK if self.device.type == "cpu" else BLOCK
-            for start in range(0, len(inputs), together):
-                rows = slice(start, start + together)
-                found = self._block(inputs[rows].to(self.device), None if extra is None else extra[rows].to(self.device), views)
-                logits.append(found[0])
-                features.append(found[1])
-                levels.append(found[2])
-        width = len(self.classes)
-        scores = np.concatenate(logits) if logits else np.empty((0, width), np.float32)
-        tree = CandidateTree(self.taxonomy, self.classes)
-        said = levels[0] is not None if levels else False
-        ranks = len(self.taxonomy.ranks)
-        return Predictions(
-            ids=np.array([str(id_) for id_ in ids], object),
-            taxonomy=self.taxonomy,
-            classes=self.classes,
-            log_p=node_log_p(tree, scores),
-            logits=scores,
-            features=np.concatenate(features) if features else np.empty((0, 0), np.float32),
-            truth=np.zeros(len(ids), np.int32) if truth is None else truth,
-            levels=tuple(np.concatenate([level[i] for level in levels]) for i in range(ranks)) if said else None,  # type: ignore[index]
-            level_nodes=tuple(nodes.cpu().numpy().astype(np.int32) for nodes in self.model.head.tree.nodes_at) if said else (),  # type: ignore[union-attr]
-            facts={**self.about(), "views": views, **facts},
-            columns=columns,
-        )
-
-    def _block(
-        self, inputs: torch.Tensor, extra: torch.Tensor | None, views: int
-    ) -> tuple[Float32, Float32, list[Float32] | None]:
-        """Class scores, features and the levels' own log p of a block, averaged over views."""
-        outputs = [self.model(view, extra) for view in turned(inputs, views if inputs.ndim == 4 else 1)]
+    def _block(self, inputs: torch.Tensor, extra: torch.Tensor | None) -> tuple[Float32, Float32, list[Float32] | None]:
+        """Class scores, features and the ranks' own log p of a block, averaged over views."""
+        views = [inputs] if self.views == 1 else [view(inputs, number) for number in range(self.views)]
+        outputs = [self.model(seen, extra) for seen in views]
         logits = torch.stack([output.logits.float() for output in outputs])
         energy = logits.logsumexp(2, keepdim=True)  # kept, since a softmax does not need it and novelty does
         scores = torch.logsumexp(logits - energy, 0) - math.log(len(outputs)) + energy.mean(0)
         if counts := self.facts.get("counts"):
             scores = adjusted(scores, torch.tensor(counts, device=scores.device))
         features = torch.stack([output.features.float() for output in outputs]).mean(0)
-        levels: list[Float32] | None = None
+        by_rank: list[Float32] | None = None
         if outputs[0].levels is not None:
             stacked = [torch.stack([output.levels[i].float() for output in outputs]) for i in range(len(outputs[0].levels))]
-            levels = [torch.logsumexp(level, 0).log_softmax(1).cpu().numpy() for level in stacked]
-        return scores.cpu().numpy(), features.cpu().numpy(), levels
+            by_rank = [torch.logsumexp(rank, 0).log_softmax(1).cpu().numpy() for rank in stacked]
+        return scores.cpu().numpy(), features.cpu().numpy(), by_rank
 
     def about(self) -> dict[str, Any]:
         """What a table of its answers says about it."""
@@ -199,16 +205,8 @@ class TrainedHead:
             "training_settings": self.facts["training"].get("settings", {}),
             "preprocessing": self.facts["preprocessing"],
             "biocosmos": self.facts["biocosmos"],
+            "views": self.views,
         }
-
-
-def turned(images: torch.Tensor, views: int) -> list[torch.Tensor]:
-    """The image (or vector, which has one view), its half turn, its quarter turns, their mirror images: ``views`` in all."""
-    if views == 1:
-        return [images]
-    turns = {2: (0, 2), 4: (0, 1, 2, 3), 8: (0, 1, 2, 3)}[views]
-    found = [torch.rot90(images, turn, (2, 3)) for turn in turns]
-    return found + [torch.flip(view, (3,)) for view in found] if views == 8 else found
 
 
 def save_head(
