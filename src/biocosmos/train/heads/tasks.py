@@ -98,9 +98,9 @@ class HeadTask:
         """The loss the settings describe."""
         s = self.settings
         weights = s.weights()
-        if isinstance(weights, list) and len(weights) != self.tree.levels:
+        if isinstance(weights, list) and len(weights) != self.tree.ranks:
             raise BiocosmosError(
-                f"--level-weights gives {len(weights)} numbers for {self.tree.levels} ranks "
+                f"--rank-weights gives {len(weights)} numbers for {self.tree.ranks} ranks "
                 f"({', '.join(self.targets.taxonomy.ranks)})"
             )
         schedule = weights if isinstance(weights, str) else "kept" if s.head in _BRANCHES else None
@@ -110,11 +110,11 @@ class HeadTask:
         return HeadCriterion(
             s.head,
             self.tree,
-            level_weights=weights if isinstance(weights, list) else None,
+            rank_weights=weights if isinstance(weights, list) else None,
             schedule=schedule,  # type: ignore[arg-type]
             dependency=s.dependency,
             hxe_alpha=s.hxe_alpha,
-            imbalance=None if self.counts else imbalance(s.imbalance, counts, self.tree),
+            imbalance=None if self.counts else imbalance(s.imbalance, counts, self.tree, tau=s.tau),
             smoothing=s.smoothing,
             outlier_weight=s.outlier_weight,
         )
@@ -197,11 +197,11 @@ class HeadTask:
         found = np.concatenate([np.empty((0, len(self.targets.taxonomy.ranks)), np.int32), *self._answers(model)])
         true = self.targets.taxonomy.lineage(self.held.nodes.astype(np.int32))
         figures = {}
-        for level in reversed(range(true.shape[1])):
-            asked = true[:, level] >= 0
+        for rank in reversed(range(true.shape[1])):
+            asked = true[:, rank] >= 0
             if asked.any():
-                right = found[asked, level] == true[asked, level]
-                figures[f"accuracy of {self.targets.taxonomy.ranks[level]}"] = float(right.mean())
+                right = found[asked, rank] == true[asked, rank]
+                figures[f"accuracy of {self.targets.taxonomy.ranks[rank]}"] = float(right.mean())
         return figures
 
     @torch.no_grad()
@@ -233,6 +233,7 @@ class HeadTask:
             preprocessing=self.preprocessing,
             sizes=self.sizes is not None,
             counts=self.counts,
+            tau=self.settings.tau,
             training=training,
         )
 
