@@ -69,9 +69,9 @@ class HeadSettings(LoopSettings):
     ranks: str = setting(
         "", "Columns, coarsest first: status,group,label.", unset="the collection's ranks", several=True, panel=LEARNT
     )
-    split: str = setting("train", "The training part.", panel=DATA)
+    split: str = setting("train", "The training part.", part="always", panel=DATA)
     validation: str = setting(
-        "val", "The part that is watched and calibrates, never a test part; '' for none.", unset="none", panel=DATA
+        "val", "The part that is watched and calibrates, never a test part; '' for none.", unset="none", part="given", panel=DATA
     )
     freeze: bool = setting(False, "Train on stored vectors: seconds, not hours.", panel=MODEL)
     hidden: int = setting(
@@ -101,7 +101,7 @@ class HeadSettings(LoopSettings):
         panel=DATA,
     )
     outliers: str = setting("", "Generate outliers of these kinds.", choices=OUTLIERS, several=True, only=_IMAGES, panel=NOVEL)
-    outlier_images: str = setting("", "A folder of foreign images.", only=_IMAGES, panel=NOVEL)
+    outlier_images: str = setting("", "A folder of foreign images.", file=True, only=_IMAGES, panel=NOVEL)
     outlier_taxa: str = setting("", "Taxa trained as known outliers.", several=True, panel=NOVEL)
     outlier_share: float = setting(
         0.5,

@@ -58,8 +58,8 @@ class ZeroShotSettings(LoopSettings):
     hold_out: str = setting("12", "Unseen taxa: how many to draw, or their names.", panel=TAXA)
     choose_on: int = setting(8, "Further taxa left out of training, to choose by.", low=0, panel=TAXA)
     draw: int = setting(0, "Seed of the draw of both.", low=0, panel=TAXA)
-    split: str = setting("train", "The training part.", panel=TAXA)
-    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=TAXA)
+    split: str = setting("train", "The training part.", part="always", panel=TAXA)
+    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", part="given", panel=TAXA)
     freeze: bool = setting(False, "Train only a projection of the stored vectors: minutes, not hours.", panel=MODEL)
     dim: int = setting(128, "Length of the new vectors.", above=0, panel=MODEL)
     hidden: int = setting(512, "Units of the projection's hidden layer.", above=0, panel=MODEL)
@@ -73,7 +73,7 @@ class ZeroShotSettings(LoopSettings):
     place: str = setting("relatives", "Unseen prototypes by their relatives, or as learnt.", choices=PLACES, panel=TAXA)
     geometry: str = setting("tree+names", "What is known of unseen taxa: tree, names, text, attributes, joined by +.", panel=TAXA)
     attributes: str | None = setting(
-        None, "CSV file: a column taxon, the others numbers.", only={"geometry": holding("attributes")}, panel=TAXA
+        None, "CSV file: a column taxon, the others numbers.", file=True, only={"geometry": holding("attributes")}, panel=TAXA
     )
     text_encoder: str | None = setting(
         None, "Encoder of names as texts.", unset="the encoder itself", only={"geometry": holding("text")}, panel=TAXA
@@ -111,7 +111,7 @@ class AblationSettings:
 
     ablate: bool = setting(False, "Train again without each part, and report on all.", panel=TAXA)
     draws: int = setting(1, "Draws of the unseen taxa.", above=0, only={"ablate": True}, panel=TAXA)
-    foreign: Path | None = setting(None, "Folder of foreign images, as anomalies.", only={"ablate": True}, panel=TAXA)
+    foreign: Path | None = setting(None, "Folder of foreign images, as anomalies.", file=True, only={"ablate": True}, panel=TAXA)
     chimeras: int = setting(300, "Anomalies of each kind made of two specimens.", low=0, only={"ablate": True}, panel=TAXA)
 
     def __post_init__(self) -> None:
