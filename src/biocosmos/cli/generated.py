@@ -22,7 +22,19 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from biocosmos.cli.first import look_first
-from biocosmos.settings import Setting, SettingError, UnusedSetting, defaults_of, flag, hints_of, names_in, settings_of, spelled, told, used_where
+from biocosmos.settings import (
+    Setting,
+    SettingError,
+    UnusedSetting,
+    defaults_of,
+    flag,
+    hints_of,
+    names_in,
+    settings_of,
+    spelled,
+    told,
+    used_where,
+)
 
 Given = dict[str, Any]
 """What was stated on the command line: name of the setting -> value."""

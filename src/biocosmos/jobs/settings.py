@@ -26,9 +26,7 @@ class SearchSettings(Selection, ComputeSettings):
     text: tuple[str, ...] = setting((), "Words (open_clip encoders).", repeated=True)
     id: tuple[str, ...] = setting((), "A specimen of the collection.", repeated=True)
     k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
-    encoder: str | None = setting(
-        None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default"
-    )
+    encoder: str | None = setting(None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default")
     approximate: bool = setting(False, "Lance's vector index, for collections larger than memory.")
     split: str | None = changed(Selection, "split", only={"approximate": False}, panel=SELECTION)
     device: str = changed(ComputeSettings, "device", only=_ASKED)

@@ -89,12 +89,8 @@ class SplitSettings:
         unset="the lowest name of each",
         only={"method": ("stratified", "open-world")},
     )
-    column: str | None = setting(
-        None, "Whose values stay together, or are the parts.", only={"method": ("grouped", "column")}
-    )
-    held_out: str = setting(
-        "0.1", "A share of the taxa, or their names, comma-separated.", only={"method": "open-world"}
-    )
+    column: str | None = setting(None, "Whose values stay together, or are the parts.", only={"method": ("grouped", "column")})
+    held_out: str = setting("0.1", "A share of the taxa, or their names, comma-separated.", only={"method": "open-world"})
     where: str | None = setting(None, "Only where this SQL condition holds: 'latitude > 40'.")
 
     def __post_init__(self) -> None:
@@ -128,9 +124,7 @@ class ExportSettings(Selection):
     """What is written of a collection, and how."""
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
-    vectors: str | None = setting(
-        None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER"
-    )
+    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
 
 
 def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
