@@ -105,7 +105,7 @@ class HeadSettings(LoopSettings):
         panel=DATA,
     )
     outliers: str = setting("", "Generate outliers of these kinds.", choices=OUTLIERS, several=True, only=_IMAGES, panel=NOVEL)
-    outlier_images: str = setting("", "A folder of foreign images.", only=_IMAGES, panel=NOVEL)
+    outlier_images: str = setting("", "A folder of foreign images.", file=True, only=_IMAGES, panel=NOVEL)
     outlier_taxa: str = setting("", "Taxa trained as known outliers.", several=True, panel=NOVEL)
     outlier_share: float = setting(
         0.5,
