@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate import Report, combine
+from biocosmos.evaluate import Report, combine, naming
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
-from biocosmos.evaluate.ranks.report import levels_report
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
@@ -17,7 +16,7 @@ from biocosmos.jobs.predict import predict_part
 from biocosmos.specimens.collection import Collection
 
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
-PROTOCOLS = ("levels", "promises", *LEAVE_OUT)
+PROTOCOLS = ("ranks", "promises", *LEAVE_OUT)
 
 
 def evaluate_heads(
@@ -47,7 +46,7 @@ def evaluate_heads(
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise BiocosmosError(f"no protocol '{protocol}' for heads: choose {', '.join(PROTOCOLS)}")
-    if len(heads) > 1 and protocol not in (None, "levels"):
+    if len(heads) > 1 and protocol not in (None, "ranks"):
         raise BiocosmosError(f"--protocol {protocol} is of one head: name one with --head")
     if protocol in LEAVE_OUT:
         if output is None:
@@ -69,8 +68,8 @@ def evaluate_heads(
     (asked,) = found.values()
     reports = {}
     if protocol != "promises":
-        reports["levels"] = levels_report(asked, seed=seed)
-    if protocol != "levels":
+        reports["ranks"] = naming(asked, seed=seed)
+    if protocol != "ranks":
         calibration = head.facts["training"]["settings"]["validation"]
         if not calibration and protocol == "promises":
             raise BiocosmosError(
