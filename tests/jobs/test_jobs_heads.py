@@ -18,7 +18,6 @@ from biocosmos.identify.confidence.promises import is_wrong
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.jobs.evaluate_heads import evaluate_heads
 from biocosmos.jobs.identify_heads import identify_with_head
-from biocosmos.jobs.leakage import refuse_trained_on
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import train_heads
 
@@ -69,21 +68,23 @@ def test_an_error_rate_that_cannot_be_promised_names_the_smallest_that_can(train
 def test_specimens_it_was_trained_or_calibrated_on_are_refused(trained: tuple[bc.Collection, Path]) -> None:
     collection, folder = trained
     head = TrainedHead.load(folder)
-    for part, what in (("train", "trained on"), ("val", "calibrated on")):
+    for part, what in (("train", "trained the head in"), ("val", "calibrated the promise of the head in")):
         with pytest.raises(BiocosmosError, match=what):
             identify_with_head(collection, head, part=part, error_rate=0.3)
-    with pytest.raises(BiocosmosError, match="was trained on the part 'train'"):
-        evaluate_heads(collection, [folder], part="train")
-    with pytest.raises(BiocosmosError, match="was trained on"):
-        refuse_trained_on(collection, str(_as_encoder(folder)), "train")
+    for part in ("train", "default:train"):  # the same specimens, whatever their part is called
+        for protocol in (None, "levels", "leave-one-class-out"):
+            with pytest.raises(BiocosmosError, match=rf"of the \d+ specimens of part '{part}', \d+ \(.*\) trained the head in"):
+                evaluate_heads(collection, [folder], part=part, protocol=protocol, output=folder.parent / "novelty")
 
 
-def _as_encoder(folder: Path) -> Path:
-    """A folder that looks like an encoder trained with the head, as one of a whole backbone would."""
-    other = folder.with_name("whole")
-    shutil.copytree(folder, other, dirs_exist_ok=True)
-    (other / "biocosmos.json").write_text('{"base": {"name": "efficientnet-lite0"}}')
-    return other
+def test_promises_on_the_validation_part_are_set_on_some_of_it_and_tested_on_the_rest(
+    trained: tuple[bc.Collection, Path],
+) -> None:
+    """Joined with itself, a specimen could set a promise and test it too."""
+    collection, folder = trained
+    report = evaluate_heads(collection, [folder], part="val", protocol="promises")
+    for row in report.tables["summary"].to_pylist():
+        assert row["calibration"] + row["test"] == collection.count(split="val")
 
 
 def test_reports_of_one_head_of_several_and_of_left_out_taxa(trained: tuple[bc.Collection, Path], tmp_path: Path) -> None:

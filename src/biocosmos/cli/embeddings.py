@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from biocosmos.cli.options import BACKEND, COLLECTION, DEVICE, PRECISION, STRICT
+from biocosmos.cli.generated import Given, refuse, takes
+from biocosmos.cli.options import COLLECTION, STRICT
 from biocosmos.cli.printing import finish, say, show_table
 from biocosmos.cli.verbs import add
-
-DEFAULT_ENCODER = "efficientnet-lite0"
+from biocosmos.jobs.settings import EmbedSettings
+from biocosmos.settings import SettingError, told
 
 
 def register(app: typer.Typer) -> None:
@@ -18,64 +20,81 @@ def register(app: typer.Typer) -> None:
     add(app, embed, encoders, fetch)
 
 
-def embed(
-    collection: COLLECTION,
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Which encoder; see 'biocosmos encoders'.")] = DEFAULT_ENCODER,
-    device: DEVICE = "auto",
-    precision: PRECISION = "auto",
-    backend: BACKEND = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Images per model call.", show_default=False)] = None,
-    workers: Annotated[int | None, typer.Option(help="Decode threads; one per core.", show_default=False)] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option(help="pad, crop or squash to a square; default what the encoder does best with.", show_default=False),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Embed again even if the encoder's weights changed.")] = False,
-    strict: STRICT = False,
-) -> None:
+@takes(EmbedSettings)
+def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     """Turn every image of a collection into a vector.
 
     biocosmos embed mine.cosmos
 
     biocosmos embed mine.cosmos --encoder open_clip:ViT-B-32/laion2b_s34b_b79k --device cuda
 
+    biocosmos embed mine.cosmos --encoder run/ --default
+
+    biocosmos embed mine.cosmos --from vectors.npy --ids ids.csv --encoder my-model
+
     Kill it and run it again: it goes on where it was. Specimens added later are embedded alone.
     """
-    import biocosmos as bc
+    settings = told(EmbedSettings, **given)
+    if settings.vectors is not None:
+        if "encoder" not in given:
+            raise SettingError("--from: say with --encoder what these vectors are to be called")
+        _keep(collection, settings, strict)
+        return
+    from biocosmos.jobs.embed import embed_collection
     from biocosmos.specimens.collection import Collection
 
-    summary = bc.embed(
-        Collection.open(collection),
-        encoder,
-        device=device,
-        precision=precision,
-        backend=backend,
-        batch_size=batch_size,
-        workers=workers,
-        resize=resize,
-        overwrite=overwrite,
-    )
+    summary = embed_collection(Collection.open(collection), settings)
     say(f"{collection}: {summary.images:,} images embedded in {summary.seconds:.1f} s, {summary.images_per_second:,.1f} images/s")
-    told = {
+    counts = {
         "embedded before": summary.kept,
         f"from the vectors of '{summary.base}', no image opened": summary.projected,
         "from an interrupted run": summary.resumed,
         "without an image": summary.without_image,
     }
-    for what, count in told.items():
+    for what, count in counts.items():
         if count:
             say(f"  {count:,} specimens {what}")
     finish(summary.failures, summary.images, "images", strict=strict)
 
 
-def encoders() -> None:
-    """List the encoders and whether they are on this machine.
+def _keep(collection: Path, settings: EmbedSettings, strict: bool) -> None:
+    from biocosmos.jobs.embed import keep_vectors
+    from biocosmos.specimens.collection import Collection
+
+    summary = keep_vectors(Collection.open(collection), settings)
+    say(f"{collection}: {summary.stored:,} vectors of '{settings.encoder}' stored, {summary.without:,} specimens have none")
+    finish(summary.failures, summary.stored, "vectors", strict=strict)
+
+
+def encoders(
+    collection: Annotated[
+        Path | None, typer.Argument(help="A collection, to list its embeddings instead.", show_default=False)
+    ] = None,
+    default: Annotated[
+        str | None,
+        typer.Option(help="Let every verb use this embedding where no --encoder is given.", metavar="NAME", show_default=False),
+    ] = None,
+) -> None:
+    """List the encoders and whether they are on this machine, or the embeddings of a collection.
 
     biocosmos encoders
-    """
-    from biocosmos.encoders.registry import encoder_table
 
-    show_table(("name", "modalities", "on this machine", "about"), encoder_table(), title="encoders")
+    biocosmos encoders mine.cosmos --default open_clip:hf-hub:imageomics/bioclip-2
+    """
+    if collection is None:
+        if default is not None:
+            refuse("default", "with a collection, whose default it becomes")
+        from biocosmos.encoders.registry import encoder_table
+
+        show_table(("name", "modalities", "on this machine", "about"), encoder_table(), title="encoders")
+        return
+    from biocosmos.specimens.collection import Collection
+
+    opened = Collection.open(collection)
+    if default is not None:
+        opened.set_default_encoder(default)
+    rows = [(name, facts["dim"], facts["created"], name == opened.default_encoder) for name, facts in opened.encoders.items()]
+    show_table(("embedding", "numbers", "made", "default"), rows, title=str(collection))
 
 
 def fetch(encoder: Annotated[str, typer.Argument(help="The encoder to download, as 'biocosmos encoders' names it.")]) -> None:

@@ -28,6 +28,7 @@ from biocosmos.jobs.predict import predict_files, predict_part
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 Pictures = Callable[[str], bytes | None]
@@ -120,8 +121,8 @@ def identify_with_head(
         asked = predict_part(collection, head, part, where=where, columns=["image_path"], failures=failures)
         assert asked.columns is not None
         paths = asked.columns["image_path"].to_pylist()
-    _refuse_seen(asked, known, "trained on")
-    _refuse_seen(asked, calibrating, "calibrated on")
+    own = guard.Fitted.of(f"the promise of the head in {head.folder}", calibrated=calibrating.ids, stands_on=[head.folder])
+    guard.refuse(asked.ids, own, remedy="identify those of another part of the split")
     made = Promise.fit(calibrating, promise, error_rate, delta=delta, seed=seed)  # type: ignore[arg-type]
     nodes, confidence = made.temperatures.best_path(asked)
     scorer = make_detector(novelty).fit(known, calibrating)
@@ -207,11 +208,3 @@ def _neighbours(known: Predictions, asked: Predictions) -> Hits | None:
     if not len(asked) or not bool(asked.features.any(1).all()):
         return None
     return known_gallery(known).search(asked.features, max(EVIDENCE, VOTERS))
-
-
-def _refuse_seen(asked: Predictions, other: Predictions, what: str) -> None:
-    seen = np.intersect1d(asked.ids.astype(str), other.ids.astype(str))
-    if len(seen):
-        raise BiocosmosError(
-            f"{len(seen):,} of the specimens asked about were {what} ({seen[0]} ...): identify those of another part of the split"
-        )

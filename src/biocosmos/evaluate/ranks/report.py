@@ -24,6 +24,7 @@ from biocosmos.evaluate.ranks.page import page
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.taxonomy import Taxonomy
 
 Array = npt.NDArray[Any]
@@ -134,11 +135,7 @@ def asked_and_named(
     else:
         raise BiocosmosError("nothing to judge: pass predictions, a table of answers, or both")
     if gallery is not None:
-        shared = np.intersect1d(asked.ids.astype(str), gallery.ids.astype(str))
-        if len(shared):
-            raise BiocosmosError(
-                f"{len(shared)} identified ids are in the gallery ({shared[0]}...): judge on specimens it has not seen"
-            )
+        guard.refuse_shared(asked.ids, gallery.ids, "identified ids are in the gallery", "judge on specimens it has not seen")
     return asked, named
 
 

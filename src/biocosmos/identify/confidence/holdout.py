@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
@@ -15,12 +13,12 @@ from biocosmos.identify.blocks import FloatArray, NodeArray, RowArray, block_row
 from biocosmos.identify.folds import FOLDS, class_sizes, fold_numbers
 from biocosmos.identify.namer import GalleryNamer
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 
 # More held-out specimens than this no longer change a curve of one variable; a seeded sample is taken.
 LARGEST_SAMPLE = 5000
 # Folds are fitted until this many specimens are held out: a large gallery needs one fold, a small one all five.
 ENOUGH = 2000
-_NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def from_gallery(
     assert gallery.taxonomy is not None
     if calibration.taxonomy.digest != gallery.taxonomy.digest:
         raise BiocosmosError("the calibration gallery has another taxonomy than the gallery: take both from one collection")
-    refuse_overlap(
+    guard.refuse_shared(
         calibration.ids, gallery.ids, "calibration specimens are also in the gallery", "calibrate on another part of the split"
     )
     known = calibration.taxa > 0
@@ -119,17 +117,6 @@ def folds(fit: Callable[[Gallery], GalleryNamer], gallery: Gallery, seed: int) -
         if held >= ENOUGH:
             break
     return HeldOut(gallery, tuple(parts), False, f"{len(parts)} of {FOLDS} folds by class, {held:,} gallery specimens")
-
-
-def refuse_overlap(
-    ids: Sequence[str] | NDArray[np.object_], others: Sequence[str] | NDArray[np.object_], what: str, remedy: str
-) -> None:
-    """Raise BiocosmosError, naming some, when two sets of ids meet."""
-    shared = pc.is_in(pa.array(ids, pa.string()), value_set=pa.array(others, pa.string())).to_numpy(zero_copy_only=False)
-    if shared.any():
-        names = [str(name) for name in np.asarray(ids, object)[shared][:_NAMED]]
-        more = ", ..." if shared.sum() > _NAMED else ""
-        raise BiocosmosError(f"{int(shared.sum()):,} {what} ({', '.join(names)}{more}): {remedy}")
 
 
 def _sample(rows: RowArray, seed: int) -> RowArray:

@@ -31,6 +31,7 @@ from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.vectors import as_matrix, unit_rows
+from biocosmos.specimens import guard
 
 METHODS = tuple(NAMERS)
 DEFAULT_METHOD = DEFAULT_NAMER
@@ -189,8 +190,8 @@ class Identifier:
         ids, vectors, paths, facts = self._queries(queries, image_paths, provenance)
         refuse_mismatch(self.gallery.provenance, facts, "the queries")
         remedy = "identify specimens of another part of the split, or leave these out of the gallery"
-        holdout.refuse_overlap(ids, self.gallery.ids, "queries are in the gallery they would be named by", remedy)
-        holdout.refuse_overlap(ids, self.calibration_ids, "queries were used to calibrate", remedy)
+        guard.refuse_shared(ids, self.gallery.ids, "queries are in the gallery they would be named by", remedy)
+        guard.refuse_shared(ids, self.calibration_ids, "queries were used to calibrate", remedy)
         hits = self.gallery.search(vectors, max(self.neighbours, EVIDENCE), device=device) if len(ids) else None
         distance = np.empty(0) if hits is None else novelty.kth_distance(hits.scores, self.neighbours)
         nodes, confidence = self._paths(vectors)

@@ -25,6 +25,7 @@ from biocosmos.identify.namers.heads import save_head, torch_tree
 from biocosmos.nn.criteria import HeadCriterion
 from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
 from biocosmos.nn.imbalance import imbalance
+from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.batches.image_sizes import image_sizes
@@ -34,7 +35,7 @@ from biocosmos.train.batches.near_boundary import near_boundary
 from biocosmos.train.batches.outlier_images import ImageSource, outlier_source
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
-from biocosmos.train.heads.settings import HeadSettings, names
+from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch, derived_seed
@@ -97,9 +98,9 @@ class HeadTask:
         """The loss the settings describe."""
         s = self.settings
         weights = s.weights()
-        if isinstance(weights, list) and len(weights) != self.tree.levels:
+        if isinstance(weights, list) and len(weights) != self.tree.ranks:
             raise BiocosmosError(
-                f"--level-weights gives {len(weights)} numbers for {self.tree.levels} ranks "
+                f"--rank-weights gives {len(weights)} numbers for {self.tree.ranks} ranks "
                 f"({', '.join(self.targets.taxonomy.ranks)})"
             )
         schedule = weights if isinstance(weights, str) else "kept" if s.head in _BRANCHES else None
@@ -109,11 +110,11 @@ class HeadTask:
         return HeadCriterion(
             s.head,
             self.tree,
-            level_weights=weights if isinstance(weights, list) else None,
+            rank_weights=weights if isinstance(weights, list) else None,
             schedule=schedule,  # type: ignore[arg-type]
             dependency=s.dependency,
             hxe_alpha=s.hxe_alpha,
-            imbalance=None if self.counts else imbalance(s.imbalance, counts, self.tree),
+            imbalance=None if self.counts else imbalance(s.imbalance, counts, self.tree, tau=s.tau),
             smoothing=s.smoothing,
             outlier_weight=s.outlier_weight,
         )
@@ -196,11 +197,11 @@ class HeadTask:
         found = np.concatenate([np.empty((0, len(self.targets.taxonomy.ranks)), np.int32), *self._answers(model)])
         true = self.targets.taxonomy.lineage(self.held.nodes.astype(np.int32))
         figures = {}
-        for level in reversed(range(true.shape[1])):
-            asked = true[:, level] >= 0
+        for rank in reversed(range(true.shape[1])):
+            asked = true[:, rank] >= 0
             if asked.any():
-                right = found[asked, level] == true[asked, level]
-                figures[f"accuracy of {self.targets.taxonomy.ranks[level]}"] = float(right.mean())
+                right = found[asked, rank] == true[asked, rank]
+                figures[f"accuracy of {self.targets.taxonomy.ranks[rank]}"] = float(right.mean())
         return figures
 
     @torch.no_grad()
@@ -232,6 +233,7 @@ class HeadTask:
             preprocessing=self.preprocessing,
             sizes=self.sizes is not None,
             counts=self.counts,
+            tau=self.settings.tau,
             training=training,
         )
 
@@ -274,7 +276,7 @@ class ImageHeadTask(HeadTask):
         if s.size_feature:
             self.sizes = image_sizes(collection, [str(id_) for id_ in targets.ids])
         nodes = torch.from_numpy(targets.nodes)
-        kinds = names(s.outliers)
+        kinds = names_in(s.outliers)
         self.near_boundary = round(s.batch_size * s.outlier_share / len(kinds)) if ADVERSARIAL in kinds else 0
         kinds = tuple(kind for kind in kinds if kind != ADVERSARIAL)
         self.outliers = outlier_source(

@@ -20,14 +20,15 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
+from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
-from biocosmos.train.heads.settings import HeadSettings, names
+from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets, save_targets
 from biocosmos.train.heads.tasks import HELD, FrozenHeadTask, HeadTask, ImageHeadTask, stored_vectors
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder
+from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,8 @@ def _train(
         if tell is not None:
             tell(targets)
     held = held_out(collection, settings, targets)
+    if where.first:
+        keep_record(output, f"the head in {output}", settings, collection, targets.ids, () if held is None else held.ids)
     torch.manual_seed(settings.seed)
     task: HeadTask
     if settings.freeze:
@@ -114,10 +117,10 @@ def targets_of(collection: Collection, settings: HeadSettings) -> HeadTargets:
     """What the settings' training part teaches."""
     return head_targets(
         collection,
-        ranks=names(settings.ranks),
+        ranks=names_in(settings.ranks),
         split=settings.split,
-        leave_out=names(settings.leave_out),
-        outlier_taxa=names(settings.outlier_taxa),
+        leave_out=names_in(settings.leave_out),
+        outlier_taxa=names_in(settings.outlier_taxa),
     )
 
 
@@ -134,11 +137,7 @@ def held_out(collection: Collection, settings: HeadSettings, targets: HeadTarget
     table = collection.table(["id", *ranks], split=settings.validation)
     nodes = targets.taxonomy.index(table).astype(np.int64)
     ids = np.array(table["id"].to_pylist(), object)
-    if len(seen := np.intersect1d(ids.astype(str), targets.ids.astype(str))):
-        raise BiocosmosError(
-            f"{len(seen):,} specimens of validation part '{settings.validation}' are trained on ({seen[0]} ...): "
-            "name a part of the same split that is not"
-        )
+    refuse_trained_validation(ids, targets.ids, settings.validation)
     rows = np.flatnonzero(np.isin(nodes, targets.classes))
     if len(rows) > HELD:
         rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[:HELD])
