@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import typer
@@ -44,7 +45,7 @@ NEEDS = (
     "few-shot",
     "zero-shot",
     "--text",
-    "--threshold",
+    "sample_id",
 )
 """Commands with such a word need a training, other weights, another machine or more specimens; their own tests run them."""
 
@@ -99,7 +100,7 @@ def test_the_python_of_a_page_runs(page: str, sample_table: pa.Table, tmp_path: 
 def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
     for words in commands(page, inline=True):
         command, rest = typer.main.get_command(app), list(words)
-        while hasattr(command, "commands") and rest:
+        while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
             assert rest[0] in command.commands, f"{page}: there is no 'biocosmos {' '.join(words[: len(words) - len(rest) + 1])}'"
             command = command.commands[rest.pop(0)]
         context = command.context_class(command, info_name=words[0])
@@ -112,22 +113,21 @@ def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
 @pytest.fixture
 def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages speak of: collections, photographs with and without a name, vectors and a list of taxa."""
+    here = tmp_path / "demo"
     for name in ("plankton.cosmos", "mine.cosmos"):
-        shutil.copytree(embedded.path, tmp_path / name)
+        shutil.copytree(embedded.path, here / name)
     for row in sample_table.slice(300, 24).to_pylist():
-        for folder in (f"photos/{row['label']}", "unknown", "new", "images"):
+        for folder in (f"demo/photos/{row['label']}", "demo/unknown", "unknown", "demo/new", "demo/images"):
             (tmp_path / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / f"{row['id']}.jpg").write_bytes(row["image"])
-    for name in ("unknown.jpg", "query.jpg", "query.png", "photos/one.jpg"):
+    for name in ("unknown.jpg", "demo/query.jpg", "demo/query.png", "demo/photos/one.jpg"):
         (tmp_path / name).write_bytes(sample_table["image"][300].as_py())
-    (tmp_path / "local_list.csv").write_text("class\nCopepoda\n")
-    import numpy as np
-
+    (here / "local_list.csv").write_text("class\nCopepoda\n")
     ids = embedded.table(["id"])["id"].to_pylist()
-    np.save(tmp_path / "vectors.npy", np.random.default_rng(0).normal(size=(len(ids), 8)))
-    (tmp_path / "ids.csv").write_text("id\n" + "\n".join(ids))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+    np.save(here / "vectors.npy", np.random.default_rng(0).normal(size=(len(ids), 8)))
+    (here / "ids.csv").write_text("id\n" + "\n".join(ids))
+    monkeypatch.chdir(here)
+    return here
 
 
 @pytest.mark.parametrize("page", RUNNABLE)
