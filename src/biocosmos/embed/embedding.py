@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from biocosmos.embed.column import Column
 from biocosmos.embed.parts import Work, locked_work
@@ -24,7 +24,7 @@ from biocosmos.embed.run import PART_ROWS, Blocks
 from biocosmos.embed.sampling import sample_images
 from biocosmos.embed.summary import EmbedSummary
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
-from biocosmos.encoders.encoder import Encoder
+from biocosmos.encoders.encoder import Encoder, Layout
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.ways import openvino_is_here
@@ -112,11 +112,13 @@ def _load(
     if before is None or before.get("asked") != how.precision:
         kept = None if overwrite else collection.encoders.get(name)
         before = kept if how.precision == "auto" else None
-    precision, backend, layout = how.precision, how.backend, None
+    precision, backend = how.precision, how.backend
+    layout: Layout | None = None
     if before is not None and _one(before, "precision") and _one(before, "backend") in ("torch", *_openvino()):
         precision = before["precision"] if precision in ("auto", "fast") else precision
         backend = before["backend"] if backend == "auto" else backend
-        layout = _one(before, "layout") if backend == before["backend"] else None  # type: ignore[assignment]
+        if backend == before["backend"] and before.get("layout") in get_args(Layout):
+            layout = before["layout"]
     calibration = Calibration(lambda p: sample_images(collection, p, CALIBRATION_IMAGES), collection.path / "embeddings")
     load = partial(load_encoder, encoder, device=how.device, resize=how.resize, calibration=calibration, asked=how.precision)
     missing = _missing(collection, name, overwrite)
