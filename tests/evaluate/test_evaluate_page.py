@@ -82,7 +82,8 @@ def picture(specimen: str) -> bytes | None:
 def reports() -> dict[str, evaluate.Report]:
     gallery, queries = specimens(150, 1, "g"), specimens(60, 2, "q")
     gallery = gallery.subset(gallery.taxa != gallery.taxonomy.find("G1 <i>s3</i>"))
-    named = evaluate.identification(Identifier.fit(gallery, threshold=0.8).identify(queries), queries, gallery=gallery)
+    answers = Identifier.fit(gallery, threshold=0.8).identify(queries)
+    named = evaluate.naming(answers=answers, truth=queries, gallery=gallery)
     found = evaluate.retrieval(gallery, queries, rules=["nearest", "class-mean"], groups=["site"])
     return {
         "all": evaluate.retrieval(specimens(80, 1, "a"), groups=["site"]),

@@ -9,7 +9,20 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, axes, fit, legend, number, percent, room, tick_percent
+from biocosmos.evaluate.pages.svg import (
+    SERIES,
+    Drawing,
+    Scale,
+    axes,
+    fit,
+    legend,
+    number,
+    percent,
+    points_of,
+    room,
+    tick_percent,
+    tick_points,
+)
 
 WIDTH = 520.0
 BAR = 13.0
@@ -229,16 +242,6 @@ def share_boxes(
             y += step
         y += 10
     return drawing.render()
-
-
-def tick_points(value: float) -> str:
-    """0.2 -> "+20"."""
-    return f"{100 * value:+g}".replace("-", "−") if value else "0"
-
-
-def points_of(value: float) -> str:
-    """A difference of shares in percentage points with its sign: 0.0724 -> "+7.2"."""
-    return f"{100 * value:+.1f}".replace("-", "−") if round(100 * value, 1) else "0"
 
 
 def histograms(title: str, series: Sequence[tuple[str, npt.NDArray[np.float64]]], x_name: str, bins: int = 30) -> str:

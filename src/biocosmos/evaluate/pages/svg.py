@@ -131,6 +131,16 @@ def tick_percent(value: float) -> str:
     return f"{100 * value:g} %".replace("-", "−")
 
 
+def tick_points(value: float) -> str:
+    """0.2 -> "+20"."""
+    return f"{100 * value:+g}".replace("-", "−") if value else "0"
+
+
+def points_of(value: float) -> str:
+    """A difference of shares in percentage points with its sign: 0.0724 -> "+7.2"."""
+    return f"{100 * value:+.1f}".replace("-", "−") if round(100 * value, 1) else "0"
+
+
 def axes(
     drawing: Drawing,
     x: Scale,

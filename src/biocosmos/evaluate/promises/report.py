@@ -14,7 +14,6 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.calibration import reliability
 from biocosmos.evaluate.promises import tables as tables_of
 from biocosmos.evaluate.promises.page import page
-from biocosmos.evaluate.ranks.report import encoder_name
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.confidence.promises import (
     DEFAULT_DELTA,
@@ -30,6 +29,7 @@ from biocosmos.identify.confidence.promises import (
 )
 from biocosmos.identify.confidence.sets import set_items, set_threshold, true_scores
 from biocosmos.identify.confidence.temperature import Temperatures, Walked, fit_temperatures, walk
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 
 Array = npt.NDArray[Any]
@@ -99,7 +99,7 @@ def promise_report(
     provenance: Row = {
         "protocol": "promises",
         "head": facts,
-        "encoders": {encoder_name(known): {}},
+        "encoders": {encoder_of(known.facts).get("name", "not recorded"): {}},
         "split": known.facts.get("split"),
         "split_hash": split_hash(known.facts),
         "options": {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from biocosmos.evaluate.numbers.tallies import SPECIMENS
-from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips, Words
+from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Paragraph, Picture, Section, Strip, Strips
 from biocosmos.evaluate.pages.charts import Bar, Point, bars, scatter, stacked
 from biocosmos.evaluate.pages.confusion import confusion_section
 from biocosmos.evaluate.pages.pictures import Pictures
@@ -313,7 +313,7 @@ def _examples(report: Report, pictures: Pictures, main: str) -> list[Section]:
         "seed, from different taxa, not picked by hand; how many there are of each kind says nothing about how frequent "
         "it is."
     )
-    return [Section("Look at them", lead, blocks or [Words("There is nothing to show.")])]
+    return [Section("Look at them", lead, blocks or [Paragraph("There is nothing to show.")])]
 
 
 def _strip(row: Row, pictures: Pictures) -> Strip:
