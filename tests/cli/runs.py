@@ -54,7 +54,7 @@ LINES: dict[str, Line] = {
     ),
     "encoders": Line("encoders"),
     "encoders of a collection": Line("encoders {collection} --default efficientnet-lite0", after=("embed vectors",)),
-    "fetch": Line("fetch efficientnet-lite0"),
+    "fetch": Line("fetch open_clip:hf-hub:imageomics/bioclip-2", says="on this machine"),
     "search": Line(
         "search {collection} {photo} -k 3 --encoder efficientnet-lite0 --split train --within Animalia "
         "--where \"status = 'living'\" --device cpu --precision float32 --backend torch -o {out}/near.csv --strict"
@@ -75,7 +75,7 @@ LINES: dict[str, Line] = {
     ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
-        "--queries test --gallery train --by group --method nearest --identify --tables --where \"status = 'living'\" --seed 1"
+        '--queries test --gallery train --by group --method nearest --identify --tables csv --where "label IS NOT NULL" --seed 1'
     ),
     "evaluate weights": Line(
         "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
@@ -100,22 +100,24 @@ LINES: dict[str, Line] = {
         after=("embed",),
     ),
     "train unicom on images": Line(
-        f"train unicom {{collection}} -o {{out}}/encoder --config {{config}} --views 2 --test-size 40 --dim 0 {IMAGES}"
-        f"--device cpu"
+        f"train unicom {{collection}} -o {{out}}/encoder --config {{config}} --views 2 --test-size 64 --dim 0 "
+        f"{IMAGES.replace('--size 32', '--size 48')}--device cpu"
     ),
-    "train unicom on taxa": Line("train unicom {collection} -o {out}/taxa --freeze --epochs 1 --dim 8 --taxa group --device cpu"),
+    "train unicom on taxa": Line(
+        "train unicom {collection} -o {out}/taxa --freeze --epochs 1 --dim 8 --taxa phylum --device cpu"
+    ),
     "train unicom on labels": Line(
         "train unicom {collection} -o {out}/again --freeze --epochs 1 --dim 8 --labels {out}/projection/labels.parquet "
         "--device cpu",
         after=("train unicom",),
     ),
-    "train unicom sweep": Line("train unicom {collection} -o {out}/sweep --sweep 5,9 --epochs 1 --dim 8 --device cpu"),
+    "train unicom sweep": Line("train unicom {collection} -o {out}/sweep --sweep 7 --epochs 1 --dim 8 --device cpu"),
     "train slurm": Line("train slurm -o {out}/train.sh"),
     "train recipes": Line("train recipes", says="plankton-cpu"),
     "train heads": Line(
         "train heads {collection} -o {out}/head --encoder efficientnet-lite0 --head marginalised --ranks group,label --freeze "
-        "--hidden 32 --dropout 0.1 --level-weights 1,2 --smoothing 0.1 --imbalance logit-adjusted --sampler 0.5 --mix mixup "
-        "--mix-alpha 0.3 --mix-partner alike --outlier-taxa detritus --outlier-weight 0.1 --leave-out hydromedusa_other "
+        "--hidden 32 --dropout 0.1 --rank-weights 1,2 --smoothing 0.1 --imbalance logit-adjusted --tau 0.5 --sampler 0.5 --mix mixup "
+        "--mix-alpha 0.3 --mix-partner alike --outlier-taxa detritus --outlier-weight 0.1 --leave-out hydromedusae_shapeA "
         "--size-feature --head-lr-factor 2 --split train --validation val --batch-size 32 "
         f"{LOOP.replace('--epochs 1', '--epochs 3')}--decouple 1 {RUN}"
     ),

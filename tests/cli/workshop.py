@@ -76,6 +76,7 @@ class Workshop:
 def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     """The files that the lines name."""
     shutil.copytree(embedded.path, folder / "mine.cosmos")
+    bc.Collection.open(folder / "mine.cosmos").dataset.update({"text": "label"})
     rows = embedded.table(["id", "label", "image"], split="test").slice(0, PHOTOS).to_pylist()
     for row in rows:
         path = folder / "photos" / row["label"] / f"{row['id']}.jpg"
