@@ -117,7 +117,8 @@ LINES: dict[str, Line] = {
     "train heads": Line(
         "train heads {collection} -o {out}/head --encoder efficientnet-lite0 --head marginalised --ranks group,label --freeze "
         "--hidden 32 --dropout 0.1 --rank-weights 1,2 --smoothing 0.1 --imbalance logit-adjusted --tau 0.5 --sampler 0.5 "
-        "--mix mixup --mix-alpha 0.3 --mix-partner alike --outlier-taxa detritus --outlier-weight 0.1 --leave-out hydromedusae_shapeA "
+        "--mix mixup --mix-alpha 0.3 --mix-partner alike --outlier-taxa detritus --outlier-weight 0.1 "
+        "--leave-out hydromedusae_shapeA "
         "--size-feature --head-lr-factor 2 --split train --validation val --batch-size 32 "
         f"{LOOP.replace('--epochs 1', '--epochs 3')}--decouple 1 {RUN}"
     ),
