@@ -112,7 +112,7 @@ class Encoder:
         self.layout, self.chosen, self.hint = backend.layout, dict(chosen or {}), hint
         self.batch_size, self.streams = backend.batch_size, backend.streams
         self.modality = "image" if towers.text is None else "image+text"
-        self.dim = backend.dim(preprocessing.size)
+        self.dim = towers.dim or backend.dim(preprocessing.size)
 
     def __repr__(self) -> str:
         return f"<Encoder {self.name}: {self.dim} numbers, {self.backend} {self.precision} on {self.device}>"
