@@ -23,6 +23,7 @@ from biocosmos.jobs.evaluate import embedded as embedded_names
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.specimens import guard
 from biocosmos.specimens.splits import Split
+from biocosmos.train.batches.images import VectorBatches
 from biocosmos.train.unicom.labels import ClusterLabels
 from biocosmos.train.unicom.settings import UnicomSettings, unicom_settings
 from biocosmos.train.unicom.training import TrainResult, class_means, train_unicom
@@ -243,11 +244,20 @@ def test_two_processes_train_the_weights_of_one(collection: bc.Collection, tmp_p
         "--noise",
         "0",
     ]
-    shared += ["--device", "cpu", "--clip", "0"]
+    shared += ["--device", "cpu", "--clip", "0", "--precision", "float32"]
     one = train(
         collection,
         tmp_path / "one",
-        **{**FROZEN, "clusters": 7, "epochs": 2, "dim": 8, "noise": 0.0, "clip": 0.0, "batch_size": 32},
+        **{
+            **FROZEN,
+            "clusters": 7,
+            "epochs": 2,
+            "dim": 8,
+            "noise": 0.0,
+            "clip": 0.0,
+            "batch_size": 32,
+            "precision": "float32",
+        },
     )
     torchrun(2, *shared, "--batch-size", "16", "--output", str(tmp_path / "two"))
     facts = json.loads((tmp_path / "two" / "run.json").read_text())
@@ -265,3 +275,28 @@ def test_a_run_that_torchrun_lost_goes_on_with_as_many_processes_only(collection
     torch.save({**torch.load(shared, weights_only=True), "processes": 2}, shared)
     with pytest.raises(BiocosmosError, match="was written by 2 processes and this run has 1: start as many"):
         train_unicom(collection, settings, tmp_path / "run")
+
+
+def test_a_result_below_the_start_is_said(tmp_path: Path) -> None:
+    from biocosmos.train.loop.loop import History
+    from biocosmos.train.unicom.training import TrainResult
+
+    def result(start: float, kept: float) -> TrainResult:
+        return TrainResult(tmp_path, History(best={"epoch": 1, "recall@1": kept}), {"recall@1": start}, labels=None)  # type: ignore[arg-type]
+
+    assert result(0.5, 0.5).worse is None and result(0.5, 0.6).worse is None
+    assert "recall@1 0.400, at the start 0.500" in str(result(0.5, 0.4).worse)
+
+
+def test_few_stored_vectors_make_twenty_steps_an_epoch_and_none_is_left_out_for_good() -> None:
+    count = 952
+    batches = VectorBatches(
+        [str(i) for i in range(count)], torch.zeros(count, 2), torch.zeros(count, dtype=torch.int64), batch_size=512, seed=0
+    )
+    assert batches.batch_size == 47 and batches.count == 20
+    seen = {id_ for epoch in range(3) for batch in batches.epoch(epoch, 0) for id_ in batch.ids}
+    assert len(seen) == count
+    few = VectorBatches(["a"] * 20, torch.zeros(20, 2), torch.zeros(20, dtype=torch.int64), batch_size=512, seed=0)
+    assert few.batch_size == 20
+    many = VectorBatches(["a"] * 20000, torch.zeros(20000, 2), torch.zeros(20000, dtype=torch.int64), batch_size=512, seed=0)
+    assert many.batch_size == 512

@@ -78,6 +78,8 @@ def unicom(
         say(f"{output}: {len(h.epochs)} epochs, {h.steps:,} steps in {h.seconds:,.0f} s, {h.images_per_second:,.0f}/s{early}")
     if len(result.failures):
         say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
+    if result.worse:
+        say(result.worse)
     say(f"Next: biocosmos evaluate {collection} -e {settings.encoder} -e {output} --report compare.html")
 
 

@@ -219,13 +219,13 @@ class _Builder:
     def __call__(self, way: Way) -> Backend:
         towers, preprocessing = self._towers, self._preprocessing
         if way.backend == "openvino":
-            model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+            model = Normalised(towers.image, preprocessing, towers.takes_bytes, towers.projection)
             return OpenVinoBackend(model, preprocessing, towers.digest, precision=way.precision, calibration=self._calibration)
         if (way.precision, way.layout) != ("float32", "channels last"):
             # the image tower alone, copied: text towers and whatever else holds these weights keep theirs
             image = copy.deepcopy(getattr(towers.image, "trained_part", towers.image))
             towers = replace(towers, image=image, projection=copy.deepcopy(towers.projection))
-        model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+        model = Normalised(towers.image, preprocessing, towers.takes_bytes, towers.projection)
         return TorchBackend(model, device=self._device, precision=way.precision, layout=way.layout)
 
 

@@ -23,6 +23,10 @@ from biocosmos.train.loop.loop import Batch, derived_seed
 
 AHEAD = 3
 """Batches that are being made while one is used, for each worker thread."""
+LEAST_STEPS = 20
+"""Of an epoch over stored vectors: 952 flowers in one batch of 512 learnt nothing, in batches of 32 they did."""
+SMALLEST = 32
+"""Fewer vectors than this are no batch, however short the epoch."""
 Rows = npt.NDArray[np.int64]
 
 
@@ -162,6 +166,7 @@ class VectorBatches:
     """Shuffled batches of vectors that are in memory; see :class:`ImageBatches`.
 
     vectors: (n, dim) float32; noise: standard deviation of what is added to each number, in units of 1 / sqrt(dim).
+    Few vectors come in smaller batches, so that an epoch is not one step and does not leave a large share of them out.
     """
 
     def __init__(
@@ -180,7 +185,7 @@ class VectorBatches:
         self._ids, self._vectors, self._targets = list(ids), vectors, targets
         self._order = order or (lambda epoch: shuffled(len(self._ids), seed, epoch))
         self._seed, self._noise, self._rank, self._size = seed, noise, rank, size
-        self.batch_size = fitting_batch(batch_size, len(self._ids), size)
+        self.batch_size = fitting_batch(batch_size, len(self._ids), size, steps=LEAST_STEPS)
         self.count = len(self._ids) // (self.batch_size * size)
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
@@ -201,9 +206,13 @@ def shuffled(count: int, seed: int, epoch: int) -> Rows:
     return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int64)
 
 
-def fitting_batch(batch_size: int, images: int, processes: int) -> int:
-    """The batch size, or what there are images for in each process. Raises BiocosmosError when that is not one pair."""
-    fits = min(batch_size, images // processes)
+def fitting_batch(batch_size: int, images: int, processes: int, *, steps: int = 1) -> int:
+    """The batch size, or what there are images for in each process. Raises BiocosmosError when that is not one pair.
+
+    steps: an epoch has at least so many, by smaller batches, but not below :data:`SMALLEST`.
+    """
+    together = max(images // steps, min(SMALLEST, images))  # of all processes, so that they train like one
+    fits = min(batch_size, together // processes)
     if fits < 2:  # batch norm has no variance of one
         raise BiocosmosError(f"{images} images are too few to train on with {processes} processes: 2 for each are needed")
     return fits

@@ -33,7 +33,7 @@ class LoopSettings:
         split: the training part, "train" or of a named split "mine:train"; validation: the part that is watched (and by which a
             head is later calibrated), never a test part; "" for none.
         epochs: passes over the training part.
-        batch_size: images per process and forward pass.
+        batch_size: images per process and forward pass, at most: few stored vectors make smaller batches.
         accumulate: forward passes whose mean gradient makes one step.
         lr: highest learning rate of the backbone.
         centre_lr_factor: the class centres learn so many times as fast (10, as published for UNICOM's fine-tuning).
@@ -57,7 +57,13 @@ class LoopSettings:
         "val", "The part that is watched, never a test part; '' for none.", unset="none", part="given", panel=DATA
     )
     epochs: int = setting(8, "Passes over the training part.", above=0, panel=STEPS)
-    batch_size: int = setting(64, "Images per process and pass.", above=0, otherwise={"freeze": 512}, panel=STEPS)
+    batch_size: int = setting(
+        64,
+        "Images per process and pass, at most: stored vectors come in 20 batches an epoch or more.",
+        above=0,
+        otherwise={"freeze": 512},
+        panel=STEPS,
+    )
     accumulate: int = setting(1, "Batches that make one step.", above=0, panel=STEPS)
     lr: float = setting(3e-4, "Highest learning rate of the backbone.", above=0, otherwise={"freeze": 1e-3}, panel=STEPS)
     centre_lr_factor: float = setting(10.0, "The centres learn so much faster.", above=0, panel=STEPS)

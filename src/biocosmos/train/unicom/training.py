@@ -58,6 +58,18 @@ class TrainResult:
     already_done: bool = False
     main_process: bool = True
 
+    @property
+    def worse(self) -> str | None:
+        """One line when the weights that were kept are below the start on the figure that is watched; None otherwise."""
+        metric = next(iter(self.base), None)
+        kept = None if metric is None else (self.history.best or {}).get(metric)
+        if metric is None or kept is None or kept >= self.base[metric]:
+            return None
+        return (
+            f"the training made it worse: {metric} {kept:.3f}, at the start {self.base[metric]:.3f}: keep the encoder it started "
+            "from, or train longer, with a lower --lr, or on more images"
+        )
+
 
 def train_unicom(
     collection: Collection | str | Path,
