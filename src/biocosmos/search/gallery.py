@@ -93,6 +93,19 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def __repr__(self) -> str:
+        kinds = "" if self.taxa is None else f", {len(np.unique(self.taxa)):,} taxa"
+        encoder = self.provenance.get("encoder")
+        by = f" by {encoder}" if isinstance(encoder, str) else ""
+        return f"<Gallery of {len(self):,} vectors, {self.dim} numbers each{kinds}{by}>"
+
+    @property
+    def labels(self) -> Array:
+        """(n,) object: the name of the taxon of each row, None where it has none. Raises BiocosmosError without a taxonomy."""
+        if self.taxa is None or self.taxonomy is None:
+            raise BiocosmosError("this gallery has no labels: build it with rank columns")
+        return np.where(self.taxa > 0, self.taxonomy.names[self.taxa], None)
+
     @property
     def dim(self) -> int:
         """Number of dimensions of the vectors."""
