@@ -34,7 +34,7 @@ VARIABLES = (
 """Environment variables that change what is computed, or where weights are looked for."""
 GIB = 1024**3
 SEARCHED_DIM = 512
-SIDE, IMAGES, LONG_RUN = 96, 16, 1_000_000
+SIDE, IMAGES, LONG_RUN = 96, 8, 1_000_000
 """A training step is timed on so many images of so many pixels a side, as if a long run were to come."""
 
 Rows = Iterator[tuple[str, str]]
@@ -105,9 +105,9 @@ def _extras() -> Rows:
     needed: dict[str, list[str]] = {extra: [] for extra in facts.get_all("Provides-Extra") or []}
     for line in facts.get_all("Requires-Dist") or []:
         package = re.match(r"[\w.-]+", line)
-        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
-        if package and extra and extra[1] in needed:
-            needed[extra[1]].append(package[0])
+        part = re.search(r"extra == ['\"]([\w-]+)['\"]", line)
+        if package and part and part[1] in needed:
+            needed[part[1]].append(package[0])
     for extra, packages in needed.items():
         missing = [name for name in packages if package_version(name) == "not installed"]
         yield extra, f"without {', '.join(missing)}: pip install 'biocosmos[{extra}]'" if missing else "installed"
@@ -146,18 +146,21 @@ def _variables() -> Rows:
 def _embedding() -> Rows:
     """The ways to run the default encoder, each timed, whether or not one of them was chosen before."""
     from biocosmos.encoders.registry import DEFAULT, load_encoder
+    from biocosmos.encoders.ways import TIMED_IMAGES
 
     load_encoder(DEFAULT, measure=True)
-    yield from _chosen("embed.", "an image", IMAGES)
+    yield from _chosen("embed.", "an image", TIMED_IMAGES)
 
 
 def _training() -> Rows:
     import torch
 
     from biocosmos.encoders.registry import DEFAULT, load_towers
+    from biocosmos.nn.depthwise import use_fast_depthwise
     from biocosmos.train.loop.computing import choose_computing
 
     tower = load_towers(DEFAULT).image
+    use_fast_depthwise(tower)  # as every training does
     images = torch.rand(IMAGES, 3, SIDE, SIDE)
     choose_computing(tower, lambda model: model(images), images, "auto", images=LONG_RUN)
     yield from _chosen("train.", f"an image of {SIDE} px", IMAGES)

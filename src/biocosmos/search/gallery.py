@@ -97,14 +97,16 @@ class Gallery:
         kinds = "" if self.taxa is None else f", {len(np.unique(self.taxa)):,} taxa"
         encoder = self.provenance.get("encoder")
         by = f" by {encoder}" if isinstance(encoder, str) else ""
-        return f"<Gallery of {len(self):,} vectors, {self.dim} numbers each{kinds}{by}>"
+        return f"<Gallery of {len(self):,} vectors, {self.dim:,} numbers each{kinds}{by}>"
 
     @property
     def labels(self) -> Array:
         """(n,) object: the name of the taxon of each row, None where it has none. Raises BiocosmosError without a taxonomy."""
         if self.taxa is None or self.taxonomy is None:
             raise BiocosmosError("this gallery has no labels: build it with rank columns")
-        return np.where(self.taxa > 0, self.taxonomy.names[self.taxa], None)
+        names: Array = self.taxonomy.names[self.taxa].astype(object)
+        names[self.taxa <= 0] = None
+        return names
 
     @property
     def dim(self) -> int:
