@@ -118,11 +118,8 @@ def test_the_embedding_that_verbs_use_by_default_is_recorded(run: Run, tiny_coll
         given = ("--from", tmp_path / f"{name}.npz", "-e", name, *(["--default"] if name == "third" else []))
         assert run("embed", tiny_collection.path, *given).code == 0
         assert bc.Collection.open(tiny_collection.path).default_encoder == {"second": "first"}.get(name, name)
-    assert [row["default"] for row in run("encoders", tiny_collection.path, "--default", "second").rows] == [
-        "False",
-        "True",
-        "False",
-    ]
+    listed = run("encoders", tiny_collection.path, "--default", "second").rows
+    assert [row["default"] for row in listed] == ["False", "True", "False"]
     assert bc.Collection.open(tiny_collection.path).gallery().provenance["encoder"] == "second"
 
 
