@@ -126,7 +126,7 @@ def test_the_embedding_that_verbs_use_by_default_is_recorded(run: Run, tiny_coll
 def test_versions_and_galleries_say_what_they_are(embedded: bc.Collection) -> None:
     assert bc.__version__ == version("biocosmos")
     gallery = embedded.gallery(split="train")
-    assert repr(gallery).startswith(f"<Gallery of {len(gallery):,} vectors, 1,280 numbers each, ")
+    assert repr(gallery).startswith(f"<Gallery: {len(gallery):,} vectors of 1,280 numbers by efficientnet-lite0, ")
     label_of = dict(zip(*embedded.table(["id", "label"]).to_pydict().values()))
     assert gallery.labels.tolist() == [label_of[id_] for id_ in gallery.ids]
 

@@ -94,19 +94,19 @@ class Gallery:
         return len(self.vectors)
 
     def __repr__(self) -> str:
-        kinds = "" if self.taxa is None else f", {len(np.unique(self.taxa)):,} taxa"
+        taxa = "no taxa" if self.taxa is None else f"{len(np.unique(self.taxa[self.taxa > 0])):,} taxa"
         encoder = self.provenance.get("encoder")
         by = f" by {encoder}" if isinstance(encoder, str) else ""
-        return f"<Gallery of {len(self):,} vectors, {self.dim:,} numbers each{kinds}{by}>"
+        return f"<Gallery: {len(self):,} vectors of {self.dim:,} numbers{by}, {taxa}>"
 
     @property
     def labels(self) -> Array:
-        """(n,) object: the name of the taxon of each row, None where it has none. Raises BiocosmosError without a taxonomy."""
-        if self.taxa is None or self.taxonomy is None:
-            raise BiocosmosError("this gallery has no labels: build it with rank columns")
-        names: Array = self.taxonomy.names[self.taxa].astype(object)
-        names[self.taxa <= 0] = None
-        return names
+        """(n,) object array, the name of each row's taxon, at whatever rank that is; None without one."""
+        out = np.full(len(self), None, object)
+        if self.taxa is not None and self.taxonomy is not None:
+            known = self.taxa > 0
+            out[known] = self.taxonomy.names[self.taxa[known]]
+        return out
 
     @property
     def dim(self) -> int:
