@@ -411,6 +411,13 @@ def test_a_callable_by_its_name(tmp_path, monkeypatch):
             load_encoder(name)
 
 
+@pytest.mark.parametrize("first", [torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))])
+def test_a_module_that_takes_floats_is_told_how_pixels_come(first):
+    first(torch.zeros(1, 3, 224, 224))
+    with pytest.raises(BiocosmosError, match=r"does not take pixels as they come.*batch\.float\(\) / 255"):
+        load_encoder(torch.nn.Sequential(first, torch.nn.Flatten())).encode_images(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
+
+
 def test_a_callable_that_returns_nonsense_is_refused():
     with pytest.raises(BiocosmosError, match=r"expected \(n, dim\)"):
         load_encoder(lambda batch: batch.float().mean())
