@@ -10,7 +10,7 @@ import typer
 from biocosmos.cli import training_heads, training_zero_shot
 from biocosmos.cli.generated import CONFIG, Given, refuse, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
-from biocosmos.cli.printing import say, show_table
+from biocosmos.cli.printing import say, show_table, trained
 from biocosmos.cli.verbs import add
 from biocosmos.train.unicom.settings import SweepSettings, UnicomSettings, unicom_settings
 
@@ -70,6 +70,7 @@ def unicom(
     ]
     if rows:
         show_table(("on the validation part", "at the start", "kept"), rows, title=f"{settings.encoder} and {output}")
+<<<<<<< HEAD
     if result.already_done:
         say(f"{output} was trained already; --overwrite begins anew")
     else:
@@ -80,6 +81,9 @@ def unicom(
         say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
     if result.worse:
         say(result.worse)
+=======
+    trained(output, collection, result)
+>>>>>>> main
     say(f"Next: biocosmos evaluate {collection} -e {settings.encoder} -e {output} --report compare.html")
 
 

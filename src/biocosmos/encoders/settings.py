@@ -19,7 +19,7 @@ class ComputeSettings:
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=RUN)
     precision: str = setting(
         "auto",
-        "auto is float32, fast the fastest here that agrees with it; int8 with the OpenVINO backend.",
+        "auto: the numbers of float32 on every machine; fast: the fastest here that agrees; int8 with OpenVINO.",
         choices=PRECISIONS,
         panel=RUN,
     )
