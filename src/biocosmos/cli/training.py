@@ -70,20 +70,9 @@ def unicom(
     ]
     if rows:
         show_table(("on the validation part", "at the start", "kept"), rows, title=f"{settings.encoder} and {output}")
-<<<<<<< HEAD
-    if result.already_done:
-        say(f"{output} was trained already; --overwrite begins anew")
-    else:
-        h = result.history
-        early = ", stopped early" if h.stopped_early else ""
-        say(f"{output}: {len(h.epochs)} epochs, {h.steps:,} steps in {h.seconds:,.0f} s, {h.images_per_second:,.0f}/s{early}")
-    if len(result.failures):
-        say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
+    trained(output, collection, result)
     if result.worse:
         say(result.worse)
-=======
-    trained(output, collection, result)
->>>>>>> main
     say(f"Next: biocosmos evaluate {collection} -e {settings.encoder} -e {output} --report compare.html")
 
 
