@@ -182,7 +182,7 @@ def test_the_nearest_training_specimen_stands_beside_the_heads(stored: bc.Collec
     expected = dict(zip(test.ids, nodes[similar.argmax(axis=1)]))
     assert len(expected) == len(found) - 1
     np.testing.assert_array_equal(nearest_names(stored, MADE, found), [expected.get(id_, 0) for id_ in found.ids])
-    with pytest.raises(BiocosmosError, match="they would find themselves"):
+    with pytest.raises(BiocosmosError, match=r"of the specimens asked about are in part .test. .* ask about another part"):
         nearest_names(stored, MADE, found, "test")
     report = compare_heads(stored, {"made up": found}, bootstrap=0)
     assert [row["namer"] for row in report.rows("namers")] == ["made up", NEAREST]

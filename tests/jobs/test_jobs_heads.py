@@ -72,7 +72,7 @@ def test_specimens_it_was_trained_or_calibrated_on_are_refused(trained: tuple[bc
         with pytest.raises(BiocosmosError, match=what):
             identify_with_head(collection, head, part=part, error_rate=0.3)
     for part in ("train", "default:train"):  # the same specimens, whatever their part is called
-        for protocol in (None, "levels", "leave-one-class-out"):
+        for protocol in (None, "ranks", "leave-one-class-out"):
             with pytest.raises(BiocosmosError, match=rf"of the \d+ specimens of part '{part}', \d+ \(.*\) trained the head in"):
                 evaluate_heads(collection, [folder], part=part, protocol=protocol, output=folder.parent / "novelty")
 
@@ -90,7 +90,7 @@ def test_promises_on_the_validation_part_are_set_on_some_of_it_and_tested_on_the
 def test_reports_of_one_head_of_several_and_of_left_out_taxa(trained: tuple[bc.Collection, Path], tmp_path: Path) -> None:
     collection, folder = trained
     one = evaluate_heads(collection, [folder])
-    assert {"levels", "promises"} <= {name.split("/")[0].split("_")[0] for name in one.tables} or isinstance(one, Report)
+    assert {"ranks", "promises"} <= {name.split("/")[0].split("_")[0] for name in one.tables} or isinstance(one, Report)
     shutil.copytree(folder, tmp_path / "other")
     both = evaluate_heads(collection, [folder, tmp_path / "other"])
     assert both.html(tmp_path / "heads.html").read_text().count("other") > 1
