@@ -76,6 +76,8 @@ def unicom(
         h = result.history
         early = ", stopped early" if h.stopped_early else ""
         say(f"{output}: {len(h.epochs)} epochs, {h.steps:,} steps in {h.seconds:,.0f} s, {h.images_per_second:,.0f}/s{early}")
+    for note in result.notes():
+        say(f"note: {note}")
     if len(result.failures):
         say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
     say(f"Next: biocosmos evaluate {collection} -e {settings.encoder} -e {output} --report compare.html")

@@ -19,11 +19,11 @@ from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import Augment
+from biocosmos.train.batches.drawing import Drawing, Rows
 from biocosmos.train.loop.loop import Batch, derived_seed
 
 AHEAD = 3
 """Batches that are being made while one is used, for each worker thread."""
-Rows = npt.NDArray[np.int64]
 
 
 class Images:
@@ -113,8 +113,7 @@ class ImageBatches:
     """Shuffled, changed batches of images with their targets, the same ones for the same seed, epoch and process.
 
     images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process;
-    order: which rows an epoch sees (default each once, shuffled).
-    Each epoch leaves out the few specimens that would not fill a last batch, other ones each time.
+    order: which rows an epoch sees (default each once, shuffled); see :class:`Drawing`.
     """
 
     def __init__(
@@ -131,18 +130,16 @@ class ImageBatches:
         order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._images, self._targets, self._augment = images, targets, augment
-        self._order = order or (lambda epoch: shuffled(len(images), seed, epoch))
-        self.batch_size = fitting_batch(batch_size, len(images), size)
-        self.count = len(images) // (self.batch_size * size)
-        self._seed, self._rank, self._size, self._workers = seed, rank, size, workers
+        self._drawing = Drawing(len(images), batch_size, seed=seed, rank=rank, size=size, order=order)
+        self.batch_size, self.count = self._drawing.batch_size, self._drawing.count
+        self._seed, self._rank, self._workers = seed, rank, workers
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
-        order = self._order(epoch)
+        order = self._drawing.order(epoch)
 
         def make(number: int) -> Batch:
-            first = (number * self._size + self._rank) * self.batch_size
-            rows = order[first : first + self.batch_size]
+            rows = self._drawing.rows(order, number)
             images, good = self._images.read(rows)
             if not good.any():
                 raise BiocosmosError(
@@ -150,7 +147,6 @@ class ImageBatches:
                 )
             if not good.all():  # another specimen of the batch stands in, twice
                 substitutes = np.flatnonzero(good)[np.arange((~good).sum()) % good.sum()]
-                rows = rows.copy()
                 rows[~good], images[~good] = rows[substitutes], images[substitutes]
             generator = torch.Generator().manual_seed(derived_seed(self._seed, epoch, number, self._rank, 1))
             return Batch(self._augment(images, generator), self._targets[rows], [self._images.ids[row] for row in rows])
@@ -178,35 +174,20 @@ class VectorBatches:
         order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._ids, self._vectors, self._targets = list(ids), vectors, targets
-        self._order = order or (lambda epoch: shuffled(len(self._ids), seed, epoch))
-        self._seed, self._noise, self._rank, self._size = seed, noise, rank, size
-        self.batch_size = fitting_batch(batch_size, len(self._ids), size)
-        self.count = len(self._ids) // (self.batch_size * size)
+        self._drawing = Drawing(len(self._ids), batch_size, seed=seed, rank=rank, size=size, order=order)
+        self.batch_size, self.count = self._drawing.batch_size, self._drawing.count
+        self._seed, self._noise, self._rank = seed, noise, rank
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
-        order = torch.from_numpy(self._order(epoch))
+        order = self._drawing.order(epoch)
         for number in range(start, self.count):
-            first = (number * self._size + self._rank) * self.batch_size
-            rows = order[first : first + self.batch_size]
+            rows = torch.from_numpy(self._drawing.rows(order, number))
             vectors = self._vectors[rows]
             if self._noise:
                 generator = torch.Generator().manual_seed(derived_seed(self._seed, epoch, number, self._rank, 1))
                 vectors = vectors + torch.randn(vectors.shape, generator=generator) * (self._noise / vectors.shape[1] ** 0.5)
             yield Batch(vectors, self._targets[rows], [self._ids[row] for row in rows.tolist()])
-
-
-def shuffled(count: int, seed: int, epoch: int) -> Rows:
-    """The order of an epoch: 0..count-1, each once."""
-    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int64)
-
-
-def fitting_batch(batch_size: int, images: int, processes: int) -> int:
-    """The batch size, or what there are images for in each process. Raises BiocosmosError when that is not one pair."""
-    fits = min(batch_size, images // processes)
-    if fits < 2:  # batch norm has no variance of one
-        raise BiocosmosError(f"{images} images are too few to train on with {processes} processes: 2 for each are needed")
-    return fits
 
 
 def _ahead(make: Any, items: Sequence[int], workers: int | None) -> Iterator[Any]:

@@ -13,7 +13,8 @@ import torch
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import image_files
-from biocosmos.train.batches.images import Images, Rows
+from biocosmos.train.batches.drawing import Rows
+from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outliers import make
 from biocosmos.train.loop.loop import derived_seed
 
