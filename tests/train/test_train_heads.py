@@ -160,7 +160,7 @@ def test_left_out_taxa_are_no_class_and_stay_in_the_tree(collection: bc.Collecti
 
 def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection, tmp_path: Path) -> None:
     """One process is killed from outside, this one goes on: the weights are those of a training that nothing happened to."""
-    settings = {**FROZEN, "head": "multitask", "epochs": 60, "checkpoint_steps": 4, "patience": None}
+    settings = {**FROZEN, "head": "multitask", "epochs": 12, "checkpoint_steps": 8, "patience": None}
     train(collection, tmp_path / "whole", **settings)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name not in ("freeze", "patience")]
     how = [sys.executable, "-m", "biocosmos", "train", "heads", str(collection.path), "--freeze", *given]
@@ -173,7 +173,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     process.wait()
     assert not (tmp_path / "killed" / HEAD).exists()
     result = train(collection, tmp_path / "killed", **settings)
-    assert result.history.resumed_at > 0 and len(result.history.epochs) == 60
+    assert result.history.resumed_at > 0 and len(result.history.epochs) == 12
     a, b = load_file(tmp_path / "whole" / WEIGHTS), load_file(tmp_path / "killed" / WEIGHTS)
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-4, atol=1e-5)  # the processes may add up in other orders

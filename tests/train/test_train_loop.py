@@ -70,7 +70,8 @@ def weights(toy: Toy) -> torch.Tensor:
 
 
 def settings(**changes: object) -> LoopSettings:
-    return LoopSettings(**{"epochs": 3, "batch_size": 8, "lr": 0.01, "keep": "last", "device": "cpu", "precision": "float32", **changes})  # type: ignore[arg-type]
+    plain = {"epochs": 3, "batch_size": 8, "lr": 0.01, "keep": "last", "device": "cpu", "precision": "float32"}
+    return LoopSettings(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stop_at", [2, 6, 9])
