@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -12,12 +13,16 @@ import biocosmos as bc
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 
-EVERY = 4
+TAXA = 5
+"""The commonest ones, which have enough specimens for every part of a split."""
 
 
 @pytest.fixture(scope="session")
 def _few(embedded: bc.Collection, sample_table: pa.Table, tmp_path_factory: pytest.TempPathFactory) -> bc.Collection:
-    table = sample_table.slice(0, 300).take(list(range(0, 300, EVERY)))
+    table = sample_table.slice(0, 300)
+    labels = table["label"].to_pylist()
+    common = [label for label, _ in Counter(labels).most_common(TAXA)]
+    table = table.filter(pa.array([label in common for label in labels]))
     collection = bc.Collection.create(tmp_path_factory.mktemp("few") / "few.cosmos")
     collection.add(Source("few", "sample", table.to_batches(), SAMPLE_RANKS), pack=True)
     collection.make_split("stratified", seed=0)
@@ -30,6 +35,6 @@ def _few(embedded: bc.Collection, sample_table: pa.Table, tmp_path_factory: pyte
 
 @pytest.fixture
 def few(_few: bc.Collection, tmp_path: Path) -> bc.Collection:
-    """A copy of 75 of the embedded specimens with their images, vectors and a split, which a test may change."""
+    """A copy of 101 of the embedded specimens, of five taxa, with their images, vectors and a split, which a test may change."""
     shutil.copytree(_few.path, tmp_path / "few.cosmos")
     return bc.Collection.open(tmp_path / "few.cosmos")

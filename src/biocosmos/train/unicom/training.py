@@ -257,6 +257,7 @@ class _Training:
             "metrics": [{"epoch": 0, **result.base}, *history.epochs],
             "kept": history.best,
             "steps": history.steps,
+            "computed in": history.computing,
             "seconds": round(history.seconds, 1),
         }
         task.save(self.output, facts)
