@@ -204,13 +204,13 @@ def ours(model_name: str, backend: str, count: str) -> None:
     """embed() on a stored collection, and the same encoder on batches that are ready."""
     import torch
 
-    import biocosmos.embed as room
+    from biocosmos.embed import embed, embedding
     from biocosmos.encoders.agreement import Agreement
     from biocosmos.encoders.registry import load_encoder
     from biocosmos.specimens.collection import Collection
 
     # Checking a backend against torch costs 32 images, whatever the collection's size: left out, like loading.
-    room.check_agreement = lambda encoder, images: Agreement(len(images), 1.0, 1.0)
+    embedding.check_agreement = lambda encoder, images: Agreement(len(images), 1.0, 1.0)
     torch.set_num_threads(2)
     name = "efficientnet-lite0" if "lite0" in model_name else random_vit()
     encoder = load_encoder(name, backend=backend, device="cpu")
@@ -236,7 +236,7 @@ def ours(model_name: str, backend: str, count: str) -> None:
         def work() -> dict[str, Any]:
             found = {f"bare {key}": value for key, value in rates(bare, turns * encoder.streams * encoder.batch_size).items()}
             cpu = time.process_time()
-            summary = room.embed(Collection.open(collection), encoder, overwrite=True)
+            summary = embed(Collection.open(collection), encoder, overwrite=True)
             found["embed cpu"] = summary.images / (time.process_time() - cpu)
             found["embed wall"] = summary.images_per_second
             return found

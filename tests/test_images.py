@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from biocosmos import images
 from biocosmos.errors import ImageError
-from biocosmos.images import check_image, inspect_image, read_image
+from biocosmos.images import check_image, image_files, image_size, inspect_image, read_image
 
 
 def picture(height=60, width=80, seed=0):
@@ -285,3 +286,49 @@ def test_many_threads_get_what_one_gets(tmp_path):
         for result in pool.map(work, range(8)):
             for mine, expected in zip(result, alone, strict=True):
                 np.testing.assert_array_equal(mine, expected)
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_the_size_is_that_of_the_upright_image_whatever_the_format(format, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(picture(60, 80), format, exif=exif.tobytes() if format != "TIFF" else exif)
+    (tmp_path / "x").write_bytes(data)
+    upright = (80, 60) if orientation in (6, 8) else (60, 80)
+    for source in (data, tmp_path / "x"):
+        decoded = read_image(source, short_side=8)
+        assert decoded.size == image_size(source) == upright
+        assert read_image(source).pixels.shape[:2] == upright
+        crop = (10.0, -5.0, 30.6, 20.0)
+        cut = read_image(source, crop=crop)
+        assert cut.size == image_size(source, crop) == cut.pixels.shape[:2] == (15, 31)
+    with pytest.raises(ImageError, match="lies outside"):
+        image_size(data, (500.0, 500.0, 5.0, 5.0))
+
+
+def test_orientation_after_the_pixels_of_a_png_counts_too():
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    plain = encoded(picture(60, 80), "PNG")
+    block = exif.tobytes().removeprefix(b"Exif\0\0")
+    chunk = struct.pack(">I", len(block)) + b"eXIf" + block + struct.pack(">I", zlib.crc32(b"eXIf" + block))
+    end = plain.rindex(b"IEND") - 4
+    late = plain[:end] + chunk + plain[end:]
+    assert image_size(late) == read_image(late).size == read_image(late).pixels.shape[:2] == (80, 60)
+    assert image_size(plain) == (60, 80)
+
+
+def test_a_heif_photograph_is_read_with_pillow_heif_and_explained_without(tmp_path, monkeypatch):
+    heif = pytest.importorskip("pillow_heif")
+    heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(picture(60, 80), "HEIF", quality=95)
+    (tmp_path / "IMG_1.HEIC").write_bytes(data)
+    decoded = read_image(tmp_path / "IMG_1.HEIC")
+    assert np.abs(decoded.pixels.astype(int) - picture(60, 80)).mean() < 5
+    assert image_files([tmp_path]) == [tmp_path / "IMG_1.HEIC"]
+    monkeypatch.setattr(images, "_can_read_heif", lambda: False)
+    assert "pip install 'biocosmos[heif]'" in error(data)
+    assert error(data[:200] + bytes(100))

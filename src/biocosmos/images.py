@@ -6,11 +6,13 @@ could alter what a model sees is named in the notes. All functions are thread-sa
 
 from __future__ import annotations
 
+import importlib
 import io
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +35,14 @@ Image.init()  # load every plugin once, here, and not from several decode thread
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
 """What Pillow may try; formats that call another program (EPS) or have no magic number (TGA) are left out."""
 
-FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp"})
-"""Files that are taken for images when a folder is asked about."""
+FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".jp2", ".heic", ".heif"})
+"""Files that are taken for images when a folder is asked about. What cannot be read among them is a failure, never left out."""
 
 _SNIFFED = 512
+_HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
+"""Major brands in the first box of a HEIF file (ISO/IEC 23008-12), as phones write it."""
 _ORIENTATION = 0x0112
+_TIFF_WIDTH, _TIFF_HEIGHT = 256, 257
 _one_big_image = threading.Lock()
 
 # EXIF orientation -> the numpy operations that set the image upright (EXIF 2.3, tag 0x0112).
@@ -54,10 +59,14 @@ _UPRIGHT: dict[int, Callable[[Pixels], Pixels]] = {
 
 @dataclass(frozen=True)
 class Decoded:
-    """``pixels`` (height, width, 3) uint8 RGB, contiguous; ``notes`` name the conversions made, empty for a plain image."""
+    """``pixels`` (height, width, 3) uint8 RGB, contiguous; ``notes`` name the conversions made, empty for a plain image.
+
+    ``size``: (height, width) in pixels of the upright image, or of its crop, before a JPEG was decoded smaller; (0, 0) unsaid.
+    """
 
     pixels: Pixels
     notes: tuple[str, ...] = ()
+    size: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,20 @@ def inspect_image(source: Source) -> ImageInfo:
     with _open(source) as image:
         notes = ("EXIF rotation",) if image.format != "PNG" and _orientation(image) != 1 else ()
         return ImageInfo(image.format or "", image.width, image.height, image.mode, notes)
+
+
+def image_size(source: Source, crop: Crop | None = None) -> tuple[int, int]:
+    """(height, width) in pixels of the upright image, or of the part of ``crop`` that is inside it; no pixel is decoded.
+
+    The same as the ``size`` that :func:`read_image` gives. Raises ImageError as :func:`inspect_image`, and for a crop without
+    area or outside the image.
+    """
+    with _open(source) as image:
+        height, width = _upright_size(image, 1 if image.format == "PNG" and not _png_has_exif(source) else _orientation(image))
+    if crop is None:
+        return height, width
+    top, bottom, left, right = _inside(crop, height, width)
+    return bottom - top, right - left
 
 
 def check_image(source: Source) -> tuple[str, ...]:
@@ -106,6 +129,7 @@ def read_image(
         big = image.width * image.height > BIG_PIXELS
         with _one_big_image if big else nullcontext():
             orientation = _orientation(image) if image.format != "PNG" else 1
+            size = _upright_size(image, orientation)  # asked now: Pillow turns the sides of a TIFF as it loads it
             if image.format in ("JPEG", "MPO") and image.mode in ("L", "RGB"):
                 factor = 1 if crop is not None else _reduction(image.width, image.height, short_side, long_side)
                 pixels, notes = _decode_jpeg(source, image, factor)
@@ -113,13 +137,15 @@ def read_image(
                 pixels, notes = _decode_pillow(image)
                 if image.format == "PNG":  # may stand after the pixels; asked earlier, Pillow would load them unguarded
                     orientation = _orientation(image)
+                    size = _upright_size(image, orientation)
             if orientation != 1:
                 if image.format != "TIFF":  # Pillow turns TIFF upright as it loads it
                     pixels = _UPRIGHT[orientation](pixels)
                 notes += ("EXIF rotation applied",)
             if crop is not None:
-                pixels = _cropped(pixels, crop)
-            return Decoded(np.ascontiguousarray(pixels), notes)
+                top, bottom, left, right = _inside(crop, *pixels.shape[:2])
+                pixels, size = pixels[top:bottom, left:right], (bottom - top, right - left)
+            return Decoded(np.ascontiguousarray(pixels), notes, size)
 
 
 def _open(source: Source) -> Image.Image:
@@ -127,7 +153,7 @@ def _open(source: Source) -> Image.Image:
     if isinstance(source, bytes) and not source:
         raise ImageError("zero bytes")
     try:
-        image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+        image = _opened(source)
     except FileNotFoundError:
         raise ImageError("missing file") from None
     except IsADirectoryError:
@@ -147,15 +173,44 @@ def _open(source: Source) -> Image.Image:
     return image
 
 
+def _opened(source: Source) -> Image.Image:
+    """As Pillow opens it; HEIF too where the package pillow-heif is installed."""
+    try:
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=FORMATS)
+    except UnidentifiedImageError:
+        if not _is_heif(_head(source)) or not _can_read_heif():
+            raise
+        return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=("HEIF",))
+
+
+def _head(source: Source) -> bytes:
+    if isinstance(source, bytes):
+        return source[:_SNIFFED]
+    with Path(source).open("rb") as file:
+        return file.read(_SNIFFED)
+
+
+def _is_heif(head: bytes) -> bool:
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF_BRANDS
+
+
+@cache
+def _can_read_heif() -> bool:
+    try:
+        pillow_heif = importlib.import_module("pillow_heif")
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
+
+
 def _what_is_it(source: Source) -> str:
     """Why no decoder knows these bytes, in the words of the person who has to mend it."""
-    if isinstance(source, bytes):
-        head = source[:_SNIFFED]
-    else:
-        with Path(source).open("rb") as file:
-            head = file.read(_SNIFFED)
+    head = _head(source)
     if not head:
         return "zero bytes"
+    if _is_heif(head) and not _can_read_heif():
+        return "a HEIF photograph, which is read with pillow-heif only: pip install 'biocosmos[heif]', or save it as JPEG"
     if head.startswith((b"\xff\xd8\xff", b"\x89PNG")):
         return "truncated image: it ends inside the header"
     if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
@@ -183,6 +238,21 @@ def _orientation(image: Image.Image) -> int:
     except Exception:  # EXIF is advice: a damaged block must not cost the image
         return 1
     return value if value in _UPRIGHT else 1
+
+
+def _upright_size(image: Image.Image, orientation: int) -> tuple[int, int]:
+    """(height, width) of an image that is not loaded yet, once it is upright: orientations 5 to 8 lie on their side."""
+    if image.format == "TIFF":  # whose sides Pillow gives before or after the turn, by its version
+        width, height = image.tag_v2[_TIFF_WIDTH], image.tag_v2[_TIFF_HEIGHT]  # type: ignore[attr-defined]
+    else:
+        width, height = image.size
+    return (width, height) if orientation >= 5 else (height, width)
+
+
+def _png_has_exif(source: Source) -> bool:
+    """Whether a PNG may have EXIF, which can stand after its pixels: asking Pillow for it would decode them."""
+    data = source if isinstance(source, bytes) else Path(source).read_bytes()
+    return b"eXIf" in data or b"Raw profile type exif" in data
 
 
 def _reduction(width: int, height: int, short_side: int | None, long_side: int | None) -> int:
@@ -283,16 +353,18 @@ def _scaled_grey(image: Image.Image) -> tuple[Pixels, str]:
     return np.rint(scaled).astype(np.uint8), f"{bits} grey scaled from {low:g}..{high:g} to 8 bits"
 
 
-def _cropped(pixels: Pixels, crop: Crop) -> Pixels:
-    x, y, width, height = (float(value) for value in crop)
-    bottom, right = pixels.shape[:2]
-    if not all(np.isfinite((x, y, width, height))) or width <= 0 or height <= 0:
+def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
+    """(top, bottom, left, right) in whole pixels of the part of the crop that is inside the image. Raises ImageError."""
+    x, y, crop_width, crop_height = (float(value) for value in crop)
+    if not all(np.isfinite((x, y, crop_width, crop_height))) or crop_width <= 0 or crop_height <= 0:
         raise ImageError(f"crop without area: {crop}")
-    x0, y0 = max(0, round(x)), max(0, round(y))
-    x1, y1 = min(right, max(round(x + width), x0 + 1)), min(bottom, max(round(y + height), y0 + 1))
-    if x1 <= x0 or y1 <= y0:
-        raise ImageError(f"crop ({x:g}, {y:g}, {width:g}, {height:g}) lies outside the image of {right} x {bottom} pixels")
-    return pixels[y0:y1, x0:x1]
+    left, top = max(0, round(x)), max(0, round(y))
+    right, bottom = min(width, max(round(x + crop_width), left + 1)), min(height, max(round(y + crop_height), top + 1))
+    if right <= left or bottom <= top:
+        raise ImageError(
+            f"crop ({x:g}, {y:g}, {crop_width:g}, {crop_height:g}) lies outside the image of {width} x {height} pixels"
+        )
+    return top, bottom, left, right
 
 
 def _reason(error: BaseException) -> str:

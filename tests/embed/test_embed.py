@@ -15,8 +15,7 @@ import torch
 from PIL import Image
 
 import biocosmos as bc
-from biocosmos import embed as embed_module
-from biocosmos.embed import embed
+from biocosmos.embed import embed, embedding, run
 from biocosmos.embed.parts import Part, ids_digest, locked_work
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
@@ -196,7 +195,8 @@ class Stops(Coarse):
 
 @pytest.fixture
 def small_parts(monkeypatch):
-    monkeypatch.setattr(embed_module, "PART_ROWS", 16)
+    monkeypatch.setattr(run, "PART_ROWS", 16)
+    monkeypatch.setattr(embedding, "PART_ROWS", 16)
 
 
 def interrupted(collection, after=4):
@@ -296,11 +296,11 @@ with locked_work(Path({str(folder)!r})):
 SLOW = """
 import sys, time
 import torch
-import biocosmos.embed as module
+from biocosmos.embed import embed, embedding, run
 from biocosmos.encoders.registry import load_encoder
 
 torch.set_num_threads(1)
-module.PART_ROWS = 8
+embedding.PART_ROWS = run.PART_ROWS = 8
 
 class Slow:
     size, name, digest = 8, "coarse", "one"
@@ -310,12 +310,13 @@ class Slow:
 
 encoder = load_encoder(Slow())
 print("ready", flush=True)
-module.embed(sys.argv[1], encoder, workers=2)
+embed(sys.argv[1], encoder, workers=2)
 """
 
 
 def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    monkeypatch.setattr(embed_module, "PART_ROWS", 8)
+    monkeypatch.setattr(run, "PART_ROWS", 8)
+    monkeypatch.setattr(embedding, "PART_ROWS", 8)
     whole = made(tmp_path / "whole", 200)
     collection = made(tmp_path / "killed", 200)
     embed(whole, load_encoder(Coarse()))

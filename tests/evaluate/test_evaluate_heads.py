@@ -15,7 +15,7 @@ from test_evaluate_page import Checker
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.ranks.report import levels_report
-from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report, read_tables
 from biocosmos.evaluate.side_by_side.report import heads_report
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import NEAREST, compare_heads, nearest_names
@@ -133,9 +133,10 @@ def test_the_pages_can_be_read_by_a_stranger(kind: str, heads: dict[str, Predict
     for words in ("Who was judged?", "How bad are the mistakes?", "null rank", "unanswerable", "What cannot be concluded"):
         assert words in checker.words
     assert "nan" not in checker.words.lower().replace("unans", "").split()
-    assert html == shown.html(tmp_path / "again.html").read_text(encoding="utf-8")
-    for name in shown.tables:
-        assert (tmp_path / f"{name}.csv").exists()
+    assert html == shown.html(tmp_path / "again.html", beside="results.parquet").read_text(encoding="utf-8")
+    stored = read_tables(tmp_path)
+    for name, table in shown.tables.items():
+        assert str(stored[name].to_pylist()) == str(table.to_pylist())
     assert shown.headlines()
 
 

@@ -19,12 +19,15 @@ from biocosmos.encoders.registry import build_encoder, load_encoder, load_towers
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import trainable
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate import read_tables
 from biocosmos.jobs import interpolate as interpolating
 from biocosmos.jobs.evaluate import embedded, evaluate_collection
 from biocosmos.jobs.interpolate import interpolate_collection, parse_weights
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
+
+FILES = ["provenance.json", "report.html", "results.parquet"]
 
 torch.set_num_threads(2)
 
@@ -154,7 +157,8 @@ def test_the_command_compares_with_one_page_and_no_folder(collection, pair, tmp_
         app, ["evaluate", str(collection.path), "-e", pair[0], "-e", pair[1], "--interpolate", "0:1:1", "-o", "out"]
     )
     assert curve.exit_code == 0, curve.output
-    assert Path("out/interpolation_curve.csv").exists()
+    assert read_tables("out")["interpolation_curve"].num_rows
+    assert sorted(path.name for path in Path("out").iterdir() if path.is_file()) == FILES
 
 
 def test_weights_that_changed_since_embedding_are_refused(collection, pair, tmp_path):

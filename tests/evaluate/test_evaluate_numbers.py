@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
@@ -115,8 +117,27 @@ def test_coverage_keeps_the_most_confident_and_ties_together():
     assert curve.threshold.tolist() == [0.9, 0.5, 0.2]
     assert curve.coverage.tolist() == [0.4, 0.6, 0.8]
     assert curve.accuracy == pytest.approx([1 / 2, 2 / 3, 2 / 4])
-    assert curve.aurc == pytest.approx((1 / 2 + 1 / 2 + 1 / 3 + 1 / 2) / 4)
+    assert curve.aurc == pytest.approx(mean_risk(confidence, right))
     assert len(coverage_curve(np.full(3, np.nan), np.ones(3, bool)).coverage) == 0
+
+
+def mean_risk(confidence: np.ndarray, right: np.ndarray) -> float:
+    """The mean share wrong over all coverages, averaged over every order in which equally confident answers could stand."""
+    answered = np.flatnonzero(~np.isnan(confidence))
+    risks = []
+    for order in itertools.permutations(answered):
+        said = confidence[list(order)]
+        if (np.diff(said) <= 0).all():
+            wrong = ~right[list(order)]
+            risks.append(np.mean([wrong[:kept].mean() for kept in range(1, len(wrong) + 1)]))
+    return float(np.mean(risks))
+
+
+def test_the_mean_risk_of_ties_is_that_of_every_order_they_could_stand_in():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        confidence, right = rng.choice([0.2, 0.5, 0.9], 7), rng.random(7) < 0.6
+        assert coverage_curve(confidence, right).aurc == pytest.approx(mean_risk(confidence, right))
 
 
 def test_novelty_counts_pairs_and_names_both_conventions():

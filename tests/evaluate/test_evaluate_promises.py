@@ -9,7 +9,7 @@ import pytest
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.promises import report as promises
 from biocosmos.evaluate.promises.report import promise_report
-from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report, read_tables
 from biocosmos.identify.confidence.promises import Promise, mean_threshold, roll_back
 from predictions_sample import example
 
@@ -90,7 +90,7 @@ def test_the_page_shows_promised_against_observed(report: Report, tmp_path: Path
         "resplit 12:",
     ):
         assert words in page
-    assert (tmp_path / "groups.csv").exists()
+    assert read_tables(tmp_path)["groups"].equals(report.table("groups"))
     again = promise_report(
         POOL.subset(np.arange(1600)[::-1].copy()), alphas=(0.0005, 0.05, 0.2), resplits=12, groups=("group", "site")
     )

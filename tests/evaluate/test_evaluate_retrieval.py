@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from biocosmos import evaluate
@@ -256,11 +257,28 @@ def test_provenance_is_in_every_table_and_file(tmp_path):
     for table in report.tables.values():
         assert json.loads(table.schema.metadata[b"biocosmos.provenance"])["gallery"]["digest"] == "ab12"
     report.write(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["provenance.json", "report.html", "results.parquet"]
+    assert json.loads((tmp_path / "provenance.json").read_text())["split_hash"] == "h1"
+    stored = evaluate.read_tables(tmp_path)
+    assert list(stored) == list(report.tables)
     for name, table in report.tables.items():
-        stored = json.loads((tmp_path / f"{name}.json").read_text())
-        assert len(stored["rows"]) == table.num_rows
-        assert stored["provenance"]["split_hash"] == "h1"
-        assert json.loads((tmp_path / f"{name}.csv.provenance.json").read_text())["gallery"]["encoder"] == "toy"
+        assert stored[name].to_pylist() == table.to_pylist() and stored[name].schema.equals(table.schema)
+    whole = pq.read_table(tmp_path / "results.parquet")
+    assert json.loads(whole.schema.metadata[b"biocosmos.provenance"])["gallery"]["encoder"] == "toy"
+    assert whole.num_rows == sum(table.num_rows for table in report.tables.values())
+
+
+@pytest.mark.parametrize("suffix", ["csv", "json", "parquet"])
+def test_tables_are_files_of_their_own_on_wish(suffix, tmp_path):
+    report = evaluate.retrieval(gallery(), bootstrap=0)
+    report.write(tmp_path, tables=suffix)
+    written = {path.stem for path in (tmp_path / "tables").glob(f"*.{suffix}") if "provenance" not in path.name}
+    assert written == set(report.tables)
+
+
+def test_there_is_no_report_where_none_was_written(tmp_path):
+    with pytest.raises(BiocosmosError, match="there is no report in"):
+        evaluate.read_tables(tmp_path)
 
 
 RULES = ("nearest", "nearest-euclidean", "class-mean", "class-mean-euclidean", "centroid")

@@ -14,7 +14,8 @@ from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.zero_shot.report import names_of, read_sentences, sentences, text_vectors, zero_shot
+from biocosmos.evaluate.zero_shot.report import zero_shot
+from biocosmos.evaluate.zero_shot.texts import names_of, read_sentences, sentences, text_vectors
 from biocosmos.jobs.evaluate import embedded, evaluate_collection
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import ot
 import pyarrow as pa
-import pyarrow.csv as pv
 import pytest
 import torch
 from hypothesis import given, settings
@@ -22,7 +21,9 @@ from torch.nn import functional as F
 import biocosmos as bc
 from biocosmos.cli import main
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.generalised_zero_shot.report import Asked, generalised_zero_shot
+from biocosmos.evaluate import read_tables
+from biocosmos.evaluate.generalised_zero_shot.report import generalised_zero_shot
+from biocosmos.evaluate.generalised_zero_shot.tables import Asked
 from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, SEEN, UNSEEN, PlacedPrototypes
 from biocosmos.jobs.zero_shot_ablation import UNTRAINED
 from biocosmos.nn.contrastive import SupervisedContrastive
@@ -281,12 +282,12 @@ def test_an_ablation_asks_all_models_the_same_and_writes_a_page(
     monkeypatch.setattr(sys, "argv", ["biocosmos", *words])
     with suppress(SystemExit):
         main()
-    rows = pv.read_csv(tmp_path / "out" / "ablation.csv").to_pylist()
+    rows = read_tables(tmp_path / "out")["ablation"].to_pylist()
     assert {row["variant"] for row in rows} == {*VARIANTS, UNTRAINED}
     assert {row["role"] for row in rows} >= {SEEN, UNSEEN, "harmonic mean", "among unseen", "right parent"}
-    answers = pv.read_csv(tmp_path / "out" / "answers.csv").to_pylist()
+    answers = read_tables(tmp_path / "out")["answers"].to_pylist()
     assert len({row["queries"] for row in answers if row["role"] == SEEN}) == 1
-    kinds = pv.read_csv(tmp_path / "out" / "anomalies.csv")["anomalies"].to_pylist()
+    kinds = read_tables(tmp_path / "out")["anomalies"]["anomalies"].to_pylist()
     assert set(kinds) == {"halves", "quadrants", UNSEEN}
     page = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
     assert "Generalised zero-shot" in page and collection.split().hash in page

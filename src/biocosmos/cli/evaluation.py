@@ -47,7 +47,7 @@ def evaluate(
         typer.Option(
             "--output",
             "-o",
-            help="Folder for the tables and report.html; default 'report', or none with --report.",
+            help="Folder for report.html, results.parquet and provenance.json; default 'report', or none with --report.",
             show_default=False,
         ),
     ] = None,
@@ -94,6 +94,9 @@ def evaluate(
         list[Path] | None,
         typer.Option(help="Leave-out: a folder of foreign images.", show_default=False, rich_help_panel=HEADS),
     ] = None,
+    tables: Annotated[
+        str | None, typer.Option(help="Write every table as a file of its own too: csv, parquet or json.", show_default=False)
+    ] = None,
     where: WHERE = None,
     seed: SEED = 0,
 ) -> None:
@@ -107,7 +110,7 @@ def evaluate(
 
     biocosmos evaluate plankton.cosmos --head run/ --protocol leave-one-class-out --report novelty.html
 
-    Writes every table as CSV and JSON, and one HTML page that opens without a network.
+    Writes one HTML page that opens without a network, all tables in one Parquet file, and where the numbers come from.
     """
     from biocosmos.jobs.evaluate import embedded, evaluate_collection
     from biocosmos.jobs.identify import identify_collection
@@ -133,7 +136,7 @@ def evaluate(
             most=most,
             far=far or (),
         )
-        _write(found, opened, folder, report)
+        _write(found, opened, folder, report, tables)
         return
     encoders, made = embedded(opened, encoder or [opened.encoder_name()])
     for name in made:
@@ -153,7 +156,7 @@ def evaluate(
             seed=seed,
             output=folder,
         )
-        _write(found, opened, folder, report)
+        _write(found, opened, folder, report, tables)
         return
     identified = None
     if identify and len(encoders) == 1 and protocol in (None, "query-gallery"):
@@ -170,14 +173,14 @@ def evaluate(
         seed=seed,
         templates=templates,
     )
-    _write(found, opened, folder, report)
+    _write(found, opened, folder, report, tables)
 
 
-def _write(report: Report, collection: Collection, folder: Path | None, page: Path | None) -> None:
+def _write(report: Report, collection: Collection, folder: Path | None, page: Path | None, tables: str | None) -> None:
     """The tables and the page in ``folder``, the page at ``page``, and the headlines for people."""
     written = None
     if folder is not None:
-        written = report.write(folder, thumbnails=collection.image_bytes)
+        written = report.write(folder, thumbnails=collection.image_bytes, tables=tables)
     if page is not None:
         written = report.html(page, thumbnails=collection.image_bytes)
     show_table(("what", "value"), [(row["what"], row["value"]) for row in report.headlines()], title=report.title)

@@ -45,6 +45,11 @@ class Part:
     valid: npt.NDArray[np.bool_]
     failures: list[tuple[int, str | None, str]] = field(default_factory=list)
 
+    @staticmethod
+    def empty(ids: list[str], dim: int) -> Part:
+        """A part without a vector yet."""
+        return Part(ids, np.zeros((len(ids), dim), np.float32), np.zeros(len(ids), np.bool_))
+
     def save(self, path: Path) -> None:
         """Write the part so that a crash at any moment leaves either all of it or nothing under this name."""
         payload = self.vectors.tobytes() + self.valid.tobytes()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.errors import BiocosmosError, ImageError
+from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
 
 _SPARE = 2
 """Rows looked at for each image wanted: some have none, or one that cannot be read."""
+_TOGETHER = 8
 
 
 def sample_images(collection: Collection, preprocessing: Preprocessing, count: int, *, offset: float = 0.0) -> torch.Tensor:
@@ -24,19 +26,12 @@ def sample_images(collection: Collection, preprocessing: Preprocessing, count: i
     wanted = min(_SPARE * count, rows)
     positions = np.unique(((np.arange(wanted) + offset) * rows / max(wanted, 1)).astype(np.int64))
     order = np.concatenate([positions[::_SPARE], positions[1::_SPARE]])  # the spare ones last
+    reader = ImageReader(StoredImages(collection, positions=order), preprocessing)
     found: list[torch.Tensor] = []
-    for position in order:
-        if len(found) == count:
+    for batch in reader.batches(_TOGETHER):
+        found += list(batch.images[torch.from_numpy(batch.good)])
+        if len(found) >= count:
             break
-        row = collection.dataset.take([int(position)], columns=["image", "image_path", "crop"])
-        batch = row.combine_chunks().to_batches()[0]
-        source, crop = collection.image_source(batch, 0), batch.column("crop")[0].as_py()
-        if source is None:
-            continue
-        try:
-            found.append(preprocessing.read(source, crop))
-        except ImageError:
-            continue
     if not found:
         raise BiocosmosError(f"no image of {collection.path} can be read: see its failures")
-    return torch.stack(found)
+    return torch.stack(found[:count])

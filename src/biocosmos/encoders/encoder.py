@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import platform
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from biocosmos.encoders.image_reader import ImageBatch, ImageFiles, ImageReader, ahead
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures, ImageError
@@ -164,38 +165,37 @@ class Encoder:
         Returns:
             ((n, dim) float32 unit vectors, (n,) int64 positions in ``sources`` of the images that were read).
         """
-        everything = list(enumerate(sources))
-        batches = [everything[start : start + self.batch_size] for start in range(0, len(everything), self.batch_size)]
-        if len(batches) <= 1:  # all cores to the one batch
-            done = [self._encode_batch(batch) for batch in batches]
+        reader = ImageReader(ImageFiles(sources), self.preprocessing, stage=stage)
+        if len(reader) <= self.batch_size:  # all cores to the one batch
+            done = [self._encoded(reader.read(np.arange(len(reader))))] if len(reader) else []
         else:
-            with ThreadPoolExecutor(max(self.streams, READERS), initializer=self.enter_thread) as pool:
-                done = list(pool.map(self._encode_batch, batches))
-            self.leave_thread()
-        kept: list[int] = []
-        for batch, (_, errors) in zip(batches, done):
-            for (row, source), error in zip(batch, errors):
-                if error is None:
-                    kept.append(row)
-                    continue
-                path = None if isinstance(source, bytes) else str(source)
+            blocks = (
+                np.arange(first, min(first + self.batch_size, len(reader))) for first in range(0, len(reader), self.batch_size)
+            )
+            workers = max(self.streams, READERS)
+            done = list(
+                ahead(
+                    lambda rows: self._encoded(reader.read(rows)),
+                    blocks,
+                    workers,
+                    enter=self.enter_thread,
+                    leave=self.leave_thread,
+                )
+            )
+        for batch in (batch for _, batch in done):
+            for one in batch.unread:
                 if failures is None:
-                    raise ImageError(f"{path or f'image {row + 1}'}: {error}")
-                failures.add(str(error), stage=stage, source=path, row=row + 1)
+                    raise ImageError(f"{one.id}: {one.reason}")
+                failures.add(one.reason, stage=stage, source=one.path, row=int(batch.rows[one.place]) + 1)
+        kept = [batch.rows[batch.good] for _, batch in done]
         vectors = np.concatenate([np.empty((0, self.dim), np.float32), *(vectors for vectors, _ in done)])
-        return vectors, np.array(kept, np.int64)
+        return vectors, np.concatenate([np.empty(0, np.int64), *kept])
 
-    def _encode_batch(self, batch: list[tuple[int, bytes | str | Path]]) -> tuple[Vectors, list[ImageError | None]]:
-        """Vectors of the images that can be read, and for every image its error or None."""
-        images: list[torch.Tensor] = []
-        errors: list[ImageError | None] = []
-        for _, source in batch:
-            try:
-                images.append(self.read(source))
-                errors.append(None)
-            except ImageError as error:
-                errors.append(error)
-        return self.encode_images(torch.stack(images)) if images else np.empty((0, self.dim), np.float32), errors
+    def _encoded(self, batch: ImageBatch) -> tuple[Vectors, ImageBatch]:
+        """Vectors of the images that could be read; the batch without its pixels."""
+        images = batch.images[torch.from_numpy(batch.good)]
+        vectors = self.encode_images(images) if len(images) else np.empty((0, self.dim), np.float32)
+        return vectors, replace(batch, images=images[:0])
 
     def project(self, vectors: Vectors) -> Vectors:
         """From the base's vectors to this encoder's, without an image: (n, dim of the base) -> (n, dim) float32 unit vectors.

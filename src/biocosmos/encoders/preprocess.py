@@ -68,9 +68,14 @@ class Preprocessing:
 
     def read(self, source: Source, crop: Sequence[float] | None = None) -> torch.Tensor:
         """Decode and prepare one image file, or a crop (x, y, width, height in pixels) of it. Raises ImageError."""
+        return self.read_with_size(source, crop)[0]
+
+    def read_with_size(self, source: Source, crop: Sequence[float] | None = None) -> tuple[torch.Tensor, tuple[int, int]]:
+        """As :meth:`read`, and (height, width) in pixels of what was looked at, upright, before it was scaled."""
         box = None if crop is None else (float(crop[0]), float(crop[1]), float(crop[2]), float(crop[3]))
         short, long = self.wanted_sides
-        return self.prepare(read_image(source, crop=box, short_side=short, long_side=long))
+        decoded = read_image(source, crop=box, short_side=short, long_side=long)
+        return self.prepare(decoded), decoded.size
 
     def prepare(self, image: Decoded) -> torch.Tensor:
         """One image as (3, size, size) uint8, contiguous. Called from decode threads."""

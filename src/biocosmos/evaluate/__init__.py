@@ -3,12 +3,13 @@
 >>> from biocosmos import evaluate
 >>> report = evaluate.retrieval(gallery, queries, ks=(1, 5, 10), groups=["group"])
 >>> report.table()                  # tidy: target, k, over, average, value, low, high, ...
->>> report.write("report/")         # CSV, JSON and one self-contained HTML page
+>>> report.write("report/")         # one HTML page, one Parquet file of all tables, provenance
 """
 
+from biocosmos.evaluate.combined import combine
 from biocosmos.evaluate.comparison.report import compare
 from biocosmos.evaluate.naming.report import identification
-from biocosmos.evaluate.report import Report, combine
+from biocosmos.evaluate.report import Report, read_tables
 from biocosmos.evaluate.retrieval.report import retrieval
 
-__all__ = ["Report", "combine", "compare", "identification", "retrieval"]
+__all__ = ["Report", "combine", "compare", "identification", "read_tables", "retrieval"]

@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.pages.blocks import Card, Page
+from biocosmos.evaluate.pages.pictures import Pictures, Thumbnails
+from biocosmos.evaluate.pages.render import Frame, flat_facts, write_page
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.provenance import software
-from biocosmos.tables import PROVENANCE_KEY, write_table
+from biocosmos.tables import PROVENANCE_KEY, replacing, write_table
 
-Kind = Literal[
-    "retrieval",
-    "naming",
-    "comparison",
-    "few_shot",
-    "zero_shot",
-    "interpolation",
-    "sweep",
-    "combined",
-    "ranks",
-    "side_by_side",
-    "promises",
-    "novelty",
-    "generalised_zero_shot",
-    "evidence",
-]
-"""Each but "combined" is a folder of this room, whose page.py shows it."""
-Thumbnails = Callable[[str], bytes | None]
-PAGE = "report.html"
+PAGE, RESULTS, PROVENANCE, TABLES = "report.html", "results.parquet", "provenance.json", "tables"
+SUFFIXES = ("csv", "parquet", "json")
+_SCHEMAS_KEY = b"biocosmos.tables"
+# What decides figures, beside the encoder's name and digest, and how it is said in the line under every table.
+_DECIDING = ("precision", "backend", "search")
 
 
 @dataclass
 class Report:
     """What an evaluation found.
 
-    kind: which page shows it; title: one line; tables: name -> table, the first of which is the main one; caveats: sentences
-    on what cannot be concluded, and why; parts: the reports of a combined one; provenance: encoder, digest, preprocessing,
-    split hash, options, software; it is stored in every table.
+    kind: the folder of this room that asked; title: one line; tables: name -> table, the first of which is the main one; caveats:
+    sentences on what cannot be concluded, and why; provenance: encoder, digest, precision, backend, preprocessing, split hash,
+    options, software, stored in every table; page: lays the report out; parts: the reports of a combined one.
     """
 
-    kind: Kind
+    kind: str
     title: str
     tables: dict[str, pa.Table]
     caveats: list[str] = field(default_factory=list)
     provenance: dict[str, Any] = field(default_factory=dict)
+    page: Callable[[Report, Pictures], Page] | None = None
     parts: list[Report] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -76,56 +70,109 @@ class Report:
             raise BiocosmosError(f"table has no column {unknown[0]!r}: it has {', '.join(self.table(name).column_names)}")
         return [row for row in rows if all(row[column] == value for column, value in where.items())]
 
+    def laid_out(self, thumbnails: Thumbnails | None = None) -> Page:
+        """What the page shows, before it becomes HTML. Raises BiocosmosError for a report without a page."""
+        if self.page is None:
+            raise BiocosmosError(f"the report “{self.title}” has no page: it is tables only")
+        return self.page(self, Pictures(thumbnails))
+
     def headlines(self) -> list[dict[str, str]]:
         """The cards at the top of the page as rows of what, value and detail, for a terminal."""
-        from biocosmos.evaluate.pages.render import cards
+        return [{"what": card.label, "value": card.value, "detail": card.detail} for card in self.cards()]
 
-        return [{"what": card.label, "value": card.value, "detail": card.detail} for card in cards(self)]
+    def cards(self) -> list[Card]:
+        """The headline cards of the page."""
+        return list(self.laid_out().cards)
 
-    def write(self, folder: str | Path, *, thumbnails: Thumbnails | None = None) -> Path:
-        """Write every table as CSV and JSON, ``provenance.json``, and the page; returns the page's path.
+    def write(self, folder: str | Path, *, thumbnails: Thumbnails | None = None, tables: str | None = None) -> Path:
+        """Write ``report.html``, ``results.parquet`` and ``provenance.json``; returns the page's path.
 
-        CSV files have their provenance beside them, JSON files inside. Files are replaced whole.
+        ``results.parquet`` has the rows of all tables, told apart by the column ``table``; :func:`read_tables` gives them back.
+        tables: "csv", "parquet" or "json" writes each as a file of its own too, in ``tables/``. Files are replaced whole.
+        Raises BiocosmosError for another suffix.
         """
+        if tables is not None and tables not in SUFFIXES:
+            raise BiocosmosError(f"tables cannot be written as {tables!r}: choose {', '.join(SUFFIXES)}")
         folder = Path(folder)
-        for name, table in self.tables.items():
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / RESULTS) as temporary:
+            pq.write_table(_together(self.tables), temporary, compression="zstd")
+        for name, table in self.tables.items() if tables else ():
             stem = re.sub(r"[^\w.-]+", "_", name)
-            for suffix in (".csv", ".json"):
-                write_table(table, folder / f"{stem}{suffix}", self.provenance)
+            write_table(table, folder / TABLES / f"{stem}.{tables}", self.provenance)
         facts = {"title": self.title, "kind": self.kind, "caveats": self.caveats, **self.provenance}
-        (folder / "provenance.json").write_text(
-            json.dumps(facts, indent=1, default=str, ensure_ascii=False) + "\n", encoding="utf-8"
-        )
-        return self.html(folder / PAGE, thumbnails=thumbnails)
+        with replacing(folder / PROVENANCE) as temporary:
+            text = json.dumps(facts, indent=1, default=str, ensure_ascii=False)
+            temporary.write_text(text + "\n", encoding="utf-8")
+        return self.html(folder / PAGE, thumbnails=thumbnails, beside=RESULTS)
 
-    def html(self, path: str | Path, *, thumbnails: Thumbnails | None = None) -> Path:
+    def html(self, path: str | Path, *, thumbnails: Thumbnails | None = None, beside: str | None = None) -> Path:
         """Write one HTML file that opens without a network: styles, charts and pictures are inside it.
 
-        thumbnails: gives the image bytes of an id, or None; without it the page shows names only.
+        thumbnails: gives the image bytes of an id, or None; without it the page shows names only. beside: the file next to the
+        page that has the tables.
         """
-        from biocosmos.evaluate.pages.render import write_page
+        sizes = [(name, table.num_rows) for name, table in self.tables.items()]
+        frame = Frame(self.title, self.caveats, flat_facts(self.provenance), self.stamp(), sizes, beside)
+        return write_page(self.laid_out(thumbnails), frame, Path(path))
 
-        return write_page(self, Path(path), thumbnails)
+    def stamp(self) -> str:
+        """One line under every table: what decides its numbers."""
+        facts = self.parts[0].provenance if self.parts else self.provenance
+        source = facts.get("gallery") or facts.get("namer") or {}
+        made = encoder_of(source) if source else {}
+        encoders = dict(facts.get("encoders") or {})
+        name = made.get("name") or ", ".join(encoders) or "not recorded"
+        parts = [f"encoder {name}"]
+        first = {
+            **(next(iter(encoders.values())) if len(encoders) == 1 else {}),
+            **source,
+            **{k: v for k, v in made.items() if v},
+        }
+        if first.get("digest"):
+            parts.append(f"weights {first['digest']}")
+        parts += [f"{fact} {first[fact]}" for fact in _DECIDING if first.get(fact)]
+        parts.append(f"split {self.provenance.get('split_hash') or 'not recorded'}")
+        return " · ".join([*parts, f"biocosmos {self.provenance['software']['biocosmos']}"])
 
 
-def combine(*reports: Report, title: str | None = None, names: Sequence[str] | None = None) -> Report:
-    """One report, and one page, of several: tables are named ``<name>_<table>``, the first report's main table first.
+def read_tables(folder: str | Path) -> dict[str, pa.Table]:
+    """The tables of a report that was written to ``folder``, as they were. Raises BiocosmosError where there is no report."""
+    path = Path(folder) / RESULTS
+    try:
+        whole = pq.read_table(path)
+    except (OSError, pa.ArrowInvalid) as error:
+        raise BiocosmosError(f"there is no report in {folder}: {' '.join(str(error).split())[:200]}") from error
+    schemas = json.loads((whole.schema.metadata or {})[_SCHEMAS_KEY])
+    which = whole.column("table")
+    found = {}
+    for name, stored in schemas.items():
+        schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(stored["schema"])))
+        mine = whole.filter(pc.equal(which, name))
+        columns = [mine.column(stored["columns"][column]).cast(schema.field(column).type) for column in schema.names]
+        found[name] = pa.table(columns, schema=schema) if columns else pa.table({})
+    return found
 
-    names: of the parts, their kinds by default. Raises BiocosmosError without a report, and with two of one name.
-    """
-    kinds = list(names or [report.kind for report in reports])
-    if not reports or len(kinds) != len(reports) or len(set(kinds)) < len(kinds):
-        raise BiocosmosError(f"cannot combine reports of {', '.join(kinds) or 'no kind'}: pass one of each kind, or names=")
-    tables = {f"{name}_{key}": table for name, report in zip(kinds, reports) for key, table in report.tables.items()}
-    caveats = list(dict.fromkeys(caveat for report in reports for caveat in report.caveats))
-    facts = [{key: value for key, value in report.provenance.items() if key != "software"} for report in reports]
-    provenance: dict[str, Any] = {
-        "protocol": " and ".join(kinds),
-        "parts": kinds,
-        "split_hash": next((fact["split_hash"] for fact in facts if fact.get("split_hash")), None),
-        **dict(zip(kinds, facts)),
-    }
-    return Report("combined", title or "; ".join(report.title for report in reports), tables, caveats, provenance, list(reports))
+
+def _together(tables: Mapping[str, pa.Table]) -> pa.Table:
+    """All rows, with the table's name in the first column; a column whose type differs between tables gets the table's name."""
+    types: dict[str, pa.DataType] = {}
+    schemas, parts = {}, []
+    for name, table in tables.items():
+        names = {}
+        for column in table.schema:
+            number = pa.types.is_floating(column.type) or pa.types.is_integer(column.type)
+            kind = pa.float64() if number else column.type
+            taken = column.name == "table" or not types.get(column.name, kind).equals(kind)
+            names[column.name] = f"{name}.{column.name}" if taken else column.name
+            types.setdefault(names[column.name], kind)
+        which = pa.array([name] * table.num_rows, pa.string())
+        parts.append(pa.table([which, *table.columns], names=["table", *names.values()]))
+        plain = table.schema.remove_metadata().serialize().to_pybytes()
+        schemas[name] = {"schema": base64.b64encode(plain).decode(), "columns": names}
+    whole = pa.concat_tables(parts, promote_options="permissive")
+    facts = next(iter(tables.values())).schema.metadata if tables else {}
+    return whole.replace_schema_metadata({**(facts or {}), _SCHEMAS_KEY: json.dumps(schemas).encode()})
 
 
 def split_hash(provenance: Mapping[str, Any]) -> str | None:

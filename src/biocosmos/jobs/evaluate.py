@@ -112,7 +112,8 @@ def _shots(
         galleries = {name: collection.gallery(name, split=part, where=where, columns=()) for name in encoders}
         return few_shot(galleries, seed=seed)
     from biocosmos.encoders.registry import load_encoder
-    from biocosmos.evaluate.zero_shot.report import common_name_column, read_sentences, zero_shot
+    from biocosmos.evaluate.zero_shot.report import zero_shot
+    from biocosmos.evaluate.zero_shot.texts import common_name_column, read_sentences
 
     column = common_name_column(collection.stored_columns)
     towers, asked = {}, {}

@@ -13,7 +13,8 @@ import torch
 
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.generalised_zero_shot.report import Asked, generalised_zero_shot
+from biocosmos.evaluate.generalised_zero_shot.report import generalised_zero_shot
+from biocosmos.evaluate.generalised_zero_shot.tables import Asked
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.namers.placed_prototypes import SEEN, PlacedPrototypes
 from biocosmos.nn.prototypes import from_relatives

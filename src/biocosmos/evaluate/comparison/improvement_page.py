@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from biocosmos.evaluate.comparison.improvement import ALL, ENOUGH_QUERIES
 from biocosmos.evaluate.pages.blocks import Block, Figure, Grid, Section
 from biocosmos.evaluate.pages.charts import Bar, Point, bars, boxes, points_of, scatter, share_boxes
+from biocosmos.evaluate.pages.rows import interval, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 MOST_GROUPS = 16
@@ -46,7 +44,7 @@ def spread(report: Report, base: str, others: Sequence[str], main: str, k: int) 
         part = [row for row in rows if row["group"] == group]
         shown = [row for row in part if row["measure"] == f"{main} retrieval"]
         shown = sorted(shown, key=lambda row: (-row["taxa"], row["value_of_group"]))[:MOST_GROUPS]
-        caption = f"{main} retrieval within each {group}, those of most taxa first; all measures and groups are in spread.csv."
+        caption = f"{main} retrieval within each {group}, those of most taxa first; all are in the table spread."
         if shown:
             cells = [[row["value_of_group"], *_spread_cells(row, base)[1:]] for row in shown]
             blocks.append(Grid([group, *_SPREAD_HEAD[1:]], cells, caption, "", 2))
@@ -70,7 +68,7 @@ _SPREAD_HEAD = [
 
 
 def _spread_caption(k: int) -> str:
-    return f"hit@{k} over answerable queries. Better, worse: how many taxa gained and lost. Other k are in spread.csv."
+    return f"hit@{k} over answerable queries. Better, worse: how many taxa gained and lost. Other k are in the table spread."
 
 
 def _spread_cells(row: Row, base: str) -> list[str]:

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.comparison.improvement_page import by_rule, change, extremes, spread, training
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips
 from biocosmos.evaluate.pages.charts import Bar, Difference, bars, differences, points_of
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import interval, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the comparison page shows."""
     main, base = report.provenance["main_target"], report.provenance["baseline"]
     k = report.provenance["options"]["ks"][0]
@@ -32,16 +30,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         *by_rule(report, base, others),
         *_examples(report, pictures, base, others, main),
     ]
-    return Page(
-        report.title,
-        _lead(report, base, others, main, k),
-        _cards(report, base, others, main, k),
-        sections,
-        TERMS,
-        report.caveats,
-        facts,
-        stamp,
-    )
+    return Page(_lead(report, base, others, main, k), _cards(report, base, others, main, k), sections, TERMS)
 
 
 def _difference(report: Report, name: str, target: str, k: int, average: str = "micro", over: str = "answerable") -> Row | None:
@@ -186,7 +175,7 @@ def _changes(report: Report, base: str, others: Sequence[str], k: int) -> Sectio
             for r in rows
         ],
         f"hit@{k} over answerable queries against {base}. Gained: only the encoder was right; lost: only the baseline was. "
-        "Other k are in differences.csv.",
+        "Other k are in the table differences.",
         "All the differences",
         3,
     )

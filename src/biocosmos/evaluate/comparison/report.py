@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.comparison.improvement import Paired, extremes_table, spread_table, training_table
+from biocosmos.evaluate.comparison.page import page
 from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap, Resample, paired_interval
 from biocosmos.evaluate.numbers.caveats import comparison_caveats
 from biocosmos.evaluate.numbers.examples import finest
@@ -113,7 +114,7 @@ def compare(
         "options": {"ks": list(ks), "groups": list(groups or ()), "rules": list(rules or ()), "intervals": asdict(boot)},
     }
     caveats = comparison_caveats(first.tallies, tables, boot, provenance)
-    return Report("comparison", f"{', '.join(others)} against {baseline}", tables, caveats, provenance)
+    return Report("comparison", f"{', '.join(others)} against {baseline}", tables, caveats, provenance, page)
 
 
 def _sides(

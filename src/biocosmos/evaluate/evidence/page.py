@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
@@ -11,11 +10,9 @@ from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Pic
 from biocosmos.evaluate.pages.charts import stacked
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.report import Report
 from biocosmos.identify.evidence.gather import HEAT
 from biocosmos.identify.evidence.heat_maps import ROLL_OUT
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 MOST_NEIGHBOURS = 4  # pictures beside the specimen and its heat map, which leaves room for the words
@@ -31,7 +28,7 @@ KINDS = {
 }
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the evidence page shows."""
     about, splits = report.provenance, report.rows("splits")
     together = sum(row["queries"] for row in splits if row["splits_at"] is None)
@@ -48,7 +45,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
             f"all of the {about['voters']} nearest training specimens agree at every rank",
         ),
     ]
-    return Page(report.title, lead, cards, sections(report, pictures), TERMS, report.caveats, facts, stamp)
+    return Page(lead, cards, sections(report, pictures), TERMS)
 
 
 def sections(report: Report, pictures: Pictures) -> list[Section]:

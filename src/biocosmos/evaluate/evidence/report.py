@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from biocosmos.evaluate.evidence.page import page
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.evidence.gather import Evidence
 from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT
@@ -39,4 +40,4 @@ def evidence_report(evidence: Evidence, *, title: str = "Why these answers", pro
         "heat_maps": evidence.method or "none",
         **(provenance or {}),
     }
-    return Report("evidence", title, {"shown": evidence.shown, "splits": evidence.splits}, caveats, facts)
+    return Report("evidence", title, {"shown": evidence.shown, "splits": evidence.splits}, caveats, facts, page)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars, points_of
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import EXTREMES, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import EXTREMES, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 AVERAGES = (("micro", "every query counts the same"), ("macro", "every taxon counts the same"))
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the few-shot page shows."""
     rows = report.rows()
     target = report.provenance["main_target"]
@@ -41,7 +39,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         f"{percent(1 / rows[0]['taxa'])} of the taxa's images."
     )
     sections = [_accuracy(report, rows, encoders, shots), *_differences(report), *_taxa(report, encoders, shots, target)]
-    return Page(report.title, lead, cards, sections, TERMS, report.caveats, facts, stamp)
+    return Page(lead, cards, sections, TERMS)
 
 
 def _shots(k: int) -> str:
@@ -118,7 +116,7 @@ def _taxa(report: Report, encoders: Sequence[str], shots: Sequence[int], target:
             cells = [[row["taxon"], percent(row["mean"], 0), _points(row["deviation"]), f"{row['specimens']:,}"] for row in part]
             if cells:
                 blocks.append(Grid([target, "mean", "deviation, points", "specimens"], cells, words))
-        sections.append(Section(f"Which taxa are hard with {name}?", f"With {_shots(k)}. All are in per_taxon.csv.", blocks))
+        sections.append(Section(f"Which taxa are hard with {name}?", f"With {_shots(k)}. All: table per_taxon.", blocks))
     return sections
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.few_shot.page import page
 from biocosmos.evaluate.numbers.caveats import listed, taxa_text
 from biocosmos.evaluate.numbers.targets import Target, finest_common
 from biocosmos.evaluate.report import Report, split_hash
@@ -106,7 +107,7 @@ def few_shot(
     }
     caveats = _caveats(rows, left_out, target, folds)
     title = f"Few-shot with {' and '.join(galleries)}"
-    return Report("few_shot", title, tables, caveats, provenance)
+    return Report("few_shot", title, tables, caveats, provenance, page)
 
 
 def _rows_of(ids: Array, target: Target, gallery: Gallery, first: str, name: str) -> Array:

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from biocosmos.evaluate.generalised_zero_shot.report import ALONE, HARMONIC, PARENT, SCORES
+from biocosmos.evaluate.generalised_zero_shot.tables import ALONE, HARMONIC, PARENT, SCORES
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import EXTREMES, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import EXTREMES, pick
+from biocosmos.evaluate.report import Report
 from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, SEEN, UNSEEN
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 ROLES = (SEEN, CHOSEN_ON, UNSEEN, HARMONIC, ALONE)
 AVERAGES = (("micro", "every specimen counts the same"), ("macro", "every taxon counts the same"))
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page shows."""
     rows, known = report.rows("ablation"), report.provenance
     variants, ks = known["variants"], known["options"]["ks"]
@@ -31,9 +29,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         *_anomalies(report, variants),
         _taxa(report, best, ks),
     ]
-    return Page(
-        report.title, _lead(report, rows, best), _cards(report, rows, best), sections, TERMS, report.caveats, facts, stamp
-    )
+    return Page(_lead(report, rows, best), _cards(report, rows, best), sections, TERMS)
 
 
 def _lead(report: Report, rows: Sequence[Row], variant: str) -> str:
@@ -148,7 +144,7 @@ def _taxa(report: Report, variant: str, ks: Sequence[int]) -> Section:
     head = ["unseen taxon", "most often taken for", "draw", "images", *(f"top-{k}" for k in ks)]
     folded = f"All {len(cells)} unseen taxa" if len(cells) > 4 * EXTREMES else ""
     lead = f"By the model '{variant}'. A taxon that is like no seen one, or like two of them equally, cannot be placed."
-    return Section("Which unseen taxa can be named?", lead, [Grid(head, cells, "All taxa are in per_taxon.csv.", folded, 2)])
+    return Section("Which unseen taxa can be named?", lead, [Grid(head, cells, "All taxa: table per_taxon.", folded, 2)])
 
 
 TERMS = (

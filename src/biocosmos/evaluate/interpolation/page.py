@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import lines
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import ends, interval, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
-
+from biocosmos.evaluate.report import Report
 
 OTHER_RANKS = 4
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the interpolation page shows."""
     known = report.provenance
     main, chosen, base, trained, part = (known[key] for key in ("main_target", "chosen", "base", "trained", "validation"))
@@ -27,9 +23,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
     assert best is not None
     cards = [
         Card("chosen weight", f"{chosen:g}", f"0 is {base}, 1 is {trained}; chosen on the part {part}"),
-        Card(
-            f"recall@1 on {part}", percent(best["value"]), f"at {main}, all-vs-all; interval {interval(best).split('(')[-1][:-1]}"
-        ),
+        Card(f"recall@1 on {part}", percent(best["value"]), f"at {main}, all-vs-all; interval {ends(best)}"),
     ]
     series, marks = [], []
     for i, (average, words) in enumerate((("micro", "per query"), ("macro", "per taxon"))):
@@ -54,14 +48,14 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
     grid = Grid(
         ["weight", f"{main}, per query", f"{main}, per taxon", *(f"{target}, per query" for target in others)],
         cells,
-        "Recall@1 with its interval; all ranks and intervals are in curve.csv.",
+        "Recall@1 with its interval; all ranks and intervals are in the table curve.",
     )
     lead = (
         f"Every weight of the encoder was taken between {base} and {trained} (Wortsman et al. 2022, arXiv:2109.01903), and the "
         f"specimens of the part {part} were asked about each other. The best was at {chosen:g}."
     )
     section = Section("Which weight is best on validation images?", "", [figure, grid])
-    return Page(report.title, lead, cards, [section], TERMS, report.caveats, facts, stamp)
+    return Page(lead, cards, [section], TERMS)
 
 
 def _value(row: dict[str, Any] | None) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.interpolation.page import page
 from biocosmos.evaluate.report import Report, split_hash
 
 
@@ -64,4 +65,4 @@ def curve_report(
         "split_hash": split_hash(provenance),
         "options": {"weights": [weight for weight, _ in curve]},
     }
-    return Report("interpolation", f"Between {base} and {trained}", {"curve": table}, caveats, facts)
+    return Report("interpolation", f"Between {base} and {trained}", {"curve": table}, caveats, facts, page)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips
 from biocosmos.evaluate.pages.charts import Bar, Bin, bars, histograms, lines, reliability, stacked
+from biocosmos.evaluate.pages.confusion import confusion_section
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import interval, main_target, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import confusion_section, interval, main_target, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 MOST_LINES = 6  # as many ranks as there are colours to tell apart
@@ -34,7 +33,7 @@ KINDS = {
 }
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the identification page shows."""
     able = {row["target"]: row for row in report.rows("answerable")}
     main = main_target(able)
@@ -50,7 +49,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         ),
         *_examples(report, pictures),
     ]
-    return Page(report.title, _lead(report, main), _cards(report, main), sections, TERMS, report.caveats, facts, stamp)
+    return Page(_lead(report, main), _cards(report, main), sections, TERMS)
 
 
 def _answered(report: Report) -> tuple[int, int, int, int]:

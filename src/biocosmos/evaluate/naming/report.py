@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.naming import tables as tables_of
+from biocosmos.evaluate.naming.page import page
 from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap, Resample
 from biocosmos.evaluate.numbers.caveats import naming_caveats
 from biocosmos.evaluate.numbers.examples import CONFUSION, confused_pairs
@@ -131,7 +132,7 @@ def identification(
     }
     caveats = naming_caveats(tallies, tables, boot, provenance, knows_gallery=gallery is not None)
     method = table.column("method")[0].as_py() if table.num_rows and "method" in table.column_names else "identifier"
-    return Report("naming", f"Identification by {method}", tables, caveats, provenance)
+    return Report("naming", f"Identification by {method}", tables, caveats, provenance, page)
 
 
 def judge(table: pa.Table, truth: Gallery | pa.Table | npt.ArrayLike, taxonomy: Taxonomy, gallery: Gallery | None) -> Judged:

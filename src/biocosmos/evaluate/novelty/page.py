@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +13,9 @@ from biocosmos.evaluate.novelty.protocol import BEST_PATH, COLUMNS, FAR, INSIDE,
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars, lines, points_of, share_boxes, stacked
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 WHO = {
@@ -38,7 +36,7 @@ MOST_TAXA = 10
 SHORT = {BEST_PATH: "path", INSIDE: "inside"}
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the novelty page shows."""
     main = report.provenance["main_detector"]
     columns = [name for name in COLUMNS if any(row["column"] == name for row in report.rows("summary"))]
@@ -50,7 +48,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         *_kept(report),
         *_failed(report),
     ]
-    return Page(report.title, _lead(report, main), _cards(report, main, columns), sections, TERMS, report.caveats, facts, stamp)
+    return Page(_lead(report, main), _cards(report, main, columns), sections, TERMS)
 
 
 def _lead(report: Report, main: str) -> str:
@@ -210,9 +208,7 @@ def _taxa(report: Report, main: str, columns: Sequence[str]) -> Section:
         if cells:
             head = ["taxon left out", "kind", "AUROC", "in the right branch", "in a wrong branch", "images"]
             blocks.append(Grid(head, cells, words, "", 2))
-    lead = (
-        f"By “{main}”. Below 50 % the head finds the unseen taxon more usual than the taxa it knows. All are in separation.csv."
-    )
+    lead = f"By “{main}”. Below 50 % the head finds the unseen taxon more usual than the taxa it knows. All: table separation."
     return Section("Which taxa are hard to tell?", lead, blocks)
 
 

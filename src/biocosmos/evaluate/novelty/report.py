@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.novelty.metrics import KNOWN
+from biocosmos.evaluate.novelty.page import page
 from biocosmos.evaluate.novelty.protocol import COLUMNS, INSIDE
 from biocosmos.evaluate.numbers.metrics import NAN
 from biocosmos.evaluate.report import Report
@@ -61,7 +62,7 @@ def novelty_report(
         name: pa.Table.from_pylist(found) if found else pa.table({"run": pa.array([], pa.string())})
         for name, found in tables.items()
     }
-    return Report("novelty", title, made, caveats(tables, facts), facts)
+    return Report("novelty", title, made, caveats(tables, facts), facts, page)
 
 
 def _answered(rows: Sequence[Row]) -> list[str]:

@@ -56,7 +56,7 @@ class Coverage:
 
     threshold (p,): answers with at least this confidence are kept; coverage (p,): share of all queries kept; accuracy (p,):
     share of the kept that are right. aurc: area under 1 - accuracy over coverage, the mean risk (Geifman & El-Yaniv 2017),
-    over the queries that have an answer.
+    over the queries that have an answer; in expectation over the order of equally confident ones.
     """
 
     threshold: Array
@@ -77,8 +77,9 @@ def coverage_curve(confidence: Array, right: Array, points: int = CURVE_POINTS) 
     kept = np.arange(1, len(said) + 1)
     last = np.append(np.flatnonzero(np.diff(said)), len(said) - 1)
     accuracy = hits[last] / kept[last]
-    # Tied answers are kept together, so each of them carries the risk at the end of their tie.
-    aurc = float(np.sum((1 - accuracy) * np.diff(kept[last], prepend=0)) / len(said))
+    # In a random order of equally confident answers the right ones come at an even pace.
+    expected = np.interp(kept, np.append(0, kept[last]), np.append(0, hits[last]))
+    aurc = float(1 - np.mean(expected / kept))
     if len(last) > points:
         shown = np.unique(np.linspace(0, len(last) - 1, points).round().astype(np.int64))
         last, accuracy = last[shown], accuracy[shown]

@@ -101,6 +101,8 @@ TRUE_POSITIVE_RATE = 0.95
 
 def novelty(score: Array, novel: Array) -> Novelty:
     """Novelty detection from score (q,) float (higher: more novel; NaN rows are left out) and novel (q,) bool, the truth."""
+    from sklearn.metrics import average_precision_score, roc_auc_score  # takes a second to import
+
     score, novel = np.asarray(score, dtype=np.float64), np.asarray(novel, dtype=bool)
     finite = ~np.isnan(score)
     score, novel = score[finite], novel[finite]
@@ -108,21 +110,14 @@ def novelty(score: Array, novel: Array) -> Novelty:
     if not len(out) or not len(known):
         return Novelty(NAN, NAN, NAN, NAN, NAN, len(out), len(known))
     return Novelty(
-        _auroc(out, known),
+        float(roc_auc_score(novel, score)),
         _false_positive_rate(out, known),
         _false_positive_rate(-known, -out),
-        _average_precision(score, novel),
-        _average_precision(-score, ~novel),
+        float(average_precision_score(novel, score)),
+        float(average_precision_score(~novel, -score)),
         len(out),
         len(known),
     )
-
-
-def _auroc(high: Array, low: Array) -> float:
-    """Mann-Whitney U over the number of pairs."""
-    ordered = np.sort(low)
-    below, upto = np.searchsorted(ordered, high, "left"), np.searchsorted(ordered, high, "right")
-    return float((below + upto).sum() / 2 / (len(high) * len(low)))
 
 
 def _false_positive_rate(positive: Array, negative: Array) -> float:
@@ -130,15 +125,6 @@ def _false_positive_rate(positive: Array, negative: Array) -> float:
     needed = int(np.ceil(TRUE_POSITIVE_RATE * len(positive)))
     threshold = np.sort(positive)[::-1][needed - 1]
     return float((negative >= threshold).mean())
-
-
-def _average_precision(score: Array, positive: Array) -> float:
-    """Sum over distinct thresholds of precision times the step in recall (as scikit-learn's average_precision_score)."""
-    order = np.argsort(-score, kind="stable")
-    right = np.cumsum(positive[order])
-    last = np.append(np.flatnonzero(np.diff(score[order])), len(score) - 1)
-    precision, recall = right[last] / (last + 1), right[last] / right[-1]
-    return float(np.sum(precision * np.diff(recall, prepend=0.0)))
 
 
 def bray_curtis(counted: Array, true: Array) -> tuple[float, float, float]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -92,22 +91,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """Everything a report shows, in order."""
+    """What one kind of report shows, in order; terms: words and what they mean."""
 
-    title: str
     lead: str
     cards: Sequence[Card]
     sections: Sequence[Section]
     terms: Sequence[tuple[str, str]]
-    caveats: Sequence[str]
-    facts: Sequence[tuple[str, str]] = field(default_factory=tuple)
-    stamp: str = ""
-
-
-def flat_facts(provenance: Any, prefix: str = "") -> list[tuple[str, str]]:
-    """Nested provenance as (dotted name, value) pairs."""
-    if isinstance(provenance, dict):
-        return [pair for key, value in provenance.items() for pair in flat_facts(value, f"{prefix}{'.' if prefix else ''}{key}")]
-    if isinstance(provenance, (list, tuple)):
-        provenance = ", ".join(map(str, provenance))
-    return [(prefix, "–" if provenance in (None, "") else str(provenance))]

@@ -11,6 +11,8 @@ import numpy as np
 from biocosmos.errors import ImageError
 from biocosmos.images import read_image
 
+Thumbnails = Callable[[str], bytes | None]
+"""Gives the image bytes of an id, or None."""
 LONG_SIDE = 128
 QUALITY = 82
 
@@ -18,7 +20,7 @@ QUALITY = 82
 class Pictures:
     """Gives the data URI of an id's picture, made once; "" where there is none or it cannot be read."""
 
-    def __init__(self, thumbnails: Callable[[str], bytes | None] | None) -> None:
+    def __init__(self, thumbnails: Thumbnails | None) -> None:
         self._source = thumbnails
         self._made: dict[str, str] = {}
 

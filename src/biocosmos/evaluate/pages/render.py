@@ -1,26 +1,37 @@
-"""The report as one HTML file without a single outside resource."""
+"""A page as one HTML file without a single outside resource."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from importlib import import_module
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from markupsafe import Markup, escape
 
-from biocosmos.evaluate.pages.blocks import Block, Card, Page, flat_facts
-from biocosmos.evaluate.pages.pictures import Pictures
-from biocosmos.identify.encoding import encoder_of
+from biocosmos.evaluate.pages.blocks import Block, Page
 from biocosmos.tables import replacing
 
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+
+@dataclass(frozen=True)
+class Frame:
+    """What stands around every page alike.
+
+    caveats: what cannot be concluded; facts: provenance as (name, value); stamp: one line under every table; tables: (name, rows)
+    of the report; beside: the file next to the page that has them, None where the page is alone.
+    """
+
+    title: str
+    caveats: Sequence[str]
+    facts: Sequence[tuple[str, str]]
+    stamp: str
+    tables: Sequence[tuple[str, int]]
+    beside: str | None = None
 
 
-def write_page(report: Report, path: Path, thumbnails: Callable[[str], bytes | None] | None) -> Path:
-    """Write ``report`` as HTML; see :meth:`Report.html`."""
+def write_page(page: Page, frame: Frame, path: Path) -> Path:
+    """Write a page as HTML, whole or not at all."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -30,11 +41,19 @@ def write_page(report: Report, path: Path, thumbnails: Callable[[str], bytes | N
         lstrip_blocks=True,
     )
     environment.filters |= {"groupby_run": _runs, "breakable": _breakable}
-    template = environment.get_template("report.html.j2")
-    html = template.render(page=_page(report, Pictures(thumbnails)))
+    html = environment.get_template("report.html.j2").render(page=page, frame=frame)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return path
+
+
+def flat_facts(provenance: Any, prefix: str = "") -> list[tuple[str, str]]:
+    """Nested provenance as (dotted name, value) pairs."""
+    if isinstance(provenance, dict):
+        return [pair for key, value in provenance.items() for pair in flat_facts(value, f"{prefix}{'.' if prefix else ''}{key}")]
+    if isinstance(provenance, (list, tuple)):
+        provenance = ", ".join(map(str, provenance))
+    return [(prefix, "–" if provenance in (None, "") else str(provenance))]
 
 
 def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
@@ -45,34 +64,3 @@ def _runs(blocks: Sequence[Block]) -> list[list[Block]]:
 def _breakable(name: str) -> Markup:
     """A label that may be broken after its underscores."""
     return Markup(str(escape(name)).replace("_", "_<wbr>"))
-
-
-def cards(report: Report) -> Sequence[Card]:
-    """The headline cards of a report."""
-    return _page(report, Pictures(None)).cards
-
-
-def _page(report: Report, pictures: Pictures) -> Page:
-    made: Page = page_of(report.kind)(report, pictures, flat_facts(report.provenance), stamp(report))
-    return made
-
-
-def page_of(kind: str) -> Callable[..., Page]:
-    """The function that lays out the reports of one kind."""
-    home = "pages.combined" if kind == "combined" else f"{kind}.page"
-    make: Callable[..., Page] = import_module(f"biocosmos.evaluate.{home}").page
-    return make
-
-
-def stamp(report: Report) -> str:
-    """One line under every table: what made its numbers."""
-    facts = report.provenance
-    whole = report.parts[0].provenance if report.parts else facts
-    made = encoder_of(whole.get("gallery") or whole.get("identifier", {}).get("gallery", {}))
-    encoder = made.get("name") or ", ".join(whole.get("encoders", {})) or "not recorded"
-    parts = [f"encoder {encoder}"]
-    if made.get("digest"):
-        parts.append(f"weights {made['digest']}")
-    parts.append(f"split {facts.get('split_hash') or 'not recorded'}")
-    parts.append(f"biocosmos {facts['software']['biocosmos']}")
-    return " · ".join(parts)

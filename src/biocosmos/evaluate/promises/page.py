@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import stacked
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.promises.chart import Promised, against, group_errors
 from biocosmos.evaluate.promises.tables import BROKEN, ERRORS, IMPOSSIBLE, LEVEL, NOTHING, REJECTED_SHARE
-from biocosmos.evaluate.retrieval.page import pick
+from biocosmos.evaluate.report import Report
 from biocosmos.identify.confidence.promises import KINDS, rounded_up
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 TITLES = {"mean": "Wrong among all", "answered": "Wrong among the answered"}
@@ -27,10 +25,10 @@ SHOWN = (0.05, 0.1)
 MOST_GROUPS = 12
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page of promises shows."""
     sections = [_kept(report), _answered(report), *_groups(report), _calibration(report), *_sets(report)]
-    return Page(report.title, _lead(report), _cards(report), sections, TERMS, report.caveats, facts, stamp)
+    return Page(_lead(report), _cards(report), sections, TERMS)
 
 
 def _made(report: Report, kind: str) -> list[Row]:

@@ -13,6 +13,7 @@ from scipy.stats import binom
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.calibration import reliability
 from biocosmos.evaluate.promises import tables as tables_of
+from biocosmos.evaluate.promises.page import page
 from biocosmos.evaluate.ranks.report import encoder_name
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.confidence.calibration import Calibration, fit_calibration
@@ -114,7 +115,7 @@ def promise_report(
     caveats = tables_of.caveats(made, len(predictions) - len(known), resplits, delta, calibration_notes(known, walked.nodes))
     name = str(known.facts.get("head") or "head")
     tables = {key: tables_of.table(key, rows) for key, rows in made.items()}
-    return Report("promises", f"{name}: error rates promised and observed", tables, caveats, provenance)
+    return Report("promises", f"{name}: error rates promised and observed", tables, caveats, provenance, page)
 
 
 @dataclass(frozen=True)

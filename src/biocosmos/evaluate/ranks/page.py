@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bin, bars, reliability
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import interval, pick
 from biocosmos.evaluate.pages.svg import fit, percent
 from biocosmos.evaluate.ranks.decodings import ALL, DECODINGS, RAW
 from biocosmos.evaluate.ranks.sections import (
@@ -22,10 +23,7 @@ from biocosmos.evaluate.ranks.sections import (
     scores_grid,
     unanswerable,
 )
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 MOST_TAXA, MOST_PAIRS = 10, 15
@@ -34,7 +32,7 @@ ENOUGH = 5  # specimens a taxon needs to be called hard or easy
 OF_RANK = "Every specimen whose name at the rank is known counts; those without one there are left out."
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page of one head shows."""
     main = report.provenance["main_target"]
     ranks = ranks_of(report)
@@ -47,7 +45,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         _taxa(report, main),
         unanswerable(report),
     ]
-    return Page(report.title, _lead(report, main), _cards(report, ranks, main), sections, TERMS, report.caveats, facts, stamp)
+    return Page(_lead(report, main), _cards(report, ranks, main), sections, TERMS)
 
 
 def _lead(report: Report, main: str) -> str:
@@ -218,7 +216,7 @@ def _taxa(report: Report, main: str) -> Section:
     ]
     if cells:
         blocks.append(Grid(["is", "answered", "how often", "share", "both in"], cells, "Most frequent confusions", "", 2))
-    lead = f"By F1, among the answerable taxa with at least {ENOUGH} specimens. All are in per_taxon.csv and confusion.csv."
+    lead = f"By F1, among the answerable taxa with at least {ENOUGH} specimens. All are in the tables per_taxon and confusion."
     return Section(f"Which taxa at {main} are hard?", lead, blocks)
 
 

@@ -17,6 +17,7 @@ from biocosmos.evaluate.numbers.tallies import Tally
 from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.evaluate.ranks import tables as tables_of
 from biocosmos.evaluate.ranks.decodings import BEST_PATH, DECODINGS, Answers, Asked, answers, decode
+from biocosmos.evaluate.ranks.page import page
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.predictions import Predictions
 
@@ -84,7 +85,7 @@ def levels_report(
         "options": {"ks": list(ks), "intervals": asdict(boot)},
     }
     caveats = level_caveats(asked, targets, made, boot, provenance)
-    return Report("ranks", f"{name}, rank by rank", made, caveats, provenance)
+    return Report("ranks", f"{name}, rank by rank", made, caveats, provenance, page)
 
 
 def check_ks(ks: Sequence[int]) -> None:

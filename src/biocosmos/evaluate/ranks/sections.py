@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Figure, Grid, Section
 from biocosmos.evaluate.pages.charts import Bar, Difference, differences, stacked
+from biocosmos.evaluate.pages.rows import interval, pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.ranks.decodings import ALL, BEST_PATH, DECODINGS, RAW
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 AGREEMENT = (

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
 
 from biocosmos.evaluate.numbers.tallies import SPECIMENS
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips, Words
 from biocosmos.evaluate.pages.charts import Bar, Point, bars, scatter, stacked
+from biocosmos.evaluate.pages.confusion import confusion_section
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import ENOUGH, EXTREMES, Row, interval, main_target, pick
 from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.report import Report
 
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
-
-Row = dict[str, Any]
-EXTREMES = 8
 GROUP_BARS = 20
-CONFUSED_PAIRS = 12
-ENOUGH = 5  # queries a taxon needs to be named among the best and worst
 
 KINDS = {
     "right": ("Right at once", "The nearest neighbour is of the query's own taxon."),
@@ -28,7 +23,7 @@ KINDS = {
 }
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the retrieval page shows."""
     rows = report.rows("summary", finder=SPECIMENS)
     able = {row["target"]: row for row in report.rows("answerable")}
@@ -48,35 +43,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
             "The query (left) and its nearest neighbour (right), which is of a sister taxon.",
         ),
     ]
-    return Page(
-        report.title,
-        _lead(report, rows, able[main], main, ks),
-        _cards(rows, able, main, ks),
-        sections,
-        TERMS,
-        report.caveats,
-        facts,
-        stamp,
-    )
-
-
-def main_target(able: dict[str, Row]) -> str:
-    """The finest rank that at least half of the queries have; the first target if there is none."""
-    good = [name for name, row in able.items() if row["kind"] == "rank" and row["queries"] and row["asked"] >= row["queries"] / 2]
-    return good[-1] if good else next(iter(able))
-
-
-def pick(rows: Sequence[Row], **where: Any) -> Row | None:
-    """The first row whose columns equal ``where``."""
-    return next((row for row in rows if all(row[name] == value for name, value in where.items())), None)
-
-
-def interval(row: Row | None) -> str:
-    """ "71.3 % (66.8 % to 75.8 %)"."""
-    if row is None or row["value"] is None:
-        return "–"
-    low = row["low"]
-    return percent(row["value"]) + ("" if low is None or low != low else f" ({percent(low)} to {percent(row['high'])})")
+    return Page(_lead(report, rows, able[main], main, ks), _cards(rows, able, main, ks), sections, TERMS)
 
 
 def _share(rows: Sequence[Row], target: str, k: int, over: str = "answerable", by: str | None = None) -> Row | None:
@@ -258,7 +225,7 @@ def _per_taxon(report: Report, main: str, ks: Sequence[int]) -> list[Section]:
                 Grid(
                     [main, hit, "interval (Wilson)", "queries", "in gallery"],
                     cells,
-                    f"{title}: taxa with at least {ENOUGH} queries. All taxa are in per_taxon.csv.",
+                    f"{title}: taxa with at least {ENOUGH} queries. All taxa are in the table per_taxon.",
                 )
             )
     return [
@@ -288,7 +255,7 @@ def _groups(report: Report, main: str, ks: Sequence[int]) -> list[Section]:
             f"the same; per taxon: every {main} does."
         )
         if len(values) > len(shown):
-            caption += f" The {len(shown)} largest of {len(values)} are drawn; all are in by_group.csv."
+            caption += f" The {len(shown)} largest of {len(values)} are drawn; all are in the table by_group."
         figure = Figure(bars(f"{main} by {group}", groups, ["per query", "per taxon"]), caption)
         sections.append(Section(f"By {group}", f"The same share within each value of the column “{group}”.", [figure]))
     return sections
@@ -362,39 +329,6 @@ def _strip(row: Row, pictures: Pictures) -> Strip:
         found,
         f"first right: number {row['first_right']}" if late else "",
     )
-
-
-def confusion_section(confusion: Sequence[Row], targets: Sequence[str], pictures: Pictures, caption: str) -> list[Section]:
-    """Sister taxa taken for each other, most frequent first, at the finest rank that has such pairs."""
-    siblings = [row for row in confusion if row["siblings"]]
-    ranks = [t for t in targets if any(row["target"] == t for row in siblings)]
-    if not ranks:
-        return []
-    rank = ranks[-1]
-    rows = sorted((row for row in siblings if row["target"] == rank), key=lambda row: -row["count"])
-    wrong = sum(row["count"] for row in confusion if row["target"] == rank)
-    within = sum(row["count"] for row in rows)
-    strips = [
-        Strip(
-            Picture(pictures(row["example_id"]), row["true"], "is"),
-            [
-                Picture(
-                    pictures(row["example_found_id"]),
-                    row["found"],
-                    "taken for" if row["example_found_id"] else "answered",
-                    "wrong",
-                )
-            ],
-            f"{row['count']:,} of {row['queries']:,} queries ({percent(row['share'], 0)}), both in {row['parent']}",
-        )
-        for row in rows[:CONFUSED_PAIRS]
-    ]
-    lead = (
-        f"Of {wrong:,} confusions at {rank}, {within:,} ({percent(within / wrong, 0)}) are between sister taxa, which hang "
-        "from the same parent in the taxonomy: "
-        "a mistake a roll-back to the parent would mend. The most frequent ones are shown with the first example of each."
-    )
-    return [Section("Which sister taxa are confused?", lead, [Strips("Most frequent", strips, caption, wide=False)])]
 
 
 TERMS = (

@@ -27,6 +27,7 @@ from biocosmos.evaluate.numbers.tallies import (
 )
 from biocosmos.evaluate.numbers.targets import Target, rank_targets, strata
 from biocosmos.evaluate.report import Report, split_hash
+from biocosmos.evaluate.retrieval.page import page
 from biocosmos.identify.encoding import encoder_of, refuse_mismatch
 from biocosmos.search.gallery import Gallery
 
@@ -105,7 +106,7 @@ def retrieval(
     }
     name = encoder_of(gallery.provenance).get("name", "unnamed encoder")
     caveats = retrieval_caveats(nearest_tallies, tables, found, left_out, len(gallery), max(ks), boot, provenance)
-    return Report("retrieval", f"Retrieval with {name}, {protocol}", tables, caveats, provenance)
+    return Report("retrieval", f"Retrieval with {name}, {protocol}", tables, caveats, provenance, page)
 
 
 def _averages(target: Target, taxa: Sequence[Target]) -> list[Target]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Difference, bars, differences, points_of
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import interval, pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.ranks.decodings import ALL, BEST_CLASS, BEST_PATH, EACH_RANK, RAW
 from biocosmos.evaluate.ranks.page import TERMS
@@ -23,17 +24,14 @@ from biocosmos.evaluate.ranks.sections import (
     scores_grid,
     unanswerable,
 )
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 OPEN_BRANCHES = 4  # with more, the tables of branches are folded
 SHOWN = (("accuracy", "micro", "Accuracy"), ("F1", "macro", "Macro F1"))
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page of several heads shows."""
     main, base = report.provenance["main_target"], report.provenance["baseline"]
     ranks, heads = ranks_of(report), [row["head"] for row in report.rows("heads")]
@@ -52,9 +50,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         *TERMS,
         ("paired", "Both heads answered the same specimens, which are drawn anew together; so a small difference can be told."),
     ]
-    return Page(
-        report.title, _lead(report, heads, base, main), _cards(report, heads, main), sections, terms, report.caveats, facts, stamp
-    )
+    return Page(_lead(report, heads, base, main), _cards(report, heads, main), sections, terms)
 
 
 def _points(row: Row | None) -> str:

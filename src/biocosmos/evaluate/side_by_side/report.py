@@ -19,6 +19,7 @@ from biocosmos.evaluate.ranks import tables as tables_of
 from biocosmos.evaluate.ranks.decodings import ALL, BEST_PATH, Answers, Asked, answers
 from biocosmos.evaluate.ranks.report import KS, check_ks, consistency, encoder_name, judged_targets, level_caveats, main_target
 from biocosmos.evaluate.report import Report, split_hash
+from biocosmos.evaluate.side_by_side.page import page
 from biocosmos.identify.predictions import Predictions
 from biocosmos.taxonomy import Taxonomy
 
@@ -96,7 +97,7 @@ def heads_report(
         "options": {"ks": list(ks), "intervals": asdict(boot)},
     }
     caveats = _caveats(first, len(found), differences, provenance) + level_caveats(asked, targets, tables, boot, provenance)
-    return Report("side_by_side", "Heads on the same specimens", tables, caveats, provenance)
+    return Report("side_by_side", "Heads on the same specimens", tables, caveats, provenance, page)
 
 
 def _aligned(heads: Mapping[str, Predictions]) -> dict[str, Predictions]:

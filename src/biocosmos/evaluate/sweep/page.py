@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import WIDTH, points_of
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import ends, interval, pick
 from biocosmos.evaluate.pages.svg import Drawing, Scale, axes, number, percent
-from biocosmos.evaluate.retrieval.page import interval, pick
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]
 BASE, REFERENCE = "base", "true taxa"
@@ -25,7 +23,7 @@ MARGIN = 0.15  # of the spread above and below the lines
 LEAST_SPREAD = 0.02
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the sweep page shows."""
     known = report.provenance
     main, chosen = known["main_target"], (known["chosen"] or {}).get("clusters")
@@ -39,16 +37,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         *_labels(report, main),
         *_skipped(report),
     ]
-    return Page(
-        report.title,
-        _lead(report, rows, main, shown, chosen),
-        _cards(report, rows, main, chosen),
-        sections,
-        TERMS,
-        report.caveats,
-        facts,
-        stamp,
-    )
+    return Page(_lead(report, rows, main, shown, chosen), _cards(report, rows, main, chosen), sections, TERMS)
 
 
 TERMS = [
@@ -107,7 +96,7 @@ def _cards(report: Report, rows: Sequence[Row], main: str | None, chosen: int | 
             if row is None or base is None or (part == "val" and name == REFERENCE):
                 continue
             gain = "" if name == BASE else f"{points_of(row['value'] - base['value'])} points; "
-            cards.append(Card(f"recall@1 {words}, {part}", percent(row["value"]), f"{gain}{interval(row).split('(')[-1][:-1]}"))
+            cards.append(Card(f"recall@1 {words}, {part}", percent(row["value"]), f"{gain}{ends(row)}"))
     return cards
 
 

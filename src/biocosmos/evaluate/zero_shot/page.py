@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import ENOUGH, EXTREMES, interval, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.retrieval.page import ENOUGH, EXTREMES, interval, pick
-from biocosmos.evaluate.zero_shot.report import TEXT_TYPES
-
-if TYPE_CHECKING:
-    from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.zero_shot.texts import TEXT_TYPES
 
 Row = dict[str, Any]
 
 
-def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], stamp: str) -> Page:
+def page(report: Report, pictures: Pictures) -> Page:
     """Everything the zero-shot page shows."""
     rows = report.rows()
     target, candidates = report.provenance["main_target"], report.provenance["candidates"]
@@ -41,7 +39,7 @@ def page(report: Report, pictures: Pictures, facts: Sequence[tuple[str, str]], s
         f"Guessing would be right in {percent(1 / candidates)}."
     )
     sections = [_accuracy(rows, encoders, kinds, ks), *_taxa(report, encoders, kinds, target, ks[0]), _texts(report, kinds)]
-    return Page(report.title, lead, cards, sections, TERMS, report.caveats, facts, stamp)
+    return Page(lead, cards, sections, TERMS)
 
 
 def _accuracy(rows: Sequence[Row], encoders: Sequence[str], kinds: Sequence[str], ks: Sequence[int]) -> Section:
@@ -93,7 +91,7 @@ def _taxa(report: Report, encoders: Sequence[str], kinds: Sequence[str], target:
                 caption = f"{words}, of the taxa with at least {ENOUGH} queries."
                 blocks.append(Grid([target, f"top-{k}", "interval (Wilson)", "queries"], cells, caption))
         if blocks:
-            lead = f"By {TEXT_TYPES[kinds[0]]}. All taxa and text types are in per_taxon.csv."
+            lead = f"By {TEXT_TYPES[kinds[0]]}. All taxa and text types are in the table per_taxon."
             sections.append(Section(f"Which names does {name} know?", lead, blocks))
     return sections
 
@@ -103,7 +101,7 @@ def _texts(report: Report, kinds: Sequence[str]) -> Section:
     cells = [[row[kind] for kind in kinds] for row in rows]
     shown = report.provenance["templates"]
     grid = Grid(
-        [TEXT_TYPES[kind] for kind in kinds], cells, "What stands for the first taxa; all are in texts.csv.", "", len(kinds)
+        [TEXT_TYPES[kind] for kind in kinds], cells, "What stands for the first taxa; all are in the table texts.", "", len(kinds)
     )
     sentences = Grid(["sentence"], [[template] for template in shown], "", f"All {len(shown)} sentences")
     return Section("What was read?", "What stood for {name} in the sentences.", [grid, sentences])

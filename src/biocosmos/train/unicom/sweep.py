@@ -24,6 +24,7 @@ from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.sweep.page import page
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
@@ -240,7 +241,7 @@ def _measured(
         "seconds": {model.name: round(model.result.history.seconds, 1) for model in models if model.result is not None},
     }
     title = f"How many clusters? {settings.encoder} on {collection.path.stem}"
-    report = Report("sweep", title, tables, caveats(tables, provenance), provenance)
+    report = Report("sweep", title, tables, caveats(tables, provenance), provenance, page)
     report.write(output)
     return report
 
