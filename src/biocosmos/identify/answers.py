@@ -23,7 +23,8 @@ from biocosmos.taxonomy import DARWIN_CORE, Taxonomy
 EVIDENCE = 5
 NEIGHBOURS = pa.list_(pa.struct([("id", pa.string()), ("taxon", pa.string()), ("score", pa.float32())]))
 PYBIOCLIP_COLUMNS = ("file_name", *DARWIN_CORE[:-1], "species_epithet", "species", "common_name", "score")
-_OWN = ("id", "image_path", "taxon", "rank", "confidence", "best_guess", "best_guess_confidence", "novelty", "novelty_p", "novel", "neighbours", "method")
+_GUESS = ("best_guess", "best_guess_confidence")
+_OWN = ("id", "image_path", "taxon", "rank", "confidence", *_GUESS, "novelty", "novelty_p", "novel", "neighbours", "method")
 
 
 @dataclass(frozen=True)

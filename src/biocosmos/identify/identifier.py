@@ -310,7 +310,7 @@ class Identifier:
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu") -> Identifier:
-        """Read what :meth:`save` wrote; it gives the same answers. Raises BiocosmosError for a folder that is none, or changed."""
+        """Read what :meth:`save` wrote; it gives the same answers. Raises BiocosmosError for another folder, or a changed one."""
         from biocosmos.identify.keeping import load_identifier
 
         return load_identifier(Path(folder), device=device)
@@ -323,7 +323,9 @@ class Identifier:
     ) -> tuple[Ids, NDArray[np.float32], Sequence[str | None], dict[str, Any]]:
         """Checked ids (q,), unit vectors (q, d) float32, paths (q,) and provenance."""
         if self.namer.takes != "vectors":
-            raise BiocosmosError(f"the namer {self.method!r} takes {self.namer.takes}, not vectors: use 'biocosmos identify --head'")
+            raise BiocosmosError(
+                f"the namer {self.method!r} takes {self.namer.takes}, not vectors: use stream()"
+            )
         if isinstance(queries, Gallery):
             ids, raw, facts = queries.ids, queries.vectors, {**queries.provenance, **(provenance or {})}
             if image_paths is None and queries.columns is not None and "image_path" in queries.columns.column_names:
@@ -379,7 +381,7 @@ FEW = 8
 def _stops(
     predictions: Predictions, rules: AnswerRules, seed: int, deepest: NDArray[np.int64] | None, source: str
 ) -> tuple[Calibration, float, Promise | None, list[str]]:
-    """Calibration, threshold, promise and notes. A promise that nobody asked for gives way to a threshold where it is impossible."""
+    """Calibration, threshold, promise and notes. A promise that nobody asked for gives way where it is impossible."""
     if rules.promises:
         try:
             kind: Any = rules.kind

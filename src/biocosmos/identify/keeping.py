@@ -87,7 +87,8 @@ def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:
     namer = _restored_namer(state["namer"], known, _under("namer/", arrays), device)
     alarm = None
     if state["alarm"] is not None:
-        detector = make_detector(state["alarm"]["detector"]).restored(_under("detector/", arrays), namer.nothing(int(arrays["width"])))
+        like = namer.nothing(int(arrays["width"]))
+        detector = make_detector(state["alarm"]["detector"]).restored(_under("detector/", arrays), like)
         inside = tuple(arrays[f"inside/{i}"] for i in range(len(taxonomy.ranks)))
         usual = Usual(taxonomy.ranks, arrays["usual"], inside)
         alarm = Alarm(KnownDepth(detector, usual, state["alarm"]["false_alarms"]))
@@ -162,7 +163,9 @@ def _restored_namer(kept: Mapping[str, Any], known: Gallery | None, arrays: dict
 
         head = TrainedHead.load(kept["folder"], device=device).viewed(kept["views"])
         if head.digest != kept["digest"]:
-            raise BiocosmosError(f"{kept['folder']} holds another head than the identifier was made for: fit the identifier again")
+            raise BiocosmosError(
+                f"{kept['folder']} holds another head than the identifier was made for: fit it again"
+            )
         return head.with_gradient() if kept["gradient"] else head
     assert known is not None
     namer = find_namer(kept["name"]).restore(known, arrays.pop("classes").astype(np.int32), arrays)

@@ -56,7 +56,8 @@ class HeldOut:
 
     def tempered(self, temperature: float) -> HeldOut:
         """The same with all scores over a temperature."""
-        return replace(self, parts=tuple(Part(_over(part.asked, temperature), _over(part.known, temperature)) for part in self.parts))
+        parts = (Part(_over(part.asked, temperature), _over(part.known, temperature)) for part in self.parts)
+        return replace(self, parts=tuple(parts))
 
     def score_temperature(self, kept: NDArray[np.bool_] | None = None) -> float:
         """The temperature that makes logits of scores: least mean -log p(true taxon) over the specimens of a mask (n,)."""

@@ -60,8 +60,8 @@ class Promise:
 
     Both rest on exchangeability: specimens asked about are like the calibration specimens, as if drawn from one bag; a threshold
     of 0 means that the namer keeps the promise by answering always. A quarter of the calibration specimens, drawn by the
-    seed, serves the calibration, and for "answered" the thresholds to test and where to begin; the others, which nothing was fitted
-    on, set the threshold. However badly the quarter fits, the promise stands, only fewer answers are given.
+    seed, serves the calibration, and for "answered" the thresholds to test and where to begin; the others, which nothing was
+    fitted on, set the threshold. However badly the quarter fits, the promise stands, only fewer answers are given.
 
     What cannot be told counts as wrong, which can cost answers and never the promise: an answer below a truth that is known to
     a coarser rank only, an answer beside a null rank (truth without status, answer "living"), any answer to a specimen
@@ -160,7 +160,7 @@ def roll_back(predictions: Predictions, promise: Promise, deepest: Int64 | None 
 
 
 def cut_off(nodes: Int32, confidence: Float64, deepest: Int64 | None) -> tuple[Int32, Float64]:
-    """Paths (n, L) without what is below the rank ``deepest`` (n,), where a specimen is outside the known; all of them for None."""
+    """Paths (n, L) without what is below the rank ``deepest`` (n,), where a specimen is outside the known; whole for None."""
     if deepest is None:
         return nodes, confidence
     below = np.arange(nodes.shape[1]) > deepest[:, None]

@@ -11,7 +11,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -124,8 +124,8 @@ class TrainedHead(Namer):
         """
         if self.frozen:
             raise BiocosmosError(
-                f"the novelty detector 'odin' takes a gradient from the answer to the pixels, and the head in {self.folder} stands on "
-                "stored vectors: choose another detector, or train without --freeze"
+                f"the novelty detector 'odin' takes a gradient from the answer to the pixels, and the head in {self.folder} stands "
+                "on stored vectors: choose another detector, or train without --freeze"
             )
         return replace(self, gradient=True)
 
@@ -143,7 +143,7 @@ class TrainedHead(Namer):
             pixels = specimens.images[rows].to(self.device).float()
             with torch.inference_mode(False):
                 scores.append(
-                    odin_scores(lambda x, sizes=sizes: self.model(x, sizes).logits, pixels, step=STEP * 255).cpu().numpy()
+                    odin_scores(partial(self._logits, sizes), pixels, step=STEP * 255).cpu().numpy()
                 )
         column = pa.array(np.concatenate(scores).astype(np.float64))
         columns = pa.table({}) if found.columns is None else found.columns
@@ -196,6 +196,10 @@ class TrainedHead(Namer):
             raise BiocosmosError(f"the head in {folder} was changed after it was saved: restore {WEIGHTS}, or train again")
         where = torch.device(choose_device(device))
         return cls(folder, model.to(where).eval(), taxonomy, classes, preprocessing, facts, where)
+
+    def _logits(self, sizes: torch.Tensor | None, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(images, sizes).logits
+        return logits
 
     @torch.no_grad()
     def said(self, specimens: Specimens) -> Said:

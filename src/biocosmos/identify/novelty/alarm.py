@@ -26,8 +26,8 @@ class Alarm:
     depth: KnownDepth
 
     def judge(self, predictions: Predictions) -> tuple[Float64, Float64, Int64]:
-        """(n,) scores, higher more novel; (n,) conformal p-values of "it is known"; (n,) the deepest rank of its best path at which
-        it is inside the known, -1 for none."""
+        """(n,) scores, higher more novel; (n,) conformal p-values of "it is known"; (n,) the deepest rank of its best path at
+        which it is inside the known, -1 for none."""
         scores = self.depth.detector.scores(predictions)
         return scores, p_values(scores, self.depth.usual.plain), self.depth.place(predictions, scores).level
 

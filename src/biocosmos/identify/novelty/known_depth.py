@@ -72,8 +72,8 @@ class KnownDepth:
     on hiding (the features have seen the hidden taxon in training) and on unseen taxa being as far from their relatives as known
     ones are. Taxa that are alone in theirs have no relatives and do not take part.
 
-    detector: fitted. calibration: predictions of known specimens that neither the namer nor the detector was fitted on, or what such
-    detectors said of them (:class:`Usual`).
+    detector: fitted. calibration: predictions of known specimens that neither the namer nor the detector was fitted on, or what
+    such detectors said of them (:class:`Usual`).
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class KnownDepth:
         smallest = 1 / (len(self.usual.plain) + 1)
         if smallest > false_alarms:
             raise BiocosmosError(
-                f"a false alarm rate of {false_alarms} needs more than {len(self.usual.plain)} calibration specimens: the smallest "
-                f"possible with them is {smallest:.3g}"
+                f"a false alarm rate of {false_alarms} needs more than {len(self.usual.plain)} calibration specimens: the "
+                f"smallest possible with them is {smallest:.3g}"
             )
         self.ranks = self.usual.ranks
 
