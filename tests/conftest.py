@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 import biocosmos as bc
+from biocosmos.cli import main
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS, sample
 
@@ -34,3 +37,22 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) -
     collection.make_split("stratified", seed=0)
     bc.embed(collection, "efficientnet-lite0")
     return collection
+
+
+@pytest.fixture
+def biocosmos(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
+    """Run a command line in this process: its standard output, or what it said on standard error where it is to fail."""
+
+    def call(*arguments: object, fails: int = 0) -> str:
+        monkeypatch.setattr(sys, "argv", ["biocosmos", *map(str, arguments)])
+        capsys.readouterr()
+        code: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        said = capsys.readouterr()
+        assert code == fails, f"exit {code}: {said.out}\n{said.err}"
+        return said.err if fails else said.out
+
+    return call

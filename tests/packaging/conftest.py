@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from biocosmos import plugins
-from biocosmos.cli import main
 
 EXAMPLE = Path(__file__).parents[1] / "packages" / "biocosmos-example"
 
@@ -60,24 +59,6 @@ def fake_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ca
 
     yield install
     forget_plug_ins()
-
-
-@pytest.fixture
-def biocosmos(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Run a command line in this process: its standard output, or SystemExit where it fails."""
-
-    def call(*arguments: object) -> str:
-        monkeypatch.setattr(sys, "argv", ["biocosmos", *map(str, arguments)])
-        capsys.readouterr()
-        try:
-            main()
-        except SystemExit as end:
-            said = capsys.readouterr()
-            assert not end.code, f"exit {end.code}: {said.out}\n{said.err}"
-            return said.out
-        return capsys.readouterr().out
-
-    return call
 
 
 def forget_plug_ins() -> None:

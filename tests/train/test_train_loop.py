@@ -214,7 +214,7 @@ def test_settings_survive_their_file_and_flags_win(tmp_path: Path) -> None:
     with pytest.raises(BiocosmosError, match="unknown setting 'epoch'"):
         from_toml(LoopSettings, tmp_path / "bad.toml", {})
     (tmp_path / "bad.toml").write_text('epochs = "three"\n')
-    with pytest.raises(BiocosmosError, match="epochs = 'three' must be of the kind of 8"):
+    with pytest.raises(BiocosmosError, match="epochs = 'three' must be a whole number"):
         from_toml(LoopSettings, tmp_path / "bad.toml", {})
 
 

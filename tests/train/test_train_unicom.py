@@ -114,7 +114,7 @@ def test_a_finished_training_is_not_done_again_and_other_settings_are_refused(co
 
 
 def test_the_taxa_are_learnt_when_asked_and_better_than_clusters(collection: bc.Collection, tmp_path: Path) -> None:
-    result = train(collection, tmp_path / "run", **FROZEN, taxa="label")
+    result = train(collection, tmp_path / "run", **{**FROZEN, "clusters": None, "taxa": "label"})
     assert result.labels.names is not None
     metric = next(iter(result.base))
     assert metric == "recall@1 of label" and result.history.best is not None
@@ -130,10 +130,10 @@ def test_the_taxa_are_learnt_when_asked_and_better_than_clusters(collection: bc.
         ({"validation": "test"}, "no choice is made on the part 'test'"),
         ({"sample_rate": 0.0}, "--sample-rate must be above 0"),
         ({"epochs": 0}, "--epochs must be above 0, not 0"),
-        ({"augment": "wild"}, "--augment 'wild' is not known: choose none or plankton or photo"),
+        ({"augment": "wild"}, "--augment 'wild' is not known: choose none, plankton or photo"),
         ({"validation": "nowhere", "patience": 1}, "watches the part 'nowhere'"),
         ({"taxa": "label", "loss": "mlcd"}, "cannot be used with --taxa"),
-        ({"size": 8}, "--freeze does not look at"),
+        ({"size": 8}, "--size does nothing here: it is used without --freeze"),
     ],
 )
 def test_bad_settings_are_one_line_that_says_what_to_do(

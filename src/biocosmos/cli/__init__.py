@@ -6,12 +6,16 @@ import sys
 
 
 def main() -> None:
-    """Run ``biocosmos``; an error a user can mend is one line on standard error and exit code 1."""
+    """Run ``biocosmos``; an error a user can mend is one line on standard error. Exit code 2: an option that does not fit."""
     from biocosmos.cli.app import app
     from biocosmos.errors import BiocosmosError
+    from biocosmos.settings import SettingError
 
     try:
         app()
+    except SettingError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     except BiocosmosError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

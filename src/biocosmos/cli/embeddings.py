@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,6 +12,8 @@ from biocosmos.cli.printing import finish, say, show_table
 from biocosmos.cli.verbs import add
 
 DEFAULT_ENCODER = "efficientnet-lite0"
+NOT_OF_GIVEN = ("device", "precision", "backend", "batch_size", "workers", "resize")
+"""Options that say how a model computes, which has nothing to do where the vectors are given."""
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +22,7 @@ def register(app: typer.Typer) -> None:
 
 
 def embed(
+    context: typer.Context,
     collection: COLLECTION,
     encoder: Annotated[str, typer.Option("--encoder", "-e", help="Which encoder; see 'biocosmos encoders'.")] = DEFAULT_ENCODER,
     device: DEVICE = "auto",
@@ -30,6 +34,18 @@ def embed(
         str | None,
         typer.Option(help="pad, crop or squash to a square; default what the encoder does best with.", show_default=False),
     ] = None,
+    given: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            help="Vectors made elsewhere: .npz, .parquet or .csv with ids, .npy with --ids. They get the name of --encoder.",
+            show_default=False,
+        ),
+    ] = None,
+    ids: Annotated[
+        Path | None,
+        typer.Option(help="Ids of the rows of a .npy: one a line, or a .csv with a column 'id'.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Embed again even if the encoder's weights changed.")] = False,
     strict: STRICT = False,
 ) -> None:
@@ -39,8 +55,15 @@ def embed(
 
     biocosmos embed mine.cosmos --encoder open_clip:ViT-B-32/laion2b_s34b_b79k --device cuda
 
+    biocosmos embed mine.cosmos --from vectors.npy --ids ids.csv --encoder my-model
+
     Kill it and run it again: it goes on where it was. Specimens added later are embedded alone.
     """
+    if given is not None:
+        _store_given(context, collection, encoder, given, ids, overwrite=overwrite, strict=strict)
+        return
+    if ids is not None:
+        raise typer.BadParameter("there are no vectors to match: name their file with --from", param_hint="--ids")
     import biocosmos as bc
     from biocosmos.specimens.collection import Collection
 
@@ -66,6 +89,29 @@ def embed(
         if count:
             say(f"  {count:,} specimens {what}")
     finish(summary.failures, summary.images, "images", strict=strict)
+
+
+def _store_given(
+    context: typer.Context, collection: Path, name: str, vectors: Path, ids: Path | None, *, overwrite: bool, strict: bool
+) -> None:
+    def said(option: str) -> bool:
+        source = context.get_parameter_source(option)
+        return source is not None and source.name == "COMMANDLINE"
+
+    if not said("encoder"):
+        raise typer.BadParameter("say with --encoder what these vectors are to be called", param_hint="--from")
+    for option in NOT_OF_GIVEN:
+        if said(option):
+            flag = "--" + option.replace("_", "-")
+            raise typer.BadParameter("no model computes where vectors are given with --from: leave it out", param_hint=flag)
+    from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.given_vectors import read_vectors
+
+    opened = Collection.open(collection)
+    rows = read_vectors(vectors, ids)
+    summary = opened.add_embedding(name, rows.ids, rows.matrix, overwrite=overwrite)
+    say(f"{collection}: {summary.stored:,} vectors of '{name}' stored, {summary.without:,} specimens have none")
+    finish(summary.failures, summary.stored, "vectors", strict=strict)
 
 
 def encoders() -> None:

@@ -25,6 +25,7 @@ OUTPUT = Annotated[
     Path | None, typer.Option("--output", "-o", help="Write here: .csv, .tsv, .parquet, .json or .jsonl.", show_default=False)
 ]
 STRICT = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if anything failed.")]
+OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever was made there.")]
 SEED = Annotated[int, typer.Option(help="Seed of every random choice.")]
 
 

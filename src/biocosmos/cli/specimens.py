@@ -179,6 +179,12 @@ def export(
     format: Annotated[
         str | None, typer.Option(help="csv, parquet, darwin-core or ecotaxa; from the name if left out.", show_default=False)
     ] = None,
+    vectors: Annotated[
+        str | None,
+        typer.Option(
+            help="Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER", show_default=False
+        ),
+    ] = None,
     split: SPLIT = None,
     within: WITHIN = None,
     where: WHERE = None,
@@ -189,11 +195,22 @@ def export(
     biocosmos export mine.cosmos -o mine.csv
 
     biocosmos export mine.cosmos -o upload.zip --format ecotaxa --within Copepoda
+
+    biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.writers import write
 
     opened = Collection.open(collection)
+    if vectors is not None:
+        if format is not None:
+            raise typer.BadParameter("vectors are written as their file's name says: leave it out", param_hint="--format")
+        from biocosmos.specimens.given_vectors import write_vectors
+
+        rows_and_ids = opened.vectors(vectors, split=split, within=within, where=where)
+        write_vectors(rows_and_ids, output)
+        say(f"{output}: {len(rows_and_ids.ids):,} vectors of '{vectors}', {rows_and_ids.matrix.shape[1]:,} numbers each")
+        return
     # few rows at a time: packed images are in them
     rows = opened.scan(opened.stored_columns, split=split, within=within, where=where, batch_size=64)
     written = write(rows, output, format=format, ranks=opened.ranks)

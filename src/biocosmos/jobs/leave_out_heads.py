@@ -18,11 +18,12 @@ from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.leave_out import LeftOut, leave_out, leave_out_plan
 from biocosmos.jobs.predict import log_size, predict_images, predict_part
+from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outlier_images import ForeignImages, GeneratedOutliers
-from biocosmos.train.heads.settings import HeadSettings, names
+from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import nodes_under
 from biocosmos.train.heads.training import train_heads
 
@@ -62,7 +63,7 @@ def leave_out_heads(
     reference = predict_part(collection, head, part)
     training = head.taxonomy.index(collection.table(["id", *ranks], split=settings.split))
     tested = reference.truth
-    gone = nodes_under(head.taxonomy, names(settings.outlier_taxa) + names(settings.leave_out))
+    gone = nodes_under(head.taxonomy, names_in(settings.outlier_taxa) + names_in(settings.leave_out))
     training, tested = (np.where(gone[np.maximum(nodes, 0)], 0, nodes).astype(np.int32) for nodes in (training, tested))
     rank = ranks[-2] if whole_groups else ranks[-1]
     at_once = 1
@@ -72,7 +73,7 @@ def leave_out_heads(
     plan = leave_out_plan(head.taxonomy, training, tested, rank, at_once=at_once, most=most, seed=seed)
 
     def train(left_out: LeftOut, folder: Path) -> NoveltyRun:
-        without = replace(settings, leave_out=",".join([*names(settings.leave_out), *left_out.taxa]))
+        without = replace(settings, leave_out=",".join([*names_in(settings.leave_out), *left_out.taxa]))
         train_heads(collection, without, folder / HEAD)
         trained = TrainedHead.load(folder / HEAD, device=str(head.device))
         return novelty_run(collection, trained, left_out, part=part, far=far, reference=reference, seed=seed)
@@ -100,7 +101,7 @@ def novelty_run(
     learnt = predict_part(collection, head, settings.split, only=_sample(collection, head, settings.split, left, seed))
     tested = predict_part(collection, head, part)
     unseen = left[np.maximum(learnt.truth, 0)] & (learnt.truth > 0)
-    outlying = nodes_under(head.taxonomy, names(settings.outlier_taxa))
+    outlying = nodes_under(head.taxonomy, names_in(settings.outlier_taxa))
     shown = outlying[np.maximum(tested.truth, 0)] & (tested.truth > 0)
     shown_in_training = outlying[np.maximum(learnt.truth, 0)] & (learnt.truth > 0)
     others = {"chimeras": _chimeras(collection, head, tested, seed)}

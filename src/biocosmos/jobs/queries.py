@@ -14,6 +14,7 @@ from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.images import image_files
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.given_vectors import GIVEN
 
 
 @dataclass
@@ -51,6 +52,11 @@ def encode_queries(
     if ids and not (images or texts):
         return _specimens(collection, encoder, ids)
     stored = collection.encoders[encoder]
+    if stored.get("backend") == GIVEN:
+        raise BiocosmosError(
+            f"the vectors '{encoder}' of {collection.path} were given, and no model of them is here to embed images or texts: "
+            f"ask with specimens of the collection, or name another --encoder"
+        )
     loaded = load_encoder(encoder, resize=stored.get("preprocessing", {}).get("resize"), **how)
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):

@@ -23,6 +23,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outlier_images import ForeignImages, GeneratedOutliers, ImageSource
 from biocosmos.train.loop.loop import derived_seed
+from biocosmos.train.loop.settings import beside
 from biocosmos.train.prototypes.geometry import OWN
 from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part
@@ -36,7 +37,6 @@ from biocosmos.train.prototypes.training import (
     train_zero_shot,
     variant_of,
 )
-from biocosmos.train.unicom.settings import beside
 
 Array = npt.NDArray[Any]
 UNTRAINED = "untrained"

@@ -30,7 +30,9 @@ from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.progress import progress
 from biocosmos.provenance import encoder_name, now
 from biocosmos.search.conditions import quoted, within_condition
+from biocosmos.specimens import given_vectors
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
+from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
@@ -39,7 +41,11 @@ from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    import pandas
+    import polars
+
     from biocosmos.search.gallery import Gallery
+    from biocosmos.specimens.image_dataset import ImageDataset
 
 FORMAT = 1
 COMMIT_ROWS = 16 * 1024
@@ -152,17 +158,21 @@ class Collection:
 
     # ------------------------------------------------------------------ add
 
-    def add(self, source: Source, *, pack: bool = False) -> AddSummary:
+    def add(self, source: Source | Any, *, pack: bool = False) -> AddSummary:
         """Store the specimens of a source, as they are read, in commits of :data:`COMMIT_ROWS` rows.
 
         Every image is read and decoded once. One that cannot be used, and every id that is there already, becomes a row of
         the failures table; the rest goes on. Running an interrupted add again skips what is stored and goes on.
 
         Args:
-            source: from :func:`biocosmos.read`.
+            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame.
             pack: keep the images' bytes in the dataset, so that the files are no longer needed. Images that come out of an
                 archive are always packed.
         """
+        if not isinstance(source, Source):
+            from biocosmos.specimens.readers import read
+
+            source = read(source)
         summary = AddSummary(failures=source.failures)
         known = KnownIds((batch.column("id") for batch in self.dataset.to_batches(columns=["id"])), self._stored_hashes)
         first_new = len(self)
@@ -268,6 +278,25 @@ class Collection:
         schema = pa.schema([self.dataset.schema.field(name) for name in self._columns(columns)])
         batches = list(self.scan(columns, **selection))
         return pa.Table.from_batches(batches) if batches else schema.empty_table()
+
+    def to_pandas(self, columns: Sequence[str] | None = None, **selection: Any) -> pandas.DataFrame:
+        """The selected specimens as a pandas data frame; arguments as for :meth:`scan`. :meth:`add` takes such a frame back."""
+        return self.table(columns, **selection).to_pandas()
+
+    def to_polars(self, columns: Sequence[str] | None = None, **selection: Any) -> polars.DataFrame:
+        """The selected specimens as a polars data frame, as :meth:`to_pandas`."""
+        import polars
+
+        return polars.DataFrame(self.table(columns, **selection))
+
+    def images(self, rank: str | None = None, **how: Any) -> ImageDataset:
+        """The images and their classes at a rank as a torch Dataset; arguments as for :class:`ImageDataset`.
+
+        >>> DataLoader(collection.images("genus", split="train", transform=transform), batch_size=64, shuffle=True)
+        """
+        from biocosmos.specimens.image_dataset import ImageDataset
+
+        return ImageDataset(self, rank, **how)
 
     def count(self, **selection: Any) -> int:
         """How many specimens a selection has; arguments as for :meth:`scan`."""
@@ -394,6 +423,38 @@ class Collection:
         An embedding that is there is replaced. Raises BiocosmosError if the vectors do not count as many as the specimens.
         """
         self._embeddings.add(encoder, metadata, batches)
+
+    def add_embedding(self, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
+        """Store vectors that were made elsewhere, each with the specimen of its id; no model is needed.
+
+        They are made unit length. An id that no specimen has, one given twice, and a vector that is zero or not finite become
+        rows of the failures table; specimens without a vector are left out of galleries.
+
+        Args:
+            name: what the embedding is called from now on, as an encoder is.
+            ids: n, of the specimens.
+            vectors: (n, dim) of any number type.
+            overwrite: replace an embedding of this name.
+
+        Raises:
+            BiocosmosError: the name is taken, ids and vectors differ in number, or nothing can be stored.
+        """
+        return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
+
+    def vectors(self, encoder: str | None = None, **selection: Any) -> Vectors:
+        """Ids (n,) and unit vectors (n, dim) float32 of the selected specimens that have one, in the order they were stored.
+
+        ``encoder`` may be left out when there is only one embedding; the rest as for :meth:`scan`.
+        """
+        name = self.encoder_name(encoder)
+        column, dim = self.embedding_column(name), int(self.encoders[name]["dim"])
+        ids: list[str] = []
+        parts = [np.empty((0, dim), np.float32)]
+        for batch in self.scan(["id", column], **selection):
+            batch = batch.filter(pc.is_valid(batch.column(column)))
+            ids += batch.column("id").to_pylist()
+            parts.append(batch.column(column).flatten().to_numpy().reshape(-1, dim))
+        return Vectors(np.array(ids, object), np.concatenate(parts))
 
     def encoder_name(self, encoder: str | None = None) -> str:
         """The name of the embedding asked for, or of the only one. Raises BiocosmosError if there is none or no choice."""

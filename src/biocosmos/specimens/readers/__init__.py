@@ -11,10 +11,12 @@ import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.plugins import plug_ins
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
+from biocosmos.specimens.readers.columnar import is_frame, read_frame
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import Source
@@ -23,7 +25,7 @@ from biocosmos.specimens.records import Source
 FORMATS: dict[str, tuple[str, str, str]] = {
     "folder": ("folder", "read", "a folder of images, sub-folders as labels or ranks"),
     "csv": ("delimited", "read_text", "CSV, TSV or any separated text with file names"),
-    "parquet": ("delimited", "read_parquet", "Parquet with file names or packed images"),
+    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images"),
     "darwin-core": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
@@ -37,7 +39,7 @@ TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
 def read(
-    path: str | Path,
+    path: str | Path | Any,
     *,
     format: str | None = None,
     ranks: Sequence[str] | None = None,
@@ -51,25 +53,29 @@ def read(
     size: str | None = None,
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Source:
-    """Open specimens of any known format; rows are read as the batches are asked for.
+    """Open specimens of any known format, or of a data frame; rows are read as the batches are asked for.
 
-    format: one of FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to
-    fine (for a folder: what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy:
-    CSV joined on ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that
-    relative image names start from. size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are
-    refused unread.
+    path: a file or folder, or a pandas or polars frame or an Arrow table with the columns of a Parquet file. format: one of
+    FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to fine (for a folder:
+    what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on
+    ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
+    names start from. size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
-    path = Path(path)
-    if not path.exists():
-        raise BiocosmosError(f"there is no file or folder {path}")
     for extra in (metadata, taxonomy, images):
         if extra is not None and not Path(extra).exists():
             raise BiocosmosError(f"there is no file or folder {extra}")
-    format = detect(path) if format is None else ALIASES.get(format, format)
     added = plug_ins("readers", _TAKEN)
-    if format not in FORMATS and format not in added:
-        raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
+    if is_frame(path):
+        if format is not None:
+            raise BiocosmosError(f"a data frame has no format {format!r}: leave it out")
+        format = "data frame"
+    elif not Path(path).exists():
+        raise BiocosmosError(f"there is no file or folder {path}")
+    else:
+        format = detect(path) if format is None else ALIASES.get(format, format)
+        if format not in FORMATS and format not in added:
+            raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
     if metadata is not None and format != "folder":
         raise BiocosmosError(f"metadata= goes with a folder of images, not with {format}: join the tables beforehand")
     options = Options(
@@ -84,6 +90,9 @@ def read(
         size=size,
         max_image_bytes=max_image_bytes,
     )
+    if is_frame(path):
+        return read_frame(path, options)
+    path = Path(path)
     if format in added:
         return load_reader(added[format]).read(path, options)
     module, function, _ = FORMATS[format]

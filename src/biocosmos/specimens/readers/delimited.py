@@ -1,4 +1,4 @@
-"""CSV, TSV and Parquet: any column names, mapped by the user or guessed."""
+"""CSV and TSV: any column names, mapped by the user or guessed."""
 
 from __future__ import annotations
 
@@ -10,21 +10,17 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import DNA, Block, Shaper
-from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, plain, shown
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, shown
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
-from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
 
-BYTES_NAMES = ("image", "imagebytes", "bytes", "img", "imagedata")
 CONTENT = ("image_path", "image", "barcode", "text")
 ADDRESSES = ("http://", "https://", "ftp://", "s3://")
-PARQUET_ROWS = 64  # rows with packed images are read in small groups: an image may be megabytes
 
 
 ImageFinder = Callable[[Block], set[int]]
@@ -50,7 +46,7 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
         names[names.index("barcode")] = "barcode" + SOURCE_SUFFIX
         kinds["barcode" + SOURCE_SUFFIX] = kinds.pop("barcode")
     if find_images is None:
-        _check_content(names, header, path)
+        check_content(names, header, path)
     else:
         kinds["image_path"] = pa.string()
     shaper = Shaper(
@@ -91,7 +87,8 @@ def _scan(rows: Iterator[tuple[int, list[str]]], names: Sequence[str]) -> tuple[
     return kinds, is_dna
 
 
-def _check_content(names: Sequence[str], header: Sequence[str], path: Path) -> None:
+def check_content(names: Sequence[str], header: Sequence[str], path: Path) -> None:
+    """Refuse a table without any column of images, barcodes or texts."""
     if not set(CONTENT) & set(names):
         raise BiocosmosError(
             f"{path} has no column that is surely an image file, barcode or text: say which, as in "
@@ -180,67 +177,3 @@ def _fail(options: Options, block: Block, i: int, reason: str, warning: bool = F
         id=None if id is None else str(id),
         severity="warning" if warning else "error",
     )
-
-
-def read_parquet(path: Path, options: Options) -> Source:
-    """A Parquet file; types are kept, and images may be packed as bytes or as Hugging Face structs of bytes and path."""
-    try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise BiocosmosError(f"cannot read {path} as Parquet: {' '.join(str(error).split())}") from error
-    check_header(schema.names, str(path))
-    image = next((f.name for f in schema if _is_image(f) and f.name not in options.columns), None)
-    theirs = [name for name in schema.names if name != image]
-    names = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
-    if image is not None:
-        names[image] = "image"
-    _check_content(list(names.values()), schema.names, path)
-    kinds = {names[f.name]: _plain_type(f.type) for f in schema}
-    stored = (schema.metadata or {}).get(RANKS_KEY)
-    ranks = options.ranks if options.ranks is not None or stored is None else tuple(stored.decode().split(RANKS_SEPARATOR))
-    shaper = Shaper(
-        kinds,
-        options.failures,
-        ranks=ranks,
-        taxonomy=options.taxonomy,
-        warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(names.values())),
-    )
-
-    def blocks() -> Iterator[Block]:
-        with pq.ParquetFile(path) as file:
-            start = 1
-            for group in range(file.num_row_groups):
-                row = start
-                try:
-                    for batch in file.iter_batches(batch_size=PARQUET_ROWS if image else BATCH_ROWS, row_groups=[group]):
-                        rows = range(row, row + batch.num_rows)
-                        row += batch.num_rows
-                        yield from finish(Block(columns_of(batch), rows, str(path)), path, options)
-                except (OSError, pa.ArrowInvalid) as error:
-                    last = start + file.metadata.row_group(group).num_rows - 1
-                    reason = f"rows {row} to {last} are damaged: {error}"
-                    options.failures.add(reason, stage="read", source=path, row=row)
-                start += file.metadata.row_group(group).num_rows
-
-    def columns_of(batch: pa.RecordBatch) -> dict[str, Any]:
-        columns: dict[str, Any] = {}
-        for field, array in zip(batch.schema, batch.columns):
-            if field.name == image and pa.types.is_struct(field.type):
-                array = array.field("bytes")
-            ours = names[field.name]
-            array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
-            columns[ours] = array.to_pylist() if ours in ("image_path", "crop", "label", "id") else array
-        return columns
-
-    return Source(path.name, "parquet", shaper.batches(blocks()), shaper.rank_columns, options.failures)
-
-
-def _is_image(field: pa.Field) -> bool:
-    kind = field.type
-    if pa.types.is_struct(kind):
-        return {kind.field(i).name for i in range(kind.num_fields)} == {"bytes", "path"}
-    return plain(field.name) in BYTES_NAMES and (pa.types.is_binary(kind) or pa.types.is_large_binary(kind))
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    return kind.value_type if pa.types.is_dictionary(kind) else kind

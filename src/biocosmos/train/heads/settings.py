@@ -7,26 +7,21 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT
-from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
-from biocosmos.train.batches.augment import PRESETS
-from biocosmos.train.loop.settings import LoopSettings, flag, read_toml
-from biocosmos.train.unicom.clusters import refuse_held_out_part
-from biocosmos.train.unicom.settings import beside
+from biocosmos.settings import GIVEN, SettingError, changed, names_in, setting, told
+from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings, watched_part
 
-FROZEN_DEFAULTS: dict[str, Any] = {
-    "batch_size": 512,
-    "lr": 1e-3,
-    "epochs": 15,
-    "head_lr_factor": 1.0,
-    "hidden": 1024,
-    "dropout": 0.5,
-}
-"""What differs when a head is trained on stored vectors."""
 KINDS = ("flat", "marginalised", "conditional", "multitask", "bcnn", "hbcnn", "bacnn", "sbacnn")
 IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "balanced-softmax", "post-hoc")
 SCHEDULES = ("equal", "published", "kept")
 OUTLIERS = ("halves", "quadrants", "spectra", "shuffle", "adversarial")
+
+SEVERAL = ("encoder", "head", "imbalance")
+"""Settings of which several may be told at once, comma-separated: one training each, to be compared."""
+
+LEARNT, RARE, NOVEL = "What is learnt", "Rare taxa", "Outliers"
+_IMAGES = {"freeze": False}
+_MIXED = {"mix": ("mixup", "cutmix")}
 
 
 @dataclass(frozen=True)
@@ -69,118 +64,121 @@ class HeadSettings(LoopSettings):
         augment: "none", "plankton" or "photo".
     """
 
-    epochs: int = 10
-    keep: str = "last"
-    ema: float = 0.0
-    encoder: str = DEFAULT
-    head: str = "marginalised"
-    ranks: str = ""
-    split: str = "train"
-    validation: str = "val"
-    freeze: bool = False
-    hidden: int = 0
-    dropout: float = 0.2
-    level_weights: str = ""
-    dependency: float = 0.0
-    hxe_alpha: float = 0.0
-    imbalance: str = "none"
-    sampler: float = 0.0
-    decouple: int = 0
-    mix: str = "none"
-    mix_alpha: float = 0.2
-    mix_partner: str = "balanced"
-    outliers: str = ""
-    outlier_images: str = ""
-    outlier_taxa: str = ""
-    outlier_share: float = 0.5
-    outlier_weight: float = 0.5
-    leave_out: str = ""
-    size_feature: bool = False
-    smoothing: float = 0.0
-    head_lr_factor: float = 10.0
-    freeze_stages: int = 0
-    cache_views: int = 0
-    cache_folder: str = ""
-    batch_norm: str = "still"
-    size: int | None = None
-    augment: str = "plankton"
+    encoder: str = setting(DEFAULT, "The backbone.", names=("--encoder", "-e"), panel=MODEL)
+    head: str = setting("marginalised", "How the tree is learnt.", choices=KINDS, panel=LEARNT)
+    ranks: str = setting(
+        "", "Columns, coarsest first: status,group,label.", unset="the collection's ranks", several=True, panel=LEARNT
+    )
+    split: str = setting("train", "The training part.", panel=DATA)
+    validation: str = setting(
+        "val", "The part that is watched and calibrates, never a test part; '' for none.", unset="none", panel=DATA
+    )
+    freeze: bool = setting(False, "Train on stored vectors: seconds, not hours.", panel=MODEL)
+    hidden: int = setting(
+        0, "Width of a dense layer before the scores.", low=0, unset="none", otherwise={"freeze": 1024}, panel=MODEL
+    )
+    dropout: float = setting(0.2, "Share of features dropped.", low=0, high=1, otherwise={"freeze": 0.5}, panel=MODEL)
+    level_weights: str = setting(
+        "",
+        "Weights of the ranks in the loss: 0.5,1,2; or equal, published or kept.",
+        unset="equal; kept for bcnn, hbcnn and bacnn",
+        panel=LEARNT,
+    )
+    dependency: float = setting(0.0, "Share of the class-dependency loss.", low=0, high=1, unset="none", panel=LEARNT)
+    hxe_alpha: float = setting(
+        0.0, "Coarse edges weigh exp(-alpha depth).", low=0, unset="alike", only={"head": "conditional"}, panel=LEARNT
+    )
+    imbalance: str = setting("none", "The remedy for classes of unlike size.", choices=IMBALANCE, panel=RARE)
+    sampler: float = setting(0.0, "Draw by (class size)^-q, 0 to 1.", low=0, high=1, panel=RARE)
+    decouple: int = setting(0, "Last epochs that train the head alone, classes drawn alike.", low=0, unset="none", panel=RARE)
+    mix: str = setting("none", "Mix pairs of images.", choices=("none", "mixup", "cutmix"), panel=DATA)
+    mix_alpha: float = setting(0.2, "Of the Beta distribution of shares.", above=0, only=_MIXED, panel=DATA)
+    mix_partner: str = setting(
+        "balanced",
+        "balanced: the partner is drawn as if classes were of one size.",
+        choices=("balanced", "alike"),
+        only=_MIXED,
+        panel=DATA,
+    )
+    outliers: str = setting("", "Generate outliers of these kinds.", choices=OUTLIERS, several=True, only=_IMAGES, panel=NOVEL)
+    outlier_images: str = setting("", "A folder of foreign images.", only=_IMAGES, panel=NOVEL)
+    outlier_taxa: str = setting("", "Taxa trained as known outliers.", several=True, panel=NOVEL)
+    outlier_share: float = setting(
+        0.5,
+        "Outliers per specimen.",
+        low=0,
+        high=4,
+        only=({"outliers": GIVEN}, {"outlier_images": GIVEN}),
+        panel=NOVEL,
+    )
+    outlier_weight: float = setting(
+        0.5,
+        "Of their loss.",
+        low=0,
+        only=({"outliers": GIVEN}, {"outlier_images": GIVEN}, {"outlier_taxa": GIVEN}),
+        panel=NOVEL,
+    )
+    leave_out: str = setting("", "Taxa to leave out of the training.", several=True, panel=DATA)
+    size_feature: bool = setting(False, "Tell the head how large the image was.", panel=DATA)
+    smoothing: float = setting(0.0, "Share of the target spread over all classes.", low=0, high=1, unset="none", panel=LEARNT)
+    head_lr_factor: float = setting(10.0, "The head learns so much faster.", above=0, otherwise={"freeze": 1.0}, panel=STEPS)
+    freeze_stages: int = setting(
+        0, "First stages of a timm model left as they are.", low=0, unset="none", only=_IMAGES, panel=MODEL
+    )
+    cache_views: int = setting(
+        0,
+        "Compute the frozen stages once for so many views of each image.",
+        low=0,
+        unset="in every step",
+        only=_IMAGES,
+        panel=MODEL,
+    )
+    cache_folder: str = setting(
+        "", "Where these are kept.", unset="the collection's work folder", only={"cache_views": GIVEN}, panel=MODEL
+    )
+    batch_norm: str = setting(
+        "still", "Batch statistics: train, or still as they are.", choices=("train", "still"), only=_IMAGES, panel=MODEL
+    )
+    size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=DATA)
+    augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    epochs: int = changed(LoopSettings, "epochs", 10, otherwise={"freeze": 15})
+    keep: str = changed(LoopSettings, "keep", "last", help="Which weights are kept; the validation part calibrates them too.")
+    centre_lr_factor: float = changed(LoopSettings, "centre_lr_factor", told=False)  # a head has no centres
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "encoder", encoder_name(self.encoder))
-        choices = {
-            "head": KINDS,
-            "imbalance": IMBALANCE,
-            "mix": ("none", "mixup", "cutmix"),
-            "mix_partner": ("balanced", "alike"),
-            "augment": tuple(PRESETS),
-            "batch_norm": ("train", "still"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise BiocosmosError(f"{flag(name)} '{getattr(self, name)}' is not known: choose {', '.join(allowed)}")
-        for kind in names(self.outliers):
-            if kind not in OUTLIERS:
-                raise BiocosmosError(f"--outliers '{kind}' is not known: choose among {', '.join(OUTLIERS)}")
-        for name, low, high in (
-            ("dropout", 0.0, 1.0),
-            ("dependency", 0.0, 1.0),
-            ("sampler", 0.0, 1.0),
-            ("smoothing", 0.0, 1.0),
-            ("outlier_share", 0.0, 4.0),
-        ):
-            if not low <= getattr(self, name) <= high:
-                raise BiocosmosError(f"{flag(name)} must be {low:g} to {high:g}, not {getattr(self, name)}")
-        for name in ("hidden", "hxe_alpha", "decouple", "outlier_weight", "freeze_stages", "cache_views"):
-            if getattr(self, name) < 0:
-                raise BiocosmosError(f"{flag(name)} must be at least 0, not {getattr(self, name)}")
-        for name in ("mix_alpha", "head_lr_factor"):
-            if not getattr(self, name) > 0:
-                raise BiocosmosError(f"{flag(name)} must be above 0, not {getattr(self, name)}")
         self.weights()
         if self.decouple >= self.epochs:
-            raise BiocosmosError(f"--decouple {self.decouple} must leave some of the {self.epochs} epochs to train everything")
+            raise SettingError(f"--decouple {self.decouple} must leave some of the {self.epochs} epochs to train everything")
         if self.cache_views and not self.freeze_stages:
-            raise BiocosmosError("--cache-views keeps what the frozen stages give: say how many with --freeze-stages")
+            raise SettingError("--cache-views keeps what the frozen stages give: say how many with --freeze-stages")
         if self.freeze and (self.outliers or self.outlier_images or self.mix == "cutmix" or self.freeze_stages or self.size):
-            raise BiocosmosError(
+            raise SettingError(
                 "--freeze looks at stored vectors only: --outliers, --outlier-images, --mix cutmix, --size and --freeze-stages "
                 "need images"
             )
-        if self.cache_views and "adversarial" in names(self.outliers):
-            raise BiocosmosError(
+        if self.cache_views and "adversarial" in names_in(self.outliers):
+            raise SettingError(
                 "--outliers adversarial changes the pixels, which --cache-views does not keep: leave one of them out"
             )
         if self.cache_views and self.mix == "cutmix":
-            raise BiocosmosError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
-        refuse_held_out_part(self.split)
-        object.__setattr__(self, "validation", beside(self.split, self.validation))
-        part = self.validation.rpartition(":")[2].lower()
-        if part in ("test", "novel"):
-            raise BiocosmosError(
-                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
-            )
+            raise SettingError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
+        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
     def weights(self) -> list[float] | str | None:
-        """The level weights: numbers, a schedule, or None for the head's own. Raises BiocosmosError for what is none of these."""
+        """The level weights: numbers, a schedule, or None for the head's own. Raises SettingError for what is none of these."""
         if self.level_weights in ("", *SCHEDULES):
             return self.level_weights or None
         try:
-            return [float(weight) for weight in names(self.level_weights)]
+            return [float(weight) for weight in names_in(self.level_weights)]
         except ValueError:
-            raise BiocosmosError(
+            raise SettingError(
                 f"--level-weights '{self.level_weights}' must be {', '.join(SCHEDULES)}, or a number for each rank, coarsest "
                 "first, such as 0.5,1,2"
             ) from None
 
 
-def names(given: str) -> tuple[str, ...]:
-    """The parts of a comma-separated list."""
-    return tuple(part.strip() for part in given.split(",") if part.strip())
-
-
 def head_settings(config: str | Path | None = None, **given: Any) -> HeadSettings:
     """Settings from a TOML file and, over it, those of ``given`` that are not None; frozen ones have defaults of their own."""
-    stated = {} if config is None else read_toml(HeadSettings, config)
-    stated |= {name: value for name, value in given.items() if value is not None}
-    return HeadSettings(**{**(FROZEN_DEFAULTS if stated.get("freeze") else {}), **stated})
+    return told(HeadSettings, config, **given)

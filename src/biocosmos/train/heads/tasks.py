@@ -25,6 +25,7 @@ from biocosmos.identify.namers.heads import save_head, torch_tree
 from biocosmos.nn.criteria import HeadCriterion
 from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
 from biocosmos.nn.imbalance import imbalance
+from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.batches.image_sizes import image_sizes
@@ -34,7 +35,7 @@ from biocosmos.train.batches.near_boundary import near_boundary
 from biocosmos.train.batches.outlier_images import ImageSource, outlier_source
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
-from biocosmos.train.heads.settings import HeadSettings, names
+from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch, derived_seed
@@ -274,7 +275,7 @@ class ImageHeadTask(HeadTask):
         if s.size_feature:
             self.sizes = image_sizes(collection, [str(id_) for id_ in targets.ids])
         nodes = torch.from_numpy(targets.nodes)
-        kinds = names(s.outliers)
+        kinds = names_in(s.outliers)
         self.near_boundary = round(s.batch_size * s.outlier_share / len(kinds)) if ADVERSARIAL in kinds else 0
         kinds = tuple(kind for kind in kinds if kind != ADVERSARIAL)
         self.outliers = outlier_source(

@@ -20,9 +20,10 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
+from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
-from biocosmos.train.heads.settings import HeadSettings, names
+from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets, save_targets
 from biocosmos.train.heads.tasks import HELD, FrozenHeadTask, HeadTask, ImageHeadTask, stored_vectors
 from biocosmos.train.loop.loop import History, fit
@@ -114,10 +115,10 @@ def targets_of(collection: Collection, settings: HeadSettings) -> HeadTargets:
     """What the settings' training part teaches."""
     return head_targets(
         collection,
-        ranks=names(settings.ranks),
+        ranks=names_in(settings.ranks),
         split=settings.split,
-        leave_out=names(settings.leave_out),
-        outlier_taxa=names(settings.outlier_taxa),
+        leave_out=names_in(settings.leave_out),
+        outlier_taxa=names_in(settings.outlier_taxa),
     )
 
 

@@ -1,18 +1,25 @@
-"""What a training run is told: one frozen dataclass, a TOML file in the run's folder, flags that override it."""
+"""What a training run is told: one frozen dataclass, a TOML file in the run's folder, flags that override it.
+
+Nothing heavy is imported here or in the settings of the recipes: the command line is made from them.
+"""
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.tables import replacing
+from biocosmos.settings import check, flag, read_toml, setting, write_toml
 
-_POSITIVE = ("epochs", "batch_size", "accumulate", "lr", "centre_lr_factor", "patience", "checkpoint_steps", "size", "test_size")
+STEPS, RUN, DATA, MODEL = "Steps", "Run", "Data", "Model"
+"""Headings of the help text that all recipes share."""
+AUGMENTATIONS = ("none", "plankton", "photo")
+HELD_OUT = ("test", "val", "validation", "novel")
+"""Parts that nothing is ever trained on."""
+CHOOSES_NOTHING = ("test", "novel")
+"""Parts by which nothing is ever chosen."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +35,7 @@ class LoopSettings:
         weight_decay: of AdamW, on weights of two or more dimensions only.
         warmup: share of all steps in which the rate rises, 0..1.
         clip: largest norm of the backbone's gradient; 0 leaves it alone.
-        precision: "auto" (bfloat16 where the hardware computes in it), "float32" or "bfloat16"; weights stay float32.
+        precision: "auto" (what is fastest here, measured), "float32" or "bfloat16"; weights stay float32.
         ema: decay per step of the exponential moving average that is validated and kept; 0 is none.
         patience: epochs without a better validation after which training stops; None never stops early.
         keep: "best" keeps the weights of the best validation, "last" those of the end.
@@ -39,43 +46,32 @@ class LoopSettings:
         cache_gb: prepared images are kept in memory, uint8, when all of them take less, GiB.
     """
 
-    epochs: int = 8
-    batch_size: int = 64
-    accumulate: int = 1
-    lr: float = 3e-4
-    centre_lr_factor: float = 10.0
-    weight_decay: float = 0.05
-    warmup: float = 0.1
-    clip: float = 5.0
-    precision: str = "auto"
-    ema: float = 0.0
-    patience: int | None = None
-    keep: str = "best"
-    checkpoint_steps: int = 500
-    seed: int = 0
-    device: str = "auto"
-    workers: int | None = None
-    cache_gb: float = 2.0
+    epochs: int = setting(8, "Passes over the training part.", above=0, panel=STEPS)
+    batch_size: int = setting(64, "Images per process and pass.", above=0, otherwise={"freeze": 512}, panel=STEPS)
+    accumulate: int = setting(1, "Batches that make one step.", above=0, panel=STEPS)
+    lr: float = setting(3e-4, "Highest learning rate of the backbone.", above=0, otherwise={"freeze": 1e-3}, panel=STEPS)
+    centre_lr_factor: float = setting(10.0, "The centres learn so much faster.", above=0, panel=STEPS)
+    weight_decay: float = setting(0.05, "Of AdamW.", low=0, panel=STEPS)
+    warmup: float = setting(0.1, "Share of the steps in which the rate rises.", low=0, below=1, panel=STEPS)
+    clip: float = setting(5.0, "Largest gradient norm, 0 for any.", low=0, panel=STEPS)
+    precision: str = setting(
+        "auto", "Number type of the step: what is fastest here, or told.", choices=("auto", "float32", "bfloat16"), panel=RUN
+    )
+    ema: float = setting(0.0, "Decay of averaged weights, such as 0.999.", low=0, below=1, unset="none", panel=STEPS)
+    patience: int | None = setting(
+        None, "Stop after so many epochs without a better validation.", above=0, unset="never", panel=STEPS
+    )
+    keep: str = setting("best", "Which weights are kept.", choices=("best", "last"), panel=STEPS)
+    checkpoint_steps: int = setting(500, "Steps between checkpoints.", above=0, panel=RUN)
+    seed: int = setting(0, "Seed of every random choice.", low=0, panel=RUN)
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=RUN)
+    workers: int | None = setting(None, "Threads that decode.", above=0, unset="one per core", only={"freeze": False}, panel=RUN)
+    cache_gb: float = setting(
+        2.0, "Keep prepared images in memory if they take less, GiB.", low=0, only={"freeze": False}, panel=RUN
+    )
 
     def __post_init__(self) -> None:
-        for name in _POSITIVE:
-            value = getattr(self, name, None)
-            if value is not None and not value > 0:
-                raise BiocosmosError(f"{flag(name)} must be above 0, not {value}")
-        if self.precision not in ("auto", "float32", "bfloat16"):
-            raise BiocosmosError(f"--precision '{self.precision}' is not known: choose auto, float32 or bfloat16")
-        if self.seed < 0:
-            raise BiocosmosError(f"--seed must be at least 0, not {self.seed}")
-        for name, low, high in (("warmup", 0.0, 1.0), ("ema", 0.0, 1.0)):
-            if not low <= getattr(self, name) < high:
-                raise BiocosmosError(f"{flag(name)} must be at least {low:g} and below {high:g}, not {getattr(self, name)}")
-        if self.keep not in ("best", "last"):
-            raise BiocosmosError(f"--keep '{self.keep}' is not known: choose best or last")
-
-
-def flag(name: str) -> str:
-    """The command line's spelling of a setting."""
-    return "--" + name.replace("_", "-")
+        check(self)
 
 
 S = TypeVar("S", bound=LoopSettings)
@@ -86,31 +82,38 @@ def from_toml(kind: type[S], path: str | Path, overrides: Mapping[str, Any]) -> 
     return kind(**{**read_toml(kind, path), **{name: value for name, value in overrides.items() if value is not None}})
 
 
-def read_toml(kind: type[LoopSettings], path: str | Path) -> dict[str, Any]:
-    """What a TOML file of plain ``name = value`` lines states of the settings of ``kind``.
-
-    Raises BiocosmosError for a file that cannot be read, an unknown name, or a value of the wrong type.
-    """
-    try:
-        given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BiocosmosError(f"cannot read the settings in {path}: {error}") from error
-    defaults = {field.name: field.default for field in fields(kind)}
-    for name, value in given.items():
-        if name not in defaults:
-            raise BiocosmosError(f"{path} has an unknown setting '{name}': it may have {', '.join(sorted(defaults))}")
-        default = defaults[name]
-        number = isinstance(default, (int, float)) and not isinstance(default, bool)
-        kinds = (int,) if isinstance(default, int) else (int, float)
-        fits = isinstance(value, kinds) and not isinstance(value, bool) if number else True
-        fits = fits and (not isinstance(default, bool) or isinstance(value, bool))
-        if not fits or (isinstance(default, str) and not isinstance(value, str)):
-            raise BiocosmosError(f"{path}: {name} = {value!r} must be of the kind of {default!r}")
-    return given
+def refuse_held_out_part(split: str) -> str:
+    """The part a split string names. Raises BiocosmosError for one that is kept apart to measure on."""
+    part = split.rpartition(":")[2]
+    if part.lower() in HELD_OUT:
+        raise BiocosmosError(f"part '{part}' is held out to measure on and is never trained on: use the training part")
+    return part
 
 
-def write_toml(settings: LoopSettings, path: Path) -> None:
-    """The settings as TOML; those that are None are left out, since TOML has no null."""
-    lines = [f"{name} = {json.dumps(value)}" for name, value in asdict(settings).items() if value is not None]
-    with replacing(path) as temporary:
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def watched_part(split: str, validation: str) -> str:
+    """``validation`` beside ``split``, for the settings of a recipe. Raises BiocosmosError where either must not be used so."""
+    refuse_held_out_part(split)
+    whole = beside(split, validation)
+    part = whole.rpartition(":")[2].lower()
+    if part in CHOOSES_NOTHING:
+        raise BiocosmosError(f"--validation {whole}: no choice is made on the part '{part}'; name another, or '' for none")
+    return whole
+
+
+def beside(split: str, part: str) -> str:
+    """``part`` of the split that ``split`` names a part of: "val" beside "mine:train" is "mine:val"."""
+    name = split.rpartition(":")[0]
+    return f"{name}:{part}" if name and part and ":" not in part else part
+
+
+__all__ = [
+    "AUGMENTATIONS",
+    "LoopSettings",
+    "beside",
+    "flag",
+    "from_toml",
+    "read_toml",
+    "refuse_held_out_part",
+    "watched_part",
+    "write_toml",
+]

@@ -18,11 +18,11 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.taxonomy import Taxonomy
+from biocosmos.train.prototypes.settings import COUPLINGS
 
 Array = npt.NDArray[Any]
 SOURCES = ("tree", "names", "text", "attributes")
 """Where a geometry may come from; several are joined by "+"."""
-COUPLINGS = ("labels", "fused", "free")
 NAMES_WEIGHT = 2.0
 """Two taxa of the same words share as much as two ranks: on PlanktonSet with status and group, tree and names count alike."""
 OWN = 1.0

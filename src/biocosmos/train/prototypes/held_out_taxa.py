@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, SEEN, UNSEEN
+from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.taxonomy import Taxonomy
-from biocosmos.train.heads.settings import names
 from biocosmos.train.heads.targets import chosen_ranks, nodes_under, tree_of
 
 ENOUGH = 10
@@ -72,7 +72,7 @@ def taxa_roles(
 
     Raises BiocosmosError when so many cannot be drawn, saying how many can; fewer than two seen taxa; an unknown name.
     """
-    columns = names(ranks)
+    columns = names_in(ranks)
     if not columns and LABEL in collection.stored_columns and LABEL not in collection.ranks:
         columns = (*collection.ranks, LABEL)
     columns = chosen_ranks(collection, columns)
@@ -84,7 +84,7 @@ def taxa_roles(
     if hold_out.strip().isdigit():
         _draw(roles, UNSEEN, int(hold_out), taxonomy, nodes, counts, generator, "--hold-out")
     else:
-        roles[nodes_under(taxonomy, names(hold_out))[nodes]] = UNSEEN
+        roles[nodes_under(taxonomy, names_in(hold_out))[nodes]] = UNSEEN
         if not (roles == UNSEEN).any():
             raise BiocosmosError(f"--hold-out {hold_out}: no specimen of the training part is of these taxa")
     _draw(roles, CHOSEN_ON, choose_on, taxonomy, nodes, counts, generator, "--choose-on")

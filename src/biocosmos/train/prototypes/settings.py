@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT
-from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
-from biocosmos.train.batches.augment import PRESETS
-from biocosmos.train.loop.settings import LoopSettings, flag, read_toml
-from biocosmos.train.prototypes.geometry import COUPLINGS
-from biocosmos.train.unicom.clusters import refuse_held_out_part
-from biocosmos.train.unicom.settings import beside
+from biocosmos.settings import GIVEN, SettingError, changed, check, holding, setting, told
+from biocosmos.train.loop.settings import AUGMENTATIONS, MODEL, STEPS, LoopSettings, watched_part
 
-FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 8, "clip": 0.0}
-"""What differs when only a projection of stored vectors is trained."""
+COUPLINGS = ("labels", "fused", "free")
 PLACES = ("relatives", "learnt")
+
+TAXA, LEARNT = "Which taxa", "What is learnt"
+_IMAGES = {"freeze": False}
 
 
 @dataclass(frozen=True)
@@ -51,70 +49,75 @@ class ZeroShotSettings(LoopSettings):
         head_lr_factor: the projection and the prototypes learn so many times as fast as the backbone.
     """
 
-    encoder: str = DEFAULT
-    ranks: str = ""
-    hold_out: str = "12"
-    choose_on: int = 8
-    draw: int = 0
-    split: str = "train"
-    validation: str = "val"
-    freeze: bool = False
-    dim: int = 128
-    hidden: int = 512
-    dropout: float = 0.2
-    scale: float = 16.0
-    contrastive: float = 0.5
-    temperature: float = 0.1
-    gromov: float = 10.0
-    coupling: str = "fused"
-    plan_steps: int = 50
-    place: str = "relatives"
-    geometry: str = "tree+names"
-    attributes: str | None = None
-    text_encoder: str | None = None
-    sampler: float = 0.5
-    noise: float = 0.0
-    size: int | None = None
-    augment: str = "plankton"
-    freeze_stages: int = 0
-    batch_norm: str = "still"
-    head_lr_factor: float = 5.0
+    encoder: str = setting(
+        DEFAULT, "What is trained, or whose stored vectors are projected.", names=("--encoder", "-e"), panel=MODEL
+    )
+    ranks: str = setting(
+        "", "Ranks, coarsest first: status,group,label.", unset="the collection's, then label", several=True, panel=TAXA
+    )
+    hold_out: str = setting("12", "Unseen taxa: how many to draw, or their names.", panel=TAXA)
+    choose_on: int = setting(8, "Further taxa left out of training, to choose by.", low=0, panel=TAXA)
+    draw: int = setting(0, "Seed of the draw of both.", low=0, panel=TAXA)
+    split: str = setting("train", "The training part.", panel=TAXA)
+    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=TAXA)
+    freeze: bool = setting(False, "Train only a projection of the stored vectors: minutes, not hours.", panel=MODEL)
+    dim: int = setting(128, "Length of the new vectors.", above=0, panel=MODEL)
+    hidden: int = setting(512, "Units of the projection's hidden layer.", above=0, panel=MODEL)
+    dropout: float = setting(0.2, "Of the projection's input.", low=0, below=1, panel=MODEL)
+    scale: float = setting(16.0, "Scores are scale * cosine.", above=0, panel=LEARNT)
+    contrastive: float = setting(0.5, "Weight of the supervised contrastive loss.", low=0, panel=LEARNT)
+    temperature: float = setting(0.1, "Of the contrastive loss.", above=0, only={"contrastive": GIVEN}, panel=LEARNT)
+    gromov: float = setting(10.0, "Weight of the Gromov-Wasserstein term.", low=0, panel=LEARNT)
+    coupling: str = setting("fused", "Which prototype is which taxon.", choices=COUPLINGS, only={"gromov": GIVEN}, panel=LEARNT)
+    plan_steps: int = setting(50, "Steps between solutions of the coupling.", above=0, only={"gromov": GIVEN}, panel=LEARNT)
+    place: str = setting("relatives", "Unseen prototypes by their relatives, or as learnt.", choices=PLACES, panel=TAXA)
+    geometry: str = setting("tree+names", "What is known of unseen taxa: tree, names, text, attributes, joined by +.", panel=TAXA)
+    attributes: str | None = setting(
+        None, "CSV file: a column taxon, the others numbers.", only={"geometry": holding("attributes")}, panel=TAXA
+    )
+    text_encoder: str | None = setting(
+        None, "Encoder of names as texts.", unset="the encoder itself", only={"geometry": holding("text")}, panel=TAXA
+    )
+    sampler: float = setting(
+        0.5, "Draw specimens by (size of the taxon)^-q: 0 as they are, 1 all taxa alike.", low=0, high=1, panel=LEARNT
+    )
+    noise: float = setting(0.0, "Noise on stored vectors.", low=0, unset="none", only={"freeze": True}, panel=MODEL)
+    size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=MODEL)
+    augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=MODEL)
+    freeze_stages: int = setting(
+        0, "First stages of a timm model left as they are.", low=0, unset="none", only=_IMAGES, panel=MODEL
+    )
+    batch_norm: str = setting(
+        "still", "Batch statistics: train, or still as they are.", choices=("train", "still"), only=_IMAGES, panel=MODEL
+    )
+    head_lr_factor: float = setting(
+        5.0, "Projection and prototypes learn so much faster than a backbone.", above=0, only=_IMAGES, panel=STEPS
+    )
+    clip: float = changed(LoopSettings, "clip", otherwise={"freeze": 0.0})
+    seed: int = changed(LoopSettings, "seed", help="Seed of every random choice but the draw.")
+    centre_lr_factor: float = changed(LoopSettings, "centre_lr_factor", told=False)  # prototypes have head_lr_factor
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "encoder", encoder_name(self.encoder))
-        choices = {
-            "coupling": COUPLINGS,
-            "place": PLACES,
-            "augment": tuple(PRESETS),
-            "batch_norm": ("train", "still"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise BiocosmosError(f"{flag(name)} '{getattr(self, name)}' is not known: choose {' or '.join(allowed)}")
-        for name in ("dim", "hidden", "scale", "temperature", "plan_steps", "head_lr_factor"):
-            if not getattr(self, name) > 0:
-                raise BiocosmosError(f"{flag(name)} must be above 0, not {getattr(self, name)}")
-        for name in ("contrastive", "gromov", "noise", "choose_on", "freeze_stages", "draw"):
-            if not getattr(self, name) >= 0:
-                raise BiocosmosError(f"{flag(name)} must be at least 0, not {getattr(self, name)}")
-        if not 0 <= self.sampler <= 1:
-            raise BiocosmosError(f"--sampler must be 0 to 1, not {self.sampler}")
-        if not 0 <= self.dropout < 1:
-            raise BiocosmosError(f"--dropout must be at least 0 and below 1, not {self.dropout}")
         if self.place == "learnt" and not self.gromov:
-            raise BiocosmosError("--place learnt needs the Gromov-Wasserstein term: give --gromov above 0, or --place relatives")
-        refuse_held_out_part(self.split)
-        object.__setattr__(self, "validation", beside(self.split, self.validation))
-        part = self.validation.rpartition(":")[2].lower()
-        if part in ("test", "novel"):
-            raise BiocosmosError(
-                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
-            )
+            raise SettingError("--place learnt needs the Gromov-Wasserstein term: give --gromov above 0, or --place relatives")
+        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
+
+
+@dataclass(frozen=True)
+class AblationSettings:
+    """Whether each part of a zero-shot training is left out in turn, and what is asked then."""
+
+    ablate: bool = setting(False, "Train again without each part, and report on all.", panel=TAXA)
+    draws: int = setting(1, "Draws of the unseen taxa.", above=0, only={"ablate": True}, panel=TAXA)
+    foreign: Path | None = setting(None, "Folder of foreign images, as anomalies.", only={"ablate": True}, panel=TAXA)
+    chimeras: int = setting(300, "Anomalies of each kind made of two specimens.", low=0, only={"ablate": True}, panel=TAXA)
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def zero_shot_settings(config: str | Path | None = None, **given: Any) -> ZeroShotSettings:
     """Settings from a TOML file and, over it, those of ``given`` that are not None; a frozen training has defaults of its own."""
-    stated = {} if config is None else read_toml(ZeroShotSettings, config)
-    stated |= {name: value for name, value in given.items() if value is not None}
-    return ZeroShotSettings(**{**(FROZEN_DEFAULTS if stated.get("freeze") else {}), **stated})
+    return told(ZeroShotSettings, config, **given)

@@ -28,9 +28,10 @@ from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.kmeans import kmeans
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.splits import NOVEL_PART, Split
+from biocosmos.specimens.splits import Split
 from biocosmos.tables import replacing
 from biocosmos.train.batches.views import mean_of_views
+from biocosmos.train.loop.settings import refuse_held_out_part
 from biocosmos.train.unicom.text_vectors import text_vectors
 from biocosmos.train.unicom.whitening import whitened
 
@@ -39,8 +40,6 @@ SOURCES = ("image", "text", "joint")
 ITERATIONS = 25
 NEAREST = 16
 """Nearest clusters kept with each specimen: MLCD learns 8."""
-HELD_OUT = ("test", "val", "validation", NOVEL_PART)
-"""Parts that nothing is ever trained on."""
 
 _KEY = b"biocosmos.clusters"
 Array = npt.NDArray[Any]
@@ -322,14 +321,6 @@ def labelled(
     keep = np.concatenate([np.ones((len(near), 1), bool), ~again], 1)
     near = near[keep].reshape(len(near), count).astype(np.int32)
     return ClusterLabels(np.asarray(ids, object), own.astype(np.int32), near, centroids, dict(facts or {}), names)
-
-
-def refuse_held_out_part(split: str) -> str:
-    """The part a split string names. Raises BiocosmosError for one that is kept apart to measure on."""
-    part = split.rpartition(":")[2]
-    if part.lower() in HELD_OUT:
-        raise BiocosmosError(f"part '{part}' is held out to measure on and is never trained on: use the training part")
-    return part
 
 
 def _image_vectors(

@@ -7,14 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT
-from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
-from biocosmos.train.batches.augment import PRESETS
-from biocosmos.train.loop.settings import LoopSettings, flag, read_toml
-from biocosmos.train.unicom.clusters import refuse_held_out_part
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, setting, told
+from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings, watched_part
 
-FROZEN_DEFAULTS: dict[str, Any] = {"batch_size": 512, "lr": 1e-3, "epochs": 10, "noise": 0.5}
-"""What differs when only a projection of stored vectors is trained."""
+LEARNT = "What is learnt"
+_CLUSTERED = {"taxa": NOT_GIVEN, "labels": NOT_GIVEN}
+_IMAGES = {"freeze": False}
 
 
 @dataclass(frozen=True)
@@ -54,92 +53,105 @@ class UnicomSettings(LoopSettings):
         augment: "none", "plankton" (any turn, mirrored) or "photo" (has an up and a down).
     """
 
-    encoder: str = DEFAULT
-    clusters: int = 500
-    source: str = "image"
-    text_encoder: str | None = None
-    views: int = 1
-    whiten: bool = False
-    labels: str | None = None
-    taxa: str | None = None
-    split: str = "train"
-    validation: str = "val"
-    monitor: str = "auto"
-    loss: str = "margin"
-    positives: int = 8
-    scale: float = 32.0
-    m1: float = 1.0
-    m2: float = 0.3
-    m3: float = 0.0
-    gradient: str = "exact"
-    interclass_filter: float = 0.0
-    filter_mode: str = "zero"
-    sample_rate: float = 1.0
-    features: int | None = None
-    sub_centres: int = 1
-    centres: str = "means"
-    freeze: bool = False
-    dim: int = 512
-    start: str = "whiten"
-    freeze_stages: int = 0
-    batch_norm: str = "still"
-    noise: float = 0.0
-    size: int | None = None
-    test_size: int | None = None
-    augment: str = "plankton"
+    encoder: str = setting(DEFAULT, "What is trained, and whose embedding is clustered.", names=("--encoder", "-e"), panel=MODEL)
+    clusters: int = setting(500, "Number of clusters.", above=0, only=_CLUSTERED, panel=LEARNT)
+    source: str = setting(
+        "image", "Which vectors are clustered.", choices=("image", "text", "joint"), only=_CLUSTERED, panel=LEARNT
+    )
+    text_encoder: str | None = setting(
+        None, "Encoder of the texts.", unset="the encoder itself", only={"source": ("text", "joint")}, panel=LEARNT
+    )
+    views: int = setting(
+        1, "Turned and mirrored views averaged for clustering, 1 to 8.", low=1, high=8, only=_CLUSTERED, panel=LEARNT
+    )
+    whiten: bool = setting(False, "Cluster whitened vectors.", only=_CLUSTERED, panel=LEARNT)
+    labels: str | None = setting(None, "Learn the classes in a labels.parquet of another run.", panel=LEARNT)
+    taxa: str | None = setting(
+        None, "Learn the true taxa of this rank in place of clusters: the supervised reference.", panel=LEARNT
+    )
+    split: str = setting("train", "The training part.", panel=DATA)
+    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=DATA)
+    monitor: str = setting(
+        "auto", "Watch recall of clusters (needs no label) or taxa.", choices=("auto", "taxa", "clusters"), panel=DATA
+    )
+    loss: str = setting(
+        "margin",
+        "One class for each image, or mlcd: several nearest clusters are right.",
+        choices=("margin", "mlcd"),
+        panel=LEARNT,
+    )
+    positives: int = setting(8, "How many are right.", above=0, only={"loss": "mlcd"}, panel=LEARNT)
+    scale: float = setting(32.0, "s of s (cos(m1 theta + m2) - m3).", above=0, panel=LEARNT)
+    m1: float = setting(1.0, "Multiplies the angle.", panel=LEARNT)
+    m2: float = setting(0.3, "Added to the angle, radians.", panel=LEARNT)
+    m3: float = setting(0.0, "Taken from the cosine.", panel=LEARNT)
+    gradient: str = setting(
+        "exact", "Exact, or straight-through as published.", choices=("exact", "straight-through"), panel=LEARNT
+    )
+    interclass_filter: float = setting(0.0, "Cosine above which other clusters are filtered.", unset="none", panel=LEARNT)
+    filter_mode: str = setting(
+        "zero",
+        "Zero them as published, or leave them out.",
+        choices=("zero", "mask"),
+        only={"interclass_filter": GIVEN},
+        panel=LEARNT,
+    )
+    sample_rate: float = setting(1.0, "Share of the centres in each step.", above=0, high=1, panel=LEARNT)
+    features: int | None = setting(None, "Randomly chosen features in each step.", above=0, unset="all", panel=LEARNT)
+    sub_centres: int = setting(1, "Centres of each class.", above=0, panel=LEARNT)
+    centres: str = setting("means", "Begin at the means of the classes, or random.", choices=("means", "random"), panel=LEARNT)
+    freeze: bool = setting(False, "Train only a projection of the stored vectors: minutes, not hours.", panel=MODEL)
+    dim: int = setting(512, "Length of the new vectors; 0 keeps the encoder's own.", low=0, panel=MODEL)
+    start: str = setting(
+        "whiten",
+        "The projection begins plain or whitening the embedding.",
+        choices=("plain", "whiten"),
+        only={"dim": GIVEN},
+        panel=MODEL,
+    )
+    freeze_stages: int = setting(
+        0, "First stages of a timm model left as they are.", low=0, unset="none", only=_IMAGES, panel=MODEL
+    )
+    batch_norm: str = setting(
+        "still", "Batch statistics: train, or still as they are.", choices=("train", "still"), only=_IMAGES, panel=MODEL
+    )
+    noise: float = setting(
+        0.0, "Noise on stored vectors.", low=0, unset="none", otherwise={"freeze": 0.5}, only={"freeze": True}, panel=MODEL
+    )
+    size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=DATA)
+    test_size: int | None = setting(
+        None, "Side of the input of the finished encoder, pixels.", above=0, unset="as trained", only=_IMAGES, panel=DATA
+    )
+    augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    epochs: int = changed(LoopSettings, "epochs", otherwise={"freeze": 10})
 
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
-        choices = {
-            "loss": ("margin", "mlcd"),
-            "gradient": ("exact", "straight-through"),
-            "filter_mode": ("zero", "mask"),
-            "centres": ("means", "random"),
-            "augment": tuple(PRESETS),
-            "source": ("image", "text", "joint"),
-            "monitor": ("auto", "taxa", "clusters"),
-            "start": ("plain", "whiten"),
-            "batch_norm": ("train", "still"),
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise BiocosmosError(f"{flag(name)} '{getattr(self, name)}' is not known: choose {' or '.join(allowed)}")
-        if not 0 < self.sample_rate <= 1:
-            raise BiocosmosError(f"--sample-rate must be above 0 and at most 1, not {self.sample_rate}")
         if self.taxa is not None and self.labels is not None:
-            raise BiocosmosError("--taxa and --labels both say what is learnt: leave one of them out")
+            raise SettingError("--taxa and --labels both say what is learnt: leave one of them out")
         if self.taxa is not None and self.loss == "mlcd":
-            raise BiocosmosError("--loss mlcd takes the nearest clusters as labels: it cannot be used with --taxa")
-        for name in ("clusters", "positives", "scale", "sub_centres", "views"):
-            if not getattr(self, name) > 0:
-                raise BiocosmosError(f"{flag(name)} must be above 0, not {getattr(self, name)}")
-        if self.dim < 0 or (self.freeze and not self.dim):
-            raise BiocosmosError(
-                f"--dim must be above 0{' with --freeze' if self.freeze else ', or 0 for no projection'}, not {self.dim}"
-            )
-        refuse_held_out_part(self.split)
-        object.__setattr__(self, "validation", beside(self.split, self.validation))
-        part = self.validation.rpartition(":")[2].lower()
-        if part in ("test", "novel"):
-            raise BiocosmosError(
-                f"--validation {self.validation}: no choice is made on the part '{part}'; name another, or '' for none"
-            )
+            raise SettingError("--loss mlcd takes the nearest clusters as labels: it cannot be used with --taxa")
+        if self.freeze and not self.dim:
+            raise SettingError(f"--dim must be above 0 with --freeze, not {self.dim}")
+        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
 
-def beside(split: str, part: str) -> str:
-    """``part`` of the split that ``split`` names a part of: "val" beside "mine:train" is "mine:val"."""
-    name = split.rpartition(":")[0]
-    return f"{name}:{part}" if name and part and ":" not in part else part
+@dataclass(frozen=True)
+class SweepSettings:
+    """A sweep: one training for each number of clusters, the rest as :class:`UnicomSettings` say."""
+
+    sweep: tuple[int, ...] = setting(
+        (), "Numbers of clusters to compare: 100,500,1000; frozen unless told.", above=0, panel=LEARNT
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
 
 
 def unicom_settings(config: str | Path | None = None, *, sweep: bool = False, **given: Any) -> UnicomSettings:
-    """Settings from a TOML file and, over it, those of ``given`` that are not None.
+    """Settings from a TOML file and, over it, those of ``given`` that are not None, as :func:`biocosmos.settings.told`.
 
     A frozen training has defaults of its own; with ``sweep``, training is frozen unless either says otherwise.
     """
-    stated = {} if config is None else read_toml(UnicomSettings, config)
-    stated |= {name: value for name, value in given.items() if value is not None}
-    if sweep:
-        stated.setdefault("freeze", True)
-    return UnicomSettings(**{**(FROZEN_DEFAULTS if stated.get("freeze") else {}), **stated})
+    return told(UnicomSettings, config, assumed={"freeze": True} if sweep else {}, **given)

@@ -29,8 +29,9 @@ from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.loop.run_folder import AUDIT
+from biocosmos.train.loop.settings import beside
 from biocosmos.train.unicom.label_free import CHOOSER, CRITERIA, CROSS_SCALE, MOST, cross_scale_recall, label_free_scores
-from biocosmos.train.unicom.settings import UnicomSettings, beside
+from biocosmos.train.unicom.settings import UnicomSettings
 from biocosmos.train.unicom.sweep_choice import caveats, criteria_table, main_rank
 from biocosmos.train.unicom.training import TrainResult, class_means, train_unicom
 from biocosmos.train.unicom.validation import nearest_other

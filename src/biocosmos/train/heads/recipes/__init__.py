@@ -42,7 +42,7 @@ def _shipped() -> dict[str, Path]:
 
 def recipe(name: str) -> dict[str, Any]:
     """What a recipe states of :class:`~biocosmos.train.heads.settings.HeadSettings`; errors as of :func:`recipe_file`."""
+    from biocosmos.settings import read_toml
     from biocosmos.train.heads.settings import HeadSettings
-    from biocosmos.train.loop.settings import read_toml
 
     return read_toml(HeadSettings, recipe_file(name))

@@ -1,0 +1,171 @@
+"""Command-line options made from settings: ``@takes(SearchSettings)`` above a verb, and every field is an option of it.
+
+    @takes(SearchSettings)
+    def search(collection: COLLECTION, settings: SearchSettings, output: OUTPUT = None) -> None: ...
+
+The options stand where the parameter ``settings`` stands. An option that was given and that the chosen mode does not use is
+refused (``only`` of :class:`biocosmos.settings.Setting`). A verb that combines them with a file or with further options asks for
+``given: Given`` in its place: what was stated, name -> value, for :func:`biocosmos.settings.told`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable, Collection
+from dataclasses import MISSING
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import typer
+
+from biocosmos.settings import Setting, SettingError, UnusedSetting, defaults_of, flag, hints_of, names_in, settings_of, told
+
+Given = dict[str, Any]
+"""What was stated on the command line: name of the setting -> value."""
+
+Verb = TypeVar("Verb", bound=Callable[..., None])
+CONFIG = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file of settings; flags override it.", rich_help_panel="Run")
+]
+
+
+def takes(
+    kind: type,
+    *,
+    into: str | None = None,
+    leave_out: Collection[str] = (),
+    several: Collection[str] = (),
+    switches: bool = False,
+) -> Callable[[Verb], Verb]:
+    """Give a verb an option for each setting of ``kind``.
+
+    Args:
+        into: the parameter they go into; by default ``given`` or ``settings``, whichever the verb has.
+        leave_out: settings that this verb does not offer.
+        several: settings of which a comma-separated list may be told, one run each: given as text.
+        switches: a setting that is on or off gets --x and --no-x, so that either overrides a file.
+    """
+
+    def decorate(verb: Verb) -> Verb:
+        own = inspect.signature(verb, eval_str=True).parameters
+        target = into or ("given" if "given" in own else "settings")
+        shapes = {name: settings_of(kind)[name] for name in _order(kind, leave_out)}
+        options = [_option(kind, name, shape, name in several, switches) for name, shape in shapes.items()]
+        clash = sorted(set(shapes) & set(own) - {target})
+        if clash:
+            raise TypeError(f"{verb.__name__} has a parameter '{clash[0]}' of its own beside the setting: leave one of them out")
+
+        @wraps(verb)
+        def run(**values: Any) -> None:
+            context = values["context"] if "context" in own else values.pop("context")
+            given = {name: _value(kind, name, values.pop(name)) for name in shapes if stated(context, name)}
+            for name in shapes:
+                values.pop(name, None)
+            verb(**values, **{target: given if own[target].annotation is Given else told(kind, **given)})
+
+        parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
+        at = list(own).index(target)
+        parameters[at : at + 1] = options
+        if "context" not in own:
+            parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return typing.cast("Verb", run)
+
+    return decorate
+
+
+def stated(context: typer.Context, name: str) -> bool:
+    """Whether a parameter was given on the command line or by an environment variable, rather than left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
+
+
+def refuse(name: str, used_where: str) -> None:
+    """Refuse an option that the chosen mode does not use, as :func:`biocosmos.settings.told` does. Raises UnusedSetting."""
+    raise UnusedSetting(name, used_where)
+
+
+def shown_default(kind: type, name: str, shape: Setting) -> str:
+    """The default in words: "64; 512 with --freeze", "the encoder's own", "" where there is none to show."""
+    default = defaults_of(kind)[name]
+    unset = default is None or default in ("", ()) or (shape.unset is not None and default == 0)
+    words = [shape.unset or ""] if unset else ["" if default is False else _shown(default)]
+    words += [f"{_shown(value)} with {flag(mode)}" for mode, value in shape.otherwise.items()]
+    return "; ".join(word for word in words if word)
+
+
+def _order(kind: type, leave_out: Collection[str]) -> list[str]:
+    """The settings that are told, a class's own before those of its parents, whose defaults it may have changed."""
+    parents = {name for parent in kind.__mro__[1:] for name in getattr(parent, "__annotations__", ())}
+    told_ones = [name for name, shape in settings_of(kind).items() if shape.told and name not in leave_out]
+    return sorted(told_ones, key=lambda name: name in parents)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, float):
+        return f"{value:g}"
+    return ",".join(str(part) for part in value) if isinstance(value, tuple) else str(value)
+
+
+def _option(kind: type, name: str, shape: Setting, several: bool, switches: bool) -> inspect.Parameter:
+    """One setting as a parameter that typer reads; None is "not given"."""
+    hint, default = _without_none(hints_of(kind)[name]), shown_default(kind, name, shape)
+    notes = [f"default: {default}"] if default else []
+    if shape.conditions:
+        notes.append(f"only {shape.used_where()}")
+    text = shape.help.replace("[", "\\[")
+    if several or shape.several:
+        text += f" Of {', '.join(shape.choices)}; several, comma-separated." if shape.choices else " Several, comma-separated."
+    text += rf" [dim]\[{'; '.join(notes)}][/dim]" if notes else ""
+    declared = list(shape.names)
+    if not any(each.startswith("--") for each in declared):
+        on_and_off = hint is bool and (switches or defaults_of(kind)[name] is True)
+        declared.insert(0, f"{flag(name)}/--no-{flag(name)[2:]}" if on_and_off else flag(name))
+    option = typer.Option(
+        *declared,
+        help=text,
+        show_default=False,
+        rich_help_panel=shape.panel,
+        metavar=shape.metavar or ("LIST" if several or shape.several or typing.get_origin(hint) is tuple else None),
+    )
+    required = defaults_of(kind)[name] is MISSING
+    given = _typer_type(hint, shape, several)
+    annotation = Annotated[given if required else given | None, option]  # type: ignore[valid-type]
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation, default=inspect.Parameter.empty if required else None
+    )
+
+
+def _typer_type(hint: Any, shape: Setting, several: bool) -> Any:
+    if several or typing.get_origin(hint) is tuple:
+        return str
+    if shape.choices and not shape.several and hint is str:
+        return Literal[shape.choices]
+    return hint
+
+
+def _value(kind: type, name: str, value: Any) -> Any:
+    """What typer parsed as the setting's type: a comma-separated list becomes a tuple."""
+    hint = _without_none(hints_of(kind)[name])
+    if typing.get_origin(hint) is not tuple or not isinstance(value, str):
+        return value
+    part = typing.get_args(hint)[0]
+    try:
+        return tuple(part(each) for each in names_in(value))
+    except ValueError:
+        raise SettingError(f"{flag(name)} '{value}' must be numbers, comma-separated") from None
+
+
+def _without_none(hint: Any) -> Any:
+    if typing.get_origin(hint) in (types.UnionType, typing.Union):
+        return next(part for part in typing.get_args(hint) if part is not type(None))
+    return hint
+
+
+__all__ = ["CONFIG", "Given", "refuse", "stated", "takes"]
