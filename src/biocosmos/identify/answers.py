@@ -19,8 +19,8 @@ from biocosmos.search.hits import Hits
 from biocosmos.tables import PROVENANCE_KEY
 from biocosmos.taxonomy import DARWIN_CORE, Taxonomy
 
-# Neighbours shown as evidence.
-EVIDENCE = 5
+EVIDENCE, VOTERS = 5, 20
+"""Nearest known specimens that are shown as evidence, and that vote."""
 NEIGHBOURS = pa.list_(pa.struct([("id", pa.string()), ("taxon", pa.string()), ("score", pa.float32())]))
 PYBIOCLIP_COLUMNS = ("file_name", *DARWIN_CORE[:-1], "species_epithet", "species", "common_name", "score")
 _GUESS = ("best_guess", "best_guess_confidence")

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.answers import EVIDENCE, Named, answer_table, check_rank_names, pybioclip_table
+from biocosmos.identify.answers import VOTERS, Named, answer_table, check_rank_names, pybioclip_table
 from biocosmos.identify.confidence import held_out
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.held_out import HeldOut
@@ -239,7 +239,7 @@ class Identifier:
         n = len(predictions)
         hits = None
         if self.known is not None and n and bool(predictions.features.any(axis=1).all()):
-            hits = self.known.search(predictions.features, min(max(EVIDENCE, VOTERS), len(self.known)), device=device)
+            hits = self.known.search(predictions.features, min(VOTERS, len(self.known)), device=device)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
             novelty, p, deepest = self.alarm.judge(predictions)
@@ -323,9 +323,7 @@ class Identifier:
     ) -> tuple[Ids, NDArray[np.float32], Sequence[str | None], dict[str, Any]]:
         """Checked ids (q,), unit vectors (q, d) float32, paths (q,) and provenance."""
         if self.namer.takes != "vectors":
-            raise BiocosmosError(
-                f"the namer {self.method!r} takes {self.namer.takes}, not vectors: use stream()"
-            )
+            raise BiocosmosError(f"the namer {self.method!r} takes {self.namer.takes}, not vectors: use stream()")
         if isinstance(queries, Gallery):
             ids, raw, facts = queries.ids, queries.vectors, {**queries.provenance, **(provenance or {})}
             if image_paths is None and queries.columns is not None and "image_path" in queries.columns.column_names:
@@ -353,10 +351,6 @@ class Answered:
     table: pa.Table
     predictions: Predictions
     hits: Any
-
-
-VOTERS = 20
-"""Nearest known specimens that vote, as evidence."""
 
 
 def _on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed: int) -> HeldOut:

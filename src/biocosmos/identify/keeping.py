@@ -163,9 +163,7 @@ def _restored_namer(kept: Mapping[str, Any], known: Gallery | None, arrays: dict
 
         head = TrainedHead.load(kept["folder"], device=device).viewed(kept["views"])
         if head.digest != kept["digest"]:
-            raise BiocosmosError(
-                f"{kept['folder']} holds another head than the identifier was made for: fit it again"
-            )
+            raise BiocosmosError(f"{kept['folder']} holds another head than the identifier was made for: fit it again")
         return head.with_gradient() if kept["gradient"] else head
     assert known is not None
     namer = find_namer(kept["name"]).restore(known, arrays.pop("classes").astype(np.int32), arrays)

@@ -39,7 +39,7 @@ def run(folder: Path, *, seed: int = 0, device: str = "auto", backend: str = "au
     split = collection.make_split("stratified", seed=seed)
     summary = embed(collection, ENCODER, device=device, backend=backend)
     named = identify_collection(collection, part="test", encoder=ENCODER, seed=seed)
-    names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance())
+    names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
     report = evaluate_collection(collection, encoders=[ENCODER], groups=["group"], identified=named, seed=seed)
     page = report.write(folder / "report", thumbnails=collection.image_bytes)
     (folder / "CITATION.txt").write_text(sample_citation() + "\n", encoding="utf-8")

@@ -26,7 +26,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
 from biocosmos.identify.predictions import Predictions
-from biocosmos.images import image_files, image_size
+from biocosmos.images import image_files
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.image_sizes import image_sizes

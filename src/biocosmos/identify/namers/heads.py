@@ -124,8 +124,8 @@ class TrainedHead(Namer):
         """
         if self.frozen:
             raise BiocosmosError(
-                f"the novelty detector 'odin' takes a gradient from the answer to the pixels, and the head in {self.folder} stands "
-                "on stored vectors: choose another detector, or train without --freeze"
+                f"the novelty detector 'odin' takes a gradient from the answer to the pixels, and the head in {self.folder} "
+                "stands on stored vectors: choose another detector, or train without --freeze"
             )
         return replace(self, gradient=True)
 
@@ -142,9 +142,7 @@ class TrainedHead(Namer):
             sizes = None if extra is None else extra[rows].to(self.device)
             pixels = specimens.images[rows].to(self.device).float()
             with torch.inference_mode(False):
-                scores.append(
-                    odin_scores(partial(self._logits, sizes), pixels, step=STEP * 255).cpu().numpy()
-                )
+                scores.append(odin_scores(partial(self._logits, sizes), pixels, step=STEP * 255).cpu().numpy())
         column = pa.array(np.concatenate(scores).astype(np.float64))
         columns = pa.table({}) if found.columns is None else found.columns
         columns = pa.table({ODIN: column}) if not columns.num_columns else columns.append_column(ODIN, column)
