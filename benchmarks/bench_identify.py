@@ -1,6 +1,6 @@
 """How well specimens of PlanktonSet are named: accuracy, coverage, calibration and novelty of every method, on frozen embeddings.
 
-    python benchmarks/bench_identify.py --data ../shared/data/planktonset --cache /tmp/planktonset.npz
+    python benchmarks/bench_identify.py --data ../shared/data/planktonset --cache planktonset.npz
 
 Gallery: a seeded part of the published "train" split; calibration: of "val"; queries: of "test", which nothing is chosen on.
 Every method is calibrated twice: on "val", and on the gallery itself (leave one out, or folds). Novelty: classes are taken
@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biocosmos.identify.namers.identifier import Identifier
+from biocosmos.identify.identifier import Identifier
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 from machine import write_results

@@ -94,6 +94,22 @@ def peak_memory_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
+def said_command(arguments: Sequence[str]) -> str:
+    """The command line as a reader can run it from the repository's root: a path of this machine is said relative to the root,
+    one outside of it by its last name alone."""
+    script = Path(arguments[0]).resolve()
+    return shlex.join(["python", _said(str(script)), *map(_said, arguments[1:])])
+
+
+def _said(argument: str) -> str:
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    path = Path(value)
+    if not path.is_absolute():
+        return argument
+    root = RESULTS.parents[1]
+    return option + equals + (path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name)
+
+
 def write_results(name: str, rows: Sequence[dict[str, Any]], notes: str) -> Path:
     """Write ``results/<name>.json`` and ``results/<name>.md``: the rows as a table, the notes, the command and the machine.
 
@@ -101,10 +117,7 @@ def write_results(name: str, rows: Sequence[dict[str, Any]], notes: str) -> Path
     """
     RESULTS.mkdir(exist_ok=True)
     here = machine()
-    script = Path(sys.argv[0])
-    command = shlex.join(
-        ["python", script.name if not script.parent.name else f"{script.parent.name}/{script.name}", *sys.argv[1:]]
-    )
+    command = said_command(sys.argv)
     record = {"name": name, "command": command, "machine": here, "notes": notes.strip(), "rows": list(rows)}
     (RESULTS / f"{name}.json").write_text(
         json.dumps(record, indent=1, ensure_ascii=False, default=_plain) + "\n", encoding="utf-8"

@@ -1,7 +1,7 @@
 """Real trainings of heads on PlanktonSet with its published split: the table of heads, promises, novelty.
 
-    python benchmarks/make_foreign.py /tmp/heads/foreign
-    python benchmarks/real_heads.py --work /tmp/heads [--data ../shared/data/planktonset] [--measure]
+    python benchmarks/make_foreign.py heads/foreign
+    python benchmarks/real_heads.py --work heads [--data ../shared/data/planktonset] [--measure]
 
 Runs the commands listed below, which go on where they were stopped and do nothing when they are done, then measures what is
 there (``--measure``: only that). Nothing is chosen on the test part: recipes were found on validation specimens. Hours on two

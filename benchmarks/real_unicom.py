@@ -1,6 +1,6 @@
 """Real trainings on PlanktonSet with its published split: UNICOM, MLCD, and the supervised margin loss as reference.
 
-    python benchmarks/real_unicom.py --work /tmp/unicom [--data ../shared/data/planktonset] [--only supervised]
+    python benchmarks/real_unicom.py --work unicom [--data ../shared/data/planktonset] [--only supervised]
 
 Runs the commands listed below, which go on where they were stopped and do nothing when they are done, then measures every
 encoder: test specimens against training specimens, cosine, one nearest neighbour. Nothing is chosen on the test part: the

@@ -46,6 +46,17 @@ class PlugIn:
         except (Exception, SystemExit) as error:  # another's code may raise anything
             raise self.broken(f"{type(error).__name__}: {first_line(error)}") from error
 
+    def load_kind(self, base: Any) -> Any:
+        """A class with the attribute ``name``, whole child of ``base``. Raises BiocosmosError as :meth:`load`, and for others."""
+        kind = self.load()
+        if not (isinstance(kind, type) and issubclass(kind, base)):
+            raise self.broken(f"it is no child of {base.__module__}.{base.__name__}")
+        if getattr(kind, "name", None) != self.name:
+            raise self.broken(f"its class calls itself {getattr(kind, 'name', None)!r}")
+        if missing := sorted(getattr(kind, "__abstractmethods__", ())):
+            raise self.broken(f"its class lacks {', '.join(missing)}")
+        return kind
+
     def broken(self, why: str) -> BiocosmosError:
         """The error that says what is wrong with this plug-in and whose it is."""
         what = f"{self.kind.removesuffix('s')} '{self.name}' of the package {self.package} ({self.entry.value})"

@@ -10,7 +10,7 @@ import pytest
 
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.namers.identifier import Identifier
+from biocosmos.identify.identifier import Identifier
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 

@@ -15,7 +15,7 @@ from PIL import Image
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.svg import Scale, percent
-from biocosmos.identify.namers.identifier import Identifier
+from biocosmos.identify.identifier import Identifier
 from biocosmos.search.gallery import Gallery
 
 VOID = {"meta", "img", "br", "link", "wbr", "hr", "input"}

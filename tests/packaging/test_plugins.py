@@ -1,4 +1,4 @@
-"""A package that is installed beside biocosmos adds an encoder, a reader, a detector and a recipe, and the verbs use them."""
+"""An installed package adds an encoder, a reader, a namer, a detector and a recipe, and the verbs use them."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ import pytest
 import biocosmos as bc
 from biocosmos import plugins
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.namer import FitOptions
+from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.registry import DETECTORS, make_detector
 from biocosmos.specimens.readers import detect
 from biocosmos.train.heads.recipes import recipe, recipe_file
@@ -55,6 +57,7 @@ def test_asking_for_names_imports_no_plug_in(example: Path, monkeypatch: pytest.
     assert [plug_in.name for plug_in in plugins.installed() if plug_in.package == "biocosmos-example 1.0"] == [
         "thumbnail",
         "json-lines",
+        "nearest-three",
         "entropy",
         "first-look",
     ]
@@ -90,11 +93,31 @@ def test_the_verbs_use_its_reader_encoder_detector_and_recipe(
 
     collection.make_split(fractions={"train": 0.5, "val": 0.25, "test": 0.25})
     biocosmos("train", "heads", mine, "--recipe", "first-look", "-o", tmp_path / "head")
+    biocosmos("identify", mine, "--method", "nearest-three", "-e", "thumbnail", "--part", "test", "-o", tmp_path / "named.csv")
+    named = pa.csv.read_csv(tmp_path / "named.csv")
+    assert len(named) == collection.count(split="test") and set(named["method"].to_pylist()) == {"nearest-three"}
     head = ("--head", tmp_path / "head", "--part", "test", "--error-rate", "0.4", "--novelty")
     biocosmos("identify", mine, *head, "entropy", "-o", tmp_path / "names.csv")
     biocosmos("identify", mine, *head, "msp", "-o", tmp_path / "others.csv")
     ours, others = (pa.csv.read_csv(tmp_path / f"{name}.csv")["novelty"].to_numpy() for name in ("names", "others"))
     assert np.isfinite(ours).all() and not np.allclose(ours, others)
+
+
+def test_its_namer_is_calibrated_judged_and_kept_as_any_other(example: Path, embedded: bc.Collection, tmp_path: Path) -> None:
+    train, val, test = (embedded.gallery(split=part) for part in ("train", "val", "test"))
+    identifier = bc.Identifier.fit(train, method="nearest-three", calibration=val)
+    named = identifier.identify(test)
+    assert set(named["method"].to_pylist()) == {"nearest-three"}
+    identifier.save(tmp_path / "kept")
+    assert bc.Identifier.load(tmp_path / "kept").identify(test)["taxon"].equals(named["taxon"])
+
+    rows = train.subset(train.taxa > 0)
+    best = []
+    for query in test.vectors[:20]:
+        nearest = {int(node): np.sort(rows.vectors[rows.taxa == node] @ query)[-3:].mean() for node in set(rows.taxa)}
+        best.append(max(nearest, key=lambda node: nearest[node]))
+    namer = find_namer("nearest-three").fit(rows, FitOptions())
+    assert namer.classes[namer.scores(test.vectors[:20]).argmax(axis=1)].tolist() == best
 
 
 def test_its_detector_agrees_with_its_equation(example: Path) -> None:
@@ -120,6 +143,7 @@ def test_a_broken_package_is_one_line_that_names_it_and_harms_no_other(
         ("readers", "nonsense", "bad_lab:NOTHING"),
         ("detectors", "wrong", "builtins:dict"),
         ("recipes", "nowhere", "builtins:dict"),
+        ("namers", "half", "biocosmos.identify.namers.linear:Linear"),
         source="raise RuntimeError('this laboratory\\nis closed')",
     )
     said = r"of the package bad-lab 2\.0 \(bad_lab:Encoder\) cannot be used: RuntimeError: this laboratory; mend, update"
@@ -127,6 +151,8 @@ def test_a_broken_package_is_one_line_that_names_it_and_harms_no_other(
         bc.embed(tiny_collection, "gone")
     with pytest.raises(BiocosmosError, match=r"detector 'wrong' of the package bad-lab.* no child of"):
         make_detector("wrong")
+    with pytest.raises(BiocosmosError, match=r"namer 'half' of the package bad-lab.* its class calls itself 'linear'"):
+        find_namer("half")
     with pytest.raises(BiocosmosError, match=r"recipe 'nowhere' of the package bad-lab.* path of a \.toml file"):
         recipe_file("nowhere")
     with pytest.raises(BiocosmosError, match="reader 'nonsense' of the package bad-lab"):

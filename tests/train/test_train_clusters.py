@@ -17,6 +17,7 @@ from safetensors.torch import save_file
 import biocosmos as bc
 from biocosmos.encoders.views import view
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens import guard
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 from biocosmos.specimens.splits import Split
@@ -92,13 +93,12 @@ def test_nothing_held_out_is_ever_labelled(embedded: bc.Collection, labels: Clus
     for part in ("test", "val", "default:test"):
         with pytest.raises(BiocosmosError, match="held out"):
             cluster_labels(embedded, clusters=4, split=part)
-    labels.refuse_held_out(embedded.split())
+    guard.refuse_outside(labels.ids, embedded.split(), "train", "labelled ids")
     stranger = embedded.split().part("test").to_pylist()[0]
     ids = labels.ids.copy()
     ids[5] = stranger
-    mixed = ClusterLabels(ids, labels.labels, labels.near, labels.centroids)
     with pytest.raises(BiocosmosError, match=rf"1 of {len(ids)} labelled ids.*{stranger} is in part 'test'"):
-        mixed.refuse_held_out(embedded.split())
+        guard.refuse_outside(ids, embedded.split(), "train", "labelled ids")
     with pytest.raises(BiocosmosError, match="number them anew"):
         ClusterLabels(labels.ids, labels.labels + 1, labels.near, labels.centroids)
 

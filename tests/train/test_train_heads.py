@@ -70,7 +70,7 @@ def test_a_head_on_stored_vectors_names_specimens_it_has_not_seen(collection: bc
 def test_a_backbone_is_trained_with_its_head_and_becomes_an_encoder(collection: bc.Collection, tmp_path: Path, head: str) -> None:
     train(collection, tmp_path / "run", **SMALL, head=head, size_feature=True)
     loaded = TrainedHead.load(tmp_path / "run")
-    found = predict_part(collection, loaded, "val", views=2)
+    found = predict_part(collection, loaded.viewed(2), "val")
     assert len(found) and found.features.shape[0] == len(found) and loaded.preprocessing.size == 64
     encoder = bc.load_encoder(str(tmp_path / "run"))
     assert encoder.preprocessing.size == 64
@@ -78,7 +78,7 @@ def test_a_backbone_is_trained_with_its_head_and_becomes_an_encoder(collection: 
     path.write_bytes(collection.image_bytes(str(found.ids[0])) or b"")
     (tmp_path / "broken.png").write_bytes(b"no image")
     failures = Failures()
-    one = predict_files(loaded, [path, tmp_path / "broken.png"], views=2, failures=failures)
+    one = predict_files(loaded.viewed(2), [path, tmp_path / "broken.png"], failures=failures)
     np.testing.assert_allclose(one.log_p[0], found.log_p[0], atol=1e-3)
     assert len(failures) == 1 and list(one.ids) == [str(path)]
 

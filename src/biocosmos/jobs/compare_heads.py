@@ -15,6 +15,7 @@ from biocosmos.evaluate.ranks.report import encoder_name
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.side_by_side.report import heads_report
 from biocosmos.identify.predictions import Predictions
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 TRAIN = "train"
@@ -69,11 +70,12 @@ def nearest_names(collection: Collection, encoder: str, asked: Predictions, gall
     if not (taxa > 0).any():
         raise BiocosmosError(f"part '{gallery}' of {collection.path} has no labelled specimen with a vector of {encoder}")
     ids = [str(id_) for id_ in asked.ids]
-    shared = np.intersect1d(np.array(ids, str), known.ids.astype(str))
-    if len(shared):
-        raise BiocosmosError(
-            f"{len(shared):,} of the specimens asked about are in part '{gallery}' ({shared[0]} ...): they would find themselves"
-        )
+    guard.refuse_shared(
+        ids,
+        known.ids,
+        f"of the specimens asked about are in part '{gallery}'",
+        "ask about another part",
+    )
     column = collection.embedding_column(encoder)
     table = collection.take(ids, columns=["id", column])
     place = {id_: row for row, id_ in enumerate(table["id"].to_pylist())}

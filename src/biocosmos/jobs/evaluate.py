@@ -11,8 +11,8 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.identify.namers.rules import RULES
 from biocosmos.jobs.identify import Identified
-from biocosmos.jobs.leakage import refuse_trained_on
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 PROTOCOLS = ("query-gallery", "all-vs-all", "both", "few-shot", "zero-shot")
@@ -45,8 +45,7 @@ def evaluate_collection(
         raise BiocosmosError(f"no protocol '{protocol}': choose {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}")
     if not encoders:
         raise BiocosmosError(f"nothing to evaluate: name an embedding of {collection.path}")
-    for name in encoders:
-        refuse_trained_on(collection, name, queries)
+    guard.refuse_part(collection, queries, *encoders, where=where)
     for group in groups:
         if group not in collection.dataset.schema.names:
             raise BiocosmosError(f"the collection has no column '{group}' to group by")

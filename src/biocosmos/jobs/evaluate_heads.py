@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report, combine
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
@@ -14,6 +16,7 @@ from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.leave_out_heads import leave_out_heads
 from biocosmos.jobs.predict import predict_part
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
@@ -49,6 +52,7 @@ def evaluate_heads(
         raise BiocosmosError(f"no protocol '{protocol}' for heads: choose {', '.join(PROTOCOLS)}")
     if len(heads) > 1 and protocol not in (None, "levels"):
         raise BiocosmosError(f"--protocol {protocol} is of one head: name one with --head")
+    guard.refuse_part(collection, part, *heads, where=where)
     if protocol in LEAVE_OUT:
         if output is None:
             raise BiocosmosError(
@@ -60,8 +64,6 @@ def evaluate_heads(
             collection, head, output, whole_groups=whole, folds=folds, most=most, far=far, part=part, seed=seed
         )
     loaded = {str(folder): TrainedHead.load(folder, device=device).viewed(views) for folder in heads}
-    for head in loaded.values():
-        refuse_learnt(head, part)
     found = {name: predict_part(collection, head, part, where=where, columns=groups) for name, head in loaded.items()}
     if len(found) > 1:
         return compare_heads(collection, _named(found), seed=seed)
@@ -78,7 +80,9 @@ def evaluate_heads(
             )
         if calibration:
             pooled = predict_part(collection, head, calibration, where=where, columns=groups)
-            reports |= _promises(pooled.joined(asked), groups, seed, required=protocol == "promises")
+            more = pooled.subset(~np.isin(pooled.ids.astype(str), asked.ids.astype(str)))  # no specimen on both sides of a draw
+            pooled = more.joined(asked) if len(more) else asked
+            reports |= _promises(pooled, groups, seed, required=protocol == "promises")
     if len(reports) == 1:
         return next(iter(reports.values()))
     title = f"{collection.path.stem}: a {head.facts['head']} head"
@@ -90,13 +94,6 @@ def _promises(pooled: Predictions, groups: Sequence[str], seed: int, *, required
     if not required and int((pooled.truth != 0).sum()) < 2 * FEWEST:
         return {}
     return {"promises": promise_report(pooled, groups=groups or None, seed=seed)}
-
-
-def refuse_learnt(head: TrainedHead, part: str) -> None:
-    """Refuse to measure a head on the part it was trained on."""
-    learnt = head.facts["training"]["settings"]["split"]
-    if part == learnt:
-        raise BiocosmosError(f"the head in {head.folder} was trained on the part '{part}': evaluate it on another")
 
 
 def _named(found: dict[str, Predictions]) -> dict[str, Predictions]:

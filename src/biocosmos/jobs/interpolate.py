@@ -17,9 +17,9 @@ from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.interpolation.report import curve_report
-from biocosmos.jobs.leakage import refuse_trained_on
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 
@@ -64,9 +64,8 @@ def interpolate_collection(
         raise BiocosmosError(f"interpolation needs two encoders, the base and the trained one, not {len(encoders)}: use -e twice")
     if len({queries, gallery, validation}) < 3:
         raise BiocosmosError("the weight is chosen on a part of its own: queries, gallery and validation must be three parts")
-    for name in encoders:
-        for part in (queries, validation):
-            refuse_trained_on(collection, name, part)
+    for part in (queries, validation):
+        guard.refuse_part(collection, part, *encoders, where=where)
     from biocosmos.encoders.interpolation import interpolated
     from biocosmos.encoders.registry import build_encoder, load_towers
 
@@ -117,7 +116,7 @@ def interpolate_collection(
             for other in encoders:
                 parts[other] = parts[other].subset(np.isin(parts[other].ids.astype(str), parts[name].ids.astype(str)))
         if output is not None:
-            _save(output / ENCODER, towers, base, trained, report)
+            _save(output / ENCODER, towers, base, trained, report, template.ids)
     found = evaluate.compare(
         galleries, asked, groups=groups, seed=seed, training=galleries[base].taxa if gallery == "train" else None
     )
@@ -198,7 +197,7 @@ def _embedded(collection: Collection, encoder: Encoder, template: Gallery, part:
     return out
 
 
-def _save(folder: Path, towers: Towers, base: str, trained: str, report: Report) -> None:
+def _save(folder: Path, towers: Towers, base: str, trained: str, report: Report, chosen_on: guard.Ids) -> None:
     from biocosmos.encoders.saving import save_encoder
 
     facts = report.provenance
@@ -208,3 +207,5 @@ def _save(folder: Path, towers: Towers, base: str, trained: str, report: Report)
         "split": facts["split_hash"],
     }
     save_encoder(folder, towers, base=trained, training={**training, "interpolated with": base})
+    record = guard.Fitted.of(f"the encoder in {folder}", chosen=chosen_on, split=facts["split_hash"], stands_on=[trained, base])
+    record.save(folder)

@@ -20,6 +20,7 @@ from biocosmos.evaluate.numbers.tallies import SUMMARY, Tally, answerable_table,
 from biocosmos.evaluate.numbers.targets import Target, rank_targets
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.tables import PROVENANCE_KEY
 
 if TYPE_CHECKING:
@@ -141,11 +142,7 @@ def judge(table: pa.Table, truth: Gallery | pa.Table | npt.ArrayLike, taxonomy: 
     if not len(ids):
         raise BiocosmosError("nothing to judge: the table of identifications is empty")
     if gallery is not None:
-        shared = np.intersect1d(ids.astype(str), gallery.ids.astype(str))
-        if len(shared):
-            raise BiocosmosError(
-                f"{len(shared)} identified ids are in the gallery ({shared[0]}...): judge on specimens it has not seen"
-            )
+        guard.refuse_shared(ids, gallery.ids, "identified ids are in the gallery", "judge on specimens it has not seen")
     ranks = [rank for rank in taxonomy.ranks if rank in table.column_names]
     path = np.maximum(taxonomy.index(table.select(ranks)), 0).astype(np.int64)
     true = np.maximum(_true_nodes(ids, truth, taxonomy), 0)

@@ -36,6 +36,7 @@ from biocosmos.identify.novelty.odin import COLUMN as ODIN_COLUMN
 from biocosmos.identify.novelty.odin import Odin
 from biocosmos.identify.novelty.registry import BY_PREDICTIONS, DEFAULT_DETECTOR, make_detector
 from biocosmos.identify.predictions import Predictions
+from biocosmos.specimens import guard
 
 Row = dict[str, Any]
 Mask = npt.NDArray[np.bool_]
@@ -118,13 +119,10 @@ def measure(
 
 
 def _refuse_leaks(run: NoveltyRun) -> None:
-    learnt = set(run.train.ids.tolist())
+    learnt = guard.Fitted.of(f"the detectors of run {run.name!r}", fitted=run.train.ids, calibrated=run.held_out.ids)
     for what, part in (("held-out", run.held_out), ("test", run.test)):
-        both = learnt.intersection(part.ids.tolist())
-        if both:
-            raise BiocosmosError(
-                f"run {run.name!r} trained on {len(both)} specimens of its {what} part, {min(both)!r} among them"
-            )
+        uses = (guard.FITTED,) if part is run.held_out else guard.REFUSED
+        guard.refuse(part.ids, learnt, asked=f"specimens of the {what} part", remedy="keep the parts of a run apart", uses=uses)
     tax = run.test.taxonomy
     for taxon in run.taxa:
         below = tax.slice(tax.find(taxon))

@@ -30,6 +30,7 @@ from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.retrieval.page import page
 from biocosmos.identify.encoding import encoder_of, refuse_mismatch
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 
 Array = npt.NDArray[Any]
 KS = (1, 5, 10)
@@ -124,12 +125,8 @@ def checked_ks(ks: Sequence[int]) -> tuple[int, ...]:
 
 def check_apart(gallery: Gallery, queries: Gallery) -> None:
     """Refuse queries that are in the gallery, or that another encoder or split made. Raises BiocosmosError."""
-    shared = np.intersect1d(gallery.ids.astype(str), queries.ids.astype(str))
-    if len(shared):
-        raise BiocosmosError(
-            f"{len(shared)} query ids are in the gallery ({', '.join(shared[:3])}...): use two parts of one split, "
-            "or leave queries out for all-vs-all without self"
-        )
+    remedy = "use two parts of one split, or leave queries out for all-vs-all without self"
+    guard.refuse_shared(queries.ids, gallery.ids, "query ids are in the gallery", remedy)
     refuse_mismatch(gallery.provenance, queries.provenance, "the queries")
     names = [encoder_of(part.provenance).get("name") for part in (gallery, queries)]
     if None not in names and names[0] != names[1]:

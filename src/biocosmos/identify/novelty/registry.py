@@ -44,9 +44,5 @@ def make_detector(name: str = DEFAULT_DETECTOR) -> Detector:
         return DETECTORS[name]()
     if name not in added:
         raise BiocosmosError(f"no novelty detector {name!r}: choose one of {', '.join(detector_names())}")
-    kind = added[name].load()
-    if not (isinstance(kind, type) and issubclass(kind, Detector)):
-        raise added[name].broken(f"it is no child of {Detector.__module__}.{Detector.__name__}")
-    if getattr(kind, "name", None) != name:
-        raise added[name].broken(f"its class calls itself {getattr(kind, 'name', None)!r}")
+    kind: type[Detector] = added[name].load_kind(Detector)
     return kind()

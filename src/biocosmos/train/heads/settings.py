@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
-from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, names_in, setting, told
-from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings, watched_part
+from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings
 
 KINDS = ("flat", "marginalised", "conditional", "multitask", "bcnn", "hbcnn", "bacnn", "sbacnn")
 IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "balanced-softmax", "post-hoc")
@@ -29,10 +27,8 @@ class HeadSettings(LoopSettings):
     """A training of a head over a taxonomy; what is not here is in :class:`LoopSettings`.
 
     Attributes:
-        encoder: the backbone; its weights are trained too unless ``freeze``.
         head: one of :data:`KINDS`; see :mod:`biocosmos.nn.heads`.
         ranks: columns of the collection, coarsest first, comma-separated; "" is all its ranks.
-        split: the training part; validation: the part that is watched and later calibrates, never a test part; "" for none.
         freeze: train on the stored vectors; the backbone stays as it is.
         hidden: width of the dense layer before each level's scores; 0 is none (what a branch head needs it has itself).
         dropout: share of features that are dropped before the scores, 0..1.
@@ -64,14 +60,13 @@ class HeadSettings(LoopSettings):
         augment: "none", "plankton" or "photo".
     """
 
-    encoder: str = setting(DEFAULT, "The backbone.", names=("--encoder", "-e"), panel=MODEL)
+    encoder: str = changed(LoopSettings, "encoder", help="The backbone.")
     head: str = setting("marginalised", "How the tree is learnt.", choices=KINDS, panel=LEARNT)
     ranks: str = setting(
         "", "Columns, coarsest first: status,group,label.", unset="the collection's ranks", several=True, panel=LEARNT
     )
-    split: str = setting("train", "The training part.", panel=DATA)
-    validation: str = setting(
-        "val", "The part that is watched and calibrates, never a test part; '' for none.", unset="none", panel=DATA
+    validation: str = changed(
+        LoopSettings, "validation", help="The part that is watched and calibrates, never a test part; '' for none."
     )
     freeze: bool = setting(False, "Train on stored vectors: seconds, not hours.", panel=MODEL)
     hidden: int = setting(
@@ -147,7 +142,6 @@ class HeadSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))
         self.weights()
         if self.decouple >= self.epochs:
             raise SettingError(f"--decouple {self.decouple} must leave some of the {self.epochs} epochs to train everything")
@@ -164,7 +158,6 @@ class HeadSettings(LoopSettings):
             )
         if self.cache_views and self.mix == "cutmix":
             raise SettingError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
-        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
     def weights(self) -> list[float] | str | None:
         """The level weights: numbers, a schedule, or None for the head's own. Raises SettingError for what is none of these."""

@@ -28,7 +28,7 @@ from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets, sa
 from biocosmos.train.heads.tasks import HELD, FrozenHeadTask, HeadTask, ImageHeadTask, stored_vectors
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder
+from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,8 @@ def _train(
         if tell is not None:
             tell(targets)
     held = held_out(collection, settings, targets)
+    if where.first:
+        keep_record(output, f"the head in {output}", settings, collection, targets.ids, () if held is None else held.ids)
     torch.manual_seed(settings.seed)
     task: HeadTask
     if settings.freeze:
@@ -135,11 +137,7 @@ def held_out(collection: Collection, settings: HeadSettings, targets: HeadTarget
     table = collection.table(["id", *ranks], split=settings.validation)
     nodes = targets.taxonomy.index(table).astype(np.int64)
     ids = np.array(table["id"].to_pylist(), object)
-    if len(seen := np.intersect1d(ids.astype(str), targets.ids.astype(str))):
-        raise BiocosmosError(
-            f"{len(seen):,} specimens of validation part '{settings.validation}' are trained on ({seen[0]} ...): "
-            "name a part of the same split that is not"
-        )
+    refuse_trained_validation(ids, targets.ids, settings.validation)
     rows = np.flatnonzero(np.isin(nodes, targets.classes))
     if len(rows) > HELD:
         rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[:HELD])

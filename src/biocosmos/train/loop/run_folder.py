@@ -9,6 +9,8 @@ from pathlib import Path
 
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens import guard
+from biocosmos.specimens.collection import Collection
 from biocosmos.train.loop.checkpoint import FOLDER as CHECKPOINTS
 from biocosmos.train.loop.logs import EPOCHS, EVENTS, STEPS
 from biocosmos.train.loop.processes import Processes
@@ -33,7 +35,7 @@ def begin_folder(
             # the encoder goes before what guards it, the settings last: a kill between leaves a folder that can be begun anew
             for name in leaves:
                 (output / name).unlink(missing_ok=True) if not (output / name).is_dir() else shutil.rmtree(output / name)
-            for name in (TRAINED, SUMMARY, LABELS, STEPS, EPOCHS):
+            for name in (TRAINED, SUMMARY, LABELS, guard.RECORD, STEPS, EPOCHS):
                 (output / name).unlink(missing_ok=True)
             for name in (UNFINISHED, CHECKPOINTS, EVENTS, AUDIT):
                 shutil.rmtree(output / name, ignore_errors=True)
@@ -52,3 +54,21 @@ def begin_folder(
             output.mkdir(parents=True, exist_ok=True)
             write_toml(settings, path)
     where.barrier()
+
+
+def keep_record(
+    output: Path, what: str, settings: LoopSettings, collection: Collection, learnt: guard.Ids, watched: guard.Ids = ()
+) -> None:
+    """Write which specimens were learnt from, and which the kept weights were chosen on, where the guard looks for it.
+
+    watched: the validation specimens; they chose something where the best epoch is kept or training stops when they say so.
+    """
+    chosen = watched if settings.keep == "best" or settings.patience is not None else ()
+    split = collection.split(settings.split.rpartition(":")[0] or "default").hash
+    guard.Fitted.of(what, fitted=learnt, chosen=chosen, split=split, stands_on=[settings.encoder]).save(output)
+
+
+def refuse_trained_validation(held: guard.Ids, learnt: guard.Ids, part: str) -> None:
+    """Raise BiocosmosError when specimens of the validation part are trained on."""
+    what = f"specimens of validation part '{part}' are trained on"
+    guard.refuse_shared(held, learnt, what, "name a part of the same split that is not")

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
+from biocosmos.provenance import encoder_name
 from biocosmos.settings import check, flag, read_toml, setting, write_toml
 
 STEPS, RUN, DATA, MODEL = "Steps", "Run", "Data", "Model"
@@ -27,6 +29,9 @@ class LoopSettings:
     """What every recipe shares.
 
     Attributes:
+        encoder: what training starts from, and stands on where only something on top of its stored vectors is trained.
+        split: the training part, "train" or of a named split "mine:train"; validation: the part that is watched (and by which a
+            head is later calibrated), never a test part; "" for none.
         epochs: passes over the training part.
         batch_size: images per process and forward pass.
         accumulate: forward passes whose mean gradient makes one step.
@@ -46,6 +51,9 @@ class LoopSettings:
         cache_gb: prepared images are kept in memory, uint8, when all of them take less, GiB.
     """
 
+    encoder: str = setting(DEFAULT, "What training starts from.", names=("--encoder", "-e"), panel=MODEL)
+    split: str = setting("train", "The training part.", panel=DATA)
+    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=DATA)
     epochs: int = setting(8, "Passes over the training part.", above=0, panel=STEPS)
     batch_size: int = setting(64, "Images per process and pass.", above=0, otherwise={"freeze": 512}, panel=STEPS)
     accumulate: int = setting(1, "Batches that make one step.", above=0, panel=STEPS)
@@ -72,6 +80,8 @@ class LoopSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
+        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
 
 S = TypeVar("S", bound=LoopSettings)

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
-from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, check, holding, setting, told
-from biocosmos.train.loop.settings import AUGMENTATIONS, MODEL, STEPS, LoopSettings, watched_part
+from biocosmos.train.loop.settings import AUGMENTATIONS, MODEL, STEPS, LoopSettings
 
 COUPLINGS = ("labels", "fused", "free")
 PLACES = ("relatives", "learnt")
@@ -23,14 +21,12 @@ class ZeroShotSettings(LoopSettings):
     """A zero-shot training; what is not here is in :class:`LoopSettings`.
 
     Attributes:
-        encoder: what is trained, or whose stored vectors are projected.
         ranks: columns of the tree, coarsest first, comma-separated; "" is those the collection has, then ``label``.
         hold_out: taxa that are never trained on and are asked about at the end: a number of them, drawn by ``draw``, or their
             names, comma-separated.
         choose_on: further taxa that are not trained on, and by whose validation images the epoch and the handicap are chosen;
             afterwards their prototype is the mean of their training images. 0 chooses nothing.
         draw: seed of the draw of both.
-        split: the training part; validation: the part that is watched, never a test part.
         freeze: train a projection of the stored vectors only.
         dim, hidden: length of the new vectors; units of the projection's hidden layer.
         dropout: of the projection's input and hidden layer, 0..1.
@@ -49,17 +45,13 @@ class ZeroShotSettings(LoopSettings):
         head_lr_factor: the projection and the prototypes learn so many times as fast as the backbone.
     """
 
-    encoder: str = setting(
-        DEFAULT, "What is trained, or whose stored vectors are projected.", names=("--encoder", "-e"), panel=MODEL
-    )
+    encoder: str = changed(LoopSettings, "encoder", help="What is trained, or whose stored vectors are projected.")
     ranks: str = setting(
         "", "Ranks, coarsest first: status,group,label.", unset="the collection's, then label", several=True, panel=TAXA
     )
     hold_out: str = setting("12", "Unseen taxa: how many to draw, or their names.", panel=TAXA)
     choose_on: int = setting(8, "Further taxa left out of training, to choose by.", low=0, panel=TAXA)
     draw: int = setting(0, "Seed of the draw of both.", low=0, panel=TAXA)
-    split: str = setting("train", "The training part.", panel=TAXA)
-    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=TAXA)
     freeze: bool = setting(False, "Train only a projection of the stored vectors: minutes, not hours.", panel=MODEL)
     dim: int = setting(128, "Length of the new vectors.", above=0, panel=MODEL)
     hidden: int = setting(512, "Units of the projection's hidden layer.", above=0, panel=MODEL)
@@ -99,10 +91,8 @@ class ZeroShotSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))
         if self.place == "learnt" and not self.gromov:
             raise SettingError("--place learnt needs the Gromov-Wasserstein term: give --gromov above 0, or --place relatives")
-        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
 
 @dataclass(frozen=True)

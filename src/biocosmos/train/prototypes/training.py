@@ -31,7 +31,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder
+from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
 from biocosmos.train.prototypes.geometry import Geometry, geometry
 from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part, taxa_roles
@@ -99,6 +99,10 @@ class _Training:
             placed = PlacedPrototypes.load(output)
             return ZeroShotTraining(output, placed, taxa, history, already_done=True, main_process=self.where.first)
         parts = self._parts(taxa)
+        if self.where.first:
+            learnt = np.concatenate([parts[name].ids for name in ("train", "chosen") if name in parts])
+            held = parts["held"].ids if "held" in parts else ()
+            keep_record(output, f"the prototypes in {output}", settings, self.collection, learnt, held)
         if tell is not None and self.where.first:
             every = np.concatenate([part.taxa for name, part in parts.items() if name != "held"])
             tell(taxa, np.bincount(every, minlength=len(taxa.nodes)))
@@ -124,11 +128,7 @@ class _Training:
         name, _, part = settings.validation.rpartition(":")
         if part and part in self.collection.split(name or "default").counts():
             held = labelled_part(self.collection, taxa, settings.validation)
-            if len(seen := np.intersect1d(held.ids.astype(str), own.ids.astype(str))):
-                raise BiocosmosError(
-                    f"{len(seen):,} specimens of validation part '{settings.validation}' are trained on ({seen[0]} ...): "
-                    "name a part of the same split that is not"
-                )
+            refuse_trained_validation(held.ids, own.ids, settings.validation)
             parts["held"] = held.only(taxa.of(SEEN, CHOSEN_ON))
         elif settings.patience is not None:
             raise BiocosmosError(

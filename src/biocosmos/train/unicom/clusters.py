@@ -28,7 +28,6 @@ from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.kmeans import kmeans
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.splits import Split
 from biocosmos.tables import replacing
 from biocosmos.train.batches.views import mean_of_views
 from biocosmos.train.loop.settings import refuse_held_out_part
@@ -107,19 +106,6 @@ class ClusterLabels:
         total = hashlib.sha256("\x1f".join(self.ids.tolist()).encode())
         total.update(np.ascontiguousarray(self.labels, np.int32).tobytes())
         return total.hexdigest()[:16]
-
-    def refuse_held_out(self, split: Split, part: str = "train") -> None:
-        """Raise BiocosmosError naming the first ids that ``split`` has in another part than ``part``, or not at all."""
-        known = split.part(part)
-        outside = [str(id_) for id_ in self.ids[~pc.is_in(pa.array(self.ids.tolist()), value_set=known).to_numpy(False)]]
-        if not outside:
-            return
-        where = pc.index_in(pa.scalar(outside[0]), value_set=split.ids).as_py()
-        first = "in no part" if where is None else f"in part '{split.parts[where]}'"
-        raise BiocosmosError(
-            f"{len(outside)} of {len(self)} labelled ids are not in the training part of split '{split.name}' "
-            f"({outside[0]} is {first}): make the labels again on this split"
-        )
 
     def save(self, path: str | Path) -> Path:
         """Write ids, labels and nearest classes as Parquet, the facts in its metadata, the centroids beside it (.npy)."""

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
-from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, setting, told
-from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings, watched_part
+from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
 LEARNT = "What is learnt"
 _CLUSTERED = {"taxa": NOT_GIVEN, "labels": NOT_GIVEN}
@@ -21,7 +19,6 @@ class UnicomSettings(LoopSettings):
     """A training by cluster discrimination; what is not here is in :class:`LoopSettings`.
 
     Attributes:
-        encoder: what is trained, and whose embedding is clustered.
         clusters: how many.
         source: "image", "text" or "joint" (see :func:`biocosmos.train.unicom.clusters.cluster_labels`).
         text_encoder: of the texts, when not the encoder itself.
@@ -29,7 +26,6 @@ class UnicomSettings(LoopSettings):
         whiten: cluster whitened vectors (:mod:`biocosmos.train.unicom.whitening`).
         labels: a ``labels.parquet`` of another run, whose classes are learnt in place of new clusters.
         taxa: a rank, whose true taxa are learnt in place of clusters: the supervised reference.
-        split: the training part; validation: the part that is watched, which must not be a test part; "" for none.
         monitor: "clusters" (needs no label), "taxa", or "auto": taxa for a supervised training, else clusters.
         loss: "margin" (one class for each image) or "mlcd" (the ``positives`` nearest clusters of each).
         scale, m1, m2, m3: logits are scale * (cos(m1 theta + m2) - m3) for the own class.
@@ -53,7 +49,7 @@ class UnicomSettings(LoopSettings):
         augment: "none", "plankton" (any turn, mirrored) or "photo" (has an up and a down).
     """
 
-    encoder: str = setting(DEFAULT, "What is trained, and whose embedding is clustered.", names=("--encoder", "-e"), panel=MODEL)
+    encoder: str = changed(LoopSettings, "encoder", help="What is trained, and whose embedding is clustered.")
     clusters: int = setting(500, "Number of clusters.", above=0, only=_CLUSTERED, panel=LEARNT)
     source: str = setting(
         "image", "Which vectors are clustered.", choices=("image", "text", "joint"), only=_CLUSTERED, panel=LEARNT
@@ -69,8 +65,6 @@ class UnicomSettings(LoopSettings):
     taxa: str | None = setting(
         None, "Learn the true taxa of this rank in place of clusters: the supervised reference.", panel=LEARNT
     )
-    split: str = setting("train", "The training part.", panel=DATA)
-    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=DATA)
     monitor: str = setting(
         "auto", "Watch recall of clusters (needs no label) or taxa.", choices=("auto", "taxa", "clusters"), panel=DATA
     )
@@ -127,14 +121,12 @@ class UnicomSettings(LoopSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
         if self.taxa is not None and self.labels is not None:
             raise SettingError("--taxa and --labels both say what is learnt: leave one of them out")
         if self.taxa is not None and self.loss == "mlcd":
             raise SettingError("--loss mlcd takes the nearest clusters as labels: it cannot be used with --taxa")
         if self.freeze and not self.dim:
             raise SettingError(f"--dim must be above 0 with --freeze, not {self.dim}")
-        object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,12 @@ from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import AUDIT, LABELS, SUMMARY, begin_folder
+from biocosmos.train.loop.run_folder import AUDIT, LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
 from biocosmos.train.unicom.audit import Audit, audit
 from biocosmos.train.unicom.clusters import ClusterLabels, cluster_labels, refuse_too_many, taxon_labels
 from biocosmos.train.unicom.settings import UnicomSettings
@@ -112,6 +113,9 @@ class _Training:
         base = self.collection.gallery(self.settings.encoder, split=self.settings.split, columns=())
         means = class_means(base, labels)
         validation = self._validation(means, labels)
+        if self.where.first:
+            held = () if validation is None else validation.gallery.ids
+            keep_record(self.output, f"the encoder in {self.output}", self.settings, self.collection, labels.ids, held)
         torch.manual_seed(self.settings.seed)
         task = (FrozenTask if self.settings.freeze else ImageTask)(
             self.collection, self.settings, self.where, towers, base, labels, means, validation
@@ -194,7 +198,7 @@ class _Training:
 
     def _check(self, labels: ClusterLabels) -> None:
         name, _, part = self.settings.split.rpartition(":")
-        labels.refuse_held_out(self.collection.split(name or "default"), part)
+        guard.refuse_outside(labels.ids, self.collection.split(name or "default"), part, "labelled ids")
         if labels.count < 2:
             what = labels.names[0] if labels.names else "one cluster"
             raise BiocosmosError(f"all {len(labels):,} training images are of one class ({what}): there is nothing to tell apart")
@@ -205,11 +209,8 @@ class _Training:
         held: Gallery | None = None
         if part and part in self.collection.split(name or "default").counts():
             held = self.collection.gallery(settings.encoder, split=settings.validation, columns=())
-        if held is not None and (seen := np.flatnonzero(labels.rows_of(held.ids) >= 0)).size:
-            raise BiocosmosError(
-                f"{len(seen):,} specimens of validation part '{settings.validation}' are trained on ({held.ids[seen[0]]} ...): "
-                "name a part of the same split that is not"
-            )
+        if held is not None:
+            refuse_trained_validation(held.ids, labels.ids, settings.validation)
         if held is not None and len(held) > 1:
             found = Validation(held, means, labels, monitor=settings.monitor, seed=settings.seed)
             if found.metrics:
