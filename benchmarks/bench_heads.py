@@ -142,7 +142,7 @@ def measure(name: str, make: Callable[[], Any], answer: Callable[[Any], Tensor],
     answers = answer(timing.result)
     row = {"head": name, "seconds": timing.wall, "CPU seconds": timing.cpu}
     return row | {
-        "accuracy, finest": accuracy(data.tree, answers, data.held_nodes, data.tree.levels - 1),
+        "accuracy, finest": accuracy(data.tree, answers, data.held_nodes, data.tree.ranks - 1),
         "accuracy, coarsest": accuracy(data.tree, answers, data.held_nodes, 0),
     }
 

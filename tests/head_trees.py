@@ -12,13 +12,13 @@ from biocosmos.nn.tree import Tree
 ODD_PARENTS = [-1, 0, 1, 2, 2, 1, 1, 0, 7, 7, 0, 0]
 ODD_LEVELS = [-1, 0, 1, 2, 2, 1, 2, 0, 1, 2, 2, 1]
 ODD_CLASSES = [2, 3, 4, 6, 8, 9, 10]
-"""Node 2 is a class with classes 3 and 4 under it; 5 and 11 hold none; 6 and 9 have no level 1; 10 hangs under the root."""
+"""Node 2 is a class with classes 3 and 4 under it; 5 and 11 hold none; 6 and 9 have no rank 1; 10 hangs under the root."""
 
 
 def golden() -> Tree:
     parents = [-1, 0, 0, 1, 1, 2, 3, 3, 4, 4, 4, 5, 5]
-    levels = [-1, 0, 0, 1, 1, 1] + [2] * 7
-    return Tree(torch.tensor(parents), torch.tensor(levels), 3, torch.arange(6, 13))
+    ranks = [-1, 0, 0, 1, 1, 1] + [2] * 7
+    return Tree(torch.tensor(parents), torch.tensor(ranks), 3, torch.arange(6, 13))
 
 
 def odd() -> Tree:
@@ -39,34 +39,34 @@ def classes_under(tree: Tree, node: int) -> list[int]:
     return [i for i, c in enumerate(tree.classes.tolist()) if node == 0 or node in climb(tree, c)]
 
 
-def at_level(tree: Tree, node: int, level: int) -> int:
-    """The node of the path at a level, -1 if null."""
-    return next((v for v in climb(tree, node) if int(tree.level[v]) == level), -1)
+def at_rank(tree: Tree, node: int, rank: int) -> int:
+    """The node of the path at a rank, -1 if null."""
+    return next((v for v in climb(tree, node) if int(tree.rank[v]) == rank), -1)
 
 
 def flat_output(tree: Tree, logits: torch.Tensor) -> HeadOutput:
     return answer(tree, logits, logits)
 
 
-def level_output(tree: Tree, raw: list[torch.Tensor]) -> HeadOutput:
-    """As a head with a softmax for each level gives it, except that its class scores are all alike."""
+def rank_output(tree: Tree, raw: list[torch.Tensor]) -> HeadOutput:
+    """As a head with a softmax for each rank gives it, except that its class scores are all alike."""
     output = answer(tree, raw[0].new_zeros(len(raw[0]), len(tree.classes)) + 0 * raw[0].sum(), raw[-1])
-    output.levels = [level.log_softmax(1) for level in raw]
+    output.rank_scores = [rank.log_softmax(1) for rank in raw]
     return output
 
 
 @st.composite
 def trees(draw: st.DrawFn) -> Tree:
-    """Up to 25 nodes over three levels, in no particular order of depth, any nodes as classes, some of them inner."""
-    parents, levels = [-1], [-1]
+    """Up to 25 nodes over three ranks, in no particular order of depth, any nodes as classes, some of them inner."""
+    parents, ranks = [-1], [-1]
     for node in range(1, draw(st.integers(3, 25))):
-        above = draw(st.sampled_from([v for v in range(node) if levels[v] < 2]))
+        above = draw(st.sampled_from([v for v in range(node) if ranks[v] < 2]))
         parents.append(above)
-        levels.append(draw(st.integers(levels[above] + 1, 2)))
+        ranks.append(draw(st.integers(ranks[above] + 1, 2)))
     chosen = set(draw(st.lists(st.integers(1, len(parents) - 1), min_size=1)))
-    for level in range(3):
-        if level not in levels:  # a level of its own under the root
+    for rank in range(3):
+        if rank not in ranks:  # a rank of its own under the root
             parents.append(0)
-            levels.append(level)
-        chosen.add(levels.index(level))
-    return Tree(torch.tensor(parents), torch.tensor(levels), 3, torch.tensor(sorted(chosen)))
+            ranks.append(rank)
+        chosen.add(ranks.index(rank))
+    return Tree(torch.tensor(parents), torch.tensor(ranks), 3, torch.tensor(sorted(chosen)))

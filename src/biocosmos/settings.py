@@ -23,7 +23,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from biocosmos.errors import BiocosmosError
 
@@ -37,8 +37,8 @@ class SettingError(BiocosmosError):
 class UnusedSetting(SettingError):
     """A setting that was given and that the chosen mode does not use; ``name`` is the setting's."""
 
-    def __init__(self, name: str, used_where: str, where: str = "") -> None:
-        super().__init__(f"{where}{flag(name)} does nothing here: it is used {used_where}")
+    def __init__(self, name: str, called: str, used_where: str, where: str = "") -> None:
+        super().__init__(f"{where}{called} does nothing here: it is used {used_where}")
         self.name = name
 
 
@@ -77,7 +77,11 @@ class Setting:
         only: used only where these other settings have these values (one or a tuple of them, GIVEN, NOT_GIVEN); several
             mappings are alternatives.
         several: a comma-separated list in one string.
-        told: the command line has it; settings that are not told are for Python and TOML files.
+        repeated: a tuple whose parts are told one by one, --text a --text b; other tuples are comma-separated.
+        part: names a part of a split of the collection: looked for before anything heavy begins, "given" only where it was said
+            or "always".
+        file: names a file or folder that must be there.
+        told: the command line has it; settings that are not told are arguments there, or for Python and TOML files.
     """
 
     help: str
@@ -93,16 +97,15 @@ class Setting:
     otherwise: Mapping[str, Any] = field(default_factory=dict)
     only: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = ()
     several: bool = False
+    repeated: bool = False
+    part: Literal["given", "always"] | None = None
+    file: bool = False
     told: bool = True
 
     @property
     def conditions(self) -> tuple[Mapping[str, Any], ...]:
         """The alternatives of ``only``."""
         return (self.only,) if isinstance(self.only, Mapping) else self.only
-
-    def used_where(self) -> str:
-        """Where it is used, in words: "with --loss mlcd", "" for everywhere."""
-        return " or ".join(" and ".join(_words(name, wanted) for name, wanted in each.items()) for each in self.conditions)
 
 
 def setting(default: Any, help: str, **more: Any) -> Any:
@@ -145,6 +148,18 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
+def spelled(kind: Any, name: str) -> str:
+    """What a user calls a setting: "--batch-size", "--from" where it has another long name, the plain name of an argument."""
+    shape = settings_of(kind).get(name, Setting(""))
+    return next((each for each in shape.names if each.startswith("--")), flag(name) if shape.told else name)
+
+
+def used_where(kind: Any, name: str) -> str:
+    """Where a setting is used, in words: "with --loss mlcd", "" for everywhere."""
+    conditions = settings_of(kind)[name].conditions
+    return " or ".join(" and ".join(_words(kind, other, wanted) for other, wanted in each.items()) for each in conditions)
+
+
 def check(settings: Any) -> None:
     """Refuse values that are of the wrong kind, none of the choices or out of bounds. Raises SettingError, one line."""
     kind = type(settings)
@@ -153,11 +168,11 @@ def check(settings: Any) -> None:
         if value is None and type(None) in typing.get_args(hint):
             continue
         if not _fits(value, hint):
-            raise SettingError(f"{flag(name)} must be {_kind_words(hint)}, not {value!r}")
+            raise SettingError(f"{spelled(kind, name)} must be {_kind_words(hint)}, not {value!r}")
         if isinstance(value, str) and not value and getattr(kind, name, None) == "":
             continue
-        _check_choice(name, shape, value)
-        _check_bounds(name, shape, value)
+        _check_choice(spelled(kind, name), shape, value)
+        _check_bounds(spelled(kind, name), shape, value)
 
 
 def told(kind: type[S], config: str | Path | None = None, /, *, assumed: Mapping[str, Any] | None = None, **given: Any) -> S:
@@ -178,7 +193,7 @@ def told(kind: type[S], config: str | Path | None = None, /, *, assumed: Mapping
     unused += [name for name, value in filed.items() if value != defaults[name] and not used(settings, name)]
     if unused:
         where = "" if unused[0] in given else f"{config}: "
-        raise UnusedSetting(unused[0], settings_of(kind)[unused[0]].used_where(), where)
+        raise UnusedSetting(unused[0], spelled(kind, unused[0]), used_where(kind, unused[0]), where)
     return settings
 
 
@@ -229,14 +244,15 @@ def write_toml(settings: Any, path: Path) -> None:
 S = TypeVar("S")
 
 
-def _words(name: str, wanted: Any) -> str:
+def _words(kind: Any, name: str, wanted: Any) -> str:
+    called = spelled(kind, name)
     if wanted is True or wanted is GIVEN:
-        return f"with {flag(name)}"
+        return f"with {called}"
     if wanted is False or wanted is NOT_GIVEN:
-        return f"without {flag(name)}"
+        return f"without {called}"
     if isinstance(wanted, _Part):
-        return f"with {flag(name)} {wanted.name}"
-    return f"with {flag(name)} {' or '.join(str(each) for each in (wanted if isinstance(wanted, tuple) else (wanted,)))}"
+        return f"with {called} {wanted.name}"
+    return f"with {called} {' or '.join(str(each) for each in (wanted if isinstance(wanted, tuple) else (wanted,)))}"
 
 
 def _holds(value: Any, wanted: Any) -> bool:
@@ -247,27 +263,27 @@ def _holds(value: Any, wanted: Any) -> bool:
     return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)
 
 
-def _check_choice(name: str, shape: Setting, value: Any) -> None:
+def _check_choice(called: str, shape: Setting, value: Any) -> None:
     if not shape.choices:
         return
     parts = names_in(value) if shape.several and isinstance(value, str) else value if isinstance(value, tuple) else (value,)
     for part in parts:
         if part not in shape.choices:
             known = f"{', '.join(shape.choices[:-1])} or {shape.choices[-1]}" if len(shape.choices) > 1 else shape.choices[0]
-            raise SettingError(f"{flag(name)} '{part}' is not known: choose {known}")
+            raise SettingError(f"{called} '{part}' is not known: choose {known}")
 
 
-def _check_bounds(name: str, shape: Setting, value: Any) -> None:
+def _check_bounds(called: str, shape: Setting, value: Any) -> None:
     low, above, high, below = shape.low, shape.above, shape.high, shape.below
     for number in value if isinstance(value, tuple) else (value,):
         inside = (low is None or number >= low) and (above is None or number > above)
         if inside and (high is None or number <= high) and (below is None or number < below):
             continue
         if low is not None and high is not None:
-            raise SettingError(f"{flag(name)} must be {low:g} to {high:g}, not {number}")
+            raise SettingError(f"{called} must be {low:g} to {high:g}, not {number}")
         words = (("at least", low), ("above", above), ("at most", high), ("below", below))
         bounds = " and ".join(f"{word} {bound:g}" for word, bound in words if bound is not None)
-        raise SettingError(f"{flag(name)} must be {bounds}, not {number}")
+        raise SettingError(f"{called} must be {bounds}, not {number}")
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -11,8 +11,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap, paired_interval, wilson
 from biocosmos.evaluate.numbers.calibration import coverage_curve, reliability
-from biocosmos.evaluate.numbers.metrics import bray_curtis, hierarchical, novelty
-from biocosmos.taxonomy import Taxonomy
+from biocosmos.evaluate.numbers.metrics import bray_curtis, novelty
 
 
 def taxa_hits(seed: int = 0, taxa: int = 12) -> list[np.ndarray]:
@@ -159,32 +158,6 @@ def test_novelty_counts_pairs_and_names_both_conventions():
     assert found.fpr95_known_positive == pytest.approx(false_positives(-score[~novel], -score[novel]))
     assert found.fpr95_novel_positive != found.fpr95_known_positive
     assert np.isnan(novelty(score, np.zeros(400, bool)).auroc)
-
-
-def test_hierarchical_scores_compare_sets_of_ancestors():
-    tax = Taxonomy.from_table(
-        {"class": ["A", "A", "A", "B"], "genus": ["g", "g", "h", None], "species": ["g one", "g two", "h one", None]}
-    )
-    node = {name: int(tax.find(name)) for name in ("A", "B", "g", "h", "g one", "g two", "h one")}
-    pairs = [("g one", "g one"), ("g two", "g one"), ("h one", "g one"), ("A", "g two"), ("B", "h one"), (None, "g one")]
-    answer = np.array([0 if a is None else node[a] for a, _ in pairs])
-    truth = np.array([node[t] for _, t in pairs])
-
-    def line(n: int) -> set[int]:
-        out = set()
-        while n > 0:
-            out.add(n)
-            n = int(tax.parent[n])
-        return out
-
-    shared = sum(len(line(a) & line(t)) for a, t in zip(answer, truth))
-    said, true = sum(len(line(a)) for a in answer), sum(len(line(t)) for t in truth)
-    found = hierarchical(tax, answer, truth)
-    assert found.precision == pytest.approx(shared / said)
-    assert found.recall == pytest.approx(shared / true)
-    assert found.f1 == pytest.approx(2 * shared / (said + true))
-    assert found.tree_distance == pytest.approx(np.mean([len(line(a) ^ line(t)) for a, t in zip(answer, truth)]))
-    assert hierarchical(tax, answer, np.zeros(6, int)).queries == 0
 
 
 def test_counts_that_cancel_out_leave_the_community_right():

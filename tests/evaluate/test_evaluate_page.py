@@ -14,6 +14,7 @@ from PIL import Image
 
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.pages.charts import Bar, Difference, Point, bars, differences, lines, scatter, stacked
 from biocosmos.evaluate.pages.svg import Scale, percent
 from biocosmos.identify.identifier import Identifier
 from biocosmos.search.gallery import Gallery
@@ -82,7 +83,8 @@ def picture(specimen: str) -> bytes | None:
 def reports() -> dict[str, evaluate.Report]:
     gallery, queries = specimens(150, 1, "g"), specimens(60, 2, "q")
     gallery = gallery.subset(gallery.taxa != gallery.taxonomy.find("G1 <i>s3</i>"))
-    named = evaluate.identification(Identifier.fit(gallery, threshold=0.8).identify(queries), queries, gallery=gallery)
+    answers = Identifier.fit(gallery, threshold=0.8).identify(queries)
+    named = evaluate.naming(answers=answers, truth=queries, gallery=gallery)
     found = evaluate.retrieval(gallery, queries, rules=["nearest", "class-mean"], groups=["site"])
     return {
         "all": evaluate.retrieval(specimens(80, 1, "a"), groups=["site"]),
@@ -159,3 +161,23 @@ def test_ticks_are_round_and_inside():
     assert Scale(0, 1, 0, 100).ticks(4) == [0, 0.25, 0.5, 0.75, 1]
     assert Scale(1, 120, 0, 100, log=True).ticks() == [1, 10, 100] or len(Scale(1, 120, 0, 100, log=True).ticks()) <= 8
     assert Scale(3, 3, 0, 100).ticks() == [3]
+
+
+def test_a_legend_of_long_names_stays_inside_its_chart():
+    names = ["specimens", "nearest", "nearest-euclidean", "class-mean", "class-mean-euclidean", "centroid"]
+    groups = [("species", [Bar(0.5)] * len(names)), ("genus", [Bar(0.7)] * len(names))]
+    for chart in (
+        bars("Rules", groups, names),
+        lines("Rules", [(name, [(0.1, 0.5), (1.0, 0.4)]) for name in names], "x", "y"),
+        differences("Rules", [("species", [Difference(0.1, 0.0, 0.2)] * len(names))], names, "points"),
+        stacked("Rules", [("species", [1.0] * len(names))], names, ["c1"] * len(names)),
+        scatter("Rules", [Point(10, 0.5, "", i) for i in range(len(names))], "x", "y", y_range=(0, 1), names=names),
+    ):
+        root = ElementTree.fromstring(chart)
+        width, height = (float(size) for size in root.get("viewBox").split()[2:])
+        words = {text.text: text for text in root.iter("text") if text.text in names}
+        assert set(words) == set(names)
+        for name, text in words.items():
+            assert float(text.get("x")) + len(name) * 7 <= width and float(text.get("y")) < height
+        lowest = max(float(text.get("y")) for text in words.values())
+        assert all(float(line.get("y1")) > lowest for line in root.iter("line") if line.get("class") == "grid")

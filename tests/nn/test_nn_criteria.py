@@ -16,7 +16,7 @@ from biocosmos.nn.criteria import HeadCriterion, stage_weights
 from biocosmos.nn.heads import HEADS, HeadOutput
 from biocosmos.nn.imbalance import IMBALANCE, Imbalance, adjusted, imbalance
 from biocosmos.nn.tree import Tree
-from head_trees import at_level, classes_under, climb, flat_output, golden, level_output, odd
+from head_trees import at_rank, classes_under, climb, flat_output, golden, odd, rank_output
 
 TARGETS = [3, 4, 2, 6, 8, 9, 10, 3, 1, 5, 11, 0]
 """Of the odd tree: classes, the inner class 2, node 1 which is none, 5 and 11 without classes under them, one unknown."""
@@ -27,7 +27,7 @@ def class_scores(rows: int = len(TARGETS)) -> torch.Tensor:
     return torch.randn(rows, 7, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
 
-def level_scores(tree: Tree, rows: int = len(TARGETS)) -> list[torch.Tensor]:
+def rank_scores(tree: Tree, rows: int = len(TARGETS)) -> list[torch.Tensor]:
     g = torch.Generator().manual_seed(2)
     return [torch.randn(rows, len(at), generator=g, dtype=torch.float64) for at in tree.nodes_at]
 
@@ -73,24 +73,24 @@ def test_hierarchical_cross_entropy_discounts_fine_edges() -> None:
 
 
 @pytest.mark.parametrize("kind", ["marginalised", "multitask"])
-def test_null_ranks_are_left_out_of_a_levels_mean(kind: str) -> None:
+def test_null_ranks_are_left_out_of_a_ranks_mean(kind: str) -> None:
     tree = odd()
-    flat, raw = class_scores(), level_scores(tree)
+    flat, raw = class_scores(), rank_scores(tree)
     weights, of_specimens = [1.0, 2.0, 5.0], torch.rand(len(TARGETS), dtype=torch.float64)
     wanted = 0.0
-    for level, weight in enumerate(weights):
+    for rank, weight in enumerate(weights):
         top, bottom = 0.0, 0.0
         for i, target in enumerate(TARGETS):
-            node = at_level(tree, learnt(tree, target), level)
+            node = at_rank(tree, learnt(tree, target), rank)
             if node < 0:
                 continue
-            log_softmax = raw[level][i].log_softmax(0)
-            own = float(log_softmax[tree.nodes_at[level].tolist().index(node)])
+            log_softmax = raw[rank][i].log_softmax(0)
+            own = float(log_softmax[tree.nodes_at[rank].tolist().index(node)])
             top -= float(of_specimens[i]) * (log_p_at(tree, flat[i], node, target) if kind == "marginalised" else own)
             bottom += float(of_specimens[i])
         wanted += weight / 8 * top / bottom
-    output = flat_output(tree, flat) if kind == "marginalised" else level_output(tree, raw)
-    loss = HeadCriterion(kind, tree, level_weights=weights)(output, torch.tensor(TARGETS), weights=of_specimens)
+    output = flat_output(tree, flat) if kind == "marginalised" else rank_output(tree, raw)
+    loss = HeadCriterion(kind, tree, rank_weights=weights)(output, torch.tensor(TARGETS), weights=of_specimens)
     assert loss.item() == pytest.approx(wanted)
 
 
@@ -109,12 +109,12 @@ def test_outliers_are_asked_for_a_flat_answer_in_a_mean_of_their_own() -> None:
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_batch_without_any_target_costs_nothing_and_breaks_nothing(kind: str) -> None:
     tree = odd()
-    raw = [level.requires_grad_() for level in level_scores(tree, 3)]
-    output = level_output(tree, raw)
+    raw = [rank.requires_grad_() for rank in rank_scores(tree, 3)]
+    output = rank_output(tree, raw)
     loss = HeadCriterion(kind, tree)(output, torch.zeros(3, dtype=torch.int64))
     loss.backward()
     assert loss.item() == 0
-    assert all(level.grad is None or bool((level.grad == 0).all()) for level in raw)
+    assert all(rank.grad is None or bool((rank.grad == 0).all()) for rank in raw)
 
 
 def test_mixed_images_are_judged_by_both_their_targets() -> None:
@@ -140,12 +140,12 @@ def test_the_weights_of_bcnn_move_from_coarse_to_fine_as_published() -> None:
     assert HeadCriterion("multitask", golden()).weights(0.2) == pytest.approx([1 / 3] * 3)
 
 
-@given(levels=st.integers(1, 8), progress=st.floats(0, 1), last=st.booleans())
-def test_at_any_number_of_levels_the_weights_sum_to_one_and_end_at_the_finest(levels: int, progress: float, last: bool) -> None:
-    weights = stage_weights(progress, levels, last=last)
-    assert len(weights) == levels and sum(weights) == pytest.approx(1) and min(weights) >= 0
-    assert stage_weights(1.0, levels) == [0.0] * (levels - 1) + [1.0]
-    assert max(stage_weights(0.0, levels)) == stage_weights(0.0, levels)[0]
+@given(ranks=st.integers(1, 8), progress=st.floats(0, 1), last=st.booleans())
+def test_at_any_number_of_ranks_the_weights_sum_to_one_and_end_at_the_finest(ranks: int, progress: float, last: bool) -> None:
+    weights = stage_weights(progress, ranks, last=last)
+    assert len(weights) == ranks and sum(weights) == pytest.approx(1) and min(weights) >= 0
+    assert stage_weights(1.0, ranks) == [0.0] * (ranks - 1) + [1.0]
+    assert max(stage_weights(0.0, ranks)) == stage_weights(0.0, ranks)[0]
 
 
 def test_the_published_dependency_loss_counts_contradictions_and_has_no_gradient() -> None:
@@ -153,12 +153,12 @@ def test_the_published_dependency_loss_counts_contradictions_and_has_no_gradient
     best = [(0, 0, 0), (0, 2, 5), (0, 2, 0), (1, 2, 6)]  # right; 2 is not under 0; nor 2 under 0 nor 0 under 2; right
     raw = [torch.zeros(4, len(at), dtype=torch.float64) for at in tree.nodes_at]
     for i, picks in enumerate(best):
-        for level, pick in enumerate(picks):
-            raw[level][i, pick] = 3.0
-    raw = [level.requires_grad_() for level in raw]
+        for rank, pick in enumerate(picks):
+            raw[rank][i, pick] = 3.0
+    raw = [rank.requires_grad_() for rank in raw]
     targets = torch.tensor([6, 6, 6, 12])
-    plain = HeadCriterion("multitask", tree)(level_output(tree, raw), targets)
-    both = HeadCriterion("multitask", tree, dependency=0.5, dependency_form="published")(level_output(tree, raw), targets)
+    plain = HeadCriterion("multitask", tree)(rank_output(tree, raw), targets)
+    both = HeadCriterion("multitask", tree, dependency=0.5, dependency_form="published")(rank_output(tree, raw), targets)
     assert both.item() == pytest.approx(0.5 * plain.item() + 0.5 * 3 * (math.e - 1) / 3)
     one, other = torch.autograd.grad(plain, raw), torch.autograd.grad(both, raw)
     for x, y in zip(one, other):
@@ -167,20 +167,20 @@ def test_the_published_dependency_loss_counts_contradictions_and_has_no_gradient
 
 def test_the_smooth_dependency_loss_is_the_mass_on_children_of_wrong_parents() -> None:
     tree = odd()
-    raw, targets = level_scores(tree), torch.tensor(TARGETS)
-    plain = HeadCriterion("multitask", tree)(level_output(tree, raw), targets)
-    both = HeadCriterion("multitask", tree, dependency=0.3)(level_output(tree, raw), targets)
+    raw, targets = rank_scores(tree), torch.tensor(TARGETS)
+    plain = HeadCriterion("multitask", tree)(rank_output(tree, raw), targets)
+    both = HeadCriterion("multitask", tree, dependency=0.3)(rank_output(tree, raw), targets)
     wanted = 0.0
-    for level in (1, 2):
+    for rank in (1, 2):
         found = []
         for i, target in enumerate(TARGETS):
             node = learnt(tree, target)
-            if min(at_level(tree, node, level), at_level(tree, node, level - 1)) < 0:
+            if min(at_rank(tree, node, rank), at_rank(tree, node, rank - 1)) < 0:
                 continue
             apart = 0.0
-            for v, p in zip(tree.nodes_at[level].tolist(), raw[level][i].softmax(0).tolist()):
-                parent = at_level(tree, v, level - 1)
-                if parent >= 0 and parent != at_level(tree, node, level - 1):
+            for v, p in zip(tree.nodes_at[rank].tolist(), raw[rank][i].softmax(0).tolist()):
+                parent = at_rank(tree, v, rank - 1)
+                if parent >= 0 and parent != at_rank(tree, node, rank - 1):
                     apart += p
             found.append(math.exp(apart) - 1)
         wanted += sum(found) / len(found)
@@ -198,10 +198,10 @@ def test_gradients_are_those_of_the_loss(remedy: str, kind: str, more: dict[str,
     criterion = HeadCriterion(kind, tree, imbalance=imbalance(remedy, COUNTS, tree), smoothing=0.1, **more)  # type: ignore[arg-type]
 
     def loss(*scores: torch.Tensor) -> torch.Tensor:
-        output: HeadOutput = level_output(tree, list(scores)) if kind == "multitask" else flat_output(tree, scores[0])
+        output: HeadOutput = rank_output(tree, list(scores)) if kind == "multitask" else flat_output(tree, scores[0])
         return criterion(output, targets, progress=0.9)  # type: ignore[no-any-return]
 
-    scores = level_scores(tree) if kind == "multitask" else [class_scores()]
+    scores = rank_scores(tree) if kind == "multitask" else [class_scores()]
     assert torch.autograd.gradcheck(loss, [x.requires_grad_() for x in scores], eps=1e-6, atol=1e-6)
 
 
@@ -223,7 +223,7 @@ def test_class_balanced_weights_follow_the_effective_number_and_are_one_on_avera
     raw = 0.01 / (1 - 0.99**COUNTS)
     torch.testing.assert_close(weights, raw / raw[1] * weights[1])
     assert (weights * COUNTS).sum() / COUNTS.sum() == pytest.approx(1)
-    assert remedy.of(0).tolist() == [4 + 100 + 3 + 1, 50 + 7]  # nodes 1 and 7; class 10 has no level 0
+    assert remedy.of(0).tolist() == [4 + 100 + 3 + 1, 50 + 7]  # nodes 1 and 7; class 10 has no rank 0
     assert remedy.of(1).tolist() == [4 + 100 + 3, 50]
 
 
@@ -243,40 +243,37 @@ def test_ldam_takes_margins_from_the_own_score_and_reweights_late() -> None:
     assert criterion(output, targets, progress=0.8).item() == pytest.approx((losses * weights[[3, 1]]).mean().item(), rel=1e-5)
 
 
-def test_balanced_softmax_learns_scores_that_know_no_prior() -> None:
-    """Of specimens without any features, plain training learns the prior, balanced softmax that all classes are alike."""
+@pytest.mark.parametrize("tau", [0.0, 0.5, 1.0])
+def test_logit_adjustment_learns_scores_that_know_so_much_less_of_the_prior(tau: float) -> None:
+    """Of specimens without any features, plain training learns the prior pi, with tau pi^(1 - tau): with 1, all alike."""
     tree = golden()
     counts = torch.tensor([64, 32, 16, 8, 4, 2, 1])
     targets = tree.classes.repeat_interleave(counts)
-    learnt_by = {}
-    for name in ("none", "balanced-softmax", "logit-adjusted"):
-        scores = torch.zeros(7, dtype=torch.float64, requires_grad=True)
-        criterion = HeadCriterion("marginalised", tree, imbalance=imbalance(name, counts, tree))
-        optimizer = torch.optim.LBFGS([scores], max_iter=200, line_search_fn="strong_wolfe")
+    prior = counts.double() / counts.sum()
+    left = prior ** (1 - tau) / (prior ** (1 - tau)).sum()
+    scores = torch.zeros(7, dtype=torch.float64, requires_grad=True)
+    criterion = HeadCriterion("marginalised", tree, imbalance=imbalance("logit-adjusted", counts, tree, tau=tau))
+    optimizer = torch.optim.LBFGS([scores], max_iter=200, line_search_fn="strong_wolfe")
 
-        def step() -> torch.Tensor:
-            optimizer.zero_grad()  # noqa: B023
-            loss: torch.Tensor = criterion(flat_output(tree, scores.expand(len(targets), -1)), targets)  # noqa: B023
-            loss.backward()
-            return loss
+    def step() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss: torch.Tensor = criterion(flat_output(tree, scores.expand(len(targets), -1)), targets)
+        loss.backward()
+        return loss
 
-        optimizer.step(step)  # type: ignore[arg-type,no-untyped-call]
-        learnt_by[name] = scores.detach()
-    torch.testing.assert_close(learnt_by["none"].softmax(0), counts.double() / counts.sum(), atol=1e-4, rtol=0)
-    torch.testing.assert_close(learnt_by["balanced-softmax"].softmax(0), torch.full((7,), 1 / 7).double(), atol=1e-4, rtol=0)
-    torch.testing.assert_close(learnt_by["logit-adjusted"], learnt_by["balanced-softmax"])
-    torch.testing.assert_close(
-        adjusted(learnt_by["none"][None], counts)[0].softmax(0), torch.full((7,), 1 / 7).double(), atol=1e-4, rtol=0
-    )
+    optimizer.step(step)  # type: ignore[arg-type,no-untyped-call]
+    torch.testing.assert_close(scores.detach().softmax(0), left, atol=1e-4, rtol=0)
+    # and scores that were trained plainly, which know the prior whole, give it up afterwards
+    torch.testing.assert_close(adjusted(prior.log()[None], counts, tau)[0].softmax(0), left, atol=1e-9, rtol=0)
 
 
 @pytest.mark.parametrize(
     ("make", "says"),
     [
         (lambda: HeadCriterion("resnet", golden()), "there is no head 'resnet'"),
-        (lambda: HeadCriterion("flat", golden(), level_weights=[1, 1, 1]), "take 'marginalised'"),
-        (lambda: HeadCriterion("multitask", golden(), level_weights=[1, 1]), "must be 3 numbers"),
-        (lambda: HeadCriterion("multitask", golden(), level_weights=[0, 0, 0]), "not all 0"),
+        (lambda: HeadCriterion("flat", golden(), rank_weights=[1, 1, 1]), "take 'marginalised'"),
+        (lambda: HeadCriterion("multitask", golden(), rank_weights=[1, 1]), "must be 3 numbers"),
+        (lambda: HeadCriterion("multitask", golden(), rank_weights=[0, 0, 0]), "not all 0"),
         (lambda: HeadCriterion("flat", golden(), dependency=0.5), "cannot contradict itself"),
         (lambda: HeadCriterion("multitask", golden(), dependency=1.0), "below 1"),
         (lambda: HeadCriterion("multitask", golden(), hxe_alpha=0.5), "conditional and flat"),

@@ -21,7 +21,7 @@ from biocosmos.nn.heads.features import spread
 from biocosmos.nn.heads.multitask import agree
 from biocosmos.nn.tree import OnTree, Tree
 from biocosmos.taxonomy import Taxonomy
-from head_trees import at_level, classes_under, climb, flat_output, golden, odd, trees
+from head_trees import at_rank, classes_under, climb, flat_output, golden, odd, trees
 
 CHANNELS = [6, 8, 10, 12]
 ROWS = 9
@@ -55,7 +55,7 @@ def test_a_tree_with_null_ranks_and_inner_classes_is_read_as_it_is() -> None:
     tree = odd()
     assert [at.tolist() for at in tree.nodes_at] == [[1, 7], [2, 8], [3, 4, 6, 9, 10]]
     for node in range(len(tree)):
-        assert tree.lineage[node].tolist() == [at_level(tree, node, level) for level in range(3)]
+        assert tree.lineage[node].tolist() == [at_rank(tree, node, rank) for rank in range(3)]
         assert tree.depth[node] == len(climb(tree, node))
         assert tree.under[:, node].nonzero().squeeze(1).tolist() == classes_under(tree, node)
         held = [v for v in climb(tree, node) if classes_under(tree, v)]
@@ -98,10 +98,10 @@ def test_every_head_says_log_p_of_every_node_consistently(kind: str, tree: Tree)
         )
     assert (output.log_p[:, 0] == 0).all()
     assert output.features.shape[0] == ROWS and output.features.isfinite().all()
-    if output.levels is not None:
-        assert [level.shape[1] for level in output.levels] == [len(at) for at in tree.nodes_at]
-        for level in output.levels:
-            mass = level.exp().sum(1)
+    if output.rank_scores is not None:
+        assert [rank.shape[1] for rank in output.rank_scores] == [len(at) for at in tree.nodes_at]
+        for rank in output.rank_scores:
+            mass = rank.exp().sum(1)
             assert (mass <= 1 + 1e-5).all()
             if kind != "sbacnn":
                 torch.testing.assert_close(mass, torch.ones(ROWS))
@@ -153,17 +153,17 @@ def test_the_conditional_head_multiplies_softmaxes_among_siblings() -> None:
     torch.testing.assert_close(output.logits.softmax(1)[:, 0], wanted)
 
 
-def test_classes_with_null_ranks_compete_by_the_mean_over_the_levels_they_have() -> None:
+def test_classes_with_null_ranks_compete_by_the_mean_over_the_ranks_they_have() -> None:
     tree = odd()
-    levels = [torch.randn(ROWS, len(at)).log_softmax(1) for at in tree.nodes_at]
-    scores = agree(levels, tree.paths, tree.known)
+    ranks = [torch.randn(ROWS, len(at)).log_softmax(1) for at in tree.nodes_at]
+    scores = agree(ranks, tree.paths, tree.known)
     for i, c in enumerate(tree.classes.tolist()):
-        own = [at_level(tree, c, level) for level in range(3)]
-        parts = [levels[l][:, tree.nodes_at[l].tolist().index(v)] for l, v in enumerate(own) if v >= 0]  # noqa: E741
+        own = [at_rank(tree, c, rank) for rank in range(3)]
+        parts = [ranks[l][:, tree.nodes_at[l].tolist().index(v)] for l, v in enumerate(own) if v >= 0]  # noqa: E741
         torch.testing.assert_close(scores[:, i], 3 * sum(parts) / len(parts))  # type: ignore[arg-type]
 
 
-def test_levels_leave_the_backbone_from_shallow_to_deep() -> None:
+def test_ranks_leave_the_backbone_from_shallow_to_deep() -> None:
     assert [spread(4, 3), spread(3, 3), spread(3, 2), spread(2, 3), spread(5, 1)] == [
         [0, 2, 3],
         [0, 1, 2],
@@ -177,19 +177,19 @@ def test_levels_leave_the_backbone_from_shallow_to_deep() -> None:
     ("kind", "coarse_sees", "fine_sees"),
     [("bcnn", [0], [3]), ("hbcnn", [0], [0, 2, 3]), ("bacnn", [0, 2, 3], [0, 2, 3])],
 )
-def test_what_each_branch_head_lets_a_level_see(kind: str, coarse_sees: list[int], fine_sees: list[int]) -> None:
+def test_what_each_branch_head_lets_a_rank_see(kind: str, coarse_sees: list[int], fine_sees: list[int]) -> None:
     head, given = head_and_input(kind, golden())
     head.eval()
-    for level, wanted in ((0, coarse_sees), (2, fine_sees)):
+    for rank, wanted in ((0, coarse_sees), (2, fine_sees)):
         given = [tap.detach().requires_grad_() for tap in given]
         output: HeadOutput = head(given)
-        assert output.levels is not None
-        output.levels[level][:, 0].sum().backward()
+        assert output.rank_scores is not None
+        output.rank_scores[rank][:, 0].sum().backward()
         seen = [i for i, tap in enumerate(given) if tap.grad is not None and bool(tap.grad.abs().sum() > 0)]
         assert seen == wanted
 
 
-def test_bilinear_features_are_rooted_products_of_neighbouring_levels() -> None:
+def test_bilinear_features_are_rooted_products_of_neighbouring_ranks() -> None:
     head, given = head_and_input("hbcnn", golden())
     features = head.features
     assert isinstance(features, torch.nn.Module)
@@ -211,7 +211,7 @@ def test_bilinear_features_are_rooted_products_of_neighbouring_levels() -> None:
 
 
 def test_segregated_branches_share_a_specimen_by_the_gate_and_learn_only_their_own() -> None:
-    tree = odd()  # branches: 1, 7, and the rest (class 10, without a level 0)
+    tree = odd()  # branches: 1, 7, and the rest (class 10, without a rank 0)
     head, given = head_and_input("sbacnn", tree)
     output: HeadOutput = head.eval()(given)
     gate = head.gate(head.gate_features(given, None)[0]).softmax(1)  # type: ignore[operator]
@@ -224,11 +224,11 @@ def test_segregated_branches_share_a_specimen_by_the_gate_and_learn_only_their_o
 
 
 def test_segregated_branches_work_on_maps_at_another_split() -> None:
-    head = make_head("sbacnn", odd(), CHANNELS, hidden=16, split_level=1)
+    head = make_head("sbacnn", odd(), CHANNELS, hidden=16, split_rank=1)
     output: HeadOutput = head.eval()(taps())
     p = output.logits.softmax(1)
     torch.testing.assert_close(p @ odd().under, output.log_p.exp())
-    assert output.levels is not None and [level.shape[1] for level in output.levels] == [2, 2, 5]
+    assert output.rank_scores is not None and [rank.shape[1] for rank in output.rank_scores] == [2, 2, 5]
 
 
 def test_a_head_learns_the_shipped_sample_from_stored_vectors(embedded: bc.Collection) -> None:
@@ -262,9 +262,9 @@ def test_a_head_learns_the_shipped_sample_from_stored_vectors(embedded: bc.Colle
         (lambda: make_head("resnet", golden(), [8]), "there is no head 'resnet'"),
         (lambda: make_head("flat", golden(), [8], dropout=1.0), "dropout 1.0"),
         (lambda: make_head("flat", golden(), [8], extra=2)([torch.zeros(2, 8)]), "takes 2 further features"),
-        (lambda: make_head("sbacnn", golden(), [8], split_level=2), "0 to 1, not 2"),
+        (lambda: make_head("sbacnn", golden(), [8], split_rank=2), "0 to 1, not 2"),
         (lambda: Tree(torch.tensor([-1, 0]), torch.tensor([-1, 0]), 1, torch.tensor([0])), "ascending nodes"),
-        (lambda: Tree(torch.tensor([-1, 0]), torch.tensor([-1, 0]), 2, torch.tensor([1])), "no class has a name at level 1"),
+        (lambda: Tree(torch.tensor([-1, 0]), torch.tensor([-1, 0]), 2, torch.tensor([1])), "no class has a name at rank 1"),
         (lambda: Tree(torch.tensor([-1, 2, 0]), torch.tensor([-1, 1, 0]), 2, torch.tensor([1])), "before their children"),
     ],
 )

@@ -12,15 +12,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.search import exact
+from biocosmos.search import bounded, candidates, exact
 from biocosmos.search.exact import ExactIndex
-from biocosmos.search.kernel import avx2 as kernel_avx2
+from biocosmos.search.kernel import plan
 from biocosmos.search.kernel.basis import Spectrum
-from biocosmos.search.kernel.scan import DenseScan, PackedScan
+from biocosmos.search.kernel.packed_scan import PackedScan, SingleScan
+from biocosmos.search.kernel.scan import DenseScan
+from kernels_here import KERNELS, kernel
 
 Array = np.ndarray[Any, Any]
 DIM = 48
-SCANS = ["plain", "float32", "bfloat16", "int8", "float32 prefix", "bfloat16 prefix", "int8 prefix"]
+PLAIN = ["plain", "float32", "float32 prefix", "bfloat16", "bfloat16 prefix"]
+SCANS = PLAIN + [f"{kind} {name}{end}" for name in KERNELS for kind in ("int8", "int4") for end in ("", " prefix")]
 
 
 def unit(x: Array) -> Array:
@@ -67,18 +70,19 @@ def make(x: Array, scan: str) -> ExactIndex:
         return index
     name, prefix = scan.split()[0], scan.endswith("prefix")
     basis = Spectrum.of(index.vectors).basis(16 if prefix else x.shape[1], turn=prefix, device=index.device)
-    if name == "int8":
-        kernel = kernel_avx2.load()
-        if kernel is None:
-            pytest.skip("no AVX2 or no llvmlite here")
-        index._scan = PackedScan(index.vectors, basis, kernel)
+    made: Any
+    if name in ("int8", "int4"):
+        compiled = kernel(scan.split()[1])
+        made = (PackedScan if name == "int8" else SingleScan)(index.vectors, basis, compiled)
+        index._scorer.use(compiled)
     else:
-        index._scan = DenseScan(index.vectors, basis, getattr(torch, name))
+        made = DenseScan(index.vectors, basis, getattr(torch, name))
+    index._scans = dict.fromkeys(plan.BATCHES, made)
     return index
 
 
 @pytest.mark.parametrize("scan", SCANS)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     n=st.integers(1, 700),
     k=st.integers(1, 30),
@@ -144,8 +148,8 @@ def test_easy_queries_are_certified_at_once() -> None:
 
 
 def test_many_candidates_are_settled_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exact, "CANDIDATES_AT_ONCE", 100)
-    monkeypatch.setattr(exact, "PAIRS_AT_ONCE", 3)
+    monkeypatch.setattr(candidates, "CANDIDATES_AT_ONCE", 100)
+    monkeypatch.setattr(bounded, "PAIRS_AT_ONCE", 3)
     x = np.repeat(clustered(20, 3), 60, 0)
     q = clustered(3, 4)
     assert_same(make(x, "bfloat16 prefix").search(q, 25), *oracle(q, x, 25))
@@ -202,11 +206,24 @@ def test_the_compact_copy_is_built_when_it_pays(monkeypatch: pytest.MonkeyPatch)
     x = clustered(1500, 6)
     index = ExactIndex(x, precision="auto")
     before = index.search(x[:100], 5)
-    assert index._scan is None
+    assert index.scan == "float32" and not index._scans
     after = index.search(x[:300], 5)
-    assert index._scan is not None and index.scan in ("int8", "float32", "bfloat16")
+    assert list(index._scans) == ["large"] and index.scan in ("int8", "float32", "bfloat16")
     np.testing.assert_array_equal(before.rows, after.rows[:100])
     np.testing.assert_array_equal(before.scores, after.scores[:100])
+    one = index.search(x[:1], 5)  # once there are copies, each kind of batch gets its own
+    assert set(index._scans) == {"large", "one"}
+    np.testing.assert_array_equal(one.rows, before.rows[:1])
+
+
+def test_queries_asked_alone_are_dearer_and_sooner_worth_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "PREPARE_ROWS", 100)
+    monkeypatch.setattr(exact, "PREPARE_SINGLES", 3)
+    x = clustered(300, 6)
+    index = ExactIndex(x)
+    found = [index.search(x[i], 4).rows[0] for i in range(4)]
+    assert list(index._scans) == ["one"]
+    np.testing.assert_array_equal(found, oracle(x[:4], x, 4)[0])
 
 
 def test_faster_float32_of_the_user_does_not_change_the_answer() -> None:
@@ -221,7 +238,7 @@ def test_faster_float32_of_the_user_does_not_change_the_answer() -> None:
 
 def test_searches_at_the_same_time_leave_the_threads_as_they_were() -> None:
     x = clustered(3000, 12)
-    index, threads = make(x, "int8"), torch.get_num_threads()
+    index, threads = ExactIndex(x).prepare(), torch.get_num_threads()
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda i: index.search(x[i : i + 40], 5).rows, range(0, 400, 40)))
     np.testing.assert_array_equal(np.concatenate(found), oracle(x[:400], x, 5)[0])
@@ -230,42 +247,34 @@ def test_searches_at_the_same_time_leave_the_threads_as_they_were() -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "int8"])
 def test_every_precision_can_be_asked_for(precision: str) -> None:
-    if precision == "int8" and kernel_avx2.load() is None:
+    if precision == "int8" and not KERNELS:
         pytest.skip("no AVX2 or no llvmlite here")
     x = clustered(800, 7)
-    assert_same(ExactIndex(x, precision=precision).prepare().search(x[::50], 6), *oracle(x[::50], x, 6))
+    index = ExactIndex(x, precision=precision).prepare()
+    assert_same(index.search(x[::50], 6), *oracle(x[::50], x, 6))
+    assert_same(index.search(x[50], 6), *oracle(x[[50]], x, 6))
+    assert index.scan == precision
 
 
 def test_int8_without_its_kernel_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_avx2, "load", lambda: None)
+    monkeypatch.setattr(plan.packed, "load", lambda name: None)
     with pytest.raises(BiocosmosError, match="llvmlite"):
         ExactIndex(clustered(100, 0), precision="int8").prepare()
     x = clustered(400, 8)
     assert_same(ExactIndex(x).prepare().search(x[:9], 5), *oracle(x[:9], x, 5))
 
 
-def test_kernel_products_are_exact_integers() -> None:
-    """The largest codes of either sign neither saturate nor wrap."""
-    kernel = kernel_avx2.load()
-    if kernel is None:
-        pytest.skip("no AVX2 or no llvmlite here")
-    dim, rng = 40, np.random.default_rng(0)
-    x = torch.from_numpy(rng.choice([0, 1, 64, 127], (128, dim)).astype(np.uint8))
-    x[0], x[1] = 127, 0
-    q = torch.from_numpy(rng.choice([-63, -1, 0, 63], (8, dim)).astype(np.int8))
-    q[0], q[1] = 63, -63
-    packed = x.view(2, 64, dim // 4, 4).transpose(1, 2).contiguous()
-    products = x.numpy().astype(np.int64) @ q.numpy().astype(np.int64).T
-    for b in (8, 1):
-        out = torch.empty(2, b, dtype=torch.int32)
-        kernel.scan(packed, q[:b], out)
-        np.testing.assert_array_equal(out, products[:, :b].reshape(2, 64, b).max(1))
-    groups, queries = torch.tensor([1, 0, 1]), torch.tensor([7, 0, 1])
-    rows = torch.empty(3, 64, dtype=torch.int32)
-    kernel.rows(packed, q, groups, queries, rows)
-    np.testing.assert_array_equal(rows[0], products[64:, 7])
-    np.testing.assert_array_equal(rows[1], products[:64, 0])
-    np.testing.assert_array_equal(rows[2], products[64:, 1])
+@pytest.mark.parametrize("batch", [1, 5, 40])
+@pytest.mark.parametrize("share", [0.001, 0.03, 0.12, 0.6])
+def test_a_mask_is_searched_exactly_whatever_it_leaves(share: float, batch: int) -> None:
+    x = clustered(3000, 13, duplicates=True)
+    mask = np.random.default_rng(0).random(3000) < share
+    q = clustered(batch, 14)
+    expected = oracle(q, x, 7, mask)
+    for index in (ExactIndex(x), ExactIndex(x).prepare()):
+        assert_same(index.search(q, 7, mask=mask), *expected)
+        within = mask & (np.arange(3000) >= 100) & (np.arange(3000) < 2900)
+        assert_same(index.search(q, 7, start=100, stop=2900, mask=mask), *oracle(q, x, 7, within))
 
 
 @pytest.mark.gpu

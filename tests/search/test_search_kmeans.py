@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.search.kernel import avx2 as kernel_avx2
 from biocosmos.search.kmeans import kmeans
+from kernels_here import KERNELS
 
 Array = np.ndarray[Any, Any]
 PRECISIONS = ["float32", "int8"]
@@ -41,7 +41,7 @@ def lloyd(x: Array, centroids: Array, iterations: int, cosine: bool) -> tuple[Ar
 
 
 def needs_kernel(precision: str) -> None:
-    if precision == "int8" and kernel_avx2.load() is None:
+    if precision == "int8" and not KERNELS:
         pytest.skip("no AVX2 or no llvmlite here")
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pyarrow import csv as pa_csv
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
@@ -116,15 +117,22 @@ def test_the_command_line_stores_and_asks_them(
         assert len(again.ids) == 119 and list(again.ids) == list(stored.ids) and np.array_equal(again.matrix, stored.matrix)
     table = ("export", tiny_collection.path, "-o", tmp_path / "out.csv", "--vectors", "theirs")
     assert "the name must end in .npz or .parquet" in biocosmos(*table, fails=1)
-    assert "leave it out" in biocosmos(*table, "--format", "csv", fails=2)
+    assert "--format does nothing here: it is used without --vectors" in biocosmos(*table, "--format", "csv", fails=2)
+
+    biocosmos("split", tiny_collection.path)
+    biocosmos("identify", tiny_collection.path, "--part", "test", "--method", "nearest", "-o", tmp_path / "names.csv")
+    named = pa_csv.read_csv(tmp_path / "names.csv")
+    assert len(named) == tiny_collection.count(split="test") and "theirs" in (tmp_path / "names.csv.provenance.json").read_text()
+    biocosmos("evaluate", tiny_collection.path, "-o", tmp_path / "report")
+    assert "theirs" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
     refused = {
-        "no model computes where vectors are given": (*given, "--encoder", "x", "--device", "cpu"),
+        "--device does nothing here: it is used without --from": (*given, "--encoder", "x", "--device", "cpu"),
         "say with --encoder what these vectors are to be called": given,
-        "name their file with --from": given[2:],
+        "--ids does nothing here: it is used with --from": given[2:],
     }
     for why, arguments in refused.items():
-        assert why in " ".join(biocosmos("embed", tiny_collection.path, *arguments, fails=2).replace("│", " ").split())
+        assert why in biocosmos("embed", tiny_collection.path, *arguments, fails=2)
     image = tmp_path / "new.jpg"
     image.write_bytes(tiny_collection.image_bytes(ids[0]) or b"")
     assert "were given, and no model of them is here" in biocosmos("search", tiny_collection.path, image, fails=1)

@@ -23,7 +23,8 @@ from biocosmos.specimens.sample import SAMPLE_RANKS
 from biocosmos.specimens.splits import Split
 from biocosmos.train.batches.views import mean_of_views, vectors_of_views
 from biocosmos.train.unicom.audit import audit
-from biocosmos.train.unicom.clusters import ClusterLabels, cluster_labels, taxon_labels
+from biocosmos.train.unicom.clusters import cluster_labels, taxon_labels
+from biocosmos.train.unicom.labels import ClusterLabels
 
 ENCODER = "efficientnet-lite0"
 

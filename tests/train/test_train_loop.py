@@ -134,7 +134,7 @@ def test_accumulating_is_the_step_of_the_larger_batch(tmp_path: Path) -> None:
         torch.manual_seed(1)
         toy.model = nn.Linear(DIM, 4)  # no batch norm, which sees its own batch only
         toy.batches_._noise = 0.0
-        fit(toy, settings(batch_size=batch, accumulate=accumulate, clip=0.0), tmp_path / f"{batch}", ALONE)
+        fit(toy, settings(batch_size=batch, accumulate=accumulate, clip=0.0, precision="float32"), tmp_path / f"{batch}", ALONE)
         return weights(toy)
 
     torch.testing.assert_close(run(4, 4), run(16, 1), rtol=1e-4, atol=1e-5)

@@ -23,7 +23,7 @@ from biocosmos.jobs.evaluate import embedded as embedded_names
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.specimens import guard
 from biocosmos.specimens.splits import Split
-from biocosmos.train.unicom.clusters import ClusterLabels
+from biocosmos.train.unicom.labels import ClusterLabels
 from biocosmos.train.unicom.settings import UnicomSettings, unicom_settings
 from biocosmos.train.unicom.training import TrainResult, class_means, train_unicom
 

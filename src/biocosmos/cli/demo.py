@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from biocosmos.cli.options import BACKEND, DEVICE, SEED
+from biocosmos.cli.generated import takes
 from biocosmos.cli.printing import show_table
 from biocosmos.cli.verbs import add
+from biocosmos.jobs.settings import DemoSettings
 
 
 def register(app: typer.Typer) -> None:
@@ -17,11 +18,10 @@ def register(app: typer.Typer) -> None:
     add(app, demo)
 
 
+@takes(DemoSettings)
 def demo(
+    settings: DemoSettings,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for all it makes.")] = Path("demo"),
-    seed: SEED = 0,
-    device: DEVICE = "auto",
-    backend: BACKEND = "auto",
 ) -> None:
     """Run the whole job on 1,996 real plankton images: collect, embed, identify, evaluate, report.
 
@@ -31,6 +31,6 @@ def demo(
     """
     from biocosmos.jobs.demo import run
 
-    result = run(output, seed=seed, device=device, backend=backend)
+    result = run(output, settings)
     show_table(("what", "value"), result.findings, title="biocosmos demo")
     print(f"\nreport: {result.report}\nnames:  {result.identifications}\ncollection: {result.collection}")

@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 
-from biocosmos.cli.options import BACKEND, COLLECTION, DEVICE, PRECISION, STRICT
+from biocosmos.cli.generated import Given, refuse, takes
+from biocosmos.cli.options import COLLECTION, STRICT
 from biocosmos.cli.printing import finish, say, show_table
 from biocosmos.cli.verbs import add
-
-DEFAULT_ENCODER = "efficientnet-lite0"
-NOT_OF_GIVEN = ("device", "precision", "backend", "batch_size", "workers", "resize")
-"""Options that say how a model computes, which has nothing to do where the vectors are given."""
+from biocosmos.jobs.settings import EmbedSettings
+from biocosmos.settings import SettingError, told
 
 
 def register(app: typer.Typer) -> None:
@@ -21,107 +20,82 @@ def register(app: typer.Typer) -> None:
     add(app, embed, encoders, fetch)
 
 
-def embed(
-    context: typer.Context,
-    collection: COLLECTION,
-    encoder: Annotated[str, typer.Option("--encoder", "-e", help="Which encoder; see 'biocosmos encoders'.")] = DEFAULT_ENCODER,
-    device: DEVICE = "auto",
-    precision: PRECISION = "auto",
-    backend: BACKEND = "auto",
-    batch_size: Annotated[int | None, typer.Option(help="Images per model call.", show_default=False)] = None,
-    workers: Annotated[int | None, typer.Option(help="Decode threads; one per core.", show_default=False)] = None,
-    resize: Annotated[
-        str | None,
-        typer.Option(help="pad, crop or squash to a square; default what the encoder does best with.", show_default=False),
-    ] = None,
-    given: Annotated[
-        Path | None,
-        typer.Option(
-            "--from",
-            help="Vectors made elsewhere: .npz, .parquet or .csv with ids, .npy with --ids. They get the name of --encoder.",
-            show_default=False,
-        ),
-    ] = None,
-    ids: Annotated[
-        Path | None,
-        typer.Option(help="Ids of the rows of a .npy: one a line, or a .csv with a column 'id'.", show_default=False),
-    ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Embed again even if the encoder's weights changed.")] = False,
-    strict: STRICT = False,
-) -> None:
+@takes(EmbedSettings)
+def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     """Turn every image of a collection into a vector.
 
     biocosmos embed mine.cosmos
 
     biocosmos embed mine.cosmos --encoder open_clip:ViT-B-32/laion2b_s34b_b79k --device cuda
 
+    biocosmos embed mine.cosmos --encoder run/ --default
+
     biocosmos embed mine.cosmos --from vectors.npy --ids ids.csv --encoder my-model
 
     Kill it and run it again: it goes on where it was. Specimens added later are embedded alone.
     """
-    if given is not None:
-        _store_given(context, collection, encoder, given, ids, overwrite=overwrite, strict=strict)
+    settings = told(EmbedSettings, **given)
+    if settings.vectors is not None:
+        if "encoder" not in given:
+            raise SettingError("--from: say with --encoder what these vectors are to be called")
+        _keep(collection, settings, strict)
         return
-    if ids is not None:
-        raise typer.BadParameter("there are no vectors to match: name their file with --from", param_hint="--ids")
-    import biocosmos as bc
+    from biocosmos.jobs.embed import embed_collection
     from biocosmos.specimens.collection import Collection
 
-    summary = bc.embed(
-        Collection.open(collection),
-        encoder,
-        device=device,
-        precision=precision,
-        backend=backend,
-        batch_size=batch_size,
-        workers=workers,
-        resize=resize,
-        overwrite=overwrite,
-    )
+    summary = embed_collection(Collection.open(collection), settings)
     say(f"{collection}: {summary.images:,} images embedded in {summary.seconds:.1f} s, {summary.images_per_second:,.1f} images/s")
-    told = {
+    say(f"  computed in {summary.computed_with}" + (f"; {summary.hint}" if summary.hint else ""))
+    counts = {
         "embedded before": summary.kept,
         f"from the vectors of '{summary.base}', no image opened": summary.projected,
         "from an interrupted run": summary.resumed,
         "without an image": summary.without_image,
     }
-    for what, count in told.items():
+    for what, count in counts.items():
         if count:
             say(f"  {count:,} specimens {what}")
     finish(summary.failures, summary.images, "images", strict=strict)
 
 
-def _store_given(
-    context: typer.Context, collection: Path, name: str, vectors: Path, ids: Path | None, *, overwrite: bool, strict: bool
-) -> None:
-    def said(option: str) -> bool:
-        source = context.get_parameter_source(option)
-        return source is not None and source.name == "COMMANDLINE"
-
-    if not said("encoder"):
-        raise typer.BadParameter("say with --encoder what these vectors are to be called", param_hint="--from")
-    for option in NOT_OF_GIVEN:
-        if said(option):
-            flag = "--" + option.replace("_", "-")
-            raise typer.BadParameter("no model computes where vectors are given with --from: leave it out", param_hint=flag)
+def _keep(collection: Path, settings: EmbedSettings, strict: bool) -> None:
+    from biocosmos.jobs.embed import keep_vectors
     from biocosmos.specimens.collection import Collection
-    from biocosmos.specimens.given_vectors import read_vectors
 
-    opened = Collection.open(collection)
-    rows = read_vectors(vectors, ids)
-    summary = opened.add_embedding(name, rows.ids, rows.matrix, overwrite=overwrite)
-    say(f"{collection}: {summary.stored:,} vectors of '{name}' stored, {summary.without:,} specimens have none")
+    summary = keep_vectors(Collection.open(collection), settings)
+    say(f"{collection}: {summary.stored:,} vectors of '{settings.encoder}' stored, {summary.without:,} specimens have none")
     finish(summary.failures, summary.stored, "vectors", strict=strict)
 
 
-def encoders() -> None:
-    """List the encoders and whether they are on this machine.
+def encoders(
+    collection: Annotated[
+        Path | None, typer.Argument(help="A collection, to list its embeddings instead.", show_default=False)
+    ] = None,
+    default: Annotated[
+        str | None,
+        typer.Option(help="Let every verb use this embedding where no --encoder is given.", metavar="NAME", show_default=False),
+    ] = None,
+) -> None:
+    """List the encoders and whether they are on this machine, or the embeddings of a collection.
 
     biocosmos encoders
-    """
-    from biocosmos.encoders.registry import encoder_table
 
-    show_table(("name", "modalities", "on this machine", "about"), encoder_table(), title="encoders")
+    biocosmos encoders mine.cosmos --default open_clip:hf-hub:imageomics/bioclip-2
+    """
+    if collection is None:
+        if default is not None:
+            refuse("default", "with a collection, whose default it becomes")
+        from biocosmos.encoders.registry import encoder_table
+
+        show_table(("name", "modalities", "on this machine", "about"), encoder_table(), title="encoders")
+        return
+    from biocosmos.specimens.collection import Collection
+
+    opened = Collection.open(collection)
+    if default is not None:
+        opened.set_default_encoder(default)
+    rows = [(name, facts["dim"], facts["created"], name == opened.default_encoder) for name, facts in opened.encoders.items()]
+    show_table(("embedding", "numbers", "made", "default"), rows, title=str(collection))
 
 
 def fetch(encoder: Annotated[str, typer.Argument(help="The encoder to download, as 'biocosmos encoders' names it.")]) -> None:

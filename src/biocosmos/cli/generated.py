@@ -21,7 +21,20 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-from biocosmos.settings import Setting, SettingError, UnusedSetting, defaults_of, flag, hints_of, names_in, settings_of, told
+from biocosmos.cli.first import look_first
+from biocosmos.settings import (
+    Setting,
+    SettingError,
+    UnusedSetting,
+    defaults_of,
+    flag,
+    hints_of,
+    names_in,
+    settings_of,
+    spelled,
+    told,
+    used_where,
+)
 
 Given = dict[str, Any]
 """What was stated on the command line: name of the setting -> value."""
@@ -64,6 +77,7 @@ def takes(
             given = {name: _value(kind, name, values.pop(name)) for name in shapes if stated(context, name)}
             for name in shapes:
                 values.pop(name, None)
+            look_first(kind, given, values.get("collection"), values.get("output"))
             verb(**values, **{target: given if own[target].annotation is Given else told(kind, **given)})
 
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
@@ -84,9 +98,9 @@ def stated(context: typer.Context, name: str) -> bool:
     return source is not None and source.name not in ("DEFAULT", "DEFAULT_MAP")
 
 
-def refuse(name: str, used_where: str) -> None:
+def refuse(name: str, where: str) -> None:
     """Refuse an option that the chosen mode does not use, as :func:`biocosmos.settings.told` does. Raises UnusedSetting."""
-    raise UnusedSetting(name, used_where)
+    raise UnusedSetting(name, flag(name), where)
 
 
 def shown_default(kind: type, name: str, shape: Setting) -> str:
@@ -94,7 +108,7 @@ def shown_default(kind: type, name: str, shape: Setting) -> str:
     default = defaults_of(kind)[name]
     unset = default is None or default in ("", ()) or (shape.unset is not None and default == 0)
     words = [shape.unset or ""] if unset else ["" if default is False else _shown(default)]
-    words += [f"{_shown(value)} with {flag(mode)}" for mode, value in shape.otherwise.items()]
+    words += [f"{_shown(value)} with {spelled(kind, mode)}" for mode, value in shape.otherwise.items()]
     return "; ".join(word for word in words if word)
 
 
@@ -118,9 +132,10 @@ def _option(kind: type, name: str, shape: Setting, several: bool, switches: bool
     hint, default = _without_none(hints_of(kind)[name]), shown_default(kind, name, shape)
     notes = [f"default: {default}"] if default else []
     if shape.conditions:
-        notes.append(f"only {shape.used_where()}")
+        notes.append(f"only {used_where(kind, name)}")
     text = shape.help.replace("[", "\\[")
-    if several or shape.several:
+    listed = shape.several or (typing.get_origin(hint) is tuple and not shape.repeated)
+    if several or listed:
         text += f" Of {', '.join(shape.choices)}; several, comma-separated." if shape.choices else " Several, comma-separated."
     text += rf" [dim]\[{'; '.join(notes)}][/dim]" if notes else ""
     declared = list(shape.names)
@@ -132,7 +147,7 @@ def _option(kind: type, name: str, shape: Setting, several: bool, switches: bool
         help=text,
         show_default=False,
         rich_help_panel=shape.panel,
-        metavar=shape.metavar or ("LIST" if several or shape.several or typing.get_origin(hint) is tuple else None),
+        metavar=shape.metavar or ("LIST" if several or listed else None),
     )
     required = defaults_of(kind)[name] is MISSING
     given = _typer_type(hint, shape, several)
@@ -143,6 +158,8 @@ def _option(kind: type, name: str, shape: Setting, several: bool, switches: bool
 
 
 def _typer_type(hint: Any, shape: Setting, several: bool) -> Any:
+    if typing.get_origin(hint) is tuple and shape.repeated:
+        return list[typing.get_args(hint)[0]]  # type: ignore[misc]
     if several or typing.get_origin(hint) is tuple:
         return str
     if shape.choices and not shape.several and hint is str:
@@ -153,13 +170,15 @@ def _typer_type(hint: Any, shape: Setting, several: bool) -> Any:
 def _value(kind: type, name: str, value: Any) -> Any:
     """What typer parsed as the setting's type: a comma-separated list becomes a tuple."""
     hint = _without_none(hints_of(kind)[name])
+    if isinstance(value, list):
+        return tuple(value)
     if typing.get_origin(hint) is not tuple or not isinstance(value, str):
         return value
     part = typing.get_args(hint)[0]
     try:
         return tuple(part(each) for each in names_in(value))
     except ValueError:
-        raise SettingError(f"{flag(name)} '{value}' must be numbers, comma-separated") from None
+        raise SettingError(f"{spelled(kind, name)} '{value}' must be numbers, comma-separated") from None
 
 
 def _without_none(hint: Any) -> Any:

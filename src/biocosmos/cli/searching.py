@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import typer
 
-from biocosmos.cli.options import (
-    BACKEND,
-    COLLECTION,
-    DEVICE,
-    ENCODER,
-    IMAGES,
-    OUTPUT,
-    PRECISION,
-    SPLIT,
-    STRICT,
-    WHERE,
-    WITHIN,
-)
+from biocosmos.cli.generated import Given, takes
+from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
+from biocosmos.jobs.settings import SearchSettings
+from biocosmos.settings import told
 
 
 def register(app: typer.Typer) -> None:
@@ -28,22 +17,11 @@ def register(app: typer.Typer) -> None:
     add(app, search)
 
 
+@takes(SearchSettings)
 def search(
     collection: COLLECTION,
+    given: Given,
     images: IMAGES = None,
-    text: Annotated[list[str] | None, typer.Option("--text", help="Words (open_clip encoders).", show_default=False)] = None,
-    id: Annotated[list[str] | None, typer.Option("--id", help="A specimen of the collection.", show_default=False)] = None,
-    k: Annotated[int, typer.Option("-k", min=1, help="How many neighbours.")] = 10,
-    encoder: ENCODER = None,
-    split: SPLIT = None,
-    within: WITHIN = None,
-    where: WHERE = None,
-    approximate: Annotated[
-        bool, typer.Option("--approximate", help="Lance's vector index, for collections larger than memory.")
-    ] = False,
-    device: DEVICE = "auto",
-    precision: PRECISION = "auto",
-    backend: BACKEND = "auto",
     output: OUTPUT = None,
     strict: STRICT = False,
 ) -> None:
@@ -55,26 +33,12 @@ def search(
 
     biocosmos search mine.cosmos --text "a copepod with eggs" --encoder open_clip:hf-hub:imageomics/bioclip-2
     """
+    settings = told(SearchSettings, images=tuple(images or ()), **given)
     from biocosmos.jobs.search import search_collection
     from biocosmos.specimens.collection import Collection
     from biocosmos.tables import write_table
 
-    opened = Collection.open(collection)
-    table, failures, provenance = search_collection(
-        opened,
-        images=images or (),
-        texts=text or (),
-        ids=id or (),
-        k=k,
-        encoder=encoder,
-        split=split,
-        within=within,
-        where=where,
-        approximate=approximate,
-        device=device,
-        precision=precision,
-        backend=backend,
-    )
+    table, failures, provenance = search_collection(Collection.open(collection), settings)
     if output is None:
         show_arrow(table)
     else:

@@ -41,7 +41,7 @@ def heads(
 
     biocosmos train heads plankton.cosmos --head flat,marginalised,multitask --freeze --output heads/
 
-    biocosmos train heads plankton.cosmos --recipe plankton-cpu --imbalance none,focal,ldam-drw,balanced-softmax -o rare/
+    biocosmos train heads plankton.cosmos --recipe plankton-cpu --imbalance none,focal,ldam-drw,logit-adjusted -o rare/
 
     biocosmos train heads plankton.cosmos --recipe convnext --outliers halves,quadrants --device cuda --output run/
 

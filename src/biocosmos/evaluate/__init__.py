@@ -8,8 +8,9 @@
 
 from biocosmos.evaluate.combined import combine
 from biocosmos.evaluate.comparison.report import compare
-from biocosmos.evaluate.naming.report import identification
+from biocosmos.evaluate.ranks.report import naming
 from biocosmos.evaluate.report import Report, read_tables
 from biocosmos.evaluate.retrieval.report import retrieval
+from biocosmos.evaluate.side_by_side.report import side_by_side
 
-__all__ = ["Report", "combine", "compare", "identification", "read_tables", "retrieval"]
+__all__ = ["Report", "combine", "compare", "naming", "read_tables", "retrieval", "side_by_side"]

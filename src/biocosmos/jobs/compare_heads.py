@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.bootstrap import DRAWS
-from biocosmos.evaluate.ranks.report import encoder_name
 from biocosmos.evaluate.report import Report
-from biocosmos.evaluate.side_by_side.report import heads_report
+from biocosmos.evaluate.side_by_side.report import side_by_side
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
@@ -35,18 +35,22 @@ def compare_heads(
     the collection has vectors of.
 
     found: name -> predictions of the same specimens, the first of which the others are measured against; gallery: None for no
-    nearest neighbours; other arguments as in :func:`heads_report`. Base encoders without vectors are named in the caveats.
+    nearest neighbours; other arguments as in :func:`side_by_side`. Base encoders without vectors are named in the caveats.
     """
     if not found:
         raise BiocosmosError("no head to compare: name at least one with --head")
     first = next(iter(found.values()))
-    encoders = list(dict.fromkeys(encoder_name(predictions) for predictions in found.values())) if gallery else []
+    encoders = (
+        list(dict.fromkeys(str(encoder_of(predictions.facts).get("name") or "not recorded") for predictions in found.values()))
+        if gallery
+        else []
+    )
     there = [name for name in encoders if name in collection.encoders]
     named = {
         NEAREST if len(encoders) == 1 else f"{NEAREST}, {name}": nearest_names(collection, name, first, str(gallery))
         for name in there
     }
-    report = heads_report(found, named=named, branch=branch, seed=seed, bootstrap=bootstrap)
+    report = side_by_side(found, named=named, branch=branch, seed=seed, bootstrap=bootstrap)
     if there:
         report.caveats.append(
             f"The nearest neighbour is the specimen of part '{gallery}' with the highest cosine by {' or '.join(there)} as "

@@ -10,12 +10,14 @@ from typing import Any
 from biocosmos.embed import embed
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.jobs.identify import identify_collection
+from biocosmos.jobs.settings import DemoSettings
 from biocosmos.provenance import software
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.sample import sample_citation, sample_source
 from biocosmos.tables import write_table
 
 ENCODER = "efficientnet-lite0"
+STANDARD = DemoSettings()
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Demonstration:
     findings: list[tuple[str, str]]
 
 
-def run(folder: Path, *, seed: int = 0, device: str = "auto", backend: str = "auto") -> Demonstration:
+def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     """Run the job into ``folder``; what an earlier run left there is replaced.
 
     The specimens named are the part "test" of a stratified split; the gallery is "train", confidence is calibrated on "val".
@@ -36,17 +38,21 @@ def run(folder: Path, *, seed: int = 0, device: str = "auto", backend: str = "au
     start = time.perf_counter()
     collection = Collection.create(folder / "plankton.cosmos", overwrite=True)
     added = collection.add(sample_source(), pack=True)
-    split = collection.make_split("stratified", seed=seed)
-    summary = embed(collection, ENCODER, device=device, backend=backend)
-    named = identify_collection(collection, part="test", encoder=ENCODER, seed=seed)
+    split = collection.make_split("stratified", seed=settings.seed)
+    summary = embed(collection, ENCODER, **settings.how())
+    named = identify_collection(collection, part="test", encoder=ENCODER, seed=settings.seed)
     names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
-    report = evaluate_collection(collection, encoders=[ENCODER], groups=["group"], identified=named, seed=seed)
+    report = evaluate_collection(collection, encoders=[ENCODER], groups=["group"], identified=named, seed=settings.seed)
     page = report.write(folder / "report", thumbnails=collection.image_bytes)
     (folder / "CITATION.txt").write_text(sample_citation() + "\n", encoding="utf-8")
     seconds = time.perf_counter() - start
+    parts = ", ".join(f"{part} {n:,}" for part, n in split.counts().items())
     findings: list[tuple[str, str]] = [
         ("specimens", f"{added.added:,} real plankton images, {len(collection.taxonomy.leaves):,} classes"),
-        ("split", f"{', '.join(f'{part} {n:,}' for part, n in split.counts().items())} (seed {seed}, hash {split.hash})"),
+        (
+            "split",
+            f"{parts} (seed {settings.seed}, hash {split.hash})",
+        ),
         ("embedded", f"{summary.images:,} images with {ENCODER}, {summary.images_per_second:,.0f} images/s"),
         *headlines(report),
         ("work", f"{seconds:.0f} s with biocosmos {software()['biocosmos']}"),

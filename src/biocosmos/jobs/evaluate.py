@@ -71,12 +71,12 @@ def evaluate_collection(
         name = f"{queries} all-vs-all"
         reports[name] = evaluate.compare(asked, **more) if len(encoders) > 1 else evaluate.retrieval(asked[first], **more)
     if identified is not None and len(encoders) == 1 and answering:
-        names = evaluate.identification(identified.table, asked[first], gallery=answering[first], seed=seed)
+        names = evaluate.naming(answers=identified.table, truth=asked[first], gallery=answering[first], seed=seed)
         return evaluate.combine(
             names,
             *reports.values(),
             title=f"{collection.path.stem}: names and neighbours with {first}",
-            names=["identification", *reports] if len(reports) > 1 else None,
+            names=["names", *reports] if len(reports) > 1 else None,
         )
     if len(reports) == 1:
         return next(iter(reports.values()))

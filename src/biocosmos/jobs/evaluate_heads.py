@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate import Report, combine
+from biocosmos.evaluate import Report, combine, naming
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
-from biocosmos.evaluate.ranks.report import levels_report
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
@@ -20,7 +19,7 @@ from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
-PROTOCOLS = ("levels", "promises", *LEAVE_OUT)
+PROTOCOLS = ("ranks", "promises", *LEAVE_OUT)
 
 
 def evaluate_heads(
@@ -50,7 +49,7 @@ def evaluate_heads(
     """
     if protocol is not None and protocol not in PROTOCOLS:
         raise BiocosmosError(f"no protocol '{protocol}' for heads: choose {', '.join(PROTOCOLS)}")
-    if len(heads) > 1 and protocol not in (None, "levels"):
+    if len(heads) > 1 and protocol not in (None, "ranks"):
         raise BiocosmosError(f"--protocol {protocol} is of one head: name one with --head")
     guard.refuse_part(collection, part, *heads, where=where)
     if protocol in LEAVE_OUT:
@@ -71,8 +70,8 @@ def evaluate_heads(
     (asked,) = found.values()
     reports = {}
     if protocol != "promises":
-        reports["levels"] = levels_report(asked, seed=seed)
-    if protocol != "levels":
+        reports["ranks"] = naming(asked, seed=seed)
+    if protocol != "ranks":
         calibration = head.facts["training"]["settings"]["validation"]
         if not calibration and protocol == "promises":
             raise BiocosmosError(

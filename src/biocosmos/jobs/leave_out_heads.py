@@ -24,8 +24,8 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outlier_images import ForeignImages, GeneratedOutliers
+from biocosmos.train.batches.taxa import nodes_under
 from biocosmos.train.heads.settings import HeadSettings
-from biocosmos.train.heads.targets import nodes_under
 from biocosmos.train.heads.training import train_heads
 
 CHIMERAS = ("halves", "quadrants")

@@ -1,4 +1,4 @@
-"""What a head over a taxonomy is trained to do: cross entropy at the levels of a tree, in the ways its kinds are published."""
+"""What a head over a taxonomy is trained to do: cross entropy at the ranks of a tree, in the ways its kinds are published."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OUTLIER_WEIGHT = 0.5
 Schedule = Literal["published", "kept", "equal"]
 DependencyForm = Literal["smooth", "published"]
 PATH_KINDS = frozenset({"flat", "conditional"})
-LEVEL_KINDS = frozenset(HEADS) - PATH_KINDS - {"marginalised"}
+RANK_KINDS = frozenset(HEADS) - PATH_KINDS - {"marginalised"}
 SCHEDULED = frozenset({"bcnn", "hbcnn", "bacnn"})
 
 
@@ -34,11 +34,11 @@ class HeadCriterion(OnTree):
     - flat, conditional: -log p of the deepest known node. With ``hxe_alpha`` > 0 the hierarchical cross entropy of Bertinetto et
       al. 2020 (arXiv:1912.09393), equation 3: sum over the path of lambda * -log p(node | parent), lambda = exp(-alpha d), d = 0
       for edges from the root, 1 below them, and so on, as in its authors' code: coarse edges weigh more.
-    - marginalised: sum over levels of w_l * -log p(the target's node at l), p summed up from one softmax over the classes.
-    - multitask and the branch heads: sum over levels of w_l * CE of that level's own softmax; for sbacnn, whose levels are
+    - marginalised: sum over ranks of w_l * -log p(the target's node at l), p summed up from one softmax over the classes.
+    - multitask and the branch heads: sum over ranks of w_l * CE of that rank's own softmax; for sbacnn, whose ranks are
       p(branch) p(node | branch), that is the gate's loss and the loss of the true branch.
 
-    A level that is null for a specimen is left out of its loss, and the mean of a level is over those that have it. A target
+    A rank that is null for a specimen is left out of its loss, and the mean of a rank is over those that have it. A target
     that is a class is learnt as that class, also where other classes lie under it; a node that is none as the sum of what is
     under it; one without any class under it as its nearest ancestor that has; 0 (nothing known) is passed over.
 
@@ -47,19 +47,19 @@ class HeadCriterion(OnTree):
 
     Args:
         kind: one of :data:`biocosmos.nn.heads.HEADS`.
-        level_weights: of the levels, coarsest first, divided by their sum; None for those of ``schedule``.
+        rank_weights: of the ranks, coarsest first, divided by their sum; None for those of ``schedule``.
         schedule: "published" (B-CNN's, :func:`stage_weights`), "kept" (the same without its last step, which gives all weight to
-            the finest level: coarse branches go on learning), "equal"; None: "published" for bcnn, hbcnn and bacnn, else "equal".
+            the finest rank: coarse branches go on learning), "equal"; None: "published" for bcnn, hbcnn and bacnn, else "equal".
         dependency: 1 - alpha in Bjerge et al. 2023's L = alpha sum_l CE_l + (1 - alpha) sum_{l>=2} D_l, 0 to below 1 (published:
-            0.5; 0 is off), for kinds with levels of their own; D_l = e^(d_l) - 1. All of it is divided by L here.
-        dependency_form: "published": d_l = 1 where the best node at level l is not under the best at l - 1, D summed over the
-            batch: it has no gradient and moves only the value of the loss. "smooth": d_l = the mass that level l
-            gives to children of other parents than the specimen's own at l - 1 (that of level l - 1 itself may be
+            0.5; 0 is off), for kinds with ranks of their own; D_l = e^(d_l) - 1. All of it is divided by L here.
+        dependency_form: "published": d_l = 1 where the best node at rank l is not under the best at l - 1, D summed over the
+            batch: it has no gradient and moves only the value of the loss. "smooth": d_l = the mass that rank l
+            gives to children of other parents than the specimen's own at l - 1 (that of rank l - 1 itself may be
             as wrong); D averaged over the batch.
         hxe_alpha: see above, 0 or more; for flat and conditional.
         imbalance: of :func:`biocosmos.nn.imbalance.imbalance`, for the same tree. It acts on the class scores of flat,
-            conditional and marginalised heads (weights per level for the latter), on each level's scores else.
-        smoothing: share of the target that is spread over all classes (or all nodes of a level), 0 to below 1.
+            conditional and marginalised heads (weights per rank for the latter), on each rank's scores else.
+        smoothing: share of the target that is spread over all classes (or all nodes of a rank), 0 to below 1.
 
     Raises BiocosmosError for what does not fit together.
     """
@@ -69,7 +69,7 @@ class HeadCriterion(OnTree):
         kind: str,
         tree: Tree,
         *,
-        level_weights: Sequence[float] | None = None,
+        rank_weights: Sequence[float] | None = None,
         schedule: Schedule | None = None,
         dependency: float = 0.0,
         dependency_form: DependencyForm = "smooth",
@@ -82,25 +82,25 @@ class HeadCriterion(OnTree):
         self.kind, self.dependency, self.dependency_form = kind, float(dependency), dependency_form
         self.hxe_alpha, self.smoothing, self.outlier_weight = float(hxe_alpha), float(smoothing), float(outlier_weight)
         self.schedule = schedule or ("published" if kind in SCHEDULED else "equal")
-        self.level_weights = None if level_weights is None else [float(weight) for weight in level_weights]
+        self.rank_weights = None if rank_weights is None else [float(weight) for weight in rank_weights]
         self._refuse(imbalance)
         self.imbalance = imbalance if imbalance is not None else Imbalance(torch.ones_like(tree.classes), tree)
 
     def _refuse(self, imbalance: Imbalance | None) -> None:
-        kind, weights = self.kind, self.level_weights
+        kind, weights = self.kind, self.rank_weights
         if kind not in HEADS:
             raise BiocosmosError(f"there is no head '{kind}': choose {', '.join(HEADS)}")
         if self.schedule not in ("published", "kept", "equal") or self.dependency_form not in ("smooth", "published"):
             raise BiocosmosError(
                 f"criterion: schedule '{self.schedule}' or dependency form '{self.dependency_form}' is not known"
             )
-        if weights is not None and (len(weights) != self.tree.levels or min(weights) < 0 or not 0 < sum(weights) < math.inf):
-            raise BiocosmosError(f"level weights {weights} must be {self.tree.levels} numbers of 0 or more, not all 0")
+        if weights is not None and (len(weights) != self.tree.ranks or min(weights) < 0 or not 0 < sum(weights) < math.inf):
+            raise BiocosmosError(f"rank weights {weights} must be {self.tree.ranks} numbers of 0 or more, not all 0")
         if kind in PATH_KINDS and (weights is not None or self.schedule != "equal"):
-            raise BiocosmosError(f"head '{kind}' learns from the deepest taxon and has no level weights: take 'marginalised'")
-        if self.dependency and kind not in LEVEL_KINDS:
+            raise BiocosmosError(f"head '{kind}' learns from the deepest taxon and has no rank weights: take 'marginalised'")
+        if self.dependency and kind not in RANK_KINDS:
             raise BiocosmosError(
-                f"head '{kind}' cannot contradict itself: the dependency loss is for {', '.join(sorted(LEVEL_KINDS))}"
+                f"head '{kind}' cannot contradict itself: the dependency loss is for {', '.join(sorted(RANK_KINDS))}"
             )
         if self.hxe_alpha and kind not in PATH_KINDS:
             raise BiocosmosError(
@@ -118,12 +118,12 @@ class HeadCriterion(OnTree):
                 raise BiocosmosError(f"criterion: {name} = {value}, but it must be at least 0 and below {high:g}")
 
     def weights(self, progress: float) -> list[float]:
-        """The weights of the levels, coarsest first, when ``progress`` (0..1) of training is done; they sum to 1."""
-        if self.level_weights is not None:
-            return [weight / sum(self.level_weights) for weight in self.level_weights]
+        """The weights of the ranks, coarsest first, when ``progress`` (0..1) of training is done; they sum to 1."""
+        if self.rank_weights is not None:
+            return [weight / sum(self.rank_weights) for weight in self.rank_weights]
         if self.schedule == "equal":
-            return [1 / self.tree.levels] * self.tree.levels
-        return stage_weights(progress, self.tree.levels, last=self.schedule == "published")
+            return [1 / self.tree.ranks] * self.tree.ranks
+        return stage_weights(progress, self.tree.ranks, last=self.schedule == "published")
 
     def forward(self, output: HeadOutput, targets: Tensor, *, progress: float = 0.0, weights: Tensor | None = None) -> Tensor:
         """The loss of a batch, a scalar.
@@ -139,7 +139,7 @@ class HeadCriterion(OnTree):
         elif self.kind == "marginalised":
             loss = self._marginalised(output, nodes, known, progress)
         else:
-            loss = self._levels(output, nodes, known, progress)
+            loss = self._ranks(output, nodes, known, progress)
         if self.outlier_weight:
             flat = -output.logits.log_softmax(1).mean(1)
             loss = loss + self.outlier_weight * _mean(flat, each * (targets == OUTLIER))
@@ -194,48 +194,48 @@ class HeadCriterion(OnTree):
         classes, every = self._class_log_p(output, nodes)
         deepest = self._deepest(classes, every, nodes)
         total = output.logits.sum() * 0
-        for level, weight in enumerate(self.weights(progress)):
-            here = self.tree.lineage[nodes, level]
+        for rank, weight in enumerate(self.weights(progress)):
+            here = self.tree.lineage[nodes, rank]
             log_p = torch.where(here == nodes, deepest, _pick(every, here.clamp_min(0)))
-            factors = self.imbalance.weigh(torch.where(here >= 0, self.tree.column[here], -1), level, progress)
+            factors = self.imbalance.weigh(torch.where(here >= 0, self.tree.column[here], -1), rank, progress)
             loss = self._smoothed(self.imbalance.loss(log_p), classes)
             total = total + weight * _mean(loss, known * (here >= 0), factors)
         return total
 
-    # ------------------------------------------------------------------ a softmax for each level
+    # ------------------------------------------------------------------ a softmax for each rank
 
-    def _levels(self, output: HeadOutput, nodes: Tensor, known: Tensor, progress: float) -> Tensor:
-        if output.levels is None:
-            raise BiocosmosError(f"the criterion of head '{self.kind}' needs a softmax for each level, which this head has not")
+    def _ranks(self, output: HeadOutput, nodes: Tensor, known: Tensor, progress: float) -> Tensor:
+        if output.rank_scores is None:
+            raise BiocosmosError(f"the criterion of head '{self.kind}' needs a softmax for each rank, which this head has not")
         total = output.logits.sum() * 0
-        for level, weight in enumerate(self.weights(progress)):
-            here = self.tree.lineage[nodes, level]
+        for rank, weight in enumerate(self.weights(progress)):
+            here = self.tree.lineage[nodes, rank]
             column = torch.where(here >= 0, self.tree.column[here], -1)
-            log_p = output.levels[level]
-            shifted = self.imbalance.shift(log_p, column, level)
+            log_p = output.rank_scores[rank]
+            shifted = self.imbalance.shift(log_p, column, rank)
             if shifted is not log_p:
                 log_p = shifted.log_softmax(1)
             loss = self._smoothed(self.imbalance.loss(_pick(log_p, column.clamp_min(0))), log_p)
-            factors = self.imbalance.weigh(column, level, progress)
+            factors = self.imbalance.weigh(column, rank, progress)
             total = total + weight * _mean(loss, known * (here >= 0), factors)
         if self.dependency:
-            apart = self._contradiction(output.levels, nodes, known) / self.tree.levels  # as the weights, which sum to 1
+            apart = self._contradiction(output.rank_scores, nodes, known) / self.tree.ranks  # as the weights, which sum to 1
             total = (1 - self.dependency) * total + self.dependency * apart
         return total
 
-    def _contradiction(self, levels: Sequence[Tensor], nodes: Tensor, known: Tensor) -> Tensor:
-        """Sum over levels but the first of D_l, over specimens that have both levels."""
-        total = levels[0].sum() * 0
-        for level, (above, below) in enumerate(pairwise(levels), 1):
-            parents = self.tree.lineage[self.tree.nodes_at[level], level - 1]
+    def _contradiction(self, scores: Sequence[Tensor], nodes: Tensor, known: Tensor) -> Tensor:
+        """Sum over ranks but the first of D_l, over specimens that have both ranks."""
+        total = scores[0].sum() * 0
+        for rank, (above, below) in enumerate(pairwise(scores), 1):
+            parents = self.tree.lineage[self.tree.nodes_at[rank], rank - 1]
             column = torch.where(parents >= 0, self.tree.column[parents], -1)
-            both = known * (self.tree.lineage[nodes, level - 1 : level + 1] >= 0).all(1)
+            both = known * (self.tree.lineage[nodes, rank - 1 : rank + 1] >= 0).all(1)
             if self.dependency_form == "published":
                 parent = column[below.argmax(1)]
                 apart = ((parent >= 0) & (parent != above.argmax(1))).to(below.dtype)
                 total = total + (apart.expm1() * both).sum()
             else:
-                own = self.tree.column[self.tree.lineage[nodes, level - 1]]
+                own = self.tree.column[self.tree.lineage[nodes, rank - 1]]
                 wrong = (column >= 0) & (column != own[:, None])
                 total = total + _mean((below.exp() * wrong).sum(1).expm1(), both)
         return total
@@ -245,25 +245,25 @@ class HeadCriterion(OnTree):
         return loss if not self.smoothing else (1 - self.smoothing) * loss - self.smoothing * log_p.mean(1)
 
 
-def stage_weights(progress: float, levels: int, *, last: bool = True) -> list[float]:
-    """B-CNN's loss weights, coarsest level first, when ``progress`` (0..1) of training is done.
+def stage_weights(progress: float, ranks: int, *, last: bool = True) -> list[float]:
+    """B-CNN's loss weights, coarsest rank first, when ``progress`` (0..1) of training is done.
 
-    Zhu and Bain 2017 (arXiv:1709.09890), three levels: (.98, .01, .01), from .16 (.1, .8, .1), from .29 (.1, .2, .7), from .41
-    (0, 0, 1). With other numbers of levels the stages are as many, the switches spread over the same range, the focus moves one
-    level a stage, and what it leaves is shared by nearness; ``last`` = False stays before the last stage.
+    Zhu and Bain 2017 (arXiv:1709.09890), three ranks: (.98, .01, .01), from .16 (.1, .8, .1), from .29 (.1, .2, .7), from .41
+    (0, 0, 1). With other numbers of ranks the stages are as many, the switches spread over the same range, the focus moves one
+    rank a stage, and what it leaves is shared by nearness; ``last`` = False stays before the last stage.
     """
     first, end = SWITCHES[0], SWITCHES[-1]
-    if levels == 1:
+    if ranks == 1:
         return [1.0]
-    switches = SWITCHES if levels == len(SWITCHES) else [first + (end - first) * i / (levels - 1) for i in range(levels)]
+    switches = SWITCHES if ranks == len(SWITCHES) else [first + (end - first) * i / (ranks - 1) for i in range(ranks)]
     stage = sum(progress >= switch for switch in switches)
-    if stage >= levels:
+    if stage >= ranks:
         if last:
-            return [0.0] * (levels - 1) + [1.0]
-        stage = levels - 1
-    focus = 0.98 if stage == 0 else 0.8 - 0.1 * (stage - 1) / max(levels - 2, 1)
-    near = [0.0 if i == stage else 1.0 if stage == 0 else 1 / abs(i - stage) for i in range(levels)]
-    return [focus if i == stage else (1 - focus) * near[i] / sum(near) for i in range(levels)]
+            return [0.0] * (ranks - 1) + [1.0]
+        stage = ranks - 1
+    focus = 0.98 if stage == 0 else 0.8 - 0.1 * (stage - 1) / max(ranks - 2, 1)
+    near = [0.0 if i == stage else 1.0 if stage == 0 else 1 / abs(i - stage) for i in range(ranks)]
+    return [focus if i == stage else (1 - focus) * near[i] / sum(near) for i in range(ranks)]
 
 
 def _pick(table: Tensor, column: Tensor) -> Tensor:

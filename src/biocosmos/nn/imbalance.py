@@ -19,10 +19,10 @@ DEFERRED = 0.8
 
 
 class Imbalance(nn.Module):
-    """Plain cross entropy, and how many specimens each class and each node of a level has.
+    """Plain cross entropy, and how many specimens each class and each node of a rank has.
 
     counts: (C,) training specimens of each class of ``tree``; those at or under a node are its sum. Counts of 0 are taken for 1.
-    Everywhere ``level`` is None for the classes, or the level whose ``tree.nodes_at`` are the columns; ``columns`` (n,) int64 is
+    Everywhere ``rank`` is None for the classes, or the rank whose ``tree.nodes_at`` are the columns; ``columns`` (n,) int64 is
     the target's, -1 where it has none.
 
     Raises BiocosmosError where there is not one finite count of 0 or more for each class.
@@ -36,17 +36,17 @@ class Imbalance(nn.Module):
                 f"imbalance needs one count, 0 or more, for each of {len(tree.classes)} classes: got {tuple(counts.shape)}"
             )
         self.register_buffer("counts", counts.clamp_min(1).float(), persistent=False)
-        for level, at in enumerate(tree.nodes_at):
-            has = tree.known[:, level]
+        for rank, at in enumerate(tree.nodes_at):
+            has = tree.known[:, rank]
             total = torch.zeros(len(at), dtype=counts.dtype, device=tree.device)
-            total.index_add_(0, tree.paths[has, level], counts[has])
-            self.register_buffer(f"counts_{level}", total.clamp_min(1).float(), persistent=False)
+            total.index_add_(0, tree.paths[has, rank], counts[has])
+            self.register_buffer(f"counts_{rank}", total.clamp_min(1).float(), persistent=False)
 
-    def of(self, level: int | None) -> Tensor:
-        """(K,) float32 specimens of each class, or of each node of a level."""
-        return self.get_buffer("counts" if level is None else f"counts_{level}")
+    def of(self, rank: int | None) -> Tensor:
+        """(K,) float32 specimens of each class, or of each node of a rank."""
+        return self.get_buffer("counts" if rank is None else f"counts_{rank}")
 
-    def shift(self, scores: Tensor, columns: Tensor, level: int | None) -> Tensor:
+    def shift(self, scores: Tensor, columns: Tensor, rank: int | None) -> Tensor:
         """(n, K) scores before the softmax; the same object where nothing changes."""
         return scores
 
@@ -54,7 +54,7 @@ class Imbalance(nn.Module):
         """The loss of a target with log p, any shape."""
         return -log_p
 
-    def weigh(self, columns: Tensor, level: int | None, progress: float) -> Tensor | None:
+    def weigh(self, columns: Tensor, rank: int | None, progress: float) -> Tensor | None:
         """(n,) factors of the losses, 1 on average over the training specimens; None for none. progress: of training, 0..1."""
         return None
 
@@ -80,9 +80,9 @@ class ClassBalanced(Imbalance):
         super().__init__(counts, tree)
         self.beta = _in_range("beta", beta, 0, 1)
 
-    def weigh(self, columns: Tensor, level: int | None, progress: float) -> Tensor | None:
+    def weigh(self, columns: Tensor, rank: int | None, progress: float) -> Tensor | None:
         """See the class."""
-        counts = self.of(level).double()
+        counts = self.of(rank).double()
         weights = (
             (1 - self.beta) / -torch.expm1(counts * torch.tensor(self.beta, dtype=torch.float64).log())
             if self.beta
@@ -114,34 +114,35 @@ class LDAM(Imbalance):
         self.deferred = deferred
         self.balanced = None if deferred is None else ClassBalanced(counts, tree, beta)
 
-    def shift(self, scores: Tensor, columns: Tensor, level: int | None) -> Tensor:
+    def shift(self, scores: Tensor, columns: Tensor, rank: int | None) -> Tensor:
         """See the class."""
-        margins = self.of(level) ** -0.25
+        margins = self.of(rank) ** -0.25
         margins = (self.largest * margins / margins.max()).to(scores.dtype)
         own = torch.where(columns >= 0, margins[columns.clamp_min(0)], 0)
         return self.scale * scores.scatter_add(1, columns.clamp_min(0)[:, None], -own[:, None])
 
-    def weigh(self, columns: Tensor, level: int | None, progress: float) -> Tensor | None:
+    def weigh(self, columns: Tensor, rank: int | None, progress: float) -> Tensor | None:
         """See the class."""
         if self.balanced is None or self.deferred is None or progress < self.deferred:
             return None
-        return self.balanced.weigh(columns, level, progress)
+        return self.balanced.weigh(columns, rank, progress)
 
 
 class PriorShift(Imbalance):
     """Scores + tau log prior in the loss, the plain scores in use.
 
-    Logit-adjusted loss: Menon et al. 2021 (arXiv:2007.07314), equation 10; with tau = 1 it is balanced softmax (Ren et al. 2020,
-    arXiv:2007.10740, equation 4). For the same after training see :func:`adjusted`.
+    Logit-adjusted loss: Menon et al. 2021 (arXiv:2007.07314), equation 10; at tau = 1, its default, it is what Ren et al. 2020
+    (arXiv:2007.10740, equation 4) call balanced softmax, which has no name of its own here. For the same after training see
+    :func:`adjusted`.
     """
 
     def __init__(self, counts: Tensor, tree: Tree, tau: float = 1.0) -> None:
         super().__init__(counts, tree)
         self.tau = _in_range("tau", tau, 0, float("inf"))
 
-    def shift(self, scores: Tensor, columns: Tensor, level: int | None) -> Tensor:
+    def shift(self, scores: Tensor, columns: Tensor, rank: int | None) -> Tensor:
         """See the class."""
-        return scores + self.tau * _log_prior(self.of(level)).to(scores.dtype)
+        return scores + self.tau * _log_prior(self.of(rank)).to(scores.dtype)
 
 
 def adjusted(logits: Tensor, counts: Tensor, tau: float = 1.0) -> Tensor:
@@ -152,7 +153,7 @@ def adjusted(logits: Tensor, counts: Tensor, tau: float = 1.0) -> Tensor:
     return logits - tau * _log_prior(counts.to(logits.device).clamp_min(1)).to(logits.dtype)
 
 
-IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "balanced-softmax")
+IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted")
 
 
 def imbalance(
@@ -168,7 +169,7 @@ def imbalance(
 ) -> Imbalance | None:
     """The remedy called ``name``, one of :data:`IMBALANCE`; None for "none". counts: (C,) training specimens of each class.
 
-    "logit-adjusted" takes ``tau``; "balanced-softmax" is the same at tau = 1. Raises BiocosmosError for another name.
+    Raises BiocosmosError for another name.
     """
     if name == "none":
         return None
@@ -180,8 +181,6 @@ def imbalance(
         return LDAM(counts, tree, largest=largest, scale=scale, deferred=DEFERRED if name == "ldam-drw" else None, beta=beta)
     if name == "logit-adjusted":
         return PriorShift(counts, tree, tau)
-    if name == "balanced-softmax":
-        return PriorShift(counts, tree)
     raise BiocosmosError(f"there is no remedy for imbalance called '{name}': choose {', '.join(IMBALANCE)}")
 
 

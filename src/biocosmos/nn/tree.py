@@ -16,36 +16,36 @@ NONE = -1
 
 
 class Tree:
-    """A taxonomy over L levels (coarsest first), C of whose N nodes are classes; immutable.
+    """A taxonomy over L ranks (coarsest first), C of whose N nodes are classes; immutable.
 
     Args:
         parent: (N,) int64, -1 for the root, which is node 0; a parent's number is below its children's.
-        level: (N,) int64 in 0..L-1, -1 for the root; rises along every path, and may skip levels (null ranks).
-        levels: L, at least 1.
+        rank: (N,) int64 in 0..L-1, -1 for the root; rises along every path, and may skip ranks (null ranks).
+        ranks: L, at least 1.
         classes: (C,) int64 ascending, nodes below the root; a class may have other classes under it.
 
     Attributes (int64 tensors unless stated, all on ``device``; -1 where there is no such thing):
-        lineage: (N, L) the node of v's path at each level. depth: (N,) edges from the root.
-        nodes_at: per level, (n_l,) ascending nodes with a class at or below them.
-        column: (N,) place of v in ``nodes_at`` of its level. class_column: (N,) place of v in ``classes``.
+        lineage: (N, L) the node of v's path at each rank. depth: (N,) edges from the root.
+        nodes_at: per rank, (n_l,) ascending nodes with a class at or below them.
+        column: (N,) place of v in ``nodes_at`` of its rank. class_column: (N,) place of v in ``classes``.
         paths: (C, L) place in ``nodes_at`` of each class's ancestor-or-self. known: (C, L) bool, whether there is one.
         nearest: (N,) the deepest ancestor-or-self with a class at or below it (0: only the root).
         inner: (N,) bool, v is a class and has other classes below it.
 
     Raises:
-        BiocosmosError: no classes, a level at which none has a node, or arrays that do not describe such a tree.
+        BiocosmosError: no classes, a rank at which none has a node, or arrays that do not describe such a tree.
     """
 
-    def __init__(self, parent: Tensor, level: Tensor, levels: int, classes: Tensor) -> None:
-        self.parent, self.level, self.levels, self.classes = parent.long(), level.long(), int(levels), classes.long()
-        _check(self.parent, self.level, self.levels, self.classes)
+    def __init__(self, parent: Tensor, rank: Tensor, ranks: int, classes: Tensor) -> None:
+        self.parent, self.rank, self.ranks, self.classes = parent.long(), rank.long(), int(ranks), classes.long()
+        _check(self.parent, self.rank, self.ranks, self.classes)
         nodes = torch.arange(len(parent), device=parent.device)
-        self.lineage = torch.full((len(nodes), self.levels), NONE, device=parent.device)
+        self.lineage = torch.full((len(nodes), self.ranks), NONE, device=parent.device)
         self.depth = torch.zeros_like(self.parent)
         here = nodes
         while bool((here > 0).any()):
             row = (here > 0).nonzero().squeeze(1)
-            self.lineage[row, self.level[here[row]]] = here[row]
+            self.lineage[row, self.rank[here[row]]] = here[row]
             self.depth[row] += 1
             here = self.parent[here].clamp_min(0)
         self.class_column = torch.full_like(self.parent, NONE)
@@ -55,9 +55,9 @@ class Tree:
     def _number_columns(self, nodes: Tensor) -> None:
         above = self.lineage[self.classes]
         self.nodes_at = [torch.unique(column[column >= 0]) for column in above.unbind(1)]
-        for level, at in enumerate(self.nodes_at):
+        for rank, at in enumerate(self.nodes_at):
             if not len(at):
-                raise BiocosmosError(f"no class has a name at level {level} (0 is the coarsest): leave that rank out")
+                raise BiocosmosError(f"no class has a name at rank {rank} (0 is the coarsest): leave that rank out")
         self.column = torch.full_like(self.parent, NONE)
         for at in self.nodes_at:
             self.column[at] = torch.arange(len(at), device=nodes.device)
@@ -74,7 +74,7 @@ class Tree:
         return len(self.parent)
 
     def __repr__(self) -> str:
-        return f"Tree({len(self)} nodes, {len(self.classes)} classes, {self.levels} levels)"
+        return f"Tree({len(self)} nodes, {len(self.classes)} classes, {self.ranks} ranks)"
 
     @property
     def device(self) -> torch.device:
@@ -85,10 +85,10 @@ class Tree:
         """The same tree on another device; itself if it is there."""
         if torch.empty(0, device=device).device == self.device:
             return self
-        return Tree(self.parent.to(device), self.level.to(device), self.levels, self.classes.to(device))
+        return Tree(self.parent.to(device), self.rank.to(device), self.ranks, self.classes.to(device))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Tree, (self.parent, self.level, self.levels, self.classes)
+        return Tree, (self.parent, self.rank, self.ranks, self.classes)
 
     @cached_property
     def under(self) -> Tensor:
@@ -156,22 +156,22 @@ def group_logsumexp(scores: Tensor, group: Tensor, groups: int) -> Tensor:
     return scores.new_zeros(len(scores), groups).scatter_add(1, index, parts).log() + highest
 
 
-def _check(parent: Tensor, level: Tensor, levels: int, classes: Tensor) -> None:
+def _check(parent: Tensor, rank: Tensor, ranks: int, classes: Tensor) -> None:
     nodes = torch.arange(len(parent), device=parent.device)
     below = parent[1:].clamp_min(0)
     fits = (
-        levels >= 1
-        and len(level) == len(parent) > 1
+        ranks >= 1
+        and len(rank) == len(parent) > 1
         and int(parent[0]) == NONE
-        and int(level[0]) == NONE
+        and int(rank[0]) == NONE
         and bool((parent[1:] >= 0).all())
         and bool((parent[1:] < nodes[1:]).all())
-        and bool((level[1:] > level[below]).all())
-        and int(level.max()) < levels
+        and bool((rank[1:] > rank[below]).all())
+        and int(rank.max()) < ranks
     )
     if not fits:
         raise BiocosmosError(
-            "a tree needs parents numbered before their children, the root first, and levels that rise along paths"
+            "a tree needs parents numbered before their children, the root first, and ranks that rise along paths"
         )
     if not len(classes) or int(classes[0]) < 1 or int(classes[-1]) >= len(parent) or bool((classes.diff() <= 0).any()):
         raise BiocosmosError("the classes of a tree must be ascending nodes below its root, at least one")

@@ -93,6 +93,21 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def __repr__(self) -> str:
+        taxa = "no taxa" if self.taxa is None else f"{len(np.unique(self.taxa[self.taxa > 0])):,} taxa"
+        encoder = self.provenance.get("encoder")
+        by = f" by {encoder}" if isinstance(encoder, str) else ""
+        return f"<Gallery: {len(self):,} vectors of {self.dim:,} numbers{by}, {taxa}>"
+
+    @property
+    def labels(self) -> Array:
+        """(n,) object array, the name of each row's taxon, at whatever rank that is; None without one."""
+        out = np.full(len(self), None, object)
+        if self.taxa is not None and self.taxonomy is not None:
+            known = self.taxa > 0
+            out[known] = self.taxonomy.names[self.taxa[known]]
+        return out
+
     @property
     def dim(self) -> int:
         """Number of dimensions of the vectors."""

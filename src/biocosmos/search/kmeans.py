@@ -3,7 +3,7 @@
     label(x) = argmax_c  x.c - |c|^2 / 2        (Euclidean; the last term is dropped for unit centroids)
 
 Lloyd, Least squares quantization in PCM, 1982; Arthur and Vassilvitskii, k-means++, 2007; Dhillon and Modha, Concept
-decompositions for large sparse text data using clustering (spherical), 2001. On an x86 CPU with AVX2 the iterations assign
+decompositions for large sparse text data using clustering (spherical), 2001. With the compiled kernel the iterations assign
 by 8-bit products (their error is far below the gaps between centroids; measured inertia within 0.05 %); the labels and inertia
 that are returned come from a last float32 pass and are exact for the centroids returned.
 """
@@ -17,8 +17,11 @@ import numpy as np
 import torch
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.search.kernel import avx2 as kernel_avx2
-from biocosmos.search.kernel.scan import BUILD_ROWS, GROUP, best_step, pack, quantise
+from biocosmos.search.kernel.instructions import DIM_STEP, GROUP, QUERY_TILE, TILE
+from biocosmos.search.kernel.packed import Kernel
+from biocosmos.search.kernel.packed_scan import best_step, pack, quantise
+from biocosmos.search.kernel.plan import kernel_here
+from biocosmos.search.kernel.scan import BUILD_ROWS
 from biocosmos.search.vectors import as_matrix, row_norms, unit_rows
 
 Metric = Literal["cosine", "euclidean"]
@@ -26,6 +29,7 @@ ASSIGN_VALUES = 1 << 23
 PLUS_PLUS_ROWS = 8  # k-means++ draws from a seeded sample of this many rows for each centroid,
 PLUS_PLUS_LEAST = 16384  # and at least this many
 TAIL = 20.0  # 8 bits serve while no number is beyond this many root mean squares
+STEP_ROWS = 4096  # that the step is found with
 PACK_WORK = 1 << 30  # rows x dims x centroids below which packing does not pay
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -127,15 +131,17 @@ class FloatAssigner:
 
 
 class PackedAssigner:
-    """By 8-bit products of rows and centroids about the mean row, with :mod:`kernel_avx2`."""
+    """By 8-bit products of rows and centroids about the mean row, with the compiled kernel."""
 
-    def __init__(self, rows: torch.Tensor, metric: Metric, step: float, mean: torch.Tensor, kernel: kernel_avx2.Kernel) -> None:
-        self.metric, self.step, self.mean, self.kernel, self.count = metric, step, mean, kernel, len(rows)
-        self.dim = -(-rows.shape[1] // kernel_avx2.DIM_STEP) * kernel_avx2.DIM_STEP
-        self.packed = torch.empty(-(-len(rows) // GROUP), self.dim // 4, GROUP, 4, dtype=torch.uint8)
+    def __init__(self, rows: torch.Tensor, metric: Metric, mean: torch.Tensor, kernel: Kernel) -> None:
+        self.metric, self.mean, self.kernel, self.count = metric, mean, kernel, len(rows)
+        self.limits = kernel.isa.row_zero, kernel.isa.row_max
+        self.step = best_step(rows[:: max(1, len(rows) // STEP_ROWS)] - mean, *self.limits)
+        self.dim = -(-rows.shape[1] // DIM_STEP) * DIM_STEP
+        self.packed = torch.empty(-(-len(rows) // GROUP), GROUP // TILE, self.dim // 4, TILE, 4, dtype=torch.uint8)
         for i in range(0, len(rows), BUILD_ROWS):
-            part = rows[i : i + BUILD_ROWS] - mean
-            pack(quantise(part, step), self.packed[i // GROUP : -(-(i + len(part)) // GROUP)])
+            codes = quantise(rows[i : i + BUILD_ROWS] - mean, self.step, *self.limits)
+            pack(codes + self.limits[0], self.packed[i // GROUP : -(-(i + len(codes)) // GROUP)])
         self.best = torch.empty(len(self.packed) * GROUP, dtype=torch.int32)
         self.at = torch.empty(len(self.packed) * GROUP, dtype=torch.int32)
 
@@ -145,31 +151,34 @@ class PackedAssigner:
         else:
             values = centroids - self.mean
             bias = values.square().sum(1) / -2
-        scale = max(best_step(values), 1e-30) * (kernel_avx2.ROW_MAX - kernel_avx2.ROW_ZERO) / kernel_avx2.QUERY_MAX
-        codes = (values / scale).round_().clamp_(-kernel_avx2.QUERY_MAX, kernel_avx2.QUERY_MAX)
+        zero, most = self.limits
+        limit = self.kernel.isa.query_max
+        scale = max(best_step(values, zero, most), 1e-30) * (most - zero) / limit
+        codes = (values / scale).round_().clamp_(-limit, limit)
         unit = scale * self.step
-        whole = -(-len(codes) // kernel_avx2.QUERY_TILE) * kernel_avx2.QUERY_TILE
+        whole = -(-len(codes) // QUERY_TILE) * QUERY_TILE
         stored = torch.zeros(whole, self.dim, dtype=torch.int8)
         stored[: len(codes), : codes.shape[1]] = codes.to(torch.int8)
         offsets = torch.full((whole,), -(2**30), dtype=torch.int32)
-        offsets[: len(codes)] = ((bias / unit).clamp_(-(2.0**28), 2.0**28) - codes.sum(1) * kernel_avx2.ROW_ZERO).round().int()
+        offsets[: len(codes)] = ((bias / unit).clamp_(-(2.0**28), 2.0**28) - codes.sum(1) * zero).round().int()
         self.kernel.assign(self.packed, stored, offsets, self.best, self.at)
         return self.at[: self.count].long(), self.best[: self.count].float() * unit
 
 
 def _assigner(rows: torch.Tensor, k: int, metric: Metric, precision: str) -> Assigner:
-    kernel = kernel_avx2.load() if rows.device.type == "cpu" and precision != "float32" else None
-    if kernel is None or (precision == "auto" and rows.numel() * k < PACK_WORK):
+    small = precision == "auto" and rows.numel() * k < PACK_WORK
+    kernel = kernel_here() if rows.device.type == "cpu" and precision != "float32" and not small else None
+    if kernel is None:
         if precision == "int8":
             raise BiocosmosError("k-means in int8 needs an x86 CPU with AVX2 and the llvmlite package: choose precision float32")
         return FloatAssigner(rows, metric)
     mean = rows.mean(0)
-    centred = rows[:: max(1, len(rows) // 4096)] - mean
+    centred = rows[:: max(1, len(rows) // STEP_ROWS)] - mean
     spread = float(centred.square().mean().sqrt())
     low, high = torch.aminmax(rows)
     if precision == "auto" and max(float(high - mean.min()), float(mean.max() - low)) > TAIL * spread:
         return FloatAssigner(rows, metric)
-    return PackedAssigner(rows, metric, best_step(centred), mean, kernel)
+    return PackedAssigner(rows, metric, mean, kernel)
 
 
 def _start(rows: torch.Tensor, k: int, metric: Metric, init: Any, generator: torch.Generator) -> torch.Tensor:

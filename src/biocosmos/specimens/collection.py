@@ -6,7 +6,7 @@ On disk a collection is a folder::
         specimens.lance     one row a specimen, one more column per encoder
         collection.json     ranks and format version
         splits/             saved splits, Parquet
-        embeddings/         what made each embedding column, JSON
+        embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
         failures.parquet    everything that was refused or converted, by any command
 """
@@ -151,6 +151,7 @@ class Collection:
             "ranks": names,
             "columns": self.stored_columns,
             "encoders": self.encoders,
+            "default_encoder": self.default_encoder,
             "splits": {name: self.split(name).describe() for name in self.split_names},
             "failures": {"errors": self._count_failures("error"), "warnings": self._count_failures("warning")},
             "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
@@ -206,9 +207,13 @@ class Collection:
         if missing:
             self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
         if merged != self.ranks:
-            self._facts["ranks"] = list(merged)
-            with replacing(self.path / "collection.json") as temporary:
-                temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
+            self._save_facts(ranks=list(merged))
+
+    def _save_facts(self, **changed: Any) -> None:
+        path = self.path / "collection.json"
+        self._facts = json.loads(path.read_text()) | changed  # what another process wrote since stays
+        with replacing(path) as temporary:
+            temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
 
     def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str | None]:
         table = self.take(ids, columns=["content_hash"])
@@ -456,11 +461,22 @@ class Collection:
             parts.append(batch.column(column).flatten().to_numpy().reshape(-1, dim))
         return Vectors(np.array(ids, object), np.concatenate(parts))
 
-    def encoder_name(self, encoder: str | None = None) -> str:
-        """The name of the embedding asked for, or of the only one. Raises BiocosmosError if there is none or no choice."""
+    @property
+    def default_encoder(self) -> str | None:
+        """The embedding that is used where none is named: the one that was chosen, or the only one; None if there is no such."""
         have = list(self.encoders)
-        if encoder is None and len(have) == 1:
-            return have[0]
+        chosen = self._facts.get("default_encoder")
+        return chosen if chosen in have else have[0] if len(have) == 1 else None
+
+    def set_default_encoder(self, encoder: str) -> None:
+        """Choose the embedding that is used where none is named. Raises BiocosmosError if the collection does not have it."""
+        self._save_facts(default_encoder=self.encoder_name(encoder))
+
+    def encoder_name(self, encoder: str | None = None) -> str:
+        """The name of the embedding asked for, or the default one. Raises BiocosmosError if there is none or no choice."""
+        have = list(self.encoders)
+        if encoder is None and self.default_encoder is not None:
+            return self.default_encoder
         if encoder in have:
             return str(encoder)
         if encoder is not None and encoder_name(encoder) in have:
@@ -468,7 +484,8 @@ class Collection:
         shown = ", ".join(have) or "none"
         which = "which encoder?" if encoder is None else f"no embedding '{encoder}'"
         embed = f"make one with 'biocosmos embed {self.path}{'' if encoder is None else f' --encoder {encoder}'}'"
-        raise BiocosmosError(f"{which}: {self.path} has {shown}" + ("; name one" if have and encoder is None else f"; {embed}"))
+        choose = f"name one with --encoder, or choose it for good with 'biocosmos encoders {self.path} --default NAME'"
+        raise BiocosmosError(f"{which}: {self.path} has {shown}" + (f"; {choose}" if have and encoder is None else f"; {embed}"))
 
     def gallery(
         self,

@@ -9,9 +9,9 @@ import numpy as np
 
 from biocosmos.evaluate.comparison.improvement import ALL, ENOUGH_QUERIES
 from biocosmos.evaluate.pages.blocks import Block, Figure, Grid, Section
-from biocosmos.evaluate.pages.charts import Bar, Point, bars, boxes, points_of, scatter, share_boxes
+from biocosmos.evaluate.pages.charts import Bar, Point, bars, boxes, scatter, share_boxes
 from biocosmos.evaluate.pages.rows import interval, pick
-from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.pages.svg import percent, points_of
 from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]

@@ -7,10 +7,10 @@ from typing import Any
 
 from biocosmos.evaluate.comparison.improvement_page import by_rule, change, extremes, spread, training
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips
-from biocosmos.evaluate.pages.charts import Bar, Difference, bars, differences, points_of
+from biocosmos.evaluate.pages.charts import Bar, Difference, bars, differences
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.rows import interval, pick
-from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.pages.svg import percent, points_of
 from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
-from biocosmos.evaluate.pages.charts import Bar, bars, points_of
+from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.rows import EXTREMES, pick
-from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.pages.svg import percent, points_of
 from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]

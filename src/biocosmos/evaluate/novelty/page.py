@@ -11,10 +11,10 @@ import numpy as np
 from biocosmos.evaluate.novelty.metrics import KNOWN
 from biocosmos.evaluate.novelty.protocol import BEST_PATH, COLUMNS, FAR, INSIDE, KNOWN_OUTLIER, MIDDLE, NEAR, NOTHING_ASIDE
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
-from biocosmos.evaluate.pages.charts import Bar, bars, lines, points_of, share_boxes, stacked
+from biocosmos.evaluate.pages.charts import Bar, bars, lines, share_boxes, stacked
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.rows import pick
-from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.pages.svg import percent, points_of
 from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]

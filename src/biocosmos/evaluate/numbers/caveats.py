@@ -179,50 +179,6 @@ def provenance_caveats(provenance: Mapping[str, Any]) -> list[str]:
     return out
 
 
-def naming_caveats(
-    tallies: Sequence[Tally],
-    tables: Mapping[str, pa.Table],
-    boot: Bootstrap,
-    provenance: Mapping[str, Any],
-    *,
-    knows_gallery: bool,
-) -> list[str]:
-    """Sentences for an identification report, the gravest first."""
-    out = []
-    if not knows_gallery:
-        out.append(
-            "The gallery was not given, so taxa that could never have been answered are not told apart, and novelty "
-            "is not judged."
-        )
-    out += answerable_caveats(tables["answerable"].to_pylist())
-    answers = tables["answers"].to_pylist()
-    undecided, no_truth = (sum(row[name] for row in answers) for name in ("undecided", "no_truth"))
-    if undecided:
-        out.append(
-            f"{undecided:,} answers are finer than what is known of the specimen (truth at genus, answer at species, say): "
-            "they are neither right nor wrong."
-        )
-    if no_truth:
-        out.append(f"{no_truth:,} queries have no true taxon and judge nothing.")
-    found = tables["novelty"].to_pylist()
-    if knows_gallery and not found:
-        out.append(
-            "Every query is of a taxon that the gallery has, so nothing is known about how specimens of unknown taxa "
-            "would be treated."
-        )
-    elif found and min(found[0]["novel"], found[0]["known"]) < MANY_NOVEL:
-        out.append(f"Novelty rests on {found[0]['novel']:,} novel and {found[0]['known']:,} known queries: its shares are rough.")
-    out += few_caveat(tallies)
-    out.append(
-        "Calibration and coverage hold for queries that arrive in these proportions; where taxa are more or less "
-        "common, confidence shifts."
-    )
-    out += certain_caveats(tables["summary"].to_pylist())
-    out.append(interval_caveat(boot))
-    out += provenance_caveats(provenance)
-    return out
-
-
 def comparison_caveats(
     tallies: Sequence[Tally], tables: Mapping[str, pa.Table], boot: Bootstrap, provenance: Mapping[str, Any]
 ) -> list[str]:

@@ -1,17 +1,14 @@
-"""Numbers from arrays: hits among neighbours, hierarchical scores, novelty detection. No files, no pictures."""
+"""Numbers from arrays: hits among neighbours, novelty detection, counts of taxa. No files, no pictures."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.evaluate.numbers.targets import Target
-
-if TYPE_CHECKING:
-    from biocosmos.taxonomy import Taxonomy
 
 Array = npt.NDArray[Any]
 NAN = float("nan")
@@ -42,39 +39,6 @@ def hits_per_taxon(codes: Array, right: Array, taxa: int) -> Array:
     """(taxa,) int64 right queries of each code; codes (q,) with -1 left out, right (q,) bool."""
     hits: Array = np.bincount(codes[right & (codes >= 0)], minlength=taxa)
     return hits
-
-
-@dataclass(frozen=True)
-class Hierarchical:
-    """How near the tree the answers are, over ``queries`` rows with a known taxon.
-
-    Precision and recall of Kiritchenko et al. 2006 (https://doi.org/10.1007/11766247_34): the sets compared are the taxa on
-    the path from below the root to the answer and to the truth, pooled over queries; ``f1`` is their harmonic mean.
-    ``tree_distance`` is the mean number of edges between answer and truth through their lowest common ancestor; no answer
-    counts as the root.
-    """
-
-    precision: float
-    recall: float
-    f1: float
-    tree_distance: float
-    queries: int
-
-
-def hierarchical(taxonomy: Taxonomy, answer: Array, truth: Array) -> Hierarchical:
-    """Hierarchical scores of answers (q,) int node ids (0 or -1: no answer) against truth (q,) int node ids (rows <= 0 are
-    left out)."""
-    known = np.asarray(truth) > 0
-    answer, truth = np.maximum(np.asarray(answer)[known], 0), np.asarray(truth)[known]
-    if not len(truth):
-        return Hierarchical(NAN, NAN, NAN, NAN, 0)
-    depth = np.asarray(taxonomy.depth).astype(np.int64)
-    shared = int(depth[taxonomy.lowest_common(answer, truth)].sum())
-    said, true = int(depth[answer].sum()), int(depth[truth].sum())
-    precision = shared / said if said else NAN
-    recall = shared / true
-    f1 = 2 * shared / (said + true)
-    return Hierarchical(precision, recall, f1, float(np.mean(taxonomy.distance(answer, truth))), len(truth))
 
 
 @dataclass(frozen=True)

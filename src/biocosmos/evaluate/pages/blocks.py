@@ -16,7 +16,7 @@ class Card:
 
 
 @dataclass(frozen=True)
-class Words:
+class Paragraph:
     """A paragraph."""
 
     text: str
@@ -75,7 +75,7 @@ class Strips:
     block: str = "strips"
 
 
-Block = Words | Figure | Grid | Strips
+Block = Paragraph | Figure | Grid | Strips
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, axes, fit, legend, number, percent, room, tick_percent
+from biocosmos.evaluate.pages.svg import (
+    SERIES,
+    Drawing,
+    Scale,
+    axes,
+    fit,
+    legend,
+    legend_room,
+    number,
+    percent,
+    points_of,
+    room,
+    tick_percent,
+    tick_points,
+)
 
 WIDTH = 520.0
 BAR = 13.0
 GAP = 16.0
+LEFT = 4.0  # where legends begin
 
 
 @dataclass(frozen=True)
@@ -33,12 +48,12 @@ def bars(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], series: Sequen
     """
     left = room([label for label, _ in groups], 190)
     css = [f"s{i + 1}" if shades else f"c{i % SERIES + 1}" for i in range(len(series))]
-    top = 26.0 if len(series) > 1 else 6.0
+    named = list(zip(css, series)) if len(series) > 1 else []
+    top = 26.0 + legend_room(LEFT, WIDTH, named) if named else 6.0
     height = top + sum(len(row) * BAR + GAP for _, row in groups) + 26
     drawing = Drawing(WIDTH, height, title, f"Bars for {', '.join(label for label, _ in groups)}.")
     x = Scale(0, 1, left, WIDTH - 62)
-    if len(series) > 1:
-        legend(drawing, left, 12, list(zip(css, series)))
+    legend(drawing, LEFT, 12, named)
     for tick in x.ticks(4):
         drawing.line(x(tick), top, x(tick), height - 26, "grid")
         drawing.text(x(tick), height - 10, tick_percent(tick), "tick", "middle")
@@ -59,12 +74,14 @@ def bars(title: str, groups: Sequence[tuple[str, Sequence[Bar]]], series: Sequen
 def stacked(title: str, rows: Sequence[tuple[str, Sequence[float]]], series: Sequence[str], css: Sequence[str]) -> str:
     """Horizontal bars of counts that add up to a whole, as shares of it, with the counts on hover."""
     left = room([label for label, _ in rows], 190)
-    height = 26 + len(rows) * 26 + 26
+    named = list(zip(css, series))
+    top = 26 + legend_room(LEFT, WIDTH, named)
+    height = top + len(rows) * 26 + 26
     drawing = Drawing(WIDTH, height, title, f"Shares of {', '.join(series)} for {', '.join(label for label, _ in rows)}.")
     x = Scale(0, 1, left, WIDTH - 20)
-    legend(drawing, left, 12, list(zip(css, series)))
+    legend(drawing, LEFT, 12, named)
     for r, (label, values) in enumerate(rows):
-        y, total, done = 28.0 + r * 26, sum(values) or 1, 0.0
+        y, total, done = top + 2 + r * 26, sum(values) or 1, 0.0
         drawing.text(left - 8, y + 13, fit(label, left - 8), "label", "end")
         for value, name, style in zip(values, series, css):
             tip = f"{label}: {number(value)} of {number(total)} {name} ({percent(value / total)})"
@@ -86,11 +103,13 @@ def lines(
     marks: Sequence[tuple[int, float, float, str]] = (),
 ) -> str:
     """Lines over shares: both axes in percent; ``marks`` are (series, x, y, words on hover), drawn as dots."""
-    drawing = Drawing(WIDTH, 350, title, f"Lines for {', '.join(name for name, _ in series)}.")
+    named = [(f"c{i % SERIES + 1}", name) for i, (name, _) in enumerate(series)]
+    more = legend_room(60, WIDTH, named)
+    drawing = Drawing(WIDTH, 350 + more, title, f"Lines for {', '.join(name for name, _ in series)}.")
     lowest = min((y for _, points in series for _, y in points), default=0.0)
     x = Scale(0, 1, 60, WIDTH - 20)
-    y = Scale(min(math.floor(lowest * 10) / 10, 0.9), 1, 290, 34)
-    legend(drawing, 60, 14, [(f"c{i % SERIES + 1}", name) for i, (name, _) in enumerate(series)])
+    y = Scale(min(math.floor(lowest * 10) / 10, 0.9), 1, 290 + more, 34 + more)
+    legend(drawing, 60, 14, named)
     axes(drawing, x, y, x_name, y_name, x_percent=True, y_percent=True)
     for i, (_, points) in enumerate(series):
         drawing.path([(x(a), y(b)) for a, b in points], f"l{i % SERIES + 1}")
@@ -113,16 +132,17 @@ def scatter(
     title: str, points: Sequence[Point], x_name: str, y_name: str, *, y_range: tuple[float, float], names: Sequence[str] = ()
 ) -> str:
     """Points over a log count; y is a share or a difference of shares, with a line at zero when it can be negative."""
-    drawing = Drawing(WIDTH, 350, title, f"{len(points)} points.")
+    named = [(f"c{i % SERIES + 1}", name) for i, name in enumerate(names)]
+    more = legend_room(64, WIDTH, named)
+    drawing = Drawing(WIDTH, 350 + more, title, f"{len(points)} points.")
     most = max((p.x for p in points), default=1)
     least = min((p.x for p in points), default=1)
     x = Scale(max(least * 0.8, 0.5), max(most * 1.25, least * 2), 64, WIDTH - 16, log=True)
-    y = Scale(*y_range, 290, 34 if names else 16)
+    y = Scale(*y_range, 290 + more, 34 + more if names else 16)
     axes(drawing, x, y, x_name, y_name, y_percent=True, y_points=y_range[0] < 0)
     if y_range[0] < 0:
         drawing.line(x.start, y(0), x.stop, y(0), "zero")
-    if names:
-        legend(drawing, 64, 14, [(f"c{i % SERIES + 1}", name) for i, name in enumerate(names)])
+    legend(drawing, 64, 14, named)
     for p in points:
         drawing.dot(x(p.x), y(p.y), 4, f"c{p.series % SERIES + 1} point", p.tip)
     return drawing.render()
@@ -209,11 +229,12 @@ def share_boxes(
 ) -> str:
     """Box plots of shares in [0, 1], one group per label and one box per series; drawn as :func:`boxes` are."""
     names = [f"{label} ({len(row[0])})" for label, row in groups]
-    left, step, top = room(names, 200), 22.0, 30.0
+    named = [(f"c{i % SERIES + 1}", name) for i, name in enumerate(series)]
+    left, step, top = room(names, 200), 22.0, 30.0 + legend_room(LEFT, WIDTH, named)
     height = top + sum(len(row) * step + 10 for _, row in groups) + 46
     drawing = Drawing(WIDTH, height, title, f"Boxes for {', '.join(label for label, _ in groups)}.")
     x, bottom = Scale(0, 1, left, WIDTH - 28), height - 46
-    legend(drawing, left, 12, [(f"c{i % SERIES + 1}", name) for i, name in enumerate(series)])
+    legend(drawing, LEFT, 12, named)
     for tick in x.ticks(4):
         drawing.line(x(tick), top - 6, x(tick), bottom, "grid")
         drawing.text(x(tick), bottom + 16, tick_percent(tick), "tick", "middle")
@@ -231,16 +252,6 @@ def share_boxes(
     return drawing.render()
 
 
-def tick_points(value: float) -> str:
-    """0.2 -> "+20"."""
-    return f"{100 * value:+g}".replace("-", "−") if value else "0"
-
-
-def points_of(value: float) -> str:
-    """A difference of shares in percentage points with its sign: 0.0724 -> "+7.2"."""
-    return f"{100 * value:+.1f}".replace("-", "−") if round(100 * value, 1) else "0"
-
-
 def histograms(title: str, series: Sequence[tuple[str, npt.NDArray[np.float64]]], x_name: str, bins: int = 30) -> str:
     """Histograms of a score laid over each other, each as shares of its own series."""
     every = np.concatenate([values for _, values in series])
@@ -248,9 +259,11 @@ def histograms(title: str, series: Sequence[tuple[str, npt.NDArray[np.float64]]]
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
     shares = [np.histogram(values, edges)[0] / max(len(values), 1) for _, values in series]
     most = max((float(share.max()) for share in shares), default=1.0) or 1.0
-    drawing = Drawing(WIDTH, 300, title, f"Histograms of {', '.join(name for name, _ in series)}.")
-    x, y = Scale(float(edges[0]), float(edges[-1]), 60, WIDTH - 16), Scale(0, most, 240, 34)
-    legend(drawing, 60, 14, [(f"c{i % SERIES + 1}", f"{name} ({len(values):,})") for i, (name, values) in enumerate(series)])
+    named = [(f"c{i % SERIES + 1}", f"{name} ({len(values):,})") for i, (name, values) in enumerate(series)]
+    more = legend_room(60, WIDTH, named)
+    drawing = Drawing(WIDTH, 300 + more, title, f"Histograms of {', '.join(name for name, _ in series)}.")
+    x, y = Scale(float(edges[0]), float(edges[-1]), 60, WIDTH - 16), Scale(0, most, 240 + more, 34 + more)
+    legend(drawing, 60, 14, named)
     axes(drawing, x, y, x_name, "share of queries", y_percent=True)
     for i, share in enumerate(shares):
         outline = [(x(edges[0]), y(0))]
@@ -273,13 +286,14 @@ class Difference:
 def differences(title: str, groups: Sequence[tuple[str, Sequence[Difference]]], series: Sequence[str], x_name: str) -> str:
     """Dots with whiskers around a line at zero, one group per label and one dot per series."""
     left = room([label for label, _ in groups], 190)
-    top, step = 30.0, 16.0
+    named = [(f"c{i % SERIES + 1}", name) for i, name in enumerate(series)]
+    top, step = 30.0 + legend_room(LEFT, WIDTH, named), 16.0
     height = top + sum(len(row) * step + 12 for _, row in groups) + 46
     drawing = Drawing(WIDTH, height, title, f"Differences for {', '.join(label for label, _ in groups)}.")
     ends = [abs(end) for _, row in groups for d in row for end in (d.value, d.low, d.high) if not math.isnan(end)]
     edge = min(1.0, math.ceil(max([*ends, 0.02]) * 50) / 50)
     x = Scale(-edge, edge, left, WIDTH - 62)
-    legend(drawing, left, 12, [(f"c{i % SERIES + 1}", name) for i, name in enumerate(series)])
+    legend(drawing, LEFT, 12, named)
     bottom = height - 46
     for tick in x.ticks(5):
         drawing.line(x(tick), top, x(tick), bottom, "zero" if tick == 0 else "grid")

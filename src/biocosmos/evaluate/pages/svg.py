@@ -131,6 +131,16 @@ def tick_percent(value: float) -> str:
     return f"{100 * value:g} %".replace("-", "−")
 
 
+def tick_points(value: float) -> str:
+    """0.2 -> "+20"."""
+    return f"{100 * value:+g}".replace("-", "−") if value else "0"
+
+
+def points_of(value: float) -> str:
+    """A difference of shares in percentage points with its sign: 0.0724 -> "+7.2"."""
+    return f"{100 * value:+.1f}".replace("-", "−") if round(100 * value, 1) else "0"
+
+
 def axes(
     drawing: Drawing,
     x: Scale,
@@ -155,9 +165,30 @@ def axes(
     drawing.text(max(12.0, x.start - 62), (y.start + y.stop) / 2, y_name, "name", "middle", turn=-90)
 
 
-def legend(drawing: Drawing, x: float, y: float, entries: Sequence[tuple[str, str]]) -> None:
-    """Coloured squares with their words in one row: entries are (style class, words)."""
-    for css, words in entries:
-        drawing.rect(x, y - 9, 10, 10, css)
-        drawing.text(x + 15, y, words, "tick")
-        x += 15 + len(words) * GLYPH_PX + 16
+Entries = Sequence[tuple[str, str]]
+"""Of a legend: (style class, words)."""
+LEGEND_ROW = 16.0
+
+
+def legend(drawing: Drawing, x: float, y: float, entries: Entries) -> None:
+    """Coloured squares with their words, in as many rows as they need; the first stands at (x, y)."""
+    for (css, words), (left, row) in zip(entries, _placed(x, drawing.width, entries)):
+        drawing.rect(left, y + row * LEGEND_ROW - 9, 10, 10, css)
+        drawing.text(left + 15, y + row * LEGEND_ROW, words, "tick")
+
+
+def legend_room(x: float, width: float, entries: Entries) -> float:
+    """Pixels that the rows of a legend after its first one need."""
+    return LEGEND_ROW * max((row for _, row in _placed(x, width, entries)), default=0)
+
+
+def _placed(x: float, width: float, entries: Entries) -> list[tuple[float, int]]:
+    """Where each entry begins, and in which row."""
+    left, row, found = x, 0, []
+    for _, words in entries:
+        needed = 15 + len(words) * GLYPH_PX
+        if left > x and left + needed > width:
+            left, row = x, row + 1
+        found.append((left, row))
+        left += needed + 16
+    return found

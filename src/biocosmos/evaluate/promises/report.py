@@ -14,7 +14,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.calibration import reliability
 from biocosmos.evaluate.promises import tables as tables_of
 from biocosmos.evaluate.promises.page import page
-from biocosmos.evaluate.ranks.report import encoder_name
+from biocosmos.evaluate.ranks.named import namer_name
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.confidence.calibration import Calibration, fit_calibration
 from biocosmos.identify.confidence.promises import (
@@ -31,6 +31,7 @@ from biocosmos.identify.confidence.promises import (
 )
 from biocosmos.identify.confidence.sets import set_items, set_threshold, true_scores
 from biocosmos.identify.confidence.temperature import Temperatures, Walked, walk
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 
 Array = npt.NDArray[Any]
@@ -53,7 +54,7 @@ def promise_report(
 ) -> Report:
     """Make each promise on one part of the specimens, keep it on the other, over random resplits.
 
-    predictions: calibration and test part pooled, specimens that the head was neither trained nor chosen on; alphas: error
+    predictions: calibration and test part pooled, specimens that the namer was neither fitted nor chosen on; alphas: error
     rates to promise; groups: ranks of the tree or columns of ``predictions`` whose values are judged apart, the first rank by
     default; calibration: share drawn into the calibration part of each resplit; resplit i is drawn with the seed ``seed + i``,
     and so is what is set apart in it for the temperatures: nothing but seed and ids matters.
@@ -99,8 +100,8 @@ def promise_report(
     facts = {key: value for key, value in known.facts.items() if key not in ("split", "split_hash")}
     provenance: Row = {
         "protocol": "promises",
-        "head": facts,
-        "encoders": {encoder_name(known): {}},
+        "namer": {"name": namer_name(known.facts), **facts},
+        "encoders": {encoder_of(known.facts).get("name", "not recorded"): {}},
         "split": known.facts.get("split"),
         "split_hash": split_hash(known.facts),
         "options": {
@@ -113,7 +114,7 @@ def promise_report(
         },
     }
     caveats = tables_of.caveats(made, len(predictions) - len(known), resplits, delta, calibration_notes(known, walked.nodes))
-    name = str(known.facts.get("head") or "head")
+    name = namer_name(known.facts)
     tables = {key: tables_of.table(key, rows) for key, rows in made.items()}
     return Report("promises", f"{name}: error rates promised and observed", tables, caveats, provenance, page)
 

@@ -1,252 +1,328 @@
-"""The page of a report on one head, rank by rank."""
+"""The page of one namer, rank by rank."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
-from biocosmos.evaluate.pages.charts import Bin, bars, reliability
+import numpy as np
+
+from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Picture, Section, Strip
+from biocosmos.evaluate.pages.charts import Bar, Bin, bars, histograms, lines, reliability, stacked
+from biocosmos.evaluate.pages.confusion import confusion_section
 from biocosmos.evaluate.pages.pictures import Pictures
-from biocosmos.evaluate.pages.rows import interval, pick
+from biocosmos.evaluate.pages.rows import ENOUGH, Row, interval, pick
 from biocosmos.evaluate.pages.svg import fit, percent
-from biocosmos.evaluate.ranks.decodings import ALL, DECODINGS, RAW
+from biocosmos.evaluate.pages.words import Columns, grid
+from biocosmos.evaluate.ranks.asked import ALL
+from biocosmos.evaluate.ranks.named import RAW
 from biocosmos.evaluate.ranks.sections import (
     AGREEMENT,
     MOST_BRANCHES,
+    WORDS,
     Scores,
     agreeing,
-    bar,
+    bars_of,
     branch_names,
+    judged,
     mistakes,
     ranks_of,
     scores_grid,
-    unanswerable,
 )
 from biocosmos.evaluate.report import Report
 
-Row = dict[str, Any]
 MOST_TAXA, MOST_PAIRS = 10, 15
+MOST_LINES = 6  # as many ranks as there are colours to tell apart
 LONGEST = 240  # pixels of a name in a table
-ENOUGH = 5  # specimens a taxon needs to be called hard or easy
-OF_RANK = "Every specimen whose name at the rank is known counts; those without one there are left out."
+LEAST_COVERAGE = 0.01  # the first few names make a curve jump between 0 and 1
 
 
 def page(report: Report, pictures: Pictures) -> Page:
-    """Everything the page of one head shows."""
-    main = report.provenance["main_target"]
-    ranks = ranks_of(report)
+    """Everything the page of one namer shows."""
+    main, ranks = report.provenance["main_target"], ranks_of(report)
     sections = [
+        *_rollback(report),
         _agreement(report, ranks),
-        *branches(report, ranks),
+        *_branches(report, ranks),
+        *_coverage(report, ranks, main),
+        *_calibration(report, ranks, main),
         mistakes(report, "branch"),
-        agreeing(report, ranks),
-        calibration(report, ranks, main),
-        _taxa(report, main),
-        unanswerable(report),
+        *agreeing(report, ranks),
+        *_novelty(report),
+        _community(report),
+        *_taxa(report, main),
+        *confusion_section(report.rows("confusion"), ranks, pictures, "A specimen (left), whose best path names a sister taxon."),
+        *_examples(report, pictures),
+        judged(report),
     ]
-    return Page(_lead(report, main), _cards(report, ranks, main), sections, TERMS)
+    return Page(_lead(report, main), _cards(report, ranks, main), sections, WORDS.terms)
+
+
+def _answered(report: Report) -> Row | None:
+    """How many of all specimens were answered, and how many of the answers that can be judged are right; None without answers."""
+    rows = report.rows("answers")
+    if not rows:
+        return None
+    total, some = sum(row["specimens"] for row in rows), [row for row in rows if row["rank"] is not None]
+    given, right = sum(row["specimens"] for row in some), sum(row["right"] for row in some)
+    told = right + sum(row["wrong"] for row in some)
+    shares = {"share": given / max(total, 1), "accuracy": right / told if told else None}
+    return {"total": total, "some": given, "right": right, "judged": told, **shares}
+
+
+def _tree(report: Report) -> Row:
+    return pick(report.rows("hierarchical"), branch=ALL, over="all") or {"mistakes": 0}
 
 
 def _lead(report: Report, main: str) -> str:
-    able = pick(report.rows("answerable"), target=main) or {}
-    tree = pick(report.rows("hierarchical"), branch=ALL, over="all") or {}
-    own = Scores(report)(main, "accuracy", "micro")
-    words = (
-        f"{able['specimens']:,} specimens were put to one head, which names each at every rank of its tree, read as the "
-        f"{report.provenance['decoding']}. At {main}, {interval(own)} of the {able['judged']:,} whose {main} is known are right."
-    )
-    if tree.get("mistakes"):
-        words += (
-            f" {tree['mistakes']:,} answers are wrong somewhere; on average one must climb {tree['mistake_severity']:.2f} "
-            "ranks from the true taxon to reach one that is right."
-        )
-    return words
+    able, own = pick(report.rows("answerable"), target=main), Scores(report)(main, "accuracy", "micro")
+    namer = report.provenance["namer"]["name"]
+    return WORDS("lead", able=able, own=own, main=main, namer=namer, answered=_answered(report), tree=_tree(report))
 
 
 def _cards(report: Report, ranks: Sequence[str], main: str) -> list[Card]:
-    cards, score = [], Scores(report)
-    for rank in ranks if len(ranks) <= 3 else dict.fromkeys((ranks[0], main)):
-        row = score(rank, "accuracy", "micro")
-        if row:
-            detail = f"of {row['specimens']:,} specimens; interval {percent(row['low'])} to {percent(row['high'])}"
-            cards.append(Card(f"right at {rank}", percent(row["value"]), detail))
-    row = score(main, "F1", "macro")
-    if row:
-        cards.append(
-            Card(f"macro F1 at {main}", percent(row["value"]), f"mean over {row['taxa']:,} taxa, each counting the same")
-        )
-    tree = pick(report.rows("hierarchical"), branch=ALL, over="all")
-    if tree and tree["mistakes"]:
-        detail = f"ranks to climb to something right, mean over {tree['mistakes']:,} mistakes"
-        cards.append(Card("severity of a mistake", f"{tree['mistake_severity']:.2f}", detail))
-    raw = pick(report.rows("consistency"), answers=RAW)
-    if raw:
-        detail = f"of {raw['judged']:,} specimens, before the ranks are made to agree"
-        cards.append(Card("ranks agree by themselves", percent(raw["consistent"]), detail))
-    error = pick(report.rows("calibration"), target=main, branch=ALL, over="all")
-    if error:
-        detail = f"how far p is from the share right, {error['answers']:,} answers"
-        cards.append(Card(f"calibration error at {main}", percent(error["ece"]), detail))
+    cards, score, answered = [], Scores(report), _answered(report)
+    if answered:
+        cards.append(WORDS.card("cards.answers", percent(answered["accuracy"]), **answered))
+        cards.append(WORDS.card("cards.got", percent(answered["share"]), **answered))
+        if deep := pick(report.rows("rollback"), target=main):
+            cards.append(WORDS.card("cards.deep", percent(deep["share_answered"]), row=deep))
+    for rank in ranks if len(ranks) <= 3 and not answered else dict.fromkeys((ranks[0], main) if not answered else (main,)):
+        if row := score(rank, "accuracy", "micro"):
+            cards.append(WORDS.card("cards.forced", percent(row["value"]), row=row, rolled=bool(answered)))
+    if row := score(main, "F1", "macro"):
+        cards.append(WORDS.card("cards.f1", percent(row["value"]), row=row))
+    if (error := pick(_calibrated(report), target=main)) and error["ece"] is not None:
+        cards.append(WORDS.card("cards.error", percent(error["ece"]), row=error))
+    tree = _tree(report)
+    if tree["mistakes"]:
+        cards.append(WORDS.card("cards.severity", f"{tree['mistake_severity']:.2f}", tree=tree))
+    if raw := next((row for row in report.rows("consistency") if row.get("answers") == RAW), None):
+        cards.append(WORDS.card("cards.agree", percent(raw["consistent"]), raw=raw))
+    if found := report.rows("novelty"):
+        cards.append(WORDS.card("cards.novel", f"{found[0]['auroc']:.3f}", row=found[0]))
     return cards
 
 
+def _rollback(report: Report) -> list[Section]:
+    rows, ranks = [row for row in report.rows("answers") if row["specimens"]], report.rows("rollback")
+    if not rows:
+        return []
+    parts = [(r["rank"], [r["right"], r["wrong"], r["undecided"] + r["no_truth"]]) for r in rows if r["rank"]]
+    stops = stacked("Where answers stop", parts, ["right", "wrong", "cannot be judged"], ["c3", "bad", "none"])
+    groups = [
+        (
+            row["target"],
+            [
+                Bar(row[share], row[f"{share}_low"], row[f"{share}_high"], f"{row[part]:,} of {row[whole]:,} {part}")
+                for share, part, whole in (("share_answered", "answered", "asked"), ("accuracy", "right", "answered"))
+            ],
+        )
+        for row in ranks
+    ]
+    reached = bars("Answered, and right when answered", groups, ["answered at least this far", "right, of those"])
+    columns: Columns = [
+        *(("the answer stops at", lambda row: row["rank"] or "no answer"), ("specimens", "specimens"), ("share", "share")),
+        *(("right", "right"), ("wrong", "wrong"), ("cannot be judged", lambda row: row["undecided"] + row["no_truth"])),
+        ("right of judged (interval)", lambda row: interval({**row, "value": row["accuracy"]})),
+    ]
+    blocks: list[Block] = [WORDS.figure("rollback.stops", stops), WORDS.figure("rollback.reached", reached)]
+    blocks.append(WORDS.grid("rollback.grid", rows, columns))
+    if promise := _promise(report):
+        blocks.append(Paragraph(WORDS("rollback.promised", promise=promise)))
+    if moved := report.provenance.get("withheld_as_novel"):
+        blocks.append(Paragraph(WORDS("rollback.withheld", moved=moved)))
+    return [WORDS.section("rollback", blocks)]
+
+
+def _promise(report: Report) -> str:
+    """The promise that the answers came with, in a sentence; "" without one."""
+    made = (report.provenance.get("answers") or {}).get("promise")
+    if not isinstance(made, dict) or "alpha" not in made:
+        return ""
+    if made.get("kind") == "answered":
+        return (
+            f"with probability {1 - (made.get('delta') or 0):.4g}, at most {percent(made['alpha'], 0)} of the answers are wrong"
+        )
+    return f"the expected share of wrong answers among all specimens is at most {percent(made['alpha'], 0)}"
+
+
 def _agreement(report: Report, ranks: Sequence[str]) -> Section:
-    groups, score = [], Scores(report)
-    for rank in ranks:
-        rows = [score(rank, measure, average) for measure, average, _ in AGREEMENT]
-        groups.append((rank, [bar(row) for row in rows]))
-    figure = Figure(
-        bars("Right at each rank", groups, [words for *_, words in AGREEMENT]),
-        f"{OF_RANK} Unanswerable specimens count as wrong. Lines: bootstrap intervals.",
-    )
+    score = Scores(report)
+    groups = [(rank, [score(rank, measure, average) for measure, average, _ in AGREEMENT]) for rank in ranks]
+    blocks: list[Block] = [bars_of("Right at each rank", WORDS("agreement.bars"), groups, [words for *_, words in AGREEMENT])]
     tops = list(dict.fromkeys(row["measure"] for row in report.rows() if row["measure"].startswith("top-")))
-    blocks: list[Block] = [figure]
     if tops:
         found = [(rank, [score(rank, top, "micro") for top in tops]) for rank in ranks]
-        groups = [(rank, [bar(row) for row in rows]) for rank, rows in found if any(rows)]
-        words = (
-            "The true taxon is among the k most probable of its rank; p of a taxon is the sum over the classes at or under it."
-        )
-        blocks.append(Figure(bars("Among the k most probable", groups, tops, shades=len(tops) <= 3), words))
-    blocks.append(scores_grid(report, ranks))
-    lead = (
-        "Accuracy lets every specimen count the same, so common taxa decide; a mean over taxa lets every taxon count the same. "
-        "Weighted recall is accuracy under another name and is in the table only."
-    )
-    return Section("How often right at each rank?", lead, blocks)
+        blocks.append(bars_of("Among the k most probable", WORDS("agreement.top"), found, tops))
+    return WORDS.section("agreement", [*blocks, scores_grid(report, ranks)], rolled=bool(report.rows("answers")))
 
 
-def branches(report: Report, ranks: Sequence[str]) -> list[Section]:
+def _branches(report: Report, ranks: Sequence[str]) -> list[Section]:
     """Each branch of the tree by itself, one figure a measure."""
-    names, score = branch_names(report), Scores(report)
+    names, score, by = branch_names(report), Scores(report), report.provenance["branch_rank"]
     if not names:
         return []
-    by, shown = report.provenance["branch_rank"], names[:MOST_BRANCHES]
-    figures: list[Block] = []
+    blocks: list[Block] = []
     for measure, average, words in (AGREEMENT[0], AGREEMENT[3]):
-        groups = []
-        for name in shown:
-            rows = [score(rank, measure, average, branch=name) for rank in ranks]
-            if any(rows):
-                groups.append((name, [bar(row) for row in rows]))
-        caption = (
-            "A wrong branch is wrong at every rank below."
-            if measure == "accuracy"
-            else (f"Mean over the taxa of the branch. At {by} itself a branch is one taxon, and no such mean is taken.")
-        )
-        figures.append(Figure(bars(f"{words}, by {by}", groups, list(ranks)), f"{words[0].upper()}{words[1:]}. {caption}"))
-    cells = [
-        [name, rank, f"{row['specimens']:,}", interval(row), *_cells(score, rank, name)]
-        for name in names
-        for rank in ranks
-        if (row := score(rank, "accuracy", "micro", branch=name))
+        groups = [(name, [score(rank, measure, average, branch=name) for rank in ranks]) for name in names[:MOST_BRANCHES]]
+        blocks.append(bars_of(f"{words}, by {by}", WORDS(f"branches.{measure}", by=by), groups, ranks))
+    rows = [row for name in names for rank in ranks if (row := score(rank, "accuracy", "micro", branch=name))]
+    columns: Columns = [(by, "branch"), ("rank", "target"), ("specimens", "specimens"), ("accuracy (interval)", interval)]
+    columns = [*columns, *((words, _of_branch(score, measure, average)) for measure, average, words in AGREEMENT[1:])]
+    return [WORDS.section("branches", [*blocks, grid(rows, columns, "", "All the numbers", 2)], by=by)]
+
+
+def _of_branch(score: Scores, measure: str, average: str):  # type: ignore[no-untyped-def]
+    return lambda row: (score(row["target"], measure, average, branch=row["branch"]) or {}).get("value")
+
+
+def _calibrated(report: Report) -> list[Row]:
+    return [row for row in report.rows("calibration") if row.get("branch") == ALL and row["over"] == "all"]
+
+
+def _coverage(report: Report, ranks: Sequence[str], main: str) -> list[Section]:
+    table = report.rows("coverage")
+    if not table:
+        return []
+    series, marks = [], []
+    for i, target in enumerate(_few_ranks(ranks, main)):
+        points = [(row["coverage"], row["accuracy"]) for row in table if row["target"] == target]
+        series.append((target, [point for point in points if point[0] >= LEAST_COVERAGE] or points))
+        row = next((row for row in report.rows("rollback") if row["target"] == target), None)
+        if row and row["answered"]:
+            share, right = percent(row["share_answered"]), percent(row["accuracy"])
+            marks.append((i, row["share_answered"], row["accuracy"], f"{target}: the roll-back answers {share}, {right} right"))
+    chart = lines("Accuracy against coverage", series, "share answered (coverage)", "share right of those answered", marks)
+    columns: Columns = [("rank", "target"), ("names", "answers"), ("accuracy", "accuracy"), ("mean risk (AURC)", "aurc")]
+    blocks: list[Block] = [
+        WORDS.figure("coverage.chart", chart, dots=bool(marks)),
+        WORDS.grid("coverage.grid", _calibrated(report), columns),
     ]
-    head = [by, "rank", "specimens", "accuracy (interval)", *(words for *_, words in AGREEMENT[1:])]
-    lead = (
-        f"The specimens that truly belong to each {by}, whatever {by} they were answered. Precision and F1 look at these "
-        "specimens alone, so names wrongly given to specimens of another branch do not count here."
-    )
-    return [Section(f"How often right within each {by}?", lead, [*figures, Grid(head, cells, "", "All the numbers", 2)])]
+    return [WORDS.section("coverage", blocks)]
 
 
-def _cells(score: Scores, rank: str, branch: str) -> list[str]:
-    found = [score(rank, measure, average, branch=branch) for measure, average, _ in AGREEMENT[1:]]
-    return ["–" if row is None else percent(row["value"]) for row in found]
+def _few_ranks(targets: Sequence[str], main: str) -> list[str]:
+    """At most as many ranks as can be told apart, the coarsest and the finest among them."""
+    if len(targets) <= MOST_LINES:
+        return list(targets)
+    chosen = [targets[i] for i in np.unique(np.linspace(0, len(targets) - 1, MOST_LINES).round().astype(int))]
+    return chosen if main in chosen else [*chosen[:-1], main]
 
 
-def calibration(report: Report, ranks: Sequence[str], main: str) -> Section:
+def _calibration(report: Report, ranks: Sequence[str], main: str) -> list[Section]:
     """Reliability at the main and the coarsest rank, and the expected calibration error at each."""
-    figures: list[Block] = []
+    every = report.rows("calibration")
+    if not every:
+        return []
+    blocks: list[Block] = []
     for rank in dict.fromkeys((main, ranks[0])):
+        row = pick(_calibrated(report), target=rank)
         rows = report.rows("reliability", target=rank, branch=ALL, over="all")
-        bins = [Bin(row["confidence"], row["accuracy"], row["low"], row["high"], row["count"]) for row in rows]
+        bins = [Bin(r["confidence"], r["accuracy"], r["low"], r["high"], r["count"]) for r in rows]
         if bins:
-            words = (
-                f"At {rank}: p of the answer against the share right, in ten bins. Below the line the head is too sure of itself."
-            )
-            figures.append(Figure(reliability(f"Reliability at {rank}", bins), words))
-    cells = [
-        [
-            row["target"],
-            row["branch"],
-            row["over"],
-            percent(row["mean_p"]),
-            percent(row["accuracy"]),
-            percent(row["ece"]),
-            f"{row['answers']:,}",
-        ]
-        for row in report.rows("calibration")
+            blocks.append(WORDS.figure("calibration.chart", reliability(f"Reliability at {rank}", bins), row=row))
+    calibrated = any(row["raw_ece"] is not None for row in every)
+    columns: Columns = [
+        *(("rank", "target"), ("branch", "branch"), ("over", "over"), ("mean confidence", "mean_p"), ("share right", "accuracy")),
+        ("calibration error (ECE)", "ece"),
+        *([("before calibration", "raw_ece"), ("confidence before", "raw_mean_p")] if calibrated else []),
+        ("names", "answers"),
     ]
-    head = ["rank", "branch", "over", "mean p", "share right", "calibration error (ECE)", "answers"]
-    grid = Grid(head, cells, "", "Calibration at every rank and branch", 3)
-    lead = "p of a taxon is the sum over the classes at or under it. Where it says 80 %, eight of ten answers should be right."
-    return Section("Does p mean what it says?", lead, [*figures, grid])
+    blocks.append(WORDS.grid("calibration.grid", every, columns, fold=True, left=3))
+    return [WORDS.section("calibration", blocks, calibrated=calibrated)]
 
 
-def _taxa(report: Report, main: str) -> Section:
+_MEASURES = (
+    ("AUROC (chance that a novel specimen scores above a known one)", "auroc", "{:.3f}".format),
+    (
+        "FPR at 95 % TPR, novel is positive (OpenOOD): known taken for novel when 95 % of the novel are caught",
+        "fpr95_novel_positive",
+        percent,
+    ),
+    (
+        "FPR at 95 % TPR, known is positive (older papers): novel taken for known when 95 % of the known are kept",
+        "fpr95_known_positive",
+        percent,
+    ),
+    ("AUPR, novel is positive", "aupr_novel", "{:.3f}".format),
+    ("AUPR, known is positive", "aupr_known", "{:.3f}".format),
+    ("called novel, of the novel", "flagged_of_novel", percent),
+    ("called novel, of the known (false alarms)", "flagged_of_known", percent),
+)
+
+
+def _novelty(report: Report) -> list[Section]:
+    found = report.rows("novelty")
+    if not found:
+        return []
+    row, scores = found[0], [r for r in report.rows("specimens") if r["novel"] is not None and r["novelty"] is not None]
+    parts = [
+        (name, np.array([r["novelty"] for r in scores if r["novel"] is novel], np.float64))
+        for name, novel in (("known taxa", False), ("novel taxa", True))
+    ]
+    chart = histograms("Novelty score", parts, "novelty score (higher is more novel)")
+    rows = [(words, "–" if row[key] is None else str(shape(row[key]))) for words, key, shape in _MEASURES]
+    columns: Columns = [("measure", lambda pair: pair[0]), ("value", lambda pair: pair[1])]
+    return [WORDS.section("novelty", [WORDS.figure("novelty.chart", chart), WORDS.grid("novelty.grid", rows, columns, row=row)])]
+
+
+def _community(report: Report) -> Section:
+    columns: Columns = [
+        *(("rank", "target"), ("answers", "answers"), ("Bray-Curtis error", "bray_curtis")),
+        *(("counted too many", "counted_too_many"), ("counted too few", "counted_too_few"), ("specimens", "specimens")),
+    ]
+    return WORDS.section("community", [WORDS.grid("community.grid", report.rows("community"), columns, left=2)])
+
+
+def _taxa(report: Report, main: str) -> list[Section]:
     rows = [row for row in report.rows("per_taxon", target=main) if row["specimens"] >= ENOUGH and row["answerable"]]
     rows.sort(key=lambda row: (row["f1"], row["path"]))
-    blocks: list[Block] = []
-    easiest = rows[max(MOST_TAXA, len(rows) - MOST_TAXA) :][::-1]
-    for words, part in (("Hardest", rows[:MOST_TAXA]), ("Easiest", easiest)):
-        cells = [
-            [
-                fit(row["taxon"], LONGEST),
-                percent(row["f1"], 0),
-                "–" if row["precision"] is None else percent(row["precision"], 0),
-                f"{percent(row['recall'], 0)} ({percent(row['recall_low'], 0)} to {percent(row['recall_high'], 0)})",
-                f"{row['specimens']:,}",
-                f"{fit(row['mostly_taken_for'], LONGEST)} ({row['taken_for']:,})" if row["mostly_taken_for"] else "–",
-            ]
-            for row in part
-        ]
-        if cells:
-            blocks.append(Grid([main, "F1", "precision", "recall (interval)", "specimens", "most taken for"], cells, words))
-    pairs = sorted(report.rows("confusion", target=main), key=lambda row: -row["count"])[:MOST_PAIRS]
-    cells = [
-        [
-            row["true"],
-            row["found"],
-            f"{row['count']:,} of {row['queries']:,}",
-            percent(row["share"], 0),
-            row["parent"] or "different parents",
-        ]
-        for row in pairs
+    columns: Columns = [
+        (main, lambda row: fit(row["taxon"], LONGEST)),
+        ("F1", lambda row: percent(row["f1"], 0)),
+        ("precision", lambda row: percent(row["precision"], 0)),
+        (
+            "recall (interval)",
+            lambda r: f"{percent(r['recall'], 0)} ({percent(r['recall_low'], 0)} to {percent(r['recall_high'], 0)})",
+        ),
+        ("specimens", "specimens"),
+        ("most taken for", _taken_for),
     ]
-    if cells:
-        blocks.append(Grid(["is", "answered", "how often", "share", "both in"], cells, "Most frequent confusions", "", 2))
-    lead = f"By F1, among the answerable taxa with at least {ENOUGH} specimens. All are in the tables per_taxon and confusion."
-    return Section(f"Which taxa at {main} are hard?", lead, blocks)
+    blocks: list[Block] = []
+    for words, part in (("hardest", rows[:MOST_TAXA]), ("easiest", rows[max(MOST_TAXA, len(rows) - MOST_TAXA) :][::-1])):
+        if part:
+            blocks.append(WORDS.grid(f"taxa.{words}", part, columns))
+    pairs = sorted(report.rows("confusion", target=main), key=lambda row: -row["count"])[:MOST_PAIRS]
+    shown: Columns = [
+        *(("is", "true"), ("named", "found"), ("how often", lambda row: f"{row['count']:,} of {row['queries']:,}")),
+        *(("share", lambda row: percent(row["share"], 0)), ("both in", lambda row: row["parent"] or "different parents")),
+    ]
+    if pairs:
+        blocks.append(WORDS.grid("taxa.confused", pairs, shown, left=2))
+    return [WORDS.section("taxa", blocks, main=main, enough=ENOUGH)] if blocks else []
 
 
-TERMS = (
-    *DECODINGS.items(),
-    ("accuracy", "Share of specimens whose answer at the rank is the true taxon. No answer where there is a true name is wrong."),
-    (
-        "precision, recall",
-        "Of the specimens named a taxon, the share that is; of those that are, the share named. A taxon never named has "
-        "precision 0.",
-    ),
-    ("F1", "Harmonic mean of a taxon's precision and recall. Macro F1 is the mean of the taxa's F1, not the F1 of the means."),
-    (
-        "weighted, macro",
-        "Weighted: each taxon counts as often as it has specimens. Macro: each taxon that has specimens counts once.",
-    ),
-    ("null rank", "A rank at which a specimen's taxon has no name. It judges nothing: what was answered there counts nowhere."),
-    (
-        "unanswerable",
-        "A specimen whose true taxon at the rank has no class of the head at or under it, so that no answer could be right.",
-    ),
-    ("severity", "Ranks to climb from the true taxon to the lowest taxon that holds both it and the answer; 0 is right."),
-    (
-        "hierarchical F1",
-        "Over the sets of taxa on the paths to answer and truth, at ranks where the truth is known (Kiritchenko et al. 2006).",
-    ),
-    ("ECE", "Expected calibration error: mean distance between p and share right over ten bins of p, weighed by their answers."),
-    (
-        "interval",
-        "Bootstrap percentile interval; weighted numbers draw among all specimens, macro ones within each taxon. Single taxa: "
-        "Wilson's.",
-    ),
-)
+def _taken_for(row: Row) -> str | None:
+    return f"{fit(row['mostly_taken_for'], LONGEST)} ({row['taken_for']:,})" if row["mostly_taken_for"] else None
+
+
+def _examples(report: Report, pictures: Pictures) -> list[Section]:
+    rows = report.rows("examples")
+    blocks: list[Block] = []
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        blocks.append(WORDS.strips(f"examples.{kind}", [_strip(row, pictures) for row in rows if row["kind"] == kind]))
+    if not blocks:
+        return []
+    return [WORDS.section("examples", blocks, near=any(row["neighbours"] for row in rows))]
+
+
+def _strip(row: Row, pictures: Pictures) -> Strip:
+    found = [
+        Picture(pictures(near["id"]), near["taxon"] or "no name", f"cosine {near['score']:.3f}") for near in row["neighbours"]
+    ]
+    sure = "" if row["confidence"] is None else f", {percent(row['confidence'], 0)} sure"
+    said = f"answer: {row['answer']} ({row['rank']}){sure}" if row["answer"] else "no answer"
+    if row["best"] and row["best"] != row["answer"]:
+        guess = "" if row["best_confidence"] is None else f", {percent(row['best_confidence'], 0)}"
+        said += f"; best guess: {row['best']}{guess}"
+    return Strip(Picture(pictures(row["id"]), row["truth"] or "truth unknown", f"specimen {row['id']}"), found, said)

@@ -1,33 +1,46 @@
-"""One head, rank by rank: how often it is right, how bad its mistakes are, whether its ranks agree, and whether p is true."""
+"""Names, rank by rank: how often right, how bad the mistakes, how far down answers go, whether confidence is true, what is novel.
+
+Whatever names is judged here alike: by its predictions, by the answers it gave to whoever asked, or best by both.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap
-from biocosmos.evaluate.numbers.caveats import few_caveat, interval_caveat, listed, provenance_caveats, taxa_text
-from biocosmos.evaluate.numbers.examples import CONFUSION, confused_pairs
-from biocosmos.evaluate.numbers.tallies import Tally
-from biocosmos.evaluate.numbers.targets import Target
+from biocosmos.evaluate.ranks import answered as answered_of
 from biocosmos.evaluate.ranks import tables as tables_of
-from biocosmos.evaluate.ranks.decodings import BEST_PATH, DECODINGS, Answers, Asked, answers, decode
+from biocosmos.evaluate.ranks.asked import Asked
+from biocosmos.evaluate.ranks.caveats import naming_caveats
+from biocosmos.evaluate.ranks.named import BEST_PATH, Named, from_answers, read, with_answers
 from biocosmos.evaluate.ranks.page import page
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.predictions import Predictions
+from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
+from biocosmos.taxonomy import Taxonomy
 
+Array = npt.NDArray[Any]
 Row = dict[str, Any]
 KS = (2, 3, 5)
+# Facts of a namer that say what was asked, which stand elsewhere in a report's provenance.
+_OF_THE_SPLIT = ("split", "split_hash")
 
 
-def levels_report(
-    predictions: Predictions,
+def naming(
+    predictions: Predictions | Iterable[Predictions] | None = None,
+    answers: pa.Table | None = None,
     *,
+    truth: Gallery | pa.Table | npt.ArrayLike | None = None,
+    taxonomy: Taxonomy | None = None,
+    gallery: Gallery | None = None,
     name: str | None = None,
     ks: Sequence[int] = KS,
     branch: str | None = None,
@@ -35,57 +48,95 @@ def levels_report(
     seed: int = 0,
     bootstrap: int = DRAWS,
     confidence: float = CONFIDENCE,
+    examples: int = 6,
 ) -> Report:
-    """Judge the predictions of one head at every rank of its tree.
+    """Judge one namer at every rank of its tree.
 
-    name: of the head in tables, its kind by default; ks: of top-k; branch: the rank whose taxa are reported apart (living and
-    non-living, of status), the first by default; decoding: how an answer is read at each rank: "best path" (from the root each
-    time to the most probable child), "best class", "each rank alone" or "raw levels" (see
-    ``DECODINGS`` there; the last two may contradict themselves); seed, bootstrap (draws, 0 for no
-    intervals) and confidence of the intervals, specimens being resampled.
+    predictions: what it says of the specimens, whole or block by block; answers: the table it gave to whoever asked, of the same
+    specimens (:meth:`Identifier.identify`): calibrated confidence, roll-back, novelty, neighbours. Either may be left out; with
+    both, confidence is judged as told, and before calibration beside it. truth, taxonomy: for answers alone, whose truth is a
+    Gallery or a table with ``id`` and rank columns that hold every id, or (n,) nodes in their order; taxonomy: needed unless
+    ``truth`` is a Gallery. gallery: what the namer was fitted on; it shows what a taxon looks like, and for answers alone it says
+    which taxa could have been answered, and so which specimens are unanswerable and novel; without it all count as answerable.
+
+    name: of the namer in tables, its kind by default; ks: of top-k; branch: the rank whose taxa are reported apart (living and
+    non-living, of status), the first by default; decoding: how a name is read at each rank, one of ``DECODINGS`` (the last two
+    may contradict themselves); seed, bootstrap (draws, 0 for no intervals) and confidence of the intervals, specimens being
+    resampled; examples: specimens of each kind shown.
 
     Tables: summary (accuracy, precision, recall, F1, top-k per branch and rank, over all specimens and over the answerable ones),
-    hierarchical, severity, consistency (other ways to read the answers, what each gains or loses), calibration, reliability,
-    per_taxon, confusion, answerable, specimens. A null rank of the truth judges nothing. A specimen is unanswerable at a rank
-    when its true taxon there has no class of the head at or under it: wrong in "all", left out of "answerable".
+    hierarchical, severity, consistency (other ways to read, what each gains or loses), rollback (how often each rank was
+    answered and right), answers (where the roll-back stopped), coverage, calibration, reliability, novelty, community, per_taxon,
+    confusion, answerable, specimens, examples. A null rank of the truth judges nothing. A specimen is unanswerable at a rank when
+    the namer knows no taxon at or under its true one there: wrong in "all", left out of "answerable".
 
-    Raises BiocosmosError when no specimen has a known taxon, for an unknown rank, k or decoding, and for raw levels where the
-    head has none.
+    Raises BiocosmosError when no specimen has a known taxon, for an unknown rank, k or decoding, raw ranks where there are none,
+    ids that are missing from the truth or the answers, and ids that are in the gallery.
     """
     check_ks(ks)
     boot = Bootstrap(bootstrap, confidence, seed)
-    asked = Asked.of(predictions, branch)
-    targets = judged_targets(asked)
-    name = name or str(predictions.facts.get("head") or "head")
-    found = answers(predictions, name, decoding)
-    calibration, bins = tables_of.calibration_rows(found, asked, targets, confidence)
-    tables = {
-        "summary": tables_of.level_rows(found, asked, targets, ks, boot),
-        "hierarchical": tables_of.hierarchical_rows(found, asked, boot),
-        "severity": tables_of.severity_rows(found, asked),
-        "consistency": consistency(predictions, found, asked, boot),
+    asked, named = asked_and_named(predictions, answers, truth, taxonomy, gallery, name, decoding, branch)
+    targets = asked.targets()
+    calibration, bins = tables_of.calibration_rows(named, asked, targets, confidence)
+    rows = {
+        "summary": tables_of.rank_rows(named, asked, targets, ks, boot),
+        "hierarchical": tables_of.hierarchical_rows(named, asked, boot),
+        "severity": tables_of.severity_rows(named, asked),
+        "consistency": tables_of.consistency_rows(named, asked, boot),
+        "rollback": answered_of.rollback_rows(named, asked, targets, boot),
+        "coverage": tables_of.coverage_rows(named, asked, targets),
         "calibration": calibration,
         "reliability": bins,
-        "per_taxon": tables_of.taxon_rows(found, asked, targets, confidence),
+        "community": answered_of.community_rows(named, asked, targets),
+        "per_taxon": tables_of.taxon_rows(named, asked, targets, confidence),
         "answerable": tables_of.answerable_rows(asked, targets),
     }
-    made = {key: pa.Table.from_pylist(rows) for key, rows in tables.items()}
-    made["confusion"] = confusion(found, asked, targets)
-    made["specimens"] = tables_of.specimen_table([found], asked, targets)
-    facts = {key: value for key, value in predictions.facts.items() if key not in ("split", "split_hash")}
-    provenance: Row = {
-        "protocol": "levels",
-        "head": {"name": name, **facts},
-        "encoders": {encoder_name(predictions): {}},
-        "split": predictions.facts.get("split"),
-        "split_hash": split_hash(predictions.facts),
+    tables = {key: _table(found) for key, found in rows.items()}
+    tables["answers"] = answered_of.answers_table(named, asked, confidence)
+    tables["novelty"] = answered_of.novelty_table(named, asked)
+    tables["confusion"] = tables_of.confusion_table(named, asked, targets, shown_by(gallery, asked.taxonomy))
+    tables["specimens"] = answered_of.specimen_table([named], asked, targets)
+    tables["examples"] = answered_of.example_table(named, asked, examples, seed)
+    provenance = {
+        "protocol": "naming",
+        "namer": {"name": named.name, **{key: value for key, value in named.facts.items() if key not in _OF_THE_SPLIT}},
+        **({"answers": dict(named.answers_facts)} if named.answers_facts else {}),
+        "encoders": {named.encoder: {}},
+        **split_facts(named),
         "decoding": decoding,
         "branch_rank": asked.branch_rank,
-        "main_target": main_target(asked, targets).name,
+        "main_target": asked.main_target(targets).name,
+        "withheld_as_novel": answered_of.withheld(named, asked),
         "options": {"ks": list(ks), "intervals": asdict(boot)},
     }
-    caveats = level_caveats(asked, targets, made, boot, provenance)
-    return Report("ranks", f"{name}, rank by rank", made, caveats, provenance, page)
+    caveats = naming_caveats(asked, targets, tables, boot, provenance)
+    return Report("ranks", f"Names by {named.name}, rank by rank", tables, caveats, provenance, page)
+
+
+def asked_and_named(
+    predictions: Predictions | Iterable[Predictions] | None,
+    answers: pa.Table | None,
+    truth: Gallery | pa.Table | npt.ArrayLike | None = None,
+    taxonomy: Taxonomy | None = None,
+    gallery: Gallery | None = None,
+    name: str | None = None,
+    decoding: str = BEST_PATH,
+    branch: str | None = None,
+) -> tuple[Asked, Named]:
+    """What is asked and what was said, from predictions, answers or both; see :func:`naming`."""
+    if predictions is not None:
+        asked, named = read(predictions, name, decoding, branch)
+        if answers is not None:
+            named = with_answers(named, asked, answers, decoding)
+    elif answers is not None:
+        if decoding != BEST_PATH:
+            raise BiocosmosError(f"a table of answers holds the best path alone: '{decoding}' needs the predictions")
+        asked, named = from_answers(answers, truth, taxonomy, gallery, name, branch)
+    else:
+        raise BiocosmosError("nothing to judge: pass predictions, a table of answers, or both")
+    if gallery is not None:
+        guard.refuse_shared(asked.ids, gallery.ids, "identified ids are in the gallery", "judge on specimens it has not seen")
+    return asked, named
 
 
 def check_ks(ks: Sequence[int]) -> None:
@@ -94,89 +145,27 @@ def check_ks(ks: Sequence[int]) -> None:
         raise BiocosmosError(f"top-k needs whole numbers of 1 or more, not {', '.join(map(str, ks))}")
 
 
-def judged_targets(asked: Asked) -> list[Target]:
-    """The ranks at which something is known. Raises BiocosmosError when there is none."""
-    targets = asked.targets()
-    if not targets:
-        raise BiocosmosError(
-            f"nothing to judge: none of {len(asked.ids):,} specimens has a taxon of the head's tree "
-            f"({', '.join(asked.taxonomy.ranks)}); label them, or ask a part that is labelled"
-        )
-    return targets
+def split_facts(named: Named) -> Row:
+    """The split that was asked, as the namer's facts say."""
+    return {"split": named.facts.get("split"), "split_hash": split_hash(named.facts)}
 
 
-def main_target(asked: Asked, targets: Sequence[Target]) -> Target:
-    """The finest rank at which at least half of the judged specimens have a name."""
-    half = asked.judged.sum() / 2
-    return next((target for target in reversed(targets) if (target.query >= 0).sum() >= half), targets[0])
+def shown_by(gallery: Gallery | None, taxonomy: Taxonomy) -> Any:
+    """nodes (n,) -> (n,) object: the id of a gallery specimen of each, None where there is none; None without a gallery."""
+    if gallery is None or gallery.taxa is None or gallery.taxonomy is None or gallery.taxonomy.digest != taxonomy.digest:
+        return None
+    taxa, ids = gallery.taxa, gallery.ids
+
+    def shown(nodes: Array) -> Array:
+        out = np.full(len(nodes), None, dtype=object)
+        if len(ids):
+            row = np.minimum(np.searchsorted(taxa, nodes), len(ids) - 1)
+            there = (nodes >= 0) & (taxa[row] >= nodes) & (taxa[row] < taxonomy.end[nodes])
+            out[there] = ids[row[there]]
+        return out
+
+    return shown
 
 
-def encoder_name(predictions: Predictions) -> str:
-    """The encoder that a head stands on, as its facts say."""
-    encoder = predictions.facts.get("encoder")
-    return str((encoder.get("name") if isinstance(encoder, dict) else encoder) or "not recorded")
-
-
-def consistency(predictions: Predictions, found: Answers, asked: Asked, boot: Bootstrap) -> list[Row]:
-    """Rows of every way to read the answers of the head that gave ``found``."""
-    ways = [(way, said) for way in DECODINGS if (said := decode(predictions, way)) is not None]
-    return tables_of.consistency_rows(found.name, ways[0][1], ways, asked, boot)
-
-
-def confusion(found: Answers, asked: Asked, targets: Sequence[Target]) -> pa.Table:
-    """Ordered pairs of true and answered taxa, most frequent first; the columns of an identification report."""
-    rows = [
-        row
-        for target in targets
-        for row in confused_pairs(asked.taxonomy, target, tables_of.said_codes(found, asked, target), asked.ids, None)
-    ]
-    return pa.Table.from_pylist(rows, schema=CONFUSION)
-
-
-def level_caveats(
-    asked: Asked, targets: Sequence[Target], tables: dict[str, pa.Table], boot: Bootstrap, provenance: dict[str, Any]
-) -> list[str]:
-    """Sentences for a report on heads, the gravest first."""
-    out = answerable_caveats(tables["answerable"].to_pylist())
-    nothing = np.zeros(len(asked.ids), np.int64)
-    out += few_caveat([Tally(target, nothing, target.query >= 0) for target in targets])
-    out.append(
-        "Calibration, weighted averages and hierarchical scores hold for specimens that arrive in these proportions; where "
-        "taxa are more or less common, they shift."
-    )
-    rows = tables["summary"].to_pylist()
-    if boot.draws and any(row["measure"] == "accuracy" and row["value"] in (0.0, 1.0) for row in rows):
-        out.append(
-            "Where all or none are right the bootstrap interval has no width; of n specimens the true share may still be as "
-            "far off as 3 / n (rule of three)."
-        )
-    out.append(interval_caveat(boot))
-    return out + provenance_caveats(provenance)
-
-
-def answerable_caveats(rows: Sequence[Row]) -> list[str]:
-    """What the head could not have answered, and what has no name."""
-    out = []
-    total = rows[0]["specimens"]
-    if lost := [row for row in rows if row["unanswerable"]]:
-        parts = [
-            f"{row['unanswerable']:,} of {row['judged']:,} at {row['target']} ({taxa_text(row['unanswerable_taxa'])})"
-            for row in lost
-        ]
-        out.append(
-            f"Unanswerable specimens: {listed(parts)}. Their taxon has no class of the head, so no answer could be right there: "
-            "they count as wrong in “all” and are left out of “answerable”."
-        )
-    for key, words in (
-        ("not_in_tree", "have a taxon that the head's tree does not know; they judge nothing here, at no rank"),
-        ("nothing_known", "have no taxon at all and judge nothing"),
-    ):
-        if rows[0][key]:
-            out.append(f"{rows[0][key]:,} of {total:,} specimens {words}.")
-    if null := [row for row in rows if row["null"]]:
-        parts = [f"{row['null']:,} at {row['target']}" for row in null]
-        out.append(
-            f"Of {total:,} specimens some have no name at a rank that others have: {listed(parts)}. What was answered for them "
-            "there is neither right nor wrong and counts nowhere. An answer without a name where the specimen has one is wrong."
-        )
-    return out
+def _table(rows: Sequence[Row]) -> pa.Table:
+    return pa.Table.from_pylist(list(rows)) if rows else pa.table({"namer": pa.array([], pa.string())})

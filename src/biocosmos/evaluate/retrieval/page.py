@@ -1,26 +1,23 @@
-"""The page of a retrieval report: from its tables to cards, charts, pictures and plain words."""
+"""The page of a retrieval report: from its tables to cards, charts and pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from biocosmos.evaluate.numbers.tallies import SPECIMENS
-from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Picture, Section, Strip, Strips, Words
+from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Picture, Section, Strip
 from biocosmos.evaluate.pages.charts import Bar, Point, bars, scatter, stacked
 from biocosmos.evaluate.pages.confusion import confusion_section
 from biocosmos.evaluate.pages.pictures import Pictures
-from biocosmos.evaluate.pages.rows import ENOUGH, EXTREMES, Row, interval, main_target, pick
+from biocosmos.evaluate.pages.rows import ENOUGH, EXTREMES, Row, ends, interval, main_target, pick
 from biocosmos.evaluate.pages.svg import percent
+from biocosmos.evaluate.pages.words import Columns, Words
 from biocosmos.evaluate.report import Report
 
+WORDS = Words(__package__)
 GROUP_BARS = 20
-
-KINDS = {
-    "right": ("Right at once", "The nearest neighbour is of the query's own taxon."),
-    "right later": ("Right, but not first", "A neighbour further down the list is of the query's own taxon."),
-    "wrong": ("Wrong", "Not one of the neighbours searched is of the query's own taxon, although the gallery has some."),
-    "unanswerable": ("Unanswerable", "The gallery has no other specimen of the query's taxon: nothing could have been right."),
-}
+CONFUSED = "The query (left) and its nearest neighbour (right), which is of a sister taxon."
 
 
 def page(report: Report, pictures: Pictures) -> Page:
@@ -30,20 +27,15 @@ def page(report: Report, pictures: Pictures) -> Page:
     ks = sorted({row["k"] for row in rows})
     main = main_target(able)
     sections = [
-        _by_rank(report, rows, list(able), ks, main),
+        _by_rank(rows, list(able), ks, main),
         _answerable(able),
-        *_per_taxon(report, main, ks),
-        *_groups(report, main, ks),
-        *_rules(report, ks),
-        *_examples(report, pictures, main),
-        *confusion_section(
-            report.rows("confusion"),
-            list(able),
-            pictures,
-            "The query (left) and its nearest neighbour (right), which is of a sister taxon.",
-        ),
+        *_per_taxon(report, main, ks[0]),
+        *_groups(report, main, ks[0]),
+        *_rules(report, ks[0]),
+        *_examples(report, pictures),
+        *confusion_section(report.rows("confusion"), list(able), pictures, CONFUSED),
     ]
-    return Page(_lead(report, rows, able[main], main, ks), _cards(rows, able, main, ks), sections, TERMS)
+    return Page(_lead(report, rows, able[main], main, ks), _cards(rows, able, main, ks), sections, WORDS.terms)
 
 
 def _share(rows: Sequence[Row], target: str, k: int, over: str = "answerable", by: str | None = None) -> Row | None:
@@ -52,136 +44,69 @@ def _share(rows: Sequence[Row], target: str, k: int, over: str = "answerable", b
 
 def _lead(report: Report, rows: Sequence[Row], able: Row, main: str, ks: Sequence[int]) -> str:
     first, last = _share(rows, main, ks[0]), _share(rows, main, ks[-1])
-    protocol = report.provenance["protocol"]
-    how = (
-        "Every specimen was taken in turn as a query and compared with all the others, never with itself."
-        if protocol.startswith("all-vs-all")
-        else (
-            f"Each query was compared with the {report.provenance['gallery']['specimens']:,} specimens of a gallery that it "
-            "is not part of."
-        )
-    )
-    if not able["answerable"]:
-        return (
-            f"{how} Not one of the {able['asked']:,} queries has another specimen of its {main} to find, so nothing can "
-            "be said about how well it would be found."
-        )
-    return (
-        f"{how} Of the {able['answerable']:,} queries whose {main} has another specimen to find, {interval(first)} have one "
-        f"{'as their nearest neighbour' if ks[0] == 1 else f'among their {ks[0]} nearest'}"
-        + (f" and {interval(last)} among the {ks[-1]} nearest." if last is not first else ".")
-        + (f" {able['unanswerable']:,} more could not be answered by anyone." if able["unanswerable"] else "")
-        + (f" {able['null']:,} have no {main}." if able["null"] else "")
-    )
+    all_vs_all = report.provenance["protocol"].startswith("all-vs-all")
+    size = report.provenance["gallery"]["specimens"]
+    return WORDS("lead", able=able, main=main, ks=ks, first=first, last=last, all_vs_all=all_vs_all, gallery=size)
 
 
 def _cards(rows: Sequence[Row], able: dict[str, Row], main: str, ks: Sequence[int]) -> list[Card]:
-    k = ks[0]
-    micro, macro, last = _share(rows, main, k), _share(rows, main, k, by=main), _share(rows, main, ks[-1])
-    row = able[main]
-    cards = [
-        Card(f"hit@{k} at {main}", *_value(micro, f"of {row['answerable']:,} answerable queries")),
-        Card(
-            f"hit@{k}, mean over {main}",
-            *_value(macro, f"mean over {macro['taxa'] if macro else 0:,} taxa, rare ones count the same"),
-        ),
-    ]
-    if ks[-1] != k:
-        cards.append(Card(f"hit@{ks[-1]} at {main}", *_value(last, f"one of the {ks[-1]} nearest is right")))
-    cards.append(
-        Card(
-            "could be answered",
-            percent(row["answerable_share"]),
-            f"{row['answerable']:,} of {row['asked']:,} queries have another of their {main} to find",
-        )
-    )
-    coarser = [name for name, r in able.items() if r["kind"] == "rank" and r["taxa"] > 1 and name != main]
-    if coarser:
-        cards.append(
-            Card(
-                f"hit@{k} at {coarser[0]}",
-                *_value(_share(rows, coarser[0], k), f"the coarsest rank with a choice: {able[coarser[0]]['taxa']} taxa"),
-            )
-        )
+    cards: list[Card] = []
+
+    def add(kind: str, row: Row | None, target: str, k: int) -> None:
+        value, known = ("–", "") if row is None else (percent(row["value"]), row["value"] is not None and ends(row))
+        words = f"; interval {known}" if known else ""
+        taxa = 0 if row is None else row["taxa"]
+        cards.append(WORDS.card(f"cards.{kind}", value, k=k, target=target, able=able[target], taxa=taxa, interval=words))
+
+    add("micro", _share(rows, main, ks[0]), main, ks[0])
+    add("macro", _share(rows, main, ks[0], by=main), main, ks[0])
+    if ks[-1] != ks[0]:
+        add("last", _share(rows, main, ks[-1]), main, ks[-1])
+    cards.append(WORDS.card("cards.able", percent(able[main]["answerable_share"]), able=able[main], target=main))
+    coarser = [name for name, row in able.items() if row["kind"] == "rank" and row["taxa"] > 1 and name != main]
+    for name in coarser[:1]:
+        add("coarse", _share(rows, name, ks[0]), name, ks[0])
     return cards
-
-
-def _value(row: Row | None, detail: str) -> tuple[str, str]:
-    if row is None or row["value"] is None:
-        return "–", detail
-    ends = "" if row["low"] is None or row["low"] != row["low"] else f"; interval {percent(row['low'])} to {percent(row['high'])}"
-    return percent(row["value"]), detail + ends
 
 
 def _bar(row: Row | None, what: str) -> Bar:
     if row is None or row["value"] is None:
         return Bar(float("nan"))
-    return Bar(
-        row["value"], row["low"], row["high"], f"{what}: {interval(row)}, {row['queries']:,} queries, {row['taxa']:,} taxa"
-    )
+    tip = f"{what}: {interval(row)}, {row['queries']:,} queries, {row['taxa']:,} taxa"
+    return Bar(row["value"], row["low"], row["high"], tip)
 
 
-def _by_rank(report: Report, rows: Sequence[Row], targets: Sequence[str], ks: Sequence[int], main: str) -> Section:
-    names = [f"k = {k}" for k in ks]
-    charts = [
-        Figure(
-            bars(
-                title,
-                [(t, [_bar(_share(rows, t, k, by=t if macro else None), f"{t}, k = {k}") for k in ks]) for t in targets],
-                names,
-                shades=True,
-            ),
-            caption,
-        )
-        for macro, title, caption in (
-            (
-                False,
-                "Every query counts the same",
-                "Micro average: the share of answerable queries with a right specimen among the k nearest. Common taxa dominate.",
-            ),
-            (
-                True,
-                "Every taxon counts the same",
-                "Macro average: the mean over taxa of each taxon's share. Rare taxa weigh as much as common ones.",
-            ),
-        )
+def _by_rank(rows: Sequence[Row], targets: Sequence[str], ks: Sequence[int], main: str) -> Section:
+    blocks: list[Block] = []
+    for average, title in (("micro", "Every query counts the same"), ("macro", "Every taxon counts the same")):
+        by = {target: target if average == "macro" else None for target in targets}
+        groups = [(t, [_bar(_share(rows, t, k, by=by[t]), f"{t}, k = {k}") for k in ks]) for t in targets]
+        blocks.append(WORDS.figure(f"ranks.{average}", bars(title, groups, [f"k = {k}" for k in ks], shades=True)))
+    shown = [
+        first
+        for target in targets
+        for by in dict.fromkeys(row["averaged_over"] for row in rows if row["target"] == target)
+        for over in ("all", "answerable")
+        if (first := _share(rows, target, ks[0], over, by))
     ]
-    table = Grid(
-        ["target", "averaged over", "over", *[f"hit@{k} (interval)" for k in ks], "queries", "taxa"],
-        [
-            [t, by, over, *[interval(_share(rows, t, k, over, by)) for k in ks], f"{first['queries']:,}", f"{first['taxa']:,}"]
-            for t in targets
-            for by in dict.fromkeys(row["averaged_over"] for row in rows if row["target"] == t)
-            for over in ("all", "answerable")
-            if (first := _share(rows, t, ks[0], over, by))
-        ],
-        "“species averaged over genus” is the share right about the species, averaged by genus; “genus averaged over genus” "
-        "is the share right about the genus. Unanswerable queries count as wrong in “all”. Finest rank most queries have: "
-        f"{main}.",
-        "All the numbers",
-        3,
-    )
-    lead = (
-        "The share of queries with a specimen of their own taxon among the nearest k, at each rank. Thin lines are "
-        "intervals: the range in which the share would mostly fall with other specimens of these taxa."
-    )
-    return Section("How often is a neighbour right?", lead, [*charts, table])
+    columns: Columns = [("target", "target"), ("averaged over", "averaged_over"), ("over", "over")]
+    columns = [*columns, *((f"hit@{k} (interval)", _at(rows, k)) for k in ks), ("queries", "queries"), ("taxa", "taxa")]
+    blocks += [WORDS.grid("ranks.grid", shown, columns, fold=True, left=3), Paragraph(WORDS("ranks.below", main=main))]
+    return WORDS.section("ranks", blocks)
+
+
+def _at(rows: Sequence[Row], k: int) -> Any:
+    return lambda row: interval(_share(rows, row["target"], k, row["over"], row["averaged_over"]))
 
 
 def _answerable(able: dict[str, Row]) -> Section:
     rows = [(name, [row["answerable"], row["unanswerable"], row["null"]]) for name, row in able.items()]
-    figure = Figure(
-        stacked("What could be answered", rows, ["answerable", "unanswerable", "no name at this rank"], ["c1", "bad", "none"]),
-        "Answerable: another specimen of the query's taxon is in the gallery. Unanswerable: none is, so the best encoder in "
-        "the world would be wrong. No name: the query's label does not reach this rank.",
-    )
-    return Section(
-        "What could be answered at all?", "Before blaming an encoder: how many queries had anything right to find.", [figure]
-    )
+    names = ["answerable", "unanswerable", "no name at this rank"]
+    chart = stacked("What could be answered", rows, names, ["c1", "bad", "none"])
+    return WORDS.section("answerable", [WORDS.figure("answerable.chart", chart)])
 
 
-def _per_taxon(report: Report, main: str, ks: Sequence[int]) -> list[Section]:
-    k = ks[0]
+def _per_taxon(report: Report, main: str, k: int) -> list[Section]:
     rows = [row for row in report.rows("per_taxon", target=main, finder=SPECIMENS) if row["answerable"]]
     if len(rows) < 2:
         return []
@@ -194,126 +119,66 @@ def _per_taxon(report: Report, main: str, ks: Sequence[int]) -> list[Section]:
         )
         for row in rows
     ]
-    figure = Figure(
-        scatter(
-            "Share right against gallery size",
-            points,
-            "specimens of the taxon in the gallery (log scale)",
-            f"hit@{k}",
-            y_range=(0, 1),
-        ),
-        f"One dot per {main} ({len(rows):,} of them, answerable ones only); hover for its name. Low on the right: taxa that "
-        "look alike although there are many examples.",
-    )
+    words = "specimens of the taxon in the gallery (log scale)"
+    chart = scatter("Share right against gallery size", points, words, hit, y_range=(0, 1))
+    blocks: list[Block] = [WORDS.figure("taxa.chart", chart, main=main, taxa=len(rows))]
     enough = sorted((row for row in rows if row["queries"] >= ENOUGH), key=lambda row: (row[hit], -row["queries"], row["path"]))
-    blocks: list[Block] = [figure]
     worst = enough[:EXTREMES]
-    best = enough[len(worst) :][::-1][:EXTREMES]
-    for title, part in (("Hardest", worst), ("Easiest", best)):
-        if part:
-            cells = [
-                [
-                    row["taxon"],
-                    percent(row[hit], 0),
-                    f"{percent(row[low], 0)} to {percent(row[high], 0)}",
-                    str(row["queries"]),
-                    str(row["gallery"]),
-                ]
-                for row in part
-            ]
-            blocks.append(
-                Grid(
-                    [main, hit, "interval (Wilson)", "queries", "in gallery"],
-                    cells,
-                    f"{title}: taxa with at least {ENOUGH} queries. All taxa are in the table per_taxon.",
-                )
-            )
-    return [
-        Section(
-            "Which taxa are hard?",
-            f"hit@{k} of each {main} on its own. With few queries a taxon's share is rough: read the interval.",
-            blocks,
-        )
+    columns: Columns = [
+        *((main, "taxon"), (hit, lambda row: percent(row[hit], 0))),
+        ("interval (Wilson)", lambda row: f"{percent(row[low], 0)} to {percent(row[high], 0)}"),
+        *(("queries", "queries"), ("in gallery", "gallery")),
     ]
+    for words, part in (("hardest", worst), ("easiest", enough[len(worst) :][::-1][:EXTREMES])):
+        if part:
+            blocks.append(WORDS.grid(f"taxa.{words}", part, columns, enough=ENOUGH))
+    return [WORDS.section("taxa", blocks, main=main, k=k)]
 
 
-def _groups(report: Report, main: str, ks: Sequence[int]) -> list[Section]:
-    rows = [row for row in report.rows("by_group") if row["target"] == main and row["over"] == "answerable" and row["k"] == ks[0]]
+def _groups(report: Report, main: str, k: int) -> list[Section]:
+    rows = [row for row in report.rows("by_group") if row["target"] == main and row["over"] == "answerable" and row["k"] == k]
     sections = []
     for group in dict.fromkeys(row["group"] for row in rows):
         part = [row for row in rows if row["group"] == group]
-        values = sorted(
-            {row["value_of_group"] for row in part}, key=lambda v: -max(r["queries"] for r in part if r["value_of_group"] == v)
-        )
+        size: dict[str, int] = {}
+        for row in part:
+            size[row["value_of_group"]] = max(size.get(row["value_of_group"], 0), row["queries"])
+        values = sorted(size, key=lambda value: -size[value])
         shown = values[:GROUP_BARS]
         groups = [
             (v, [_bar(pick(part, value_of_group=v, average=average), f"{v}, {average}") for average in ("micro", "macro")])
             for v in shown
         ]
-        caption = (
-            f"{main} right at k = {ks[0]}, among the answerable queries of each {group}. Per query: every query counts "
-            f"the same; per taxon: every {main} does."
-        )
-        if len(values) > len(shown):
-            caption += f" The {len(shown)} largest of {len(values)} are drawn; all are in the table by_group."
-        figure = Figure(bars(f"{main} by {group}", groups, ["per query", "per taxon"]), caption)
-        sections.append(Section(f"By {group}", f"The same share within each value of the column “{group}”.", [figure]))
+        chart = bars(f"{main} by {group}", groups, ["per query", "per taxon"])
+        facts = {"main": main, "k": k, "group": group, "shown": len(shown), "values": len(values)}
+        sections.append(WORDS.section("groups", [WORDS.figure("groups.chart", chart, **facts)], group=group))
     return sections
 
 
-def _rules(report: Report, ks: Sequence[int]) -> list[Section]:
-    rows = [row for row in report.rows("summary") if row["over"] == "answerable" and row["k"] == ks[0]]
+def _rules(report: Report, k: int) -> list[Section]:
+    rows = [row for row in report.rows("summary") if row["over"] == "answerable" and row["k"] == k]
     finders = list(dict.fromkeys(row["finder"] for row in rows))
     if len(finders) < 2:
         return []
-    targets = list(dict.fromkeys(row["target"] for row in rows))
-    charts = []
-    for average, words in (("micro", "every query counts the same"), ("macro", "every taxon counts the same")):
-        groups = [
-            (
-                t,
-                [
-                    _bar(pick(rows, target=t, finder=f, averaged_over="queries" if average == "micro" else t), f"{t}, {f}")
-                    for f in finders
-                ],
-            )
-            for t in targets
-        ]
-        charts.append(
-            Figure(
-                bars(f"Rules, {average}", groups, finders),
-                f"Share of answerable queries that each rule names rightly first; {words}.",
-            )
-        )
-    lead = (
-        "A rule turns neighbours into a name: the taxon of the single nearest specimen, or the taxon whose specimens are "
-        "nearest on average, by cosine or by Euclidean distance; or the nearest class centroid. On unit vectors the "
-        "single nearest is the same by both distances."
-    )
-    lead += (
-        " “specimens” is the plain list of neighbours, in which one without a name at the rank is wrong; a rule chooses "
-        "among the "
-        "taxa that have a name there, so it may be right where the list is not."
-    )
-    return [Section("Which rule names best?", lead, charts)]
+    blocks: list[Block] = []
+    for average in ("micro", "macro"):
+        groups = []
+        for target in dict.fromkeys(row["target"] for row in rows):
+            by = "queries" if average == "micro" else target
+            found = [pick(rows, target=target, finder=finder, averaged_over=by) for finder in finders]
+            groups.append((target, [_bar(row, f"{target}, {finder}") for row, finder in zip(found, finders)]))
+        blocks.append(WORDS.figure(f"rules.{average}", bars(f"Rules, {average}", groups, finders)))
+    return [WORDS.section("rules", blocks)]
 
 
-def _examples(report: Report, pictures: Pictures, main: str) -> list[Section]:
+def _examples(report: Report, pictures: Pictures) -> list[Section]:
     rows = report.rows("examples")
     if not rows:
         return []
-    target = rows[0]["target"]
     blocks: list[Block] = []
-    for kind, (title, caption) in KINDS.items():
-        strips = [_strip(row, pictures) for row in rows if row["kind"] == kind]
-        if strips:
-            blocks.append(Strips(title, strips, caption))
-    lead = (
-        f"Queries (left) with their nearest specimens, best first, judged at {target}. They were drawn at random by the "
-        "seed, from different taxa, not picked by hand; how many there are of each kind says nothing about how frequent "
-        "it is."
-    )
-    return [Section("Look at them", lead, blocks or [Words("There is nothing to show.")])]
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        blocks.append(WORDS.strips(f"examples.{kind}", [_strip(row, pictures) for row in rows if row["kind"] == kind]))
+    return [WORDS.section("examples", blocks or [Paragraph(WORDS("examples.none"))], target=rows[0]["target"])]
 
 
 def _strip(row: Row, pictures: Pictures) -> Strip:
@@ -324,35 +189,5 @@ def _strip(row: Row, pictures: Pictures) -> Strip:
         for near in row["neighbours"]
     ]
     late = row["kind"] == "right later" and row["first_right"]
-    return Strip(
-        Picture(pictures(row["id"]), row["taxon"], f"query {row['id']}"),
-        found,
-        f"first right: number {row['first_right']}" if late else "",
-    )
-
-
-TERMS = (
-    ("hit@k", "The share of queries with at least one specimen of their own taxon among the k nearest gallery specimens."),
-    (
-        "nearest",
-        "Highest cosine between the encoder's unit vectors; equal cosines in gallery order. A query's own id is never among "
-        "its neighbours.",
-    ),
-    ("answerable", "A query whose taxon, at that rank, has another specimen in the gallery."),
-    (
-        "micro / macro",
-        "Micro: every query counts the same. Macro over a rank: the share within each taxon of that rank, then the mean over "
-        "taxa.",
-    ),
-    (
-        "genus recall",
-        "Two numbers: genus averaged over genus asks for the right genus; species averaged over genus asks for the right "
-        "species and averages by genus.",
-    ),
-    ("interval", "Bootstrap percentile interval of the stated confidence; for a single taxon, Wilson's interval."),
-    (
-        "unnamed neighbour",
-        "A neighbour without a name at the rank counts as wrong; a query without one is left out at that rank.",
-    ),
-    ("sister taxa", "Two taxa of one rank with the same parent in the taxonomy."),
-)
+    query = Picture(pictures(row["id"]), row["taxon"], f"query {row['id']}")
+    return Strip(query, found, f"first right: number {row['first_right']}" if late else "")

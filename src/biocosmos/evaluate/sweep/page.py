@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
-from biocosmos.evaluate.pages.charts import WIDTH, points_of
+from biocosmos.evaluate.pages.charts import WIDTH
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.rows import ends, interval, pick
-from biocosmos.evaluate.pages.svg import Drawing, Scale, axes, number, percent
+from biocosmos.evaluate.pages.svg import Drawing, Scale, axes, number, percent, points_of
 from biocosmos.evaluate.report import Report
 
 Row = dict[str, Any]

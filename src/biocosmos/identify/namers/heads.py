@@ -224,11 +224,13 @@ class TrainedHead(Namer):
         energy = logits.logsumexp(2, keepdim=True)  # kept, since a softmax does not need it and novelty does
         scores = torch.logsumexp(logits - energy, 0) - math.log(len(outputs)) + energy.mean(0)
         if counts := self.facts.get("counts"):
-            scores = adjusted(scores, torch.tensor(counts, device=scores.device))
+            scores = adjusted(scores, torch.tensor(counts, device=scores.device), self.facts["tau"])
         features = torch.stack([output.features.float() for output in outputs]).mean(0)
         by_rank: list[Float32] | None = None
-        if outputs[0].levels is not None:
-            stacked = [torch.stack([output.levels[i].float() for output in outputs]) for i in range(len(outputs[0].levels))]
+        if outputs[0].rank_scores is not None:
+            stacked = [
+                torch.stack([output.rank_scores[i].float() for output in outputs]) for i in range(len(outputs[0].rank_scores))
+            ]
             by_rank = [torch.logsumexp(rank, 0).log_softmax(1).cpu().numpy() for rank in stacked]
         return scores.cpu().numpy(), features.cpu().numpy(), by_rank
 
@@ -263,13 +265,15 @@ def save_head(
     preprocessing: Preprocessing,
     sizes: bool,
     counts: Sequence[int] | None = None,
+    tau: float = 1.0,
     training: dict[str, Any],
 ) -> dict[str, Any]:
     """Write the head; the encoder, if it was trained too, is already in the folder.
 
     taps: numbers of the stages whose maps the head takes; options: what :func:`biocosmos.nn.heads.make_head` was called with;
     encoder: ``name`` that training began from, its ``digest``, and the digest of the weights the head stands on, ``trained``;
-    counts: (C,) training specimens of each class, if the scores are to be adjusted as if all classes were equally frequent.
+    counts: (C,) training specimens of each class, if the scores are to be adjusted as if all classes were equally frequent, by
+    ``tau`` (:func:`biocosmos.nn.imbalance.adjusted`).
     Returns the facts that were written; head.json is written last, so that a folder with one is whole. Raises BiocosmosError for
     weights that are no number.
     """
@@ -292,6 +296,7 @@ def save_head(
         "preprocessing": preprocessing.as_dict(),
         "sizes": sizes,
         "counts": None if counts is None else list(counts),
+        "tau": tau,
         "digest": _digest(model, taxonomy, encoder["trained"]),
         "training": training,
         "biocosmos": package_version(),

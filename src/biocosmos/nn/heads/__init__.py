@@ -13,7 +13,7 @@ from biocosmos.nn.heads.bilinear import BilinearFeatures
 from biocosmos.nn.heads.branches import BranchFeatures
 from biocosmos.nn.heads.conditional import ConditionalHead
 from biocosmos.nn.heads.flat import FlatHead
-from biocosmos.nn.heads.multitask import LevelHead, SharedFeatures
+from biocosmos.nn.heads.multitask import RankHead, SharedFeatures
 from biocosmos.nn.heads.output import HeadOutput
 from biocosmos.nn.heads.segregated import SegregatedHead
 from biocosmos.nn.tree import OnTree, Tree
@@ -22,13 +22,13 @@ __all__ = ["HEADS", "NEEDS_MAPS", "HeadOutput", "make_head"]
 
 HEADS = {
     "flat": "one softmax over the classes, summed up the tree",
-    "marginalised": "the flat softmax, learnt from every level's sums",
+    "marginalised": "the flat softmax, learnt from every rank's sums",
     "conditional": "a softmax among siblings, multiplied down the path",
-    "multitask": "a softmax for each level on shared features",
-    "bcnn": "B-CNN: each level leaves the backbone at its own depth",
-    "hbcnn": "HB-CNN: bilinear fusion of the features of neighbouring levels",
-    "bacnn": "BA-CNN: each level attends to the features of all",
-    "sbacnn": "SBA-CNN: a branch of its own for each taxon of a level",
+    "multitask": "a softmax for each rank on shared features",
+    "bcnn": "B-CNN: each rank leaves the backbone at its own depth",
+    "hbcnn": "HB-CNN: bilinear fusion of the features of neighbouring ranks",
+    "bacnn": "BA-CNN: each rank attends to the features of all",
+    "sbacnn": "SBA-CNN: a branch of its own for each taxon of a rank",
 }
 NEEDS_MAPS = frozenset({"bcnn", "hbcnn", "bacnn"})
 FEATURES: dict[str, Callable[..., nn.Module]] = {
@@ -50,14 +50,14 @@ def make_head(
     hidden: int = 0,
     dropout: float | None = None,
     extra: int = 0,
-    split_level: int = 0,
+    split_rank: int = 0,
 ) -> OnTree:
     """A head of one of the kinds of :data:`HEADS`.
 
     channels: of the taps, shallow to deep; one number for a stored vector or a single map. hidden: width of the dense layer
-    before the scores (0: none; in branches: 256, and 512 for the finest level). dropout: share dropped
+    before the scores (0: none; in branches: 256, and 512 for the finest rank). dropout: share dropped
     before the scores; None is 0, and 0.5 in branch heads, as published.
-    extra: further features of a specimen, appended before the scores. split_level: the level whose taxa have branches (sbacnn).
+    extra: further features of a specimen, appended before the scores. split_rank: the rank whose taxa have branches (sbacnn).
 
     Returns a module with ``tree`` and ``forward(taps, extra) -> HeadOutput``.
     Raises BiocosmosError for an unknown kind, numbers out of range, and branch heads where there is nothing to branch from.
@@ -70,8 +70,8 @@ def make_head(
     if kind == "conditional":
         return ConditionalHead(tree, channels, **how)
     if kind == "sbacnn":
-        return SegregatedHead(tree, channels, split_level=split_level, **how)
-    return LevelHead(tree, FEATURES[kind](tree.levels, channels, **how))
+        return SegregatedHead(tree, channels, split_rank=split_rank, **how)
+    return RankHead(tree, FEATURES[kind](tree.ranks, channels, **how))
 
 
 def _check(kind: str, channels: Sequence[int], hidden: int, dropout: float, extra: int) -> None:

@@ -1,4 +1,4 @@
-"""BA-CNN: the network decides itself, for each image, which branches and positions a level listens to."""
+"""BA-CNN: the network decides itself, for each image, which branches and positions a rank listens to."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ class AttentionFeatures(nn.Module):
     (doi:10.1109/ACCESS.2023.3263472). Its body was not at hand; its abstract says that "the neural net decides how branches must
     be connected" by "an attention mechanism that dynamically determines how branches influence each other during training and
     inference". The reading built: scaled dot-product attention (Vaswani et al. 2017, arXiv:1706.03762) with one head of
-    d = 256; h_l is the level's own branch (a dense block on its averaged tap), q_l a projection of h_l; keys and values are
-    projections, with a learned vector for each branch added, of the positions of the taps of all levels, finer ones included:
-    branches influence each other both ways, and it is the coarsest level that gains most in published figures.
+    d = 256; h_l is the rank's own branch (a dense block on its averaged tap), q_l a projection of h_l; keys and values are
+    projections, with a learned vector for each branch added, of the positions of the taps of all ranks, finer ones included:
+    branches influence each other both ways, and it is the coarsest rank that gains most in published figures.
 
-    give: the levels to give features of; None is all. Every level's tap is attended to in any case.
+    give: the ranks to give features of; None is all. Every rank's tap is attended to in any case.
     """
 
     def __init__(
         self,
-        levels: int,
+        ranks: int,
         channels: Sequence[int],
         *,
         hidden: int,
@@ -40,11 +40,11 @@ class AttentionFeatures(nn.Module):
     ) -> None:
         super().__init__()
         self.channels = list(channels)
-        self.taps = spread(len(channels), levels)
-        self.give = list(range(levels)) if give is None else list(give)
+        self.taps = spread(len(channels), ranks)
+        self.give = list(range(ranks)) if give is None else list(give)
         self.seen = sorted(set(self.taps))
-        widths = [branch_widths(levels, hidden)[level] for level in self.give]
-        used = [self.taps[level] for level in self.give]
+        widths = [branch_widths(ranks, hidden)[rank] for rank in self.give]
+        used = [self.taps[rank] for rank in self.give]
         self.norms = nn.ModuleDict({str(tap): standardise(channels[tap]) for tap in self.seen})
         self.bodies = nn.ModuleList(dense(channels[tap], [width], dropout) for tap, width in zip(used, widths))
         self.queries = nn.ModuleList(nn.Linear(width, COARSE) for width in widths)
@@ -56,13 +56,13 @@ class AttentionFeatures(nn.Module):
         self.widths = [width + extra for width in widths]
 
     def forward(self, taps: list[Tensor], extra: Tensor | None) -> list[Tensor]:
-        """taps: (n, c, h, w) or (n, c), one at least a map; extra: (n, k) or None. Returns a (n, width) for each level given."""
+        """taps: (n, c, h, w) or (n, c), one at least a map; extra: (n, k) or None. Returns a (n, width) for each rank given."""
         check_taps(taps, self.channels)
         tokens = torch.cat([self._tokens(taps[tap], str(tap)) for tap in self.seen], 1)
         key, value = self.key(tokens), self.value(tokens)
         features = []
-        for level, body, query, last in zip(self.give, self.bodies, self.queries, self.last):
-            tap = self.taps[level]
+        for rank, body, query, last in zip(self.give, self.bodies, self.queries, self.last):
+            tap = self.taps[rank]
             own = body(self.norms[str(tap)](pooled(taps[tap])))
             heard = nn.functional.scaled_dot_product_attention(query(own)[:, None], key, value).squeeze(1)
             features.append(self.extra(last(torch.cat([own, heard], 1)), extra))

@@ -1,4 +1,4 @@
-"""HB-CNN: features of neighbouring levels are multiplied, and the products of coarse levels are handed to finer ones."""
+"""HB-CNN: features of neighbouring ranks are multiplied, and the products of coarse ranks are handed to finer ones."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ TINY = 1e-4
 
 
 class BilinearFeatures(nn.Module):
-    """z_l = mean over positions of (U_l F_l + a_l) * (V_l F_{l-1} + b_l), rooted, unit length; level l sees z_1 .. z_l.
+    """z_l = mean over positions of (U_l F_l + a_l) * (V_l F_{l-1} + b_l), rooted, unit length; rank l sees z_1 .. z_l.
 
     Zhang et al. 2021, Hierarchical bilinear convolutional neural network for image classification, IET Computer Vision
     (doi:10.1049/cvi2.12023). Its body was not at hand; its abstract names three things, and they are built so: branches trained
-    with the labels of a tree; "a connectivity pattern to connect features at different levels" that passes on conceptual
-    information and re-uses features: here coarser levels' products are concatenated to finer ones'; a bilinear module: here
-    low-rank, the Hadamard product of two projections (Kim et al. 2017, arXiv:1610.04325), between a level's map and that of the
-    level above it, followed by the signed square root and unit length of Lin et al. 2015 (arXiv:1504.07889). The biases b start
-    at 1, so that first-order features get through. One dense block (as B-CNN's) stands before each level's scores.
+    with the labels of a tree; "a connectivity pattern to connect features at different ranks" that passes on conceptual
+    information and re-uses features: here coarser ranks' products are concatenated to finer ones'; a bilinear module: here
+    low-rank, the Hadamard product of two projections (Kim et al. 2017, arXiv:1610.04325), between a rank's map and that of the
+    rank above it, followed by the signed square root and unit length of Lin et al. 2015 (arXiv:1504.07889). The biases b start
+    at 1, so that first-order features get through. One dense block (as B-CNN's) stands before each rank's scores.
     """
 
-    def __init__(self, levels: int, channels: Sequence[int], *, hidden: int, dropout: float, extra: int) -> None:
+    def __init__(self, ranks: int, channels: Sequence[int], *, hidden: int, dropout: float, extra: int) -> None:
         super().__init__()
         self.channels = list(channels)
-        self.taps = spread(len(channels), levels)
+        self.taps = spread(len(channels), ranks)
         self.above = [self.taps[0], *self.taps[:-1]]
-        widths = branch_widths(levels, hidden)
+        widths = branch_widths(ranks, hidden)
         self.norms = nn.ModuleList(standardise(width) for width in self.channels)
         self.own = nn.ModuleList(nn.Linear(channels[tap], width) for tap, width in zip(self.taps, widths))
         self.other = nn.ModuleList(nn.Linear(channels[tap], width) for tap, width in zip(self.above, widths))
@@ -44,7 +44,7 @@ class BilinearFeatures(nn.Module):
         self.widths = [width + extra for width in widths]
 
     def forward(self, taps: list[Tensor], extra: Tensor | None) -> list[Tensor]:
-        """taps: (n, c, h, w) or (n, c), one at least a map; extra: (n, k) or None. Returns a (n, widths[l]) for each level."""
+        """taps: (n, c, h, w) or (n, c), one at least a map; extra: (n, k) or None. Returns a (n, widths[l]) for each rank."""
         check_taps(taps, self.channels)
         maps = [as_map(tap, GRID) for tap in taps]
         products: list[Tensor] = []

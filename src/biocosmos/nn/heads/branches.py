@@ -1,4 +1,4 @@
-"""B-CNN: every level has a branch of its own, which leaves the backbone where its features are general enough."""
+"""B-CNN: every rank has a branch of its own, which leaves the backbone where its features are general enough."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ COARSE, FINE = 256, 512
 """Widths of dense layers; B-CNN has 256 for the coarsest and 1024 and 4096 for a hundred classes, on flattened maps."""
 
 
-def branch_widths(levels: int, hidden: int) -> list[int]:
-    """Width of each level's branch: ``hidden`` (or 512) for the finest, at most 256 before it."""
+def branch_widths(ranks: int, hidden: int) -> list[int]:
+    """Width of each rank's branch: ``hidden`` (or 512) for the finest, at most 256 before it."""
     fine = hidden or FINE
-    return [min(COARSE, fine)] * (levels - 1) + [fine]
+    return [min(COARSE, fine)] * (ranks - 1) + [fine]
 
 
 def check_taps(taps: Sequence[Tensor], channels: Sequence[int]) -> None:
@@ -29,27 +29,27 @@ def check_taps(taps: Sequence[Tensor], channels: Sequence[int]) -> None:
 
 
 class BranchFeatures(nn.Module):
-    """B-CNN (Zhu and Bain 2017, arXiv:1709.09890): level l's features are its own tap through two dense layers of its own.
+    """B-CNN (Zhu and Bain 2017, arXiv:1709.09890): rank l's features are its own tap through two dense layers of its own.
 
     Each tap is averaged over positions where the paper flattens it (pre-trained backbones have hundreds of channels and inputs
     of any size), then two blocks of linear, batch norm, ReLU and dropout, as published.
 
-    channels: of the taps, shallow to deep; ``taps``: which one each level uses, evenly spaced, the last
+    channels: of the taps, shallow to deep; ``taps``: which one each rank uses, evenly spaced, the last
     for the finest.
     """
 
-    def __init__(self, levels: int, channels: Sequence[int], *, hidden: int, dropout: float, extra: int) -> None:
+    def __init__(self, ranks: int, channels: Sequence[int], *, hidden: int, dropout: float, extra: int) -> None:
         super().__init__()
         self.channels = list(channels)
-        self.taps = spread(len(channels), levels)
-        widths = branch_widths(levels, hidden)
+        self.taps = spread(len(channels), ranks)
+        widths = branch_widths(ranks, hidden)
         self.norms = nn.ModuleList(standardise(channels[tap]) for tap in self.taps)
         self.bodies = nn.ModuleList(dense(channels[tap], [width, width], dropout) for tap, width in zip(self.taps, widths))
         self.extra = Extra(extra)
         self.widths = [width + extra for width in widths]
 
     def forward(self, taps: list[Tensor], extra: Tensor | None) -> list[Tensor]:
-        """taps: (n, c, h, w) or (n, c), one at least a map; extra: (n, k) or None. Returns a (n, widths[l]) for each level."""
+        """taps: (n, c, h, w) or (n, c), one at least a map; extra: (n, k) or None. Returns a (n, widths[l]) for each rank."""
         check_taps(taps, self.channels)
         parts = zip(self.taps, self.norms, self.bodies)
         return [self.extra(body(norm(pooled(taps[tap]))), extra) for tap, norm, body in parts]

@@ -26,11 +26,11 @@ def as_map(tap: Tensor, grid: int) -> Tensor:
     return tap if size == tap.shape[2:] else nn.functional.adaptive_avg_pool2d(tap, size)
 
 
-def spread(taps: int, levels: int) -> list[int]:
-    """Which tap each level leaves the backbone at, coarse to fine: the last for the finest, evenly spaced before it."""
-    if levels == 1:
+def spread(taps: int, ranks: int) -> list[int]:
+    """Which tap each rank leaves the backbone at, coarse to fine: the last for the finest, evenly spaced before it."""
+    if ranks == 1:
         return [taps - 1]
-    return [(2 * i * (taps - 1) + levels - 1) // (2 * (levels - 1)) for i in range(levels)]
+    return [(2 * i * (taps - 1) + ranks - 1) // (2 * (ranks - 1)) for i in range(ranks)]
 
 
 def standardise(width: int) -> nn.Module:

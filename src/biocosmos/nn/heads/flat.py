@@ -14,7 +14,7 @@ from biocosmos.nn.tree import OnTree, Tree
 class FlatHead(OnTree):
     """p(class) = softmax of a linear layer; p(node) = sum of p over the classes at or below it.
 
-    It serves two kinds, which differ in the criterion only: "flat" learns from the deepest node, "marginalised" from every level
+    It serves two kinds, which differ in the criterion only: "flat" learns from the deepest node, "marginalised" from every rank
     of the same softmax. ``logits`` are the layer's own numbers, so energies and maximum logits are what papers mean by them.
     """
 

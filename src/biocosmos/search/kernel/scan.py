@@ -15,15 +15,13 @@ from typing import Protocol
 
 import torch
 
-from biocosmos.search.kernel import avx2 as kernel_avx2
-from biocosmos.search.kernel.basis import FLOAT32_UNIT, Basis, rounding, sample_rows
+from biocosmos.search.kernel.basis import FLOAT32_UNIT, Basis, rounding
+from biocosmos.search.kernel.instructions import GROUP
 
-GROUP = 64
 CHUNK_ROWS = 8192
 PAIRS_AT_ONCE = 4096
 BUILD_ROWS = 4096
 BFLOAT16_UNIT = 2.0**-7  # of a sum rounded to bfloat16, perhaps in two parts, as GPUs do
-CLIPS = (2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0, 20.0)  # in root mean squares; the one with the least error is taken
 
 
 @dataclass(frozen=True)
@@ -53,7 +51,7 @@ class Scan(Protocol):
         """(pairs, 64) float32 upper bounds of a group's rows for a query; rows past the end get any value."""
 
 
-class _Bounds:
+class Bounds:
     """The error terms of all rows, shared by the scans. terms: (n padded to whole groups, 3) = h, e, r of each row."""
 
     def __init__(self, terms: torch.Tensor) -> None:
@@ -71,8 +69,10 @@ class _Bounds:
         return products.add_(torch.bmm(self.terms[group_of], code.coefficients.T[query_of][:, :, None])[:, :, 0])
 
 
-def _encode(basis: Basis, queries: torch.Tensor, stored: torch.Tensor, product_unit: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """(coefficients, constant) of queries whose stored form, as float32, is ``stored`` (b, kept)."""
+def query_terms(
+    basis: Basis, queries: torch.Tensor, stored: torch.Tensor, product_unit: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """(coefficients (3, b) of h, e, r; constant (b,)) of queries whose stored form, as float32, is ``stored`` (b, kept)."""
     found = basis.queries(queries)
     length = torch.linalg.vector_norm(stored, dim=1)
     error = torch.linalg.vector_norm(found.values - stored, dim=1)
@@ -106,12 +106,12 @@ class DenseScan:
                 error = torch.linalg.vector_norm(found.values - stored, dim=1)
                 terms[i : i + len(part), 1] = error + 2 * rounding(dim) * found.length
                 terms[i : i + len(part), 2] = found.rest
-        self.bounds = _Bounds(terms)
+        self.bounds = Bounds(terms)
         self.product_unit = BFLOAT16_UNIT if dtype == torch.bfloat16 else 0.0
 
     def encode(self, queries: torch.Tensor) -> Encoded:
         values = self.basis.queries(queries).values.to(self.dtype)
-        return Encoded(values, None, None, *_encode(self.basis, queries, values.float(), self.product_unit))
+        return Encoded(values, None, None, *query_terms(self.basis, queries, values.float(), self.product_unit))
 
     def groups(self, code: Encoded, first: int, last: int) -> torch.Tensor:
         n, b = len(self.matrix), len(code.values)
@@ -135,81 +135,3 @@ class DenseScan:
             rows = (groups[:, None] * GROUP + inside).clamp_max(len(self.matrix) - 1)
             out[i : i + PAIRS_AT_ONCE] = torch.bmm(self.matrix[rows], code.values[queries][:, :, None])[:, :, 0]
         return self.bounds.add_to_rows(out, code, group_of, query_of)
-
-
-class PackedScan:
-    """A scan of 8-bit numbers by :mod:`kernel_avx2`, on an x86 CPU."""
-
-    name = "int8"
-
-    def __init__(self, vectors: torch.Tensor, basis: Basis, kernel: kernel_avx2.Kernel) -> None:
-        n, dim = vectors.shape
-        self.basis, self.kernel = basis, kernel
-        self.kept = -(-basis.kept // kernel_avx2.DIM_STEP) * kernel_avx2.DIM_STEP
-        self.step = best_step(basis.rows(vectors[sample_rows(vectors, 2048)]).values)
-        groups = -(-n // GROUP)
-        self.packed = torch.empty(groups, self.kept // 4, GROUP, 4, dtype=torch.uint8)
-        terms = torch.zeros(groups * GROUP, 3)
-        for i in range(0, n, BUILD_ROWS):
-            found = basis.rows(vectors[i : i + BUILD_ROWS])
-            count = len(found.values)
-            codes = quantise(found.values, self.step)
-            error = torch.linalg.vector_norm(found.values.sub_(codes, alpha=self.step), dim=1)
-            terms[i : i + count, 0] = (found.length + error) * (1 + 1e-6)
-            terms[i : i + count, 1] = error + 2 * rounding(dim) * found.length
-            terms[i : i + count, 2] = found.rest
-            pack(codes, self.packed[i // GROUP : -(-(i + count) // GROUP)])
-        self.bounds = _Bounds(terms)
-
-    def encode(self, queries: torch.Tensor) -> Encoded:
-        values = self.basis.queries(queries).values
-        scale = values.abs().amax(1).clamp_min(1e-30) / kernel_avx2.QUERY_MAX
-        codes = (values / scale[:, None]).round_().clamp_(-kernel_avx2.QUERY_MAX, kernel_avx2.QUERY_MAX)
-        b = len(queries)
-        tiles = b if b == 1 else -(-b // kernel_avx2.QUERY_TILE) * kernel_avx2.QUERY_TILE
-        stored = torch.zeros(tiles, self.kept, dtype=torch.int8)
-        stored[:b, : codes.shape[1]] = codes.to(torch.int8)
-        offset = codes.sum(1).to(torch.int32) * kernel_avx2.ROW_ZERO
-        coefficients, constant = _encode(self.basis, queries, codes * scale[:, None], 0.0)
-        return Encoded(stored, scale * self.step, offset, coefficients, constant)
-
-    def groups(self, code: Encoded, first: int, last: int) -> torch.Tensor:
-        assert code.offset is not None
-        products = torch.empty(last - first, len(code.values), dtype=torch.int32)
-        self.kernel.scan(self.packed[first:last], code.values, products)
-        return self.bounds.add_to_groups((products[:, : len(code.offset)] - code.offset).float(), code, first, last)
-
-    def rows(self, code: Encoded, group_of: torch.Tensor, query_of: torch.Tensor) -> torch.Tensor:
-        assert code.offset is not None
-        products = torch.empty(len(group_of), GROUP, dtype=torch.int32)
-        self.kernel.rows(self.packed, code.values, group_of, query_of, products)
-        return self.bounds.add_to_rows(products.sub_(code.offset[query_of, None]).float(), code, group_of, query_of)
-
-
-def pack(codes: torch.Tensor, out: torch.Tensor) -> None:
-    """Lay codes (rows, dim) of :func:`quantise` out for the kernel: out (groups, dim / 4, 64, 4) uint8, zeros where there are
-    no rows or dims."""
-    groups, quads = out.shape[:2]
-    bytes_ = torch.full((groups * GROUP, quads * 4), kernel_avx2.ROW_ZERO, dtype=torch.uint8)
-    bytes_[: len(codes), : codes.shape[1]] = (codes + kernel_avx2.ROW_ZERO).to(torch.uint8)
-    words = bytes_.view(torch.int32).view(groups, GROUP, quads).transpose(1, 2)
-    out.view(torch.int32).squeeze(-1).copy_(words)
-
-
-def quantise(values: torch.Tensor, step: float) -> torch.Tensor:
-    """Whole numbers in -64..63 (as float32) that times ``step`` are nearest to ``values``."""
-    return (values / step).round_().clamp_(-kernel_avx2.ROW_ZERO, kernel_avx2.ROW_MAX - kernel_avx2.ROW_ZERO)
-
-
-def best_step(values: torch.Tensor) -> float:
-    """The step of :func:`quantise` with the least error over a sample of rows."""
-    spread = float(values.square().mean().sqrt()) or 1.0
-    steps = [clip * spread / (kernel_avx2.ROW_MAX - kernel_avx2.ROW_ZERO) for clip in CLIPS]
-    return min(steps, key=lambda step: rounding_error(values, step))
-
-
-def rounding_error(values: torch.Tensor, step: float) -> float:
-    """Mean over groups of the largest length that 8-bit rounding loses of a row: what the bound of a group pays."""
-    error = torch.linalg.vector_norm(values - quantise(values, step) * step, dim=1)
-    whole = len(error) // GROUP * GROUP
-    return float(error[:whole].view(-1, GROUP).amax(1).mean()) if whole else float(error.amax())

@@ -15,8 +15,8 @@ import pyarrow as pa
 import torch
 
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError, Failures, ImageError
+from biocosmos.machine import usable_cores
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import Augment
 from biocosmos.train.loop.loop import Batch, derived_seed

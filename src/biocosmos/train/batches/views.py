@@ -12,9 +12,9 @@ import torch
 
 from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.registry import build_encoder, load_towers
-from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.encoders.views import VIEWS, check_views, view
 from biocosmos.errors import BiocosmosError, ImageError
+from biocosmos.machine import usable_cores
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 

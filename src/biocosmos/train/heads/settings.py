@@ -10,7 +10,7 @@ from biocosmos.settings import GIVEN, SettingError, changed, names_in, setting, 
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings
 
 KINDS = ("flat", "marginalised", "conditional", "multitask", "bcnn", "hbcnn", "bacnn", "sbacnn")
-IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "balanced-softmax", "post-hoc")
+IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "post-hoc")
 SCHEDULES = ("equal", "published", "kept")
 OUTLIERS = ("halves", "quadrants", "spectra", "shuffle", "adversarial")
 
@@ -30,15 +30,17 @@ class HeadSettings(LoopSettings):
         head: one of :data:`KINDS`; see :mod:`biocosmos.nn.heads`.
         ranks: columns of the collection, coarsest first, comma-separated; "" is all its ranks.
         freeze: train on the stored vectors; the backbone stays as it is.
-        hidden: width of the dense layer before each level's scores; 0 is none (what a branch head needs it has itself).
+        hidden: width of the dense layer before each rank's scores; 0 is none (what a branch head needs it has itself).
         dropout: share of features that are dropped before the scores, 0..1.
-        level_weights: of the ranks in the loss, comma-separated, coarsest first; or a schedule: "equal", "published" (B-CNN's,
+        rank_weights: of the ranks in the loss, comma-separated, coarsest first; or a schedule: "equal", "published" (B-CNN's,
             from coarse to fine), "kept" (the same without its last step, which stops the coarse ranks); "" is "kept" for
             the branch heads bcnn, hbcnn and bacnn, else "equal".
         dependency: how much the class-dependency loss of Bjerge et al. counts, 0..1 (0 is none); it is the smooth version.
         hxe_alpha: coarse edges of the conditional head's path weigh exp(-alpha depth).
-        imbalance: one of :data:`IMBALANCE`; "post-hoc" trains plainly and takes the logarithm of the class shares from the scores
-            afterwards (Menon et al., ICLR 2021, equation 9).
+        imbalance: one of :data:`IMBALANCE`. "logit-adjusted" adds tau times the logarithm of the class shares to the scores in
+            the loss (Menon et al., ICLR 2021, equation 10; with tau = 1 it is balanced softmax, Ren et al. 2020); "post-hoc"
+            trains plainly and takes as much from the scores afterwards (equation 9 there).
+        tau: how much of the class shares these two take, 0 (nothing) or more.
         sampler: q; a specimen is drawn in proportion to (size of its class)^-q, 0 (as they are) to 1 (all classes alike).
         decouple: epochs at the end in which only the head is trained, classes drawn alike (cRT; Kang et al., ICLR 2020).
         mix: "none", "mixup" or "cutmix"; mix_alpha: of the Beta distribution of shares; mix_partner: "balanced" draws the
@@ -73,7 +75,7 @@ class HeadSettings(LoopSettings):
         0, "Width of a dense layer before the scores.", low=0, unset="none", otherwise={"freeze": 1024}, panel=MODEL
     )
     dropout: float = setting(0.2, "Share of features dropped.", low=0, high=1, otherwise={"freeze": 0.5}, panel=MODEL)
-    level_weights: str = setting(
+    rank_weights: str = setting(
         "",
         "Weights of the ranks in the loss: 0.5,1,2; or equal, published or kept.",
         unset="equal; kept for bcnn, hbcnn and bacnn",
@@ -84,6 +86,13 @@ class HeadSettings(LoopSettings):
         0.0, "Coarse edges weigh exp(-alpha depth).", low=0, unset="alike", only={"head": "conditional"}, panel=LEARNT
     )
     imbalance: str = setting("none", "The remedy for classes of unlike size.", choices=IMBALANCE, panel=RARE)
+    tau: float = setting(
+        1.0,
+        "How much of the class shares logit adjustment takes; 1 is balanced softmax.",
+        low=0,
+        only={"imbalance": ("logit-adjusted", "post-hoc")},
+        panel=RARE,
+    )
     sampler: float = setting(0.0, "Draw by (class size)^-q, 0 to 1.", low=0, high=1, panel=RARE)
     decouple: int = setting(0, "Last epochs that train the head alone, classes drawn alike.", low=0, unset="none", panel=RARE)
     mix: str = setting("none", "Mix pairs of images.", choices=("none", "mixup", "cutmix"), panel=DATA)
@@ -96,7 +105,7 @@ class HeadSettings(LoopSettings):
         panel=DATA,
     )
     outliers: str = setting("", "Generate outliers of these kinds.", choices=OUTLIERS, several=True, only=_IMAGES, panel=NOVEL)
-    outlier_images: str = setting("", "A folder of foreign images.", only=_IMAGES, panel=NOVEL)
+    outlier_images: str = setting("", "A folder of foreign images.", file=True, only=_IMAGES, panel=NOVEL)
     outlier_taxa: str = setting("", "Taxa trained as known outliers.", several=True, panel=NOVEL)
     outlier_share: float = setting(
         0.5,
@@ -160,14 +169,14 @@ class HeadSettings(LoopSettings):
             raise SettingError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
 
     def weights(self) -> list[float] | str | None:
-        """The level weights: numbers, a schedule, or None for the head's own. Raises SettingError for what is none of these."""
-        if self.level_weights in ("", *SCHEDULES):
-            return self.level_weights or None
+        """The rank weights: numbers, a schedule, or None for the head's own. Raises SettingError for what is none of these."""
+        if self.rank_weights in ("", *SCHEDULES):
+            return self.rank_weights or None
         try:
-            return [float(weight) for weight in names_in(self.level_weights)]
+            return [float(weight) for weight in names_in(self.rank_weights)]
         except ValueError:
             raise SettingError(
-                f"--level-weights '{self.level_weights}' must be {', '.join(SCHEDULES)}, or a number for each rank, coarsest "
+                f"--rank-weights '{self.rank_weights}' must be {', '.join(SCHEDULES)}, or a number for each rank, coarsest "
                 "first, such as 0.5,1,2"
             ) from None
 

@@ -8,13 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
-from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
+from biocosmos.train.batches.taxa import chosen_ranks, nodes_under, tree_of
 
 OUTLIER = -1
 """Target of a specimen whose answer is to be flat."""
@@ -45,41 +43,6 @@ class HeadTargets:
     def names(self) -> list[str]:
         """The path of each class, for people."""
         return [" / ".join(name for name in self.taxonomy.path(int(node)) if name) for node in self.classes]
-
-
-def chosen_ranks(collection: Collection, ranks: Sequence[str]) -> tuple[str, ...]:
-    """The ranks of a head: those asked for, or all of the collection's.
-
-    Raises BiocosmosError for a column the collection does not have, one named twice, and a rank that no specimen has a name at.
-    """
-    if not ranks:
-        ranks = collection.ranks
-    if not ranks:
-        raise BiocosmosError(f"{collection.path} has no ranks: name columns with --ranks, coarsest first, such as group,label")
-    columns = collection.stored_columns
-    for rank in ranks:
-        if rank not in columns:
-            raise BiocosmosError(f"{collection.path} has no column '{rank}': --ranks may name {', '.join(columns)}")
-    if len(set(ranks)) != len(ranks):
-        raise BiocosmosError(f"--ranks {','.join(ranks)} names a rank twice")
-    return tuple(ranks)
-
-
-def tree_of(collection: Collection, ranks: Sequence[str]) -> Taxonomy:
-    """The tree of all specimens over the ranks. Raises BiocosmosError, naming the rank, where none has a name."""
-    table = collection.table(list(ranks))
-    for rank in ranks:
-        if table[rank].null_count == len(table):
-            raise BiocosmosError(f"no specimen of {collection.path} has a name at rank '{rank}': leave it out of --ranks")
-    return Taxonomy.from_table(table, tuple(ranks))
-
-
-def nodes_under(taxonomy: Taxonomy, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """(N,) whether a node is one of the named taxa or under one."""
-    inside = np.zeros(len(taxonomy), np.bool_)
-    for name in names:
-        inside[taxonomy.slice(int(taxonomy.find(name)))] = True
-    return inside
 
 
 def head_targets(
@@ -121,11 +84,3 @@ def head_targets(
             f"the training part '{split}' has {len(classes)} class ({one}) at ranks {', '.join(ranks)}: a head needs at least two"
         )
     return HeadTargets(ids[order], nodes[order], taxonomy, classes, facts)
-
-
-def save_targets(targets: HeadTargets, path: Any) -> None:
-    """Id and class of every training specimen, as Parquet: what was learnt, so that it can be kept out of a measurement."""
-    names = pa.array(targets.taxonomy.name(np.maximum(targets.nodes, 0)), pa.string())
-    table = pa.table({"id": pa.array(targets.ids, pa.string()), "node": pa.array(targets.nodes), "taxon": names})
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")

@@ -23,12 +23,18 @@ from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
+from biocosmos.train.batches.taxa import save_taxa
+from biocosmos.train.heads.frozen_task import FrozenHeadTask, stored_vectors
+from biocosmos.train.heads.image_task import ImageHeadTask
 from biocosmos.train.heads.settings import HeadSettings
-from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets, save_targets
-from biocosmos.train.heads.tasks import HELD, FrozenHeadTask, HeadTask, ImageHeadTask, stored_vectors
+from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets
+from biocosmos.train.heads.task import HeadTask
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
 from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
+
+HELD = 5_000
+"""Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ def _train(
         history = History(**json.loads(summary.read_text(encoding="utf-8"))["history"])
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
     if where.first:
-        save_targets(targets, output / LABELS)
+        save_taxa(output / LABELS, targets.ids, targets.nodes, targets.taxonomy)
         if tell is not None:
             tell(targets)
     held = held_out(collection, settings, targets)
@@ -164,5 +170,6 @@ def _facts(collection: Collection, settings: HeadSettings, targets: HeadTargets,
         "metrics": history.epochs,
         "kept": history.best,
         "steps": history.steps,
+        "computed in": history.computing,
         "seconds": round(history.seconds, 1),
     }

@@ -14,7 +14,7 @@ import signal
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from biocosmos.encoders.torch_backend import choose_precision
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.depthwise import use_fast_depthwise
 from biocosmos.progress import Progress, progress
 from biocosmos.train.loop.checkpoint import Checkpoints
+from biocosmos.train.loop.computing import TIMED_IMAGES, Computing, choose_computing
 from biocosmos.train.loop.logs import EPOCHS, STEPS, Logs
 from biocosmos.train.loop.processes import Processes
 from biocosmos.train.loop.schedule import one_cycle
@@ -99,6 +99,7 @@ class History:
 
     epochs: a row of figures for each epoch; best: the row whose weights were kept; steps: optimizer steps; stopped_early;
     resumed_at: the step an interrupted run went on from, 0 for a new one; seconds, images_per_second: of this process's part.
+    computing: number type and layout of the steps, and how they were chosen.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -108,6 +109,7 @@ class History:
     resumed_at: int = 0
     seconds: float = 0.0
     images_per_second: float = 0.0
+    computing: dict[str, Any] = field(default_factory=dict)
 
 
 def fit(task: Task, settings: LoopSettings, folder: Path, where: Processes) -> History:
@@ -126,6 +128,11 @@ class _Loop:
         task.objective.to(where.device)
         if where.device.type == "cpu":
             use_fast_depthwise(task.model)
+        self.images_per_step = settings.accumulate * task.batch_size * where.size
+        self.steps_per_epoch = -(-task.batches_per_epoch // settings.accumulate)
+        self.steps = self.steps_per_epoch * settings.epochs
+        self.computing = self._computing()
+        task.model.to(memory_format=self.computing.format)
         if where.size > 1 and where.device.type == "cuda":
             task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
         self.model: nn.Module = task.model
@@ -140,19 +147,39 @@ class _Loop:
             *((optimizer, settings.lr) for optimizer in self.optimizers),
             *([(self.own, centre_lr)] if self.own else []),
         ]
-        self.images_per_step = settings.accumulate * task.batch_size * where.size
         self.ema: AveragedModel | None = None
         if settings.ema:
             average = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
             self.ema = AveragedModel(task.model, multi_avg_fn=average, use_buffers=True)
-        self.steps_per_epoch = -(-task.batches_per_epoch // settings.accumulate)
-        self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoints = Checkpoints(folder, where)
-        self.history = History()
+        self.history = History(computing=asdict(self.computing))
         self.epoch = self.step = 0
-        precision = choose_precision(settings.precision, str(where.device))
-        self.autocast = precision == "bfloat16"
         self.signal: int | None = None
+
+    def _computing(self) -> Computing:
+        """What the run was begun with; for a new one what is fastest here, as the first process finds it."""
+        found: Computing | None = None
+        if self.where.first:
+            found = Computing.load(self.folder)
+            if found is None:
+                found = self._fastest()
+                found.save(self.folder)
+        chosen: Computing = self.where.from_first(found)
+        return chosen
+
+    def _fastest(self) -> Computing:
+        first = next(self.task.batches(0, 0), None)
+        if first is None:
+            return Computing()
+        some = Batch(first.inputs[:TIMED_IMAGES], first.targets[:TIMED_IMAGES], first.ids[:TIMED_IMAGES]).to(self.where.device)
+        torch.manual_seed(self.settings.seed)
+        return choose_computing(
+            self.task.model,
+            lambda model: self.task.loss(model, some),
+            some.inputs,
+            self.settings.precision,
+            images=self.steps * self.images_per_step,
+        )
 
     # ------------------------------------------------------------------ the whole run
 
@@ -219,9 +246,10 @@ class _Loop:
         total = torch.zeros((), device=self.where.device)
         for i in range(window):
             batch = next(batches).to(self.where.device)
+            batch = replace(batch, inputs=self.computing.laid_out(batch.inputs))
             torch.manual_seed(derived_seed(self.settings.seed, self.epoch, first + i, self.where.rank))
             with self._alone(last=i + 1 == window):
-                with torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.autocast):
+                with torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.computing.precision == "bfloat16"):
                     loss = self.task.loss(self.model, batch)
                 self._check(loss, first + i, batch, "loss")
                 (loss / window).backward()  # type: ignore[no-untyped-call]
@@ -289,7 +317,7 @@ class _Loop:
             self.task.model.load_state_dict(self._averaged.state_dict() if weights is None else weights)
         if self.settings.keep == "last":
             self.history.best = self.history.epochs[-1] if self.history.epochs else None
-        self.task.model.eval()
+        self.task.model.to(memory_format=torch.contiguous_format).eval()
 
     # ------------------------------------------------------------------ checkpoints
 

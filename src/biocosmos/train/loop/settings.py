@@ -52,8 +52,10 @@ class LoopSettings:
     """
 
     encoder: str = setting(DEFAULT, "What training starts from.", names=("--encoder", "-e"), panel=MODEL)
-    split: str = setting("train", "The training part.", panel=DATA)
-    validation: str = setting("val", "The part that is watched, never a test part; '' for none.", unset="none", panel=DATA)
+    split: str = setting("train", "The training part.", part="always", panel=DATA)
+    validation: str = setting(
+        "val", "The part that is watched, never a test part; '' for none.", unset="none", part="given", panel=DATA
+    )
     epochs: int = setting(8, "Passes over the training part.", above=0, panel=STEPS)
     batch_size: int = setting(64, "Images per process and pass.", above=0, otherwise={"freeze": 512}, panel=STEPS)
     accumulate: int = setting(1, "Batches that make one step.", above=0, panel=STEPS)

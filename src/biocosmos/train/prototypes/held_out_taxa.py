@@ -13,7 +13,7 @@ from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, SEEN, UNSEEN
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.taxonomy import Taxonomy
-from biocosmos.train.heads.targets import chosen_ranks, nodes_under, tree_of
+from biocosmos.train.batches.taxa import chosen_ranks, nodes_under, tree_of
 
 ENOUGH = 10
 """Training specimens that a taxon must have to be drawn: rarer ones would be asked about with one or two images."""

@@ -65,7 +65,7 @@ class ZeroShotSettings(LoopSettings):
     place: str = setting("relatives", "Unseen prototypes by their relatives, or as learnt.", choices=PLACES, panel=TAXA)
     geometry: str = setting("tree+names", "What is known of unseen taxa: tree, names, text, attributes, joined by +.", panel=TAXA)
     attributes: str | None = setting(
-        None, "CSV file: a column taxon, the others numbers.", only={"geometry": holding("attributes")}, panel=TAXA
+        None, "CSV file: a column taxon, the others numbers.", file=True, only={"geometry": holding("attributes")}, panel=TAXA
     )
     text_encoder: str | None = setting(
         None, "Encoder of names as texts.", unset="the encoder itself", only={"geometry": holding("text")}, panel=TAXA
@@ -101,7 +101,7 @@ class AblationSettings:
 
     ablate: bool = setting(False, "Train again without each part, and report on all.", panel=TAXA)
     draws: int = setting(1, "Draws of the unseen taxa.", above=0, only={"ablate": True}, panel=TAXA)
-    foreign: Path | None = setting(None, "Folder of foreign images, as anomalies.", only={"ablate": True}, panel=TAXA)
+    foreign: Path | None = setting(None, "Folder of foreign images, as anomalies.", file=True, only={"ablate": True}, panel=TAXA)
     chimeras: int = setting(300, "Anomalies of each kind made of two specimens.", low=0, only={"ablate": True}, panel=TAXA)
 
     def __post_init__(self) -> None:

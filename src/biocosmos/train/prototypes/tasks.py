@@ -28,6 +28,7 @@ from biocosmos.nn.still import hold_still
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
+from biocosmos.train.batches.encoding import BLOCK, encode
 from biocosmos.train.batches.images import ImageBatches, Images, Rows, VectorBatches
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.loop.freezing import freeze_stages
@@ -37,7 +38,6 @@ from biocosmos.train.prototypes.geometry import OWN, Geometry, coupling
 from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles
 from biocosmos.train.prototypes.settings import ZeroShotSettings
-from biocosmos.train.unicom.validation import BLOCK, encode
 
 Array = npt.NDArray[Any]
 

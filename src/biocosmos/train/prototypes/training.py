@@ -29,6 +29,8 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, PROTOTYPES, SEEN, TREE, PlacedPrototypes
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
+from biocosmos.train.batches.taxa import save_taxa
+from biocosmos.train.batches.text_vectors import text_vectors
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
 from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
@@ -37,8 +39,6 @@ from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part, taxa_roles
 from biocosmos.train.prototypes.settings import ZeroShotSettings
 from biocosmos.train.prototypes.tasks import FrozenZeroShotTask, ImageZeroShotTask, ZeroShotTask
-from biocosmos.train.unicom.clusters import ClusterLabels
-from biocosmos.train.unicom.text_vectors import text_vectors
 
 Array = npt.NDArray[Any]
 
@@ -183,9 +183,12 @@ class _Training:
             "metrics": history.epochs,
             "kept": history.best,
             "steps": history.steps,
+            "computed in": history.computing,
             "seconds": round(history.seconds, 1),
         }
-        learnt_labels(task, taxa, facts["split"]).save(self.output / LABELS)
+        learnt = [task.parts[name] for name in ("train", "chosen") if name in task.parts]  # they place a prototype too
+        nodes = taxa.nodes[np.concatenate([part.taxa for part in learnt])].astype(np.int64)
+        save_taxa(self.output / LABELS, np.concatenate([part.ids for part in learnt]), nodes, taxa.taxonomy)
         digest = task.save(self.output, facts)
         facts = {key: facts[key] for key in ("collection", "split")}
         facts |= {"encoder": settings.encoder, "digest": digest, "folder": str(self.output), "geometry": settings.geometry}
@@ -205,25 +208,6 @@ def roles_of(collection: Collection, settings: ZeroShotSettings) -> TaxaRoles:
         choose_on=settings.choose_on,
         draw=settings.draw,
         split=settings.split,
-    )
-
-
-def learnt_labels(task: ZeroShotTask, taxa: TaxaRoles, split: str) -> ClusterLabels:
-    """Id and taxon of every training specimen, those of taxa chosen on too, so that none of them is ever measured."""
-    parts = [task.parts[name] for name in ("train", "chosen") if name in task.parts]
-    ids = np.concatenate([part.ids for part in parts])
-    order = np.argsort(ids.astype(str), kind="stable")
-    _, labels = np.unique(np.concatenate([part.taxa for part in parts])[order], return_inverse=True)
-    used = np.unique(np.concatenate([part.taxa for part in parts]))
-    names = tuple(str(name) for name in taxa.taxonomy.names[taxa.nodes[used]])
-    centroids = np.eye(len(used), dtype=np.float32)  # not clustered: no space to have centres in
-    return ClusterLabels(
-        ids[order],
-        labels.astype(np.int32),
-        labels.astype(np.int32)[:, None],
-        centroids,
-        {"source": "taxa", "split": split},
-        names,
     )
 
 

@@ -17,7 +17,7 @@ from sklearn.metrics import adjusted_mutual_info_score
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import write_table
-from biocosmos.train.unicom.clusters import ClusterLabels
+from biocosmos.train.unicom.labels import ClusterLabels
 
 SIZE_EDGES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 10_000, 100_000)
 MANY_SINGLETONS = 0.2

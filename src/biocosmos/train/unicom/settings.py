@@ -61,7 +61,7 @@ class UnicomSettings(LoopSettings):
         1, "Turned and mirrored views averaged for clustering, 1 to 8.", low=1, high=8, only=_CLUSTERED, panel=LEARNT
     )
     whiten: bool = setting(False, "Cluster whitened vectors.", only=_CLUSTERED, panel=LEARNT)
-    labels: str | None = setting(None, "Learn the classes in a labels.parquet of another run.", panel=LEARNT)
+    labels: str | None = setting(None, "Learn the classes in a labels.parquet of another run.", file=True, panel=LEARNT)
     taxa: str | None = setting(
         None, "Learn the true taxa of this rank in place of clusters: the supervised reference.", panel=LEARNT
     )

@@ -27,13 +27,14 @@ from biocosmos.nn.still import hold_still
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
+from biocosmos.train.batches.encoding import BLOCK, encode
 from biocosmos.train.batches.images import ImageBatches, Images, VectorBatches
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch
 from biocosmos.train.loop.processes import Processes
-from biocosmos.train.unicom.clusters import ClusterLabels
+from biocosmos.train.unicom.labels import ClusterLabels
 from biocosmos.train.unicom.settings import UnicomSettings
-from biocosmos.train.unicom.validation import BLOCK, Validation, encode
+from biocosmos.train.unicom.validation import Validation
 from biocosmos.train.unicom.whitening import whitening
 
 Array = npt.NDArray[Any]

@@ -32,7 +32,8 @@ from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
 from biocosmos.train.loop.run_folder import AUDIT, LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
 from biocosmos.train.unicom.audit import Audit, audit
-from biocosmos.train.unicom.clusters import ClusterLabels, cluster_labels, refuse_too_many, taxon_labels
+from biocosmos.train.unicom.clusters import cluster_labels, refuse_too_many, taxon_labels
+from biocosmos.train.unicom.labels import ClusterLabels
 from biocosmos.train.unicom.settings import UnicomSettings
 from biocosmos.train.unicom.tasks import FrozenTask, ImageTask
 from biocosmos.train.unicom.validation import Validation
@@ -237,6 +238,7 @@ class _Training:
             "metrics": [{"epoch": 0, **result.base}, *history.epochs],
             "kept": history.best,
             "steps": history.steps,
+            "computed in": history.computing,
             "seconds": round(history.seconds, 1),
         }
         task.save(self.output, facts)

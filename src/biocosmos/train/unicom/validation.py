@@ -6,17 +6,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import nn
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
-from biocosmos.train.unicom.clusters import ClusterLabels
+from biocosmos.train.unicom.labels import ClusterLabels
 
 Array = npt.NDArray[Any]
-BLOCK = 64
-"""Images that go through the model at once: more would leave the processor's caches."""
 MOST = 10_000
 """Specimens that are looked at, a seeded sample of larger parts."""
 CLUSTERS = "recall@1 of clusters"
@@ -91,15 +87,3 @@ def share_alike(first: Array, target: Array) -> float:
     """
     asked = asked_rows(target)
     return float((target[first] == target)[asked].mean()) if asked.any() else 0.0
-
-
-@torch.no_grad()
-def encode(model: nn.Module, inputs: torch.Tensor, device: torch.device) -> Array:
-    """Unit vectors (n, dim) float32 of ``inputs`` (n, ...), by a model in eval mode, a block at a time."""
-    parts = []
-    for start in range(0, len(inputs), BLOCK):
-        found = model(inputs[start : start + BLOCK].to(device))
-        parts.append(nn.functional.normalize(found.float(), dim=-1).cpu().numpy())
-    vectors: Array = np.concatenate(parts)
-    vectors[~vectors.any(axis=1), 0] = 1.0  # features that are all zero have no direction: any will do, and will be wrong
-    return vectors

@@ -14,13 +14,13 @@ from test_evaluate_page import Checker
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.ranks.report import levels_report
+from biocosmos.evaluate.ranks.report import naming
 from biocosmos.evaluate.report import Report, read_tables
-from biocosmos.evaluate.side_by_side.report import heads_report
+from biocosmos.evaluate.side_by_side.report import side_by_side
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import NEAREST, compare_heads, nearest_names
 from biocosmos.taxonomy import Taxonomy
-from predictions_sample import example
+from predictions_sample import PATHS, example
 
 MADE = "made"
 
@@ -47,7 +47,7 @@ def named(heads: dict[str, Predictions]) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def report(heads: dict[str, Predictions], named: np.ndarray) -> Report:
-    return heads_report(heads, named={NEAREST: named}, bootstrap=200)
+    return side_by_side(heads, named={NEAREST: named}, bootstrap=200)
 
 
 def row(report: Report, table: str, **where: object) -> dict:
@@ -57,9 +57,9 @@ def row(report: Report, table: str, **where: object) -> dict:
 
 def test_each_head_has_the_numbers_it_has_alone(heads: dict[str, Predictions], report: Report) -> None:
     for name, predictions in heads.items():
-        alone = levels_report(predictions, name=name, bootstrap=200)
+        alone = naming(predictions, name=name, bootstrap=200)
         for table in ("summary", "hierarchical", "severity", "consistency", "calibration", "per_taxon"):
-            for beside, by_itself in zip(report.rows(table, head=name), alone.rows(table), strict=True):
+            for beside, by_itself in zip(report.rows(table, namer=name), alone.rows(table), strict=True):
                 assert beside == pytest.approx(by_itself, nan_ok=True)
 
 
@@ -71,42 +71,42 @@ def test_differences_are_paired_and_against_the_first(heads: dict[str, Predictio
     keep = true >= 0
     said = [found.best_path()[0][keep, 1] for found in (first, other)]
     right = [answers == true[keep] for answers in said]
-    got = row(report, "differences", head="worst", branch="all", target="group", measure="accuracy")
+    got = row(report, "differences", namer="worst", branch="all", target="group", measure="accuracy")
     assert got["value"] == pytest.approx(right[1].mean() - right[0].mean())
     assert (got["gained"], got["lost"]) == ((right[1] & ~right[0]).sum(), (right[0] & ~right[1]).sum())
     assert got["low"] < got["value"] < got["high"] < 0
     f1 = [f1_score(true[keep], answers, labels=np.unique(true[keep]), average="macro", zero_division=0) for answers in said]
-    got = row(report, "differences", head="worst", branch="all", target="group", measure="F1", average="macro")
+    got = row(report, "differences", namer="worst", branch="all", target="group", measure="F1", average="macro")
     assert got["value"] == pytest.approx(f1[1] - f1[0])
-    tree = [row(report, "hierarchical", head=name, branch="living", over="all") for name in ("flat", "worst")]
+    tree = [row(report, "hierarchical", namer=name, branch="living", over="all") for name in ("flat", "worst")]
     for measure in ("f1", "mistake_severity"):
-        got = row(report, "differences", head="worst", branch="living", target="tree", measure=measure)
+        got = row(report, "differences", namer="worst", branch="living", target="tree", measure=measure)
         assert got["value"] == pytest.approx(tree[1][measure] - tree[0][measure])
 
 
 def test_names_without_probabilities_stand_beside_the_heads(
     heads: dict[str, Predictions], named: np.ndarray, report: Report
 ) -> None:
-    got = row(report, "summary", head=NEAREST, branch="all", over="all", target="label", measure="accuracy")
+    got = row(report, "summary", namer=NEAREST, branch="all", over="all", target="label", measure="accuracy")
     assert got["value"] == pytest.approx((named == heads["flat"].truth).mean())
-    assert not report.rows("calibration", head=NEAREST) and not report.rows("consistency", head=NEAREST)
-    assert {r["measure"] for r in report.rows("summary", head=NEAREST)} == {"accuracy", "precision", "recall", "F1"}
+    assert not report.rows("calibration", namer=NEAREST) and not report.rows("consistency", namer=NEAREST)
+    assert {r["measure"] for r in report.rows("summary", namer=NEAREST)} == {"accuracy", "precision", "recall", "F1"}
 
 
 def test_a_specimen_is_answerable_when_every_head_can_answer_it() -> None:
     first, second = example(n=300), example(n=300, left_out=("egg",))
-    report = heads_report({"all": first, "without eggs": second}, bootstrap=0)
+    report = side_by_side({"all": first, "without eggs": second}, bootstrap=0)
     eggs = (first.truth == first.taxonomy.find("label:egg")).sum()
     assert row(report, "answerable", target="label")["unanswerable"] == eggs
     sizes = {
-        r["head"]: r["specimens"]
+        r["namer"]: r["specimens"]
         for r in report.rows("summary", over="answerable", branch="all", target="label", measure="accuracy")
     }
     assert sizes == {"all": 300 - eggs, "without eggs": 300 - eggs}
 
 
 def refusals(first: Predictions) -> Iterator[tuple[dict[str, Predictions], str]]:
-    yield {}, "no head to judge"
+    yield {}, "no namer to judge"
     yield {"a": first, "b": first.subset(np.arange(10))}, "answer different specimens"
     yield {"a": first, "b": replace(first, ids=np.append(first.ids[:-1], "new"))}, "new is not among those of a"
     yield {"a": first, "b": replace(first, truth=np.roll(first.truth, 1))}, "different true taxa"
@@ -116,16 +116,16 @@ def refusals(first: Predictions) -> Iterator[tuple[dict[str, Predictions], str]]
 def test_what_cannot_be_compared_is_refused(heads: dict[str, Predictions]) -> None:
     for asked, words in refusals(heads["flat"]):
         with pytest.raises(BiocosmosError, match=words):
-            heads_report(asked, bootstrap=0)
+            side_by_side(asked, bootstrap=0)
     with pytest.raises(BiocosmosError, match="needs one node of the tree for each of 300"):
-        heads_report({"a": heads["flat"]}, named={"b": np.zeros(3, int)})
-    with pytest.raises(BiocosmosError, match="two answers are called a"):
-        heads_report({"a": heads["flat"]}, named={"a": np.zeros(300, int)})
+        side_by_side({"a": heads["flat"]}, named={"b": np.zeros(3, int)})
+    with pytest.raises(BiocosmosError, match="two namers are called a"):
+        side_by_side({"a": heads["flat"]}, named={"a": np.zeros(300, int)})
 
 
-@pytest.mark.parametrize("kind", ["levels", "heads"])
+@pytest.mark.parametrize("kind", ["one", "several"])
 def test_the_pages_can_be_read_by_a_stranger(kind: str, heads: dict[str, Predictions], report: Report, tmp_path: Path) -> None:
-    shown = report if kind == "heads" else levels_report(heads["multitask"], bootstrap=50)
+    shown = report if kind == "several" else naming(heads["multitask"], bootstrap=50)
     html = shown.write(tmp_path).read_text(encoding="utf-8")
     checker = Checker()
     checker.feed(html)
@@ -141,7 +141,7 @@ def test_the_pages_can_be_read_by_a_stranger(kind: str, heads: dict[str, Predict
 
 
 def test_the_page_of_a_single_head_without_intervals_is_whole(heads: dict[str, Predictions], tmp_path: Path) -> None:
-    assert heads_report({"flat": heads["flat"]}, bootstrap=0).write(tmp_path).exists()
+    assert side_by_side({"flat": heads["flat"]}, bootstrap=0).write(tmp_path).exists()
 
 
 @pytest.fixture
@@ -182,10 +182,46 @@ def test_the_nearest_training_specimen_stands_beside_the_heads(stored: bc.Collec
     expected = dict(zip(test.ids, nodes[similar.argmax(axis=1)]))
     assert len(expected) == len(found) - 1
     np.testing.assert_array_equal(nearest_names(stored, MADE, found), [expected.get(id_, 0) for id_ in found.ids])
-    with pytest.raises(BiocosmosError, match="they would find themselves"):
+    with pytest.raises(BiocosmosError, match=r"of the specimens asked about are in part .test. .* ask about another part"):
         nearest_names(stored, MADE, found, "test")
     report = compare_heads(stored, {"made up": found}, bootstrap=0)
-    assert [row["head"] for row in report.rows("heads")] == ["made up", NEAREST]
+    assert [row["namer"] for row in report.rows("namers")] == ["made up", NEAREST]
     assert any(f"highest cosine by {MADE}" in caveat for caveat in report.caveats)
     without = compare_heads(stored, {"made up": found.described(encoder={"name": "another"})}, bootstrap=0)
     assert any("No nearest neighbours by another" in caveat for caveat in without.caveats)
+
+
+def test_namers_over_two_trees_are_compared_at_the_ranks_that_both_have(heads: dict[str, Predictions]) -> None:
+    full = heads["flat"]
+    cut = Taxonomy.from_table({rank: PATHS[rank] for rank in ("group", "label")}, ("group", "label"))
+    nodes = {node: cut.find(path) for node in range(1, len(full.taxonomy)) if (path := _path(full.taxonomy, node))}
+    moved = np.array([nodes[int(node)] for node in full.classes], np.int32)
+    order = np.argsort(moved)
+    other = Predictions(
+        full.ids,
+        cut,
+        moved[order],
+        full.logits[:, order],
+        full.features,
+        np.array([nodes[int(node)] for node in full.truth], np.int32),
+        facts={"head": "cut"},
+    )
+    report = side_by_side({"full": full, "cut": other}, bootstrap=0)
+    assert {row["target"] for row in report.rows("summary")} == {"group", "label"}
+    for rank in ("group", "label"):
+        for name, found in (("full", full), ("cut", other)):
+            tree = found.taxonomy
+            true, said = tree.ancestor(found.truth, rank), found.best_path()[0][:, tree.rank_index(rank)]
+            got = row(report, "summary", namer=name, target=rank, branch="all", over="all", measure="accuracy")
+            assert got["value"] == pytest.approx((said == true)[true >= 0].mean()) and got["specimens"] == (true >= 0).sum()
+            assert got["taxa"] == len(set(true[true >= 0]))
+    with pytest.raises(BiocosmosError, match="name no rank in common"):
+        lonely = Taxonomy.from_table({"depth": ["deep", "shallow"]}, ("depth",))
+        strange = replace(full, taxonomy=lonely, classes=np.array([1, 2], np.int32), logits=full.logits[:, :2])
+        side_by_side({"full": full, "strange": replace(strange, truth=np.ones(300, np.int32))}, bootstrap=0)
+
+
+def _path(tree: Taxonomy, node: int) -> str:
+    """The node of a tree by its finest name below the first rank, as Taxonomy.find takes it."""
+    named = [(rank, name) for rank, name in zip(tree.ranks, tree.path(node)) if name is not None and rank != "status"]
+    return f"{named[-1][0]}:{named[-1][1]}" if named else ""

@@ -15,8 +15,8 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.numbers.hierarchy import consistent, path_overlap, place_of_truth, severity
 from biocosmos.evaluate.numbers.rank_scores import agreement_differences, agreement_intervals
-from biocosmos.evaluate.ranks.decodings import BEST_CLASS, BEST_PATH, DECODINGS, EACH_RANK, RAW, decode
-from biocosmos.evaluate.ranks.report import levels_report
+from biocosmos.evaluate.ranks.named import BEST_CLASS, BEST_PATH, DECODINGS, EACH_RANK, RAW, decode
+from biocosmos.evaluate.ranks.report import naming
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.predictions import Predictions
 from biocosmos.taxonomy import Taxonomy
@@ -33,7 +33,7 @@ def found() -> Predictions:
 
 @pytest.fixture(scope="module")
 def report(found: Predictions) -> Report:
-    return levels_report(found, ks=(1, 3), bootstrap=DRAWS)
+    return naming(found, ks=(1, 3), bootstrap=DRAWS)
 
 
 def small_tree() -> Taxonomy:
@@ -129,7 +129,7 @@ def test_precision_recall_f1_and_accuracy_are_scikit_learns(found: Predictions, 
 
 def test_top_k_is_scikit_learns_over_the_taxa_of_the_rank() -> None:
     found = example(n=300, seed=3)
-    report = levels_report(found, ks=(1, 3), bootstrap=0)
+    report = naming(found, ks=(1, 3), bootstrap=0)
     for rank in (1, 2):
         columns = found.tree.nodes[found.tree.ranks == rank]
         true = found.taxonomy.ancestor(found.truth, rank)
@@ -254,22 +254,22 @@ def test_the_best_path_is_consistent_and_what_that_costs_is_said(found: Predicti
 
 @pytest.mark.parametrize("way", DECODINGS)
 def test_the_whole_report_can_be_read_in_any_way(found: Predictions, report: Report, way: str) -> None:
-    read = levels_report(found, decoding=way, bootstrap=0)
+    read = naming(found, decoding=way, bootstrap=0)
     for rank in RANKS:
         expected = row(report, "consistency", answers=way, target=rank)
         assert row(read, "summary", target=rank, measure="accuracy", branch="all", over="all")["value"] == expected["accuracy"]
         said = row(read, "calibration", target=rank, branch="all", over="all")
         assert 0 < said["mean_p"] <= 1
     assert str(read.rows("consistency", answers=BEST_CLASS)) == str(
-        levels_report(found, bootstrap=0).rows("consistency", answers=BEST_CLASS)
+        naming(found, bootstrap=0).rows("consistency", answers=BEST_CLASS)
     )
 
 
-def test_a_head_without_raw_levels_has_no_such_row() -> None:
-    report = levels_report(example(n=60, with_levels=False), bootstrap=0)
+def test_a_namer_without_raw_ranks_has_no_such_row() -> None:
+    report = naming(example(n=60, with_levels=False), bootstrap=0)
     assert {r["answers"] for r in report.rows("consistency")} == {BEST_PATH, BEST_CLASS, EACH_RANK}
-    with pytest.raises(BiocosmosError, match="made up has no raw levels"):
-        levels_report(example(n=60, with_levels=False), decoding=RAW)
+    with pytest.raises(BiocosmosError, match="made up has no raw ranks"):
+        naming(example(n=60, with_levels=False), decoding=RAW)
 
 
 def test_unanswerable_specimens_are_counted_and_shown_apart(found: Predictions, report: Report) -> None:
@@ -287,8 +287,8 @@ def test_unanswerable_specimens_are_counted_and_shown_apart(found: Predictions, 
 def test_truths_outside_the_tree_and_missing_truths_judge_nothing(found: Predictions) -> None:
     truth = found.truth.copy()
     truth[:5], truth[5:8] = -1, 0
-    report = levels_report(Predictions(**{**vars_of(found), "truth": truth}), bootstrap=0)
-    rest = levels_report(found.subset(np.arange(8, len(found))), bootstrap=0)
+    report = naming(Predictions(**{**vars_of(found), "truth": truth}), bootstrap=0)
+    rest = naming(found.subset(np.arange(8, len(found))), bootstrap=0)
     assert str(report.rows("summary")) == str(rest.rows("summary"))
     assert row(report, "answerable", target="label") | {"not_in_tree": 5, "nothing_known": 3} == row(
         report, "answerable", target="label"
@@ -301,11 +301,11 @@ def vars_of(found: Predictions) -> dict:
 
 def test_nothing_to_judge_is_said(found: Predictions) -> None:
     with pytest.raises(BiocosmosError, match="nothing to judge: none of 400 specimens"):
-        levels_report(Predictions(**{**vars_of(found), "truth": np.zeros(len(found), np.int32)}))
+        naming(Predictions(**{**vars_of(found), "truth": np.zeros(len(found), np.int32)}))
     with pytest.raises(BiocosmosError, match="no rank 'genus'"):
-        levels_report(found, branch="genus")
+        naming(found, branch="genus")
     with pytest.raises(BiocosmosError, match="top-k needs whole numbers"):
-        levels_report(found, ks=(0,))
+        naming(found, ks=(0,))
 
 
 def test_a_taxon_row_says_what_it_is_taken_for(found: Predictions, report: Report) -> None:
@@ -320,7 +320,7 @@ def test_a_taxon_row_says_what_it_is_taken_for(found: Predictions, report: Repor
 
 
 def test_the_tables_are_the_same_every_time(found: Predictions, report: Report, tmp_path: Path) -> None:
-    again = levels_report(found, ks=(1, 3), bootstrap=DRAWS)
+    again = naming(found, ks=(1, 3), bootstrap=DRAWS)
     assert {name: table.to_pylist() for name, table in again.tables.items()} == {
         name: table.to_pylist() for name, table in report.tables.items()
     }

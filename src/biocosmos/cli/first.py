@@ -1,0 +1,49 @@
+"""What is looked for before anything heavy is imported, so that a typing error is told in under a second."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from biocosmos.settings import SettingError, defaults_of, settings_of, spelled
+
+
+def look_first(kind: type, given: Mapping[str, Any], collection: Path | None, output: Path | None) -> None:
+    """Refuse what is not there: the collection, the parts of splits, the files that settings name, a place for the output.
+
+    Raises BiocosmosError that names what is missing and the verb that makes it.
+    """
+    if output is not None:
+        can_be_written(output)
+    parts = []
+    for name, shape in settings_of(kind).items():
+        value = given.get(name, defaults_of(kind)[name] if shape.part == "always" else None)
+        if shape.file and value:
+            for path in value if isinstance(value, tuple) else (value,):
+                if not Path(path).exists():
+                    raise SettingError(f"{spelled(kind, name)}: there is no file or folder {path}")
+        if shape.part and value:
+            parts.append(str(value))
+    if collection is not None:
+        has_parts(collection, parts)
+
+
+def has_parts(collection: Path, parts: list[str]) -> None:
+    """Refuse a folder that is no collection, and parts that its splits do not have."""
+    from biocosmos.specimens.collection import Collection
+
+    opened = Collection.open(collection)
+    for part in parts:
+        name, _, short = part.rpartition(":")
+        opened.split(name or "default").part(short)
+
+
+def can_be_written(output: Path) -> None:
+    """Refuse an output whose folder cannot be made or written."""
+    folder = next((parent for parent in output.absolute().parents if parent.exists()), Path("/"))
+    if not folder.is_dir():
+        raise SettingError(f"--output {output}: {folder} is a file, not a folder")
+    if not os.access(folder, os.W_OK):
+        raise SettingError(f"--output {output}: no permission to write in {folder}")

@@ -1,1 +1,0 @@
-"""Identifications against the truth."""

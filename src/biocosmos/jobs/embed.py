@@ -1,0 +1,39 @@
+"""Embed a collection, or keep vectors that were made elsewhere, and choose what other verbs use by default."""
+
+from __future__ import annotations
+
+from biocosmos.embed import EmbedSummary, embed
+from biocosmos.jobs.settings import EmbedSettings
+from biocosmos.settings import SettingError
+from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.given_vectors import GivenSummary, read_vectors
+
+
+def embed_collection(collection: Collection, settings: EmbedSettings) -> EmbedSummary:
+    """Embed with ``settings.encoder``; the collection's first embedding becomes its default, as does one asked to be."""
+    summary = embed(
+        collection,
+        settings.encoder,
+        resize=settings.resize,
+        batch_size=settings.batch_size,
+        workers=settings.workers,
+        overwrite=settings.overwrite,
+        **settings.how(),
+    )
+    _choose(collection, settings)
+    return summary
+
+
+def keep_vectors(collection: Collection, settings: EmbedSettings) -> GivenSummary:
+    """Store the vectors in the file ``settings.vectors`` under the name ``settings.encoder``."""
+    if settings.vectors is None:
+        raise SettingError("there are no vectors to keep: name their file with --from")
+    rows = read_vectors(settings.vectors, settings.ids)
+    summary = collection.add_embedding(settings.encoder, rows.ids, rows.matrix, overwrite=settings.overwrite)
+    _choose(collection, settings)
+    return summary
+
+
+def _choose(collection: Collection, settings: EmbedSettings) -> None:
+    if settings.default or collection.default_encoder == collection.encoder_name(settings.encoder):
+        collection.set_default_encoder(settings.encoder)

@@ -1,0 +1,83 @@
+"""What the jobs are told. Nothing heavy is imported here: the command line is made from these."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from biocosmos.encoders.registry import DEFAULT
+from biocosmos.encoders.settings import ComputeSettings
+from biocosmos.settings import GIVEN, NOT_GIVEN, changed, setting
+from biocosmos.specimens.settings import SELECTION, Selection
+
+_ASKED = ({"images": GIVEN}, {"text": GIVEN})
+_COMPUTED = {"vectors": NOT_GIVEN}
+
+
+@dataclass(frozen=True)
+class SearchSettings(Selection, ComputeSettings):
+    """A search; where a model runs matters for images and words only, since specimens have their vectors.
+
+    images: files and folders that are asked about. text: words. id: specimens of the collection, which never find themselves.
+    k: neighbours of each. encoder: which embedding. approximate: by Lance's vector index.
+    """
+
+    images: tuple[Path, ...] = setting((), "Image files, or folders of them.", told=False)
+    text: tuple[str, ...] = setting((), "Words (open_clip encoders).", repeated=True)
+    id: tuple[str, ...] = setting((), "A specimen of the collection.", repeated=True)
+    k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
+    encoder: str | None = setting(None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default")
+    approximate: bool = setting(False, "Lance's vector index, for collections larger than memory.")
+    split: str | None = changed(Selection, "split", only={"approximate": False}, panel=SELECTION)
+    device: str = changed(ComputeSettings, "device", only=_ASKED)
+    precision: str = changed(ComputeSettings, "precision", only=_ASKED)
+    backend: str = changed(ComputeSettings, "backend", only=_ASKED)
+
+
+@dataclass(frozen=True)
+class EmbedSettings(ComputeSettings):
+    """An embedding: by an encoder, or of vectors made elsewhere (``vectors``), which get the encoder's name.
+
+    batch_size: images per call of the model. workers: threads that decode. resize: in place of the encoder's own.
+    ids: of the rows of a .npy. overwrite: begin anew. default: what other verbs use where none is named.
+    """
+
+    encoder: str = setting(DEFAULT, "Which encoder; see 'biocosmos encoders'.", names=("--encoder", "-e"))
+    batch_size: int | None = setting(
+        None, "Images per model call.", above=0, unset="what the backend runs fastest", only=_COMPUTED, panel="Run"
+    )
+    workers: int | None = setting(None, "Decode threads.", above=0, unset="one per core", only=_COMPUTED, panel="Run")
+    resize: str | None = setting(
+        None,
+        "Make images square so.",
+        choices=("pad", "crop", "squash"),
+        unset="what the encoder does best with",
+        only=_COMPUTED,
+    )
+    vectors: Path | None = setting(
+        None,
+        "Vectors made elsewhere: .npz, .parquet or .csv with ids, .npy with --ids. They get the name of --encoder.",
+        names=("--from",),
+        file=True,
+    )
+    ids: Path | None = setting(
+        None,
+        "Ids of the rows of a .npy: one a line, or a .csv with a column 'id'.",
+        file=True,
+        only={"vectors": GIVEN},
+    )
+    overwrite: bool = setting(False, "Embed again even if the encoder's weights changed.")
+    default: bool = setting(False, "Let every verb use it where no --encoder is given; the first embedding is so unasked.")
+    device: str = changed(ComputeSettings, "device", only=_COMPUTED)
+    precision: str = changed(ComputeSettings, "precision", only=_COMPUTED)
+    backend: str = changed(ComputeSettings, "backend", only=_COMPUTED)
+
+
+@dataclass(frozen=True)
+class DemoSettings(ComputeSettings):
+    """The demonstration on the shipped sample."""
+
+    seed: int = setting(0, "Seed of every random choice.", low=0, panel="Run")
+
+
+__all__ = ["DemoSettings", "EmbedSettings", "SearchSettings"]

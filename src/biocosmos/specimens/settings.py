@@ -1,0 +1,141 @@
+"""What the verbs that read, select, split and write specimens are told. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biocosmos.settings import NOT_GIVEN, SettingError, check, names_in, setting
+
+SELECTION = "Which specimens"
+METHODS = ("stratified", "random", "open-world", "grouped", "column")
+EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which specimens of a collection; arguments of :meth:`Collection.scan` and :meth:`Collection.gallery`."""
+
+    split: str | None = setting(
+        None, "Only this part of a split: train, or openworld:novel.", unset="all", part="given", panel=SELECTION
+    )
+    within: str | None = setting(None, "Only this taxon, at any rank: Copepoda, or class:Copepoda.", panel=SELECTION)
+    where: str | None = setting(None, "Only where this SQL condition holds: 'latitude > 40'.", panel=SELECTION)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def selected(self) -> dict[str, Any]:
+        """These settings as keyword arguments."""
+        return {"split": self.split, "within": self.within, "where": self.where}
+
+
+@dataclass(frozen=True)
+class IngestSettings:
+    """How files become specimens; the arguments of :func:`biocosmos.specimens.readers.read` of the same names."""
+
+    format: str | None = setting(
+        None,
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, or one that a package adds.",
+        unset="found from the path",
+    )
+    column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
+    ranks: tuple[str, ...] = setting(
+        (), "Rank columns or folder levels: family,genus,species.", unset="those the columns are named by"
+    )
+    metadata: Path | None = setting(None, "A CSV with more columns, joined by file name.", file=True)
+    taxonomy: Path | None = setting(None, "A CSV that gives the ranks of each label.", file=True)
+    images: Path | None = setting(
+        None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
+    )
+    size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
+    encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
+    separator: str | None = setting(None, "Of text tables.", unset="found from the file")
+    pack: bool = setting(False, "Copy the images into the collection.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        self.reading()
+
+    def reading(self) -> dict[str, Any]:
+        """The keyword arguments of :func:`biocosmos.specimens.readers.read`. Raises SettingError for a column without "="."""
+        return {
+            "format": self.format,
+            "columns": {theirs: ours for ours, theirs in _pairs(self.column, "--column").items()},
+            "ranks": self.ranks or None,
+            "metadata": self.metadata,
+            "taxonomy": self.taxonomy,
+            "images": self.images,
+            "size": self.size,
+            "encoding": self.encoding,
+            "separator": self.separator,
+        }
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How specimens are shared out; the arguments of :meth:`Collection.make_split`."""
+
+    method: str = setting("stratified", "How they are shared out.", choices=METHODS)
+    name: str = setting("default", "What to call it; 'default' is the one every verb uses.")
+    seed: int = setting(0, "Seed of every random choice.", low=0, only={"method": METHODS[:-1]})
+    fractions: str = setting(
+        "train=0.7,val=0.15,test=0.15", "Shares of the parts, adding up to 1.", only={"method": METHODS[:-1]}
+    )
+    rank: str | None = setting(
+        None,
+        "Stratify or hold out taxa of this rank.",
+        unset="the lowest name of each",
+        only={"method": ("stratified", "open-world")},
+    )
+    column: str | None = setting(None, "Whose values stay together, or are the parts.", only={"method": ("grouped", "column")})
+    held_out: str = setting("0.1", "A share of the taxa, or their names, comma-separated.", only={"method": "open-world"})
+    where: str | None = setting(None, "Only where this SQL condition holds: 'latitude > 40'.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        self.splitting()
+
+    def splitting(self) -> dict[str, Any]:
+        """The keyword arguments of :meth:`Collection.make_split`. Raises SettingError for shares that are no numbers."""
+        try:
+            held: float | tuple[str, ...] = float(self.held_out)
+        except ValueError:
+            held = names_in(self.held_out)
+        try:
+            shares = {part: float(share) for part, share in _pairs(names_in(self.fractions), "--fractions").items()}
+        except ValueError as error:
+            raise SettingError(f"--fractions {self.fractions}: {error}") from None
+        return {
+            "method": self.method,
+            "name": self.name,
+            "seed": self.seed,
+            "fractions": shares,
+            "rank": self.rank,
+            "column": self.column,
+            "held_out": held,
+            "where": self.where,
+        }
+
+
+@dataclass(frozen=True)
+class ExportSettings(Selection):
+    """What is written of a collection, and how."""
+
+    format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
+    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+
+
+def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
+    """``("ours=theirs", ...)`` as a dictionary. Raises SettingError for anything else."""
+    found = {}
+    for value in values:
+        left, equals, right = value.partition("=")
+        if not equals or not left.strip() or not right.strip():
+            raise SettingError(f"{called} {value!r} must look like name=value")
+        found[left.strip()] = right.strip()
+    return found
+
+
+__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings"]

@@ -1,0 +1,117 @@
+"""Train a head alone, on stored vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from biocosmos.embed import embed
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.registry import load_towers
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.specimens.collection import Collection
+from biocosmos.train.batches.image_sizes import image_sizes
+from biocosmos.train.batches.images import VectorBatches
+from biocosmos.train.heads.settings import HeadSettings
+from biocosmos.train.heads.targets import HeadTargets
+from biocosmos.train.heads.task import BRANCHES, HeadTask
+from biocosmos.train.loop.processes import Processes
+
+BATCHES, SMALLEST = 40, 16
+"""A training on stored vectors has at least so many batches an epoch, where they are not smaller than that: few large ones learn
+little of a small collection."""
+HELD_BLOCK = 1024
+
+Array = npt.NDArray[Any]
+
+
+class FrozenHeadTask(HeadTask):
+    """Train the head on stored vectors."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        settings: HeadSettings,
+        where: Processes,
+        targets: HeadTargets,
+        held: HeadTargets | None,
+        vectors: Callable[[Array], tuple[Array, Array]],
+    ) -> None:
+        """vectors: ids -> (those that have a vector (m,) bool, their vectors (m', d))."""
+        if settings.head in BRANCHES:
+            raise BiocosmosError(
+                f"--head {settings.head} takes the feature maps of a backbone, which stored vectors are not: "
+                "use multitask with --freeze, or leave --freeze out"
+            )
+        there, x = vectors(targets.ids)
+        targets = _kept(targets, there)
+        if held is not None:
+            held_there, held_x = vectors(held.ids)
+            held = _kept(held, held_there)
+            self._held_vectors = torch.from_numpy(held_x)
+        super().__init__(settings, where, targets, held)
+        s, self.taps = settings, []
+        self.stored = collection.encoders[s.encoder]
+        self.preprocessing = Preprocessing.from_dict(self.stored["preprocessing"])
+        self.failures = Failures()
+        if missing := int((~there).sum()):
+            self.failures.add(f"{missing:,} training specimens have no vector of {s.encoder}", stage="train", severity="warning")
+        self.model = HeadModel(None, self.make([x.shape[1]]))
+        self.objective = self.make_objective()
+        ids = [str(id_) for id_ in targets.ids]
+        if s.size_feature:
+            self.sizes = image_sizes(collection, ids)
+            self._held_sizes = None if held is None else image_sizes(collection, [str(id_) for id_ in held.ids])
+        self._batches = VectorBatches(
+            ids,
+            torch.from_numpy(x),
+            torch.from_numpy(targets.nodes),
+            batch_size=max(SMALLEST, min(s.batch_size, len(ids) // (BATCHES * where.size))),
+            seed=s.seed,
+            rank=where.rank,
+            size=where.size,
+            order=self.order,
+        )
+
+    def _held_inputs(self, model: nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, bool]]:
+        for start in range(0, len(self._held_vectors), HELD_BLOCK):
+            rows = slice(start, start + HELD_BLOCK)
+            extra = torch.from_numpy(self._held_sizes[rows]) if self.sizes is not None and self._held_sizes is not None else None
+            yield self._held_vectors[rows], extra, False
+
+    def save(self, folder: Path, training: dict[str, Any]) -> None:
+        """The head, and the name of the encoder whose vectors it takes."""
+        self.model.cpu()
+        digest = str(self.stored.get("digest"))
+        self._save_head(folder, {"name": self.settings.encoder, "digest": digest, "trained": digest}, training)
+
+
+def stored_vectors(collection: Collection, encoder: str, where: Processes) -> Callable[[Array], tuple[Array, Array]]:
+    """A function from ids to (mask of those that have a vector, their unit vectors (m, d) float32); embeds what is not yet."""
+    if where.first and encoder not in collection.encoders:
+        load_towers(encoder)  # says at once what is wrong with the name
+        embed(collection, encoder, device=str(where.device))
+    where.barrier()
+    column = collection.embedding_column(encoder)
+
+    def look_up(ids: Array) -> tuple[Array, Array]:
+        table = collection.take([str(id_) for id_ in ids], columns=["id", column])
+        there = ~np.asarray(table[column].is_null())
+        dim = int(collection.encoders[encoder]["dim"])
+        kept = table[column].combine_chunks().drop_null()
+        return there, np.array(
+            kept.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim), np.float32
+        )  # a copy: arrow's cannot be written
+
+    return look_up
+
+
+def _kept(targets: HeadTargets, rows: Array) -> HeadTargets:
+    return HeadTargets(targets.ids[rows], targets.nodes[rows], targets.taxonomy, targets.classes, targets.facts)

@@ -1,0 +1,223 @@
+"""What the two ways to train a head over a taxonomy share: the criterion, the mixing, the validation by rank."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.heads import save_head, torch_tree
+from biocosmos.nn.criteria import HeadCriterion
+from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
+from biocosmos.nn.imbalance import imbalance
+from biocosmos.train.batches.images import Rows, shuffled
+from biocosmos.train.batches.mixing import cutmix, mixup
+from biocosmos.train.batches.sampling import drawn
+from biocosmos.train.heads.settings import HeadSettings
+from biocosmos.train.heads.targets import HeadTargets
+from biocosmos.train.loop.loop import Batch
+from biocosmos.train.loop.processes import Processes
+
+POST_HOC = "post-hoc"
+BRANCHES = frozenset(NEEDS_MAPS)
+"""Heads whose ranks leave the backbone at several depths."""
+Array = npt.NDArray[Any]
+
+
+class Batches(Protocol):
+    """What the tasks draw batches from."""
+
+    batch_size: int
+    count: int
+
+    def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
+        """Batches ``start`` to ``count`` of an epoch."""
+
+
+class HeadTask:
+    """What both ways to train share: the criterion, the mixing, the validation by rank."""
+
+    model: nn.Module
+    objective: HeadCriterion
+    failures: Failures
+    kind: str
+    options: dict[str, Any]
+    channels: list[int]
+    preprocessing: Preprocessing
+    taps: list[int]
+    counts: list[int] | None
+    _batches: Batches
+
+    def __init__(self, settings: HeadSettings, where: Processes, targets: HeadTargets, held: HeadTargets | None) -> None:
+        self.settings, self.where, self.targets, self.held = settings, where, targets, held
+        self.name = f"a {settings.head} head on {settings.encoder}, {len(targets.classes):,} classes"
+        self.progress = 0.0
+        self.head_only = self.cached = False
+        self.sizes: Array | None = None
+        self._row = {str(id_): row for row, id_ in enumerate(targets.ids)}
+        self.tree = torch_tree(targets.taxonomy, targets.classes)
+
+    def make(self, channels: Sequence[int]) -> nn.Module:
+        """The head, and what is needed to make it again."""
+        s = self.settings
+        self.kind, self.channels = s.head, list(channels)
+        self.options = {"hidden": s.hidden, "dropout": s.dropout, "extra": 2 if s.size_feature else 0}
+        return make_head(self.kind, self.tree, self.channels, **self.options)
+
+    def make_objective(self) -> HeadCriterion:
+        """The loss the settings describe."""
+        s = self.settings
+        weights = s.weights()
+        if isinstance(weights, list) and len(weights) != self.tree.ranks:
+            raise BiocosmosError(
+                f"--rank-weights gives {len(weights)} numbers for {self.tree.ranks} ranks "
+                f"({', '.join(self.targets.taxonomy.ranks)})"
+            )
+        schedule = weights if isinstance(weights, str) else "kept" if s.head in BRANCHES else None
+        known = self.targets.nodes[self.targets.known]
+        counts = torch.from_numpy(np.bincount(np.searchsorted(self.targets.classes, known), minlength=len(self.targets.classes)))
+        self.counts = [int(count) for count in counts] if s.imbalance == POST_HOC else None
+        return HeadCriterion(
+            s.head,
+            self.tree,
+            rank_weights=weights if isinstance(weights, list) else None,
+            schedule=schedule,  # type: ignore[arg-type]
+            dependency=s.dependency,
+            hxe_alpha=s.hxe_alpha,
+            imbalance=None if self.counts else imbalance(s.imbalance, counts, self.tree, tau=s.tau),
+            smoothing=s.smoothing,
+            outlier_weight=s.outlier_weight,
+        )
+
+    @property
+    def net(self) -> HeadModel:
+        """The model, as what it is."""
+        assert isinstance(self.model, HeadModel)
+        return self.model
+
+    # ------------------------------------------------------------------ what the loop asks for
+
+    @property
+    def batches_per_epoch(self) -> int:
+        """Batches of this process in an epoch."""
+        return self._batches.count
+
+    @property
+    def batch_size(self) -> int:
+        """Specimens of this process in a batch."""
+        return self._batches.batch_size
+
+    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
+        """The batches of one epoch from number ``start`` on, outliers at their ends; how far training is goes by them."""
+        s = self.settings
+        self.head_only = epoch >= s.epochs - s.decouple
+        for number, batch in enumerate(self._epoch(epoch, start), start):
+            self.progress = (epoch + number / self._batches.count) / s.epochs
+            yield batch
+
+    def _epoch(self, epoch: int, start: int) -> Iterator[Batch]:
+        return self._batches.epoch(epoch, start)
+
+    def order(self, epoch: int) -> Rows:
+        """Which training specimens an epoch sees, in which order."""
+        s = self.settings
+        q = 1.0 if epoch >= s.epochs - s.decouple else s.sampler
+        if not q:
+            return shuffled(len(self.targets), s.seed, epoch)
+        return drawn(self.targets.nodes, q, s.seed, epoch)
+
+    def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
+        """The criterion of a batch, mixed if the settings say so."""
+        s, inputs, targets = self.settings, batch.inputs, batch.targets
+        extra = self.extra(batch.ids)
+        mixing = s.mix != "none" and not self.head_only
+        if mixing:
+            mix = mixup if s.mix == "mixup" else cutmix
+            weights = self._rarity(targets) if s.mix_partner == "balanced" else None
+            inputs, other, share = mix(inputs, targets, s.mix_alpha, weights=weights)
+        output = model(inputs, extra, activations=self.cached, head_only=self.head_only)
+        if mixing:
+            return self.objective.mixed(output, targets, other, share, progress=self.progress)
+        return self.objective(output, targets, progress=self.progress)  # type: ignore[no-any-return]
+
+    def _rarity(self, targets: torch.Tensor) -> torch.Tensor:
+        """(n,) 1 / size of each target's class, 0 for outliers: what partners of a mixture are drawn by."""
+        sizes = torch.from_numpy(np.bincount(np.maximum(self.targets.nodes, 0), minlength=len(self.targets.taxonomy)))
+        return torch.where(targets.cpu() > 0, 1 / sizes[targets.cpu().clamp_min(0)].clamp_min(1), 0.0)
+
+    def extra(self, ids: Sequence[str]) -> torch.Tensor | None:
+        """(n, 2) logarithms of the images' sizes, where the head takes them; outliers have those of a random specimen."""
+        if self.sizes is None:
+            return None
+        rows = [self._row.get(id_, hash_row(id_, len(self.sizes))) for id_ in ids]
+        return torch.from_numpy(self.sizes[rows]).to(self.where.device)
+
+    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
+        """The criterion has no weights."""
+        return None
+
+    def lr_factor(self, name: str) -> float:
+        """How many times as fast as the backbone the weight ``name`` of the model learns."""
+        return self.settings.head_lr_factor if name.startswith("head.") else 1.0
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Share of right answers of the validation part at each rank, finest first, among those known there."""
+        if self.held is None:
+            return {}
+        found = np.concatenate([np.empty((0, len(self.targets.taxonomy.ranks)), np.int32), *self._answers(model)])
+        true = self.targets.taxonomy.lineage(self.held.nodes.astype(np.int32))
+        figures = {}
+        for rank in reversed(range(true.shape[1])):
+            asked = true[:, rank] >= 0
+            if asked.any():
+                right = found[asked, rank] == true[asked, rank]
+                figures[f"accuracy of {self.targets.taxonomy.ranks[rank]}"] = float(right.mean())
+        return figures
+
+    @torch.no_grad()
+    def _answers(self, model: nn.Module) -> Iterator[Array]:
+        """Blocks of (m, L) nodes on the path to the most probable class."""
+        for inputs, extra, activations in self._held_inputs(model):
+            extra = None if extra is None else extra.to(self.where.device)
+            output: HeadOutput = model(inputs.to(self.where.device), extra, activations=activations)
+            best = self.tree.classes[output.logits.argmax(1).cpu()]
+            yield self.tree.lineage[best].numpy().astype(np.int32)
+
+    def _held_inputs(self, model: nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, bool]]:
+        raise NotImplementedError
+
+    def save(self, folder: Path, training: dict[str, Any]) -> None:
+        """The trained head, and the encoder if it was trained too, as a folder."""
+        raise NotImplementedError
+
+    def _save_head(self, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
+        save_head(
+            folder,
+            self.net,
+            kind=self.kind,
+            options=self.options,
+            channels=self.channels,
+            taps=self.taps,
+            taxonomy=self.targets.taxonomy,
+            classes=self.targets.classes,
+            encoder=encoder,
+            preprocessing=self.preprocessing,
+            sizes=self.sizes is not None,
+            counts=self.counts,
+            tau=self.settings.tau,
+            training=training,
+        )
+
+
+def hash_row(id_: str, count: int) -> int:
+    """A row for an id that is none of the training specimens', the same one in every process."""
+    return sum(id_.encode()) % count
