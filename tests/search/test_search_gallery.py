@@ -179,3 +179,12 @@ def test_empty_gallery() -> None:
 
 def test_it_is_a_public_name() -> None:
     assert bc.Gallery is Gallery
+
+
+def test_hits_say_how_they_were_found(gallery: Gallery) -> None:
+    hits = gallery.search(gallery.vectors[:2], 3)
+    assert hits.provenance["search"]["scans"]["all"]["scan"] == "float32"
+    gallery.index(precision="bfloat16").prepare()
+    again = gallery.search(gallery.vectors[:2], 3, precision="bfloat16")
+    assert {each["scan"] for each in again.provenance["search"]["scans"].values()} == {"bfloat16"}
+    np.testing.assert_array_equal(again.rows, hits.rows)

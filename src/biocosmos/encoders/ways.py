@@ -20,11 +20,11 @@ from biocosmos import machine
 from biocosmos.encoders.encoder import Backend, Layout, Normalised, Precision
 from biocosmos.encoders.openvino_backend import Calibration, OpenVinoBackend
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.settings import PRECISIONS
 from biocosmos.encoders.torch_backend import TorchBackend
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
 
-PRECISIONS = ("auto", "fast", "float32", "bfloat16", "int8")
 TIMED_IMAGES = 4
 """Images that each way is timed on, on a CPU."""
 GPU_IMAGES = 64

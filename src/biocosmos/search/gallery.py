@@ -169,7 +169,7 @@ class Gallery:
             if len(barred) != len(found.rows):
                 raise BiocosmosError(f"{len(barred)} ids to exclude for {len(found.rows)} queries: pass one for each query")
             found = _without(found, barred, k)
-        return Hits(self, found.rows, found.scores, found.certified)
+        return Hits(self, found.rows, found.scores, found.certified, {**self.provenance, "search": index.provenance})
 
     def index(self, *, precision: str = "auto", device: str | None = None) -> ExactIndex:
         """The search index of this gallery, made at the first search and kept."""
