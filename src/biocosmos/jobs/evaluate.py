@@ -67,9 +67,11 @@ def evaluate_collection(
             reports[name] = evaluate.compare(answering, queries=asked, rules=RULES, **more)
         else:
             reports[name] = evaluate.retrieval(answering[first], asked[first], rules=RULES, **more)
+        reports[name].caveats += guard.lookalikes(asked[first], answering[first], collection, what="in the gallery")
     if protocol != "query-gallery":
         name = f"{queries} all-vs-all"
         reports[name] = evaluate.compare(asked, **more) if len(encoders) > 1 else evaluate.retrieval(asked[first], **more)
+    next(iter(reports.values())).caveats += guard.told(collection, asked[first].ids, *encoders)
     if identified is not None and len(encoders) == 1 and answering:
         names = evaluate.naming(answers=identified.table, truth=asked[first], gallery=answering[first], seed=seed)
         return evaluate.combine(

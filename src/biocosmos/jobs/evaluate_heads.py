@@ -82,6 +82,7 @@ def evaluate_heads(
             more = pooled.subset(~np.isin(pooled.ids.astype(str), asked.ids.astype(str)))  # no specimen on both sides of a draw
             pooled = more.joined(asked) if len(more) else asked
             reports |= _promises(pooled, groups, seed, required=protocol == "promises")
+    next(iter(reports.values())).caveats += guard.told(collection, asked.ids, head.folder)
     if len(reports) == 1:
         return next(iter(reports.values()))
     title = f"{collection.path.stem}: a {head.facts['head']} head"

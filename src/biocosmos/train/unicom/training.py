@@ -58,17 +58,24 @@ class TrainResult:
     already_done: bool = False
     main_process: bool = True
 
-    @property
-    def worse(self) -> str | None:
-        """One line when the weights that were kept are below the start on the figure that is watched; None otherwise."""
-        metric = next(iter(self.base), None)
-        kept = None if metric is None else (self.history.best or {}).get(metric)
-        if metric is None or kept is None or kept >= self.base[metric]:
-            return None
-        return (
-            f"the training made it worse: {metric} {kept:.3f}, at the start {self.base[metric]:.3f}: keep the encoder it started "
-            "from, or train longer, with a lower --lr, or on more images"
-        )
+    def notes(self) -> list[str]:
+        """What must be known of the result, in sentences: whether the training was of any use on the validation part."""
+        best = self.history.best
+        if not best or not self.base:
+            return []
+        metric, before = next(iter(self.base.items()))
+        ends = [row[metric] for row in self.history.epochs if metric in row]
+        if best["epoch"] == 0:
+            return [
+                f"no epoch bettered the start on the validation part ({metric} {before:.3f}, then at most {max(ends):.3f}): the "
+                "weights it began with were kept; try a lower --lr, other --clusters or more images"
+            ]
+        if best[metric] < before:
+            return [
+                f"the training made it worse on validation ({metric} {before:.3f} at the start, {best[metric]:.3f} kept): "
+                "--keep best would keep the start"
+            ]
+        return []
 
 
 def train_unicom(
@@ -136,7 +143,7 @@ class _Training:
         del base  # as large as the training part
         task.model.to(self.where.device)
         before = task.validate(task.model.eval()) if self.where.first else {}
-        history = fit(task, self.settings, self.output, self.where)
+        history = fit(task, self.settings, self.output, self.where, start=before)
         result = TrainResult(self.output, history, before, labels, task.failures, main_process=self.where.first)
         if self.where.first:
             self._save(task, result)
