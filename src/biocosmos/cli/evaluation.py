@@ -81,7 +81,7 @@ def evaluate(
     folds: Annotated[
         int | None,
         typer.Option(
-            help="Leave-out: so many trainings, each without several taxa at once [one for each taxon].",
+            help="Leave-out: so many trainings, each without several taxa at once; left out, one for each taxon.",
             show_default=False,
             rich_help_panel=HEADS,
         ),
