@@ -20,9 +20,10 @@ that times biocosmos and its peers side by side in one run and writes its table.
 seconds are process time over all threads, which says what a job costs; "wall" is the clock. A target that was missed says so.
 This page is made from `benchmarks/results/` by `python tools/collect_benchmarks.py`. Paths are relative to the repository.
 
-Most need no data. Those on real images read PlanktonSet 1.0 (Cowen et al. 2015, NOAA NCEI Accession 0127422; the 30,336 images of the 2015
-National Data Science Bowl) from the folder given with `--data`, by default `../shared/data/planktonset`: `planktonset.parquet` with the
-columns `image_id`, `label`, `split` and `image` (the JPEG file), and `taxonomy.csv` with `label`, `status`, `group` and ranks.
+Most need no data. Those on real images read PlanktonSet 1.0 (Cowen et al. 2015, NOAA NCEI Accession 0127422; the 30,336 images of
+the 2015 National Data Science Bowl) from the folder given with `--data`, by default `../shared/data/planktonset`:
+`planktonset.parquet` with the columns `image_id`, `label`, `split` and `image` (the JPEG file), and `taxonomy.csv` with `label`,
+`status`, `group` and ranks.
 """
 
 
