@@ -14,12 +14,12 @@ from biocosmos.identify.confidence.promises import (
     Outcomes,
     Promise,
     answered_threshold,
-    halves,
     is_wrong,
     mean_threshold,
     passed_in_sequence,
     risk_p_values,
     roll_back,
+    set_apart,
     smallest_alpha,
 )
 from biocosmos.identify.confidence.temperature import Temperatures
@@ -272,7 +272,7 @@ def test_the_seed_decides_and_not_the_order_of_rows() -> None:
     mixed = found.subset(np.random.default_rng(0).permutation(500))
     assert Promise.fit(found).threshold == pytest.approx(Promise.fit(mixed).threshold)
     assert Promise.fit(found).threshold != Promise.fit(found, seed=1).threshold
-    fitting, testing = halves(found.ids, np.arange(500), 0)
+    fitting, testing = set_apart(found.ids, np.arange(500), 0)
     assert len(fitting) == 125 and len(np.union1d(fitting, testing)) == 500
 
 
@@ -288,7 +288,7 @@ def test_one_class_and_a_rank_that_is_empty() -> None:
         truth=np.full(100, egg),
     )
     answers = roll_back(found, Promise.fit(found))
-    assert (answers.nodes == egg).all() and (answers.levels == 2).all() and (answers.confidence == 1).all()
+    assert (answers.nodes == egg).all() and (answers.ranks == 2).all() and (answers.confidence == 1).all()
 
 
 def test_binomial_p_values_are_those_of_hoeffding_and_bentkus_without_the_factor_e() -> None:

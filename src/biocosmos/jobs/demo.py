@@ -41,7 +41,7 @@ def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     split = collection.make_split("stratified", seed=settings.seed)
     summary = embed(collection, ENCODER, **settings.how())
     named = identify_collection(collection, part="test", encoder=ENCODER, seed=settings.seed)
-    names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance())
+    names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
     report = evaluate_collection(collection, encoders=[ENCODER], groups=["group"], identified=named, seed=settings.seed)
     page = report.write(folder / "report", thumbnails=collection.image_bytes)
     (folder / "CITATION.txt").write_text(sample_citation() + "\n", encoding="utf-8")
