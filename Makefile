@@ -7,7 +7,7 @@ STAMP = $(VENV)/.installed
 # uv does not compile what it installs: let the first run keep its bytecode, or every start compiles torch again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick lint wheel bench clean
+.PHONY: demo test quick lint coverage docs package wheel bench clean
 
 demo: $(STAMP)
 	$(BIN)/biocosmos demo -o demo
@@ -16,7 +16,7 @@ demo: $(STAMP)
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
 test: lint
@@ -31,6 +31,19 @@ lint: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# the floor is in pyproject.toml; processes that tests start are measured too
+coverage: $(STAMP)
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report
+
+docs: $(STAMP)
+	$(BIN)/zensical build --config-file mkdocs.yml
+
+package: $(STAMP)
+	tools/check_wheel.sh $(BIN)/python
+
 wheel: $(STAMP)
 	$(BIN)/uv build --python $(BIN)/python --wheel
 
@@ -39,4 +52,4 @@ bench: $(STAMP)
 	for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
 
 clean:
-	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo dist site .cache .coverage* .pytest_cache .mypy_cache .ruff_cache .hypothesis

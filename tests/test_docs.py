@@ -1,37 +1,205 @@
-"""The examples people copy first: they run, as they stand, on a part of the sample."""
+"""What people copy first: the Python of every page runs, every command exists with its options, and those of the sample run."""
 
 from __future__ import annotations
 
+import doctest
+import importlib
 import re
+import shlex
+import shutil
+import sys
+import tomllib
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
+import typer
 
+import biocosmos as bc
 import biocosmos.specimens.sample
+from biocosmos.cli.app import app
 
 REPOSITORY = Path(__file__).parents[1]
-PAGES = ["README.md", "docs/collections.md", "docs/evaluate.md", "docs/identify.md", "docs/train.md"]
-SPECIMENS = 400
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    *sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "docs").rglob("*.md")),
+]
+SPECIMENS = 300
 NEEDS_MORE = ("risk=",)
-"""A promised risk needs more calibration specimens than this test has; tests/test_identify.py tests it."""
+"""A promised risk needs more calibration specimens than this test has; tests/identify has one that has them."""
+BUILDS_ON_MORE = ("docs/novelty.md", "docs/zero_shot.md", "docs/encoders.md", "docs/embed.md", "docs/formats.md")
+"""Their Python needs a trained head or fetched weights; that of formats runs in tests/specimens."""
+RUNNABLE = ["README.md", "docs/collections.md", "docs/search.md", "docs/identify.md", "docs/evaluate.md", "docs/taxonomy.md"]
+NEEDS = (
+    "demo",
+    "train",
+    "fetch",
+    "run/",
+    "head/",
+    "open_clip",
+    "openvino",
+    "cuda",
+    "few-shot",
+    "zero-shot",
+    "--text",
+    "sample_id",
+)
+"""Commands with such a word need a training, other weights, another machine or more specimens; their own tests run them."""
 
 
-@pytest.mark.parametrize("page", PAGES)
+def text_of(page: str) -> str:
+    return (REPOSITORY / page).read_text(encoding="utf-8")
+
+
+def commands(page: str, *, inline: bool = False) -> list[list[str]]:
+    """Every command line of ``biocosmos`` in the code blocks of a page, and with ``inline`` in its sentences.
+
+    What has "..." or "[" in it shows a form and is none.
+    """
+    text = text_of(page)
+    lines = [line for block in re.findall(r"^```\w*\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    lines += [line[4:] for line in text.splitlines() if re.match(r"    \S", line)]
+    if inline:
+        lines += re.findall(r"(?<!`)`(biocosmos [^`]+)`(?!`)", text)
+    found = []
+    for line in lines:
+        if not re.search(r"(^|&& |\w=\S+ )biocosmos ", line):
+            continue
+        words: list[str] = []
+        for word in [*shlex.split(line, comments=True), "&&"]:
+            if word != "&&":
+                words.append(word)
+                continue
+            words = words[: words.index(">")] if ">" in words else words
+            while words and "=" in words[0]:
+                words.pop(0)  # the environment
+            if words[:1] == ["biocosmos"] and not any(form in each for each in words for form in ("...", "[", "VERB", "PATH")):
+                found.append(words[1:])
+            words = []
+    return found
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page not in BUILDS_ON_MORE and "\n```python\n" in text_of(page)])
 def test_the_python_of_a_page_runs(page: str, sample_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    blocks = re.findall(r"^```python\n(.*?)^```", (REPOSITORY / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
-    assert blocks
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(biocosmos.specimens.sample, "sample", lambda: sample_table.slice(0, SPECIMENS))
     names: dict[str, object] = {}
-    for block in blocks:
-        if not any(word in block for word in NEEDS_MORE):
+    for block in re.findall(r"^```python\n(.*?)^```", text_of(page), re.MULTILINE | re.DOTALL):
+        if block.startswith(">>>"):
+            session = doctest.DocTestParser().get_doctest(block, names, page, page, 0)
+            assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(session, clear_globs=False).failed == 0
+            names = session.globs
+        elif not any(word in block for word in NEEDS_MORE):
             exec(compile(block, page, "exec"), names)
 
 
-@pytest.mark.parametrize("page", ["README.md", *(str(p.relative_to(REPOSITORY)) for p in (REPOSITORY / "docs").glob("*.md"))])
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page, inline=True)])
+def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
+    for words in commands(page, inline=True):
+        command, rest = typer.main.get_command(app), list(words)
+        while hasattr(command, "commands") and rest and not rest[0].startswith("-"):
+            assert rest[0] in command.commands, f"{page}: there is no 'biocosmos {' '.join(words[: len(words) - len(rest) + 1])}'"
+            command = command.commands[rest.pop(0)]
+        context = command.context_class(command, info_name=words[0])
+        try:
+            command.make_parser(context).parse_args(rest)
+        except Exception as error:
+            pytest.fail(f"{page}: biocosmos {shlex.join(words)}: {error}")
+
+
+@pytest.fixture
+def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with what the pages speak of: collections, photographs with and without a name, vectors and a list of taxa."""
+    here = tmp_path / "demo"
+    for name in ("plankton.cosmos", "mine.cosmos"):
+        shutil.copytree(embedded.path, here / name)
+    for row in sample_table.slice(300, 24).to_pylist():
+        for folder in (f"demo/photos/{row['label']}", "demo/unknown", "unknown", "demo/new", "demo/images"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / f"{row['id']}.jpg").write_bytes(row["image"])
+    for name in ("unknown.jpg", "demo/query.jpg", "demo/query.png", "demo/photos/one.jpg"):
+        (tmp_path / name).write_bytes(sample_table["image"][300].as_py())
+    (here / "local_list.csv").write_text("class\nCopepoda\n")
+    ids = embedded.table(["id"])["id"].to_pylist()
+    np.save(here / "vectors.npy", np.random.default_rng(0).normal(size=(len(ids), 8)))
+    (here / "ids.csv").write_text("id\n" + "\n".join(ids))
+    monkeypatch.chdir(here)
+    return here
+
+
+@pytest.mark.parametrize("page", RUNNABLE)
+def test_the_commands_of_a_page_run(page: str, workplace: Path, biocosmos: Callable[..., str]) -> None:
+    ran = 0
+    for words in commands(page):
+        if any(need in word for need in NEEDS for word in words):
+            continue
+        if words[0] == "ingest":
+            shutil.rmtree(words[words.index("-o") + 1])
+            biocosmos(*words)
+            shutil.rmtree(words[words.index("-o") + 1])
+            shutil.copytree("plankton.cosmos", words[words.index("-o") + 1])
+        else:
+            biocosmos(*[str(found) for word in words for found in (sorted(workplace.glob(word)) if "*" in word else [word])])
+        ran += 1
+    assert ran
+
+
+@pytest.mark.parametrize("page", PAGES)
 def test_links_between_pages_lead_somewhere(page: str) -> None:
     path = REPOSITORY / page
-    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
-        if not target.startswith(("http://", "https://")):
-            assert (path.parent / target).exists(), f"{page} links to {target}"
+    for target, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]+))?\)", path.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        to = path.parent / target if target else path
+        assert to.exists(), f"{page} links to {target}"
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", to.read_text(encoding="utf-8"), re.MULTILINE)
+            slugs = [re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings]
+            assert anchor in slugs, f"{page} links to {target}#{anchor}, which has {slugs}"
+
+
+def test_the_reference_names_what_there_is() -> None:
+    names = [name for page in PAGES for name in re.findall(r"^::: (\S+)", text_of(page), re.MULTILINE)]
+    assert len(names) > 20
+    for name in names:
+        parts = name.split(".")
+        for cut in range(len(parts), 0, -1):
+            try:
+                found: object = importlib.import_module(".".join(parts[:cut]))
+            except ModuleNotFoundError:
+                continue
+            for attribute in parts[cut:]:
+                found = getattr(found, attribute)
+            break
+
+
+def test_every_page_is_in_the_site() -> None:
+    named = set(re.findall(r"[\w/]+\.md", text_of("mkdocs.yml")))
+    assert named == {page.removeprefix("docs/") for page in PAGES if page.startswith("docs/")}
+
+
+def test_the_extension_guide_shows_the_package_that_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(REPOSITORY / "tools"))
+    collect = importlib.import_module("collect_examples")
+    shown = set(re.findall(r'title="([^"]+)"', text_of("docs/extending.md")))
+    files = {str(path.relative_to(collect.PACKAGE)) for path in collect.PACKAGE.rglob("*") if path.suffix in (".py", ".toml")}
+    assert shown == files
+    assert collect.refreshed(text_of("docs/extending.md")) == text_of("docs/extending.md"), "run python tools/collect_examples.py"
+    sys.modules.pop("collect_examples")
+
+
+def test_the_drawing_of_the_house_has_every_room() -> None:
+    drawing = text_of("docs/architecture.md").partition("```text")[2].partition("```")[0]
+    package = REPOSITORY / "src" / "biocosmos"
+    rooms = [path.name for path in package.iterdir() if path.is_dir() and (path / "__init__.py").exists()]
+    files = [path.stem for path in package.glob("*.py") if not path.stem.startswith("__")]
+    drawn = set(re.findall(r"\w+", drawing))
+    assert not {*rooms, *files} - drawn
+    (contract,) = [
+        each for each in tomllib.loads(text_of("pyproject.toml"))["tool"]["importlinter"]["contracts"] if "floors" in each["name"]
+    ]
+    checked = {name.strip().removeprefix("biocosmos.") for layer in contract["layers"] for name in re.split(r"[|:]", layer)}
+    assert not {*rooms, *files} - checked, "a room that no floor holds: add it to the layers in pyproject.toml"

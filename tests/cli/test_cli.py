@@ -18,25 +18,6 @@ import pytest
 import biocosmos as bc
 from biocosmos.cli import main
 
-REPOSITORY = Path(__file__).parents[2]
-VERBS = [
-    "demo",
-    "ingest",
-    "info",
-    "split",
-    "export",
-    "failures",
-    "embed",
-    "encoders",
-    "fetch",
-    "search",
-    "identify",
-    "evaluate",
-    "taxa",
-    "train unicom",
-    "train slurm",
-]
-
 
 @dataclass
 class Outcome:
@@ -79,15 +60,6 @@ def photos(tmp_path: Path, sample_table: pa.Table) -> Path:
         path.write_bytes(row["image"])
     (folder / sample_table["label"][0].as_py() / "notes.jpg").write_text("not an image")
     return folder
-
-
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_help_that_opens_with_an_example_and_a_docs_page(run: Run, verb: str) -> None:
-    shown = run(*verb.split(), "--help")
-    assert shown.code == 0
-    assert f"biocosmos {verb}" in " ".join(shown.out.split()).split("Options")[0].split("Usage:")[1][len(verb) :]
-    pages = " ".join(page.read_text(encoding="utf-8") for page in [*(REPOSITORY / "docs").glob("*.md"), REPOSITORY / "README.md"])
-    assert f"biocosmos {verb}" in pages
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.plugins import plug_ins
+from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
 from biocosmos.specimens.readers.columnar import is_frame, read_frame
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
@@ -34,6 +35,19 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "webdataset": ("webdataset", "read", "TreeOfLife-style tar shards"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
+USES: dict[str, tuple[str, ...]] = {
+    "folder": ("metadata",),
+    "csv": ("encoding", "separator", "images"),
+    "parquet": ("images",),
+    "data frame": ("images",),
+    "darwin-core": (),
+    "ecotaxa": ("encoding",),
+    "bioscan": ("encoding", "separator", "images", "size"),
+    "vlm4bio": ("encoding",),
+    "coco": ("images",),
+    "webdataset": (),
+}
+"""What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
@@ -76,8 +90,9 @@ def read(
         format = detect(path) if format is None else ALIASES.get(format, format)
         if format not in FORMATS and format not in added:
             raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
-    if metadata is not None and format != "folder":
-        raise BiocosmosError(f"metadata= goes with a folder of images, not with {format}: join the tables beforehand")
+    if format not in added:
+        given = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images, "size": size}
+        _refuse_unused(format, {name for name, value in given.items() if value is not None})
     options = Options(
         failures=Failures() if failures is None else failures,
         ranks=None if ranks is None else tuple(ranks),
@@ -98,6 +113,16 @@ def read(
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
     return reader(path, options)
+
+
+def _refuse_unused(format: str, given: set[str]) -> None:
+    """Refuse what the format does not use. Raises UnusedSetting that names the formats that do."""
+    uses = set(USES[format]) | ({"encoding", "separator", "images"} if "metadata" in given and format == "folder" else set())
+    for name in sorted(given - uses):
+        users = [other for other, used in USES.items() if name in used and other in FORMATS]
+        extra = " with --metadata" if name in ("encoding", "separator", "images") and format == "folder" else ""
+        where = f"with --format {' or '.join(users)}, not {format}" if not extra else f"on a folder{extra}"
+        raise UnusedSetting(name, flag(name), where)
 
 
 def detect(path: str | Path) -> str:

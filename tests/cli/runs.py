@@ -1,0 +1,153 @@
+"""One table of command lines that together use every verb and every option, as a person would type them.
+
+A verb or an option that is added without a line here fails ``test_every_option.py``. Words in braces are paths of the workshop
+in ``tests/cli/workshop.py``; ``after`` names the lines that make what this one needs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Line:
+    """A command line without its first word; after: names of lines that go before; says: words of its output."""
+
+    text: str
+    after: tuple[str, ...] = ()
+    says: str = ""
+
+
+LOOP = "--epochs 1 --accumulate 2 --lr 0.001 --weight-decay 0.01 --warmup 0.2 --clip 1 --ema 0.9 --patience 3 --keep last "
+RUN = "--precision float32 --checkpoint-steps 50 --seed 3 --device cpu --overwrite "
+IMAGES = "--no-freeze --size 32 --augment photo --freeze-stages 6 --batch-norm train --workers 1 --cache-gb 0.5 --batch-size 32 "
+
+LINES: dict[str, Line] = {
+    # ------------------------------------------------------------------ specimens
+    "ingest a folder": Line("ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack"),
+    "ingest a table": Line(
+        "ingest {table} -o {out}/table.cosmos --column label=Art --column image_path=Bild --images {photos} --encoding utf-8 "
+        "--separator ; --taxonomy {tree} --strict"
+    ),
+    "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
+    "info": Line("info {collection}", says="embedding efficientnet-lite0"),
+    "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
+    "split by taxon": Line(
+        "split {collection} --method stratified --name mine --seed 3 --fractions train=0.6,val=0.2,test=0.2 --rank label "
+        """--where "status = 'living'" """
+    ),
+    "split by group": Line("split {collection} --method grouped --name grouped --column group"),
+    "split without taxa": Line("split {collection} --method open-world --name openworld --held-out 0.2"),
+    "export": Line(
+        "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
+        "--where \"status = 'living'\" --strict"
+    ),
+    "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "taxa": Line("taxa {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
+    # ------------------------------------------------------------------ vectors
+    "embed": Line(
+        "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "
+        "--resize pad --overwrite --strict"
+    ),
+    "embed vectors": Line(
+        "embed {collection} --encoder theirs --from {vectors} --ids {ids} --default", after=("embed",), says="vectors of 'theirs'"
+    ),
+    "encoders": Line("encoders"),
+    "encoders of a collection": Line("encoders {collection} --default efficientnet-lite0", after=("embed vectors",)),
+    "fetch": Line("fetch open_clip:hf-hub:imageomics/bioclip-2", says="on this machine"),
+    "search": Line(
+        "search {collection} {photo} -k 3 --encoder efficientnet-lite0 --split train --within Animalia "
+        "--where \"status = 'living'\" --device cpu --precision float32 --backend torch -o {out}/near.csv --strict"
+    ),
+    "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
+    "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
+    # ------------------------------------------------------------------ names
+    "identify": Line(
+        "identify {collection} {photos} -o {out}/names.csv --method nearest --threshold 0.6 --encoder efficientnet-lite0 "
+        "--split train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
+        "--precision float32 --backend torch",
+        after=("taxa",),
+    ),
+    "identify with a head": Line(
+        "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise answered --delta 0.2 "
+        "--sets label --calibration val --novelty msp --report {out}/why.html --views 1 --device cpu --strict",
+        after=("train heads",),
+    ),
+    "evaluate": Line(
+        "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
+        '--queries test --gallery train --by group --method nearest --identify --tables csv --where "label IS NOT NULL" --seed 1'
+    ),
+    "evaluate weights": Line(
+        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
+        after=("train unicom on images",),
+    ),
+    "evaluate words": Line(
+        "evaluate {collection} -e {clip} --protocol zero-shot --templates {templates} -o {out}/words", after=("embed",)
+    ),
+    "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
+    "evaluate without a taxon": Line(
+        "evaluate {collection} --head {out}/head --protocol leave-one-class-out --folds 2 --most 2 --far {foreign} "
+        "-o {out}/unknown",
+        after=("train heads",),
+    ),
+    # ------------------------------------------------------------------ training
+    "train unicom": Line(
+        "train unicom {collection} -o {out}/projection --encoder efficientnet-lite0 --freeze --clusters 12 --source joint "
+        "--text-encoder {clip} --whiten --loss mlcd --positives 2 --scale 16 --m1 1 --m2 0.2 --m3 0.1 "
+        "--gradient straight-through --interclass-filter 0.5 --filter-mode mask --sample-rate 0.9 --features 8 --sub-centres 2 "
+        "--centres random --dim 16 --start plain --noise 0.1 --split train --validation val --monitor clusters "
+        f"--centre-lr-factor 5 {LOOP}{RUN}",
+        after=("embed",),
+    ),
+    "train unicom on images": Line(
+        f"train unicom {{collection}} -o {{out}}/encoder --config {{config}} --views 2 --test-size 64 --dim 0 "
+        f"{IMAGES.replace('--size 32', '--size 48')}--device cpu"
+    ),
+    "train unicom on taxa": Line(
+        "train unicom {collection} -o {out}/taxa --freeze --epochs 1 --dim 8 --taxa phylum --device cpu"
+    ),
+    "train unicom on labels": Line(
+        "train unicom {collection} -o {out}/again --freeze --epochs 1 --dim 8 --labels {out}/projection/labels.parquet "
+        "--device cpu",
+        after=("train unicom",),
+    ),
+    "train unicom sweep": Line("train unicom {collection} -o {out}/sweep --sweep 7 --epochs 1 --dim 8 --device cpu"),
+    "train slurm": Line("train slurm -o {out}/train.sh"),
+    "train recipes": Line("train recipes", says="plankton-cpu"),
+    "train heads": Line(
+        "train heads {collection} -o {out}/head --encoder efficientnet-lite0 --head marginalised --ranks group,label --freeze "
+        "--hidden 32 --dropout 0.1 --rank-weights 1,2 --smoothing 0.1 --imbalance logit-adjusted --tau 0.5 --sampler 0.5 "
+        "--mix mixup --mix-alpha 0.3 --mix-partner alike --outlier-taxa detritus --outlier-weight 0.1 "
+        "--leave-out hydromedusae_shapeA "
+        "--size-feature --head-lr-factor 2 --split train --validation val --batch-size 32 "
+        f"{LOOP.replace('--epochs 1', '--epochs 3')}--decouple 1 {RUN}"
+    ),
+    "train heads of many kinds": Line(
+        "train heads {collection} -o {out}/many --head conditional,multitask --freeze --hxe-alpha 0.1 --epochs 1 "
+        "--ranks group,label --device cpu"
+    ),
+    "train heads that agree": Line(
+        "train heads {collection} -o {out}/agree --head multitask --dependency 0.2 --config {heads} --device cpu"
+    ),
+    "train heads on images": Line(
+        "train heads {collection} -o {out}/images --recipe plankton-cpu --ranks group,label --epochs 1 --outliers halves "
+        f"--outlier-images {{foreign}} --outlier-share 0.2 --cache-views 1 --cache-folder {{out}}/stages {IMAGES}--device cpu"
+    ),
+    "train zero-shot": Line(
+        "train zero-shot {collection} -o {out}/unseen --encoder efficientnet-lite0 --freeze --ranks group,label --hold-out 2 "
+        "--choose-on 1 --draw 1 --geometry tree+names+text+attributes --attributes {attributes} --text-encoder {clip} "
+        "--place learnt --contrastive 0.4 --temperature 0.2 --gromov 5 --coupling fused --plan-steps 10 --sampler 0.4 --scale 8 "
+        f"--dim 16 --hidden 32 --dropout 0.1 --noise 0.1 --split train --validation val --batch-size 32 {LOOP}{RUN}",
+        after=("embed",),
+    ),
+    "train zero-shot on images": Line(
+        "train zero-shot {collection} -o {out}/unseen-images --ranks group,label --hold-out 2 --choose-on 1 --config {zero_shot} "
+        f"--head-lr-factor 3 --device cpu {IMAGES}"
+    ),
+    "train zero-shot ablation": Line(
+        "train zero-shot {collection} -o {out}/ablation --freeze --ranks group,label --hold-out 2 --choose-on 1 --epochs 1 "
+        "--dim 8 --hidden 16 --ablate --draws 1 --foreign {foreign} --chimeras 5 --device cpu"
+    ),
+    # ------------------------------------------------------------------ the whole
+    "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
+}

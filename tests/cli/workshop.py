@@ -1,0 +1,148 @@
+"""The folder in which every command line of ``runs.py`` is run: a collection that may be changed, files, and what runs left."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import shlex
+import shutil
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import open_clip
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+import biocosmos as bc
+from biocosmos.cli import main
+from runs import LINES
+
+CLIP = {
+    "model_cfg": {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
+        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    },
+    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
+}
+BIOSCAN = "processid,taxon,phylum,class,order,family,genus,species,dna_barcode,split,chunk\n"
+PHOTOS = 6
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command line printed, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Workshop:
+    """Runs the lines of the table, each once, after those that it needs."""
+
+    def __init__(self, folder: Path, embedded: bc.Collection) -> None:
+        self.folder, self.done = folder, dict[str, Outcome]()
+        self.paths = _furnish(folder, embedded)
+
+    def run(self, name: str) -> Outcome:
+        """The outcome of the line of this name."""
+        if name not in self.done:
+            for other in LINES[name].after:
+                self.run(other)
+            self.done[name] = self.call(*(word.format(**self.paths) for word in shlex.split(LINES[name].text)))
+        return self.done[name]
+
+    def call(self, *arguments: str) -> Outcome:
+        """Run ``biocosmos`` with these arguments in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.chdir(self.folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            before, sys.argv = sys.argv, ["biocosmos", *arguments]
+            try:
+                main()
+            except SystemExit as stop:
+                return Outcome(int(stop.code or 0), out.getvalue(), err.getvalue())
+            finally:
+                sys.argv = before
+        return Outcome(0, out.getvalue(), err.getvalue())
+
+
+def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
+    """The files that the lines name."""
+    shutil.copytree(embedded.path, folder / "mine.cosmos")
+    bc.Collection.open(folder / "mine.cosmos").dataset.update({"text": "label"})
+    rows = embedded.table(["id", "label", "image"], split="test").slice(0, PHOTOS).to_pylist()
+    for row in rows:
+        path = folder / "photos" / row["label"] / f"{row['id']}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(row["image"])
+    (folder / "metadata.csv").write_text("file,depth\n" + "".join(f"{row['id']}.jpg,{i}\n" for i, row in enumerate(rows)))
+    table = [f"{row['label']}/{row['id']}.jpg;{row['label']}" for row in rows]
+    (folder / "table.csv").write_text("\n".join(["Bild;Art", *table]) + "\n")
+    labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
+    (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
+    (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
+    _bioscan(folder / "bioscan")
+    (folder / "foreign").mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(4):
+        Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "foreign" / f"{i}.png")
+    ids = embedded.table(["id"])["id"].to_pylist()
+    np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
+    (folder / "ids.txt").write_text("\n".join(ids))
+    (folder / "templates.txt").write_text("a photo of {name}.\n")
+    (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
+    (folder / "heads.toml").write_text('epochs = 1\nfreeze = true\nranks = "group,label"\n')
+    (folder / "zero_shot.toml").write_text("epochs = 1\ndim = 8\nhidden = 16\n")
+    _clip(folder / "clip")
+    own = bc.Collection.create(folder / "out" / "theirs.cosmos")
+    own.add(pa.table({"id": ids, "label": ["a"] * len(ids), "text": ["seen at night"] * len(ids)}))
+    own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
+    names = {
+        "collection": "mine.cosmos",
+        "photos": "photos",
+        "photo": f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg",
+        "id": ids[0],
+        "metadata": "metadata.csv",
+        "table": "table.csv",
+        "tree": "tree.csv",
+        "attributes": "attributes.csv",
+        "bioscan": "bioscan/metadata.csv",
+        "foreign": "foreign",
+        "vectors": "vectors.npy",
+        "ids": "ids.txt",
+        "templates": "templates.txt",
+        "config": "unicom.toml",
+        "heads": "heads.toml",
+        "zero_shot": "zero_shot.toml",
+        "clip": "./clip",
+        "out": "out",
+    }
+    return names | {"name": "{name}"}
+
+
+def _bioscan(folder: Path) -> None:
+    (folder / "images/cropped_256/train").mkdir(parents=True)
+    (folder / "metadata.csv").write_text(BIOSCAN + "P1,Diptera,Arthropoda,Insecta,Diptera,,,,ACGT,train,\n")
+    Image.new("RGB", (40, 30), (90, 90, 90)).save(folder / "images/cropped_256/train/P1.jpg")
+
+
+def _clip(folder: Path) -> None:
+    """A small model of images and words with random weights, in the layout of a download."""
+    folder.mkdir()
+    torch.manual_seed(0)
+    (folder / "open_clip_config.json").write_text(json.dumps(CLIP))
+    model = open_clip.CLIP(**json.loads(json.dumps(CLIP["model_cfg"])))
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+
+
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory, embedded: bc.Collection) -> Workshop:
+    """The workshop, furnished once."""
+    return Workshop(tmp_path_factory.mktemp("workshop"), embedded)
