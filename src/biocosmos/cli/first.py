@@ -33,9 +33,12 @@ def look_first(kind: type, given: Mapping[str, Any], collection: Path | None, ou
 def has_parts(collection: Path, parts: list[str]) -> None:
     """Refuse a folder that is no collection, and parts that its splits do not have."""
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.settings import EVERYTHING
 
     opened = Collection.open(collection)
     for part in parts:
+        if part == EVERYTHING:
+            continue
         name, _, short = part.rpartition(":")
         opened.split(name or "default").part(short)
 

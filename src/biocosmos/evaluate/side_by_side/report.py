@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from biocosmos.evaluate.ranks import tables as tables_of
 from biocosmos.evaluate.ranks.asked import ALL, Asked
 from biocosmos.evaluate.ranks.caveats import naming_caveats
 from biocosmos.evaluate.ranks.named import BEST_PATH, Named
-from biocosmos.evaluate.ranks.report import KS, asked_and_named, check_ks, split_facts
+from biocosmos.evaluate.ranks.report import KS, Answered, asked_and_named, check_ks, split_facts
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.side_by_side.one_tree import together
 from biocosmos.evaluate.side_by_side.page import page
@@ -28,7 +28,7 @@ from biocosmos.identify.predictions import Predictions
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
-Said = Predictions | Iterable[Predictions] | tuple[Predictions | Iterable[Predictions], pa.Table]
+Said: TypeAlias = Predictions | Iterable[Predictions] | tuple[Predictions | Iterable[Predictions], Answered | None]
 
 
 def side_by_side(
