@@ -1,19 +1,25 @@
-"""Exact search side by side with faiss, usearch, torch and scikit-learn; harder data; filters; the approximate index.
+"""Exact search side by side with faiss, torch, usearch and scikit-learn; filters; the approximate index.
 
-    python benchmarks/bench_search.py                 # 1,000,000 x 512: about ten minutes and 6 GB on two cores
+    python benchmarks/bench_search.py                 # 1,000,000 x 512: about half an hour and 9 GB on two cores
     python benchmarks/bench_search.py --rows 100000   # a quick look
+    python benchmarks/bench_search.py --only filters  # one part; the others' rows stay in the results
 
-Every engine answers the same queries in the same process, one after another, round after round; medians over the rounds.
+Every engine answers the same queries in the same process, one after another, round after round; medians over the rounds. Each
+line is compared with the best of the peers in that run, by CPU seconds. "AVX2 only" is what a processor without AVX-512 and VNNI
+would run (BIOCOSMOS_ISA=avx2), against peers that use all this one has.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
+import json
+import os
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +32,26 @@ from sklearn.neighbors import NearestNeighbors
 from usearch.index import MetricKind
 from usearch.index import search as usearch_search
 
+from biocosmos import machine as machine_here
 from biocosmos.search.approximate import ApproximateIndex
 from biocosmos.search.exact import ExactIndex
-from machine import peak_memory_gib, write_results
+from biocosmos.search.kernel.plan import batch_kind
+from machine import RESULTS, peak_memory_gib, write_results
 
 DIM, K, LATENT, CLASSES = 512, 10, 96, 20_000
 WITHIN = 0.6  # spread of a class's specimens, in those of the class centres
 CHUNK = 1 << 16
+LARGE = 256
+BATCHES = (LARGE, 16, 1)
+PARTS = {
+    "long-tailed": "long-tailed, noise 10 %",
+    "noisy": "long-tailed, noise 30 %",
+    "isotropic": "isotropic",
+    "filters": "filter: ",
+    "approximate": "approximate: ",
+}
 Search = Callable[[np.ndarray], np.ndarray]
+Row = tuple[str, float, float, np.ndarray]
 
 
 def long_tailed(rows: int, queries: int, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -88,7 +106,7 @@ def recall(found: np.ndarray, true: np.ndarray) -> float:
     return float(np.mean([len(set(a) & set(b)) / true.shape[1] for a, b in zip(found.tolist(), true.tolist())]))
 
 
-def rounds(engines: dict[str, Search], q: np.ndarray, repeats: int) -> Iterator[tuple[str, float, float, np.ndarray]]:
+def rounds(engines: dict[str, Search], q: np.ndarray, repeats: int) -> Iterator[Row]:
     """(engine, CPU seconds, wall seconds, rows found): medians of interleaved rounds after one that does not count."""
     cpu: dict[str, list[float]] = {name: [] for name in engines}
     wall: dict[str, list[float]] = {name: [] for name in engines}
@@ -104,84 +122,103 @@ def rounds(engines: dict[str, Search], q: np.ndarray, repeats: int) -> Iterator[
         yield name, statistics.median(cpu[name]), statistics.median(wall[name]), found[name]
 
 
-def compare(title: str, x: np.ndarray, q: np.ndarray, repeats: int, peers: bool) -> Iterator[dict[str, Any]]:
+@contextmanager
+def avx2_only() -> Iterator[None]:
+    """An index made inside takes the processor to have no more than AVX2."""
+    os.environ[machine_here.ISA] = "avx2"
+    machine_here.forget()
+    try:
+        yield
+    finally:
+        del os.environ[machine_here.ISA]
+        machine_here.forget()
+
+
+def indexes(x: np.ndarray) -> Iterator[tuple[str, ExactIndex, dict[str, float]]]:
+    """The index as it is chosen on this machine, and for AVX2 alone; the seconds it took to make."""
+    for only in (nullcontext, avx2_only):
+        with only():
+            cpu_start, wall_start = time.process_time(), time.perf_counter()
+            index = ExactIndex(x).prepare()
+            built = {"build CPU s": time.process_time() - cpu_start, "build s": time.perf_counter() - wall_start}
+        told = index.provenance
+        print(told["scans"], told["kernel"], flush=True)
+        yield "AVX2 only" if only is avx2_only else "", index, built
+
+
+def lines(title: str, batch: int, peers: list[str], rows: Iterable[Row], true: np.ndarray | None) -> Iterator[dict[str, Any]]:
+    """Lines of the table of one batch; recall against ``true`` or else what the first engine found."""
+    rows = list(rows)
+    best = min((row for row in rows if row[0] in peers), key=lambda row: row[1])
+    true = rows[0][3] if true is None else true
+    for name, cpu, wall, found in rows:
+        line = {
+            "data": title,
+            "batch": batch,
+            "engine": name,
+            "queries per CPU-second": batch / cpu,
+            "queries per second": batch / wall,
+            "recall@10": recall(found, true[:batch]),
+            "CPU, times best peer": best[1] / cpu,
+            "best peer": best[0],
+        }
+        print(line, flush=True)
+        yield line
+
+
+def compare(title: str, x: np.ndarray, q: np.ndarray, repeats: int) -> Iterator[dict[str, Any]]:
     true = truth(x, q)
-    cpu_start, wall_start = time.process_time(), time.perf_counter()
-    index = ExactIndex(x).prepare()
-    built, built_wall = time.process_time() - cpu_start, time.perf_counter() - wall_start
     flat = faiss.IndexFlatIP(DIM)
     flat.add(x)
     tensor = torch.from_numpy(x)
-    kept = getattr(getattr(index, "_scan", None), "basis", None)
-    mine = f"biocosmos ({index.scan}, {kept.kept if kept else DIM} of {DIM} dims)"
-    engines: dict[str, Search] = {
+    brute = NearestNeighbors(n_neighbors=K, algorithm="brute", metric="euclidean").fit(x)
+    peers: dict[str, Search] = {
         "faiss IndexFlatIP": lambda v: flat.search(v, K)[1],
-        mine: lambda v: index.search(v, K).rows,
+        "torch GEMM + topk": lambda v: torch_topk(tensor, torch.from_numpy(v), K)[1].numpy(),
+        "usearch exact": lambda v: np.atleast_2d(
+            usearch_search(x, v, K, MetricKind.IP, exact=True, threads=torch.get_num_threads()).keys
+        ),
+        "scikit-learn brute": lambda v: brute.kneighbors(v, return_distance=False),
     }
-    if peers:
-        brute = NearestNeighbors(n_neighbors=K, algorithm="brute", metric="euclidean").fit(x)
-        engines |= {
-            "torch GEMM + topk": lambda v: torch_topk(tensor, torch.from_numpy(v), K)[1].numpy(),
-            "usearch exact": lambda v: np.atleast_2d(usearch_search(x, v, K, MetricKind.IP, exact=True).keys),
-            "scikit-learn brute": lambda v: brute.kneighbors(v, return_distance=False),
-        }
-    for batch in (len(q), 1):
-        rows = list(rounds(engines, q[:batch], repeats if batch > 1 else 3 * repeats))
-        base = rows[0]
-        for name, cpu, wall, found in rows:
-            line = {
-                "data": title,
-                "batch": batch,
-                "engine": name,
-                "queries per CPU-second": batch / cpu,
-                "queries per second": batch / wall,
-                "recall@10": recall(found, true[:batch]),
-                "CPU, times faiss": base[1] / cpu,
-                "wall, times faiss": base[2] / wall,
-            }
-            if name == mine:
-                line |= {
-                    "build CPU s": built,
-                    "build s": built_wall,
-                    "certified at once": float(index.search(q[:batch], K).certified.mean()),
-                }
-            print(line, flush=True)
-            yield line
+    made = list(indexes(x))
+    for batch in BATCHES:
+        engines = {
+            name: peer for name, peer in peers.items() if batch < len(q) or name != "usearch exact"
+        }  # the same as 16 there
+        facts: dict[str, dict[str, Any]] = {}
+        for form, index, built in made:
+            used = index.provenance["scans"][batch_kind(batch)]
+            kernel = f", {index.provenance['kernel']}" if used["scan"].startswith("int") else ""
+            name = f"biocosmos{', AVX2 only' if form else ''} ({used['scan']}{kernel}, {used['dims']} of {DIM} dims)"
+            engines[name] = lambda v, index=index: index.search(v, K).rows  # type: ignore[misc]
+            facts[name] = {**built, "certified at once": float(index.search(q[:batch], K).certified.mean())}
+        turns = repeats * (3 if batch == 1 else 1)
+        for line in lines(title, batch, list(peers), rounds(engines, q[:batch], turns), true):
+            yield line | facts.get(line["engine"], {})
 
 
 def filters(x: np.ndarray, q: np.ndarray, repeats: int) -> Iterator[dict[str, Any]]:
     """A taxon as a slice of 3 %, masks of 50 % and 3 % of the rows; faiss with its selectors beside."""
-    n, index = len(x), ExactIndex(x).prepare()
+    n = len(x)
     flat = faiss.IndexFlatIP(DIM)
     flat.add(x)
+    made = list(indexes(x))
     start, stop = int(0.5 * n), int(0.53 * n)
     half, few = (np.random.default_rng(0).random(n) < share for share in (0.5, 0.03))
     packed = [np.packbits(mask, bitorder="little") for mask in (half, few)]
-    pairs: dict[str, tuple[Search, Any]] = {
-        "taxon slice, 3 %": (lambda v: index.search(v, K, start=start, stop=stop).rows, faiss.IDSelectorRange(start, stop)),
-        "mask, 50 %": (lambda v: index.search(v, K, mask=half).rows, faiss.IDSelectorBitmap(packed[0])),
-        "mask, 3 %": (lambda v: index.search(v, K, mask=few).rows, faiss.IDSelectorBitmap(packed[1])),
+    pairs: dict[str, tuple[dict[str, Any], Any]] = {
+        "taxon slice, 3 %": ({"start": start, "stop": stop}, faiss.IDSelectorRange(start, stop)),
+        "mask, 50 %": ({"mask": half}, faiss.IDSelectorBitmap(packed[0])),
+        "mask, 3 %": ({"mask": few}, faiss.IDSelectorBitmap(packed[1])),
     }
-    for title, (search, selector) in pairs.items():
+    for title, (where, selector) in pairs.items():
         parameters = faiss.SearchParameters(sel=selector)
-        engines = {"faiss, selector": lambda v: flat.search(v, K, params=parameters)[1], "biocosmos": search}  # noqa: B023
-        for batch in (len(q), 1):
-            base = 0.0, 0.0
-            reference = None
-            for name, cpu, wall, found in rounds(engines, q[:batch], repeats):
-                base, reference = (base if base[0] else (cpu, wall)), (found if reference is None else reference)
-                line = {
-                    "data": f"filter: {title}",
-                    "batch": batch,
-                    "engine": name,
-                    "queries per CPU-second": batch / cpu,
-                    "queries per second": batch / wall,
-                    "recall@10": recall(found, reference),
-                    "CPU, times faiss": base[0] / cpu,
-                    "wall, times faiss": base[1] / wall,
-                }
-                print(line, flush=True)
-                yield line
+        engines: dict[str, Search] = {"faiss, selector": lambda v: flat.search(v, K, params=parameters)[1]}  # noqa: B023
+        for form, index, _ in made:
+            engines[f"biocosmos{', ' + form if form else ''}"] = lambda v, i=index: i.search(v, K, **where).rows  # type: ignore[misc]  # noqa: B023
+        for batch in BATCHES:
+            turns = repeats * (3 if batch == 1 else 1)
+            yield from lines(f"filter: {title}", batch, ["faiss, selector"], rounds(engines, q[:batch], turns), None)
 
 
 def approximate(x: np.ndarray, q: np.ndarray, repeats: int) -> Iterator[dict[str, Any]]:
@@ -217,6 +254,13 @@ def approximate(x: np.ndarray, q: np.ndarray, repeats: int) -> Iterator[dict[str
                 yield line
 
 
+def kept_lines(parts: Sequence[str]) -> list[dict[str, Any]]:
+    """What an earlier run on these parts has left in the results."""
+    file = RESULTS / "search.json"
+    stored = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
+    return [row for row in stored if any(row["data"].startswith(PARTS[part]) for part in parts)]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -224,32 +268,29 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--vectors", type=Path, help="a .npy of real embeddings (n, d) to add, 512 dims")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    parser.add_argument("--only", choices=("main", "hard", "filters", "approximate"), help="one part")
+    parser.add_argument("--only", nargs="+", choices=tuple(PARTS), help="parts to run; the rows of the others are kept")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     faiss.omp_set_num_threads(arguments.threads)
-    n, b, repeats, only = arguments.rows, arguments.queries, arguments.repeats, arguments.only
+    n, b, repeats, only = arguments.rows, arguments.queries, arguments.repeats, arguments.only or tuple(PARTS)
     rows: list[dict[str, Any]] = []
-    x, q = long_tailed(n, b, 0.1)
-    if only in (None, "main"):
-        rows += compare("long-tailed, noise 10 %", x, q, repeats, True)
-    if only in (None, "filters"):
-        rows += filters(x, q, repeats)
-    if only in (None, "approximate"):
-        rows += approximate(x[:: max(1, n // 100_000)].copy(), q, repeats)
-    if only in (None, "hard"):
-        for title, make in (
-            ("long-tailed, noise 30 %", lambda: long_tailed(n, b, 0.3)),
-            ("isotropic", lambda: isotropic(n, b)),
-        ):
-            del x
-            gc.collect()
-            x, q = make()
-            rows += compare(title, x, q, repeats, False)
+    for part in PARTS:
+        if part not in only:
+            rows += kept_lines([part])
+            continue
+        x, q = isotropic(n, b) if part == "isotropic" else long_tailed(n, b, 0.3 if part == "noisy" else 0.1)
+        if part == "filters":
+            rows += filters(x, q, repeats)
+        elif part == "approximate":
+            rows += approximate(x[:: max(1, n // 100_000)].copy(), q, repeats)
+        else:
+            rows += compare(PARTS[part], x, q, repeats)
+        del x
+        gc.collect()
     if arguments.vectors:
         x = np.load(arguments.vectors).astype(np.float32)
         x /= np.linalg.norm(x, axis=1, keepdims=True)
-        rows += compare(f"real: {arguments.vectors.stem} {x.shape}", x[b:].copy(), x[:b].copy(), repeats, False)
+        rows += compare(f"real: {arguments.vectors.stem} {x.shape}", x[b:].copy(), x[:b].copy(), repeats)
     write_results(
         "search",
         rows,
@@ -257,8 +298,9 @@ def main() -> None:
         f"(three times as many at batch 1). Data: {CLASSES:,} classes of Zipf sizes, sorted by class; a {LATENT}-dim latent "
         f"(centre plus {WITHIN} of spread) mapped to {DIM} dims, plus isotropic noise that carries the stated share of the "
         "energy (10 % is a signal-to-noise ratio of 9.5 dB). Isotropic data have no structure and are the hardest case. Truth: "
-        "float64 order. scikit-learn by Euclidean distance, which ranks unit vectors alike and is its fastest path. Peak memory "
-        f"of the whole run {peak_memory_gib():.1f} GiB, the peers' copies included.",
+        "float64 order. scikit-learn by Euclidean distance, which ranks unit vectors alike and is its fastest path. AVX2 only: "
+        f"as on a processor without AVX-512 (BIOCOSMOS_ISA=avx2), beside peers that use all of this one. Peak memory "
+        f"{peak_memory_gib():.1f} GiB, the peers' copies and both forms of the index included.",
     )
 
 

@@ -19,6 +19,7 @@ import typer
 
 import biocosmos as bc
 import biocosmos.specimens.sample
+from biocosmos import plugins
 from biocosmos.cli.app import app
 
 REPOSITORY = Path(__file__).parents[1]
@@ -161,19 +162,42 @@ def test_links_between_pages_lead_somewhere(page: str) -> None:
             assert anchor in slugs, f"{page} links to {target}#{anchor}, which has {slugs}"
 
 
-def test_the_reference_names_what_there_is() -> None:
-    names = [name for page in PAGES for name in re.findall(r"^::: (\S+)", text_of(page), re.MULTILINE)]
-    assert len(names) > 20
-    for name in names:
-        parts = name.split(".")
-        for cut in range(len(parts), 0, -1):
-            try:
-                found: object = importlib.import_module(".".join(parts[:cut]))
-            except ModuleNotFoundError:
-                continue
-            for attribute in parts[cut:]:
-                found = getattr(found, attribute)
-            break
+def missing_part(name: str) -> str | None:
+    """Of "biocosmos.room.module.Thing.method", the first part that does not exist; None if all do."""
+    parts = name.split(".")
+    found = importlib.import_module(parts[0])
+    for end in range(2, len(parts) + 1):
+        if hasattr(found, parts[end - 1]):
+            found = getattr(found, parts[end - 1])
+            continue
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            return ".".join(parts[:end])
+    return None
+
+
+GROUPS = {f"biocosmos.{kind}" for kind in plugins.KINDS}
+SOURCES = sorted(str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "src").rglob("*.py"))
+
+
+def test_names_of_the_code_that_pages_and_docstrings_say_exist() -> None:
+    wrong = []
+    for page in [*PAGES, *SOURCES]:
+        said = r"^::: (\S+)|`(biocosmos\.[\w.]+\w)(?:\(\))?`" if page.endswith(".md") else r":\w+:`(biocosmos\.[\w.]+)`()"
+        for name in {first or second for first, second in re.findall(said, text_of(page), re.MULTILINE)} - GROUPS:
+            if not name.endswith((".json", ".toml")) and (part := missing_part(name)):
+                wrong.append(f"{page} says {name}: there is no {part}")
+    assert not wrong, "\n".join(wrong)
+
+
+FILE = r"(?<!title=\")\b((?:tests|benchmarks|tools|docs|src)/[\w./-]*\w\.(?:py|md|sh|json|toml))\b"
+
+
+def test_files_of_the_repository_that_pages_name_exist() -> None:
+    named = {(page, name) for page in PAGES for name in re.findall(FILE, text_of(page)) if "NAME" not in name}
+    assert len(named) > 10
+    assert not [f"{page} names {name}" for page, name in sorted(named) if not (REPOSITORY / name).exists()]
 
 
 def test_every_page_is_in_the_site() -> None:

@@ -34,6 +34,10 @@ __all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from biocosmos.provenance import package_version
+
+        return package_version()
     if name in _ROOMS:
         return import_module(f"biocosmos.{name}")
     if name not in _HOMES:

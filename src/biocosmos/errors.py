@@ -6,11 +6,12 @@ of a :class:`Failures` table, and the command ends with the count.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -46,6 +47,14 @@ class Failure:
     row: int | None
     id: str | None
     reason: str
+
+
+def _without_names(row: Failure) -> str:
+    """The reason of a row without what names it: its file and id, and whatever stands in quotes."""
+    reason = row.reason
+    for name in sorted({row.source or "", PurePath(row.source or "").name, row.id or ""} - {""}, key=len, reverse=True):
+        reason = reason.replace(name, "...")
+    return re.sub(r"'[^']*'", "'...'", reason)
 
 
 class Failures:
@@ -99,8 +108,14 @@ class Failures:
         return len(self._rows) - self.errors
 
     def reasons(self) -> list[tuple[str, int]]:
-        """(reason, count), most frequent first."""
-        return Counter(row.reason for row in self._rows).most_common()
+        """(reason, count), most frequent first; reasons that differ in a file, an id or another quoted name only are one."""
+        told: dict[str, set[str]] = {}
+        counts = Counter[str]()
+        for row in self._rows:
+            common = _without_names(row)
+            told.setdefault(common, set()).add(row.reason)
+            counts[common] += 1
+        return [(next(iter(told[common])) if len(told[common]) == 1 else common, n) for common, n in counts.most_common()]
 
     def table(self) -> pa.Table:
         """The rows as an Arrow table with the columns of :class:`Failure`."""

@@ -31,6 +31,8 @@ from biocosmos.errors import BiocosmosError
 CHOOSE, ISA, CACHE = "BIOCOSMOS_CHOOSE", "BIOCOSMOS_ISA", "BIOCOSMOS_CACHE"
 ROUNDS = 5
 """Each candidate is timed so often, in turn; the fastest round counts, since noise only adds."""
+BUDGET = 3.0
+"""Seconds after which slow candidates are not timed again."""
 CLEARLY = 0.9
 """Another candidate is taken if it needs at most this share of the first one's time: less would be decided by noise."""
 _FLAGS_SHOWN = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimd", "bf16", "i8mm")
@@ -68,6 +70,7 @@ def choose(
     about: str = "",
     rounds: int = ROUNDS,
     clearly: float = CLEARLY,
+    budget: float = BUDGET,
 ) -> Choice:
     """The candidate that is fastest here; the first one unless another is clearly faster.
 
@@ -75,7 +78,8 @@ def choose(
         question: what is chosen, such as "search.scan"; told answers are matched by it.
         candidates: name -> a call that does some milliseconds of the real work. Those that raise are not taken.
         about: what else the answer depends on (model, size): part of what is remembered.
-        rounds: how often each is timed. clearly: share of the first one's time that another must stay under.
+        rounds: how often each is timed, once at least. clearly: share of the first one's time that another must stay under.
+        budget: seconds after which no further round is begun.
 
     Raises BiocosmosError for a told answer that is no candidate, and without a candidate that works.
     """
@@ -84,7 +88,7 @@ def choose(
         raise BiocosmosError(f"nothing to choose from for '{question}'")
     if key in _MADE and _MADE[key].answer in candidates and told(question) in (None, _MADE[key].answer):
         return _MADE[key]
-    choice = _decide(question, key, candidates, rounds, clearly)
+    choice = _decide(question, key, candidates, rounds, clearly, budget)
     _MADE[key] = choice
     return choice
 
@@ -145,7 +149,9 @@ def memory_file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biocosmos" / "machine.json"
 
 
-def _decide(question: str, key: str, candidates: Mapping[str, Callable[[], object]], rounds: int, clearly: float) -> Choice:
+def _decide(
+    question: str, key: str, candidates: Mapping[str, Callable[[], object]], rounds: int, clearly: float, budget: float
+) -> Choice:
     answer = told(question)
     if answer is not None:
         if answer not in candidates:
@@ -157,7 +163,7 @@ def _decide(question: str, key: str, candidates: Mapping[str, Callable[[], objec
     stored = _remembered().get(place)
     if isinstance(stored, dict) and stored.get("answer") in candidates:
         return Choice(question, str(stored["answer"]), dict(stored.get("seconds", {})), "remembered")
-    seconds = _timed(candidates, rounds)
+    seconds = _timed(candidates, rounds, budget)
     if not seconds:
         raise BiocosmosError(f"no way to do '{question}' works on this machine: {', '.join(candidates)}")
     first, fastest = next(iter(seconds)), min(seconds, key=lambda name: seconds[name])
@@ -166,7 +172,7 @@ def _decide(question: str, key: str, candidates: Mapping[str, Callable[[], objec
     return Choice(question, answer, seconds, "measured")
 
 
-def _timed(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+def _timed(candidates: Mapping[str, Callable[[], object]], rounds: int, budget: float) -> dict[str, float]:
     """Seconds of each candidate's fastest round, after one that warms up; in turns, so that all see the same noise."""
     works = {}
     for name, call in candidates.items():
@@ -174,7 +180,10 @@ def _timed(candidates: Mapping[str, Callable[[], object]], rounds: int) -> dict[
             call()
             works[name] = call
     seconds = dict.fromkeys(works, float("inf"))
-    for _ in range(rounds):
+    begun = time.perf_counter()
+    for number in range(rounds):
+        if number and time.perf_counter() - begun > budget:
+            break
         for name, call in works.items():
             start = time.perf_counter()
             call()

@@ -228,7 +228,7 @@ def read_toml(kind: type, path: str | Path) -> dict[str, Any]:
             raise SettingError(f"{path} has an unknown setting '{name}': it may have {', '.join(sorted(hints))}")
         if not _fits(value, hints[name]):
             raise SettingError(f"{path}: {name} = {value!r} must be {_kind_words(hints[name])}")
-    return stated
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()}
 
 
 def write_toml(settings: Any, path: Path) -> None:

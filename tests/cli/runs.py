@@ -149,5 +149,7 @@ LINES: dict[str, Line] = {
         "--dim 8 --hidden 16 --ablate --draws 1 --foreign {foreign} --chimeras 5 --device cpu"
     ),
     # ------------------------------------------------------------------ the whole
+    "doctor": Line("doctor", says="processor"),
+    "doctor for machines": Line("doctor --json", says='"processor"'),
     "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
 }

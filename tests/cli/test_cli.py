@@ -9,8 +9,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -67,6 +69,66 @@ def test_help_imports_nothing_heavy() -> None:
     program = f"import sys; from biocosmos.cli.app import app; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+TOO_EARLY = ("torch", "timm", "sklearn")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("search nowhere.cosmos x.jpg", "no collection at nowhere.cosmos: make one with 'biocosmos ingest"),
+        ("search {collection} x.jpg --split tset", "split 'default' has no part 'tset': it has"),
+        ("train heads {collection} -o run --split mine:train", "no split 'mine' in"),
+        ("train zero-shot {collection} -o run --geometry attributes --attributes a.csv", "there is no file or folder a.csv"),
+        ("embed {collection} --from v.npy -e mine", "--from: there is no file or folder v.npy"),
+        ("search {collection} x.jpg -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
+        ("search {collection} x.jpg --split train --approximate", "--split does nothing here: it is used without --approximate"),
+        ("search {collection} --id x --device cpu", "--device does nothing here: it is used with images or with --text"),
+        ("split {collection} --held-out 0.2", "--held-out does nothing here: it is used with --method open-world"),
+        ("train unicom {collection} -o run --positives 3", "--positives does nothing here: it is used with --loss mlcd"),
+        ("train unicom {collection} -o run --sweep 5 --clusters 5", "--clusters does nothing here: it is used without --sweep"),
+        ("train heads {collection} -o run --head flat --hxe-alpha 1", "--hxe-alpha does nothing here: it is used with --head"),
+        ("train zero-shot {collection} -o run --draws 2", "--draws does nothing here: it is used with --ablate"),
+        ("encoders --default x", "--default does nothing here: it is used with a collection"),
+        ("split {collection} --method wild", "'wild' is not one of"),
+        ("search {collection} x.jpg --fish", "No such option: --fish"),
+    ],
+)
+def test_what_cannot_be_is_told_in_one_line_before_anything_heavy_is_imported(
+    embedded: bc.Collection, tmp_path: Path, line: str, says: str
+) -> None:
+    program = (
+        "import sys\nfrom biocosmos.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as stop:\n"
+        f"    print(stop.code, [name for name in {TOO_EARLY} if name in sys.modules])"
+    )
+    words = line.format(collection=embedded.path).split()
+    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert says in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    code, _, heavy = done.stdout.strip().partition(" ")
+    assert code in "12" and heavy == "[]"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_embedding_that_verbs_use_by_default_is_recorded(run: Run, tiny_collection: bc.Collection, tmp_path: Path) -> None:
+    ids = tiny_collection.table(["id"])["id"].to_pylist()
+    for name in ("first", "second", "third"):
+        np.savez(tmp_path / f"{name}.npz", ids=ids, vectors=np.random.default_rng(0).normal(size=(len(ids), 4)))
+        given = ("--from", tmp_path / f"{name}.npz", "-e", name, *(["--default"] if name == "third" else []))
+        assert run("embed", tiny_collection.path, *given).code == 0
+        assert bc.Collection.open(tiny_collection.path).default_encoder == {"second": "first"}.get(name, name)
+    listed = run("encoders", tiny_collection.path, "--default", "second").rows
+    assert [row["default"] for row in listed] == ["False", "True", "False"]
+    assert bc.Collection.open(tiny_collection.path).gallery().provenance["encoder"] == "second"
+
+
+def test_versions_and_galleries_say_what_they_are(embedded: bc.Collection) -> None:
+    assert bc.__version__ == version("biocosmos")
+    gallery = embedded.gallery(split="train")
+    assert repr(gallery).startswith(f"<Gallery: {len(gallery):,} vectors of 1,280 numbers by efficientnet-lite0, ")
+    label_of = dict(zip(*embedded.table(["id", "label"]).to_pydict().values()))
+    assert gallery.labels.tolist() == [label_of[id_] for id_ in gallery.ids]
 
 
 def test_from_a_folder_of_photos_to_a_described_collection(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 import typer
 
 import biocosmos.specimens.sample
+from biocosmos import machine
 from biocosmos.cli.app import app
 from runs import LINES
 from workshop import Workshop, workshop
@@ -57,6 +58,8 @@ def test_a_line_does_what_it_is_asked(workshop: Workshop, name: str, monkeypatch
     part = biocosmos.specimens.sample.sample().slice(0, SPECIMENS)
     monkeypatch.setattr(biocosmos.specimens.sample, "sample", lambda: part)  # demo, in seconds
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: "the cache")  # fetch, without a network
+    if name.startswith("doctor"):
+        monkeypatch.setenv(machine.CHOOSE, "embed.way=torch-float32,train.way=float32")  # nothing is timed in a test
     outcome = workshop.run(name)
     assert outcome.code == 0, outcome.err
     assert LINES[name].says in outcome.out + outcome.err

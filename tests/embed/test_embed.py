@@ -337,6 +337,40 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatc
     assert not list((done.path / "work").rglob("*.part"))
 
 
+KILLED = """
+import os, signal, sys
+from biocosmos.embed import embed
+from biocosmos.encoders.registry import load_encoder
+from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.embedding_columns import EmbeddingColumns
+
+class Other:
+    size, name, digest = 8, "coarse", "two"
+    def __call__(self, batch):
+        return 300 - batch.float().flatten(1)
+
+encoder = load_encoder(Other())
+collection = Collection.open(sys.argv[1])  # which finishes what a kill left
+EmbeddingColumns.finish_interrupted = lambda self: os.kill(os.getpid(), signal.SIGKILL)
+embed(collection, encoder, overwrite=True)
+"""
+
+
+def test_a_kill_right_after_the_commit_leaves_new_vectors_under_the_new_digest(tmp_path):
+    collection = made(tmp_path / "c", 20)
+    embed(collection, load_encoder(Coarse()))
+    before = vectors(collection)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(collection.path)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    seen = Collection.open(collection.path)
+    assert seen.encoders["coarse"]["digest"] == "two"
+    pixels = np.stack([load_encoder(Coarse()).read(collection.image_bytes(f"s{i}")).numpy().reshape(-1) for i in range(20)])
+    other = 300 - pixels.astype(np.float32)
+    np.testing.assert_allclose(vectors(seen), other / np.linalg.norm(other, axis=1, keepdims=True), atol=1e-6)
+    assert embed(seen, load_encoder(Coarse()), overwrite=True).images == 20
+    np.testing.assert_array_equal(vectors(Collection.open(collection.path)), before)
+
+
 def test_the_default_encoder_on_openvino_says_how_well_it_agrees(tmp_path, monkeypatch):
     pytest.importorskip("openvino")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

@@ -20,7 +20,7 @@ from biocosmos.encoders.encoder import Normalised
 from biocosmos.encoders.openvino_backend import Calibration
 from biocosmos.encoders.preprocess import Preprocessing, border_colour
 from biocosmos.encoders.registry import encoder_names, encoder_table, fetch, load_encoder
-from biocosmos.encoders.torch_backend import TorchBackend, choose_device, choose_precision
+from biocosmos.encoders.torch_backend import TorchBackend, choose_device
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import Decoded, read_image
 
@@ -411,6 +411,13 @@ def test_a_callable_by_its_name(tmp_path, monkeypatch):
             load_encoder(name)
 
 
+@pytest.mark.parametrize("first", [torch.nn.Conv2d(3, 4, 3), torch.nn.Sequential(torch.nn.Flatten(), torch.nn.LazyLinear(2))])
+def test_a_module_that_takes_floats_is_told_how_pixels_come(first):
+    first(torch.zeros(1, 3, 224, 224))
+    with pytest.raises(BiocosmosError, match=r"does not take pixels as they come.*batch\.float\(\) / 255"):
+        load_encoder(torch.nn.Sequential(first, torch.nn.Flatten())).encode_images(torch.zeros(2, 3, 224, 224, dtype=torch.uint8))
+
+
 def test_a_callable_that_returns_nonsense_is_refused():
     with pytest.raises(BiocosmosError, match=r"expected \(n, dim\)"):
         load_encoder(lambda batch: batch.float().mean())
@@ -499,23 +506,13 @@ def test_devices_and_precisions_that_are_not_there():
         with pytest.raises(BiocosmosError, match="not on this machine"):
             choose_device("cuda")
     with pytest.raises(BiocosmosError, match="not known"):
-        choose_precision("float8", "cpu")
+        load_encoder(precision="float8")
     with pytest.raises(BiocosmosError, match="not known"):
         load_encoder(backend="tflite")
-    with pytest.raises(BiocosmosError, match="OpenVINO"):
+    with pytest.raises(BiocosmosError, match=r"calibrated|not installed"):
         load_encoder(precision="int8")
-
-
-@pytest.mark.parametrize(
-    ("flags", "expected"), [("fma avx2", "float32"), ("avx512f avx512_bf16", "bfloat16"), ("amx_bf16", "bfloat16")]
-)
-def test_bfloat16_only_where_the_processor_has_it(monkeypatch, flags, expected):
-    from biocosmos.encoders import torch_backend
-
-    monkeypatch.setattr("pathlib.Path.read_text", lambda self: f"processor\t: 0\nflags\t\t: sse {flags} ht\n")
-    torch_backend.has_bf16.cache_clear()
-    assert choose_precision("auto", "cpu") == expected
-    torch_backend.has_bf16.cache_clear()
+    with pytest.raises(BiocosmosError, match="OpenVINO"):
+        load_encoder(precision="int8", backend="torch")
 
 
 def test_bfloat16_agrees_with_float32(open_clip_folder):

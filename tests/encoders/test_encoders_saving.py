@@ -26,6 +26,7 @@ from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import current_digest, trainable, with_projection, with_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.projection import Projection
+from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 from biocosmos.tables import file_stem
@@ -456,8 +457,10 @@ def test_a_frozen_projection_is_embedded_from_its_bases_column(tiny_collection, 
     (tmp_path / "damaged.png").write_bytes(b"no image at all")
     bc.embed(tiny_collection, str(convnet))
     save_encoder(tmp_path / "run", base, base=str(convnet), projection=Projection(base.features(), 6), frozen=True)
-    read, opened = Preprocessing.read, []
-    monkeypatch.setattr(Preprocessing, "read", lambda self, source, crop=None: opened.append(source) or read(self, source, crop))
+    read, opened = Preprocessing.read_with_size, []
+    monkeypatch.setattr(
+        Preprocessing, "read_with_size", lambda self, source, crop=None: opened.append(source) or read(self, source, crop)
+    )
     summary = bc.embed(tiny_collection, f"{tmp_path}/run/")
     assert (summary.images, summary.projected, summary.base, summary.failed) == (120, 120, str(convnet), 1)
     assert len(opened) == 1  # the damaged image is tried again; no other is opened
@@ -495,15 +498,25 @@ def test_names_that_differ_only_in_punctuation_are_kept_apart(tiny_collection, c
     assert file_stem("a/b") != file_stem("a:b") and file_stem(DEFAULT) == DEFAULT
     encoder = build_encoder("a/b", load_towers(str(convnet)))
     bc.embed(tiny_collection, encoder)
-    folder = tiny_collection.path / "embeddings"
-    stored = next(folder.glob("a_b-*.json"))
-    stored.rename(folder / "a_b.json")  # as it was called before
     encoder.name = "a:b"
     bc.embed(tiny_collection, encoder)
     assert set(tiny_collection.encoders) == {"a/b", "a:b"}
     encoder.name = "a/b"
     bc.embed(tiny_collection, encoder, overwrite=True)
-    assert set(tiny_collection.encoders) == {"a/b", "a:b"} and not (folder / "a_b.json").exists()
+    assert set(tiny_collection.encoders) == {"a/b", "a:b"}
+
+
+def test_a_column_described_by_a_file_beside_it_as_older_versions_did_is_known(tiny_collection, convnet):
+    bc.embed(tiny_collection, build_encoder("net", load_towers(str(convnet))))
+    facts = tiny_collection.encoders["net"]
+    column = tiny_collection.embedding_column("net")
+    tiny_collection.dataset.replace_field_metadata(column, {})
+    assert not Collection.open(tiny_collection.path).encoders
+    (tiny_collection.path / "embeddings").mkdir(exist_ok=True)
+    (tiny_collection.path / "embeddings" / "net.json").write_text(json.dumps(facts))
+    assert Collection.open(tiny_collection.path).encoders == {"net": facts}
+    bc.embed(tiny_collection, build_encoder("net", load_towers(str(convnet))), overwrite=True)
+    assert Collection.open(tiny_collection.path).encoders["net"]["created"] >= facts["created"]
 
 
 def test_openvino_runs_a_tower_with_its_projection(convnet, tmp_path, monkeypatch):

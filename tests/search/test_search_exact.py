@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from biocosmos import machine
 from biocosmos.errors import BiocosmosError
 from biocosmos.search import bounded, candidates, exact
 from biocosmos.search.exact import ExactIndex
@@ -254,6 +256,31 @@ def test_every_precision_can_be_asked_for(precision: str) -> None:
     assert_same(index.search(x[::50], 6), *oracle(x[::50], x, 6))
     assert_same(index.search(x[50], 6), *oracle(x[[50]], x, 6))
     assert index.scan == precision
+
+
+def test_the_choice_and_its_timings_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BIOCOSMOS_CACHE", str(tmp_path))
+    machine.forget()
+    x = clustered(400, 8)
+    index = ExactIndex(x)
+    assert index.provenance["scans"] == {"all": {"scan": "float32", "dims": DIM}}
+    told = index.prepare().provenance
+    assert set(told["scans"]) == set(plan.BATCHES) and told["kernel"] in (*KERNELS, None)
+    timed = told["choices"][f"search.scan {DIM} dims, batch 256"]
+    assert timed["source"] == "measured" and timed["answer"] == told["scans"]["large"]["scan"]
+    assert {"float32", "bfloat16"} <= set(timed["seconds"])
+
+
+@pytest.mark.parametrize("answer", ["float32", "bfloat16"])
+def test_the_environment_may_answer(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    monkeypatch.setenv("BIOCOSMOS_CHOOSE", f"search.scan={answer},search.single={answer}")
+    machine.forget()
+    x = clustered(600, 9)
+    index = ExactIndex(x).prepare()
+    assert index.scan == answer
+    assert_same(index.search(x[:3], 5), *oracle(x[:3], x, 5))
+    assert_same(index.search(x[0], 5), *oracle(x[:1], x, 5))
+    machine.forget()
 
 
 def test_int8_without_its_kernel_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:

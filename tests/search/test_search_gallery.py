@@ -50,6 +50,16 @@ def test_rows_are_sorted_by_taxon_and_stay_together(gallery: Gallery) -> None:
         assert gallery.columns["label"][row].as_py() == "label 3"
 
 
+def test_a_gallery_says_what_it_is_and_how_its_rows_are_called(gallery: Gallery) -> None:
+    assert repr(gallery) == "<Gallery: 300 vectors of 16 numbers, 5 taxa>"
+    made = Gallery.build(["a"], np.ones((1, 3)), provenance={"encoder": "mine"})
+    assert repr(made) == "<Gallery: 1 vectors of 3 numbers by mine, no taxa>" and made.labels.tolist() == [None]
+    assert gallery.columns is not None
+    rows = [int(label.removeprefix("label ")) for label in gallery.columns["label"].to_pylist()]
+    lowest = [order or name for name, order in zip(RANKS["class"].to_pylist(), RANKS["order"].to_pylist())]
+    assert gallery.labels.tolist() == [lowest[row] for row in rows]
+
+
 def test_within_a_taxon(gallery: Gallery) -> None:
     assert gallery.taxonomy is not None
     part = gallery.slice("Copepoda")
@@ -169,3 +179,12 @@ def test_empty_gallery() -> None:
 
 def test_it_is_a_public_name() -> None:
     assert bc.Gallery is Gallery
+
+
+def test_hits_say_how_they_were_found(gallery: Gallery) -> None:
+    hits = gallery.search(gallery.vectors[:2], 3)
+    assert hits.provenance["search"]["scans"]["all"]["scan"] == "float32"
+    gallery.index(precision="bfloat16").prepare()
+    again = gallery.search(gallery.vectors[:2], 3, precision="bfloat16")
+    assert {each["scan"] for each in again.provenance["search"]["scans"].values()} == {"bfloat16"}
+    np.testing.assert_array_equal(again.rows, hits.rows)

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from pyarrow import csv as pa_csv
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
@@ -117,6 +118,13 @@ def test_the_command_line_stores_and_asks_them(
     table = ("export", tiny_collection.path, "-o", tmp_path / "out.csv", "--vectors", "theirs")
     assert "the name must end in .npz or .parquet" in biocosmos(*table, fails=1)
     assert "--format does nothing here: it is used without --vectors" in biocosmos(*table, "--format", "csv", fails=2)
+
+    biocosmos("split", tiny_collection.path)
+    biocosmos("identify", tiny_collection.path, "--part", "test", "--method", "nearest", "-o", tmp_path / "names.csv")
+    named = pa_csv.read_csv(tmp_path / "names.csv")
+    assert len(named) == tiny_collection.count(split="test") and "theirs" in (tmp_path / "names.csv.provenance.json").read_text()
+    biocosmos("evaluate", tiny_collection.path, "-o", tmp_path / "report")
+    assert "theirs" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
 
     refused = {
         "--device does nothing here: it is used without --from": (*given, "--encoder", "x", "--device", "cpu"),

@@ -34,8 +34,8 @@ TINY_CLIP: dict[str, dict[str, Any]] = {
     },
     "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
 }
-SMALL = {"size": 64, "epochs": 1, "batch_size": 16, "clusters": 6, "device": "cpu", "workers": 1}
-FROZEN = {"freeze": True, "clusters": 12, "epochs": 3, "batch_size": 32, "dim": 16, "device": "cpu"}
+SMALL = {"size": 32, "epochs": 1, "batch_size": 16, "clusters": 6, "device": "cpu", "workers": 1, "precision": "float32"}
+FROZEN = {"freeze": True, "clusters": 12, "epochs": 3, "batch_size": 32, "dim": 16, "device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture
@@ -49,12 +49,13 @@ def train(collection: bc.Collection, output: Path, **given: object) -> TrainResu
     return train_unicom(collection, unicom_settings(**given), output)
 
 
-def test_a_trained_tower_is_an_encoder_for_every_other_command(collection: bc.Collection, tmp_path: Path) -> None:
+def test_a_trained_tower_is_an_encoder_for_every_other_command(few: bc.Collection, tmp_path: Path) -> None:
+    collection = few
     result = train(collection, tmp_path / "run", **SMALL, dim=0, loss="mlcd", positives=3, sample_rate=0.5, features=256)
     assert [row["epoch"] for row in result.history.epochs] == [1]
     assert {"recall@1 of clusters", "recall@1 of label"} == set(result.base)
     encoder = bc.load_encoder(str(tmp_path / "run"))
-    assert encoder.preprocessing.size == 64 and encoder.dim == 1280
+    assert encoder.preprocessing.size == 32 and encoder.dim == 1280
     bc.embed(collection, str(tmp_path / "run"))
     gallery = collection.gallery(str(tmp_path / "run"), split="test")
     base = collection.gallery("efficientnet-lite0", split="test")
@@ -64,7 +65,7 @@ def test_a_trained_tower_is_an_encoder_for_every_other_command(collection: bc.Co
     assert (tmp_path / "run" / "steps.csv").exists() and list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
-def test_towers_of_timm_and_open_clip_are_trained_too(collection: bc.Collection, tmp_path: Path) -> None:
+def test_towers_of_timm_and_open_clip_are_trained_too(few: bc.Collection, tmp_path: Path) -> None:
     torch.manual_seed(0)
     timm.models.save_for_hf(timm.create_model("test_vit", num_classes=5), tmp_path / "vit", safe_serialization=True)
     (tmp_path / "clip").mkdir()
@@ -73,18 +74,18 @@ def test_towers_of_timm_and_open_clip_are_trained_too(collection: bc.Collection,
     save_file(clip.state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
     settings = {**SMALL, "size": None, "validation": "", "ema": 0.9}
     train(
-        collection,
+        few,
         tmp_path / "vit-run",
         **{**settings, "size": 96, "encoder": str(tmp_path / "vit"), "sub_centres": 2, "test_size": 128},
     )
     assert bc.load_encoder(str(tmp_path / "vit-run")).preprocessing.size == 128
-    train(collection, tmp_path / "clip-run", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0})
+    train(few, tmp_path / "clip-run", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0})
     before, after = (bc.load_encoder(str(tmp_path / name)) for name in ("clip", "clip-run"))
     np.testing.assert_allclose(after.encode_texts(["a copepod"]), before.encode_texts(["a copepod"]), atol=1e-6)
     picture = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
     assert np.abs(after.encode_images(picture) - before.encode_images(picture)).max() > 1e-4
     with pytest.raises(BiocosmosError, match="--freeze-stages knows the stages of timm models only"):
-        train(collection, tmp_path / "no", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0, "freeze_stages": 1})
+        train(few, tmp_path / "no", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0, "freeze_stages": 1})
 
 
 def test_a_frozen_training_keeps_the_base_and_adds_a_projection(collection: bc.Collection, tmp_path: Path) -> None:
@@ -239,6 +240,8 @@ def test_two_processes_train_the_weights_of_one(collection: bc.Collection, tmp_p
         "8",
         "--noise",
         "0",
+        "--precision",
+        "float32",
     ]
     shared += ["--device", "cpu", "--clip", "0"]
     one = train(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli import demo, embeddings, evaluation, identification, searching, specimens, taxonomy, training
+from biocosmos.cli import demo, embeddings, evaluation, health, identification, searching, specimens, taxonomy, training
 
 app = typer.Typer(
     name="biocosmos",
@@ -45,3 +45,4 @@ identification.register(app)
 evaluation.register(app)
 training.register(app)
 taxonomy.register(app)
+health.register(app)

@@ -45,6 +45,7 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
 
     summary = embed_collection(Collection.open(collection), settings)
     say(f"{collection}: {summary.images:,} images embedded in {summary.seconds:.1f} s, {summary.images_per_second:,.1f} images/s")
+    say(f"  computed in {summary.computed_with}" + (f"; {summary.hint}" if summary.hint else ""))
     counts = {
         "embedded before": summary.kept,
         f"from the vectors of '{summary.base}', no image opened": summary.projected,

@@ -14,7 +14,9 @@ ENCODER = Annotated[
     typer.Option("--encoder", "-e", help="Which embedding; needed when there are several.", show_default=False),
 ]
 DEVICE = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
-PRECISION = Annotated[str, typer.Option(help="auto, float32, bfloat16 or int8 (int8 with the OpenVINO backend).")]
+PRECISION = Annotated[
+    str, typer.Option(help="auto (float32), fast (the fastest that agrees with it), float32, bfloat16 or int8 (OpenVINO only).")
+]
 BACKEND = Annotated[str, typer.Option(help="auto, torch or openvino (pip install 'biocosmos\\[openvino]').")]
 SPLIT = Annotated[str | None, typer.Option(help="A part of a split: train, or openworld:novel.", show_default=False)]
 WITHIN = Annotated[

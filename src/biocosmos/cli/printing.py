@@ -65,6 +65,24 @@ def say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 epoch", "3 epochs"."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def trained(output: Path, collection: Path, result: Any) -> None:
+    """Say what a training did, how fast, and what it could not read. result: of any recipe."""
+    h = result.history
+    if result.already_done:
+        say(f"{output} was trained already; --overwrite begins anew")
+    else:
+        early = ", stopped early since the validation no longer improved" if h.stopped_early else ""
+        speed = f"{h.seconds:,.0f} s, {h.images_per_second:,.0f} specimens/s"
+        say(f"{output}: trained {counted(len(h.epochs), 'epoch')}, {counted(h.steps, 'step')}, in {speed}{early}")
+    if len(result.failures):
+        say(f"{counted(len(result.failures), 'image')} could not be read: biocosmos failures {collection}")
+
+
 def finish(failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False) -> None:
     """End a command: say how many items failed and why, write them as a table, and choose the exit code.
 
@@ -77,7 +95,7 @@ def finish(failures: Failures, done: int, what: str, *, table: Path | None = Non
 
             write_table(failures.table(), table)
             where = f", all in {table}"
-        say(f"{failures.errors:,} {what} failed, {failures.warnings:,} warnings{where}; the most frequent reasons:")
+        say(f"{failures.errors:,} {what} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
         for reason, count in failures.reasons()[:SHOWN_REASONS]:
             say(f"  {count:,} x {reason}")
     if (failures.errors and done == 0) or (failures.errors and strict):

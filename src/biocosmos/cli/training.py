@@ -10,7 +10,7 @@ import typer
 from biocosmos.cli import training_heads, training_zero_shot
 from biocosmos.cli.generated import CONFIG, Given, refuse, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
-from biocosmos.cli.printing import say, show_table
+from biocosmos.cli.printing import say, show_table, trained
 from biocosmos.cli.verbs import add
 from biocosmos.train.unicom.settings import SweepSettings, UnicomSettings, unicom_settings
 
@@ -70,14 +70,9 @@ def unicom(
     ]
     if rows:
         show_table(("on the validation part", "at the start", "kept"), rows, title=f"{settings.encoder} and {output}")
-    if result.already_done:
-        say(f"{output} was trained already; --overwrite begins anew")
-    else:
-        h = result.history
-        early = ", stopped early" if h.stopped_early else ""
-        say(f"{output}: {len(h.epochs)} epochs, {h.steps:,} steps in {h.seconds:,.0f} s, {h.images_per_second:,.0f}/s{early}")
-    if len(result.failures):
-        say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
+    trained(output, collection, result)
+    for note in result.notes():
+        say(f"note: {note}")
     say(f"Next: biocosmos evaluate {collection} -e {settings.encoder} -e {output} --report compare.html")
 
 

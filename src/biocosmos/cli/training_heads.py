@@ -9,7 +9,7 @@ import typer
 
 from biocosmos.cli.generated import CONFIG, Given, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
-from biocosmos.cli.printing import say, show_table
+from biocosmos.cli.printing import say, show_table, trained
 from biocosmos.cli.verbs import add
 from biocosmos.train.heads.settings import SEVERAL, HeadSettings
 
@@ -80,13 +80,7 @@ def _train(collection: Path, settings: HeadSettings, output: Path, overwrite: bo
     if h.best:
         rows = [(name, value) for name, value in h.best.items() if name != "epoch"]
         show_table(("on the validation part", "kept"), rows, title=str(output))
-    if result.already_done:
-        say(f"{output} was trained already; --overwrite begins anew")
-    else:
-        early = ", stopped early" if h.stopped_early else ""
-        say(f"{output}: {len(h.epochs)} epochs, {h.steps:,} steps in {h.seconds:,.0f} s, {h.images_per_second:,.0f}/s{early}")
-    if len(result.failures):
-        say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
+    trained(output, collection, result)
 
 
 def recipes() -> None:

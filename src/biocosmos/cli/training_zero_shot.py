@@ -9,7 +9,7 @@ import typer
 
 from biocosmos.cli.generated import CONFIG, Given, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
-from biocosmos.cli.printing import say, show_table
+from biocosmos.cli.printing import say, show_table, trained
 from biocosmos.cli.verbs import add
 from biocosmos.train.prototypes.settings import AblationSettings, ZeroShotSettings, zero_shot_settings
 
@@ -54,14 +54,11 @@ def zero_shot(
     result = train_zero_shot(collection, settings, output, overwrite=overwrite, tell=tell)
     if not result.main_process:
         return
-    if result.already_done:
-        say(f"{output} was trained already; --overwrite begins anew")
+    trained(output, collection, result)
     best = result.history.best or {}
     rows = [(name, f"{value:.3f}") for name, value in best.items() if isinstance(value, float)]
     if rows:
         show_table(("on the validation part", "kept"), rows, title=f"epoch {best.get('epoch')}")
-    if len(result.failures):
-        say(f"{len(result.failures)} images could not be read: biocosmos failures {collection}")
     say("Next: the same command with --ablate and another --output compares it with what each part of it adds")
 
 

@@ -12,8 +12,11 @@ an earlier run was stopped, bit for bit (with the same settings on the same mach
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from biocosmos.embed.column import Column
 from biocosmos.embed.parts import Work, locked_work
@@ -21,16 +24,20 @@ from biocosmos.embed.run import PART_ROWS, Blocks
 from biocosmos.embed.sampling import sample_images
 from biocosmos.embed.summary import EmbedSummary
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
-from biocosmos.encoders.encoder import Encoder
+from biocosmos.encoders.encoder import Encoder, Layout
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
+from biocosmos.encoders.ways import openvino_is_here
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.machine import usable_cores
+from biocosmos.provenance import encoder_name
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import file_stem
 
 _MUST_AGREE = ("digest", "dim", "preprocessing")
-_COMPUTED_WITH = ("precision", "backend", "device")
+_COMPUTED_WITH = ("precision", "backend", "device", "layout")
+WORTH_TIMING = 1000
+"""Images from which on it pays to time the ways an encoder can be computed: timing costs as much as some hundred images."""
 
 
 def embed(
@@ -64,21 +71,91 @@ def embed(
     """
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
-    if not isinstance(encoder, Encoder):
-        here = collection
-        calibration = Calibration(lambda p: sample_images(here, p, CALIBRATION_IMAGES), collection.path / "embeddings")
-        encoder = load_encoder(
-            encoder, device=device, precision=precision, backend=backend, resize=resize, calibration=calibration
-        )
-    folder = collection.path / "work" / f"embedding_{file_stem(encoder.name)}"
-    with locked_work(folder) as work:
+    name = encoder.name if isinstance(encoder, Encoder) else encoder_name(encoder)
+    with locked_work(collection.path / "work" / f"embedding_{file_stem(name)}") as work:
+        agreement: dict[str, float] = {}
+        if not isinstance(encoder, Encoder):
+            how = _How(device, precision, backend, resize)
+            encoder, agreement = _load(collection, encoder, name, how, None if overwrite else work, overwrite)
+        elif encoder.precision != "float32" or encoder.backend != "torch":
+            agreement = _agreement(collection, encoder)
         metadata = _metadata(collection, encoder, overwrite)
+        if agreement:
+            metadata["agreement"] = agreement
         batch = batch_size or encoder.batch_size
-        made_with = ("name", "digest", "dim", "preprocessing", *_COMPUTED_WITH)
-        settings = {key: encoder.metadata()[key] for key in made_with} | {"batch size": batch, "part rows": PART_ROWS}
-        work.begin(settings, restart=overwrite)
+        facts = encoder.metadata()
+        settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", *_COMPUTED_WITH)}
+        settings |= {"batch size": batch, "part rows": PART_ROWS, "asked": facts["chosen"].get("asked")}
+        work.begin(settings, restart=overwrite, notes={"chosen": encoder.chosen})
         workers = workers or (encoder.streams if encoder.streams > 1 else usable_cores())
         return _embed(collection, encoder, work, metadata, batch, workers, overwrite)
+
+
+@dataclass(frozen=True)
+class _How:
+    """How an encoder was asked for, by name."""
+
+    device: str
+    precision: str
+    backend: str
+    resize: str | None
+
+
+def _load(
+    collection: Collection, encoder: str, name: str, how: _How, begun: Work | None, overwrite: bool
+) -> tuple[Encoder, dict[str, float]]:
+    """The encoder, computed as an interrupted run or the column was, else as is fastest here; and how well it agrees.
+
+    What ``fast`` takes is measured on the collection's own images too: if it differs there, float32 is taken.
+    """
+    before: Mapping[str, Any] | None = None if begun is None else begun.settings()
+    if before is None or before.get("asked") != how.precision:
+        kept = None if overwrite else collection.encoders.get(name)
+        before = kept if how.precision == "auto" else None
+    precision, backend = how.precision, how.backend
+    layout: Layout | None = None
+    if before is not None and _one(before, "precision") and _one(before, "backend") in ("torch", *_openvino()):
+        precision = before["precision"] if precision in ("auto", "fast") else precision
+        backend = before["backend"] if backend == "auto" else backend
+        if backend == before["backend"] and before.get("layout") in get_args(Layout):
+            layout = before["layout"]
+    calibration = Calibration(lambda p: sample_images(collection, p, CALIBRATION_IMAGES), collection.path / "embeddings")
+    load = partial(load_encoder, encoder, device=how.device, resize=how.resize, calibration=calibration, asked=how.precision)
+    missing = _missing(collection, name, overwrite)
+    measure = missing >= WORTH_TIMING and precision == how.precision
+    loaded = load(precision=precision, backend=backend, layout=layout, measure=measure)
+    if before is not None and "chosen" in before:
+        loaded.chosen = dict(before["chosen"])
+    if not missing or (loaded.precision == "float32" and loaded.backend == "torch"):
+        return loaded, {}
+    try:
+        return loaded, _agreement(collection, loaded)
+    except BiocosmosError:
+        if how.precision != "fast":
+            raise
+        return load(precision="float32", backend="torch"), {}
+
+
+def _one(facts: Mapping[str, Any], key: str) -> str | None:
+    """A fact of a column, if all of its vectors share it."""
+    value = facts.get(key)
+    return None if value is None or ", " in str(value) else str(value)
+
+
+def _openvino() -> tuple[str, ...]:
+    return ("openvino",) if openvino_is_here() else ()
+
+
+def _missing(collection: Collection, name: str, overwrite: bool) -> int:
+    """Specimens without a vector."""
+    column = collection.embedding_column(name)
+    there = column in collection.dataset.schema.names and not overwrite
+    return int(collection.dataset.count_rows(filter=f"`{column}` IS NULL" if there else None))
+
+
+def _agreement(collection: Collection, encoder: Encoder) -> dict[str, float]:
+    """How well the encoder agrees with torch in float32 on images of the collection. Raises BiocosmosError if it does not."""
+    return check_agreement(encoder, sample_images(collection, encoder.preprocessing, SAMPLE, offset=0.5)).as_dict()
 
 
 def _embed(
@@ -94,12 +171,10 @@ def _embed(
     dataset = collection.dataset  # one version of it, whatever is added meanwhile
     column = Column(collection, dataset, encoder, overwrite=overwrite)
     blocks = Blocks(collection, dataset, column.pending(), encoder, work, batch_size, workers)
-    summary = EmbedSummary(encoder.name, column.name, base=column.base, kept=column.kept)
+    summary = EmbedSummary(encoder.name, column.name, base=column.base, kept=column.kept, hint=encoder.hint)
+    summary.computed_with = f"{encoder.precision} by {encoder.backend} on {encoder.device}"
     summary.projected = column.rows - len(blocks.pending) - summary.kept
     summary.images += summary.projected
-    if len(blocks.pending) and encoder.backend != "torch":
-        sample = sample_images(collection, encoder.preprocessing, SAMPLE, offset=0.5)
-        metadata["agreement"] = check_agreement(encoder, sample).as_dict()
     start = time.monotonic()
     computed = blocks.compute(summary)
     _record_failures(collection, summary)
@@ -126,7 +201,7 @@ def _metadata(collection: Collection, encoder: Encoder, overwrite: bool) -> dict
                 f"load it under another name, or replace them with overwrite (--overwrite)"
             )
     for key in _COMPUTED_WITH:
-        metadata[key] = ", ".join(sorted({*str(old.get(key)).split(", "), metadata[key]}))
+        metadata[key] = _joined([old.get(key), metadata[key]])
     return metadata
 
 
@@ -137,7 +212,13 @@ def _describe_projection(collection: Collection, summary: EmbedSummary, metadata
     metadata["computed from"] = f"the vectors of {summary.base}"
     own = summary.kept or summary.images > summary.projected
     for key in _COMPUTED_WITH:
-        metadata[key] = ", ".join(sorted({*str(base.get(key)).split(", "), *(metadata[key].split(", ") if own else ())}))
+        metadata[key] = _joined([base.get(key), *([metadata[key]] if own else [])])
+
+
+def _joined(values: Sequence[str | None]) -> str | None:
+    """What all vectors of a column share, or all that some of them have: "openvino, torch"."""
+    said = {part for value in values if value is not None for part in str(value).split(", ")}
+    return ", ".join(sorted(said)) or None
 
 
 def _record_failures(collection: Collection, summary: EmbedSummary) -> None:

@@ -98,8 +98,16 @@ class Work:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def begin(self, settings: Mapping[str, Any], *, restart: bool) -> None:
-        """Take up what an interrupted run left, if it was made with the same settings.
+    def settings(self) -> dict[str, Any] | None:
+        """What an interrupted run was made with; None if there is none, or it cannot be read."""
+        try:
+            found = json.loads((self.folder / "settings.json").read_text())
+        except (OSError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
+
+    def begin(self, settings: Mapping[str, Any], *, restart: bool, notes: Mapping[str, Any] | None = None) -> None:
+        """Take up what an interrupted run left, if it was made with the same settings; ``notes`` are kept beside them.
 
         Raises:
             BiocosmosError: it was made with others, and not ``restart``.
@@ -123,7 +131,7 @@ class Work:
         for left in self.folder.glob("*.tmp"):
             left.unlink()
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(wanted, indent=1) + "\n")
+        temporary.write_text(json.dumps({**dict(notes or {}), **wanted}, indent=1, default=str) + "\n")
         temporary.replace(path)
 
     def part(self, block: int) -> Path:

@@ -20,6 +20,7 @@ class EmbedSummary:
         resumed: of ``images``, those that an interrupted run had made.
         seconds, images_per_second: of this run, from the first image to the stored column.
         column: name of the column in the dataset.
+        computed_with: precision, backend and device in words; hint: how much faster another precision would be, if clearly.
     """
 
     encoder: str
@@ -33,4 +34,6 @@ class EmbedSummary:
     base: str | None = None
     seconds: float = 0.0
     images_per_second: float = 0.0
+    computed_with: str = ""
+    hint: str | None = None
     failures: Failures = field(default_factory=Failures)

@@ -25,7 +25,15 @@ class _Called(nn.Module):
         self.call = call  # registered as a submodule if it is one, so that it moves to the device
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
-        out = self.call(batch)
+        try:
+            out = self.call(batch)
+        except RuntimeError as error:
+            if not isinstance(self.call, nn.Module) or not any(kind in str(error).lower() for kind in ("byte", "unsigned char")):
+                raise
+            raise BiocosmosError(
+                f"the module {_name(self.call)} does not take pixels as they come, (n, 3, size, size) uint8: "
+                f"wrap it in one that begins with batch.float() / 255 and its normalisation ({first_line(error)})"
+            ) from error
         vectors = torch.as_tensor(out)
         if vectors.ndim != 2 or len(vectors) != len(batch):
             raise BiocosmosError(f"the custom encoder returned {tuple(vectors.shape)} for {len(batch)} images: expected (n, dim)")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-import platform
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -14,6 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from biocosmos import machine
 from biocosmos.encoders.image_reader import ImageBatch, ImageFiles, ImageReader, ahead
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers
@@ -22,6 +22,7 @@ from biocosmos.images import Decoded
 
 Vectors = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "int8"]
+Layout = Literal["channels last", "contiguous"]
 TEXT_BATCH = 64
 READERS = 4
 """Threads that read query files, when the device computes one batch at a time."""
@@ -34,12 +35,17 @@ class Backend(Protocol):
     name: str
     device: str
     precision: Precision
+    layout: Layout | None
+    """How maps lie in memory, where there is a choice: it decides the last bits."""
     batch_size: int
     """Rows of the batch it runs fastest."""
     streams: int
     """How many batches may be computed at once, each from its own thread."""
 
     def __call__(self, batch: torch.Tensor, /) -> torch.Tensor: ...
+
+    def dim(self, size: int) -> int:
+        """Length of the vectors of images of size x size pixels."""
 
     def enter_thread(self) -> None:
         """Called once in each thread of a pool that computes ``streams`` batches at once."""
@@ -84,20 +90,29 @@ class Encoder:
         modality: "image" or "image+text".
         digest: of the weights, 16 hex digits.
         preprocessing: how images are prepared.
-        precision, backend, device: what it computes with.
+        precision, backend, device, layout: what it computes with.
+        chosen: how that was chosen, see :class:`biocosmos.encoders.ways.Chosen`; hint: what it leaves on the table.
         base: the encoder whose unit vectors :meth:`project` takes; None if it is not a projection of such vectors.
     """
 
-    def __init__(self, name: str, towers: Towers, backend: Backend, preprocessing: Preprocessing) -> None:
+    def __init__(
+        self,
+        name: str,
+        towers: Towers,
+        backend: Backend,
+        preprocessing: Preprocessing,
+        chosen: Mapping[str, Any] | None = None,
+        hint: str | None = None,
+    ) -> None:
         self.name, self.digest, self.preprocessing = name, towers.digest, preprocessing
         self.source = towers.source
         self._towers, self._backend = towers, backend
         self.base = towers.base if towers.projection is not None and towers.projection.normalise else None
         self.backend, self.device, self.precision = backend.name, backend.device, backend.precision
+        self.layout, self.chosen, self.hint = backend.layout, dict(chosen or {}), hint
         self.batch_size, self.streams = backend.batch_size, backend.streams
         self.modality = "image" if towers.text is None else "image+text"
-        blank = torch.zeros(self.batch_size, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
-        self.dim = int(self._backend(blank).shape[1])
+        self.dim = backend.dim(preprocessing.size)
 
     def __repr__(self) -> str:
         return f"<Encoder {self.name}: {self.dim} numbers, {self.backend} {self.precision} on {self.device}>"
@@ -113,8 +128,10 @@ class Encoder:
             "precision": self.precision,
             "backend": self.backend,
             "device": self.device,
+            "layout": self.layout,
+            "chosen": self.chosen,
             "source": self.source,
-            "processor": platform.machine(),
+            "processor": machine.processor(),
         }
 
     # ------------------------------------------------------------------ images
@@ -147,9 +164,9 @@ class Encoder:
     def reference(self, batch: torch.Tensor) -> torch.Tensor:
         """What torch gives in float32 on the CPU, to measure a faster backend against. Shapes as :meth:`encode_images`."""
         tower = self._towers.whole
-        if self.backend == "torch" and (self.device, self.precision) != ("cpu", "float32"):
-            tower = copy.deepcopy(tower)  # the one in use stays as it is
-        model = Normalised(tower, self.preprocessing, self._towers.takes_bytes).in_precision(torch.float32).cpu().eval()
+        if self.device != "cpu":
+            tower = copy.deepcopy(tower)  # the one in use stays where it is
+        model = Normalised(tower, self.preprocessing, self._towers.takes_bytes).cpu().eval()
         with torch.inference_mode():
             return torch.cat([model(batch[start : start + REFERENCE_BATCH]) for start in range(0, len(batch), REFERENCE_BATCH)])
 
@@ -231,7 +248,8 @@ class Encoder:
                 f"encoder '{self.name}' has no text tower: use an open_clip encoder, such as open_clip:ViT-B-32/..."
             )
         parts = []
-        where = next((weights.device for weights in text.parameters()), torch.device("cpu"))  # it moves with the image tower
+        where = torch.device(self.device)
+        text.to(where)
         with torch.inference_mode():
             for start in range(0, len(texts), TEXT_BATCH):
                 tokens = tokenize(list(texts[start : start + TEXT_BATCH])).to(where)

@@ -23,10 +23,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from biocosmos.encoders.encoder import Normalised, Precision
+from biocosmos.encoders.encoder import Layout, Normalised, Precision
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.torch_backend import usable_cores
 from biocosmos.errors import BiocosmosError
+from biocosmos.machine import usable_cores
 
 BATCH = 4
 CALIBRATION_IMAGES = 128
@@ -56,18 +56,21 @@ class OpenVinoBackend:
 
     name = "openvino"
     device = "cpu"
+    layout: Layout | None = None
     batch_size = BATCH
 
     def __init__(
-        self, model: Normalised, preprocessing: Preprocessing, digest: str, *, precision: str, calibration: Calibration | None
+        self,
+        model: Normalised,
+        preprocessing: Preprocessing,
+        digest: str,
+        *,
+        precision: Precision,
+        calibration: Calibration | None,
     ) -> None:
         ov = _openvino()
         core = ov.Core()
-        if precision == "auto":
-            precision = "bfloat16" if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else "float32"
-        if precision not in _HINT:
-            raise BiocosmosError(f"precision '{precision}' is not known: choose auto, {', '.join(_HINT)}")
-        self.precision: Precision = precision  # type: ignore[assignment]
+        self.precision: Precision = precision
         self.streams = usable_cores()
         key = hashlib.sha256(repr((digest, preprocessing, BATCH, ov.__version__, torch.__version__)).encode()).hexdigest()[:16]
         if precision == "int8":
@@ -81,6 +84,7 @@ class OpenVinoBackend:
         }
         self._compiled = core.compile_model(str(path), "CPU", settings)
         self._requests = threading.local()
+        self._threads = torch.get_num_threads()
 
     def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
         request = getattr(self._requests, "own", None)
@@ -89,13 +93,17 @@ class OpenVinoBackend:
         request.infer([batch.contiguous().numpy()], share_inputs=True)
         return torch.from_numpy(request.get_output_tensor(0).data.copy())
 
+    def dim(self, size: int) -> int:
+        """Length of the vectors."""
+        return int(self._compiled.output(0).partial_shape[1].get_length())
+
     def enter_thread(self) -> None:
         """Each thread has its own request; only torch's part, the resizing, must not start threads of its own."""
         torch.set_num_threads(1)
 
     def leave_thread(self) -> None:
         """Nothing is left behind but torch's setting."""
-        torch.set_num_threads(self.streams)
+        torch.set_num_threads(self._threads)
 
 
 def _float_model(ov: Any, model: Normalised, preprocessing: Preprocessing, key: str) -> Path:

@@ -17,9 +17,7 @@ Importing this module does not import torch: a name that cannot be had fails at 
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +28,7 @@ from biocosmos.plugins import PlugIn, plug_ins
 from biocosmos.provenance import encoder_name
 
 if TYPE_CHECKING:
-    from biocosmos.encoders.encoder import Encoder
+    from biocosmos.encoders.encoder import Encoder, Layout
     from biocosmos.encoders.openvino_backend import Calibration
     from biocosmos.encoders.towers import Towers
 
@@ -71,23 +69,39 @@ def load_encoder(
     backend: str = "auto",
     resize: str | None = None,
     calibration: Calibration | None = None,
+    measure: bool = False,
+    layout: Layout | None = None,
+    asked: str | None = None,
 ) -> Encoder:
     """Load an encoder that is on this machine.
 
     Args:
         name: see the top of this module, or a callable: (n, 3, size, size) uint8 tensor -> (n, dim) array.
         device: "auto" (CUDA, MPS, CPU), or one by name ("cuda:1").
-        precision: "auto" (bfloat16 where the hardware has it, else float32), "float32", "bfloat16", "int8" (OpenVINO only).
-        backend: "torch" (what "auto" means, so that a result does not depend on what else is installed) or "openvino".
+        precision: "auto" (the numbers of float32, so that figures do not depend on the processor), "fast" (the fastest here
+            whose vectors agree with float32), "float32", "bfloat16", "int8" (OpenVINO only).
+        backend: "auto" (torch, or what is fastest if it is measured), "torch" or "openvino".
         resize: "pad", "crop" or "squash" in place of the model's own preprocessing.
         calibration: typical images, needed for int8 (``embed`` takes them from the collection).
+        measure: time the backends and memory layouts on this machine and take the fastest; worth it from about a thousand images
+            on. What was found is remembered, see :mod:`biocosmos.machine`.
+        layout, asked: see :func:`build_encoder`.
 
     Raises:
         BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device.
     """
     name, towers = _find(name)  # before torch is imported
     return build_encoder(
-        name, towers, device=device, precision=precision, backend=backend, resize=resize, calibration=calibration
+        name,
+        towers,
+        device=device,
+        precision=precision,
+        backend=backend,
+        resize=resize,
+        calibration=calibration,
+        measure=measure,
+        layout=layout,
+        asked=asked,
     )
 
 
@@ -105,28 +119,37 @@ def build_encoder(
     backend: str = "auto",
     resize: str | None = None,
     calibration: Calibration | None = None,
+    measure: bool = False,
+    layout: Layout | None = None,
+    asked: str | None = None,
 ) -> Encoder:
-    """An encoder from modules that are in memory; arguments and errors as for :func:`load_encoder`."""
-    from biocosmos.encoders.encoder import Encoder, Normalised
-    from biocosmos.encoders.torch_backend import TorchBackend, choose_device, choose_precision
+    """An encoder from modules that are in memory, which stay as they are; arguments and errors as for :func:`load_encoder`.
+
+    layout: "channels last" or "contiguous", how maps lie in memory; None is the usual one, or the faster one if it is measured.
+    asked: what is recorded as the precision that was asked for, where an earlier run has answered "auto" or "fast".
+    """
+    from biocosmos.encoders.encoder import Encoder
+    from biocosmos.encoders.torch_backend import choose_device
+    from biocosmos.encoders.ways import choose_way
 
     if backend not in ("auto", "torch", "openvino"):
         raise BiocosmosError(f"backend '{backend}' is not known: choose auto, torch or openvino")
+    if backend == "openvino" and device not in ("auto", "cpu"):
+        raise BiocosmosError(f"backend openvino computes on the cpu, not on '{device}': use backend torch")
+    where = "cpu" if backend == "openvino" else choose_device(device)
     preprocessing = towers.preprocessing.replaced(resize=resize)
-    # a copy, since the backend may change the precision of what it is given: stored vectors are projected in float32
-    projected = replace(towers, projection=copy.deepcopy(towers.projection))
-    model = Normalised(projected.whole, preprocessing, towers.takes_bytes)
-    if backend == "openvino":
-        if device not in ("auto", "cpu"):
-            raise BiocosmosError(f"backend openvino computes on the cpu, not on '{device}': use backend torch")
-        from biocosmos.encoders.openvino_backend import OpenVinoBackend
-
-        compiled = OpenVinoBackend(model, preprocessing, towers.digest, precision=precision, calibration=calibration)
-        return Encoder(name, towers, compiled, preprocessing)
-    where = choose_device(device)
-    if towers.takes_bytes and precision == "auto":
-        precision = "float32"  # a callable of the user's decides for itself
-    return Encoder(name, towers, TorchBackend(model, device=where, precision=choose_precision(precision, where)), preprocessing)
+    made, chosen = choose_way(
+        towers,
+        preprocessing,
+        device=where,
+        precision=precision,
+        backend=backend,
+        layout=layout,
+        measure=measure,
+        calibration=calibration,
+    )
+    facts = chosen.as_dict() | ({} if asked is None else {"asked": asked})
+    return Encoder(name, towers, made, preprocessing, facts, chosen.hint)
 
 
 def encoder_names() -> list[str]:

@@ -7,17 +7,17 @@ import os
 import platform
 import threading
 from functools import cache
-from pathlib import Path
 
 import torch
 
-from biocosmos.encoders.encoder import Normalised, Precision
+from biocosmos.encoders.encoder import Layout, Normalised, Precision
 from biocosmos.errors import BiocosmosError
+from biocosmos.machine import usable_cores
 
 CPU_BATCH = 8
 """Measured on a Zen 3: larger batches leave the caches and are slower (benchmarks/bench_embed.py)."""
 GPU_BATCH = 128
-_BF16_FLAGS = ("avx512_bf16", "amx_bf16", "bf16")
+_FORMATS = {"channels last": torch.channels_last, "contiguous": torch.contiguous_format}
 _M_MMAP_THRESHOLD, _M_TRIM_THRESHOLD = -3, -1
 
 
@@ -26,25 +26,31 @@ class TorchBackend:
 
     name = "torch"
 
-    def __init__(self, model: Normalised, *, device: str, precision: Precision) -> None:
+    def __init__(self, model: Normalised, *, device: str, precision: Precision, layout: Layout = "channels last") -> None:
         if precision == "int8":
-            raise BiocosmosError("int8 needs the OpenVINO backend: pip install 'biocosmos[openvino]' and ask for it by name")
+            raise BiocosmosError("int8 needs the OpenVINO backend: use --backend openvino")
         self.device = device
         self.precision: Precision = precision
+        self.layout: Layout | None = layout
         on_cpu = device == "cpu"
         self.batch_size = CPU_BATCH if on_cpu else GPU_BATCH
         self.streams = usable_cores() if on_cpu else 1
         if on_cpu:
             keep_freed_memory()
         dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-        self._model = model.eval().in_precision(dtype).to(device).to(memory_format=torch.channels_last)
+        self._format = _FORMATS[layout]
+        self._model = model.eval().in_precision(dtype).to(device).to(memory_format=self._format)
         self._alone = threading.Semaphore(self.streams)
         self._threads = torch.get_num_threads()
 
     def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
         with self._alone, torch.inference_mode():
-            batch = batch.to(self.device, non_blocking=True).contiguous(memory_format=torch.channels_last)
+            batch = batch.to(self.device, non_blocking=True).contiguous(memory_format=self._format)
             return self._model(batch).cpu()  # type: ignore[no-any-return]
+
+    def dim(self, size: int) -> int:
+        """Length of the vectors of images of size x size pixels, by running one blank image."""
+        return int(self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1])
 
     def enter_thread(self) -> None:
         """One thread per batch and a batch per core: no core waits for another inside a layer."""
@@ -66,32 +72,6 @@ def choose_device(device: str = "auto") -> str:
     if not there[kind]:
         raise BiocosmosError(f"device '{device}' is not on this machine: choose {' or '.join(k for k, v in there.items() if v)}")
     return device
-
-
-def choose_precision(precision: str, device: str) -> Precision:
-    """ "auto" is bfloat16 where the hardware computes in it, else float32 (emulated bfloat16 is 12 times slower)."""
-    if precision == "auto":
-        native = has_bf16() if device == "cpu" else device.startswith("cuda") and torch.cuda.is_bf16_supported(False)
-        return "bfloat16" if native else "float32"
-    if precision not in ("float32", "bfloat16", "int8"):
-        raise BiocosmosError(f"precision '{precision}' is not known: choose auto, float32, bfloat16 or int8")
-    return precision  # type: ignore[return-value]
-
-
-@cache
-def has_bf16() -> bool:
-    """Whether this CPU multiplies bfloat16 in hardware (Linux; elsewhere taken as no)."""
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return False
-    flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))), "").split()
-    return any(flag in flags for flag in _BF16_FLAGS)
-
-
-def usable_cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 @cache

@@ -123,6 +123,7 @@ def _neighbours(collection: Collection, encoders: Sequence[str], settings: Evalu
     if protocol != "query-gallery":
         name = f"{settings.queries} all-vs-all"
         reports[name] = evaluate.compare(asked, **more) if several else evaluate.retrieval(asked[first], **more)
+    next(iter(reports.values())).caveats += guard.told(collection, asked[first].ids, *encoders)
     return reports
 
 

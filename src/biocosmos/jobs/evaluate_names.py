@@ -145,7 +145,7 @@ def _by_head(collection: Collection, folder: Path, name: str, settings: Evaluate
     whole = predict_part(collection, head, settings.queries, where=settings.where, columns=settings.by)
     trained = head.facts["training"]
     part = settings.calibration or trained["settings"]["validation"]
-    one = Judged(name, head, None, whole=whole)
+    one = Judged(name, head, None, whole=whole, notes=guard.told(collection, whole.ids, folder))
     if not part:
         if settings.protocol == "promises":
             raise BiocosmosError(

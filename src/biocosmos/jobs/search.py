@@ -46,6 +46,7 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
         "collection": str(collection.path),
         "encoder": collection.encoders[name],
         "selection": {**settings.selected(), "approximate": settings.approximate},
+        **({"search": hits.provenance["search"]} if "search" in hits.provenance else {}),
     }
     return table, queries.failures, provenance
 

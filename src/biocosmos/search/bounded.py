@@ -140,10 +140,14 @@ class BoundedSearch:
         scored = self._scores(q, row, torch.zeros_like(row), place.values > -torch.inf)
         threshold = scored.topk(self.k).values[-1:]
         limit = (threshold - SCORE_UNIT - constant).float().nextafter(_LEAST)
-        reach = torch.nonzero((tops >= limit) & (tops > -torch.inf))[:, 0]
+        limit = limit.clamp_min(torch.finfo(torch.float32).min)  # what may not be returned has a bound of -inf
+        reach = torch.nonzero(tops >= limit)[:, 0]
         certified = len(reach) <= looked and bool(torch.isin(reach, group).all())
-        where = torch.nonzero((grouped[reach] >= limit) & (grouped[reach] > -torch.inf))
-        row = (reach[where[:, 0]] + self.first) * GROUP + where[:, 1]
+        if len(reach) > len(tops) / 4:
+            row = torch.from_numpy(np.flatnonzero((bounds >= limit).numpy())) + self.first * GROUP
+        else:
+            where = torch.nonzero(grouped[reach] >= limit)
+            row = (reach[where[:, 0]] + self.first) * GROUP + where[:, 1]
         pool = Pool(self.scorer, q, self.k, threshold - SCORE_UNIT)
         pool.add(row, torch.zeros_like(row))
         return Found(*pool.best(), np.array([certified]))

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from biocosmos import machine
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.bounded import BoundedSearch, Found
 from biocosmos.search.candidates import CANDIDATES_AT_ONCE, Scorer
@@ -91,6 +92,21 @@ class ExactIndex:
         """What is scanned at present, in words: for a large batch, and for one query where that differs."""
         names = list(dict.fromkeys(scan.name for kind in reversed(BATCHES) if (scan := self._scans.get(kind))))
         return ", ".join(names) or self._plain.name
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """How the answers were found: the scan of each kind of batch with the dims it keeps, the kernel, and what was timed to
+        choose them (see :func:`biocosmos.machine.choices`). The answers do not depend on it."""
+        used = {kind: scan for kind in BATCHES if (scan := self._scans.get(kind))} or {"all": self._plain}
+        dims = {kind: self.vectors.shape[1] if scan is self._plain else scan.basis.kept for kind, scan in used.items()}
+        kernel = self._plan.kernel if self._plan else None
+        return {
+            "precision": self.precision,
+            "device": str(self.device),
+            "scans": {kind: {"scan": scan.name, "dims": dims[kind]} for kind, scan in used.items()},
+            "kernel": kernel.name if kernel else None,
+            "choices": {question: made for question, made in machine.choices().items() if question.startswith("search.")},
+        }
 
     def search(self, queries: Any, k: int = 10, *, start: int = 0, stop: int | None = None, mask: Any = None) -> Found:
         """The ``k`` nearest rows among ``start <= row < stop`` whose ``mask`` (n,) bool is True, for queries (q, d).

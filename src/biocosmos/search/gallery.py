@@ -93,6 +93,21 @@ class Gallery:
     def __len__(self) -> int:
         return len(self.vectors)
 
+    def __repr__(self) -> str:
+        taxa = "no taxa" if self.taxa is None else f"{len(np.unique(self.taxa[self.taxa > 0])):,} taxa"
+        encoder = self.provenance.get("encoder")
+        by = f" by {encoder}" if isinstance(encoder, str) else ""
+        return f"<Gallery: {len(self):,} vectors of {self.dim:,} numbers{by}, {taxa}>"
+
+    @property
+    def labels(self) -> Array:
+        """(n,) object array, the name of each row's taxon, at whatever rank that is; None without one."""
+        out = np.full(len(self), None, object)
+        if self.taxa is not None and self.taxonomy is not None:
+            known = self.taxa > 0
+            out[known] = self.taxonomy.names[self.taxa[known]]
+        return out
+
     @property
     def dim(self) -> int:
         """Number of dimensions of the vectors."""
@@ -154,7 +169,7 @@ class Gallery:
             if len(barred) != len(found.rows):
                 raise BiocosmosError(f"{len(barred)} ids to exclude for {len(found.rows)} queries: pass one for each query")
             found = _without(found, barred, k)
-        return Hits(self, found.rows, found.scores, found.certified)
+        return Hits(self, found.rows, found.scores, found.certified, {**self.provenance, "search": index.provenance})
 
     def index(self, *, precision: str = "auto", device: str | None = None) -> ExactIndex:
         """The search index of this gallery, made at the first search and kept."""

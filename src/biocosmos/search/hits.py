@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,13 +23,14 @@ class Hits:
 
     rows: (q, k) int64 gallery rows, best first, -1 where fewer than k were allowed; scores: (q, k) float32 cosine in [-1, 1],
     -inf there; certified: (q,) bool, True where the first pass was proved exact, False where the query was repaired by a wider
-    one (its rows are exact all the same).
+    one (its rows are exact all the same); provenance: the gallery's, and under "search" how the answer was found.
     """
 
     gallery: Gallery
     rows: Array
     scores: Array
     certified: Array
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)

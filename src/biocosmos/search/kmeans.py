@@ -141,7 +141,7 @@ class PackedAssigner:
         self.packed = torch.empty(-(-len(rows) // GROUP), GROUP // TILE, self.dim // 4, TILE, 4, dtype=torch.uint8)
         for i in range(0, len(rows), BUILD_ROWS):
             codes = quantise(rows[i : i + BUILD_ROWS] - mean, self.step, *self.limits)
-            pack(codes, self.packed[i // GROUP : -(-(i + len(codes)) // GROUP)], self.limits[0])
+            pack(codes + self.limits[0], self.packed[i // GROUP : -(-(i + len(codes)) // GROUP)])
         self.best = torch.empty(len(self.packed) * GROUP, dtype=torch.int32)
         self.at = torch.empty(len(self.packed) * GROUP, dtype=torch.int32)
 

@@ -6,7 +6,7 @@ On disk a collection is a folder::
         specimens.lance     one row a specimen, one more column per encoder
         collection.json     ranks and format version
         splits/             saved splits, Parquet
-        embeddings/         what made each embedding column, JSON
+        embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
         failures.parquet    everything that was refused or converted, by any command
 """

@@ -1,4 +1,7 @@
-"""One column of vectors per encoder in a Lance dataset, added whole or not at all, with what made it beside it."""
+"""One column of vectors per encoder in a Lance dataset, added whole or not at all.
+
+What made the vectors (the digest of the weights above all) is metadata of the column's field: one commit stores both.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,10 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.provenance import now
 from biocosmos.specimens.records import EMBEDDING_PREFIX
-from biocosmos.tables import file_stem, replacing
 
 _UNFINISHED = "~unfinished"
+_FACTS = b"biocosmos"
+"""Key of the field's metadata that holds what made the column, as JSON."""
 
 
 def embedding_column(encoder: str) -> str:
@@ -24,7 +28,7 @@ def embedding_column(encoder: str) -> str:
 
 
 class EmbeddingColumns:
-    """The embeddings of the Lance dataset at ``dataset``; ``folder`` holds one JSON file for each."""
+    """The embeddings of the Lance dataset at ``dataset``; ``folder`` is where older versions described them."""
 
     def __init__(self, dataset: str, folder: Path) -> None:
         self._path = dataset
@@ -36,14 +40,22 @@ class EmbeddingColumns:
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Encoder name to what made its column."""
-        names = set(self._dataset.schema.names)
-        found = {facts["name"]: facts for _, facts in self._files() if embedding_column(facts["name"]) in names}
-        return dict(sorted(found.items()))
+        schema, found = self._dataset.schema, {}
+        for field in schema:
+            if field.name.startswith(EMBEDDING_PREFIX) and not field.name.endswith(_UNFINISHED) and field.metadata:
+                facts = json.loads(field.metadata.get(_FACTS, b"null"))
+                if facts is not None:
+                    found[facts["name"]] = facts
+        return dict(sorted({**self._written_beside(set(schema.names), found), **found}.items()))
 
-    def _files(self) -> list[tuple[Path, dict[str, Any]]]:
-        """Every file of facts, the newest of an encoder last."""
-        found = [(path, json.loads(path.read_text(encoding="utf-8"))) for path in sorted(self._folder.glob("*.json"))]
-        return sorted(found, key=lambda item: str(item[1].get("created")))
+    def _written_beside(self, names: set[str], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Of columns that an older version stored: it kept a JSON file of each beside the dataset."""
+        taken = {embedding_column(encoder) for encoder in known}
+        files = [json.loads(path.read_text(encoding="utf-8")) for path in self._folder.glob("*.json")]
+        files = [facts for facts in files if isinstance(facts, dict) and "name" in facts]
+        columns = {facts["name"]: embedding_column(facts["name"]) for facts in files}
+        files.sort(key=lambda facts: str(facts.get("created")))  # the newest of an encoder last
+        return {f["name"]: f for f in files if columns[f["name"]] in names and columns[f["name"]] not in taken}
 
     def add(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
         """See :meth:`Collection.add_vectors`."""
@@ -56,7 +68,8 @@ class EmbeddingColumns:
             dataset.drop_columns([unfinished])
         rows = dataset.count_rows()
         kind = pa.list_(pa.float32(), int(metadata["dim"]))
-        schema = pa.schema([pa.field(unfinished, kind)])
+        facts = {"name": encoder, **dict(metadata), "created": now()}
+        schema = pa.schema([pa.field(unfinished, kind, metadata={_FACTS: json.dumps(facts, default=str).encode()})])
 
         def counted() -> Iterator[pa.RecordBatch]:
             given = 0
@@ -71,12 +84,6 @@ class EmbeddingColumns:
             dataset.add_columns(pa.RecordBatchReader.from_batches(schema, counted()))
         except OSError as error:
             raise BiocosmosError(f"cannot store the embedding '{encoder}': {first_line(error)}") from error
-        facts = {"name": encoder, **dict(metadata), "created": now()}
-        with replacing(self._folder / f"{file_stem(encoder)}.json") as temporary:
-            temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-        for path, older in self._files():  # under the name that files had before they were told apart by a digest
-            if older["name"] == encoder and path.stem != file_stem(encoder):
-                path.unlink()
         self.finish_interrupted()
 
     def finish_interrupted(self) -> None:

@@ -84,44 +84,45 @@ class Instructions:
                     *self.broadcast(f"q{s}_{c}", f"%{p}qi{s}_{c}", p),
                 ]
             for r in range(rows):
-                lines += self._multiply(p, r, c)
+                x, q = ((f"%{p}{what}0_{i}", f"%{p}{what}1_{i}") for what, i in (("x", r), ("q", c)))
+                lines += self.add_two(f"{p}n{r}_{c}", f"%{p}a{r}_{c}", x, q)
         lines += [f" %{p}k.next = add i64 %{p}k, {DIM_STEP}", f" %{p}k.more = icmp slt i64 %{p}k.next, %dim"]
         return [*lines, f" br i1 %{p}k.more, label %{p}k.head, label %{p}k.end", f"{p}k.end:"]
 
-    def accumulate(self, to: str, sums: str, x: str, q: str) -> list[str]:
-        """%to = sums + the products of four dims: vectors x of unsigned bytes, q of signed ones."""
+    def add_two(self, to: str, sums: str, x: tuple[str, str], q: tuple[str, str]) -> list[str]:
+        """%to = sums + the products of eight dims: two vectors x of unsigned bytes, two q of signed ones."""
         kind = self.vector
         if self.vnni:
-            return [f" %{to} = call {kind} @llvm.x86.avx512.vpdpbusd.{self.bits}({kind} {sums}, {kind} {x}, {kind} {q})"]
-        return [*self._pairs(f"{to}.m", x, q), *self._widen(to, f"%{to}.m", sums)]
-
-    def _pairs(self, to: str, x: str, q: str) -> list[str]:
-        """AVX2: %to, 16-bit sums of two products."""
+            call = f"call {kind} @llvm.x86.avx512.vpdpbusd.{self.bits}"
+            return [
+                f" %{to}.0 = {call}({kind} {sums}, {kind} {x[0]}, {kind} {q[0]})",
+                f" %{to} = {call}({kind} %{to}.0, {kind} {x[1]}, {kind} {q[1]})",
+            ]
+        lines, ones = [], "<" + ", ".join(["i16 1"] * 16) + ">"
+        for s in range(_STEPS):
+            lines += [
+                f" %{to}.x{s} = bitcast <8 x i32> {x[s]} to <32 x i8>\n %{to}.q{s} = bitcast <8 x i32> {q[s]} to <32 x i8>",
+                f" %{to}.{s} = call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> %{to}.x{s}, <32 x i8> %{to}.q{s})",
+            ]
         return [
-            f" %{to}x = bitcast <8 x i32> {x} to <32 x i8>\n %{to}q = bitcast <8 x i32> {q} to <32 x i8>",
-            f" %{to} = call <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8> %{to}x, <32 x i8> %{to}q)",
-        ]
-
-    def _widen(self, to: str, pairs: str, sums: str) -> list[str]:
-        ones = "<" + ", ".join(["i16 1"] * 16) + ">"
-        return [
-            f" %{to}.w = call <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16> {pairs}, <16 x i16> {ones})",
+            *lines,
+            f" %{to}.t = add <16 x i16> %{to}.0, %{to}.1",
+            f" %{to}.w = call <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16> %{to}.t, <16 x i16> {ones})",
             f" %{to} = add <8 x i32> {sums}, %{to}.w",
         ]
 
-    def _multiply(self, p: str, r: int, c: int) -> list[str]:
-        """The two steps of one row vector and one query."""
-        name, sums = f"{p}n{r}_{c}", f"%{p}a{r}_{c}"
-        x, q = ([f"%{p}{what}{s}_{i}" for s in range(_STEPS)] for what, i in (("x", r), ("q", c)))
-        if self.vnni:
-            return [*self.accumulate(f"{name}.0", sums, x[0], q[0]), *self.accumulate(name, f"%{name}.0", x[1], q[1])]
-        added = f" %{name}.t = add <16 x i16> %{name}.0, %{name}.1"
+    def look_up(self, to: str, table: str, x: str) -> list[str]:
+        """%to: the byte of a table of sixteen for each byte of x, which is below sixteen."""
+        size = self.bits // 8
         return [
-            *self._pairs(f"{name}.0", x[0], q[0]),
-            *self._pairs(f"{name}.1", x[1], q[1]),
-            added,
-            *self._widen(name, f"%{name}.t", sums),
+            f" %{to}.i = bitcast {self.vector} {x} to <{size} x i8>",
+            f" %{to}.b = call <{size} x i8> {self._shuffle}(<{size} x i8> {table}, <{size} x i8> %{to}.i)",
+            f" %{to} = bitcast <{size} x i8> %{to}.b to {self.vector}",
         ]
+
+    @property
+    def _shuffle(self) -> str:
+        return f"@llvm.x86.{'avx512.pshuf.b.512' if self.bits == 512 else 'avx2.pshuf.b'}"
 
     @property
     def declarations(self) -> str:
@@ -132,8 +133,10 @@ class Instructions:
             if self.vnni
             else "declare <16 x i16> @llvm.x86.avx2.pmadd.ub.sw(<32 x i8>, <32 x i8>)"
         )
+        size = self.bits // 8
         return f"""
 {product}
+declare <{size} x i8> {self._shuffle}(<{size} x i8>, <{size} x i8>)
 declare <8 x i32> @llvm.x86.avx2.pmadd.wd(<16 x i16>, <16 x i16>)
 declare {kind} @llvm.smax.v{lanes}i32({kind}, {kind})
 declare i32 @llvm.vector.reduce.smax.v{lanes}i32({kind})

@@ -48,7 +48,7 @@ class Kernel:
         program = Program("\n".join(text), isa.features)
         self._program = program  # what is compiled lives as long as this
         self._scan_many, self._scan_one = program.function("scan_many", 4, 4), program.function("scan_one", 4, 4)
-        self._assign, self._row_bounds = program.function("assign", 5, 4), program.function("row_bounds", 7, 4, 4)
+        self._assign, self._row_bounds = program.function("assign", 5, 4), program.function("row_bounds", 8, 4, 4)
         self._rows, self._codes, self._dots = (program.function(name, 5, 3) for name in ("rows", "codes", "dots"))
 
     @property
@@ -77,6 +77,7 @@ class Kernel:
     def row_bounds(
         self,
         packed: torch.Tensor,
+        table: torch.Tensor,
         query: torch.Tensor,
         terms: torch.Tensor,
         offset: int,
@@ -86,10 +87,12 @@ class Kernel:
     ) -> None:
         """Bounds of all rows for one query: scale (product - offset) + a h + b e + c r, coefficients being (scale, a, b, c).
 
-        packed: (groups, 4, dim / 8, 16, 4) uint8, two 4-bit numbers a byte; query: (dim,) int8; terms: (3, groups * 64) float32
+        packed: (groups, 4, dim / 8, 16, 4) uint8, two places of the table a byte; table: (16,) uint8 within the range of rows;
+        query: (dim,) int8, dim a multiple of 16; terms: (3, groups * 64) float32
         h, e, r, or a slice of it; out: (groups * 64,) and tops: (groups,) float32, overwritten.
         """
-        pointers = [t.data_ptr() for t in (packed, query, terms[0], terms[1], terms[2], out, tops)]
+        levels = table.repeat(4)
+        pointers = [t.data_ptr() for t in (packed, levels, query, terms[0], terms[1], terms[2], out, tops)]
         dim = len(query)
         split(lambda _, start, stop: self._row_bounds(*pointers, start, stop, dim, offset, *coefficients), len(tops))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
@@ -12,12 +13,13 @@ from biocosmos.search.kernel.instructions import DIM_STEP, GROUP, QUERY_TILE, TI
 from biocosmos.search.kernel.packed import Kernel
 from biocosmos.search.kernel.pairs import CODE_STEP
 from biocosmos.search.kernel.scan import BUILD_ROWS, Bounds, Encoded, query_terms
-from biocosmos.search.kernel.single import HALF_MAX, HALF_ZERO
+from biocosmos.search.kernel.single import LEVEL_MAX, LEVEL_ZERO, LEVELS, SINGLE_QUERY_MAX, SINGLE_STEP
 
 CLIPS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0, 20.0)
 """In root mean squares; the one with the least error is taken."""
 SAMPLE_ROWS = 2048
 CODE_ZERO, CODE_MAX = 128, 255
+LEVEL_NUMBERS, LEVEL_ROUNDS = 1 << 16, 40
 
 
 class PackedScan:
@@ -29,7 +31,14 @@ class PackedScan:
         self.basis, self.kernel, isa = basis, kernel, kernel.isa
         self.kept = -(-basis.kept // DIM_STEP) * DIM_STEP
         self.packed = large(-(-len(vectors) // GROUP), GROUP // TILE, self.kept // 4, TILE, 4, dtype=torch.uint8)
-        self.step, terms = _pack_rows(vectors, basis, isa.row_zero, isa.row_max, self.packed, pack)
+        values = basis.rows(vectors[sample_rows(vectors, SAMPLE_ROWS)]).values
+        self.step = best_step(values, isa.row_zero, isa.row_max)
+
+        def code(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            codes = quantise(x, self.step, isa.row_zero, isa.row_max)
+            return codes + isa.row_zero, codes * self.step
+
+        terms = _pack_rows(vectors, basis, code, self.packed, pack)
         self.bounds = Bounds(terms)
 
     def encode(self, queries: torch.Tensor) -> Encoded:
@@ -60,25 +69,27 @@ class SingleScan:
 
     def __init__(self, vectors: torch.Tensor, basis: Basis, kernel: Kernel) -> None:
         self.basis, self.kernel = basis, kernel
-        self.kept = -(-basis.kept // DIM_STEP) * DIM_STEP
+        self.kept = -(-basis.kept // SINGLE_STEP) * SINGLE_STEP
         self.packed = large(-(-len(vectors) // GROUP), GROUP // TILE, self.kept // 8, TILE, 4, dtype=torch.uint8)
-        self.step, terms = _pack_rows(vectors, basis, HALF_ZERO, HALF_MAX, self.packed, pack_halves)
+        self.levels = Levels.of(basis.rows(vectors[sample_rows(vectors, SAMPLE_ROWS)]).values)
+        terms = _pack_rows(vectors, basis, self.levels.code, self.packed, pack_halves)
         self.terms = large(3, len(terms), dtype=torch.float32).copy_(terms.T)
 
     def bounds(self, query: torch.Tensor, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """For one unit query (1, dim): (rows,) and (groups,) float32 upper bounds of the groups first..last - 1 less the
         constant, and the constant (1,)."""
-        codes, scale, coefficients, constant = _query_codes(self.basis, query, self.kernel.isa.query_max)
+        codes, scale, coefficients, constant = _query_codes(self.basis, query, SINGLE_QUERY_MAX)
         stored = torch.zeros(self.kept, dtype=torch.int8)
         stored[: codes.shape[1]] = codes[0].to(torch.int8)
         out, tops = torch.empty((last - first) * GROUP), torch.empty(last - first)
         a, b, c = coefficients[:, 0].tolist()
         self.kernel.row_bounds(
             self.packed[first:last],
+            self.levels.table,
             stored,
             self.terms[:, first * GROUP : last * GROUP],
-            int(codes.sum()) * HALF_ZERO,
-            (float(scale[0]) * self.step, a, b, c),
+            int(codes.sum()) * LEVEL_ZERO,
+            (float(scale[0]) * self.levels.step, a, b, c),
             out,
             tops,
         )
@@ -129,28 +140,57 @@ class RowCodes:
         return products.float().mul_(scale[query_of]).add_(self.error[row_of]).add_(constant[query_of])
 
 
+@dataclass(frozen=True)
+class Levels:
+    """Sixteen numbers that stand for all. table: (16,) uint8 ascending; values: what each means,
+    (table - zero) * step; edges: (15,) between them."""
+
+    table: torch.Tensor
+    values: torch.Tensor
+    edges: torch.Tensor
+    step: float
+
+    @classmethod
+    def of(cls, sample: torch.Tensor) -> Levels:
+        """Where they lose least of the numbers of ``sample``: k-means in one dimension, from even parts of the sample."""
+        x = sample.flatten()[:: max(1, sample.numel() // LEVEL_NUMBERS)].contiguous()
+        means = torch.quantile(x, (torch.arange(LEVELS) + 0.5) / LEVELS)
+        for _ in range(LEVEL_ROUNDS):
+            place = torch.bucketize(x, (means[1:] + means[:-1]) / 2)
+            count = torch.bincount(place, minlength=LEVELS)
+            sums = torch.zeros(LEVELS).index_add_(0, place, x)
+            means = torch.where(count > 0, sums / count.clamp_min(1), means).sort().values
+        step = max(float(means.abs().amax()), 1e-30) / (LEVEL_MAX - LEVEL_ZERO)
+        table = (means / step).round_() + LEVEL_ZERO
+        values = (table - LEVEL_ZERO) * step
+        return cls(table.to(torch.uint8), values, (values[1:] + values[:-1]) / 2, step)
+
+    def code(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The places in the table nearest to numbers x, and what they stand for."""
+        place = torch.bucketize(x, self.edges, out_int32=True)
+        return place, self.values[place]
+
+
 def _pack_rows(
     vectors: torch.Tensor,
     basis: Basis,
-    zero: int,
-    most: int,
+    code: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
     packed: torch.Tensor,
-    lay_out: Callable[[torch.Tensor, torch.Tensor, int], None],
-) -> tuple[float, torch.Tensor]:
-    """Fill ``packed``; returns the step and the error terms (rows padded to whole groups, 3)."""
+    lay_out: Callable[[torch.Tensor, torch.Tensor], None],
+) -> torch.Tensor:
+    """Fill ``packed`` with the codes of rows; returns the error terms (rows padded to whole groups, 3)."""
     n, dim = vectors.shape
-    step = best_step(basis.rows(vectors[sample_rows(vectors, SAMPLE_ROWS)]).values, zero, most)
     terms = torch.zeros(len(packed) * GROUP, 3)
     for i in range(0, n, BUILD_ROWS):
         found = basis.rows(vectors[i : i + BUILD_ROWS])
-        count = len(found.values)
-        codes = quantise(found.values, step, zero, most)
-        error = torch.linalg.vector_norm(found.values.sub_(codes, alpha=step), dim=1)
-        terms[i : i + count, 0] = (found.length + error) * (1 + 1e-6)
-        terms[i : i + count, 1] = error + 2 * rounding(dim) * found.length
-        terms[i : i + count, 2] = found.rest
-        lay_out(codes, packed[i // GROUP : -(-(i + count) // GROUP)], zero)
-    return step, terms
+        codes, stored = code(found.values)
+        at = slice(i, i + len(codes))
+        error = torch.linalg.vector_norm(stored.sub_(found.values), dim=1)
+        terms[at, 0] = (found.length + error) * (1 + 1e-6)
+        terms[at, 1] = error + 2 * rounding(dim) * found.length
+        terms[at, 2] = found.rest
+        lay_out(codes, packed[i // GROUP : -(-at.stop // GROUP)])
+    return terms
 
 
 def _query_codes(basis: Basis, queries: torch.Tensor, most: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -161,24 +201,23 @@ def _query_codes(basis: Basis, queries: torch.Tensor, most: int) -> tuple[torch.
     return codes, scale, *query_terms(basis, queries, codes * scale[:, None], 0.0)
 
 
-def pack(codes: torch.Tensor, out: torch.Tensor, zero: int) -> None:
-    """Lay codes (rows, dim) of :func:`quantise` out for the kernels: out (groups, 4, dim / 4, 16, 4) uint8, zeros where there
-    are no rows or dims."""
+def pack(codes: torch.Tensor, out: torch.Tensor) -> None:
+    """Lay codes (rows, dim), whole numbers in 0..255, out for the kernels: out (groups, 4, dim / 4, 16, 4) uint8."""
     groups, tiles, quads = out.shape[:3]
-    words = _bytes(codes, groups * GROUP, quads * 4, zero).view(torch.int32).view(groups, tiles, TILE, quads)
+    words = _bytes(codes, groups * GROUP, quads * 4).view(torch.int32).view(groups, tiles, TILE, quads)
     out.view(torch.int32).squeeze(-1).copy_(words.transpose(2, 3))
 
 
-def pack_halves(codes: torch.Tensor, out: torch.Tensor, zero: int) -> None:
-    """The same in 4 bits: out (groups, 4, dim / 8, 16, 4) uint8."""
+def pack_halves(codes: torch.Tensor, out: torch.Tensor) -> None:
+    """The same for codes in 0..15: out (groups, 4, dim / 8, 16, 4) uint8."""
     groups, tiles, lines = out.shape[:3]
-    words = _bytes(codes, groups * GROUP, lines * 8, zero).view(torch.int32).view(groups, tiles, TILE, lines, 2)
+    words = _bytes(codes, groups * GROUP, lines * 8).view(torch.int32).view(groups, tiles, TILE, lines, 2)
     out.view(torch.int32).squeeze(-1).copy_((words[..., 0] | (words[..., 1] << 4)).transpose(2, 3))
 
 
-def _bytes(codes: torch.Tensor, rows: int, dims: int, zero: int) -> torch.Tensor:
-    found = torch.full((rows, dims), zero, dtype=torch.uint8)
-    found[: len(codes), : codes.shape[1]] = (codes + zero).to(torch.uint8)
+def _bytes(codes: torch.Tensor, rows: int, dims: int) -> torch.Tensor:
+    found = torch.zeros(rows, dims, dtype=torch.uint8)
+    found[: len(codes), : codes.shape[1]] = codes.to(torch.uint8)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from biocosmos.search.kernel.instructions import GROUP, Instructions
 
-AHEAD = 6  # rows stand anywhere in memory: the one so many pairs on is fetched meanwhile
+AHEAD = 8
 LINE = 64
 CODE_STEP = 32  # dims in one turn of the loop over 8-bit codes
 

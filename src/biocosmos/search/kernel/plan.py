@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 
 import torch
 
@@ -12,15 +12,16 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.search.kernel import packed
 from biocosmos.search.kernel.basis import Basis, Spectrum, sample_rows
 from biocosmos.search.kernel.instructions import GROUP
-from biocosmos.search.kernel.packed_scan import PackedScan, SingleScan, best_step, quantise, rounding_error
+from biocosmos.search.kernel.packed_scan import Levels, PackedScan, SingleScan, best_step, quantise, rounding_error
 from biocosmos.search.kernel.scan import DenseScan, Scan
-from biocosmos.search.kernel.single import HALF_MAX, HALF_ZERO
+from biocosmos.search.kernel.single import SINGLE_QUERY_MAX
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 BATCHES = {"one": 1, "small": 16, "large": 256}
 """Sizes of batch that may be served best by different scans, and the number of queries each is timed with."""
 SMALL_MOST = 48  # queries of a small batch
-TIMED_ROWS = 32768
+TIMED_ROWS = {"one": 16384, "small": 4096, "large": 4096}
+"""For one query more than a cache holds: the scan waits for memory."""
 PILOT_QUERIES = 32
 PILOT_GROUPS = 256
 PILOT_NEIGHBOURS = 10
@@ -31,10 +32,10 @@ UNEVEN = 1.15
 ROW_COST = 10.0  # one number of a row looked at for a single query,
 ROW_FIXED = 1000.0  # the same whatever its dims,
 SCORE_COST = 40.0  # one number of a row scored in float64,
-CHECK_COST = 10.0  # one number of a row whose 8-bit copy is looked at,
-CHECK_FIXED = 2000.0  # the same whatever its dims,
-SINGLE_COST = 10.0  # one byte of the scan for one query, which waits for memory,
-SINGLE_FIXED = 60.0  # its bound
+CHECK_COST = 20.0  # one number of a row whose 8-bit copy is looked at,
+CHECK_FIXED = 8000.0  # the same whatever its dims,
+SINGLE_COST = 8.0  # one byte of the scan for one query, which waits for memory,
+SINGLE_FIXED = 300.0  # the bound that it writes
 
 
 def batch_kind(queries: int) -> str:
@@ -68,11 +69,14 @@ def _candidates(dim: int, kind: str) -> dict[str, Callable[[], object]]:
         names = ["int8", *(["int4"] if kind == "one" else []), *names]
     made: dict[str, Callable[[], object]] = {}
 
+    @cache
+    def sample() -> torch.Tensor:
+        draw = torch.Generator().manual_seed(0)
+        return torch.nn.functional.normalize(torch.randn(TIMED_ROWS[kind], dim, generator=draw), dim=1)
+
     def run(name: str) -> None:
         if name not in made:
-            draw = torch.Generator().manual_seed(0)
-            rows = torch.nn.functional.normalize(torch.randn(TIMED_ROWS, dim, generator=draw), dim=1)
-            made[name] = _scan_call(name, rows, rows[: BATCHES[kind]], kernel)
+            made[name] = _scan_call(name, sample(), sample()[: BATCHES[kind]], kernel)
         made[name]()
 
     return {name: partial(run, name) for name in names}
@@ -191,10 +195,14 @@ class _Pilot:
         if precision in ("int8", "int4"):
             assert self.kernel is not None
             isa = self.kernel.isa
-            limits = (HALF_ZERO, HALF_MAX) if precision == "int4" else (isa.row_zero, isa.row_max)
-            step = best_step(rows.values[:2048], *limits)
-            error = torch.linalg.vector_norm(rows.values - quantise(rows.values, step, *limits) * step, dim=1)
-            scale = queries.values.abs().amax(1, keepdim=True) / isa.query_max
+            query_max = SINGLE_QUERY_MAX if precision == "int4" else isa.query_max
+            if precision == "int4":
+                stored = Levels.of(rows.values[:2048]).code(rows.values)[1]
+            else:
+                step = best_step(rows.values[:2048], isa.row_zero, isa.row_max)
+                stored = quantise(rows.values, step, isa.row_zero, isa.row_max) * step
+            error = torch.linalg.vector_norm(rows.values - stored, dim=1)
+            scale = queries.values.abs().amax(1, keepdim=True) / query_max
             query_error = torch.linalg.vector_norm(queries.values - (queries.values / scale).round() * scale, dim=1)
             bound += error[:, None] * torch.linalg.vector_norm(queries.values, dim=1) + rows.length[:, None] * query_error
         reach = bound >= self.threshold

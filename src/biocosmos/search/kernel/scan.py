@@ -40,6 +40,7 @@ class Scan(Protocol):
     """What the search needs of a scan; bounds leave out ``Encoded.constant``."""
 
     name: str
+    basis: Basis
 
     def encode(self, queries: torch.Tensor) -> Encoded:
         """Unit queries (b, dim) float32 on the scan's device."""

@@ -1,29 +1,35 @@
 """The kernel for one query at a time, which waits for memory: rows in 4 bits, the bound of every row written out.
 
 A cache line holds eight dims of sixteen rows: ``[group][4 tiles][dim / 8][16 rows][4 bytes]``, in the low half of a byte one of
-the first four dims, in the high half one of the next four.
+the first four dims, in the high half one of the next four. A half is the place in a table of sixteen 8-bit numbers, set where
+they lose least (Lloyd, 1982; Max, 1960), and looked up by ``vpshufb``.
 """
 
 from __future__ import annotations
 
 from biocosmos.search.kernel.instructions import GROUP, TILE, Instructions
 
-HALF_ZERO = 8  # rows in 0..15 stand for -8..7
-HALF_MAX = 15
+LEVELS = 16
+LEVEL_ZERO, LEVEL_MAX = 32, 63  # the table's numbers are 0..63 and mean -32..31
+SINGLE_QUERY_MAX = 127  # so that AVX2 sums of four products, at most 4 * 63 * 127, fit 16 bits
+UNROLLED = 2  # cache lines in a turn of the loop, each with sums of its own
+SINGLE_STEP = 8 * UNROLLED  # dims
 
 
 def row_bounds(isa: Instructions) -> str:
-    """Assembly of ``row_bounds(rows, query, h, e, r, out, tops, start, stop, dim, offset, scale, a, b, c)``.
+    """Assembly of ``row_bounds(rows, table, query, h, e, r, out, tops, start, stop, dim, offset, scale, a, b, c)``.
 
-    out (groups * 64,) float32 = scale * (product - offset) + a h + b e + c r; tops (groups,) float32, the largest of each group.
+    table: 64 bytes, four times the levels; out (groups * 64,) float32 = scale * (product - offset) + a h + b e + c r; tops
+    (groups,) float32, the largest of each group.
     """
     kind, lanes, size = isa.vector, isa.lanes, isa.bits // 8
     real, parts, count = f"<{lanes} x float>", TILE // lanes, GROUP // TILE
     lines = [
-        "define void @row_bounds(ptr noalias %x, ptr noalias %q, ptr noalias %h, ptr noalias %e, ptr noalias %r,",
-        "  ptr noalias %out, ptr noalias %tops, i64 %start, i64 %stop, i64 %dim, i64 %offset,",
+        "define void @row_bounds(ptr noalias %x, ptr noalias %table, ptr noalias %q, ptr noalias %h, ptr noalias %e,",
+        "  ptr noalias %r, ptr noalias %out, ptr noalias %tops, i64 %start, i64 %stop, i64 %dim, i64 %offset,",
         "  float %scale, float %a, float %b, float %c) #0 {",
-        f"entry:\n %size = mul i64 %dim, {TILE // 2}\n %off.32 = trunc i64 %offset to i32",
+        f"entry:\n %levels = load <{size} x i8>, ptr %table, align 1\n %size = mul i64 %dim, {TILE // 2}",
+        " %off.32 = trunc i64 %offset to i32",
         *isa.broadcast("off", "%off.32"),
     ]
     for name in ("scale", "a", "b", "c"):
@@ -39,24 +45,34 @@ def row_bounds(isa: Instructions) -> str:
         f" %top = phi {real} [{_least(lanes)},%g.body],[%best{parts - 1},%k.end]",
         " %tile = add i64 %t.first, %t\n %t.byte = mul i64 %tile, %size\n %xp = getelementptr i8, ptr %x, i64 %t.byte",
         " br label %k.head\nk.head:\n %k = phi i64 [0,%t.head],[%k.next,%k.head]",
-        *[f" %a{v}_{s} = phi {kind} [zeroinitializer,%t.head],[%n{v}_{s},%k.head]" for v in range(parts) for s in range(2)],
-        f" %k.byte = mul i64 %k, {TILE // 2}\n %xk = getelementptr i8, ptr %xp, i64 %k.byte",
-        " %qk = getelementptr i8, ptr %q, i64 %k",
+        *[
+            f" %a{v}_{s} = phi {kind} [zeroinitializer,%t.head],[%n{v}_{s},%k.head]"
+            for v in range(parts)
+            for s in range(UNROLLED)
+        ],
     ]
-    for s in range(2):
+    for s in range(UNROLLED):
         lines += [
-            f" %qa{s} = getelementptr i8, ptr %qk, i64 {4 * s}\n %qi{s} = load i32, ptr %qa{s}, align 4",
-            *isa.broadcast(f"q{s}", f"%qi{s}"),
+            f" %k{s} = add i64 %k, {8 * s}\n %k.byte{s} = mul i64 %k{s}, {TILE // 2}",
+            f" %xk{s} = getelementptr i8, ptr %xp, i64 %k.byte{s}\n %qk{s} = getelementptr i8, ptr %q, i64 %k{s}",
         ]
-    for v in range(parts):
-        lines += [
-            f" %xa{v} = getelementptr i8, ptr %xk, i64 {v * size}\n %xb{v} = load {kind}, ptr %xa{v}, align {size}",
-            f" %x{v}_0 = and {kind} %xb{v}, {isa.splat(0x0F0F0F0F)}\n %xh{v} = lshr {kind} %xb{v}, {isa.splat(4)}",
-            f" %x{v}_1 = and {kind} %xh{v}, {isa.splat(0x0F0F0F0F)}",
-        ]
-        for s in range(2):
-            lines += isa.accumulate(f"n{v}_{s}", f"%a{v}_{s}", f"%x{v}_{s}", f"%q{s}")
-    lines += [" %k.next = add i64 %k, 8\n %k.more = icmp slt i64 %k.next, %dim"]
+        for half in range(2):
+            lines += [
+                f" %qa{s}.{half} = getelementptr i8, ptr %qk{s}, i64 {4 * half}",
+                f" %qi{s}.{half} = load i32, ptr %qa{s}.{half}, align 4",
+                *isa.broadcast(f"q{s}.{half}", f"%qi{s}.{half}"),
+            ]
+        for v in range(parts):
+            at = f"{v}_{s}"
+            lines += [
+                f" %xa{at} = getelementptr i8, ptr %xk{s}, i64 {v * size}\n %xb{at} = load {kind}, ptr %xa{at}, align {size}",
+                f" %xl{at} = and {kind} %xb{at}, {isa.splat(0x0F0F0F0F)}\n %xs{at} = lshr {kind} %xb{at}, {isa.splat(4)}",
+                f" %xh{at} = and {kind} %xs{at}, {isa.splat(0x0F0F0F0F)}",
+                *isa.look_up(f"x{at}.0", "%levels", f"%xl{at}"),
+                *isa.look_up(f"x{at}.1", "%levels", f"%xh{at}"),
+                *isa.add_two(f"n{at}", f"%a{at}", (f"%x{at}.0", f"%x{at}.1"), (f"%q{s}.0", f"%q{s}.1")),
+            ]
+    lines += [f" %k.next = add i64 %k, {8 * UNROLLED}\n %k.more = icmp slt i64 %k.next, %dim"]
     lines += [f" br i1 %k.more, label %k.head, label %k.end\nk.end:\n %row0 = mul i64 %tile, {TILE}"]
     for v in range(parts):
         before = f"%best{v - 1}" if v else "%top"

@@ -19,7 +19,7 @@ from biocosmos.identify.namers.heads import save_head, torch_tree
 from biocosmos.nn.criteria import HeadCriterion
 from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
 from biocosmos.nn.imbalance import imbalance
-from biocosmos.train.batches.images import Rows, shuffled
+from biocosmos.train.batches.drawing import Rows, shuffled
 from biocosmos.train.batches.mixing import cutmix, mixup
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.heads.settings import HeadSettings

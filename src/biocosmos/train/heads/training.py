@@ -170,5 +170,6 @@ def _facts(collection: Collection, settings: HeadSettings, targets: HeadTargets,
         "metrics": history.epochs,
         "kept": history.best,
         "steps": history.steps,
+        "computed in": history.computing,
         "seconds": round(history.seconds, 1),
     }

@@ -12,9 +12,9 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -26,11 +26,11 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from biocosmos.encoders.torch_backend import choose_precision
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.depthwise import use_fast_depthwise
 from biocosmos.progress import Progress, progress
 from biocosmos.train.loop.checkpoint import Checkpoints
+from biocosmos.train.loop.computing import TIMED_IMAGES, Computing, choose_computing
 from biocosmos.train.loop.logs import EPOCHS, STEPS, Logs
 from biocosmos.train.loop.processes import Processes
 from biocosmos.train.loop.schedule import one_cycle
@@ -97,8 +97,9 @@ class Task(Protocol):
 class History:
     """What a training did.
 
-    epochs: a row of figures for each epoch; best: the row whose weights were kept; steps: optimizer steps; stopped_early;
-    resumed_at: the step an interrupted run went on from, 0 for a new one; seconds, images_per_second: of this process's part.
+    epochs: a row of figures for each epoch; best: the row whose weights were kept, epoch 0 for those it began with; steps: of the
+    optimizer; stopped_early; resumed_at: the step an interrupted run went on from, 0 for a new one; seconds, images_per_second:
+    of this process's part; computing: number type and layout of the steps, and how they were chosen.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -108,15 +109,21 @@ class History:
     resumed_at: int = 0
     seconds: float = 0.0
     images_per_second: float = 0.0
+    computing: dict[str, Any] = field(default_factory=dict)
 
 
-def fit(task: Task, settings: LoopSettings, folder: Path, where: Processes) -> History:
+def fit(
+    task: Task, settings: LoopSettings, folder: Path, where: Processes, *, start: Mapping[str, float] | None = None
+) -> History:
     """Train ``task.model`` in place and leave it with the weights that ``settings.keep`` names.
+
+    start: figures of the model as it is, as ``task.validate`` gives them, in the first process; with "best" a training that never
+    betters them ends with the weights it began with.
 
     Checkpoints and logs go to ``folder``; if a run was interrupted there, it goes on. Raises BiocosmosError when the loss
     is not finite (naming the batch), memory runs out (naming the settings to lower), or a signal stops it.
     """
-    return _Loop(task, settings, folder, where).run()
+    return _Loop(task, settings, folder, where).run(start or {})
 
 
 class _Loop:
@@ -126,6 +133,11 @@ class _Loop:
         task.objective.to(where.device)
         if where.device.type == "cpu":
             use_fast_depthwise(task.model)
+        self.images_per_step = settings.accumulate * task.batch_size * where.size
+        self.steps_per_epoch = -(-task.batches_per_epoch // settings.accumulate)
+        self.steps = self.steps_per_epoch * settings.epochs
+        self.computing = self._computing()
+        task.model.to(memory_format=self.computing.format)
         if where.size > 1 and where.device.type == "cuda":
             task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
         self.model: nn.Module = task.model
@@ -140,27 +152,48 @@ class _Loop:
             *((optimizer, settings.lr) for optimizer in self.optimizers),
             *([(self.own, centre_lr)] if self.own else []),
         ]
-        self.images_per_step = settings.accumulate * task.batch_size * where.size
         self.ema: AveragedModel | None = None
         if settings.ema:
             average = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
             self.ema = AveragedModel(task.model, multi_avg_fn=average, use_buffers=True)
-        self.steps_per_epoch = -(-task.batches_per_epoch // settings.accumulate)
-        self.steps = self.steps_per_epoch * settings.epochs
         self.checkpoints = Checkpoints(folder, where)
-        self.history = History()
+        self.history = History(computing=asdict(self.computing))
         self.epoch = self.step = 0
-        precision = choose_precision(settings.precision, str(where.device))
-        self.autocast = precision == "bfloat16"
         self.signal: int | None = None
+
+    def _computing(self) -> Computing:
+        """What the run was begun with; for a new one what is fastest here, as the first process finds it."""
+        found: Computing | None = None
+        if self.where.first:
+            found = Computing.load(self.folder)
+            if found is None:
+                found = self._fastest()
+                found.save(self.folder)
+        chosen: Computing = self.where.from_first(found)
+        return chosen
+
+    def _fastest(self) -> Computing:
+        first = next(self.task.batches(0, 0), None)
+        if first is None:
+            return Computing()
+        some = Batch(first.inputs[:TIMED_IMAGES], first.targets[:TIMED_IMAGES], first.ids[:TIMED_IMAGES]).to(self.where.device)
+        torch.manual_seed(self.settings.seed)
+        return choose_computing(
+            self.task.model,
+            lambda model: self.task.loss(model, some),
+            some.inputs,
+            self.settings.precision,
+            images=self.steps * self.images_per_step,
+        )
 
     # ------------------------------------------------------------------ the whole run
 
-    def run(self) -> History:
-        self._resume()
+    def run(self, start: Mapping[str, float]) -> History:
+        if not self._resume():
+            self._begin(self.where.from_first(dict(start)))
         logs = Logs(self.folder, self.step) if self.where.first else None
         images = self.steps * self.images_per_step
-        start, first = time.monotonic(), self.step
+        began, first = time.monotonic(), self.step
         try:
             with _stop_signals(self), _memory(self.task.batch_size), progress(f"train {self.task.name}", images, "images") as bar:
                 bar.advance(self.step * self.images_per_step)
@@ -171,10 +204,17 @@ class _Loop:
             if logs:
                 logs.close()
         self.history.steps = self.step
-        self.history.seconds = time.monotonic() - start
+        self.history.seconds = time.monotonic() - began
         self.history.images_per_second = (self.step - first) * self.images_per_step / max(self.history.seconds, 1e-9)
         self._leave_kept_weights()
         return self.history
+
+    def _begin(self, figures: dict[str, float]) -> None:
+        """The weights a training begins with are the best so far, if they were looked at."""
+        if figures and self.settings.keep == "best":
+            self.history.best = {"epoch": 0, **figures}
+            if self.where.first:
+                self.checkpoints.save_best(self._averaged.state_dict())
 
     def _train_epoch(self, logs: Logs | None, bar: Progress) -> None:
         accumulate, in_epoch = self.settings.accumulate, self.step - self.epoch * self.steps_per_epoch
@@ -219,9 +259,10 @@ class _Loop:
         total = torch.zeros((), device=self.where.device)
         for i in range(window):
             batch = next(batches).to(self.where.device)
+            batch = replace(batch, inputs=self.computing.laid_out(batch.inputs))
             torch.manual_seed(derived_seed(self.settings.seed, self.epoch, first + i, self.where.rank))
             with self._alone(last=i + 1 == window):
-                with torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.autocast):
+                with torch.autocast(self.where.device.type, torch.bfloat16, enabled=self.computing.precision == "bfloat16"):
                     loss = self.task.loss(self.model, batch)
                 self._check(loss, first + i, batch, "loss")
                 (loss / window).backward()  # type: ignore[no-untyped-call]
@@ -289,7 +330,7 @@ class _Loop:
             self.task.model.load_state_dict(self._averaged.state_dict() if weights is None else weights)
         if self.settings.keep == "last":
             self.history.best = self.history.epochs[-1] if self.history.epochs else None
-        self.task.model.eval()
+        self.task.model.to(memory_format=torch.contiguous_format).eval()
 
     # ------------------------------------------------------------------ checkpoints
 
@@ -307,10 +348,11 @@ class _Loop:
         own = {"objective": self.task.objective.state_dict(), "optimizer": self.own.state_dict() if self.own else None}
         return self.checkpoints.save(self.step, shared, own)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Go on from the last checkpoint; whether there was one."""
         found = self.checkpoints.load()
         if found is None:
-            return
+            return False
         shared, own = found
         self.step = self.history.resumed_at = shared["step"]
         self.epoch, self.history.epochs, self.history.best = shared["epoch"], shared["epochs"], shared["best"]
@@ -323,6 +365,7 @@ class _Loop:
             optimizer.load_state_dict(state)
         if self.own is not None:
             self.own.load_state_dict(own["optimizer"])
+        return True
 
 
 def derived_seed(*numbers: int) -> int:

@@ -12,6 +12,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.loop.checkpoint import FOLDER as CHECKPOINTS
+from biocosmos.train.loop.computing import COMPUTING
 from biocosmos.train.loop.logs import EPOCHS, EVENTS, STEPS
 from biocosmos.train.loop.processes import Processes
 from biocosmos.train.loop.settings import LoopSettings, flag, from_toml, write_toml
@@ -35,7 +36,7 @@ def begin_folder(
             # the encoder goes before what guards it, the settings last: a kill between leaves a folder that can be begun anew
             for name in leaves:
                 (output / name).unlink(missing_ok=True) if not (output / name).is_dir() else shutil.rmtree(output / name)
-            for name in (TRAINED, SUMMARY, LABELS, guard.RECORD, STEPS, EPOCHS):
+            for name in (TRAINED, SUMMARY, LABELS, guard.RECORD, COMPUTING, STEPS, EPOCHS):
                 (output / name).unlink(missing_ok=True)
             for name in (UNFINISHED, CHECKPOINTS, EVENTS, AUDIT):
                 shutil.rmtree(output / name, ignore_errors=True)

@@ -28,8 +28,9 @@ from biocosmos.nn.still import hold_still
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
+from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, LARGEST_OF_VECTORS, Rows, suited_batch
 from biocosmos.train.batches.encoding import BLOCK, encode
-from biocosmos.train.batches.images import ImageBatches, Images, Rows, VectorBatches
+from biocosmos.train.batches.images import ImageBatches, Images, VectorBatches
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch
@@ -244,7 +245,7 @@ class FrozenZeroShotTask(ZeroShotTask):
             [str(id_) for id_ in own.ids],
             self._stored["train"],
             torch.from_numpy(own.taxa),
-            batch_size=s.batch_size,
+            batch_size=suited_batch(s.batch_size, len(own.ids), where.size, LARGEST_OF_VECTORS),
             seed=s.seed,
             noise=s.noise,
             rank=where.rank,
@@ -310,7 +311,7 @@ class ImageZeroShotTask(ZeroShotTask):
             self.images["train"],
             torch.from_numpy(parts["train"].taxa),
             PRESETS[s.augment],
-            batch_size=s.batch_size,
+            batch_size=suited_batch(s.batch_size, len(parts["train"].ids), where.size, LARGEST_OF_IMAGES),
             seed=s.seed,
             rank=where.rank,
             size=where.size,

@@ -183,6 +183,7 @@ class _Training:
             "metrics": history.epochs,
             "kept": history.best,
             "steps": history.steps,
+            "computed in": history.computing,
             "seconds": round(history.seconds, 1),
         }
         learnt = [task.parts[name] for name in ("train", "chosen") if name in task.parts]  # they place a prototype too

@@ -27,6 +27,7 @@ from biocosmos.nn.still import hold_still
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
+from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, LARGEST_OF_VECTORS, suited_batch
 from biocosmos.train.batches.encoding import BLOCK, encode
 from biocosmos.train.batches.images import ImageBatches, Images, VectorBatches
 from biocosmos.train.loop.freezing import freeze_stages
@@ -175,7 +176,7 @@ class ImageTask(UnicomTask):
             self.images,
             self.targets(ids),
             PRESETS[s.augment],
-            batch_size=s.batch_size,
+            batch_size=suited_batch(s.batch_size, len(ids), where.size, LARGEST_OF_IMAGES),
             seed=s.seed,
             rank=self.where.rank,
             size=self.where.size,
@@ -231,7 +232,7 @@ class FrozenTask(UnicomTask):
             ids,
             torch.from_numpy(base.vectors[rows]),
             self.targets(ids),
-            batch_size=s.batch_size,
+            batch_size=suited_batch(s.batch_size, len(ids), where.size, LARGEST_OF_VECTORS),
             seed=s.seed,
             noise=s.noise,
             rank=self.where.rank,

@@ -58,6 +58,25 @@ class TrainResult:
     already_done: bool = False
     main_process: bool = True
 
+    def notes(self) -> list[str]:
+        """What must be known of the result, in sentences: whether the training was of any use on the validation part."""
+        best = self.history.best
+        if not best or not self.base:
+            return []
+        metric, before = next(iter(self.base.items()))
+        ends = [row[metric] for row in self.history.epochs if metric in row]
+        if best["epoch"] == 0:
+            return [
+                f"no epoch bettered the start on the validation part ({metric} {before:.3f}, then at most {max(ends):.3f}): the "
+                "weights it began with were kept; try a lower --lr, other --clusters or more images"
+            ]
+        if best[metric] < before:
+            return [
+                f"the training made it worse on validation ({metric} {before:.3f} at the start, {best[metric]:.3f} kept): "
+                "--keep best would keep the start"
+            ]
+        return []
+
 
 def train_unicom(
     collection: Collection | str | Path,
@@ -124,7 +143,7 @@ class _Training:
         del base  # as large as the training part
         task.model.to(self.where.device)
         before = task.validate(task.model.eval()) if self.where.first else {}
-        history = fit(task, self.settings, self.output, self.where)
+        history = fit(task, self.settings, self.output, self.where, start=before)
         result = TrainResult(self.output, history, before, labels, task.failures, main_process=self.where.first)
         if self.where.first:
             self._save(task, result)
@@ -238,6 +257,7 @@ class _Training:
             "metrics": [{"epoch": 0, **result.base}, *history.epochs],
             "kept": history.best,
             "steps": history.steps,
+            "computed in": history.computing,
             "seconds": round(history.seconds, 1),
         }
         task.save(self.output, facts)

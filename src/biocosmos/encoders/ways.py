@@ -1,0 +1,252 @@
+"""The ways an encoder can be computed here (backend, precision, memory layout), and the fastest of them by measurement.
+
+``--precision auto`` keeps the numbers of float32, so that a figure does not depend on the processor it was computed on, and takes
+the backend and layout that are fastest for them. ``fast`` takes the fastest of all whose vectors agree with torch in float32.
+"""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from biocosmos import machine
+from biocosmos.encoders.encoder import Backend, Layout, Normalised, Precision
+from biocosmos.encoders.openvino_backend import Calibration, OpenVinoBackend
+from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.settings import PRECISIONS
+from biocosmos.encoders.torch_backend import TorchBackend
+from biocosmos.encoders.towers import Towers
+from biocosmos.errors import BiocosmosError
+
+TIMED_IMAGES = 4
+"""Images that each way is timed on, on a CPU."""
+GPU_IMAGES = 64
+CLEAR_GAIN = 1.5
+"""A faster precision is worth a word when it is at least so many times as fast."""
+LEAST_COSINE = 0.999
+"""Mean cosine with torch in float32, on generated pictures, that ``fast`` asks of a way before it is taken."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """backend: "torch" or "openvino"; layout: of the maps in memory, torch alone has a choice."""
+
+    backend: str
+    precision: Precision
+    layout: Layout = "channels last"
+
+    @property
+    def name(self) -> str:
+        """As it is recorded and told: "torch-float32", "torch-float32-contiguous", "openvino-bfloat16"."""
+        return f"{self.backend}-{self.precision}" + ("-contiguous" if self.layout == "contiguous" else "")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """How a way was chosen.
+
+    way: taken; asked: the precision asked for; source: "measured", "remembered", "told" or "default" (without a measurement);
+    milliseconds: per image and thread of each way that was timed; faster: another precision that is clearly faster, and how
+    many times.
+    """
+
+    way: Way
+    asked: str
+    source: str = "default"
+    milliseconds: dict[str, float] = field(default_factory=dict)
+    faster: tuple[str, float] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the metadata of an embedding."""
+        return {"way": self.way.name, "asked": self.asked, "source": self.source, "milliseconds per image": self.milliseconds}
+
+    @property
+    def hint(self) -> str | None:
+        """What ``auto`` leaves on the table, in one line."""
+        if self.faster is None:
+            return None
+        return f"{self.faster[0]} would be {self.faster[1]:.1f} times as fast here: --precision fast"
+
+
+def choose_way(
+    towers: Towers,
+    preprocessing: Preprocessing,
+    *,
+    device: str,
+    precision: str,
+    backend: str,
+    layout: Layout | None = None,
+    measure: bool = False,
+    calibration: Calibration | None = None,
+) -> tuple[Backend, Chosen]:
+    """The backend that runs an encoder.
+
+    Args:
+        device: as :func:`biocosmos.encoders.torch_backend.choose_device` gives it.
+        precision: one of :data:`PRECISIONS`; backend: "auto", "torch" or "openvino"; layout: None is the fastest.
+        measure: time the ways that are open, if this machine has not done so before; ``fast`` always does.
+
+    Raises:
+        BiocosmosError: a precision or backend that is not known, not installed, or not for this device.
+    """
+    build = _Builder(towers, preprocessing, device, calibration)
+    wanted = _wanted(precision, towers)
+    every = _ways(towers, device, backend, layout)
+    if wanted == "int8":
+        way = Way("torch" if backend == "torch" else "openvino", "int8")  # torch says that it has none
+        return build(way), Chosen(way, precision)
+    eligible = [way for way in every if wanted == "fast" or way.precision == wanted]
+    if not measure and wanted != "fast":
+        way = next(way for way in eligible if way.backend == ("openvino" if backend == "openvino" else "torch"))
+        return build(way), Chosen(way, precision, "default" if machine.told("embed.precision") is None else "told")
+    if towers.takes_bytes:  # whatever else it does at other precisions, it is not asked for here
+        every = eligible = [way for way in every if way.precision == "float32"]
+    images = _pictures(preprocessing.size, TIMED_IMAGES if device == "cpu" else GPU_IMAGES)
+    calls = {way.name: _Timed(build, way, images) for way in every}
+    choice = machine.choose("embed.way", calls, about=f"{_architecture(towers)} {preprocessing.size} px on {device}")
+    way = _best(choice, eligible, build, preprocessing, gate=wanted == "fast")
+    milliseconds = {name: round(seconds * 1000 / len(images), 2) for name, seconds in choice.seconds.items()}
+    chosen = Chosen(way, precision, choice.source, milliseconds, _faster(choice, way, every))
+    made = calls[way.name].backend
+    return made if made is not None else build(way), chosen
+
+
+def _wanted(precision: str, towers: Towers) -> str:
+    """The precision that is meant: "fast", or one by name. A callable of the user's decides for itself."""
+    if precision not in PRECISIONS:
+        raise BiocosmosError(f"precision '{precision}' is not known: choose {', '.join(PRECISIONS[:-1])} or {PRECISIONS[-1]}")
+    if precision == "auto":
+        return "float32" if towers.takes_bytes else machine.told("embed.precision") or "float32"
+    return precision
+
+
+def _ways(towers: Towers, device: str, backend: str, layout: Layout | None) -> list[Way]:
+    """What may be tried, the ones taken without a measurement first."""
+    precisions: tuple[Precision, ...] = ("float32", "bfloat16")
+    if towers.takes_bytes and backend != "openvino":
+        return [Way("torch", precision) for precision in precisions]
+    layouts: tuple[Layout, ...] = ("channels last",) if layout is None else (layout,)
+    if layout is None and _is_convolutional(towers.image):
+        layouts = ("channels last", "contiguous")
+    torch_ways = [Way("torch", precision, place) for precision in precisions for place in layouts]
+    openvino_ways = [Way("openvino", precision) for precision in precisions]
+    if backend == "torch" or (backend == "auto" and (device != "cpu" or not openvino_is_here() or layout is not None)):
+        return torch_ways
+    return openvino_ways if backend == "openvino" else torch_ways + openvino_ways
+
+
+def openvino_is_here() -> bool:
+    """Whether OpenVINO is installed; it is not imported."""
+    return importlib.util.find_spec("openvino") is not None
+
+
+def _is_convolutional(model: nn.Module) -> bool:
+    """Whether the layout of maps can matter: more convolutions than the one that cuts a transformer's patches."""
+    return sum(isinstance(module, nn.Conv2d) for module in model.modules()) > 1
+
+
+def _best(choice: machine.Choice, eligible: list[Way], build: _Builder, preprocessing: Preprocessing, *, gate: bool) -> Way:
+    """The fastest eligible way; the first one unless another is clearly faster, as everywhere."""
+    told = next((way for way in eligible if way.name == choice.answer), None)
+    if not choice.seconds:
+        if told is None:
+            raise BiocosmosError(f"{machine.CHOOSE} asks for the way {choice.answer}, which is not of this precision or backend")
+        return told
+    timed = [way for way in eligible if way.name in choice.seconds]
+    order = sorted(timed, key=lambda way: choice.seconds[way.name])
+    if order and choice.seconds[order[0].name] > machine.CLEARLY * choice.seconds[timed[0].name]:
+        order.insert(0, timed[0])
+    for way in order:
+        if not gate or (way.backend, way.precision) == ("torch", "float32") or _agrees(way, build, preprocessing):
+            return way
+    raise BiocosmosError("no way to compute this encoder works here: choose --precision float32 --backend torch")
+
+
+def _faster(choice: machine.Choice, way: Way, every: list[Way]) -> tuple[str, float] | None:
+    """Another precision that is clearly faster than the way taken."""
+    mine = choice.seconds.get(way.name)
+    others = [(choice.seconds[w.name], w.precision) for w in every if w.name in choice.seconds and w.precision != way.precision]
+    if mine is None or not others or way.precision != "float32" or mine < CLEAR_GAIN * min(others)[0]:
+        return None
+    return min(others)[1], mine / min(others)[0]
+
+
+def _agrees(way: Way, build: _Builder, preprocessing: Preprocessing) -> bool:
+    """Whether the way gives torch's float32 vectors, to a mean cosine, on a few generated pictures."""
+    images = _pictures(preprocessing.size, TIMED_IMAGES)
+    exact, mine = (_encoded(build(one), images) for one in (Way("torch", "float32"), way))
+    return bool((exact * mine).sum(dim=1).mean() >= LEAST_COSINE)
+
+
+def _encoded(backend: Backend, images: torch.Tensor) -> torch.Tensor:
+    size = backend.batch_size
+    blocks = [images[start : start + size] for start in range(0, len(images), size)]
+    filled = [torch.cat([block, block.new_zeros(size - len(block), *block.shape[1:])]) for block in blocks]
+    return torch.cat([backend(block)[: len(rows)] for block, rows in zip(filled, blocks)])
+
+
+def _pictures(size: int, count: int) -> torch.Tensor:
+    """(count, 3, size, size) uint8 smooth random pictures, always the same."""
+    coarse = torch.rand(count, 3, 8, 8, generator=torch.Generator().manual_seed(0)) * 255
+    smooth = nn.functional.interpolate(coarse, (size, size), mode="bicubic")
+    return smooth.clamp(0, 255).to(torch.uint8)
+
+
+def _architecture(towers: Towers) -> str:
+    """What speed depends on: the model's kind and shape, not its weights."""
+    said = {key: value for key, value in towers.architecture.items() if key in ("kind", "name", "model")}
+    weights = sum(parameter.numel() for parameter in towers.whole.parameters())
+    name = said.get("name") or json.dumps(said, sort_keys=True, default=str)[:120]
+    return f"{name} {weights} weights"
+
+
+class _Builder:
+    """Makes the backend of a way. The towers stay as they are, but that they move to the device of a GPU in float32."""
+
+    def __init__(self, towers: Towers, preprocessing: Preprocessing, device: str, calibration: Calibration | None) -> None:
+        # a copy of the projection, since stored vectors are projected in float32 on the CPU
+        self._towers = replace(towers, projection=copy.deepcopy(towers.projection))
+        self._preprocessing, self._device, self._calibration = preprocessing, device, calibration
+
+    def __call__(self, way: Way) -> Backend:
+        towers, preprocessing = self._towers, self._preprocessing
+        if way.backend == "openvino":
+            model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+            return OpenVinoBackend(model, preprocessing, towers.digest, precision=way.precision, calibration=self._calibration)
+        if (way.precision, way.layout) != ("float32", "channels last"):
+            # the image tower alone, copied: text towers and whatever else holds these weights keep theirs
+            image = copy.deepcopy(getattr(towers.image, "trained_part", towers.image))
+            towers = replace(towers, image=image, projection=copy.deepcopy(towers.projection))
+        model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+        return TorchBackend(model, device=self._device, precision=way.precision, layout=way.layout)
+
+
+class _Timed:
+    """A call that encodes a few images one way; what it takes is made at the first call, which is not timed."""
+
+    def __init__(self, build: Callable[[Way], Backend], way: Way, images: torch.Tensor) -> None:
+        self._build, self._way, self._images = build, way, images
+        self.backend: Backend | None = None
+
+    def __call__(self) -> None:
+        if self.backend is None:
+            self.backend = self._build(self._way)
+        backend, images = self.backend, self._images
+        backend.enter_thread()  # a thread has a batch to itself when a collection is embedded
+        try:
+            for start in range(0, len(images), backend.batch_size):
+                backend(images[start : start + backend.batch_size])
+        finally:
+            backend.leave_thread()
+
+
+def timings(chosen: Mapping[str, Any]) -> str:
+    """The measured ways of an embedding's metadata in one line: "torch-float32 19.6 ms, openvino-float32 11.3 ms"."""
+    return ", ".join(f"{name} {value:g} ms" for name, value in chosen.get("milliseconds per image", {}).items())
