@@ -223,7 +223,7 @@ def test_identify_keeps_every_path_and_lists_what_it_could_not_read(run: Run, em
     names = list(csv.DictReader((tmp_path / "names.csv").open(encoding="utf-8")))
     assert [row["image_path"] for row in names] == sorted(str(night / f"{row['id']}.jpg") for row in test)
     for row in names:
-        assert float(row["novelty"]) >= 0
+        assert np.isfinite(float(row["novelty"])) and 0 < float(row["novelty_p"]) <= 1
         assert json.loads(row["neighbours"])
     failed = list(csv.DictReader((tmp_path / "names.failures.csv").open(encoding="utf-8")))
     assert [Path(row["source"] or row["id"]).name for row in failed] == ["broken.jpg"]

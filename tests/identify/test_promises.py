@@ -230,7 +230,7 @@ def test_classes_without_calibration_specimens_are_said() -> None:
     assert "2 of 10 classes have no calibration specimen (egg, fibre)" in notes
     assert (
         "5 calibration specimens have no known taxon" in notes
-        and "3 calibration specimens are of taxa that the head lacks" in notes
+        and "3 calibration specimens are of taxa that the namer lacks" in notes
     )
 
 
@@ -263,7 +263,7 @@ def test_a_promise_is_saved_and_refuses_another_head() -> None:
     again = Promise.from_dict(json.loads(json.dumps(promise.to_dict(), allow_nan=False)))
     assert again == promise
     np.testing.assert_array_equal(roll_back(found, again).nodes, roll_back(found, promise).nodes)
-    with pytest.raises(BiocosmosError, match="was made for the head aaa, these predictions are of bbb"):
+    with pytest.raises(BiocosmosError, match="was made for the namer aaa, these predictions are of bbb"):
         roll_back(found.described(digest="bbb"), promise)
 
 
@@ -288,7 +288,7 @@ def test_one_class_and_a_rank_that_is_empty() -> None:
         truth=np.full(100, egg),
     )
     answers = roll_back(found, Promise.fit(found))
-    assert (answers.nodes == egg).all() and (answers.ranks == 2).all() and (answers.confidence == 1).all()
+    assert (answers.nodes == egg).all() and (answers.ranks == 2).all() and (answers.confidence > 0.95).all()
 
 
 def test_binomial_p_values_are_those_of_hoeffding_and_bentkus_without_the_factor_e() -> None:

@@ -17,7 +17,7 @@ from biocosmos.identify.confidence.promises import is_wrong
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs import leave_out_heads
 from biocosmos.jobs.evaluate_heads import evaluate_heads
-from biocosmos.jobs.identify_heads import identify_with_head
+from biocosmos.jobs.identify import identify_collection
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import train_heads
 
@@ -39,18 +39,21 @@ def trained(embedded: bc.Collection, tmp_path_factory: pytest.TempPathFactory) -
 def test_answers_stop_where_the_promised_error_rate_needs_it(trained: tuple[bc.Collection, Path]) -> None:
     collection, folder = trained
     head = TrainedHead.load(folder)
-    careful, bold = (identify_with_head(collection, head, part="test", error_rate=rate, sets="label") for rate in (0.1, 0.5))
+    careful, bold = (
+        identify_collection(collection, head=folder, part="test", error_rate=rate, promise="mean", sets="label", evidence=True)
+        for rate in (0.1, 0.5)
+    )
     for done in (careful, bold):
         names = done.table["taxon"].to_pylist()
         answers = np.array(
             [0 if name is None else head.taxonomy.find(_node(head, name, rank)) for name, rank in _pairs(done.table)]
         )
-        assert len(names) == len(done.predictions) and is_wrong(head.taxonomy, answers, done.predictions.truth).mean() < 0.6
+        assert len(names) == len(done.truth) and is_wrong(head.taxonomy, answers, done.truth).mean() < 0.6
     depth = [sum(rank == "label" for rank in done.table["rank"].to_pylist()) for done in (careful, bold)]
     assert depth[0] <= depth[1]
     assert all(cell for cell in careful.table["set"].to_pylist())
     provenance = json.loads(careful.table.schema.metadata[b"biocosmos.provenance"])
-    assert provenance["promise"]["alpha"] == 0.1 and provenance["head"]["digest"] == head.digest
+    assert provenance["promise"]["alpha"] == 0.1 and provenance["namer"]["digest"] == head.digest
 
 
 def _pairs(table: object) -> list[tuple[str | None, str | None]]:
@@ -64,15 +67,14 @@ def _node(head: TrainedHead, name: str, rank: str | None) -> str:
 def test_an_error_rate_that_cannot_be_promised_names_the_smallest_that_can(trained: tuple[bc.Collection, Path]) -> None:
     collection, folder = trained
     with pytest.raises(BiocosmosError, match=r"0\.0\d+|\d+(\.\d+)? %"):
-        identify_with_head(collection, TrainedHead.load(folder), part="test", error_rate=0.0001)
+        identify_collection(collection, head=folder, part="test", error_rate=0.0001)
 
 
 def test_specimens_it_was_trained_or_calibrated_on_are_refused(trained: tuple[bc.Collection, Path]) -> None:
     collection, folder = trained
-    head = TrainedHead.load(folder)
-    for part, what in (("train", "trained the head in"), ("val", "calibrated the promise of the head in")):
+    for part, what in (("train", "trained the head in"), ("val", "queries were used to calibrate")):
         with pytest.raises(BiocosmosError, match=what):
-            identify_with_head(collection, head, part=part, error_rate=0.3)
+            identify_collection(collection, head=folder, part=part, error_rate=0.3)
     for part in ("train", "default:train"):  # the same specimens, whatever their part is called
         for protocol in (None, "ranks", "leave-one-class-out"):
             with pytest.raises(BiocosmosError, match=rf"of the \d+ specimens of part '{part}', \d+ \(.*\) trained the head in"):
@@ -118,7 +120,17 @@ def test_images_are_named_from_the_command_line(trained: tuple[bc.Collection, Pa
         (tmp_path / "images").mkdir(exist_ok=True)
         (tmp_path / "images" / f"{id_}.jpg").write_bytes(collection.image_bytes(id_) or b"")
     (tmp_path / "images" / "broken.jpg").write_bytes(b"nothing")
-    command = ["identify", str(collection.path), str(tmp_path / "images"), "--head", str(folder), "--error-rate", "0.2"]
+    command = [
+        "identify",
+        str(collection.path),
+        str(tmp_path / "images"),
+        "--head",
+        str(folder),
+        "--error-rate",
+        "0.2",
+        "--promise",
+        "mean",
+    ]
     found = CliRunner().invoke(app, [*command, "-o", str(tmp_path / "ids.csv")])
     assert found.exit_code == 0, found.output
     assert "promised: the expected share of wrong answers among all specimens is at most 0.2" in found.output

@@ -22,7 +22,7 @@ from biocosmos.identify.confidence.sets import PredictionSets
 from biocosmos.identify.namer import GalleryNamer, Namer
 from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.alarm import Alarm
-from biocosmos.identify.novelty.known_depth import KnownDepth, Usual
+from biocosmos.identify.novelty.known_depth import Usual
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
@@ -91,7 +91,7 @@ def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:
         detector = make_detector(state["alarm"]["detector"]).restored(_under("detector/", arrays), like)
         inside = tuple(arrays[f"inside/{i}"] for i in range(len(taxonomy.ranks)))
         usual = Usual(taxonomy.ranks, arrays["usual"], inside)
-        alarm = Alarm(KnownDepth(detector, usual, state["alarm"]["false_alarms"]))
+        alarm = Alarm(detector, usual, state["alarm"]["false_alarms"])
     promise = None if state["promise"] is None else Promise.from_dict(state["promise"])
     return Identifier(
         namer=namer,
@@ -126,7 +126,7 @@ def _state(identifier: Identifier) -> dict[str, Any]:
         "threshold": identifier.threshold if np.isfinite(identifier.threshold) else None,
         "calibration": identifier.calibration.to_dict(),
         "promise": None if identifier.promise is None else identifier.promise.to_dict(),
-        "alarm": None if alarm is None else {"detector": alarm.depth.detector.name, "false_alarms": alarm.depth.false_alarms},
+        "alarm": None if alarm is None else {"detector": alarm.detector.name, "false_alarms": alarm.false_alarms},
         "sets": None if identifier.sets is None else identifier.sets.to_dict(),
         "calibrated_on": [str(name) for name in identifier.calibrated_on],
         "settings": identifier.settings,
@@ -140,9 +140,9 @@ def _arrays(identifier: Identifier) -> dict[str, NDArray[Any]]:
     if isinstance(namer, GalleryNamer):
         arrays |= {"namer/classes": namer.classes} | {f"namer/{name}": array for name, array in namer.arrays().items()}
     if alarm is not None:
-        arrays |= {f"detector/{name}": array for name, array in alarm.depth.detector.arrays().items()}
-        arrays |= {f"inside/{i}": scores for i, scores in enumerate(alarm.depth.usual.inside)}
-        arrays |= {"usual": alarm.depth.usual.plain, "width": np.array(identifier.features.shape[1])}
+        arrays |= {f"detector/{name}": array for name, array in alarm.detector.arrays().items()}
+        arrays |= {f"inside/{i}": scores for i, scores in enumerate(alarm.usual.inside)}
+        arrays |= {"usual": alarm.usual.plain, "width": np.array(identifier.features.shape[1])}
     return arrays
 
 

@@ -38,6 +38,7 @@ from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
 from biocosmos.settings import UnusedSetting, settings_of, told
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 TRAIN, CALIBRATION = "train", "val"
@@ -53,8 +54,8 @@ class Identified:
     """Names with what they rest on.
 
     table: one row per specimen, see :func:`biocosmos.identify.answers.answer_table`; failures: what could not be read;
-    identifier: who named; shift: whether the specimens look like those calibrated on; by_file: whether they are image files; notes: what
-    must be known, in sentences, the gravest first; truth, hits: of each specimen, where a report was asked for.
+    identifier: who named; shift: whether the specimens look like those calibrated on; by_file: whether they are files; notes:
+    what must be known, the gravest first; truth, hits: of each specimen, where a report was asked for.
     """
 
     table: pa.Table
@@ -144,10 +145,7 @@ def identifier_of(
         except BiocosmosError as error:
             failures.add(f"what was kept is fitted anew: {error}", stage="identify", source=folder, severity="warning")
     identifier = _by_gallery(collection, settings) if head is None else _by_head(collection, head, settings)
-    for failure in identifier.failures:
-        failures.add(
-            failure.reason, stage=failure.stage, source=failure.source, row=failure.row, id=failure.id, severity=failure.severity
-        )
+    failures.extend(identifier.failures)
     _keep(identifier, folder, failures)
     return identifier
 
@@ -193,6 +191,8 @@ def _blocks(
     namer = identifier.namer
     if settings.part is not None:
         encoder = None if settings.head is not None else collection.encoder_name(settings.encoder)
+        if isinstance(namer, TrainedHead):
+            guard.refuse_part(collection, settings.part, namer.folder)
         identifier.refuse_seen(np.array(collection.table(["id"], split=settings.part)["id"].to_pylist(), object))
         where, columns = settings.where, ["image_path"]
         return part_blocks(collection, namer, settings.part, encoder=encoder, where=where, columns=columns, failures=failures)
@@ -265,9 +265,8 @@ def known_and_calibration(
         return gallery, None
     held = collection.gallery(encoder, split=calibration, where=where, columns=())
     if known is None:
-        gallery = gallery.subset(
-            ~np.asarray(pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string())))
-        )
+        apart = pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string()))
+        gallery = gallery.subset(~apart.to_numpy(zero_copy_only=False))
     return gallery, held
 
 
@@ -385,9 +384,8 @@ def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
     """Save, and drop all but the ones used last; a collection that cannot be written to is told and does not stop the naming."""
     try:
         identifier.save(folder)
-        kept = sorted(
-            (path for path in folder.parent.iterdir() if (path / STATE).is_file()), key=lambda path: path.stat().st_mtime
-        )
+        there = [path for path in folder.parent.iterdir() if (path / STATE).is_file()]
+        kept = sorted(there, key=lambda path: path.stat().st_mtime)
         for old in kept[:-MOST_KEPT]:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:

@@ -168,10 +168,9 @@ def read_blocks(reader: ImageReader, encoder: Encoder | None, title: str) -> Ite
             if not len(good):
                 continue
             ids, images = np.array(batch.ids, object)[good], batch.images[torch.from_numpy(good)]
-            if encoder is None:
-                yield Specimens(ids, images=images, sizes=batch.log_sizes[good])
-            else:
-                yield Specimens(ids, vectors=encoder.encode_images(images), sizes=batch.log_sizes[good])
+            columns = pa.table({"image_path": pa.array(ids, pa.string())})  # of files; of specimens, who reads knows better
+            block = Specimens(ids, sizes=batch.log_sizes[good], columns=columns)
+            yield replace(block, images=images) if encoder is None else replace(block, vectors=encoder.encode_images(images))
 
 
 def _image_blocks(

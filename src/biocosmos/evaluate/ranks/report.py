@@ -19,7 +19,7 @@ from biocosmos.evaluate.ranks import answered as answered_of
 from biocosmos.evaluate.ranks import tables as tables_of
 from biocosmos.evaluate.ranks.asked import Asked
 from biocosmos.evaluate.ranks.caveats import naming_caveats
-from biocosmos.evaluate.ranks.named import BEST_PATH, Named, from_answers, read, with_answers
+from biocosmos.evaluate.ranks.names import BEST_PATH, Names, from_answers, read, with_answers
 from biocosmos.evaluate.ranks.page import page
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.predictions import Predictions
@@ -124,7 +124,7 @@ def asked_and_named(
     name: str | None = None,
     decoding: str = BEST_PATH,
     branch: str | None = None,
-) -> tuple[Asked, Named]:
+) -> tuple[Asked, Names]:
     """What is asked and what was said, from predictions, answers or both; see :func:`naming`."""
     if predictions is not None:
         asked, named = read(predictions, name, decoding, branch)
@@ -148,7 +148,7 @@ def check_ks(ks: Sequence[int]) -> None:
         raise BiocosmosError(f"top-k needs whole numbers of 1 or more, not {', '.join(map(str, ks))}")
 
 
-def split_facts(named: Named) -> Row:
+def split_facts(named: Names) -> Row:
     """The split that was asked, as the namer's facts say."""
     return {"split": named.facts.get("split"), "split_hash": split_hash(named.facts)}
 

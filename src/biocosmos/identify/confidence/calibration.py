@@ -38,16 +38,15 @@ class Curve:
     points: int = 0
     right: float | None = None
 
-    @property
-    def ceiling(self) -> float:
-        """The most that ``points`` answers can vouch for: were all of them right, the rule of succession says this."""
-        return (self.points + 1) / (self.points + 2) if self.points else 1.0
-
     def __call__(self, p: Float64) -> Float64:
-        """p in [0, 1] of any shape -> confidence of the same shape; NaN stays NaN."""
+        """p in [0, 1] of any shape -> confidence of the same shape; NaN stays NaN.
+
+        n points vouch for no more than n + 2 would of which one was right and one wrong (the rule of succession): were all of
+        them right, confidence ends at (n + 1) / (n + 2).
+        """
         if self.values != (1.0, 1.0, 0.0):
             p = _sigmoid(_features(p) @ np.array(self.values))
-        return np.minimum(p, self.ceiling)
+        return (self.points * p + 1) / (self.points + 2) if self.points else p
 
     @classmethod
     def fit(cls, p: Float64, right: Mask) -> Curve:

@@ -50,9 +50,8 @@ class HeldOut:
 
     @property
     def predictions(self) -> Predictions:
-        """Those of all parts, as if one namer had made them: the last fitted on all would be at least as good."""
-        digest = self.parts[0].asked.facts.get("digest")
-        return Predictions.concatenate(part.asked.described(digest=digest) for part in self.parts)
+        """Those of all parts."""
+        return Predictions.concatenate(part.asked for part in self.parts)
 
     def tempered(self, temperature: float) -> HeldOut:
         """The same with all scores over a temperature."""
@@ -109,7 +108,8 @@ def cross_fitted(namer: GalleryNamer, gallery: Gallery, options: FitOptions) -> 
         fitted = namer.refitted(kept, options)
         rows = _sample(rows, max(1, largest // FOLDS) if held else largest, options.seed)
         known = ask(fitted, kept, _sample(np.arange(len(kept)), MOST_KNOWN, options.seed))
-        parts.append(Part(ask(fitted, gallery, rows), known))
+        # a fold's namer stands in for the one fitted on all, and the detectors that it calibrates will judge what that one says
+        parts.append(Part(*(said.described(digest=namer.digest) for said in (ask(fitted, gallery, rows), known))))
         held += len(rows)
         if held >= min(ENOUGH, largest):
             break

@@ -61,9 +61,8 @@ class Combined(Detector):
         return own | {f"{m.name}/{key}": array for m in self.members for key, array in m.arrays().items()}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-        kinds: dict[str, type[Detector]] = {
-            kind.name: kind for kind in (*map(type, (make() for make in self._makers)), MaxSoftmax)
-        }
+        every: list[type[Detector]] = [*(type(make()) for make in self._makers), MaxSoftmax]
+        kinds = {kind.name: kind for kind in every}
         self.scale = [(float(mean), float(deviation)) for mean, deviation in arrays["scale"]]
         self.members = []
         for name in arrays["members"].tolist():
