@@ -55,11 +55,11 @@ def naming(
 
     predictions: what it says of the specimens, whole or block by block; answers: the table it gave to whoever asked, of the same
     specimens (:meth:`Identifier.identify`), or what gives it once the predictions are read: calibrated confidence, roll-back,
-    novelty, neighbours. Either may be left out; with both, confidence is judged as told, and before calibration beside it. truth,
-    taxonomy: for answers alone, whose truth is a Gallery or a table with ``id`` and rank columns that hold every id, or (n,) nodes
-    in their order; taxonomy: needed unless ``truth`` is a Gallery. gallery: what the namer was fitted on; it shows what a taxon
-    looks like, and for answers alone it says which taxa could have been answered, and so which specimens are unanswerable and
-    novel; without it all count as answerable.
+    novelty, neighbours. Either may be left out; with both, confidence is judged as told, and before calibration beside it.
+    truth, taxonomy: for answers alone, whose truth is a Gallery or a table with ``id`` and rank columns that hold every id, or
+    (n,) nodes in their order; taxonomy: needed unless ``truth`` is a Gallery. gallery: what the namer was fitted on; it shows
+    what a taxon looks like, and for answers alone it says which taxa could have been answered, and so which specimens are
+    unanswerable and novel; without it all count as answerable.
 
     name: of the namer in tables, its kind by default; ks: of top-k; branch: the rank whose taxa are reported apart (living and
     non-living, of status), the first by default; decoding: how a name is read at each rank, one of ``DECODINGS`` (the last two
