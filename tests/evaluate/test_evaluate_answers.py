@@ -11,7 +11,7 @@ import pytest
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.identify.answers import Named, answer_table
+from biocosmos.identify.answers import BestPaths, answer_table
 from biocosmos.identify.confidence.promises import Promise
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.predictions import Predictions
@@ -180,7 +180,7 @@ def both() -> tuple[Predictions, pa.Table]:
     nodes, confidence = promise.calibration.best_path(found)
     strange = np.random.default_rng(0).random(len(found))
     deepest = np.where(strange > 0.9, 0, len(found.ranks) - 1)
-    answers = Named(found.ids.tolist(), [None] * len(found), nodes, confidence, strange, 1 - strange, None, deepest)
+    answers = BestPaths(found.ids.tolist(), [None] * len(found), nodes, confidence, strange, 1 - strange, None, deepest)
     facts = {"promise": promise.to_dict(), "method": "made up"}
     return found, answer_table(
         answers,

@@ -20,7 +20,7 @@ from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.evidence.report import evidence_report
-from biocosmos.identify.answers import Named, answer_table
+from biocosmos.identify.answers import BestPaths, answer_table
 from biocosmos.identify.evidence.gather import HEAT, KINDS, Evidence, first_split, gather, image_reader
 from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT, HeatMapper, overlay
 from biocosmos.identify.namers.head_model import HeadModel
@@ -127,7 +127,7 @@ def answers(novel: np.ndarray) -> tuple[pa.Table, object]:
     nodes, p = PREDICTIONS.best_path()
     gallery = Gallery.build(PREDICTIONS.ids[100:], PREDICTIONS.features[100:], taxa=PREDICTIONS.truth[100:], taxonomy=TAXONOMY)
     hits = gallery.search(PREDICTIONS.features[:100], 20)
-    given = Named(
+    given = BestPaths(
         list(PREDICTIONS.ids[:100]), [None] * 100, nodes[:100], p[:100], 1 - p[:100, 0], np.where(novel, 0.01, 0.5), hits
     )
     return answer_table(given, TAXONOMY, threshold=0.8, false_alarm_rate=0.05, method="m", provenance={}), hits

@@ -28,7 +28,7 @@ _OWN = ("id", "image_path", "taxon", "rank", "confidence", *_GUESS, "novelty", "
 
 
 @dataclass(frozen=True)
-class Named:
+class BestPaths:
     """What was found for q queries, before it becomes a table.
 
     nodes: (q, R) int32 best path, -1 null; confidence: (q, R) float64, NaN there; novelty, novelty_p: (q,) float64, NaN where
@@ -54,7 +54,7 @@ def check_rank_names(ranks: Sequence[str]) -> None:
 
 
 def answer_table(
-    answers: Named,
+    answers: BestPaths,
     taxonomy: Taxonomy,
     *,
     threshold: float,

@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.answers import VOTERS, Named, answer_table, check_rank_names, pybioclip_table
+from biocosmos.identify.answers import VOTERS, BestPaths, answer_table, check_rank_names, pybioclip_table
 from biocosmos.identify.confidence import held_out
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.held_out import HeldOut
@@ -245,7 +245,7 @@ class Identifier:
             novelty, p, deepest = self.alarm.judge(predictions)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
-        named = Named(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest)
+        named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest)
         rate = self.settings["rules"]["false_alarm_rate"]
         table = answer_table(
             named, self.namer.taxonomy, threshold=self.threshold, false_alarm_rate=rate, method=self.method, provenance={}

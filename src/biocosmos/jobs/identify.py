@@ -200,7 +200,7 @@ def _blocks(
     if namer.takes == "images":
         for name in ("precision", "backend"):
             if how[name] != "auto":
-                raise UnusedSetting(name, "where images are embedded, and this head has a backbone of its own")
+                raise UnusedSetting(name, f"--{name}", "where images are embedded, and this head has a backbone of its own")
         return file_blocks(namer, files, failures=failures)
     if isinstance(namer, TrainedHead):
         return file_blocks(namer, files, encoder=encoder_of_head(namer, **how), failures=failures)
