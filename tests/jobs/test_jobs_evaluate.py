@@ -136,7 +136,7 @@ def test_a_page_names_no_file_that_is_not_there(mine: bc.Collection, head: Path,
         assert not re.findall(r"[\w-]+\.(?:csv|parquet)\b", alone)
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
         text = report.write(folder).read_text(encoding="utf-8")
-        assert {name for name in re.findall(r"[\w-]+\.(?:csv|parquet)\b", text)} <= {path.name for path in folder.iterdir()}
+        assert set(re.findall(r"[\w-]+\.(?:csv|parquet)\b", text)) <= {path.name for path in folder.iterdir()}
 
 
 # ---- no option is ignored ----------------------------------------------------------------------------------------------
