@@ -246,11 +246,20 @@ def test_two_processes_train_the_weights_of_one(collection: bc.Collection, tmp_p
         "--precision",
         "float32",
     ]
-    shared += ["--device", "cpu", "--clip", "0"]
+    shared += ["--device", "cpu", "--clip", "0", "--precision", "float32"]
     one = train(
         collection,
         tmp_path / "one",
-        **{**FROZEN, "clusters": 7, "epochs": 2, "dim": 8, "noise": 0.0, "clip": 0.0, "batch_size": 32},
+        **{
+            **FROZEN,
+            "clusters": 7,
+            "epochs": 2,
+            "dim": 8,
+            "noise": 0.0,
+            "clip": 0.0,
+            "batch_size": 32,
+            "precision": "float32",
+        },
     )
     torchrun(2, *shared, "--batch-size", "16", "--output", str(tmp_path / "two"))
     facts = json.loads((tmp_path / "two" / "run.json").read_text())
