@@ -165,7 +165,7 @@ class Collection:
 
     def _has_values(self, column: str) -> bool:
         rows = self.dataset.scanner(columns=["id"], filter=f"`{column}` IS NOT NULL", limit=1).to_table()
-        return rows.num_rows > 0
+        return bool(rows.num_rows > 0)
 
     # ------------------------------------------------------------------ add
 
