@@ -83,8 +83,8 @@ LINES: dict[str, Line] = {
     ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
-        "--tables csv --queries test --gallery train --by group --identify --method simpleshot --calibration val --error-rate 0.2 "
-        "--promise answered --delta 0.2 --novelty knn --where \"status = 'living'\" --seed 3 --device cpu",
+        "--tables csv --queries test --gallery train --by group --identify --method simpleshot --calibration val "
+        "--error-rate 0.2 --promise answered --delta 0.2 --novelty knn --where \"status = 'living'\" --seed 3 --device cpu",
         says="of what",
     ),
     "evaluate methods": Line(
