@@ -64,13 +64,21 @@ LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ names
     "identify": Line(
         "identify {collection} {photos} -o {out}/names.csv --method nearest --threshold 0.6 --encoder efficientnet-lite0 "
-        "--split train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
-        "--precision float32 --backend torch",
+        "--known train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
+        "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html",
         after=("taxa",),
     ),
+    "identify with balanced weights": Line(
+        "identify {collection} --part test --method linear --class-weight balanced --error-rate 0.3 "
+        "--promise answered --delta 0.2 --sets phylum --calibration val"
+    ),
+    "identify by words": Line(
+        "identify {collection} {photo} --method zero-shot --templates {templates} -e {clip}", after=("embed",)
+    ),
+    "identify with views": Line("identify {collection} {photo} --head {out}/images --views 2", after=("train heads on images",)),
     "identify with a head": Line(
-        "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise answered --delta 0.2 "
-        "--sets label --calibration val --novelty msp --report {out}/why.html --views 1 --device cpu --strict",
+        "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise mean "
+        "--sets label --calibration val --novelty msp --report {out}/why.html --device cpu --strict",
         after=("train heads",),
     ),
     "evaluate": Line(

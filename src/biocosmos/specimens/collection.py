@@ -140,6 +140,16 @@ class Collection:
 
         return describe(self)
 
+    def filled_columns(self) -> list[str]:
+        """The stored columns in which at least one specimen has a value; the id and the ranks are always among them."""
+        always = {"id", *self.ranks}
+        filled = (name for name in self.stored_columns if name in always or self._has_values(name))
+        return list(filled)
+
+    def _has_values(self, column: str) -> bool:
+        rows = self.dataset.scanner(columns=["id"], filter=f"`{column}` IS NOT NULL", limit=1).to_table()
+        return bool(rows.num_rows > 0)
+
     # ------------------------------------------------------------------ add
 
     def add(self, source: Source | Any, *, pack: bool = False) -> AddSummary:
