@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
@@ -139,6 +138,8 @@ class _Loop:
         self.computing = self._computing()
         task.model.to(memory_format=self.computing.format)
         if where.size > 1 and where.device.type == "cuda":
+            from timm.layers import convert_sync_batchnorm
+
             task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
         self.model: nn.Module = task.model
         trained = any(weights.requires_grad for weights in task.model.parameters())
