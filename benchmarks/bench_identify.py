@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biocosmos.identify.namers.identifier import Identifier
+from biocosmos.identify.identifier import Identifier
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 from machine import write_results

@@ -18,7 +18,12 @@ INTRODUCTION = """# Benchmarks, measured
 Each section is one command (`python benchmarks/bench_NAME.py`; `make bench` runs all but the real trainings, `real_NAME.py`)
 that times biocosmos and its peers side by side in one run and writes its table. Peers run with the same number of threads. CPU
 seconds are process time over all threads, which says what a job costs; "wall" is the clock. A target that was missed says so.
-This page is made from `benchmarks/results/` by `python tools/collect_benchmarks.py`.
+This page is made from `benchmarks/results/` by `python tools/collect_benchmarks.py`. Paths are relative to the repository.
+
+Most need no data. Those on real images read PlanktonSet 1.0 (Cowen et al. 2015, NOAA NCEI Accession 0127422; the 30,336 images of
+the 2015 National Data Science Bowl) from the folder given with `--data`, by default `../shared/data/planktonset`:
+`planktonset.parquet` with the columns `image_id`, `label`, `split` and `image` (the JPEG file), and `taxonomy.csv` with `label`,
+`status`, `group` and ranks.
 """
 
 
@@ -30,7 +35,7 @@ def main() -> None:
         parts.append(f"## {verdict['title']}\n\nWanted: {verdict['wanted']}\n\n**{verdict['came_out']}**\n\n{body}\n")
     page = REPOSITORY / "docs" / "benchmarks.md"
     page.write_text("\n".join(parts), encoding="utf-8")
-    print(page)
+    print(page.relative_to(REPOSITORY))
 
 
 if __name__ == "__main__":

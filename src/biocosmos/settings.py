@@ -81,6 +81,7 @@ class Setting:
         part: names a part of a split of the collection: looked for before anything heavy begins, "given" only where it was said
             or "always".
         file: names a file or folder that must be there.
+        embedding: names an embedding of the collection, None its default: looked for before anything heavy begins.
         told: the command line has it; settings that are not told are arguments there, or for Python and TOML files.
     """
 
@@ -100,6 +101,7 @@ class Setting:
     repeated: bool = False
     part: Literal["given", "always"] | None = None
     file: bool = False
+    embedding: bool = False
     told: bool = True
 
     @property

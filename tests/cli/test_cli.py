@@ -77,13 +77,18 @@ TOO_EARLY = ("torch", "timm", "sklearn")
 @pytest.mark.parametrize(
     ("line", "says"),
     [
-        ("search nowhere.cosmos x.jpg", "no collection at nowhere.cosmos: make one with 'biocosmos ingest"),
-        ("search {collection} x.jpg --split tset", "split 'default' has no part 'tset': it has"),
+        ("search nowhere.cosmos {image}", "no collection at nowhere.cosmos: make one with 'biocosmos ingest"),
+        ("search {collection} {image} --split tset", "split 'default' has no part 'tset': it has"),
         ("train heads {collection} -o run --split mine:train", "no split 'mine' in"),
         ("train zero-shot {collection} -o run --geometry attributes --attributes a.csv", "there is no file or folder a.csv"),
+        ("search {collection} nothing.jpg", "images: there is no file or folder nothing.jpg"),
+        ("search {collection} --id x --encoder run/", "no embedding 'run/': {collection} has efficientnet-lite0; make one with"),
         ("embed {collection} --from v.npy -e mine", "--from: there is no file or folder v.npy"),
-        ("search {collection} x.jpg -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
-        ("search {collection} x.jpg --split train --approximate", "--split does nothing here: it is used without --approximate"),
+        ("search {collection} {image} -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
+        (
+            "search {collection} {image} --split train --approximate",
+            "--split does nothing here: it is used without --approximate",
+        ),
         ("search {collection} --id x --device cpu", "--device does nothing here: it is used with images or with --text"),
         ("split {collection} --held-out 0.2", "--held-out does nothing here: it is used with --method open-world"),
         ("train unicom {collection} -o run --positives 3", "--positives does nothing here: it is used with --loss mlcd"),
@@ -92,7 +97,7 @@ TOO_EARLY = ("torch", "timm", "sklearn")
         ("train zero-shot {collection} -o run --draws 2", "--draws does nothing here: it is used with --ablate"),
         ("encoders --default x", "--default does nothing here: it is used with a collection"),
         ("split {collection} --method wild", "'wild' is not one of"),
-        ("search {collection} x.jpg --fish", "No such option: --fish"),
+        ("search {collection} {image} --fish", "No such option: --fish"),
     ],
 )
 def test_what_cannot_be_is_told_in_one_line_before_anything_heavy_is_imported(
@@ -103,12 +108,18 @@ def test_what_cannot_be_is_told_in_one_line_before_anything_heavy_is_imported(
         "try:\n    main()\nexcept SystemExit as stop:\n"
         f"    print(stop.code, [name for name in {TOO_EARLY} if name in sys.modules])"
     )
-    words = line.format(collection=embedded.path).split()
+    image = tmp_path / "photo.jpg"
+    image.write_bytes(b"")
+    words = line.format(collection=embedded.path, image=image).split()
     done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=tmp_path, check=False)
-    assert says in done.stderr and done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+    assert (
+        says.format(collection=embedded.path) in done.stderr
+        and done.stderr.startswith("error: ")
+        and done.stderr.count("\n") == 1
+    )
     code, _, heavy = done.stdout.strip().partition(" ")
     assert code in "12" and heavy == "[]"
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.jpg"]
 
 
 def test_the_embedding_that_verbs_use_by_default_is_recorded(run: Run, tiny_collection: bc.Collection, tmp_path: Path) -> None:
@@ -188,7 +199,10 @@ def test_splits_taxa_and_export(run: Run, tiny_collection: bc.Collection, tmp_pa
 
     done = run("export", tiny_collection.path, "-o", tmp_path / "out.parquet", "--split", "test")
     assert done.code == 0
-    assert pq.read_table(tmp_path / "out.parquet").num_rows == tiny_collection.split().counts()["test"]
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.num_rows == tiny_collection.split().counts()["test"]
+    empty = [name for name in written.column_names if written[name].null_count == written.num_rows]
+    assert "barcode" not in written.column_names and set(empty) <= set(tiny_collection.ranks)
 
 
 def test_search_finds_the_image_itself_first_and_by_id_never(run: Run, embedded: bc.Collection, tmp_path: Path) -> None:
@@ -223,7 +237,7 @@ def test_identify_keeps_every_path_and_lists_what_it_could_not_read(run: Run, em
     names = list(csv.DictReader((tmp_path / "names.csv").open(encoding="utf-8")))
     assert [row["image_path"] for row in names] == sorted(str(night / f"{row['id']}.jpg") for row in test)
     for row in names:
-        assert float(row["novelty"]) >= 0
+        assert np.isfinite(float(row["novelty"])) and 0 < float(row["novelty_p"]) <= 1
         assert json.loads(row["neighbours"])
     failed = list(csv.DictReader((tmp_path / "names.failures.csv").open(encoding="utf-8")))
     assert [Path(row["source"] or row["id"]).name for row in failed] == ["broken.jpg"]

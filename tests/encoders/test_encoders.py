@@ -14,12 +14,12 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from safetensors.torch import save_file
 
-from biocosmos.encoders import cache, registry
+from biocosmos.encoders import cache, registry, shipped
 from biocosmos.encoders.agreement import check_agreement
 from biocosmos.encoders.encoder import Normalised
 from biocosmos.encoders.openvino_backend import Calibration
 from biocosmos.encoders.preprocess import Preprocessing, border_colour
-from biocosmos.encoders.registry import encoder_names, encoder_table, fetch, load_encoder
+from biocosmos.encoders.registry import encoder_names, encoder_table, fetch, load_encoder, load_towers
 from biocosmos.encoders.torch_backend import TorchBackend, choose_device
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import Decoded, read_image
@@ -178,6 +178,21 @@ def test_a_vector_does_not_depend_on_how_many_are_asked_for(default):
     np.testing.assert_allclose(default.encode_images(batch[:1]), together[:1], atol=1e-6)
     np.testing.assert_array_equal(default.encode_images(batch), together)
     assert default.encode_images(batch[:0]).shape == (0, 1280)
+
+
+def test_the_default_is_timms_function_of_the_images_and_loads_without_timm():
+    ours, timms = shipped.load(), load_towers("efficientnet-lite0")
+    assert (ours.digest, ours.preprocessing) == (timms.digest, timms.preprocessing)
+    for size in (224, 97):  # an odd side pads otherwise
+        images = torch.randn(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            torch.testing.assert_close(ours.image(images), timms.image(images), rtol=1e-5, atol=1e-5)
+    code = (
+        "import sys; from biocosmos import load_encoder; load_encoder(device='cpu').encode_files([])\n"
+        "heavy = {'timm', 'torchvision', 'open_clip', 'sklearn', 'torch._dynamo', 'lance', 'openvino'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_encode_files_lists_what_cannot_be_read(default, tmp_path):

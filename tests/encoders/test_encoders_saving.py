@@ -455,13 +455,13 @@ def test_a_frozen_projection_is_embedded_from_its_bases_column(tiny_collection, 
     row = pa.table({"id": ["damaged"], "image_path": [str(tmp_path / "damaged.png")]})
     tiny_collection.add(Source("bad", "sample", row.to_batches(), ()))
     (tmp_path / "damaged.png").write_bytes(b"no image at all")
-    bc.embed(tiny_collection, str(convnet))
+    bc.embed(tiny_collection, str(convnet), precision="float32")
     save_encoder(tmp_path / "run", base, base=str(convnet), projection=Projection(base.features(), 6), frozen=True)
     read, opened = Preprocessing.read_with_size, []
     monkeypatch.setattr(
         Preprocessing, "read_with_size", lambda self, source, crop=None: opened.append(source) or read(self, source, crop)
     )
-    summary = bc.embed(tiny_collection, f"{tmp_path}/run/")
+    summary = bc.embed(tiny_collection, f"{tmp_path}/run/", precision="float32")
     assert (summary.images, summary.projected, summary.base, summary.failed) == (120, 120, str(convnet), 1)
     assert len(opened) == 1  # the damaged image is tried again; no other is opened
     facts = tiny_collection.encoders[str(tmp_path / "run")]
@@ -470,7 +470,7 @@ def test_a_frozen_projection_is_embedded_from_its_bases_column(tiny_collection, 
     stored = table.column(1).to_pylist()
     assert [vector is None for vector in stored] == [False] * 120 + [True]
     monkeypatch.undo()
-    encoder = load_encoder(str(tmp_path / "run"))
+    encoder = load_encoder(str(tmp_path / "run"), precision="float32")
     images = [tiny_collection.image_bytes(id_) for id_ in table.column(0).to_pylist()[:20]]
     np.testing.assert_allclose(encoder.encode_files(images)[0], np.array(stored[:20]), atol=1e-5)
     # later rows have no vector of the base yet: their images are read; vectors of before stay

@@ -11,9 +11,9 @@ import pytest
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.identify.answers import Answers, answer_table
+from biocosmos.identify.answers import BestPaths, answer_table
 from biocosmos.identify.confidence.promises import Promise
-from biocosmos.identify.namers.identifier import Identifier
+from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
@@ -177,11 +177,11 @@ def both() -> tuple[Predictions, pa.Table]:
     """What a namer says of 400 specimens and what it told whoever asked: tempered, rolled back, withheld where it looks novel."""
     found = example(5, 400, noise=2.0, left_out=("egg",))
     promise = Promise.fit(example(6, 400, noise=2.0, left_out=("egg",)), "answered", 0.3)
-    nodes, confidence = promise.temperatures.best_path(found)
+    nodes, confidence = promise.calibration.best_path(found)
     strange = np.random.default_rng(0).random(len(found))
-    answers = Answers(found.ids.tolist(), [None] * len(found), nodes, confidence, strange, 1 - strange, None)
-    facts = {"promise": promise.to_dict(), "method": "made up"}
     deepest = np.where(strange > 0.9, 0, len(found.ranks) - 1)
+    answers = BestPaths(found.ids.tolist(), [None] * len(found), nodes, confidence, strange, 1 - strange, None, deepest)
+    facts = {"promise": promise.to_dict(), "method": "made up"}
     return found, answer_table(
         answers,
         found.taxonomy,
@@ -189,7 +189,6 @@ def both() -> tuple[Predictions, pa.Table]:
         false_alarm_rate=0.05,
         method="made up",
         provenance=facts,
-        deepest=deepest,
     )
 
 

@@ -193,6 +193,8 @@ def test_a_killed_protocol_goes_on_and_a_failed_run_is_a_row(tmp_path: Path) -> 
     both = [one["auroc"] for one in report.rows("separation") if (one["column"], one["detector"]) == ("near", "combined")]
     assert len(both) == 2 and row["auroc"] == pytest.approx(np.mean(both))
     assert row["auroc_deviation"] == pytest.approx(np.std(both, ddof=1))
+    left = {path.name for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"provenance.json", "report.html", "results.parquet", "runs.json"}
     page = (tmp_path / "report.html").read_text()
     for words in ("near: AUROC", "unseen class of a known group", "too few images", "Fewer than 30 taxa", "distortion"):
         assert words in page

@@ -16,7 +16,7 @@ from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.charts import Bar, Difference, Point, bars, differences, lines, scatter, stacked
 from biocosmos.evaluate.pages.svg import Scale, percent
-from biocosmos.identify.namers.identifier import Identifier
+from biocosmos.identify.identifier import Identifier
 from biocosmos.search.gallery import Gallery
 
 VOID = {"meta", "img", "br", "link", "wbr", "hr", "input"}

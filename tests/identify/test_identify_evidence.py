@@ -20,7 +20,7 @@ from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.evidence.report import evidence_report
-from biocosmos.identify.answers import Answers, answer_table
+from biocosmos.identify.answers import BestPaths, answer_table
 from biocosmos.identify.evidence.gather import HEAT, KINDS, Evidence, first_split, gather, image_reader
 from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT, HeatMapper, overlay
 from biocosmos.identify.namers.head_model import HeadModel
@@ -127,7 +127,7 @@ def answers(novel: np.ndarray) -> tuple[pa.Table, object]:
     nodes, p = PREDICTIONS.best_path()
     gallery = Gallery.build(PREDICTIONS.ids[100:], PREDICTIONS.features[100:], taxa=PREDICTIONS.truth[100:], taxonomy=TAXONOMY)
     hits = gallery.search(PREDICTIONS.features[:100], 20)
-    given = Answers(
+    given = BestPaths(
         list(PREDICTIONS.ids[:100]), [None] * 100, nodes[:100], p[:100], 1 - p[:100, 0], np.where(novel, 0.01, 0.5), hits
     )
     return answer_table(given, TAXONOMY, threshold=0.8, false_alarm_rate=0.05, method="m", provenance={}), hits
@@ -141,11 +141,11 @@ def test_evidence_says_of_each_answer_what_is_true_of_it(cnn, tmp_path, sample_t
     def read(ids):
         return torch.stack([PREPROCESSING.read(pictures[id_]) for id_ in ids]), np.ones(len(ids), np.bool_)
 
-    evidence = gather(table, asked, hits, mapper=HeatMapper(cnn), read=read, each=3)
+    evidence = gather(table, TAXONOMY, asked.truth, hits, mapper=HeatMapper(cnn), read=read, each=3)
     shown = evidence.shown.to_pylist()
     assert [row["kind"] for row in shown] == sorted((row["kind"] for row in shown), key=KINDS.index)
     assert len({row["id"] for row in shown}) == len(shown) == 15
-    again = gather(table, asked, hits, each=3).shown.to_pylist()
+    again = gather(table, TAXONOMY, asked.truth, hits, each=3).shown.to_pylist()
     assert [row["id"] for row in again] == [row["id"] for row in shown]  # the same draw for the same seed
     for row in shown:
         place = list(asked.ids).index(row["id"])
@@ -174,8 +174,7 @@ def test_evidence_says_of_each_answer_what_is_true_of_it(cnn, tmp_path, sample_t
 
 def test_evidence_without_heat_maps_truth_or_neighbours_says_so(tmp_path) -> None:
     table, _ = answers(np.zeros(100, np.bool_))
-    asked = PREDICTIONS.subset(np.arange(100))
-    blind = Evidence(**{**vars(gather(table, asked, None)), "note": "the encoder is not here"})
+    blind = Evidence(**{**vars(gather(table, TAXONOMY, None, None)), "note": "the encoder is not here"})
     assert {row["splits_at"] for row in blind.splits.to_pylist() if row["queries"]} == {None}
     assert not any(row["neighbours"] or row["heat_of"] for row in blind.shown.to_pylist())
     page = evidence_report(blind).write(tmp_path).read_text()
@@ -185,8 +184,8 @@ def test_evidence_without_heat_maps_truth_or_neighbours_says_so(tmp_path) -> Non
 
 def test_images_are_read_from_the_collection_or_from_files(tmp_path, tiny_collection: bc.Collection) -> None:
     ids = tiny_collection.table(["id"])["id"].to_pylist()[:3]
-    images, good = image_reader(PREPROCESSING, tiny_collection)([ids[2], "absent", ids[0]])
-    assert good.tolist() == [True, False, True]
+    images, good = image_reader(PREPROCESSING, tiny_collection)([ids[2], ids[0]])
+    assert good.tolist() == [True, True]
     file = tmp_path / "one.jpg"
     file.write_bytes(tiny_collection.image_bytes(ids[2]))
     again, good = image_reader(PREPROCESSING)([str(file), str(tmp_path / "two.jpg")])

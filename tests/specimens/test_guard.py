@@ -105,3 +105,8 @@ def test_pictures_under_two_ids_are_told(tmp_path: Path, sample_table: pa.Table)
     (told,) = guard.lookalikes(["copy 0"], [first], collection)
     assert "1 byte for byte, 0 by a cosine" in told
     assert guard.lookalikes([first], others, collection) == []
+    record = guard.Fitted.of("the head", fitted=[first], chosen=["copy 1", others[0]])
+    assert guard.told(collection, others[1:], record) == []
+    chosen, copied = guard.told(collection, ["copy 0", "copy 1"], record)
+    assert chosen.startswith("1 of the 2 specimens asked about chose the weights of the head")
+    assert copied.startswith("1 of the 2 pictures asked about look the same as one that trained the head")

@@ -15,9 +15,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import nn
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.train.batches.drawing import Drawing, suited_batch
 from biocosmos.train.batches.images import VectorBatches
 from biocosmos.train.loop.loop import Batch, History, fit
 from biocosmos.train.loop.processes import Processes
@@ -67,7 +70,8 @@ def weights(toy: Toy) -> torch.Tensor:
 
 
 def settings(**changes: object) -> LoopSettings:
-    return LoopSettings(**{"epochs": 3, "batch_size": 8, "lr": 0.01, "keep": "last", "device": "cpu", **changes})  # type: ignore[arg-type]
+    plain = {"epochs": 3, "batch_size": 8, "lr": 0.01, "keep": "last", "device": "cpu", "precision": "float32"}
+    return LoopSettings(**{**plain, **changes})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("stop_at", [2, 6, 9])
@@ -100,6 +104,7 @@ PROGRAM = """
     from pathlib import Path
     import test_train_loop as t
 
+    t.torch.set_num_threads({threads})  # the order of a sum, and so its last bits, depends on them
     toy = t.Toy()
     loss = toy.loss
     def slow(model, batch):
@@ -113,7 +118,9 @@ PROGRAM = """
 def test_kill_9_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     whole = Toy()
     fit(whole, settings(checkpoint_steps=1, epochs=4), tmp_path / "whole", ALONE)
-    program = textwrap.dedent(PROGRAM).format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
+    program = textwrap.dedent(PROGRAM).format(
+        tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"), threads=torch.get_num_threads()
+    )
     running = subprocess.Popen([sys.executable, "-c", program])
     while len(list((tmp_path / "killed" / "checkpoints").glob("step-0000000[4-9]"))) == 0:
         assert running.poll() is None
@@ -228,6 +235,56 @@ def test_every_specimen_is_drawn_once_an_epoch_by_one_process_or_two() -> None:
     assert sorted(map(int, drawn(0, 1, 0))) == list(range(20))
     assert sorted(map(int, drawn(0, 2, 0) + drawn(1, 2, 0))) == list(range(20))
     assert drawn(0, 1, 0) != drawn(0, 1, 1) and drawn(0, 1, 0) == drawn(0, 1, 0)
+
+
+@given(count=st.integers(4, 600), batch=st.integers(2, 64), processes=st.integers(1, 3), epoch=st.integers(0, 3))
+def test_no_specimen_is_left_out_of_an_epoch_and_processes_have_alike_batches(
+    count: int, batch: int, processes: int, epoch: int
+) -> None:
+    if count < 2 * processes:
+        return
+    each = [Drawing(count, batch, seed=1, rank=rank, size=processes) for rank in range(processes)]
+    rows = [[one.rows(one.order(epoch), number) for number in range(one.count)] for one in each]
+    assert {len(batch) for batches in rows for batch in batches} == {min(batch, count // processes)}
+    together = np.concatenate([np.concatenate(batches) for batches in rows])
+    assert set(together.tolist()) == set(range(count)) and len(together) - count < processes * min(batch, count // processes)
+    for number in range(each[0].count):  # and never twice in one step
+        step = np.concatenate([batches[number] for batches in rows])
+        assert len(set(step.tolist())) == len(step)
+
+
+def test_a_small_collection_has_many_steps_an_epoch_unless_a_batch_size_is_told() -> None:
+    assert [suited_batch(None, count, 1, 512) for count in (100, 952, 21_278)] == [16, 23, 512]
+    assert suited_batch(None, 952, 2, 512) == 16 and suited_batch(None, 10_000, 1, 64) == 64
+    assert suited_batch(512, 952, 1, 512) == 512 and Drawing(952, 512, seed=0).count == 2
+
+
+def test_a_training_that_betters_nothing_ends_with_the_weights_it_began_with(tmp_path: Path) -> None:
+    """Also when it was stopped in between: what it began with is on the disk."""
+    begun = weights(Toy())[:-12]  # those of the model; the objective goes on
+    for folder in ("whole", "stopped"):
+        toy = Toy(scores=[0.5, 0.6, 0.4])
+        if folder == "stopped":
+            first = Toy(scores=[0.5, 0.6, 0.4])
+            loss = first.loss
+
+            def stopping(model: nn.Module, batch: Batch) -> torch.Tensor:
+                if first.validated == 2:  # noqa: B023
+                    os.kill(os.getpid(), signal.SIGUSR1)
+                return loss(model, batch)  # noqa: B023
+
+            first.loss = stopping  # type: ignore[method-assign]
+            with pytest.raises(BiocosmosError, match="stopped by a signal"):
+                fit(first, settings(keep="best"), tmp_path / folder, ALONE, start={"score": 0.7})
+            toy.validated = 2
+        history = fit(toy, settings(keep="best"), tmp_path / folder, ALONE, start={"score": 0.7})
+        assert history.best == {"epoch": 0, "score": 0.7} and len(history.epochs) == 3
+        assert torch.equal(weights(toy)[:-12], begun)
+    toy = Toy(scores=[0.5, 0.8, 0.4])
+    history = fit(toy, settings(keep="best"), tmp_path / "better", ALONE, start={"score": 0.7})
+    assert history.best is not None and history.best["epoch"] == 2 and not torch.equal(weights(toy)[:-12], begun)
+    history = fit(Toy(scores=[0.5, 0.6, 0.4]), settings(keep="last"), tmp_path / "last", ALONE, start={"score": 0.7})
+    assert history.best is not None and history.best["epoch"] == 3
 
 
 def test_history_of_no_validation_keeps_the_end(tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
-from biocosmos.jobs.evaluate import embedded as embedded_names
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.specimens import guard
 from biocosmos.specimens.splits import Split
@@ -35,8 +34,8 @@ TINY_CLIP: dict[str, dict[str, Any]] = {
     },
     "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
 }
-SMALL = {"size": 64, "epochs": 1, "batch_size": 16, "clusters": 6, "device": "cpu", "workers": 1}
-FROZEN = {"freeze": True, "clusters": 12, "epochs": 3, "batch_size": 32, "dim": 16, "device": "cpu"}
+SMALL = {"size": 32, "epochs": 1, "batch_size": 16, "clusters": 6, "device": "cpu", "workers": 1, "precision": "float32"}
+FROZEN = {"freeze": True, "clusters": 12, "epochs": 3, "batch_size": 32, "dim": 16, "device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture
@@ -50,12 +49,13 @@ def train(collection: bc.Collection, output: Path, **given: object) -> TrainResu
     return train_unicom(collection, unicom_settings(**given), output)
 
 
-def test_a_trained_tower_is_an_encoder_for_every_other_command(collection: bc.Collection, tmp_path: Path) -> None:
+def test_a_trained_tower_is_an_encoder_for_every_other_command(few: bc.Collection, tmp_path: Path) -> None:
+    collection = few
     result = train(collection, tmp_path / "run", **SMALL, dim=0, loss="mlcd", positives=3, sample_rate=0.5, features=256)
     assert [row["epoch"] for row in result.history.epochs] == [1]
     assert {"recall@1 of clusters", "recall@1 of label"} == set(result.base)
     encoder = bc.load_encoder(str(tmp_path / "run"))
-    assert encoder.preprocessing.size == 64 and encoder.dim == 1280
+    assert encoder.preprocessing.size == 32 and encoder.dim == 1280
     bc.embed(collection, str(tmp_path / "run"))
     gallery = collection.gallery(str(tmp_path / "run"), split="test")
     base = collection.gallery("efficientnet-lite0", split="test")
@@ -65,7 +65,7 @@ def test_a_trained_tower_is_an_encoder_for_every_other_command(collection: bc.Co
     assert (tmp_path / "run" / "steps.csv").exists() and list((tmp_path / "run" / "tensorboard").glob("events*"))
 
 
-def test_towers_of_timm_and_open_clip_are_trained_too(collection: bc.Collection, tmp_path: Path) -> None:
+def test_towers_of_timm_and_open_clip_are_trained_too(few: bc.Collection, tmp_path: Path) -> None:
     torch.manual_seed(0)
     timm.models.save_for_hf(timm.create_model("test_vit", num_classes=5), tmp_path / "vit", safe_serialization=True)
     (tmp_path / "clip").mkdir()
@@ -74,18 +74,18 @@ def test_towers_of_timm_and_open_clip_are_trained_too(collection: bc.Collection,
     save_file(clip.state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
     settings = {**SMALL, "size": None, "validation": "", "ema": 0.9}
     train(
-        collection,
+        few,
         tmp_path / "vit-run",
         **{**settings, "size": 96, "encoder": str(tmp_path / "vit"), "sub_centres": 2, "test_size": 128},
     )
     assert bc.load_encoder(str(tmp_path / "vit-run")).preprocessing.size == 128
-    train(collection, tmp_path / "clip-run", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0})
+    train(few, tmp_path / "clip-run", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0})
     before, after = (bc.load_encoder(str(tmp_path / name)) for name in ("clip", "clip-run"))
     np.testing.assert_allclose(after.encode_texts(["a copepod"]), before.encode_texts(["a copepod"]), atol=1e-6)
     picture = torch.randint(0, 255, (2, 3, 32, 32), dtype=torch.uint8)
     assert np.abs(after.encode_images(picture) - before.encode_images(picture)).max() > 1e-4
     with pytest.raises(BiocosmosError, match="--freeze-stages knows the stages of timm models only"):
-        train(collection, tmp_path / "no", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0, "freeze_stages": 1})
+        train(few, tmp_path / "no", **{**settings, "encoder": str(tmp_path / "clip"), "dim": 0, "freeze_stages": 1})
 
 
 def test_a_frozen_training_keeps_the_base_and_adds_a_projection(collection: bc.Collection, tmp_path: Path) -> None:
@@ -167,9 +167,7 @@ def test_labels_that_hold_a_test_specimen_are_refused(collection: bc.Collection,
 def test_an_encoder_is_not_measured_on_what_it_or_its_base_was_trained_on(collection: bc.Collection, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     train(collection, Path(first), **FROZEN)
-    assert (
-        evaluate_collection(collection, encoders=embedded_names(collection, ["efficientnet-lite0", first])[0]).kind == "combined"
-    )
+    assert evaluate_collection(collection, encoder=("efficientnet-lite0", str(first))).kind == "combined"
     train(collection, Path(second), **{**FROZEN, "encoder": first})
     collection.make_split("stratified", seed=9)
     for name in (first, second):
@@ -177,10 +175,10 @@ def test_an_encoder_is_not_measured_on_what_it_or_its_base_was_trained_on(collec
             BiocosmosError,
             match=r"of the \d+ specimens of part 'test', \d+ \(.*\) trained the encoder in .*(first|second): judge it",
         ):
-            evaluate_collection(collection, encoders=["efficientnet-lite0", name])
+            evaluate_collection(collection, encoder=("efficientnet-lite0", str(name)))
     guard.Fitted.of("the encoder in second", stands_on=[first]).save(second)  # as if it had learnt other specimens itself
     with pytest.raises(BiocosmosError, match=r"trained the encoder in .*first:"):
-        evaluate_collection(collection, encoders=["efficientnet-lite0", second])
+        evaluate_collection(collection, encoder=("efficientnet-lite0", str(second)))
 
 
 def test_images_that_vanish_are_named_and_training_goes_on(tmp_path: Path, sample_table: object) -> None:
@@ -242,12 +240,23 @@ def test_two_processes_train_the_weights_of_one(collection: bc.Collection, tmp_p
         "8",
         "--noise",
         "0",
+        "--precision",
+        "float32",
     ]
-    shared += ["--device", "cpu", "--clip", "0"]
+    shared += ["--device", "cpu", "--clip", "0", "--precision", "float32"]
     one = train(
         collection,
         tmp_path / "one",
-        **{**FROZEN, "clusters": 7, "epochs": 2, "dim": 8, "noise": 0.0, "clip": 0.0, "batch_size": 32},
+        **{
+            **FROZEN,
+            "clusters": 7,
+            "epochs": 2,
+            "dim": 8,
+            "noise": 0.0,
+            "clip": 0.0,
+            "batch_size": 32,
+            "precision": "float32",
+        },
     )
     torchrun(2, *shared, "--batch-size", "16", "--output", str(tmp_path / "two"))
     facts = json.loads((tmp_path / "two" / "run.json").read_text())

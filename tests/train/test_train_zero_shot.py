@@ -37,7 +37,17 @@ from biocosmos.train.prototypes.held_out_taxa import taxa_roles
 from biocosmos.train.prototypes.settings import ZeroShotSettings, zero_shot_settings
 from biocosmos.train.prototypes.training import VARIANTS, train_zero_shot
 
-SMALL = {"freeze": True, "epochs": 3, "batch_size": 32, "dim": 16, "hidden": 32, "device": "cpu", "choose_on": 1, "hold_out": "2"}
+SMALL = {
+    "freeze": True,
+    "epochs": 3,
+    "batch_size": 32,
+    "dim": 16,
+    "hidden": 32,
+    "device": "cpu",
+    "choose_on": 1,
+    "hold_out": "2",
+    "precision": "float32",
+}
 TREE = pa.table(
     {
         "group": ["copepod", "copepod", "copepod", "diatom", "diatom", None],
@@ -256,10 +266,10 @@ def _stopped(collection: bc.Collection, own: ZeroShotSettings, folder: Path, epo
 
 def test_images_are_trained_too(collection: bc.Collection, tmp_path: Path) -> None:
     small = {**SMALL, "freeze": None, "epochs": 1, "batch_size": 16, "freeze_stages": 4, "workers": 1}
-    own = zero_shot_settings(**small, size=64, ranks="group,label", validation="", coupling="free")
+    own = zero_shot_settings(**small, size=32, ranks="group,label", validation="", coupling="free")
     train_zero_shot(collection, own, tmp_path / "run")
     encoder = bc.load_encoder(str(tmp_path / "run"))
-    assert encoder.dim == 16 and encoder.preprocessing.size == 64 and encoder.base is None
+    assert encoder.dim == 16 and encoder.preprocessing.size == 32 and encoder.base is None
 
 
 def test_an_ablation_asks_all_models_the_same_and_writes_a_page(

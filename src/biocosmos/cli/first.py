@@ -17,7 +17,7 @@ def look_first(kind: type, given: Mapping[str, Any], collection: Path | None, ou
     """
     if output is not None:
         can_be_written(output)
-    parts = []
+    parts, embeddings = [], []
     for name, shape in settings_of(kind).items():
         value = given.get(name, defaults_of(kind)[name] if shape.part == "always" else None)
         if shape.file and value:
@@ -26,18 +26,25 @@ def look_first(kind: type, given: Mapping[str, Any], collection: Path | None, ou
                     raise SettingError(f"{spelled(kind, name)}: there is no file or folder {path}")
         if shape.part and value:
             parts.append(str(value))
+        if shape.embedding:
+            embeddings.append(given.get(name))
     if collection is not None:
-        has_parts(collection, parts)
+        holds(collection, parts, embeddings)
 
 
-def has_parts(collection: Path, parts: list[str]) -> None:
-    """Refuse a folder that is no collection, and parts that its splits do not have."""
+def holds(collection: Path, parts: list[str], embeddings: list[str | None]) -> None:
+    """Refuse a folder that is no collection, parts that its splits do not have, and embeddings that it does not have."""
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.settings import EVERYTHING
 
     opened = Collection.open(collection)
     for part in parts:
+        if part == EVERYTHING:
+            continue
         name, _, short = part.rpartition(":")
         opened.split(name or "default").part(short)
+    for embedding in embeddings:
+        opened.encoder_name(embedding)
 
 
 def can_be_written(output: Path) -> None:

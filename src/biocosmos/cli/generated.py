@@ -3,7 +3,8 @@
     @takes(SearchSettings)
     def search(collection: COLLECTION, settings: SearchSettings, output: OUTPUT = None) -> None: ...
 
-The options stand where the parameter ``settings`` stands. An option that was given and that the chosen mode does not use is
+The options stand where the parameter ``settings`` stands. A setting that is not ``told`` may be an argument of the verb of the
+same name (``images``): it is part of the settings too. An option that was given and that the chosen mode does not use is
 refused (``only`` of :class:`biocosmos.settings.Setting`). A verb that combines them with a file or with further options asks for
 ``given: Given`` in its place: what was stated, name -> value, for :func:`biocosmos.settings.told`.
 """
@@ -67,6 +68,7 @@ def takes(
         target = into or ("given" if "given" in own else "settings")
         shapes = {name: settings_of(kind)[name] for name in _order(kind, leave_out)}
         options = [_option(kind, name, shape, name in several, switches) for name, shape in shapes.items()]
+        untold = [name for name, shape in settings_of(kind).items() if not shape.told]
         clash = sorted(set(shapes) & set(own) - {target})
         if clash:
             raise TypeError(f"{verb.__name__} has a parameter '{clash[0]}' of its own beside the setting: leave one of them out")
@@ -77,8 +79,10 @@ def takes(
             given = {name: _value(kind, name, values.pop(name)) for name in shapes if stated(context, name)}
             for name in shapes:
                 values.pop(name, None)
-            look_first(kind, given, values.get("collection"), values.get("output"))
-            verb(**values, **{target: given if own[target].annotation is Given else told(kind, **given)})
+            arguments: dict[str, Any] = {name: tuple(values[name]) for name in untold if values.get(name)}
+            look_first(kind, given | arguments, values.get("collection"), values.get("output"))
+            settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
+            verb(**values, **{target: settings})
 
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
         at = list(own).index(target)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli.generated import Given, takes
+from biocosmos.cli.generated import takes
 from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.settings import SearchSettings
-from biocosmos.settings import told
 
 
 def register(app: typer.Typer) -> None:
@@ -20,7 +19,7 @@ def register(app: typer.Typer) -> None:
 @takes(SearchSettings)
 def search(
     collection: COLLECTION,
-    given: Given,
+    settings: SearchSettings,
     images: IMAGES = None,
     output: OUTPUT = None,
     strict: STRICT = False,
@@ -33,7 +32,6 @@ def search(
 
     biocosmos search mine.cosmos --text "a copepod with eggs" --encoder open_clip:hf-hub:imageomics/bioclip-2
     """
-    settings = told(SearchSettings, images=tuple(images or ()), **given)
     from biocosmos.jobs.search import search_collection
     from biocosmos.specimens.collection import Collection
     from biocosmos.tables import write_table

@@ -71,6 +71,8 @@ def unicom(
     if rows:
         show_table(("on the validation part", "at the start", "kept"), rows, title=f"{settings.encoder} and {output}")
     trained(output, collection, result)
+    for note in result.notes():
+        say(f"note: {note}")
     say(f"Next: biocosmos evaluate {collection} -e {settings.encoder} -e {output} --report compare.html")
 
 

@@ -77,8 +77,6 @@ def embed(
         if not isinstance(encoder, Encoder):
             how = _How(device, precision, backend, resize)
             encoder, agreement = _load(collection, encoder, name, how, None if overwrite else work, overwrite)
-        elif encoder.precision != "float32" or encoder.backend != "torch":
-            agreement = _agreement(collection, encoder)
         metadata = _metadata(collection, encoder, overwrite)
         if agreement:
             metadata["agreement"] = agreement
@@ -104,7 +102,7 @@ class _How:
 def _load(
     collection: Collection, encoder: str, name: str, how: _How, begun: Work | None, overwrite: bool
 ) -> tuple[Encoder, dict[str, float]]:
-    """The encoder, computed as an interrupted run or the column was, else as is fastest here; and how well it agrees.
+    """The encoder, computed as an interrupted run or the column was, else as is fastest here; and how well ``fast`` agrees.
 
     What ``fast`` takes is measured on the collection's own images too: if it differs there, float32 is taken.
     """
@@ -126,13 +124,11 @@ def _load(
     loaded = load(precision=precision, backend=backend, layout=layout, measure=measure)
     if before is not None and "chosen" in before:
         loaded.chosen = dict(before["chosen"])
-    if not missing or (loaded.precision == "float32" and loaded.backend == "torch"):
+    if how.precision != "fast" or not missing or _is_reference(loaded):
         return loaded, {}
     try:
         return loaded, _agreement(collection, loaded)
     except BiocosmosError:
-        if how.precision != "fast":
-            raise
         return load(precision="float32", backend="torch"), {}
 
 
@@ -153,9 +149,19 @@ def _missing(collection: Collection, name: str, overwrite: bool) -> int:
     return int(collection.dataset.count_rows(filter=f"`{column}` IS NULL" if there else None))
 
 
+def _is_reference(encoder: Encoder) -> bool:
+    """Whether it is what others are measured against."""
+    return (encoder.backend, encoder.precision) == ("torch", "float32")
+
+
 def _agreement(collection: Collection, encoder: Encoder) -> dict[str, float]:
-    """How well the encoder agrees with torch in float32 on images of the collection. Raises BiocosmosError if it does not."""
-    return check_agreement(encoder, sample_images(collection, encoder.preprocessing, SAMPLE, offset=0.5)).as_dict()
+    """How well the encoder agrees with torch in float32 on images of the collection.
+
+    Raises BiocosmosError if it does not, unless it is torch itself in a number type that was asked for by name.
+    """
+    refuse = encoder.backend != "torch" or encoder.chosen.get("asked") == "fast"
+    sample = sample_images(collection, encoder.preprocessing, SAMPLE, offset=0.5)
+    return check_agreement(encoder, sample, refuse=refuse).as_dict()
 
 
 def _embed(
@@ -175,6 +181,8 @@ def _embed(
     summary.computed_with = f"{encoder.precision} by {encoder.backend} on {encoder.device}"
     summary.projected = column.rows - len(blocks.pending) - summary.kept
     summary.images += summary.projected
+    if len(blocks.pending) and "agreement" not in metadata and not _is_reference(encoder):
+        metadata["agreement"] = _agreement(collection, encoder)
     start = time.monotonic()
     computed = blocks.compute(summary)
     _record_failures(collection, summary)

@@ -27,11 +27,12 @@ class Agreement:
         return {"images": self.images, "mean cosine": round(self.mean, 6), "least cosine": round(self.least, 6)}
 
 
-def check_agreement(encoder: Encoder, images: torch.Tensor) -> Agreement:
+def check_agreement(encoder: Encoder, images: torch.Tensor, *, refuse: bool = True) -> Agreement:
     """Measure, and refuse a backend that differs.
 
     Args:
         images: (n, 3, size, size) uint8, n > 0, prepared by the encoder.
+        refuse: False for what the user asked torch for by name, where the number is recorded only.
 
     Raises:
         BiocosmosError: the mean cosine is below :data:`LEAST_MEAN_COSINE`, with the number.
@@ -39,7 +40,7 @@ def check_agreement(encoder: Encoder, images: torch.Tensor) -> Agreement:
     cosines = (torch.from_numpy(encoder.encode_images(images)) * encoder.reference(images)).sum(dim=1)
     found = Agreement(len(images), float(cosines.mean()), float(cosines.min()))
     least = LEAST_MEAN_COSINE[encoder.precision]
-    if not found.mean >= least:  # NaN is refused too
+    if refuse and not found.mean >= least:  # NaN is refused too
         raise BiocosmosError(
             f"{encoder.backend} {encoder.precision} agrees with torch float32 only to a mean cosine of {found.mean:.4f} on "
             f"{found.images} of these images ({least} is asked): use --precision float32 or --backend torch"

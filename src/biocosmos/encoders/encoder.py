@@ -55,14 +55,23 @@ class Backend(Protocol):
 
 
 class Normalised(nn.Module):
-    """uint8 pixels -> normalised floats -> tower -> float32 unit vectors; the part of a model that is common to all."""
+    """uint8 pixels -> normalised floats -> tower -> float32 unit vectors; the part of a model that is common to all.
+
+    projection: of what the tower gives; it stays in float32, as stored vectors are projected.
+    """
 
     scale: torch.Tensor
     shift: torch.Tensor
 
-    def __init__(self, tower: nn.Module, preprocessing: Preprocessing, takes_bytes: bool = False) -> None:
+    def __init__(
+        self,
+        tower: nn.Module,
+        preprocessing: Preprocessing,
+        takes_bytes: bool = False,
+        projection: nn.Module | None = None,
+    ) -> None:
         super().__init__()
-        self.tower = tower
+        self.tower, self.projection = tower, projection
         self.takes_bytes = takes_bytes
         self.dtype = torch.float32
         mean, std = torch.tensor(preprocessing.mean), torch.tensor(preprocessing.std)
@@ -72,7 +81,8 @@ class Normalised(nn.Module):
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """batch: (n, 3, size, size) uint8. Returns: (n, dim) float32 unit vectors."""
         x = batch if self.takes_bytes else (batch.float() * self.scale + self.shift).to(self.dtype)
-        return nn.functional.normalize(self.tower(x).float(), dim=-1)
+        features = self.tower(x).float()
+        return nn.functional.normalize(features if self.projection is None else self.projection(features), dim=-1)
 
     def in_precision(self, dtype: torch.dtype) -> Normalised:
         """The tower in ``dtype``; pixels are normalised and vectors made unit in float32 all the same."""
@@ -112,7 +122,7 @@ class Encoder:
         self.layout, self.chosen, self.hint = backend.layout, dict(chosen or {}), hint
         self.batch_size, self.streams = backend.batch_size, backend.streams
         self.modality = "image" if towers.text is None else "image+text"
-        self.dim = backend.dim(preprocessing.size)
+        self.dim = towers.dim or backend.dim(preprocessing.size)
 
     def __repr__(self) -> str:
         return f"<Encoder {self.name}: {self.dim} numbers, {self.backend} {self.precision} on {self.device}>"

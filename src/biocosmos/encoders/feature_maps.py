@@ -13,7 +13,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import timm.models
 import torch
 from torch import nn
 
@@ -206,6 +205,8 @@ def as_map(found: torch.Tensor, channels: int, model: Any) -> torch.Tensor:
 
 
 def _frozen_names(model: Any, stages: int) -> set[str]:
+    import timm.models  # here, because it takes seconds
+
     groups = timm.models.group_parameters(model, model.group_matcher(coarse=True))
     if not 0 < stages < len(groups):
         raise BiocosmosError(

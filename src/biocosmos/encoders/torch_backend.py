@@ -49,7 +49,7 @@ class TorchBackend:
             return self._model(batch).cpu()  # type: ignore[no-any-return]
 
     def dim(self, size: int) -> int:
-        """Length of the vectors of images of size x size pixels, by running one blank image."""
+        """Length of the vectors of images of size x size pixels, by running a blank one."""
         return int(self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1])
 
     def enter_thread(self) -> None:

@@ -47,6 +47,7 @@ class Towers:
         base: set if ``image`` is another encoder that was left as it is while ``projection`` was trained.
         started_from: digest of the encoder that these weights were trained from; None if they are as ``digest`` says.
         facts: what the folder of a trained encoder says about it, see :mod:`biocosmos.encoders.saving`.
+        dim: length of the features, where it is known without running the model.
     """
 
     image: nn.Module
@@ -61,6 +62,7 @@ class Towers:
     base: Base | None = None
     started_from: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    dim: int | None = None
 
     @property
     def whole(self) -> nn.Module:
@@ -114,6 +116,7 @@ def with_projection(towers: Towers, projection: Projection, *, frozen: str | Non
         base=None if frozen is None else Base(frozen, towers.digest),
         started_from=towers.started_from or towers.digest,
         facts={},
+        dim=None,
     )
 
 

@@ -90,7 +90,8 @@ def choose_way(
 
     Args:
         device: as :func:`biocosmos.encoders.torch_backend.choose_device` gives it.
-        precision: one of :data:`PRECISIONS`; backend: "auto", "torch" or "openvino"; layout: None is the fastest.
+        precision: one of :data:`biocosmos.encoders.settings.PRECISIONS`; backend: "auto", "torch" or "openvino".
+        layout: None is the usual one, or the fastest if it is measured.
         measure: time the ways that are open, if this machine has not done so before; ``fast`` always does.
 
     Raises:
@@ -218,13 +219,13 @@ class _Builder:
     def __call__(self, way: Way) -> Backend:
         towers, preprocessing = self._towers, self._preprocessing
         if way.backend == "openvino":
-            model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+            model = Normalised(towers.image, preprocessing, towers.takes_bytes, towers.projection)
             return OpenVinoBackend(model, preprocessing, towers.digest, precision=way.precision, calibration=self._calibration)
         if (way.precision, way.layout) != ("float32", "channels last"):
             # the image tower alone, copied: text towers and whatever else holds these weights keep theirs
             image = copy.deepcopy(getattr(towers.image, "trained_part", towers.image))
             towers = replace(towers, image=image, projection=copy.deepcopy(towers.projection))
-        model = Normalised(towers.whole, preprocessing, towers.takes_bytes)
+        model = Normalised(towers.image, preprocessing, towers.takes_bytes, towers.projection)
         return TorchBackend(model, device=self._device, precision=way.precision, layout=way.layout)
 
 

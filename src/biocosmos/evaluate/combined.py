@@ -54,7 +54,7 @@ def page(report: Report, pictures: Pictures) -> Page:
         for i, (name, made) in enumerate(zip(names, pages))
         for card in (made.cards if i == 0 else made.cards[:FEW_CARDS])
     ]
-    lead = " ".join(f"{_capital(name)}: {made.lead}" for name, made in zip(names, pages))
+    lead = "\n".join(f"{_capital(name)}: {made.lead}" for name, made in zip(names, pages))
     return Page(lead, cards, sections, _once(term for made in pages for term in made.terms))
 
 

@@ -13,24 +13,27 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.confidence.promises import cut_off
 from biocosmos.identify.confidence.rollback import lowest_sure_rank, pick
 from biocosmos.search.hits import Hits
 from biocosmos.tables import PROVENANCE_KEY
 from biocosmos.taxonomy import DARWIN_CORE, Taxonomy
 
-# Neighbours shown as evidence.
-EVIDENCE = 5
+EVIDENCE, VOTERS = 5, 20
+"""Nearest known specimens that are shown as evidence, and that vote."""
 NEIGHBOURS = pa.list_(pa.struct([("id", pa.string()), ("taxon", pa.string()), ("score", pa.float32())]))
 PYBIOCLIP_COLUMNS = ("file_name", *DARWIN_CORE[:-1], "species_epithet", "species", "common_name", "score")
-_OWN = ("id", "image_path", "taxon", "rank", "confidence", "novelty", "novelty_p", "novel", "neighbours", "method")
+_GUESS = ("best_guess", "best_guess_confidence")
+_OWN = ("id", "image_path", "taxon", "rank", "confidence", *_GUESS, "novelty", "novelty_p", "novel", "neighbours", "method")
 
 
 @dataclass(frozen=True)
-class Answers:
+class BestPaths:
     """What was found for q queries, before it becomes a table.
 
     nodes: (q, R) int32 best path, -1 null; confidence: (q, R) float64, NaN there; novelty, novelty_p: (q,) float64, NaN where
-    unknown; hits: neighbours, or None.
+    unknown; hits: neighbours, or None; deepest: (q,) the rank below which a query is outside the known and is given no
+    answer, -1 for none at all; None for no such bound.
     """
 
     ids: Sequence[str]
@@ -40,6 +43,7 @@ class Answers:
     novelty: NDArray[np.float64]
     novelty_p: NDArray[np.float64]
     hits: Hits | None
+    deepest: NDArray[np.int64] | None = None
 
 
 def check_rank_names(ranks: Sequence[str]) -> None:
@@ -50,29 +54,26 @@ def check_rank_names(ranks: Sequence[str]) -> None:
 
 
 def answer_table(
-    answers: Answers,
+    answers: BestPaths,
     taxonomy: Taxonomy,
     *,
     threshold: float,
     false_alarm_rate: float,
     method: str,
     provenance: Mapping[str, Any],
-    deepest: NDArray[np.int64] | None = None,
 ) -> pa.Table:
     """One row per query, in their order.
 
     Columns: id; image_path; every rank (the best path, whole) and ``<rank>_confidence``, null where the path has no such rank;
-    taxon, rank, confidence (the roll-back's answer, null where nothing is sure enough); novelty (higher is more novel),
+    taxon, rank, confidence (the roll-back's answer, null where nothing is sure enough); best_guess, best_guess_confidence (the
+    deepest taxon of the best path, however unsure); novelty (higher is more novel),
     novelty_p (conformal p-value), novel; neighbours (at most :data:`EVIDENCE`); method. Provenance as JSON in the schema
     metadata.
-
-    deepest: (q,) the rank below which each query is given no answer, -1 for none at all.
     """
-    allowed = answers.confidence
-    if deepest is not None:  # a rank at which the query is outside the known cannot be its answer
-        allowed = np.where(np.arange(allowed.shape[1]) > deepest[:, None], np.nan, allowed)
-    level = lowest_sure_rank(allowed, threshold)
-    node = pick(answers.nodes, level, -1)
+    nodes, allowed = cut_off(answers.nodes, answers.confidence, answers.deepest)
+    stop = lowest_sure_rank(allowed, threshold)
+    node = pick(nodes, stop, -1)
+    end = np.where(answers.nodes >= 0, np.arange(answers.nodes.shape[1]), -1).max(axis=1, initial=-1)
     columns: dict[str, pa.Array] = {
         "id": pa.array(answers.ids, pa.string()),
         "image_path": pa.array(answers.image_paths, pa.string()),
@@ -83,8 +84,10 @@ def answer_table(
         columns[f"{rank}_confidence"] = _numbers(answers.confidence[:, i])
     ranks = pa.array([*taxonomy.ranks, None], pa.string())
     columns["taxon"] = _names(taxonomy, node)
-    columns["rank"] = ranks.take(pa.array(np.where(level < 0, len(taxonomy.ranks), level)))
-    columns["confidence"] = _numbers(pick(answers.confidence, level, np.nan))
+    columns["rank"] = ranks.take(pa.array(np.where(stop < 0, len(taxonomy.ranks), stop)))
+    columns["confidence"] = _numbers(pick(answers.confidence, stop, np.nan))
+    columns["best_guess"] = _names(taxonomy, pick(answers.nodes, end, -1))
+    columns["best_guess_confidence"] = _numbers(pick(answers.confidence, end, np.nan))
     columns["novelty"] = _numbers(answers.novelty)
     columns["novelty_p"] = _numbers(answers.novelty_p)
     unknown = np.isnan(answers.novelty_p)

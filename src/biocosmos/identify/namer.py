@@ -22,7 +22,6 @@ import torch
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.blocks import block_rows
 from biocosmos.identify.encoding import encoder_of
-from biocosmos.identify.folds import FOLDS, fold_numbers
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
@@ -130,15 +129,15 @@ class Namer(ABC):
         if not any_block:
             yield self.nothing(**facts)
 
-    def nothing(self, **facts: Any) -> Predictions:
-        """Predictions of no specimen."""
+    def nothing(self, features: int = 0, **facts: Any) -> Predictions:
+        """Predictions of no specimen; features: their width."""
         empty = np.empty((0, len(self.classes)), np.float32)
         return Predictions(
             np.empty(0, object),
             self.taxonomy,
             self.classes,
             empty,
-            np.empty((0, 0), np.float32),
+            np.empty((0, features), np.float32),
             np.empty(0, np.int32),
             facts={"namer": self.title, **self.about(), **facts},
         )
@@ -158,14 +157,6 @@ class FitOptions:
     allowed: npt.NDArray[np.bool_] | None = field(default=None, repr=False)
     device: str = "cpu"
     seed: int = 0
-
-
-class Part(NamedTuple):
-    """A namer, the rows of a gallery that it is to be asked about, and whether each is in what it knows and must be hidden."""
-
-    namer: GalleryNamer
-    rows: Int64
-    hide: bool = False
 
 
 class GalleryNamer(Namer):
@@ -220,19 +211,9 @@ class GalleryNamer(Namer):
     def restore(cls, gallery: Gallery, classes: Int32, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
         """The namer again, from the gallery it was fitted on and what :meth:`arrays` gave."""
 
-    def hidden_scores(self, vectors: Float32, rows: Int64) -> Float32:
-        """The scores of gallery rows as if these were not in the gallery; of namers whose :meth:`held_out` hides rows."""
-        raise NotImplementedError(f"{self.name} does not hide rows")
-
-    def held_out(self, gallery: Gallery, options: FitOptions) -> Iterator[Part]:
-        """Parts of the gallery, each with a namer that has not seen it: by default folds within each taxon.
-
-        A row that is alone in its taxon stays in what is fitted on and takes no part, so that all namers know the same taxa.
-        """
-        fold = fold_numbers(gallery, options.seed)
-        for number in range(FOLDS):
-            if len(rows := np.flatnonzero(fold == number)):
-                yield Part(type(self).fit(gallery.subset(fold != number), options), rows)
+    def refitted(self, gallery: Gallery, options: FitOptions) -> Self:
+        """The same kind of namer on another gallery, such as this one's without a fold."""
+        return self.fit(gallery, options)
 
     def said(self, specimens: Specimens) -> Said:
         """Scores over the temperature, and the vectors themselves as features."""

@@ -64,6 +64,20 @@ class CandidateTree:
         at = np.arange(len(p))
         return sums[at, self.stop[position]] - sums[at, self.start[position]]
 
+    def log_p(self, logits: FloatArray, nodes: NodeArray) -> Probabilities:
+        """log p of some nodes of the taxonomy for each query, a row each: logits (q, C), nodes (q, m) -> (q, m) float64; -inf for
+        a node without a candidate at or below it. Of -1 it is that of the root, 0."""
+        nodes = np.maximum(nodes, 0)
+        start, stop = np.searchsorted(self.candidates, nodes), np.searchsorted(self.candidates, self.taxonomy.end[nodes])
+        scores = logits.astype(np.float64)
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        out = np.empty(nodes.shape)
+        for row, (first, last) in enumerate(zip(start, stop, strict=True)):
+            out[row] = [scores[row, a:b].sum() for a, b in zip(first, last, strict=True)]
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(out / scores.sum(axis=1, keepdims=True)))
+
     def best_path(self, p: Probabilities) -> tuple[NDArray[np.int32], Probabilities]:
         """Walk from the root, each time to the most probable child, until none is as probable as stopping there.
 

@@ -1,87 +1,395 @@
-"""Name images, or a part of the collection itself, with the labelled specimens of a collection."""
+"""Name images, or a part of the collection itself, by whatever names: one job, one set of options, one form of answer."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namers.identifier import Identifier
-from biocosmos.jobs.queries import encode_queries
+from biocosmos.evaluate.evidence.report import evidence_report
+from biocosmos.evaluate.report import Report
+from biocosmos.identify.confidence.held_out import HeldOut, Part
+from biocosmos.identify.confidence.rules import AnswerRules
+from biocosmos.identify.confidence.shift import ShiftTest, shift_test
+from biocosmos.identify.evidence.gather import gather, image_reader
+from biocosmos.identify.identifier import KEPT_FEATURES, Identifier
+from biocosmos.identify.keeping import FORMAT, STATE
+from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.novelty.registry import make_detector
+from biocosmos.identify.predictions import Predictions
+from biocosmos.identify.summary import Summary
+from biocosmos.images import image_files
+from biocosmos.jobs.identify_settings import IdentifySettings
+from biocosmos.jobs.predict import encoder_of_head, file_blocks, part_blocks, predict_part
+from biocosmos.jobs.queries import encoder_of_column
+from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.hits import Hits
+from biocosmos.settings import UnusedSetting, settings_of, told
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 TRAIN, CALIBRATION = "train", "val"
+APART = ("grouped", "column")
+"""Splits whose parts are of other sites or samples, as new images will be: their validation part calibrates better than folds."""
+NAMERS, MOST_KEPT = "namers", 8
+"""Folder of a collection in which fitted namers are kept, and how many: the ones used last."""
+Pictures = Callable[[str], bytes | None]
 
 
 @dataclass
 class Identified:
-    """Names, what could not be named, and who named it."""
+    """Names with what they rest on.
+
+    table: one row per specimen, see :func:`biocosmos.identify.answers.answer_table`; failures: what could not be read;
+    identifier: who named; shift: whether the specimens look like those calibrated on; by_file: whether they are files; notes:
+    what must be known, the gravest first; truth, hits: of each specimen, where a report was asked for.
+    """
 
     table: pa.Table
     failures: Failures
     identifier: Identifier
+    shift: ShiftTest | None = None
+    by_file: bool = False
+    notes: tuple[str, ...] = ()
+    truth: npt.NDArray[np.int32] | None = None
+    hits: Hits | None = None
 
-
-def known_and_calibration(
-    collection: Collection, encoder: str, *, split: str | None = None, where: str | None = None
-) -> tuple[Gallery, Gallery | None]:
-    """The labelled gallery and the specimens its confidence is calibrated on.
-
-    With a default split these are its parts "train" and "val"; without one, or with another ``split``, the gallery is
-    everything selected and calibrates itself by leaving one out.
-    """
-    if split is None and "default" in collection.split_names and TRAIN in collection.split("default").counts():
-        known = collection.gallery(encoder, split=TRAIN, where=where, columns=())
-        has_part = CALIBRATION in collection.split("default").counts()
-        return known, collection.gallery(encoder, split=CALIBRATION, where=where, columns=()) if has_part else None
-    return collection.gallery(encoder, split=split, where=where, columns=()), None
+    @property
+    def summary(self) -> Summary:
+        """How many were named at which rank."""
+        return Summary.of(self.table, self.identifier.namer.taxonomy.ranks, self.failures.errors)
 
 
 def identify_collection(
     collection: Collection,
+    settings: IdentifySettings | None = None,
     *,
     images: Sequence[Path] = (),
-    part: str | None = None,
-    encoder: str | None = None,
-    split: str | None = None,
-    where: str | None = None,
-    device: str = "auto",
-    precision: str = "auto",
-    backend: str = "auto",
+    evidence: bool = False,
     **options: Any,
 ) -> Identified:
-    """Name ``images``, or the specimens in ``part`` of a split.
+    """Name ``images``, or the specimens in ``part`` of a split; no more than a block of them is in memory at once.
 
-    ``options`` go to :meth:`Identifier.fit`: method, threshold, within, taxa, templates, seed ... Images that cannot be read
+    settings, or as options: see :class:`IdentifySettings`; evidence: keep what :func:`explain` needs. Images that cannot be read
     are in ``failures``.
+
+    Raises BiocosmosError: nothing to identify; specimens that the namer was fitted or calibrated on; a promise that so few
+    specimens cannot give; an option that the way of naming does not use.
     """
-    if bool(images) == (part is not None):
+    settings = told(IdentifySettings, **options) if settings is None else settings
+    if bool(images) == (settings.part is not None):
         raise BiocosmosError(
             "nothing to identify: give images, or --part test" if not images else "give images or --part, not both"
         )
-    name = collection.encoder_name(encoder)
-    how: dict[str, Any] = {"device": device, "precision": precision, "backend": backend}
+    files = image_files(list(images))
     failures = Failures()
-    if part is None:
-        asked = encode_queries(collection, name, images=images, **how)
-        failures.extend(asked.failures)
-        queries: Any = (asked.ids, asked.vectors)
-        about: dict[str, Any] = {"image_paths": asked.ids, "provenance": {"encoder": asked.encoder}}
-    else:
-        queries = collection.gallery(name, split=part, columns=["image_path"])
-        about = {}
-    known, calibration = known_and_calibration(collection, name, split=split, where=where)
-    if options.get("method") == "zero-shot":
-        from biocosmos.encoders.registry import load_encoder
+    identifier = identifier_of(collection, settings, failures)
+    blocks = _blocks(collection, identifier, settings, files, failures)
+    rng, features, seen = np.random.default_rng(settings.seed), identifier.namer.nothing().features, 0
+    tables, truth, hits = [], [], []
+    for answered in identifier.stream(blocks, device=_device(settings)):
+        said = answered.predictions
+        features, seen = _reservoir(features, said.features, seen, rng)
+        tables.append(answered.table)
+        if evidence:
+            truth.append(said.truth)
+            hits.append(answered.hits)
+    table = identifier.finished(tables, {"part": settings.part, "images": len(files), "where": settings.where})
+    if not len(table) and files:
+        raise BiocosmosError(f"none of {len(files):,} images could be read: {failures.reasons()[0][0]}")
+    shift = shift_test(identifier.features, features, seed=settings.seed) if len(identifier.features) and len(features) else None
+    warning = shift.warning() if shift is not None and identifier.promise is not None else None
+    notes = ([warning] if warning else []) + [*_chosen_on(identifier), *identifier.notes]
+    return Identified(
+        table,
+        failures,
+        identifier,
+        shift,
+        settings.part is None,
+        tuple(notes),
+        np.concatenate(truth) if truth else None,
+        _joined(identifier, hits),
+    )
 
-        options["encoder"] = load_encoder(name, **how)
-    if part is None and not len(asked.ids):
-        raise BiocosmosError(f"none of {len(failures):,} images could be read: {failures.reasons()[0][0]}")
-    identifier = Identifier.fit(known, calibration=calibration, **options)
+
+def identifier_of(
+    collection: Collection, settings: IdentifySettings | None = None, failures: Failures | None = None, **options: Any
+) -> Identifier:
+    """The identifier that the settings ask for: the one kept with the collection, or fitted now and kept.
+
+    What is kept is keyed by the version of the collection, the encoder's digest, the split and every option, so that it is never
+    used where fitting anew would give another.
+    """
+    settings = told(IdentifySettings, **options) if settings is None else settings
+    failures = Failures() if failures is None else failures
+    head = None if settings.head is None else _head(settings)
+    folder = collection.path / NAMERS / _key(collection, settings, head)
+    if not settings.fresh and (folder / STATE).is_file():
+        try:
+            identifier = Identifier.load(folder, device=str(choose_device(settings.device)))
+            folder.touch()
+            return identifier
+        except BiocosmosError as error:
+            failures.add(f"what was kept is fitted anew: {error}", stage="identify", source=folder, severity="warning")
+    identifier = _by_gallery(collection, settings) if head is None else _by_head(collection, head, settings)
     failures.extend(identifier.failures)
-    return Identified(identifier.identify(queries, **about), failures, identifier)
+    _keep(identifier, folder, failures)
+    return identifier
+
+
+def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple[Report, Pictures]:
+    """A report on what was named and why, for every way of naming, and the pictures its page asks for.
+
+    Neighbours and votes for all, heat maps where a model of images stands behind the namer. Specimens of the collection are
+    shown from it, images from their files.
+    """
+    from biocosmos.identify.evidence.heat_maps import HeatMapper
+
+    namer, mapper, read = done.identifier.namer, None, None
+    note = f"the namer '{namer.title}' compares vectors and has no model of images behind it"
+    if isinstance(namer, TrainedHead):
+        try:
+            mapper, note = HeatMapper(namer), ""
+        except BiocosmosError as error:
+            note = str(error)
+        read = image_reader(namer.preprocessing, None if done.by_file else collection)
+    found = gather(done.table, namer.taxonomy, done.truth, done.hits, mapper=mapper, read=read, seed=seed, note=note)
+    made = done.identifier.provenance()
+    split = made["gallery"].get("split") or namer.about().get("split") or {}
+    about: dict[str, Any] = {
+        "head": {"head": namer.title},
+        "summary": done.summary.lines(),
+        "promise": done.identifier.describe(),
+        "encoders": {str(made["encoder"].get("name", "")): {}},
+        "split": split,
+        "split_hash": split.get("hash"),
+    }
+    report = evidence_report(found, title=f"{collection.path.stem}: names by {namer.title}", provenance=about)
+    report.caveats[:0] = [*done.summary.lines(), done.identifier.describe(), *done.notes]
+    return report, found.thumbnails(collection.image_bytes)
+
+
+# ---------------------------------------------------------------------- what is named
+
+
+def _blocks(
+    collection: Collection, identifier: Identifier, settings: IdentifySettings, files: Sequence[Path], failures: Failures
+) -> Iterable[Specimens]:
+    namer = identifier.namer
+    if settings.part is not None:
+        encoder = None if settings.head is not None else collection.encoder_name(settings.encoder)
+        if isinstance(namer, TrainedHead):
+            guard.refuse_part(collection, settings.part, namer.folder)
+        identifier.refuse_seen(np.array(collection.table(["id"], split=settings.part)["id"].to_pylist(), object))
+        where, columns = settings.where, ["image_path"]
+        return part_blocks(collection, namer, settings.part, encoder=encoder, where=where, columns=columns, failures=failures)
+    how = {"device": settings.device, "precision": settings.precision, "backend": settings.backend}
+    if namer.takes == "images":
+        for name in ("precision", "backend"):
+            if how[name] != "auto":
+                raise UnusedSetting(name, f"--{name}", "where images are embedded, and this head has a backbone of its own")
+        return file_blocks(namer, files, failures=failures)
+    if isinstance(namer, TrainedHead):
+        return file_blocks(namer, files, encoder=encoder_of_head(namer, **how), failures=failures)
+    loaded = encoder_of_column(collection, collection.encoder_name(settings.encoder), **how)
+    return file_blocks(namer, files, encoder=loaded, failures=failures)
+
+
+def _reservoir(
+    kept: npt.NDArray[np.float32], fresh: npt.NDArray[np.float32], seen: int, rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], int]:
+    """A uniform sample of at most KEPT_FEATURES rows of a stream (Vitter 1985, algorithm R), and how many rows there were."""
+    if not len(fresh):
+        return kept, seen
+    room = KEPT_FEATURES - len(kept)
+    kept = fresh[:room].copy() if not len(kept) else np.concatenate([kept, fresh[: max(room, 0)]])
+    for row in range(max(room, 0), len(fresh)):
+        place = int(rng.integers(seen + row + 1))
+        if place < KEPT_FEATURES:
+            kept[place] = fresh[row]
+    return kept, seen + len(fresh)
+
+
+def _joined(identifier: Identifier, hits: Sequence[Hits | None]) -> Hits | None:
+    found = [one for one in hits if one is not None]
+    if not found or len(found) != len(hits) or identifier.known is None:
+        return None
+    rows, scores = np.concatenate([one.rows for one in found]), np.concatenate([one.scores for one in found])
+    return replace(found[0], rows=rows, scores=scores)
+
+
+def _device(settings: IdentifySettings) -> str:
+    return str(choose_device(settings.device))
+
+
+# ---------------------------------------------------------------------- who names
+
+
+def known_and_calibration(
+    collection: Collection,
+    encoder: str,
+    *,
+    part: str | None = None,
+    known: str | None = None,
+    calibration: str | None = None,
+    where: str | None = None,
+) -> tuple[Gallery, Gallery | None]:
+    """The labelled gallery that names, and the specimens its confidence is set on; None where it is to be cross-fitted.
+
+    A part of the collection is named by "train" and calibrated on "val", if the default split has them. Images from outside are
+    named by every labelled specimen, whatever part it is in, since more known specimens name more right; what is not
+    known then is the part "val" of a split by groups, or what ``calibration`` names.
+    """
+    parts = collection.split("default").counts() if "default" in collection.split_names else {}
+    if known is None and part is not None and TRAIN in parts:
+        known = TRAIN
+    if calibration is None and known == TRAIN and CALIBRATION in parts:
+        calibration = CALIBRATION
+    if calibration is None and part is None and known is None and CALIBRATION in parts:
+        calibration = CALIBRATION if collection.split("default").method in APART else None
+    gallery = collection.gallery(encoder, split=known, where=where, columns=())
+    if calibration is None:
+        return gallery, None
+    held = collection.gallery(encoder, split=calibration, where=where, columns=())
+    if known is None:
+        apart = pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string()))
+        gallery = gallery.subset(~apart.to_numpy(zero_copy_only=False))
+    return gallery, held
+
+
+def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
+    name = collection.encoder_name(settings.encoder)
+    known, calibration = known_and_calibration(
+        collection, name, part=settings.part, known=settings.known, calibration=settings.calibration, where=settings.where
+    )
+    text: dict[str, Any] = {}
+    if settings.method == "zero-shot":
+        from biocosmos.encoders.registry import load_encoder
+        from biocosmos.identify.namers.text import read_templates
+
+        text["encoder"] = load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
+        text["templates"] = None if settings.templates is None else read_templates(settings.templates)
+    if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
+        raise BiocosmosError(
+            f"the novelty detector '{settings.novelty}' takes a gradient through a model of images, and '{settings.method}' "
+            "compares vectors: choose another detector, or name with a head that was trained without --freeze"
+        )
+    return Identifier.fit(
+        known,
+        method=settings.method,
+        calibration=calibration,
+        within=settings.within,
+        taxa=settings.taxa,
+        class_weight=settings.class_weight,  # type: ignore[arg-type]
+        seed=settings.seed,
+        device=_device(settings),
+        **text,
+        **_rules(settings),
+    )
+
+
+def _head(settings: IdentifySettings) -> TrainedHead:
+    assert settings.head is not None
+    head = TrainedHead.load(settings.head, device=settings.device).viewed(settings.views)
+    needs = settings.novelty is not None and make_detector(settings.novelty).needs_gradient
+    return head.with_gradient() if needs else head
+
+
+def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> Identifier:
+    training = head.facts["training"]
+    trained = training["settings"]
+    calibration = settings.calibration or trained["validation"]
+    if not calibration:
+        raise BiocosmosError(f"the head in {head.folder} was trained without a validation part: name one with --calibration")
+    split = collection.split(trained["split"].rpartition(":")[0] or "default")
+    if split.describe()["hash"] != training["split_hash"]:
+        raise BiocosmosError(
+            f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "
+            f"(hash {split.describe()['hash']}, not {training['split_hash']}): train the head again"
+        )
+    held = predict_part(collection, head, calibration)
+    known = predict_part(collection, replace(head, views=1, gradient=False), trained["split"])
+    source = f"part '{calibration}' ({len(held):,} specimens)"
+    gallery = known_gallery(known, head)
+    about = {"calibration": calibration, "views": settings.views}
+    parts = (Part(held, known.described(**{key: held.facts[key] for key in ("views",)})),)
+    rules = AnswerRules(**_rules(settings))
+    return Identifier.around(head, HeldOut(parts, source, True), known=gallery, rules=rules, seed=settings.seed, settings=about)
+
+
+def known_gallery(known: Predictions, head: TrainedHead) -> Gallery | None:
+    """The training specimens by the features of the head, as a gallery; None where its features tell nothing."""
+    rows = np.flatnonzero(known.features.any(1))
+    if not len(rows):
+        return None
+    facts: dict[str, Any] = {"encoder": f"features of {head.folder}", "digest": head.digest, "split": known.facts.get("split")}
+    taxa = np.maximum(known.truth[rows], 0)
+    return Gallery.build(known.ids[rows], known.features[rows], taxa=taxa, taxonomy=known.taxonomy, provenance=facts)
+
+
+def _rules(settings: IdentifySettings) -> dict[str, Any]:
+    names = ("threshold", "error_rate", "promise", "delta", "sets", "novelty", "false_alarm_rate")
+    return {name: getattr(settings, name) for name in names}
+
+
+def _chosen_on(identifier: Identifier) -> list[str]:
+    if not isinstance(identifier.namer, TrainedHead):
+        return []
+    trained = identifier.namer.facts["training"].get("settings", {})
+    if trained.get("keep") == "best" and identifier.settings.get("calibration") == trained.get("validation"):
+        return [
+            f"the weights were chosen on the part '{trained['validation']}', which calibrates them too: the promise may be a "
+            "little too bold; train with --keep last, or give another part with --calibration"
+        ]
+    return []
+
+
+# ---------------------------------------------------------------------- kept with the collection
+
+_NOT_IN_KEY = ("part", "fresh", "device", "precision", "backend")
+"""Settings that change nothing about who names; what ``part`` does is in the key by the parts that are known."""
+
+
+def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
+    """What the fitted namer depends on, 16 hex digits."""
+    facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_IN_KEY}
+    facts["of_part"] = settings.part is not None
+    facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
+    facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
+    for name in ("taxa", "templates"):
+        path = facts[name]
+        facts[name] = None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if head is None:
+        stored = collection.encoders[collection.encoder_name(settings.encoder)]
+        facts["encoder"] = {key: stored.get(key) for key in ("name", "digest", "preprocessing", "precision")}
+    else:
+        facts["head"] = [str(head.folder.resolve()), head.digest]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
+    """Save, and drop all but the ones used last; a collection that cannot be written to is told and does not stop the naming."""
+    try:
+        identifier.save(folder)
+        there = [path for path in folder.parent.iterdir() if (path / STATE).is_file()]
+        kept = sorted(there, key=lambda path: path.stat().st_mtime)
+        for old in kept[:-MOST_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        failures.add(f"the fitted namer could not be kept: {error}", stage="identify", source=folder, severity="warning")
+
+
+__all__ = ["Identified", "explain", "identifier_of", "identify_collection", "known_and_calibration", "known_gallery"]

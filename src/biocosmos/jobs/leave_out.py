@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +23,8 @@ from biocosmos.provenance import package_version
 from biocosmos.tables import file_stem, replacing
 from biocosmos.taxonomy import Taxonomy
 
-RUNS, MEASURED = "runs", "novelty.json"
+RUNS, MEASURED = "runs", "runs.json"
+"""Folder of the trainings that are under way, and the file of what the finished ones measured."""
 
 
 @dataclass(frozen=True)
@@ -98,22 +101,26 @@ def leave_out(
     false_alarms: float = DEFAULT_FALSE_ALARM_RATE,
     title: str = "Telling the unknown from the known",
     provenance: Mapping[str, Any] | None = None,
+    keep: bool = False,
 ) -> Report:
     """Run the plan in ``output`` and write the report there.
 
-    Every run has a folder ``output/runs/<name>`` that ``train`` gets, and leaves its measurements in it; killed and run again,
-    measured runs are read and the others made. A run that cannot be made (BiocosmosError) becomes a row of the table ``failed``
-    and is tried again the next time. Raises BiocosmosError for an empty plan, two runs of one name, and when every run failed.
+    A run under way has a folder ``output/runs/<name>`` that ``train`` gets; what it measured goes to ``output/runs.json`` and
+    the folder is removed, since a trained head for every taxon fills a disk (keep: it stays). Killed and run again, measured
+    runs are read and the others made, those under way from where they were. A run that cannot be made (BiocosmosError) becomes a
+    row of the table ``failed`` and is tried again the next time. Raises BiocosmosError for an empty plan, two runs of one name,
+    and when every run failed.
     """
     output = Path(output)
     if not plan or len({run.name for run in plan}) < len(plan):
         raise BiocosmosError("a leave-out plan needs runs with names of their own: make one with leave_out_plan")
+    kept = _Kept(output / MEASURED, detectors, false_alarms)
     measured, failed = [], []
     with progress("leaving out", len(plan), "runs") as bar:
         for left_out in plan:
             bar.describe(f"leaving out {left_out.name}")
             try:
-                measured.append(_run(left_out, train, output / RUNS / file_stem(left_out.name), detectors, false_alarms))
+                measured.append(kept.rows_of(left_out, train, output / RUNS / file_stem(left_out.name), keep))
             except BiocosmosError as error:
                 failed.append({"run": left_out.name, "taxa": ", ".join(left_out.taxa), "reason": str(error)})
             bar.advance()
@@ -125,30 +132,39 @@ def leave_out(
     return report
 
 
-def _run(
-    left_out: LeftOut, train: Train, folder: Path, detectors: Sequence[str] | None, false_alarms: float
-) -> dict[str, list[dict[str, Any]]]:
-    """Measurements of one run, from its folder if they are there and of the same question."""
-    path = folder / MEASURED
-    asked = {
-        "run": asdict(left_out),
-        "detectors": None if detectors is None else list(detectors),
-        "false_alarms": false_alarms,
-        "biocosmos": package_version(),
-    }
-    asked = json.loads(json.dumps(asked))  # tuples become lists, as they are when read again
-    if path.exists():
-        try:
-            stored = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            stored = {}
-        if stored.get("asked") == asked:
-            rows: dict[str, list[dict[str, Any]]] = stored["rows"]
-            return rows
-    folder.mkdir(parents=True, exist_ok=True)
-    made = train(left_out, folder)
-    rows = measure(made, detectors, false_alarms=false_alarms)
-    facts = {"train": made.train.facts, "test": made.test.facts}
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps({"asked": asked, "facts": facts, "rows": rows}, default=str), encoding="utf-8")
-    return rows
+class _Kept:
+    """What finished runs measured, in one file; read where the same was asked, whole or not at all."""
+
+    def __init__(self, path: Path, detectors: Sequence[str] | None, false_alarms: float) -> None:
+        self.path = path
+        self.detectors, self.false_alarms = detectors, false_alarms
+        self.asked = {
+            "detectors": None if detectors is None else list(detectors),
+            "false_alarms": false_alarms,
+            "biocosmos": package_version(),
+        }
+        self.found: dict[str, Any] = {}
+        if path.exists():
+            try:
+                self.found = json.loads(path.read_text(encoding="utf-8"))
+            except ValueError:
+                self.found = {}  # a broken file is a file of no run: all are made again
+
+    def rows_of(self, left_out: LeftOut, train: Train, folder: Path, keep: bool) -> dict[str, list[dict[str, Any]]]:
+        """Measurements of one run: those in the file, or else made and written there."""
+        asked = json.loads(json.dumps({"run": asdict(left_out), **self.asked}))  # tuples become lists, as when read
+        stored = self.found.get(left_out.name, {})
+        if stored.get("asked") != asked:
+            folder.mkdir(parents=True, exist_ok=True)
+            made = train(left_out, folder)
+            rows = measure(made, self.detectors, false_alarms=self.false_alarms)
+            stored = {"asked": asked, "facts": {"train": made.train.facts, "test": made.test.facts}, "rows": rows}
+            self.found[left_out.name] = json.loads(json.dumps(stored, default=str))
+            with replacing(self.path) as temporary:
+                temporary.write_text(json.dumps(self.found), encoding="utf-8")
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            with contextlib.suppress(OSError):  # the last one takes their folder along
+                folder.parent.rmdir()
+        rows_: dict[str, list[dict[str, Any]]] = self.found[left_out.name]["rows"]
+        return rows_

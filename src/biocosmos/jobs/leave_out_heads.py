@@ -11,13 +11,14 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos.embed.reader import ImageFiles, ImageReader
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.novelty.protocol import NoveltyRun
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.leave_out import LeftOut, leave_out, leave_out_plan
-from biocosmos.jobs.predict import log_size, predict_images, predict_part
+from biocosmos.jobs.predict import predict_images, predict_part
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.image_sizes import image_sizes
@@ -107,7 +108,7 @@ def novelty_run(
     others = {"chimeras": _chimeras(collection, head, tested, seed)}
     for folder in far:
         foreign = ForeignImages(folder, head.preprocessing, most=FAR_IMAGES, seed=seed)
-        sizes = np.array([log_size(str(file)) for file in foreign.files], np.float32) if head.wants_sizes else None
+        sizes = ImageReader(ImageFiles(foreign.files), head.preprocessing).log_sizes() if head.wants_sizes else None
         others[folder.name] = predict_images(head, foreign, sizes=sizes)
     asked = tested.subset(~shown)
     return NoveltyRun(

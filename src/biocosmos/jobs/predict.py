@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +19,22 @@ import pyarrow.compute as pc
 import torch
 
 from biocosmos.embed import embed
+from biocosmos.embed.reader import ImageFiles, ImageReader, StoredImages
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
-from biocosmos.errors import BiocosmosError, Failures, ImageError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
 from biocosmos.identify.predictions import Predictions
-from biocosmos.images import image_files, inspect_image
+from biocosmos.images import image_files
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.image_sizes import image_sizes
-from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outlier_images import ImageSource
 
 BLOCK = 64
-"""Images that are decoded at once."""
+"""Images that are in memory at once, for each thread that reads ahead."""
+STAGE = "identify"
 
 
 def predict_part(
@@ -153,43 +153,24 @@ def file_blocks(
         if not isinstance(namer, TrainedHead):
             raise BiocosmosError(f"the namer {namer.title!r} takes vectors: say which encoder makes them of images")
         encoder = encoder_of_head(namer)
-    names = iter([str(file) for file in files])
+    preprocessing = namer.preprocessing if encoder is None else encoder.preprocessing  # type: ignore[attr-defined]
+    reader = ImageReader(ImageFiles(files), preprocessing, stage=STAGE, failures=failures)
+    yield from read_blocks(reader, encoder, "identify")
+
+
+def read_blocks(reader: ImageReader, encoder: Encoder | None, title: str) -> Iterator[Specimens]:
+    """Images that could be read as blocks of images, or of the vectors an encoder makes of them, with their sizes."""
     size = BLOCK if encoder is None else max(BLOCK, encoder.batch_size)
-    with progress("identify", len(files), "images") as bar:
-        while some := list(islice(names, size)):
-            block = _encoded(namer, some, encoder, failures) if encoder is not None else _decoded(namer, some, failures)
-            bar.advance(len(some))
-            if len(block):
-                yield block
-
-
-def _decoded(namer: Namer, files: Sequence[str], failures: Failures) -> Specimens:
-    preprocessing = namer.preprocessing  # type: ignore[attr-defined]
-    images, sizes, kept = [], [], []
-    for file in files:
-        try:
-            image = preprocessing.read(file, None)
-            sizes.append(log_size(file))
-        except ImageError as error:
-            failures.add(str(error), stage="identify", source=file)
-            continue
-        images.append(image)
-        kept.append(file)
-    stacked = torch.stack(images) if images else torch.empty(0, 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
-    return Specimens(np.array(kept, object), images=stacked, sizes=np.array(sizes, np.float32).reshape(-1, 2))
-
-
-def _encoded(namer: Namer, files: Sequence[str], encoder: Encoder, failures: Failures) -> Specimens:
-    vectors, kept = encoder.encode_files(list(files), failures=failures, stage="identify")
-    ids = [files[row] for row in kept]
-    sizes = np.array([log_size(file) for file in ids], np.float32).reshape(-1, 2) if namer.wants_sizes else None
-    return Specimens(np.array(ids, object), vectors=vectors, sizes=sizes)
-
-
-def log_size(file: str) -> tuple[float, float]:
-    """Logarithms of height and width, pixels."""
-    info = inspect_image(file)
-    return float(np.log(info.height)), float(np.log(info.width))
+    with progress(title, len(reader), "images") as bar:
+        for batch in reader.batches(size):
+            bar.advance(len(batch.ids))
+            good = np.flatnonzero(batch.good)
+            if not len(good):
+                continue
+            ids, images = np.array(batch.ids, object)[good], batch.images[torch.from_numpy(good)]
+            columns = pa.table({"image_path": pa.array(ids, pa.string())})  # of files; of specimens, who reads knows better
+            block = Specimens(ids, sizes=batch.log_sizes[good], columns=columns)
+            yield replace(block, images=images) if encoder is None else replace(block, vectors=encoder.encode_images(images))
 
 
 def _image_blocks(
@@ -203,21 +184,13 @@ def _image_blocks(
 ) -> Iterator[Specimens]:
     table = _chosen(collection.table(["id", *columns], split=part, where=where), only)
     truth = namer.taxonomy.index(table)
-    ids = np.array(table["id"].to_pylist(), object)
-    images = Images(collection, ids.tolist(), namer.preprocessing)  # type: ignore[attr-defined]
-    sizes = image_sizes(collection, ids.tolist()) if namer.wants_sizes else None
-    with progress(f"predict {part or 'all'}", len(ids), "images") as bar:
-        for rows, batch, good in images.blocks(BLOCK):
-            kept = rows[good]
-            bar.advance(len(rows))
-            yield Specimens(
-                ids[kept],
-                images=batch[torch.from_numpy(good)],
-                sizes=None if sizes is None else sizes[kept],
-                truth=truth[kept],
-                columns=table.take(pa.array(kept)),
-            )
-    failures.extend(images.failures)
+    ids = [str(id_) for id_ in table["id"].to_pylist()]
+    row_of = {id_: row for row, id_ in enumerate(ids)}
+    preprocessing = namer.preprocessing  # type: ignore[attr-defined]
+    reader = ImageReader(StoredImages(collection, ids), preprocessing, stage=STAGE, failures=failures)
+    for block in read_blocks(reader, None, f"predict {part or 'all'}"):
+        rows = np.array([row_of[id_] for id_ in block.ids], np.int64)
+        yield replace(block, truth=truth[rows], columns=table.take(pa.array(rows)))
 
 
 def _vector_blocks(
@@ -237,7 +210,7 @@ def _vector_blocks(
         table = _chosen(pa.Table.from_batches([batch]), only)
         there = table[column].is_valid()
         for id_ in table["id"].filter(pc.invert(there)).to_pylist():
-            failures.add(f"no vector of {encoder}", stage="identify", id=str(id_))
+            failures.add(f"no vector of {encoder}", stage=STAGE, id=str(id_))
         table = table.filter(there)
         flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         ids = [str(id_) for id_ in table["id"].to_pylist()]

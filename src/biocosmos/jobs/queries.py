@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.images import image_files
@@ -51,20 +52,8 @@ def encode_queries(
         raise BiocosmosError("nothing to ask: give images, --text or --id")
     if ids and not (images or texts):
         return _specimens(collection, encoder, ids)
-    stored = collection.encoders[encoder]
-    if stored.get("backend") == GIVEN:
-        raise BiocosmosError(
-            f"the vectors '{encoder}' of {collection.path} were given, and no model of them is here to embed images or texts: "
-            f"ask with specimens of the collection, or name another --encoder"
-        )
-    loaded = load_encoder(encoder, resize=stored.get("preprocessing", {}).get("resize"), **how)
+    loaded = encoder_of_column(collection, encoder, **how)
     facts = loaded.metadata()
-    for key in ("digest", "preprocessing"):
-        if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):
-            raise BiocosmosError(
-                f"encoder '{encoder}' here has another {key} than the one that embedded {collection.path}: "
-                f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
-            )
     failures = Failures()
     names: list[str] = []
     parts: list[npt.NDArray[np.float32]] = []
@@ -81,6 +70,28 @@ def encode_queries(
         names += specimens.ids
         parts.append(specimens.vectors)
     return Queries(names, np.concatenate(parts), bool(ids), failures, facts)
+
+
+def encoder_of_column(collection: Collection, encoder: str, **how: Any) -> Encoder:
+    """The encoder that made an embedding of the collection; how: device, precision and backend.
+
+    Raises BiocosmosError if its weights or preprocessing are not those of the embedding, or its vectors were given.
+    """
+    stored = collection.encoders[encoder]
+    if stored.get("backend") == GIVEN:
+        raise BiocosmosError(
+            f"the vectors '{encoder}' of {collection.path} were given, and no model of them is here to embed images or texts: "
+            f"ask with specimens of the collection, or name another --encoder"
+        )
+    loaded = load_encoder(encoder, resize=stored.get("preprocessing", {}).get("resize"), **how)
+    facts = loaded.metadata()
+    for key in ("digest", "preprocessing"):
+        if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):
+            raise BiocosmosError(
+                f"encoder '{encoder}' here has another {key} than the one that embedded {collection.path}: "
+                f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
+            )
+    return loaded
 
 
 def _plain(value: Any) -> Any:

@@ -22,11 +22,13 @@ class SearchSettings(Selection, ComputeSettings):
     k: neighbours of each. encoder: which embedding. approximate: by Lance's vector index.
     """
 
-    images: tuple[Path, ...] = setting((), "Image files, or folders of them.", told=False)
+    images: tuple[Path, ...] = setting((), "Image files, or folders of them.", file=True, told=False)
     text: tuple[str, ...] = setting((), "Words (open_clip encoders).", repeated=True)
     id: tuple[str, ...] = setting((), "A specimen of the collection.", repeated=True)
     k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
-    encoder: str | None = setting(None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default")
+    encoder: str | None = setting(
+        None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default", embedding=True
+    )
     approximate: bool = setting(False, "Lance's vector index, for collections larger than memory.")
     split: str | None = changed(Selection, "split", only={"approximate": False}, panel=SELECTION)
     device: str = changed(ComputeSettings, "device", only=_ASKED)

@@ -7,7 +7,8 @@ namer. A record knows what it stands on, so that the specimens of a base encoder
     guard.refuse(asked_ids, "run")                          # a folder, the name of an encoder, or a record in memory
     guard.refuse_part(collection, "test", "run", "other")   # a part of a split, before anything is computed
     guard.refuse_shared(queries.ids, gallery.ids, "queries are in the gallery", "use two parts of one split")
-    report.caveats += guard.lookalikes(asked_gallery, learnt_gallery, collection)       # told, not refused
+    report.caveats += guard.told(collection, asked_ids, "run")   # no leak, and flatters all the same
+    report.caveats += guard.lookalikes(asked_gallery, learnt_gallery, collection)
 """
 
 from __future__ import annotations
@@ -263,6 +264,21 @@ def lookalikes(
         f"{len(both):,} of the {len(mine):,} pictures asked about look the same as one {what}, under another id ({kinds}; {named}"
         f"{', ...' if len(both) > _NAMED else ''}): figures on them flatter; a grouped split keeps together what belongs together"
     ]
+
+
+def told(collection: Collection, ids: Ids, *who: Fitted | str | Path) -> list[str]:
+    """Sentences, for the caveats of a report on ``ids``, on what is no leak and flatters all the same.
+
+    Specimens that the weights of ``who`` were chosen on, and those whose picture taught ``who`` under another id.
+    """
+    found = [
+        f"{len(one.ids):,} of the {len(ids):,} specimens asked about chose the weights of {one.what} (its best epoch, or when it "
+        "stopped): figures on them flatter a little"
+        for one in shared(ids, *who, uses=(CHOSEN,))
+    ]
+    for record in records(*who):
+        found += lookalikes(ids, record.used(FITTED), collection, what=f"that trained {record.what}")
+    return found
 
 
 def _strings(ids: Ids | Any) -> pa.Array:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from biocosmos.evaluate.comparison.improvement import ALL, ENOUGH_QUERIES
-from biocosmos.evaluate.pages.blocks import Block, Figure, Grid, Section
+from biocosmos.evaluate.pages.blocks import Block, Section
 from biocosmos.evaluate.pages.charts import Bar, Point, bars, boxes, scatter, share_boxes
-from biocosmos.evaluate.pages.rows import interval, pick
+from biocosmos.evaluate.pages.rows import Row, interval, pick
 from biocosmos.evaluate.pages.svg import percent, points_of
+from biocosmos.evaluate.pages.words import Columns, Words
 from biocosmos.evaluate.report import Report
 
-Row = dict[str, Any]
+WORDS = Words(__package__)
 MOST_GROUPS = 16
 
 
@@ -26,62 +26,38 @@ def change(row: Row | None) -> str:
     return f"{points_of(row['value'])} points{ends}"
 
 
-def _mean_median(mean: float, median: float) -> str:
-    return f"{percent(mean)} ({percent(median)})"
+def bar(row: Row | None, what: str = "") -> Bar:
+    """A share of one encoder with its interval; none without a row."""
+    if row is None or row["value"] is None:
+        return Bar(float("nan"))
+    return Bar(row["value"], row["low"], row["high"], f"{row['encoder']}{what}: {interval(row)}")
+
+
+_SPREAD: Columns = [
+    *(("measure", "measure"), ("encoder", "encoder"), ("taxa", "taxa")),
+    ("baseline mean (median)", lambda row: f"{percent(row['baseline_mean'])} ({percent(row['baseline_median'])})"),
+    ("mean (median)", lambda row: f"{percent(row['mean'])} ({percent(row['median'])})"),
+    ("mean gain (interval)", lambda row: change({"value": row["gain"], "low": row["low"], "high": row["high"]})),
+    *(("better", "improved"), ("worse", "worsened")),
+]
 
 
 def spread(report: Report, base: str, others: Sequence[str], main: str, k: int) -> list[Section]:
     """Mean and median over taxa by both encoders: all measures for all queries, then the main ones within each group."""
     rows = report.rows("spread", k=k)
     blocks: list[Block] = []
-    groups = [group for group in dict.fromkeys(row["group"] for row in rows) if group != ALL]
     homes = [column.removeprefix("group:") for column in report.table("per_taxon").column_names if column.startswith("group:")]
     for group in [group for group in homes if group != main] or [ALL]:
         blocks += _figures(report, base, others, main, k, group)
     whole = [row for row in rows if row["group"] == ALL]
-    blocks.append(Grid(_SPREAD_HEAD, [_spread_cells(row, base) for row in whole], _spread_caption(k), "", 2))
-    for group in groups:
-        part = [row for row in rows if row["group"] == group]
-        shown = [row for row in part if row["measure"] == f"{main} retrieval"]
+    blocks.append(WORDS.grid("spread.grid", whole, _SPREAD, left=2, k=k))
+    for group in [group for group in dict.fromkeys(row["group"] for row in rows) if group != ALL]:
+        shown = [row for row in rows if row["group"] == group and row["measure"] == f"{main} retrieval"]
         shown = sorted(shown, key=lambda row: (-row["taxa"], row["value_of_group"]))[:MOST_GROUPS]
-        caption = f"{main} retrieval within each {group}, those of most taxa first; all are in the table spread."
         if shown:
-            cells = [[row["value_of_group"], *_spread_cells(row, base)[1:]] for row in shown]
-            blocks.append(Grid([group, *_SPREAD_HEAD[1:]], cells, caption, "", 2))
-    lead = (
-        f"The share right (hit@{k}) was taken within each taxon first, then its mean and, in brackets, its median over taxa. A "
-        "median far above the mean: a few taxa are very hard."
-    )
-    return [Section("How do taxa do, group by group?", lead, blocks)]
-
-
-_SPREAD_HEAD = [
-    "measure",
-    "encoder",
-    "taxa",
-    "baseline mean (median)",
-    "mean (median)",
-    "mean gain (interval)",
-    "better",
-    "worse",
-]
-
-
-def _spread_caption(k: int) -> str:
-    return f"hit@{k} over answerable queries. Better, worse: how many taxa gained and lost. Other k are in the table spread."
-
-
-def _spread_cells(row: Row, base: str) -> list[str]:
-    return [
-        row["measure"],
-        row["encoder"],
-        f"{row['taxa']:,}",
-        _mean_median(row["baseline_mean"], row["baseline_median"]),
-        _mean_median(row["mean"], row["median"]),
-        change({"value": row["gain"], "low": row["low"], "high": row["high"]}),
-        f"{row['improved']:,}",
-        f"{row['worsened']:,}",
-    ]
+            columns: Columns = [(group, "value_of_group"), *_SPREAD[1:]]
+            blocks.append(WORDS.grid("spread.group", shown, columns, left=2, main=main, group=group))
+    return [WORDS.section("spread", blocks, k=k)]
 
 
 def _by_value(rows: Sequence[Row], group: str) -> list[tuple[str, list[Row]]]:
@@ -92,7 +68,7 @@ def _by_value(rows: Sequence[Row], group: str) -> list[tuple[str, list[Row]]]:
     return sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_GROUPS]
 
 
-def _figures(report: Report, base: str, others: Sequence[str], main: str, k: int, group: str) -> list[Figure]:
+def _figures(report: Report, base: str, others: Sequence[str], main: str, k: int, group: str) -> list[Block]:
     """Box plots of the taxa's shares by every encoder, then of their gains with each of the others."""
     rows = report.rows("per_taxon", target=main, k=k)
     per = {name: dict(_by_value([row for row in rows if row["encoder"] == name], group)) for name in others}
@@ -103,16 +79,12 @@ def _figures(report: Report, base: str, others: Sequence[str], main: str, k: int
     if not values:
         return []
     words = "all taxa" if group == ALL else f"the taxa of each {group}"
-    how = (
-        f"One dot per {main} (in brackets: how many). Box: the middle half; thick line: the median; thin lines: the rest but "
-        "for far ones."
-    )
     shares = share_boxes(f"Share right per {main}", values, [base, *others], f"hit@{k} of each {main}")
-    figures = [Figure(shares, f"hit@{k} of {words}. {how}")]
+    figures: list[Block] = [WORDS.figure("spread.shares", shares, k=k, words=words, main=main)]
     for name in others:
         found = [(value, np.array([row["gain"] for row in part])) for value, part in per[name].items()]
         drawn = boxes(f"Gain of {name} per {main}", found, f"gain in hit@{k}, points")
-        figures.append(Figure(drawn, f"The gain of {words}: {name} minus {base}. Right of the dashed line {name} is better."))
+        figures.append(WORDS.figure("spread.gains", drawn, words=words, name=name, base=base))
     return figures
 
 
@@ -124,30 +96,26 @@ def extremes(report: Report, base: str, name: str, main: str, k: int) -> Section
         for direction in ("most improved", "least improved"):
             part = [row for row in rows if row["measure"] == measured and row["direction"] == direction]
             if part:
-                cells = [
-                    [
-                        r["taxon"],
-                        percent(r["baseline_hit"], 0),
-                        percent(r["hit"], 0),
-                        f"{points_of(r['gain'])} ({points_of(r['low'])} to {points_of(r['high'])})",
-                        f"{r['queries']:,}",
-                        f"{r['training']:,}",
-                    ]
-                    for r in part
+                columns: Columns = [
+                    (part[0]["averaged_over"], "taxon"),
+                    *((base, lambda row: percent(row["baseline_hit"], 0)), (name, lambda row: percent(row["hit"], 0))),
+                    (
+                        "gain (interval), points",
+                        lambda r: f"{points_of(r['gain'])} ({points_of(r['low'])} to {points_of(r['high'])})",
+                    ),
+                    *(("queries", "queries"), (_what(report), "training")),
                 ]
-                head = [part[0]["averaged_over"], base, name, "gain (interval), points", "queries", _what(report)]
-                caption = f"{measured}: {direction}, of the taxa with at least {ENOUGH_QUERIES} queries."
-                blocks.append(Grid(head, cells, caption))
+                facts = {"measure": measured, "direction": direction, "enough": ENOUGH_QUERIES}
+                blocks.append(WORDS.grid("extremes.grid", part, columns, **facts))
     taxa = report.rows("per_taxon", encoder=name, target=main, k=k)
     up, down = sum(r["gain"] > 0 for r in taxa), sum(r["gain"] < 0 for r in taxa)
-    clear = [r for r in taxa if r["low"] > 0 or r["high"] < 0]
-    lead = (
-        f"hit@{k} of each {main}: {up:,} taxa gained, {down:,} lost, {len(taxa) - up - down:,} stayed the same. For "
-        f"{len(clear):,} of {len(taxa):,} the interval of the taxon's own "
-        f"gain leaves out zero; up to {max(round(0.05 * len(taxa)), 1):,} would by chance alone if nothing had changed. "
-        "Equal gains stand by number of queries."
-    )
-    return Section(f"Which taxa gained and lost most with {name}?", lead, blocks, once=True)
+    counts = {"up": up, "down": down, "same": len(taxa) - up - down, "taxa": len(taxa)}
+    counts |= {"clear": sum(r["low"] > 0 or r["high"] < 0 for r in taxa), "chance": max(round(0.05 * len(taxa)), 1)}
+    return WORDS.section("extremes", blocks, once=True, name=name, main=main, k=k, **counts)
+
+
+def _gain(row: Row) -> str:
+    return f"{points_of(row['gain'])} ({points_of(row['low'])} to {points_of(row['high'])})"
 
 
 def _what(report: Report) -> str:
@@ -172,44 +140,28 @@ def training(report: Report, base: str, others: Sequence[str], main: str, k: int
             for row in rows
         ]
         reach = min(1.0, np.ceil(max([0.1, *(abs(p.y) for p in points)]) * 10) / 10)
+        x_name, y_name = f"{what} of the {main} (log scale)", f"gain of {name}, points"
+        chart = scatter(f"Gain of {name} against {what}", points, x_name, y_name, y_range=(-reach, reach))
         rho = pick(table, encoder=name, target=main, group=ALL, of="gain")
-        blocks.append(
-            Figure(
-                scatter(
-                    f"Gain of {name} against {what}",
-                    points,
-                    f"{what} of the {main} (log scale)",
-                    f"gain of {name}, points",
-                    y_range=(-reach, reach),
-                ),
-                f"One dot per {main}." + (f" Spearman's rank correlation {_rho(rho)} over {rho['taxa']:,} taxa." if rho else ""),
-            )
-        )
+        facts = {"rho": _rho(rho) if rho else "", "taxa": rho["taxa"] if rho else 0}
+        blocks.append(WORDS.figure("training.chart", chart, main=main, **facts))
     if not blocks:
         return []
-    shown = [row for row in table if row["group"] == ALL or row["target"] == main]
     # One line a target or group, its three correlations side by side.
     lines: dict[tuple[str, ...], dict[str, Row]] = {}
-    for row in shown:
-        lines.setdefault((row["encoder"], row["target"], row["group"], row["value_of_group"]), {})[row["of"]] = row
-    cells = [
-        [
-            encoder,
-            target,
-            "all" if group == ALL else f"{group}: {value}",
-            f"{next(iter(found.values()))['taxa']:,}",
-            *(_rho(found.get(of)) for of in ("baseline_hit", "hit", "gain")),
-        ]
-        for (encoder, target, group, value), found in lines.items()
+    for row in table:
+        if row["group"] == ALL or row["target"] == main:
+            lines.setdefault((row["encoder"], row["target"], row["group"], row["value_of_group"]), {})[row["of"]] = row
+    columns: Columns = [
+        *(("encoder", lambda line: line[0][0]), ("taxa of", lambda line: line[0][1])),
+        ("within", lambda line: "all" if line[0][2] == ALL else f"{line[0][2]}: {line[0][3]}"),
+        ("taxa", lambda line: next(iter(line[1].values()))["taxa"]),
+        (f"with {base}'s share", lambda line: _rho(line[1].get("baseline_hit"))),
+        ("with the encoder's share", lambda line: _rho(line[1].get("hit"))),
+        ("with the gain", lambda line: _rho(line[1].get("gain"))),
     ]
-    head = ["encoder", "taxa of", "within", "taxa", f"with {base}'s share", "with the encoder's share", "with the gain"]
-    caption = (
-        f"Spearman's rank correlation of a taxon's {what} with its hit@{k}, and its interval over taxa. +1: always more with "
-        "more, 0: unrelated, −1: always less. An interval that holds 0: perhaps unrelated."
-    )
-    blocks.append(Grid(head, cells, caption, "All the correlations", 3))
-    title = f"Do taxa with more {what} gain more?"
-    return [Section(title, f"The gain in hit@{k} of each taxon against its number of {what}.", blocks, once=True)]
+    blocks.append(WORDS.grid("training.grid", list(lines.items()), columns, fold=True, left=3, what=what, k=k))
+    return [WORDS.section("training", blocks, once=True, what=what, k=k)]
 
 
 def _rho(row: Row | None) -> str:
@@ -224,42 +176,27 @@ def by_rule(report: Report, base: str, others: Sequence[str]) -> list[Section]:
     if "rules" not in report.tables:
         return []
     rows, changes = report.rows("rules", over="answerable"), report.rows("rule_differences", over="answerable")
-    encoders = [base, *others]
-    targets = list(dict.fromkeys(row["target"] for row in rows))
+    encoders, main = [base, *others], report.provenance["main_target"]
     finders = list(dict.fromkeys(row["finder"] for row in rows))
-    figures: list[Block] = []
-    main = report.provenance["main_target"]
-    for average, words in (("micro", "every query counts the same"), ("macro", "every taxon counts the same")):
+    blocks: list[Block] = []
+    for average in ("micro", "macro"):
         groups = []
         for finder in finders:
             found = [pick(rows, encoder=e, target=main, finder=finder, average=average) for e in encoders]
-            bar_row = [
-                Bar(r["value"], r["low"], r["high"], f"{r['encoder']}, {finder}: {interval(r)}")
-                if r and r["value"] is not None
-                else Bar(float("nan"))
-                for r in found
-            ]
-            groups.append((finder, bar_row))
-        figures.append(
-            Figure(bars(f"Rules at {main}, {average}", groups, encoders), f"Share of {main} named rightly by each rule; {words}.")
-        )
-    cells = []
-    for target in targets:
+            groups.append((finder, [bar(row, f", {finder}") for row in found]))
+        blocks.append(WORDS.figure(f"rules.{average}", bars(f"Rules at {main}, {average}", groups, encoders), main=main))
+    lines = []
+    for target in dict.fromkeys(row["target"] for row in rows):
         for finder in finders:
             for name in others:
                 both = [pick(rows, encoder=e, target=target, finder=finder, average="micro") for e in (base, name)]
-                differences = [
-                    pick(changes, encoder=name, target=target, finder=finder, average=average) for average in ("micro", "macro")
-                ]
+                micro, macro = (pick(changes, encoder=name, target=target, finder=finder, average=a) for a in ("micro", "macro"))
                 if both[0] and both[1]:
-                    cells.append(
-                        [target, finder, name, *(percent(row["value"]) for row in both if row), *map(change, differences)]
-                    )
-    head = ["target", "rule", "encoder", base, "encoder's share", "difference per query", "difference per taxon"]
-    caption = "Share of answerable queries whose first name by the rule is right, and the paired difference with its interval."
-    figures.append(Grid(head, cells, caption, "All ranks, groups and rules", 3))
-    lead = (
-        "A rule turns neighbours into a name: by the nearest single specimen, or by all specimens of a taxon on average; by "
-        "cosine or by Euclidean distance, on unit vectors."
-    )
-    return [Section("Which rule names best, with which encoder?", lead, figures)]
+                    shares = {"base": both[0]["value"], "share": both[1]["value"], "micro": change(micro), "macro": change(macro)}
+                    lines.append({"target": target, "rule": finder, "encoder": name, **shares})
+    columns: Columns = [
+        *(("target", "target"), ("rule", "rule"), ("encoder", "encoder"), (base, "base"), ("encoder's share", "share")),
+        *(("difference per query", "micro"), ("difference per taxon", "macro")),
+    ]
+    blocks.append(WORDS.grid("rules.grid", lines, columns, fold=True, left=3))
+    return [WORDS.section("rules", blocks)]

@@ -91,7 +91,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """What one kind of report shows, in order; terms: words and what they mean."""
+    """What one kind of report shows, in order; lead: a paragraph a line; terms: words and what they mean."""
 
     lead: str
     cards: Sequence[Card]

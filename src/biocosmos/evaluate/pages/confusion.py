@@ -25,21 +25,31 @@ def confusion_section(confusion: Sequence[Row], targets: Sequence[str], pictures
     strips = [
         Strip(
             Picture(pictures(row["example_id"]), row["true"], "is"),
-            [
-                Picture(
-                    pictures(row["example_found_id"]),
-                    row["found"],
-                    "taken for" if row["example_found_id"] else "answered",
-                    "wrong",
-                )
-            ],
-            f"{row['count']:,} of {row['queries']:,} queries ({percent(row['share'], 0)}), both in {row['parent']}",
+            [Picture(pictures(row["example_found_id"]), row["found"], _said(row), "wrong")],
+            f"{row['count']:,} of {row['queries']:,} queries ({percent(row['share'], 0)})"
+            + (f", both in {row['parent']}" if _has_parent(row) else ""),
         )
         for row in rows[:CONFUSED_PAIRS]
     ]
+    mended = sum(row["count"] for row in rows if _has_parent(row))
     lead = (
-        f"Of {wrong:,} confusions at {rank}, {within:,} ({percent(within / wrong, 0)}) are between sister taxa, which hang "
-        "from the same parent in the taxonomy: "
-        "a mistake a roll-back to the parent would mend. The most frequent ones are shown with the first example of each."
+        f"Of {wrong:,} confusions at {rank}, {mended:,} ({percent(mended / wrong, 0)}) are between sister taxa, which hang from "
+        "the same parent in the taxonomy: a mistake a roll-back to the parent would mend. The most frequent ones are shown with "
+        "the first example of each."
     )
-    return [Section("Which sister taxa are confused?", lead, [Strips("Most frequent", strips, caption, wide=False)])]
+    if not mended:
+        lead = (
+            f"The {within:,} confusions at {rank} are between taxa with nothing above them in the taxonomy, so that there is no "
+            "parent to roll back to. The most frequent ones are shown with the first example of each."
+        )
+    title = "Which sister taxa are confused?" if mended else "Which taxa are confused?"
+    return [Section(title, lead, [Strips("Most frequent", strips, caption, wide=False)])]
+
+
+def _has_parent(row: Row) -> bool:
+    """Whether the two taxa hang from a taxon, and not from the root of the tree."""
+    return " / " in str(row["true_path"])
+
+
+def _said(row: Row) -> str:
+    return "taken for" if row["example_found_id"] else "answered"

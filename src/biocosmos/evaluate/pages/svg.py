@@ -10,7 +10,7 @@ from html import escape
 
 FONT_PX = 13
 GLYPH_PX = 7.3  # mean width of a glyph at FONT_PX, to reserve room for labels
-SERIES = 6  # number of series colours the style sheet names c1..c6
+SERIES = 8  # number of series colours the style sheet names c1..c8
 
 
 @dataclass(frozen=True)

@@ -40,31 +40,33 @@ class Words:
         """Whether there is such a sentence."""
         return self._find(key) is not None
 
-    def __call__(self, key: str, **facts: Any) -> str:
+    def __call__(self, key: str, /, **facts: Any) -> str:
         """The sentence under ``sections.<key>``, or at the top of the file, with ``facts`` filled in."""
         text = self._find(key)
         if text is None:
             raise BiocosmosError(f"{self.home} has no words for {key!r}")
         return " ".join(_template(text).render(**facts).split())
 
-    def section(self, name: str, blocks: Sequence[Block], *, once: bool = False, **facts: Any) -> Section:
+    def section(self, key: str, blocks: Sequence[Block], /, *, once: bool = False, **facts: Any) -> Section:
         """A section by its ``title`` and ``lead``."""
-        return Section(self(f"{name}.title", **facts), self(f"{name}.lead", **facts), blocks, once)
+        return Section(self(f"{key}.title", **facts), self(f"{key}.lead", **facts), blocks, once)
 
-    def figure(self, key: str, svg: str, **facts: Any) -> Figure:
+    def figure(self, key: str, svg: str, /, **facts: Any) -> Figure:
         """A chart and its sentence."""
         return Figure(svg, self(key, **facts))
 
-    def card(self, key: str, value: str, **facts: Any) -> Card:
+    def card(self, key: str, value: str, /, **facts: Any) -> Card:
         """A headline: its label under ``<key>.label``, what it rests on under ``<key>.detail``."""
         return Card(self(f"{key}.label", **facts), value, self(f"{key}.detail", **facts))
 
-    def grid(self, key: str, rows: Sequence[Any], columns: Columns, *, fold: bool = False, left: int = 1, **facts: Any) -> Grid:
+    def grid(
+        self, key: str, rows: Sequence[Any], columns: Columns, /, *, fold: bool = False, left: int = 1, **facts: Any
+    ) -> Grid:
         """A table of ``rows`` by :func:`cells`; its words stand below it, or fold it."""
         words = self(key, **facts)
         return grid(rows, columns, "" if fold else words, words if fold else "", left)
 
-    def strips(self, key: str, strips: Sequence[Any], *, wide: bool = True, **facts: Any) -> Strips:
+    def strips(self, key: str, strips: Sequence[Any], /, *, wide: bool = True, **facts: Any) -> Strips:
         """Rows of pictures: their heading under ``<key>.title``, a line below under ``<key>.caption``."""
         return Strips(self(f"{key}.title", **facts), strips, self(f"{key}.caption", **facts), wide)
 

@@ -14,8 +14,9 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.calibration import reliability
 from biocosmos.evaluate.promises import tables as tables_of
 from biocosmos.evaluate.promises.page import page
-from biocosmos.evaluate.ranks.named import namer_name
+from biocosmos.evaluate.ranks.names import namer_name
 from biocosmos.evaluate.report import Report, split_hash
+from biocosmos.identify.confidence.calibration import Calibration, fit_calibration
 from biocosmos.identify.confidence.promises import (
     DEFAULT_DELTA,
     KINDS,
@@ -23,13 +24,13 @@ from biocosmos.identify.confidence.promises import (
     answers_at,
     calibration_notes,
     check_promise,
-    halves,
     is_wrong,
     promised_threshold,
+    set_apart,
     smallest_alpha,
 )
 from biocosmos.identify.confidence.sets import set_items, set_threshold, true_scores
-from biocosmos.identify.confidence.temperature import Temperatures, Walked, fit_temperatures, walk
+from biocosmos.identify.confidence.temperature import Temperatures, Walked, walk
 from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 
@@ -120,12 +121,12 @@ def promise_report(
 
 @dataclass(frozen=True)
 class Scene:
-    """One resplit: rows for the temperatures, for the threshold, and asked about; and what the head says there."""
+    """One resplit: rows for the calibration, for the threshold, and asked about; and what the head says there."""
 
     fitting: Array
     testing: Array
     asked: Array
-    temperatures: Temperatures
+    calibration: Calibration
     confidence: Array
     outcomes: Outcomes
 
@@ -133,13 +134,13 @@ class Scene:
 def _resplit(known: Predictions, walked: Walked, share: float, seed: int) -> Scene:
     order = np.random.default_rng(seed).permutation(np.argsort(known.ids.astype(str), kind="stable"))
     count = round(share * len(known))
-    fitting, testing = halves(known.ids, order[:count], seed)
+    fitting, testing = set_apart(known.ids, order[:count], seed)
     mask = np.zeros(len(known), np.bool_)
     mask[fitting] = True
-    temperatures = fit_temperatures(walked, mask)
-    confidence = walked.confidence(temperatures)
+    calibration = fit_calibration(known, walked, mask)
+    confidence = calibration.confidence(walked)
     outcomes = Outcomes.of(known.taxonomy, walked.nodes, confidence, known.truth)
-    return Scene(fitting, testing, np.sort(order[count:]), temperatures, confidence, outcomes)
+    return Scene(fitting, testing, np.sort(order[count:]), calibration, confidence, outcomes)
 
 
 def _run(
@@ -173,7 +174,7 @@ def _run(
         # one-sided: as many wrong answers or more, were alpha the true share
         "p": float(binom.sf(mistakes - 1, among, alpha)) if among else 1.0,
     }
-    shares = np.bincount(answers.levels + 1, minlength=levels + 1) / len(asked)
+    shares = np.bincount(answers.ranks + 1, minlength=levels + 1) / len(asked)
     per_group = {}
     for name, (codes, names) in groupings.items():
         inside = codes[asked] >= 0
@@ -213,7 +214,9 @@ def _calibration_rows(known: Predictions, walked: Walked, scenes: Sequence[Scene
             if len(mine):
                 right, said, plainly = ~bad[mine, level], scene.confidence[mine, level], plain[mine, level]
                 eces = reliability(plainly, right).ece, reliability(said, right).ece
-                found.append((scene.temperatures.values[level], *eces, plainly.mean(), said.mean(), right.mean(), len(mine)))
+                found.append(
+                    (scene.calibration.temperatures.values[level], *eces, plainly.mean(), said.mean(), right.mean(), len(mine))
+                )
         if found:
             names = ("temperature", "before", "after", "said_before", "said", "right", "answers")
             row: Row = {"rank": rank, **{name: float(value) for name, value in zip(names, np.mean(found, axis=0))}}

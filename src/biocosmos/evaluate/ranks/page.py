@@ -14,7 +14,7 @@ from biocosmos.evaluate.pages.rows import ENOUGH, Row, interval, pick
 from biocosmos.evaluate.pages.svg import fit, percent
 from biocosmos.evaluate.pages.words import Columns, grid
 from biocosmos.evaluate.ranks.asked import ALL
-from biocosmos.evaluate.ranks.named import RAW
+from biocosmos.evaluate.ranks.names import RAW
 from biocosmos.evaluate.ranks.sections import (
     AGREEMENT,
     MOST_BRANCHES,
@@ -31,7 +31,7 @@ from biocosmos.evaluate.ranks.sections import (
 from biocosmos.evaluate.report import Report
 
 MOST_TAXA, MOST_PAIRS = 10, 15
-MOST_LINES = 6  # as many ranks as there are colours to tell apart
+MOST_LINES = 8  # as many ranks as there are colours to tell apart
 LONGEST = 240  # pixels of a name in a table
 LEAST_COVERAGE = 0.01  # the first few names make a curve jump between 0 and 1
 
@@ -125,12 +125,16 @@ def _rollback(report: Report) -> list[Section]:
         *(("right", "right"), ("wrong", "wrong"), ("cannot be judged", lambda row: row["undecided"] + row["no_truth"])),
         ("right of judged (interval)", lambda row: interval({**row, "value": row["accuracy"]})),
     ]
-    blocks: list[Block] = [WORDS.figure("rollback.stops", stops), WORDS.figure("rollback.reached", reached)]
+    blocks: list[Block] = []
+    if parts:
+        blocks += [WORDS.figure("rollback.stops", stops), WORDS.figure("rollback.reached", reached)]
     blocks.append(WORDS.grid("rollback.grid", rows, columns))
     if promise := _promise(report):
         blocks.append(Paragraph(WORDS("rollback.promised", promise=promise)))
     if moved := report.provenance.get("withheld_as_novel"):
-        blocks.append(Paragraph(WORDS("rollback.withheld", moved=moved)))
+        blocks.append(
+            Paragraph(WORDS("rollback.withheld", moved=moved, counted="namer" in (report.provenance.get("answers") or {})))
+        )
     return [WORDS.section("rollback", blocks)]
 
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from scipy.stats import binom
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.confidence.calibration import Calibration, fit_calibration
 from biocosmos.identify.confidence.rollback import lowest_sure_rank, pick
-from biocosmos.identify.confidence.temperature import Float64, Int32, Int64, Temperatures, fit_temperatures, walk
+from biocosmos.identify.confidence.temperature import Float64, Int32, Int64, walk
 from biocosmos.identify.predictions import Predictions
 from biocosmos.taxonomy import Taxonomy
 
@@ -21,7 +22,7 @@ KINDS: dict[str, str] = {
     "answered": "with probability 1 - delta, the share of wrong answers among the answered specimens is at most alpha",
 }
 DEFAULT_ALPHA, DEFAULT_DELTA = 0.05, 0.1
-# Share of the calibration specimens that temperatures, and the order of tests, are fitted on; the others set the threshold.
+# Share of the calibration specimens that confidence, and the order of tests, are fitted on; the others set the threshold.
 FITTING_SHARE = 0.25
 # Thresholds tried by the second promise: quantiles of the confidences of the fitting specimens.
 _GRID = 200
@@ -32,11 +33,11 @@ _NAMED = 5
 
 
 class Answers(NamedTuple):
-    """nodes: (n,) int32, 0 where nothing is answered; levels: (n,) int64 index of the rank, -1 there; confidence: (n,) float64 of
+    """nodes: (n,) int32, 0 where nothing is answered; ranks: (n,) int64 index of the rank, -1 there; confidence: (n,) float64 of
     the node, NaN there."""
 
     nodes: Int32
-    levels: Int64
+    ranks: Int64
     confidence: Float64
 
 
@@ -44,7 +45,7 @@ class Answers(NamedTuple):
 class Promise:
     """A threshold on the confidence, and what was promised with it. Make one with :meth:`fit`.
 
-    The answer to a specimen is the lowest node of its best path whose confidence (tempered p) is at least the threshold, or
+    The answer to a specimen is the lowest node of its best path whose confidence is at least the threshold, or
     nothing (the root). It is wrong when it is no ancestor-or-self of the truth; nothing is never wrong. Two kinds:
 
     "mean": E[wrong] <= alpha over all specimens asked about, answered or not. Angelopoulos, Bates, Fisch, Lei, Schuster:
@@ -58,15 +59,15 @@ class Promise:
         need not fall with t, hence the tests.
 
     Both rest on exchangeability: specimens asked about are like the calibration specimens, as if drawn from one bag; a threshold
-    of 0 means that the head keeps the promise by answering always. A quarter of the calibration specimens, drawn by the
-    seed, serves temperatures, and for "answered" the thresholds to test and where to begin; the others, which nothing was fitted
-    on, set the threshold. However badly the quarter fits, the promise stands, only fewer answers are given.
+    of 0 means that the namer keeps the promise by answering always. A quarter of the calibration specimens, drawn by the
+    seed, serves the calibration, and for "answered" the thresholds to test and where to begin; the others, which nothing was
+    fitted on, set the threshold. However badly the quarter fits, the promise stands, only fewer answers are given.
 
     What cannot be told counts as wrong, which can cost answers and never the promise: an answer below a truth that is known to
     a coarser rank only, an answer beside a null rank (truth without status, answer "living"), any answer to a specimen
-    whose path is not in the head's tree (truth -1). Specimens of which nothing is known (truth 0) are left out.
+    whose path is not in the namer's tree (truth -1). Specimens of which nothing is known (truth 0) are left out.
 
-    kind; alpha; delta (None for "mean"); threshold: inf when nothing may be answered; temperatures; specimens: those that set the
+    kind; alpha; delta (None for "mean"); threshold: inf when nothing may be answered; calibration; specimens: those that set the
     threshold; seed; head, tree: digests of what it was fitted for; notes: sentences to show with it.
     """
 
@@ -74,7 +75,7 @@ class Promise:
     alpha: float
     delta: float | None
     threshold: float
-    temperatures: Temperatures
+    calibration: Calibration
     specimens: int
     seed: int = 0
     head: str | None = None
@@ -90,8 +91,11 @@ class Promise:
         *,
         delta: float = DEFAULT_DELTA,
         seed: int = 0,
+        deepest: Int64 | None = None,
     ) -> Promise:
-        """Set the threshold on calibration specimens that the head was neither trained nor chosen on.
+        """Set the threshold on calibration specimens that the namer was neither fitted nor chosen on.
+
+        deepest: (n,) the rank below which each is given no answer, -1 for none at all: what :func:`roll_back` is told too.
 
         Raises BiocosmosError: alpha or delta not between 0 and 1; no specimen with a known taxon; alpha is impossible with so
         few specimens (the smallest possible is named).
@@ -102,20 +106,21 @@ class Promise:
             raise BiocosmosError(
                 f"none of the {len(predictions):,} calibration specimens has a known taxon: a promise needs labelled specimens"
             )
-        fitting, testing = halves(predictions.ids, np.flatnonzero(known), seed)
+        fitting, testing = set_apart(predictions.ids, np.flatnonzero(known), seed)
         check_possible(kind, alpha, delta, len(testing), len(fitting) + len(testing))
         walked = walk(predictions, fitting=True)
         mask = np.zeros(len(predictions), np.bool_)
         mask[fitting] = True
-        temperatures = fit_temperatures(walked, mask)
-        outcomes = Outcomes.of(predictions.taxonomy, walked.nodes, walked.confidence(temperatures), predictions.truth)
+        calibration = fit_calibration(predictions, walked, mask, f"{len(fitting):,} of the calibration specimens")
+        nodes, confidence = cut_off(walked.nodes, calibration.confidence(walked), deepest)
+        outcomes = Outcomes.of(predictions.taxonomy, nodes, confidence, predictions.truth)
         threshold = promised_threshold(kind, alpha, delta, outcomes.rows(fitting), outcomes.rows(testing))
         return cls(
             kind,
             float(alpha),
             None if kind == "mean" else float(delta),
             threshold,
-            temperatures,
+            calibration,
             len(testing),
             seed,
             _digest(predictions),
@@ -133,31 +138,39 @@ class Promise:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` reads it. A threshold of inf is null."""
-        facts = {**vars(self), "temperatures": self.temperatures.to_dict(), "notes": list(self.notes)}
+        facts = {**vars(self), "calibration": self.calibration.to_dict(), "notes": list(self.notes)}
         return {**facts, "threshold": self.threshold if np.isfinite(self.threshold) else None}
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Promise:
         """Read what :meth:`to_dict` wrote."""
         threshold = float("inf") if data["threshold"] is None else float(data["threshold"])
-        temperatures = Temperatures.from_dict(data["temperatures"])
-        return cls(**{**data, "threshold": threshold, "temperatures": temperatures, "notes": tuple(data["notes"])})
+        calibration = Calibration.from_dict(data["calibration"])
+        return cls(**{**data, "threshold": threshold, "calibration": calibration, "notes": tuple(data["notes"])})
 
 
-def roll_back(predictions: Predictions, promise: Promise) -> Answers:
-    """The answers to n specimens that keep the promise.
+def roll_back(predictions: Predictions, promise: Promise, deepest: Int64 | None = None) -> Answers:
+    """The answers to n specimens that keep the promise; deepest as in :meth:`Promise.fit`.
 
     Raises BiocosmosError when the predictions are of another head, or over another tree, than the promise was made for.
     """
     refuse_other_head(predictions, promise.head, promise.tree)
-    nodes, confidence = promise.temperatures.best_path(predictions)
+    nodes, confidence = cut_off(*promise.calibration.best_path(predictions), deepest)
     return answers_at(nodes, confidence, promise.threshold)
+
+
+def cut_off(nodes: Int32, confidence: Float64, deepest: Int64 | None) -> tuple[Int32, Float64]:
+    """Paths (n, L) without what is below the rank ``deepest`` (n,), where a specimen is outside the known; whole for None."""
+    if deepest is None:
+        return nodes, confidence
+    below = np.arange(nodes.shape[1]) > deepest[:, None]
+    return np.where(below, -1, nodes).astype(np.int32), np.where(below, np.nan, confidence)
 
 
 def answers_at(nodes: Int32, confidence: Float64, threshold: float) -> Answers:
     """The lowest node of each path (n, L) whose confidence is at least the threshold."""
-    level = lowest_sure_rank(confidence, threshold)
-    return Answers(pick(nodes, level, 0).astype(np.int32), level, pick(confidence, level, np.nan).astype(np.float64))
+    rank = lowest_sure_rank(confidence, threshold)
+    return Answers(pick(nodes, rank, 0).astype(np.int32), rank, pick(confidence, rank, np.nan).astype(np.float64))
 
 
 def is_wrong(taxonomy: Taxonomy, answers: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.bool_]:
@@ -182,8 +195,8 @@ class Outcomes:
         """Judge paths: nodes and confidence (n, L), truth (n,)."""
         bad = is_wrong(taxonomy, nodes, np.asarray(truth)[:, None])
         # the deepest node that is sure enough is answered: a wrong node is avoided only above the confidence of all wrong ones
-        wrong = np.where(bad, confidence, -np.inf).max(axis=1)
-        return cls(np.nan_to_num(confidence, nan=-np.inf).max(axis=1), wrong, confidence)
+        wrong = np.where(bad, confidence, -np.inf).max(axis=1, initial=-np.inf)
+        return cls(np.nan_to_num(confidence, nan=-np.inf).max(axis=1, initial=-np.inf), wrong, confidence)
 
     def rows(self, rows: Int64) -> Outcomes:
         """Those of some specimens."""
@@ -263,8 +276,8 @@ def refuse_other_head(predictions: Predictions, head: str | None, tree: str) -> 
     mine = _digest(predictions)
     if predictions.taxonomy.digest != tree or (mine and head and mine != head):
         raise BiocosmosError(
-            f"the promise was made for the head {head or 'of another tree'}, these predictions are of {mine or 'another one'}: "
-            "fit it on calibration specimens of the same head"
+            f"the promise was made for the namer {head or 'of another tree'}, these predictions are of {mine or 'another one'}: "
+            "fit it on calibration specimens of the same namer"
         )
 
 
@@ -287,7 +300,7 @@ def check_possible(kind: Kind, alpha: float, delta: float, n: int, calibration: 
         )
 
 
-def halves(ids: NDArray[np.object_], rows: Int64, seed: int) -> tuple[Int64, Int64]:
+def set_apart(ids: NDArray[np.object_], rows: Int64, seed: int) -> tuple[Int64, Int64]:
     """Split rows into those that are fitted on and those that set the threshold; by seed and ids, whatever the order of rows."""
     ordered = rows[np.argsort(ids[rows].astype(str), kind="stable")]
     drawn = np.random.default_rng(seed).permutation(ordered)
@@ -308,12 +321,12 @@ def calibration_notes(predictions: Predictions, nodes: Int32) -> list[str]:
     if nameless := int((truth == 0).sum()):
         notes.append(f"{nameless:,} calibration specimens have no known taxon and were left out")
     if outside := int((truth < 0).sum()):
-        notes.append(f"{outside:,} calibration specimens are of taxa that the head lacks: any answer to them counts as wrong")
+        notes.append(f"{outside:,} calibration specimens are of taxa that the namer lacks: any answer to them counts as wrong")
     deepest = nodes.max(axis=1, initial=0)
     finer = int(((truth > 0) & (deepest > truth) & tax.is_ancestor(truth, deepest)).sum())
     if finer:
         notes.append(
-            f"{finer:,} calibration specimens are known to a coarser rank than the head could answer: answers finer than what "
+            f"{finer:,} calibration specimens are known to a coarser rank than the namer could answer: answers finer than what "
             "is known count as wrong, since they might be; the promise holds, with fewer answers than if they were known"
         )
     return notes

@@ -22,6 +22,10 @@ Float64 = NDArray[np.float64]
 LOWEST, HIGHEST = 0.05, 20.0
 # Pull of log T towards 0, in pseudo-observations: a rank where every choice is right would ask for T = 0.
 _PULL = 1.0
+_SMALLEST_MASS = 1e-12
+# Temperatures of scores tried, as powers of two around their typical spread; refined once around the best.
+_COARSE = np.linspace(-9, 3, 25)
+_FINE = np.linspace(-0.5, 0.5, 9)
 # Specimens at a time: their log p over all classes is held in float64.
 _BLOCK = 8192
 
@@ -148,6 +152,25 @@ def fit_temperatures(walked: Walked, kept: NDArray[np.bool_]) -> Temperatures:
         mine = choices.of(kept)
         values.append(_fit(mine) if len(mine.rows) else 1.0)
     return Temperatures(walked.ranks, tuple(values), int(kept.sum()))
+
+
+def fit_score_temperature(predictions: Predictions) -> float:
+    """The one temperature over which scores of any scale are best as logits: least mean -log p(true taxon), on two grids.
+
+    A truth that is no class counts by its nearest ancestor that has one. The softmax over all classes is asked, since scores are
+    compared across the whole tree; what is left to mend at each step is the business of :class:`Temperatures`.
+    """
+    scores, position = predictions.logits, predictions.tree.position(np.maximum(predictions.truth, 0))
+    finite = np.where(np.isfinite(scores), scores, np.nan)
+    spread = float(np.median(np.nanmax(finite, axis=1) - np.nanmedian(finite, axis=1))) if len(scores) else 1.0
+    spread = spread if spread > 0 else 1.0
+
+    def loss(temperature: float) -> float:
+        mass = predictions.tree.mass(predictions.class_probabilities(temperature), position)
+        return float(-np.log(np.clip(mass, _SMALLEST_MASS, 1)).sum())
+
+    best = min(spread * 2.0**_COARSE, key=loss)
+    return float(min(best * 2.0**_FINE, key=loss))
 
 
 def _fit(choices: Choices) -> float:

@@ -1,6 +1,6 @@
-"""Why a head answered so: the nearest training specimens, the rank at which their vote splits, and where in the image it looked.
+"""Why a namer answered so: the nearest known specimens, the rank at which their vote splits, and where in the image it looked.
 
-Neighbours are those by the head's own features, so that they show what the head takes for alike. They vote at every rank; a
+Neighbours are those by the namer's own features, so that they show what it takes for alike. They vote at every rank; a
 specimen without a name at a rank abstains there. The vote is evidence beside the answer, not part of it.
 """
 
@@ -17,17 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from biocosmos.embed.reader import ImageFiles, ImageReader, ImageSource, StoredImages
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.errors import ImageError
-from biocosmos.identify.answers import EVIDENCE
+from biocosmos.identify.answers import EVIDENCE, VOTERS
 from biocosmos.identify.evidence.heat_maps import HeatMapper, overlay
-from biocosmos.identify.predictions import Predictions
 from biocosmos.search.hits import Hits
 from biocosmos.specimens.collection import Collection
 from biocosmos.taxonomy import Taxonomy
 
-VOTERS = 20
-"""Nearest training specimens that vote."""
 HEAT = "heat:"
 """Before an id: the name of its picture with the heat map over it."""
 KINDS = ("wrong", "novel", "no answer", "rolled back", "deepest")
@@ -99,7 +96,8 @@ class Evidence:
 
 def gather(
     table: pa.Table,
-    asked: Predictions,
+    taxonomy: Taxonomy,
+    truth: Int32 | None,
     hits: Hits | None,
     *,
     mapper: HeatMapper | None = None,
@@ -112,33 +110,34 @@ def gather(
 
     Args:
         table: one row for each query, see :func:`biocosmos.identify.answers.answer_table`.
-        asked: what the head said of the same queries, in the same order; their truth, where known, marks right and wrong.
-        hits: their nearest training specimens, best :data:`VOTERS` of them; None where the head's features tell nothing.
+        taxonomy: of the namer. truth: (n,) nodes, 0 or -1 where unknown, which mark right and wrong; None for all unknown.
+        hits: their nearest known specimens, best :data:`VOTERS` of them; None where the namer's features tell nothing.
         mapper, read: make heat maps of the prepared images of ids; without either there are none.
         each: answers that are shown of each of :data:`KINDS`: wrong; flagged as novel; without an answer; at a coarser rank;
             at the deepest rank. An answer is shown once.
     """
-    taxonomy = asked.taxonomy
+    ids = [str(id_) for id_ in table["id"].to_pylist()]
+    truth = np.zeros(len(table), np.int32) if truth is None else truth
     path = taxonomy.index(table.select(list(taxonomy.ranks)))
     rank = np.array([taxonomy.ranks.index(name) if name else -1 for name in table["rank"].to_pylist()], np.int32)
     node = np.where(rank >= 0, taxonomy.lineage(path)[np.arange(len(path)), rank], -1)
-    right = taxonomy.is_ancestor(node, asked.truth)
-    judged = (node > 0) & (asked.truth > 0) & (right | ~taxonomy.is_ancestor(asked.truth, node))
+    right = taxonomy.is_ancestor(node, truth)
+    judged = (node > 0) & (truth > 0) & (right | ~taxonomy.is_ancestor(truth, node))
     voters = np.full((len(table), 0), -1, np.int32) if hits is None else hits.taxa[:, :VOTERS]
     split = first_split(voters, taxonomy)
     chosen = _choose(table, node, path, judged & ~right, each, seed)
     rows = np.array([row for _, row in chosen], np.int64)
     # without an answer, the heat map is of what the head would have said
     looked = np.where(node[rows] > 0, node[rows], path[rows]) if len(rows) else np.empty(0, np.int32)
-    heat, method = _heat([str(asked.ids[row]) for row in rows], looked, mapper, read)
+    heat, method = _heat([ids[row] for row in rows], looked, mapper, read)
     facts = []
     for (kind, row), target in zip(chosen, looked, strict=True):
         facts.append(
             {
                 "kind": kind,
-                "id": str(asked.ids[row]),
+                "id": ids[row],
                 **{name: table[name][row].as_py() for name in ("taxon", "rank", "confidence", "novelty_p", "novel")},
-                "truth": taxonomy.name(asked.truth[row]) if asked.truth[row] > 0 else None,
+                "truth": taxonomy.name(truth[row]) if truth[row] > 0 else None,
                 "right": bool(right[row]) if judged[row] else None,
                 "path": [
                     {"rank": name, "taxon": table[name][row].as_py(), "confidence": table[f"{name}_confidence"][row].as_py()}
@@ -147,7 +146,7 @@ def gather(
                 "votes": _votes(voters[row], taxonomy),
                 "splits_at": taxonomy.ranks[split[row]] if split[row] >= 0 else None,
                 "neighbours": [] if hits is None else _neighbours(hits, row, int(node[row]), taxonomy),
-                "heat_of": taxonomy.name(target) if str(asked.ids[row]) in heat else None,
+                "heat_of": taxonomy.name(target) if ids[row] in heat else None,
                 "heat_by": method or None,
             }
         )
@@ -179,25 +178,9 @@ def image_reader(preprocessing: Preprocessing, collection: Collection | None = N
     """
 
     def read(ids: Sequence[str]) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
-        sources: dict[str, tuple[Any, Any]] = {id_: (id_, None) for id_ in ids}
-        if collection is not None:
-            sources = {}
-            for batch in collection.take(list(ids), columns=["image", "image_path", "crop"]).to_batches():
-                for row in range(len(batch)):
-                    source = collection.image_source(batch, row)
-                    sources[batch.column("id")[row].as_py()] = (source, batch.column("crop")[row].as_py())
-        out = torch.zeros(len(ids), 3, preprocessing.size, preprocessing.size, dtype=torch.uint8)
-        good = np.zeros(len(ids), np.bool_)
-        for place, id_ in enumerate(ids):
-            source, crop = sources.get(id_, (None, None))
-            if source is None:
-                continue
-            try:
-                out[place] = preprocessing.read(source, crop)
-                good[place] = True
-            except ImageError:  # the answer was given, so that it was readable then: shown without a picture
-                continue
-        return out, good
+        source: ImageSource = ImageFiles(ids) if collection is None else StoredImages(collection, ids)
+        found = ImageReader(source, preprocessing, stage="evidence").read(np.arange(len(ids)))
+        return found.images, found.good  # an answer was given, so that the image was readable then: else shown without a picture
 
     return read
 

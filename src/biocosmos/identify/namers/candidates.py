@@ -80,6 +80,17 @@ def narrow(gallery: Gallery, allowed: Mask | None) -> Gallery:
     return gallery if keep.all() else gallery.subset(keep)
 
 
+def refuse_one_taxon(gallery: Gallery) -> None:
+    """Raise BiocosmosError where all specimens are of one taxon: there is nothing to tell apart."""
+    assert gallery.taxa is not None and gallery.taxonomy is not None
+    known = np.unique(gallery.taxa)
+    if len(known) < 2:
+        name = gallery.taxonomy.names[int(known[0])]
+        raise BiocosmosError(
+            f"all specimens of the gallery are {name}: naming needs at least two taxa; widen the gallery or the taxa"
+        )
+
+
 def note_absent(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], candidates: NodeArray, failures: Failures) -> None:
     """Warn of each listed taxon that no candidate stands under: it was understood, and yet can never be the answer."""
     for node in find_all(taxonomy, taxa, Failures()):

@@ -11,12 +11,13 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -29,6 +30,9 @@ from biocosmos.encoders.views import check_views, view
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.identify.namer import Namer, Said, Specimens, Takes
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.novelty.odin import COLUMN as ODIN
+from biocosmos.identify.novelty.odin import STEP, odin_scores
+from biocosmos.identify.predictions import Predictions
 from biocosmos.nn.heads import make_head
 from biocosmos.nn.imbalance import adjusted
 from biocosmos.nn.tree import Tree
@@ -61,7 +65,7 @@ class TrainedHead(Namer):
 
     folder: where it lies; model: in evaluation mode; taxonomy, classes: of its tree; preprocessing: of images, None for a head on
     stored vectors that cannot see images by itself; facts: what head.json says; views: of each image, whose probabilities are
-    averaged.
+    averaged; gradient: its predictions carry the column of ODIN, which takes a gradient through the model.
     """
 
     name: ClassVar[str] = "head"
@@ -74,6 +78,7 @@ class TrainedHead(Namer):
     facts: dict[str, Any]
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     views: int = 1
+    gradient: bool = False
 
     @property
     def title(self) -> str:
@@ -111,6 +116,37 @@ class TrainedHead(Namer):
                 "or train without --freeze"
             )
         return replace(self, views=views)
+
+    def with_gradient(self) -> TrainedHead:
+        """The same head whose predictions carry what a detector needs that takes a gradient through the model.
+
+        Raises BiocosmosError for a head on stored vectors: no image reaches it.
+        """
+        if self.frozen:
+            raise BiocosmosError(
+                f"the novelty detector 'odin' takes a gradient from the answer to the pixels, and the head in {self.folder} "
+                "stands on stored vectors: choose another detector, or train without --freeze"
+            )
+        return replace(self, gradient=True)
+
+    def predict(self, specimens: Specimens, **facts: Any) -> Predictions:
+        """What it says of one block, with the column of ODIN where that was asked for."""
+        found = super().predict(specimens, **facts)
+        if not self.gradient:
+            return found
+        assert specimens.images is not None
+        extra = torch.as_tensor(specimens.sizes) if self.wants_sizes else None
+        scores = [np.empty(0, np.float32)]
+        for start in range(0, len(specimens), CPU_BLOCK):
+            rows = slice(start, start + CPU_BLOCK)
+            sizes = None if extra is None else extra[rows].to(self.device)
+            pixels = specimens.images[rows].to(self.device).float()
+            with torch.inference_mode(False):
+                scores.append(odin_scores(partial(self._logits, sizes), pixels, step=STEP * 255).cpu().numpy())
+        column = pa.array(np.concatenate(scores).astype(np.float64))
+        columns = pa.table({}) if found.columns is None else found.columns
+        columns = pa.table({ODIN: column}) if not columns.num_columns else columns.append_column(ODIN, column)
+        return replace(found, columns=columns)
 
     @property
     def frozen(self) -> bool:
@@ -158,6 +194,10 @@ class TrainedHead(Namer):
             raise BiocosmosError(f"the head in {folder} was changed after it was saved: restore {WEIGHTS}, or train again")
         where = torch.device(choose_device(device))
         return cls(folder, model.to(where).eval(), taxonomy, classes, preprocessing, facts, where)
+
+    def _logits(self, sizes: torch.Tensor | None, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(images, sizes).logits
+        return logits
 
     @torch.no_grad()
     def said(self, specimens: Specimens) -> Said:

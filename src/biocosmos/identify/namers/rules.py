@@ -46,26 +46,18 @@ class NeighbourRule:
         if rule in ("class-mean", "centroid"):
             self._sums = _class_sums(vectors, self.starts)
 
-    def scores(self, queries: FloatArray, excluded: tuple[RowArray, RowArray] | None = None) -> FloatArray:
-        """Scores of ``queries`` (q, d) float32 unit vectors: (q, C) float32, higher is nearer.
-
-        ``excluded``: (gallery rows, query rows), pairs that must not see each other (leave one out); a class whose every
-        member is excluded scores -inf for that query.
-        """
-        pairs = excluded or (np.empty(0, np.int64), np.empty(0, np.int64))
+    def scores(self, queries: FloatArray) -> FloatArray:
+        """Scores of ``queries`` (q, d) float32 unit vectors: (q, C) float32, higher is nearer."""
         if self.rule == "nearest":
-            return self._best(queries, pairs)
+            return self._best(queries)
         if self.rule == "nearest-euclidean":
-            best = self._best(queries, pairs)
-            return np.where(np.isneginf(best), best, -np.sqrt(np.maximum(2 - 2 * best, 0))).astype(np.float32)
+            return -np.sqrt(np.maximum(2 - 2 * self._best(queries), 0))
         if self.rule == "class-mean-euclidean":
-            return self._mean_distance(queries, pairs)
-        return self._mean(queries, pairs)
+            return self._mean_distance(queries)
+        return (queries @ _scaled(self.rule, self._sums, self.counts).astype(np.float32).T).astype(np.float32)
 
-    def _blocks(
-        self, queries: FloatArray, pairs: tuple[RowArray, RowArray]
-    ) -> Iterator[tuple[FloatArray, slice, RowArray, tuple[RowArray, RowArray]]]:
-        """Yield cosines (rows, q) of a block of rows, the slice of classes it touches, their first rows in it, and its pairs.
+    def _blocks(self, queries: FloatArray) -> Iterator[tuple[FloatArray, slice, RowArray]]:
+        """Yield cosines (rows, q) of a block of rows, the slice of classes it touches, and their first rows in it.
 
         Rows come first so that the reduction over a class runs along the fast axis of queries.
         """
@@ -73,46 +65,20 @@ class NeighbourRule:
         for a in range(0, len(self.vectors), size):
             b = min(a + size, len(self.vectors))
             classes = slice(int(np.searchsorted(self.starts, a, "right")) - 1, int(np.searchsorted(self.starts, b, "left")))
-            here = (pairs[0] >= a) & (pairs[0] < b)
-            yield (
-                self.vectors[a:b] @ queries.T,
-                classes,
-                np.maximum(self.starts[classes], a) - a,
-                (pairs[0][here] - a, pairs[1][here]),
-            )
+            yield self.vectors[a:b] @ queries.T, classes, np.maximum(self.starts[classes], a) - a
 
-    def _best(self, queries: FloatArray, pairs: tuple[RowArray, RowArray]) -> FloatArray:
+    def _best(self, queries: FloatArray) -> FloatArray:
         best = np.full((len(self.candidates), len(queries)), -np.inf, np.float32)
-        for cosines, classes, firsts, inside in self._blocks(queries, pairs):
-            cosines[inside] = -np.inf
+        for cosines, classes, firsts in self._blocks(queries):
             np.maximum(best[classes], np.maximum.reduceat(cosines, firsts, axis=0), out=best[classes])
         return np.ascontiguousarray(best.T)
 
-    def _mean_distance(self, queries: FloatArray, pairs: tuple[RowArray, RowArray]) -> FloatArray:
+    def _mean_distance(self, queries: FloatArray) -> FloatArray:
         total = np.zeros((len(self.candidates), len(queries)))
-        for cosines, classes, firsts, inside in self._blocks(queries, pairs):
+        for cosines, classes, firsts in self._blocks(queries):
             distances = np.sqrt(np.maximum(2 - 2 * cosines, 0, out=cosines), out=cosines)
-            distances[inside] = 0
             total[classes] += np.add.reduceat(distances, firsts, axis=0)
-        counts = np.repeat(self.counts[:, None], len(queries), axis=1)
-        np.subtract.at(counts, (self._class_of(pairs[0]), pairs[1]), 1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.where(counts > 0, -total / counts, -np.inf).T.astype(np.float32)
-
-    def _mean(self, queries: FloatArray, pairs: tuple[RowArray, RowArray]) -> FloatArray:
-        scores = (queries @ _scaled(self.rule, self._sums, self.counts).astype(np.float32).T).astype(np.float32)
-        if len(pairs[0]):
-            # The few (class, query) cells with an excluded member: take its vectors out of the class sum.
-            cells, cell = np.unique(np.stack([self._class_of(pairs[0]), pairs[1]]), axis=1, return_inverse=True)
-            rest, left = self._sums[cells[0]].copy(), self.counts[cells[0]].copy()
-            np.subtract.at(rest, cell.ravel(), self.vectors[pairs[0]].astype(np.float64))
-            np.subtract.at(left, cell.ravel(), 1)
-            mended = np.einsum("nd,nd->n", _scaled(self.rule, rest, left), queries[cells[1]])
-            scores[cells[1], cells[0]] = np.where(left > 0, mended, -np.inf)
-        return scores
-
-    def _class_of(self, rows: RowArray) -> RowArray:
-        return (np.searchsorted(self.starts, rows, "right") - 1).astype(np.int64)
+        return (-total / self.counts[:, None]).T.astype(np.float32)
 
 
 def _class_sums(vectors: FloatArray, starts: RowArray) -> NDArray[np.float64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.blocks import FloatArray, NodeArray
 from biocosmos.identify.encoding import refuse_mismatch
-from biocosmos.identify.namer import FitOptions, GalleryNamer, Part
+from biocosmos.identify.namer import FitOptions, GalleryNamer
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
@@ -107,9 +107,9 @@ class ZeroShotNamer(GalleryNamer):
         """Cosines (n, C)."""
         return self._model.scores(vectors)
 
-    def held_out(self, gallery: Gallery, options: FitOptions) -> Iterator[Part]:
-        """The whole gallery, none of which a text has seen."""
-        yield Part(self, np.arange(len(gallery)))
+    def refitted(self, gallery: Gallery, options: FitOptions) -> Self:
+        """The same texts, which no specimen was looked at for."""
+        return type(self)()._with(self._model, gallery)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """texts."""

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.identify.blocks import FloatArray, NodeArray, RowArray
-from biocosmos.identify.folds import same_id_pairs, with_relatives
-from biocosmos.identify.namer import FitOptions, GalleryNamer, Part
+from biocosmos.identify.blocks import FloatArray, NodeArray
+from biocosmos.identify.namer import FitOptions, GalleryNamer
 from biocosmos.identify.namers.prototypes import SimpleShot
 from biocosmos.identify.namers.rules import NeighbourRule
 from biocosmos.search.gallery import Gallery
 
 
 class ByRule(GalleryNamer):
-    """A neighbour rule of :mod:`biocosmos.identify.namers.rules`; it can be asked about its own specimens, hidden by id."""
+    """A neighbour rule of :mod:`biocosmos.identify.namers.rules`."""
 
     @classmethod
     def fit(cls, gallery: Gallery, options: FitOptions) -> Self:
@@ -26,20 +25,12 @@ class ByRule(GalleryNamer):
 
     def _over(self, gallery: Gallery) -> Self:
         assert gallery.taxa is not None
-        self._gallery, self._rule = gallery, NeighbourRule(self.name, gallery.vectors, gallery.taxa)
+        self._rule = NeighbourRule(self.name, gallery.vectors, gallery.taxa)
         return self.known(gallery, self._rule.candidates)
 
     def scores(self, vectors: FloatArray) -> FloatArray:
         """Cosines, or minus distances: (n, C)."""
         return self._rule.scores(vectors)
-
-    def hidden_scores(self, vectors: FloatArray, rows: RowArray) -> FloatArray:
-        """Leave one out: whatever carries the id of a row is hidden from it."""
-        return self._rule.scores(vectors, same_id_pairs(self._gallery.ids, self._gallery.ids[rows]))
-
-    def held_out(self, gallery: Gallery, options: FitOptions) -> Iterator[Part]:
-        """Each specimen in turn, hidden from its own scoring, but for those that are alone in their taxon."""
-        yield Part(self, with_relatives(gallery), hide=True)
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """None."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.novelty.detector import Detector, Float64, Hidden, known_only
@@ -52,6 +54,21 @@ class Combined(Detector):
                 self.scale.append((float(scores.mean()), max(float(scores.std()), LEAST_DEVIATION)))
         if not self.members:
             raise BiocosmosError("no member of the combined detector can score known specimens: their features are not finite")
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Those of the members, by their names, and their scales; a member that was left out is not named."""
+        own = {"scale": np.array(self.scale), "members": np.array([member.name for member in self.members])}
+        return own | {f"{m.name}/{key}": array for m in self.members for key, array in m.arrays().items()}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        every: list[type[Detector]] = [*(type(make()) for make in self._makers), MaxSoftmax]
+        kinds = {kind.name: kind for kind in every}
+        self.scale = [(float(mean), float(deviation)) for mean, deviation in arrays["scale"]]
+        self.members = []
+        for name in arrays["members"].tolist():
+            mine = {key.removeprefix(f"{name}/"): array for key, array in arrays.items() if key.startswith(f"{name}/")}
+            assert self._like is not None
+            self.members.append(kinds[name]().restored(mine, self._like))
 
     def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
         parts = [

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,8 @@ Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Hidden = npt.NDArray[np.int64]
 
-HEAD_FACTS = ("head", "encoder", "digest")
-"""Facts that predictions of one head share; queries with others are from another model."""
+NAMER_FACTS = ("namer", "encoder", "digest")
+"""Facts that predictions of one namer share; queries with others are from another model."""
 
 
 class Detector:
@@ -28,6 +29,8 @@ class Detector:
 
     name: ClassVar[str]
     says: ClassVar[str]
+    needs_gradient: ClassVar[bool] = False
+    """Whether it needs a gradient through the model that named, and so its images."""
     _like: Predictions | None = None
 
     def fit(self, train: Predictions, held_out: Predictions | None = None) -> Self:
@@ -62,6 +65,19 @@ class Detector:
         hidden = hidden_columns(predictions, without)
         return self._scores(without_classes(predictions, hidden), hidden)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What :meth:`fit` learnt, as arrays to save; nothing for a detector that learns nothing."""
+        return {}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take back what :meth:`arrays` gave; a detector that learns something overrides both."""
+
+    def restored(self, arrays: Mapping[str, npt.NDArray[Any]], like: Predictions) -> Self:
+        """The fitted detector again, from its arrays; like: predictions of the namer, of no specimen. Returns self."""
+        self._like = like
+        self._restore(arrays)
+        return self
+
     def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
         pass
 
@@ -72,7 +88,7 @@ class Detector:
 
 def check_same_head(first: Predictions, second: Predictions) -> None:
     """Refuse two tables of predictions that are not from one head."""
-    for fact in HEAD_FACTS:
+    for fact in NAMER_FACTS:
         mine, other = first.facts.get(fact), second.facts.get(fact)
         if mine is not None and other is not None and mine != other:
             raise BiocosmosError(

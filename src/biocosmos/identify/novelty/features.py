@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -54,6 +55,17 @@ class SharedCovariance:
         """(n, d) features about the centre of all training specimens -> (n, e) with covariance within classes = identity."""
         return np.asarray((features - self.centre) @ self._map)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """What was learnt."""
+        return {"centre": self.centre, "map": self._map, "whitened_means": self.whitened_means}
+
+    @classmethod
+    def restored(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> SharedCovariance:
+        """From what :meth:`arrays` gave."""
+        space = cls.__new__(cls)
+        space.centre, space._map, space.whitened_means = (arrays[name] for name in ("centre", "map", "whitened_means"))
+        return space
+
 
 _COVARIANCES: WeakKeyDictionary[Predictions, dict[float, SharedCovariance]] = WeakKeyDictionary()
 
@@ -84,6 +96,13 @@ class Mahalanobis(Detector):
 
     def _fit(self, train: Predictions, held_out: Predictions | None) -> None:
         self.space = shared_covariance(train, self.shrinkage)
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The shared covariance."""
+        return self.space.arrays()
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.space = SharedCovariance.restored(arrays)
 
     def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:
         x, means = self.space.whiten(predictions.features), self.space.whitened_means
@@ -129,6 +148,14 @@ class NearestNeighbours(Detector):
         there = np.isfinite(vectors).all(axis=1)
         self._index, self._columns = ExactIndex(vectors[there]), columns[there]
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """The unit vectors of the training specimens and their classes."""
+        return {"k": np.array(self._neighbours), "vectors": self._index.vectors.numpy(), "columns": self._columns}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._neighbours, self._columns = int(arrays["k"]), arrays["columns"]
+        self._index = ExactIndex(arrays["vectors"])
+
     def _learn(self, train: Predictions) -> None:
         pass
 
@@ -172,6 +199,14 @@ class WhitenedNeighbours(NearestNeighbours):
     def _learn(self, train: Predictions) -> None:
         self._shared = shared_covariance(train, SHRINKAGE)
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Those, whitened, and the covariance."""
+        return {**super().arrays(), **self._shared.arrays()}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        super()._restore(arrays)
+        self._shared = SharedCovariance.restored(arrays)
+
     def _space(self, features: Float32) -> Float32:
         return self._shared.whiten(features)
 
@@ -205,6 +240,13 @@ class ViM(Detector):
         x = features - self._origin
         self._outside = eigh((x.T @ x).astype(np.float64) / len(x), subset_by_index=[0, d - dim - 1])[1].astype(np.float32)
         self.alpha = float(logits.max(axis=1).mean() / max(self._residual(features).mean(), np.finfo(np.float32).tiny))
+
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Origin and axes of what is outside, and alpha."""
+        return {"origin": self._origin, "outside": self._outside, "alpha": np.array(self.alpha)}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self._origin, self._outside, self.alpha = arrays["origin"], arrays["outside"], float(arrays["alpha"])
 
     def _residual(self, features: Float32) -> Float64:
         return np.asarray(np.linalg.norm((features - self._origin) @ self._outside, axis=1).astype(np.float64))

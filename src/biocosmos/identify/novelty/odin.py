@@ -50,6 +50,7 @@ class Odin(Detector):
     """Reads the column ``odin`` of the predictions, which whoever has the model fills with :func:`odin_scores`."""
 
     name = "odin"
+    needs_gradient = True
     says = "minus the largest softmax at a high temperature, after a step towards the answer; needs images and the model"
 
     def _scores(self, predictions: Predictions, hidden: Hidden | None) -> Float64:

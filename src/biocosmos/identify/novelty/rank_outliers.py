@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -44,6 +47,13 @@ class RankOutliers(Detector):
             nodes, z = won[at, level], raw[at, level]
             self.mean[:, level], self.deviation[:, level] = _shrunk(nodes, z, len(train.taxonomy))
 
+    def arrays(self) -> dict[str, npt.NDArray[Any]]:
+        """Means and deviations by node and rank."""
+        return {"mean": self.mean, "deviation": self.deviation}
+
+    def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
+        self.mean, self.deviation = arrays["mean"], arrays["deviation"]
+
     def by_rank(self, predictions: Predictions) -> Float64:
         """(n, L) float64 deviations below the mean at each rank; NaN where the best path has no taxon at the rank."""
         if self._like is None:
@@ -80,7 +90,7 @@ def winning_scores(predictions: Predictions) -> tuple[npt.NDArray[np.int32], Flo
     Raw score of a node = log sum exp of the class scores at or under it = log p(node) + log sum exp of all.
     """
     won = predictions.best_path()[0]
-    log_p = predictions.log_p[np.arange(len(won))[:, None], np.maximum(won, 0)].astype(np.float64)
+    log_p = predictions.tree.log_p(predictions.logits, won)
     raw = log_p + log_sum_exp(predictions.logits.astype(np.float64))[:, None]
     return won, np.where(won >= 0, raw, np.nan)
 

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import os
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 
+from biocosmos.embed.reader import ImageReader, StoredImages, ahead
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.errors import BiocosmosError, Failures, ImageError
-from biocosmos.machine import usable_cores
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import Augment
+from biocosmos.train.batches.drawing import Drawing, Rows
 from biocosmos.train.loop.loop import Batch, derived_seed
-
-AHEAD = 3
-"""Batches that are being made while one is used, for each worker thread."""
-Rows = npt.NDArray[np.int64]
 
 
 class Images:
@@ -35,64 +27,34 @@ class Images:
 
     def __init__(self, collection: Collection, ids: Sequence[str], preprocessing: Preprocessing, cache_gb: float = 0.0) -> None:
         self.ids, self.preprocessing, self.failures = list(ids), preprocessing, Failures()
-        self._collection, self._dataset = collection, collection.dataset
-        everything = {id_: row for row, id_ in enumerate(self._dataset.to_table(columns=["id"])["id"].to_pylist())}
-        absent = [id_ for id_ in self.ids if id_ not in everything]
-        if absent:
-            raise BiocosmosError(
-                f"{collection.path} has no specimen '{absent[0]}' ({len(absent):,} of {len(self.ids):,} are not there)"
-            )
-        self._positions = np.array([everything[id_] for id_ in self.ids], np.int64)
+        stored = StoredImages(collection, ids)
+        self._positions = stored.positions
+        self._reader = ImageReader(stored, preprocessing, stage="train", failures=self.failures)
         size = preprocessing.size
         self._kept: torch.Tensor | None = None
         if len(self.ids) * 3 * size * size <= cache_gb * 2**30:
             self._kept = torch.empty(len(self.ids), 3, size, size, dtype=torch.uint8)
         self._have = np.zeros(len(self.ids), np.bool_)
-        self._failed: set[int] = set()
 
     def __len__(self) -> int:
         return len(self.ids)
 
     def read(self, rows: Rows) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
         """((k, 3, size, size) uint8, (k,) whether the image could be read; one that could not is black)."""
-        size = self.preprocessing.size
-        out = torch.zeros(len(rows), 3, size, size, dtype=torch.uint8)
+        order = np.argsort(self._positions[rows], kind="stable")  # the store is fastest in its own order
+        if self._kept is None:
+            batch = self._reader.read(rows[order])
+            back = np.argsort(order)
+            return batch.images[back], batch.good[back]
+        fresh = order[~self._have[rows[order]]]
         good = np.ones(len(rows), np.bool_)
-        if self._kept is not None:
-            there = np.flatnonzero(self._have[rows])
-            out[there] = self._kept[rows[there]]
-        else:
-            there = np.empty(0, np.int64)
-        fresh = np.setdiff1d(np.arange(len(rows)), there)
         if len(fresh):
-            order = np.argsort(self._positions[rows[fresh]], kind="stable")  # the store is fastest in its own order
-            fresh = fresh[order]
-            batch = self._take(rows[fresh])
-            crops = batch.column("crop").to_pylist()
-            for i, place in enumerate(fresh):
-                good[place] = self._prepare(batch, i, crops[i], int(rows[place]), out[place])
-        return out, good
-
-    def _take(self, rows: Rows) -> pa.RecordBatch:
-        positions, back = np.unique(self._positions[rows], return_inverse=True)
-        table = self._dataset.take(positions.tolist(), columns=["image", "image_path", "crop"])
-        return table.take(pa.array(back)).combine_chunks().to_batches()[0]
-
-    def _prepare(self, batch: pa.RecordBatch, i: int, crop: Any, row: int, out: torch.Tensor) -> bool:
-        source = self._collection.image_source(batch, i)
-        try:
-            if source is None:
-                raise ImageError("no image")
-            out.copy_(self.preprocessing.read(source, crop))
-        except ImageError as error:
-            if row not in self._failed:
-                self._failed.add(row)
-                self.failures.add(str(error), stage="train", source=source if isinstance(source, str) else None, id=self.ids[row])
-            return False
-        if self._kept is not None:
-            self._kept[row] = out
-            self._have[row] = True
-        return True
+            batch = self._reader.read(rows[fresh])
+            read = rows[fresh[batch.good]]
+            self._kept[rows[fresh]] = batch.images
+            self._have[read] = True
+            good[fresh] = batch.good
+        return self._kept[rows], good
 
     def blocks(self, size: int, workers: int | None = None) -> Iterator[tuple[Rows, torch.Tensor, npt.NDArray[np.bool_]]]:
         """All images in order, ``size`` at a time, read ahead: (rows, images, whether each could be read)."""
@@ -104,7 +66,7 @@ def image_blocks(
 ) -> Iterator[tuple[Rows, torch.Tensor, npt.NDArray[np.bool_]]]:
     """The images of a source from number ``start`` on in order, ``size`` at a time, read ahead by threads."""
     starts = range(start, len(images), size)
-    yield from _ahead(
+    yield from ahead(
         lambda first: ((rows := np.arange(first, min(first + size, len(images)))), *images.read(rows)), starts, workers
     )
 
@@ -113,8 +75,7 @@ class ImageBatches:
     """Shuffled, changed batches of images with their targets, the same ones for the same seed, epoch and process.
 
     images: what is drawn from; targets: (n, ...) int64 tensor; augment: how they are changed; rank, size: of this process;
-    order: which rows an epoch sees (default each once, shuffled).
-    Each epoch leaves out the few specimens that would not fill a last batch, other ones each time.
+    order: which rows an epoch sees (default each once, shuffled); see :class:`Drawing`.
     """
 
     def __init__(
@@ -131,18 +92,16 @@ class ImageBatches:
         order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._images, self._targets, self._augment = images, targets, augment
-        self._order = order or (lambda epoch: shuffled(len(images), seed, epoch))
-        self.batch_size = fitting_batch(batch_size, len(images), size)
-        self.count = len(images) // (self.batch_size * size)
-        self._seed, self._rank, self._size, self._workers = seed, rank, size, workers
+        self._drawing = Drawing(len(images), batch_size, seed=seed, rank=rank, size=size, order=order)
+        self.batch_size, self.count = self._drawing.batch_size, self._drawing.count
+        self._seed, self._rank, self._workers = seed, rank, workers
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
-        order = self._order(epoch)
+        order = self._drawing.order(epoch)
 
         def make(number: int) -> Batch:
-            first = (number * self._size + self._rank) * self.batch_size
-            rows = order[first : first + self.batch_size]
+            rows = self._drawing.rows(order, number)
             images, good = self._images.read(rows)
             if not good.any():
                 raise BiocosmosError(
@@ -150,12 +109,11 @@ class ImageBatches:
                 )
             if not good.all():  # another specimen of the batch stands in, twice
                 substitutes = np.flatnonzero(good)[np.arange((~good).sum()) % good.sum()]
-                rows = rows.copy()
                 rows[~good], images[~good] = rows[substitutes], images[substitutes]
             generator = torch.Generator().manual_seed(derived_seed(self._seed, epoch, number, self._rank, 1))
             return Batch(self._augment(images, generator), self._targets[rows], [self._images.ids[row] for row in rows])
 
-        yield from _ahead(make, range(start, self.count), self._workers)
+        yield from ahead(make, range(start, self.count), self._workers)
 
 
 class VectorBatches:
@@ -178,53 +136,17 @@ class VectorBatches:
         order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._ids, self._vectors, self._targets = list(ids), vectors, targets
-        self._order = order or (lambda epoch: shuffled(len(self._ids), seed, epoch))
-        self._seed, self._noise, self._rank, self._size = seed, noise, rank, size
-        self.batch_size = fitting_batch(batch_size, len(self._ids), size)
-        self.count = len(self._ids) // (self.batch_size * size)
+        self._drawing = Drawing(len(self._ids), batch_size, seed=seed, rank=rank, size=size, order=order)
+        self.batch_size, self.count = self._drawing.batch_size, self._drawing.count
+        self._seed, self._noise, self._rank = seed, noise, rank
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
-        order = torch.from_numpy(self._order(epoch))
+        order = self._drawing.order(epoch)
         for number in range(start, self.count):
-            first = (number * self._size + self._rank) * self.batch_size
-            rows = order[first : first + self.batch_size]
+            rows = torch.from_numpy(self._drawing.rows(order, number))
             vectors = self._vectors[rows]
             if self._noise:
                 generator = torch.Generator().manual_seed(derived_seed(self._seed, epoch, number, self._rank, 1))
                 vectors = vectors + torch.randn(vectors.shape, generator=generator) * (self._noise / vectors.shape[1] ** 0.5)
             yield Batch(vectors, self._targets[rows], [self._ids[row] for row in rows.tolist()])
-
-
-def shuffled(count: int, seed: int, epoch: int) -> Rows:
-    """The order of an epoch: 0..count-1, each once."""
-    return np.random.default_rng([seed, epoch]).permutation(count).astype(np.int64)
-
-
-def fitting_batch(batch_size: int, images: int, processes: int) -> int:
-    """The batch size, or what there are images for in each process. Raises BiocosmosError when that is not one pair."""
-    fits = min(batch_size, images // processes)
-    if fits < 2:  # batch norm has no variance of one
-        raise BiocosmosError(f"{images} images are too few to train on with {processes} processes: 2 for each are needed")
-    return fits
-
-
-def _ahead(make: Any, items: Sequence[int], workers: int | None) -> Iterator[Any]:
-    """``make(item)`` for each item in order, by threads that are some items ahead."""
-    workers = workers or max(1, usable_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    threads = torch.get_num_threads()
-    running: deque[Future[Any]] = deque()
-    pool = ThreadPoolExecutor(workers, "images", initializer=lambda: torch.set_num_threads(1))
-    try:
-        rest = iter(items)
-        for item in rest:
-            running.append(pool.submit(make, item))
-            if len(running) >= AHEAD * workers:
-                break
-        while running:
-            yield running.popleft().result()
-            for item in islice(rest, 1):
-                running.append(pool.submit(make, item))
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(threads)

@@ -10,10 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from biocosmos.embed.reader import ImageFiles, ImageReader
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.errors import BiocosmosError, Failures, ImageError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.images import image_files
-from biocosmos.train.batches.images import Images, Rows
+from biocosmos.train.batches.drawing import Rows
+from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outliers import make
 from biocosmos.train.loop.loop import derived_seed
 
@@ -90,7 +92,7 @@ class ForeignImages:
         self.files = [files[row] for row in kept]
         self.ids = [f"foreign {file}" for file in self.files]
         self.preprocessing, self.failures = preprocessing, Failures()
-        self._failed: set[int] = set()
+        self._reader = ImageReader(ImageFiles(self.files), preprocessing, stage="train", failures=self.failures)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -101,17 +103,8 @@ class ForeignImages:
 
     def read(self, rows: Rows) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
         """Read the images ``rows``; one that cannot be is a row of ``failures``, once."""
-        size = self.preprocessing.size
-        out, good = torch.zeros(len(rows), 3, size, size, dtype=torch.uint8), np.ones(len(rows), np.bool_)
-        for place, row in enumerate(rows):
-            try:
-                out[place] = self.preprocessing.read(str(self.files[row]), None)
-            except ImageError as error:
-                good[place] = False
-                if int(row) not in self._failed:
-                    self._failed.add(int(row))
-                    self.failures.add(str(error), stage="train", source=str(self.files[row]))
-        return out, good
+        batch = self._reader.read(rows)
+        return batch.images, batch.good
 
 
 class Several:

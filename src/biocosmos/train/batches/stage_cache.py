@@ -25,7 +25,8 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.progress import progress
 from biocosmos.tables import replacing
 from biocosmos.train.batches.augment import Augment
-from biocosmos.train.batches.images import Rows, fitting_batch, image_blocks, shuffled
+from biocosmos.train.batches.drawing import Drawing, Rows
+from biocosmos.train.batches.images import image_blocks
 from biocosmos.train.batches.outlier_images import ImageSource
 from biocosmos.train.loop.loop import Batch, derived_seed
 
@@ -115,18 +116,16 @@ class CacheBatches:
         order: Callable[[int], Rows] | None = None,
         rows: Rows | None = None,
     ) -> None:
-        self._cache, self._targets, self._rank, self._size = cache, targets, rank, size
+        self._cache, self._targets = cache, targets
         self._rows = np.arange(len(cache)) if rows is None else rows
-        self.batch_size = fitting_batch(batch_size, len(self._rows), size)
-        self.count = len(self._rows) // (self.batch_size * size)
-        self._order = order or (lambda epoch: shuffled(len(self._rows), seed, epoch))
+        self._drawing = Drawing(len(self._rows), batch_size, seed=seed, rank=rank, size=size, order=order)
+        self.batch_size, self.count = self._drawing.batch_size, self._drawing.count
 
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch: inputs (b, c, h, w) float32, channels last in memory."""
-        order, view = self._order(epoch), self._cache.view(epoch % self._cache.views)
+        order, view = self._drawing.order(epoch), self._cache.view(epoch % self._cache.views)
         for number in range(start, self.count):
-            first = (number * self._size + self._rank) * self.batch_size
-            drawn = order[first : first + self.batch_size]
+            drawn = self._drawing.rows(order, number)
             good = self._cache.good[self._rows[drawn]]
             if not good.any():
                 raise BiocosmosError(
@@ -134,7 +133,6 @@ class CacheBatches:
                     "see the failures"
                 )
             if not good.all():
-                drawn = drawn.copy()
                 drawn[~good] = drawn[np.flatnonzero(good)[np.arange((~good).sum()) % good.sum()]]
             rows = self._rows[drawn]
             inputs = torch.from_numpy(view[rows].astype(np.float32)).permute(0, 3, 1, 2)

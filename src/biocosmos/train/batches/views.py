@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.registry import build_encoder, load_towers
 from biocosmos.encoders.views import VIEWS, check_views, view
-from biocosmos.errors import BiocosmosError, ImageError
-from biocosmos.machine import usable_cores
+from biocosmos.errors import BiocosmosError
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 
@@ -48,30 +47,16 @@ def vectors_of_views(
             f"'{encoder}' has other weights now ({towers.digest}) than the stored vectors ({digest}): embed again"
         )
     loaded = build_encoder(encoder, towers if size is None else at_size(towers, size))
-    preprocessing = loaded.preprocessing
+    reader = ImageReader(StoredImages(collection, [str(id_) for id_ in ids]), loaded.preprocessing)
     read: list[str] = []
     parts: list[Array] = []
-
-    def prepared(source: tuple[bytes | str | None, Any]) -> torch.Tensor | None:
-        image, crop = source
-        try:
-            return None if image is None else preprocessing.read(image, crop)
-        except ImageError:
-            return None
-
-    with progress(f"embed {len(views)} views", total=len(ids), unit="images") as bar, ThreadPoolExecutor(usable_cores()) as pool:
-        for start in range(0, len(ids), READ_ROWS):
-            wanted = [str(id_) for id_ in ids[start : start + READ_ROWS]]
-            table = collection.take(wanted, columns=["image", "image_path", "crop"])
-            rows = table.combine_chunks().to_batches()[0]
-            crops = rows.column("crop").to_pylist()
-            images = list(pool.map(prepared, [(collection.image_source(rows, i), crops[i]) for i in range(rows.num_rows)]))
-            kept = [i for i, image in enumerate(images) if image is not None]
-            read += [rows.column("id")[i].as_py() for i in kept]
-            if kept:
-                batch = torch.stack([image for image in images if image is not None])
-                parts.append(np.stack([loaded.encode_images(view(batch, number)) for number in views], 1))
-            bar.advance(len(wanted))
+    with progress(f"embed {len(views)} views", total=len(ids), unit="images") as bar:
+        for batch in reader.batches(READ_ROWS):
+            read += [id_ for id_, good in zip(batch.ids, batch.good) if good]
+            if batch.good.any():
+                images = batch.images[torch.from_numpy(batch.good)]
+                parts.append(np.stack([loaded.encode_images(view(images, number)) for number in views], 1))
+            bar.advance(len(batch.rows))
     if not read:
         raise BiocosmosError(f"no image of {collection.path} in this part can be read: see its failures")
     return np.array(read, dtype=object), np.concatenate(parts)

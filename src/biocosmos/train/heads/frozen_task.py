@@ -17,6 +17,7 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.specimens.collection import Collection
+from biocosmos.train.batches.drawing import LARGEST_OF_VECTORS, suited_batch
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import VectorBatches
 from biocosmos.train.heads.settings import HeadSettings
@@ -24,9 +25,6 @@ from biocosmos.train.heads.targets import HeadTargets
 from biocosmos.train.heads.task import BRANCHES, HeadTask
 from biocosmos.train.loop.processes import Processes
 
-BATCHES, SMALLEST = 40, 16
-"""A training on stored vectors has at least so many batches an epoch, where they are not smaller than that: few large ones learn
-little of a small collection."""
 HELD_BLOCK = 1024
 
 Array = npt.NDArray[Any]
@@ -73,7 +71,7 @@ class FrozenHeadTask(HeadTask):
             ids,
             torch.from_numpy(x),
             torch.from_numpy(targets.nodes),
-            batch_size=max(SMALLEST, min(s.batch_size, len(ids) // (BATCHES * where.size))),
+            batch_size=suited_batch(s.batch_size, len(ids), where.size, LARGEST_OF_VECTORS),
             seed=s.seed,
             rank=where.rank,
             size=where.size,

@@ -19,6 +19,8 @@ from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
+from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, suited_batch
+from biocosmos.train.batches.drawn_task import Batches
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import ImageBatches, Images
 from biocosmos.train.batches.near_boundary import near_boundary
@@ -26,7 +28,7 @@ from biocosmos.train.batches.outlier_images import ImageSource, outlier_source
 from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
-from biocosmos.train.heads.task import BRANCHES, Batches, HeadTask
+from biocosmos.train.heads.task import BRANCHES, HeadTask
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch, derived_seed
 from biocosmos.train.loop.processes import Processes
@@ -76,7 +78,8 @@ class ImageHeadTask(HeadTask):
             self.sizes = image_sizes(collection, [str(id_) for id_ in targets.ids])
         nodes = torch.from_numpy(targets.nodes)
         kinds = names_in(s.outliers)
-        self.near_boundary = round(s.batch_size * s.outlier_share / len(kinds)) if ADVERSARIAL in kinds else 0
+        self._size = suited_batch(s.batch_size, len(targets), where.size, LARGEST_OF_IMAGES)
+        self.near_boundary = round(self._size * s.outlier_share / len(kinds)) if ADVERSARIAL in kinds else 0
         kinds = tuple(kind for kind in kinds if kind != ADVERSARIAL)
         self.outliers = outlier_source(
             self.images, source.nodes, kinds, s.outlier_images or None, share=s.outlier_share, seed=s.seed
@@ -115,9 +118,9 @@ class ImageHeadTask(HeadTask):
 
     def _drawing(self, *, outliers: bool = False) -> dict[str, Any]:
         s = self.settings
-        size = s.batch_size
+        size = self._size
         if outliers and self.outliers is not None:
-            size = max(2, min(round(s.batch_size * s.outlier_share), len(self.outliers) // self.where.size))
+            size = max(2, min(round(size * s.outlier_share), len(self.outliers) // self.where.size))
         return {
             "batch_size": size,
             "seed": derived_seed(s.seed, 1) if outliers else s.seed,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import timm.models
 from torch import nn
 
 from biocosmos.errors import BiocosmosError
@@ -19,6 +18,8 @@ def freeze_stages(model: nn.Module, stages: int) -> None:
     grouped: Any = next((part for part in model.modules() if hasattr(part, "group_matcher")), None)
     if grouped is None:
         raise BiocosmosError("--freeze-stages knows the stages of timm models only: leave it out for this encoder")
+    import timm.models  # here, because it takes seconds
+
     groups = timm.models.group_parameters(grouped, grouped.group_matcher(coarse=True))
     if not 0 < stages < len(groups):
         raise BiocosmosError(

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -20,7 +20,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from timm.layers import convert_sync_batchnorm
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW, Optimizer
@@ -97,9 +96,9 @@ class Task(Protocol):
 class History:
     """What a training did.
 
-    epochs: a row of figures for each epoch; best: the row whose weights were kept; steps: optimizer steps; stopped_early;
-    resumed_at: the step an interrupted run went on from, 0 for a new one; seconds, images_per_second: of this process's part.
-    computing: number type and layout of the steps, and how they were chosen.
+    epochs: a row of figures for each epoch; best: the row whose weights were kept, epoch 0 for those it began with; steps: of the
+    optimizer; stopped_early; resumed_at: the step an interrupted run went on from, 0 for a new one; seconds, images_per_second:
+    of this process's part; computing: number type and layout of the steps, and how they were chosen.
     """
 
     epochs: list[dict[str, Any]] = field(default_factory=list)
@@ -112,13 +111,18 @@ class History:
     computing: dict[str, Any] = field(default_factory=dict)
 
 
-def fit(task: Task, settings: LoopSettings, folder: Path, where: Processes) -> History:
+def fit(
+    task: Task, settings: LoopSettings, folder: Path, where: Processes, *, start: Mapping[str, float] | None = None
+) -> History:
     """Train ``task.model`` in place and leave it with the weights that ``settings.keep`` names.
+
+    start: figures of the model as it is, as ``task.validate`` gives them, in the first process; with "best" a training that never
+    betters them ends with the weights it began with.
 
     Checkpoints and logs go to ``folder``; if a run was interrupted there, it goes on. Raises BiocosmosError when the loss
     is not finite (naming the batch), memory runs out (naming the settings to lower), or a signal stops it.
     """
-    return _Loop(task, settings, folder, where).run()
+    return _Loop(task, settings, folder, where).run(start or {})
 
 
 class _Loop:
@@ -134,6 +138,8 @@ class _Loop:
         self.computing = self._computing()
         task.model.to(memory_format=self.computing.format)
         if where.size > 1 and where.device.type == "cuda":
+            from timm.layers import convert_sync_batchnorm
+
             task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
         self.model: nn.Module = task.model
         trained = any(weights.requires_grad for weights in task.model.parameters())
@@ -183,11 +189,12 @@ class _Loop:
 
     # ------------------------------------------------------------------ the whole run
 
-    def run(self) -> History:
-        self._resume()
+    def run(self, start: Mapping[str, float]) -> History:
+        if not self._resume():
+            self._begin(self.where.from_first(dict(start)))
         logs = Logs(self.folder, self.step) if self.where.first else None
         images = self.steps * self.images_per_step
-        start, first = time.monotonic(), self.step
+        began, first = time.monotonic(), self.step
         try:
             with _stop_signals(self), _memory(self.task.batch_size), progress(f"train {self.task.name}", images, "images") as bar:
                 bar.advance(self.step * self.images_per_step)
@@ -198,10 +205,17 @@ class _Loop:
             if logs:
                 logs.close()
         self.history.steps = self.step
-        self.history.seconds = time.monotonic() - start
+        self.history.seconds = time.monotonic() - began
         self.history.images_per_second = (self.step - first) * self.images_per_step / max(self.history.seconds, 1e-9)
         self._leave_kept_weights()
         return self.history
+
+    def _begin(self, figures: dict[str, float]) -> None:
+        """The weights a training begins with are the best so far, if they were looked at."""
+        if figures and self.settings.keep == "best":
+            self.history.best = {"epoch": 0, **figures}
+            if self.where.first:
+                self.checkpoints.save_best(self._averaged.state_dict())
 
     def _train_epoch(self, logs: Logs | None, bar: Progress) -> None:
         accumulate, in_epoch = self.settings.accumulate, self.step - self.epoch * self.steps_per_epoch
@@ -335,10 +349,11 @@ class _Loop:
         own = {"objective": self.task.objective.state_dict(), "optimizer": self.own.state_dict() if self.own else None}
         return self.checkpoints.save(self.step, shared, own)
 
-    def _resume(self) -> None:
+    def _resume(self) -> bool:
+        """Go on from the last checkpoint; whether there was one."""
         found = self.checkpoints.load()
         if found is None:
-            return
+            return False
         shared, own = found
         self.step = self.history.resumed_at = shared["step"]
         self.epoch, self.history.epochs, self.history.best = shared["epoch"], shared["epochs"], shared["best"]
@@ -351,6 +366,7 @@ class _Loop:
             optimizer.load_state_dict(state)
         if self.own is not None:
             self.own.load_state_dict(own["optimizer"])
+        return True
 
 
 def derived_seed(*numbers: int) -> int:

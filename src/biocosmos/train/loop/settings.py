@@ -33,7 +33,8 @@ class LoopSettings:
         split: the training part, "train" or of a named split "mine:train"; validation: the part that is watched (and by which a
             head is later calibrated), never a test part; "" for none.
         epochs: passes over the training part.
-        batch_size: images per process and forward pass.
+        batch_size: images per process and forward pass; None is 64 images or 512 vectors, and fewer of a small
+            collection (:func:`biocosmos.train.batches.drawing.suited_batch`).
         accumulate: forward passes whose mean gradient makes one step.
         lr: highest learning rate of the backbone.
         centre_lr_factor: the class centres learn so many times as fast (10, as published for UNICOM's fine-tuning).
@@ -43,7 +44,7 @@ class LoopSettings:
         precision: "auto" (what is fastest here, measured), "float32" or "bfloat16"; weights stay float32.
         ema: decay per step of the exponential moving average that is validated and kept; 0 is none.
         patience: epochs without a better validation after which training stops; None never stops early.
-        keep: "best" keeps the weights of the best validation, "last" those of the end.
+        keep: "best" keeps the weights of the best validation, which may be those it began with; "last" those of the end.
         checkpoint_steps: steps between checkpoints, besides the one after each epoch.
         seed: of the order, the augmentation, the sampled centres and dropout.
         device: "auto", "cpu", "cuda" or "mps".
@@ -57,7 +58,13 @@ class LoopSettings:
         "val", "The part that is watched, never a test part; '' for none.", unset="none", part="given", panel=DATA
     )
     epochs: int = setting(8, "Passes over the training part.", above=0, panel=STEPS)
-    batch_size: int = setting(64, "Images per process and pass.", above=0, otherwise={"freeze": 512}, panel=STEPS)
+    batch_size: int | None = setting(
+        None,
+        "Images per process and pass.",
+        above=0,
+        unset="64; 512 with --freeze; fewer where an epoch would have under 40 steps",
+        panel=STEPS,
+    )
     accumulate: int = setting(1, "Batches that make one step.", above=0, panel=STEPS)
     lr: float = setting(3e-4, "Highest learning rate of the backbone.", above=0, otherwise={"freeze": 1e-3}, panel=STEPS)
     centre_lr_factor: float = setting(10.0, "The centres learn so much faster.", above=0, panel=STEPS)

@@ -15,6 +15,7 @@ import pyarrow as pa
 from sklearn.metrics import adjusted_mutual_info_score
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import write_table
 from biocosmos.train.unicom.labels import ClusterLabels
@@ -203,11 +204,8 @@ def _copies(collection: Collection, labels: ClusterLabels) -> list[str]:
         return []
     saved = collection.split(split["name"])
     part_of = dict(zip(saved.ids.to_pylist(), saved.parts.to_pylist()))
-    ours = set(labels.ids.tolist())
-    copied: Counter[str] = Counter()
-    for ids in collection.identical_images():
-        if not ours.isdisjoint(ids):
-            copied.update(part for id_ in ids if id_ not in ours and (part := part_of.get(id_)) not in (None, split["part"]))
+    others = [id_ for id_, part in part_of.items() if part != split["part"]]
+    copied = Counter(part_of[id_] for id_, _ in guard.copies(collection, others, labels.ids))
     return [
         f"{count:,} images of part '{part}' are byte-identical to a training image: results on '{part}' flatter"
         for part, count in sorted(copied.items())

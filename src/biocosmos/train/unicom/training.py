@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.encoders.towers import Towers
@@ -28,6 +27,7 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
+from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
 from biocosmos.train.loop.run_folder import AUDIT, LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
@@ -57,6 +57,25 @@ class TrainResult:
     failures: Failures = field(default_factory=Failures)
     already_done: bool = False
     main_process: bool = True
+
+    def notes(self) -> list[str]:
+        """What must be known of the result, in sentences: whether the training was of any use on the validation part."""
+        best = self.history.best
+        if not best or not self.base:
+            return []
+        metric, before = next(iter(self.base.items()))
+        ends = [row[metric] for row in self.history.epochs if metric in row]
+        if best["epoch"] == 0:
+            return [
+                f"no epoch bettered the start on the validation part ({metric} {before:.3f}, then at most {max(ends):.3f}): the "
+                "weights it began with were kept; try a lower --lr, other --clusters or more images"
+            ]
+        if best[metric] < before:
+            return [
+                f"the training made it worse on validation ({metric} {before:.3f} at the start, {best[metric]:.3f} kept): "
+                "--keep best would keep the start"
+            ]
+        return []
 
 
 def train_unicom(
@@ -103,7 +122,7 @@ class _Training:
         begin_folder(self.output, self.settings, self.where, overwrite=self.overwrite)
         towers = load_towers(self.settings.encoder)
         self._refuse_tower(towers)
-        self._embed_base(towers)
+        embed_base(self.collection, self.settings.encoder, towers, self.where)
         labels = self._labels()
         summary = self.output / SUMMARY
         if summary.exists():
@@ -124,7 +143,7 @@ class _Training:
         del base  # as large as the training part
         task.model.to(self.where.device)
         before = task.validate(task.model.eval()) if self.where.first else {}
-        history = fit(task, self.settings, self.output, self.where)
+        history = fit(task, self.settings, self.output, self.where, start=before)
         result = TrainResult(self.output, history, before, labels, task.failures, main_process=self.where.first)
         if self.where.first:
             self._save(task, result)
@@ -150,19 +169,6 @@ class _Training:
             raise BiocosmosError(f"'{settings.encoder}' has a projection already: give --dim 0 to train that one")
         if towers.architecture["kind"] == "none":
             raise BiocosmosError(f"'{settings.encoder}' cannot be built again from a folder: train a projection of it (--freeze)")
-
-    def _embed_base(self, towers: Towers) -> None:
-        """The clusters, the class means and the first validation are of the stored embedding: make it if it is not there."""
-        name = self.settings.encoder
-        if self.where.first and name not in self.collection.encoders:
-            embed(self.collection, name, device=str(self.where.device))
-        self.where.barrier()
-        stored = self.collection.encoders[name].get("digest")
-        if stored not in (None, towers.digest):
-            raise BiocosmosError(
-                f"{self.collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({towers.digest}): "
-                f"run 'biocosmos embed {self.collection.path} --encoder {name} --overwrite'"
-            )
 
     def _labels(self) -> ClusterLabels:
         path, settings = self.output / LABELS, self.settings

@@ -1,0 +1,395 @@
+"""The identifier: a namer with all that stands behind it, from specimens to the table of names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.answers import VOTERS, BestPaths, answer_table, check_rank_names, pybioclip_table
+from biocosmos.identify.confidence import held_out
+from biocosmos.identify.confidence.calibration import Calibration
+from biocosmos.identify.confidence.held_out import HeldOut
+from biocosmos.identify.confidence.promises import Promise, set_apart
+from biocosmos.identify.confidence.rollback import check_threshold
+from biocosmos.identify.confidence.rules import AnswerRules
+from biocosmos.identify.confidence.sets import PredictionSets
+from biocosmos.identify.encoding import encoder_of, refuse_mismatch
+from biocosmos.identify.namer import FitOptions, GalleryNamer, Namer, Specimens
+from biocosmos.identify.namers import candidates as candidate_taxa
+from biocosmos.identify.namers.registry import DEFAULT_NAMER, find_namer
+from biocosmos.identify.novelty.alarm import Alarm, sound_alarm
+from biocosmos.identify.predictions import Predictions
+from biocosmos.progress import progress
+from biocosmos.provenance import software
+from biocosmos.search.gallery import Gallery
+from biocosmos.search.vectors import as_matrix, unit_rows
+from biocosmos.specimens import guard
+from biocosmos.tables import PROVENANCE_KEY
+
+KEPT_FEATURES = 1000
+"""Features of held-out specimens that are kept, to be compared with those of the specimens asked about."""
+Ids = NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class Identifier:
+    """Names specimens. Make one with :meth:`fit` on a gallery, :meth:`around` any namer, or :meth:`load` a kept one.
+
+    >>> identifier = Identifier.fit(collection.gallery(split="train"), calibration=collection.gallery(split="val"))
+    >>> table = identifier.identify(collection.gallery(split="test"))
+
+    namer: who says it; known: the specimens it learnt from by its features, of which the nearest are shown as evidence (None: its
+    features tell nothing); calibration, threshold: where an answer stops; promise: what that threshold promises, or None; alarm:
+    novelty, None with too few held-out specimens; sets: or None; calibrated_on: ids that it was calibrated on and that are not
+    known ones; features: (m, d) of held-out specimens, m at most :data:`KEPT_FEATURES`; settings: what it was made with; notes:
+    sentences that go with its answers; failures: names of a taxa list that could not be used.
+    """
+
+    namer: Namer
+    known: Gallery | None
+    calibration: Calibration
+    threshold: float
+    promise: Promise | None
+    alarm: Alarm | None
+    sets: PredictionSets | None
+    calibrated_on: Ids
+    features: NDArray[np.float32]
+    settings: dict[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    failures: Failures = field(default_factory=Failures)
+
+    # ------------------------------------------------------------------ make
+
+    @classmethod
+    def fit(
+        cls,
+        gallery: Gallery,
+        *,
+        method: str = DEFAULT_NAMER,
+        calibration: Gallery | None = None,
+        within: str | int | None = None,
+        taxa: str | Path | Iterable[str | int] | None = None,
+        class_weight: Literal["balanced"] | None = None,
+        encoder: Any = None,
+        templates: Sequence[str] | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        **rules: Any,
+    ) -> Identifier:
+        """Fit a namer on the labelled specimens of ``gallery``, and all that stands behind it.
+
+        Parameters
+        ----------
+        method: a name of :data:`biocosmos.identify.namers.registry.NAMERS`, or of an installed package's namer.
+        calibration: labelled specimens that are not in ``gallery``. Without it the gallery is cross-fitted.
+        within: only taxa under this one (name or node id) may be the answer.
+        taxa: only taxa under these may: a CSV path, or names. Those not understood go to ``failures``.
+        class_weight: "balanced" makes the linear namer weigh taxa alike.
+        encoder, templates: text encoder and sentences for "zero-shot", whose candidates are the gallery's taxa and all leaves of
+            the taxonomy, those without a specimen too.
+        seed: for samples and folds. device: to fit on.
+        rules: threshold, error_rate, promise, delta, sets, novelty, false_alarm_rate: see :class:`AnswerRules`.
+
+        Raises BiocosmosError for an empty or unlabelled gallery, fewer than two candidate taxa, ids shared with
+        ``calibration``, an unknown ``within``, a taxa list without one usable name, an option that the method does not use, and
+        a promise that so few specimens cannot give.
+        """
+        asked, failures = AnswerRules(**rules), Failures()
+        kind = find_namer(method)
+        chosen = {"class_weight": class_weight, "templates": templates}
+        for name, value in chosen.items():
+            if value is not None and name not in kind.options:
+                raise BiocosmosError(f"the method {method!r} has no {name}: leave it out, or choose {_with_option(name)}")
+        taxa = taxa if taxa is None or isinstance(taxa, (str, Path)) else list(taxa)
+        gallery = candidate_taxa.labelled(gallery)
+        taxonomy = gallery.taxonomy
+        assert taxonomy is not None
+        check_rank_names(taxonomy.ranks)
+        allowed = candidate_taxa.allowed_nodes(taxonomy, within=within, taxa=taxa, failures=failures)
+        gallery = candidate_taxa.narrow(gallery, allowed)
+        candidate_taxa.refuse_one_taxon(gallery)
+        if calibration is not None:
+            refuse_mismatch(gallery.provenance, calibration.provenance, "the calibration specimens")
+        options = FitOptions(class_weight, templates, encoder, allowed, device, seed)
+        namer = kind.fit(gallery, options)
+        if taxa is not None:
+            candidate_taxa.note_absent(taxonomy, taxa, namer.classes, failures)
+        held = (
+            held_out.cross_fitted(namer, gallery, options)
+            if calibration is None
+            else held_out.calibration_gallery(namer, gallery, calibration, allowed, seed)
+        )
+        held = _on_logit_scale(namer, held, asked, seed)
+        settings = {
+            "within": within if within is None or isinstance(within, str) else taxonomy.name(within),
+            "taxa": str(taxa) if isinstance(taxa, (str, Path)) else taxa,
+            "class_weight": class_weight,
+            "templates": None if templates is None else list(templates),
+        }
+        return cls.around(namer, held, known=gallery, rules=asked, seed=seed, settings=settings, failures=failures)
+
+    @classmethod
+    def around(
+        cls,
+        namer: Namer,
+        held: HeldOut,
+        *,
+        known: Gallery | None,
+        rules: AnswerRules | None = None,
+        seed: int = 0,
+        settings: dict[str, Any] | None = None,
+        failures: Failures | None = None,
+    ) -> Identifier:
+        """Calibration, promise, novelty and sets for any namer, on held-out specimens as it sees them.
+
+        Raises BiocosmosError for a promise or sets that so few specimens cannot give, naming what they can.
+        """
+        rules = AnswerRules() if rules is None else rules
+        facts = {**(settings or {}), "seed": seed, "rules": vars(rules), "held_out": held.source}
+        ranks = namer.taxonomy.ranks
+        if not len(held) or not (held.predictions.truth != 0).any():
+            if rules.asked_for or rules.sets is not None:
+                raise BiocosmosError("a promise needs specimens that can be held out, and every taxon has one only: label more")
+            calibration = Calibration.none(ranks, "none: no specimen with a known taxon could be held out")
+            notes = ("no specimen could be held out: confidence is not calibrated, and novelty cannot be told",)
+            features = np.empty((0, 0), np.float32)
+            empty = np.empty(0, object)
+            return cls(
+                namer, known, calibration, rules.fallback, None, None, None, empty, features, facts, notes, failures or Failures()
+            )
+        predictions = held.predictions
+        fitting, testing = set_apart(predictions.ids, np.flatnonzero(predictions.truth != 0), seed)
+        alarm, deepest, said = sound_alarm(held, fitting, rules.detector, rules.false_alarm_rate)
+        calibration, threshold, promise, more = _stops(predictions, rules, seed, deepest, held.source)
+        sets = None if rules.sets is None else PredictionSets.fit(predictions.subset(testing), rules.alpha, rules.sets)
+        rows = np.sort(np.random.default_rng(seed).permutation(len(predictions))[:KEPT_FEATURES])
+        return cls(
+            namer,
+            known,
+            calibration,
+            threshold,
+            promise,
+            alarm,
+            sets,
+            predictions.ids if held.outside else np.empty(0, object),
+            predictions.features[rows],
+            facts,
+            (*said, *more),
+            Failures() if failures is None else failures,
+        )
+
+    def with_threshold(self, threshold: float) -> Identifier:
+        """The same identifier that answers at another confidence, and promises nothing; nothing is fitted again."""
+        return replace(self, threshold=check_threshold(threshold), promise=None)
+
+    # ------------------------------------------------------------------ name
+
+    @property
+    def method(self) -> str:
+        """Who names, as the answers say."""
+        return self.namer.title
+
+    def identify(
+        self,
+        queries: Gallery | tuple[Sequence[str], Any],
+        *,
+        image_paths: Sequence[str | None] | None = None,
+        provenance: dict[str, Any] | None = None,
+        device: str | None = None,
+    ) -> pa.Table:
+        """Name every query; see :func:`answers.answer_table` for the columns. Rows keep the order of the queries.
+
+        queries: a Gallery (its labels are not looked at), or (ids, vectors (q, d) of any float type and length above zero).
+        image_paths: input path per query; default the column ``image_path`` of a query Gallery.
+        provenance: what a tuple of queries was embedded with, as a Gallery's provenance says it.
+
+        Raises BiocosmosError for vectors of another dimension or encoder, zero or NaN vectors (naming the ids), and ids that
+        the identifier was fitted or calibrated on.
+        """
+        ids, vectors, paths, facts = self._queries(queries, image_paths, provenance)
+        columns = pa.table({"image_path": pa.array(paths, pa.string())})
+        blocks = [Specimens(ids, vectors=vectors, columns=columns)]
+        tables = []
+        with progress("identify", total=len(ids), unit="specimens") as bar:
+            for said in self.stream(blocks, device=device):
+                tables.append(said.table)
+                bar.advance(len(said.table))
+        return self.finished(tables, facts)
+
+    def stream(self, blocks: Iterable[Specimens], *, device: str | None = None) -> Iterator[Answered]:
+        """Name a stream of specimens, of which one block is in memory at a time.
+
+        Raises BiocosmosError for ids that the identifier was fitted or calibrated on.
+        """
+        for predictions in self.namer.stream(blocks):
+            yield self.answered(predictions, device=device)
+
+    def answered(self, predictions: Predictions, *, device: str | None = None) -> Answered:
+        """The answers to one block, given what the namer says of it."""
+        self.refuse_seen(predictions.ids)
+        nodes, confidence = self.calibration.best_path(predictions)
+        n = len(predictions)
+        hits = None
+        if self.known is not None and n and bool(predictions.features.any(axis=1).all()):
+            hits = self.known.search(predictions.features, min(VOTERS, len(self.known)), device=device)
+        novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
+        if self.alarm is not None and n:
+            novelty, p, deepest = self.alarm.judge(predictions)
+        columns = predictions.columns
+        paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
+        named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest)
+        rate = self.settings["rules"]["false_alarm_rate"]
+        table = answer_table(
+            named, self.namer.taxonomy, threshold=self.threshold, false_alarm_rate=rate, method=self.method, provenance={}
+        )
+        if self.sets is not None:
+            table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
+        return Answered(table, predictions, hits)
+
+    def finished(self, tables: Sequence[pa.Table], queries: dict[str, Any] | None = None) -> pa.Table:
+        """The tables of blocks as one, with what made it."""
+        facts = json.dumps(self.provenance(queries), default=str).encode()
+        if not tables:
+            tables = [self.answered(self.namer.nothing()).table]
+        return pa.concat_tables(tables).replace_schema_metadata({PROVENANCE_KEY: facts})
+
+    def refuse_seen(self, ids: Ids) -> None:
+        """Raise BiocosmosError for specimens that were fitted or calibrated on."""
+        remedy = "identify specimens of another part of the split, or leave these out of what is known"
+        if self.known is not None:
+            guard.refuse_shared(ids, self.known.ids, "queries are among the specimens they would be named by", remedy)
+        guard.refuse_shared(ids, self.calibrated_on, "queries were used to calibrate", remedy)
+
+    pybioclip_table = staticmethod(pybioclip_table)
+
+    # ------------------------------------------------------------------ describe and keep
+
+    def describe(self) -> str:
+        """Where its answers stop and what that is worth, in one sentence."""
+        if self.promise is not None:
+            return f"promised: {self.promise.describe()}"
+        share = f"about {self.threshold:.0%} of answers this sure were right on {self.calibration.source}"
+        return f"answers at the lowest rank with a confidence of {self.threshold:g}: {share}"
+
+    def provenance(self, queries: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Everything that made the answers, JSON-ready."""
+        about = {} if self.known is None else self.known.provenance
+        return {
+            "method": self.method,
+            "threshold": self.threshold if np.isfinite(self.threshold) else None,
+            "promise": None if self.promise is None else self.promise.to_dict(),
+            "settings": self.settings,
+            "calibration": self.calibration.describe(),
+            "novelty": {} if self.alarm is None else self.alarm.describe(),
+            "encoder": encoder_of(about) or self.namer.about().get("encoder", {}),
+            "namer": self.namer.about(),
+            "gallery": {
+                "specimens": 0 if self.known is None else len(self.known),
+                "candidates": len(self.namer.classes),
+                **about,
+            },
+            "queries": queries or {},
+            "taxonomy": self.namer.taxonomy.digest,
+            "notes": list(self.notes),
+            "software": software(),
+        }
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the identifier to a folder that :meth:`load` reads; an identifier already there is replaced."""
+        from biocosmos.identify.keeping import save_identifier
+
+        return save_identifier(self, Path(folder))
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu") -> Identifier:
+        """Read what :meth:`save` wrote; it gives the same answers. Raises BiocosmosError for another folder, or a changed one."""
+        from biocosmos.identify.keeping import load_identifier
+
+        return load_identifier(Path(folder), device=device)
+
+    def _queries(
+        self,
+        queries: Gallery | tuple[Sequence[str], Any],
+        image_paths: Sequence[str | None] | None,
+        provenance: dict[str, Any] | None,
+    ) -> tuple[Ids, NDArray[np.float32], Sequence[str | None], dict[str, Any]]:
+        """Checked ids (q,), unit vectors (q, d) float32, paths (q,) and provenance."""
+        if self.namer.takes != "vectors":
+            raise BiocosmosError(f"the namer {self.method!r} takes {self.namer.takes}, not vectors: use stream()")
+        if isinstance(queries, Gallery):
+            ids, raw, facts = queries.ids, queries.vectors, {**queries.provenance, **(provenance or {})}
+            if image_paths is None and queries.columns is not None and "image_path" in queries.columns.column_names:
+                image_paths = queries.columns.column("image_path").to_pylist()
+        else:
+            names, raw = queries
+            ids, facts = np.array([str(name) for name in names], object), dict(provenance or {})
+        if self.known is not None:
+            refuse_mismatch(self.known.provenance, facts, "the queries")
+        x = as_matrix(raw, what="query")
+        if len(x) != len(ids) or (image_paths is not None and len(image_paths) != len(ids)):
+            raise BiocosmosError(f"{len(ids)} query ids for {len(x)} vectors: give one id, and one path if any, for each vector")
+        if self.known is not None and len(x) and x.shape[1] != self.known.dim:
+            raise BiocosmosError(
+                f"the queries have {x.shape[1]} dimensions and the gallery {self.known.dim}: embed both with one encoder"
+            )
+        x = unit_rows(x, what="query", names=ids)
+        return ids, x.cpu().numpy(), image_paths if image_paths is not None else [None] * len(ids), facts
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One block: its rows of the table of names, what the namer said, and the nearest known specimens (None: not to be told)."""
+
+    table: pa.Table
+    predictions: Predictions
+    hits: Any
+
+
+def _on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed: int) -> HeldOut:
+    """Fit the temperature of a namer whose scores are none; for a promise, on the specimens that do not set its threshold."""
+    if namer.own_scale:
+        return held
+    if not len(held):
+        namer.temperature = namer.fallback_temperature
+        return held
+    found = held.predictions
+    rows = np.flatnonzero(found.truth != 0)
+    kept = np.zeros(len(found), np.bool_)
+    kept[set_apart(found.ids, rows, seed)[0] if rules.promises and len(rows) > FEW else rows] = True
+    namer.temperature = held.score_temperature(kept) if kept.any() else namer.fallback_temperature
+    return held.tempered(namer.temperature)
+
+
+FEW = 8
+"""Held-out specimens of which a quarter is none."""
+
+
+def _stops(
+    predictions: Predictions, rules: AnswerRules, seed: int, deepest: NDArray[np.int64] | None, source: str
+) -> tuple[Calibration, float, Promise | None, list[str]]:
+    """Calibration, threshold, promise and notes. A promise that nobody asked for gives way where it is impossible."""
+    if rules.promises:
+        try:
+            kind: Any = rules.kind
+            made = Promise.fit(predictions, kind, rules.alpha, delta=rules.given_delta, seed=seed, deepest=deepest)
+            return made.calibration, made.threshold, made, list(made.notes)
+        except BiocosmosError as error:
+            if rules.asked_for:
+                raise
+            note = f"no error rate is promised ({error}); answers stop at a confidence of {rules.fallback:g} instead"
+            return Calibration.fit(predictions, source), rules.fallback, None, [note]
+    return Calibration.fit(predictions, source), rules.fallback, None, []
+
+
+def _with_option(name: str) -> str:
+    from biocosmos.identify.namers.registry import NAMERS
+
+    return " or ".join(kind.name for kind in NAMERS.values() if name in kind.options)

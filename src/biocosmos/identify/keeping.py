@@ -1,0 +1,200 @@
+"""An identifier as a folder: JSON, NumPy arrays and Parquet, nothing that runs code when it is read; changes are noticed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.identify.confidence.calibration import Calibration
+from biocosmos.identify.confidence.promises import Promise
+from biocosmos.identify.confidence.sets import PredictionSets
+from biocosmos.identify.encoding import encoder_of
+from biocosmos.identify.namer import GalleryNamer, Namer
+from biocosmos.identify.namers.registry import find_namer
+from biocosmos.identify.novelty.alarm import Alarm
+from biocosmos.identify.novelty.known_depth import Usual
+from biocosmos.identify.novelty.registry import make_detector
+from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
+from biocosmos.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from biocosmos.identify.identifier import Identifier
+
+FORMAT = 2
+STATE = "identifier.json"
+_ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
+_CHUNK = 1 << 22
+
+
+def save_identifier(identifier: Identifier, folder: Path) -> Path:
+    """Write to a temporary folder beside ``folder``, then take its place; an older identifier there is replaced, nothing else."""
+    if folder.exists() and not (folder / STATE).exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise BiocosmosError(f"{folder} exists and is not an identifier: choose another folder")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        known = identifier.known
+        identifier.namer.taxonomy.save(temporary / _TAXONOMY)
+        if known is not None:
+            assert known.taxa is not None
+            rows = pa.table({"id": pa.array(known.ids, pa.string()), "taxon": pa.array(known.taxa)})
+            pq.write_table(rows, temporary / _ROWS)
+            np.save(temporary / _VECTORS, known.vectors, allow_pickle=False)
+        with (temporary / _ARRAYS).open("wb") as out:
+            np.savez(out, **_arrays(identifier))  # type: ignore[arg-type]
+        _record(identifier, folder).save(temporary)
+        state = _state(identifier)
+        state["files"] = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
+        (temporary / STATE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return folder
+
+
+def _record(identifier: Identifier, folder: Path) -> guard.Fitted:
+    """What it was made from, for whoever judges it; a head's own specimens stand in the record of its folder."""
+    known, namer = identifier.known, identifier.namer
+    facts = {} if known is None else known.provenance
+    split = facts.get("split") or {}
+    return guard.Fitted.of(
+        f"the identifier in {folder}",
+        fitted=() if known is None else known.ids,
+        calibrated=identifier.calibrated_on,
+        split=split.get("hash"),
+        stands_on=[str(part) for part in (encoder_of(facts).get("name"), getattr(namer, "folder", None)) if part],
+    )
+
+
+def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:
+    """Read what :func:`save_identifier` wrote; vectors are mapped from the file.
+
+    Raises BiocosmosError when it is no identifier, of another format, or one of its files was changed.
+    """
+    from biocosmos.identify.identifier import Identifier
+
+    try:
+        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+        if state["format"] != FORMAT:
+            raise BiocosmosError(f"{folder} has format {state['format']}, this version reads {FORMAT}: fit the identifier again")
+        for name, digest in state["files"].items():
+            if _digest(folder / name) != digest:
+                raise BiocosmosError(f"{folder / name} was changed after it was saved: fit the identifier again")
+        taxonomy = Taxonomy.load(folder / _TAXONOMY)
+        with np.load(folder / _ARRAYS, allow_pickle=False) as archive:
+            arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+        known = _known(folder, state["known"], taxonomy) if state["known"] is not None else None
+    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+        raise BiocosmosError(f"cannot read an identifier from {folder}: {first_line(error)}") from error
+    namer = _restored_namer(state["namer"], known, _under("namer/", arrays), device)
+    alarm = None
+    if state["alarm"] is not None:
+        like = namer.nothing(int(arrays["width"]))
+        detector = make_detector(state["alarm"]["detector"]).restored(_under("detector/", arrays), like)
+        inside = tuple(arrays[f"inside/{i}"] for i in range(len(taxonomy.ranks)))
+        usual = Usual(taxonomy.ranks, arrays["usual"], inside)
+        alarm = Alarm(detector, usual, state["alarm"]["false_alarms"])
+    promise = None if state["promise"] is None else Promise.from_dict(state["promise"])
+    return Identifier(
+        namer=namer,
+        known=known,
+        calibration=Calibration.from_dict(state["calibration"]),
+        threshold=float("inf") if state["threshold"] is None else state["threshold"],
+        promise=promise,
+        alarm=alarm,
+        sets=None if state["sets"] is None else PredictionSets(**state["sets"]),
+        calibrated_on=np.array(state["calibrated_on"], object),
+        features=arrays["features"],
+        settings=state["settings"],
+        notes=tuple(state["notes"]),
+    )
+
+
+def _state(identifier: Identifier) -> dict[str, Any]:
+    namer, alarm = identifier.namer, identifier.alarm
+    kept: dict[str, Any] = {"name": namer.name, "digest": namer.about().get("digest")}
+    if not isinstance(namer, GalleryNamer):
+        from biocosmos.identify.namers.heads import TrainedHead
+
+        if not isinstance(namer, TrainedHead):
+            raise BiocosmosError(f"the namer {namer.title!r} cannot be kept in a folder: fit it again where it is needed")
+        kept |= {"folder": str(namer.folder.resolve()), "views": namer.views, "gradient": namer.gradient}
+    else:
+        kept["temperature"] = namer.temperature
+    return {
+        "format": FORMAT,
+        "namer": kept,
+        "known": None if identifier.known is None else identifier.known.provenance,
+        "threshold": identifier.threshold if np.isfinite(identifier.threshold) else None,
+        "calibration": identifier.calibration.to_dict(),
+        "promise": None if identifier.promise is None else identifier.promise.to_dict(),
+        "alarm": None if alarm is None else {"detector": alarm.detector.name, "false_alarms": alarm.false_alarms},
+        "sets": None if identifier.sets is None else identifier.sets.to_dict(),
+        "calibrated_on": [str(name) for name in identifier.calibrated_on],
+        "settings": identifier.settings,
+        "notes": list(identifier.notes),
+    }
+
+
+def _arrays(identifier: Identifier) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {"features": identifier.features}
+    namer, alarm = identifier.namer, identifier.alarm
+    if isinstance(namer, GalleryNamer):
+        arrays |= {"namer/classes": namer.classes} | {f"namer/{name}": array for name, array in namer.arrays().items()}
+    if alarm is not None:
+        arrays |= {f"detector/{name}": array for name, array in alarm.detector.arrays().items()}
+        arrays |= {f"inside/{i}": scores for i, scores in enumerate(alarm.usual.inside)}
+        arrays |= {"usual": alarm.usual.plain, "width": np.array(identifier.features.shape[1])}
+    return arrays
+
+
+def _known(folder: Path, provenance: Any, taxonomy: Taxonomy) -> Gallery:
+    rows = pq.read_table(folder / _ROWS)
+    return Gallery(
+        ids=rows.column("id").to_numpy(zero_copy_only=False),
+        vectors=np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False),
+        taxa=rows.column("taxon").to_numpy().astype(np.int32),
+        taxonomy=taxonomy,
+        provenance=provenance,
+    )
+
+
+def _restored_namer(kept: Mapping[str, Any], known: Gallery | None, arrays: dict[str, NDArray[Any]], device: str) -> Namer:
+    if "folder" in kept:
+        from biocosmos.identify.namers.heads import TrainedHead
+
+        head = TrainedHead.load(kept["folder"], device=device).viewed(kept["views"])
+        if head.digest != kept["digest"]:
+            raise BiocosmosError(f"{kept['folder']} holds another head than the identifier was made for: fit it again")
+        return head.with_gradient() if kept["gradient"] else head
+    assert known is not None
+    namer = find_namer(kept["name"]).restore(known, arrays.pop("classes").astype(np.int32), arrays)
+    namer.temperature = float(kept["temperature"])
+    return namer
+
+
+def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
+def _digest(path: Path) -> str:
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            found.update(chunk)
+    return found.hexdigest()

@@ -1,0 +1,112 @@
+"""What can be asked of ``identify``, the same for every way of naming."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from biocosmos.settings import GIVEN, NOT_GIVEN, check, setting
+
+STOPS, WHO, MACHINE = "Where answers stop", "Who names", "Machine"
+METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or zero-shot"
+_GALLERY = {"head": NOT_GIVEN}
+
+
+@dataclass(frozen=True)
+class IdentifySettings:
+    """Settings of :func:`biocosmos.jobs.identify.identify_collection`."""
+
+    part: str | None = setting(None, "Name this part of the collection in place of images: test.")
+    method: str = setting("linear", f"{METHODS}.", panel=WHO, only=_GALLERY)
+    head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO)
+    encoder: str | None = setting(
+        None, "Which embedding; needed when there are several.", panel=WHO, names=("-e", "--encoder"), only=_GALLERY
+    )
+    known: str | None = setting(
+        None,
+        "Name by the specimens of this part: train.",
+        panel=WHO,
+        unset="train with --part, else all labelled specimens",
+        only=_GALLERY,
+    )
+    within: str | None = setting(
+        None, "Only this taxon, at any rank, may be the answer: Copepoda, or class:Copepoda.", panel=WHO, only=_GALLERY
+    )
+    taxa: Path | None = setting(None, "Only the taxa in this CSV may be (see 'biocosmos taxa').", panel=WHO, only=_GALLERY)
+    where: str | None = setting(
+        None,
+        "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
+        only=(_GALLERY, {"part": GIVEN}),
+    )
+    class_weight: str | None = setting(
+        None, "Weigh rare taxa as much as common ones.", panel=WHO, choices=("balanced",), only={"method": "linear", **_GALLERY}
+    )
+    templates: Path | None = setting(
+        None,
+        "A file with one sentence a line, {name} in each.",
+        panel=WHO,
+        unset="six of our own",
+        only={"method": "zero-shot", **_GALLERY},
+    )
+    views: int = setting(1, "Turned and mirrored views of each image to average.", panel=WHO, low=1, high=8, only={"head": GIVEN})
+    error_rate: float | None = setting(
+        None,
+        "The share of wrong answers that is promised.",
+        panel=STOPS,
+        above=0,
+        below=1,
+        unset="0.05",
+        only={"threshold": NOT_GIVEN},
+    )
+    promise: str | None = setting(
+        None,
+        "answered: of the given names at most the error rate is wrong, with probability 1 - delta; mean: of all specimens, "
+        "answered or not, on average.",
+        panel=STOPS,
+        choices=("answered", "mean"),
+        unset="answered",
+        only={"threshold": NOT_GIVEN},
+    )
+    delta: float | None = setting(
+        None,
+        "Of the promise 'answered'.",
+        panel=STOPS,
+        above=0,
+        below=1,
+        unset="0.1",
+        only={"threshold": NOT_GIVEN, "promise": (None, "answered")},
+    )
+    threshold: float | None = setting(
+        None, "Promise nothing: answer at the lowest rank with this confidence.", panel=STOPS, above=0, high=1
+    )
+    sets: str | None = setting(
+        None, "Also a set of taxa of this rank that holds the true one with probability 1 - error rate.", panel=STOPS
+    )
+    calibration: str | None = setting(
+        None,
+        "The part that confidence, promises and novelty are set on.",
+        panel=STOPS,
+        unset="val with --part, the head's validation part with --head, else the known specimens, cross-fitted",
+    )
+    novelty: str | None = setting(None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined")
+    false_alarm_rate: float = setting(
+        0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1
+    )
+    fresh: bool = setting(False, "Fit anew, whatever is kept with the collection.")
+    seed: int = setting(0, "Seed of every random choice.")
+    device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)
+    precision: str = setting(
+        "auto",
+        "auto, float32, bfloat16 or int8 (int8 with the OpenVINO backend), where images or texts are embedded.",
+        panel=MACHINE,
+        only=({"part": NOT_GIVEN}, {"method": "zero-shot"}),
+    )
+    backend: str = setting(
+        "auto",
+        "auto, torch or openvino (pip install 'biocosmos[openvino]'), where images or texts are embedded.",
+        panel=MACHINE,
+        only=({"part": NOT_GIVEN}, {"method": "zero-shot"}),
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
