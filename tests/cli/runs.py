@@ -83,8 +83,14 @@ LINES: dict[str, Line] = {
     ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
-        '--queries test --gallery train --by group --method nearest --identify --tables csv --where "label IS NOT NULL" --seed 1'
+        "--tables csv --queries test --gallery train --by group --identify --method simpleshot --calibration val "
+        "--error-rate 0.2 --promise answered --delta 0.2 --novelty knn --where \"status = 'living'\" --seed 3 --device cpu",
+        says="of what",
     ),
+    "evaluate methods": Line(
+        "evaluate {collection} --method nearest,centroid --protocol ranks --threshold 0.8 -o {out}/methods", says="nearest"
+    ),
+    "evaluate everything": Line("evaluate {collection} --queries all --no-identify -o {out}/everything"),
     "evaluate weights": Line(
         "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
         after=("train unicom on images",),
