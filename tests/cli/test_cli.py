@@ -86,6 +86,7 @@ TOO_EARLY = ("torch", "timm", "sklearn")
         ("identify {collection} --part tset", "split 'default' has no part 'tset': it has"),
         ("identify {collection} {image} --head nowhere/", "--head: there is no file or folder nowhere"),
         ("identify {collection} --part test --device cpu --precision float32", "--precision does nothing here: it is used"),
+        ("search {collection} {image} -o near.xls", "cannot write a table to near.xls: the name must end in"),
         ("embed {collection} --from v.npy -e mine", "--from: there is no file or folder v.npy"),
         ("search {collection} {image} -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
         (
