@@ -83,6 +83,10 @@ TOO_EARLY = ("torch", "timm", "sklearn")
         ("train zero-shot {collection} -o run --geometry attributes --attributes a.csv", "there is no file or folder a.csv"),
         ("search {collection} nothing.jpg", "images: there is no file or folder nothing.jpg"),
         ("search {collection} --id x --encoder run/", "no embedding 'run/': {collection} has efficientnet-lite0; make one with"),
+        ("identify {collection} --part tset", "split 'default' has no part 'tset': it has"),
+        ("identify {collection} {image} --head nowhere/", "--head: there is no file or folder nowhere"),
+        ("identify {collection} --part test --device cpu --precision float32", "--precision does nothing here: it is used"),
+        ("search {collection} {image} -o near.xls", "cannot write a table to near.xls: the name must end in"),
         ("embed {collection} --from v.npy -e mine", "--from: there is no file or folder v.npy"),
         ("search {collection} {image} -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
         (
@@ -199,7 +203,10 @@ def test_splits_taxa_and_export(run: Run, tiny_collection: bc.Collection, tmp_pa
 
     done = run("export", tiny_collection.path, "-o", tmp_path / "out.parquet", "--split", "test")
     assert done.code == 0
-    assert pq.read_table(tmp_path / "out.parquet").num_rows == tiny_collection.split().counts()["test"]
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.num_rows == tiny_collection.split().counts()["test"]
+    empty = [name for name in written.column_names if written[name].null_count == written.num_rows]
+    assert "barcode" not in written.column_names and set(empty) <= set(tiny_collection.ranks)
 
 
 def test_search_finds_the_image_itself_first_and_by_id_never(run: Run, embedded: bc.Collection, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from biocosmos.evaluate.pages.rows import ENOUGH, Row, interval, pick
 from biocosmos.evaluate.pages.svg import fit, percent
 from biocosmos.evaluate.pages.words import Columns, grid
 from biocosmos.evaluate.ranks.asked import ALL
-from biocosmos.evaluate.ranks.named import RAW
+from biocosmos.evaluate.ranks.names import RAW
 from biocosmos.evaluate.ranks.sections import (
     AGREEMENT,
     MOST_BRANCHES,
@@ -132,7 +132,9 @@ def _rollback(report: Report) -> list[Section]:
     if promise := _promise(report):
         blocks.append(Paragraph(WORDS("rollback.promised", promise=promise)))
     if moved := report.provenance.get("withheld_as_novel"):
-        blocks.append(Paragraph(WORDS("rollback.withheld", moved=moved)))
+        blocks.append(
+            Paragraph(WORDS("rollback.withheld", moved=moved, counted="namer" in (report.provenance.get("answers") or {})))
+        )
     return [WORDS.section("rollback", blocks)]
 
 
