@@ -7,7 +7,12 @@ STAMP = $(VENV)/.installed
 # uv does not compile what it installs: let the first run keep its bytecode, or every start compiles torch again
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test quick lint coverage docs package wheel bench clean
+
+# where the numbers of an encoder or a training decide
+NUMBERS = tests/encoders tests/embed tests/train tests/jobs tests/evaluate/test_evaluate_interpolate.py
+AVX2 = BIOCOSMOS_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+
+.PHONY: demo test both quick lint coverage docs package wheel bench clean
 
 demo: $(STAMP)
 	$(BIN)/biocosmos demo -o demo
@@ -21,6 +26,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 test: lint
 	$(BIN)/python -m pytest
+
+# what "auto" may come to on other processors: bfloat16, and float32 without AVX-512
+both: $(STAMP)
+	BIOCOSMOS_CHOOSE=precision=bfloat16 $(BIN)/python -m pytest $(NUMBERS)
+	BIOCOSMOS_CHOOSE=precision=float32 $(AVX2) $(BIN)/python -m pytest tests/encoders tests/embed tests/search \
+		tests/train/test_train_loop.py tests/train/test_train_unicom.py tests/evaluate/test_evaluate_interpolate.py
 
 quick: $(STAMP)
 	$(BIN)/python -m pytest -x --ff

@@ -3,9 +3,10 @@
     python benchmarks/bench_embed.py                 # speed, on the shipped sample: a few minutes
     python benchmarks/bench_embed.py --memory        # peak memory over the 30,336 images of PlanktonSet
 
-Three processes take turns in one run, so that they meet the same machine: the plain loop (Pillow, torchvision
+Processes take turns in one run, so that they meet the same machine: the plain loop (Pillow, torchvision
 transforms, torch float32 eager, batches of 10, the system's allocator), the bare model (prepared batches in memory), and
-``biocosmos.embed`` from the stored collection to the stored column. Rates are medians over the rounds, by the clock and
+``biocosmos.embed`` from the stored collection to the stored column, by torch and OpenVINO in float32, and as ``--precision``
+auto and fast choose. Rates are medians over the rounds, by the clock and
 per second of processor time; the second is what counts on a machine that others use too.
 """
 
@@ -28,7 +29,7 @@ from machine import peak_memory_gib, write_results
 
 DATA = Path(__file__).resolve().parents[2] / "shared/data/planktonset/planktonset.parquet"
 PLAIN_BATCH = 10
-MODELS = {"efficientnet-lite0": 1600, "ViT-B/32": 80}
+MODELS = {"efficientnet-lite0": 1600, "ViT-B/32": 160}
 """Images a round for the faster processes; the plain loop gets a quarter."""
 SPEEDUP_WANTED, SHARE_WANTED, MEMORY_WANTED_GIB = 4.0, 0.9, 2.0
 
@@ -37,7 +38,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--models", nargs="*", default=list(MODELS))
-    parser.add_argument("--backends", nargs="*", default=["torch", "openvino"])
+    parser.add_argument("--backends", nargs="*", default=["torch", "openvino", "auto", "fast"])
+    parser.add_argument("--share", type=float, default=1.0, help="of the images, for a quick look")
     parser.add_argument("--memory", action="store_true", help="measure peak memory instead")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--role", nargs="+", help=argparse.SUPPRESS)
@@ -45,18 +47,18 @@ def main() -> None:
     if options.role:
         ROLES[options.role[0]](*options.role[1:])
     elif options.memory:
-        measure_memory(options.data, options.backends[-1])
+        measure_memory(options.data, options.backends[0])
     else:
-        measure_speed(options.models, options.backends, options.rounds)
+        measure_speed(options.models, options.backends, options.rounds, options.share)
 
 
 # ---------------------------------------------------------------------------------------------------------- the referee
 
 
-def measure_speed(models: list[str], backends: list[str], rounds: int) -> None:
+def measure_speed(models: list[str], backends: list[str], rounds: int, share: float) -> None:
     rows = []
     for model in models:
-        count = MODELS[model]
+        count = int(MODELS[model] * share) // 16 * 16
         players = {"plain loop": Player("plain", model, str(count // 4))}
         for backend in backends:
             players[backend] = Player("ours", model, backend, str(count))
@@ -185,35 +187,29 @@ def random_vit() -> Any:
     import torch
 
     from biocosmos.encoders.preprocess import Preprocessing
+    from biocosmos.encoders.towers import Towers
 
-    class Vit(torch.nn.Module):
-        name, digest, preprocessing = "random-vit-b-32", "seed 0", Preprocessing(size=224)
-
-        def __init__(self) -> None:
-            super().__init__()
-            torch.manual_seed(0)
-            self.model = timm.create_model("vit_base_patch32_224", num_classes=0)
-
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            return self.model(batch.float() * (1 / 127.5) - 1)  # type: ignore[no-any-return]
-
-    return Vit()
+    torch.manual_seed(0)
+    model = timm.create_model("vit_base_patch32_224", num_classes=0).eval()
+    architecture = {"kind": "timm", "name": "vit_base_patch32_224", "arguments": {}}
+    return Towers(model, Preprocessing(size=224), "seed 0", architecture=architecture)
 
 
-def ours(model_name: str, backend: str, count: str) -> None:
+def ours(model_name: str, way: str, count: str) -> None:
     """embed() on a stored collection, and the same encoder on batches that are ready."""
     import torch
 
     from biocosmos.embed import embed, embedding
     from biocosmos.encoders.agreement import Agreement
-    from biocosmos.encoders.registry import load_encoder
+    from biocosmos.encoders.registry import build_encoder, load_towers
     from biocosmos.specimens.collection import Collection
 
     # Checking a backend against torch costs 32 images, whatever the collection's size: left out, like loading.
-    embedding.check_agreement = lambda encoder, images: Agreement(len(images), 1.0, 1.0)
+    embedding.check_agreement = lambda encoder, images, **_: Agreement(len(images), 1.0, 1.0)
     torch.set_num_threads(2)
-    name = "efficientnet-lite0" if "lite0" in model_name else random_vit()
-    encoder = load_encoder(name, backend=backend, device="cpu")
+    towers = load_towers("efficientnet-lite0") if "lite0" in model_name else random_vit()
+    how = {"auto": ("auto", "auto"), "fast": ("fast", "auto")}.get(way, ("float32", way))
+    encoder = build_encoder("bench", towers, precision=how[0], backend=how[1], device="cpu", measure=True)
     batches = [torch.randint(0, 255, (encoder.batch_size, 3, 224, 224), dtype=torch.uint8) for _ in range(2)]
     turns = int(count) // encoder.batch_size // encoder.streams // 2
 

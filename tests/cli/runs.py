@@ -64,19 +64,33 @@ LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ names
     "identify": Line(
         "identify {collection} {photos} -o {out}/names.csv --method nearest --threshold 0.6 --encoder efficientnet-lite0 "
-        "--split train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
-        "--precision float32 --backend torch",
+        "--known train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
+        "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html",
         after=("taxa",),
     ),
+    "identify with balanced weights": Line(
+        "identify {collection} --part test --method linear --class-weight balanced --error-rate 0.3 "
+        "--promise answered --delta 0.2 --sets phylum --calibration val"
+    ),
+    "identify by words": Line(
+        "identify {collection} {photo} --method zero-shot --templates {templates} -e {clip}", after=("embed",)
+    ),
+    "identify with views": Line("identify {collection} {photo} --head {out}/images --views 2", after=("train heads on images",)),
     "identify with a head": Line(
-        "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise answered --delta 0.2 "
-        "--sets label --calibration val --novelty msp --report {out}/why.html --views 1 --device cpu --strict",
+        "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise mean "
+        "--sets label --calibration val --novelty msp --report {out}/why.html --device cpu --strict",
         after=("train heads",),
     ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
-        '--queries test --gallery train --by group --method nearest --identify --tables csv --where "label IS NOT NULL" --seed 1'
+        "--tables csv --queries test --gallery train --by group --identify --method simpleshot --calibration val "
+        "--error-rate 0.2 --promise answered --delta 0.2 --novelty knn --where \"status = 'living'\" --seed 3 --device cpu",
+        says="of what",
     ),
+    "evaluate methods": Line(
+        "evaluate {collection} --method nearest,centroid --protocol ranks --threshold 0.8 -o {out}/methods", says="nearest"
+    ),
+    "evaluate everything": Line("evaluate {collection} --queries all --no-identify -o {out}/everything"),
     "evaluate weights": Line(
         "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
         after=("train unicom on images",),

@@ -199,7 +199,10 @@ def test_splits_taxa_and_export(run: Run, tiny_collection: bc.Collection, tmp_pa
 
     done = run("export", tiny_collection.path, "-o", tmp_path / "out.parquet", "--split", "test")
     assert done.code == 0
-    assert pq.read_table(tmp_path / "out.parquet").num_rows == tiny_collection.split().counts()["test"]
+    written = pq.read_table(tmp_path / "out.parquet")
+    assert written.num_rows == tiny_collection.split().counts()["test"]
+    empty = [name for name in written.column_names if written[name].null_count == written.num_rows]
+    assert "barcode" not in written.column_names and set(empty) <= set(tiny_collection.ranks)
 
 
 def test_search_finds_the_image_itself_first_and_by_id_never(run: Run, embedded: bc.Collection, tmp_path: Path) -> None:

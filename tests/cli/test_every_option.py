@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer
+from rich.text import Text
 
 import biocosmos.specimens.sample
 from biocosmos import machine
@@ -73,6 +75,8 @@ def test_the_help_of_a_verb_opens_with_an_example_and_says_every_default(verb: s
     what, example, *_ = text.split("\n\n")
     assert what.endswith(".") and example.startswith((f"biocosmos {verb}", "torchrun")), "say what it does, then an example"
     for param in VERBS[verb].params:
+        shown = Text.from_markup(param.help or "").plain  # as a terminal shows it: what stands in [] must not be lost
+        assert not re.search(r" \.(\s|$)", shown) and (param.help or "").count("[default") == shown.count("[default"), shown
         assert param.required or not getattr(param, "help", None) or param.help.strip(), param.name
 
 

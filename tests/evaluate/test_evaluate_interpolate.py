@@ -172,10 +172,10 @@ def test_weights_that_changed_since_embedding_are_refused(collection, pair, tmp_
 
 
 def test_one_encoder_by_both_protocols(collection, pair):
-    report = evaluate_collection(collection, encoders=[pair[0]], protocol="both", groups=["phylum"])
+    report = evaluate_collection(collection, encoder=(pair[0],), protocol="both", by=("phylum",), identify=False)
     assert [part.provenance["protocol"] for part in report.parts] == ["query-gallery", "all-vs-all without self"]
     with pytest.raises(BiocosmosError, match="no protocol 'three'"):
-        evaluate_collection(collection, encoders=[pair[0]], protocol="three")
+        evaluate_collection(collection, encoder=(pair[0],), protocol="three")
 
 
 def test_a_caveat_on_training_images_is_given_only_where_they_may_be_among_the_queries():

@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.numbers.hierarchy import consistent, path_overlap, place_of_truth, severity
 from biocosmos.evaluate.numbers.rank_scores import agreement_differences, agreement_intervals
-from biocosmos.evaluate.ranks.named import BEST_CLASS, BEST_PATH, DECODINGS, EACH_RANK, RAW, decode
+from biocosmos.evaluate.ranks.names import BEST_CLASS, BEST_PATH, DECODINGS, EACH_RANK, RAW, decode
 from biocosmos.evaluate.ranks.report import naming
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.predictions import Predictions

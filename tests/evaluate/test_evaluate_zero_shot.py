@@ -122,9 +122,9 @@ def test_a_real_collection_with_an_open_clip_folder_embedded_on_demand(tiny_coll
     assert names == made == [str(folder)]
     assert embedded(tiny_collection, [f"{folder}/"]) == (names, [])
     (tmp_path / "two.txt").write_text("a photo of {name}\n{name}\n")
-    report = evaluate_collection(tiny_collection, encoders=names, protocol="zero-shot", templates=tmp_path / "two.txt")
+    report = evaluate_collection(tiny_collection, encoder=tuple(names), protocol="zero-shot", templates=tmp_path / "two.txt")
     assert {row["text"] for row in report.rows()} == {"sci", "taxon"}
     assert report.rows(k=1, average="micro")[0]["queries"] == len(tiny_collection.gallery(names[0], split="test"))
     assert "Guessing would be right" in report.html(tmp_path / "page.html").read_text(encoding="utf-8")
-    shots = evaluate_collection(tiny_collection, encoders=names, protocol="few-shot", queries="train")
+    shots = evaluate_collection(tiny_collection, encoder=tuple(names), protocol="few-shot", queries="train")
     assert shots.provenance["split_hash"] == tiny_collection.split().hash

@@ -19,7 +19,6 @@ from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
-from biocosmos.jobs.evaluate import embedded as embedded_names
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.specimens import guard
 from biocosmos.specimens.splits import Split
@@ -168,9 +167,7 @@ def test_labels_that_hold_a_test_specimen_are_refused(collection: bc.Collection,
 def test_an_encoder_is_not_measured_on_what_it_or_its_base_was_trained_on(collection: bc.Collection, tmp_path: Path) -> None:
     first, second = str(tmp_path / "first"), str(tmp_path / "second")
     train(collection, Path(first), **FROZEN)
-    assert (
-        evaluate_collection(collection, encoders=embedded_names(collection, ["efficientnet-lite0", first])[0]).kind == "combined"
-    )
+    assert evaluate_collection(collection, encoder=("efficientnet-lite0", str(first))).kind == "combined"
     train(collection, Path(second), **{**FROZEN, "encoder": first})
     collection.make_split("stratified", seed=9)
     for name in (first, second):
@@ -178,10 +175,10 @@ def test_an_encoder_is_not_measured_on_what_it_or_its_base_was_trained_on(collec
             BiocosmosError,
             match=r"of the \d+ specimens of part 'test', \d+ \(.*\) trained the encoder in .*(first|second): judge it",
         ):
-            evaluate_collection(collection, encoders=["efficientnet-lite0", name])
+            evaluate_collection(collection, encoder=("efficientnet-lite0", str(name)))
     guard.Fitted.of("the encoder in second", stands_on=[first]).save(second)  # as if it had learnt other specimens itself
     with pytest.raises(BiocosmosError, match=r"trained the encoder in .*first:"):
-        evaluate_collection(collection, encoders=["efficientnet-lite0", second])
+        evaluate_collection(collection, encoder=("efficientnet-lite0", str(second)))
 
 
 def test_images_that_vanish_are_named_and_training_goes_on(tmp_path: Path, sample_table: object) -> None:

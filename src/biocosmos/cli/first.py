@@ -35,9 +35,12 @@ def look_first(kind: type, given: Mapping[str, Any], collection: Path | None, ou
 def holds(collection: Path, parts: list[str], embeddings: list[str | None]) -> None:
     """Refuse a folder that is no collection, parts that its splits do not have, and embeddings that it does not have."""
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.settings import EVERYTHING
 
     opened = Collection.open(collection)
     for part in parts:
+        if part == EVERYTHING:
+            continue
         name, _, short = part.rpartition(":")
         opened.split(name or "default").part(short)
     for embedding in embeddings:

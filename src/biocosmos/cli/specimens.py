@@ -140,7 +140,7 @@ def export(
         say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
         return
     # few rows at a time: packed images are in them
-    rows = opened.scan(opened.stored_columns, batch_size=64, **settings.selected())
+    rows = opened.scan(opened.filled_columns(), batch_size=64, **settings.selected())
     written = write(rows, output, format=settings.format, ranks=opened.ranks)
     say(f"{output}: {written.rows:,} specimens")
     finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)

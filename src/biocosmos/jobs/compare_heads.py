@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.bootstrap import DRAWS
 from biocosmos.evaluate.report import Report
-from biocosmos.evaluate.side_by_side.report import side_by_side
 from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.specimens import guard
@@ -20,11 +20,12 @@ from biocosmos.specimens.collection import Collection
 
 TRAIN = "train"
 NEAREST = "nearest neighbour"
+Said = tuple[Iterable[Predictions], Callable[[], pa.Table] | pa.Table | None]
 
 
 def compare_heads(
     collection: Collection,
-    found: Mapping[str, Predictions],
+    found: Mapping[str, Predictions] | Mapping[str, tuple[Predictions, Said]],
     *,
     gallery: str | None = TRAIN,
     branch: str | None = None,
@@ -34,23 +35,23 @@ def compare_heads(
     """The heads side by side, and below them what the nearest specimen of the part ``gallery`` says with each base encoder that
     the collection has vectors of.
 
-    found: name -> predictions of the same specimens, the first of which the others are measured against; gallery: None for no
-    nearest neighbours; other arguments as in :func:`side_by_side`. Base encoders without vectors are named in the caveats.
+    found: name -> predictions of the same specimens, or these and how to read them with their answers; the first is what the
+    others are measured against; gallery: None for no nearest neighbours; other arguments as in :func:`evaluate.side_by_side`.
+    Base encoders without vectors are named in the caveats.
     """
     if not found:
         raise BiocosmosError("no head to compare: name at least one with --head")
-    first = next(iter(found.values()))
-    encoders = (
-        list(dict.fromkeys(str(encoder_of(predictions.facts).get("name") or "not recorded") for predictions in found.values()))
-        if gallery
-        else []
-    )
+    heads = {name: said[0] if isinstance(said, tuple) else said for name, said in found.items()}
+    first = next(iter(heads.values()))
+    names = (str(encoder_of(predictions.facts).get("name") or "not recorded") for predictions in heads.values())
+    encoders = list(dict.fromkeys(names)) if gallery else []
     there = [name for name in encoders if name in collection.encoders]
     named = {
         NEAREST if len(encoders) == 1 else f"{NEAREST}, {name}": nearest_names(collection, name, first, str(gallery))
         for name in there
     }
-    report = side_by_side(found, named=named, branch=branch, seed=seed, bootstrap=bootstrap)
+    namers: dict[str, Any] = {name: said[1] if isinstance(said, tuple) else said for name, said in found.items()}
+    report = evaluate.side_by_side(namers, named=named, branch=branch, seed=seed, bootstrap=bootstrap)
     if there:
         report.caveats.append(
             f"The nearest neighbour is the specimen of part '{gallery}' with the highest cosine by {' or '.join(there)} as "
@@ -70,16 +71,13 @@ def nearest_names(collection: Collection, encoder: str, asked: Predictions, gall
     """
     ranks = [rank for rank in asked.ranks if rank in collection.stored_columns]
     known = collection.gallery(encoder, split=gallery, columns=ranks)
-    taxa = _nodes(asked, known.columns)
+    if known.columns is None:
+        raise BiocosmosError("the gallery carries no columns: it cannot say what its specimens are")
+    taxa = np.maximum(asked.taxonomy.index(known.columns), 0).astype(np.int64)
     if not (taxa > 0).any():
         raise BiocosmosError(f"part '{gallery}' of {collection.path} has no labelled specimen with a vector of {encoder}")
     ids = [str(id_) for id_ in asked.ids]
-    guard.refuse_shared(
-        ids,
-        known.ids,
-        f"of the specimens asked about are in part '{gallery}'",
-        "ask about another part",
-    )
+    guard.refuse_shared(ids, known.ids, f"of the specimens asked about are in part '{gallery}'", "ask about another part")
     column = collection.embedding_column(encoder)
     table = collection.take(ids, columns=["id", column])
     place = {id_: row for row, id_ in enumerate(table["id"].to_pylist())}
@@ -88,18 +86,8 @@ def nearest_names(collection: Collection, encoder: str, asked: Predictions, gall
     has = rows >= 0
     has[has] = np.asarray(table[column].is_valid())[rows[has]]
     if has.any():
-        vectors = _vectors(table[column].take(pa.array(rows[has])))
+        found = table[column].take(pa.array(rows[has])).combine_chunks()
+        vectors = np.asarray(found.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(found), -1)
         hits = known.search(vectors, k=1, mask=taxa > 0)
         out[has] = taxa[hits.rows[:, 0]]
     return out
-
-
-def _nodes(asked: Predictions, columns: pa.Table | None) -> npt.NDArray[np.int64]:
-    if columns is None:
-        raise BiocosmosError("the gallery carries no columns: it cannot say what its specimens are")
-    return np.maximum(asked.taxonomy.index(columns), 0).astype(np.int64)
-
-
-def _vectors(column: Any) -> npt.NDArray[np.float32]:
-    whole = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    return np.asarray(whole.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(whole), -1)

@@ -42,7 +42,7 @@ def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     summary = embed(collection, ENCODER, **settings.how())
     named = identify_collection(collection, part="test", encoder=ENCODER, seed=settings.seed)
     names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
-    report = evaluate_collection(collection, encoders=[ENCODER], groups=["group"], identified=named, seed=settings.seed)
+    report = evaluate_collection(collection, encoder=(ENCODER,), by=("group",), seed=settings.seed)
     page = report.write(folder / "report", thumbnails=collection.image_bytes)
     (folder / "CITATION.txt").write_text(sample_citation() + "\n", encoding="utf-8")
     seconds = time.perf_counter() - start
@@ -62,4 +62,4 @@ def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
 
 def headlines(report: Any) -> list[tuple[str, str]]:
     """The report's main numbers, as rows to print."""
-    return [(row["what"], row["value"]) for row in report.headlines()]
+    return [(row["what"], f"{row['value']} ({row['detail']})") for row in report.headlines()]

@@ -34,7 +34,7 @@ VARIABLES = (
 """Environment variables that change what is computed, or where weights are looked for."""
 GIB = 1024**3
 SEARCHED_DIM = 512
-SIDE, IMAGES, LONG_RUN = 96, 8, 1_000_000
+SIDE, IMAGES, LONG_RUN = 96, 4, 1_000_000
 """A training step is timed on so many images of so many pixels a side, as if a long run were to come."""
 
 Rows = Iterator[tuple[str, str]]

@@ -1,7 +1,8 @@
-"""Evaluate one embedding of a collection, or compare several, on one split."""
+"""Evaluate embeddings and namers of a collection, one or several, on one split: one job, one set of options."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,108 +11,150 @@ from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.identify.namers.rules import RULES
-from biocosmos.jobs.identify import Identified
+from biocosmos.jobs.evaluate_settings import LEAVE_OUT, NAMES, SHOTS, EvaluateSettings
 from biocosmos.search.gallery import Gallery
+from biocosmos.settings import told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
-PROTOCOLS = ("query-gallery", "all-vs-all", "both", "few-shot", "zero-shot")
 TRAIN = "train"
+WORK = "work"
+"""Folder of a collection in which jobs keep what they can go on from."""
 
 
 def evaluate_collection(
-    collection: Collection,
-    *,
-    encoders: Sequence[str],
-    protocol: str | None = None,
-    queries: str = "test",
-    gallery: str = TRAIN,
-    groups: Sequence[str] = (),
-    identified: Identified | None = None,
-    where: str | None = None,
-    seed: int = 0,
-    templates: Path | None = None,
+    collection: Collection, settings: EvaluateSettings | None = None, *, output: Path | None = None, **options: Any
 ) -> Report:
-    """A report on the embeddings named, with the parts ``queries`` and ``gallery`` of the collection's splits.
+    """A report on the embeddings or namers that the settings name, with the parts ``queries`` and ``gallery``.
 
-    One encoder: retrieval, with the neighbour rules in the protocol "query-gallery" (the default), and the quality of the names
-    in ``identified`` when given. Two or more: what each taxon gains and loses from the first to the others, by both protocols
-    by default. "few-shot" and "zero-shot" ask the part ``queries`` alone. groups: columns or ranks. templates: a file of
-    sentences for zero-shot.
+    One embedding: do the nearest specimens belong to the query's taxon, and are the names right that a method gives with it?
+    Several: what each taxon gains and loses from the first to the others, by both protocols by default. Trained heads: their
+    names and their promises; several namers side by side. Nothing is chosen on the part asked.
 
-    Raises BiocosmosError for an unknown protocol, embedding, part or column, and for an encoder trained on the part asked.
+    settings, or as options: see :class:`EvaluateSettings`; output: a folder for what a job makes beside its report: the encoder
+    that an interpolation chose, the trainings of a leave-out protocol, which go on from it when they were killed.
+
+    Raises BiocosmosError for an unknown embedding, part or column, and for specimens that an encoder or namer was fitted or
+    calibrated on, by their ids; SettingError for an option that the chosen mode does not use.
     """
-    if protocol is not None and protocol not in PROTOCOLS:
-        raise BiocosmosError(f"no protocol '{protocol}': choose {', '.join(PROTOCOLS[:-1])} or {PROTOCOLS[-1]}")
-    if not encoders:
-        raise BiocosmosError(f"nothing to evaluate: name an embedding of {collection.path}")
-    guard.refuse_part(collection, queries, *encoders, where=where)
-    for group in groups:
+    settings = told(EvaluateSettings, **options) if settings is None else settings
+    if settings.protocol in LEAVE_OUT:
+        return _leave_out(collection, settings, output)
+    if settings.head:
+        from biocosmos.jobs.evaluate_names import judge_names
+
+        encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
+        return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
+    encoders, made = embedded(collection, settings.encoder or [collection.encoder_name()])
+    if settings.interpolate:
+        from biocosmos.jobs.interpolate import interpolate_collection
+
+        report = interpolate_collection(
+            collection,
+            encoders=encoders,
+            weights=settings.interpolate,
+            queries=settings.queries,
+            gallery=settings.gallery,
+            groups=settings.by,
+            where=settings.where,
+            seed=settings.seed,
+            output=output,
+        )
+    elif settings.protocol in SHOTS:
+        report = _shots(collection, encoders, settings)
+    else:
+        report = _neighbours_and_names(collection, encoders, settings)
+    report.caveats += [f"{collection.path.name} was embedded with {name} for this report: it was not yet." for name in made]
+    return report
+
+
+def _neighbours_and_names(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:
+    reports: dict[str, Report] = {}
+    first = encoders[0]
+    by_names = settings.protocol in NAMES or settings.method
+    within = settings.protocol == "all-vs-all" or settings.part is None
+    if by_names or (settings.identify and len(encoders) == 1 and not within):
+        from biocosmos.jobs.evaluate_names import judge_names
+
+        if within:
+            raise BiocosmosError("names are given by a gallery that does not hold what is named: choose a part with --queries")
+        reports |= judge_names(collection, encoders, settings)
+    if settings.protocol not in NAMES:
+        reports |= _neighbours(collection, encoders, settings)
+    if len(encoders) > 1:
+        return _together(reports, f"{', '.join(encoders[1:])} against {first}: {collection.path.stem}")
+    what = "names and neighbours" if by_names or "names" in reports else "retrieval"
+    return _together(reports, f"{collection.path.stem}: {what} with {first}")
+
+
+def _together(reports: dict[str, Report], title: str) -> Report:
+    """One report of those that were made, under their names."""
+    if len(reports) == 1:
+        return next(iter(reports.values()))
+    return evaluate.combine(*reports.values(), title=title, names=list(reports))
+
+
+def _neighbours(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> dict[str, Report]:
+    """Retrieval, or its comparison: the part that asks against the part that answers, within the part that asks, or both."""
+    for group in settings.by:
         if group not in collection.dataset.schema.names:
             raise BiocosmosError(f"the collection has no column '{group}' to group by")
-    if protocol in ("few-shot", "zero-shot"):
-        return _shots(collection, protocol, encoders, queries, where, seed, templates)
-    protocol = protocol or ("query-gallery" if len(encoders) == 1 else "both")
-    asked = {name: collection.gallery(name, split=queries, where=where, columns=groups) for name in encoders}
+    protocol = settings.protocol or ("query-gallery" if len(encoders) == 1 else "both")
+    if settings.part is None:
+        protocol = "all-vs-all"
+    _refuse_learnt(collection, encoders, settings)
+    pick: dict[str, Any] = {"where": settings.where, "columns": settings.by}
+    asked = {name: collection.gallery(name, split=settings.part, **pick) for name in encoders}
     answering: dict[str, Gallery] = {}
     if protocol != "all-vs-all":
-        answering = {name: collection.gallery(name, split=gallery, where=where, columns=groups) for name in encoders}
+        answering = {name: collection.gallery(name, split=settings.gallery, **pick) for name in encoders}
     reports: dict[str, Report] = {}
-    more: dict[str, Any] = {"groups": groups, "seed": seed}
-    first = encoders[0]
-    if len(encoders) > 1:
-        more["training"] = _training(collection, first, gallery, where, answering)
+    more: dict[str, Any] = {"groups": settings.by, "seed": settings.seed}
+    first, several = encoders[0], len(encoders) > 1
+    if several:
+        more["training"] = _training(collection, first, settings, answering)
     if answering:
-        name = f"{queries} against {gallery}"
-        if len(encoders) > 1:
+        name = f"{settings.queries} against {settings.gallery}"
+        if several:
             reports[name] = evaluate.compare(answering, queries=asked, rules=RULES, **more)
         else:
             reports[name] = evaluate.retrieval(answering[first], asked[first], rules=RULES, **more)
         reports[name].caveats += guard.lookalikes(asked[first], answering[first], collection, what="in the gallery")
     if protocol != "query-gallery":
-        name = f"{queries} all-vs-all"
-        reports[name] = evaluate.compare(asked, **more) if len(encoders) > 1 else evaluate.retrieval(asked[first], **more)
+        name = f"{settings.queries} all-vs-all"
+        reports[name] = evaluate.compare(asked, **more) if several else evaluate.retrieval(asked[first], **more)
     next(iter(reports.values())).caveats += guard.told(collection, asked[first].ids, *encoders)
-    if identified is not None and len(encoders) == 1 and answering:
-        names = evaluate.naming(answers=identified.table, truth=asked[first], gallery=answering[first], seed=seed)
-        return evaluate.combine(
-            names,
-            *reports.values(),
-            title=f"{collection.path.stem}: names and neighbours with {first}",
-            names=["names", *reports] if len(reports) > 1 else None,
-        )
-    if len(reports) == 1:
-        return next(iter(reports.values()))
-    title = f"{', '.join(encoders[1:])} against {first}" if len(encoders) > 1 else f"Retrieval with {first}"
-    return evaluate.combine(*reports.values(), title=f"{title}: {collection.path.stem}", names=list(reports))
+    return reports
 
 
-def _training(collection: Collection, encoder: str, part: str, where: str | None, answering: dict[str, Gallery]) -> Any:
+def _refuse_learnt(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> None:
+    """Refuse specimens that an encoder was trained on, by their ids."""
+    if settings.part is not None:
+        guard.refuse_part(collection, settings.part, *encoders, where=settings.where)
+    elif any(True for _ in guard.records(*encoders)):
+        guard.refuse(collection.table(["id"], where=settings.where)["id"], *encoders)
+
+
+def _training(collection: Collection, encoder: str, settings: EvaluateSettings, answering: dict[str, Gallery]) -> Any:
     """The taxa of the training images, or None where the collection has no part of that name or no taxa."""
-    if part != TRAIN:
+    if settings.gallery != TRAIN:
         return None
     found = answering.get(encoder)
     if found is None:
         if "default" not in collection.split_names or TRAIN not in collection.split("default").counts():
             return None
-        found = collection.gallery(encoder, split=TRAIN, where=where, columns=())
+        found = collection.gallery(encoder, split=TRAIN, where=settings.where, columns=())
     return found.taxa
 
 
-def _shots(
-    collection: Collection,
-    protocol: str,
-    encoders: Sequence[str],
-    part: str,
-    where: str | None,
-    seed: int,
-    templates: Path | None,
-) -> Report:
-    if protocol == "few-shot":
+def _shots(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:
+    _refuse_learnt(collection, encoders, settings)
+    part, where = settings.part, settings.where
+    if settings.protocol == "few-shot":
         from biocosmos.evaluate.few_shot.report import few_shot
 
         galleries = {name: collection.gallery(name, split=part, where=where, columns=()) for name in encoders}
-        return few_shot(galleries, seed=seed)
+        return few_shot(galleries, seed=settings.seed)
     from biocosmos.encoders.registry import load_encoder
     from biocosmos.evaluate.zero_shot.report import zero_shot
     from biocosmos.evaluate.zero_shot.texts import common_name_column, read_sentences
@@ -120,14 +163,39 @@ def _shots(
     towers, asked = {}, {}
     for name in encoders:
         stored = collection.encoders[name]
-        towers[name] = load_encoder(name)
+        towers[name] = load_encoder(name, device=settings.device)
         if stored.get("digest") not in (None, towers[name].digest):
             raise BiocosmosError(
                 f"encoder '{name}' here has other weights than the one that embedded {collection.path}: "
                 f"embed again with 'biocosmos embed {collection.path} --encoder {name} --overwrite'"
             )
         asked[name] = collection.gallery(name, split=part, where=where, columns=[column] if column else [])
-    return zero_shot(asked, towers, templates=None if templates is None else read_sentences(templates), common=column, seed=seed)
+    templates = None if settings.templates is None else read_sentences(settings.templates)
+    return zero_shot(asked, towers, templates=templates, common=column, seed=settings.seed)
+
+
+def _leave_out(collection: Collection, settings: EvaluateSettings, output: Path | None) -> Report:
+    """Train a head again without some taxa; without a folder it works in one of the collection's, to go on from when killed."""
+    from biocosmos.identify.namers.heads import TrainedHead
+    from biocosmos.jobs.leave_out_heads import leave_out_heads
+
+    (folder,) = settings.head
+    guard.refuse_part(collection, settings.queries, folder)
+    head = TrainedHead.load(folder, device=settings.device)
+    if output is None:
+        facts = (head.digest, settings.protocol, settings.folds, settings.most, settings.queries, settings.seed, settings.far)
+        output = collection.path / WORK / f"leave-out-{hashlib.sha256(repr(facts).encode()).hexdigest()[:12]}"
+    return leave_out_heads(
+        collection,
+        head,
+        output,
+        whole_groups=settings.protocol == LEAVE_OUT[1],
+        folds=settings.folds,
+        most=settings.most,
+        far=settings.far,
+        part=settings.queries,
+        seed=settings.seed,
+    )
 
 
 def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str], list[str]]:

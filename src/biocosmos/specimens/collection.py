@@ -136,26 +136,19 @@ class Collection:
 
     def describe(self) -> dict[str, Any]:
         """Counts of specimens, images, names per rank, and what splits and embeddings there are."""
-        dataset = self.dataset
-        names = {rank: {"taxa": 0, "specimens": 0} for rank in self.ranks}
-        if self.ranks:
-            for rank in self.ranks:
-                column = dataset.to_table(columns=[rank])[rank]
-                names[rank] = {"taxa": pc.count_distinct(column).as_py(), "specimens": len(column) - column.null_count}
-        return {
-            "path": str(self.path),
-            "specimens": len(self),
-            "packed_images": dataset.count_rows(filter="image IS NOT NULL"),
-            "image_files": dataset.count_rows(filter="image IS NULL AND image_path IS NOT NULL"),
-            "barcodes": dataset.count_rows(filter="barcode IS NOT NULL"),
-            "ranks": names,
-            "columns": self.stored_columns,
-            "encoders": self.encoders,
-            "default_encoder": self.default_encoder,
-            "splits": {name: self.split(name).describe() for name in self.split_names},
-            "failures": {"errors": self._count_failures("error"), "warnings": self._count_failures("warning")},
-            "bytes": sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file()),
-        }
+        from biocosmos.specimens.description import describe
+
+        return describe(self)
+
+    def filled_columns(self) -> list[str]:
+        """The stored columns in which at least one specimen has a value; the id and the ranks are always among them."""
+        always = {"id", *self.ranks}
+        filled = (name for name in self.stored_columns if name in always or self._has_values(name))
+        return list(filled)
+
+    def _has_values(self, column: str) -> bool:
+        rows = self.dataset.scanner(columns=["id"], filter=f"`{column}` IS NOT NULL", limit=1).to_table()
+        return bool(rows.num_rows > 0)
 
     # ------------------------------------------------------------------ add
 
@@ -257,7 +250,7 @@ class Collection:
             BiocosmosError: unknown part, taxon or column, ambiguous taxon, malformed condition.
         """
         dataset = self.dataset
-        names = self._columns(columns)
+        names = self.chosen_columns(columns)
         wanted = None if split is None else self._part(split)
         read = names if wanted is None or "id" in names else [*names, "id"]
         taxon = None if within is None else within_condition(self.taxonomy, within)
@@ -280,7 +273,7 @@ class Collection:
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
-        schema = pa.schema([self.dataset.schema.field(name) for name in self._columns(columns)])
+        schema = pa.schema([self.dataset.schema.field(name) for name in self.chosen_columns(columns)])
         batches = list(self.scan(columns, **selection))
         return pa.Table.from_batches(batches) if batches else schema.empty_table()
 
@@ -309,7 +302,7 @@ class Collection:
 
     def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """The specimens with these ids, in the order of ``ids``; ids that are not there are left out."""
-        names = ["id", *[name for name in self._columns(columns) if name != "id"]]
+        names = ["id", *[name for name in self.chosen_columns(columns) if name != "id"]]
         parts = []
         for start in range(0, len(ids), 4096):
             listed = ", ".join(quoted(str(id_)) for id_ in ids[start : start + 4096])
@@ -340,7 +333,8 @@ class Collection:
                 return None
         return source
 
-    def _columns(self, columns: Sequence[str] | None) -> list[str]:
+    def chosen_columns(self, columns: Sequence[str] | None) -> list[str]:
+        """The columns asked for, all but images and embeddings for None. Raises BiocosmosError for one that is not there."""
         if columns is None:
             return [name for name in self.stored_columns if name != "image"]
         have = self.dataset.schema.names
@@ -451,15 +445,9 @@ class Collection:
 
         ``encoder`` may be left out when there is only one embedding; the rest as for :meth:`scan`.
         """
-        name = self.encoder_name(encoder)
-        column, dim = self.embedding_column(name), int(self.encoders[name]["dim"])
-        ids: list[str] = []
-        parts = [np.empty((0, dim), np.float32)]
-        for batch in self.scan(["id", column], **selection):
-            batch = batch.filter(pc.is_valid(batch.column(column)))
-            ids += batch.column("id").to_pylist()
-            parts.append(batch.column(column).flatten().to_numpy().reshape(-1, dim))
-        return Vectors(np.array(ids, object), np.concatenate(parts))
+        from biocosmos.specimens.galleries import vectors_of
+
+        return vectors_of(self, self.encoder_name(encoder), **selection)
 
     @property
     def default_encoder(self) -> str | None:
@@ -501,41 +489,9 @@ class Collection:
         ``encoder`` may be left out when there is only one embedding; ``columns`` limits what is carried beside the vectors (id
         and ranks always are), which by default is every column but the images; the rest as for :meth:`scan`.
         """
-        from biocosmos.search.gallery import Gallery
+        from biocosmos.specimens.galleries import build_gallery
 
-        name = self.encoder_name(encoder)
-        column = self.embedding_column(name)
-        scalars = self._columns(None if columns is None else list(dict.fromkeys(["id", *self.ranks, *columns])))
-        facts = self.encoders[name]
-        dim = int(facts["dim"])
-        vectors = np.empty((len(self), dim), np.float32)  # untouched pages cost nothing when less is selected
-        row = 0
-        kept = []
-        for batch in self.scan([*scalars, column], split=split, within=within, where=where):
-            batch = batch.filter(pc.is_valid(batch.column(column)))
-            vectors[row : row + batch.num_rows] = batch.column(column).flatten().to_numpy().reshape(-1, dim)
-            row += batch.num_rows
-            kept.append(batch.drop_columns([column]))
-        vectors = vectors[:row]
-        schema = pa.schema([self.dataset.schema.field(name) for name in scalars])
-        rest = pa.Table.from_batches(kept, schema=schema)
-        provenance: dict[str, Any] = {
-            **{key: value for key, value in facts.items() if key != "name"},
-            "encoder": name,
-            "collection": str(self.path),
-            "selection": {"split": split, "within": within, "where": where},
-        }
-        if split is not None:
-            chosen = self.split(split.rpartition(":")[0] or "default")
-            provenance["split"] = {key: chosen.describe()[key] for key in ("name", "method", "seed", "hash")}
-        return Gallery.build(
-            ids=rest["id"].to_pylist(),
-            vectors=vectors,
-            taxa=self.taxonomy.index(rest) if self.ranks else None,
-            taxonomy=self.taxonomy if self.ranks else None,
-            provenance=provenance,
-            columns=rest,
-        )
+        return build_gallery(self, self.encoder_name(encoder), split=split, within=within, where=where, columns=columns)
 
     # ------------------------------------------------------------------ failures and identifications
 
@@ -551,9 +507,6 @@ class Collection:
             table = pa.concat_tables([self.failures, failures.table()])
             with replacing(self.path / "failures.parquet") as temporary:
                 pq.write_table(table, temporary, compression="zstd")
-
-    def _count_failures(self, severity: str) -> int:
-        return int(pc.sum(pc.equal(self.failures["severity"], severity)).as_py() or 0)
 
     def add_identifications(self, table: pa.Table) -> Path:
         """Keep a table of identifications; nothing kept before is changed."""

@@ -9,6 +9,8 @@ from typing import Any
 from biocosmos.settings import NOT_GIVEN, SettingError, check, names_in, setting
 
 SELECTION = "Which specimens"
+EVERYTHING = "all"
+"""In place of a part of a split: the whole collection."""
 METHODS = ("stratified", "random", "open-world", "grouped", "column")
 EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa")
 

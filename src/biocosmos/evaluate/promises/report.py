@@ -14,7 +14,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.numbers.calibration import reliability
 from biocosmos.evaluate.promises import tables as tables_of
 from biocosmos.evaluate.promises.page import page
-from biocosmos.evaluate.ranks.named import namer_name
+from biocosmos.evaluate.ranks.names import namer_name
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.confidence.calibration import Calibration, fit_calibration
 from biocosmos.identify.confidence.promises import (

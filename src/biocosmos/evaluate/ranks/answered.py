@@ -15,7 +15,7 @@ from biocosmos.evaluate.numbers.hierarchy import severity
 from biocosmos.evaluate.numbers.metrics import bray_curtis, novelty
 from biocosmos.evaluate.numbers.targets import Target, node_paths
 from biocosmos.evaluate.ranks.asked import Asked
-from biocosmos.evaluate.ranks.named import Named
+from biocosmos.evaluate.ranks.names import Names
 from biocosmos.identify.paths import judge
 
 Array = npt.NDArray[Any]
@@ -40,7 +40,7 @@ def verdicts(answers: Array, asked: Asked) -> Array:
     return out
 
 
-def rollback_rows(named: Named, asked: Asked, targets: Sequence[Target], boot: Bootstrap) -> list[Row]:
+def rollback_rows(named: Names, asked: Asked, targets: Sequence[Target], boot: Bootstrap) -> list[Row]:
     """Per rank, over specimens with a true name there: the share answered at or below it, and the share right of those."""
     rows = []
     for target in targets if named.stop is not None else ():
@@ -68,7 +68,7 @@ _ANSWERS = pa.schema(
 )
 
 
-def answers_table(named: Named, asked: Asked, confidence: float) -> pa.Table:
+def answers_table(named: Names, asked: Asked, confidence: float) -> pa.Table:
     """Where the roll-back stopped: specimens per rank of the answer, and how many answers are right, wrong, undecided."""
     rows: list[Row] = []
     if named.stop is not None:
@@ -94,7 +94,7 @@ _NOVELTY = pa.schema(
 )
 
 
-def novelty_table(named: Named, asked: Asked) -> pa.Table:
+def novelty_table(named: Names, asked: Asked) -> pa.Table:
     """Novelty detection where novel specimens exist: one row, or none when it is not known which they are, or there are none."""
     rows = []
     if asked.knows and asked.novel.any() and named.novelty is not None and named.flagged is not None:
@@ -106,7 +106,7 @@ def novelty_table(named: Named, asked: Asked) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=_NOVELTY)
 
 
-def community_rows(named: Named, asked: Asked, targets: Sequence[Target]) -> list[Row]:
+def community_rows(named: Names, asked: Asked, targets: Sequence[Target]) -> list[Row]:
     """Counts of taxa against true counts per rank, over specimens with a true name, with "no answer" and taxa unknown to the
     namer in one unknown bin."""
     rows = []
@@ -123,7 +123,7 @@ def community_rows(named: Named, asked: Asked, targets: Sequence[Target]) -> lis
     return rows
 
 
-def specimen_table(namers: Sequence[Named], asked: Asked, targets: Sequence[Target]) -> pa.Table:
+def specimen_table(namers: Sequence[Names], asked: Asked, targets: Sequence[Target]) -> pa.Table:
     """One row per specimen: its true path; per namer the best path, its severity, right or not at every rank, and the answer."""
     columns: dict[str, pa.Array] = {"id": pa.array(asked.ids.tolist(), pa.string()), "truth": _paths(asked, asked.truth)}
     if asked.knows:
@@ -165,7 +165,7 @@ EXAMPLES = pa.schema(
 )
 
 
-def example_table(named: Named, asked: Asked, each: int, seed: int) -> pa.Table:
+def example_table(named: Names, asked: Asked, each: int, seed: int) -> pa.Table:
     """Specimens to look at: the most confident mistakes, and at random by ``seed`` right answers, roll-backs and no answers.
 
     Of a namer that was not rolled back the answers are its best paths. best: the finest name however unsure.
@@ -204,7 +204,7 @@ def _name(asked: Asked, node: int) -> str | None:
     return str(asked.taxonomy.names[node]) if node > 0 else None
 
 
-def withheld(named: Named, asked: Asked) -> Row | None:
+def withheld(named: Names, asked: Asked) -> Row | None:
     """What withholding answers as novel did: how many were made coarser or taken away, and the share wrong of what remains.
 
     None where nothing was withheld.

@@ -14,7 +14,7 @@ from biocosmos.evaluate.pages.rows import ENOUGH, Row, interval, pick
 from biocosmos.evaluate.pages.svg import fit, percent
 from biocosmos.evaluate.pages.words import Columns, grid
 from biocosmos.evaluate.ranks.asked import ALL
-from biocosmos.evaluate.ranks.named import RAW
+from biocosmos.evaluate.ranks.names import RAW
 from biocosmos.evaluate.ranks.sections import (
     AGREEMENT,
     MOST_BRANCHES,

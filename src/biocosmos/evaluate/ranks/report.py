@@ -5,9 +5,9 @@ Whatever names is judged here alike: by its predictions, by the answers it gave 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from biocosmos.evaluate.ranks import answered as answered_of
 from biocosmos.evaluate.ranks import tables as tables_of
 from biocosmos.evaluate.ranks.asked import Asked
 from biocosmos.evaluate.ranks.caveats import naming_caveats
-from biocosmos.evaluate.ranks.named import BEST_PATH, Named, from_answers, read, with_answers
+from biocosmos.evaluate.ranks.names import BEST_PATH, Names, from_answers, read, with_answers
 from biocosmos.evaluate.ranks.page import page
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.identify.predictions import Predictions
@@ -29,6 +29,7 @@ from biocosmos.taxonomy import Taxonomy
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
+Answered: TypeAlias = pa.Table | Callable[[], pa.Table]
 KS = (2, 3, 5)
 # Facts of a namer that say what was asked, which stand elsewhere in a report's provenance.
 _OF_THE_SPLIT = ("split", "split_hash")
@@ -36,7 +37,7 @@ _OF_THE_SPLIT = ("split", "split_hash")
 
 def naming(
     predictions: Predictions | Iterable[Predictions] | None = None,
-    answers: pa.Table | None = None,
+    answers: Answered | None = None,
     *,
     truth: Gallery | pa.Table | npt.ArrayLike | None = None,
     taxonomy: Taxonomy | None = None,
@@ -53,11 +54,12 @@ def naming(
     """Judge one namer at every rank of its tree.
 
     predictions: what it says of the specimens, whole or block by block; answers: the table it gave to whoever asked, of the same
-    specimens (:meth:`Identifier.identify`): calibrated confidence, roll-back, novelty, neighbours. Either may be left out; with
-    both, confidence is judged as told, and before calibration beside it. truth, taxonomy: for answers alone, whose truth is a
-    Gallery or a table with ``id`` and rank columns that hold every id, or (n,) nodes in their order; taxonomy: needed unless
-    ``truth`` is a Gallery. gallery: what the namer was fitted on; it shows what a taxon looks like, and for answers alone it says
-    which taxa could have been answered, and so which specimens are unanswerable and novel; without it all count as answerable.
+    specimens (:meth:`Identifier.identify`), or what gives it once the predictions are read: calibrated confidence, roll-back,
+    novelty, neighbours. Either may be left out; with both, confidence is judged as told, and before calibration beside it.
+    truth, taxonomy: for answers alone, whose truth is a Gallery or a table with ``id`` and rank columns that hold every id, or
+    (n,) nodes in their order; taxonomy: needed unless ``truth`` is a Gallery. gallery: what the namer was fitted on; it shows
+    what a taxon looks like, and for answers alone it says which taxa could have been answered, and so which specimens are
+    unanswerable and novel; without it all count as answerable.
 
     name: of the namer in tables, its kind by default; ks: of top-k; branch: the rank whose taxa are reported apart (living and
     non-living, of status), the first by default; decoding: how a name is read at each rank, one of ``DECODINGS`` (the last two
@@ -115,23 +117,24 @@ def naming(
 
 def asked_and_named(
     predictions: Predictions | Iterable[Predictions] | None,
-    answers: pa.Table | None,
+    answers: Answered | None,
     truth: Gallery | pa.Table | npt.ArrayLike | None = None,
     taxonomy: Taxonomy | None = None,
     gallery: Gallery | None = None,
     name: str | None = None,
     decoding: str = BEST_PATH,
     branch: str | None = None,
-) -> tuple[Asked, Named]:
+) -> tuple[Asked, Names]:
     """What is asked and what was said, from predictions, answers or both; see :func:`naming`."""
     if predictions is not None:
         asked, named = read(predictions, name, decoding, branch)
         if answers is not None:
-            named = with_answers(named, asked, answers, decoding)
+            named = with_answers(named, asked, answers() if callable(answers) else answers, decoding)
     elif answers is not None:
         if decoding != BEST_PATH:
             raise BiocosmosError(f"a table of answers holds the best path alone: '{decoding}' needs the predictions")
-        asked, named = from_answers(answers, truth, taxonomy, gallery, name, branch)
+        table = answers() if callable(answers) else answers
+        asked, named = from_answers(table, truth, taxonomy, gallery, name, branch)
     else:
         raise BiocosmosError("nothing to judge: pass predictions, a table of answers, or both")
     if gallery is not None:
@@ -145,7 +148,7 @@ def check_ks(ks: Sequence[int]) -> None:
         raise BiocosmosError(f"top-k needs whole numbers of 1 or more, not {', '.join(map(str, ks))}")
 
 
-def split_facts(named: Named) -> Row:
+def split_facts(named: Names) -> Row:
     """The split that was asked, as the namer's facts say."""
     return {"split": named.facts.get("split"), "split_hash": split_hash(named.facts)}
 

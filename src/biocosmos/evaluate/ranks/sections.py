@@ -10,7 +10,7 @@ from biocosmos.evaluate.pages.charts import Bar, Difference, bars, differences, 
 from biocosmos.evaluate.pages.rows import Row, interval
 from biocosmos.evaluate.pages.words import Columns, Words, grid
 from biocosmos.evaluate.ranks.asked import ALL
-from biocosmos.evaluate.ranks.named import BEST_PATH, DECODINGS, RAW
+from biocosmos.evaluate.ranks.names import BEST_PATH, DECODINGS, RAW
 from biocosmos.evaluate.report import Report
 
 WORDS = Words(__package__)

@@ -16,7 +16,7 @@ from biocosmos.evaluate.numbers.hierarchy import agreement, consistent, deepest,
 from biocosmos.evaluate.numbers.rank_scores import agreement_intervals, top_intervals
 from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.evaluate.ranks.asked import ALL, Asked
-from biocosmos.evaluate.ranks.named import BEST_PATH, Named
+from biocosmos.evaluate.ranks.names import BEST_PATH, Names
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -30,7 +30,7 @@ _BINS = ("lower", "upper", "confidence", "accuracy", "low", "high", "count")
 # ---- ranks one by one -----------------------------------------------------------------------------------------------
 
 
-def rank_rows(named: Named, asked: Asked, targets: Sequence[Target], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+def rank_rows(named: Names, asked: Asked, targets: Sequence[Target], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
     """Accuracy, precision, recall, F1 (weighted and macro) and top-k of every branch at every rank, with intervals."""
     rows = []
     for target in targets:
@@ -60,7 +60,7 @@ def rank_rows(named: Named, asked: Asked, targets: Sequence[Target], ks: Sequenc
 # ---- the tree as a whole ---------------------------------------------------------------------------------------------
 
 
-def hierarchical_rows(named: Named, asked: Asked, boot: Bootstrap) -> list[Row]:
+def hierarchical_rows(named: Names, asked: Asked, boot: Bootstrap) -> list[Row]:
     """Hierarchical precision, recall, F1, severity of mistakes and distance in the tree, per branch, of the best path and of
     where it was rolled back to."""
     rows = []
@@ -99,7 +99,7 @@ def _tree_numbers(kinds: Array) -> Numbers:
     return numbers
 
 
-def tree_differences(first: Named, other: Named, asked: Asked, keep: Array, boot: Bootstrap) -> list[tuple[str, Interval]]:
+def tree_differences(first: Names, other: Names, asked: Asked, keep: Array, boot: Bootstrap) -> list[tuple[str, Interval]]:
     """HIERARCHICAL numbers of ``other`` minus those of ``first`` over the specimens ``keep`` (n,) bool, resampled in pairs."""
     facts = np.concatenate([tree_facts(first.said, asked), tree_facts(other.said, asked)], axis=1)[keep]
     kinds, counts = np.unique(facts, axis=0, return_counts=True)
@@ -107,7 +107,7 @@ def tree_differences(first: Named, other: Named, asked: Asked, keep: Array, boot
     return list(zip(HIERARCHICAL, boot.recounted(counts, lambda drawn: after(drawn) - before(drawn))))
 
 
-def severity_rows(named: Named, asked: Asked) -> list[Row]:
+def severity_rows(named: Names, asked: Asked) -> list[Row]:
     """How many specimens of each branch are how far from the truth, along the best path."""
     found = severity(asked.taxonomy, named.deepest, asked.truth)
     rows = []
@@ -120,7 +120,7 @@ def severity_rows(named: Named, asked: Asked) -> list[Row]:
     return rows
 
 
-def consistency_rows(named: Named, asked: Asked, boot: Bootstrap) -> list[Row]:
+def consistency_rows(named: Names, asked: Asked, boot: Bootstrap) -> list[Row]:
     """Per way of reading and rank: its accuracy, that of the best path, their paired difference, and the share of specimens
     whose names stand on one path. None where there is one way only."""
     rows = []
@@ -147,7 +147,7 @@ def consistency_rows(named: Named, asked: Asked, boot: Bootstrap) -> list[Row]:
 # ---- calibration -----------------------------------------------------------------------------------------------------
 
 
-def calibration_rows(named: Named, asked: Asked, targets: Sequence[Target], level: float) -> tuple[list[Row], list[Row]]:
+def calibration_rows(named: Names, asked: Asked, targets: Sequence[Target], level: float) -> tuple[list[Row], list[Row]]:
     """Per rank and branch, over all and over answerable specimens: calibration of p as told and, if it was calibrated, as it was
     before; mean risk over all coverages. And the bins."""
     rows: list[Row] = []
@@ -174,7 +174,7 @@ def calibration_rows(named: Named, asked: Asked, targets: Sequence[Target], leve
     return rows, bins
 
 
-def coverage_rows(named: Named, asked: Asked, targets: Sequence[Target]) -> list[Row]:
+def coverage_rows(named: Names, asked: Asked, targets: Sequence[Target]) -> list[Row]:
     """Points of accuracy against coverage per rank, over the specimens with a name there."""
     rows: list[Row] = []
     for target in targets if named.p is not None else ():
@@ -191,7 +191,7 @@ def coverage_rows(named: Named, asked: Asked, targets: Sequence[Target]) -> list
 # ---- single taxa, specimens ------------------------------------------------------------------------------------------
 
 
-def taxon_rows(named: Named, asked: Asked, targets: Sequence[Target], confidence: float) -> list[Row]:
+def taxon_rows(named: Names, asked: Asked, targets: Sequence[Target], confidence: float) -> list[Row]:
     """Every taxon that has specimens or was named: precision, recall (Wilson's interval), F1, what it is taken for."""
     rows = []
     for target in targets:
@@ -215,7 +215,7 @@ def taxon_rows(named: Named, asked: Asked, targets: Sequence[Target], confidence
     return rows
 
 
-def confusion_table(named: Named, asked: Asked, targets: Sequence[Target], shown: Callable[[Array], Array] | None) -> pa.Table:
+def confusion_table(named: Names, asked: Asked, targets: Sequence[Target], shown: Callable[[Array], Array] | None) -> pa.Table:
     """Ordered pairs of true and named taxa, most frequent first; shown: nodes (n,) -> ids of specimens that show them."""
     rows: list[Row] = []
     for target in targets:

@@ -12,15 +12,15 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.ranks.asked import Asked
-from biocosmos.evaluate.ranks.named import Named
+from biocosmos.evaluate.ranks.names import Names
 from biocosmos.evaluate.ranks.report import split_facts
 from biocosmos.taxonomy import Taxonomy
 
 Array = npt.NDArray[Any]
-Pair = tuple[Asked, Named]
+Pair = tuple[Asked, Names]
 
 
-def together(pairs: Mapping[str, Pair], branch: str | None = None) -> tuple[Asked, list[Named]]:
+def together(pairs: Mapping[str, Pair], branch: str | None = None) -> tuple[Asked, list[Names]]:
     """What is asked of all, and what each said, in the first one's order.
 
     Trees that differ are cut to the ranks that all have. A specimen is answerable when every namer knows its taxon. Raises
@@ -57,7 +57,7 @@ def _order(place: Mapping[str, int], asked: Asked, first: str, name: str) -> Arr
     return order
 
 
-def _reordered(named: Named, order: Array) -> Named:
+def _reordered(named: Names, order: Array) -> Names:
     def rows(part: Array | None) -> Array | None:
         return None if part is None else part[order]
 
@@ -104,7 +104,7 @@ def _paths(tree: Taxonomy, ranks: Sequence[str]) -> pa.Table:
     return pa.table(columns)
 
 
-def _moved(asked: Asked, named: Named, common: Taxonomy, place: Array) -> Pair:
+def _moved(asked: Asked, named: Names, common: Taxonomy, place: Array) -> Pair:
     """A pair over ``common``; place: (nodes,) where each node of its own tree lies there."""
     columns = [asked.taxonomy.rank_index(rank) for rank in common.ranks]
 

@@ -11,7 +11,7 @@ from biocosmos.evaluate.pages.rows import Row, interval, pick
 from biocosmos.evaluate.pages.svg import percent, points_of
 from biocosmos.evaluate.pages.words import Columns, Words, grid
 from biocosmos.evaluate.ranks.asked import ALL
-from biocosmos.evaluate.ranks.named import BEST_CLASS, BEST_PATH, EACH_RANK, RAW
+from biocosmos.evaluate.ranks.names import BEST_CLASS, BEST_PATH, EACH_RANK, RAW
 from biocosmos.evaluate.ranks.sections import (
     AGREEMENT,
     MOST_BRANCHES,

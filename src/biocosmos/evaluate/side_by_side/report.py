@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,8 @@ from biocosmos.evaluate.ranks import answered as answered_of
 from biocosmos.evaluate.ranks import tables as tables_of
 from biocosmos.evaluate.ranks.asked import ALL, Asked
 from biocosmos.evaluate.ranks.caveats import naming_caveats
-from biocosmos.evaluate.ranks.named import BEST_PATH, Named
-from biocosmos.evaluate.ranks.report import KS, asked_and_named, check_ks, split_facts
+from biocosmos.evaluate.ranks.names import BEST_PATH, Names
+from biocosmos.evaluate.ranks.report import KS, Answered, asked_and_named, check_ks, split_facts
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.side_by_side.one_tree import together
 from biocosmos.evaluate.side_by_side.page import page
@@ -28,7 +28,7 @@ from biocosmos.identify.predictions import Predictions
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
-Said = Predictions | Iterable[Predictions] | tuple[Predictions | Iterable[Predictions], pa.Table]
+Said: TypeAlias = Predictions | Iterable[Predictions] | tuple[Predictions | Iterable[Predictions], Answered | None]
 
 
 def side_by_side(
@@ -103,22 +103,22 @@ def side_by_side(
     return Report("side_by_side", "Namers on the same specimens", tables, caveats, provenance, page)
 
 
-def _pair(name: str, said: Said, decoding: str) -> tuple[Asked, Named]:
+def _pair(name: str, said: Said, decoding: str) -> tuple[Asked, Names]:
     predictions, answers = said if isinstance(said, tuple) else (said, None)
     return asked_and_named(predictions, answers, name=name, decoding=decoding)
 
 
-def _only_named(asked: Asked, first: Named, name: str, nodes: npt.ArrayLike, taken: set[str]) -> tuple[Asked, Named]:
+def _only_named(asked: Asked, first: Names, name: str, nodes: npt.ArrayLike, taken: set[str]) -> tuple[Asked, Names]:
     """Names without probabilities, over the first namer's tree and specimens."""
     given = np.asarray(nodes)
     if name in taken:
         raise BiocosmosError(f"two namers are called {name}: give each a name of its own")
     if given.shape != (len(asked.ids),) or (len(given) and not 0 <= given.min() <= given.max() < len(asked.taxonomy)):
         raise BiocosmosError(f"{name} needs one node of the tree for each of {len(asked.ids):,} specimens, 0 for no name")
-    return asked, Named(name, asked.taxonomy.lineage(given))
+    return asked, Names(name, asked.taxonomy.lineage(given))
 
 
-def _differences(first: Named, other: Named, asked: Asked, targets: Sequence[Target], boot: Bootstrap) -> list[Row]:
+def _differences(first: Names, other: Names, asked: Asked, targets: Sequence[Target], boot: Bootstrap) -> list[Row]:
     """Everything of ``other`` minus that of ``first``, over the same specimens."""
     about = {"namer": other.name, "baseline": first.name}
     rows = []
@@ -159,7 +159,7 @@ def _table(name: str, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_pylist(list(rows)) if rows else pa.table({"namer": pa.array([], pa.string())})
 
 
-def _about(named: Named) -> Row:
+def _about(named: Names) -> Row:
     """What a row of the table is."""
     if not named.facts:
         return {"namer": named.name, "kind": "names without probabilities", "encoder": None, "digest": None, "classes": None}
@@ -173,7 +173,7 @@ def _about(named: Named) -> Row:
     }
 
 
-def _caveats(found: Sequence[Named], differences: Sequence[Row], provenance: Row) -> list[str]:
+def _caveats(found: Sequence[Names], differences: Sequence[Row], provenance: Row) -> list[str]:
     main, first = provenance["main_target"], found[0].name
     rows = [row for row in differences if row["branch"] == ALL and row["target"] == main and row["measure"] == "accuracy"]
     unclear = [row["namer"] for row in rows if row["low"] <= 0 <= row["high"]]

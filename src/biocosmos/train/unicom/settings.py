@@ -55,10 +55,15 @@ class UnicomSettings(LoopSettings):
         "image", "Which vectors are clustered.", choices=("image", "text", "joint"), only=_CLUSTERED, panel=LEARNT
     )
     text_encoder: str | None = setting(
-        None, "Encoder of the texts.", unset="the encoder itself", only={"source": ("text", "joint")}, panel=LEARNT
+        None, "Encoder of the texts.", unset="the encoder itself", only={"source": ("text", "joint"), **_CLUSTERED}, panel=LEARNT
     )
     views: int = setting(
-        1, "Turned and mirrored views averaged for clustering, 1 to 8.", low=1, high=8, only=_CLUSTERED, panel=LEARNT
+        1,
+        "Turned and mirrored views averaged for clustering, 1 to 8.",
+        low=1,
+        high=8,
+        only={"source": ("image", "joint"), **_CLUSTERED},
+        panel=LEARNT,
     )
     whiten: bool = setting(False, "Cluster whitened vectors.", only=_CLUSTERED, panel=LEARNT)
     labels: str | None = setting(None, "Learn the classes in a labels.parquet of another run.", file=True, panel=LEARNT)

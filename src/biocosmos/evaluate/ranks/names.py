@@ -35,7 +35,7 @@ ROLLED = "rolled back"
 
 
 @dataclass(frozen=True)
-class Named:
+class Names:
     """What one namer said of n specimens; nothing over all nodes of the tree is kept.
 
     said: (n, ranks) int32, the node named at each rank however unsure, -1 for none; p: (n, ranks) float64, how sure, as whoever
@@ -94,7 +94,7 @@ def read(
     name: str | None = None,
     how: str = BEST_PATH,
     branch: str | None = None,
-) -> tuple[Asked, Named]:
+) -> tuple[Asked, Names]:
     """Condense a stream of predictions, one block in memory at a time.
 
     how: the way of DECODINGS in which the report reads them. Raises BiocosmosError for an unknown way, for the raw ranks of a
@@ -122,7 +122,7 @@ def read(
         raise BiocosmosError("nothing to judge: there are no predictions")
     whole = {key: np.concatenate(blocks) for key, blocks in parts.items() if blocks}
     asked = replace(Asked.of(first, branch), ids=whole["ids"], truth=whole["truth"])
-    named = Named(
+    named = Names(
         name or namer_name(first.facts),
         whole[how],
         whole["p"],
@@ -194,7 +194,7 @@ def _p_of(predictions: Predictions, said: Array, how: str) -> Array:
 # ---- from the table of answers ---------------------------------------------------------------------------------------
 
 
-def with_answers(named: Named, asked: Asked, table: pa.Table, how: str = BEST_PATH) -> Named:
+def with_answers(named: Names, asked: Asked, table: pa.Table, how: str = BEST_PATH) -> Names:
     """The same namer with what it told whoever asked: calibrated confidence, where the roll-back stopped, novelty.
 
     table: see :func:`biocosmos.identify.answers.answer_table`, any order. Raises BiocosmosError where it lacks an id.
@@ -215,7 +215,7 @@ def from_answers(
     known: Gallery | None,
     name: str | None = None,
     branch: str | None = None,
-) -> tuple[Asked, Named]:
+) -> tuple[Asked, Names]:
     """A table of answers alone, with the truth beside it.
 
     truth: a Gallery or a table with ``id`` and rank columns that hold every id of ``table``, or (n,) nodes in its order;
@@ -234,7 +234,7 @@ def from_answers(
     made = told["answers_facts"]
     method = table.column("method")[0].as_py() if "method" in table.column_names else made.get("method", "identifier")
     facts = {"namer": method, "encoder": encoder_of(made.get("gallery", {})) or made.get("encoder"), **_split_of(made, known)}
-    return asked, Named(name or str(method), facts=facts, **told)
+    return asked, Names(name or str(method), facts=facts, **told)
 
 
 def in_order(values: Array, have: Iterable[Any], want: Iterable[Any], lacking: str) -> Array:
@@ -249,7 +249,7 @@ def in_order(values: Array, have: Iterable[Any], want: Iterable[Any], lacking: s
 
 
 def _told(table: pa.Table, taxonomy: Taxonomy) -> Row:
-    """What a table of answers says of each row, as fields of :class:`Named`."""
+    """What a table of answers says of each row, as fields of :class:`Names`."""
     ranks = [rank for rank in taxonomy.ranks if rank in table.column_names]
     path = np.maximum(taxonomy.index(table.select(ranks)), 0).astype(np.int64)
     said = taxonomy.lineage(path)

@@ -1,0 +1,169 @@
+"""What can be asked of ``evaluate``. Nothing heavy is imported here: the command line is made from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from biocosmos.jobs.identify_settings import METHODS
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
+from biocosmos.specimens.settings import EVERYTHING
+
+BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
+NEIGHBOURS = ("query-gallery", "all-vs-all", "both")
+SHOTS = ("few-shot", "zero-shot")
+NAMES = ("ranks", "promises")
+LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT)
+_EMBEDDED = {"head": NOT_GIVEN}
+_WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES)
+_BY_HEAD = {"head": GIVEN, "protocol": (None, *NAMES)}
+_NAMED = ({"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY, "interpolate": NOT_GIVEN}, _BY_HEAD)
+_ANSWERED = (
+    {"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both", "ranks"), "interpolate": NOT_GIVEN},
+    {"head": GIVEN, "protocol": (None, "ranks")},
+)
+_LEFT_OUT = {"head": GIVEN, "protocol": LEAVE_OUT}
+
+
+@dataclass(frozen=True)
+class EvaluateSettings:
+    """Settings of :func:`biocosmos.jobs.evaluate.evaluate_collection`.
+
+    Embeddings are judged by their neighbours, namers (methods on an embedding, trained heads) by their names; of one embedding
+    both, with the method ``linear``. Several encoders, or several namers, are compared with the first.
+    """
+
+    encoder: tuple[str, ...] = setting(
+        (),
+        "Once for each embedding; two or more are compared with the first. One that is not in the collection yet is embedded "
+        "first.",
+        names=("--encoder", "-e"),
+        repeated=True,
+        unset="the collection's default",
+        only=(_EMBEDDED, {"method": GIVEN}),
+        panel=BY_GALLERY,
+    )
+    head: tuple[Path, ...] = setting(
+        (), "Once for each trained head ('biocosmos train heads').", repeated=True, file=True, panel=NAMERS
+    )
+    method: str = setting(
+        "", f"How to name: {METHODS}; several, comma-separated, are compared.", unset="linear", only=_NAMED, panel=NAMERS
+    )
+    protocol: str | None = setting(
+        None,
+        "query-gallery: the part that asks against the part that answers; all-vs-all: within the part that asks; both. few-shot: "
+        "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
+        "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa.",
+        choices=PROTOCOLS,
+        metavar="WHICH",
+        unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
+    )
+    queries: str = setting("test", f"The part that asks; '{EVERYTHING}' is the whole collection, all-vs-all.", part="given")
+    gallery: str = setting(
+        "train",
+        "The part that answers.",
+        part="given",
+        only={"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY},
+        panel=BY_GALLERY,
+    )
+    by: tuple[str, ...] = setting(
+        (),
+        "Columns or ranks to group results by.",
+        only=({"head": NOT_GIVEN, "protocol": (None, *NEIGHBOURS, "promises")}, {"head": GIVEN, "protocol": (None, "promises")}),
+    )
+    identify: bool = setting(
+        True,
+        "Also judge names, confidence and novelty (one embedding).",
+        only={"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both"), "interpolate": NOT_GIVEN},
+        panel=NAMERS,
+    )
+    interpolate: str = setting(
+        "",
+        "START:STOP:STEP: evaluate the weights between two encoders, from the first (0) to the second (1); the best on the part "
+        "val is reported on the queries.",
+        unset="not at all",
+        only={"head": NOT_GIVEN, "protocol": None},
+        panel=BY_GALLERY,
+    )
+    templates: Path | None = setting(
+        None,
+        "A file with one sentence a line, {name} in each.",
+        unset="80 of our own",
+        file=True,
+        only={"protocol": "zero-shot"},
+        panel=BY_GALLERY,
+    )
+    views: int = setting(
+        1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
+    )
+    error_rate: float | None = setting(
+        None, "The share of wrong answers that is promised.", above=0, below=1, unset="0.05", only=_ANSWERED, panel=STOPS
+    )
+    promise: str | None = setting(
+        None,
+        "answered: of the given names at most the error rate is wrong; mean: of all specimens, on average.",
+        choices=("answered", "mean"),
+        unset="answered",
+        only=_ANSWERED,
+        panel=STOPS,
+    )
+    delta: float | None = setting(None, "Of the promise 'answered'.", above=0, below=1, unset="0.1", only=_ANSWERED, panel=STOPS)
+    threshold: float | None = setting(
+        None,
+        "Promise nothing: answer at the lowest rank with this confidence.",
+        above=0,
+        high=1,
+        only=_ANSWERED,
+        panel=STOPS,
+    )
+    calibration: str | None = setting(
+        None,
+        "The part that confidence, promises and novelty are set on.",
+        unset="val of the gallery's split, else the gallery, cross-fitted; with --head its validation part",
+        part="given",
+        only=_NAMED,
+        panel=STOPS,
+    )
+    novelty: str | None = setting(None, "How novelty is scored (docs/novelty.md).", unset="combined", only=_ANSWERED, panel=STOPS)
+    folds: int | None = setting(
+        None,
+        "So many trainings, each without several taxa at once.",
+        low=1,
+        unset="one for each taxon",
+        only=_LEFT_OUT,
+        panel=LEFT_OUT,
+    )
+    most: int | None = setting(
+        None, "Leave out so many taxa in all, drawn by the seed.", low=1, unset="all", only=_LEFT_OUT, panel=LEFT_OUT
+    )
+    far: tuple[Path, ...] = setting((), "A folder of foreign images.", repeated=True, file=True, only=_LEFT_OUT, panel=LEFT_OUT)
+    where: str | None = setting(
+        None,
+        "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES)},),
+    )
+    seed: int = setting(0, "Seed of every random choice.")
+    device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.head and self.protocol not in (None, *NAMES, *LEAVE_OUT):
+            raise SettingError(
+                f"--protocol {self.protocol} is of embeddings: with --head choose {', '.join((*NAMES, *LEAVE_OUT))}"
+            )
+        if not self.head and self.protocol in LEAVE_OUT:
+            raise SettingError(f"--protocol {self.protocol} trains a head again: name it with --head")
+        if self.protocol in (*LEAVE_OUT, "promises") and len(self.head) > 1:
+            raise SettingError(f"--protocol {self.protocol} is of one head: name one with --head")
+        if self.threshold is not None and (self.error_rate, self.promise, self.delta) != (None, None, None):
+            raise SettingError("--threshold promises nothing: leave --error-rate, --promise and --delta out, or the threshold")
+        if self.queries == EVERYTHING and self.protocol not in (None, "all-vs-all", *SHOTS):
+            raise SettingError(f"--queries {EVERYTHING} asks every specimen about all the others: --protocol all-vs-all")
+        if self.queries == EVERYTHING and self.head:
+            raise SettingError(f"--queries {EVERYTHING} holds the specimens a head was trained on: name a part")
+
+    @property
+    def part(self) -> str | None:
+        """The part that asks, None for the whole collection."""
+        return None if self.queries == EVERYTHING else self.queries

@@ -1,0 +1,34 @@
+"""A collection in numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.compute as pc
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
+
+
+def describe(collection: Collection) -> dict[str, Any]:
+    """See :meth:`Collection.describe`."""
+    dataset = collection.dataset
+    names = {}
+    for rank in collection.ranks:
+        column = dataset.to_table(columns=[rank])[rank]
+        names[rank] = {"taxa": pc.count_distinct(column).as_py(), "specimens": len(column) - column.null_count}
+    severities = collection.failures["severity"].to_pylist()
+    return {
+        "path": str(collection.path),
+        "specimens": len(collection),
+        "packed_images": dataset.count_rows(filter="image IS NOT NULL"),
+        "image_files": dataset.count_rows(filter="image IS NULL AND image_path IS NOT NULL"),
+        "barcodes": dataset.count_rows(filter="barcode IS NOT NULL"),
+        "ranks": names,
+        "columns": collection.stored_columns,
+        "encoders": collection.encoders,
+        "default_encoder": collection.default_encoder,
+        "splits": {name: collection.split(name).describe() for name in collection.split_names},
+        "failures": {"errors": severities.count("error"), "warnings": severities.count("warning")},
+        "bytes": sum(file.stat().st_size for file in collection.path.rglob("*") if file.is_file()),
+    }

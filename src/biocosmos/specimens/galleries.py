@@ -1,0 +1,72 @@
+"""The vectors of a collection, ready to be searched, or bare."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biocosmos.search.gallery import Gallery
+from biocosmos.specimens.given_vectors import Vectors
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
+
+
+def build_gallery(
+    collection: Collection,
+    name: str,
+    *,
+    split: str | None,
+    within: str | None,
+    where: str | None,
+    columns: Sequence[str] | None,
+) -> Gallery:
+    """See :meth:`Collection.gallery`; ``name`` is that of an embedding."""
+    column = collection.embedding_column(name)
+    carried = None if columns is None else list(dict.fromkeys(["id", *collection.ranks, *columns]))
+    scalars = collection.chosen_columns(carried)
+    facts = collection.encoders[name]
+    dim = int(facts["dim"])
+    vectors = np.empty((len(collection), dim), np.float32)  # untouched pages cost nothing when less is selected
+    row = 0
+    kept = []
+    for batch in collection.scan([*scalars, column], split=split, within=within, where=where):
+        batch = batch.filter(pc.is_valid(batch.column(column)))
+        vectors[row : row + batch.num_rows] = batch.column(column).flatten().to_numpy().reshape(-1, dim)
+        row += batch.num_rows
+        kept.append(batch.drop_columns([column]))
+    schema = pa.schema([collection.dataset.schema.field(scalar) for scalar in scalars])
+    rest = pa.Table.from_batches(kept, schema=schema)
+    provenance: dict[str, Any] = {
+        **{key: value for key, value in facts.items() if key != "name"},
+        "encoder": name,
+        "collection": str(collection.path),
+        "selection": {"split": split, "within": within, "where": where},
+    }
+    if split is not None:
+        chosen = collection.split(split.rpartition(":")[0] or "default")
+        provenance["split"] = {key: chosen.describe()[key] for key in ("name", "method", "seed", "hash")}
+    return Gallery.build(
+        ids=rest["id"].to_pylist(),
+        vectors=vectors[:row],
+        taxa=collection.taxonomy.index(rest) if collection.ranks else None,
+        taxonomy=collection.taxonomy if collection.ranks else None,
+        provenance=provenance,
+        columns=rest,
+    )
+
+
+def vectors_of(collection: Collection, name: str, **selection: Any) -> Vectors:
+    """See :meth:`Collection.vectors`; ``name`` is that of an embedding."""
+    column, dim = collection.embedding_column(name), int(collection.encoders[name]["dim"])
+    ids: list[str] = []
+    parts = [np.empty((0, dim), np.float32)]
+    for batch in collection.scan(["id", column], **selection):
+        batch = batch.filter(pc.is_valid(batch.column(column)))
+        ids += batch.column("id").to_pylist()
+        parts.append(batch.column(column).flatten().to_numpy().reshape(-1, dim))
+    return Vectors(np.array(ids, object), np.concatenate(parts))
