@@ -36,7 +36,7 @@ from biocosmos import machine as machine_here
 from biocosmos.search.approximate import ApproximateIndex
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.kernel.plan import batch_kind
-from machine import RESULTS, peak_memory_gib, write_results
+from machine import RESULTS, machine, peak_memory_gib, write_results
 
 DIM, K, LATENT, CLASSES = 512, 10, 96, 20_000
 WITHIN = 0.6  # spread of a class's specimens, in those of the class centres
@@ -255,10 +255,11 @@ def approximate(x: np.ndarray, q: np.ndarray, repeats: int) -> Iterator[dict[str
 
 
 def kept_lines(parts: Sequence[str]) -> list[dict[str, Any]]:
-    """What an earlier run on these parts has left in the results."""
+    """What an earlier run on these parts has left in the results, if it was on this processor."""
     file = RESULTS / "search.json"
-    stored = json.loads(file.read_text(encoding="utf-8"))["rows"] if file.exists() else []
-    return [row for row in stored if any(row["data"].startswith(PARTS[part]) for part in parts)]
+    stored = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"rows": [], "machine": {}}
+    rows = [row for row in stored["rows"] if any(row["data"].startswith(PARTS[part]) for part in parts)]
+    return rows if stored["machine"].get("cpu") == machine()["cpu"] else []
 
 
 def main() -> None:

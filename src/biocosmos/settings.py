@@ -254,7 +254,8 @@ def _words(kind: Any, name: str, wanted: Any) -> str:
         return f"without {called}"
     if isinstance(wanted, _Part):
         return f"with {called} {wanted.name}"
-    return f"with {called} {' or '.join(str(each) for each in (wanted if isinstance(wanted, tuple) else (wanted,)))}"
+    values = [str(each) for each in (wanted if isinstance(wanted, tuple) else (wanted,)) if each is not None]
+    return f"with {called} {' or '.join(values)}"
 
 
 def _holds(value: Any, wanted: Any) -> bool:

@@ -83,6 +83,10 @@ TOO_EARLY = ("torch", "timm", "sklearn")
         ("train zero-shot {collection} -o run --geometry attributes --attributes a.csv", "there is no file or folder a.csv"),
         ("search {collection} nothing.jpg", "images: there is no file or folder nothing.jpg"),
         ("search {collection} --id x --encoder run/", "no embedding 'run/': {collection} has efficientnet-lite0; make one with"),
+        ("identify {collection} --part tset", "split 'default' has no part 'tset': it has"),
+        ("identify {collection} {image} --head nowhere/", "--head: there is no file or folder nowhere"),
+        ("identify {collection} --part test --device cpu --precision float32", "--precision does nothing here: it is used"),
+        ("search {collection} {image} -o near.xls", "cannot write a table to near.xls: the name must end in"),
         ("embed {collection} --from v.npy -e mine", "--from: there is no file or folder v.npy"),
         ("search {collection} {image} -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
         (

@@ -15,6 +15,7 @@ from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.registry import NAMERS
 from biocosmos.identify.namers.text import TEMPLATES, prompts, read_templates
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.tables import PROVENANCE_KEY
 from biocosmos.taxonomy import Taxonomy
 
@@ -169,6 +170,11 @@ def test_saved_and_loaded_it_answers_the_same(method, tmp_path):
     assert first.equals(second)
     with pytest.raises(BiocosmosError, match="were used to calibrate"):
         again.identify(HELD)
+    # and it left word of what it was made from, for whoever judges it
+    for ids, did in ((again.known.ids[:2], "trained"), (HELD.ids[:2], "calibrated")):
+        with pytest.raises(BiocosmosError, match=rf"of the 2 specimens asked about, 2 \(.*\) {did} the identifier in"):
+            guard.refuse(ids, folder)
+    guard.refuse(QUERIES.ids, folder)
     identifier.with_threshold(0.5).save(folder)
     assert Identifier.load(folder).threshold == 0.5
     (tmp_path / "mine").mkdir()

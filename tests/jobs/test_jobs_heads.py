@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,9 @@ def test_an_error_rate_that_cannot_be_promised_names_the_smallest_that_can(train
         identify_collection(collection, head=folder, part="test", error_rate=0.0001)
 
 
-def test_specimens_it_was_trained_or_calibrated_on_are_refused(trained: tuple[bc.Collection, Path]) -> None:
+def test_specimens_it_was_trained_or_calibrated_on_are_refused(
+    trained: tuple[bc.Collection, Path], biocosmos: Callable[..., str]
+) -> None:
     collection, folder = trained
     for part, what in (("train", "trained the head in"), ("val", "queries were used to calibrate")):
         with pytest.raises(BiocosmosError, match=what):
@@ -79,6 +82,8 @@ def test_specimens_it_was_trained_or_calibrated_on_are_refused(trained: tuple[bc
         for protocol in (None, "ranks", "leave-one-class-out"):
             with pytest.raises(BiocosmosError, match=rf"of the \d+ specimens of part '{part}', \d+ \(.*\) trained the head in"):
                 evaluate_collection(collection, head=(folder,), queries=part, protocol=protocol, output=folder.parent / "novelty")
+    said = biocosmos("evaluate", collection.path, "--head", folder, "--queries", "default:train", fails=1)
+    assert "trained the head in" in said and "another part of the split" in said
 
 
 def test_promises_on_the_validation_part_are_set_on_some_of_it_and_tested_on_the_rest(

@@ -18,14 +18,16 @@ from biocosmos.search import bounded, candidates, exact
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.kernel import plan
 from biocosmos.search.kernel.basis import Spectrum
-from biocosmos.search.kernel.packed_scan import PackedScan, SingleScan
+from biocosmos.search.kernel.packed_scan import MatrixScan, PackedScan, SingleScan
 from biocosmos.search.kernel.scan import DenseScan
 from kernels_here import KERNELS, kernel
 
 Array = np.ndarray[Any, Any]
 DIM = 48
+PACKED = {"int8": PackedScan, "int4": SingleScan, "matrix": MatrixScan}
 PLAIN = ["plain", "float32", "float32 prefix", "bfloat16", "bfloat16 prefix"]
 SCANS = PLAIN + [f"{kind} {name}{end}" for name in KERNELS for kind in ("int8", "int4") for end in ("", " prefix")]
+SCANS += [f"matrix {name}{end}" for name in KERNELS[:1] if name != "avx2" for end in ("", " prefix")]
 
 
 def unit(x: Array) -> Array:
@@ -73,9 +75,9 @@ def make(x: Array, scan: str) -> ExactIndex:
     name, prefix = scan.split()[0], scan.endswith("prefix")
     basis = Spectrum.of(index.vectors).basis(16 if prefix else x.shape[1], turn=prefix, device=index.device)
     made: Any
-    if name in ("int8", "int4"):
+    if name in PACKED:
         compiled = kernel(scan.split()[1])
-        made = (PackedScan if name == "int8" else SingleScan)(index.vectors, basis, compiled)
+        made = PACKED[name](index.vectors, basis, compiled)
         index._scorer.use(compiled)
     else:
         made = DenseScan(index.vectors, basis, getattr(torch, name))
@@ -210,7 +212,7 @@ def test_the_compact_copy_is_built_when_it_pays(monkeypatch: pytest.MonkeyPatch)
     before = index.search(x[:100], 5)
     assert index.scan == "float32" and not index._scans
     after = index.search(x[:300], 5)
-    assert list(index._scans) == ["large"] and index.scan in ("int8", "float32", "bfloat16")
+    assert list(index._scans) == ["large"] and index.scan in ("int8", "int8 matrix", "float32", "bfloat16")
     np.testing.assert_array_equal(before.rows, after.rows[:100])
     np.testing.assert_array_equal(before.scores, after.scores[:100])
     one = index.search(x[:1], 5)  # once there are copies, each kind of batch gets its own

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from biocosmos import machine
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.kernel.packed_scan import RowCodes, pack, pack_halves
-from biocosmos.search.kernel.single import LEVEL_MAX, LEVEL_ZERO, SINGLE_QUERY_MAX
+from biocosmos.search.kernel.single import SINGLE_QUERY_MAX
 from kernels_here import KERNELS, kernel
 
 pytestmark = pytest.mark.skipif(not KERNELS, reason="no AVX2 or no llvmlite here")
@@ -73,17 +73,17 @@ def test_products_are_exact_integers(name: str, groups: int, eights: int, b: int
 @settings(max_examples=15, deadline=None)
 @given(groups=st.integers(1, 5), sixteens=st.integers(1, 8), seed=st.integers(0, 999))
 def test_bounds_of_rows_in_four_bits(name: str, groups: int, sixteens: int, seed: int) -> None:
-    rng, dim = np.random.default_rng(seed), sixteens * 16
-    table = torch.from_numpy(rng.integers(0, LEVEL_MAX + 1, 16).astype(np.uint8))
-    table[0], table[15] = 0, LEVEL_MAX
+    rng, dim, isa = np.random.default_rng(seed), sixteens * 16, kernel(name).isa
+    table = torch.from_numpy(rng.integers(0, isa.level_max + 1, 16).astype(np.uint8))
+    table[0], table[15] = 0, isa.level_max
     places = whole(rng, 0, 15, (groups * 64, dim))
-    x = table[places.long()].double() - LEVEL_ZERO
+    x = table[places.long()].double() - isa.level_zero
     q = whole(rng, -SINGLE_QUERY_MAX, SINGLE_QUERY_MAX, (2, dim))[0]
     packed = torch.empty(groups, 4, dim // 8, 16, 4, dtype=torch.uint8)
     pack_halves(places, packed)
     terms = torch.from_numpy(rng.random((3, groups * 64)).astype(np.float32))
     out, tops = torch.empty(groups * 64), torch.empty(groups)
-    offset = int(q.sum()) * LEVEL_ZERO
+    offset = int(q.sum()) * isa.level_zero
     kernel(name).row_bounds(packed, table, q.to(torch.int8), terms, offset, (0.25, 1.0, -2.0, 3.0), out, tops)
     expected = 0.25 * (x @ q.double()) + terms[0] - 2 * terms[1] + 3 * terms[2]
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-4)

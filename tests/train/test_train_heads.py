@@ -20,8 +20,10 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_files, predict_part
+from biocosmos.train.heads.frozen_task import FrozenHeadTask, stored_vectors
 from biocosmos.train.heads.settings import head_settings
-from biocosmos.train.heads.training import HeadResult, train_heads
+from biocosmos.train.heads.training import HeadResult, held_out, targets_of, train_heads
+from biocosmos.train.loop.processes import Processes
 
 FROZEN: dict[str, Any] = {
     "freeze": True,
@@ -197,6 +199,23 @@ def test_bad_settings_are_one_line(collection: bc.Collection, tmp_path: Path, gi
     with pytest.raises(BiocosmosError, match=message) as error:
         train(collection, tmp_path / "run", **{**FROZEN, **given})
     assert "\n" not in str(error.value)
+
+
+def test_sizes_of_images_go_to_the_device_that_vectors_go_to(collection: bc.Collection) -> None:
+    """With --device cuda they did not; the device without memory stands for any other than the processor."""
+    settings = head_settings(**FROZEN, size_feature=True)
+    targets, here = targets_of(collection, settings), Processes(0, 1, torch.device("cpu"))
+    vectors = stored_vectors(collection, settings.encoder, here)
+    task = FrozenHeadTask(collection, settings, here, targets, held_out(collection, settings, targets), vectors)
+    task.where = Processes(0, 1, torch.device("meta"))
+
+    def asked(inputs: torch.Tensor, extra: torch.Tensor, activations: bool) -> None:
+        raise InterruptedError(f"{inputs.device} {extra.device}")
+
+    with pytest.raises(InterruptedError, match="meta meta"):
+        task.validate(asked)  # type: ignore[arg-type]
+    sizes = task.extra(["nobody", str(targets.ids[0])])
+    assert sizes is not None and sizes.device.type == "meta" and sizes.shape == (2, 2)
 
 
 def test_one_class_is_refused(collection: bc.Collection, tmp_path: Path) -> None:

@@ -10,13 +10,21 @@ from typing import Any
 from biocosmos.settings import SettingError, defaults_of, settings_of, spelled
 
 
-def look_first(kind: type, given: Mapping[str, Any], collection: Path | None, output: Path | None) -> None:
+def look_first(
+    kind: type, given: Mapping[str, Any], collection: Path | None, output: Path | None, *, table: bool = False
+) -> None:
     """Refuse what is not there: the collection, the parts of splits, the files that settings name, a place for the output.
+
+    table: the output is one table, whose name says its format.
 
     Raises BiocosmosError that names what is missing and the verb that makes it.
     """
     if output is not None:
         can_be_written(output)
+    if output is not None and table:
+        from biocosmos.tables import table_suffix
+
+        table_suffix(output)
     parts, embeddings = [], []
     for name, shape in settings_of(kind).items():
         value = given.get(name, defaults_of(kind)[name] if shape.part == "always" else None)

@@ -23,6 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from biocosmos.cli.first import look_first
+from biocosmos.cli.options import OUTPUT
 from biocosmos.settings import (
     Setting,
     SettingError,
@@ -69,6 +70,7 @@ def takes(
         shapes = {name: settings_of(kind)[name] for name in _order(kind, leave_out)}
         options = [_option(kind, name, shape, name in several, switches) for name, shape in shapes.items()]
         untold = [name for name, shape in settings_of(kind).items() if not shape.told]
+        table = "output" in own and own["output"].annotation == OUTPUT
         clash = sorted(set(shapes) & set(own) - {target})
         if clash:
             raise TypeError(f"{verb.__name__} has a parameter '{clash[0]}' of its own beside the setting: leave one of them out")
@@ -80,7 +82,7 @@ def takes(
             for name in shapes:
                 values.pop(name, None)
             arguments: dict[str, Any] = {name: tuple(values[name]) for name in untold if values.get(name)}
-            look_first(kind, given | arguments, values.get("collection"), values.get("output"))
+            look_first(kind, given | arguments, values.get("collection"), values.get("output"), table=table)
             settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
             verb(**values, **{target: settings})
 

@@ -19,12 +19,14 @@ from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.promises import Promise
 from biocosmos.identify.confidence.sets import PredictionSets
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.namer import GalleryNamer, Namer
 from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.alarm import Alarm
 from biocosmos.identify.novelty.known_depth import Usual
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -53,6 +55,7 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
             np.save(temporary / _VECTORS, known.vectors, allow_pickle=False)
         with (temporary / _ARRAYS).open("wb") as out:
             np.savez(out, **_arrays(identifier))  # type: ignore[arg-type]
+        _record(identifier, folder).save(temporary)
         state = _state(identifier)
         state["files"] = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
         (temporary / STATE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
@@ -62,6 +65,20 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return folder
+
+
+def _record(identifier: Identifier, folder: Path) -> guard.Fitted:
+    """What it was made from, for whoever judges it; a head's own specimens stand in the record of its folder."""
+    known, namer = identifier.known, identifier.namer
+    facts = {} if known is None else known.provenance
+    split = facts.get("split") or {}
+    return guard.Fitted.of(
+        f"the identifier in {folder}",
+        fitted=() if known is None else known.ids,
+        calibrated=identifier.calibrated_on,
+        split=split.get("hash"),
+        stands_on=[str(part) for part in (encoder_of(facts).get("name"), getattr(namer, "folder", None)) if part],
+    )
 
 
 def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:

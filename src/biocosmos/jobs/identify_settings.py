@@ -5,20 +5,23 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from biocosmos.settings import GIVEN, NOT_GIVEN, check, setting
+from biocosmos.encoders.settings import ComputeSettings
+from biocosmos.settings import GIVEN, NOT_GIVEN, changed, check, setting
 
 STOPS, WHO, MACHINE = "Where answers stop", "Who names", "Machine"
 METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or zero-shot"
 _GALLERY = {"head": NOT_GIVEN}
+_EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
+"""Where images or texts are embedded; specimens have their vectors."""
 
 
 @dataclass(frozen=True)
 class IdentifySettings:
     """Settings of :func:`biocosmos.jobs.identify.identify_collection`."""
 
-    part: str | None = setting(None, "Name this part of the collection in place of images: test.")
+    part: str | None = setting(None, "Name this part of the collection in place of images: test.", part="given")
     method: str = setting("linear", f"{METHODS}.", panel=WHO, only=_GALLERY)
-    head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO)
+    head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO, file=True)
     encoder: str | None = setting(
         None, "Which embedding; needed when there are several.", panel=WHO, names=("-e", "--encoder"), only=_GALLERY
     )
@@ -26,13 +29,16 @@ class IdentifySettings:
         None,
         "Name by the specimens of this part: train.",
         panel=WHO,
+        part="given",
         unset="train with --part, else all labelled specimens",
         only=_GALLERY,
     )
     within: str | None = setting(
         None, "Only this taxon, at any rank, may be the answer: Copepoda, or class:Copepoda.", panel=WHO, only=_GALLERY
     )
-    taxa: Path | None = setting(None, "Only the taxa in this CSV may be (see 'biocosmos taxa').", panel=WHO, only=_GALLERY)
+    taxa: Path | None = setting(
+        None, "Only the taxa in this CSV may be (see 'biocosmos taxa').", panel=WHO, file=True, only=_GALLERY
+    )
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
@@ -45,6 +51,7 @@ class IdentifySettings:
         None,
         "A file with one sentence a line, {name} in each.",
         panel=WHO,
+        file=True,
         unset="six of our own",
         only={"method": "zero-shot", **_GALLERY},
     )
@@ -86,6 +93,7 @@ class IdentifySettings:
         None,
         "The part that confidence, promises and novelty are set on.",
         panel=STOPS,
+        part="given",
         unset="val with --part, the head's validation part with --head, else the known specimens, cross-fitted",
     )
     novelty: str | None = setting(None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined")
@@ -94,19 +102,9 @@ class IdentifySettings:
     )
     fresh: bool = setting(False, "Fit anew, whatever is kept with the collection.")
     seed: int = setting(0, "Seed of every random choice.")
-    device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)
-    precision: str = setting(
-        "auto",
-        "auto, float32, bfloat16 or int8 (int8 with the OpenVINO backend), where images or texts are embedded.",
-        panel=MACHINE,
-        only=({"part": NOT_GIVEN}, {"method": "zero-shot"}),
-    )
-    backend: str = setting(
-        "auto",
-        "auto, torch or openvino (pip install 'biocosmos[openvino]'), where images or texts are embedded.",
-        panel=MACHINE,
-        only=({"part": NOT_GIVEN}, {"method": "zero-shot"}),
-    )
+    device: str = changed(ComputeSettings, "device", panel=MACHINE)
+    precision: str = changed(ComputeSettings, "precision", panel=MACHINE, only=_EMBEDS)
+    backend: str = changed(ComputeSettings, "backend", panel=MACHINE, only=_EMBEDS)
 
     def __post_init__(self) -> None:
         check(self)

@@ -122,7 +122,10 @@ class BoundedSearch:
 
     def by_rows(self, scan: SingleScan, q: torch.Tensor) -> Found:
         """One query, by bounds of all rows."""
-        bounds, tops, constant = scan.bounds(q, self.first, self.last)
+        with scan.space() as space:
+            return self._by_rows(q, *scan.bounds(q, self.first, self.last, space))
+
+    def _by_rows(self, q: torch.Tensor, bounds: torch.Tensor, tops: torch.Tensor, constant: torch.Tensor) -> Found:
         grouped = bounds.view(-1, GROUP)
         if self.allowed is not None:
             bounds[: len(self.allowed) - self.first * GROUP].masked_fill_(
@@ -142,9 +145,11 @@ class BoundedSearch:
         limit = (threshold - SCORE_UNIT - constant).float().nextafter(_LEAST)
         limit = limit.clamp_min(torch.finfo(torch.float32).min)  # what may not be returned has a bound of -inf
         reach = torch.nonzero(tops >= limit)[:, 0]
-        certified = len(reach) <= looked and bool(torch.isin(reach, group).all())
+        first = torch.zeros(len(tops), dtype=torch.bool)
+        first[group] = True
+        certified = bool(first[reach].all())
         if len(reach) > len(tops) / 4:
-            row = torch.from_numpy(np.flatnonzero((bounds >= limit).numpy())) + self.first * GROUP
+            row = torch.from_numpy(np.flatnonzero(bounds.numpy() >= limit.numpy())) + self.first * GROUP
         else:
             where = torch.nonzero(grouped[reach] >= limit)
             row = (reach[where[:, 0]] + self.first) * GROUP + where[:, 1]

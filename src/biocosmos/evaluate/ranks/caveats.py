@@ -56,7 +56,7 @@ def _answered_caveats(asked: Asked, tables: Mapping[str, pa.Table], provenance: 
             "they are neither right nor wrong."
         )
     moved, promise = provenance.get("withheld_as_novel"), _promise(provenance)
-    if moved and promise.get("kind") == "answered":
+    if moved and promise.get("kind") == "answered" and not _counts_withheld(provenance):
         out.append(
             f"The promise “at most {percent(promise['alpha'], 0)} of the answers are wrong” was made for the answers before any "
             f"was withheld as novel. {moved['moved']:,} were made coarser or taken away since, so it is no promise about those "
@@ -74,6 +74,11 @@ def _answered_caveats(asked: Asked, tables: Mapping[str, pa.Table], provenance: 
                 f"Novelty rests on {found[0]['novel']:,} novel and {found[0]['known']:,} known specimens: its shares are rough."
             )
     return out
+
+
+def _counts_withheld(provenance: Mapping[str, Any]) -> bool:
+    """Whether the promise was made for the answers that remain when some are withheld: an Identifier's is."""
+    return "namer" in (provenance.get("answers") or {})
 
 
 def _promise(provenance: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -132,7 +132,9 @@ def _rollback(report: Report) -> list[Section]:
     if promise := _promise(report):
         blocks.append(Paragraph(WORDS("rollback.promised", promise=promise)))
     if moved := report.provenance.get("withheld_as_novel"):
-        blocks.append(Paragraph(WORDS("rollback.withheld", moved=moved)))
+        blocks.append(
+            Paragraph(WORDS("rollback.withheld", moved=moved, counted="namer" in (report.provenance.get("answers") or {})))
+        )
     return [WORDS.section("rollback", blocks)]
 
 

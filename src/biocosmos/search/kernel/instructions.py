@@ -35,6 +35,16 @@ class Instructions:
     queries: int
 
     @property
+    def level_max(self) -> int:
+        """The largest number in a table of levels: AVX2 sums four products with queries up to 127 in 16 bits."""
+        return self.row_max if self.vnni else 63
+
+    @property
+    def level_zero(self) -> int:
+        """The number in a table of levels that means zero."""
+        return self.row_zero if self.vnni else 32
+
+    @property
     def lanes(self) -> int:
         """Rows in a vector."""
         return self.bits // 32

@@ -49,7 +49,8 @@ class Kernel:
         self._program = program  # what is compiled lives as long as this
         self._scan_many, self._scan_one = program.function("scan_many", 4, 4), program.function("scan_one", 4, 4)
         self._assign, self._row_bounds = program.function("assign", 5, 4), program.function("row_bounds", 8, 4, 4)
-        self._rows, self._codes, self._dots = (program.function(name, 5, 3) for name in ("rows", "codes", "dots"))
+        self._rows, self._dots = program.function("rows", 5, 3), program.function("dots", 5, 3)
+        self._codes = program.function("codes", 8, 3)
 
     @property
     def name(self) -> str:
@@ -105,12 +106,21 @@ class Kernel:
         split(lambda _, start, stop: self._rows(*pointers, start, stop, dim), len(out))
 
     def codes(
-        self, codes: torch.Tensor, queries: torch.Tensor, row_of: torch.Tensor, query_of: torch.Tensor, out: torch.Tensor
+        self,
+        codes: torch.Tensor,
+        queries: torch.Tensor,
+        row_of: torch.Tensor,
+        query_of: torch.Tensor,
+        scale: torch.Tensor,
+        add: torch.Tensor,
+        error: torch.Tensor,
+        out: torch.Tensor,
     ) -> None:
         """Products of codes (n, dim) int8, one row after another, and queries (b, dim) int16, for pairs of int64 numbers: out
-        (pairs,) int32; dim a multiple of 32; the caller sees to it that the sums fit."""
+        (pairs,) float32 = product * scale[query] + add[query] + error[row]; dim a multiple of 32; the caller sees to it that
+        the sums fit 32 bits."""
         dim = queries.shape[1]
-        pointers = [t.data_ptr() for t in (codes, queries, row_of, query_of, out)]
+        pointers = [t.data_ptr() for t in (codes, queries, row_of, query_of, out, scale, add, error)]
         split(lambda _, start, stop: self._codes(*pointers, start, stop, dim), len(out))
 
     def assign(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 
 from biocosmos.search.kernel.basis import Basis, rounding, sample_rows
 from biocosmos.search.kernel.compiler import large
-from biocosmos.search.kernel.instructions import DIM_STEP, GROUP, QUERY_TILE, TILE
+from biocosmos.search.kernel.instructions import DIM_STEP, GROUP, QUERY_TILE, TILE, Instructions
 from biocosmos.search.kernel.packed import Kernel
 from biocosmos.search.kernel.pairs import CODE_STEP
-from biocosmos.search.kernel.scan import BUILD_ROWS, Bounds, Encoded, query_terms
-from biocosmos.search.kernel.single import LEVEL_MAX, LEVEL_ZERO, LEVELS, SINGLE_QUERY_MAX, SINGLE_STEP
+from biocosmos.search.kernel.scan import BUILD_ROWS, CHUNK_ROWS, Bounds, Encoded, query_terms
+from biocosmos.search.kernel.single import LEVELS, SINGLE_QUERY_MAX, SINGLE_STEP
 
 CLIPS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0, 20.0)
 """In root mean squares; the one with the least error is taken."""
@@ -38,8 +39,11 @@ class PackedScan:
             codes = quantise(x, self.step, isa.row_zero, isa.row_max)
             return codes + isa.row_zero, codes * self.step
 
-        terms = _pack_rows(vectors, basis, code, self.packed, pack)
+        terms = _pack_rows(vectors, basis, code, len(self.packed), self._lay_out)
         self.bounds = Bounds(terms)
+
+    def _lay_out(self, codes: torch.Tensor, first: int, last: int) -> None:
+        pack(codes, self.packed[first:last])
 
     def encode(self, queries: torch.Tensor) -> Encoded:
         b, tile = len(queries), QUERY_TILE
@@ -62,6 +66,32 @@ class PackedScan:
         return self.bounds.add_to_rows(products.sub_(code.offset[query_of, None]).float(), code, group_of, query_of)
 
 
+class MatrixScan(PackedScan):
+    """The same numbers multiplied by torch's own 8-bit product, which has AMX where the processor has; needs a second copy."""
+
+    name = "int8 matrix"
+
+    def __init__(self, vectors: torch.Tensor, basis: Basis, kernel: Kernel) -> None:
+        self.matrix = large(-(-len(vectors) // GROUP) * GROUP, -(-basis.kept // DIM_STEP) * DIM_STEP, dtype=torch.int8)
+        super().__init__(vectors, basis, kernel)
+
+    def _lay_out(self, codes: torch.Tensor, first: int, last: int) -> None:
+        super()._lay_out(codes, first, last)
+        part = self.matrix[first * GROUP : last * GROUP].zero_()
+        part[: len(codes), : codes.shape[1]] = (codes - self.kernel.isa.row_zero).to(torch.int8)
+
+    def groups(self, code: Encoded, first: int, last: int) -> torch.Tensor:
+        assert code.scale is not None
+        b = len(code.scale)
+        queries, out = code.values[:b].T.contiguous(), torch.empty(last - first, b)
+        space = torch.empty(CHUNK_ROWS, b, dtype=torch.int32)
+        for i in range(first, last, CHUNK_ROWS // GROUP):
+            part = self.matrix[i * GROUP : min(i * GROUP + CHUNK_ROWS, last * GROUP)]
+            products = torch._int_mm(part, queries, out=space[: len(part)])
+            out[i - first : i - first + len(part) // GROUP] = products.view(-1, GROUP, b).amax(1)
+        return self.bounds.add_to_groups(out, code, first, last)
+
+
 class SingleScan:
     """A scan of 4-bit numbers for one query at a time, which reads half as much and bounds every row."""
 
@@ -71,24 +101,38 @@ class SingleScan:
         self.basis, self.kernel = basis, kernel
         self.kept = -(-basis.kept // SINGLE_STEP) * SINGLE_STEP
         self.packed = large(-(-len(vectors) // GROUP), GROUP // TILE, self.kept // 8, TILE, 4, dtype=torch.uint8)
-        self.levels = Levels.of(basis.rows(vectors[sample_rows(vectors, SAMPLE_ROWS)]).values)
-        terms = _pack_rows(vectors, basis, self.levels.code, self.packed, pack_halves)
+        self.levels = Levels.of(basis.rows(vectors[sample_rows(vectors, SAMPLE_ROWS)]).values, kernel.isa)
+        terms = _pack_rows(
+            vectors, basis, self.levels.code, len(self.packed), lambda codes, *at: pack_halves(codes, self.packed[slice(*at)])
+        )
         self.terms = large(3, len(terms), dtype=torch.float32).copy_(terms.T)
+        self._spaces: list[torch.Tensor] = []  # for the bounds of all rows: fresh pages would cost a tenth of the search
 
-    def bounds(self, query: torch.Tensor, first: int, last: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    @contextmanager
+    def space(self) -> Iterator[torch.Tensor]:
+        """(rows in whole groups,) float32 to put bounds into, for the time inside."""
+        space = self._spaces.pop() if self._spaces else large(self.terms.shape[1], dtype=torch.float32)
+        try:
+            yield space
+        finally:
+            self._spaces.append(space)
+
+    def bounds(
+        self, query: torch.Tensor, first: int, last: int, space: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """For one unit query (1, dim): (rows,) and (groups,) float32 upper bounds of the groups first..last - 1 less the
-        constant, and the constant (1,)."""
+        constant, and the constant (1,); the first in a :meth:`space`."""
         codes, scale, coefficients, constant = _query_codes(self.basis, query, SINGLE_QUERY_MAX)
         stored = torch.zeros(self.kept, dtype=torch.int8)
         stored[: codes.shape[1]] = codes[0].to(torch.int8)
-        out, tops = torch.empty((last - first) * GROUP), torch.empty(last - first)
+        out, tops = space[: (last - first) * GROUP], torch.empty(last - first)
         a, b, c = coefficients[:, 0].tolist()
         self.kernel.row_bounds(
             self.packed[first:last],
             self.levels.table,
             stored,
             self.terms[:, first * GROUP : last * GROUP],
-            int(codes.sum()) * LEVEL_ZERO,
+            int(codes.sum()) * self.levels.zero,
             (float(scale[0]) * self.levels.step, a, b, c),
             out,
             tops,
@@ -135,9 +179,9 @@ class RowCodes:
         # the float32 of a product up to 2^31 and the two steps of the sum are rounded, and the query's length is one
         slack = lost + 4 * rounding(queries.shape[1])
         constant = (queries.double() @ self.mean.double()).float() + slack
-        products = torch.empty(len(row_of), dtype=torch.int32)
-        self.kernel.codes(self.codes, stored, row_of, query_of, products)
-        return products.float().mul_(scale[query_of]).add_(self.error[row_of]).add_(constant[query_of])
+        out = torch.empty(len(row_of))
+        self.kernel.codes(self.codes, stored, row_of, query_of, scale, constant, self.error, out)
+        return out
 
 
 @dataclass(frozen=True)
@@ -149,9 +193,10 @@ class Levels:
     values: torch.Tensor
     edges: torch.Tensor
     step: float
+    zero: int
 
     @classmethod
-    def of(cls, sample: torch.Tensor) -> Levels:
+    def of(cls, sample: torch.Tensor, isa: Instructions) -> Levels:
         """Where they lose least of the numbers of ``sample``: k-means in one dimension, from even parts of the sample."""
         x = sample.flatten()[:: max(1, sample.numel() // LEVEL_NUMBERS)].contiguous()
         means = torch.quantile(x, (torch.arange(LEVELS) + 0.5) / LEVELS)
@@ -160,10 +205,10 @@ class Levels:
             count = torch.bincount(place, minlength=LEVELS)
             sums = torch.zeros(LEVELS).index_add_(0, place, x)
             means = torch.where(count > 0, sums / count.clamp_min(1), means).sort().values
-        step = max(float(means.abs().amax()), 1e-30) / (LEVEL_MAX - LEVEL_ZERO)
-        table = (means / step).round_() + LEVEL_ZERO
-        values = (table - LEVEL_ZERO) * step
-        return cls(table.to(torch.uint8), values, (values[1:] + values[:-1]) / 2, step)
+        step = max(float(means.abs().amax()), 1e-30) / (isa.level_max - isa.level_zero)
+        table = (means / step).round_() + isa.level_zero
+        values = (table - isa.level_zero) * step
+        return cls(table.to(torch.uint8), values, (values[1:] + values[:-1]) / 2, step, isa.level_zero)
 
     def code(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """The places in the table nearest to numbers x, and what they stand for."""
@@ -175,12 +220,13 @@ def _pack_rows(
     vectors: torch.Tensor,
     basis: Basis,
     code: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
-    packed: torch.Tensor,
-    lay_out: Callable[[torch.Tensor, torch.Tensor], None],
+    groups: int,
+    lay_out: Callable[[torch.Tensor, int, int], None],
 ) -> torch.Tensor:
-    """Fill ``packed`` with the codes of rows; returns the error terms (rows padded to whole groups, 3)."""
+    """Hand the codes of all rows to ``lay_out(codes, first group, last group)``; returns the error terms (rows padded to whole
+    groups, 3)."""
     n, dim = vectors.shape
-    terms = torch.zeros(len(packed) * GROUP, 3)
+    terms = torch.zeros(groups * GROUP, 3)
     for i in range(0, n, BUILD_ROWS):
         found = basis.rows(vectors[i : i + BUILD_ROWS])
         codes, stored = code(found.values)
@@ -189,7 +235,7 @@ def _pack_rows(
         terms[at, 0] = (found.length + error) * (1 + 1e-6)
         terms[at, 1] = error + 2 * rounding(dim) * found.length
         terms[at, 2] = found.rest
-        lay_out(codes, packed[i // GROUP : -(-at.stop // GROUP)])
+        lay_out(codes, i // GROUP, -(-at.stop // GROUP))
     return terms
 
 

@@ -9,13 +9,13 @@ LINE = 64
 CODE_STEP = 32  # dims in one turn of the loop over 8-bit codes
 
 
-def pair_loop(name: str, body: list[str], item: int) -> str:
+def pair_loop(name: str, body: list[str], item: int, more: str = "") -> str:
     """A loop over pairs (%row number, %query number); %ahead points to the row ``AHEAD`` pairs on, rows being ``item`` bytes a
-    dim. ``body`` starts in block %pair and ends by jumping to %p.latch."""
+    dim; ``more``: pointers that it takes besides. ``body`` starts in block %pair and ends by jumping to %p.latch."""
     return "\n".join(
         [
             f"define void @{name}(ptr noalias %x, ptr noalias %q, ptr noalias %row_of, ptr noalias %query_of, ptr noalias %out,",
-            "  i64 %start, i64 %stop, i64 %dim) #0 {\nentry:\n %last = sub i64 %stop, 1\n br label %p.head",
+            f"  {more}i64 %start, i64 %stop, i64 %dim) #0 {{\nentry:\n %last = sub i64 %stop, 1\n br label %p.head",
             "p.head:\n %p = phi i64 [%start,%entry],[%p.next,%p.latch]",
             " %p.more = icmp slt i64 %p, %stop\n br i1 %p.more, label %pair, label %exit",
             "pair:\n %rp = getelementptr i64, ptr %row_of, i64 %p\n %row = load i64, ptr %rp, align 8",
@@ -54,8 +54,8 @@ def group_products(isa: Instructions) -> str:
 
 
 def code_products() -> str:
-    """Assembly of ``codes``: products of 8-bit rows (row by row in memory) and 16-bit queries, out (pairs,) int32; dim a
-    multiple of 32."""
+    """Assembly of ``codes``: for 8-bit rows (row by row in memory) and 16-bit queries, out (pairs,) float32 = product times
+    scale[query] + add[query] + error[row]; dim a multiple of 32."""
     wide, narrow, sums = "<16 x i16>", "<16 x i8>", "<8 x i32>"
     body = [
         " %xp = getelementptr i8, ptr %x, i64 %x.at\n %qp = getelementptr i16, ptr %q, i64 %q.at\n br label %k.head",
@@ -75,9 +75,17 @@ def code_products() -> str:
         f" %k.next = add i64 %k, {CODE_STEP}\n %k.more = icmp slt i64 %k.next, %dim",
         f" br i1 %k.more, label %k.head, label %k.end\nk.end:\n %s = add {sums} %n0, %n1",
         f" %sum = call i32 @llvm.vector.reduce.add.v8i32({sums} %s)",
-        " %op = getelementptr i32, ptr %out, i64 %p\n store i32 %sum, ptr %op, align 4\n br label %p.latch",
+        " %f = sitofp i32 %sum to float",
     ]
-    return pair_loop("codes", body, 1)
+    for name, number in (("scale", "query"), ("add", "query"), ("error", "row")):
+        body.append(
+            f" %{name}.p = getelementptr float, ptr %{name}, i64 %{number}\n %{name}.f = load float, ptr %{name}.p, align 4"
+        )
+    body += [
+        " %y = fmul float %f, %scale.f\n %z = fadd float %y, %add.f\n %w = fadd float %z, %error.f",
+        " %op = getelementptr float, ptr %out, i64 %p\n store float %w, ptr %op, align 4\n br label %p.latch",
+    ]
+    return pair_loop("codes", body, 1, "ptr noalias %scale, ptr noalias %add, ptr noalias %error, ")
 
 
 def dots() -> str:

@@ -12,13 +12,15 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.search.kernel import packed
 from biocosmos.search.kernel.basis import Basis, Spectrum, sample_rows
 from biocosmos.search.kernel.instructions import GROUP
-from biocosmos.search.kernel.packed_scan import Levels, PackedScan, SingleScan, best_step, quantise, rounding_error
+from biocosmos.search.kernel.packed_scan import Levels, MatrixScan, PackedScan, SingleScan, best_step, quantise, rounding_error
 from biocosmos.search.kernel.scan import DenseScan, Scan
 from biocosmos.search.kernel.single import SINGLE_QUERY_MAX
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 BATCHES = {"one": 1, "small": 16, "large": 256}
 """Sizes of batch that may be served best by different scans, and the number of queries each is timed with."""
+PACKED: dict[str, type[PackedScan]] = {"int8": PackedScan, "int8 matrix": MatrixScan}
+SIGNED_ZERO = 128  # rows of so many bits are what torch multiplies
 SMALL_MOST = 48  # queries of a small batch
 TIMED_ROWS = {"one": 16384, "small": 4096, "large": 4096}
 """For one query more than a cache holds: the scan waits for memory."""
@@ -35,7 +37,8 @@ SCORE_COST = 40.0  # one number of a row scored in float64,
 CHECK_COST = 20.0  # one number of a row whose 8-bit copy is looked at,
 CHECK_FIXED = 8000.0  # the same whatever its dims,
 SINGLE_COST = 8.0  # one byte of the scan for one query, which waits for memory,
-SINGLE_FIXED = 300.0  # the bound that it writes
+SINGLE_FIXED = 150.0  # the bound that it writes
+INT8_CLEARLY = 0.5  # one query is scanned in 8 bits where 4 are so coarse that it costs at most this share
 
 
 def batch_kind(queries: int) -> str:
@@ -66,7 +69,8 @@ def _candidates(dim: int, kind: str) -> dict[str, Callable[[], object]]:
     kernel = kernel_here()
     names = ["float32", "bfloat16"]
     if kernel is not None:
-        names = ["int8", *(["int4"] if kind == "one" else []), *names]
+        matrix = ["int8 matrix"] if kernel.isa.row_zero == SIGNED_ZERO else []
+        names = ["int8", *(["int4"] if kind == "one" else matrix), *names]
     made: dict[str, Callable[[], object]] = {}
 
     @cache
@@ -87,14 +91,19 @@ def _scan_call(name: str, rows: torch.Tensor, queries: torch.Tensor, kernel: pac
     if name == "int4":
         assert kernel is not None
         single = SingleScan(rows, whole, kernel)
-        return lambda: single.bounds(queries, 0, groups)
+        return partial(_bound_all, single, queries)
     scan: Scan
-    if name == "int8":
+    if name in PACKED:
         assert kernel is not None
-        scan = PackedScan(rows, whole, kernel)
+        scan = PACKED[name](rows, whole, kernel)
     else:
         scan = DenseScan(rows, whole if name == "bfloat16" else None, getattr(torch, name))
     return lambda: scan.groups(scan.encode(queries), 0, groups)
+
+
+def _bound_all(scan: SingleScan, query: torch.Tensor) -> None:
+    with scan.space() as space:
+        scan.bounds(query, 0, len(scan.packed), space)
 
 
 def _try_kernel(name: str) -> None:
@@ -138,7 +147,7 @@ class Plan:
             return self.plain
         device, dim = self.vectors.device, self.vectors.shape[1]
         chosen = precision_for(device, dim, kind) if self.precision == "auto" else self.precision
-        if chosen == "int4" and self._pilot.best("int4")[0] > self._pilot.best("int8", one=True)[0]:
+        if chosen == "int4" and self._pilot.best("int8", one=True)[0] < INT8_CLEARLY * self._pilot.best("int4")[0]:
             chosen = "int8"
         if chosen not in self._made:
             self._made[chosen] = self._make(chosen)
@@ -147,10 +156,10 @@ class Plan:
     def _make(self, chosen: str) -> Scan | SingleScan:
         device, dim = self.vectors.device, self.vectors.shape[1]
         kept = self._pilot.best(chosen)[1] if device.type == "cpu" else dim
-        if chosen in ("int8", "int4"):
+        if chosen == "int4" or chosen in PACKED:
             assert self.kernel is not None
             turn = kept < dim or uneven(self.vectors, self._spectrum, self.kernel)
-            made = SingleScan if chosen == "int4" else PackedScan
+            made = SingleScan if chosen == "int4" else PACKED[chosen]
             return made(self.vectors, self._spectrum.basis(kept, turn=turn, device=device), self.kernel)
         if kept >= dim and chosen == "float32":
             return self.plain
@@ -188,16 +197,16 @@ class _Pilot:
         return min((self._cost(k, precision, one or precision == "int4"), k) for k in kept)
 
     def _cost(self, kept: int, precision: str, one: bool) -> float:
-        dim, q = self.vectors.shape[1], self.queries
-        basis = self.spectrum.basis(kept, turn=precision in ("int8", "int4"), device=self.vectors.device)
+        dim, q, integers = self.vectors.shape[1], self.queries, precision == "int4" or precision in PACKED
+        basis = self.spectrum.basis(kept, turn=integers, device=self.vectors.device)
         rows, queries = basis.rows(self.rows), basis.queries(q)
         bound = rows.values @ queries.values.T + rows.rest[:, None] * queries.rest + q @ basis.mean
-        if precision in ("int8", "int4"):
+        if integers:
             assert self.kernel is not None
             isa = self.kernel.isa
             query_max = SINGLE_QUERY_MAX if precision == "int4" else isa.query_max
             if precision == "int4":
-                stored = Levels.of(rows.values[:2048]).code(rows.values)[1]
+                stored = Levels.of(rows.values[:2048], isa).code(rows.values)[1]
             else:
                 step = best_step(rows.values[:2048], isa.row_zero, isa.row_max)
                 stored = quantise(rows.values, step, isa.row_zero, isa.row_max) * step
@@ -211,6 +220,6 @@ class _Pilot:
         if precision == "int4":
             return SINGLE_COST * kept / 2 + SINGLE_FIXED + share * (CHECK_COST * dim + CHECK_FIXED)
         scanned = SINGLE_COST * kept if one else kept
-        if precision == "int8":
+        if precision in PACKED:
             return scanned + groups * (ROW_COST * kept + ROW_FIXED) + share * (CHECK_COST * dim + CHECK_FIXED)
         return scanned + groups * (ROW_COST * kept + ROW_FIXED) + dim * SCORE_COST * share

@@ -10,8 +10,7 @@ from __future__ import annotations
 from biocosmos.search.kernel.instructions import GROUP, TILE, Instructions
 
 LEVELS = 16
-LEVEL_ZERO, LEVEL_MAX = 32, 63  # the table's numbers are 0..63 and mean -32..31
-SINGLE_QUERY_MAX = 127  # so that AVX2 sums of four products, at most 4 * 63 * 127, fit 16 bits
+SINGLE_QUERY_MAX = 127
 UNROLLED = 2  # cache lines in a turn of the loop, each with sums of its own
 SINGLE_STEP = 8 * UNROLLED  # dims
 

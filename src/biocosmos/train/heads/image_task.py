@@ -20,6 +20,7 @@ from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, suited_batch
+from biocosmos.train.batches.drawn_task import Batches
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import ImageBatches, Images
 from biocosmos.train.batches.near_boundary import near_boundary
@@ -27,7 +28,7 @@ from biocosmos.train.batches.outlier_images import ImageSource, outlier_source
 from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
-from biocosmos.train.heads.task import BRANCHES, Batches, HeadTask
+from biocosmos.train.heads.task import BRANCHES, HeadTask
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch, derived_seed
 from biocosmos.train.loop.processes import Processes

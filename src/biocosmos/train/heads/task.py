@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from biocosmos.nn.criteria import HeadCriterion
 from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
 from biocosmos.nn.imbalance import imbalance
 from biocosmos.train.batches.drawing import Rows, shuffled
+from biocosmos.train.batches.drawn_task import DrawnTask
 from biocosmos.train.batches.mixing import cutmix, mixup
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.heads.settings import HeadSettings
@@ -33,17 +34,7 @@ BRANCHES = frozenset(NEEDS_MAPS)
 Array = npt.NDArray[Any]
 
 
-class Batches(Protocol):
-    """What the tasks draw batches from."""
-
-    batch_size: int
-    count: int
-
-    def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
-        """Batches ``start`` to ``count`` of an epoch."""
-
-
-class HeadTask:
+class HeadTask(DrawnTask):
     """What both ways to train share: the criterion, the mixing, the validation by rank."""
 
     model: nn.Module
@@ -55,7 +46,6 @@ class HeadTask:
     preprocessing: Preprocessing
     taps: list[int]
     counts: list[int] | None
-    _batches: Batches
 
     def __init__(self, settings: HeadSettings, where: Processes, targets: HeadTargets, held: HeadTargets | None) -> None:
         self.settings, self.where, self.targets, self.held = settings, where, targets, held
@@ -105,16 +95,6 @@ class HeadTask:
         return self.model
 
     # ------------------------------------------------------------------ what the loop asks for
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of this process in an epoch."""
-        return self._batches.count
-
-    @property
-    def batch_size(self) -> int:
-        """Specimens of this process in a batch."""
-        return self._batches.batch_size
 
     def batches(self, epoch: int, start: int) -> Iterator[Batch]:
         """The batches of one epoch from number ``start`` on, outliers at their ends; how far training is goes by them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, LARGEST_OF_VECTORS, Rows, suited_batch
+from biocosmos.train.batches.drawn_task import DrawnTask
 from biocosmos.train.batches.encoding import BLOCK, encode
 from biocosmos.train.batches.images import ImageBatches, Images, VectorBatches
 from biocosmos.train.batches.sampling import drawn
@@ -114,11 +115,10 @@ class PrototypeLoss(nn.Module):
         return gromov_wasserstein(apart, stretch(apart, self.distances, self.plan) * self.distances, self.plan)
 
 
-class ZeroShotTask:
+class ZeroShotTask(DrawnTask):
     """What both ways to train share."""
 
     model: nn.Module
-    _batches: ImageBatches | VectorBatches
 
     def __init__(
         self,
@@ -143,20 +143,6 @@ class ZeroShotTask:
         )
 
     # ------------------------------------------------------------------ what the loop asks for
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of this process in an epoch."""
-        return self._batches.count
-
-    @property
-    def batch_size(self) -> int:
-        """Specimens of this process in a batch."""
-        return self._batches.batch_size
-
-    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The batches of one epoch from number ``start`` on."""
-        return self._batches.epoch(epoch, start)
 
     def order(self, epoch: int) -> Rows:
         """Which training specimens an epoch sees, in which order."""

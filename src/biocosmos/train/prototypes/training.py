@@ -20,7 +20,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from biocosmos.embed import embed
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
@@ -29,6 +28,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, PROTOTYPES, SEEN, TREE, PlacedPrototypes
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
+from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.batches.taxa import save_taxa
 from biocosmos.train.batches.text_vectors import text_vectors
 from biocosmos.train.loop.loop import History, fit
@@ -108,7 +108,7 @@ class _Training:
             tell(taxa, np.bincount(every, minlength=len(taxa.nodes)))
         known = geometry_of(settings, taxa)
         towers = load_towers(settings.encoder)
-        self._embed_base(towers)
+        embed_base(self.collection, self.settings.encoder, towers, self.where)
         torch.manual_seed(settings.seed)
         task = self._task(taxa, known, parts, towers)
         history = fit(task, settings, output, self.where)
@@ -135,19 +135,6 @@ class _Training:
                 f"--patience watches the part '{part}', which the split does not have: make one, or name another"
             )
         return parts
-
-    def _embed_base(self, towers: Towers) -> None:
-        """What vectors are standardised by, and what a frozen training is of, is the stored embedding: make it if need be."""
-        name = self.settings.encoder
-        if self.where.first and name not in self.collection.encoders:
-            embed(self.collection, name, device=str(self.where.device))
-        self.where.barrier()
-        stored = self.collection.encoders[name].get("digest")
-        if stored not in (None, towers.digest):
-            raise BiocosmosError(
-                f"{self.collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({towers.digest}): "
-                f"run 'biocosmos embed {self.collection.path} --encoder {name} --overwrite'"
-            )
 
     def _task(self, taxa: TaxaRoles, known: Geometry, parts: dict[str, LabelledPart], towers: Towers) -> ZeroShotTask:
         settings, own = self.settings, self.collection

@@ -44,20 +44,8 @@ def cluster_labels(
 ) -> ClusterLabels:
     """k-means (cosine) of the training part's vectors; the same specimens give the same labels in whatever order they lie.
 
-    Args:
-        clusters: how many. Those that end up empty are dropped and the others numbered on.
-        encoder: the stored embedding; may be left out when there is only one.
-        source: "image"; "text", vectors of the column ``text``; "joint", both: the mean of the two unit vectors, made unit
-            length, when one encoder makes them in one space, else one after the other, equally weighted.
-        text_encoder: default ``encoder`` itself.
-        split: the training part: "train", or of a named split "mine:train".
-        views: 1: the stored vectors; 2 to 8: the mean over so many turned and mirrored views of each image, which costs as
-            many embeddings but puts specimens together that lie differently in their picture.
-        size: side of the input that views are made at, pixels; default the encoder's own.
-        whiten: cluster whitened vectors (:mod:`biocosmos.train.unicom.whitening`), so that a few strong directions do not
-            decide alone.
-        vectors: of :func:`training_vectors`, to cluster them again in other numbers; the arguments that made them are not
-            looked at then.
+    clusters: how many; those that end up empty are dropped and the others numbered on. vectors: of :func:`training_vectors`, to
+    cluster them again in other numbers; the arguments that make them, which are described there, are not looked at then.
 
     Specimens without a vector, or without text where it is needed, are left out and counted in the facts.
     Raises BiocosmosError: fewer images than clusters; a part that is held out; no such embedding; no text tower.

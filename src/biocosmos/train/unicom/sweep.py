@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,11 @@ def sweep(
             models.append(_trained(collection, supervised, output / "true-taxa", overwrite))
         except BiocosmosError as error:
             skipped.append({"what": REFERENCE, "reason": str(error)})
-    return _measured(collection, settings, models, galleries, parts, main, groups, skipped, output)
+    measured = _Measured(collection, settings, galleries, parts, main, groups)
+    for model in models:
+        measured.add(model)
+    seconds = {model.name: round(model.result.history.seconds, 1) for model in models if model.result is not None}
+    return measured.report(skipped, seconds, output)
 
 
 def _parts(collection: Collection, settings: UnicomSettings, test: str) -> dict[str, str]:
@@ -180,71 +184,86 @@ def _vectors(
 # ---------------------------------------------------------------------------------------------------- measure
 
 
-def _measured(
-    collection: Collection,
-    settings: UnicomSettings,
-    models: Sequence[_Model],
-    galleries: dict[str, Gallery],
-    parts: dict[str, str],
-    main: str | None,
-    groups: Sequence[str],
-    skipped: list[Row],
-    output: Path,
-) -> Report:
-    summary, by_group, choice, labels = [], [], [], []
-    first: dict[str, Array] = {}
-    clusters: dict[str, Array] = {}
-    for model in models:
-        made = dict(_vectors(collection, settings, model, galleries))
+@dataclass
+class _Measured:
+    """What is found of the models of a sweep, one after another.
+
+    galleries: by part, of the base encoder; parts: "train", "val" and "test" -> the part that plays it; main: the rank that is
+    judged by. first, clusters: of each model, the nearest other of each validation specimen and the cluster it would belong to.
+    """
+
+    collection: Collection
+    settings: UnicomSettings
+    galleries: dict[str, Gallery]
+    parts: dict[str, str]
+    main: str | None
+    groups: Sequence[str]
+    summary: list[Row] = field(default_factory=list)
+    by_group: list[Row] = field(default_factory=list)
+    choice: list[Row] = field(default_factory=list)
+    labels: list[Row] = field(default_factory=list)
+    first: dict[str, Array] = field(default_factory=dict)
+    clusters: dict[str, Array] = field(default_factory=dict)
+
+    def add(self, model: _Model) -> None:
+        """Measure a model."""
+        made = dict(_vectors(self.collection, self.settings, model, self.galleries))
         about = {"model": model.name, "clusters": model.clusters}
-        train = made[parts["train"]]
-        if main is not None:
+        played = {role: made[part] for role, part in self.parts.items()}
+        if self.main is not None:
             for role in ("val", "test"):
-                if role in parts and _labelled(made[parts[role]]):
-                    found = evaluate.retrieval(train, made[parts[role]], ks=(1,), groups=groups, seed=settings.seed, examples=0)
-                    about_part = {**about, "part": role}
-                    summary += [{**about_part, **row} for row in found.rows("summary") if row["over"] == "all"]
-                    by_group += [
-                        {**about_part, **row}
-                        for row in found.rows("by_group")
-                        if row["over"] == "all" and row["target"] == main and row["average"] == "micro"
-                    ]
-        if "val" in parts and min(len(made[parts["val"]]), len(train)) >= 8:
-            scores = label_free_scores(train.vectors, made[parts["val"]].vectors, seed=settings.seed)
-            choice.append({**about, **scores, "chosen": False})
-            first[model.name] = nearest_other(made[parts["val"]].vectors)
+                if role in played and _labelled(played[role]):
+                    self._recall(played["train"], played[role], {**about, "part": role})
+        if "val" in played and min(len(played["val"]), len(played["train"])) >= 8:
+            scores = label_free_scores(played["train"].vectors, played["val"].vectors, seed=self.settings.seed)
+            self.choice.append({**about, **scores, "chosen": False})
+            self.first[model.name] = nearest_other(played["val"].vectors)
             if model.clusters is not None and model.result is not None:
-                means = class_means(galleries[parts["train"]], model.result.labels)
-                clusters[model.name] = ExactIndex(means).search(galleries[parts["val"]].vectors, 1).rows[:, 0]
+                means = class_means(self.galleries[self.parts["train"]], model.result.labels)
+                self.clusters[model.name] = ExactIndex(means).search(self.galleries[self.parts["val"]].vectors, 1).rows[:, 0]
         if model.folder is not None and model.result is not None:
-            labels += [{**about, **row} for row in _agreement(model)]
-    for name, ratio in cross_scale_recall(first, clusters).items():
-        next(row for row in choice if row["model"] == name)[CROSS_SCALE] = ratio
-    chosen = _choose(choice)
-    tables = {
-        "summary": _table(summary, _SUMMARY),
-        "by_group": _table(by_group, [("group", pa.string()), ("value_of_group", pa.string()), *_SUMMARY]),
-        "choice": _table(choice, [*_ABOUT, *((criterion.name, pa.float64()) for criterion in CRITERIA), ("chosen", pa.bool_())]),
-        "labels": _table(labels, _LABELS),
-        "skipped": _table(skipped, [("what", pa.string()), ("reason", pa.string())]),
-    }
-    tables["criteria"] = criteria_table(tables["choice"], tables["summary"], main)
-    provenance = {
-        "protocol": "sweep over numbers of clusters",
-        "gallery": dict(galleries[parts["train"]].provenance),
-        "split_hash": galleries[parts["train"]].provenance["split"]["hash"],
-        "main_target": main,
-        "groups": list(groups),
-        "parts": parts,
-        "chosen": chosen and {"clusters": chosen, "by": CHOOSER, "folder": str(output / f"clusters-{chosen}")},
-        "validation_queries_at_most": MOST,
-        "settings": {name: value for name, value in asdict(settings).items() if name != "clusters"},
-        "seconds": {model.name: round(model.result.history.seconds, 1) for model in models if model.result is not None},
-    }
-    title = f"How many clusters? {settings.encoder} on {collection.path.stem}"
-    report = Report("sweep", title, tables, caveats(tables, provenance), provenance, page)
-    report.write(output)
-    return report
+            self.labels += [{**about, **row} for row in _agreement(model)]
+
+    def _recall(self, train: Gallery, asked: Gallery, about: Row) -> None:
+        found = evaluate.retrieval(train, asked, ks=(1,), groups=self.groups, seed=self.settings.seed, examples=0)
+        self.summary += [{**about, **row} for row in found.rows("summary") if row["over"] == "all"]
+        self.by_group += [
+            {**about, **row}
+            for row in found.rows("by_group")
+            if row["over"] == "all" and row["target"] == self.main and row["average"] == "micro"
+        ]
+
+    def report(self, skipped: list[Row], seconds: dict[str, float], output: Path) -> Report:
+        """Choose a number of clusters, without labels, and write the report."""
+        for name, ratio in cross_scale_recall(self.first, self.clusters).items():
+            next(row for row in self.choice if row["model"] == name)[CROSS_SCALE] = ratio
+        chosen = _choose(self.choice)
+        criteria = [(criterion.name, pa.float64()) for criterion in CRITERIA]
+        tables = {
+            "summary": _table(self.summary, _SUMMARY),
+            "by_group": _table(self.by_group, [("group", pa.string()), ("value_of_group", pa.string()), *_SUMMARY]),
+            "choice": _table(self.choice, [*_ABOUT, *criteria, ("chosen", pa.bool_())]),
+            "labels": _table(self.labels, _LABELS),
+            "skipped": _table(skipped, [("what", pa.string()), ("reason", pa.string())]),
+        }
+        tables["criteria"] = criteria_table(tables["choice"], tables["summary"], self.main)
+        train = self.galleries[self.parts["train"]].provenance
+        provenance = {
+            "protocol": "sweep over numbers of clusters",
+            "gallery": dict(train),
+            "split_hash": train["split"]["hash"],
+            "main_target": self.main,
+            "groups": list(self.groups),
+            "parts": self.parts,
+            "chosen": chosen and {"clusters": chosen, "by": CHOOSER, "folder": str(output / f"clusters-{chosen}")},
+            "validation_queries_at_most": MOST,
+            "settings": {name: value for name, value in asdict(self.settings).items() if name != "clusters"},
+            "seconds": seconds,
+        }
+        title = f"How many clusters? {self.settings.encoder} on {self.collection.path.stem}"
+        report = Report("sweep", title, tables, caveats(tables, provenance), provenance, page)
+        report.write(output)
+        return report
 
 
 _ABOUT = [("model", pa.string()), ("clusters", pa.int64())]

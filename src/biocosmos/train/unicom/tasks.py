@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
 from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, LARGEST_OF_VECTORS, suited_batch
+from biocosmos.train.batches.drawn_task import DrawnTask
 from biocosmos.train.batches.encoding import BLOCK, encode
 from biocosmos.train.batches.images import ImageBatches, Images, VectorBatches
 from biocosmos.train.loop.freezing import freeze_stages
@@ -41,12 +41,11 @@ from biocosmos.train.unicom.whitening import whitening
 Array = npt.NDArray[Any]
 
 
-class UnicomTask:
+class UnicomTask(DrawnTask):
     """What both ways to train share: the objective over the centres."""
 
     model: nn.Module
     objective: PartialFC | MultiLabelPartialFC
-    _batches: ImageBatches | VectorBatches
 
     def __init__(self, settings: UnicomSettings, where: Processes, labels: ClusterLabels, validation: Validation | None) -> None:
         self.settings, self.where, self.labels, self.validation = settings, where, labels, validation
@@ -100,20 +99,6 @@ class UnicomTask:
     def lr_factor(self, name: str) -> float:
         """All weights of the model learn alike."""
         return 1.0
-
-    @property
-    def batches_per_epoch(self) -> int:
-        """Batches of this process in an epoch."""
-        return self._batches.count
-
-    @property
-    def batch_size(self) -> int:
-        """Specimens of this process in a batch: fewer than asked for where there are not so many."""
-        return self._batches.batch_size
-
-    def batches(self, epoch: int, start: int) -> Iterator[Batch]:
-        """The batches of one epoch from number ``start`` on."""
-        return self._batches.epoch(epoch, start)
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:
         """The margin softmax, or MLCD, of a batch."""

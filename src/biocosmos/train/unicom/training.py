@@ -19,7 +19,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.encoders.towers import Towers
@@ -28,6 +27,7 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
+from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
 from biocosmos.train.loop.run_folder import AUDIT, LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
@@ -122,7 +122,7 @@ class _Training:
         begin_folder(self.output, self.settings, self.where, overwrite=self.overwrite)
         towers = load_towers(self.settings.encoder)
         self._refuse_tower(towers)
-        self._embed_base(towers)
+        embed_base(self.collection, self.settings.encoder, towers, self.where)
         labels = self._labels()
         summary = self.output / SUMMARY
         if summary.exists():
@@ -169,19 +169,6 @@ class _Training:
             raise BiocosmosError(f"'{settings.encoder}' has a projection already: give --dim 0 to train that one")
         if towers.architecture["kind"] == "none":
             raise BiocosmosError(f"'{settings.encoder}' cannot be built again from a folder: train a projection of it (--freeze)")
-
-    def _embed_base(self, towers: Towers) -> None:
-        """The clusters, the class means and the first validation are of the stored embedding: make it if it is not there."""
-        name = self.settings.encoder
-        if self.where.first and name not in self.collection.encoders:
-            embed(self.collection, name, device=str(self.where.device))
-        self.where.barrier()
-        stored = self.collection.encoders[name].get("digest")
-        if stored not in (None, towers.digest):
-            raise BiocosmosError(
-                f"{self.collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({towers.digest}): "
-                f"run 'biocosmos embed {self.collection.path} --encoder {name} --overwrite'"
-            )
 
     def _labels(self) -> ClusterLabels:
         path, settings = self.output / LABELS, self.settings

@@ -48,7 +48,23 @@ def training_vectors(
     size: int | None = None,
     whiten: bool = False,
 ) -> TrainingVectors:
-    """The vectors of the training part that :func:`cluster_labels` clusters; arguments as there."""
+    """The vectors of the training part that :func:`biocosmos.train.unicom.clusters.cluster_labels` clusters.
+
+    Args:
+        encoder: the stored embedding; may be left out when there is only one.
+        source: "image"; "text", vectors of the column ``text``; "joint", both: the mean of the two unit vectors, made unit
+            length, when one encoder makes them in one space, else one after the other, equally weighted.
+        text_encoder: default ``encoder`` itself.
+        split: the training part: "train", or of a named split "mine:train".
+        views: 1: the stored vectors; 2 to 8: the mean over so many turned and mirrored views of each image, which costs as
+            many embeddings but puts specimens together that lie differently in their picture.
+        size: side of the input that views are made at, pixels; default the encoder's own.
+        whiten: cluster whitened vectors (:mod:`biocosmos.train.unicom.whitening`), so that a few strong directions do not
+            decide alone.
+
+    Specimens without a vector, or without text where it is needed, are left out and counted in the facts. Raises BiocosmosError:
+    a part that is held out; no such embedding; no text tower.
+    """
     if source not in SOURCES:
         raise BiocosmosError(f"no labels from '{source}': choose {', '.join(SOURCES)}")
     part = refuse_held_out_part(split)
