@@ -286,6 +286,12 @@ def test_bad_input_is_refused_in_one_clear_line():
     assert none.num_rows == 0 and none.schema.equals(DEFAULT.identify(QUERIES).schema)
 
 
+def test_taxa_of_one_specimen_foretell_specimens_of_unseen_taxa():
+    many = fit(gallery=make([20, 20, 20, 20, 1, 1, 1], 0, "g"), error_rate=0.2)
+    assert "3 of the 83 known specimens are alone in their taxon" in many.notes[-1] and "about 4% will be" in many.notes[-1]
+    assert not any("alone" in note for note in fit(error_rate=0.2).notes)
+
+
 def test_unlabelled_specimens_neither_name_nor_support():
     labelled = np.where(np.arange(len(GALLERY)) % 2, GALLERY.taxa, 0)
     half = Gallery.build(GALLERY.ids, GALLERY.vectors, taxa=labelled, taxonomy=TAX, provenance=FACTS)

@@ -11,7 +11,7 @@ from biocosmos.identify.novelty.distances import DEFAULT_FALSE_ALARM_RATE
 from biocosmos.identify.novelty.registry import DEFAULT_DETECTOR
 
 DEFAULT_KIND, DEFAULT_ERROR_RATE = "answered", 0.1
-"""Chosen on validation specimens of four sets (benchmarks/bench_default_namer.py, docs/identify.md)."""
+"""Chosen on validation specimens of several sets (benchmarks/bench_default_namer.py, docs/identify.md)."""
 
 
 @dataclass(frozen=True)
