@@ -325,6 +325,27 @@ def wrong(table, queries):
     return sum(row["taxon"] is not None and row["taxon"] not in truth[row["id"]] for row in table.to_pylist())
 
 
+RESPLITS = [("calibration gallery", "mean"), ("cross-fitted", "mean"), ("calibration gallery", "answered")]
+
+
+@pytest.mark.parametrize(("held", "kind"), RESPLITS)
+def test_the_linear_namer_keeps_its_promise_on_resplits(held, kind):
+    """Mean of the wrong share over resplits, within two standard errors of the rate; "answered": one of ten may break it."""
+    rate, shares = 0.2, []
+    for seed in range(8):
+        gallery, queries = make([16] * 7, 3 * seed, "g", noise=0.35), make([40] * 7, 3 * seed + 2, "q", noise=0.35)
+        calibration = make([16] * 7, 3 * seed + 1, "c", noise=0.35) if held == "calibration gallery" else None
+        identifier = fit("linear", gallery=gallery, calibration=calibration, error_rate=rate, promise=kind, seed=seed)
+        table = identifier.identify(queries)
+        answered = len(table) - table["taxon"].null_count
+        shares.append(wrong(table, queries) / (len(table) if kind == "mean" else max(1, answered)))
+        assert answered > 0
+    if kind == "mean":
+        assert np.mean(shares) <= rate + 2 * np.std(shares, ddof=1) / len(shares) ** 0.5
+    else:
+        assert sum(share > rate for share in shares) <= 3  # more than 3 of 8 at 0.1 has probability 0.005
+
+
 def test_a_promise_is_refused_where_asked_for_and_impossible_and_gives_way_where_not():
     few = make([2] * 7, 1, "c")
     with pytest.raises(BiocosmosError, match="smallest possible is"):

@@ -127,7 +127,7 @@ class Identifier:
             if calibration is None
             else held_out.calibration_gallery(namer, gallery, calibration, allowed, seed)
         )
-        held = _on_logit_scale(namer, held, asked, seed)
+        held = on_logit_scale(namer, held, asked, seed)
         settings = {
             "within": within if within is None or isinstance(within, str) else taxonomy.name(within),
             "taxa": str(taxa) if isinstance(taxa, (str, Path)) else taxa,
@@ -353,7 +353,7 @@ class Answered:
     hits: Any
 
 
-def _on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed: int) -> HeldOut:
+def on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed: int) -> HeldOut:
     """Fit the temperature of a namer whose scores are none; for a promise, on the specimens that do not set its threshold."""
     if namer.own_scale:
         return held
@@ -380,7 +380,10 @@ def _stops(
         try:
             kind: Any = rules.kind
             made = Promise.fit(predictions, kind, rules.alpha, delta=rules.given_delta, seed=seed, deepest=deepest)
-            return made.calibration, made.threshold, made, list(made.notes)
+            if np.isfinite(made.threshold) or rules.asked_for:
+                return made.calibration, made.threshold, made, list(made.notes)
+            note = f"no error rate of {rules.alpha:g} can be promised; answers stop at a confidence of {rules.fallback:g} instead"
+            return Calibration.fit(predictions, source), rules.fallback, None, [note]
         except BiocosmosError as error:
             if rules.asked_for:
                 raise
