@@ -22,9 +22,9 @@ NOWHERE = "nowhere, all agree"
 KINDS = {
     "wrong": ("Wrong", "The answer is not the true taxon, nor above it."),
     "novel": ("Flagged as novel", "Less like the known specimens than nearly all known ones are."),
-    "no answer": ("No answer", "No rank is sure enough. A heat map is of what would have been said."),
+    "no answer": ("No answer", "No rank is sure enough. The heat map, if there is one, is of the best guess."),
     "rolled back": ("Answered at a coarser rank", "There is a name at a deeper rank, but it is not sure enough."),
-    "deepest": ("Answered at the deepest rank", "The whole path is sure enough."),
+    "deepest": ("Answered at the deepest rank", "It is sure enough of the whole path."),
 }
 
 
@@ -33,8 +33,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     about, splits = report.provenance, report.rows("splits")
     together = sum(row["queries"] for row in splits if row["splits_at"] is None)
     lead = (
-        f"{about['queries']:,} specimens were named. For some of them, drawn at random, this page shows what a person "
-        "can check: the known specimens that are most alike to the namer, the rank at which these disagree, and where "
+        f"{about['queries']:,} specimens were named. For some of them, drawn at random, this page shows what a person can check: "
+        "the known specimens that are most alike, the rank at which these disagree and, where a head was trained for it, where "
         "in the image the answer comes from."
     )
     cards = [
