@@ -118,6 +118,22 @@ def test_threads_and_batches_change_nothing(tmp_path, workers, batch_size):
     np.testing.assert_array_equal(vectors(collection), naive(collection, encoder))
 
 
+def test_the_batch_size_that_is_asked_for_is_that_of_the_model(tmp_path):
+    sizes = set()
+
+    class Counts(Coarse):
+        def __call__(self, batch):
+            sizes.add(len(batch))
+            return super().__call__(batch)
+
+    collection = made(tmp_path / "c", 40)
+    encoder = load_encoder(Counts(), device="cpu")
+    sizes.clear()
+    embed(collection, encoder, batch_size=13)
+    assert sizes == {13}
+    np.testing.assert_array_equal(vectors(collection), naive(collection, encoder))
+
+
 def test_failing_images_are_listed_and_null_and_tried_again(tmp_path):
     paths = [tmp_path / f"{i}.png" for i in range(6)]
     for i, path in enumerate(paths):

@@ -75,12 +75,18 @@ def embed(
     with locked_work(collection.path / "work" / f"embedding_{file_stem(name)}") as work:
         agreement: dict[str, float] = {}
         if not isinstance(encoder, Encoder):
-            how = _How(device, precision, backend, resize)
+            # a model of OpenVINO takes batches of one size only
+            how = _How(device, precision, "torch" if backend == "auto" and batch_size else backend, resize)
             encoder, agreement = _load(collection, encoder, name, how, None if overwrite else work, overwrite)
         metadata = _metadata(collection, encoder, overwrite)
         if agreement:
             metadata["agreement"] = agreement
         batch = batch_size or encoder.batch_size
+        if encoder.backend != "torch" and batch != encoder.batch_size:
+            raise BiocosmosError(
+                f"backend {encoder.backend} computes {encoder.batch_size} images at a time, not {batch}: leave the batch size "
+                "(--batch-size) out, or use backend torch"
+            )
         facts = encoder.metadata()
         settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", *_COMPUTED_WITH)}
         settings |= {"batch size": batch, "part rows": PART_ROWS, "asked": facts["chosen"].get("asked")}

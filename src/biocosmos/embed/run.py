@@ -106,7 +106,7 @@ class Blocks:
         batch = self._reader.read(item.rows if item.done is None else item.rows[:0])
         vectors: Vectors = np.zeros((len(batch.rows), self._encoder.dim), np.float32)
         if batch.good.any():
-            encoded: npt.NDArray[np.float32] = self._encoder.encode_images(batch.images)
+            encoded: npt.NDArray[np.float32] = self._encoder.encode_images(batch.images, together=self._batch_size)
             vectors[batch.good] = encoded[batch.good]
         return item, batch, vectors
 

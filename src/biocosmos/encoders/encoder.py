@@ -154,20 +154,23 @@ class Encoder:
         """Decode and prepare one image file: (3, size, size) uint8. Raises ImageError."""
         return self.preprocessing.read(source, crop)
 
-    def encode_images(self, batch: torch.Tensor) -> Vectors:
+    def encode_images(self, batch: torch.Tensor, *, together: int | None = None) -> Vectors:
         """batch: (n, 3, size, size) uint8. Returns: (n, dim) float32 unit vectors.
+
+        together: rows of a run of the model; default :attr:`batch_size`. OpenVINO's models take that many and no other.
 
         Every run of the model has the same number of rows (the last is filled up), so that a vector does not depend on how
         many images are asked for. May be called from ``streams`` threads at once.
         """
         if batch.dtype != torch.uint8 or batch.ndim != 4 or batch.shape[1] != 3:
             raise ValueError(f"expected (n, 3, size, size) uint8, got {tuple(batch.shape)} {batch.dtype}")
+        size = together or self.batch_size
         out = np.empty((len(batch), self.dim), np.float32)
-        for start in range(0, len(batch), self.batch_size):
-            rows = batch[start : start + self.batch_size]
+        for start in range(0, len(batch), size):
+            rows = batch[start : start + size]
             count = len(rows)
-            if count < self.batch_size:
-                rows = torch.cat([rows, rows.new_zeros(self.batch_size - count, *rows.shape[1:])])
+            if count < size:
+                rows = torch.cat([rows, rows.new_zeros(size - count, *rows.shape[1:])])
             out[start : start + count] = self._backend(rows)[:count].numpy()
         return out
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binom
+from scipy.special import bdtr  # the binomial distribution; importing scipy.stats takes a second
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.confidence.calibration import Calibration, fit_calibration
@@ -253,7 +253,7 @@ def passed_in_sequence(p: Float64, delta: float) -> int:
 def risk_p_values(outcomes: Outcomes, thresholds: Float64, alpha: float) -> Float64:
     """Of "more than alpha of what is answered at t is wrong": P(Bin(answered, alpha) <= wrong), 1 without an answer."""
     answered, wrong = outcomes.at(thresholds)
-    return np.asarray(binom.cdf(wrong, answered, alpha), np.float64)
+    return np.asarray(bdtr(wrong, answered, alpha), np.float64)
 
 
 def smallest_alpha(kind: Kind, n: int, delta: float = DEFAULT_DELTA) -> float:
