@@ -32,7 +32,7 @@ PREPARE = (
     "ingest {data}/planktonset.parquet --taxonomy {data}/taxonomy.csv --column id=image_id -o plankton.cosmos",
     "split plankton.cosmos --method column --column split",
     f"embed plankton.cosmos --encoder {BASE} --backend openvino",
-    f"train unicom plankton.cosmos --epochs 6 --start plain --batch-norm train --sweep {COUNTS} -o sweep",
+    f"train unicom plankton.cosmos --epochs 6 --start plain --sweep {COUNTS} -o sweep",
 )
 TRAININGS = {
     "supervised": f"train unicom plankton.cosmos --taxa label {RECIPE} --epochs 5 -o supervised",

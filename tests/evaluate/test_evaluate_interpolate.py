@@ -174,7 +174,7 @@ def test_weights_that_changed_since_embedding_are_refused(collection, pair, tmp_
 def test_one_encoder_by_both_protocols(collection, pair):
     report = evaluate_collection(collection, encoder=(pair[0],), protocol="both", by=("phylum",), identify=False)
     assert [part.provenance["protocol"] for part in report.parts] == ["query-gallery", "all-vs-all without self"]
-    with pytest.raises(BiocosmosError, match="no protocol 'three'"):
+    with pytest.raises(BiocosmosError, match="'three' is not known"):
         evaluate_collection(collection, encoder=(pair[0],), protocol="three")
 
 

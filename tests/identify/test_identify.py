@@ -286,6 +286,12 @@ def test_bad_input_is_refused_in_one_clear_line():
     assert none.num_rows == 0 and none.schema.equals(DEFAULT.identify(QUERIES).schema)
 
 
+def test_taxa_of_one_specimen_foretell_specimens_of_unseen_taxa():
+    many = fit(gallery=make([20, 20, 20, 20, 1, 1, 1], 0, "g"), error_rate=0.2)
+    assert "3 of the 83 known specimens are alone in their taxon" in many.notes[-1] and "about 4% will be" in many.notes[-1]
+    assert not any("alone" in note for note in fit(error_rate=0.2).notes)
+
+
 def test_unlabelled_specimens_neither_name_nor_support():
     labelled = np.where(np.arange(len(GALLERY)) % 2, GALLERY.taxa, 0)
     half = Gallery.build(GALLERY.ids, GALLERY.vectors, taxa=labelled, taxonomy=TAX, provenance=FACTS)
@@ -323,6 +329,27 @@ def wrong(table, queries):
     """How many answers are neither the truth nor above it."""
     truth = {name: TAX.path(int(node)) for name, node in zip(queries.ids, queries.taxa, strict=True)}
     return sum(row["taxon"] is not None and row["taxon"] not in truth[row["id"]] for row in table.to_pylist())
+
+
+RESPLITS = [("calibration gallery", "mean"), ("cross-fitted", "mean"), ("calibration gallery", "answered")]
+
+
+@pytest.mark.parametrize(("held", "kind"), RESPLITS)
+def test_the_linear_namer_keeps_its_promise_on_resplits(held, kind):
+    """Mean of the wrong share over resplits, within two standard errors of the rate; "answered": one of ten may break it."""
+    rate, shares = 0.2, []
+    for seed in range(8):
+        gallery, queries = make([16] * 7, 3 * seed, "g", noise=0.35), make([40] * 7, 3 * seed + 2, "q", noise=0.35)
+        calibration = make([16] * 7, 3 * seed + 1, "c", noise=0.35) if held == "calibration gallery" else None
+        identifier = fit("linear", gallery=gallery, calibration=calibration, error_rate=rate, promise=kind, seed=seed)
+        table = identifier.identify(queries)
+        answered = len(table) - table["taxon"].null_count
+        shares.append(wrong(table, queries) / (len(table) if kind == "mean" else max(1, answered)))
+        assert answered > 0
+    if kind == "mean":
+        assert np.mean(shares) <= rate + 2 * np.std(shares, ddof=1) / len(shares) ** 0.5
+    else:
+        assert sum(share > rate for share in shares) <= 3  # more than 3 of 8 at 0.1 has probability 0.005
 
 
 def test_a_promise_is_refused_where_asked_for_and_impossible_and_gives_way_where_not():

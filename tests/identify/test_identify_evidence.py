@@ -23,8 +23,11 @@ from biocosmos.evaluate.evidence.report import evidence_report
 from biocosmos.identify.answers import BestPaths, answer_table
 from biocosmos.identify.evidence.gather import HEAT, KINDS, Evidence, first_split, gather, image_reader
 from biocosmos.identify.evidence.heat_maps import GRAD_CAM, LAYER_CAM, ROLL_OUT, HeatMapper, overlay
+from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import TrainedHead, torch_tree
+from biocosmos.identify.novelty.odin import odin_scores
+from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.images import read_image
 from biocosmos.nn.heads import make_head
 from biocosmos.search.gallery import Gallery
@@ -100,6 +103,22 @@ def test_roll_out_is_the_product_of_the_blocks_attention() -> None:
     expected = (expected / expected.amax((1, 2), keepdim=True)).detach().numpy()
     assert np.allclose(found.maps, expected, atol=1e-4)
     assert all(block.attn.fused_attn for block in vit.blocks)  # as it was
+
+
+def test_odin_works_where_a_head_has_a_backbone_and_is_refused_where_not(cnn, tmp_path) -> None:
+    facts = {"frozen": False, "sizes": False, "head": "marginalised", "digest": "d", "encoder": {}, "training": {}}
+    facts |= {"preprocessing": {}, "biocosmos": "0"}
+    head = TrainedHead(tmp_path, cnn.model, TAXONOMY, CLASSES, PREPROCESSING, facts)
+    images = torch.randint(0, 256, (20, 3, SIZE, SIZE), dtype=torch.uint8)
+    block = Specimens(np.array([f"s{i}" for i in range(20)], object), images=images, truth=np.full(20, CLASSES[0]))
+    plain, found = head.predict(block), head.with_gradient().predict(block)
+    np.testing.assert_array_equal(plain.logits, found.logits)
+    expected = [odin_scores(lambda x: cnn.model(x).logits, part.float(), step=0.0014 * 255) for part in images.split(16)]
+    np.testing.assert_allclose(found.columns["odin"].to_numpy(), torch.cat(expected).numpy(), rtol=1e-5)
+    scores = make_detector("odin").fit(found).scores(found)
+    np.testing.assert_array_equal(scores, found.columns["odin"].to_numpy())
+    with pytest.raises(BiocosmosError, match="stands on stored vectors"):
+        TrainedHead(tmp_path, cnn.model, TAXONOMY, CLASSES, PREPROCESSING, {**facts, "frozen": True}).with_gradient()
 
 
 def test_an_overlay_is_the_image_where_it_is_cold() -> None:

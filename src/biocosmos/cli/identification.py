@@ -48,8 +48,8 @@ def identify(
     biocosmos identify plankton.cosmos images/ --head run/ --error-rate 0.05 -o ids.csv
 
     Every row has the path it was asked with, the answer at the lowest rank that can be trusted, a name and a confidence at
-    every rank, how novel it looks, and the specimens that support it. Of the answers at most 5 % are wrong, with a probability of
-    90 %, unless --error-rate, --promise or --threshold say otherwise.
+    every rank, how novel it looks, and the specimens that support it. Of the answers at most 10 % are wrong, with a probability
+    of 90 %, unless --error-rate, --promise or --threshold say otherwise.
     """
     from biocosmos.identify.summary import without_empty
     from biocosmos.jobs.identify import explain, identify_collection

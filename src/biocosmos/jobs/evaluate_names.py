@@ -18,7 +18,6 @@ from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import TrainedHead
-from biocosmos.identify.namers.text import TEMPLATES
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -109,17 +108,23 @@ def _side_by_side(collection: Collection, namers: Sequence[Judged], settings: Ev
 
 
 def _by_method(collection: Collection, encoder: str, method: str, several: bool, settings: EvaluateSettings) -> Judged:
-    known = collection.gallery(encoder, split=settings.gallery, where=settings.where, columns=())
     part = settings.calibration or _calibration_part(collection, settings)
-    held = None if part is None else collection.gallery(encoder, split=part, where=settings.where, columns=())
-    text: dict[str, Any] = {}
-    if method == "zero-shot":
-        from biocosmos.encoders.registry import load_encoder
-
-        text = {"encoder": load_encoder(encoder, device=settings.device), "templates": TEMPLATES}
-    device = str(choose_device(settings.device))
     rules = {name: getattr(settings, name) for name in _RULES}
-    identifier = Identifier.fit(known, method=method, calibration=held, seed=settings.seed, device=device, **text, **rules)
+    if part is None:
+        identifier = _cross_fitted(collection, encoder, method, settings, rules)
+    else:  # the one that is kept with the collection, if it is the same
+        asked = IdentifySettings(
+            part=settings.queries,
+            method=method,
+            encoder=encoder,
+            known=settings.gallery,
+            calibration=part,
+            where=settings.where,
+            seed=settings.seed,
+            device=settings.device,
+            **rules,
+        )
+        identifier = identifier_of(collection, asked)
     namer = identifier.namer
 
     def pooled() -> Predictions:
@@ -127,7 +132,21 @@ def _by_method(collection: Collection, encoder: str, method: str, several: bool,
         return Predictions.concatenate(namer.stream(blocks, part=part))
 
     name = f"{method}, {encoder}" if several else method
-    return Judged(name, namer, identifier, known, encoder, held=None if held is None else pooled, notes=list(identifier.notes))
+    held = None if part is None else pooled
+    return Judged(name, namer, identifier, identifier.known, encoder, held=held, notes=list(identifier.notes))
+
+
+def _cross_fitted(
+    collection: Collection, encoder: str, method: str, settings: EvaluateSettings, rules: dict[str, Any]
+) -> Identifier:
+    """A method that is calibrated on the very specimens it knows, each asked of what was fitted without it."""
+    known = collection.gallery(encoder, split=settings.gallery, where=settings.where, columns=())
+    text: dict[str, Any] = {}
+    if method == "zero-shot":
+        from biocosmos.encoders.registry import load_encoder
+
+        text = {"encoder": load_encoder(encoder, device=settings.device)}
+    return Identifier.fit(known, method=method, seed=settings.seed, device=str(choose_device(settings.device)), **text, **rules)
 
 
 def _calibration_part(collection: Collection, settings: EvaluateSettings) -> str | None:

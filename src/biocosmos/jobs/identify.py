@@ -7,8 +7,9 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +18,9 @@ import pyarrow.compute as pc
 
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.evaluate.evidence.report import evidence_report
-from biocosmos.evaluate.report import Report
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
-from biocosmos.identify.evidence.gather import gather, image_reader
 from biocosmos.identify.identifier import KEPT_FEATURES, Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namer import Specimens
@@ -40,6 +38,9 @@ from biocosmos.search.hits import Hits
 from biocosmos.settings import UnusedSetting, settings_of, told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+
+if TYPE_CHECKING:
+    from biocosmos.evaluate.report import Report
 
 TRAIN, CALIBRATION = "train", "val"
 APART = ("grouped", "column")
@@ -111,7 +112,7 @@ def identify_collection(
     if not len(table) and files:
         raise BiocosmosError(f"none of {len(files):,} images could be read: {failures.reasons()[0][0]}")
     shift = shift_test(identifier.features, features, seed=settings.seed) if len(identifier.features) and len(features) else None
-    warning = shift.warning() if shift is not None and identifier.promise is not None else None
+    warning = shift.warning() if shift is not None and shift.shifted and identifier.promise is not None else None
     notes = ([warning] if warning else []) + [*_chosen_on(identifier), *identifier.notes]
     return Identified(
         table,
@@ -139,7 +140,7 @@ def identifier_of(
     folder = collection.path / NAMERS / _key(collection, settings, head)
     if not settings.fresh and (folder / STATE).is_file():
         try:
-            identifier = Identifier.load(folder, device=str(choose_device(settings.device)))
+            identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, _device(settings))
             folder.touch()
             return identifier
         except BiocosmosError as error:
@@ -156,6 +157,8 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
     Neighbours and votes for all, heat maps where a model of images stands behind the namer. Specimens of the collection are
     shown from it, images from their files.
     """
+    from biocosmos.evaluate.evidence.report import evidence_report
+    from biocosmos.identify.evidence.gather import gather, image_reader
     from biocosmos.identify.evidence.heat_maps import HeatMapper
 
     namer, mapper, read = done.identifier.namer, None, None
@@ -367,6 +370,8 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
     """What the fitted namer depends on, 16 hex digits."""
     facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_IN_KEY}
     facts["of_part"] = settings.part is not None
+    rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
+    facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
     facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
     for name in ("taxa", "templates"):
@@ -378,6 +383,12 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
     else:
         facts["head"] = [str(head.folder.resolve()), head.digest]
     return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, written: int, device: str) -> Identifier:
+    """Read once a process: naming one photograph after another then costs what embedding it costs."""
+    return Identifier.load(folder, device=device)
 
 
 def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:

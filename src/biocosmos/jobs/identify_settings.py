@@ -62,7 +62,7 @@ class IdentifySettings:
         panel=STOPS,
         above=0,
         below=1,
-        unset="0.05",
+        unset="0.1",
         only={"threshold": NOT_GIVEN},
     )
     promise: str | None = setting(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def encoder_of_column(collection: Collection, encoder: str, **how: Any) -> Encod
             f"the vectors '{encoder}' of {collection.path} were given, and no model of them is here to embed images or texts: "
             f"ask with specimens of the collection, or name another --encoder"
         )
-    loaded = load_encoder(encoder, resize=stored.get("preprocessing", {}).get("resize"), **how)
+    loaded = _loaded(encoder, stored.get("digest"), stored.get("preprocessing", {}).get("resize"), tuple(sorted(how.items())))
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):
         if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):
@@ -92,6 +93,12 @@ def encoder_of_column(collection: Collection, encoder: str, **how: Any) -> Encod
                 f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
             )
     return loaded
+
+
+@lru_cache(maxsize=1)
+def _loaded(encoder: str, digest: str | None, resize: Any, how: tuple[tuple[str, Any], ...]) -> Encoder:
+    """The encoder used last, so that one photograph after another does not load it anew; digest: of the weights wanted."""
+    return load_encoder(encoder, resize=resize, **dict(how))
 
 
 def _plain(value: Any) -> Any:

@@ -22,9 +22,9 @@ NOWHERE = "nowhere, all agree"
 KINDS = {
     "wrong": ("Wrong", "The answer is not the true taxon, nor above it."),
     "novel": ("Flagged as novel", "Less like the known specimens than nearly all known ones are."),
-    "no answer": ("No answer", "No rank is sure enough. The heat map is of what the head would have said."),
-    "rolled back": ("Answered at a coarser rank", "The head has a name at a deeper rank, but is not sure enough of it."),
-    "deepest": ("Answered at the deepest rank", "The head is sure enough of the whole path."),
+    "no answer": ("No answer", "No rank is sure enough. The heat map, if there is one, is of the best guess."),
+    "rolled back": ("Answered at a coarser rank", "There is a name at a deeper rank, but it is not sure enough."),
+    "deepest": ("Answered at the deepest rank", "It is sure enough of the whole path."),
 }
 
 
@@ -33,8 +33,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     about, splits = report.provenance, report.rows("splits")
     together = sum(row["queries"] for row in splits if row["splits_at"] is None)
     lead = (
-        f"{about['queries']:,} specimens were named by a head. For some of them, drawn at random, this page shows what a person "
-        "can check: the training specimens that the head takes for most alike, the rank at which these disagree, and where "
+        f"{about['queries']:,} specimens were named. For some of them, drawn at random, this page shows what a person can check: "
+        "the known specimens that are most alike, the rank at which these disagree and, where a head was trained for it, where "
         "in the image the answer comes from."
     )
     cards = [
@@ -42,7 +42,7 @@ def page(report: Report, pictures: Pictures) -> Page:
         Card(
             "neighbours of one mind",
             percent(together / about["queries"] if about["queries"] else None),
-            f"all of the {about['voters']} nearest training specimens agree at every rank",
+            f"all of the {about['voters']} nearest known specimens agree at every rank",
         ),
     ]
     return Page(lead, cards, sections(report, pictures), TERMS)
@@ -78,7 +78,7 @@ def _where(report: Report) -> Section:
     head = ["the vote splits at", "specimens", "share", "answered", *(["judged", "right"] if judged else [])]
     blocks.append(Grid(head, cells))
     lead = (
-        f"The {report.provenance['voters']} nearest training specimens of each one vote at every rank, coarsest first. The rank "
+        f"The {report.provenance['voters']} nearest known specimens of each one vote at every rank, coarsest first. The rank "
         "at which they first differ is as far down as alikeness alone would carry."
     )
     return Section("Where do the neighbours part?", lead, blocks)
@@ -95,7 +95,7 @@ def _look(report: Report, pictures: Pictures) -> list[Section]:
     made = report.provenance["heat_maps"]
     heat = "" if made == "none" else f"; second, where the answer comes from ({made}, red is hottest)"
     lead = (
-        f"First the specimen, with its true name where it is known{heat}; then its nearest training specimens with their names, "
+        f"First the specimen, with its true name where it is known{heat}; then its nearest known specimens with their names, "
         "the nearest first: ✓ agrees with the answer, ✗ does not. Drawn at random by the seed, of different taxa first."
     )
     return [Section("Look at them", lead, blocks)]
@@ -153,7 +153,7 @@ def _vote(row: Row) -> str:
 TERMS = (
     (
         "neighbours",
-        "The training specimens whose features, as the head's last layer sees them, have the highest cosine with these.",
+        "The known specimens whose features, as the namer sees them, have the highest cosine with these.",
     ),
     ("vote", "Each neighbour names its own taxon at every rank; one without a name at a rank abstains there."),
     ("roll-back", "Stopping at the lowest rank that is sure enough; the answer is the taxon there."),

@@ -48,8 +48,8 @@ def lost_at(predictions: Predictions) -> npt.NDArray[np.object_]:
     above = tax.depth[deepest_known(predictions)]
     named = np.cumsum(path >= 0, axis=1)
     out = np.full(len(truth), KNOWN, object)
-    for level in reversed(range(len(tax.ranks))):
-        out[(path[:, level] >= 0) & (named[:, level] > above)] = tax.ranks[level]
+    for at in reversed(range(len(tax.ranks))):
+        out[(path[:, at] >= 0) & (named[:, at] > above)] = tax.ranks[at]
     out[truth == 0] = UNTOLD
     out[truth < 0] = FAR
     return out

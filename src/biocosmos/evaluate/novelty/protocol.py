@@ -162,9 +162,9 @@ def _placements(depth: KnownDepth, everyone: Sequence[_Strangers], scores: Seque
         placed, deepest = depth.place(part, theirs), deepest_known(part)
         for rule, answers in ((INSIDE, placed.nodes), (BEST_PATH, _ends(part))):
             found = asdict(placement(part.taxonomy, answers, deepest)) | {"specimens": len(part)}
-            level = np.where(answers > 0, part.taxonomy.rank[np.maximum(answers, 0)], -1)
+            at = np.where(answers > 0, part.taxonomy.rank[np.maximum(answers, 0)], -1)
             ranks = zip(range(-1, len(part.ranks)), ("none", *part.ranks))
-            answered = {f"answered_{rank}": float((level == i).mean()) for i, rank in ranks}
+            answered = {f"answered_{rank}": float((at == i).mean()) for i, rank in ranks}
             found |= {"flagged": float(placed.novel.mean()), **answered}
             rows.append({**about, "column": other.column, "taxon": other.taxon, "rule": rule, **found})
     return rows
@@ -216,22 +216,22 @@ def _accuracy(run: NoveltyRun, about: Row) -> list[Row]:
         known = known.subset(shared)
         other = run.reference.subset(np.array([place[id_] for id_ in known.ids.tolist()], np.int64))
     rows = []
-    for level, rank in enumerate(known.ranks):
-        right = _right(known, level)
+    for at, rank in enumerate(known.ranks):
+        right = _right(known, at)
         row: Row = {
             **about,
             "rank": rank,
             "specimens": len(right),
             "accuracy": float(right.mean()) if len(right) else float("nan"),
         }
-        row["reference"] = None if other is None or not len(right) else float(_right(other, level).mean())
+        row["reference"] = None if other is None or not len(right) else float(_right(other, at).mean())
         rows.append(row)
     return rows
 
 
-def _right(predictions: Predictions, level: int) -> Mask:
+def _right(predictions: Predictions, at: int) -> Mask:
     """Whether the best path is right at a rank, for the specimens with a name there."""
     tax = predictions.taxonomy
-    true = tax.ancestor(predictions.truth, level)
-    said = predictions.best_path()[0][true > 0, level]
+    true = tax.ancestor(predictions.truth, at)
+    said = predictions.best_path()[0][true > 0, at]
     return np.asarray(said == true[true > 0])

@@ -156,10 +156,10 @@ def _run(
     """Promise on the calibration side of a resplit, and count on the other."""
     asked, n = scene.asked, len(scene.testing)
     row: Row = {"promise": kind, "alpha": alpha, "resplit": number, "threshold": None, "queries": len(asked)}
-    levels = len(known.ranks)
+    ranks = len(known.ranks)
     if alpha < smallest_alpha(kind, n, delta) - 1e-9:
         empty = {"answered": None, "wrong": None, "error": None, "p": None}
-        return tables_of.Run({**row, **empty}, np.full(levels + 1, np.nan), {}, False)
+        return tables_of.Run({**row, **empty}, np.full(ranks + 1, np.nan), {}, False)
     threshold = promised_threshold(kind, alpha, delta, scene.outcomes.rows(scene.fitting), scene.outcomes.rows(scene.testing))
     answers = answers_at(walked.nodes[asked], scene.confidence[asked], threshold)
     wrong = is_wrong(known.taxonomy, answers.nodes, known.truth[asked])
@@ -174,7 +174,7 @@ def _run(
         # one-sided: as many wrong answers or more, were alpha the true share
         "p": float(binom.sf(mistakes - 1, among, alpha)) if among else 1.0,
     }
-    shares = np.bincount(answers.ranks + 1, minlength=levels + 1) / len(asked)
+    shares = np.bincount(answers.ranks + 1, minlength=ranks + 1) / len(asked)
     per_group = {}
     for name, (codes, names) in groupings.items():
         inside = codes[asked] >= 0
@@ -207,15 +207,15 @@ def _calibration_rows(known: Predictions, walked: Walked, scenes: Sequence[Scene
     plain = walked.confidence(Temperatures.none(known.ranks))
     bad = is_wrong(known.taxonomy, walked.nodes, known.truth[:, None])
     rows = []
-    for level, rank in enumerate(known.ranks):
+    for at, rank in enumerate(known.ranks):
         found = []
         for scene in scenes:
-            mine = scene.asked[walked.nodes[scene.asked, level] >= 0]
+            mine = scene.asked[walked.nodes[scene.asked, at] >= 0]
             if len(mine):
-                right, said, plainly = ~bad[mine, level], scene.confidence[mine, level], plain[mine, level]
+                right, said, plainly = ~bad[mine, at], scene.confidence[mine, at], plain[mine, at]
                 eces = reliability(plainly, right).ece, reliability(said, right).ece
                 found.append(
-                    (scene.calibration.temperatures.values[level], *eces, plainly.mean(), said.mean(), right.mean(), len(mine))
+                    (scene.calibration.temperatures.values[at], *eces, plainly.mean(), said.mean(), right.mean(), len(mine))
                 )
         if found:
             names = ("temperature", "before", "after", "said_before", "said", "right", "answers")

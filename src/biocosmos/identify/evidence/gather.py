@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +20,12 @@ import torch
 from biocosmos.embed.reader import ImageFiles, ImageReader, ImageSource, StoredImages
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.identify.answers import EVIDENCE, VOTERS
-from biocosmos.identify.evidence.heat_maps import HeatMapper, overlay
 from biocosmos.search.hits import Hits
 from biocosmos.specimens.collection import Collection
 from biocosmos.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from biocosmos.identify.evidence.heat_maps import HeatMapper
 
 HEAT = "heat:"
 """Before an id: the name of its picture with the heat map over it."""
@@ -231,6 +233,8 @@ def _neighbours(hits: Hits, row: int, node: int, taxonomy: Taxonomy) -> list[dic
 def _heat(ids: list[str], nodes: Array, mapper: HeatMapper | None, read: Reader | None) -> tuple[dict[str, bytes], str]:
     if mapper is None or read is None or not ids:
         return {}, ""
+    from biocosmos.identify.evidence.heat_maps import overlay  # it imports the models
+
     images, good = read(ids)
     good &= nodes > 0
     rows = np.flatnonzero(good)

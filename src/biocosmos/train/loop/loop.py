@@ -10,10 +10,9 @@ killed run that is started again ends with the same weights.
 from __future__ import annotations
 
 import math
-import signal
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -34,11 +33,10 @@ from biocosmos.train.loop.logs import EPOCHS, STEPS, Logs
 from biocosmos.train.loop.processes import Processes
 from biocosmos.train.loop.schedule import one_cycle
 from biocosmos.train.loop.settings import LoopSettings
+from biocosmos.train.loop.stopping import enough_memory, stop_signals
 
 LOG_STEPS = 10
 """Steps between rows of steps.csv."""
-_STOPPING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGUSR1") if hasattr(signal, name))
-_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "bad_alloc")
 
 
 @dataclass(frozen=True)
@@ -196,7 +194,11 @@ class _Loop:
         images = self.steps * self.images_per_step
         began, first = time.monotonic(), self.step
         try:
-            with _stop_signals(self), _memory(self.task.batch_size), progress(f"train {self.task.name}", images, "images") as bar:
+            with (
+                stop_signals(self._stop),
+                enough_memory(self.task.batch_size),
+                progress(f"train {self.task.name}", images, "images") as bar,
+            ):
                 bar.advance(self.step * self.images_per_step)
                 while self.epoch < self.settings.epochs and not self.history.stopped_early:
                     self._train_epoch(logs, bar)
@@ -209,6 +211,9 @@ class _Loop:
         self.history.images_per_second = (self.step - first) * self.images_per_step / max(self.history.seconds, 1e-9)
         self._leave_kept_weights()
         return self.history
+
+    def _stop(self, number: int) -> None:
+        self.signal = number
 
     def _begin(self, figures: dict[str, float]) -> None:
         """The weights a training begins with are the best so far, if they were looked at."""
@@ -385,36 +390,3 @@ def _groups(task: Task, settings: LoopSettings) -> list[dict[str, Any]]:
         {"params": params, "lr": settings.lr * factor, "factor": factor, "weight_decay": decay}
         for (factor, decay), params in groups.items()
     ]
-
-
-@contextmanager
-def _stop_signals(loop: _Loop) -> Iterator[None]:
-    """SIGTERM and SIGUSR1 (which a batch system sends before it kills) end the run after a last checkpoint."""
-
-    def note(number: int, _: Any) -> None:
-        loop.signal = number
-
-    try:
-        before = {number: signal.signal(number, note) for number in _STOPPING}
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _memory(batch_size: int) -> Iterator[None]:
-    try:
-        yield
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-        told = str(error).lower()
-        if isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(words in told for words in _MEMORY):
-            raise BiocosmosError(
-                f"out of memory with --batch-size {batch_size}: halve it and double --accumulate (the same step), lower --size, "
-                "or lower --sample-rate when there are very many clusters; other settings begin anew: add --overwrite"
-            ) from error
-        raise
