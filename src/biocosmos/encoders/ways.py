@@ -114,7 +114,7 @@ def choose_way(
     choice = machine.choose("embed.way", calls, about=f"{_architecture(towers)} {preprocessing.size} px on {device}")
     way = _best(choice, eligible, build, preprocessing, gate=wanted == "fast")
     milliseconds = {name: round(seconds * 1000 / len(images), 2) for name, seconds in choice.seconds.items()}
-    chosen = Chosen(way, precision, choice.source, milliseconds, _faster(choice, way, every))
+    chosen = Chosen(way, precision, choice.source, milliseconds, _faster(choice, way, every, build, preprocessing))
     made = calls[way.name].backend
     return made if made is not None else build(way), chosen
 
@@ -170,13 +170,21 @@ def _best(choice: machine.Choice, eligible: list[Way], build: _Builder, preproce
     raise BiocosmosError("no way to compute this encoder works here: choose --precision float32 --backend torch")
 
 
-def _faster(choice: machine.Choice, way: Way, every: list[Way]) -> tuple[str, float] | None:
-    """Another precision that is clearly faster than the way taken."""
+def _faster(
+    choice: machine.Choice, way: Way, every: list[Way], build: _Builder, preprocessing: Preprocessing
+) -> tuple[str, float] | None:
+    """Another precision that is clearly faster than the way taken, and agrees with it."""
     mine = choice.seconds.get(way.name)
-    others = [(choice.seconds[w.name], w.precision) for w in every if w.name in choice.seconds and w.precision != way.precision]
-    if mine is None or not others or way.precision != "float32" or mine < CLEAR_GAIN * min(others)[0]:
+    others = [other for other in every if other.name in choice.seconds and other.precision != way.precision]
+    if mine is None or way.precision != "float32":
         return None
-    return min(others)[1], mine / min(others)[0]
+    for other in sorted(others, key=lambda other: choice.seconds[other.name]):
+        times = mine / choice.seconds[other.name]
+        if times < CLEAR_GAIN:
+            break
+        if _agrees(other, build, preprocessing):
+            return other.precision, times
+    return None
 
 
 def _agrees(way: Way, build: _Builder, preprocessing: Preprocessing) -> bool:
