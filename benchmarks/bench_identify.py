@@ -82,7 +82,7 @@ def calibration_error(confidence: np.ndarray, right: np.ndarray) -> float:
 
 def measure(method: str, gallery: Gallery, val: Gallery | None, test: Gallery) -> dict[str, object]:
     """One line of the table: fit, identify, compare with the truth."""
-    table = Identifier.fit(gallery, method=method, calibration=val).identify(test)
+    table = Identifier.fit(gallery, method=method, calibration=val, threshold=0.9).identify(test)
     truth = test.taxonomy.rank_table(test.taxa)
     row: dict[str, object] = {"method": method, "calibrated on": "val" if val is not None else "the gallery"}
     for rank in SHOWN:
@@ -111,7 +111,7 @@ def novelty(gallery: Gallery, val: Gallery, test: Gallery) -> list[dict[str, obj
     for _ in range(NOVEL_RUNS):
         out = random.choice(np.unique(gallery.taxa), NOVEL_CLASSES, replace=False)
         known = [part.subset(~np.isin(part.taxa, out)) for part in (gallery, val)]
-        table = Identifier.fit(known[0], calibration=known[1]).identify(test)
+        table = Identifier.fit(known[0], calibration=known[1], threshold=0.9).identify(test)
         novel, flagged = np.isin(test.taxa, out), np.array(table["novel"].to_pylist())
         score = table["novelty"].to_numpy()
         figures.append((roc_auc_score(novel, score), flagged[novel].mean(), flagged[~novel].mean()))

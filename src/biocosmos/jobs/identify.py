@@ -112,7 +112,7 @@ def identify_collection(
     if not len(table) and files:
         raise BiocosmosError(f"none of {len(files):,} images could be read: {failures.reasons()[0][0]}")
     shift = shift_test(identifier.features, features, seed=settings.seed) if len(identifier.features) and len(features) else None
-    warning = shift.warning() if shift is not None and identifier.promise is not None else None
+    warning = shift.warning() if shift is not None and shift.shifted and identifier.promise is not None else None
     notes = ([warning] if warning else []) + [*_chosen_on(identifier), *identifier.notes]
     return Identified(
         table,
@@ -370,6 +370,8 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
     """What the fitted namer depends on, 16 hex digits."""
     facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_IN_KEY}
     facts["of_part"] = settings.part is not None
+    rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
+    facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
     facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
     for name in ("taxa", "templates"):

@@ -72,9 +72,10 @@ def kmeans(
     rows = as_matrix(x, what="k-means rows").to(device or "cpu")
     if not 1 <= k <= len(rows):
         raise BiocosmosError(f"cannot make {k} clusters of {len(rows)} rows: choose k between 1 and the number of rows")
+    squares = float(len(rows))  # of all rows' lengths
     if metric == "cosine":
         rows = unit_rows(rows, what="k-means")
-    elif not bool(torch.isfinite(row_norms(rows)).all()):
+    elif not np.isfinite(squares := float(row_norms(rows).square().sum())):
         raise BiocosmosError("k-means rows are not all finite: leave out those with NaN or infinity")
     centroids = _start(rows, k, metric, init, torch.Generator().manual_seed(seed))
     assigner = _assigner(rows, k, metric, precision)
@@ -94,7 +95,7 @@ def kmeans(
         centroids.cpu().numpy(),
         labels.to(torch.int32).cpu().numpy(),
         torch.bincount(labels, minlength=k).cpu().numpy(),
-        _inertia(rows, fit, metric),
+        _inertia(squares, fit, metric),
         done,
         converged,
         reseeded,
@@ -249,8 +250,7 @@ def _means(rows: torch.Tensor, labels: torch.Tensor, k: int, metric: Metric) -> 
     return sums / torch.bincount(labels, minlength=k).clamp_min(1)[:, None]
 
 
-def _inertia(rows: torch.Tensor, fit: torch.Tensor, metric: Metric) -> float:
+def _inertia(squares: float, fit: torch.Tensor, metric: Metric) -> float:
     """Sum of |x - c|^2 from the fits: |x|^2 - 2 (x.c - |c|^2 / 2), and 2 - 2 x.c for unit vectors."""
-    wide = torch.float32 if rows.device.type == "mps" else torch.float64
-    fits = 2 * float(fit.to(wide).sum())
-    return max(0.0, 2 * len(rows) - fits if metric == "cosine" else float(row_norms(rows).square().sum()) - fits)
+    fits = 2 * float(fit.sum(dtype=torch.float32 if fit.device.type == "mps" else torch.float64))
+    return max(0.0, 2 * squares - fits if metric == "cosine" else squares - fits)
