@@ -155,7 +155,7 @@ def test_a_report_is_written_for_every_way_of_naming(
         (["--threshold", "0.9", "--error-rate", "0.1"], "--error-rate does nothing here: it is used without --threshold"),
         (["--promise", "mean", "--delta", "0.1"], "--delta does nothing here"),
         (["--views", "2"], "--views does nothing here: it is used with --head"),
-        (["--templates", "x.txt"], "--templates does nothing here: it is used with --method zero-shot"),
+        (["--templates", __file__], "--templates does nothing here: it is used with --method zero-shot"),
         (["--method", "nearest", "--class-weight", "balanced"], "--class-weight does nothing here"),
         (["--novelty", "odin"], "takes a gradient through a model of images"),
         (["--novelty", "smell"], "no novelty detector 'smell'"),
@@ -191,7 +191,9 @@ def test_photos_are_named_by_all_labelled_specimens_and_a_part_by_the_training_p
         len(outside.identifier.known or ()) == sum(counts.values()) and "cross-fitted" in outside.identifier.settings["held_out"]
     )
     part = identify_collection(mine, part="test", method="nearest")
-    assert len(part.identifier.known or ()) == counts["train"] and len(part.identifier.calibrated_on) > 0
+    assert len(part.identifier.known or ()) == counts["train"] and "cross-fitted" in part.identifier.settings["held_out"]
+    apart = identify_collection(mine, part="test", calibration="val", method="nearest")
+    assert len(apart.identifier.known or ()) == counts["train"] and 0 < len(apart.identifier.calibrated_on) <= counts["val"]
     with pytest.raises(BiocosmosError, match="queries are among the specimens they would be named by"):
         identify_collection(mine, part="test", known="test", method="nearest")
 

@@ -33,7 +33,7 @@ class Demonstration:
 def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     """Run the job into ``folder``; what an earlier run left there is replaced.
 
-    The specimens named are the part "test" of a stratified split; the gallery is "train", confidence is calibrated on "val".
+    The specimens named are the part "test" of a stratified split; the gallery is "train", cross-fitted to calibrate confidence.
     """
     start = time.perf_counter()
     collection = Collection.create(folder / "plankton.cosmos", overwrite=True)
@@ -41,7 +41,7 @@ def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     split = collection.make_split("stratified", seed=settings.seed)
     summary = embed(collection, ENCODER, **settings.how())
     # said in full, so that the evaluation is of this very namer, which is kept with the collection
-    named = identify_collection(collection, part="test", known="train", calibration="val", encoder=ENCODER, seed=settings.seed)
+    named = identify_collection(collection, part="test", known="train", encoder=ENCODER, seed=settings.seed)
     names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
     report = evaluate_collection(collection, encoder=(ENCODER,), by=("group",), seed=settings.seed)
     page = report.write(folder / "report", thumbnails=collection.image_bytes)

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from biocosmos import evaluate
-from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
@@ -21,7 +19,7 @@ from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
-from biocosmos.jobs.identify import CALIBRATION, identifier_of
+from biocosmos.jobs.identify import CALIBRATION, by_groups, identifier_of
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
 from biocosmos.search.gallery import Gallery
@@ -109,22 +107,19 @@ def _side_by_side(collection: Collection, namers: Sequence[Judged], settings: Ev
 
 def _by_method(collection: Collection, encoder: str, method: str, several: bool, settings: EvaluateSettings) -> Judged:
     part = settings.calibration or _calibration_part(collection, settings)
-    rules = {name: getattr(settings, name) for name in _RULES}
-    if part is None:
-        identifier = _cross_fitted(collection, encoder, method, settings, rules)
-    else:  # the one that is kept with the collection, if it is the same
-        asked = IdentifySettings(
-            part=settings.queries,
-            method=method,
-            encoder=encoder,
-            known=settings.gallery,
-            calibration=part,
-            where=settings.where,
-            seed=settings.seed,
-            device=settings.device,
-            **rules,
-        )
-        identifier = identifier_of(collection, asked)
+    split = settings.gallery.rpartition(":")[0] or "default"
+    asked = IdentifySettings(  # the one that is kept with the collection, if it is the same
+        part=settings.queries,
+        method=method,
+        encoder=encoder,
+        known=settings.gallery,
+        calibration=settings.calibration or (part if part and by_groups(collection, split) else None),
+        where=settings.where,
+        seed=settings.seed,
+        device=settings.device,
+        **{name: getattr(settings, name) for name in _RULES},
+    )
+    identifier = identifier_of(collection, asked)
     namer = identifier.namer
 
     def pooled() -> Predictions:
@@ -136,21 +131,8 @@ def _by_method(collection: Collection, encoder: str, method: str, several: bool,
     return Judged(name, namer, identifier, identifier.known, encoder, held=held, notes=list(identifier.notes))
 
 
-def _cross_fitted(
-    collection: Collection, encoder: str, method: str, settings: EvaluateSettings, rules: dict[str, Any]
-) -> Identifier:
-    """A method that is calibrated on the very specimens it knows, each asked of what was fitted without it."""
-    known = collection.gallery(encoder, split=settings.gallery, where=settings.where, columns=())
-    text: dict[str, Any] = {}
-    if method == "zero-shot":
-        from biocosmos.encoders.registry import load_encoder
-
-        text = {"encoder": load_encoder(encoder, device=settings.device)}
-    return Identifier.fit(known, method=method, seed=settings.seed, device=str(choose_device(settings.device)), **text, **rules)
-
-
 def _calibration_part(collection: Collection, settings: EvaluateSettings) -> str | None:
-    """The part "val" of the gallery's split, where it has one that neither asks nor answers; else the gallery is cross-fitted."""
+    """The part "val" of the gallery's split, where it has one that neither asks nor answers: promises are tested on it too."""
     split, _, _ = settings.gallery.rpartition(":")
     part = f"{split}:{CALIBRATION}" if split else CALIBRATION
     if CALIBRATION not in collection.split(split or "default").counts():

@@ -120,7 +120,7 @@ class EvaluateSettings:
     calibration: str | None = setting(
         None,
         "The part that confidence, promises and novelty are set on.",
-        unset="val of the gallery's split, else the gallery, cross-fitted; with --head its validation part",
+        unset="the gallery, cross-fitted; val of a split by groups; with --head its validation part",
         part="given",
         only=_NAMED,
         panel=STOPS,

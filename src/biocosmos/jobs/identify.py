@@ -241,6 +241,11 @@ def _device(settings: IdentifySettings) -> str:
 # ---------------------------------------------------------------------- who names
 
 
+def by_groups(collection: Collection, split: str) -> bool:
+    """Whether the parts of a split differ in sites or samples, so that only another part shows how new ones are named."""
+    return collection.split(split).method in APART
+
+
 def known_and_calibration(
     collection: Collection,
     encoder: str,
@@ -252,17 +257,17 @@ def known_and_calibration(
 ) -> tuple[Gallery, Gallery | None]:
     """The labelled gallery that names, and the specimens its confidence is set on; None where it is to be cross-fitted.
 
-    A part of the collection is named by "train" and calibrated on "val", if the default split has them. Images from outside are
-    named by every labelled specimen, whatever part it is in, since more known specimens name more right; what is not
-    known then is the part "val" of a split by groups, or what ``calibration`` names.
+    A part of the collection is named by "train", if the default split has it. Images from outside are named by every labelled
+    specimen, whatever part it is in, since more known specimens name more right. Cross-fitted, there are several times as many
+    specimens to calibrate on as "val" holds, and a promise that needs certainty answers the more; only where the split is by
+    groups, whose own members are too like one another to stand for new ones, is it the part "val", or what ``calibration`` names.
     """
     parts = collection.split("default").counts() if "default" in collection.split_names else {}
     if known is None and part is not None and TRAIN in parts:
         known = TRAIN
-    if calibration is None and known == TRAIN and CALIBRATION in parts:
-        calibration = CALIBRATION
-    if calibration is None and part is None and known is None and CALIBRATION in parts:
-        calibration = CALIBRATION if collection.split("default").method in APART else None
+    asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}")
+    if calibration is None and known in (None, TRAIN) and CALIBRATION in parts and not asks_itself:
+        calibration = CALIBRATION if by_groups(collection, "default") else None
     gallery = collection.gallery(encoder, split=known, where=where, columns=())
     if calibration is None:
         return gallery, None

@@ -94,7 +94,7 @@ class IdentifySettings:
         "The part that confidence, promises and novelty are set on.",
         panel=STOPS,
         part="given",
-        unset="val with --part, the head's validation part with --head, else the known specimens, cross-fitted",
+        unset="the known specimens, cross-fitted; val of a split by groups; the head's validation part with --head",
     )
     novelty: str | None = setting(None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined")
     false_alarm_rate: float = setting(
