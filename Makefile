@@ -7,10 +7,13 @@ STAMP = $(VENV)/.installed
 # uv does not compile what it installs: let the first run keep its bytecode, or every start compiles torch again
 unexport PYTHONDONTWRITEBYTECODE
 
-
 # where the numbers of an encoder or a training decide
 NUMBERS = tests/encoders tests/embed tests/train tests/jobs tests/evaluate/test_evaluate_interpolate.py
 AVX2 = BIOCOSMOS_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
+
+# a process a core, each of one thread: two of two threads wait for one another
+WORKERS ?= 2
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .PHONY: demo test both quick lint coverage docs package wheel bench clean
 
@@ -25,12 +28,12 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 test: lint
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 # what "auto" may come to on other processors: bfloat16, and float32 without AVX-512
 both: $(STAMP)
-	BIOCOSMOS_CHOOSE=precision=bfloat16 $(BIN)/python -m pytest $(NUMBERS)
-	BIOCOSMOS_CHOOSE=precision=float32 $(AVX2) $(BIN)/python -m pytest tests/encoders tests/embed tests/search \
+	BIOCOSMOS_CHOOSE=precision=bfloat16 $(PYTEST) $(NUMBERS)
+	BIOCOSMOS_CHOOSE=precision=float32 $(AVX2) $(PYTEST) tests/encoders tests/embed tests/search \
 		tests/train/test_train_loop.py tests/train/test_train_unicom.py tests/evaluate/test_evaluate_interpolate.py
 
 quick: $(STAMP)
@@ -45,7 +48,7 @@ lint: $(STAMP)
 # the floor is in pyproject.toml; processes that tests start are measured too
 coverage: $(STAMP)
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
 

@@ -136,9 +136,7 @@ class _Loop:
         self.computing = self._computing()
         task.model.to(memory_format=self.computing.format)
         if where.size > 1 and where.device.type == "cuda":
-            from timm.layers import convert_sync_batchnorm
-
-            task.model = convert_sync_batchnorm(task.model)  # timm's own keeps the activation inside its batch norms
+            task.model = with_common_norms(task.model)
         self.model: nn.Module = task.model
         trained = any(weights.requires_grad for weights in task.model.parameters())
         if where.size > 1 and trained:
@@ -390,3 +388,11 @@ def _groups(task: Task, settings: LoopSettings) -> list[dict[str, Any]]:
         {"params": params, "lr": settings.lr * factor, "factor": factor, "weight_decay": decay}
         for (factor, decay), params in groups.items()
     ]
+
+
+def with_common_norms(model: nn.Module) -> nn.Module:
+    """The model with batch norms that all processes share. torch's own conversion loses the activation inside timm's norms."""
+    from timm.layers import convert_sync_batchnorm
+
+    shared: nn.Module = convert_sync_batchnorm(model)
+    return shared
