@@ -107,6 +107,9 @@ class Failures:
         """Number of items that went through changed."""
         return len(self._rows) - self.errors
 
+    def __repr__(self) -> str:
+        return f"<Failures: {self.errors:,} errors, {self.warnings:,} warnings>"
+
     def reasons(self) -> list[tuple[str, int]]:
         """(reason, count), most frequent first; reasons that differ in a file, an id or another quoted name only are one."""
         told: dict[str, set[str]] = {}

@@ -77,7 +77,10 @@ def _neighbours_and_names(collection: Collection, encoders: Sequence[str], setti
         from biocosmos.jobs.evaluate_names import judge_names
 
         if within:
-            raise BiocosmosError("names are given by a gallery that does not hold what is named: choose a part with --queries")
+            raise BiocosmosError(
+                "a method names what its gallery does not hold, so --method does not go with all-vs-all or --queries all: "
+                "name a part with --queries"
+            )
         reports |= judge_names(collection, encoders, settings)
     if settings.protocol not in NAMES:
         reports |= _neighbours(collection, encoders, settings)

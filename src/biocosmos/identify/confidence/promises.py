@@ -134,6 +134,8 @@ class Promise:
             said = f"the expected share of wrong answers among all specimens is at most {self.alpha:.4g}"
         else:
             said = f"with probability {1 - (self.delta or 0):.4g}, at most {self.alpha:.4g} of the answers are wrong"
+        if not np.isfinite(self.threshold):
+            return f"{said}: kept only by answering nothing, as {self.specimens:,} calibration specimens show"
         return f"{said} (threshold {self.threshold:.4f} set on {self.specimens:,} calibration specimens)"
 
     def to_dict(self) -> dict[str, Any]:
@@ -343,7 +345,11 @@ def _reached(kind: Kind, alpha: float, threshold: float) -> list[str]:
     if np.isfinite(threshold) and threshold <= 1:
         return []
     among = "all" if kind == "mean" else "the answered"
-    return [f"no threshold of this head keeps wrong answers to {alpha:g} of {among}: nothing is answered; allow more error"]
+    return [
+        f"no confidence from which on at most {alpha:g} of {among} are wrong: too few calibration specimens show it, or too "
+        "many confident names are wrong; nothing is answered: allow more error with --error-rate, ask for --promise mean, or stop "
+        "at a confidence with --threshold"
+    ]
 
 
 def _digest(predictions: Predictions) -> str | None:
