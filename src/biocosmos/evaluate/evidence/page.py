@@ -34,8 +34,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     together = sum(row["queries"] for row in splits if row["splits_at"] is None)
     lead = (
         f"{about['queries']:,} specimens were asked about. For some of them, drawn at random, this page shows what a person can "
-        "check: the known specimens that are most alike, the rank at which these disagree and, where a head was trained for it, where "
-        "in the image the answer comes from."
+        "check: the known specimens that are most alike, the rank at which these disagree and, where a head was trained for it, "
+        "where in the image the answer comes from."
     )
     cards = [
         Card("specimens asked about", f"{about['queries']:,}", f"{len(report.rows('shown')):,} of them are shown below"),

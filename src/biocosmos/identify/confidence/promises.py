@@ -350,13 +350,3 @@ def _reached(kind: Kind, alpha: float, threshold: float) -> list[str]:
         "many confident names are wrong; nothing is answered: allow more error with --error-rate, ask for --promise mean, or stop "
         "at a confidence with --threshold"
     ]
-
-
-def _digest(predictions: Predictions) -> str | None:
-    digest = predictions.facts.get("digest")
-    return None if digest is None else str(digest)
-
-
-def _at_least(values: Float64, thresholds: NDArray[Any]) -> Int64:
-    ordered = np.sort(values)
-    return np.asarray(len(ordered) - np.searchsorted(ordered, thresholds, side="left"), np.int64)
