@@ -138,6 +138,12 @@ def test_a_page_names_no_file_that_is_not_there(mine: bc.Collection, head: Path,
         assert set(re.findall(r"[\w-]+\.(?:csv|parquet)\b", text)) <= {path.name for path in folder.iterdir()}
 
 
+@pytest.mark.parametrize("rule", [{"error_rate": 0.02}, {"threshold": 0.99}, {"novelty": "knn"}], ids=str)
+def test_rules_are_refused_where_a_head_is_asked_for_no_answer(mine: bc.Collection, head: Path, rule: dict[str, object]) -> None:
+    with pytest.raises(SettingError, match=r"does nothing here: it is used where --queries and the calibrating part 'val' share"):
+        evaluate_collection(mine, head=(head,), queries="val", protocol="ranks", **rule)
+
+
 # ---- no option is ignored ----------------------------------------------------------------------------------------------
 
 REFUSED = [

@@ -225,6 +225,11 @@ def test_a_damaged_or_half_written_namer_is_fitted_anew(mine: bc.Collection) -> 
     (folder / STATE).touch()  # another time stamp, so that the process does not remember it
     mended = identify_collection(mine, part="test", method="simpleshot", seed=7)
     assert mended.table.equals(first.table) and "fitted anew" in mended.failures.reasons()[0][0]
+    for damage in ("[1]", "{}", "null", '{"format": 2, "files": []}', "not json"):
+        (folder / STATE).write_text(damage)
+        with pytest.raises(BiocosmosError, match=r"cannot read an identifier|fit the identifier again"):
+            bc.Identifier.load(folder)
+        assert identify_collection(mine, part="test", method="simpleshot", seed=7).table.equals(first.table)
     shutil.move(folder, folder.with_name(f".{folder.name}.1.tmp"))  # as a kill before the last step leaves it
     assert identify_collection(mine, part="test", method="simpleshot", seed=7).table.equals(first.table)
     assert (folder / STATE).is_file()

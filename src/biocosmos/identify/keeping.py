@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,8 @@ FORMAT = 2
 STATE = "identifier.json"
 _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
 _CHUNK = 1 << 22
+_DAMAGE = (OSError, LookupError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, pa.ArrowException)
+"""What a file that is damaged or of another kind may raise where it is read."""
 
 
 def save_identifier(identifier: Identifier, folder: Path) -> Path:
@@ -86,21 +89,27 @@ def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:
 
     Raises BiocosmosError when it is no identifier, of another format, or one of its files was changed.
     """
+    try:
+        return _loaded(folder, device)
+    except BiocosmosError:
+        raise
+    except _DAMAGE as error:
+        raise BiocosmosError(f"cannot read an identifier from {folder}: {first_line(error)}") from error
+
+
+def _loaded(folder: Path, device: str) -> Identifier:
     from biocosmos.identify.identifier import Identifier
 
-    try:
-        state = json.loads((folder / STATE).read_text(encoding="utf-8"))
-        if state["format"] != FORMAT:
-            raise BiocosmosError(f"{folder} has format {state['format']}, this version reads {FORMAT}: fit the identifier again")
-        for name, digest in state["files"].items():
-            if _digest(folder / name) != digest:
-                raise BiocosmosError(f"{folder / name} was changed after it was saved: fit the identifier again")
-        taxonomy = Taxonomy.load(folder / _TAXONOMY)
-        with np.load(folder / _ARRAYS, allow_pickle=False) as archive:
-            arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
-        known = _known(folder, state["known"], taxonomy) if state["known"] is not None else None
-    except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-        raise BiocosmosError(f"cannot read an identifier from {folder}: {first_line(error)}") from error
+    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    if state["format"] != FORMAT:
+        raise BiocosmosError(f"{folder} has format {state['format']}, this version reads {FORMAT}: fit the identifier again")
+    for name, digest in state["files"].items():
+        if _digest(folder / name) != digest:
+            raise BiocosmosError(f"{folder / name} was changed after it was saved: fit the identifier again")
+    taxonomy = Taxonomy.load(folder / _TAXONOMY)
+    with np.load(folder / _ARRAYS, allow_pickle=False) as archive:
+        arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+    known = _known(folder, state["known"], taxonomy) if state["known"] is not None else None
     namer = _restored_namer(state["namer"], known, _under("namer/", arrays), device)
     alarm = None
     if state["alarm"] is not None:

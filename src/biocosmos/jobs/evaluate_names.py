@@ -16,6 +16,7 @@ from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -23,7 +24,7 @@ from biocosmos.jobs.identify import CALIBRATION, by_groups, identifier_of
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import names_in
+from biocosmos.settings import UnusedSetting, flag, names_in
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
@@ -143,6 +144,8 @@ def _calibration_part(collection: Collection, settings: EvaluateSettings) -> str
 
 def _by_head(collection: Collection, folder: Path, name: str, settings: EvaluateSettings) -> Judged:
     head = TrainedHead.load(folder, device=settings.device).viewed(settings.views)
+    if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
+        head = head.with_gradient()
     whole = predict_part(collection, head, settings.queries, where=settings.where, columns=settings.by)
     trained = head.facts["training"]
     part = settings.calibration or trained["settings"]["validation"]
@@ -152,16 +155,19 @@ def _by_head(collection: Collection, folder: Path, name: str, settings: Evaluate
             raise BiocosmosError(
                 f"the head in {folder} was trained without a validation part: name one to calibrate on with --calibration"
             )
+        _refuse_rules(settings, "where the head has a validation part, or with --calibration")
         one.notes.append("the head was trained without a validation part, so that nothing calibrates it: only p itself is judged")
         return one
     held = predict_part(collection, head, part, where=settings.where, columns=settings.by)
     one.held = lambda: held
     split = trained["settings"]["split"].rpartition(":")[0] or "default"
     if split not in collection.split_names or collection.split(split).describe()["hash"] != trained["split_hash"]:
+        _refuse_rules(settings, "on a collection with the split that the head was trained on")
         one.notes.append(
             "the collection has not the split that the head was trained on, so that it is not asked for answers: only p is judged"
         )
     elif len(guard.common(whole.ids, held.ids)):
+        _refuse_rules(settings, f"where --queries and the calibrating part '{part}' share no specimen")
         one.notes.append(f"the specimens of part '{part}' calibrate the head: only what it says by itself, p, is judged on them")
     else:
         rules = {name: getattr(settings, name) for name in _RULES if getattr(settings, name) is not None}
@@ -177,6 +183,13 @@ def _by_head(collection: Collection, folder: Path, name: str, settings: Evaluate
         one.identifier = identifier_of(collection, asked)
         one.notes += one.identifier.notes
     return one
+
+
+def _refuse_rules(settings: EvaluateSettings, used_where: str) -> None:
+    """Refuse what says how far down to answer, where no answer is asked for."""
+    for name in _RULES:
+        if getattr(settings, name) is not None:
+            raise UnusedSetting(name, flag(name), used_where)
 
 
 # ---- what it says ----------------------------------------------------------------------------------------------------

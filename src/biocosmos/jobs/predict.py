@@ -69,6 +69,10 @@ def predict_part(
     if not columns:
         return found
     table = collection.take([str(id_) for id_ in found.ids], columns=["id", *columns])
+    own = [] if found.columns is None else [name for name in found.columns.column_names if name not in table.column_names]
+    for name in own:  # what the head itself said of each, such as what ODIN needs
+        assert found.columns is not None
+        table = table.append_column(name, found.columns[name])
     return replace(found, columns=table)
 
 
@@ -267,6 +271,8 @@ def _split(collection: Collection, part: str) -> dict[str, Any]:
 def _kept_at(collection: Collection, head: TrainedHead, part: str, where: str | None, only: Iterable[str] | None) -> Path:
     split = _split(collection, part)
     key = f"{collection.path.resolve()} {collection.dataset.version} {split['hash']} {part} {head.views} {where} {head.digest}"
+    if head.gradient:
+        key += " with what a gradient tells"
     if only is not None:
         key += " ".join(sorted(map(str, only)))
     return head.folder / PREDICTIONS / f"{part.replace(':', '-')}-{hashlib.sha256(key.encode()).hexdigest()[:12]}.npz"

@@ -347,6 +347,16 @@ def _reached(kind: Kind, alpha: float, threshold: float) -> list[str]:
     among = "all" if kind == "mean" else "the answered"
     return [
         f"no confidence from which on at most {alpha:g} of {among} are wrong: too few calibration specimens show it, or too "
-        "many confident names are wrong; nothing is answered: allow more error with --error-rate, ask for --promise mean, or stop "
+        "many confident names are wrong; nothing is answered: allow more with --error-rate, ask for --promise mean, or stop "
         "at a confidence with --threshold"
     ]
+
+
+def _digest(predictions: Predictions) -> str | None:
+    digest = predictions.facts.get("digest")
+    return None if digest is None else str(digest)
+
+
+def _at_least(values: Float64, thresholds: NDArray[Any]) -> Int64:
+    ordered = np.sort(values)
+    return np.asarray(len(ordered) - np.searchsorted(ordered, thresholds, side="left"), np.int64)
