@@ -8,7 +8,7 @@ STAMP = $(VENV)/.installed
 unexport PYTHONDONTWRITEBYTECODE
 
 # where the numbers of an encoder or a training decide
-NUMBERS = tests/encoders tests/embed tests/train tests/evaluate/test_evaluate_interpolate.py
+NUMBERS = tests/encoders tests/embed tests/train tests/jobs tests/evaluate/test_evaluate_interpolate.py
 AVX2 = BIOCOSMOS_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 
 # a process a core, each of one thread: two of two threads wait for one another
