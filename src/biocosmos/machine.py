@@ -144,9 +144,12 @@ def usable_cores() -> int:
 
 def memory_file() -> Path:
     """Where answers are remembered."""
-    if folder := os.environ.get(CACHE):
-        return Path(folder) / "machine.json"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biocosmos" / "machine.json"
+    return Path(os.environ.get(CACHE) or user_cache()) / "machine.json"
+
+
+def user_cache() -> Path:
+    """The package's folder among the user's caches."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biocosmos"
 
 
 def _decide(

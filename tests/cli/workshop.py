@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import shlex
 import shutil
 import sys
@@ -12,25 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pyarrow as pa
 import pytest
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.cli import main
 from runs import LINES
+from tiny_clip import save_tiny_clip
 
-CLIP = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
-}
 BIOSCAN = "processid,taxon,phylum,class,order,family,genus,species,dna_barcode,split,chunk\n"
 PHOTOS = 6
 
@@ -100,7 +89,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
     (folder / "heads.toml").write_text('epochs = 1\nfreeze = true\nranks = "group,label"\n')
     (folder / "zero_shot.toml").write_text("epochs = 1\ndim = 8\nhidden = 16\n")
-    _clip(folder / "clip")
+    save_tiny_clip(folder / "clip")
     own = bc.Collection.create(folder / "out" / "theirs.cosmos")
     own.add(pa.table({"id": ids, "label": ["a"] * len(ids), "text": ["seen at night"] * len(ids)}))
     own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
@@ -131,15 +120,6 @@ def _bioscan(folder: Path) -> None:
     (folder / "images/cropped_256/train").mkdir(parents=True)
     (folder / "metadata.csv").write_text(BIOSCAN + "P1,Diptera,Arthropoda,Insecta,Diptera,,,,ACGT,train,\n")
     Image.new("RGB", (40, 30), (90, 90, 90)).save(folder / "images/cropped_256/train/P1.jpg")
-
-
-def _clip(folder: Path) -> None:
-    """A small model of images and words with random weights, in the layout of a download."""
-    folder.mkdir()
-    torch.manual_seed(0)
-    (folder / "open_clip_config.json").write_text(json.dumps(CLIP))
-    model = open_clip.CLIP(**json.loads(json.dumps(CLIP["model_cfg"])))
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
 
 
 @pytest.fixture(scope="session")

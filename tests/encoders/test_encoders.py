@@ -12,7 +12,6 @@ import timm
 import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
-from safetensors.torch import save_file
 
 from biocosmos.encoders import cache, registry, shipped
 from biocosmos.encoders.agreement import check_agreement
@@ -23,16 +22,9 @@ from biocosmos.encoders.registry import encoder_names, encoder_table, fetch, loa
 from biocosmos.encoders.torch_backend import TorchBackend, choose_device
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import Decoded, read_image
+from tiny_clip import TINY_CLIP, save_tiny_clip
 
 torch.set_num_threads(2)
-OPEN_CLIP = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
-}
 
 
 def picture(height=60, width=80, seed=0):
@@ -48,12 +40,7 @@ def png(pixels):
 
 @pytest.fixture(scope="session")
 def open_clip_folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tiny-clip")
-    (folder / "open_clip_config.json").write_text(json.dumps(OPEN_CLIP))
-    torch.manual_seed(0)
-    model = open_clip.CLIP(**json.loads(json.dumps(OPEN_CLIP["model_cfg"])))
-    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    return save_tiny_clip(tmp_path_factory.mktemp("tiny-clip"))
 
 
 @pytest.fixture(scope="session")
@@ -239,7 +226,7 @@ def test_resize_may_be_overridden_and_is_recorded(open_clip_folder):
 
 
 def test_open_clip_checkpoint_of_a_listed_architecture(open_clip_folder, tmp_path):
-    (tmp_path / "tiny-arch.json").write_text(json.dumps(OPEN_CLIP["model_cfg"]))
+    (tmp_path / "tiny-arch.json").write_text(json.dumps(TINY_CLIP["model_cfg"]))
     open_clip.add_model_config(tmp_path / "tiny-arch.json")
     path = open_clip_folder / "open_clip_model.safetensors"
     encoder = load_encoder(f"open_clip:tiny-arch@{path}")

@@ -30,18 +30,11 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 from biocosmos.tables import file_stem
+from tiny_clip import save_tiny_clip
 
 torch.set_num_threads(1)
 DEFAULT = "efficientnet-lite0"
 SIZE = 32
-CLIP = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
-}
 
 
 @pytest.fixture(scope="session")
@@ -68,11 +61,7 @@ def convnet(tmp_path_factory):
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory):
     """A folder of a tiny random open_clip model, image and texts."""
-    folder = tmp_path_factory.mktemp("clip")
-    torch.manual_seed(3)
-    (folder / "open_clip_config.json").write_text(json.dumps(CLIP))
-    save_file(open_clip.CLIP(**json.loads(json.dumps(CLIP["model_cfg"]))).state_dict(), folder / "open_clip_model.safetensors")
-    return folder
+    return save_tiny_clip(tmp_path_factory.mktemp("clip"), seed=3)
 
 
 def trained(towers, step=0.05):

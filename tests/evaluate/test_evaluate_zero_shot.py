@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pyarrow as pa
 import pytest
-import torch
-from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
@@ -19,15 +15,8 @@ from biocosmos.evaluate.zero_shot.texts import names_of, read_sentences, sentenc
 from biocosmos.jobs.evaluate import embedded, evaluate_collection
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
+from tiny_clip import save_tiny_clip
 
-CLIP = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
-}
 TABLE = pa.table(
     {
         "kingdom": ["Animalia"] * 4,
@@ -112,11 +101,7 @@ def test_what_is_refused(tmp_path):
 
 
 def test_a_real_collection_with_an_open_clip_folder_embedded_on_demand(tiny_collection: bc.Collection, tmp_path: Path):
-    folder = tmp_path / "clip"
-    folder.mkdir()
-    torch.manual_seed(3)
-    (folder / "open_clip_config.json").write_text(json.dumps(CLIP))
-    save_file(open_clip.CLIP(**json.loads(json.dumps(CLIP["model_cfg"]))).state_dict(), folder / "open_clip_model.safetensors")
+    folder = save_tiny_clip(tmp_path / "clip", seed=3)
     tiny_collection.make_split("stratified", seed=0)
     names, made = embedded(tiny_collection, [f"{folder}/"])
     assert names == made == [str(folder)]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.encoders.views import view
@@ -25,6 +21,7 @@ from biocosmos.train.batches.views import mean_of_views, vectors_of_views
 from biocosmos.train.unicom.audit import audit
 from biocosmos.train.unicom.clusters import cluster_labels, taxon_labels
 from biocosmos.train.unicom.labels import ClusterLabels
+from tiny_clip import save_tiny_clip
 
 ENCODER = "efficientnet-lite0"
 
@@ -138,11 +135,7 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
         },
         "preprocess_cfg": {"mean": [0.5] * 3, "std": [0.25] * 3, "interpolation": "bicubic", "resize_mode": "shortest"},
     }
-    folder = tmp_path_factory.mktemp("clip")
-    (folder / "open_clip_config.json").write_text(json.dumps(config))
-    torch.manual_seed(0)
-    save_file(open_clip.CLIP(**copy.deepcopy(config["model_cfg"])).state_dict(), folder / "open_clip_model.safetensors")
-    return str(folder)
+    return str(save_tiny_clip(tmp_path_factory.mktemp("clip"), config=config))
 
 
 @pytest.fixture(scope="module")

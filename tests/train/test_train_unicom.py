@@ -8,14 +8,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import open_clip
 import pytest
 import timm
 import torch
-from safetensors.torch import save_file
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
@@ -25,15 +22,8 @@ from biocosmos.specimens.splits import Split
 from biocosmos.train.unicom.labels import ClusterLabels
 from biocosmos.train.unicom.settings import UnicomSettings, unicom_settings
 from biocosmos.train.unicom.training import TrainResult, class_means, train_unicom
+from tiny_clip import save_tiny_clip
 
-TINY_CLIP: dict[str, dict[str, Any]] = {
-    "model_cfg": {
-        "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-        "text_cfg": {"context_length": 16, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-    },
-    "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.25, 0.3], "interpolation": "bicubic", "resize_mode": "shortest"},
-}
 SMALL = {"size": 32, "epochs": 1, "batch_size": 16, "clusters": 6, "device": "cpu", "workers": 1, "precision": "float32"}
 FROZEN = {"freeze": True, "clusters": 12, "epochs": 3, "batch_size": 32, "dim": 16, "device": "cpu", "precision": "float32"}
 
@@ -68,10 +58,7 @@ def test_a_trained_tower_is_an_encoder_for_every_other_command(few: bc.Collectio
 def test_towers_of_timm_and_open_clip_are_trained_too(few: bc.Collection, tmp_path: Path) -> None:
     torch.manual_seed(0)
     timm.models.save_for_hf(timm.create_model("test_vit", num_classes=5), tmp_path / "vit", safe_serialization=True)
-    (tmp_path / "clip").mkdir()
-    (tmp_path / "clip" / "open_clip_config.json").write_text(json.dumps(TINY_CLIP))
-    clip = open_clip.CLIP(**json.loads(json.dumps(TINY_CLIP["model_cfg"])))
-    save_file(clip.state_dict(), tmp_path / "clip" / "open_clip_model.safetensors")
+    save_tiny_clip(tmp_path / "clip")
     settings = {**SMALL, "size": None, "validation": "", "ema": 0.9}
     train(
         few,

@@ -26,7 +26,7 @@ from torch import nn
 from biocosmos.encoders.encoder import Layout, Normalised, Precision
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError
-from biocosmos.machine import usable_cores
+from biocosmos.machine import usable_cores, user_cache
 
 BATCH = 4
 CALIBRATION_IMAGES = 128
@@ -178,7 +178,7 @@ def _save(ov: Any, model: Any, path: Path) -> None:
 
 
 def _cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "biocosmos" / "openvino"
+    return user_cache() / "openvino"
 
 
 def _openvino() -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -254,8 +254,3 @@ class _Timed:
                 backend(images[start : start + backend.batch_size])
         finally:
             backend.leave_thread()
-
-
-def timings(chosen: Mapping[str, Any]) -> str:
-    """The measured ways of an embedding's metadata in one line: "torch-float32 19.6 ms, openvino-float32 11.3 ms"."""
-    return ", ".join(f"{name} {value:g} ms" for name, value in chosen.get("milliseconds per image", {}).items())

@@ -15,12 +15,10 @@ from biocosmos.evaluate import Report
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
-from biocosmos.identify.namers.heads import TrainedHead
-from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
-from biocosmos.jobs.identify import CALIBRATION, by_groups, identifier_of
+from biocosmos.jobs.identify import CALIBRATION, by_groups, head_of, identifier_of
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
 from biocosmos.search.gallery import Gallery
@@ -143,9 +141,7 @@ def _calibration_part(collection: Collection, settings: EvaluateSettings) -> str
 
 
 def _by_head(collection: Collection, folder: Path, name: str, settings: EvaluateSettings) -> Judged:
-    head = TrainedHead.load(folder, device=settings.device).viewed(settings.views)
-    if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
-        head = head.with_gradient()
+    head = head_of(folder, device=settings.device, views=settings.views, novelty=settings.novelty)
     whole = predict_part(collection, head, settings.queries, where=settings.where, columns=settings.by)
     trained = head.facts["training"]
     part = settings.calibration or trained["settings"]["validation"]

@@ -136,7 +136,9 @@ def identifier_of(
     """
     settings = told(IdentifySettings, **options) if settings is None else settings
     failures = Failures() if failures is None else failures
-    head = None if settings.head is None else _head(settings)
+    head = None
+    if settings.head is not None:
+        head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
     folder = collection.path / NAMERS / _key(collection, settings, head)
     if not settings.fresh and (folder / STATE).is_file():
         try:
@@ -309,11 +311,10 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
     )
 
 
-def _head(settings: IdentifySettings) -> TrainedHead:
-    assert settings.head is not None
-    head = TrainedHead.load(settings.head, device=settings.device).viewed(settings.views)
-    needs = settings.novelty is not None and make_detector(settings.novelty).needs_gradient
-    return head.with_gradient() if needs else head
+def head_of(folder: Path, *, device: str, views: int, novelty: str | None) -> TrainedHead:
+    """The trained head in ``folder``, whose predictions carry what the detector ``novelty`` needs."""
+    head = TrainedHead.load(folder, device=device).viewed(views)
+    return head.with_gradient() if novelty is not None and make_detector(novelty).needs_gradient else head
 
 
 def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> Identifier:

@@ -114,10 +114,6 @@ def extremes(report: Report, base: str, name: str, main: str, k: int) -> Section
     return WORDS.section("extremes", blocks, once=True, name=name, main=main, k=k, **counts)
 
 
-def _gain(row: Row) -> str:
-    return f"{points_of(row['gain'])} ({points_of(row['low'])} to {points_of(row['high'])})"
-
-
 def _what(report: Report) -> str:
     return "training images" if report.provenance["training_counts"] == "given" else "gallery specimens"
 

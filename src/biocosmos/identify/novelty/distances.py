@@ -5,8 +5,6 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from biocosmos.search.gallery import Gallery
-
 # Share of known specimens that may be flagged as novel by mistake.
 DEFAULT_FALSE_ALARM_RATE = 0.05
 
@@ -21,19 +19,12 @@ def neighbour_count(taxa: NDArray[np.int32]) -> int:
     return max(1, round(float(np.sqrt(np.median(sizes)))))
 
 
-def neighbour_distance(
-    gallery: Gallery, queries: NDArray[np.float32], k: int, exclude: NDArray[np.object_] | None = None
-) -> NDArray[np.float64]:
-    """Euclidean distance to the k-th nearest gallery row, in [0, 2]; to the farthest one when there are fewer than k.
+def kth_distance(cosines: NDArray[np.float32], k: int) -> NDArray[np.float64]:
+    """Euclidean distance of unit vectors to the k-th nearest, in [0, 2]; to the farthest where there are fewer than k.
 
     Sun, Ming, Zhu, Li: Out-of-Distribution Detection with Deep Nearest Neighbors, ICML 2022, arXiv:2204.06507.
-    queries: (q, d) float32 unit vectors; exclude: (q,) ids each query must not see. Returns (q,) float64, NaN without any row.
+    cosines: (q, >= k) best first, -inf where there is no row. Returns (q,) float64, NaN without any row.
     """
-    return kth_distance(gallery.search(queries, k, exclude=exclude).scores, k)
-
-
-def kth_distance(cosines: NDArray[np.float32], k: int) -> NDArray[np.float64]:
-    """The k-th column, as a distance, of cosines (q, >= k) best first, -inf where there is no row: (q,) float64."""
     found = cosines[:, :k]
     count = np.isfinite(found).sum(axis=1)
     kth = found[np.arange(len(found)), np.maximum(count - 1, 0)].astype(np.float64)
