@@ -53,7 +53,7 @@ class ExactIndex:
     vectors: (n, d) float32 unit rows, array or tensor, not copied; precision: of the scan, "auto" (what this machine does
     fastest, timed), "float32", "bfloat16" or "int8"; the answers are the same; device: where to search, "auto" for a GPU if there
     is one, None for where the vectors are. The compact copies that the scans read are built when enough queries have come to
-    pay for them, or by :meth:`prepare`. Raises BiocosmosError naming the rows that are not finite: they have no place in any order.
+    pay for them, or by :meth:`prepare`. Raises BiocosmosError naming the rows that are not finite.
     """
 
     def __init__(self, vectors: Any, *, precision: str = "auto", device: str | torch.device | None = None) -> None:
