@@ -155,7 +155,7 @@ def locked_work(folder: Path) -> Iterator[Work]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lock"
     with path.open("a+") as file:
-        if not _try_lock(file):
+        if not try_lock(file):
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise BiocosmosError(f"{holder} is embedding with this encoder already ({folder}): wait for it, or stop it")
@@ -167,7 +167,8 @@ def locked_work(folder: Path) -> Iterator[Work]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _try_lock(file: IO[str]) -> bool:
+def try_lock(file: IO[str]) -> bool:
+    """Lock an open file for this process, without waiting; False where another holds it."""
     try:
         if sys.platform == "win32":
             import msvcrt

@@ -1,0 +1,212 @@
+"""What is to be named, in numbered blocks of fixed specimens: the same blocks however often the work is broken off."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from biocosmos.embed.reader import ImageBatch, ImageFiles, ImageReader, ImageSource, Rows, ahead
+from biocosmos.encoders.encoder import Encoder
+from biocosmos.errors import Failure, Failures
+from biocosmos.identify.namer import Namer, Specimens
+from biocosmos.machine import usable_cores
+
+BLOCK = 1024
+"""Specimens of a block, so many of which at most are named again after a kill."""
+IMAGES_TOGETHER = 64
+"""Images that are read at once for a namer that looks at images itself."""
+STAGE = "identify"
+
+
+@dataclass
+class AskedBlock:
+    """One block: its number, how many specimens were asked about, those that are there, and what could not be read."""
+
+    number: int
+    asked: int = 0
+    specimens: list[Specimens] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+
+class Asked(Protocol):
+    """What is to be named; images: whether images are looked at; total: specimens, None where it is not known before."""
+
+    @property
+    def images(self) -> bool: ...
+
+    @property
+    def total(self) -> int | None: ...
+
+    def digests(self) -> Iterator[str]:
+        """Of what each block and those before it ask about, by which one that was named before is known again."""
+
+    def blocks(self, done: Callable[[int], bool]) -> Iterator[AskedBlock]:
+        """The blocks in their order; one that is done comes without its specimens."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFile:
+    """An image file as it was given, with size and time of change (-1 where it is not to be had)."""
+
+    path: str
+    size: int = -1
+    changed: int = -1
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> AskedFile:
+        """As it is now; one that is gone is told when it is read."""
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            return cls(os.fspath(path))
+        return cls(os.fspath(path), found.st_size, found.st_mtime_ns)
+
+    def fact(self) -> str:
+        """What it is known again by."""
+        return f"{len(self.path)}:{self.path} {self.size} {self.changed}"
+
+
+class AskedImages:
+    """Images, for a namer that takes images, or vectors that an encoder makes of them.
+
+    fact: of the image with a number, what it is known again by; told: adds to specimens what else is known of the images with
+    some numbers; batch_size: images per run of the model; workers: threads that read and embed, which change no number.
+    """
+
+    images = True
+
+    def __init__(
+        self,
+        source: ImageSource,
+        fact: Callable[[int], str],
+        namer: Namer,
+        encoder: Encoder | None,
+        *,
+        told: Callable[[Specimens, Rows], Specimens] | None = None,
+        batch_size: int | None = None,
+        workers: int | None = None,
+    ) -> None:
+        self._count, self._fact, self._encoder, self._told = len(source), fact, encoder, told or _as_files
+        self._together = batch_size or (IMAGES_TOGETHER if encoder is None else encoder.batch_size)
+        rows = BLOCK // 4 if encoder is None else BLOCK  # images wait as pixels for a namer that looks at them itself
+        self._rows = max(1, rows // self._together) * self._together
+        self._workers = workers or (encoder.streams if encoder is not None and encoder.streams > 1 else usable_cores())
+        preprocessing = namer.preprocessing if encoder is None else encoder.preprocessing  # type: ignore[attr-defined]
+        self._reader = ImageReader(source, preprocessing, stage=STAGE)
+
+    @classmethod
+    def files(cls, files: Sequence[AskedFile], namer: Namer, encoder: Encoder | None, **how: int | None) -> AskedImages:
+        """Image files; ids are their paths."""
+        source = ImageFiles(file.path for file in files)
+        return cls(source, lambda row: files[row].fact(), namer, encoder, **how)  # type: ignore[arg-type]
+
+    @property
+    def total(self) -> int:
+        """Images."""
+        return self._count
+
+    def digests(self) -> Iterator[str]:
+        """Of the facts of images."""
+        found = hashlib.sha256()
+        for _, first, last in self._spans():
+            for row in range(first, last):
+                found.update(f"{self._fact(row)};".encode("utf-8", "surrogateescape"))
+            yield found.hexdigest()
+
+    def blocks(self, done: Callable[[int], bool]) -> Iterator[AskedBlock]:
+        """Read ahead, and embedded, by threads; a handful of images by the calling thread, with all cores for the one batch."""
+        runs = (
+            (number, np.arange(start, min(start + self._together, last)))
+            for number, first, last in self._spans()
+            for start in (range(first, first + 1) if done(number) else range(first, last, self._together))
+        )
+        made: Iterable[tuple[int, AskedBlock]]
+        if self._count <= self._together:
+            made = map(self._run(done), runs)
+        else:
+            how = (None, None) if self._encoder is None else (self._encoder.enter_thread, self._encoder.leave_thread)
+            made = ahead(self._run(done), runs, self._workers, enter=how[0], leave=how[1])
+        block: AskedBlock | None = None
+        for last, run in made:
+            block = run if block is None else _joined(block, run)
+            if block.asked == last:
+                yield block
+                block = None
+
+    def _spans(self) -> Iterator[tuple[int, int, int]]:
+        for number, first in enumerate(range(0, self._count, self._rows)):
+            yield number, first, min(first + self._rows, self._count)
+
+    def _run(self, done: Callable[[int], bool]) -> Callable[[tuple[int, Rows]], tuple[int, AskedBlock]]:
+        def run(item: tuple[int, Rows]) -> tuple[int, AskedBlock]:
+            number, rows = item
+            size = min(self._rows, self._count - number * self._rows)
+            if done(number):
+                return size, AskedBlock(number, size)
+            batch = self._reader.read(rows)
+            failures = [Failure(STAGE, "error", one.path, None, one.id, one.reason) for one in batch.unread]
+            return size, AskedBlock(number, len(rows), self._specimens(batch), failures)
+
+        return run
+
+    def _specimens(self, batch: ImageBatch) -> list[Specimens]:
+        good = np.flatnonzero(batch.good)
+        if not len(good):
+            return []
+        ids, images = np.array(batch.ids, object)[good], batch.images[torch.from_numpy(good)]
+        block = self._told(Specimens(ids, sizes=batch.log_sizes[good]), batch.rows[good])
+        if self._encoder is None:
+            return [replace(block, images=images)]
+        return [replace(block, vectors=self._encoder.encode_images(images, together=self._together))]
+
+
+class AskedVectors:
+    """Stored vectors of a part of the collection, as :func:`biocosmos.jobs.predict.part_blocks` gives them, cut into blocks.
+
+    version: of the part, for the digests; those without a vector come into ``failures``.
+    """
+
+    images = False
+
+    def __init__(self, specimens: Iterable[Specimens], failures: Failures, total: int | None, version: str) -> None:
+        self.total, self._specimens, self._failures, self._version = total, specimens, failures, version
+
+    def digests(self) -> Iterator[str]:
+        """Of the version and the number."""
+        return (f"{self._version} {number}" for number in count())
+
+    def blocks(self, done: Callable[[int], bool]) -> Iterator[AskedBlock]:
+        """Failures are those told until the block was whole."""
+        block, told = AskedBlock(0), 0
+        for given in self._specimens:
+            start = 0
+            while start < len(given):
+                rows = slice(start, min(len(given), start + BLOCK - block.asked))
+                if not done(block.number):
+                    block.specimens.append(given.rows(rows))
+                block.asked, start = block.asked + rows.stop - rows.start, rows.stop
+                if block.asked == BLOCK:
+                    block.failures, told = list(self._failures)[told:], len(self._failures)
+                    yield block
+                    block = AskedBlock(block.number + 1)
+        block.failures = list(self._failures)[told:]
+        if block.asked or block.failures:
+            yield block
+
+
+def _joined(block: AskedBlock, run: AskedBlock) -> AskedBlock:
+    return AskedBlock(
+        block.number, block.asked + run.asked, [*block.specimens, *run.specimens], [*block.failures, *run.failures]
+    )
+
+
+def _as_files(specimens: Specimens, rows: Rows) -> Specimens:
+    return replace(specimens, columns=pa.table({"image_path": pa.array(specimens.ids, pa.string())}))

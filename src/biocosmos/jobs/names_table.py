@@ -1,0 +1,216 @@
+"""The table of names as a file: whether it may be replaced, what it has already, and how more is added."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+
+from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
+from biocosmos.settings import SettingError, flag
+from biocosmos.tables import flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
+
+ASKED = "asked"
+"""In the provenance: every option that names depend on."""
+_TEXT = (".csv", ".tsv")
+
+
+def same_file(path: str | os.PathLike[str]) -> str:
+    """What tells one image from another, however the way to it is written."""
+    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps ".."
+
+
+def failures_beside(output: Path) -> Path:
+    """``names.csv`` has its failures in ``names.failures.csv``."""
+    return output.with_name(f"{output.stem}.failures.csv")
+
+
+@dataclass(frozen=True)
+class NamesTable:
+    """A table of names at a path, there or not."""
+
+    path: Path
+
+    @property
+    def there(self) -> bool:
+        """Whether there is a file with something in it."""
+        return self.path.exists() and self.path.stat().st_size > 0
+
+    def remove(self) -> None:
+        """The table with what lies beside it."""
+        for path in (self.path, provenance_beside(self.path), failures_beside(self.path)):
+            path.unlink(missing_ok=True)
+
+    # ------------------------------------------------------------------ may it be changed?
+
+    def refuse_other(self, asked: Mapping[str, Any], images: Iterable[str] | None) -> None:
+        """Refuse to replace names that would not come again: of other images, by other options, or of another program.
+
+        images: that are asked about now; None where a part of the collection is.
+        """
+        if not self.there:
+            return
+        self._refuse_others(asked, f"replace it with --overwrite, or write to another {flag('output')}")
+        if images is None:
+            return
+        now = {same_file(path) for path in images}
+        lost = [path for path in self.images() if same_file(path) not in now]
+        if lost:
+            raise SettingError(
+                f"{self.path} has names of {len(lost):,} images that are not asked about now ({lost[0]}): add to it with --append, "
+                f"replace it with --overwrite, or write to another {flag('output')}"
+            )
+
+    def refuse_unlike(self, asked: Mapping[str, Any], namer: str) -> None:
+        """Refuse to add names to those made with other options or by another namer."""
+        if not self.there:
+            return
+        remedy = f"ask as then, replace it with --overwrite, or write to another {flag('output')}"
+        facts = self._refuse_others(asked, remedy)
+        before = facts.get("namer", {}).get("digest")
+        if before != namer:
+            raise SettingError(
+                f"{self.path} was made by another namer (digest {before}, now {namer}), as the collection or a head was changed "
+                f"since: replace it with --overwrite, or write to another {flag('output')}"
+            )
+
+    def _refuse_others(self, asked: Mapping[str, Any], remedy: str) -> dict[str, Any]:
+        facts = read_provenance(self.path)
+        before = None if facts is None else facts.get(ASKED)
+        if facts is None or not isinstance(before, dict):
+            raise SettingError(f"{self.path} exists and was not made by 'biocosmos identify': {remedy}")
+        now = json.loads(json.dumps(dict(asked), default=str))
+        for name in sorted({*before, *now}):
+            if before.get(name) != now.get(name):
+                was, is_now = (_told(found.get(name)) for found in (before, now))
+                raise SettingError(f"{self.path} was made with {flag(name)} {was}, now it is {is_now}: {remedy}")
+        return facts
+
+    # ------------------------------------------------------------------ what it has
+
+    def images(self) -> Iterator[str]:
+        """Paths in the table, as they were given."""
+        for table in self.tables(None, ["image_path", "id"]):
+            column = table["image_path"] if "image_path" in table.column_names else table["id"]
+            yield from (path for path in column.to_pylist() if path is not None)
+
+    def failures(self) -> list[Failure]:
+        """The failures beside it."""
+        try:
+            options = pyarrow.csv.ConvertOptions(
+                column_types={"row": pa.int64(), **{name: pa.string() for name in ("stage", "severity", "source", "id", "reason")}},
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+                null_values=[""],
+            )
+            rows = pyarrow.csv.read_csv(failures_beside(self.path), convert_options=options).to_pylist()
+            return [Failure(**{each.name: row[each.name] for each in fields(Failure)}) for row in rows]
+        except (OSError, LookupError, TypeError, pa.ArrowException):
+            return []
+
+    def tables(self, schema: pa.Schema | None, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """The rows in pieces, with the types of ``schema`` where it has the column; columns: those of them that are there.
+
+        Raises BiocosmosError where another program has changed it so that it cannot be read.
+        """
+        if not self.there:
+            return
+        try:
+            for table in self._pieces(schema):
+                kept = table.column_names if columns is None else [name for name in columns if name in table.column_names]
+                yield table.select(kept)
+        except (OSError, LookupError, TypeError, ValueError, pa.ArrowException) as error:
+            raise BiocosmosError(f"cannot read the names in {self.path}: {first_line(error)}; write to another --output") from error
+
+    def _pieces(self, schema: pa.Schema | None) -> Iterator[pa.Table]:
+        suffix = table_suffix(self.path)
+        if suffix == ".parquet":
+            with pq.ParquetFile(self.path) as file:
+                for batch in file.iter_batches():
+                    yield pa.Table.from_batches([batch]).replace_schema_metadata(None)
+        elif suffix in _TEXT:
+            yield from self._text(suffix, schema)
+        else:
+            yield self._rows(suffix, schema)
+
+    def _text(self, suffix: str, schema: pa.Schema | None) -> Iterator[pa.Table]:
+        parse = pyarrow.csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True)
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
+            header = file.readline()
+        names = pyarrow.csv.read_csv(pa.py_buffer(header.encode()), parse_options=parse).column_names
+        known = {} if schema is None else {field.name: field.type for field in flat(schema.empty_table()).schema}
+        convert = pyarrow.csv.ConvertOptions(
+            column_types={name: known.get(name, pa.string()) for name in names},
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+            null_values=[""],
+        )
+        with pyarrow.csv.open_csv(self.path, parse_options=parse, convert_options=convert) as reader:
+            for batch in reader:
+                yield pa.Table.from_batches([batch])
+
+    def _rows(self, suffix: str, schema: pa.Schema | None) -> pa.Table:
+        """JSON is read whole: it has no rows until its end."""
+        text = self.path.read_text(encoding="utf-8")
+        rows = json.loads(text)["rows"] if suffix == ".json" else [json.loads(line) for line in text.splitlines() if line]
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        known = {} if schema is None else {field.name: field.type for field in schema}
+        columns = {name: pa.array([row.get(name) for row in rows], known.get(name)) for name in names}
+        return pa.table(columns)
+
+    # ------------------------------------------------------------------ write
+
+    def write(
+        self,
+        tables: Iterable[pa.Table],
+        schema: pa.Schema,
+        columns: Iterable[str],
+        facts: Mapping[str, Any],
+        failures: Failures,
+        *,
+        after: NamesTable | None = None,
+    ) -> None:
+        """Write the columns that say something, and the failures beside; after: names that stand before them, with their columns.
+
+        The failures come first, so that a table that is there has all that belongs to it.
+        """
+        wanted = set(columns)
+        own = [field for field in schema if field.name in wanted]
+        pieces: Iterable[pa.Table] = (table.select([field.name for field in own]) for table in tables)
+        if after is not None and after.there:
+            old = next(after.tables(schema), None)
+            text = table_suffix(self.path) in _TEXT
+            own = list(flat(pa.schema(own).empty_table()).schema) if text else own
+            mine = {field.name for field in own}
+            before = [] if old is None else [field for field in old.schema if field.name not in mine]
+            order = [] if old is None else old.column_names
+            types = {field.name: field for field in [*own, *before]}
+            names = [*order, *(field.name for field in own if field.name not in order)]
+            fresh = (flat(table) for table in pieces) if text else pieces
+            own = [types[name] for name in names]
+            pieces = (_as(table, pa.schema(own)) for part in (after.tables(schema), fresh) for table in part)
+        if len(failures):
+            write_table(failures.table(), failures_beside(self.path))
+        write_tables(pieces, pa.schema(own), self.path, facts)
+        if not len(failures):
+            failures_beside(self.path).unlink(missing_ok=True)
+
+
+def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The table with the columns of a schema; null where it lacks one."""
+    columns = [
+        table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def _told(value: Any) -> str:
+    return "not given" if value is None else str(value)
