@@ -26,4 +26,5 @@ def positions_of(dataset: lance.LanceDataset, ids: Sequence[str] | pa.Array) -> 
         position += len(column)
     if not len(asked):
         return np.empty(0, np.int64)
-    return places[pc.index_in(asked, value_set=distinct).to_numpy(zero_copy_only=False)]
+    found_at: Positions = places[pc.index_in(asked, value_set=distinct).to_numpy(zero_copy_only=False)]
+    return found_at
