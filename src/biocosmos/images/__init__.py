@@ -5,7 +5,7 @@ could alter what a model sees is named in the notes. Memory is bounded from the 
 thread-safe.
 """
 
-from biocosmos.images.files import FILE_SUFFIXES, MAX_FILE_BYTES, Source, file_bytes, image_files
+from biocosmos.images.content import MAX_FILE_BYTES, Source, file_bytes
 from biocosmos.images.memory import MAX_PIXELS
 from biocosmos.images.reading import (
     FORMATS,
@@ -20,7 +20,6 @@ from biocosmos.images.reading import (
 from biocosmos.images.upright import Crop, Pixels, upright_crop
 
 __all__ = [
-    "FILE_SUFFIXES",
     "FORMATS",
     "MAX_FILE_BYTES",
     "MAX_PIXELS",
@@ -31,7 +30,6 @@ __all__ = [
     "Source",
     "check_image",
     "file_bytes",
-    "image_files",
     "image_size",
     "inspect_image",
     "oriented",

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from biocosmos.images import tiff
-from biocosmos.images.files import Source
+from biocosmos.images.content import Source
 
 SNIFFED = 512
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")

@@ -12,7 +12,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from biocosmos.errors import ImageError
 from biocosmos.images import deep, jpeg, kinds, memory, tiff
-from biocosmos.images.files import Source, check_file, file_bytes
+from biocosmos.images.content import Source, check_file, file_bytes
 from biocosmos.images.upright import AS_STORED, TURNS, Crop, Pixels, lies_on_its_side, orientation_of
 
 Image.init()  # load every plugin once, here, and not from several decode threads at the first odd file

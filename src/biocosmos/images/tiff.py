@@ -18,8 +18,8 @@ import numpy.typing as npt
 from PIL import Image, ImageFile
 
 from biocosmos.errors import ImageError
+from biocosmos.images.content import Source
 from biocosmos.images.deep import floating_to_8_bits
-from biocosmos.images.files import Source
 from biocosmos.images.upright import ORIENTATION, TURNS, Pixels
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -168,7 +168,7 @@ class DeepTiff(ImageFile.ImageFile):
 
     def getexif(self) -> Image.Exif:
         """The orientation alone."""
-        exif = Image.Exif()  # type: ignore[no-untyped-call]
+        exif = Image.Exif()
         exif[ORIENTATION] = self.layout.one(ORIENTATION, 1)
         return exif
 

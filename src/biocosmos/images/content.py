@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
 from pathlib import Path
 
-from biocosmos.errors import BiocosmosError, ImageError
+from biocosmos.errors import ImageError
 
 Source = bytes | str | Path
 
 MAX_FILE_BYTES = 512 << 20
 """A larger image file is refused unread."""
-FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".jp2", ".heic", ".heif"})
-"""Files that are taken for images when a folder is asked about. What cannot be read among them is a failure, never left out."""
 
 
 def file_bytes(path: str | Path) -> bytes:
@@ -46,19 +43,3 @@ def check_file(path: str | Path) -> int:
     if found.st_size > MAX_FILE_BYTES:
         raise ImageError(f"the file has {found.st_size:,} bytes; at most {MAX_FILE_BYTES:,} are read as one image")
     return found.st_size
-
-
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are and folders as the images below them, sorted. Raises BiocosmosError for a path that is not there."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            below = (p for p in path.rglob("*") if p.suffix.lower() in FILE_SUFFIXES and not p.name.startswith("."))
-            found += sorted(p for p in below if p.is_file())
-        elif path.exists():
-            found.append(path)
-        else:
-            raise BiocosmosError(f"no such file or folder: {path}")
-    if paths and not found:
-        raise BiocosmosError(f"no image below {', '.join(map(str, paths))}: looked for {', '.join(sorted(FILE_SUFFIXES))}")
-    return found
