@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 
 from biocosmos import images
-from biocosmos.errors import ImageError
-from biocosmos.images import check_image, image_files, image_size, inspect_image, read_image
+from biocosmos.errors import Failures, ImageError
+from biocosmos.files import image_files
+from biocosmos.images import check_image, image_size, inspect_image, read_image
 
 
 def picture(height=60, width=80, seed=0):
@@ -328,7 +329,7 @@ def test_a_heif_photograph_is_read_with_pillow_heif_and_explained_without(tmp_pa
     (tmp_path / "IMG_1.HEIC").write_bytes(data)
     decoded = read_image(tmp_path / "IMG_1.HEIC")
     assert np.abs(decoded.pixels.astype(int) - picture(60, 80)).mean() < 5
-    assert image_files([tmp_path]) == [tmp_path / "IMG_1.HEIC"]
+    assert image_files([tmp_path], Failures()) == [tmp_path / "IMG_1.HEIC"]
     monkeypatch.setattr(images, "_can_read_heif", lambda: False)
     assert "pip install 'biocosmos[heif]'" in error(data)
     assert error(data[:200] + bytes(100))

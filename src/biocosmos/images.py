@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +21,7 @@ import numpy.typing as npt
 import simplejpeg
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from biocosmos.errors import BiocosmosError, ImageError
+from biocosmos.errors import ImageError
 
 Source = bytes | str | Path
 Pixels = npt.NDArray[np.uint8]
@@ -34,9 +34,6 @@ BIG_PIXELS = 16_000_000
 Image.init()  # load every plugin once, here, and not from several decode threads at the first odd file
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
 """What Pillow may try; formats that call another program (EPS) or have no magic number (TGA) are left out."""
-
-FILE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".gif", ".webp", ".avif", ".jp2", ".heic", ".heif"})
-"""Files that are taken for images when a folder is asked about. What cannot be read among them is a failure, never left out."""
 
 _SNIFFED = 512
 _HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1")
@@ -370,19 +367,3 @@ def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
 def _reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return text or type(error).__name__
-
-
-def image_files(paths: Sequence[Path]) -> list[Path]:
-    """Files as they are and folders as the images below them, sorted. Raises BiocosmosError for a path that is not there."""
-    found: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            below = (p for p in path.rglob("*") if p.suffix.lower() in FILE_SUFFIXES and not p.name.startswith("."))
-            found += sorted(p for p in below if p.is_file())
-        elif path.exists():
-            found.append(path)
-        else:
-            raise BiocosmosError(f"no such file or folder: {path}")
-    if paths and not found:
-        raise BiocosmosError(f"no image below {', '.join(map(str, paths))}: looked for {', '.join(sorted(FILE_SUFFIXES))}")
-    return found
