@@ -19,6 +19,7 @@ class Progress:
         self.description, self.total, self.unit = description, total, unit
         self.done = self._before = done
         self._start = self._last_line = time.monotonic()
+        self._told = -1
         self._bar: Any = None
         self._task: Any = None
         self._terminal = sys.stderr.isatty()
@@ -34,7 +35,7 @@ class Progress:
                 self._open_bar()
             self._bar.update(self._task, description=self.description, completed=self.done, rate=self._rate(now))
         elif now - self._last_line >= LINE_EVERY_SECONDS:
-            self._last_line = now
+            self._last_line, self._told = now, self.done
             print(self._line(now), file=sys.stderr, flush=True)
 
     def describe(self, description: str) -> None:
@@ -72,7 +73,7 @@ class Progress:
         """Take the bar away; on a pipe, say the last count when the work was long enough to have said anything."""
         if self._bar is not None:
             self._bar.stop()
-        elif not self._terminal and self._last_line > self._start:
+        elif not self._terminal and self._last_line > self._start and self._told != self.done:
             print(self._line(time.monotonic()), file=sys.stderr, flush=True)
 
 

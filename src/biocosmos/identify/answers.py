@@ -67,10 +67,10 @@ def answer_table(
     """One row per query, in their order.
 
     Columns: id; image_path; every rank (the best path, whole) and ``<rank>_confidence``, null where the path has no such rank;
-    with runners-up ``<rank>_2``, ``<rank>_2_confidence`` and so on; taxon, rank, confidence (the roll-back's answer, null where nothing is sure enough); best_guess, best_guess_confidence (the
-    deepest taxon of the best path, however unsure); novelty (higher is more novel),
-    novelty_p (conformal p-value), novel; neighbours (at most :data:`EVIDENCE`); method. Provenance as JSON in the schema
-    metadata.
+    with runners-up ``<rank>_2``, ``<rank>_2_confidence`` and so on; taxon, rank, confidence (the roll-back's answer, null where
+    nothing is sure enough); best_guess, best_guess_confidence (the deepest taxon of the best path, however unsure); novelty
+    (higher is more novel), novelty_p (conformal p-value), novel; neighbours (at most :data:`EVIDENCE`); method. Provenance as
+    JSON in the schema metadata.
     """
     nodes, allowed = cut_off(answers.nodes, answers.confidence, answers.deepest)
     stop = lowest_sure_rank(allowed, threshold)

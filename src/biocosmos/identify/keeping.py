@@ -8,6 +8,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.promises import Promise
 from biocosmos.identify.confidence.sets import PredictionSets
@@ -33,7 +34,7 @@ from biocosmos.taxonomy import Taxonomy
 if TYPE_CHECKING:
     from biocosmos.identify.identifier import Identifier
 
-FORMAT = 2
+FORMAT = 3
 STATE = "identifier.json"
 _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
 _CHUNK = 1 << 22
@@ -131,7 +132,15 @@ def _loaded(folder: Path, device: str) -> Identifier:
         features=arrays["features"],
         settings=state["settings"],
         notes=tuple(state["notes"]),
+        failures=_failures(state["failures"]),
     )
+
+
+def _failures(rows: list[dict[str, Any]]) -> Failures:
+    found = Failures()
+    for row in rows:
+        found.append(Failure(**row))
+    return found
 
 
 def _state(identifier: Identifier) -> dict[str, Any]:
@@ -157,6 +166,7 @@ def _state(identifier: Identifier) -> dict[str, Any]:
         "calibrated_on": [str(name) for name in identifier.calibrated_on],
         "settings": identifier.settings,
         "notes": list(identifier.notes),
+        "failures": [asdict(row) for row in identifier.failures],
     }
 
 

@@ -62,7 +62,7 @@ class Specimens:
     def concatenated(cls, blocks: Sequence[Specimens]) -> Specimens:
         """One or more blocks of the same kinds as one."""
         parts = {name: [vars(block)[name] for block in blocks] for name, part in vars(blocks[0]).items() if part is not None}
-        joined = {
+        joined: dict[str, Any] = {
             name: pa.concat_tables(part) if name == "columns" else torch.cat(part) if name == "images" else np.concatenate(part)
             for name, part in parts.items()
         }

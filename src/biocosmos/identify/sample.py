@@ -10,8 +10,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 Int64 = NDArray[np.int64]
-Part = NDArray[Any] | pa.Table
-"""One row a specimen."""
+Part = Any
+"""An array or an Arrow table of one row a specimen."""
 
 
 @dataclass

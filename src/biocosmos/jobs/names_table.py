@@ -6,6 +6,8 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,18 +66,18 @@ class NamesTable:
         lost = [path for path in self.images() if same_file(path) not in now]
         if lost:
             raise SettingError(
-                f"{self.path} has names of {len(lost):,} images that are not asked about now ({lost[0]}): add to it with --append, "
-                f"replace it with --overwrite, or write to another {flag('output')}"
+                f"{self.path} has names of {len(lost):,} images that are not asked about now ({lost[0]}): add to it with "
+                f"--append, replace it with --overwrite, or write to another {flag('output')}"
             )
 
-    def refuse_unlike(self, asked: Mapping[str, Any], namer: str) -> None:
-        """Refuse to add names to those made with other options or by another namer."""
+    def refuse_unlike(self, asked: Mapping[str, Any], namer: str | None = None) -> None:
+        """Refuse to add names to those made with other options or by another namer; None where it is not known yet."""
         if not self.there:
             return
         remedy = f"ask as then, replace it with --overwrite, or write to another {flag('output')}"
         facts = self._refuse_others(asked, remedy)
         before = facts.get("namer", {}).get("digest")
-        if before != namer:
+        if namer is not None and before != namer:
             raise SettingError(
                 f"{self.path} was made by another namer (digest {before}, now {namer}), as the collection or a head was changed "
                 f"since: replace it with --overwrite, or write to another {flag('output')}"
@@ -105,7 +107,10 @@ class NamesTable:
         """The failures beside it."""
         try:
             options = pyarrow.csv.ConvertOptions(
-                column_types={"row": pa.int64(), **{name: pa.string() for name in ("stage", "severity", "source", "id", "reason")}},
+                column_types={
+                    "row": pa.int64(),
+                    **{name: pa.string() for name in ("stage", "severity", "source", "id", "reason")},
+                },
                 strings_can_be_null=True,
                 quoted_strings_can_be_null=False,
                 null_values=[""],
@@ -127,7 +132,9 @@ class NamesTable:
                 kept = table.column_names if columns is None else [name for name in columns if name in table.column_names]
                 yield table.select(kept)
         except (OSError, LookupError, TypeError, ValueError, pa.ArrowException) as error:
-            raise BiocosmosError(f"cannot read the names in {self.path}: {first_line(error)}; write to another --output") from error
+            raise BiocosmosError(
+                f"cannot read the names in {self.path}: {first_line(error)}; write to another --output"
+            ) from error
 
     def _pieces(self, schema: pa.Schema | None) -> Iterator[pa.Table]:
         suffix = table_suffix(self.path)
@@ -182,28 +189,47 @@ class NamesTable:
         The failures come first, so that a table that is there has all that belongs to it.
         """
         wanted = set(columns)
-        own = [field for field in schema if field.name in wanted]
-        pieces: Iterable[pa.Table] = (table.select([field.name for field in own]) for table in tables)
+        chosen = pa.schema([field for field in schema if field.name in wanted])
+        mine = chosen.names
+        pieces: Iterable[pa.Table] = (table.select(mine) for table in tables)
         if after is not None and after.there:
-            old = next(after.tables(schema), None)
-            text = table_suffix(self.path) in _TEXT
-            own = list(flat(pa.schema(own).empty_table()).schema) if text else own
-            mine = {field.name for field in own}
-            before = [] if old is None else [field for field in old.schema if field.name not in mine]
-            order = [] if old is None else old.column_names
-            types = {field.name: field for field in [*own, *before]}
-            names = [*order, *(field.name for field in own if field.name not in order)]
-            fresh = (flat(table) for table in pieces) if text else pieces
-            own = [types[name] for name in names]
-            pieces = (_as(table, pa.schema(own)) for part in (after.tables(schema), fresh) for table in part)
+            if table_suffix(self.path) in _TEXT:
+                chosen, pieces = flat(chosen.empty_table()).schema, map(flat, pieces)
+            old = next(after.tables(schema), chosen.empty_table()).schema
+            types = {field.name: field for field in (*old, *chosen)}
+            names = [*old.names, *(name for name in mine if name not in old.names)]
+            chosen = pa.schema([types[name] for name in names])
+            pieces = map(partial(_as, chosen), chain(after.tables(schema), pieces))
+        self.write_failures(failures)
+        write_tables(pieces, chosen, self.path, facts)
+
+    def write_failures(self, failures: Failures) -> None:
+        """The failures beside the table; without one there is no such file."""
+        beside = failures_beside(self.path)
         if len(failures):
-            write_table(failures.table(), failures_beside(self.path))
-        write_tables(pieces, pa.schema(own), self.path, facts)
-        if not len(failures):
-            failures_beside(self.path).unlink(missing_ok=True)
+            write_table(failures.table(), beside)
+        else:
+            beside.unlink(missing_ok=True)
+
+    def added_to(self, facts: Mapping[str, Any], rows: int, time: str) -> dict[str, Any]:
+        """What is said of more names, joined to what was said of these; rows: images asked about now."""
+        before = read_provenance(self.path) or {}
+        queries = dict(facts["queries"])
+        queries["images"] = int(before.get("queries", {}).get("images") or 0) + rows
+        return {**facts, "queries": queries, "added": [*before.get("added", []), {"time": time, "images": rows}]}
+
+    def failures_with(self, new: Failures, files: Iterable[str]) -> Failures:
+        """The failures of before, but for the files that were asked about again, and then the new ones."""
+        again, known = {same_file(path) for path in files}, {(row.source, row.reason) for row in new}
+        joined = Failures()
+        for row in self.failures():
+            if (row.source, row.reason) not in known and same_file(row.source or "") not in again:
+                joined.append(row)
+        joined.extend(new)
+        return joined
 
 
-def _as(table: pa.Table, schema: pa.Schema) -> pa.Table:
+def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
     """The table with the columns of a schema; null where it lacks one."""
     columns = [
         table[field.name].cast(field.type) if field.name in table.column_names else pa.nulls(len(table), field.type)

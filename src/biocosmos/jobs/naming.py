@@ -10,12 +10,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from biocosmos.errors import Failure, Failures
+from biocosmos.errors import Failure
 from biocosmos.identify.answers import VOTERS
 from biocosmos.identify.identifier import KEPT_FEATURES, Answered, Identifier
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.sample import Sample
-from biocosmos.identify.summary import telling
+from biocosmos.identify.summary import CORE, telling
 from biocosmos.jobs.asked import Asked, AskedBlock
 from biocosmos.progress import progress
 from biocosmos.search.hits import Hits
@@ -84,7 +84,7 @@ class Naming:
         self.identifier, self._top, self._device = identifier, top, device
         self._features = Sample(KEPT_FEATURES if len(identifier.features) else 0, seed)
         self._shown = Sample(SHOWN if evidence else 0, seed)
-        self.columns, self.named, self.asked, self.failures = set[str](), 0, 0, list[Failure]()
+        self.columns, self.named, self.asked, self.failures = set(CORE), 0, 0, list[Failure]()
         self.schema = identifier.answered(identifier.namer.nothing(), top=top).table.schema
 
     def run(self, asked: Asked, work: Work, *, before: Callable[[int], None] = lambda specimens: None) -> None:
@@ -94,13 +94,12 @@ class Naming:
         if kept:
             before(kept)
         with progress("identify", total=asked.total, unit="images" if asked.images else "specimens", done=kept) as bar:
-            for block in asked.blocks(done.__contains__):
+            for block in asked.blocks(done.__contains__, bar.advance):
                 if block.number in done:
                     named = work.load(block.number)
                 else:
                     named = self._name(block)
                     work.save(block.number, named)
-                    bar.advance(block.asked)
                 self._add(block.number, named)
 
     @property
@@ -144,14 +143,6 @@ class Naming:
             self._shown.offer(number, rows, shown, block.table.take(pa.array(shown)), *block.shown[1:])
 
 
-def as_failures(rows: Sequence[Failure]) -> Failures:
-    """Rows as a table of failures."""
-    found = Failures()
-    for row in rows:
-        found.add(row.reason, stage=row.stage, source=row.source, row=row.row, id=row.id, severity=row.severity)
-    return found
-
-
 def _evidence(said: Sequence[Answered]) -> tuple[Array, Array, Array]:
     """truth (n,) int32, rows (n, VOTERS) int64 and scores float32 of the nearest known; of no width where they tell nothing."""
     truth = np.concatenate([one.predictions.truth for one in said])
@@ -159,7 +150,8 @@ def _evidence(said: Sequence[Answered]) -> tuple[Array, Array, Array]:
     if any(one is None for one in hits):
         return truth, np.empty((len(truth), 0), np.int64), np.empty((len(truth), 0), np.float32)
     width = min(VOTERS, *(one.rows.shape[1] for one in hits))
-    return truth, *(np.concatenate([getattr(one, name)[:, :width] for one in hits]) for name in ("rows", "scores"))
+    rows, scores = (np.concatenate([getattr(one, name)[:, :width] for one in hits]) for name in ("rows", "scores"))
+    return truth, rows, scores
 
 
 def _together(blocks: list[Specimens]) -> list[Specimens]:

@@ -1,8 +1,8 @@
 """Blocks that are named, kept beside the table they will make, until it is written: ``names.csv.part/``.
 
-    settings.json      what the names are made with; others begin anew
-    lock               held by the running process
-    000000.block ...   a block each, whole or absent
+settings.json      what the names are made with; others begin anew
+lock               held by the running process
+000000.block ...   a block each, whole or absent
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -40,35 +40,32 @@ def work_beside(output: Path) -> Path:
 class NamingWork:
     """The folder, locked by this process; made by :func:`locked`. It is a :class:`biocosmos.jobs.naming.Work`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
+        self.folder, self._say = folder, say
         self._digests: list[str] = []
         self._asked: Iterator[str] = iter(())
 
-    def begin(self, facts: Mapping[str, Any]) -> str | None:
+    def begin(self, facts: Mapping[str, Any]) -> None:
         """Take up what an interrupted run with the same facts left; otherwise begin anew, and say what differs."""
         wanted = json.loads(json.dumps(dict(facts), default=str, sort_keys=True))
-        path, differs = self.folder / _SETTINGS, None
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-            changed = [name for name in sorted({*wanted, *found}) if found.get(name) != wanted.get(name)]
-            differs = ", ".join(changed) or None
-        except FileNotFoundError:
-            changed = ["nothing was begun"]
-        except (OSError, ValueError, TypeError, AttributeError):
-            changed, differs = ["unreadable"], "its settings, which cannot be read"
+        path, found = self.folder / _SETTINGS, self.begun_with()
+        changed = [name for name in sorted({*wanted, *found}) if found.get(name) != wanted.get(name)]
         if changed:
             self.clear()
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(wanted, indent=1) + "\n", encoding="utf-8")
         for left in self.folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)
-        return differs
+        if found and changed:
+            self._say(f"what an interrupted run left in {self.folder} was made otherwise ({', '.join(changed)}): begun anew")
 
-    @property
-    def begun(self) -> bool:
-        """Whether an interrupted run left something."""
-        return (self.folder / _SETTINGS).exists()
+    def begun_with(self) -> dict[str, Any]:
+        """What an interrupted run was made with; nothing where there is none."""
+        try:
+            found = json.loads((self.folder / _SETTINGS).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return found if isinstance(found, dict) else {}
 
     def whole(self, asked: Asked) -> frozenset[int]:
         """The blocks from the first on that are whole and of what is asked now; the others are removed."""
@@ -76,9 +73,13 @@ class NamingWork:
         number = 0
         while self._path(number).exists() and self._read(number, self._digest(number)) is not None:
             number += 1
-        for path in self.folder.glob(f"*{_SUFFIX}"):
-            if path.stem.isdigit() and int(path.stem) >= number:
-                path.unlink()
+        left = [path for path in self.folder.glob(f"*{_SUFFIX}") if int(path.stem) >= number]
+        for path in left:
+            path.unlink()
+        if left:
+            self._say(
+                f"files were changed since: {len(left):,} of {number + len(left):,} blocks of the interrupted run are named anew"
+            )
         return frozenset(range(number))
 
     def load(self, number: int) -> NamedBlock:
@@ -92,7 +93,7 @@ class NamingWork:
         """Whole or not at all, on the disk and not only on its way there."""
         arrays = {f"{name}_{i}": part for name in _PARTS for i, part in enumerate(getattr(block, name))}
         sink = io.BytesIO()
-        np.savez(sink, **arrays)  # type: ignore[arg-type]
+        np.savez(sink, **arrays)
         table = pa.BufferOutputStream()
         with pa.ipc.new_stream(table, block.table.schema) as writer:
             writer.write_table(block.table)
@@ -148,8 +149,10 @@ class NamingWork:
 
 
 @contextmanager
-def locked(output: Path) -> Iterator[NamingWork]:
+def locked(output: Path, say: Callable[[str], None]) -> Iterator[NamingWork]:
     """The work folder of a table, made if it is missing and locked; an empty one is removed at the end.
+
+    say: is told what of an interrupted run is of no use.
 
     Raises BiocosmosError: another process is making the same table. A lock left by a process that was killed is free.
     """
@@ -159,7 +162,7 @@ def locked(output: Path) -> Iterator[NamingWork]:
         if not try_lock(file):
             raise BiocosmosError(f"another process is naming into {output} already ({folder}): wait for it, or stop it")
         try:
-            yield NamingWork(folder)
+            yield NamingWork(folder, say)
         finally:
             if [entry.name for entry in folder.iterdir()] == [_LOCK]:
                 shutil.rmtree(folder, ignore_errors=True)

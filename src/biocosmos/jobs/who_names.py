@@ -1,4 +1,4 @@
-"""Who names: the identifier that the settings ask for, fitted on a collection's vectors or on a trained head, and kept with the collection."""
+"""Who names: the identifier that the settings ask for, by vectors or by a trained head, kept with the collection."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
-from biocosmos.jobs.identify_settings import IdentifySettings
+from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings
 from biocosmos.jobs.predict import predict_part
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
@@ -55,6 +55,7 @@ def identifier_of(
         try:
             identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
             folder.touch()
+            failures.extend(identifier.failures)
             return identifier
         except BiocosmosError as error:
             failures.add(f"what was kept is fitted anew: {error}", stage="identify", source=folder, severity="warning")
@@ -189,13 +190,13 @@ def chosen_on(identifier: Identifier) -> list[str]:
 
 # ---------------------------------------------------------------------- kept with the collection
 
-_NOT_IN_KEY = ("part", "fresh", "device", "precision", "backend")
+_NOT_OF_NAMER = (*NOT_OF_NAMES, "part", "top")
 """Settings that change nothing about who names; what ``part`` does is in the key by the parts that are known."""
 
 
 def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
     """What the fitted namer depends on, 16 hex digits."""
-    facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_IN_KEY}
+    facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_OF_NAMER}
     facts["of_part"] = settings.part is not None
     rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
     facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
@@ -228,3 +229,8 @@ def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
             shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
         failures.add(f"the fitted namer could not be kept: {error}", stage="identify", source=folder, severity="warning")
+
+
+def device_of(settings: IdentifySettings) -> str:
+    """The device that is computed on."""
+    return str(choose_device(settings.device))

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
 from biocosmos.specimens.splits import Split, make_split
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_table, write_tables
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -539,10 +539,9 @@ class Collection:
             with replacing(self.path / "failures.parquet") as temporary:
                 pq.write_table(table, temporary, compression="zstd")
 
-    def add_identifications(self, table: pa.Table) -> Path:
-        """Keep a table of identifications; nothing kept before is changed."""
+    def add_identifications(self, tables: pa.Table | Iterable[pa.Table], schema: pa.Schema | None = None) -> Path:
+        """Keep a table of identifications, or a stream of its pieces with its schema; nothing kept before is changed."""
         folder = self.path / "identifications"
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
-        with replacing(folder / f"{stamp}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        return folder / f"{stamp}.parquet"
+        path = folder / f"{stamp}.parquet"
+        return write_table(tables, path) if schema is None else write_tables(tables, schema, path)
