@@ -230,8 +230,12 @@ def test_names_are_replaced_only_where_none_would_be_lost(
     before = output.read_bytes()
     biocosmos("identify", mine.path, photos, "-o", output, *ask)
     assert output.read_bytes() == before
-    said = biocosmos("identify", mine.path, photos, "-o", output, "--method", "nearest", "--threshold", "0.6", fails=2)
-    assert "was made with --threshold 0.5, now it is 0.6: replace it with --overwrite" in said
+    assert into(mine, output, photos, threshold=0.6) == [
+        f"{output} was made with --threshold 0.5, now it is 0.6: its names are replaced"
+    ]
+    before = output.read_bytes()
+    said = biocosmos("identify", mine.path, "--part", "test", "-o", output, *ask, fails=2)
+    assert "was made with --part not given" in said
     said = biocosmos("identify", mine.path, photos / "01.jpg", "-o", output, *ask, fails=2)
     assert "has names of 9 images that are not asked about now" in said and "--append" in said
     assert output.read_bytes() == before

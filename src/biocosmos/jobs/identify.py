@@ -160,7 +160,9 @@ class Job:
                 self.table.write_failures(failures)
             raise
         if not (self.settings.overwrite or self.adds or begun):
-            self.table.refuse_other(self.asked, [file.path for file in files] if images else None)
+            differs = self.table.refuse_loss(self.asked, [file.path for file in files] if images else None)
+            if differs is not None:
+                self.say(f"{self.table.path} was made with {differs}: its names are replaced")
         return files
 
     def known_images(self, work: NamingWork) -> set[str]:

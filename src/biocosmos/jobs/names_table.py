@@ -52,48 +52,48 @@ class NamesTable:
 
     # ------------------------------------------------------------------ may it be changed?
 
-    def refuse_other(self, asked: Mapping[str, Any], images: Iterable[str] | None) -> None:
-        """Refuse to replace names that would not come again: of other images, by other options, or of another program.
+    def refuse_loss(self, asked: Mapping[str, Any], images: Iterable[str] | None) -> str | None:
+        """Refuse to replace what would not come again: names of other images, or a table of another origin.
 
-        images: that are asked about now; None where a part of the collection is.
+        images: that are asked about now; None where a part of the collection is. Returns which option differs from those of the
+        names that will be replaced, in words; None where all are as they were.
         """
         if not self.there:
-            return
-        self._refuse_others(asked, f"replace it with --overwrite, or write to another {flag('output')}")
-        if images is None:
-            return
-        now = {same_file(path) for path in images}
-        lost = [path for path in self.images() if same_file(path) not in now]
+            return None
+        remedy = f"replace it with --overwrite, or write to another {flag('output')}"
+        before = self._asked(remedy)
+        if before.get("part") != asked.get("part"):
+            raise SettingError(f"{self.path} was made with --part {_told(before.get('part'))}: {remedy}")
+        now = {same_file(path) for path in images or ()}
+        lost = [] if images is None else [path for path in self.images() if same_file(path) not in now]
         if lost:
             raise SettingError(
                 f"{self.path} has names of {len(lost):,} images that are not asked about now ({lost[0]}): add to it with "
-                f"--append, replace it with --overwrite, or write to another {flag('output')}"
+                f"--append, {remedy}"
             )
+        return _difference(before, asked)
 
     def refuse_unlike(self, asked: Mapping[str, Any], namer: str | None = None) -> None:
         """Refuse to add names to those made with other options or by another namer; None where it is not known yet."""
         if not self.there:
             return
-        remedy = f"ask as then, replace it with --overwrite, or write to another {flag('output')}"
-        facts = self._refuse_others(asked, remedy)
-        before = facts.get("namer", {}).get("digest")
+        remedy = f"replace it with --overwrite, or write to another {flag('output')}"
+        if (difference := _difference(self._asked(remedy), asked)) is not None:
+            raise SettingError(f"{self.path} was made with {difference}: ask as then, {remedy}")
+        before = (read_provenance(self.path) or {}).get("namer", {}).get("digest")
         if namer is not None and before != namer:
             raise SettingError(
                 f"{self.path} was made by another namer (digest {before}, now {namer}), as the collection or a head was changed "
-                f"since: replace it with --overwrite, or write to another {flag('output')}"
+                f"since: {remedy}"
             )
 
-    def _refuse_others(self, asked: Mapping[str, Any], remedy: str) -> dict[str, Any]:
+    def _asked(self, remedy: str) -> dict[str, Any]:
+        """The options that its names were made with."""
         facts = read_provenance(self.path)
-        before = None if facts is None else facts.get(ASKED)
-        if facts is None or not isinstance(before, dict):
+        if facts is None or "method" not in facts:
             raise SettingError(f"{self.path} exists and was not made by 'biocosmos identify': {remedy}")
-        now = json.loads(json.dumps(dict(asked), default=str))
-        for name in sorted({*before, *now}):
-            if before.get(name) != now.get(name):
-                was, is_now = (_told(found.get(name)) for found in (before, now))
-                raise SettingError(f"{self.path} was made with {flag(name)} {was}, now it is {is_now}: {remedy}")
-        return facts
+        before = facts.get(ASKED)
+        return before if isinstance(before, dict) else {}
 
     # ------------------------------------------------------------------ what it has
 
@@ -236,6 +236,15 @@ def _as(schema: pa.Schema, table: pa.Table) -> pa.Table:
         for field in schema
     ]
     return pa.table(columns, schema=schema)
+
+
+def _difference(before: Mapping[str, Any], asked: Mapping[str, Any]) -> str | None:
+    """The first option that differs, in words; None where none does."""
+    now = json.loads(json.dumps(dict(asked), default=str))
+    for name in sorted({*before, *now}):
+        if before.get(name) != now.get(name):
+            return f"{flag(name)} {_told(before.get(name))}, now it is {_told(now.get(name))}"
+    return None
 
 
 def _told(value: Any) -> str:
