@@ -258,8 +258,10 @@ def _words(kind: Any, name: str, wanted: Any) -> str:
         return f"without {called}"
     if isinstance(wanted, _Part):
         return f"with {called} {wanted.name}"
-    values = [str(each) for each in (wanted if isinstance(wanted, tuple) else (wanted,)) if each is not None]
-    return f"with {called} {' or '.join(values)}"
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    values = [str(each) for each in wanted if each is not None]
+    said = [f"with {called} {' or '.join(values)}"] if values else []
+    return " or ".join([*said, f"without {called}"] if None in wanted else said)
 
 
 def _holds(value: Any, wanted: Any) -> bool:

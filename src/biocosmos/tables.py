@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,8 @@ from biocosmos.errors import BiocosmosError
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 PROVENANCE_KEY = b"biocosmos.provenance"
+GROUP_ROWS = 1 << 16
+"""Rows of a row group of Parquet."""
 
 
 @contextmanager
@@ -49,41 +51,112 @@ def table_suffix(path: str | Path) -> str:
 
 
 def write_table(table: pa.Table, path: str | Path, provenance: Mapping[str, Any] | None = None) -> Path:
-    """Write ``table`` in the format its suffix names.
+    """Write ``table`` in the format its suffix names; see :func:`write_tables`."""
+    return write_tables([table], table.schema, path, provenance)
+
+
+def write_tables(
+    tables: Iterable[pa.Table], schema: pa.Schema, path: str | Path, provenance: Mapping[str, Any] | None = None
+) -> Path:
+    """Write tables of one schema as one, in the format the suffix names, with one of them in memory at a time.
 
     Provenance goes into the Parquet schema metadata and into the JSON object; CSV and TSV have no place for it, so it is
-    written to ``<path>.provenance.json``. List and struct cells become JSON text in CSV and TSV.
+    written to ``<path>.provenance.json``, before the table. List and struct cells become JSON text in CSV and TSV. The file
+    depends on the rows alone, not on how they are cut into tables.
     """
     path, suffix = Path(path), table_suffix(path)
     facts = None if provenance is None else json.dumps(dict(provenance), indent=1, default=str)
     with replacing(path) as temporary:
+        _WRITERS[suffix](tables, schema, temporary, facts)
+        if facts is not None and suffix in (".csv", ".tsv", ".jsonl"):
+            with replacing(provenance_beside(path)) as beside:
+                beside.write_text(facts + "\n", encoding="utf-8")
+    return path
+
+
+def provenance_beside(path: Path) -> Path:
+    """Where the provenance of a table lies whose format has no place for it."""
+    return path.with_name(path.name + ".provenance.json")
+
+
+def read_provenance(path: str | Path) -> dict[str, Any] | None:
+    """What :func:`write_tables` said of a table; None where nothing is said or it cannot be read."""
+    path, suffix = Path(path), table_suffix(path)
+    try:
         if suffix == ".parquet":
             import pyarrow.parquet as pq
 
-            if facts is not None:
-                table = table.replace_schema_metadata({**(table.schema.metadata or {}), PROVENANCE_KEY: facts.encode()})
-            pq.write_table(table, temporary, compression="zstd")
-        elif suffix in (".csv", ".tsv"):
-            import pyarrow.csv as pc
-
-            options = pc.WriteOptions(delimiter="\t" if suffix == ".tsv" else ",")
-            pc.write_csv(_flat(table), temporary, options)
+            stated = (pq.read_schema(path).metadata or {}).get(PROVENANCE_KEY, b"null")
+            found = json.loads(stated)
+        elif suffix == ".json":
+            found = json.loads(path.read_text(encoding="utf-8"))["provenance"]
         else:
-            rows = table.to_pylist()
-            with temporary.open("w", encoding="utf-8") as out:
-                if suffix == ".jsonl":
-                    out.writelines(json.dumps(row, default=str, ensure_ascii=False) + "\n" for row in rows)
-                else:
-                    json.dump({"provenance": provenance or {}, "rows": rows}, out, default=str, ensure_ascii=False, indent=1)
-    if facts is not None and suffix in (".csv", ".tsv", ".jsonl"):
-        path.with_name(path.name + ".provenance.json").write_text(facts + "\n", encoding="utf-8")
-    return path
+            found = json.loads(provenance_beside(path).read_text(encoding="utf-8"))
+    except (OSError, LookupError, TypeError, ValueError, RecursionError, pa.ArrowException):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, facts: str | None) -> None:
+    import pyarrow.parquet as pq
+
+    if facts is not None:
+        schema = schema.with_metadata({**(schema.metadata or {}), PROVENANCE_KEY: facts.encode()})
+    with pq.ParquetWriter(path, schema, compression="zstd") as out:
+        waiting, rows = list[pa.Table](), 0
+        for table in tables:
+            waiting, rows = [*waiting, table], rows + len(table)
+            while rows >= GROUP_ROWS:
+                whole = pa.concat_tables(waiting).replace_schema_metadata(schema.metadata)
+                out.write_table(whole.slice(0, GROUP_ROWS))
+                waiting, rows = [whole.slice(GROUP_ROWS)], rows - GROUP_ROWS
+        if rows:
+            out.write_table(pa.concat_tables(waiting).replace_schema_metadata(schema.metadata))
+
+
+def _write_csv(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, delimiter: str) -> None:
+    import pyarrow.csv as pc
+
+    flat = _flat(schema.empty_table()).schema
+    with pc.CSVWriter(path, flat, write_options=pc.WriteOptions(delimiter=delimiter)) as out:
+        for table in tables:
+            out.write_table(_flat(table))
+
+
+def _write_json(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, facts: str | None) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        out.write(f'{{"provenance": {facts or "{}"},\n"rows": [')
+        before = "\n"
+        for table in tables:
+            for row in table.to_pylist():
+                out.write(before + _json(row))
+                before = ",\n"
+        out.write("\n]}\n")
+
+
+def _write_lines(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, facts: str | None) -> None:
+    with path.open("w", encoding="utf-8") as out:
+        for table in tables:
+            out.writelines(_json(row) + "\n" for row in table.to_pylist())
+
+
+_WRITERS: dict[str, Callable[[Iterable[pa.Table], pa.Schema, Path, str | None], None]] = {
+    ".csv": lambda tables, schema, path, _: _write_csv(tables, schema, path, ","),
+    ".tsv": lambda tables, schema, path, _: _write_csv(tables, schema, path, "\t"),
+    ".parquet": _write_parquet,
+    ".json": _write_json,
+    ".jsonl": _write_lines,
+}
+
+
+def _json(cell: Any) -> str:
+    return json.dumps(cell, default=str, ensure_ascii=False)
 
 
 def _flat(table: pa.Table) -> pa.Table:
     for i, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
             cells = table.column(i).to_pylist()
-            text = [None if cell is None else json.dumps(cell, default=str, ensure_ascii=False) for cell in cells]
+            text = [None if cell is None else _json(cell) for cell in cells]
             table = table.set_column(i, field.name, pa.array(text, pa.string()))
     return table

@@ -4,6 +4,7 @@ import io
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import open_clip
@@ -345,7 +346,8 @@ def test_wrong_names_say_what_is_wrong(hub, tmp_path):
 
 
 def test_fetch_refuses_what_needs_no_download_and_obeys_offline(monkeypatch):
-    for name in ("efficientnet-lite0", "python:a:b", "timm:resnet18@/x.pth", "timm:"):
+    assert Path(fetch("efficientnet-lite0")).is_file()
+    for name in ("python:a:b", "timm:resnet18@/x.pth", "timm:"):
         with pytest.raises(BiocosmosError, match="needs no download"):
             fetch(name)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

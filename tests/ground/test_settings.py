@@ -46,6 +46,13 @@ class Stroll(Walk):
     steps: int = changed(Walk, "steps", 4)
 
 
+@dataclass(frozen=True)
+class Rest:
+    talk: str | None = setting(None, "About what.", choices=("fish", "birds"))
+    long: bool = setting(False, "An hour.", only={"talk": None})
+    far: bool = setting(False, "From home.", only={"talk": (None, "birds")})
+
+
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -75,6 +82,10 @@ def test_a_mode_has_defaults_of_its_own_and_what_is_given_goes_before() -> None:
     assert told(Stroll).steps == 4 and defaults_of(Stroll)["pace"] == 1.5
     assert told(Walk, steps=np.int64(3)).steps == 3 and told(Walk, talk="birds,fish", names="Ada").names == "Ada"
     assert used_where(Walk, "rests") == "with --slow" and used_where(Walk, "pace") == ""
+
+
+def test_where_no_mode_is_named_the_option_is_said_to_be_without_it() -> None:
+    assert used_where(Rest, "long") == "without --talk" and used_where(Rest, "far") == "with --talk birds or without --talk"
 
 
 def test_a_file_is_overridden_by_flags_and_may_hold_defaults_of_what_is_not_used(tmp_path: Path) -> None:

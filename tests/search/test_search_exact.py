@@ -318,3 +318,11 @@ def test_the_gpu_gives_the_same_answer(precision: str) -> None:
     found = ExactIndex(x, precision=precision, device="cuda").search(q, 12, start=700, stop=4100, mask=mask)
     allowed = mask & (np.arange(len(x)) >= 700) & (np.arange(len(x)) < 4100)
     assert_same(found, *oracle(q, x, 12, allowed))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_gallery_row_that_is_not_finite_has_no_place_in_any_order_and_is_named(bad: float) -> None:
+    rows = np.eye(4, dtype=np.float32)
+    rows[2, 1] = bad
+    with pytest.raises(BiocosmosError, match=r"1 of 4 gallery vectors are zero or not finite \(row 2\)"):
+        ExactIndex(rows)

@@ -81,6 +81,7 @@ def test_junk_is_ignored_and_other_files_are_counted(tmp_path: Path) -> None:
     assert [row["id"] for row in rows] == ["copepod/a.jpg"]
     assert sorted(f.reason for f in failures) == [
         "1 file without a suffix: not images, left out",
+        "1 hidden folder: left out",
         "2 files ending in .txt: not images, left out",
     ]
     assert failures.errors == 0

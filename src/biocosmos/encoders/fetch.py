@@ -12,11 +12,16 @@ HUB_FILES = ("*.json", "*.txt", "*.model", "*.safetensors", "*.bin")
 def fetch(name: str) -> str:
     """Download the weights of a ``timm:``, ``open_clip:`` or ``hf:`` encoder into their library's own cache.
 
-    Copy that cache to a machine without network to use the encoder there. Returns the place, for people.
+    Copy that cache to a machine without network to use the encoder there. Returns the place, for people; the default encoder
+    came with its package and is there already.
 
     Raises:
-        BiocosmosError: unknown name, a name that needs no download, or no network.
+        BiocosmosError: unknown name, a name of nothing that is downloaded, or no network.
     """
+    if name == "efficientnet-lite0":
+        from biocosmos.encoders.shipped import weights_path
+
+        return weights_path()
     kind, _, rest = name.partition(":")
     if kind not in ("timm", "open_clip", "hf") or not rest or "@/" in rest:
         raise BiocosmosError(f"'{name}' needs no download: only timm:, open_clip: and hf: encoders are fetched")

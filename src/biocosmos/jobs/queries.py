@@ -14,7 +14,7 @@ import numpy.typing as npt
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.images import image_files
+from biocosmos.files import image_files
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
 from biocosmos.trust import refuse_code
@@ -60,7 +60,7 @@ def encode_queries(
     names: list[str] = []
     parts: list[npt.NDArray[np.float32]] = []
     if images:
-        files = image_files(images)
+        files = image_files(images, failures)
         vectors, kept = loaded.encode_files([str(file) for file in files], failures=failures)
         names += [str(files[row]) for row in kept]
         parts.append(np.asarray(vectors, np.float32))

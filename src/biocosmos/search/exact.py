@@ -53,13 +53,15 @@ class ExactIndex:
     vectors: (n, d) float32 unit rows, array or tensor, not copied; precision: of the scan, "auto" (what this machine does
     fastest, timed), "float32", "bfloat16" or "int8"; the answers are the same; device: where to search, "auto" for a GPU if there
     is one, None for where the vectors are. The compact copies that the scans read are built when enough queries have come to
-    pay for them, or by :meth:`prepare`.
+    pay for them, or by :meth:`prepare`. Raises BiocosmosError naming the rows that are not finite.
     """
 
     def __init__(self, vectors: Any, *, precision: str = "auto", device: str | torch.device | None = None) -> None:
         if precision not in PRECISIONS:
             raise BiocosmosError(f"unknown precision {precision!r} of the search: choose one of {', '.join(PRECISIONS)}")
         self.vectors = as_matrix(vectors, what="gallery")
+        if not bool(torch.isfinite(self.vectors.sum())):  # one sum shows whether any is not
+            unit_rows(self.vectors, what="gallery")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         self.device = self.vectors.device if device is None else torch.device(device)

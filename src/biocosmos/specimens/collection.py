@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     import polars
 
     from biocosmos.search.gallery import Gallery
+    from biocosmos.specimens.care.change import ChangeSummary
+    from biocosmos.specimens.care.entry import Entry
     from biocosmos.specimens.image_dataset import ImageDataset
 
 FORMAT = 1
@@ -200,9 +202,14 @@ class Collection:
         if missing:
             self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
         if merged != self.ranks:
-            self._save_facts(ranks=list(merged))
+            self.save_facts(ranks=list(merged))
 
-    def _save_facts(self, **changed: Any) -> None:
+    def reload(self) -> None:
+        """Take over what another process wrote since this was opened."""
+        self._facts = json.loads((self.path / "collection.json").read_text())
+
+    def save_facts(self, **changed: Any) -> None:
+        """Change what ``collection.json`` says."""
         path = self.path / "collection.json"
         self._facts = json.loads(path.read_text()) | changed  # what another process wrote since stays
         with replacing(path) as temporary:
@@ -224,6 +231,30 @@ class Collection:
                 groups.setdefault((content, str(crop)), []).append((row, id_))
         found = [[first[1], *[id_ for row, id_ in rest if row >= since_row]] for first, *rest in groups.values()]
         return [ids for ids in found if len(ids) > 1]
+
+    # ------------------------------------------------------------------ correct (see biocosmos.specimens.care)
+
+    def change(self, table: Any, *, verb: str, **how: Any) -> ChangeSummary:
+        """Set cells of specimens by id, as one change of the history that can be undone; arguments as for
+        :func:`biocosmos.specimens.care.change.change`."""
+        from biocosmos.specimens.care.change import change
+
+        return change(self, table, verb=verb, **how)
+
+    def history(self) -> list[Entry]:
+        """Every change that was made, oldest first: who, when, what."""
+        from biocosmos.specimens.care.undo import history
+
+        return history(self)
+
+    def undo(self, number: int | None = None, *, by: str | None = None) -> ChangeSummary:
+        """Write back a change, by default the last one that is not undone; this is a change too.
+
+        Raises BiocosmosError where there is none, and, with the ids, where a later change touched what it did.
+        """
+        from biocosmos.specimens.care.undo import undo
+
+        return undo(self, number, by=by)
 
     # ------------------------------------------------------------------ select
 
@@ -458,7 +489,7 @@ class Collection:
 
     def set_default_encoder(self, encoder: str) -> None:
         """Choose the embedding that is used where none is named. Raises BiocosmosError if the collection does not have it."""
-        self._save_facts(default_encoder=self.encoder_name(encoder))
+        self.save_facts(default_encoder=self.encoder_name(encoder))
 
     def encoder_name(self, encoder: str | None = None) -> str:
         """The name of the embedding asked for, or the default one. Raises BiocosmosError if there is none or no choice."""

@@ -111,7 +111,7 @@ def _rollback(report: Report) -> list[Section]:
     stops = stacked("Where answers stop", parts, ["right", "wrong", "cannot be judged"], ["c3", "bad", "none"])
     groups = [
         (
-            row["target"],
+            f"{row['target']} ({row['asked']:,})",
             [
                 Bar(row[share], row[f"{share}_low"], row[f"{share}_high"], f"{row[part]:,} of {row[whole]:,} {part}")
                 for share, part, whole in (("share_answered", "answered", "asked"), ("accuracy", "right", "answered"))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.readers.folder import is_junk, walk
+from biocosmos.files import is_junk, walk
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
 

@@ -18,6 +18,8 @@ from biocosmos.specimens.records import BATCH_ROWS, STANDARD
 from biocosmos.taxonomy import KNOWN_RANKS
 
 TEXT_COLUMNS = ("id", "image_path", "label", "barcode", "text", "date")
+AS_THEY_ARE = ("id", "image_path", "text")
+"""Names of files and records, and texts, keep their blanks: only prose about a specimen is tidied."""
 DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv.\-\s]*")
 BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whatever the size of an image
 LIMITS = {"latitude": 90.0, "longitude": 180.0}
@@ -104,7 +106,7 @@ class Shaper:
         columns = dict(block.columns)
         for name in TEXT_COLUMNS:
             if name in columns:
-                columns[name] = [clean(value) if name != "text" else _text(value) for value in _list(columns[name])]
+                columns[name] = [clean(value) if name not in AS_THEY_ARE else as_it_is(value) for value in _list(columns[name])]
         for rank in {*self.rank_columns, "genus", "species"} - {"label"}:
             if rank in columns:
                 columns[rank] = [clean_taxon(value) for value in _list(columns[rank])]
@@ -130,7 +132,7 @@ class Shaper:
     def _ids(self, columns: dict[str, Values], block: Block) -> list[int]:
         ids: list[str | None] = columns.get("id") or [None] * len(block.rows)
         if block.fallback_ids is not None:
-            ids = [own if own is not None else clean(other) for own, other in zip(ids, block.fallback_ids)]
+            ids = [own if own is not None else as_it_is(other) for own, other in zip(ids, block.fallback_ids)]
         columns["id"] = ids
         keep: list[int] = []
         for i, own in enumerate(ids):
@@ -243,7 +245,8 @@ def _list(values: Values | None) -> list[Any]:
     return values if isinstance(values, list) else list(values.to_pylist())
 
 
-def _text(value: Any) -> str | None:
+def as_it_is(value: Any) -> str | None:
+    """Text with every blank it has; None when there is nothing else in it."""
     return None if value is None or not str(value).strip() else str(value)
 
 

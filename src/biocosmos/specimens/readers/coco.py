@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import Resolver
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import our_names
@@ -121,7 +122,7 @@ def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[tuple[int |
         images.fill((str(image.get("id")), None, image) for part, image in elements(file, {IMAGES}) if isinstance(image, dict))
         for _, category in elements(file, {CATEGORIES}):
             categories[category.get("id")] = category
-        folders = _folders(file, options)
+        resolver = Resolver(*_folders(file, options))
 
         @lru_cache(IMAGES_AT_HAND)
         def place(image_id: str) -> tuple[dict[str, Any] | None, str]:
@@ -130,13 +131,13 @@ def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[tuple[int |
             images.use(found)
             image = found[0].value if found else None
             name = str((image or {}).get("file_name") or "").strip()
-            there = next((f for f in folders if name and not leads_outside(name) and (f / name).is_file()), folders[0])
-            return image, str(there / name)
+            return image, resolver.find(name).path if name and not leads_outside(name) else str(Path(resolver.roots[0], name))
 
         for number, (_, box) in enumerate(elements(file, {ANNOTATIONS}), 1):
             values = _row(box, number, file, place, categories, fields, failures)
             if values is not None:
                 yield number, None, values
+        resolver.tell(failures, source=file)
         empty = sum(1 for _ in images.unused())
         if empty:
             failures.add(f"{empty} images have no annotation: left out", stage="read", source=file, severity="warning")

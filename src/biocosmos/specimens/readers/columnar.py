@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.specimens.readers.blocks import Block, Shaper
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, plain
-from biocosmos.specimens.readers.delimited import check_content, finish
+from biocosmos.specimens.readers.delimited import check_content, finish, image_resolver
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.records import BATCH_ROWS, Source
 from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
@@ -104,8 +104,10 @@ def _source(schema: pa.Schema, batches: Callable[[int], Iterator[Numbered]], pat
         return columns
 
     def blocks() -> Iterator[Block]:
+        resolver = image_resolver(path, options)
         for rows, batch in batches(PACKED_ROWS if image else BATCH_ROWS):
-            yield from finish(Block(columns_of(batch), rows, str(path)), path, options)
+            yield from finish(Block(columns_of(batch), rows, str(path)), resolver, options)
+        resolver.tell(options.failures, source=path)
 
     return Source(path.name, format, shaper.batches(blocks()), shaper.rank_columns, options.failures)
 

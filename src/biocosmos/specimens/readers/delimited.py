@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import Resolver
 from biocosmos.specimens.readers.blocks import DNA, Block, Shaper
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, shown
 from biocosmos.specimens.readers.options import Options
@@ -59,15 +60,16 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
 
     def blocks() -> Iterator[Block]:
         with open_table(path, encoding=encoding, separator=separator, failures=options.failures) as table:
-            rows = table.rows()
+            rows, resolver = table.rows(), image_resolver(path, options)
             while held := list(islice(rows, BATCH_ROWS)):
                 cells = list(zip(*(fields for _, fields in held)))
                 columns = {name: typed(values, kinds[name]) for name, values in zip(names, cells)}
                 block = Block(columns, [number for number, _ in held], str(path))
                 if find_images is None:
-                    yield from finish(block, path, options)
+                    yield from finish(block, resolver, options)
                 else:
                     yield without(block, find_images(block))
+            resolver.tell(options.failures, source=path)
 
     return Source(path.name, format, shaper.batches(blocks()), shaper.rank_columns, options.failures)
 
@@ -96,23 +98,32 @@ def check_content(names: Sequence[str], header: Sequence[str], path: Path) -> No
         )
 
 
-def finish(block: Block, path: Path, options: Options) -> Iterator[Block]:
-    """Resolve image paths and crops of a block; rows whose image cannot be had are left out and recorded."""
+def finish(block: Block, resolver: Resolver | None, options: Options) -> Iterator[Block]:
+    """Resolve image paths and crops of a block; rows whose image cannot be had are left out and recorded.
+
+    resolver: None where the paths are those of the disk already.
+    """
     columns, bad = block.columns, set()
     given = columns.get("image_path")
     packed = columns.get("image")
     if given is not None:
-        base = (options.images or path.parent).absolute()
-        names = [str(value).strip() if value is not None else None for value in given]
+        names = [None if value is None or not str(value).strip() else str(value) for value in given]
         paths: list[str | None] = []
         for i, name in enumerate(names):
             own = packed is not None and packed[i] is not None and getattr(packed[i], "is_valid", True)
-            if name and name.lower().startswith(ADDRESSES) and not own:
+            if name and name.strip().lower().startswith(ADDRESSES) and not own:
                 _fail(options, block, i, f"the image is a web address ({name}): download it first")
                 bad.add(i)
             elif not name and not own and not any(_filled(columns, other, i) for other in ("barcode", "text")):
                 _fail(options, block, i, "the name of the image is blank: kept without an image", warning=True)
-            paths.append(resolve(name, base) if name and not own else name)
+            if name is None or own or resolver is None or i in bad:
+                paths.append(name)
+                continue
+            found = resolver.find(name)
+            if found.ambiguous:
+                _fail(options, block, i, str(found.problem))
+                bad.add(i)
+            paths.append(found.path)
         columns["image_path"] = paths
         if block.fallback_ids is None:
             block.fallback_ids = names
@@ -142,12 +153,9 @@ def without(block: Block, bad: set[int]) -> Block:
     return Block(columns, [block.rows[i] for i in keep], block.source, fallback)
 
 
-def resolve(name: str, base: Path) -> str:
-    """The absolute path of an image name; a Windows path is turned round when that finds the file."""
-    found = base / name
-    if "\\" in name and not found.exists():
-        found = base / name.replace("\\", "/")
-    return str(found)
+def image_resolver(path: Path, options: Options) -> Resolver:
+    """Finds the images of a table: below the folder asked for, else below the table's own."""
+    return Resolver(options.images or path.parent)
 
 
 def _filled(columns: dict[str, Any], name: str, i: int) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import image_names, is_junk
 from biocosmos.specimens.readers.blocks import Block, Shaper, gather
 from biocosmos.specimens.readers.columns import check_header, our_names, shown
 from biocosmos.specimens.readers.delimited import finish
@@ -21,62 +21,7 @@ from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import STANDARD, Source
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".jp2", ".j2k"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".tga", ".avif", ".heic", ".heif"}
-)
-JUNK = frozenset({"thumbs.db", "desktop.ini", "__macosx", "ehthumbs.db"})
 SPLIT_FOLDERS = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
-
-
-def is_image_name(name: str) -> bool:
-    """Whether a file name ends like an image's."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
-
-
-def is_junk(name: str) -> bool:
-    """Whether an operating system or editor left this file or folder: hidden ones, Thumbs.db, __MACOSX."""
-    return name.startswith(".") or name.lower() in JUNK
-
-
-def walk(root: Path, failures: Failures) -> Iterator[str]:
-    """Paths of all files below ``root``, relative, with forward slashes, in the order of their names.
-
-    Links to folders are followed; one that leads back to a folder it lies in is recorded and left out.
-    """
-    yield from _walk(root, "", [_identity(root.stat())], failures)
-
-
-def _walk(folder: Path, prefix: str, above: list[tuple[int, int]], failures: Failures) -> Iterator[str]:
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
-    except OSError as error:
-        failures.add(f"cannot open the folder: {error.strerror}", stage="read", source=_readable(str(folder)))
-        return
-    for entry in entries:
-        if is_junk(entry.name):
-            continue
-        try:
-            is_folder = entry.is_dir()
-            identity = _identity(entry.stat()) if is_folder else (0, 0)
-        except OSError as error:
-            failures.add(f"cannot be reached: {error.strerror}", stage="read", source=_readable(entry.path))
-            continue
-        if not is_folder:
-            yield prefix + entry.name
-        elif identity in above:
-            failures.add("a link back to a folder above it: left out", stage="read", source=entry.path, severity="warning")
-        else:
-            yield from _walk(Path(entry.path), f"{prefix}{entry.name}/", [*above, identity], failures)
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
-def _readable(text: str) -> str:
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def read(path: Path, options: Options) -> Source:
@@ -113,7 +58,7 @@ def read(path: Path, options: Options) -> Source:
 
     def blocks() -> Iterator[Block]:
         for block in gather(rows, list(kinds), str(path)):
-            yield from finish(block, path, options) if table is not None else [block]
+            yield from finish(block, None, options) if table is not None else [block]
 
     return Source(path.name or str(path), "folder", shaper.batches(blocks()), shaper.rank_columns, options.failures)
 
@@ -130,21 +75,12 @@ def _has_split_folders(path: Path) -> bool:
 def _rows(
     root: Path, options: Options, *, splits: bool, nested: bool, levels: tuple[str, ...], table: Metadata | None
 ) -> Iterator[tuple[int | None, str | None, dict[str, Any]]]:
-    number, others = 0, Counter[str]()
-    own = options.metadata.resolve() if options.metadata is not None else None
+    ignored = () if options.metadata is None else (options.metadata,)
     if table is not None:
         table.load(options)
     try:
-        for name in walk(root, options.failures):
+        for number, name in enumerate(image_names(root, options.failures, ignored=ignored), 1):
             file = root / name
-            if not is_image_name(name):
-                if own is None or file.resolve() != own:
-                    others[file.suffix.lower() or "no suffix"] += 1
-                continue
-            number += 1
-            if _readable(name) != name:
-                options.failures.add("the file name is not valid UTF-8: rename it", stage="read", source=_readable(str(file)))
-                continue
             folders = name.split("/")[:-1]
             values: dict[str, Any] = {"image_path": str(file)}
             if splits and folders:
@@ -156,10 +92,6 @@ def _rows(
             if table is not None:
                 values = {**values, **table.of(name, number, options.failures)}
             yield number, unicodedata.normalize("NFC", name), values
-        for suffix, count in others.items():
-            what = f"{count} files ending in {suffix}" if count > 1 else f"1 file ending in {suffix}"
-            what = what.replace("ending in no suffix", "without a suffix")
-            options.failures.add(f"{what}: not images, left out", stage="read", source=root, severity="warning")
         if table is not None:
             table.report_unused(options.failures)
     finally:

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_image_name, walk
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, shown
-from biocosmos.specimens.readers.folder import is_image_name, walk
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.names import clean, parse
 from biocosmos.specimens.readers.options import Options

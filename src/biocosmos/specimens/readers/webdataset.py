@@ -13,10 +13,10 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import IMAGE_SUFFIXES, is_junk
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME
-from biocosmos.specimens.readers.folder import IMAGE_SUFFIXES, is_junk
 from biocosmos.specimens.readers.names import clean, parse
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.records import STANDARD, Source

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import Failures
-from biocosmos.specimens.readers.ecotaxa import CATEGORY, HIERARCHY, IMAGE, STATUS
+from biocosmos.specimens.readers.ecotaxa_table import CATEGORY, HIERARCHY, IMAGE, STATUS
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
 from biocosmos.specimens.writers.pictures import archive_name, cropped, image_of

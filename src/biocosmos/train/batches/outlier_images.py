@@ -13,7 +13,7 @@ import torch
 from biocosmos.embed.reader import ImageFiles, ImageReader
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.images import image_files
+from biocosmos.files import image_files
 from biocosmos.train.batches.drawing import Rows
 from biocosmos.train.batches.images import Images
 from biocosmos.train.batches.outliers import make
@@ -87,11 +87,12 @@ class ForeignImages:
     """The images in a folder, prepared like the training's; ``most``: so many at most, drawn by the seed."""
 
     def __init__(self, folder: str | Path, preprocessing: Preprocessing, *, most: int | None = None, seed: int = 0) -> None:
-        files = image_files([Path(folder)])
+        self.failures = Failures()
+        files = image_files([Path(folder)], self.failures, stage="train")
         kept = np.sort(np.random.default_rng(seed).permutation(len(files))[:most])
         self.files = [files[row] for row in kept]
         self.ids = [f"foreign {file}" for file in self.files]
-        self.preprocessing, self.failures = preprocessing, Failures()
+        self.preprocessing = preprocessing
         self._reader = ImageReader(ImageFiles(self.files), preprocessing, stage="train", failures=self.failures)
 
     def __len__(self) -> int:
