@@ -19,14 +19,22 @@ Said = tuple[Mask, pa.Array]
 """For each row of a batch, whether a value is proposed, and the value."""
 
 
+LONG = pa.schema([(name, pa.string()) for name in ("id", "column", "old", "new")])
+"""What changes as people read it."""
+
+
 class Proposal(Protocol):
     """New values for specimens.
 
-    columns: what it may set, with the type each is stored with; reads: the stored columns it looks at, beside these and the id.
+    columns: what it may set, with the type each is stored with; reads: the stored columns it looks at, beside these and the id;
+    unchanged: cells that it was given and that are there already, of the batches that it has seen.
     """
 
     columns: Mapping[str, pa.DataType]
     reads: Collection[str]
+
+    @property
+    def unchanged(self) -> int: ...
 
     def propose(self, batch: pa.RecordBatch) -> dict[str, Said]:
         """For a batch of stored rows, by column."""
@@ -37,12 +45,11 @@ class Proposal(Protocol):
 class Tally:
     """Counts of one pass.
 
-    changed: cells that differ, by column; unchanged: cells that were given and are there already; specimens: rows that change.
+    changed: cells that differ, by column; specimens: rows that change.
     other_images: ids of specimens of which something else is seen than before.
     """
 
     changed: dict[str, int] = field(default_factory=dict)
-    unchanged: int = 0
     specimens: int = 0
     other_images: list[str] = field(default_factory=list)
 
@@ -67,7 +74,6 @@ def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -
             old = batch.column(name) if name in have else pa.nulls(batch.num_rows, new.type)
             differs = distinct(old, new) & said
             tally.changed[name] = tally.changed.get(name, 0) + int(differs.sum())
-            tally.unchanged += int((said & ~differs).sum())
             any_changed |= differs
             if name in OF_THE_IMAGE:
                 seen |= differs
@@ -98,6 +104,7 @@ class TableProposal:
         self._table = table.combine_chunks()
         self._clear = frozenset(clear)
         self.ids = whole(self._table["id"])
+        self.unchanged = 0
         self._seen = np.zeros(len(self.ids), bool)
         kinds = {name: table.schema.field(name).type for name in table.column_names if name != "id"}
         self.columns: Mapping[str, pa.DataType] = kinds
@@ -110,7 +117,10 @@ class TableProposal:
         found = {}
         for name in self.columns:
             values = whole(self._table[name]).take(place)
-            found[name] = (here if name in self._clear else np.asarray(values.is_valid()), values)
+            said = here if name in self._clear else np.asarray(values.is_valid())
+            stored = batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, values.type)
+            self.unchanged += int((said & ~distinct(stored, values)).sum()) if said.any() else 0
+            found[name] = (said, values)
         return found
 
     def unknown(self) -> list[str]:
@@ -138,14 +148,14 @@ def chosen(which: Mask, one: pa.Array, other: pa.Array) -> pa.Array:
 
 
 def long_table(batch: pa.RecordBatch) -> pa.Table:
-    """What changes as people read it: a row for each cell, with ``id``, ``column``, ``old`` and ``new`` as text."""
+    """What changes as people read it: a row for each cell, in the columns of :data:`LONG`."""
     rows: list[dict[str, str | None]] = []
     ids = batch.column("id").to_pylist()
     for name in columns_of(batch.schema):
         old, new = batch.column(OLD + name), batch.column(NEW + name)
         for i in np.flatnonzero(distinct(old, new)):
             rows.append({"id": ids[i], "column": name, "old": _text(old[int(i)]), "new": _text(new[int(i)])})
-    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in ("id", "column", "old", "new")]))
+    return pa.Table.from_pylist(rows, schema=LONG)
 
 
 def columns_of(schema: pa.Schema) -> list[str]:

@@ -126,7 +126,7 @@ def propose(
     if isinstance(proposal, TableProposal):
         for id_ in proposal.unknown():
             summary.failures.add("no specimen has this id", stage=str(facts["verb"]), id=id_)
-    summary.specimens, summary.unchanged = tally.specimens, tally.unchanged
+    summary.specimens, summary.unchanged = tally.specimens, proposal.unchanged
     summary.columns = {name: count for name, count in tally.changed.items() if count}
     summary.vectors = 0 if vectors is None else vectors.rows
     if fields is not None:

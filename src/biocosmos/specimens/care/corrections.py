@@ -85,6 +85,19 @@ def read_corrections(
     return Corrections(table.drop_columns(_not_given(table, set(kept))), tuple(shaper.rank_columns))
 
 
+def read_ids(path: Path, failures: Failures) -> list[str]:
+    """The ids of a file: the column ``id`` of a table, or one a line of a .txt. Raises BiocosmosError where there is none."""
+    if path.suffix.lower() == ".txt":
+        text = path.read_bytes().decode("utf-8-sig", "replace")
+        lines = [line for line in text.replace("\r\n", "\n").replace("\r", "\n").split("\n") if line.strip()]
+        if lines and lines[0].strip().lower() != "id" and "\t" not in lines[0]:
+            return lines
+    found = read_corrections(path, failures=failures).table["id"].to_pylist()
+    if not found:
+        raise BiocosmosError(f"there is no id in {path}")
+    return [str(id_) for id_ in found]
+
+
 def _not_given(table: pa.Table, given: set[str]) -> list[str]:
     """Columns that were made up on the way: what a scientific name says is wanted, a label made from ranks is not."""
     named = SCIENTIFIC_NAME in given or EPITHET in given
@@ -171,8 +184,8 @@ def _named(block: Block, resolver: Resolver | None, failures: Failures) -> Block
     names = [None if v is None else str(v) for v in (given.to_pylist() if isinstance(given, pa.Array) else given)]
     block.fallback_ids = names
     paths: list[str | None] = []
-    for row, name in zip(block.rows, names):
-        found: Found | None = None if name is None else resolver.find(name)
+    for row, own in zip(block.rows, names):
+        found: Found | None = None if own is None else resolver.find(own)
         if found is not None and found.ambiguous:
             failures.add(str(found.problem), stage="read", source=block.source, row=row, severity="warning")
         paths.append(None if found is None or found.ambiguous else found.path)

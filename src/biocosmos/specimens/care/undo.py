@@ -25,11 +25,45 @@ if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
 SHOWN = 5
+NUMBERS = ("change", "specimens", "cells", "undone_by")
+HISTORY = pa.schema(
+    (name, pa.int64() if name in NUMBERS else pa.string())
+    for name in ("change", "time", "by", "verb", "what", "specimens", "cells", "note", "undone_by", "biocosmos")
+)
+"""Columns of the history as a table."""
 
 
 def history(collection: Collection) -> list[Entry]:
     """Every change of a collection, oldest first."""
     return Log(collection.path).entries()
+
+
+def history_table(collection: Collection) -> pa.Table:
+    """The history as a table: change, time, by, verb, what (arguments, as text), specimens, cells, note, undone_by."""
+    log = Log(collection.path)
+    undone = log.undone()
+    rows = [
+        {
+            "change": entry.number,
+            "time": entry.time,
+            "by": entry.by,
+            "verb": entry.verb,
+            "what": ", ".join(f"{name} {_shown(value)}" for name, value in entry.arguments.items()),
+            "specimens": entry.counts.get("specimens", 0),
+            "cells": entry.counts.get("cells", 0),
+            "note": entry.note,
+            "undone_by": undone.get(entry.number),
+            "biocosmos": entry.biocosmos,
+        }
+        for entry in log.entries()
+    ]
+    return pa.Table.from_pylist(rows, schema=HISTORY)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(str(part) for part in value)
+    return "yes" if value is True else str(value)
 
 
 def undo(collection: Collection, number: int | None = None, *, by: str | None = None) -> ChangeSummary:

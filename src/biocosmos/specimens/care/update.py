@@ -138,6 +138,11 @@ class Update:
         self._in_taxonomy: set[str] = set()
         self._not_in_taxonomy: set[str] = set()
 
+    @property
+    def unchanged(self) -> int:
+        """See :class:`biocosmos.specimens.care.cells.Proposal`."""
+        return self._cells.unchanged
+
     def propose(self, batch: pa.RecordBatch) -> dict[str, Said]:
         """See :class:`biocosmos.specimens.care.cells.Proposal`."""
         rows = batch.num_rows
