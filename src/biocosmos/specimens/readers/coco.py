@@ -228,7 +228,9 @@ def _picture(records: list[dict[str, Any]], inside: Inside) -> _Picture:
         return _Picture({}, problem="is not among the images")
     names = {str(as_text(record.get("file_name")) or "") for record in records}
     if len(names) > 1:
-        return _Picture({}, problem=f"is that of {len(records)} images ({', '.join(sorted(names)[:5])}): which one is not certain")
+        return _Picture(
+            {}, problem=f"is that of {len(records)} images ({', '.join(sorted(names)[:5])}): which one is not certain"
+        )
     name, record = names.pop(), records[0]
     if not name.strip():
         return _Picture(record, problem="has no file_name")
@@ -284,7 +286,11 @@ class _Annotation:
         if problem is not None:
             self.say(problem, warning=True)
         label = as_text((category or {}).get("name"))
-        taken = {**fields.take(CATEGORIES, category or {}), **fields.take(IMAGES, image.record), **fields.take(ANNOTATIONS, self.box)}
+        taken = {
+            **fields.take(CATEGORIES, category or {}),
+            **fields.take(IMAGES, image.record),
+            **fields.take(ANNOTATIONS, self.box),
+        }
         return {**taken, "id": self.id, "image_path": image.path, "crop": crop, "label": label}
 
     def _name(self, image: str, own: str | None, seen: Seen) -> None:
