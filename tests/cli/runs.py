@@ -19,7 +19,7 @@ class Line:
 
 
 LOOP = "--epochs 1 --accumulate 2 --lr 0.001 --weight-decay 0.01 --warmup 0.2 --clip 1 --ema 0.9 --patience 3 --keep last "
-RUN = "--precision float32 --checkpoint-steps 50 --seed 3 --device cpu --overwrite "
+RUN = "--precision float32 --checkpoint-steps 50 --seed 3 --device cpu --overwrite --allow-code "
 IMAGES = "--no-freeze --size 32 --augment photo --freeze-stages 6 --batch-norm train --workers 1 --cache-gb 0.5 --batch-size 32 "
 
 LINES: dict[str, Line] = {
@@ -30,6 +30,7 @@ LINES: dict[str, Line] = {
         "--separator ; --taxonomy {tree} --strict"
     ),
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
+    "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
     "info": Line("info {collection}", says="embedding efficientnet-lite0"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
@@ -47,7 +48,7 @@ LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ vectors
     "embed": Line(
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "
-        "--resize pad --overwrite --strict"
+        "--resize pad --overwrite --strict --allow-code"
     ),
     "embed vectors": Line(
         "embed {collection} --encoder theirs --from {vectors} --ids {ids} --default", after=("embed",), says="vectors of 'theirs'"
@@ -57,7 +58,7 @@ LINES: dict[str, Line] = {
     "fetch": Line("fetch open_clip:hf-hub:imageomics/bioclip-2", says="on this machine"),
     "search": Line(
         "search {collection} {photo} -k 3 --encoder efficientnet-lite0 --split train --within Animalia "
-        "--where \"status = 'living'\" --device cpu --precision float32 --backend torch -o {out}/near.csv --strict"
+        "--where \"status = 'living'\" --device cpu --precision float32 --backend torch -o {out}/near.csv --strict --allow-code"
     ),
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
@@ -65,7 +66,7 @@ LINES: dict[str, Line] = {
     "identify": Line(
         "identify {collection} {photos} -o {out}/names.csv --method nearest --threshold 0.6 --encoder efficientnet-lite0 "
         "--known train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
-        "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html",
+        "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html --allow-code",
         after=("taxa",),
     ),
     "identify with balanced weights": Line(
@@ -84,7 +85,8 @@ LINES: dict[str, Line] = {
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
         "--tables csv --queries test --gallery train --by group --identify --method simpleshot --calibration val "
-        "--error-rate 0.2 --promise answered --delta 0.2 --novelty knn --where \"status = 'living'\" --seed 3 --device cpu",
+        "--error-rate 0.2 --promise answered --delta 0.2 --novelty knn --where \"status = 'living'\" --seed 3 --device cpu "
+        "--allow-code",
         says="of what",
     ),
     "evaluate methods": Line(

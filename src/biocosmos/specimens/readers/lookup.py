@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from biocosmos.files import readable
+
 NAMELESS = ""
 """SQLite keeps such a database in memory, and what does not fit there in a file that has no name: it goes with the process."""
 
@@ -40,7 +42,8 @@ class Lookup:
 
     def fill(self, entries: Iterable[tuple[str, int | None, Any]]) -> None:
         """Store (key, row number, value that JSON can hold); call it once, then :meth:`get`."""
-        rows = ((key, number, json.dumps(value, ensure_ascii=False)) for key, number, value in entries)
+        # readable: half a surrogate pair, as some JSON has it, becomes its escape, which JSON reads back
+        rows = ((readable(key), number, readable(json.dumps(value, ensure_ascii=False))) for key, number, value in entries)
         self._db.execute("BEGIN")
         self._db.executemany("INSERT INTO entry (key, number, value) VALUES (?, ?, ?)", rows)
         self._db.execute("COMMIT")

@@ -17,10 +17,11 @@ from biocosmos.files import IMAGE_SUFFIXES, is_junk
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME
-from biocosmos.specimens.readers.names import clean, parse
+from biocosmos.specimens.readers.names import clean
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.records import STANDARD, Source
 from biocosmos.taxonomy import DARWIN_CORE
+from biocosmos.taxonomy.scientific_names import parse
 
 TEXT_LIMIT = 1 << 20  # bytes of one text
 PROBED = 5000  # files of the first shard that tell which texts there are
