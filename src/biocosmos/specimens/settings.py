@@ -52,6 +52,12 @@ class IngestSettings:
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
     )
     size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
+    boxes: str | None = setting(
+        None,
+        "Boxes of photos that EXIF turns: as stored, or upright.",
+        choices=("stored", "upright"),
+        unset="told from the file's sizes",
+    )
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
@@ -70,6 +76,7 @@ class IngestSettings:
             "taxonomy": self.taxonomy,
             "images": self.images,
             "size": self.size,
+            "boxes": self.boxes,
             "encoding": self.encoding,
             "separator": self.separator,
         }
