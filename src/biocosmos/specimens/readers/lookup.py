@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -20,7 +18,7 @@ class Entry(NamedTuple):
 
 
 class Lookup:
-    """Key -> rows, kept in a temporary SQLite file that goes when the lookup is closed.
+    """Key -> rows, kept in a temporary SQLite file without a name that goes when the lookup is closed.
 
     >>> with Lookup() as lookup:
     ...     lookup.fill([("a.jpg", 1, {"depth": "12"})])
@@ -29,9 +27,9 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
+        # "": a file without a name, which the system removes however the process ends.
         # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
-        self._db = sqlite3.connect(Path(self._folder.name) / "lookup.sqlite", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
             "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);"
@@ -71,7 +69,6 @@ class Lookup:
     def close(self) -> None:
         """Remove the file."""
         self._db.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Lookup:
         return self
@@ -89,8 +86,7 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
-        self._db = sqlite3.connect(Path(self._folder.name) / "seen.sqlite", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
             "CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;"
@@ -106,7 +102,6 @@ class Seen:
     def close(self) -> None:
         """Remove the file."""
         self._db.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Seen:
         return self
