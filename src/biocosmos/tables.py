@@ -29,7 +29,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """
     path = Path(path)
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
         temporary = unfinished_path(path)
         try:
             yield temporary

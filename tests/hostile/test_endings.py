@@ -142,7 +142,8 @@ def test_a_place_that_cannot_be_written_is_one_line(embedded: bc.Collection, tmp
     for output, code, says in (
         (tmp_path / "file" / "out.csv", 2, "file is a file, not a folder"),
         (tmp_path / "folder.csv", 1, "it is a folder"),
-        (tmp_path / f"{'x' * 300}.csv", 1, "the name is too long"),
+        (tmp_path / f"{'x' * 300}.csv", 2, "the name is too long"),
+        (tmp_path / f"{'x' * 250}.csv", 1, "x_images: the name is too long"),
     ):
         told = biocosmos("export", embedded.path, "-o", output, fails=code)
         assert says in told and told.startswith("error: ") and told.count("\n") == 1
