@@ -268,6 +268,19 @@ class Collection:
 
         return change(self, table, verb=verb, **how)
 
+    def update(self, table: Any | None = None, **how: Any) -> ChangeSummary:
+        """Correct labels and fields from a table, by id, and give ranks to what is there; arguments as for
+        :func:`biocosmos.specimens.care.update.update`."""
+        from biocosmos.specimens.care.update import update
+
+        return update(self, table, **how)
+
+    def remove(self, ids: Sequence[str] | None = None, **how: Any) -> ChangeSummary:
+        """Take specimens out, by id or by a selection; arguments as for :func:`biocosmos.specimens.care.remove.remove`."""
+        from biocosmos.specimens.care.remove import remove
+
+        return remove(self, ids, **how)
+
     def history(self) -> list[Entry]:
         """Every change that was made, oldest first: who, when, what."""
         from biocosmos.specimens.care.undo import history
