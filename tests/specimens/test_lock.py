@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.lock import FILE, LockBusy, locked
 
@@ -101,7 +102,7 @@ def test_a_file_system_without_locks_is_said_and_may_be_gone_without(tmp_path: P
         raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
     monkeypatch.setattr(fcntl, "flock", refuse)
-    with pytest.raises(BiocosmosError, match="has no locks .* BIOCOSMOS_LOCK=off"), locked(tmp_path, "split"):
+    with pytest.raises(BiocosmosError, match=r"has no locks .* BIOCOSMOS_LOCK=off"), locked(tmp_path, "split"):
         pass
     monkeypatch.setenv("BIOCOSMOS_LOCK", "off")
     with locked(tmp_path, "split") as held:

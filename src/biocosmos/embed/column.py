@@ -59,8 +59,10 @@ class Column:
         return np.concatenate(found)
 
     def is_of(self, now: lance.LanceDataset, work: Work) -> bool:
-        """Whether the specimens are still those of the column's version of the dataset, with the same images and vectors. Parts of
-        images that changed are removed."""
+        """Whether the specimens are still those of the column's version of the dataset, with the same images and vectors.
+
+        Parts of images that changed are removed.
+        """
         if now.version == self._dataset.version:
             return True
         if not _equal(self._dataset, now, ["id"]):

@@ -129,7 +129,10 @@ def wait_seconds() -> float:
 
 
 def try_lock(file: int) -> bool:
-    """Lock an open file (a descriptor) for this process if nobody else holds it; whether that went. Raises OSError where there are no locks."""
+    """Lock an open file for this process if nobody else holds it; whether that went. Raises OSError where there are no locks.
+
+    file: its descriptor.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -172,8 +175,8 @@ def _take(file: int, folder: Path, wait: float) -> None:
                 break
         except OSError as error:
             raise BiocosmosError(
-                f"the file system of {folder} has no locks ({error.strerror}), which keep two processes from changing it at once: "
-                f"put it elsewhere, or set {OFF}=off and see to it that only one process writes"
+                f"the file system of {folder} has no locks ({error.strerror}), which keep two processes from changing it at "
+                f"once: put it elsewhere, or set {OFF}=off and see to it that only one process writes"
             ) from error
         waited = time.monotonic() - start
         holder = _holder(file)
@@ -193,7 +196,7 @@ def _take(file: int, folder: Path, wait: float) -> None:
 
 def _stat(folder: Path) -> os.stat_result:
     try:
-        return os.stat(folder / FILE)
+        return (folder / FILE).stat()
     except OSError as error:
         raise BiocosmosError(f"{folder} is not there any more: was it moved or removed?") from error
 
