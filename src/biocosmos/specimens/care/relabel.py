@@ -61,19 +61,18 @@ def relabel(
         raise BiocosmosError("say which taxon and what it is called from now on, or give a table of old and new names")
     if table is not None and new is not None:
         raise BiocosmosError(f"the table says the new names: leave out {new!r}")
-    with writing(collection):
+    with writing(collection, VERB):
         summary = ChangeSummary()
         rows = [Row(None, old, str(new), None)] if table is None else read_renames(table, columns, summary.failures)
         proposal = _Proposal(collection, summary, _chosen(collection, ids, split, within, where), strict=table is None)
         for row in rows:
             proposal.take(row, old)
-        said = {
-            "old": old,
-            "new": new,
-            "table": None if table is None else str(table) if isinstance(table, str | Path) else "a table",
-        }
-        said |= {"split": split, "within": within, "where": where, "ids": None if ids is None else len(ids)}
-        facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in said.items() if v is not None}}
+        arguments: dict[str, Any] = {"old": old, "new": new, "split": split, "within": within, "where": where}
+        if table is not None:
+            arguments["table"] = str(table) if isinstance(table, str | Path) else "a table"
+        if ids is not None:
+            arguments["ids"] = len(ids)
+        facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in arguments.items() if v is not None}}
         proposal.ready()
         propose(collection, proposal, ranks=collection.ranks, dry_run=dry_run, summary=summary, **facts)
         proposal.tell()
