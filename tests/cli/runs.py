@@ -44,6 +44,20 @@ LINES: dict[str, Line] = {
         "--where \"status = 'living'\" --strict"
     ),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "update": Line(
+        "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "
+        "--separator ; --images {photos} --clear --strict -o {out}/changed.csv",
+        says="2 specimens, 6 cells",
+    ),
+    "update only to look": Line("update {collection} --taxonomy {tree} --ranks family,label --dry-run", says="would change: "),
+    "history": Line("history {collection} -o {out}/history.csv", after=("update", "undo"), says="2 changes"),
+    "undo": Line("undo {collection} 1 --by Grace", after=("update",), says="by Ada undone (2 specimens, 6 cells)"),
+    "remove": Line(
+        "remove {out}/theirs.cosmos --id {id} --ids {ids} --where \"label = 'a'\" --yes --by Ada --note doubled --strict",
+        after=("search approximately",),
+        says="removed, 0 left",
+    ),
+    "remove only to look": Line("remove {collection} --split train --within Copepoda --dry-run", says="would be removed"),
     "taxa": Line("taxa {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
     # ------------------------------------------------------------------ vectors
     "embed": Line(

@@ -77,6 +77,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "table.csv").write_text("\n".join(["Bild;Art", *table]) + "\n")
     labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
+    corrections = [f"{row['id']};detritus_blob;;{i}" for i, row in enumerate(rows[:2])]
+    (folder / "corrections.csv").write_text("\n".join(["Nummer;Art;text;depth", *corrections]) + "\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
     _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
@@ -103,6 +105,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "metadata": "metadata.csv",
         "table": "table.csv",
         "tree": "tree.csv",
+        "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
         "boxes": "boxes.json",

@@ -70,7 +70,7 @@ class IngestSettings:
         """The keyword arguments of :func:`biocosmos.specimens.readers.read`. Raises SettingError for a column without "="."""
         return {
             "format": self.format,
-            "columns": {theirs: ours for ours, theirs in _pairs(self.column, "--column").items()},
+            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
             "ranks": self.ranks or None,
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
@@ -113,7 +113,7 @@ class SplitSettings:
         except ValueError:
             held = names_in(self.held_out)
         try:
-            shares = {part: float(share) for part, share in _pairs(names_in(self.fractions), "--fractions").items()}
+            shares = {part: float(share) for part, share in pairs(names_in(self.fractions), "--fractions").items()}
         except ValueError as error:
             raise SettingError(f"--fractions {self.fractions}: {error}") from None
         return {
@@ -136,7 +136,7 @@ class ExportSettings(Selection):
     vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
 
 
-def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
+def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     """``("ours=theirs", ...)`` as a dictionary. Raises SettingError for anything else."""
     found = {}
     for value in values:
@@ -147,4 +147,4 @@ def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings"]
+__all__ = ["pairs", "ExportSettings", "IngestSettings", "Selection", "SplitSettings"]

@@ -22,6 +22,8 @@ CATEGORY = "object_annotation_category"
 STATUS = "object_annotation_status"
 HIERARCHY = "object_annotation_hierarchy"
 STATES = ("predicted", "validated", "dubious", "discarded")
+VERBATIM_DATE = "object_verbatim_date"
+"""A column of our own: a date that names no whole day, for which EcoTaxa has no place."""
 LATITUDE, LONGITUDE = "object_lat", "object_lon"
 LEVEL = "level_{}"
 PREFIXES = ("object_", "sample_", "acq_", "process_", "img_")
