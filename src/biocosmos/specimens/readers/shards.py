@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, Self
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_junk, readable
@@ -116,7 +116,7 @@ def _headers(ends: list[str]) -> type[tarfile.TarInfo]:
 
     class Header(tarfile.TarInfo):
         @classmethod
-        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> tarfile.TarInfo:
+        def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
             if not buf:
                 ends.append("it has no end mark, and may be cut short")
             elif any(buf):
