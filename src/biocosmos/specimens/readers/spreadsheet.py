@@ -1,8 +1,8 @@
 """Cells that a spreadsheet would take for formulas, made safe and given back.
 
 A program that opens a CSV runs a cell that begins with = + - @, a tab or a line end (OWASP, "CSV injection"); an apostrophe
-before it is what makes it text. Files written so begin with a byte-order mark, without which spreadsheets garble accents too; where
-one is found, the apostrophes are taken away again.
+before it is what makes it text. Files written so begin with a byte-order mark, without which spreadsheets garble accents;
+where one is found, the apostrophes are taken away again.
 """
 
 from __future__ import annotations
