@@ -18,10 +18,11 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, Member, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import shown
+from biocosmos.specimens.readers.encoding import find_encoding
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.names import clean
 from biocosmos.specimens.readers.options import Options
-from biocosmos.specimens.readers.textfile import find_encoding, open_table
+from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, is_missing
 from biocosmos.specimens.records import STANDARD, Source
 

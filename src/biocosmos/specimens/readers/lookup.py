@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
@@ -19,8 +17,16 @@ class Entry(NamedTuple):
     value: Any
 
 
+def _private_database() -> sqlite3.Connection:
+    """A database on disk without a name: SQLite removes its file as it opens it, so that not even a kill leaves it behind."""
+    # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;")
+    return database
+
+
 class Lookup:
-    """Key -> rows, kept in a temporary SQLite file that goes when the lookup is closed.
+    """Key -> rows, kept in a database on disk that goes with the lookup or its process.
 
     >>> with Lookup() as lookup:
     ...     lookup.fill([("a.jpg", 1, {"depth": "12"})])
@@ -29,13 +35,8 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
-        # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
-        self._db = sqlite3.connect(Path(self._folder.name) / "lookup.sqlite", isolation_level=None, check_same_thread=False)
-        self._db.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
-            "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);"
-        )
+        self._db = _private_database()
+        self._db.executescript("CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);")
         self._used = bytearray()  # one bit an entry
 
     def fill(self, entries: Iterable[tuple[str, int | None, Any]]) -> None:
@@ -69,9 +70,8 @@ class Lookup:
                 yield key, number
 
     def close(self) -> None:
-        """Remove the file."""
+        """Let it go."""
         self._db.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Lookup:
         return self
@@ -89,12 +89,8 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
-        self._db = sqlite3.connect(Path(self._folder.name) / "seen.sqlite", isolation_level=None, check_same_thread=False)
-        self._db.executescript(
-            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
-            "CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;"
-        )
+        self._db = _private_database()
+        self._db.executescript("CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;")
 
     def count(self, key: str) -> int:
         """Count ``key`` once more; how often it has come by now."""
@@ -104,9 +100,8 @@ class Seen:
         return int(row[0])
 
     def close(self) -> None:
-        """Remove the file."""
+        """Let it go."""
         self._db.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Seen:
         return self
