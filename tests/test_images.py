@@ -1,6 +1,7 @@
 """One file of every kind that breaks image pipelines."""
 
 import io
+import os
 import struct
 import threading
 import tracemalloc
@@ -12,10 +13,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from biocosmos import images
 from biocosmos.errors import Failures, ImageError
 from biocosmos.files import image_files
-from biocosmos.images import check_image, image_size, inspect_image, read_image
+from biocosmos.images import (
+    check_image,
+    file_bytes,
+    image_size,
+    inspect_image,
+    kinds,
+    oriented,
+    read_image,
+    upright_crop,
+)
 
 
 def picture(height=60, width=80, seed=0):
@@ -64,7 +73,7 @@ def test_grey_jpeg_becomes_three_equal_channels():
 
 
 @pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("keep", [0.3, 0.7, 0.95, -2, -1])
+@pytest.mark.parametrize("keep", [0.3, 0.7, 0.95, -3])
 def test_truncated_jpeg_is_refused_wherever_it_is_cut(keep, progressive):
     data = encoded(picture(300, 400), "JPEG", progressive=progressive)
     cut = data[: int(keep * len(data)) if keep > 0 else keep]
@@ -330,6 +339,233 @@ def test_a_heif_photograph_is_read_with_pillow_heif_and_explained_without(tmp_pa
     decoded = read_image(tmp_path / "IMG_1.HEIC")
     assert np.abs(decoded.pixels.astype(int) - picture(60, 80)).mean() < 5
     assert image_files([tmp_path], Failures()) == [tmp_path / "IMG_1.HEIC"]
-    monkeypatch.setattr(images, "_can_read_heif", lambda: False)
+    monkeypatch.setattr(kinds, "can_read_heif", lambda: False)
     assert "pip install 'biocosmos[heif]'" in error(data)
     assert error(data[:200] + bytes(100))
+
+
+# ---------------------------------------------------------------- more than 8 bits a sample
+
+
+def png16(samples, colour):
+    """A PNG of 16 bits a sample from (height, width, bands)."""
+    height, width = samples.shape[:2]
+    rows = b"".join(b"\0" + samples[y].astype(">u2").tobytes() for y in range(height))
+    return png(width, height, 16, colour, zlib.compress(rows))
+
+
+def tiff(samples, *, photometric=2, order="<", compression=1, planar=1, predictor=1, extra=(), bits=None, tile=None, rows=None):
+    """A TIFF written out by hand from (height, width, bands)."""
+    height, width, bands = samples.shape
+    kind = {"u": 1, "i": 2, "f": 3}[samples.dtype.kind]
+    planes = [samples[:, :, i : i + 1] for i in range(bands)] if planar == 2 else [samples]
+    step, across = (tile or (rows or height)), (tile or width)
+    blocks = []
+    for plane in planes:
+        for top in range(0, height, step):
+            for left in range(0, width, across):
+                part = plane[top : top + step, left : left + across]
+                if tile:
+                    part = np.pad(part, ((0, step - part.shape[0]), (0, across - part.shape[1]), (0, 0)))
+                if predictor == 2:
+                    part = np.concatenate([part[:, :1], np.diff(part, axis=1)], axis=1)
+                content = part.astype(part.dtype.newbyteorder(order)).tobytes()
+                if predictor == 3:
+                    raw = part.astype(part.dtype.newbyteorder(">"))
+                    raw = raw.reshape(len(part), -1).view(np.uint8).reshape(len(part), -1, part.dtype.itemsize)
+                    raw = raw.transpose(0, 2, 1).reshape(len(part), -1, part.shape[2])
+                    content = np.concatenate([raw[:, :1], np.diff(raw, axis=1)], axis=1).tobytes()
+                blocks.append(zlib.compress(content) if compression == 8 else content)
+    bits = bits or samples.dtype.itemsize * 8
+    tags = {256: (4, [width]), 257: (4, [height]), 258: (3, [bits] * bands), 259: (3, [compression]),
+            262: (3, [photometric]), 277: (3, [bands]), 278: (4, [step]), 284: (3, [planar]), 317: (3, [predictor]),
+            339: (3, [kind] * bands)}  # fmt: skip
+    if extra:
+        tags[338] = (3, list(extra))
+    offsets, counts = (324, 325) if tile else (273, 279)
+    if tile:
+        tags |= {322: (4, [tile]), 323: (4, [tile])}
+    tags |= {offsets: (4, [0] * len(blocks)), counts: (4, [len(block) for block in blocks])}
+    head = 8 + 2 + 12 * len(tags) + 4
+    letters = {3: "H", 4: "I"}
+    at = head + sum(struct.calcsize(letters[kind]) * len(values) for kind, values in tags.values())
+    for i in range(len(blocks)):
+        tags[offsets][1][i] = at + sum(map(len, blocks[:i]))
+    entries, beyond = b"", b""
+    for tag, (type_, values) in sorted(tags.items()):
+        packed = struct.pack(f"{order}{len(values)}{letters[type_]}", *values)
+        entries += struct.pack(f"{order}HHI", tag, type_, len(values))
+        entries += packed.ljust(4, b"\0") if len(packed) <= 4 else struct.pack(f"{order}I", head + len(beyond))
+        beyond += packed if len(packed) > 4 else b""
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    ifd = struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+    return (magic + struct.pack(f"{order}I", 8) + ifd + beyond).ljust(at, b"\0") + b"".join(blocks)
+
+
+RAMP = np.linspace(0, 4095, 40 * 30).reshape(30, 40).round().astype(np.uint16)
+TWELVE_BITS = np.stack([RAMP, RAMP[::-1], RAMP[:, ::-1]], axis=2)
+
+
+@pytest.mark.parametrize("write", [lambda a: png16(a, 2), tiff, lambda a: tiff(a, order=">"), lambda a: tiff(a, compression=8)])
+def test_twelve_bits_in_sixteen_are_stretched_together_so_that_colours_stay(write):
+    decoded = read_image(write(TWELVE_BITS))
+    assert decoded.notes == ("16-bit colour scaled from 0..4095 to 8 bits",)
+    np.testing.assert_array_equal(decoded.pixels, np.rint(TWELVE_BITS / 4095 * 255).astype(np.uint8))
+
+
+@pytest.mark.parametrize("opaque", [4095, 65535])
+def test_alpha_of_deep_colour_and_deep_grey_is_full_in_the_bits_that_are_used(opaque):
+    alpha = np.full_like(RAMP, opaque)
+    colour = read_image(png16(np.dstack([TWELVE_BITS, alpha]), 6))
+    np.testing.assert_array_equal(colour.pixels, np.rint(TWELVE_BITS / 4095 * 255).astype(np.uint8))
+    grey = read_image(png16(np.dstack([RAMP, alpha]), 4))
+    np.testing.assert_array_equal(grey.pixels[:, :, 0], np.rint(RAMP / 4095 * 255).astype(np.uint8))
+    assert grey.notes == ("16-bit grey scaled from 0..4095 to 8 bits",)
+    alpha[:, 20:] = 0
+    half = read_image(png16(np.dstack([TWELVE_BITS, alpha]), 6))
+    assert (half.pixels[:, 20:] == 255).all() and half.notes[-1] == "alpha flattened on white"
+
+
+def test_white_stored_as_zero_is_no_negative():
+    dark_left = RAMP[:, :, None]
+    for data in (tiff(4095 - dark_left, photometric=0), tiff((4095 - dark_left).astype(np.float32), photometric=0)):
+        decoded = read_image(data)
+        assert "white stored as zero" in decoded.notes[0]
+        assert np.abs(decoded.pixels[:, :, 0].astype(float) - dark_left[:, :, 0] / 4095 * 255).max() <= 1
+    assert read_image(tiff(4095 - dark_left, photometric=0, order=">")).pixels[-1, -1, 0] == 255
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"order": ">"}, {"compression": 8, "predictor": 3}, {"planar": 2}, {"tile": 16}, {"rows": 7}]
+)
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_floating_colour_is_read_however_it_lies(options, dtype):
+    values = (TWELVE_BITS / 4095.0 - 0.5).astype(dtype)
+    decoded = read_image(tiff(values, **options))
+    assert decoded.notes == (f"{np.dtype(dtype)} colour scaled from -0.5..0.5 to 8 bits",)
+    assert np.abs(decoded.pixels.astype(float) - (values.astype(float) + 0.5) * 255).max() <= 1
+    assert inspect_image(tiff(values, **options)).width == 40
+
+
+def test_integers_that_pillow_does_not_open_are_read():
+    for samples in (TWELVE_BITS.astype(np.uint32), TWELVE_BITS.astype(np.int32)):
+        assert read_image(tiff(samples, compression=8, predictor=2)).pixels.max() == 255
+
+
+def test_tiffs_of_many_bands_are_called_what_they_are():
+    five = np.zeros((20, 30, 5), np.uint8)
+    assert error(tiff(five, photometric=1)).startswith("a TIFF with 5 bands of 8-bit integer samples (uncompressed)")
+    assert error(tiff(five.astype(np.float32), photometric=1)).startswith("a TIFF with 5 bands of 32-bit floating-point samples")
+    assert "2 bands" in error(tiff(np.zeros((20, 30, 2), np.uint16), photometric=1))
+    assert "truncated" in error(tiff(TWELVE_BITS.astype(np.float32))[:-100])
+
+
+# ---------------------------------------------------------------- ends, kinds, limits
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_a_jpeg_whose_end_marker_alone_is_missing_is_read_with_a_word(mode, progressive):
+    data = encoded(Image.fromarray(picture(300, 400)).convert(mode), "JPEG", progressive=progressive)
+    whole = read_image(data)
+    for cut in (data[:-1], data[:-2]):
+        decoded = read_image(cut)
+        np.testing.assert_array_equal(decoded.pixels, whole.pixels)
+        assert decoded.notes[-1].startswith("JPEG without its end marker")
+    for cut in (data[:-4], data[: len(data) // 2]):
+        assert "truncated" in error(cut)
+
+
+def test_a_progressive_jpeg_cut_between_two_scans_is_not_whole():
+    data = encoded(picture(300, 400), "JPEG", progressive=True)
+    starts = [at for at in range(len(data) - 1) if data[at : at + 2] == b"\xff\xda"]
+    assert len(starts) > 3
+    for at in starts[1:]:
+        tables = data.rfind(b"\xff\xc4", 0, at)  # the scan's own Huffman table goes before it
+        assert "truncated" in error(data[:at]) and "truncated" in error(data[:tables])
+
+
+def test_a_jpeg_of_thousands_of_scans_is_refused_before_it_takes_minutes():
+    data = encoded(picture(60, 80), "JPEG", progressive=True)
+    at = data.index(b"\xff\xc2")
+    data = data[: at + 5] + struct.pack(">HH", 9000, 9000) + data[at + 9 :]
+    last = data[data.rindex(b"\xff\xda") : -2]
+    assert "scans: refused" in error(data[:-2] + last * 500 + b"\xff\xd9")
+
+
+@pytest.mark.parametrize(
+    ("head", "name"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(200), "HEIC"),
+        (b"\0\0\0\x14ftypmif1\0\0\0\0mif1" + bytes(200), "HEIC"),
+        (b"8BPS\0\1" + bytes(99), "Photoshop"),
+        (b"\0\0\0\x18ftypcrx \0\0\0\1" + bytes(99), "raw photograph"),
+        (b"SIMPLE  =                    T", "FITS"),
+        (bytes(128) + b"DICM" + bytes(99), "DICOM"),
+        (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS"),
+        (b"\0\0\0\x18ftypisom\0\0\0\1mp42" + bytes(99), "film"),
+        (b"\x1f\x8b\x08" + bytes(99), "gzip"),
+        (b"II*\0\x08\0\0\0", "damaged TIFF"),
+        (b"II*\0\xff\xff\xff\xff", "damaged TIFF"),
+    ],
+)
+def test_a_file_that_is_not_read_is_called_what_it_is(head, name):
+    assert name.lower() in error(head).lower()
+
+
+def test_a_large_picture_with_alpha_is_decoded_a_strip_at_a_time():
+    data = encoded(Image.new("RGBA", (3000, 3000), (10, 20, 30, 128)), "PNG", compress_level=1)
+    tracemalloc.start()
+    pixels = read_image(data).pixels
+    held = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert tuple(pixels[0, 0]) == tuple(pixels[-1, -1]) == (132, 137, 142)
+    assert held < 1.8 * pixels.nbytes  # the picture handed out, and strips
+
+
+def test_what_would_take_too_much_memory_is_refused_from_its_header_with_the_option(monkeypatch):
+    data = encoded(Image.new("RGBA", (3000, 2000)), "PNG", compress_level=1)
+    assert read_image(data).pixels.shape == (2000, 3000, 3)
+    monkeypatch.setenv("BIOCOSMOS_IMAGE_GB", "0.03")
+    assert "image too large: 3000 x 2000 pixels of PNG take about 0.0 GB" in error(data) and "BIOCOSMOS_IMAGE_GB" in error(data)
+    monkeypatch.setenv("BIOCOSMOS_IMAGE_GB", "many")
+    with pytest.raises(Exception, match="BIOCOSMOS_IMAGE_GB='many' is not a number"):
+        read_image(data)
+
+
+def test_decoders_wait_for_each_other_when_memory_is_short(monkeypatch):
+    monkeypatch.setenv("BIOCOSMOS_IMAGE_GB", "0.01")  # one of these pictures at a time
+    data = [encoded(picture(1000, 1200, seed), "PNG", compress_level=1) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        for seed, decoded in enumerate(pool.map(read_image, data)):
+            np.testing.assert_array_equal(decoded.pixels, picture(1000, 1200, seed))
+
+
+def test_what_never_ends_is_refused_unread(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with (tmp_path / "sparse.jpg").open("wb") as file:
+        file.write(encoded(picture(), "JPEG"))
+        file.truncate(1 << 40)
+    assert error("/dev/zero") == error(tmp_path / "pipe.jpg") == "not a regular file but a device, a pipe or a socket"
+    assert "1,099,511,627,776 bytes" in error(tmp_path / "sparse.jpg")
+    for name in ("a\0b.jpg", "x" * 300 + ".jpg", str(tmp_path / "sparse.jpg" / "x.jpg")):
+        error(name)
+        with pytest.raises(ImageError):
+            file_bytes(name)
+    (tmp_path / "a").write_bytes(b"abc")
+    assert file_bytes(tmp_path / "a") == b"abc"
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_box_of_the_stored_picture_is_set_upright_with_it(orientation):
+    stored = np.zeros((40, 60, 3), np.uint8)
+    stored[5:15, 30:50] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(stored, "PNG", exif=exif)
+    info = oriented(data)
+    assert (info.width, info.height, info.orientation) == (60, 40, orientation)
+    crop = upright_crop((30, 5, 20, 10), orientation, info.width, info.height)
+    pixels = read_image(data, crop=crop).pixels
+    assert pixels.all() and pixels.shape[0] * pixels.shape[1] == 200

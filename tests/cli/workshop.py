@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shlex
 import shutil
 import sys
@@ -76,8 +77,11 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "table.csv").write_text("\n".join(["Bild;Art", *table]) + "\n")
     labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
+    corrections = [f"{row['id']};detritus_blob;;{i}" for i, row in enumerate(rows[:2])]
+    (folder / "corrections.csv").write_text("\n".join(["Nummer;Art;text;depth", *corrections]) + "\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
+    _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     (folder / "foreign").mkdir()
     rng = np.random.default_rng(0)
     for i in range(4):
@@ -101,8 +105,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "metadata": "metadata.csv",
         "table": "table.csv",
         "tree": "tree.csv",
+        "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
+        "boxes": "boxes.json",
         "foreign": "foreign",
         "vectors": "vectors.npy",
         "ids": "ids.txt",
@@ -120,6 +126,12 @@ def _bioscan(folder: Path) -> None:
     (folder / "images/cropped_256/train").mkdir(parents=True)
     (folder / "metadata.csv").write_text(BIOSCAN + "P1,Diptera,Arthropoda,Insecta,Diptera,,,,ACGT,train,\n")
     Image.new("RGB", (40, 30), (90, 90, 90)).save(folder / "images/cropped_256/train/P1.jpg")
+
+
+def _boxes(file: Path, photo: str) -> None:
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}
+    parts = {"images": [{"id": 1, "file_name": photo}], "annotations": [annotation], "categories": [{"id": 1, "name": "copepod"}]}
+    file.write_text(json.dumps(parts))
 
 
 @pytest.fixture(scope="session")

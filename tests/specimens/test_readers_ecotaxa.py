@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -176,3 +177,84 @@ def test_no_zip_and_no_table_are_said_plainly(tmp_path: Path) -> None:
         read(tmp_path / "x.zip", format="ecotaxa")
     with pytest.raises(BiocosmosError, match="no table called ecotaxa"):
         read(archive(tmp_path / "y.zip", b"", {}, name="other.tsv"), format="ecotaxa")
+
+
+def table_of(*rows: list[str]) -> bytes:
+    return "".join("\t".join(row) + "\n" for row in rows).encode("latin-1")
+
+
+def one(tmp_path: Path, header: list[str], types: list[str] | None, *rows: list[str], **images: bytes) -> tuple:
+    """The rows of a zip whose images are those the rows name."""
+    at = [name.strip('"\t ').lower() for name in header].index("img_file_name")
+    pictures = {row[at].strip(): png(i) for i, row in enumerate(rows)} | images
+    lines = [header, *([types] if types else []), *rows]
+    return rows_of(archive(tmp_path / "x.zip", table_of(*lines), pictures))
+
+
+@pytest.mark.parametrize("written", [str.upper, str.title, str.swapcase, lambda name: f" {name} ", lambda name: f'"\t{name}"'])
+def test_names_of_columns_are_read_in_any_case_and_with_blanks_around_them(tmp_path: Path, written: Callable[[str], str]) -> None:
+    header = ["img_file_name", "object_id", "object_annotation_category", "object_annotation_status", "object_lat", "object_date"]
+    rows, failures, _ = one(
+        tmp_path, [written(n) for n in header], ["[t]"] * 6, ["a.png", "o1", "Oithona", "validated", "18.5", "20140420"]
+    )
+    assert len(failures) == 0
+    assert (rows[0]["id"], rows[0]["label"], rows[0]["latitude"], rows[0]["date"]) == ("o1", "Oithona", 18.5, "2014-04-20")
+    assert set(header) <= set(rows[0])
+
+
+@pytest.mark.parametrize("token", ["[n]", "[H]", "[N]", "[i]", "[]", "[float]"])
+def test_an_unknown_type_leaves_the_second_line_a_line_of_types(tmp_path: Path, token: str) -> None:
+    header, types = ["img_file_name", "object_id", "object_area", "object_code"], ["[t]", "[t]", token, "[t]"]
+    rows, failures, _ = one(tmp_path, header, types, ["a.png", "o1", "5.5", "7"], ["b.png", "o2", "6", "8"])
+    assert [row["object_area"] for row in rows] == [5.5, 6.0]
+    assert [row["object_code"] for row in rows] == ["7", "8"]
+    assert [(f.severity, token in f.reason) for f in failures] == [("warning", True)]
+
+
+def test_numbers_with_a_decimal_comma_are_numbers_and_a_pair_is_none(tmp_path: Path) -> None:
+    header = ["img_file_name", "object_id", "object_lat", "object_area", "object_tile"]
+    rows, failures, _ = one(
+        tmp_path,
+        header,
+        ["[t]", "[t]", "[f]", "[f]", "[t]"],
+        ["a.png", "o1", "18,5", "1.234,5", "3,4"],
+        ["b.png", "o2", "-7,25", "1,234,567.5", "5,6"],
+        ["c.png", "o3", "43°40 30", "1e3", ""],
+    )
+    assert [row["latitude"] for row in rows] == [18.5, -7.25, pytest.approx(43.675)] == [row["object_lat"] for row in rows]
+    assert [row["object_area"] for row in rows] == [1234.5, 1234567.5, 1000.0]
+    assert [row["object_tile"] for row in rows] == ["3,4", "5,6", None]
+    assert [f.severity for f in failures] == ["warning"]
+    untyped, _, _ = one(tmp_path, header, None, ["a.png", "o1", "18,5", "2,5", "x"], ["b.png", "o2", "1,5", "3,5", "y"])
+    assert [row["object_area"] for row in untyped] == [2.5, 3.5]
+    pairs, _, _ = one(tmp_path, header, None, ["a.png", "o1", "18.5", "2,5", "x"], ["b.png", "o2", "1.5", "3,5", "y"])
+    assert [row["object_area"] for row in pairs] == ["2,5", "3,5"]
+
+
+@pytest.mark.parametrize(
+    ("day", "clock", "read", "warned"),
+    [
+        ("20140523", "92530", "2014-05-23T09:25:30", 0),
+        ("2014-05-23", "09:25:30", "2014-05-23T09:25:30", 0),
+        ("23.05.2014", "", "2014-05-23", 0),
+        ("20141399", "", "20141399", 1),
+        ("20140230", "101010", "20140230", 1),
+        ("20140523", "250000", "2014-05-23", 1),
+        ("3/7/2014", "", "3/7/2014", 1),
+        ("NaN", "", "NaN", 1),
+        ("", "101010", None, 0),
+    ],
+)
+def test_dates_no_calendar_has_are_warned_of(tmp_path: Path, day: str, clock: str, read: str | None, warned: int) -> None:
+    header = ["img_file_name", "object_id", "object_date", "object_time"]
+    rows, failures, _ = one(tmp_path, header, ["[t]"] * 4, ["a.png", "o1", day, clock])
+    assert rows[0]["date"] == read
+    assert (failures.errors, failures.warnings) == (0, warned)
+
+
+def test_columns_that_ecotaxa_would_mix_up_or_refuse_are_all_kept(tmp_path: Path) -> None:
+    header = ["img_file_name", "object_id", "object_area", "Object_Area", "label", "width", ""]
+    rows, failures, _ = one(tmp_path, header, None, ["a.png", "o1", "1", "2", "mine", "7", ""])
+    assert (rows[0]["object_area"], rows[0]["object_area_2"]) == (1, 2)
+    assert (rows[0]["label_source"], rows[0]["width_source"]) == ("mine", 7)
+    assert (failures.errors, failures.warnings) == (0, 3)

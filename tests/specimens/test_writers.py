@@ -91,7 +91,7 @@ def test_tsv_and_parquet_round_trip(tmp_path: Path) -> None:
     assert read(tmp_path / "packed.parquet").ranks == ("kingdom", "genus")
 
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)  # no reader lets a NUL in
 
 
 @settings(max_examples=60, deadline=None)
@@ -225,7 +225,7 @@ def test_ecotaxa_states_become_verification_states(tmp_path: Path) -> None:
 
 def test_ecotaxa_round_trip(tmp_path: Path) -> None:
     done = write(specimens(), tmp_path / "x.zip", format="ecotaxa", ranks=RANKS)
-    assert (done.rows, len(done.failures)) == (3, 0)
+    assert (done.rows, [f.reason[:15] for f in done.failures]) == (3, ["the date '2021'"])
     first, failures = table_of(tmp_path / "x.zip")
     assert len(failures) == 0
     assert first["id"].to_pylist() == ["a 1", "b/2", "ç3"]
@@ -234,7 +234,7 @@ def test_ecotaxa_round_trip(tmp_path: Path) -> None:
     assert first["object_annotation_status"].to_pylist() == ["validated", "validated", None]
     assert first["object_annotation_hierarchy"].to_pylist() == ["Animalia>Pica>Pica hudsonia", "Animalia>Diptera", None]
     assert first["latitude"].to_pylist() == [45.123456789012345, None, -90.0]
-    assert first["date"].to_pylist() == ["2020-05-01", None, None]
+    assert first["date"].to_pylist() == ["2020-05-01", "2021", None]
     write(first, tmp_path / "y.zip", format="ecotaxa", ranks=read(tmp_path / "x.zip").ranks)
     second, _ = table_of(tmp_path / "y.zip")
     same(second, first)

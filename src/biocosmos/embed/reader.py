@@ -11,12 +11,11 @@ from collections.abc import Sequence
 
 import lance
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from biocosmos.encoders.image_reader import ImageBatch, ImageFiles, ImageReader, ImageSource, Rows, StoredImage, Unread, ahead
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.positions import positions_of
 
 __all__ = ["ImageBatch", "ImageFiles", "ImageReader", "ImageSource", "Rows", "StoredImage", "StoredImages", "Unread", "ahead"]
 
@@ -70,19 +69,11 @@ class StoredImages:
 
 
 def _positions(dataset: lance.LanceDataset, ids: Sequence[str], where: str) -> Rows:
-    """Where specimens are stored, by one pass over the ids that keeps nothing but the answer."""
-    asked = [str(id_) for id_ in ids]
-    distinct = list(dict.fromkeys(asked))
-    places = np.full(len(distinct), -1, np.int64)
-    wanted, position = pa.array(distinct, pa.string()), 0
-    for batch in dataset.to_batches(columns=["id"]):
-        column = batch.column("id").cast(pa.string())
-        which = pc.index_in(column, value_set=wanted).fill_null(-1).to_numpy(zero_copy_only=False)
-        found = np.flatnonzero(which >= 0)
-        places[which[found]] = found + position
-        position += len(column)
-    if (places < 0).any():
-        absent = [distinct[i] for i in np.flatnonzero(places < 0)]
-        raise BiocosmosError(f"{where} has no specimen '{absent[0]}' ({len(absent):,} of {len(distinct):,} are not there)")
-    row = {id_: i for i, id_ in enumerate(distinct)}
-    return places[[row[id_] for id_ in asked]] if asked else np.empty(0, np.int64)
+    """Where specimens are stored. Raises BiocosmosError for an id that none has."""
+    places = positions_of(dataset, ids)
+    absent = list(dict.fromkeys(str(ids[int(i)]) for i in np.flatnonzero(places < 0)))
+    if absent:
+        raise BiocosmosError(
+            f"{where} has no specimen '{absent[0]}' ({len(absent):,} of {len(set(map(str, ids))):,} are not there)"
+        )
+    return places

@@ -38,6 +38,7 @@ from biocosmos.search.hits import Hits
 from biocosmos.settings import UnusedSetting, settings_of, told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+from biocosmos.trust import refuse_code
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
@@ -209,7 +210,8 @@ def _blocks(
         return file_blocks(namer, files, failures=failures)
     if isinstance(namer, TrainedHead):
         return file_blocks(namer, files, encoder=encoder_of_head(namer, **how), failures=failures)
-    loaded = encoder_of_column(collection, collection.encoder_name(settings.encoder), **how)
+    typed = settings.encoder is not None
+    loaded = encoder_of_column(collection, collection.encoder_name(settings.encoder), typed=typed, **how)
     return file_blocks(namer, files, encoder=loaded, failures=failures)
 
 
@@ -290,6 +292,8 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
         from biocosmos.encoders.registry import load_encoder
         from biocosmos.identify.namers.text import read_templates
 
+        if settings.encoder is None:
+            refuse_code(name, collection.path)
         text["encoder"] = load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
         text["templates"] = None if settings.templates is None else read_templates(settings.templates)
     if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,7 @@ from biocosmos.specimens import given_vectors
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
+from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
 from biocosmos.specimens.splits import Split, make_split
@@ -45,6 +47,8 @@ if TYPE_CHECKING:
     import polars
 
     from biocosmos.search.gallery import Gallery
+    from biocosmos.specimens.care.change import ChangeSummary
+    from biocosmos.specimens.care.entry import Entry
     from biocosmos.specimens.image_dataset import ImageDataset
 
 FORMAT = 1
@@ -93,8 +97,20 @@ class Collection:
             raise BiocosmosError(
                 f"{path} was written by a newer biocosmos (format {collection._facts['format']}): update biocosmos"
             )
-        collection._embeddings.finish_interrupted()
+        collection._finish_interrupted()
         return collection
+
+    def _finish_interrupted(self) -> None:
+        """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""
+        from biocosmos.specimens.care.apply import is_pending
+
+        if is_pending(self.path) or self._embeddings.is_unfinished():
+            with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
+                pass
+
+    def finish_embeddings(self) -> None:
+        """Name the columns of vectors that are complete; with the lock held."""
+        self._embeddings.finish_interrupted()
 
     @property
     def dataset(self) -> lance.LanceDataset:
@@ -167,6 +183,10 @@ class Collection:
             from biocosmos.specimens.readers import read
 
             source = read(source)
+        with self.writing("ingest"):
+            return self._add(source, pack=pack)
+
+    def _add(self, source: Source, *, pack: bool) -> AddSummary:
         summary = AddSummary(failures=source.failures)
         known = KnownIds((batch.column("id") for batch in self.dataset.to_batches(columns=["id"])), self._stored_hashes)
         first_new = len(self)
@@ -200,12 +220,17 @@ class Collection:
         if missing:
             self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
         if merged != self.ranks:
-            self._save_facts(ranks=list(merged))
+            self.save_facts(ranks=list(merged))
 
-    def _save_facts(self, **changed: Any) -> None:
+    def reload(self) -> None:
+        """Take over what another process wrote since this was opened."""
+        self._facts = json.loads((self.path / "collection.json").read_text())
+
+    def save_facts(self, **changed: Any) -> None:
+        """Change what ``collection.json`` says."""
         path = self.path / "collection.json"
-        self._facts = json.loads(path.read_text()) | changed  # what another process wrote since stays
-        with replacing(path) as temporary:
+        with locked(self.path, "set"), replacing(path) as temporary:
+            self._facts = json.loads(path.read_text()) | changed  # what another process wrote since stays
             temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
 
     def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str | None]:
@@ -224,6 +249,52 @@ class Collection:
                 groups.setdefault((content, str(crop)), []).append((row, id_))
         found = [[first[1], *[id_ for row, id_ in rest if row >= since_row]] for first, *rest in groups.values()]
         return [ids for ids in found if len(ids) > 1]
+
+    def writing(self, verb: str, *, wait: float | None = None) -> AbstractContextManager[None]:
+        """Hold the collection's lock, to change it: others wait, and are told that ``verb`` is going on. Readers never wait.
+
+        What an interrupted change left is finished first; within another ``writing`` of the same thread it does nothing.
+        """
+        from biocosmos.specimens.care.writing import writing
+
+        return writing(self, verb, wait=wait)
+
+    # ------------------------------------------------------------------ correct (see biocosmos.specimens.care)
+
+    def change(self, table: Any, *, verb: str, **how: Any) -> ChangeSummary:
+        """Set cells of specimens by id, as one change of the history that can be undone; arguments as for
+        :func:`biocosmos.specimens.care.change.change`."""
+        from biocosmos.specimens.care.change import change
+
+        return change(self, table, verb=verb, **how)
+
+    def update(self, table: Any | None = None, **how: Any) -> ChangeSummary:
+        """Correct labels and fields from a table, by id, and give ranks to what is there; arguments as for
+        :func:`biocosmos.specimens.care.update.update`."""
+        from biocosmos.specimens.care.update import update
+
+        return update(self, table, **how)
+
+    def remove(self, ids: Sequence[str] | None = None, **how: Any) -> ChangeSummary:
+        """Take specimens out, by id or by a selection; arguments as for :func:`biocosmos.specimens.care.remove.remove`."""
+        from biocosmos.specimens.care.remove import remove
+
+        return remove(self, ids, **how)
+
+    def history(self) -> list[Entry]:
+        """Every change that was made, oldest first: who, when, what."""
+        from biocosmos.specimens.care.undo import history
+
+        return history(self)
+
+    def undo(self, number: int | None = None, *, by: str | None = None) -> ChangeSummary:
+        """Write back a change, by default the last one that is not undone; this is a change too.
+
+        Raises BiocosmosError where there is none, and, with the ids, where a later change touched what it did.
+        """
+        from biocosmos.specimens.care.undo import undo
+
+        return undo(self, number, by=by)
 
     # ------------------------------------------------------------------ select
 
@@ -365,6 +436,20 @@ class Collection:
 
         ``rank``: stratify or hold out at this rank; default the lowest name of each specimen.
         """
+        with self.writing("split"):
+            return self._make_split(method, name, seed, fractions, rank, column, held_out, where)
+
+    def _make_split(
+        self,
+        method: str,
+        name: str,
+        seed: int,
+        fractions: Mapping[str, float] | None,
+        rank: str | None,
+        column: str | None,
+        held_out: float | Sequence[str],
+        where: str | None,
+    ) -> Split:
         columns = ["id", *self.ranks]
         if column is not None and column not in columns:
             columns.append(column)
@@ -389,7 +474,8 @@ class Collection:
         """Keep a split under its name; one that is there is replaced."""
         if not split.name or any(letter in split.name for letter in ":/\\"):
             raise BiocosmosError(f"a split cannot be called {split.name!r}: leave out ':', '/' and '\\'")
-        split.save(self.path / "splits" / f"{split.name}.parquet")
+        with locked(self.path, "split"):
+            split.save(self.path / "splits" / f"{split.name}.parquet")
 
     @property
     def split_names(self) -> list[str]:
@@ -421,7 +507,8 @@ class Collection:
 
         An embedding that is there is replaced. Raises BiocosmosError if the vectors do not count as many as the specimens.
         """
-        self._embeddings.add(encoder, metadata, batches)
+        with self.writing(f"embed {encoder}"):
+            self._embeddings.add(encoder, metadata, batches)
 
     def add_embedding(self, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
         """Store vectors that were made elsewhere, each with the specimen of its id; no model is needed.
@@ -438,7 +525,8 @@ class Collection:
         Raises:
             BiocosmosError: the name is taken, ids and vectors differ in number, or nothing can be stored.
         """
-        return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
+        with self.writing(f"add {name}"):
+            return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
 
     def vectors(self, encoder: str | None = None, **selection: Any) -> Vectors:
         """Ids (n,) and unit vectors (n, dim) float32 of the selected specimens that have one, in the order they were stored.
@@ -458,7 +546,7 @@ class Collection:
 
     def set_default_encoder(self, encoder: str) -> None:
         """Choose the embedding that is used where none is named. Raises BiocosmosError if the collection does not have it."""
-        self._save_facts(default_encoder=self.encoder_name(encoder))
+        self.save_facts(default_encoder=self.encoder_name(encoder))
 
     def encoder_name(self, encoder: str | None = None) -> str:
         """The name of the embedding asked for, or the default one. Raises BiocosmosError if there is none or no choice."""
@@ -504,9 +592,10 @@ class Collection:
     def record_failures(self, failures: Failures) -> None:
         """Append to the failures table."""
         if len(failures):
-            table = pa.concat_tables([self.failures, failures.table()])
-            with replacing(self.path / "failures.parquet") as temporary:
-                pq.write_table(table, temporary, compression="zstd")
+            with locked(self.path, "failures"):
+                table = pa.concat_tables([self.failures, failures.table()])
+                with replacing(self.path / "failures.parquet") as temporary:
+                    pq.write_table(table, temporary, compression="zstd")
 
     def add_identifications(self, table: pa.Table) -> Path:
         """Keep a table of identifications; nothing kept before is changed."""

@@ -27,6 +27,11 @@ def embedding_column(encoder: str) -> str:
     return EMBEDDING_PREFIX + encoder.replace(".", "_")
 
 
+def facts_of_field(field: pa.Field) -> dict[str, Any]:
+    """What made the vectors of a column, as its metadata says; empty where it says nothing."""
+    return json.loads((field.metadata or {}).get(_FACTS, b"null")) or {}
+
+
 class EmbeddingColumns:
     """The embeddings of the Lance dataset at ``dataset``; ``folder`` is where older versions described them."""
 
@@ -42,9 +47,9 @@ class EmbeddingColumns:
         """Encoder name to what made its column."""
         schema, found = self._dataset.schema, {}
         for field in schema:
-            if field.name.startswith(EMBEDDING_PREFIX) and not field.name.endswith(_UNFINISHED) and field.metadata:
-                facts = json.loads(field.metadata.get(_FACTS, b"null"))
-                if facts is not None:
+            if field.name.startswith(EMBEDDING_PREFIX) and not field.name.endswith(_UNFINISHED):
+                facts = facts_of_field(field)
+                if facts:
                     found[facts["name"]] = facts
         return dict(sorted({**self._written_beside(set(schema.names), found), **found}.items()))
 
@@ -86,8 +91,12 @@ class EmbeddingColumns:
             raise BiocosmosError(f"cannot store the embedding '{encoder}': {first_line(error)}") from error
         self.finish_interrupted()
 
+    def is_unfinished(self) -> bool:
+        """Whether a column is complete and has not got its name yet."""
+        return any(name.startswith(EMBEDDING_PREFIX) and name.endswith(_UNFINISHED) for name in self._dataset.schema.names)
+
     def finish_interrupted(self) -> None:
-        """Give a complete new column its name; also what opening a collection does after a kill at that moment."""
+        """Give a complete new column its name; also what is done after a kill at that moment. With the lock held."""
         for name in list(self._dataset.schema.names):
             if name.startswith(EMBEDDING_PREFIX) and name.endswith(_UNFINISHED):
                 column = name.removesuffix(_UNFINISHED)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import lance
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures, ImageError, Severity
-from biocosmos.images import check_image, inspect_image
+from biocosmos.images import check_image, file_bytes, inspect_image
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
 
 STAGE = "ingest"
@@ -62,18 +61,14 @@ def check_row(path: str | None, image: bytes | None) -> _Checked:
     """Read, hash and decode one image; a row without any image is fine, it may be a barcode or a text."""
     if image is None and path is None:
         return _Checked()
-    if image is None:
-        try:
-            image = Path(str(path)).read_bytes()
-        except FileNotFoundError:
-            return _Checked(problem="missing file")
-        except (OSError, ValueError) as error:
-            return _Checked(problem=f"cannot read the file: {getattr(error, 'strerror', None) or error}")
     try:
+        image = file_bytes(str(path)) if image is None else image
         info = inspect_image(image)
         notes = check_image(image)
     except ImageError as error:
         return _Checked(problem=str(error))
+    except OSError as error:
+        return _Checked(problem=f"cannot read the file: {error.strerror or error}")
     content_hash = hashlib.blake2b(image, digest_size=16).hexdigest()
     return _Checked(None, tuple(notes), image, content_hash, info.width, info.height)
 

@@ -52,6 +52,12 @@ class IngestSettings:
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
     )
     size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
+    boxes: str | None = setting(
+        None,
+        "Boxes of photos that EXIF turns: as stored, or upright.",
+        choices=("stored", "upright"),
+        unset="told from the file's sizes",
+    )
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
@@ -64,12 +70,13 @@ class IngestSettings:
         """The keyword arguments of :func:`biocosmos.specimens.readers.read`. Raises SettingError for a column without "="."""
         return {
             "format": self.format,
-            "columns": {theirs: ours for ours, theirs in _pairs(self.column, "--column").items()},
+            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
             "ranks": self.ranks or None,
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
             "images": self.images,
             "size": self.size,
+            "boxes": self.boxes,
             "encoding": self.encoding,
             "separator": self.separator,
         }
@@ -106,7 +113,7 @@ class SplitSettings:
         except ValueError:
             held = names_in(self.held_out)
         try:
-            shares = {part: float(share) for part, share in _pairs(names_in(self.fractions), "--fractions").items()}
+            shares = {part: float(share) for part, share in pairs(names_in(self.fractions), "--fractions").items()}
         except ValueError as error:
             raise SettingError(f"--fractions {self.fractions}: {error}") from None
         return {
@@ -129,7 +136,7 @@ class ExportSettings(Selection):
     vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
 
 
-def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
+def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     """``("ours=theirs", ...)`` as a dictionary. Raises SettingError for anything else."""
     found = {}
     for value in values:
@@ -140,4 +147,4 @@ def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings"]
+__all__ = ["pairs", "ExportSettings", "IngestSettings", "Selection", "SplitSettings"]

@@ -44,7 +44,7 @@ USES: dict[str, tuple[str, ...]] = {
     "ecotaxa": ("encoding",),
     "bioscan": ("encoding", "separator", "images", "size"),
     "vlm4bio": ("encoding",),
-    "coco": ("images",),
+    "coco": ("images", "boxes"),
     "webdataset": (),
 }
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
@@ -65,6 +65,7 @@ def read(
     separator: str | None = None,
     images: str | Path | None = None,
     size: str | None = None,
+    boxes: str | None = None,
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Source:
     """Open specimens of any known format, or of a data frame; rows are read as the batches are asked for.
@@ -73,7 +74,8 @@ def read(
     FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to fine (for a folder:
     what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on
     ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
-    names start from. size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are refused unread.
+    names start from. size: which image size (BIOSCAN). boxes: of photos as "stored" or "upright", told from the file when None.
+    max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
     for extra in (metadata, taxonomy, images):
@@ -92,6 +94,7 @@ def read(
             raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
     if format not in added:
         given = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images, "size": size}
+        given |= {"boxes": boxes}
         _refuse_unused(format, {name for name, value in given.items() if value is not None})
     options = Options(
         failures=Failures() if failures is None else failures,
@@ -103,6 +106,7 @@ def read(
         separator=separator,
         images=None if images is None else Path(images),
         size=size,
+        boxes=boxes,
         max_image_bytes=max_image_bytes,
     )
     if is_frame(path):
@@ -145,7 +149,7 @@ def _of_file(path: Path) -> str | None:
         from biocosmos.specimens.readers.bioscan import is_table
 
         return "bioscan" if is_table(path) else "csv"
-    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz")):
+    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
     if suffix == ".json":
         return "coco"

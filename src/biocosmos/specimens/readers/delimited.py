@@ -130,7 +130,7 @@ def finish(block: Block, resolver: Resolver | None, options: Options) -> Iterato
     if "crop" in columns and isinstance(columns["crop"], list):
         crops: list[list[float] | None] = []
         for i, value in enumerate(columns["crop"]):
-            crop, reason = _crop(value)
+            crop, reason = crop_of(value)
             if reason:
                 _fail(options, block, i, reason)
                 bad.add(i)
@@ -162,7 +162,7 @@ def _filled(columns: dict[str, Any], name: str, i: int) -> bool:
     return name in columns and columns[name][i] is not None and bool(str(columns[name][i]).strip())
 
 
-def _crop(value: Any) -> tuple[list[float] | None, str | None]:
+def crop_of(value: Any) -> tuple[list[float] | None, str | None]:
     """([x, y, width, height] or None, what is wrong or None)."""
     if value is None:
         return None, None

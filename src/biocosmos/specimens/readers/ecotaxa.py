@@ -1,39 +1,46 @@
 """EcoTaxa's exchange format: a zip (or folder) of images and of tables called ecotaxa*.tsv.
 
-Columns keep their names (object_, sample_, acq_, process_ prefixes); the usual ones are there under our names as well. What
-EcoTaxa itself refuses on import is looked for and recorded.
+Columns keep their names (object_, sample_, acq_, process_ prefixes), in small letters as EcoTaxa itself reads them; the usual
+ones are there under our names as well. What EcoTaxa itself refuses on import is looked for and recorded.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from datetime import time
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.dates import When, read_date, read_time
 from biocosmos.specimens.readers.archive import Archive, Member, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import shown
-from biocosmos.specimens.readers.encoding import find_encoding
+from biocosmos.specimens.readers.ecotaxa_table import (
+    CATEGORY,
+    HIERARCHY,
+    IMAGE,
+    LATITUDE,
+    LEVEL,
+    LONGITUDE,
+    STATES,
+    STATUS,
+    VERBATIM_DATE,
+    Table,
+    inspect,
+    number,
+    rows_of,
+    split_hierarchy,
+    tell,
+)
 from biocosmos.specimens.readers.lookup import Seen
-from biocosmos.specimens.readers.names import clean
 from biocosmos.specimens.readers.options import Options
-from biocosmos.specimens.readers.textfile import open_table
-from biocosmos.specimens.readers.typing_of_text import TypeFinder, is_missing
-from biocosmos.specimens.records import STANDARD, Source
+from biocosmos.specimens.readers.typing_of_text import is_missing
+from biocosmos.specimens.records import Source
 
-IMAGE = "img_file_name"
-CATEGORY = "object_annotation_category"
-STATUS = "object_annotation_status"
-HIERARCHY = "object_annotation_hierarchy"
-STATES = ("predicted", "validated", "dubious")
-OURS = {"object_lat": "latitude", "object_lon": "longitude", CATEGORY: "label"}
-LEVEL = "level_{}"
-TYPES = {"[t]": pa.string(), "[f]": pa.float64()}
+OURS = {LATITUDE: "latitude", LONGITUDE: "longitude", CATEGORY: "label"}
 
 
 def is_table(name: str) -> bool:
@@ -42,153 +49,69 @@ def is_table(name: str) -> bool:
     return base.startswith("ecotaxa") and base.endswith((".tsv", ".txt"))
 
 
-@dataclass(frozen=True)
-class _Table:
-    member: Member
-    encoding: str
-    columns: tuple[str | None, ...]  # None: a column that cannot be kept
-    has_types: bool
-    folder: str
-
-
 def read(path: Path, options: Options) -> Source:
     """An EcoTaxa zip or folder. The label is object_annotation_category; its hierarchy becomes the ranks level_1, level_2 ..."""
     with open_archive(path, Failures(), options.max_image_bytes) as archive:
         names = [name for name in archive.names if is_table(name)]
         if not names:
             raise BiocosmosError(f"{path} has no table called ecotaxa*.tsv: is it an EcoTaxa export?")
-        finds = _Findings()
-        tables = [_inspect(Member(archive, name), options, finds) for name in names]
+        tables = [inspect(Member(archive, name), options) for name in names]
     if not any(IMAGE in table.columns for table in tables):
         raise BiocosmosError(f"{path}: no table has the column {IMAGE}")
-    levels = [LEVEL.format(i + 1) for i in range(finds.depth)]
+    found = _merged(tables)
+    depth = max(table.depth for table in tables)
+    levels = [LEVEL.format(i + 1) for i in range(depth)]
     kinds = {name: pa.string() for name in ("id", "image", "image_path")}
-    ours = {ours for theirs, ours in OURS.items() if theirs in finds.kinds} | (
-        {"date"} if "object_date" in finds.kinds else set()
+    ours = {ours for theirs, ours in OURS.items() if theirs in found} | (
+        {"date"} if {"object_date", VERBATIM_DATE} & set(found) else set()
     )
     kinds |= dict.fromkeys(sorted(ours), pa.string()) | dict.fromkeys(levels, pa.string())
-    renamed = {name: options.columns.get(name, name) for name in finds.kinds}
-    missing = [name for name in options.columns if name not in finds.kinds]
+    asked = {theirs.strip().lower(): ours for theirs, ours in options.columns.items()}
+    renamed = {name: asked.get(name, name) for name in found}
+    missing = [theirs for theirs in options.columns if theirs.strip().lower() not in found]
     if missing:
-        raise BiocosmosError(f"{path} has no column {missing[0]!r}; it has: {shown(finds.kinds)}")
-    kinds |= {renamed[name]: kind for name, kind in finds.kinds.items()}
+        raise BiocosmosError(f"{path} has no column {missing[0]!r}; it has: {shown(found)}")
+    kinds |= {renamed[name]: kind for name, kind in found.items()}
     ranks = options.ranks if options.ranks is not None else (*levels, "label") if "label" in kinds else tuple(levels)
     shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy, warn_unlabelled=False)
     if options.taxonomy is not None and options.ranks is None:
         shaper = Shaper(kinds, options.failures, taxonomy=options.taxonomy, label_is_rank=True, warn_unlabelled=False)
-    rows = _rows(path, tables, finds, len(levels), renamed, options)
-    blocks = gather(rows, list(kinds), str(path))
+    blocks = gather(_rows(path, tables, found, depth, renamed, options), list(kinds), str(path))
     return Source(path.name, "ecotaxa", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
 
-class _Findings:
-    """What the first pass over the tables learns: the columns, their types, and how deep the hierarchy goes."""
-
-    def __init__(self) -> None:
-        self.kinds: dict[str, pa.DataType] = {}
-        self.depth = 0
-
-    def add(self, kinds: dict[str, pa.DataType]) -> None:
-        for name, kind in kinds.items():
-            if self.kinds.setdefault(name, kind) != kind:
-                numeric = pa.string() not in (self.kinds[name], kind)
-                self.kinds[name] = pa.float64() if numeric else pa.string()
-
-
-def _inspect(member: Member, options: Options, finds: _Findings) -> _Table:
-    encoding = options.encoding
-    if encoding is None:
-        with member.open() as raw:
-            encoding, warning = find_encoding(raw)
-        if encoding == "utf-8" and warning is None and not _is_ascii(member):
-            _warn(options, member, "UTF-8 without a byte-order mark: EcoTaxa itself would take it for latin-1; read as UTF-8")
-    with open_table(member, encoding=encoding, separator="\t") as table:
-        columns: list[str | None] = []
-        for i, name in enumerate(table.header):
-            if not name:
-                _fail(options, member, f"column {i + 1} has no name: left out")
-            elif name in columns:
-                _fail(options, member, f"the column {name!r} occurs twice: the second is left out")
-            columns.append(name if name and name not in columns else None)
-        kept = [i for i, name in enumerate(columns) if name is not None]
-        names = [str(columns[i]) for i in kept]
-        finder, declared, rows = TypeFinder(names), None, 0
-        at = table.header.index(HIERARCHY) if HIERARCHY in table.header else None
-
-        def data() -> Iterator[list[str]]:
-            nonlocal declared, rows
-            for number, fields in table.rows():
-                if number == 1 and (declared := _declared(fields)) is not None:
-                    continue
-                rows += 1
-                if at is not None:
-                    finds.depth = max(finds.depth, len(split_hierarchy(fields[at])))
-                yield [fields[i] for i in kept]
-
-        finder.add_all(data())
-    kinds = finder.types() if declared is None else {name: declared[i] or pa.string() for i, name in zip(kept, names)}
-    for name in (
-        IMAGE,
-        CATEGORY,
-        STATUS,
-        HIERARCHY,
-        "object_id",
-        "object_date",
-        "object_time",
-        "sample_id",
-        "acq_id",
-        "process_id",
-    ):
-        if name in kinds:
-            kinds[name] = pa.string()
-    if not rows:
-        _warn(options, member, "the table has no rows")
-    finds.add({name: kind for name, kind in kinds.items() if name not in STANDARD})
-    folder = str(PurePosixPath(member.name).parent)
-    return _Table(member, encoding, tuple(columns), declared is not None, "" if folder == "." else folder)
-
-
-def _is_ascii(member: Member) -> bool:
-    with member.open() as raw:
-        return all(chunk.isascii() for chunk in iter(lambda: raw.read(1 << 20), b""))
-
-
-def _declared(fields: Sequence[str]) -> list[pa.DataType | None] | None:
-    """The types of the second line, if it is one: nothing but [t], [f] and blanks."""
-    cells = [cell.strip().lower() for cell in fields]
-    if not any(cells) or any(cell not in TYPES for cell in cells if cell):
-        return None
-    return [TYPES.get(cell) for cell in cells]
-
-
-def split_hierarchy(text: str) -> list[str]:
-    """ "living>Eukaryota>Copepoda" -> its parts; a broken one still gives its parts, blank ones too."""
-    return [" ".join(part.split()) for part in text.split(">")] if text.strip() else []
+def _merged(tables: Sequence[Table]) -> dict[str, pa.DataType]:
+    """Name -> type over all tables: numbers only where every table has numbers."""
+    found: dict[str, pa.DataType] = {}
+    for name, kind in (pair for table in tables for pair in table.kinds.items()):
+        if found.setdefault(name, kind) != kind:
+            found[name] = pa.string() if pa.string() in (found[name], kind) else pa.float64()
+    return found
 
 
 def _rows(
-    path: Path, tables: Sequence[_Table], finds: _Findings, depth: int, renamed: dict[str, str], options: Options
+    path: Path,
+    tables: Sequence[Table],
+    kinds: dict[str, pa.DataType],
+    depth: int,
+    renamed: dict[str, str],
+    options: Options,
 ) -> Iterator[tuple[int | None, str | None, dict[str, Any]]]:
     with open_archive(path, options.failures, options.max_image_bytes) as archive, Seen() as seen, Seen() as objects:
         for table in tables:
             member = Member(archive, table.member.name)
-            with open_table(member, encoding=table.encoding, separator="\t", failures=options.failures) as opened:
-                opened.preamble = int(table.has_types)
-                for number, fields in opened.rows():
-                    if number < 1:
-                        continue
-                    cells = {name: cell.strip() for name, cell in zip(table.columns, fields) if name is not None}
-                    row = _Row(cells, member, number, options)
-                    values = row.values(archive, table.folder, seen, objects, finds, depth, renamed)
-                    if values is not None:
-                        yield row.number, row.fallback, values
+            for row, cells in rows_of(table, member, options):
+                read = _Row(cells, member, row, options)
+                values = read.values(archive, table.folder, seen, objects, kinds, depth, renamed)
+                if values is not None:
+                    yield row, read.fallback, values
 
 
 class _Row:
-    def __init__(self, cells: dict[str, str], member: Member, number: int, options: Options) -> None:
-        self.cells, self.member, self.number, self.options = cells, member, number, options
-        self.id = clean(cells.get("object_id"))
-        self.fallback = clean(cells.get(IMAGE))
+    def __init__(self, cells: dict[str, str], member: Member, row: int, options: Options) -> None:
+        self.cells, self.member, self.row, self.options = cells, member, row, options
+        self.id = cells.get("object_id") or None
+        self.fallback: str | None = None
 
     def values(
         self,
@@ -196,7 +119,7 @@ class _Row:
         folder: str,
         seen: Seen,
         objects: Seen,
-        finds: _Findings,
+        kinds: dict[str, pa.DataType],
         depth: int,
         renamed: dict[str, str],
     ) -> dict[str, Any] | None:
@@ -209,13 +132,15 @@ class _Row:
         found, reason = archive.find(name, folder)
         if found is None:
             return self._refused(str(reason))
+        self.fallback = found  # images of two folders may have one name
         image, image_path, reason = archive.image(found)
         if reason is not None:
             return self._refused(f"{name}: {reason}")
-        values: dict[str, Any] = {renamed[n]: self._typed(n, finds.kinds[n]) for n in self.cells if n in renamed}
+        values: dict[str, Any] = {renamed[n]: self._typed(n, kinds[n]) for n in self.cells if n in renamed}
         for theirs, ours in OURS.items():
-            values.setdefault(ours, self.cells.get(theirs) or None)
-        values["date"] = iso_date(self.cells.get("object_date", ""), self.cells.get("object_time", ""))
+            place = values.get(renamed.get(theirs, theirs)) if theirs in (LATITUDE, LONGITUDE) else None
+            values.setdefault(ours, place if place is not None else self.cells.get(theirs) or None)
+        values["date"] = self._date()
         values |= {"image": image, "image_path": image_path} | self._levels(depth)
         if self.id is not None:
             times = objects.count(self.id)
@@ -234,17 +159,36 @@ class _Row:
         if is_missing(text):
             return None
         try:
-            return int(text) if pa.types.is_integer(kind) else float(text.replace(",", "."))
-        except ValueError:
-            self._warn(f"{name} is declared a number [f], but is {text!r}: left blank")
+            return int(text) if pa.types.is_integer(kind) else number(text)
+        except (ValueError, OverflowError):
+            if name not in (LATITUDE, LONGITUDE):  # who makes them places says it
+                self._warn(f"{name} is declared a number [f], but is {text!r}: left blank")
             return None
+
+    def _date(self) -> str | None:
+        """object_date and object_time as 2014-05-23T09:25:30; a date that is not certain stays as it is written."""
+        text, clock = self.cells.get("object_date", ""), self.cells.get("object_time", "")
+        said = read_date(text)
+        at: time | None = said.clock
+        if text and said.day is None:
+            self._warn(f"object_date {text!r} {said.problem}: kept as it is written")
+        elif said.problem is not None:
+            self._warn(f"object_date {text!r}: {said.problem}")
+        if clock and not is_missing(clock):
+            told: When = read_time(clock)
+            at = told.clock if told.clock is not None else at
+            if told.problem is not None:
+                self._warn(f"object_time {told.problem}: left out")
+        if said.day is None:
+            return text or self.cells.get(VERBATIM_DATE) or None
+        return said.day.isoformat() + (f"T{at.isoformat('seconds')}" if at is not None else "")
 
     def _check_state(self) -> None:
         category, state = self.cells.get(CATEGORY), self.cells.get(STATUS, "").lower()
         if category and not state:
             self._warn(f"classified as {category!r} without a state (predicted, validated or dubious): EcoTaxa refuses that")
         elif state and state not in STATES:
-            self._warn(f"the state {state!r} is not predicted, validated or dubious")
+            self._warn(f"the state {state!r} is none that EcoTaxa knows ({', '.join(STATES)})")
 
     def _levels(self, depth: int) -> dict[str, str]:
         parts = split_hierarchy(self.cells.get(HIERARCHY, ""))
@@ -260,31 +204,8 @@ class _Row:
         return {LEVEL.format(i + 1): part for i, part in enumerate(parts[:depth])}
 
     def _refused(self, reason: str) -> dict[str, Any] | None:
-        _fail(self.options, self.member, reason, self.number, self.id)
+        tell(self.options, self.member, reason, self.row, self.id)
         return None
 
     def _warn(self, reason: str) -> None:
-        _warn(self.options, self.member, reason, self.number, self.id)
-
-
-def iso_date(date: str, time: str) -> str | None:
-    """EcoTaxa's 20140523 and 92530 as 2014-05-23T09:25:30; what is not of that form stays as it is."""
-    if not date:
-        return None
-    digits = re.fullmatch(r"(\d{4})(\d{2})(\d{2})", date)
-    if digits is None:
-        return date
-    day = "-".join(digits.groups())
-    clock = time.replace(":", "")
-    if not re.fullmatch(r"\d{3,6}", clock):
-        return day
-    clock = clock.zfill(4) + "00" if len(clock) <= 4 else clock.zfill(6)
-    return f"{day}T{clock[:2]}:{clock[2:4]}:{clock[4:]}"
-
-
-def _fail(options: Options, member: Member, reason: str, row: int | None = None, id: str | None = None) -> None:
-    options.failures.add(reason, stage="read", source=str(member), row=row, id=id)
-
-
-def _warn(options: Options, member: Member, reason: str, row: int | None = None, id: str | None = None) -> None:
-    options.failures.add(reason, stage="read", source=str(member), row=row, id=id, severity="warning")
+        tell(self.options, self.member, reason, self.row, self.id, severity="warning")

@@ -8,6 +8,11 @@ from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple
 
+from biocosmos.files import readable
+
+NAMELESS = ""
+"""SQLite keeps such a database in memory, and what does not fit there in a file that has no name: it goes with the process."""
+
 
 class Entry(NamedTuple):
     """One stored row: its place in the lookup, its row number in the source, and its value."""
@@ -17,16 +22,8 @@ class Entry(NamedTuple):
     value: Any
 
 
-def _private_database() -> sqlite3.Connection:
-    """A database on disk without a name: SQLite removes its file as it opens it, so that not even a kill leaves it behind."""
-    # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
-    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-    database.executescript("PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;")
-    return database
-
-
 class Lookup:
-    """Key -> rows, kept in a database on disk that goes with the lookup or its process.
+    """Key -> rows, kept in a temporary SQLite database that goes when the lookup is closed, or the process ends.
 
     >>> with Lookup() as lookup:
     ...     lookup.fill([("a.jpg", 1, {"depth": "12"})])
@@ -35,13 +32,18 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._db = _private_database()
-        self._db.executescript("CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);")
+        # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
+        self._db = sqlite3.connect(NAMELESS, isolation_level=None, check_same_thread=False)
+        self._db.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
+            "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);"
+        )
         self._used = bytearray()  # one bit an entry
 
     def fill(self, entries: Iterable[tuple[str, int | None, Any]]) -> None:
         """Store (key, row number, value that JSON can hold); call it once, then :meth:`get`."""
-        rows = ((key, number, json.dumps(value, ensure_ascii=False)) for key, number, value in entries)
+        # readable: half a surrogate pair, as some JSON has it, becomes its escape, which JSON reads back
+        rows = ((readable(key), number, readable(json.dumps(value, ensure_ascii=False))) for key, number, value in entries)
         self._db.execute("BEGIN")
         self._db.executemany("INSERT INTO entry (key, number, value) VALUES (?, ?, ?)", rows)
         self._db.execute("COMMIT")
@@ -70,7 +72,7 @@ class Lookup:
                 yield key, number
 
     def close(self) -> None:
-        """Let it go."""
+        """Let the file go."""
         self._db.close()
 
     def __enter__(self) -> Lookup:
@@ -89,8 +91,11 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._db = _private_database()
-        self._db.executescript("CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;")
+        self._db = sqlite3.connect(NAMELESS, isolation_level=None, check_same_thread=False)
+        self._db.executescript(
+            "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
+            "CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;"
+        )
 
     def count(self, key: str) -> int:
         """Count ``key`` once more; how often it has come by now."""
@@ -100,7 +105,7 @@ class Seen:
         return int(row[0])
 
     def close(self) -> None:
-        """Let it go."""
+        """Let the file go."""
         self._db.close()
 
     def __enter__(self) -> Seen:

@@ -5,16 +5,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
+from biocosmos.specimens.writers.naming import answered_ranks, software_of
+from biocosmos.tables import PROVENANCE_KEY
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
 FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa")
@@ -54,7 +58,7 @@ def write(
     schema, batches = _opened(rows, path)
     if "id" not in schema.names:
         raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {shown(schema.names)}")
-    ranks = tuple(rank for rank in ranks if rank in schema.names)
+    ranks = tuple(rank for rank in ranks or answered_ranks(schema.names) if rank in schema.names)
     return Written(_write(batches, schema, path, format, ranks, identifications, failures), failures)
 
 
@@ -69,13 +73,23 @@ def _write(
 ) -> int:
     from biocosmos.specimens.writers import darwin_core, ecotaxa, tabular
 
+    said = provenance_of(schema if identifications is None else identifications.schema)
     if format == "csv":
         return tabular.write_csv(batches, schema, path, failures)
     if format == "parquet":
         return tabular.write_parquet(batches, schema, path, failures, ranks)
     if format == "ecotaxa":
-        return ecotaxa.write(batches, schema, path, failures, ranks)
+        return ecotaxa.write(batches, schema, path, failures, ranks, software_of(said))
     return darwin_core.write(batches, schema, path, failures, ranks, identifications)
+
+
+def provenance_of(schema: pa.Schema) -> dict[str, Any]:
+    """What a table says of what made it; nothing where it says nothing that can be read."""
+    try:
+        found = json.loads((schema.metadata or {}).get(PROVENANCE_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _opened(rows: pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch], path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:

@@ -41,7 +41,6 @@ def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, 
             if packed and row.get("image") is not None and row.get("image_path") is None:
                 content = bytes(row["image"])
                 name = archive_name(None, str(row.get("id")), content, used)
-                folder.mkdir(parents=True, exist_ok=True)
                 with replacing(folder / name) as image:
                     image.write_bytes(content)
                 row["image_path"] = f"{folder.name}/{name}"

@@ -1,0 +1,64 @@
+"""What the verbs that correct a collection are told. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from biocosmos.settings import check, setting
+from biocosmos.specimens.settings import Selection, pairs
+
+
+@dataclass(frozen=True)
+class ChangeSettings:
+    """What every change is told."""
+
+    by: str | None = setting(None, "Who makes the change.", unset="$BIOCOSMOS_USER, else the account's name")
+    note: str | None = setting(None, "Why, in words, for the history.")
+    dry_run: bool = setting(False, "Only show what would change.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+    def changing(self) -> dict[str, Any]:
+        """The keyword arguments that the changes of :class:`biocosmos.Collection` share."""
+        return {"by": self.by, "note": self.note, "dry_run": self.dry_run}
+
+
+@dataclass(frozen=True)
+class UpdateSettings(ChangeSettings):
+    """What a table of corrections means; arguments of :meth:`Collection.update`."""
+
+    column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
+    taxonomy: Path | None = setting(None, "A table that gives the ranks of each label, to all specimens.", file=True)
+    ranks: tuple[str, ...] = setting((), "Columns that are ranks from now on, coarse to fine: family,genus,species.")
+    clear: bool = setting(False, "A blank cell clears the value; without it, it leaves the value alone.")
+    images: Path | None = setting(None, "Folder that relative image names start from.", file=True, unset="the table's own")
+    encoding: str | None = setting(None, "Of text tables: utf-8, latin-1 ...", unset="found from the file")
+    separator: str | None = setting(None, "Of text tables.", unset="found from the file")
+
+    def updating(self) -> dict[str, Any]:
+        """The keyword arguments of :meth:`Collection.update`. Raises SettingError for a column without "="."""
+        return {
+            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
+            "taxonomy": self.taxonomy,
+            "ranks": self.ranks or None,
+            "clear": self.clear,
+            "images": self.images,
+            "encoding": self.encoding,
+            "separator": self.separator,
+            **self.changing(),
+        }
+
+
+@dataclass(frozen=True)
+class RemoveSettings(Selection, ChangeSettings):
+    """Which specimens go."""
+
+    id: tuple[str, ...] = setting((), "The specimen of this id.", repeated=True)
+    ids: Path | None = setting(None, "The specimens of a file of ids: a table with a column id, or .txt, one a line.", file=True)
+    yes: bool = setting(False, "Do not ask.", names=("--yes", "-y"), only={"dry_run": False})
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,28 @@
+"""The right to change a collection: its lock, and what an earlier change left is finished first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from biocosmos.specimens.care.apply import finish_pending
+from biocosmos.specimens.lock import locked
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
+
+
+@contextmanager
+def writing(collection: Collection, verb: str = "change", *, wait: float | None = None) -> Iterator[None]:
+    """Hold the collection's lock (see :func:`biocosmos.specimens.lock.locked`); what another process did meanwhile is seen.
+
+    ``verb`` is what others who wait are told. Within another ``writing`` of the same thread it does nothing.
+    """
+    with locked(collection.path, verb, wait=wait) as held:
+        if held.first:
+            collection.reload()
+            finish_pending(collection)
+            collection.finish_embeddings()
+            collection.reload()
+        yield

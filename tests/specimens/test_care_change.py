@@ -1,0 +1,151 @@
+"""Cells changed by id: what was given stands there, everything else is as it was, and all of it can be undone."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import biocosmos as bc
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.care.entry import WHO
+
+DIM = 4
+
+
+def state(collection: bc.Collection) -> list[dict[str, object]]:
+    """Everything that is stored, in its order."""
+    return list(collection.dataset.to_table().to_pylist())
+
+
+@pytest.fixture
+def named(tiny_collection: bc.Collection) -> bc.Collection:
+    """120 specimens with vectors."""
+    ids = tiny_collection.table(["id"])["id"].to_pylist()
+    vectors = np.random.default_rng(0).normal(size=(len(ids), DIM)).astype(np.float32)
+    tiny_collection.add_embedding("mine", ids, vectors)
+    return tiny_collection
+
+
+def test_a_change_sets_the_cells_that_are_given_and_nothing_else(named: bc.Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(WHO, "Ada  Lovelace")
+    before = state(named)
+    ids = [row["id"] for row in before]
+    table = {
+        "id": [ids[3], ids[50], "nobody"],
+        "genus": ["Calanus", None, "X"],
+        "latitude": ["1,5", "north", None],
+        "depth": [3, 4, 5],
+    }
+    summary = named.change(table, verb="corrected", note="by hand", arguments={"file": "a.csv"})
+    expected = [dict(row, depth=None) for row in before]
+    expected[3].update(genus="Calanus", latitude=1.5, depth=3)
+    expected[50].update(depth=4)
+    assert state(named) == expected, "order, images and vectors too"
+    assert (summary.specimens, summary.columns) == (2, {"genus": 1, "latitude": 1, "depth": 2})
+    told = {(row.id, row.reason) for row in summary.failures}
+    assert told == {
+        ("nobody", "no specimen has this id"),
+        (ids[50], "column 'latitude' holds double: the value 'north' was left out"),
+    }
+    (entry,) = named.history()
+    assert (entry.number, entry.verb, entry.by, entry.note) == (1, "corrected", "Ada Lovelace", "by hand")
+    assert entry.arguments == {"file": "a.csv"} and entry.biocosmos and entry.time.endswith("+00:00")
+    listed = pa.concat_tables(summary.changes()).to_pylist()
+    changes = {(row["id"], row["column"]): (row["old"], row["new"]) for row in listed}
+    assert changes[ids[50], "depth"] == (None, "4") and len(changes) == 4
+
+
+def test_undo_writes_it_back_and_undo_of_the_undo_does_it_again(named: bc.Collection) -> None:
+    before = state(named)
+    ids = [row["id"] for row in before]
+    named.change({"id": ids[:2], "label": ["a", "b"], "depth": [1, 2]}, verb="update")
+    changed = state(named)
+    named.undo(by="Grace")
+    assert state(named) == before, "the column that the change had made is gone too"
+    with pytest.raises(BiocosmosError, match="no change that could be undone"):
+        named.undo()
+    with pytest.raises(BiocosmosError, match=r"was undone by change 2: 'biocosmos undo .* 2' does it again"):
+        named.undo(1)
+    named.undo(2)
+    assert state(named) == changed
+    assert [(entry.verb, entry.undoes) for entry in named.history()] == [("update", None), ("undo", 1), ("undo", 2)]
+    assert named.history()[1].by == "Grace"
+    named.undo()  # the first stands again, so it is the last that can be undone
+    assert state(named) == before
+
+
+def test_an_undo_that_meets_a_later_change_is_refused_with_the_ids(named: bc.Collection) -> None:
+    ids = named.table(["id"])["id"].to_pylist()
+    named.change({"id": ids[:3], "label": ["a", "a", "a"]}, verb="first")
+    named.change({"id": ids[1:2], "label": ["b"]}, verb="second")
+    named.change({"id": ids[1:2], "genus": ["G"]}, verb="another column")
+    changed = state(named)
+    with pytest.raises(BiocosmosError, match=rf"1 of its specimens is changed again since \('{ids[1]}'\)"):
+        named.undo(1)
+    assert state(named) == changed and len(named.history()) == 3
+    named.undo(2)
+    named.undo(1)
+    assert [row["genus"] for row in state(named) if row["id"] == ids[1]] == ["G"]
+
+
+def test_a_null_clears_only_when_it_is_asked_to(named: bc.Collection) -> None:
+    row = next(row for row in state(named) if row["genus"] is not None)
+    table = {"id": [row["id"]], "genus": pa.array([None], pa.string())}
+    assert named.change(table, verb="v").entry is None
+    assert named.history() == []
+    summary = named.change(table, verb="v", clear=True, dry_run=True)
+    assert summary.columns == {"genus": 1} and named.history() == []
+    named.change(table, verb="v", clear=True)
+    assert named.take([row["id"]], ["genus"])["genus"].to_pylist() == [None]
+
+
+def test_a_changed_crop_takes_the_vectors_away_and_undo_brings_them_back(named: bc.Collection) -> None:
+    before = state(named)
+    id_ = before[7]["id"]
+    summary = named.change({"id": [id_], "crop": [[1.0, 1.0, 5.0, 5.0]]}, verb="update")
+    assert summary.vectors == 1
+    expected = [dict(row) for row in before]
+    expected[7].update({"crop": [1.0, 1.0, 5.0, 5.0], "embedding/mine": None})
+    assert state(named) == expected
+    assert named.encoders["mine"]["dim"] == DIM
+    named.undo()
+    assert state(named) == before
+
+
+def test_ids_given_twice_and_columns_that_cannot_be_set_are_told(named: bc.Collection) -> None:
+    ids = named.table(["id"])["id"].to_pylist()
+    table = {"id": [ids[0], ids[0], ids[0], None], "label": ["a", "a", "b", "c"]}
+    summary = named.change(table, verb="v")
+    assert summary.specimens == 1
+    assert [(row.row, row.reason) for row in summary.failures] == [
+        (3, "row 1 has this id too, with other values: this one was left out"),
+        (4, "blank id"),
+    ]
+    for column in ("image", "content_hash", "embedding/mine"):
+        with pytest.raises(BiocosmosError, match=f"'{column}' follows from"):
+            named.change({"id": ids[:1], column: ["x"]}, verb="v")
+    with pytest.raises(BiocosmosError, match="no column 'id'; it has: name"):
+        named.change({"name": ["x"]}, verb="v")
+
+
+def test_new_ranks_stand_where_they_belong_and_go_with_the_undo(named: bc.Collection) -> None:
+    ranks = named.ranks
+    ids = named.table(["id"])["id"].to_pylist()
+    named.change({"id": ids[:1], "subfamily": ["Calaninae"]}, verb="v", ranks=["family", "subfamily", "genus"])
+    assert named.ranks[named.ranks.index("family") + 1] == "subfamily"
+    assert named.count(within="Calaninae") == 1
+    named.undo()
+    assert named.ranks == ranks and "subfamily" not in named.stored_columns
+
+
+def test_a_damaged_history_is_one_line_that_names_file_and_line(named: bc.Collection) -> None:
+    ids = named.table(["id"])["id"].to_pylist()
+    named.change({"id": ids[:1], "label": ["a"]}, verb="v")
+    path = named.path / "history" / "changes.jsonl"
+    path.write_text(path.read_text() + json.dumps(["no entry"]) + "\n")
+    with pytest.raises(BiocosmosError, match=r"changes.jsonl, line 2: this is no entry") as caught:
+        named.history()
+    assert "\n" not in str(caught.value)
