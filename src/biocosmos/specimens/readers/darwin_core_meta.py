@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from urllib.parse import quote as percented
+from urllib.parse import unquote
 from xml.etree import ElementTree
 
 from biocosmos.errors import BiocosmosError, Failures
@@ -23,6 +25,13 @@ META_LIMIT = 1 << 20  # bytes; a real one has a few thousand
 MOST_COLUMNS = 10_000  # GBIF knows some 250 terms
 MOST_HEADER_LINES = 1_000
 ESCAPES = {r"\t": "\t", r"\n": "\n", r"\r": "\r", r"\\": "\\"}
+RANKS_TERM = "urn:biocosmos:ranks"
+"""A constant of the core, written by us: which of its columns are ranks, coarse to fine."""
+
+
+def join_ranks(ranks: Sequence[str]) -> str:
+    """Names of rank columns as the one text that stands in meta.xml."""
+    return "|".join(percented(rank, safe="") for rank in ranks)
 
 
 @dataclass(frozen=True)
@@ -48,6 +57,16 @@ class Table:
     header_lines: int
     id_index: int | None
     terms: tuple[Term, ...]
+
+    @property
+    def ranks(self) -> tuple[str, ...] | None:
+        """The columns that a writer of ours says are ranks; None where nothing is said."""
+        stated = next((term.default for term in self.terms if term.address == RANKS_TERM), None)
+        return None if stated is None else tuple(unquote(rank) for rank in stated.split("|"))
+
+    def without_ranks(self) -> Table:
+        """The table without what it says of ranks, which is no column of its rows."""
+        return replace(self, terms=tuple(term for term in self.terms if term.address != RANKS_TERM))
 
     @cached_property
     def kind(self) -> str:
@@ -108,8 +127,6 @@ class Table:
 
 def local_name(address: str) -> str:
     """ "http://rs.tdwg.org/dwc/terms/genus" -> "genus"; percent signs of our own terms are undone."""
-    from urllib.parse import unquote
-
     return unquote(address.rstrip("/").rsplit("/", 1)[-1].rsplit("#", 1)[-1].rsplit(":", 1)[-1])
 
 
