@@ -110,7 +110,7 @@ class Splitter:
         return line
 
     def _lines(self) -> Iterator[tuple[int, str | None]]:
-        """(line from 1, its text without the end, but with the first half of one of two); None for the text of a line over FIELD_LIMIT."""
+        """(line from 1, its text without the end, or with half of a double one); the text is None over FIELD_LIMIT."""
         rest, number, end, dropped = "", 0, None, 0
         while chunk := self._stream.read(CHUNK):
             rest = chunk if not rest else rest + chunk
@@ -209,12 +209,18 @@ class Splitter:
             return False
         rows = [line.split(self.separator) for line in [first, *swallowed]]
         ends = (rows[0], rows[-1]) if self.separator == "\t" else rows
-        if not all(len(row) == width for row in ends):
+        if not all(len(row) == width for row in ends) or any(sum(map(self._is_open, row)) > 1 for row in rows):
             return False
         if self.separator == "\t" or width > NARROW:
             return True
         words = [i for i, cell in enumerate(rows[0]) if cell and " " not in cell]  # where rows have no blanks
         return all(row[i] and " " not in row[i] for row in rows[1:] for i in words)
+
+    def _is_open(self, cell: str) -> bool:
+        """Whether a quote opens in a cell that does not enclose it."""
+        quote = self.quote
+        whole = len(cell) > 1 and cell.endswith(quote) and quote not in cell[1:-1].replace(quote + quote, "")
+        return cell.startswith(quote) and not whole
 
     def _careless(self, number: int, text: str) -> Record:
         """A single line whose quotes do not enclose fields: the reading that gives as many fields as a row has, if any."""
