@@ -90,6 +90,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "foreign" / f"{i}.png")
     ids = embedded.table(["id"])["id"].to_pylist()
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
+    (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
     (folder / "templates.txt").write_text("a photo of {name}.\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
@@ -116,6 +117,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "foreign": "foreign",
         "vectors": "vectors.npy",
         "ids": "ids.txt",
+        "one": "one.txt",
         "templates": "templates.txt",
         "config": "unicom.toml",
         "heads": "heads.toml",

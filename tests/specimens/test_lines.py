@@ -148,6 +148,7 @@ def swallows(table: list[list[str]], separator: str) -> bool:
     st.sampled_from(["\n", "\r\n"]),
 )
 @example([["a", "b\nc"], ["", ""]], ",", "\n")
+@example([[";", "\n", ";"]], ";", "\n")
 def test_what_is_written_well_is_read_as_written(table: list[list[str]], separator: str, end: str) -> None:
     if swallows(table, separator):
         return

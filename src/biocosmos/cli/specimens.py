@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biocosmos.cli.generated import takes
+from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
-from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table
+from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table, tell_merger
 from biocosmos.cli.verbs import add
 from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSettings
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
+
+OF_COLLECTIONS = ("id_prefix",)
+"""Settings of ``ingest`` that a collection uses too; the others say how files are read."""
 
 
 def register(app: typer.Typer) -> None:
@@ -36,6 +42,8 @@ def ingest(
 
     biocosmos ingest ecotaxa_export.zip -o mine.cosmos
 
+    biocosmos ingest other.cosmos -o mine.cosmos
+
     Sub-folders are labels. Images that cannot be used are listed, the rest goes in; run it again after an interruption and
     it goes on.
     """
@@ -44,11 +52,18 @@ def ingest(
     from biocosmos.specimens.readers import read
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
-    sources = [read(path, **settings.reading()) for path in paths]
+    others = [_other(path, settings) for path in paths]
+    sources = [read(path, **settings.reading()) if other is None else other for path, other in zip(paths, others)]
     collection = Collection.open(output) if (output / "collection.json").exists() else Collection.create(output)
     total = Failures()
     done = 0
     for source in sources:
+        if isinstance(source, Collection):
+            taken = collection.merge(source)
+            total.extend(taken.failures)
+            done += taken.added + taken.known
+            tell_merger(source.path, taken)
+            continue
         summary = collection.add(source, pack=settings.pack)
         total.extend(summary.failures)
         done += summary.added + summary.known
@@ -59,6 +74,18 @@ def ingest(
     if total:
         say(f"see them with: biocosmos failures {output}")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
+
+
+def _other(path: Path, settings: IngestSettings) -> Collection | None:
+    """The collection in a folder, None where it is none. Raises UnusedSetting for an option that says how files are read."""
+    from biocosmos.specimens.collection import Collection
+
+    if not (path / "collection.json").is_file():
+        return None
+    for name, shape in vars(settings).items():
+        if shape and name not in OF_COLLECTIONS:
+            refuse(name, f"on files, and {path} is a collection")
+    return Collection.open(path)
 
 
 def info(collection: COLLECTION) -> None:

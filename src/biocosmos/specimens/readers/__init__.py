@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_junk, refuse_special
 from biocosmos.plugins import plug_ins
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
 from biocosmos.specimens.readers.columnar import is_frame, read_frame
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
+from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import Source
 
@@ -53,7 +55,6 @@ USES: dict[str, tuple[str, ...]] = {
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
 SNIFFED = 1 << 16  # bytes at either end of a JSON
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 
 
 def read(
@@ -88,6 +89,8 @@ def read(
     for extra in (metadata, taxonomy, images):
         if extra is not None and not Path(extra).exists():
             raise BiocosmosError(f"there is no file or folder {extra}")
+        if extra is not None:
+            refuse_special(extra)
     added = plug_ins("readers", _TAKEN)
     if is_frame(path):
         if format is not None:
@@ -96,6 +99,7 @@ def read(
     elif not Path(path).exists():
         raise BiocosmosError(f"there is no file or folder {path}")
     else:
+        refuse_special(path)
         format = detect(path) if format is None else ALIASES.get(format, format)
         if format not in FORMATS and format not in added:
             raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
@@ -160,7 +164,9 @@ def _of_file(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "parquet"
-    if suffix in TABLE_SUFFIXES:
+    if suffix in (".xlsx", ".xls", ".xlsm", ".ods"):
+        raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
+    if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
         from biocosmos.specimens.readers.bioscan import is_table
 
         return "bioscan" if is_table(path) else "csv"
@@ -171,7 +177,8 @@ def _of_file(path: Path) -> str | None:
     if suffix == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
-                return _of_names([name.replace("\\", "/") for name in archive.namelist()])
+                names = [name.replace("\\", "/") for name in archive.namelist()]
+                return _of_names(names) or _table_of(path, names)
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise BiocosmosError(f"cannot read {path} as a zip: {error}") from error
     return None
@@ -186,6 +193,14 @@ def _of_json(path: Path) -> str:
         file.seek(max(0, path.stat().st_size - SNIFFED))
         text = beginning + file.read(SNIFFED)
     return "megadetector" if re.search(rb'"(detections|detection_categories)"\s*:', text) else "coco"
+
+
+def _table_of(path: Path, names: Sequence[str]) -> str:
+    """csv for a zip with one table that is surely the one. Raises BiocosmosError for any other."""
+    found, reason = table_among([name for name in names if not any(map(is_junk, name.split("/")))])
+    if found is None:
+        raise BiocosmosError(f"cannot tell the format of {path}: it {reason}; unpack it and read what is in it")
+    return "csv"
 
 
 def _of_names(names: Sequence[str]) -> str | None:

@@ -1,8 +1,8 @@
 """MegaDetector results: every animal found in a camera-trap picture is a specimen, cropped from it.
 
-Both files of that name are read: the format of run_detector_batch and of what builds on it (AddaxAI, Timelapse), versions 1.0 to
-1.6 (https://lila.science/megadetector-output-format: boxes as shares of the picture), and the list of Microsoft's own command line
-(https://microsoft.github.io/MegaDetector/output_format: corners in pixels).
+Both files of that name are read: the format of run_detector_batch and of what builds on it (AddaxAI, Timelapse), versions
+1.0 to 1.6 (https://lila.science/megadetector-output-format: boxes as shares of the picture), and the list of Microsoft's
+own command line (https://microsoft.github.io/MegaDetector/output_format: corners in pixels).
 """
 
 from __future__ import annotations
