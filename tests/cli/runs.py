@@ -47,6 +47,12 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet", says="specimens"),
+    "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
+    "export kept names": Line(
+        "export {collection} -o {out}/kept.zip --format darwin-core --identifications latest", after=("identify",)
+    ),
+    "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
     "update": Line(
         "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "

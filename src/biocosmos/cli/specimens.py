@@ -1,4 +1,4 @@
-"""ingest, info, split, export, failures: specimens in and out of a collection."""
+"""ingest, info, split, export, identifications, failures: specimens in and out of a collection."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OF_COLLECTIONS = ("id_prefix",)
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, ingest, info, split, export, failures)
+    add(app, ingest, info, split, export, identifications, failures)
 
 
 @takes(IngestSettings)
@@ -142,35 +142,53 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 
 @takes(ExportSettings)
 def export(
-    collection: COLLECTION,
+    source: Annotated[Path, typer.Argument(help="A collection, or a table of names that identify wrote.", show_default=False)],
     output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet, or .zip with --format.", show_default=False)],
     settings: ExportSettings,
     strict: STRICT = False,
 ) -> None:
-    """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip.
+    """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip, or send a machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
 
     biocosmos export mine.cosmos -o upload.zip --format ecotaxa --within Copepoda
 
+    biocosmos export names.csv -o back.zip --format ecotaxa
+
+    biocosmos export mine.cosmos -o back.zip --format ecotaxa --identifications latest
+
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
-    from biocosmos.specimens.collection import Collection
-    from biocosmos.specimens.writers import write
-
-    opened = Collection.open(collection)
     if settings.vectors is not None:
+        from biocosmos.specimens.collection import Collection
         from biocosmos.specimens.given_vectors import write_vectors
 
-        found = opened.vectors(settings.vectors, **settings.selected())
+        found = Collection.open(source).vectors(settings.vectors, **settings.selected())
         write_vectors(found, output)
         say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
         return
-    # few rows at a time: packed images are in them
-    rows = opened.scan(opened.filled_columns(), batch_size=64, **settings.selected())
-    written = write(rows, output, format=settings.format, ranks=opened.ranks)
+    from biocosmos.jobs.export import export as write_out
+
+    written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")
     finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)
+
+
+def identifications(collection: COLLECTION) -> None:
+    """List the names that 'identify --save' kept with a collection, oldest first.
+
+    biocosmos identifications mine.cosmos
+
+    biocosmos export mine.cosmos --identifications latest -o names.csv
+    """
+    from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.identifications import kept
+
+    columns = ("name", "kept (UTC)", "specimens", "named", "method", "encoder")
+    rows = [(one.name, one.kept, one.specimens, one.named, one.method, one.encoder) for one in kept(Collection.open(collection))]
+    show_table(columns, rows, title="identifications")
+    if not rows:
+        say(f"none is kept: biocosmos identify {collection} IMAGES --save")
 
 
 def failures(collection: COLLECTION, output: OUTPUT = None) -> None:

@@ -140,6 +140,15 @@ class ExportSettings(Selection):
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
     vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+    identifications: str | None = setting(
+        None,
+        "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",
+        metavar="WHICH",
+        only={"vectors": NOT_GIVEN},
+    )
+    spreadsheet: bool = setting(
+        False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
+    )
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
