@@ -31,6 +31,7 @@ LINES: dict[str, Line] = {
     ),
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
     "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
+    "ingest detections": Line("ingest {detections} -o {out}/animals.cosmos --confidence 0.5 --empty"),
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),

@@ -39,7 +39,8 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, or one that a package adds.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, megadetector, "
+        "or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -58,6 +59,10 @@ class IngestSettings:
         choices=("stored", "upright"),
         unset="told from the file's sizes",
     )
+    confidence: float | None = setting(
+        None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
+    )
+    empty: bool = setting(False, "Keep pictures without detections, whole (MegaDetector).")
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
@@ -77,6 +82,8 @@ class IngestSettings:
             "images": self.images,
             "size": self.size,
             "boxes": self.boxes,
+            "confidence": self.confidence,
+            "empty": self.empty,
             "encoding": self.encoding,
             "separator": self.separator,
         }

@@ -208,10 +208,11 @@ class Splitter:
         if width is None or width < 2:
             return False
         rows = [line.split(self.separator) for line in [first, *swallowed]]
-        ends = (rows[0], rows[-1]) if self.separator == "\t" else rows
-        if not all(len(row) == width for row in ends) or any(sum(map(self._is_open, row)) > 1 for row in rows):
+        if self.separator == "\t":
+            return len(rows[0]) == len(rows[-1]) == width
+        if not all(len(row) == width and sum(map(self._is_open, row)) <= 1 for row in rows):
             return False
-        if self.separator == "\t" or width > NARROW:
+        if width > NARROW:
             return True
         words = [i for i, cell in enumerate(rows[0]) if cell and " " not in cell]  # where rows have no blanks
         return all(row[i] and " " not in row[i] for row in rows[1:] for i in words)
