@@ -70,7 +70,12 @@ def ingest(
         known = f", {summary.known:,} were there already" if summary.known else ""
         same = f", {summary.identical:,} byte-identical images" if summary.identical else ""
         say(f"{source.name} ({source.format}): {summary.added:,} specimens added{known}{same}")
+    if not done:
+        why = f"see why with: biocosmos failures {output}" if total else "there are no rows or images in it"
+        say(f"no specimen came of {', '.join(str(path) for path in paths)}: {why}")
     finish(total, done, "rows", strict=strict)
+    if not done:  # a run that adds nothing is no success, whatever the reason
+        raise typer.Exit(1)
     if total:
         say(f"see them with: biocosmos failures {output}")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
