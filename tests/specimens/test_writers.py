@@ -91,7 +91,7 @@ def test_tsv_and_parquet_round_trip(tmp_path: Path) -> None:
     assert read(tmp_path / "packed.parquet").ranks == ("kingdom", "genus")
 
 
-TEXT = st.text(st.characters(exclude_categories=("Cs",)), max_size=12)
+TEXT = st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), max_size=12)  # no reader lets a NUL in
 
 
 @settings(max_examples=60, deadline=None)
