@@ -36,18 +36,18 @@ class Appending:
         self._path, self._failures, self._stage, self._before_first = path, failures, stage, before_first
         dataset = lance.dataset(path)
         self.types = {field.name: field.type for field in dataset.schema if not field.name.startswith(EMBEDDING_PREFIX)}
-        self.first = self._committed = dataset.count_rows()
+        self.first = self._committed = int(dataset.count_rows())
         self._dataset = dataset
         self._waiting: list[pa.RecordBatch] = []
 
     def __len__(self) -> int:
         """Rows, those too that are not committed yet."""
-        return int(self._committed) + sum(batch.num_rows for batch in self._waiting)
+        return self._committed + sum(batch.num_rows for batch in self._waiting)
 
     @property
     def added(self) -> int:
         """Rows committed here."""
-        return int(self._committed - self.first)
+        return self._committed - self.first
 
     def fitted(self, batch: pa.RecordBatch, ids: Sequence[str | None]) -> pa.RecordBatch:
         """The batch under stored names and types; what does not fit is left out with a warning. ids: to name its row by."""

@@ -52,13 +52,20 @@ def column_type(name: str, given: pa.DataType) -> pa.DataType:
     types = pa.types
     if types.is_binary_view(given):
         return pa.binary()
-    lacking = (types.is_null, types.is_dictionary, types.is_string_view, types.is_union, types.is_run_end_encoded, types.is_interval)
+    lacking = (
+        types.is_null,
+        types.is_dictionary,
+        types.is_string_view,
+        types.is_union,
+        types.is_run_end_encoded,
+        types.is_interval,
+    )
     views = (types.is_list_view, types.is_large_list_view, types.is_decimal32, types.is_decimal64)
     return pa.string() if any(is_one(given) for is_one in (*lacking, *views)) else given
 
 
 def in_type(values: pa.Array, column: pa.Field, ids: Sequence[str | None], failures: Failures, *, stage: str) -> pa.Array:
-    """The values in the column's type; one that cannot take it becomes null, with a warning. Lists and objects become JSON text."""
+    """The values in the column's type; one that cannot take it becomes null, with a warning. A list becomes JSON."""
     if values.type == column.type:
         return values
     try:

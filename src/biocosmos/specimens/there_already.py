@@ -58,7 +58,6 @@ class Again:
         order[np.concatenate([np.flatnonzero(~inside), np.flatnonzero(inside)])] = np.arange(len(rows))
         return pa.concat_tables([stored, within], promote_options="permissive").take(pa.array(order)).combine_chunks()
 
-
     def stored(self, there: pa.Table, row: int) -> dict[str, Any]:
         """Of what :meth:`specimens` gave, that of one row of the batch: ``id``, ``content_hash`` and ``image_path``."""
         at = self._place[row]
@@ -74,7 +73,11 @@ def compared(batch: pa.RecordBatch) -> list[str]:
 def differences(batch: pa.RecordBatch, again: Again, there: pa.Table) -> dict[int, str]:
     """Of the rows whose specimen is there, those that say something else: "another label ('crab' is stored, this says 'fish')".
 
-    A cell that is empty says nothing, but the crop: then it is the whole image. batch: fitted, with what is known of its images; there: of :meth:`Again.specimens`.
+    A cell that is empty says nothing, but the crop: then it is the whole image.
+
+    Args:
+        batch: fitted, with what is known of its images.
+        there: of :meth:`Again.specimens`.
     """
     rows = again.rows
     new = batch.take(pa.array(rows))
