@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +12,9 @@ from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSettings
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.ingest import AddSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -39,26 +42,38 @@ def ingest(
     Sub-folders are labels. Images that cannot be used are listed, the rest goes in; run it again after an interruption and
     it goes on.
     """
-    from biocosmos.errors import Failures
+    from biocosmos.errors import BiocosmosError, Failures
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.readers import read
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
     sources = [read(path, **settings.reading()) for path in paths]
-    collection = Collection.open(output) if (output / "collection.json").exists() else Collection.create(output)
+    collection = Collection.open_or_create(output)
     total = Failures()
     done = 0
     for source in sources:
-        summary = collection.add(source, pack=settings.pack)
+        summary = collection.add(source, pack=settings.pack, id_prefix=settings.id_prefix)
         total.extend(summary.failures)
-        done += summary.added + summary.known
-        known = f", {summary.known:,} were there already" if summary.known else ""
-        same = f", {summary.identical:,} byte-identical images" if summary.identical else ""
-        say(f"{source.name} ({source.format}): {summary.added:,} specimens added{known}{same}")
+        done += summary.added + summary.known + summary.moved
+        say(f"{source.name} ({source.format}): {_told(summary)}")
     finish(total, done, "rows", strict=strict)
     if total:
         say(f"see them with: biocosmos failures {output}")
+    if not done:
+        raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
+
+
+def _told(summary: AddSummary) -> str:
+    """What an add did, in words."""
+    counts = {
+        "were there already": summary.known,
+        "rows say again what is there": summary.repeated,
+        "rows differ from what is there and were not stored": summary.different,
+        "image files were found where they were moved to": summary.moved,
+        "byte-identical images": summary.identical,
+    }
+    return ", ".join([f"{summary.added:,} specimens added", *(f"{count:,} {what}" for what, count in counts.items() if count)])
 
 
 def info(collection: COLLECTION) -> None:

@@ -42,7 +42,7 @@ class Appending:
 
     def __len__(self) -> int:
         """Rows, those too that are not committed yet."""
-        return self._committed + sum(batch.num_rows for batch in self._waiting)
+        return int(self._committed + sum(batch.num_rows for batch in self._waiting))
 
     @property
     def added(self) -> int:

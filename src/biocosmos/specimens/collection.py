@@ -14,7 +14,6 @@ On disk a collection is a folder::
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
@@ -27,17 +26,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.provenance import encoder_name, now
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.facts import Number, read_facts
+from biocosmos.provenance import encoder_name
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens import failures_kept, given_vectors
+from biocosmos.specimens.conditions import check_condition, condition_error
+from biocosmos.specimens.creating import FACTS, FORMAT, Occupied, is_collection, make
+from biocosmos.specimens.damage import reading
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
 from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
 from biocosmos.specimens.rank_order import merge_orders
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
+from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
 from biocosmos.specimens.splits import Split, make_split
 from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
@@ -51,7 +54,7 @@ if TYPE_CHECKING:
     from biocosmos.specimens.care.entry import Entry
     from biocosmos.specimens.image_dataset import ImageDataset
 
-FORMAT = 1
+_FACTS = {"format": Number(1, whole=True), "ranks": [str], "default_encoder?": (str, None)}
 
 
 class Collection:
@@ -59,7 +62,7 @@ class Collection:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._facts: dict[str, Any] = json.loads((path / "collection.json").read_text())
+        self._facts: dict[str, Any] = _read_facts(path)
         self._taxonomy: tuple[int, Taxonomy] | None = None
         self._lance = str(path / "specimens.lance")
         self._embeddings = EmbeddingColumns(self._lance, path / "embeddings")
@@ -69,31 +72,28 @@ class Collection:
     @classmethod
     def create(cls, path: str | Path, *, overwrite: bool = False) -> Collection:
         """Begin an empty collection in a new folder. Raises BiocosmosError if something is there and not ``overwrite``."""
+        make(Path(path), overwrite=overwrite)
+        return cls(Path(path))
+
+    @classmethod
+    def open_or_create(cls, path: str | Path) -> Collection:
+        """Open a collection, or begin one where there is none, also where another process was killed while it began one."""
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not overwrite:
-                raise BiocosmosError(f"{path} exists already: open it, choose another name, or ask to overwrite it")
-            if not (path / "collection.json").exists():
-                raise BiocosmosError(f"{path} is not a collection: it will not be overwritten")
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        schema = pa.schema([*STANDARD.items(), *ADDED_BY_COLLECTION.items()])
-        lance.write_dataset(schema.empty_table(), str(path / "specimens.lance"))
-        facts = {"format": FORMAT, "ranks": [], "created": now()}
-        (path / "collection.json").write_text(json.dumps(facts, indent=1) + "\n")
-        return cls(path)
+        if not is_collection(path):
+            try:
+                return cls.create(path)
+            except Occupied:
+                if not is_collection(path):
+                    raise
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str | Path) -> Collection:
         """Open a collection. Raises BiocosmosError if there is none, or if a newer biocosmos wrote it."""
         path = Path(path)
-        if not (path / "collection.json").exists():
+        if not is_collection(path):
             raise BiocosmosError(f"no collection at {path}: make one with 'biocosmos ingest IMAGES -o {path}'")
         collection = cls(path)
-        if collection._facts["format"] > FORMAT:
-            raise BiocosmosError(
-                f"{path} was written by a newer biocosmos (format {collection._facts['format']}): update biocosmos"
-            )
         collection._finish_interrupted()
         return collection
 
@@ -112,7 +112,8 @@ class Collection:
     @property
     def dataset(self) -> lance.LanceDataset:
         """The Lance dataset at its latest version."""
-        return lance.dataset(self._lance)
+        with reading(self.path):
+            return lance.dataset(self._lance)
 
     def __len__(self) -> int:
         return int(self.dataset.count_rows())
@@ -211,13 +212,13 @@ class Collection:
 
     def reload(self) -> None:
         """Take over what another process wrote since this was opened."""
-        self._facts = json.loads((self.path / "collection.json").read_text())
+        self._facts = _read_facts(self.path)
 
     def save_facts(self, **changed: Any) -> None:
         """Change what ``collection.json`` says."""
         path = self.path / "collection.json"
         with locked(self.path, "set"), replacing(path) as temporary:
-            self._facts = json.loads(path.read_text()) | changed  # what another process wrote since stays
+            self._facts = _read_facts(self.path) | changed  # what another process wrote since stays
             temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
 
     def identical_images(self) -> list[list[str]]:
@@ -300,6 +301,8 @@ class Collection:
         Raises:
             BiocosmosError: unknown part, taxon or column, ambiguous taxon, malformed condition.
         """
+        if where is not None:
+            check_condition(where)
         dataset = self.dataset
         names = self.chosen_columns(columns)
         wanted = None if split is None else self._part(split)
@@ -320,7 +323,7 @@ class Collection:
         except (OSError, ValueError) as error:
             if where is None:
                 raise
-            raise BiocosmosError(f"cannot select where {where!r}: {first_line(error)}") from error
+            raise condition_error(where, error) from error
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
@@ -581,3 +584,13 @@ class Collection:
         with replacing(folder / f"{stamp}.parquet") as temporary:
             pq.write_table(table, temporary, compression="zstd")
         return folder / f"{stamp}.parquet"
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """What ``collection.json`` says. Raises BiocosmosError if it is damaged, or a newer biocosmos wrote it."""
+    file = path / FACTS
+    remedy = f"this collection is damaged: restore {file} from a copy"
+    facts = read_facts(file, _FACTS, what="the description of a collection", remedy=remedy)
+    if facts["format"] > FORMAT:
+        raise BiocosmosError(f"{path} was written by a newer biocosmos (format {facts['format']}): update biocosmos")
+    return facts

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from biocosmos.specimens.care.apply import finish_pending
 from biocosmos.specimens.lock import locked
+from biocosmos.specimens.recovery import sweep_up
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -22,6 +23,8 @@ def writing(collection: Collection, verb: str = "change", *, wait: float | None 
     with locked(collection.path, verb, wait=wait) as held:
         if held.first:
             collection.reload()
+            if held.after_a_crash:
+                sweep_up(collection.path, collection.dataset.uri)
             finish_pending(collection)
             collection.finish_embeddings()
             collection.reload()
