@@ -14,11 +14,16 @@ _FOLDERS = ("", "splits", "embeddings", "identifications", "history", "namers", 
 _FOREVER = timedelta(days=365 * 100)
 
 
-def sweep_up(path: Path, dataset: str) -> None:
-    """Remove temporary files of dead processes, and what Lance wrote and did not commit. Only with the collection's lock held."""
+def sweep_up(path: Path, dataset: str | None) -> None:
+    """Remove temporary files of dead processes, and what Lance wrote and did not commit. Only with the collection's lock held.
+
+    dataset: None if somebody goes on with what is not committed.
+    """
     for name in _FOLDERS:
         if (path / name).is_dir():
             sweep(path / name)
+    if dataset is None:
+        return
     with suppress(OSError, ValueError, RuntimeError):  # it is only litter
         stored = lance.dataset(dataset)
         # nobody else writes now: what no version knows is nobody's; older versions stay, somebody may be reading one
