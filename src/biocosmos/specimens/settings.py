@@ -39,7 +39,8 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, megadetector, or a package's own.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, megadetector, "
+        "or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -65,6 +66,7 @@ class IngestSettings:
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
+    id_prefix: str = setting("", "Stands before every id, for the same file names in two folders: lake2/.", unset="nothing")
 
     def __post_init__(self) -> None:
         check(self)
