@@ -24,7 +24,9 @@ IMAGES = "--no-freeze --size 32 --augment photo --freeze-stages 6 --batch-norm t
 
 LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ specimens
-    "ingest a folder": Line("ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack"),
+    "ingest a folder": Line(
+        "ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack --id-prefix lake/"
+    ),
     "ingest a table": Line(
         "ingest {table} -o {out}/table.cosmos --column label=Art --column image_path=Bild --images {photos} --encoding utf-8 "
         "--separator ; --taxonomy {tree} --strict"

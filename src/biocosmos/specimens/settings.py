@@ -66,6 +66,7 @@ class IngestSettings:
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
+    id_prefix: str = setting("", "Stands before every id, for the same file names in two folders: lake2/.", unset="nothing")
 
     def __post_init__(self) -> None:
         check(self)
