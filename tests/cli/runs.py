@@ -24,13 +24,16 @@ IMAGES = "--no-freeze --size 32 --augment photo --freeze-stages 6 --batch-norm t
 
 LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ specimens
-    "ingest a folder": Line("ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack"),
+    "ingest a folder": Line(
+        "ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack --id-prefix lake/"
+    ),
     "ingest a table": Line(
         "ingest {table} -o {out}/table.cosmos --column label=Art --column image_path=Bild --images {photos} --encoding utf-8 "
         "--separator ; --taxonomy {tree} --strict"
     ),
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
     "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
+    "ingest detections": Line("ingest {detections} -o {out}/animals.cosmos --confidence 0.5 --empty"),
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
@@ -46,7 +49,16 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet", says="specimens"),
+    "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
+    "export kept names": Line(
+        "export {collection} -o {out}/kept.zip --format darwin-core --identifications latest", after=("identify",)
+    ),
+    "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "embed exported vectors": Line(
+        "embed {collection} --from {out}/vectors.npz --overwrite", after=("export vectors",), says="efficientnet-lite0"
+    ),
     "update": Line(
         "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "
         "--separator ; --images {photos} --clear --strict -o {out}/changed.csv",
