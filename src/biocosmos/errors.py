@@ -20,8 +20,20 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning"]
 
 
+_BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What would break a line, move a cursor, or cannot be printed: a name of a file or a value of a table may hold it."""
+
+
 class BiocosmosError(Exception):
     """Something the user can mend: the message is one line that names the value, the place and the remedy."""
+
+    def __init__(self, message: object = "") -> None:
+        super().__init__(one_line(str(message)))
+
+
+def one_line(text: str) -> str:
+    """A text with line breaks, control characters and halves of characters written out: "\\n", "\\x00", "\\udc80"."""
+    return _BREAKS.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def first_line(error: BaseException) -> str:

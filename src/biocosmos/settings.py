@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.trust import refuse_code
 
 _KEY = "biocosmos.setting"
 
@@ -185,6 +186,9 @@ def told(kind: type[S], config: str | Path | None = None, /, *, assumed: Mapping
     """
     given = {name: value for name, value in given.items() if value is not None}
     filed = {} if config is None else read_toml(kind, config)
+    for name, value in filed.items():
+        if isinstance(value, str) and name not in given:
+            refuse_code(value, str(config))
     stated = dict(assumed or {}) | filed | given
     unknown = sorted(set(stated) - set(hints_of(kind)))
     if unknown:

@@ -291,7 +291,11 @@ def test_a_projection_over_a_callable_of_the_users(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     name = "python:test_encoders_saving:grey"
     save_encoder(tmp_path / "run", load_towers(name), base=name, projection=Projection(4, 3), frozen=True)
-    encoder = load_encoder(str(tmp_path / "run"), device="cpu")
+    with pytest.raises(
+        BiocosmosError, match="import the Python module 'test_encoders_saving' and call its 'grey': nothing was run"
+    ):
+        load_encoder(str(tmp_path / "run"), device="cpu")
+    encoder = load_encoder(str(tmp_path / "run"), device="cpu", allow_code=True)
     own = load_encoder(name, device="cpu").encode_images(pixels(224))
     np.testing.assert_allclose(encoder.encode_images(pixels(224)), encoder.project(own), atol=1e-6)
 

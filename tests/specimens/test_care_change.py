@@ -53,7 +53,8 @@ def test_a_change_sets_the_cells_that_are_given_and_nothing_else(named: bc.Colle
     (entry,) = named.history()
     assert (entry.number, entry.verb, entry.by, entry.note) == (1, "corrected", "Ada Lovelace", "by hand")
     assert entry.arguments == {"file": "a.csv"} and entry.biocosmos and entry.time.endswith("+00:00")
-    changes = {(row["id"], row["column"]): (row["old"], row["new"]) for row in summary.changes().to_pylist()}
+    listed = pa.concat_tables(summary.changes()).to_pylist()
+    changes = {(row["id"], row["column"]): (row["old"], row["new"]) for row in listed}
     assert changes[ids[50], "depth"] == (None, "4") and len(changes) == 4
 
 

@@ -37,6 +37,7 @@ from biocosmos.settings import (
     told,
     used_where,
 )
+from biocosmos.trust import allowing_code
 
 Given = dict[str, Any]
 """What was stated on the command line: name of the setting -> value."""
@@ -45,6 +46,17 @@ Verb = TypeVar("Verb", bound=Callable[..., None])
 CONFIG = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings; flags override it.", rich_help_panel="Run")
 ]
+
+CODE = "allow_code"
+ALLOW_CODE = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code",
+        help="Run Python code that an encoder's folder, a head or a collection names; without it they are data.",
+        rich_help_panel="Run",
+    ),
+]
+"""No setting: a file of settings must not allow it."""
 
 
 def takes(
@@ -82,13 +94,18 @@ def takes(
             for name in shapes:
                 values.pop(name, None)
             arguments: dict[str, Any] = {name: tuple(values[name]) for name in untold if values.get(name)}
-            look_first(kind, given | arguments, values.get("collection"), values.get("output"), table=table)
-            settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
-            verb(**values, **{target: settings})
+            typed = [each for value in given.values() for each in (value if isinstance(value, tuple) else (value,))]
+            trusted = allowing_code(None if values.pop(CODE, False) else [each for each in typed if isinstance(each, str)])
+            with trusted:
+                look_first(kind, given | arguments, values.get("collection"), values.get("output"), table=table)
+                settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
+                verb(**values, **{target: settings})
 
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
         at = list(own).index(target)
         parameters[at : at + 1] = options
+        if "encoder" in settings_of(kind) or "head" in settings_of(kind):
+            parameters.append(inspect.Parameter(CODE, inspect.Parameter.KEYWORD_ONLY, annotation=ALLOW_CODE, default=False))
         if "context" not in own:
             parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))
         run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

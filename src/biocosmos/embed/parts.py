@@ -14,17 +14,17 @@ import json
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.lock import try_lock
 
 _MAGIC = b"biocosmos part 1\n"
 
@@ -140,7 +140,12 @@ class Work:
 
     def clear(self) -> None:
         """Remove everything but the lock."""
-        for pattern in ("*.part", "*.tmp", "settings.json"):
+        self.clear_parts()
+        (self.folder / "settings.json").unlink(missing_ok=True)
+
+    def clear_parts(self) -> None:
+        """Remove all parts."""
+        for pattern in ("*.part", "*.tmp"):
             for path in self.folder.glob(pattern):
                 path.unlink()
 
@@ -155,7 +160,7 @@ def locked_work(folder: Path) -> Iterator[Work]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lock"
     with path.open("a+") as file:
-        if not try_lock(file):
+        if not try_lock(file.fileno()):
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise BiocosmosError(f"{holder} is embedding with this encoder already ({folder}): wait for it, or stop it")
@@ -165,22 +170,6 @@ def locked_work(folder: Path) -> Iterator[Work]:
         yield Work(folder)
         if [entry.name for entry in folder.iterdir()] == ["lock"]:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def try_lock(file: IO[str]) -> bool:
-    """Lock an open file for this process, without waiting; False where another holds it."""
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def ids_digest(ids: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -18,10 +17,30 @@ from torch import nn
 from biocosmos.encoders.cache import hub_folder, not_here, open_clip_checkpoints
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers, plain_state, weights_digest
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import Number, read_facts
+from biocosmos.unfinished import scratch_folder
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
+_TOKENIZER = ("clean", "strip_sep_token", "language")
+_SIDE = Number(1, 1 << 20, whole=True)
+_TOWER = {"width?": _SIDE, "image_size?": (_SIDE, [_SIDE]), "layers?": (Number(1, 512, whole=True), [Number(1, 512, whole=True)])}
+_SHAPE: dict[str, Any] = {
+    "model_cfg": {
+        "embed_dim": _SIDE,
+        "vision_cfg": {**_TOWER, "timm_model_name?": (None, str)},
+        "text_cfg": {
+            **_TOWER,
+            "context_length?": _SIDE,
+            "vocab_size?": Number(1, 1 << 24, whole=True),
+            "hf_model_name?": (None, str),
+            "hf_tokenizer_name?": (None, str),
+            "tokenizer_kwargs?": (None, {str: (str, bool)}),
+        },
+    },
+    "preprocess_cfg?": (None, {}),
+}
 _RESIZE = {"shortest": "crop", "longest": "pad", "squash": "squash"}
 
 
@@ -82,9 +101,7 @@ def load_checkpoint(name: str, path: str | Path) -> Towers:
 def load_folder(folder: str | Path) -> Towers:
     """A folder with open_clip_config.json and weights, as open_clip saves it and the hub keeps it."""
     folder = Path(folder)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    if "model_cfg" not in config:
-        raise BiocosmosError(f"{folder / CONFIG} has no 'model_cfg': it is not an open_clip configuration")
+    _check_configuration(folder / CONFIG)
     if not any(next(folder.glob(pattern), None) for pattern in ("*.safetensors", "*.bin", "*.pth", "*.pt")):
         raise BiocosmosError(f"no weights in {folder}: expected open_clip_model.safetensors or open_clip_pytorch_model.bin")
     return _loaded(f"local-dir:{folder}", None, {})
@@ -95,8 +112,8 @@ def at_size(towers: Towers, size: int) -> Towers:
     configuration = copy.deepcopy(towers.architecture["model"])
     configuration["vision_cfg"]["image_size"] = size
     changed = replace(towers, architecture={"kind": "open_clip", "model": configuration})
-    with TemporaryDirectory() as place:
-        write_folder(Path(place), changed, towers.preprocessing)
+    with scratch_folder() as place:
+        write_folder(place, changed, towers.preprocessing)
         loaded = load_folder(place)
     text = None if towers.text is None else loaded.text
     return replace(changed, image=loaded.image, text=text)
@@ -135,16 +152,20 @@ def _loaded(name: str, weights: str | None, tag_config: Mapping[str, Any]) -> To
                 key: tag_config[key] for key in ("mean", "std", "interpolation", "resize_mode") if key in tag_config
             },
         )
-        tokenizer = open_clip.get_tokenizer(name)
+        tokenizer = open_clip.get_tokenizer(name, **_no_code(name))
     except Exception as error:  # open_clip, torch, safetensors, transformers: each raises its own
         raise BiocosmosError(f"cannot load {weights or name}: {' '.join(str(error).split())[:300]}") from error
+    try:
+        preprocessing = _preprocessing(model)
+    except (TypeError, ValueError, LookupError, BiocosmosError) as error:
+        raise BiocosmosError(f"{weights or name} does not say how images are prepared for it: {first_line(error)}") from error
     model = model.eval()
     configuration = _configuration(name)
     if tag_config.get("quick_gelu"):
         configuration["quick_gelu"] = True
     return Towers(
         _Image(model),
-        _preprocessing(model),
+        preprocessing,
         weights_digest(model.state_dict()),
         text=_Text(model),
         tokenize=tokenizer,
@@ -153,12 +174,33 @@ def _loaded(name: str, weights: str | None, tag_config: Mapping[str, Any]) -> To
     )
 
 
+def _no_code(name: str) -> dict[str, bool]:
+    """For transformers, which reads the tokenizer of some models and would ask whether it may run their code."""
+    return {"trust_remote_code": False} if _configuration(name).get("text_cfg", {}).get("hf_tokenizer_name") else {}
+
+
 def _configuration(name: str) -> dict[str, Any]:
     """The model's configuration as open_clip_config.json holds it under "model_cfg"."""
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
-        return dict(json.loads((folder / CONFIG).read_text(encoding="utf-8"))["model_cfg"])
+        return dict(_check_configuration(folder / CONFIG))
     return copy.deepcopy(dict(open_clip.get_model_config(name)))
+
+
+def _check_configuration(path: Path) -> dict[str, Any]:
+    """The "model_cfg" of a folder, which is data: nothing in it leads to code, to another folder or to the network.
+
+    Raises BiocosmosError. The tokenizer of a folder is read by transformers, which runs Python files beside it if it is told to.
+    """
+    remedy = "restore it, or save the encoder again"
+    config: dict[str, Any] = read_facts(path, _SHAPE, what="the configuration of an open_clip model", remedy=remedy)["model_cfg"]
+    text, vision = config.get("text_cfg") or {}, config.get("vision_cfg") or {}
+    if refused := sorted(set(text.get("tokenizer_kwargs") or {}) - set(_TOKENIZER)):
+        raise BiocosmosError(f"{path}: tokenizer_kwargs may not say '{refused[0]}': remove it if you trust the rest")
+    for name in (text.get("hf_model_name"), vision.get("timm_model_name")):
+        if name and (name.startswith((".", "~", "/")) or ":" in name or "\\" in name or Path(name).exists()):
+            raise BiocosmosError(f"{path}: '{name}' leads to another folder, and must be the name of a model")
+    return config
 
 
 def _check_architecture(name: str) -> None:

@@ -10,12 +10,22 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import Number, Several, misfit
 from biocosmos.images import Decoded, Pixels, Source, read_image
 
 Resize = Literal["pad", "crop", "squash"]
 Interpolation = Literal["bicubic", "bilinear"]
 Background = Literal["border"] | tuple[int, int, int]
+MOST_PIXELS = 4096
+"""Side of an encoder's input; those of published models end at about 1,500."""
+_VALUES = {
+    "size": Number(1, MOST_PIXELS, whole=True),
+    "mean": Several(Number(-100, 100), 3),
+    "std": Several(Number(1e-6, 1e6), 3),
+    "background": ("border", Several(Number(0, 255, whole=True), 3)),
+    "crop_fraction": Number(0.01, 1),
+}
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,10 @@ class Preprocessing:
     def __post_init__(self) -> None:
         for value, kind, name in ((self.resize, Resize, "resize"), (self.interpolation, Interpolation, "interpolation")):
             if value not in get_args(kind):
-                raise BiocosmosError(f"{name} '{value}' is not known: choose {', '.join(get_args(kind))}")
+                raise BiocosmosError(f"{name} '{str(value)[:40]}' is not known: choose {', '.join(get_args(kind))}")
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
+        if fault := misfit(plain, _VALUES):
+            raise BiocosmosError(f"images cannot be prepared so: {fault}")
 
     def replaced(self, **changes: Any) -> Preprocessing:
         """A copy with some values changed; those given as None stay."""
@@ -59,7 +72,7 @@ class Preprocessing:
         try:
             return cls().replaced(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
         except TypeError as error:
-            raise BiocosmosError(f"not a preprocessing of this version of biocosmos: {error}") from error
+            raise BiocosmosError(f"not a preprocessing of this version of biocosmos: {first_line(error)}") from error
 
     @property
     def wanted_sides(self) -> tuple[int | None, int | None]:

@@ -18,6 +18,8 @@ Importing this module does not import torch: a name that cannot be had fails at 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,7 @@ from biocosmos.encoders.fetch import fetch
 from biocosmos.errors import BiocosmosError
 from biocosmos.plugins import PlugIn, plug_ins
 from biocosmos.provenance import encoder_name
+from biocosmos.trust import allowing_code, refuse_code
 
 if TYPE_CHECKING:
     from biocosmos.encoders.encoder import Encoder, Layout
@@ -72,6 +75,8 @@ def load_encoder(
     measure: bool = False,
     layout: Layout | None = None,
     asked: str | None = None,
+    allow_code: bool = False,
+    named_by: str | Path | None = None,
 ) -> Encoder:
     """Load an encoder that is on this machine.
 
@@ -86,16 +91,22 @@ def load_encoder(
         measure: time the backends and memory layouts on this machine and take the fastest; worth it from about a thousand images
             on. What was found is remembered, see :mod:`biocosmos.machine`.
         layout, asked: see :func:`build_encoder`.
+        allow_code: run the Python code that the encoder's folder, or ``named_by``, names; see :mod:`biocosmos.trust`.
+        named_by: the file or collection that ``name`` was read from; None if a person named it.
 
     Raises:
-        BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device.
+        BiocosmosError: unknown name, weights not on this machine (with the command that fetches them), no such device, code that
+            a file names.
     """
     if name == DEFAULT:
         from biocosmos.encoders import shipped
 
         towers = shipped.load()  # the same as load_towers gives, without the seconds that timm takes
     else:
-        name, towers = _find(name)  # before torch is imported
+        with allowing_code() if allow_code else nullcontext():
+            if named_by is not None and isinstance(name, str):
+                refuse_code(name, named_by)
+            name, towers = _find(name)  # before torch is imported
     return build_encoder(
         name,
         towers,
@@ -110,8 +121,10 @@ def load_encoder(
     )
 
 
-def load_towers(name: str) -> Towers:
+def load_towers(name: str, *, named_by: str | Path | None = None) -> Towers:
     """The torch modules of an encoder on the CPU, to train it; names and errors as for :func:`load_encoder`."""
+    if named_by is not None:
+        refuse_code(name, named_by)
     return _find(name)[1]
 
 
@@ -185,8 +198,9 @@ def encoder_table() -> list[tuple[str, str, str, str]]:
     return [*rows, *added, *FORMS]
 
 
-def _find(name: str | Callable[..., Any]) -> tuple[str, Towers]:
-    """The name for the column, and the model. The order of the questions keeps a wrong name from costing an import."""
+def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple[str, Towers]:
+    """The name for the column, and the model; above: folders that stand on it. The order of the questions keeps a wrong name from
+    costing an import."""
     if not isinstance(name, str):
         from biocosmos.encoders import custom
 
@@ -200,12 +214,22 @@ def _find(name: str | Callable[..., Any]) -> tuple[str, Towers]:
         return name, _LOADERS[kind](rest, name)
     if (plug_in := plug_ins("encoders", _taken()).get(kind)) is not None:
         return name, _added(plug_in, rest)
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return encoder_name(name), _folder(folder)
-    if folder.is_file():
+    try:
+        folder = Path(name).expanduser()
+        is_folder, is_file = folder.is_dir(), folder.is_file()
+    except (OSError, RuntimeError):  # a name that is too long for a file, a home of nobody
+        is_folder = is_file = False
+    if is_folder:
+        return encoder_name(name), _folder(folder, above)
+    if is_file:
         raise BiocosmosError(f"{name} is a file: say which model it is, as timm:NAME@{name} or open_clip:NAME@{name}")
     raise BiocosmosError(f"encoder '{name}' is not known, and there is no such folder: see 'biocosmos encoders'")
+
+
+def _base(name: str, *, above: tuple[Path, ...], named_by: Path) -> Towers:
+    """The base of a trained encoder, by the name in its folder: data, whatever that name is."""
+    refuse_code(name, named_by)
+    return _find(name, above)[1]
 
 
 def _timm(rest: str, name: str) -> Towers:
@@ -276,12 +300,17 @@ def _taken() -> list[str]:
     return [DEFAULT, *_LOADERS]
 
 
-def _folder(folder: Path) -> Towers:
-    """A folder of either kind, told apart by its configuration; or one that training wrote."""
+def _folder(folder: Path, above: tuple[Path, ...] = ()) -> Towers:
+    """A folder of either kind, told apart by its configuration; or one that training wrote, whose base must not stand on it."""
     if (folder / TRAINED).exists() or (folder / UNFINISHED).exists():
         from biocosmos.encoders import trained_folder
 
-        return trained_folder.load(folder, load_towers)
+        here = folder.resolve()
+        if here in above:
+            raise BiocosmosError(
+                f"{folder} is a projection that in the end stands on itself: name another base, or train it again"
+            )
+        return trained_folder.load(folder, partial(_base, above=(*above, here), named_by=folder / TRAINED))
     if (folder / f"{UNFINISHED}.tmp").exists():
         raise BiocosmosError(f"saving an encoder in {folder} was interrupted before it was whole: train on, or save it again")
     if (folder / OPEN_CLIP_CONFIG).exists():
@@ -289,7 +318,7 @@ def _folder(folder: Path) -> Towers:
 
         return open_clip_models.load_folder(folder)
     config = folder / "config.json"
-    if config.exists() and '"architecture"' in config.read_text(encoding="utf-8"):
+    if config.is_file() and b'"architecture"' in config.read_bytes():
         from biocosmos.encoders import timm_models
 
         return timm_models.load_folder(folder)

@@ -7,6 +7,7 @@ import json
 import sys
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,9 @@ from torch import nn
 from biocosmos.encoders import shipped
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers, plain_state, weights_digest
-from biocosmos.errors import BiocosmosError
+from biocosmos.encoders.weights import check_room
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import read_facts
 
 CONFIG = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
@@ -30,6 +33,11 @@ _OF_THE_ORIGIN = (
     *("test_input_size", "test_pool_size", "test_crop_pct", "label_names", "label_descriptions", "label_offset"),
 )
 """What a configuration of timm says about the published weights, their classes or their size, not about the trained ones."""
+_NOT_ARGUMENTS = ("pretrained", "checkpoint_path", "cache_dir", "pretrained_cfg", "pretrained_cfg_overlay")
+"""What ``timm.create_model`` takes beside the arguments of a model: other files, the network."""
+_MOST, _MOST_LAYERS = 1 << 20, 512
+"""The largest number in the arguments of a model, and of layers, which are built one after the other."""
+_SHAPE = {"architecture": str, "model_args?": (None, {}), "pretrained_cfg?": (None, {})}
 
 
 def load_shipped() -> Towers:
@@ -67,14 +75,25 @@ def load_checkpoint(name: str, path: str | Path) -> Towers:
 def load_folder(folder: str | Path) -> Towers:
     """A folder as timm and the Hugging Face hub keep a model: config.json with an "architecture", and a weights file."""
     folder = Path(folder)
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+    told = {"what": "the configuration of a timm model", "remedy": "restore it, or save the encoder again"}
+    config = read_facts(folder / CONFIG, _SHAPE, **told)
+    if not timm.is_model(config["architecture"].split(".")[0]):  # an address of the hub or another folder is none
+        raise BiocosmosError(f"{folder / CONFIG}: {unknown_model(config['architecture'][:80])}")
+    arguments = dict(config.get("model_args") or {})
+    if refused := sorted(set(arguments) & set(_NOT_ARGUMENTS)):
+        raise BiocosmosError(f"{folder / CONFIG}: '{refused[0]}' is no argument of a model: remove it from model_args")
+    for name, value in arguments.items():
+        most = _MOST_LAYERS if any(word in name for word in ("depth", "layers", "blocks")) else _MOST
+        numbers = [each for each in (value if isinstance(value, list) else [value]) if isinstance(each, (int, float))]
+        if any(not abs(each) <= most for each in numbers):
+            raise BiocosmosError(f"{folder / CONFIG}: {name} in model_args is beyond {most:,}, as no model has it")
     trained_as = dict(config.get("pretrained_cfg") or config)  # older folders keep everything at the top
     weights = next((folder / file for file in WEIGHT_FILES if (folder / file).exists()), None)
     if weights is None:
         raise BiocosmosError(f"no weights in {folder}: expected one of {', '.join(WEIGHT_FILES)}")
     known = {field.name for field in fields(PretrainedCfg)} - {"source", "file", "hf_hub_id", "url", "architecture"}
     options = {key: value for key, value in trained_as.items() if key in known}
-    return _loaded(config["architecture"], weights, config.get("model_args") or {}, options)
+    return _loaded(config["architecture"], weights, arguments, options)
 
 
 def at_size(towers: Towers, size: int) -> Towers:
@@ -137,14 +156,29 @@ def unknown_model(name: str) -> BiocosmosError:
 
 def _loaded(name: str, path: Path, arguments: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Towers:
     options = {"pretrained_cfg": dict(config)} if config else {}
-    model = timm.create_model(name, pretrained=False, **{**arguments, **options, "num_classes": 0})
     try:
+        if not path.is_file():
+            raise OSError("it is no file")
         state = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch, pickle, safetensors and the file system each raise their own
         raise BiocosmosError(f"cannot read the weights in {path}: {' '.join(str(error).split())[:200]}") from error
+    if not isinstance(state, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in state.values()):
+        raise BiocosmosError(f"{path} holds no weights by name: it is no checkpoint of a model")
+    build = partial(timm.create_model, name, pretrained=False, **{**arguments, **options, "num_classes": 0})
+    try:
+        check_room(build, state, path)
+        model = build()
+    except BiocosmosError:
+        raise
+    except Exception as error:  # timm raises whatever its layers do of arguments that do not fit
+        raise BiocosmosError(f"timm cannot build {name} as {path.parent / CONFIG} says: {first_line(error)}") from error
     digest = weights_digest(state)
     _fill(model, state, path)
-    return Towers(model.eval(), _preprocessing(model), digest, source=str(path), architecture=_architecture(name, arguments))
+    try:
+        preprocessing = _preprocessing(model)
+    except (TypeError, ValueError, KeyError, LookupError, BiocosmosError) as error:
+        raise BiocosmosError(f"the model in {path} does not say how images are prepared for it: {first_line(error)}") from error
+    return Towers(model.eval(), preprocessing, digest, source=str(path), architecture=_architecture(name, arguments))
 
 
 def _architecture(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -157,7 +191,10 @@ def _fill(model: nn.Module, state: dict[str, torch.Tensor], path: Path) -> None:
     if not set(wanted) <= set(state):  # an original release in other words: timm converts it beside the architecture's code
         convert = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
         if convert is not None:
-            state = convert(state, model)
+            try:
+                state = convert(state, model)
+            except Exception as error:  # of weights that are of no release it knows
+                raise BiocosmosError(f"the checkpoint {path} does not fit the model: {first_line(error)}") from error
     missing = [key for key in wanted if key not in state]
     wrong = [key for key in wanted if key in state and wanted[key].shape != state[key].shape]
     if missing or wrong:

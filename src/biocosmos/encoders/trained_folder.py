@@ -7,24 +7,37 @@ card. :mod:`biocosmos.encoders.saving` writes it.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file
+import torch
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Towers, current_digest, with_projection
+from biocosmos.encoders.weights import fill, read_weights
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.projection import Projection
 
 FORMAT = 1
 PROJECTION = "projection.safetensors"
 CARD = "README.md"
+_WIDTH = Number(1, 1 << 20, whole=True)
+_SHAPE = {
+    "format": object,
+    "digest": str,
+    "frozen": bool,
+    "base": {"name": str, "digest": str, "places?": [str]},
+    "architecture?": {"kind": ("timm", "open_clip", "none")},
+    "preprocessing": {},
+    "projection": (None, {"dim_in": _WIDTH, "dim_out": _WIDTH, "hidden": (None, _WIDTH), "normalise": bool}),
+    "files": [FILE_NAME],
+}
+"""Of ``biocosmos.json``."""
 
 
 def load(folder: Path, find: Callable[[str], Towers]) -> Towers:
@@ -35,7 +48,7 @@ def load(folder: Path, find: Callable[[str], Towers]) -> Towers:
             this machine, or has other weights here.
     """
     finish_interrupted(folder)
-    facts = read_facts(folder)
+    facts = read_description(folder)
     towers = _base(folder, facts, find) if facts["frozen"] else _model(folder, facts)
     towers = replace(towers, preprocessing=Preprocessing.from_dict(facts["preprocessing"]))
     if facts["projection"] is not None:
@@ -49,19 +62,16 @@ def load(folder: Path, find: Callable[[str], Towers]) -> Towers:
     return replace(towers, facts=facts, started_from=None, source=f"trained from {facts['base']['name']}")
 
 
-def read_facts(folder: Path) -> dict[str, Any]:
-    """What ``biocosmos.json`` says. Raises BiocosmosError if it is damaged or of another format."""
+def read_description(folder: Path) -> dict[str, Any]:
+    """What ``biocosmos.json`` says. Raises BiocosmosError if it is damaged, of another shape or of another format."""
     path = folder / TRAINED
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        version = facts["format"]
-        missing = [key for key in ("digest", "frozen", "base", "preprocessing", "projection", "files") if key not in facts]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise BiocosmosError(f"{path} is not the description of a trained encoder ({first_line(error)}): restore it") from error
+    told = {"what": "the description of a trained encoder", "remedy": "restore it, or save the encoder again"}
+    version = read_facts(path, {"format": object}, **told)["format"]
     if version != FORMAT:
-        raise BiocosmosError(f"{path} has format {version}, this version of biocosmos reads {FORMAT}: update biocosmos")
-    if missing:
-        raise BiocosmosError(f"{path} does not say '{missing[0]}': restore it, or save the encoder again")
+        raise BiocosmosError(f"{path} has format {str(version)[:40]}, this version of biocosmos reads {FORMAT}: update biocosmos")
+    facts = read_facts(path, _SHAPE, **told)
+    if not facts["frozen"] and "architecture" not in facts:
+        raise BiocosmosError(f"{path} does not say 'architecture': restore it, or save the encoder again")
     if gone := [file for file in facts["files"] if not (folder / file).exists()]:
         raise BiocosmosError(f"{folder} lacks {gone[0]}, which belongs to the encoder: restore the file, or save it again")
     return facts
@@ -76,10 +86,12 @@ def finish_interrupted(folder: Path) -> None:
     unfinished = folder / UNFINISHED
     if not unfinished.is_dir():
         return
+    if unfinished.is_symlink():
+        raise BiocosmosError(f"{unfinished} leads out of the folder of the encoder: remove it")
     try:
         described = unfinished / TRAINED
         if described.exists():
-            files = json.loads(described.read_text(encoding="utf-8"))["files"]
+            files = _files(described)
             for name in files:
                 if (unfinished / name).exists():
                     (unfinished / name).replace(folder / name)
@@ -96,9 +108,17 @@ def finish_interrupted(folder: Path) -> None:
 
 def _former_files(folder: Path) -> list[str]:
     try:
-        return list(json.loads((folder / TRAINED).read_text(encoding="utf-8"))["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+        return _files(folder / TRAINED)
+    except BiocosmosError:
         return []
+
+
+def _files(described: Path) -> list[str]:
+    """The files that belong to an encoder; plain names, so that nothing outside is moved or removed."""
+    remedy = "remove its folder, and save the encoder again"
+    return list(
+        read_facts(described, {"files": [FILE_NAME]}, what="the description of a trained encoder", remedy=remedy)["files"]
+    )
 
 
 def _model(folder: Path, facts: dict[str, Any]) -> Towers:
@@ -122,7 +142,7 @@ def _base(folder: Path, facts: dict[str, Any], find: Callable[[str], Towers]) ->
     found: list[str] = []
     problem: BiocosmosError | None = None
     for place in places:
-        if place != base["name"] and not Path(place).is_dir():
+        if place != base["name"] and not _is_folder(place):
             continue
         try:
             towers = find(place)
@@ -140,13 +160,17 @@ def _base(folder: Path, facts: dict[str, Any], find: Callable[[str], Towers]) ->
     raise BiocosmosError(f"{folder} is a projection over '{base['name']}', which cannot be loaded: {problem}")
 
 
+def _is_folder(place: str) -> bool:
+    try:
+        return Path(place).is_dir()
+    except OSError:  # a name that is too long, a loop of links
+        return False
+
+
 def _projection(folder: Path, settings: dict[str, Any]) -> Projection:
     path = folder / PROJECTION
-    try:
-        projection = Projection(**settings)
-        projection.load_state_dict(load_file(path))
-    except BiocosmosError:
-        raise
-    except Exception as error:  # safetensors, torch and the file system each raise their own
-        raise BiocosmosError(f"cannot read {path}: {first_line(error)}; restore the file, or train again") from error
+    weights = read_weights(path)
+    with torch.device("meta"):  # what the JSON claims costs nothing until the file has it
+        projection = Projection(**{name: settings[name] for name in ("dim_in", "dim_out", "hidden", "normalise")})
+    fill(projection, weights, path)
     return projection.eval()

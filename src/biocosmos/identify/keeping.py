@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -30,6 +28,7 @@ from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
 from biocosmos.taxonomy import Taxonomy
+from biocosmos.unfinished import remove, unfinished_path
 
 if TYPE_CHECKING:
     from biocosmos.identify.identifier import Identifier
@@ -46,9 +45,9 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
     """Write to a temporary folder beside ``folder``, then take its place; an older identifier there is replaced, nothing else."""
     if folder.exists() and not (folder / STATE).exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise BiocosmosError(f"{folder} exists and is not an identifier: choose another folder")
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = unfinished_path(folder)
+    temporary.mkdir()
     try:
         known = identifier.known
         identifier.namer.taxonomy.save(temporary / _TAXONOMY)
@@ -64,10 +63,14 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
         state["files"] = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
         (temporary / STATE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
         if folder.exists():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
+            former = unfinished_path(folder.with_name(f"{folder.name}.former"))
+            folder.rename(former)  # at once, so that nobody finds half of it
+            temporary.rename(folder)
+            remove(former)
+        else:
+            temporary.rename(folder)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        remove(temporary)
     return folder
 
 

@@ -246,7 +246,8 @@ def asked_files(
     if isinstance(namer, TrainedHead):
         encoder = encoder_of_head(namer, **how)
     else:
-        encoder = encoder_of_column(collection, collection.encoder_name(settings.encoder), **how)
+        typed = settings.encoder is not None
+        encoder = encoder_of_column(collection, collection.encoder_name(settings.encoder), typed=typed, **how)
     if batch_size and encoder.backend != "torch" and batch_size != encoder.batch_size:
         raise BiocosmosError(
             f"backend {encoder.backend} computes {encoder.batch_size} images at a time, not {batch_size}: leave the batch size "

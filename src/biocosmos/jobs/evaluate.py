@@ -166,7 +166,7 @@ def _shots(collection: Collection, encoders: Sequence[str], settings: EvaluateSe
     towers, asked = {}, {}
     for name in encoders:
         stored = collection.encoders[name]
-        towers[name] = load_encoder(name, device=settings.device)
+        towers[name] = load_encoder(name, device=settings.device, named_by=collection.path)
         if stored.get("digest") not in (None, towers[name].digest):
             raise BiocosmosError(
                 f"encoder '{name}' here has other weights than the one that embedded {collection.path}: "

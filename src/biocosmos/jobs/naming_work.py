@@ -21,11 +21,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from biocosmos.embed.parts import try_lock
 from biocosmos.errors import BiocosmosError, Failure
 from biocosmos.jobs.asked import Asked
 from biocosmos.jobs.naming import NamedBlock
+from biocosmos.specimens.lock import try_lock
 from biocosmos.tables import replacing
+from biocosmos.unfinished import writing
 
 _MAGIC = b"biocosmos names 1\n"
 _SETTINGS, _LOCK, _SUFFIX = "settings.json", "lock", ".block"
@@ -157,9 +158,10 @@ def locked(output: Path, say: Callable[[str], None]) -> Iterator[NamingWork]:
     Raises BiocosmosError: another process is making the same table. A lock left by a process that was killed is free.
     """
     folder = work_beside(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     with (folder / _LOCK).open("a+") as file:
-        if not try_lock(file):
+        if not try_lock(file.fileno()):
             raise BiocosmosError(f"another process is naming into {output} already ({folder}): wait for it, or stop it")
         try:
             yield NamingWork(folder, say)

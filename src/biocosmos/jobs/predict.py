@@ -260,7 +260,7 @@ def _embed_alike(collection: Collection, head: TrainedHead) -> None:
 
 def encoder_of_head(head: TrainedHead, **how: Any) -> Encoder:
     """The encoder whose vectors a frozen head takes, with the same weights; how: device, precision and backend."""
-    encoder = load_encoder(head.encoder, resize=head.preprocessing.resize, **how)
+    encoder = load_encoder(head.encoder, resize=head.preprocessing.resize, named_by=head.folder, **how)
     if encoder.digest != head.facts["encoder"]["trained"]:
         raise BiocosmosError(
             f"'{head.encoder}' here has weights {encoder.digest}, but the head in {head.folder} was trained on vectors by "

@@ -17,6 +17,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
+from biocosmos.trust import refuse_code
 
 
 @dataclass
@@ -45,7 +46,7 @@ def encode_queries(
 ) -> Queries:
     """Vectors for images, texts and specimens, with the encoder that made the collection's embedding.
 
-    ``how``: device, precision and backend for :func:`biocosmos.encoders.registry.load_encoder`. Images that fail are in
+    ``how``: typed, device, precision and backend, see :func:`encoder_of_column`. Images that fail are in
     ``failures``. Raises BiocosmosError if the encoder's weights or preprocessing are not those of the embedding, if an id
     is unknown or has no vector, or if nothing is asked.
     """
@@ -73,9 +74,10 @@ def encode_queries(
     return Queries(names, np.concatenate(parts), bool(ids), failures, facts)
 
 
-def encoder_of_column(collection: Collection, encoder: str, **how: Any) -> Encoder:
+def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = False, **how: Any) -> Encoder:
     """The encoder that made an embedding of the collection; how: device, precision and backend.
 
+    typed: a person named it, so that it may be code (:mod:`biocosmos.trust`); else the collection did.
     Raises BiocosmosError if its weights or preprocessing are not those of the embedding, or its vectors were given.
     """
     stored = collection.encoders[encoder]
@@ -84,6 +86,8 @@ def encoder_of_column(collection: Collection, encoder: str, **how: Any) -> Encod
             f"the vectors '{encoder}' of {collection.path} were given, and no model of them is here to embed images or texts: "
             f"ask with specimens of the collection, or name another --encoder"
         )
+    if not typed:
+        refuse_code(encoder, collection.path)
     loaded = _loaded(encoder, stored.get("digest"), stored.get("preprocessing", {}).get("resize"), tuple(sorted(how.items())))
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):

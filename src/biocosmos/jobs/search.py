@@ -22,7 +22,8 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
         that failed; and the provenance of the table.
     """
     name = collection.encoder_name(settings.encoder)
-    queries = encode_queries(collection, name, images=settings.images, texts=settings.text, ids=settings.id, **settings.how())
+    how = {"typed": settings.encoder is not None, **settings.how()}
+    queries = encode_queries(collection, name, images=settings.images, texts=settings.text, ids=settings.id, **how)
     exclude = queries.ids if queries.specimens else None
     shown = ["label", *[rank for rank in collection.ranks if rank != "label"], "image_path"]
     if settings.approximate:

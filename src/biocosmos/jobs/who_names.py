@@ -29,6 +29,7 @@ from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import settings_of, told
 from biocosmos.specimens.collection import Collection
+from biocosmos.trust import refuse_code
 
 TRAIN, CALIBRATION = "train", "val"
 APART = ("grouped", "column")
@@ -112,6 +113,8 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
         from biocosmos.encoders.registry import load_encoder
         from biocosmos.identify.namers.text import read_templates
 
+        if settings.encoder is None:
+            refuse_code(name, collection.path)
         text["encoder"] = load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
         text["templates"] = None if settings.templates is None else read_templates(settings.templates)
     if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:

@@ -39,7 +39,8 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, or one that a package adds.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, megadetector, "
+        "or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -52,9 +53,20 @@ class IngestSettings:
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
     )
     size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
+    boxes: str | None = setting(
+        None,
+        "Boxes of photos that EXIF turns: as stored, or upright.",
+        choices=("stored", "upright"),
+        unset="told from the file's sizes",
+    )
+    confidence: float | None = setting(
+        None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
+    )
+    empty: bool = setting(False, "Keep pictures without detections, whole (MegaDetector).")
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
+    id_prefix: str = setting("", "Stands before every id, for the same file names in two folders: lake2/.", unset="nothing")
 
     def __post_init__(self) -> None:
         check(self)
@@ -64,12 +76,15 @@ class IngestSettings:
         """The keyword arguments of :func:`biocosmos.specimens.readers.read`. Raises SettingError for a column without "="."""
         return {
             "format": self.format,
-            "columns": {theirs: ours for ours, theirs in _pairs(self.column, "--column").items()},
+            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
             "ranks": self.ranks or None,
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
             "images": self.images,
             "size": self.size,
+            "boxes": self.boxes,
+            "confidence": self.confidence,
+            "empty": self.empty,
             "encoding": self.encoding,
             "separator": self.separator,
         }
@@ -106,7 +121,7 @@ class SplitSettings:
         except ValueError:
             held = names_in(self.held_out)
         try:
-            shares = {part: float(share) for part, share in _pairs(names_in(self.fractions), "--fractions").items()}
+            shares = {part: float(share) for part, share in pairs(names_in(self.fractions), "--fractions").items()}
         except ValueError as error:
             raise SettingError(f"--fractions {self.fractions}: {error}") from None
         return {
@@ -126,10 +141,19 @@ class ExportSettings(Selection):
     """What is written of a collection, and how."""
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
-    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz, .npy or .parquet.", metavar="ENCODER")
+    identifications: str | None = setting(
+        None,
+        "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",
+        metavar="WHICH",
+        only={"vectors": NOT_GIVEN},
+    )
+    spreadsheet: bool = setting(
+        False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
+    )
 
 
-def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
+def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     """``("ours=theirs", ...)`` as a dictionary. Raises SettingError for anything else."""
     found = {}
     for value in values:
@@ -140,4 +164,4 @@ def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings"]
+__all__ = ["pairs", "ExportSettings", "IngestSettings", "Selection", "SplitSettings"]

@@ -188,7 +188,7 @@ class _UnitFeatures(nn.Module):
 
 
 def _on_vectors(head: TrainedHead) -> HeadModel:
-    towers = load_towers(head.encoder)
+    towers = load_towers(head.encoder, named_by=head.folder)
     if towers.digest != head.facts["encoder"]["trained"]:
         raise BiocosmosError(f"'{head.encoder}' has other weights here than the vectors the head in {head.folder} was trained on")
     trunk = Trunk(towers, taps=1).eval()

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.preprocess import Preprocessing
@@ -27,7 +27,9 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import plain_state, weights_digest
 from biocosmos.encoders.views import check_views, view
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.encoders.weights import fill, read_weights
+from biocosmos.errors import BiocosmosError
+from biocosmos.facts import Number, read_facts
 from biocosmos.identify.namer import Namer, Said, Specimens, Takes
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.novelty.odin import COLUMN as ODIN
@@ -42,6 +44,26 @@ from biocosmos.taxonomy import Taxonomy
 
 FORMAT = 1
 HEAD, WEIGHTS, TAXONOMY, PREDICTIONS = "head.json", "head.safetensors", "head-taxonomy.parquet", "predictions"
+_ROOM = 1 << 24
+_SIDE = Number(0, 1 << 20, whole=True)
+_SHAPE: dict[str, Any] = {
+    "format": object,
+    "head": str,
+    "options": {"hidden?": _SIDE, "dropout?": (None, Number(0, 1)), "extra?": _SIDE, "split_rank?": Number(0, 100, whole=True)},
+    "channels": [Number(1, 1 << 20, whole=True)],
+    "taps": [Number(0, 1000, whole=True)],
+    "classes": [Number(0, 2**31 - 1, whole=True)],
+    "frozen": bool,
+    "encoder": {"name": str, "trained": str},
+    "preprocessing": {},
+    "sizes": bool,
+    "counts?": (None, [Number(0)]),
+    "tau?": Number(-1e6, 1e6),
+    "digest": str,
+    "training": {"ids?": [str], "settings?": {}},
+    "biocosmos": object,
+}
+"""Of ``head.json``."""
 BLOCK, CPU_BLOCK = 64, 16
 """Images that go through the model at once; on a CPU fewer, so that maps stay in its caches (a third faster at 96 pixels)."""
 
@@ -174,22 +196,23 @@ class TrainedHead(Namer):
         facts = read_head_facts(folder)
         try:
             taxonomy = Taxonomy.load(folder / TAXONOMY)
-            weights = load_file(folder / WEIGHTS)
-        except Exception as error:  # safetensors, arrow and the file system each raise their own
-            raise BiocosmosError(
-                f"cannot read the head in {folder}: {first_line(error)}; restore the file, or train again"
-            ) from error
+            weights = read_weights(folder / WEIGHTS)
+        except BiocosmosError as error:
+            raise BiocosmosError(f"cannot read the head in {folder}: {error}; restore the file, or train again") from error
         trunk = None
         preprocessing = Preprocessing.from_dict(facts["preprocessing"])
         if not facts["frozen"]:
-            towers = load_towers(str(folder))
+            towers = load_towers(str(folder), named_by=folder / HEAD)
             if towers.digest != facts["encoder"]["trained"]:
                 raise BiocosmosError(f"{folder} has another encoder than its head was trained with: train it again")
             trunk = Trunk(towers, taps=facts["taps"] or 1)
         classes = np.array(facts["classes"], np.int32)
+        there = sum(tensor.numel() for tensor in weights.values())
+        if max(facts["channels"], default=0) * max(1, facts["options"].get("hidden", 1)) > _ROOM + there:
+            raise BiocosmosError(f"{folder / HEAD} claims more weights than {WEIGHTS} holds: restore it, or train again")
         head = make_head(facts["head"], torch_tree(taxonomy, classes), facts["channels"], **facts["options"])
         model = HeadModel(trunk, head, preprocessing)
-        model.head.load_state_dict(weights)
+        fill(model.head, weights, folder / WEIGHTS)
         if _digest(model, taxonomy, facts["encoder"]["trained"]) != facts["digest"]:
             raise BiocosmosError(f"the head in {folder} was changed after it was saved: restore {WEIGHTS}, or train again")
         where = torch.device(choose_device(device))
@@ -314,16 +337,18 @@ def save_head(
 def read_head_facts(folder: str | Path) -> dict[str, Any]:
     """What head.json says. Raises BiocosmosError when the folder holds no trained head, or one of another format."""
     path = Path(folder) / HEAD
-    try:
-        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BiocosmosError(f"{folder} holds no trained head: make one with 'biocosmos train heads'") from None
-    except (OSError, ValueError) as error:
-        raise BiocosmosError(f"{path} cannot be read ({first_line(error)}): restore it, or train again") from error
-    if facts.get("format") != FORMAT:
-        raise BiocosmosError(
-            f"{path} has format {facts.get('format')}, this version of biocosmos reads {FORMAT}: update biocosmos"
-        )
+    if not path.exists():
+        raise BiocosmosError(f"{folder} holds no trained head: make one with 'biocosmos train heads'")
+    told = {"what": "the description of a trained head", "remedy": "restore it, or train again"}
+    version = read_facts(path, {"format": object}, **told)["format"]
+    if version != FORMAT:
+        raise BiocosmosError(f"{path} has format {str(version)[:40]}, this version of biocosmos reads {FORMAT}: update biocosmos")
+    facts = read_facts(path, _SHAPE, **told)
+    counts = facts.get("counts")
+    if counts is not None and len(counts) != len(facts["classes"]):
+        raise BiocosmosError(f"{path} has {len(counts)} counts of {len(facts['classes'])} classes: restore it, or train again")
+    if unknown := sorted(set(facts["options"]) - {key.removesuffix("?") for key in _SHAPE["options"]}):
+        raise BiocosmosError(f"{path} has an option '{unknown[0][:40]}' that no head takes: restore it, or train again")
     return facts
 
 

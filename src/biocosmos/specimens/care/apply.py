@@ -60,14 +60,14 @@ def _set_cells(collection: Collection, log: Log, piece: Piece) -> None:
     dataset = collection.dataset
     with pq.ParquetFile(log.path(piece)) as file:
         have = dataset.schema.names
-        names = [name for name in file.schema_arrow.names if name.startswith(NEW) and name.removeprefix(NEW) in have]
+        names = [name for name in piece.columns if name in have]
         if not names:
             return
-        schema = pa.schema([dataset.schema.field(name) for name in ("id", *(name.removeprefix(NEW) for name in names))])
+        schema = pa.schema([dataset.schema.field(name) for name in ("id", *names)])
 
         def rows() -> Iterator[pa.RecordBatch]:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["id", *names]):
-                columns = [batch.column("id"), *(batch.column(name) for name in names)]
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["id", *(NEW + name for name in names)]):
+                columns = [batch.column("id"), *(batch.column(NEW + name) for name in names)]
                 yield pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(columns, schema)], schema=schema)
 
         # in place: the rows keep their order, and the columns that are not touched their files

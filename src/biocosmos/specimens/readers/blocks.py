@@ -9,13 +9,17 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import readable
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, shown
-from biocosmos.specimens.readers.names import clean, clean_taxon, parse
+from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
+from biocosmos.specimens.readers.names import clean, clean_taxon
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
 from biocosmos.taxonomy import KNOWN_RANKS
+from biocosmos.taxonomy.scientific_names import Name, is_open, parse, says_nothing
 
 TEXT_COLUMNS = ("id", "image_path", "label", "barcode", "text", "date")
 AS_THEY_ARE = ("id", "image_path", "text")
@@ -56,6 +60,7 @@ class Shaper:
     label_is_rank: bool | None = None
     warn_unlabelled: bool = True
     unknown_labels: set[str] = field(default_factory=set)
+    told_names: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items()}
@@ -77,6 +82,12 @@ class Shaper:
         ranked = [rank for rank in self.rank_columns if rank not in STANDARD]
         others = [name for name in types if name not in STANDARD and name not in self.rank_columns]
         self.schema = pa.schema([(name, types[name]) for name in (*standard, *ranked, *others)])
+        refuse_ranks(self.rank_columns)
+        self._kept = fitting_names(self.schema.names)
+        for name, kept in self._kept.items():
+            if name != kept:
+                reason = f"a column cannot be called {readable(name)!r} here: it is kept as {kept!r}"
+                self.failures.add(reason, stage="read", severity="warning")
 
     def _rank_columns(self, types: Mapping[str, pa.DataType], label_given: bool) -> tuple[str, ...]:
         if self.ranks is not None:
@@ -106,11 +117,12 @@ class Shaper:
         columns = dict(block.columns)
         for name in TEXT_COLUMNS:
             if name in columns:
-                columns[name] = [clean(value) if name not in AS_THEY_ARE else as_it_is(value) for value in _list(columns[name])]
+                given = as_text(_list(columns[name])) if name == "date" else _list(columns[name])
+                columns[name] = [clean(value) if name not in AS_THEY_ARE else as_it_is(value) for value in given]
         for rank in {*self.rank_columns, "genus", "species"} - {"label"}:
             if rank in columns:
                 columns[rank] = [clean_taxon(value) for value in _list(columns[rank])]
-        keep = self._ids(columns, block)
+        keep = self._whole(columns, block, self._ids(columns, block))
         self._taxa(columns, block)
         self._places(columns, block)
         if "barcode" in columns:
@@ -127,7 +139,23 @@ class Shaper:
                 continue
             picked = values if whole else values.take(pa.array(keep, pa.int64()))
             arrays.append(picked if picked.type == column.type else picked.cast(column.type))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema).rename_columns(list(self._kept.values()))
+
+    def _whole(self, columns: dict[str, Values], block: Block, keep: list[int]) -> list[int]:
+        """Those of the rows ``keep`` whose texts can be stored; the others become failures."""
+        reasons: dict[int, str] = {}
+        for name, values in columns.items():
+            if not isinstance(values, list):
+                nul = pa.types.is_string(values.type) and pc.any(pc.match_substring(values, "\0")).as_py()
+                values = values.to_pylist() if nul else []
+            if unreadable("".join(value for value in values if isinstance(value, str))) is None:
+                continue
+            for i, text in enumerate(values):
+                if isinstance(text, str) and (reason := unreadable(text)) is not None:
+                    reasons.setdefault(i, f"the column {readable(name)!r} holds {reason}")
+        for i in sorted(set(reasons) & set(keep)):
+            self._fail(reasons[i], block, i, readable(str(columns["id"][i])))
+        return [i for i in keep if i not in reasons]
 
     def _ids(self, columns: dict[str, Values], block: Block) -> list[int]:
         ids: list[str | None] = columns.get("id") or [None] * len(block.rows)
@@ -147,7 +175,7 @@ class Shaper:
         if "label" not in self.schema.names:
             return
         names = _list(columns.get(SCIENTIFIC_NAME)) or [None] * count
-        self._binomials(columns, names, block)
+        names = [clean(name) or spelt for name, spelt in zip(names, self._binomials(columns, names, block))]
         labels = _list(columns.get("label")) or [None] * count
         if self.taxonomy is not None:
             self._join(columns, labels, block)
@@ -156,44 +184,53 @@ class Shaper:
         for rank in ranks:
             finest = [fine if value is None else value for value, fine in zip(columns[rank], finest)]
         if not self._label_given:
-            labels = [clean(name) or fine for name, fine in zip(names, finest)]
+            labels = [name or fine for name, fine in zip(names, finest)]
         if self.warn_unlabelled:
             for i, label in enumerate(labels):
                 if label is None and finest[i] is None:
                     self._fail("no label: kept, unlabelled", block, i, columns["id"][i], warning=True)
         columns["label"] = labels
 
-    def _binomials(self, columns: dict[str, Values], names: list[Any], block: Block) -> None:
-        """Fill genus and species from scientificName, or the epithet, where the source leaves them open."""
-        if "species" not in self.schema.names:
-            return
+    def _binomials(self, columns: dict[str, Values], names: list[Any], block: Block) -> list[str | None]:
+        """Fill genus and species from scientificName, or the epithet, where the source leaves them open.
+
+        Returns the names that genus and species columns spell and that say no species ("Oithona sp."): they stay labels.
+        """
         count = len(block.rows)
         blank: list[Any] = [None] * count
+        if "species" not in self.schema.names:
+            return blank
         genera = list(columns.get("genus") or blank)
         species = list(columns.get("species") or blank)
         epithets = [clean(value) for value in _list(columns.get(EPITHET)) or blank]
         others = [columns[rank] for rank in self.rank_columns if rank in columns and rank not in ("genus", "species", "label")]
+        spelt = list(blank)
         for i in range(count):
-            genus, binomial = genera[i], species[i]
-            if binomial is None and genus and epithets[i]:
-                binomial = f"{genus} {epithets[i]}"
-            elif binomial and genus and " " not in binomial and binomial[0].islower():
-                binomial = f"{genus} {binomial}"
-            name = clean(names[i])
+            genus, binomial, spelt[i] = _joined(genera[i], species[i], epithets[i])
+            name = clean(names[i]) or spelt[i]
             if name is not None and (genus is None or binomial is None):
                 found = parse(name)
                 genus = genus or found.genus
                 binomial = binomial or found.species
-                if found.genus is None and " " in name and not genus and all(column[i] is None for column in others):
-                    self._fail(
-                        f"the name {name!r} is not a Latin binomial: kept as it is", block, i, columns["id"][i], warning=True
-                    )
+                if binomial is None:
+                    self._tell(name, found, genus, any(column[i] is not None for column in others), block, i, columns["id"][i])
             if genus is None and binomial is not None:
                 genus = parse(binomial).genus
             genera[i], species[i] = genus, binomial
         if "genus" in self.schema.names:
             columns["genus"] = genera
         columns["species"] = species
+        return spelt
+
+    def _tell(self, name: str, found: Name, genus: str | None, placed: bool, block: Block, i: int, id: str) -> None:
+        """Say once of a name why it gives no species. placed: the source gives its taxa itself, whatever the name is."""
+        doubtful = found.kind in ("open", "formula", "cultivar")
+        if found.reason is None or name in self.told_names or not (doubtful or (not (genus or placed) and " " in name)):
+            return
+        self.told_names.add(name)
+        what = f"names no species for certain, only the genus {genus}" if genus else "is not a Latin binomial"
+        reason = f"the name {name!r} {what} (it {found.reason}): kept as it is"
+        self._fail(reason, block, i, id, warning=True)
 
     def _join(self, columns: dict[str, Values], labels: list[Any], block: Block) -> None:
         assert self.taxonomy is not None
@@ -237,6 +274,25 @@ class Shaper:
         self.failures.add(
             reason, stage="read", source=block.source, row=block.rows[i], id=id, severity="warning" if warning else "error"
         )
+
+
+def _joined(genus: str | None, species: str | None, epithet: str | None) -> tuple[str | None, str | None, str | None]:
+    """(genus, binomial or None, the name they spell where it says no species) from a source's columns.
+
+    >>> _joined("Oithona", None, "similis"), _joined("Oithona", "sp.", None)
+    (('Oithona', 'Oithona similis', None), ('Oithona', None, 'Oithona sp.'))
+    """
+    if species is None and genus and epithet:
+        species = epithet
+    if species is None:
+        return genus, None, None
+    if (genus and " " not in species and not species[0].isupper()) or (genus and species == epithet):
+        whole = f"{genus} {species}"
+        return (genus, None, whole) if is_open(species) else (genus, whole, None)
+    bare = parse(species)
+    if (bare.kind == "open" and bare.reason is None) or (" " not in species and species[0].islower() and says_nothing(species)):
+        return genus or bare.genus, None, species
+    return genus, species, None
 
 
 def _list(values: Values | None) -> list[Any]:

@@ -18,10 +18,11 @@ from biocosmos.files import is_image_name, walk
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, shown
 from biocosmos.specimens.readers.lookup import Lookup, Seen
-from biocosmos.specimens.readers.names import clean, parse
+from biocosmos.specimens.readers.names import clean
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.records import Source
+from biocosmos.taxonomy.scientific_names import parse
 
 GROUPS = ("Fish", "Bird", "Butterfly")
 TABLES = ("metadata_10k.csv", "{group}_metadata_10k.csv", "metadata.csv", "{group}_metadata.csv", "metadata_500.csv")
