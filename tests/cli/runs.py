@@ -56,6 +56,9 @@ LINES: dict[str, Line] = {
     ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "embed exported vectors": Line(
+        "embed {collection} --from {out}/vectors.npz --overwrite", after=("export vectors",), says="efficientnet-lite0"
+    ),
     "update": Line(
         "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "
         "--separator ; --images {photos} --clear --strict -o {out}/changed.csv",

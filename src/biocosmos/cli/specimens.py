@@ -172,16 +172,13 @@ def export(
 
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
-    if settings.vectors is not None:
-        from biocosmos.specimens.collection import Collection
-        from biocosmos.specimens.given_vectors import write_vectors
+    from biocosmos.jobs.export import export as write_out
+    from biocosmos.jobs.export import export_vectors
 
-        found = Collection.open(source).vectors(settings.vectors, **settings.selected())
-        write_vectors(found, output)
+    if settings.vectors is not None:
+        found = export_vectors(source, output, settings)
         say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
         return
-    from biocosmos.jobs.export import export as write_out
-
     written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")
     finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)

@@ -141,7 +141,7 @@ class ExportSettings(Selection):
     """What is written of a collection, and how."""
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
-    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz, .npy or .parquet.", metavar="ENCODER")
     identifications: str | None = setting(
         None,
         "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",
