@@ -152,7 +152,7 @@ def test_a_place_that_cannot_be_written_is_one_line(embedded: bc.Collection, tmp
     assert "it is larger than the system allows" in told and told.count("\n") == 1
     assert not (tmp_path / "out.csv").exists() and not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
     biocosmos(
-        "export", embedded.path, "-o", tmp_path / f"{'x' * 250}.csv"
+        "export", embedded.path, "-o", tmp_path / f"{'x' * 240}.csv"
     )  # a name that leaves no room for a longer one beside it
     biocosmos("export", embedded.path, "-o", tmp_path / "new" / "folder" / "out.csv")
 
