@@ -43,6 +43,13 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
+def refuse_special(path: str | Path) -> None:
+    """Raise BiocosmosError for a device or a pipe, which has no end or can be read only once; folders and files pass."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise BiocosmosError(f"{readable(str(path))} is a device or a pipe, which cannot be read twice: save it as a file first")
+
+
 def readable(text: str) -> str:
     """A file name as text that can be stored: bytes that are no UTF-8 are written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

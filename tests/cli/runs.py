@@ -50,6 +50,15 @@ LINES: dict[str, Line] = {
         says="2 specimens, 6 cells",
     ),
     "update only to look": Line("update {collection} --taxonomy {tree} --ranks family,label --dry-run", says="would change: "),
+    "relabel": Line(
+        "relabel {collection} class:Copepoda Calanoids --split train --within Arthropoda --where \"status = 'living'\" --by Ada "
+        "--note why --dry-run -o {out}/renamed.csv --strict",
+        says="would change: ",
+    ),
+    "relabel from a table": Line(
+        "relabel {collection} --from {renames} --column old=Alt --column new=Neu --ids {ids} --id {id} --dry-run",
+        says="would change: ",
+    ),
     "history": Line("history {collection} -o {out}/history.csv", after=("update", "undo"), says="2 changes"),
     "undo": Line("undo {collection} 1 --by Grace", after=("update",), says="by Ada undone (2 specimens, 6 cells)"),
     "remove": Line(

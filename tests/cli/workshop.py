@@ -79,6 +79,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
     corrections = [f"{row['id']};detritus_blob;;{i}" for i, row in enumerate(rows[:2])]
     (folder / "corrections.csv").write_text("\n".join(["Nummer;Art;text;depth", *corrections]) + "\n")
+    (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
     _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
@@ -105,6 +106,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "metadata": "metadata.csv",
         "table": "table.csv",
         "tree": "tree.csv",
+        "renames": "renames.csv",
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",

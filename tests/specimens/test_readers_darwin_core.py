@@ -146,9 +146,9 @@ def test_rows_that_break_the_declaration_are_failures(tmp_path: Path) -> None:
     rows, failures, _ = rows_of(path)
     assert [row["id"] for row in rows] == ["1", "5"]
     assert [(f.row, f.reason) for f in failures] == [
-        (2, "1 fields where 2 are declared"),
-        (3, "3 fields where 2 are declared"),
-        (4, "not valid utf-8-sig, the encoding that meta.xml declares"),
+        (2, "1 fields where 2 are declared (line 3)"),
+        (3, "3 fields where 2 are declared (line 4)"),
+        (4, "not valid utf-8, the encoding that meta.xml declares (line 5)"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""update, remove, history, undo: what is in a collection, corrected."""
+"""update, relabel, remove, history, undo: what is in a collection, corrected."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
 from biocosmos.cli.printing import counted, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.settings import SettingError
-from biocosmos.specimens.care.settings import RemoveSettings, UpdateSettings
+from biocosmos.specimens.care.settings import Chosen, RelabelSettings, RemoveSettings, UpdateSettings
 
 if TYPE_CHECKING:
+    from biocosmos.errors import Failures
     from biocosmos.specimens.care.change import ChangeSummary
 
 SHOWN = 12
@@ -24,7 +25,7 @@ SHOWN = 12
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, update, remove, history, undo)
+    add(app, update, relabel, remove, history, undo)
 
 
 @takes(UpdateSettings)
@@ -56,6 +57,42 @@ def update(
     finish(summary.failures, summary.specimens + summary.unchanged, "rows", strict=strict)
 
 
+@takes(RelabelSettings)
+def relabel(
+    collection: COLLECTION,
+    settings: RelabelSettings,
+    old: Annotated[
+        str | None, typer.Argument(help="The taxon: Copepoda, class:Copepoda, Plantae/Morus.", show_default=False)
+    ] = None,
+    new: Annotated[str | None, typer.Argument(help="What it is called from now on.", show_default=False)] = None,
+    output: OUTPUT = None,
+    strict: STRICT = False,
+) -> None:
+    """Rename a taxon, merge it with another, or split it.
+
+    biocosmos relabel mine.cosmos copepod_calanoid "Calanus finmarchicus"
+
+    biocosmos relabel mine.cosmos genus:Stegomyia Aedes --dry-run
+
+    biocosmos relabel mine.cosmos Aedes Ochlerotatus --where "latitude > 60"
+
+    biocosmos relabel mine.cosmos --from renames.csv
+
+    A new name that is there already is joined, with its ranks. Labels that say the old name follow; vectors stay. A table of
+    old and new names is applied at once, one of id and new splits a taxon.
+    """
+    from biocosmos.errors import Failures
+    from biocosmos.specimens.collection import Collection
+
+    failures = Failures()
+    opened = Collection.open(collection)
+    how = {**settings.selected(), **settings.changing(), "ids": _ids(settings, failures)}
+    summary = opened.relabel(old, new, table=settings.table, columns=settings.columns(), **how)
+    _tell_cells(summary, collection, output, dry_run=settings.dry_run)
+    failures.extend(summary.failures)
+    finish(failures, summary.specimens, "renames", strict=strict)
+
+
 @takes(RemoveSettings)
 def remove(collection: COLLECTION, settings: RemoveSettings, strict: STRICT = False) -> None:
     """Take specimens out of a collection, with their vectors and packed images.
@@ -67,13 +104,11 @@ def remove(collection: COLLECTION, settings: RemoveSettings, strict: STRICT = Fa
     Image files are left where they lie. 'biocosmos undo mine.cosmos' brings the specimens back.
     """
     from biocosmos.errors import Failures
-    from biocosmos.specimens.care.corrections import read_ids
     from biocosmos.specimens.collection import Collection
 
     failures = Failures()
     opened = Collection.open(collection)
-    ids = [*settings.id, *(read_ids(settings.ids, failures) if settings.ids is not None else [])]
-    asked = ids if settings.id or settings.ids is not None else None
+    asked = _ids(settings, failures)
     how = {**settings.selected(), **settings.changing()}
     if not settings.yes or settings.dry_run:
         would = opened.remove(asked, **{**how, "dry_run": True})
@@ -135,6 +170,15 @@ def undo(
     say(f"{collection}: {undone.verb} of {undone.time} by {undone.by} undone ({_what(summary)})")
     for note in summary.notes:
         say(f"  {note}")
+
+
+def _ids(settings: Chosen, failures: Failures) -> list[str] | None:
+    """The ids that were given one by one and in a file; None where there were none."""
+    from biocosmos.specimens.care.corrections import read_ids
+
+    if not settings.id and settings.ids is None:
+        return None
+    return [*settings.id, *(read_ids(settings.ids, failures) if settings.ids is not None else [])]
 
 
 def _tell_cells(summary: ChangeSummary, collection: Path, output: Path | None, *, dry_run: bool) -> None:

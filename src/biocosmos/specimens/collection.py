@@ -275,6 +275,12 @@ class Collection:
 
         return update(self, table, **how)
 
+    def relabel(self, old: str | None = None, new: str | None = None, **how: Any) -> ChangeSummary:
+        """Rename, merge or split taxa; arguments as for :func:`biocosmos.specimens.care.relabel.relabel`."""
+        from biocosmos.specimens.care.relabel import relabel
+
+        return relabel(self, old, new, **how)
+
     def remove(self, ids: Sequence[str] | None = None, **how: Any) -> ChangeSummary:
         """Take specimens out, by id or by a selection; arguments as for :func:`biocosmos.specimens.care.remove.remove`."""
         from biocosmos.specimens.care.remove import remove

@@ -96,7 +96,7 @@ def change(
     for name in table.column_names:
         if (name in OWN and name != "id") or name.startswith(EMBEDDING_PREFIX):
             raise BiocosmosError(f"the column '{name}' follows from the image or from an encoder: leave it out of the table")
-    with writing(collection):
+    with writing(collection, verb):
         ranks = merge_orders(collection.ranks, tuple(ranks or ()))
         summary = ChangeSummary()
         table = usable(table, summary.failures, verb)

@@ -41,7 +41,7 @@ def remove(
     selection = {"split": split, "within": within, "where": where}
     if ids is None and not any(selection.values()):
         raise BiocosmosError("say which specimens: by ids, or with split, within or where")
-    with writing(collection):
+    with writing(collection, VERB):
         summary = ChangeSummary()
         chosen = _chosen(collection, ids, selection, summary)
         summary.specimens = len(chosen)

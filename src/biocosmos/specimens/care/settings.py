@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.settings import check, setting
+from biocosmos.settings import GIVEN, check, setting
 from biocosmos.specimens.settings import Selection, pairs
 
 
@@ -53,11 +53,38 @@ class UpdateSettings(ChangeSettings):
 
 
 @dataclass(frozen=True)
-class RemoveSettings(Selection, ChangeSettings):
-    """Which specimens go."""
+class Chosen(Selection, ChangeSettings):
+    """Which specimens a change is about."""
 
     id: tuple[str, ...] = setting((), "The specimen of this id.", repeated=True)
     ids: Path | None = setting(None, "The specimens of a file of ids: a table with a column id, or .txt, one a line.", file=True)
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class RelabelSettings(Chosen):
+    """Which names change, and where; arguments of :meth:`Collection.relabel`."""
+
+    table: Path | None = setting(
+        None, "Many at once: a table with the columns old and new, or id and new.", names=("--from",), file=True
+    )
+    column: tuple[str, ...] = setting((), "ours=theirs: --column new=Accepted.", repeated=True, only={"table": GIVEN})
+
+    def __post_init__(self) -> None:
+        check(self)
+        self.columns()
+
+    def columns(self) -> dict[str, str]:
+        """Their name -> ours. Raises SettingError for a column without "="."""
+        return {theirs: ours for ours, theirs in pairs(self.column, "--column").items()}
+
+
+@dataclass(frozen=True)
+class RemoveSettings(Chosen):
+    """Which specimens go."""
+
     yes: bool = setting(False, "Do not ask.", names=("--yes", "-y"), only={"dry_run": False})
 
     def __post_init__(self) -> None:

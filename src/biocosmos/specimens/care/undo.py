@@ -72,7 +72,7 @@ def undo(collection: Collection, number: int | None = None, *, by: str | None = 
     Raises BiocosmosError where there is nothing to undo, where it is undone already, and, with the ids, where a later change
     touched what this one did.
     """
-    with writing(collection):
+    with writing(collection, UNDO):
         entry = _wanted(collection, number)
         return _Undoing(collection, entry).carry_out(by)
 

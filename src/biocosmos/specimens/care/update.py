@@ -66,7 +66,7 @@ def update(
     """
     if table is None and taxonomy is None and not ranks:
         raise BiocosmosError("say what to correct: a table, --taxonomy or --ranks")
-    with writing(collection):
+    with writing(collection, VERB):
         summary = ChangeSummary()
         names = TaxonomyTable(taxonomy) if taxonomy is not None else None
         found = Corrections(pa.table({"id": pa.array([], pa.string())}), ())

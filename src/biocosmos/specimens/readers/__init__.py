@@ -149,7 +149,7 @@ def _of_file(path: Path) -> str | None:
         from biocosmos.specimens.readers.bioscan import is_table
 
         return "bioscan" if is_table(path) else "csv"
-    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz")):
+    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
     if suffix == ".json":
         return "coco"

@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_junk, walk
+from biocosmos.specimens.readers.packed import Unpacked
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
 
@@ -21,37 +22,6 @@ def leads_outside(name: str) -> bool:
     """Whether a member's name is a path that leaves the archive: absolute, with a drive, or with ".."."""
     name = name.replace("\\", "/")
     return name.startswith("/") or ":" in name.split("/", 1)[0] or ".." in name.split("/") or "\0" in name
-
-
-class _Unzipped(io.RawIOBase):
-    """A file of a zip whose damage, wherever it lies, is an error that a user can read."""
-
-    def __init__(self, file: IO[bytes], where: str) -> None:
-        self._file, self._where = file, where
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            content = self._file.read(len(buffer))
-        except ZIP_ERRORS as error:
-            raise BiocosmosError(f"cannot read {self._where}: damaged, {error or 'it ends too early'}") from error
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 @dataclass(frozen=True)
@@ -111,7 +81,8 @@ class Archive:
         try:
             if self._zip is None:
                 return (self.path / name).open("rb")
-            return io.BufferedReader(_Unzipped(self._zip.open(self._members[name]), where))
+            info = self._zip.getinfo(self._members[name])
+            return io.BufferedReader(Unpacked(self._zip.open(info), where, info.compress_size))
         except ZIP_ERRORS as error:
             raise BiocosmosError(f"cannot read {where}: {error}") from error
 

@@ -17,7 +17,8 @@ from biocosmos.files import Resolver, readable
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import STORED, UPRIGHT, Frames, Size, header, size_of, to_crop, upright_size
 from biocosmos.specimens.readers.columns import our_names
-from biocosmos.specimens.readers.json_stream import as_key, as_number, as_text, elements
+from biocosmos.specimens.readers.json_fields import MOST_COLUMNS, fitting, type_of
+from biocosmos.specimens.readers.json_stream import as_key, as_text, elements
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.places import Inside
@@ -30,8 +31,6 @@ JOINS = {
     ANNOTATIONS: {"image_id", "category_id", "bbox"},
 }
 IMAGES_AT_HAND = 1024
-MOST_COLUMNS = 500
-"""Of a file whose annotations have thousands of different keys the first are columns; the others are told."""
 
 Row = tuple[int | None, str | None, dict[str, Any]]
 
@@ -76,7 +75,7 @@ class _Fields:
                     if (part, name) not in kinds and len(kinds) >= MOST_COLUMNS:
                         too_many.add(part)
                         continue
-                    kinds[part, name] = _merge(kinds.get((part, name)), value)
+                    kinds[part, name] = type_of(kinds.get((part, name)), value)
         if not counts[ANNOTATIONS] or not counts[IMAGES]:
             raise BiocosmosError(f"{file} has {counts[IMAGES]} images and {counts[ANNOTATIONS]} annotations: is it COCO?")
         for part in sorted(too_many):
@@ -106,25 +105,8 @@ class _Fields:
         for name, value in element.items():
             ours = self.names.get((part, name))
             if ours is not None and value is not None:
-                kind = self.kinds[ours]
-                taken[ours] = as_text(value) if pa.types.is_string(kind) else as_number(value) if kind == pa.float64() else value
+                taken[ours] = fitting(value, self.kinds[ours])
         return taken
-
-
-def _merge(kind: pa.DataType | None, value: Any) -> pa.DataType | None:
-    if value is None:
-        return kind
-    if isinstance(value, bool):
-        found = pa.bool_()
-    elif isinstance(value, int) and abs(value) < 2**63:
-        found = pa.int64()
-    elif isinstance(value, float):
-        found = pa.float64()
-    else:
-        return pa.string()
-    if kind is None or kind == found:
-        return found
-    return pa.float64() if {kind, found} == {pa.int64(), pa.float64()} else pa.string()
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
-from biocosmos.specimens.readers.columns import our_names
+from biocosmos.specimens.readers.columns import GUESSED_RANKS, SCIENTIFIC_NAME, our_names
 from biocosmos.specimens.readers.darwin_core_meta import Table, parse_meta
 from biocosmos.specimens.readers.delimited import ADDRESSES
 from biocosmos.specimens.readers.lookup import Lookup
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import STANDARD, Source
+from biocosmos.taxonomy.scientific_names import parse
 
 OCCURRENCE = "Occurrence"
 MEDIA = ("Multimedia", "Image")  # GBIF's two and Audubon Core's
@@ -37,9 +38,10 @@ def read(path: Path, options: Options) -> Source:
         core, extensions = parse_meta(archive)
         main, event = _main_table(core, extensions, path)
         others = [table for table in extensions if table is not main]
+        stated, main = main.ranks, main.without_ranks()
         theirs = [term.name for term in main.terms]
         theirs += [term.name for term in event.terms if term.name not in theirs] if event is not None else []
-        kinds = _scan(main, event, archive, theirs)
+        kinds, has_taxa = _scan(main, event, archive, theirs)
     ours = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
     columns = {ours[name]: kinds[name] for name in theirs}
     texts = ["id", *[_column(table) for table in others if event is None]]
@@ -47,7 +49,12 @@ def read(path: Path, options: Options) -> Source:
         texts += ["image_path", "image_url"]
         columns["image"] = pa.large_binary()
     columns |= {name: STANDARD.get(name, pa.string()) for name in texts}
-    shaper = Shaper(columns, options.failures, ranks=options.ranks, taxonomy=options.taxonomy)
+    ranks = options.ranks
+    if ranks is None and stated is not None and options.taxonomy is None:
+        ranks = tuple(rank for rank in stated if rank in columns)
+    # names that are no taxon anywhere in the archive, such as those of folders, are the taxa that there are
+    by_label = True if not has_taxa and options.taxonomy is None and {"label", SCIENTIFIC_NAME} & set(columns) else None
+    shaper = Shaper(columns, options.failures, ranks=ranks, taxonomy=options.taxonomy, label_is_rank=by_label)
     rows = _rows(path, main, event, others, ours, kinds, options)
     blocks = gather(rows, list(columns), f"{path}/{main.files[0]}")
     return Source(path.name, "darwin-core", shaper.batches(blocks), shaper.rank_columns, options.failures)
@@ -67,12 +74,23 @@ def _column(table: Table) -> str:
     return table.kind.lower()
 
 
-def _scan(main: Table, event: Table | None, archive: Archive, names: list[str]) -> dict[str, pa.DataType]:
-    finder = TypeFinder(names)
+def _scan(main: Table, event: Table | None, archive: Archive, names: list[str]) -> tuple[dict[str, pa.DataType], bool]:
+    """(Arrow type by column, whether any row has a name at one of the known ranks) from one pass over the rows."""
+    finder, has_taxa = TypeFinder(names), False
+    ranked = [name for name in names if name in GUESSED_RANKS]
+
+    def cells(table: Table) -> Iterator[list[str]]:
+        nonlocal has_taxa
+        for _, _, row in table.rows(archive, Failures()):
+            if not has_taxa:
+                named = row.get(SCIENTIFIC_NAME)
+                has_taxa = any(row.get(name) for name in ranked) or (bool(named) and parse(str(named)).genus is not None)
+            yield [row.get(name) or "" for name in names]
+
     for table in (main, event):
         if table is not None:
-            finder.add_all([row.get(name) or "" for name in names] for _, _, row in table.rows(archive, Failures()))
-    return finder.types()
+            finder.add_all(cells(table))
+    return finder.types(), has_taxa
 
 
 def _rows(

@@ -16,11 +16,14 @@ from biocosmos.files import Resolver
 from biocosmos.specimens.readers.blocks import DNA, Block, Shaper
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, SOURCE_SUFFIX, check_header, our_names, shown
 from biocosmos.specimens.readers.options import Options
-from biocosmos.specimens.readers.textfile import open_table
+from biocosmos.specimens.readers.spreadsheet import unguarded
+from biocosmos.specimens.readers.textfile import TextTable, open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 
 CONTENT = ("image_path", "image", "barcode", "text")
+MARKED = "utf-8-sig"
+"""The encoding of a text that begins with a byte-order mark, as one for spreadsheets does."""
 ADDRESSES = ("http://", "https://", "ftp://", "s3://")
 
 
@@ -37,9 +40,11 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
     scan = Failures()
     with open_table(path, encoding=options.encoding, separator=options.separator, failures=scan) as table:
         encoding, separator, header = table.encoding, table.separator, table.header
+        if encoding == MARKED:
+            header = [unguarded(name) for name in header]
         check_header(header, str(path))
         names = our_names(header, options.columns, str(path))
-        kinds, is_dna = _scan(table.rows(), names)
+        kinds, is_dna = _scan(_rows(table), names)
     for failure in scan:
         if failure.row is None:  # of the file; those of its rows come when the rows are read
             options.failures.add(failure.reason, stage="read", source=path, severity=failure.severity)
@@ -60,7 +65,7 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
 
     def blocks() -> Iterator[Block]:
         with open_table(path, encoding=encoding, separator=separator, failures=options.failures) as table:
-            rows, resolver = table.rows(), image_resolver(path, options)
+            rows, resolver = _rows(table, options.failures), image_resolver(path, options)
             while held := list(islice(rows, BATCH_ROWS)):
                 cells = list(zip(*(fields for _, fields in held)))
                 columns = {name: typed(values, kinds[name]) for name, values in zip(names, cells)}
@@ -72,6 +77,21 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
             resolver.tell(options.failures, source=path)
 
     return Source(path.name, format, shaper.batches(blocks()), shaper.rank_columns, options.failures)
+
+
+def _rows(table: TextTable, failures: Failures | None = None) -> Iterator[tuple[int, list[str]]]:
+    """The rows, without the apostrophes that keep a spreadsheet from running cells; how many, as a warning."""
+    if table.encoding != MARKED:
+        yield from table.rows()
+        return
+    count = 0
+    for number, fields in table.rows():
+        plain = [unguarded(cell) if cell.startswith("'") else cell for cell in fields]
+        count += sum(cell is not given for cell, given in zip(plain, fields))
+        yield number, plain
+    if count and failures is not None:
+        reason = f"{count:,} cells begin with an apostrophe that keeps spreadsheets from running them: read without it"
+        failures.add(reason, stage="read", source=table.name, severity="warning")
 
 
 def _scan(rows: Iterator[tuple[int, list[str]]], names: Sequence[str]) -> tuple[dict[str, pa.DataType], bool]:

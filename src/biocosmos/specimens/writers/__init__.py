@@ -41,11 +41,13 @@ def write(
     ranks: Sequence[str] = (),
     identifications: pa.Table | None = None,
     failures: Failures | None = None,
+    spreadsheet: bool = False,
 ) -> Written:
     """Write specimens, or identifications, in the format named or told by the suffix.
 
     rows: columns as in a collection, ``id`` among them. ranks: rank columns, coarse to fine. identifications: a machine's
-    answers by ``id``, for the identification history of a Darwin Core Archive.
+    answers by ``id``, for the identification history of a Darwin Core Archive. spreadsheet: a CSV whose cells no spreadsheet
+    takes for formulas.
     Raises BiocosmosError when the format is unclear, there is no ``id``, or there are no rows at all.
     """
     path, failures = Path(path), Failures() if failures is None else failures
@@ -55,11 +57,13 @@ def write(
         raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
     if identifications is not None and format != "darwin-core":
         raise BiocosmosError(f"identifications go into a Darwin Core Archive, not into {format}")
+    if spreadsheet and format != "csv":
+        raise BiocosmosError(f"what is safe for spreadsheets is a CSV, not {format}")
     schema, batches = _opened(rows, path)
     if "id" not in schema.names:
         raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {shown(schema.names)}")
     ranks = tuple(rank for rank in ranks or answered_ranks(schema.names) if rank in schema.names)
-    return Written(_write(batches, schema, path, format, ranks, identifications, failures), failures)
+    return Written(_write(batches, schema, path, format, ranks, identifications, failures, spreadsheet), failures)
 
 
 def _write(
@@ -70,17 +74,18 @@ def _write(
     ranks: tuple[str, ...],
     identifications: pa.Table | None,
     failures: Failures,
+    spreadsheet: bool,
 ) -> int:
     from biocosmos.specimens.writers import darwin_core, ecotaxa, tabular
 
     said = provenance_of(schema if identifications is None else identifications.schema)
     if format == "csv":
-        return tabular.write_csv(batches, schema, path, failures)
+        return tabular.write_csv(batches, schema, path, failures, spreadsheet=spreadsheet)
     if format == "parquet":
         return tabular.write_parquet(batches, schema, path, failures, ranks)
     if format == "ecotaxa":
         return ecotaxa.write(batches, schema, path, failures, ranks, software_of(said))
-    return darwin_core.write(batches, schema, path, failures, ranks, identifications)
+    return darwin_core.write(batches, schema, path, failures, ranks, identifications, software_of(said))
 
 
 def provenance_of(schema: pa.Schema) -> dict[str, Any]:

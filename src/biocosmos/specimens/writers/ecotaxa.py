@@ -159,7 +159,7 @@ class _Export:
         if named.unknown:
             tell(f"the state {named.unknown!r} is none that EcoTaxa knows: written as {named.state}")
         is_answer = self.naming.is_answer(row)
-        is_own = not is_answer and (named.name or "") == (row.get(CATEGORY) or "")
+        is_own = not is_answer and (named.name or "") == str(row.get(CATEGORY) or "").strip()
         category, state = self._category(named, tell), named.state
         if category is None and is_own and row.get(CATEGORY_ID) is not None and row.get(STATUS):
             category, state = text_of(row[CATEGORY_ID]), row[STATUS]  # EcoTaxa goes by the id and wants a name beside the status

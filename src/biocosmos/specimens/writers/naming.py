@@ -56,6 +56,11 @@ def software_of(provenance: Mapping[str, Any]) -> str:
     return f"biocosmos {version}" + (f", encoder {facts['name']}{weights}" if facts.get("name") else "")
 
 
+def says(value: Any) -> bool:
+    """Whether a cell holds more than blanks."""
+    return value is not None and bool(str(value).strip())
+
+
 class Naming:
     """Says of each row who named it. names: the table's columns; ranks: coarse to fine."""
 
@@ -73,24 +78,25 @@ class Naming:
         """Who named this row. Of a machine's answer the ranks below the one that was sure enough are blanked in the row."""
         if self.is_answer(row):
             return self._answer(row)
-        name = row.get("label") or row.get(CATEGORY)
-        name = name if name is not None else self._finest(row)
-        if not name:
+        ranked = (row.get(rank) for rank in reversed(self.ranks))
+        name = next((str(said) for said in (row.get("label"), row.get(CATEGORY), *ranked) if says(said)), None)
+        if name is None:
             return Named(None, None, None)
         told = str(row.get(STATUS) or "").strip().lower()
         if told in STATES and not self._corrected(row):
-            return Named(str(name), None, told)
+            return Named(name, None, told)
         verified = str(row.get(VERIFICATION) or "").lower()
         if any(word in verified for word in MACHINES_WORDS):
-            return Named(str(name), None, PREDICTED)
+            return Named(name, None, PREDICTED)
         if self._corrected(row):
-            return Named(str(name), None, VALIDATED)
-        if told or row.get(CATEGORY):  # EcoTaxa's own, and nobody says that it was looked at
-            return Named(str(name), None, PREDICTED, told or None)
-        return Named(str(name), None, VALIDATED)
+            return Named(name, None, VALIDATED)
+        if told or says(row.get(CATEGORY)):  # EcoTaxa's own, and nobody says that it was looked at
+            return Named(name, None, PREDICTED, told or None)
+        return Named(name, None, VALIDATED)
 
     def _answer(self, row: dict[str, Any]) -> Named:
         taxon, rank = row.get(self._taxon), row.get("rank")
+        taxon = taxon if says(taxon) else None
         sure = self.ranks.index(rank) + 1 if taxon is not None and rank in self.ranks else 0
         for finer in self.ranks[sure:]:
             if finer != self._taxon:
@@ -99,10 +105,7 @@ class Naming:
 
     def _corrected(self, row: dict[str, Any]) -> bool:
         """Whether somebody has given another label than EcoTaxa had."""
-        return bool(row.get(CATEGORY)) and bool(row.get("label")) and row["label"] != row[CATEGORY]
-
-    def _finest(self, row: dict[str, Any]) -> Any:
-        return next((row[rank] for rank in reversed(self.ranks) if row.get(rank)), None)
+        return says(row.get(CATEGORY)) and says(row.get("label")) and row["label"] != row[CATEGORY]
 
 
 __all__ = ["BY_HUMAN", "BY_MACHINE", "PREDICTED", "VALIDATED", "VERIFICATION", "Named", "Naming", "answered_ranks", "software_of"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from biocosmos.specimens.readers.textfile import FIELD_LIMIT
+from biocosmos.specimens.readers.lines import FIELD_LIMIT
 
 
 class Sheet:
