@@ -181,7 +181,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_nobody_elses(tmp_path
         folder.mkdir()
         (folder / "part").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.1)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     unfinished.sweep(tmp_path)  # dead, though nobody has asked after it yet
     assert list(tmp_path.iterdir()) == []
     os.waitpid(child, 0)
