@@ -1,9 +1,9 @@
 """Feeds biocosmos malformed inputs of every kind, each in a process of its own within limits, and prints what became of them.
 
-    python tests/hostile/fuzz.py                       # the whole corpus: COUNTS inputs of each kind
-    python tests/hostile/fuzz.py --sample 60           # as CI does
-    python tests/hostile/fuzz.py --only coco --count 500 --seed 7 --keep failing/
-    python tests/hostile/fuzz.py --case coco:17        # one, with all it says
+python tests/hostile/fuzz.py                       # the whole corpus: COUNTS inputs of each kind
+python tests/hostile/fuzz.py --sample 60           # as CI does
+python tests/hostile/fuzz.py --only coco --count 500 --seed 7 --keep failing/
+python tests/hostile/fuzz.py --case coco:17        # one, with all it says
 """
 
 from __future__ import annotations
@@ -26,10 +26,25 @@ from judge import CLEAN, SILENT, VERDICTS, Outcome, judged, warm_up  # noqa: E40
 from stock import make_stock  # noqa: E402
 
 COUNTS = {
-    "images": 120, "tables csv": 100, "tables tsv": 50, "inaturalist": 30, "parquet": 70, "darwin core": 90, "ecotaxa": 60, "coco": 90,
-    "megadetector": 50, "webdataset": 50, "archives": 30, "collections": 180, "heads": 70, "encoders": 90, "checkpoints": 40, "namers": 40,
-    "options": 120, "settings": 50,
-}  # fmt: skip
+    "images": 120,
+    "tables csv": 100,
+    "tables tsv": 50,
+    "inaturalist": 30,
+    "parquet": 70,
+    "darwin core": 90,
+    "ecotaxa": 60,
+    "coco": 90,
+    "megadetector": 50,
+    "webdataset": 50,
+    "archives": 30,
+    "collections": 180,
+    "heads": 70,
+    "encoders": 90,
+    "checkpoints": 40,
+    "namers": 40,
+    "options": 120,
+    "settings": 50,
+}
 """Inputs of each kind in the whole corpus."""
 
 
@@ -104,7 +119,10 @@ def _run(kinds: dict[str, object], plan: dict[str, int], asked: argparse.Namespa
             sandbox = place / f"{kind.replace(' ', '-')}-{number}"
             name, found = _one(kinds[kind], kind, number, asked.seed, sandbox)
             tally[found.verdict] += 1
-            slowest, largest = max(slowest, (found.seconds, f"{kind}:{number}")), max(largest, (found.megabytes, f"{kind}:{number}"))
+            slowest, largest = (
+                max(slowest, (found.seconds, f"{kind}:{number}")),
+                max(largest, (found.megabytes, f"{kind}:{number}")),
+            )
             if found.verdict != CLEAN:
                 print(f"{kind}:{number} {name[:120]}: {found.verdict}: {found.why[:400]}", file=sys.stderr, flush=True)
                 if asked.keep:

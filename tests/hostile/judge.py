@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import platform
@@ -52,7 +53,7 @@ def warm_up() -> None:
     import torch
 
     torch.set_num_threads(1)
-    import biocosmos.cli.app  # noqa: F401
+    import biocosmos.cli.app
     import biocosmos.embed
     import biocosmos.encoders.open_clip_models
     import biocosmos.encoders.saving
@@ -123,7 +124,8 @@ def _in_sandbox(work: Callable[[], Any], sandbox: Path) -> None:
             file = os.open(sandbox / ".judge" / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
             os.dup2(file, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-        sys.stdout, sys.stderr = open(1, "w", encoding="utf-8", errors="backslashreplace"), open(2, "w", errors="backslashreplace")
+        sys.stdout = io.TextIOWrapper(io.FileIO(1, "w"), encoding="utf-8", errors="backslashreplace")
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w"), encoding="utf-8", errors="backslashreplace")
         os.chdir(sandbox)
         os.environ |= {"TMPDIR": str(sandbox / "tmp"), "HOME": str(sandbox), "XDG_CACHE_HOME": str(sandbox / "tmp" / "cache")}
         tempfile.tempdir = None
@@ -156,7 +158,16 @@ def _watch(sandbox: Path, escapes: list[str]) -> None:
                 path, _, flags = arguments
                 if flags and flags & _WRITES and isinstance(path, (str, bytes)):
                     _check(os.fsdecode(path), inside, escapes, "opens to write")
-            elif event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.link", "os.symlink", "os.truncate", "shutil.rmtree"):
+            elif event in (
+                "os.rename",
+                "os.remove",
+                "os.rmdir",
+                "os.mkdir",
+                "os.link",
+                "os.symlink",
+                "os.truncate",
+                "shutil.rmtree",
+            ):
                 for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
                     if isinstance(path, (str, bytes, os.PathLike)):
                         _check(os.fsdecode(path), inside, escapes, event)
@@ -175,7 +186,7 @@ def _watch(sandbox: Path, escapes: list[str]) -> None:
 def _check(path: str, inside: str, escapes: list[str], what: str) -> None:
     if path.startswith(("/dev/", "/proc/")):
         return
-    whole = os.path.realpath(os.path.join(os.getcwd(), path))  # noqa: PTH118
+    whole = os.path.realpath(Path.cwd() / path)
     if not (whole + "/").startswith(inside + "/") and "__pycache__" not in whole:
         escapes.append(f"{what} {whole}")
 

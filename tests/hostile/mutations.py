@@ -1,4 +1,4 @@
-"""Ways to spoil a file, drawn from a seeded generator: bytes, the nodes of a JSON, the cells of a table, the members of an archive."""
+"""Ways to spoil a file, drawn from a seeded generator: bytes, nodes of a JSON, cells of a table, members of an archive."""
 
 from __future__ import annotations
 
@@ -14,10 +14,29 @@ from typing import Any
 Rng = random.Random
 
 NASTY: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 2**64, 10**30, 0.1, -0.0, 1e308, float("nan"), float("inf"), "", " ", "0",
-    "-1", "1e999", "nan", "a", "é" * 40, "\0", "\ud800", "\u202e", "a\nb", "a\tb", "x" * 300, "x" * 70_000, "../../escape", "/etc/passwd",
-    "C:\\Windows", "=1+1", "_rowid", "`a`", "a.b", "id", "crop", "image", "NaN", "null", [], {}, [[]], [None], {"a": {"b": []}}, ["a", 1],
-)  # fmt: skip
+    *(None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 2**64, 10**30, 0.1, -0.0, 1e308, float("nan"), float("inf")),
+    *(
+        "",
+        " ",
+        "0",
+        "-1",
+        "1e999",
+        "nan",
+        "NaN",
+        "null",
+        "a",
+        "é" * 40,
+        "\0",
+        "\ud800",
+        "\u202e",
+        "a\nb",
+        "a\tb",
+        "x" * 300,
+        "x" * 70_000,
+    ),
+    *("../../escape", "/etc/passwd", "C:\\Windows", "=1+1", "_rowid", "`a`", "a.b", "id", "crop", "image"),
+    *([], {}, [[]], [None], {"a": {"b": []}}, ["a", 1]),
+)
 """Values that some program somewhere did not expect."""
 ENDLESS = "9" * 5000
 
@@ -70,17 +89,44 @@ def repeat(data: bytes, rng: Rng) -> bytes:
 def insert(data: bytes, rng: Rng) -> bytes:
     """Something that does not belong there."""
     start = rng.randrange(len(data) + 1)
-    strange = rng.choice((b"\0", b"\r", b"\n\n", b'"', b"'", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\t\t\t", b"<!--", b"%s"))
+    strange = rng.choice(
+        (b"\0", b"\r", b"\n\n", b'"', b"'", b"\xef\xbb\xbf", b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\t\t\t", b"<!--", b"%s")
+    )
     return data[:start] + strange * rng.choice((1, 1, 50)) + data[start:]
 
 
 def foreign(data: bytes, rng: Rng) -> bytes:
     """Something else under its name."""
-    kinds = (b"", b"\0", b"\n", b"not what it says", deep(), b"PK\x03\x04", b"\x89PNG\r\n\x1a\n", b"PAR1PAR1", b"{", rng.randbytes(300), b"\x1f\x8b\x08")
+    kinds = (
+        b"",
+        b"\0",
+        b"\n",
+        b"not what it says",
+        deep(),
+        b"PK\x03\x04",
+        b"\x89PNG\r\n\x1a\n",
+        b"PAR1PAR1",
+        b"{",
+        rng.randbytes(300),
+        b"\x1f\x8b\x08",
+    )
     return rng.choice(kinds)
 
 
-BYTES: tuple[Callable[[bytes, Rng], bytes], ...] = (cut, cut, flip, flip, flip, garble, garble, drop, repeat, insert, insert, foreign)
+BYTES: tuple[Callable[[bytes, Rng], bytes], ...] = (
+    cut,
+    cut,
+    flip,
+    flip,
+    flip,
+    garble,
+    garble,
+    drop,
+    repeat,
+    insert,
+    insert,
+    foreign,
+)
 
 
 def spoilt_bytes(data: bytes, rng: Rng) -> bytes:
@@ -129,7 +175,9 @@ def spoilt_json(value: Any, rng: Rng) -> bytes:
 def spoilt_table(text: str, rng: Rng, separator: str = ",") -> bytes:
     """Cells, columns, lines, quotes, the encoding or the bytes of a text table are not as they were."""
     rows = [line.split(separator) for line in text.rstrip("\n").split("\n")]
-    kind = rng.choice(("cell", "cell", "cell", "header", "header", "line", "quote", "encoding", "bytes", "bytes", "ends", "wide", "names"))
+    kind = rng.choice(
+        ("cell", "cell", "cell", "header", "header", "line", "quote", "encoding", "bytes", "bytes", "ends", "wide", "names")
+    )
     strange = [str(value).encode("utf-8", "surrogatepass").decode("utf-8", "replace") for value in NASTY] + ENDLESS.split()
     row = rng.randrange(1, len(rows))
     column = rng.randrange(len(rows[0]))
@@ -144,7 +192,9 @@ def spoilt_table(text: str, rng: Rng, separator: str = ",") -> bytes:
     elif kind == "wide":
         rows[0] = rows[0] + [f"c{i}" for i in range(rng.choice((1, 300, 5000)))]
     elif kind == "names":
-        rows[row][0] = rng.choice(("x" * 300 + ".png", "a/" * 200 + "b.png", "\\\\server\\share", "file:///etc/passwd", "~nobody/x.png", "."))
+        rows[row][0] = rng.choice(
+            ("x" * 300 + ".png", "a/" * 200 + "b.png", "\\\\server\\share", "file:///etc/passwd", "~nobody/x.png", ".")
+        )
     made = "\n".join(separator.join(cells) for cells in rows) + "\n"
     if kind == "encoding":
         encoding = rng.choice(("utf-16", "utf-16-le", "utf-32", "utf-7", "cp037", "utf-8-sig", "latin-1"))
@@ -193,7 +243,9 @@ def spoilt_members(members: dict[str, bytes], rng: Rng, spoil: Callable[[str, by
     elif kind == "remove":
         del made[name]
     elif kind == "rename":
-        made[rng.choice(("", "a/b/" + name, name.upper(), "x" * 280, "é/" + name, "\\" + name, "__MACOSX/._" + name))] = made.pop(name)
+        made[rng.choice(("", "a/b/" + name, name.upper(), "x" * 280, "é/" + name, "\\" + name, "__MACOSX/._" + name))] = made.pop(
+            name
+        )
     else:
         made[rng.choice(("../../escape", "/tmp/escape", "C:\\escape", "../" * 30 + "escape")) + name[-4:]] = made.pop(name)
     return made

@@ -1,4 +1,4 @@
-"""What biocosmos itself wrote, damaged or tampered with: collections, heads, encoders, checkpoints; and options, settings, names."""
+"""What biocosmos itself wrote, damaged or tampered with: collections, heads, encoders, checkpoints; odd options and settings."""
 
 from __future__ import annotations
 
@@ -26,7 +26,12 @@ def makers(stock: Path) -> dict[str, Make]:
         if rng.random() < 0.5:
             shutil.rmtree(mine / "namers", ignore_errors=True)
         name = _damage(mine, rng)
-        asked = [["info", mine], ["search", mine, "--id", _first_id(stock), "-k", "3"], ["failures", mine], *BASELINE(mine, "out")]
+        asked = [
+            ["info", mine],
+            ["search", mine, "--id", _first_id(stock), "-k", "3"],
+            ["failures", mine],
+            *BASELINE(mine, "out"),
+        ]
         if rng.random() < 0.3:
             copied(stock, sandbox, "enc")
             asked.append(["embed", mine, "--encoder", "enc", "--device", "cpu"])
@@ -46,14 +51,35 @@ def makers(stock: Path) -> dict[str, Make]:
             copied(stock, sandbox, "enc")
         name = _damage(folder, rng)
         (mine,) = copied(stock, sandbox, "mine.cosmos")
-        return Case("encoders", f"{kind}/{name}", lines(["embed", mine, "--encoder", kind, "--device", "cpu", "--precision", "float32"]))
+        return Case(
+            "encoders", f"{kind}/{name}", lines(["embed", mine, "--encoder", kind, "--device", "cpu", "--precision", "float32"])
+        )
 
     def checkpoints(rng: random.Random, sandbox: Path) -> Case:
         (mine, run, _) = copied(stock, sandbox, "mine.cosmos", "run", "enc")
         for name in ("biocosmos.json", "run.json"):
             (run / name).unlink(missing_ok=True)  # not finished: it goes on from its checkpoint
-        name = _damage(run, rng, prefer=("shared.pt", "rank-0.pt", "settings.toml", "labels.parquet", "computing.json", "best.pt"))
-        line = ["train", "unicom", mine, "-o", run, "--encoder", "enc", "--freeze", "--epochs", "2", "--dim", "4", "--taxa", "label", "--device", "cpu"]
+        name = _damage(
+            run, rng, prefer=("shared.pt", "rank-0.pt", "settings.toml", "labels.parquet", "computing.json", "best.pt")
+        )
+        line = [
+            "train",
+            "unicom",
+            mine,
+            "-o",
+            run,
+            "--encoder",
+            "enc",
+            "--freeze",
+            "--epochs",
+            "2",
+            "--dim",
+            "4",
+            "--taxa",
+            "label",
+            "--device",
+            "cpu",
+        ]
         return Case("checkpoints", name, lines(line))
 
     def namers(rng: random.Random, sandbox: Path) -> Case:
@@ -72,12 +98,21 @@ def makers(stock: Path) -> dict[str, Make]:
         mine, *_ = copied(stock, sandbox, "mine.cosmos", "enc")
         path = sandbox / "settings.toml"
         path.write_bytes(_odd_toml(rng))
-        return Case("settings", path.name, lines(["train", "heads", mine, "-o", "head", "--freeze", "--epochs", "1", "--encoder", "enc", "--config", path]))
+        return Case(
+            "settings",
+            path.name,
+            lines(["train", "heads", mine, "-o", "head", "--freeze", "--epochs", "1", "--encoder", "enc", "--config", path]),
+        )
 
     return {
-        "collections": collections, "heads": heads, "encoders": encoders, "checkpoints": checkpoints, "namers": namers, "options": options,
+        "collections": collections,
+        "heads": heads,
+        "encoders": encoders,
+        "checkpoints": checkpoints,
+        "namers": namers,
+        "options": options,
         "settings": settings,
-    }  # fmt: skip
+    }
 
 
 def _damage(folder: Path, rng: Rng, prefer: tuple[str, ...] = ()) -> str:
@@ -106,7 +141,9 @@ def _same_answers(stock: Path, *names: str) -> Callable[[Path], str | None]:
     """What is written is what was written before the damage, or something was said."""
 
     def check(sandbox: Path) -> str | None:
-        told = (sandbox / ".judge" / "err").read_text("utf-8", "replace") + (sandbox / ".judge" / "out").read_text("utf-8", "replace")
+        told = (sandbox / ".judge" / "err").read_text("utf-8", "replace") + (sandbox / ".judge" / "out").read_text(
+            "utf-8", "replace"
+        )
         if any(word in told for word in TOLD):
             return None
         for name in names or ("names.csv", "out.csv"):
@@ -123,7 +160,9 @@ def _plain(path: Path) -> list[dict[str, str]]:
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{key: value for key, value in row.items() if key not in ("time", "made", "made_at", "created", "added")} for row in rows]
+    return [
+        {key: value for key, value in row.items() if key not in ("time", "made", "made_at", "created", "added")} for row in rows
+    ]
 
 
 def _first_id(stock: Path) -> str:
@@ -131,12 +170,23 @@ def _first_id(stock: Path) -> str:
 
 
 _BASE: dict[str, list[str]] = {
-    "info": [], "split": ["--name", "other"], "export": ["-o", "out.csv"], "taxa": [], "failures": [], "encoders": [],
-    "search": ["--id", "x"], "identify": ["--part", "test", "--method", "nearest", "-o", "names.csv"],
-    "evaluate": ["-o", "report"], "embed": ["--encoder", "enc", "--device", "cpu"],
-    "train heads": ["-o", "head", "--freeze", "--epochs", "1", "--encoder", "enc"], "train unicom": ["-o", "run", "--freeze", "--epochs", "1", "--encoder", "enc"],
-    "history": [], "update": [], "remove": [], "ingest": [],
-}  # fmt: skip
+    "info": [],
+    "split": ["--name", "other"],
+    "export": ["-o", "out.csv"],
+    "taxa": [],
+    "failures": [],
+    "encoders": [],
+    "search": ["--id", "x"],
+    "identify": ["--part", "test", "--method", "nearest", "-o", "names.csv"],
+    "evaluate": ["-o", "report"],
+    "embed": ["--encoder", "enc", "--device", "cpu"],
+    "train heads": ["-o", "head", "--freeze", "--epochs", "1", "--encoder", "enc"],
+    "train unicom": ["-o", "run", "--freeze", "--epochs", "1", "--encoder", "enc"],
+    "history": [],
+    "update": [],
+    "remove": [],
+    "ingest": [],
+}
 
 
 def _odd_line(mine: Path, rng: Rng) -> list[Any]:
@@ -162,15 +212,79 @@ def _odd_line(mine: Path, rng: Rng) -> list[Any]:
 
 
 def _odd_value(rng: Rng) -> str:
-    value = rng.choice((*NASTY, ENDLESS, "(" * 10_000, "id = 'x' OR", "1=1; DROP TABLE x", "latitude > ", "default:", ":test", "a:b:c", "train,test", "../x", "/dev/null/x.csv", "nowhere/deep/out.csv", "*", "{name}", "train=0.5,val=nan", "train=1e400", "train=-1", "0:1:0", "label", "group", "test", "kingdom", "-5", "1e-400"))
+    value = rng.choice(
+        (
+            *NASTY,
+            ENDLESS,
+            "(" * 10_000,
+            "id = 'x' OR",
+            "1=1; DROP TABLE x",
+            "latitude > ",
+            "default:",
+            ":test",
+            "a:b:c",
+            "train,test",
+            "../x",
+            "/dev/null/x.csv",
+            "nowhere/deep/out.csv",
+            "*",
+            "{name}",
+            "train=0.5,val=nan",
+            "train=1e400",
+            "train=-1",
+            "0:1:0",
+            "label",
+            "group",
+            "test",
+            "kingdom",
+            "-5",
+            "1e-400",
+        )
+    )
     return "" if value is None else str(value).replace("\0", "\\0")
 
 
 def _odd_toml(rng: Rng) -> bytes:
     if rng.random() < 0.2:
         return spoilt_bytes(b'head = "flat"\nlr = 0.01\nranks = ["group", "label"]\n', rng)
-    names = ("lr", "epochs", "head", "ranks", "batch_size", "hidden", "dropout", "seed", "rank_weights", "mix", "split", "encoder", "unheard", "weight_decay", "warmup")
-    values = ("1e400", "nan", "inf", "-1", "0", '""', '"x"', "[]", "[[1]]", "{a = 1}", "true", "1979-05-27", '"\\u0000"', "9" * 400, '["a", 1]', '"' + "x" * 10_000 + '"', '"../.."', "0x10", "1_000")
+    names = (
+        "lr",
+        "epochs",
+        "head",
+        "ranks",
+        "batch_size",
+        "hidden",
+        "dropout",
+        "seed",
+        "rank_weights",
+        "mix",
+        "split",
+        "encoder",
+        "unheard",
+        "weight_decay",
+        "warmup",
+    )
+    values = (
+        "1e400",
+        "nan",
+        "inf",
+        "-1",
+        "0",
+        '""',
+        '"x"',
+        "[]",
+        "[[1]]",
+        "{a = 1}",
+        "true",
+        "1979-05-27",
+        '"\\u0000"',
+        "9" * 400,
+        '["a", 1]',
+        '"' + "x" * 10_000 + '"',
+        '"../.."',
+        "0x10",
+        "1_000",
+    )
     lines_ = [f"{rng.choice(names)} = {rng.choice(values)}" for _ in range(rng.choice((1, 1, 2)))]
     extra = rng.choice(("", "", "[table]\na = 1\n", "a.b.c = 1\n", "x = " + "[" * 5000, deep(10).decode()))
     return ("\n".join(lines_) + "\n" + extra).encode()

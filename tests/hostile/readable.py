@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 import random
 import struct
 import zlib
@@ -31,11 +30,13 @@ def makers(stock: Path) -> dict[str, Make]:
             files[f"odd/{name}"] = data
         else:
             kind, mode = rng.choice(("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000")), rng.choice(("RGB", "L"))
-            name = f"spoilt.{kind.lower()}"
+            name = f"spoilt.{'jp2' if kind == 'JPEG2000' else kind.lower()}"
             files[f"odd/{name}"] = spoilt_bytes(picture((40, 30), mode, kind), rng)
         lay_out(sandbox / "photos", files)
         if odd and rng.random() < 0.2:
-            (sandbox / "photos" / "odd" / "link.png").symlink_to(rng.choice(("/dev/zero", "/dev/full", "/etc", "loop.png", "link.png")))
+            (sandbox / "photos" / "odd" / "link.png").symlink_to(
+                rng.choice(("/dev/zero", "/dev/full", "/etc", "loop.png", "link.png"))
+            )
         return Case("images", name, _ingest(sandbox / "photos"), _accounted(len(files)))
 
     def tables(suffix: str, text: str) -> Make:
@@ -68,7 +69,11 @@ def makers(stock: Path) -> dict[str, Make]:
         def make(rng: random.Random, sandbox: Path) -> Case:
             made = spoilt_members(members, rng, spoil)
             if rng.random() < 0.2:  # unpacked
-                made = {name: data for name, data in made.items() if name and not name.startswith(("/", "..")) and len(name) < 250 and "\\" not in name}
+                made = {
+                    name: data
+                    for name, data in made.items()
+                    if name and not name.startswith(("/", "..")) and len(name) < 250 and "\\" not in name
+                }
                 path = lay_out(sandbox / "archive", made)
             else:
                 path = sandbox / "archive.zip"
@@ -92,7 +97,11 @@ def makers(stock: Path) -> dict[str, Make]:
         if rng.random() < 0.15:
             data = tarred(given["shards"], claim=rng.choice((1 << 40, 1 << 33, 10)))
         else:
-            made = spoilt_members(given["shards"], rng, lambda name, data, rng: spoilt_json({"depth": "1"}, rng) if name.endswith("json") else spoilt_bytes(data, rng))
+            made = spoilt_members(
+                given["shards"],
+                rng,
+                lambda name, data, rng: spoilt_json({"depth": "1"}, rng) if name.endswith("json") else spoilt_bytes(data, rng),
+            )
             data = tarred({name[:90] or "nameless": data for name, data in made.items()})
             data = spoilt_bytes(data, rng) if rng.random() < 0.4 else data
         path.write_bytes(data)
@@ -137,7 +146,9 @@ def makers(stock: Path) -> dict[str, Make]:
 
 def _ingest(path: Path, *options: object) -> Callable[[], list[int]]:
     return lines(
-        ["ingest", path, "-o", "made.cosmos", *options], ["failures", "made.cosmos", "-o", "failures.csv"], ["export", "made.cosmos", "-o", "out.csv"]
+        ["ingest", path, "-o", "made.cosmos", *options],
+        ["failures", "made.cosmos", "-o", "failures.csv"],
+        ["export", "made.cosmos", "-o", "out.csv"],
     )
 
 
@@ -171,7 +182,9 @@ def _claiming(width: int, height: int, colour: int = 6) -> bytes:
     """A PNG whose header claims a size that its few bytes do not have."""
     header = struct.pack(">IIBBBBB", width, height, 8, colour, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b"")]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
 
 
 def _vast(side: int, mode: str) -> bytes:
@@ -201,10 +214,24 @@ _ODD_IMAGES: tuple[Callable[[], tuple[str, bytes]], ...] = (
 def _spoilt_meta(data: bytes, rng: random.Random) -> bytes:
     """meta.xml with an attribute that is something else."""
     text = data.decode()
-    places = [(name, text.find(name + '="')) for name in ("index", "ignoreHeaderLines", "fieldsTerminatedBy", "linesTerminatedBy", "encoding", "rowType", "term", "fieldsEnclosedBy")]
+    places = [
+        (name, text.find(name + '="'))
+        for name in (
+            "index",
+            "ignoreHeaderLines",
+            "fieldsTerminatedBy",
+            "linesTerminatedBy",
+            "encoding",
+            "rowType",
+            "term",
+            "fieldsEnclosedBy",
+        )
+    ]
     name, place = rng.choice([each for each in places if each[1] >= 0])
     start = place + len(name) + 2
-    wrong = rng.choice(("", "-1", "1e9", "1000000000", "x", "idna", "undefined", "utf-16", "\\", "ab", "\\t\\t", "0", "99", "&#9;", "é", "  "))
+    wrong = rng.choice(
+        ("", "-1", "1e9", "1000000000", "x", "idna", "undefined", "utf-16", "\\", "ab", "\\t\\t", "0", "99", "&#9;", "é", "  ")
+    )
     return (text[:start] + wrong + text[text.index('"', start) :]).encode()
 
 
@@ -220,14 +247,30 @@ def _write_parquet(path: Path, text: str, rng: random.Random) -> None:
     columns: dict[str, Any] = {name: pa.array([row[name] for row in rows]) for name in rows[0]}
     n, name = len(rows), rng.choice(list(columns))
     odd: tuple[Callable[[], pa.Array], ...] = (
-        lambda: pa.array([[1, 2]] * n), lambda: pa.array([{"a": 1}] * n), lambda: pa.array([[("a", 1)]] * n, pa.map_(pa.string(), pa.int64())),
-        lambda: pa.nulls(n), lambda: pa.array([b"\xff\xfe"] * n), lambda: pa.array([2**63 - 1] * n), lambda: pa.array([float("nan")] * n),
-        lambda: pa.array([-(2**62)] * n, pa.timestamp("us")), lambda: pa.array([2**62] * n, pa.timestamp("s")), lambda: pa.array([-(2**31)] * n, pa.date32()),
-        lambda: pa.array([decimal.Decimal(10) ** 30] * n), lambda: pa.array([datetime.timedelta(days=1)] * n), lambda: pa.array(["a"] * n).dictionary_encode(),
-        lambda: pa.array(["x\0y"] * n), lambda: pa.array(["a"] * n, pa.string_view()), lambda: pa.array([[1]] * n, pa.list_view(pa.int8())),
-        lambda: pa.array([True] * n), lambda: pa.array(["x" * 100_000] * n), lambda: pa.array([2**16 - 1] * n, pa.uint64()), lambda: pa.array([12] * n, pa.time64("ns")),
-        lambda: pa.array([1.5] * n, pa.float16()), lambda: pa.array([None] * n, pa.binary()), lambda: pa.array([b"abcd"] * n, pa.binary(4)),
-    )  # fmt: skip
+        lambda: pa.array([[1, 2]] * n),
+        lambda: pa.array([{"a": 1}] * n),
+        lambda: pa.array([[("a", 1)]] * n, pa.map_(pa.string(), pa.int64())),
+        lambda: pa.nulls(n),
+        lambda: pa.array([b"\xff\xfe"] * n),
+        lambda: pa.array([2**63 - 1] * n),
+        lambda: pa.array([float("nan")] * n),
+        lambda: pa.array([-(2**62)] * n, pa.timestamp("us")),
+        lambda: pa.array([2**62] * n, pa.timestamp("s")),
+        lambda: pa.array([-(2**31)] * n, pa.date32()),
+        lambda: pa.array([decimal.Decimal(10) ** 30] * n),
+        lambda: pa.array([datetime.timedelta(days=1)] * n),
+        lambda: pa.array(["a"] * n).dictionary_encode(),
+        lambda: pa.array(["x\0y"] * n),
+        lambda: pa.array(["a"] * n, pa.string_view()),
+        lambda: pa.array([[1]] * n, pa.list_view(pa.int8())),
+        lambda: pa.array([True] * n),
+        lambda: pa.array(["x" * 100_000] * n),
+        lambda: pa.array([2**16 - 1] * n, pa.uint64()),
+        lambda: pa.array([12] * n, pa.time64("ns")),
+        lambda: pa.array([1.5] * n, pa.float16()),
+        lambda: pa.array([None] * n, pa.binary()),
+        lambda: pa.array([b"abcd"] * n, pa.binary(4)),
+    )
     if rng.random() < 0.6:
         columns[name] = rng.choice(odd)()
     if rng.random() < 0.4:

@@ -61,8 +61,40 @@ def make_stock(place: Path) -> Callable[[], list[int]]:
         mine, enc = place / "mine.cosmos", "enc"
         return lines(
             ["embed", mine, "--encoder", enc, "--device", "cpu"],
-            ["train", "heads", mine, "-o", "head", "--encoder", enc, "--freeze", "--epochs", "2", "--ranks", "group,label", "--device", "cpu"],
-            ["train", "unicom", mine, "-o", "run", "--encoder", enc, "--freeze", "--epochs", "2", "--dim", "4", "--taxa", "label", "--device", "cpu"],
+            [
+                "train",
+                "heads",
+                mine,
+                "-o",
+                "head",
+                "--encoder",
+                enc,
+                "--freeze",
+                "--epochs",
+                "2",
+                "--ranks",
+                "group,label",
+                "--device",
+                "cpu",
+            ],
+            [
+                "train",
+                "unicom",
+                mine,
+                "-o",
+                "run",
+                "--encoder",
+                enc,
+                "--freeze",
+                "--epochs",
+                "2",
+                "--dim",
+                "4",
+                "--taxa",
+                "label",
+                "--device",
+                "cpu",
+            ],
             *BASELINE(mine, Path("baseline")),
             ["identify", mine, "--part", "test", "--head", "head", "--threshold", "0.5", "-o", "baseline/head.csv", "--fresh"],
         )()
@@ -82,22 +114,43 @@ def inputs_of(stock: Path) -> dict[str, Any]:
     """Name -> bytes of every small valid file that a reader takes, made without the package that reads them."""
     photos = sorted((stock / "photos").rglob("*.png"))
     names = [path.name for path in photos]
-    rows = [(path.stem, path.parent.name, f"{path.parent.name}/{path.name}", str(40 + i), str(i * 7.5), f"2014-05-{i + 10}") for i, path in enumerate(photos)]
+    rows = [
+        (path.stem, path.parent.name, f"{path.parent.name}/{path.name}", str(40 + i), str(i * 7.5), f"2014-05-{i + 10}")
+        for i, path in enumerate(photos)
+    ]
     header = ("id", "label", "image_path", "latitude", "depth", "date")
     tables = {
-        suffix: "".join(separator.join(row) + "\n" for row in [header, *rows]) for suffix, separator in ((".csv", ","), (".tsv", "\t"))
+        suffix: "".join(separator.join(row) + "\n" for row in [header, *rows])
+        for suffix, separator in ((".csv", ","), (".tsv", "\t"))
     }
-    boxes = [{"id": i, "image_id": i, "category_id": i % 2, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0} for i in range(len(photos))]
+    boxes = [
+        {"id": i, "image_id": i, "category_id": i % 2, "bbox": [1, 1, 9, 9], "area": 81, "iscrowd": 0} for i in range(len(photos))
+    ]
     coco = {
-        "info": {"year": 2014}, "licenses": [], "categories": [{"id": 0, "name": "copepod", "supercategory": "animal"}, {"id": 1, "name": "fish"}],
-        "images": [{"id": i, "file_name": row[2], "width": 40, "height": 40, "date_captured": row[5]} for i, row in enumerate(rows)],
+        "info": {"year": 2014},
+        "licenses": [],
+        "categories": [{"id": 0, "name": "copepod", "supercategory": "animal"}, {"id": 1, "name": "fish"}],
+        "images": [
+            {"id": i, "file_name": row[2], "width": 40, "height": 40, "date_captured": row[5]} for i, row in enumerate(rows)
+        ],
         "annotations": boxes,
-    }  # fmt: skip
+    }
     detector = {
-        "info": {"detector": "md_v5a", "format_version": "1.3"}, "detection_categories": {"1": "animal", "2": "person"},
-        "images": [{"file": row[2], "detections": [{"category": "1", "conf": 0.9, "bbox": [0.1, 0.1, 0.5, 0.5]}]} for row in rows],
-    }  # fmt: skip
-    shards = {f"{row[0]}.{suffix}": data for row, path in zip(rows, photos) for suffix, data in (("png", path.read_bytes()), ("cls", row[1].encode()), ("json", json.dumps({"depth": row[4]}).encode()))}
+        "info": {"detector": "md_v5a", "format_version": "1.3"},
+        "detection_categories": {"1": "animal", "2": "person"},
+        "images": [
+            {"file": row[2], "detections": [{"category": "1", "conf": 0.9, "bbox": [0.1, 0.1, 0.5, 0.5]}]} for row in rows
+        ],
+    }
+    shards = {
+        f"{row[0]}.{suffix}": data
+        for row, path in zip(rows, photos)
+        for suffix, data in (
+            ("png", path.read_bytes()),
+            ("cls", row[1].encode()),
+            ("json", json.dumps({"depth": row[4]}).encode()),
+        )
+    }
     return {
         "photos": {row[2]: path.read_bytes() for row, path in zip(rows, photos)},
         "names": names,
@@ -114,20 +167,26 @@ def inputs_of(stock: Path) -> dict[str, Any]:
 def _darwin_core(rows: list[tuple[str, ...]], photos: list[Path]) -> dict[str, bytes]:
     terms = ("occurrenceID", "scientificName", "decimalLatitude", "eventDate", "genus", "taxonRank")
     fields = "".join(f'<field index="{i}" term="http://rs.tdwg.org/dwc/terms/{term}"/>' for i, term in enumerate(terms))
-    media = "".join(f'<field index="{i}" term="http://purl.org/dc/terms/{term}"/>' for i, term in ((1, "identifier"), (2, "type")))
+    media = "".join(
+        f'<field index="{i}" term="http://purl.org/dc/terms/{term}"/>' for i, term in ((1, "identifier"), (2, "type"))
+    )
     shape = 'encoding="UTF-8" fieldsTerminatedBy="\\t" linesTerminatedBy="\\n" fieldsEnclosedBy="" ignoreHeaderLines="1"'
     meta = (
         f'<archive xmlns="http://rs.tdwg.org/dwc/text/" metadata="eml.xml"><core {shape} rowType="http://rs.tdwg.org/dwc/terms/Occurrence">'
-        f"<files><location>occurrence.txt</location></files><id index=\"0\"/>{fields}</core>"
+        f'<files><location>occurrence.txt</location></files><id index="0"/>{fields}</core>'
         f'<extension {shape} rowType="http://rs.gbif.org/terms/1.0/Multimedia"><files><location>multimedia.txt</location></files>'
         f'<coreid index="0"/>{media}</extension></archive>'
     )
-    core = ["\t".join(terms)] + ["\t".join((row[0], f"Calanus finmarchicus", row[3], row[5], "Calanus", "species")) for row in rows]
+    core = ["\t".join(terms)] + [
+        "\t".join((row[0], "Calanus finmarchicus", row[3], row[5], "Calanus", "species")) for row in rows
+    ]
     extension = ["coreid\tidentifier\ttype"] + [f"{row[0]}\tmedia/{path.name}\tStillImage" for row, path in zip(rows, photos)]
     members = {
-        "meta.xml": meta.encode(), "eml.xml": b"<eml><dataset><title>t</title></dataset></eml>",
-        "occurrence.txt": ("\n".join(core) + "\n").encode(), "multimedia.txt": ("\n".join(extension) + "\n").encode(),
-    }  # fmt: skip
+        "meta.xml": meta.encode(),
+        "eml.xml": b"<eml><dataset><title>t</title></dataset></eml>",
+        "occurrence.txt": ("\n".join(core) + "\n").encode(),
+        "multimedia.txt": ("\n".join(extension) + "\n").encode(),
+    }
     return members | {f"media/{path.name}": path.read_bytes() for path in photos}
 
 
@@ -140,7 +199,10 @@ def _ecotaxa(rows: list[tuple[str, ...]], photos: list[Path]) -> dict[str, bytes
 
 def _inaturalist(rows: list[tuple[str, ...]]) -> str:
     table = ["id,observed_on,latitude,longitude,scientific_name,common_name,image_url,quality_grade"]
-    table += [f"{i},{row[5]},{row[3]},5,Calanus finmarchicus,copepod,https://example.org/{row[2]},research" for i, row in enumerate(rows)]
+    table += [
+        f"{i},{row[5]},{row[3]},5,Calanus finmarchicus,copepod,https://example.org/{row[2]},research"
+        for i, row in enumerate(rows)
+    ]
     return "\n".join(table) + "\n"
 
 
