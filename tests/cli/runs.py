@@ -31,6 +31,10 @@ LINES: dict[str, Line] = {
     ),
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
     "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
+    "ingest detections": Line("ingest {detections} -o {out}/animals.cosmos --confidence 0.5 --empty"),
+    "ingest a collection": Line(
+        "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
+    ),
     "info": Line("info {collection}", says="embedding efficientnet-lite0"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
@@ -43,6 +47,12 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet", says="specimens"),
+    "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
+    "export kept names": Line(
+        "export {collection} -o {out}/kept.zip --format darwin-core --identifications latest", after=("identify",)
+    ),
+    "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
     "update": Line(
         "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "
@@ -59,12 +69,16 @@ LINES: dict[str, Line] = {
         "relabel {collection} --from {renames} --column old=Alt --column new=Neu --ids {ids} --id {id} --dry-run",
         says="would change: ",
     ),
+    "merge": Line(
+        "merge {collection} {out}/theirs.cosmos -o {out}/all.cosmos --id-prefix theirs=theirs- --by Ada --note both --strict",
+        says="vectors of 'efficientnet-lite0' were kept",
+    ),
     "history": Line("history {collection} -o {out}/history.csv", after=("update", "undo"), says="2 changes"),
     "undo": Line("undo {collection} 1 --by Grace", after=("update",), says="by Ada undone (2 specimens, 6 cells)"),
     "remove": Line(
-        "remove {out}/theirs.cosmos --id {id} --ids {ids} --where \"label = 'a'\" --yes --by Ada --note doubled --strict",
+        "remove {out}/theirs.cosmos --id {id} --ids {one} --where \"label = 'a'\" --yes --by Ada --note doubled --strict",
         after=("search approximately",),
-        says="removed, 0 left",
+        says="1 specimen removed, 299 left",
     ),
     "remove only to look": Line("remove {collection} --split train --within Copepoda --dry-run", says="would be removed"),
     "taxa": Line("taxa {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),

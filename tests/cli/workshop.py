@@ -82,6 +82,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
+    _detections(folder / "detections.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     (folder / "foreign").mkdir()
     rng = np.random.default_rng(0)
@@ -89,6 +90,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "foreign" / f"{i}.png")
     ids = embedded.table(["id"])["id"].to_pylist()
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
+    (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
     (folder / "templates.txt").write_text("a photo of {name}.\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
@@ -111,9 +113,11 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
         "boxes": "boxes.json",
+        "detections": "detections.json",
         "foreign": "foreign",
         "vectors": "vectors.npy",
         "ids": "ids.txt",
+        "one": "one.txt",
         "templates": "templates.txt",
         "config": "unicom.toml",
         "heads": "heads.toml",
@@ -134,6 +138,12 @@ def _boxes(file: Path, photo: str) -> None:
     annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}
     parts = {"images": [{"id": 1, "file_name": photo}], "annotations": [annotation], "categories": [{"id": 1, "name": "copepod"}]}
     file.write_text(json.dumps(parts))
+
+
+def _detections(file: Path, photo: str) -> None:
+    animal = {"category": "1", "conf": 0.9, "bbox": [0, 0, 0.5, 0.5]}
+    images = [{"file": photo, "detections": [animal]}, {"file": f"./{photo}", "detections": []}]
+    file.write_text(json.dumps({"detection_categories": {"1": "animal"}, "images": images}))
 
 
 @pytest.fixture(scope="session")

@@ -101,7 +101,7 @@ def test_core_multimedia_and_identification_history(tmp_path: Path) -> None:
     assert rows[1]["image_url"] == "https://example.org/2.jpg" and rows[1]["image"] is None
     assert rows[2]["scientificName"] == '5" of "Larus'
     assert [(f.severity, f.row) for f in failures if "core record '9'" in f.reason] == [("error", 5)]
-    assert any(f.reason.startswith("1 specimens have their image on the web") for f in failures)
+    assert any(f.reason.startswith("1 specimen has its image on the web") for f in failures)
 
 
 def test_declared_encoding_separator_quotes_and_line_ends_are_honoured(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from PIL import Image
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers import read
 from biocosmos.specimens.readers.columns import guess_columns
+from biocosmos.specimens.readers.fitting import fitting_name
 from biocosmos.specimens.writers import write
 
 RANKS = ("kingdom", "order", "genus", "species")
@@ -109,7 +110,7 @@ def test_any_text_survives_csv(
 ) -> None:
     path = tmp_path_factory.mktemp("csv") / f"t{suffix}"
     header = f"note {header}".strip()
-    if header in guess_columns([header]):
+    if header in guess_columns([header]) or fitting_name(header) != header:
         return
     start = pa.table(
         {

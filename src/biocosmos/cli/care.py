@@ -1,4 +1,4 @@
-"""update, relabel, remove, history, undo: what is in a collection, corrected."""
+"""update, relabel, remove, merge, history, undo: what is in a collection, corrected."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import typer
 
 from biocosmos.cli.generated import takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
-from biocosmos.cli.printing import counted, finish, say, show_arrow
+from biocosmos.cli.printing import counted, finish, say, show_arrow, tell_merger
 from biocosmos.cli.verbs import add
 from biocosmos.settings import SettingError
-from biocosmos.specimens.care.settings import Chosen, RelabelSettings, RemoveSettings, UpdateSettings
+from biocosmos.specimens.care.settings import Chosen, MergeSettings, RelabelSettings, RemoveSettings, UpdateSettings
 
 if TYPE_CHECKING:
     from biocosmos.errors import Failures
@@ -25,7 +25,7 @@ SHOWN = 12
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, update, relabel, remove, history, undo)
+    add(app, update, relabel, remove, merge, history, undo)
 
 
 @takes(UpdateSettings)
@@ -125,6 +125,31 @@ def remove(collection: COLLECTION, settings: RemoveSettings, strict: STRICT = Fa
     say(f"{collection}: {counted(summary.specimens, 'specimen')} removed, {len(opened):,} left")
     _tell_undo(summary, collection)
     finish(failures, summary.specimens, "ids", strict=strict)
+
+
+@takes(MergeSettings)
+def merge(
+    collections: Annotated[list[Path], typer.Argument(help="Folders of collections.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The new collection.", show_default=False)],
+    settings: MergeSettings,
+    strict: STRICT = False,
+) -> None:
+    """Put collections together into a new one.
+
+    biocosmos merge north.cosmos south.cosmos -o all.cosmos
+
+    biocosmos merge north.cosmos south.cosmos -o all.cosmos --id-prefix south.cosmos=south-
+
+    Packed images stay, vectors of the same encoders too, and specimens are in the part of a split that they were in. The same
+    specimen in two collections stands once. Kill it and run it again: it goes on. To add to a collection that is there, use
+    'biocosmos ingest other.cosmos -o mine.cosmos'.
+    """
+    from biocosmos.specimens.collection import Collection
+
+    whole, summary = Collection.merged(collections, output, id_prefix=settings.prefixes(), by=settings.by, note=settings.note)
+    tell_merger(" + ".join(map(str, collections)), summary)
+    finish(summary.failures, summary.added + summary.known, "specimens", strict=strict)
+    say(f"{output}: {len(whole):,} specimens")
 
 
 def history(collection: COLLECTION, output: OUTPUT = None) -> None:

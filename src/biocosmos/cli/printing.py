@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from biocosmos.errors import Failures
+    from biocosmos.specimens.care.merge import MergeSummary
 
 SHOWN_REASONS = 5
 
@@ -81,6 +82,16 @@ def trained(output: Path, collection: Path, result: Any) -> None:
         say(f"{output}: trained {counted(len(h.epochs), 'epoch')}, {counted(h.steps, 'step')}, in {speed}{early}")
     if len(result.failures):
         say(f"{counted(len(result.failures), 'image')} could not be read: biocosmos failures {collection}")
+
+
+def tell_merger(source: object, summary: MergeSummary) -> None:
+    """Say what was taken over from a collection, and what was not."""
+    known = f", {summary.known:,} were there already" if summary.known else ""
+    say(f"{source}: {summary.added:,} specimens added{known}")
+    for name, count in summary.vectors.items():
+        say(f"  {count:,} vectors of '{name}' were kept")
+    for note in summary.notes:
+        say(f"  {note}")
 
 
 def finish(failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False) -> None:

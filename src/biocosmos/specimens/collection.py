@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from biocosmos.search.gallery import Gallery
     from biocosmos.specimens.care.change import ChangeSummary
     from biocosmos.specimens.care.entry import Entry
+    from biocosmos.specimens.care.merge import MergeSummary
     from biocosmos.specimens.image_dataset import ImageDataset
 
 FORMAT = 1
@@ -286,6 +287,22 @@ class Collection:
         from biocosmos.specimens.care.remove import remove
 
         return remove(self, ids, **how)
+
+    def merge(self, other: str | Path | Collection, **how: Any) -> MergeSummary:
+        """Add the specimens of another collection, with their packed images and vectors of the same encoders; arguments as for
+        :func:`biocosmos.specimens.care.merge.take_in`."""
+        from biocosmos.specimens.care.merge import take_in
+
+        return take_in(self, other if isinstance(other, Collection) else Collection.open(other), **how)
+
+    @classmethod
+    def merged(
+        cls, collections: Sequence[str | Path | Collection], output: str | Path, **how: Any
+    ) -> tuple[Collection, MergeSummary]:
+        """Make one new collection of several; arguments as for :func:`biocosmos.specimens.care.merge.merge`."""
+        from biocosmos.specimens.care.merge import merge
+
+        return merge(collections, output, **how)
 
     def history(self) -> list[Entry]:
         """Every change that was made, oldest first: who, when, what."""

@@ -27,6 +27,11 @@ def embedding_column(encoder: str) -> str:
     return EMBEDDING_PREFIX + encoder.replace(".", "_")
 
 
+def described(field: pa.Field, facts: Mapping[str, Any]) -> pa.Field:
+    """The field with what made its vectors."""
+    return field.with_metadata({_FACTS: json.dumps(dict(facts), default=str).encode()})
+
+
 def facts_of_field(field: pa.Field) -> dict[str, Any]:
     """What made the vectors of a column, as its metadata says; empty where it says nothing."""
     return json.loads((field.metadata or {}).get(_FACTS, b"null")) or {}

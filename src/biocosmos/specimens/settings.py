@@ -39,7 +39,7 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, or one that a package adds.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, megadetector, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -58,6 +58,10 @@ class IngestSettings:
         choices=("stored", "upright"),
         unset="told from the file's sizes",
     )
+    confidence: float | None = setting(
+        None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
+    )
+    empty: bool = setting(False, "Keep pictures without detections, whole (MegaDetector).")
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
@@ -77,6 +81,8 @@ class IngestSettings:
             "images": self.images,
             "size": self.size,
             "boxes": self.boxes,
+            "confidence": self.confidence,
+            "empty": self.empty,
             "encoding": self.encoding,
             "separator": self.separator,
         }
@@ -134,6 +140,15 @@ class ExportSettings(Selection):
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
     vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+    identifications: str | None = setting(
+        None,
+        "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",
+        metavar="WHICH",
+        only={"vectors": NOT_GIVEN},
+    )
+    spreadsheet: bool = setting(
+        False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
+    )
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:

@@ -182,7 +182,7 @@ def as_stored(
         stored = name in dataset.schema.names
         kind = dataset.schema.field(name).type if stored else pa.string() if name in ranks else column_type(name, values.type)
         if values.type != kind:
-            values, wrong = _cast(values, kind)
+            values, wrong = cast(values, kind)
             for row in np.flatnonzero(wrong):
                 shown = str(table[name][int(row)])[:60]
                 failures.add(
@@ -194,7 +194,7 @@ def as_stored(
     return whole.filter(pa.array(~bad)) if clear and bad.any() else whole
 
 
-def _cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Any]:
+def cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Any]:
     """The values in another type, null where they cannot have it; and (n,) bool where that is so."""
     try:
         return pc.cast(values, kind), np.zeros(len(values), bool)

@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import Found, Resolver
-from biocosmos.specimens.readers import TABLE_SUFFIXES
 from biocosmos.specimens.readers.blocks import Block, Shaper
 from biocosmos.specimens.readers.columnar import is_frame
 from biocosmos.specimens.readers.columns import EPITHET, SCIENTIFIC_NAME, check_header, our_names, shown
-from biocosmos.specimens.readers.delimited import crop_of
+from biocosmos.specimens.readers.packed import TABLE_SUFFIXES
+from biocosmos.specimens.readers.row_images import crop_of
 from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, BATCH_ROWS, EMBEDDING_PREFIX, STANDARD

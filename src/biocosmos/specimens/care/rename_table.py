@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.specimens.readers import TABLE_SUFFIXES
 from biocosmos.specimens.readers.columns import check_header, plain, shown
+from biocosmos.specimens.readers.packed import TABLE_SUFFIXES
 from biocosmos.specimens.readers.textfile import open_table
 
 MEANT: dict[str, tuple[str, ...]] = {

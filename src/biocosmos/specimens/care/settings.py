@@ -6,16 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.settings import GIVEN, check, setting
+from biocosmos.settings import GIVEN, SettingError, check, setting
 from biocosmos.specimens.settings import Selection, pairs
 
 
 @dataclass(frozen=True)
-class ChangeSettings:
-    """What every change is told."""
+class WhoSettings:
+    """Who makes a change, and why."""
 
     by: str | None = setting(None, "Who makes the change.", unset="$BIOCOSMOS_USER, else the account's name")
     note: str | None = setting(None, "Why, in words, for the history.")
+
+    def __post_init__(self) -> None:
+        check(self)
+
+
+@dataclass(frozen=True)
+class ChangeSettings(WhoSettings):
+    """What every change is told."""
+
     dry_run: bool = setting(False, "Only show what would change.")
 
     def __post_init__(self) -> None:
@@ -89,3 +98,30 @@ class RemoveSettings(Chosen):
 
     def __post_init__(self) -> None:
         check(self)
+
+
+@dataclass(frozen=True)
+class MergeSettings(WhoSettings):
+    """How collections are put together; arguments of :meth:`Collection.merged`."""
+
+    id_prefix: tuple[str, ...] = setting(
+        (),
+        "What stands before the ids of one collection from now on: --id-prefix south.cosmos=south-; without a name, of all but "
+        "the first.",
+        repeated=True,
+    )
+
+    def __post_init__(self) -> None:
+        check(self)
+        self.prefixes()
+
+    def prefixes(self) -> dict[str, str]:
+        """Collection -> prefix; under "" that of all but the first. Raises SettingError for two of one collection."""
+        found: dict[str, str] = {}
+        for value in self.id_prefix:
+            name, equals, prefix = value.rpartition("=")
+            if not prefix or (equals and not name):
+                raise SettingError(f"--id-prefix {value!r} must look like COLLECTION=prefix, or be a prefix")
+            if found.setdefault(name, prefix) != prefix:
+                raise SettingError(f"--id-prefix: {name or 'one without a collection'} was given twice")
+        return found

@@ -222,13 +222,21 @@ class _Undoing:
                     self.summary.specimens += batch.num_rows
                 yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
+    def _filled(self, name: str) -> int:
+        """Values of a column, without those of specimens that go."""
+        going = [ids for piece in self.entry.pieces if piece.kind == ADDED for ids in self._ids(piece)]
+        if not going:
+            return int(self.dataset.count_rows(filter=f"`{name}` IS NOT NULL"))
+        gone = pa.concat_arrays(going)
+        filled = self.dataset.to_batches(columns=["id"], filter=f"`{name}` IS NOT NULL")
+        return sum(batch.num_rows - pc.sum(pc.is_in(batch.column("id"), value_set=gone)).as_py() for batch in filled)
+
     def _emptied(self, ranks: Sequence[str]) -> tuple[str, ...]:
         """Columns that the change had made and that nothing has a value in, once it is undone."""
         found = []
         for name in self.entry.new_columns:
             if name not in self.dataset.schema.names or name in ranks:
                 continue
-            filled = self.dataset.count_rows(filter=f"`{name}` IS NOT NULL")
-            if filled <= self._columns.get(name, 0):
+            if self._filled(name) <= self._columns.get(name, 0):
                 found.append(name)
         return tuple(found)

@@ -8,11 +8,13 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import IO
+from urllib.parse import unquote
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_junk, walk
+from biocosmos.files import Names, is_junk, readable, tidy, walk
 from biocosmos.specimens.readers.packed import Unpacked
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
@@ -65,6 +67,10 @@ class Archive:
             else:
                 self._members[name.removeprefix("./")] = info.filename
 
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self._members)
+
     @property
     def names(self) -> list[str]:
         """Names of all files that may be read."""
@@ -88,13 +94,21 @@ class Archive:
 
     def find(self, name: str, folder: str = "") -> tuple[str | None, str | None]:
         """(member, reason why not) for a name that a table in ``folder`` gives; one of the two is None."""
-        name = name.strip().replace("\\", "/").removeprefix("./")
-        if leads_outside(name):
-            return None, f"the image name {name!r} leads outside the archive: refused"
-        for candidate in (f"{folder}/{name}" if folder else name, name):
-            if candidate in self._members:
-                return candidate, None
-        return None, f"the archive has no image {name!r}"
+        given, name = name, tidy(name.strip())
+        spelt = (name, unquote(name)) if "%" in name else (name,)
+        if leads_outside(name) or leads_outside(spelt[-1]):
+            return None, f"the image name {readable(name)!r} leads outside the archive: refused"
+        for wanted in dict.fromkeys((f"{folder}/{given}" if folder else given, given, *spelt)):
+            if wanted in self._members:
+                return wanted, None
+        for wanted in dict.fromkeys((f"{folder}/{name}" if folder else name, name)):
+            near = self._names.find(wanted)
+            if near and len(near) > 1 and near[0][0] == near[1][0]:
+                among = " or ".join(repr(readable(own)) for distance, own in near if distance == near[0][0])
+                return None, f"the image name {name!r} is ambiguous: it may mean {among}"
+            if near:
+                return near[0][1], None
+        return None, f"the archive has no image {readable(name)!r}"
 
     def image(self, member: str) -> tuple[bytes | None, str | None, str | None]:
         """(bytes, path, reason why not): bytes from a zip, the path from a folder. A file over the limit is not read."""

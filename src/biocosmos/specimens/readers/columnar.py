@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.specimens.readers.blocks import Block, Shaper
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, plain
-from biocosmos.specimens.readers.delimited import check_content, finish, image_resolver
+from biocosmos.specimens.readers.delimited import check_content, image_resolver
 from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.row_images import RowImages
 from biocosmos.specimens.records import BATCH_ROWS, Source
 from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
 
@@ -81,7 +82,7 @@ def _source(schema: pa.Schema, batches: Callable[[int], Iterator[Numbered]], pat
     names = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
     if image is not None:
         names[image] = "image"
-    check_content(list(names.values()), schema.names, path)
+    check_content(list(names.values()), schema.names, path, options.failures)
     kinds = {names[f.name]: _plain_type(f.type) for f in schema}
     stored = (schema.metadata or {}).get(RANKS_KEY)
     ranks = options.ranks if options.ranks is not None or stored is None else tuple(stored.decode().split(RANKS_SEPARATOR))
@@ -104,10 +105,9 @@ def _source(schema: pa.Schema, batches: Callable[[int], Iterator[Numbered]], pat
         return columns
 
     def blocks() -> Iterator[Block]:
-        resolver = image_resolver(path, options)
-        for rows, batch in batches(PACKED_ROWS if image else BATCH_ROWS):
-            yield from finish(Block(columns_of(batch), rows, str(path)), resolver, options)
-        resolver.tell(options.failures, source=path)
+        with RowImages(options, path, image_resolver(path, options)) as images:
+            for rows, batch in batches(PACKED_ROWS if image else BATCH_ROWS):
+                yield from images.finish(Block(columns_of(batch), rows, str(path)))
 
     return Source(path.name, format, shaper.batches(blocks()), shaper.rank_columns, options.failures)
 

@@ -13,6 +13,8 @@ from biocosmos.taxonomy import KNOWN_RANKS
 SCIENTIFIC_NAME = "scientificName"
 EPITHET = "specificEpithet"
 SOURCE_SUFFIX = "_source"
+IMAGE_URL = "image_url"
+"""The column that keeps where an image is on the web; nothing is fetched."""
 
 # Names as they are after `plain`; the earlier of a list wins. Gathered from Darwin Core, EcoTaxa, BIOSCAN, VLM4Bio,
 # iNaturalist exports and pybioclip's predictions.
@@ -65,12 +67,15 @@ GUESSES: dict[str, tuple[str, ...]] = {
     EPITHET: ("specificepithet", "speciesepithet", "epithet"),
     "barcode": ("dnabarcode", "barcode", "nucraw", "nuc", "nucleotides", "dnasequence", "sequence", "dna"),
     "text": ("text", "caption", "description"),
+    IMAGE_URL: ("imageurl", "photourl", "pictureurl", "imgurl", "imagelink", "imageaddress"),
     "latitude": ("latitude", "decimallatitude", "lat", "coordlat", "objectlat", "gpslatitude"),
     "longitude": ("longitude", "decimallongitude", "lon", "long", "lng", "coordlon", "objectlon", "gpslongitude"),
     "date": ("date", "eventdate", "observedon", "collectiondate", "objectdate", "datecollected", "collectiondatestart"),
     "crop": ("crop",),
     "split": ("split",),
 }
+OBSERVATIONS = {"imageurl", "observedonstring", "iconictaxonname", "qualitygrade"}
+"""Columns of iNaturalist's export, whose description is what an observer noted, not a text about what is to be seen."""
 # Columns of these names say all sorts of things; they are ranks only in a taxonomy or when asked for.
 NOT_GUESSED = ("status", "domain", "variety", "form", "label")
 GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
@@ -79,6 +84,11 @@ GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
 def plain(name: str) -> str:
     """A column name without case, spaces and punctuation: "Decimal_Latitude" -> "decimallatitude"."""
     return "".join(ch for ch in unicodedata.normalize("NFKC", name).lower() if ch.isalnum())
+
+
+def is_records(names: Iterable[str]) -> bool:
+    """Whether a table has records of occurrences by its columns, be there images or not: GBIF and Darwin Core have such ids."""
+    return bool({plain(name) for name in names} & {"occurrenceid", "gbifid"})
 
 
 def guess_columns(names: Iterable[str]) -> dict[str, str]:
@@ -90,6 +100,8 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         by_plain.setdefault(plain(name), name)
     mapping: dict[str, str] = {}
+    if by_plain.keys() & OBSERVATIONS:
+        by_plain.pop("description", None)
     for ours, candidates in GUESSES.items():
         for candidate in candidates:
             theirs = by_plain.get(candidate)

@@ -70,8 +70,13 @@ class Table:
 
     @cached_property
     def kind(self) -> str:
-        """The row type without its vocabulary's address: "Occurrence", "Multimedia"."""
-        return local_name(self.row_type)
+        """The row type without its vocabulary's address, in lower case: "occurrence", "multimedia"."""
+        return self.shown_kind.lower()
+
+    @property
+    def shown_kind(self) -> str:
+        """The row type without its vocabulary's address, as it is written."""
+        return local_name(self.row_type.strip())
 
     def rows(self, archive: Archive, failures: Failures) -> Iterator[tuple[int, str | None, dict[str, str | None]]]:
         """(row number from 1, id or core id, value by term); rows that do not fit go to ``failures``."""

@@ -58,10 +58,11 @@ def has_surrogate(text: str) -> bool:
     return False
 
 
-def known_encoding(name: str, head: bytes = b"") -> str:
+def known_encoding(name: str, head: bytes | None = None) -> str:
     """The codec for an encoding as a user or a file declares it.
 
-    ISO 8859-1 is read as Windows-1252, which differs in control characters only; UTF-16 and UTF-32 without a mark by ``head``.
+    ISO 8859-1 is read as Windows-1252, which differs in control characters only; UTF-16 and UTF-32 without a mark, and UTF-8 with
+    one, by ``head``, the first bytes of the file.
     Raises BiocosmosError for a name that Python does not know and for codecs that are no text.
     """
     try:
@@ -73,8 +74,8 @@ def known_encoding(name: str, head: bytes = b"") -> str:
     if codec.name == LATIN_1:
         return WINDOWS
     if codec.name == "utf-8":
-        return "utf-8-sig"  # with or without a mark
-    if codec.name in ("utf-16", "utf-32") and not any(head.startswith(mark) for mark, _ in BOMS):
+        return "utf-8-sig" if head is None or head.startswith(codecs.BOM_UTF8) else "utf-8"
+    if head is not None and codec.name in ("utf-16", "utf-32") and not any(head.startswith(mark) for mark, _ in BOMS):
         return _wide(head) or f"{codec.name}-le"
     return codec.name
 

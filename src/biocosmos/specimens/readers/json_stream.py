@@ -103,10 +103,17 @@ def elements(path: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
             yield key, value
 
 
-def parts(path: Path, arrays: set[str]) -> Iterator[tuple[str, Any]]:
-    """As :func:`elements`, and (key, value) for every other key of the object too; arrays under others come whole."""
+def parts(path: Path, arrays: set[str], *, listed: str | None = None) -> Iterator[tuple[str, Any]]:
+    """As :func:`elements`, and (key, value) for every other key of the object too, arrays excepted.
+
+    listed: the key under which the elements come of a file that is an array and no object.
+    """
     text = _Text(path)
     try:
+        if listed is not None and text.peek() == "[":
+            for element in _array(text):
+                yield listed, element
+            return
         text.take("{")
         while text.peek() != "}":
             key = text.value()

@@ -67,9 +67,13 @@ class Splitter:
             number, text = line
             if text is None:
                 yield Record(number, [], f"line {number} has more than {FIELD_LIMIT:,} characters: is a quote left open?")
-            elif quote and quote in text:
+                continue
+            if quote and quote in text:
                 yield from self._quoted(number, text)
-            elif not text:
+                continue
+            if text.endswith("\r"):
+                text = text[:-1]
+            if not text:
                 yield Record(number, [])
             else:
                 fields = text.split(separator)
@@ -106,7 +110,7 @@ class Splitter:
         return line
 
     def _lines(self) -> Iterator[tuple[int, str | None]]:
-        """(line from 1, its text without the end); None for the text of a line over FIELD_LIMIT."""
+        """(line from 1, its text without the end, or with half of a double one); the text is None over FIELD_LIMIT."""
         rest, number, end, dropped = "", 0, None, 0
         while chunk := self._stream.read(CHUNK):
             rest = chunk if not rest else rest + chunk
@@ -120,7 +124,7 @@ class Splitter:
                     dropped = 0
                     yield number, None
                 else:
-                    yield number, line[:-1] if end == "\n" and line.endswith("\r") else line
+                    yield number, line
             if len(rest) > FIELD_LIMIT:
                 dropped += len(rest)
                 rest = ""
@@ -129,7 +133,7 @@ class Splitter:
         if dropped:
             yield number + 1, None
         elif rest:
-            yield number + 1, rest[:-1] if rest.endswith("\r") else rest
+            yield number + 1, rest
 
     def _end_of(self, sample: str) -> str:
         """The line end of a text by its first characters: as declared where that occurs, else what does."""
@@ -160,16 +164,17 @@ class Splitter:
 
     # Quotes.
 
-    def _quoted(self, number: int, text: str) -> Iterator[Record]:
+    def _quoted(self, number: int, raw: str) -> Iterator[Record]:
+        text = raw.removesuffix("\r")
         try:
-            fields, taken = self._parse(text)
+            fields, taken = self._parse(raw)
         except _NeverClosed:
             yield from self._not_closed(number, text, self._feed.taken)
         except csv.Error:
             taken = self._feed.taken
             yield from [self._careless(number, text)] if len(taken) == 1 else self._not_closed(number, text, taken)
         else:
-            if len(taken) > 1 and self._holds_rows([str(line) for _, line in taken[1:]], text):
+            if len(taken) > 1 and self._holds_rows([str(line).removesuffix("\r") for _, line in taken[1:]], text):
                 yield from self._not_closed(number, text, taken, fields)
             elif len(taken) == 1 and self.width not in (None, len(fields)):
                 yield self._careless(number, text)
@@ -203,13 +208,20 @@ class Splitter:
         if width is None or width < 2:
             return False
         rows = [line.split(self.separator) for line in [first, *swallowed]]
-        ends = (rows[0], rows[-1]) if self.separator == "\t" else rows
-        if not all(len(row) == width for row in ends):
+        if self.separator == "\t":
+            return len(rows[0]) == len(rows[-1]) == width
+        if not all(len(row) == width and sum(map(self._is_open, row)) <= 1 for row in rows):
             return False
-        if self.separator == "\t" or width > NARROW:
+        if width > NARROW:
             return True
         words = [i for i, cell in enumerate(rows[0]) if cell and " " not in cell]  # where rows have no blanks
         return all(row[i] and " " not in row[i] for row in rows[1:] for i in words)
+
+    def _is_open(self, cell: str) -> bool:
+        """Whether a quote opens in a cell that does not enclose it."""
+        quote = self.quote
+        whole = len(cell) > 1 and cell.endswith(quote) and quote not in cell[1:-1].replace(quote + quote, "")
+        return cell.startswith(quote) and not whole
 
     def _careless(self, number: int, text: str) -> Record:
         """A single line whose quotes do not enclose fields: the reading that gives as many fields as a row has, if any."""

@@ -6,7 +6,9 @@ import bz2
 import gzip
 import io
 import lzma
+import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +18,9 @@ from biocosmos.files import refuse_special
 
 MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 SUFFIXES = (".gz", ".bz2", ".xz")
+TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+_BESIDE = re.compile(r"(?i)read[-_ ]?me|licen[cs]e|rights|citations?|metadata|data[-_ ]?dictionary|changelog|about|manifest")
+_MAIN = re.compile(r"(?i)(occurrences?|observations?|specimens?)\.")
 FREE_BYTES = 256 << 20
 MOST_RATIO = 200
 """Unpacked bytes for each packed one, beyond the first FREE_BYTES: tables reach 5 to 50, bombs a thousand and more."""
@@ -80,6 +85,25 @@ class PackedFile:
 
     def __str__(self) -> str:
         return str(self.path)
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip by its first bytes."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def table_among(names: Sequence[str]) -> tuple[str | None, str]:
+    """(the one table among the files of an archive or None, why none is it)."""
+    tables = [name for name in names if name.lower().endswith(TABLE_SUFFIXES)]
+    plain = [name for name in tables if not _BESIDE.match(name.rsplit("/", 1)[-1])] or tables
+    main = [name for name in plain if _MAIN.match(name.rsplit("/", 1)[-1])]
+    found = main if len(main) == 1 else plain
+    if len(found) == 1:
+        return found[0], ""
+    return None, f"has {len(found)} tables ({', '.join(found[:5])})" if found else "has no table (.csv, .tsv, .txt) in it"
 
 
 def unpacked(path: Path) -> Path | PackedFile:

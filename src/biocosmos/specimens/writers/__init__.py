@@ -51,10 +51,7 @@ def write(
     Raises BiocosmosError when the format is unclear, there is no ``id``, or there are no rows at all.
     """
     path, failures = Path(path), Failures() if failures is None else failures
-    format = ALIASES.get(format, format) if format is not None else SUFFIXES.get(path.suffix.lower())
-    if format not in FORMATS:
-        said = f"unknown format {format!r}" if format else f"cannot tell the format from {path.name!r}"
-        raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
+    format = format_of(path, format)
     if identifications is not None and format != "darwin-core":
         raise BiocosmosError(f"identifications go into a Darwin Core Archive, not into {format}")
     if spreadsheet and format != "csv":
@@ -64,6 +61,15 @@ def write(
         raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {shown(schema.names)}")
     ranks = tuple(rank for rank in ranks or answered_ranks(schema.names) if rank in schema.names)
     return Written(_write(batches, schema, path, format, ranks, identifications, failures, spreadsheet), failures)
+
+
+def format_of(path: Path, format: str | None = None) -> str:
+    """The format that is named, or told by the suffix. Raises BiocosmosError when it is unclear."""
+    found = ALIASES.get(format, format) if format is not None else SUFFIXES.get(path.suffix.lower())
+    if found not in FORMATS:
+        said = f"unknown format {format!r}" if format else f"cannot tell the format from {path.name!r}"
+        raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
+    return found
 
 
 def _write(
@@ -110,4 +116,4 @@ def _opened(rows: pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch], path: Pa
     return first.schema, chain([first], stream)
 
 
-__all__ = ["FORMATS", "Written", "write"]
+__all__ = ["FORMATS", "Written", "format_of", "write"]

@@ -14,9 +14,9 @@ import pyarrow as pa
 
 from biocosmos.errors import Failures
 from biocosmos.specimens.readers.darwin_core import MEDIA_ADDRESS
-from biocosmos.specimens.readers.delimited import ADDRESSES
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.readers.lookup import Entry, Lookup, Seen
+from biocosmos.specimens.readers.media import ADDRESSES
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
 from biocosmos.specimens.writers.darwin_core_terms import DC, DWC, MULTIMEDIA, eml_xml, meta_xml, term_of
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, VALIDATED, VERIFICATION, Naming

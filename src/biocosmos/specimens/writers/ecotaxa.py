@@ -69,6 +69,8 @@ def write(
         with Sheet([column.name for column in export.columns], path.parent) as sheet:
             for row in rows_of(batches):
                 export.add(row, sheet)
+            if export.open:
+                export.note(f"{export.open:,} rows have no answer that was sure enough: they go without a category")
             keep = chosen(export.columns, sheet.filled_rows, export.note)
             heads = [[export.columns[i].name for i in keep], [export.columns[i].kind for i in keep]]
             sheet.copy_into(archive, TABLE, keep, heads, mark=MARK)
@@ -102,6 +104,7 @@ class _Export:
         self.columns: list[Column] = columns_of(schema, left, list(ranks), self.note)
         self.parents = Parents(self.columns, self.note)
         self.spelt: dict[str, str] = {}
+        self.open = 0
 
     def note(self, reason: str) -> None:
         """Say something of the whole table."""
@@ -159,6 +162,7 @@ class _Export:
         if named.unknown:
             tell(f"the state {named.unknown!r} is none that EcoTaxa knows: written as {named.state}")
         is_answer = self.naming.is_answer(row)
+        self.open += is_answer and named.name is None
         is_own = not is_answer and (named.name or "") == str(row.get(CATEGORY) or "").strip()
         category, state = self._category(named, tell), named.state
         if category is None and is_own and row.get(CATEGORY_ID) is not None and row.get(STATUS):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +44,9 @@ def is_answer_table(names: Collection[str]) -> bool:
 
 
 def answered_ranks(names: Sequence[str]) -> tuple[str, ...]:
-    """The rank columns of a table of answers, coarse to fine: each has its confidence beside it."""
-    return tuple(name for name in names if f"{name}_confidence" in names and name not in GUESSES)
+    """The rank columns of a table of answers, coarse to fine: each has its confidence beside it, as runners-up (genus_2) have."""
+    sure = [name for name in names if f"{name}_confidence" in names and name not in GUESSES]
+    return tuple(name for name in sure if re.sub(r"_\d+$", "", name) not in {*sure} - {name})
 
 
 def software_of(provenance: Mapping[str, Any]) -> str:
