@@ -25,8 +25,8 @@ _NUMBERS = {
     },
     "aarch64": {
         "write": 64, "pwrite64": 68, "writev": 66, "pwritev": 70, "pwritev2": 287, "sendfile": 71, "copy_file_range": 285,
-        "ftruncate": 46, "fallocate": 47, "fsync": 82, "fdatasync": 83, "flock": 32, "openat": 56, "renameat": 38, "renameat2": 276,
-        "linkat": 37, "symlinkat": 36, "unlinkat": 35, "mkdirat": 34,
+        "ftruncate": 46, "fallocate": 47, "fsync": 82, "fdatasync": 83, "flock": 32, "openat": 56, "renameat": 38,
+        "renameat2": 276, "linkat": 37, "symlinkat": 36, "unlinkat": 35, "mkdirat": 34,
     },
 }  # fmt: skip
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}

@@ -5,8 +5,8 @@
     python tests/hostile/kills.py --only ingest --kills 50 --seed 3
     python tests/hostile/kills.py --at "embed:120,45"  # these calls, and all that is said
 
-What is promised of a job stands with it in :data:`JOBS`: its files byte for byte, or, of a collection, whose files carry names and
-times of their own, every specimen, failure, vector and part of a split. Nothing half made may be left in the output, in the
+What is promised of a job stands with it in :data:`JOBS`: its files byte for byte, or, of a collection, whose files carry names
+and times of their own, every specimen, failure, vector and part of a split. Nothing half made may be left in the output, in the
 collection or among the temporary files.
 """
 
@@ -47,7 +47,7 @@ TEMPORARY = re.compile(r"\.tmp$|^\.[^/]*-\d+-\d+|etilqs_|^biocosmos-|\.partial$|
 
 @dataclass(frozen=True)
 class Job:
-    """A command line; needs: what of the stock it stands on; collection: whose content is compared; files: compared byte for byte."""
+    """A command line; needs: what of the stock it stands on; collection: whose content is compared, files: byte for byte."""
 
     line: tuple[str, ...]
     needs: tuple[str, ...] = ()
@@ -67,11 +67,21 @@ JOBS: dict[str, Job] = {
     "export darwin core": Job(("export", MINE, "-o", "out/out.zip", "--format", "darwin-core"), (MINE,), MINE, ("out",)),
     "export ecotaxa": Job(("export", MINE, "-o", "out/out.zip", "--format", "ecotaxa"), (MINE,), MINE, ("out",)),
     "identify": Job(
-        ("identify", MINE, "--part", "test", "--method", "nearest", "--threshold", "0.5", "-o", "out/names.csv"), (MINE,), MINE, ("out/names.csv",)
+        ("identify", MINE, "--part", "test", "--method", "nearest", "--threshold", "0.5", "-o", "out/names.csv"),
+        (MINE,),
+        MINE,
+        ("out/names.csv",),
     ),
-    "train heads": Job(("train", "heads", MINE, "-o", "out", "--ranks", "phylum,label", *TRAIN), (MINE, "enc"), MINE, ("out/head.safetensors",)),
-    "train unicom": Job(("train", "unicom", MINE, "-o", "out", "--dim", "4", "--taxa", "label", *TRAIN), (MINE, "enc"), MINE, ("out/projection.safetensors",)),
-}  # fmt: skip
+    "train heads": Job(
+        ("train", "heads", MINE, "-o", "out", "--ranks", "phylum,label", *TRAIN), (MINE, "enc"), MINE, ("out/head.safetensors",)
+    ),
+    "train unicom": Job(
+        ("train", "unicom", MINE, "-o", "out", "--dim", "4", "--taxa", "label", *TRAIN),
+        (MINE, "enc"),
+        MINE,
+        ("out/projection.safetensors",),
+    ),
+}
 
 
 class Trials:
@@ -162,7 +172,7 @@ def _content(path: Path) -> dict[str, Any]:
     collection = bc.Collection.open(path)
     table = collection.dataset.to_table()
     columns = sorted(name for name in table.column_names if name not in ("added", "created"))
-    rows = sorted((repr({name: row[name] for name in columns}) for row in table.to_pylist()))
+    rows = sorted(repr({name: row[name] for name in columns}) for row in table.to_pylist())
     failures = (
         [json.dumps(vars(row), default=str) for row in collection.failures()]
         if callable(getattr(collection, "failures", None))
@@ -181,9 +191,13 @@ def _content(path: Path) -> dict[str, Any]:
     data = next(path.glob("*.lance"), path)
     orphans = sorted(file.name for file in (data / "data").glob("*.lance") if file.name not in named)
     return {
-        "specimens": [hashlib.sha256(row.encode()).hexdigest()[:16] for row in rows], "count": len(rows), "failures": sorted(failures),
-        "splits": json.loads(json.dumps(splits)), "encoders": sorted(collection.encoders), "orphans": len(orphans),
-    }  # fmt: skip
+        "specimens": [hashlib.sha256(row.encode()).hexdigest()[:16] for row in rows],
+        "count": len(rows),
+        "failures": sorted(failures),
+        "splits": json.loads(json.dumps(splits)),
+        "encoders": sorted(collection.encoders),
+        "orphans": len(orphans),
+    }
 
 
 def main() -> None:

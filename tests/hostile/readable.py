@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import random
 import struct
 import zlib
@@ -142,6 +143,30 @@ def makers(stock: Path) -> dict[str, Make]:
         "webdataset": tars,
         "archives": archives,
     }
+
+
+def unspoilt(stock: Path, sandbox: Path) -> dict[str, Callable[[], list[int]]]:
+    """Kind -> work that reads the valid file of it."""
+    given = inputs_of(stock)
+    lay_out(sandbox / "photos", given["photos"])
+    files = {
+        "tables csv": ("a.csv", given[".csv"].encode()),
+        "tables tsv": ("a.tsv", given[".tsv"].encode()),
+        "inaturalist": ("i.csv", given["inaturalist"].encode()),
+        "darwin core": ("d.zip", zipped(given["darwin core"])),
+        "ecotaxa": ("e.zip", zipped(given["ecotaxa"])),
+        "coco": ("c.json", json.dumps(given["coco"]).encode()),
+        "megadetector": ("m.json", json.dumps(given["detector"]).encode()),
+        "webdataset": ("s-000000.tar", tarred(given["shards"])),
+    }
+    options: dict[str, tuple[object, ...]] = dict.fromkeys(
+        ("tables csv", "tables tsv", "coco", "megadetector"), ("--images", sandbox / "photos")
+    )
+    made = {}
+    for name, (file, data) in files.items():
+        (sandbox / file).write_bytes(data)
+        made[name] = lines(["ingest", sandbox / file, "-o", f"{file}.cosmos", *options.get(name, ())])
+    return made
 
 
 def _ingest(path: Path, *options: object) -> Callable[[], list[int]]:

@@ -38,7 +38,7 @@ FORMAT = 2
 STATE = "identifier.json"
 _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
 _CHUNK = 1 << 22
-_TOLD = {"what": "an identifier", "remedy": "fit it again"}
+_TOLD = {"what": "an identifier", "remedy": "fit the identifier again"}
 _SHAPE = {
     "format": object,
     "namer": {"name": str, "folder?": str, "views?": int, "gradient?": bool, "temperature?": Number(0)},
