@@ -20,6 +20,7 @@ from biocosmos.plugins import plug_ins
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
 from biocosmos.specimens.readers.columnar import is_frame, read_frame
+from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
@@ -36,6 +37,7 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
+    "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
@@ -49,6 +51,7 @@ USES: dict[str, tuple[str, ...]] = {
     "bioscan": ("encoding", "separator", "images", "size"),
     "vlm4bio": ("encoding",),
     "coco": ("images", "boxes"),
+    "hugging-face": ("images",),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "webdataset": (),
 }
@@ -132,10 +135,15 @@ def read(
         return read_frame(path, options)
     path = Path(path)
     if format in added:
-        return load_reader(added[format]).read(path, options)
+        return _from(path, load_reader(added[format]).read(path, options))
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
-    return reader(path, options)
+    return _from(path, reader(path, options))
+
+
+def _from(path: Path, source: Source) -> Source:
+    source.origin = path
+    return source
 
 
 def _refuse_unused(format: str, given: set[str]) -> None:
@@ -172,6 +180,8 @@ def _of_file(path: Path) -> str | None:
         return "bioscan" if is_table(path) else "csv"
     if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
+    if suffix == ".arrow":
+        return "hugging-face"
     if suffix == ".json":
         return _of_json(path)
     if suffix == ".zip":
@@ -221,6 +231,8 @@ def _of_folder(path: Path) -> str | None:
         return "webdataset"
     if (path / "annotations").is_dir() and any((path / "annotations").glob("*.json")):
         return "coco"
+    if is_dataset(path):
+        return "hugging-face"
     if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
         (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
     ):
