@@ -24,7 +24,9 @@ IMAGES = "--no-freeze --size 32 --augment photo --freeze-stages 6 --batch-norm t
 
 LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ specimens
-    "ingest a folder": Line("ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack"),
+    "ingest a folder": Line(
+        "ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack --id-prefix lake/"
+    ),
     "ingest a table": Line(
         "ingest {table} -o {out}/table.cosmos --column label=Art --column image_path=Bild --images {photos} --encoding utf-8 "
         "--separator ; --taxonomy {tree} --strict"
@@ -54,6 +56,9 @@ LINES: dict[str, Line] = {
     ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "embed exported vectors": Line(
+        "embed {collection} --from {out}/vectors.npz --overwrite", after=("export vectors",), says="efficientnet-lite0"
+    ),
     "update": Line(
         "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "
         "--separator ; --images {photos} --clear --strict -o {out}/changed.csv",

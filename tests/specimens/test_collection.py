@@ -209,7 +209,7 @@ def test_a_killed_add_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     program = (
         "import sys, time\n"
         "import biocosmos as bc\n"
-        "from biocosmos.specimens import collection as c\n"
+        "from biocosmos.specimens import appending as c\n"
         "from biocosmos.specimens.sample import sample_source\n"
         "c.COMMIT_ROWS = 64\n"
         "path = sys.argv[1]\n"

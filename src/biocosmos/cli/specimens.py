@@ -15,6 +15,7 @@ from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSe
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.ingest import AddSummary
 
 OF_COLLECTIONS = ("id_prefix",)
 """Settings of ``ingest`` that a collection uses too; the others say how files are read."""
@@ -47,33 +48,50 @@ def ingest(
     Sub-folders are labels. Images that cannot be used are listed, the rest goes in; run it again after an interruption and
     it goes on.
     """
-    from biocosmos.errors import Failures
+    from biocosmos.errors import BiocosmosError, Failures
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.readers import read
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
     others = [_other(path, settings) for path in paths]
     sources = [read(path, **settings.reading()) if other is None else other for path, other in zip(paths, others)]
-    collection = Collection.open(output) if (output / "collection.json").exists() else Collection.create(output)
+    collection = Collection.open_or_create(output)
     total = Failures()
     done = 0
     for source in sources:
         if isinstance(source, Collection):
-            taken = collection.merge(source)
+            taken = collection.merge(source, id_prefix=settings.id_prefix)
             total.extend(taken.failures)
             done += taken.added + taken.known
             tell_merger(source.path, taken)
             continue
-        summary = collection.add(source, pack=settings.pack)
+        summary = collection.add(source, pack=settings.pack, id_prefix=settings.id_prefix)
         total.extend(summary.failures)
-        done += summary.added + summary.known
-        known = f", {summary.known:,} were there already" if summary.known else ""
-        same = f", {summary.identical:,} byte-identical images" if summary.identical else ""
-        say(f"{source.name} ({source.format}): {summary.added:,} specimens added{known}{same}")
+        done += summary.added + summary.known + summary.moved
+        say(f"{source.name} ({source.format}): {_told(summary)}")
+    if not done:
+        why = f"see why with: biocosmos failures {output}" if total else "there are no rows or images in it"
+        say(f"no specimen came of {', '.join(str(path) for path in paths)}: {why}")
     finish(total, done, "rows", strict=strict)
+    if not done:  # a run that adds nothing is no success, whatever the reason
+        raise typer.Exit(1)
     if total:
         say(f"see them with: biocosmos failures {output}")
+    if not done:
+        raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
+
+
+def _told(summary: AddSummary) -> str:
+    """What an add did, in words."""
+    counts = {
+        "were there already": summary.known,
+        "rows say again what is there": summary.repeated,
+        "rows differ from what is there and were not stored": summary.different,
+        "image files were found where they were moved to": summary.moved,
+        "byte-identical images": summary.identical,
+    }
+    return ", ".join([f"{summary.added:,} specimens added", *(f"{count:,} {what}" for what, count in counts.items() if count)])
 
 
 def _other(path: Path, settings: IngestSettings) -> Collection | None:
@@ -159,16 +177,13 @@ def export(
 
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
-    if settings.vectors is not None:
-        from biocosmos.specimens.collection import Collection
-        from biocosmos.specimens.given_vectors import write_vectors
+    from biocosmos.jobs.export import export as write_out
+    from biocosmos.jobs.export import export_vectors
 
-        found = Collection.open(source).vectors(settings.vectors, **settings.selected())
-        write_vectors(found, output)
+    if settings.vectors is not None:
+        found = export_vectors(source, output, settings)
         say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
         return
-    from biocosmos.jobs.export import export as write_out
-
     written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")
     finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)

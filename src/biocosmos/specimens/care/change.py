@@ -20,10 +20,10 @@ from biocosmos.specimens.care.cells import Proposal, TableProposal, Tally, diffe
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import NEW, OLD, Entry
 from biocosmos.specimens.care.writing import writing
-from biocosmos.specimens.ingest import column_type
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX
+from biocosmos.specimens.stored_types import column_type
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection

@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.specimens.care.cells import Said, TableProposal, chosen, distinct
+from biocosmos.specimens.care.cells import Said, TableProposal, chosen
 from biocosmos.specimens.care.change import ChangeSummary, as_stored, propose, usable
 from biocosmos.specimens.care.corrections import Corrections, read_corrections
 from biocosmos.specimens.care.lineages import Lineages
 from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.ingest import CHECK_THREADS, check_row
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable

@@ -138,10 +138,15 @@ def read(
         return read_frame(path, options)
     path = Path(path)
     if format in added:
-        return load_reader(added[format]).read(path, options)
+        return _from(path, load_reader(added[format]).read(path, options))
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
-    return reader(path, options)
+    return _from(path, reader(path, options))
+
+
+def _from(path: Path, source: Source) -> Source:
+    source.origin = path
+    return source
 
 
 def _refuse_unused(format: str, given: set[str]) -> None:
