@@ -38,6 +38,7 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
     "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
+    "camtrap-dp": ("camtrap_dp", "read", "Camtrap DP package, zip or folder: observations of camera traps"),
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
@@ -52,11 +53,13 @@ USES: dict[str, tuple[str, ...]] = {
     "vlm4bio": ("encoding",),
     "coco": ("images", "boxes"),
     "hugging-face": ("images",),
+    "camtrap-dp": ("images", "boxes"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "webdataset": (),
 }
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
+CAMTRAP_TABLES = ("deployments", "media", "observations")
 SNIFFED = 1 << 16  # bytes at either end of a JSON
 
 
@@ -182,6 +185,8 @@ def _of_file(path: Path) -> str | None:
         return "webdataset"
     if suffix == ".arrow":
         return "hugging-face"
+    if path.name == "datapackage.json":
+        return "camtrap-dp"
     if suffix == ".json":
         return _of_json(path)
     if suffix == ".zip":
@@ -217,6 +222,8 @@ def _of_names(names: Sequence[str]) -> str | None:
     lowered = [name.lower().rsplit("/", 1)[-1] for name in names]
     if "meta.xml" in lowered:
         return "darwin-core"
+    if "datapackage.json" in lowered and all(any(name.startswith(table) for name in lowered) for table in CAMTRAP_TABLES):
+        return "camtrap-dp"
     if any(name.startswith("ecotaxa") and name.endswith((".tsv", ".txt")) for name in lowered):
         return "ecotaxa"
     return None
