@@ -69,15 +69,10 @@ def ingest(
         total.extend(summary.failures)
         done += summary.added + summary.known + summary.moved
         say(f"{source.name} ({source.format}): {_told(summary)}")
-    if not done:
-        why = f"see why with: biocosmos failures {output}" if total else "there are no rows or images in it"
-        say(f"no specimen came of {', '.join(str(path) for path in paths)}: {why}")
     finish(total, done, "rows", strict=strict)
-    if not done:  # a run that adds nothing is no success, whatever the reason
-        raise typer.Exit(1)
     if total:
         say(f"see them with: biocosmos failures {output}")
-    if not done:
+    if not done:  # a run that adds nothing is no success, whatever the reason
         raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
 
