@@ -156,11 +156,13 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 @takes(ExportSettings)
 def export(
     source: Annotated[Path, typer.Argument(help="A collection, or a table of names that identify wrote.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet, or .zip with --format.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".csv, .parquet, .json (COCO), or .zip with --format.", show_default=False)
+    ],
     settings: ExportSettings,
     strict: STRICT = False,
 ) -> None:
-    """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip, or send a machine's names back as predicted.
+    """Write specimens as CSV, Parquet, Darwin Core Archive, EcoTaxa zip or COCO; send a machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
 
