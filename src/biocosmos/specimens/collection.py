@@ -14,6 +14,7 @@ On disk a collection is a folder::
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
@@ -102,8 +103,11 @@ class Collection:
         from biocosmos.specimens.care.apply import is_pending
 
         if is_pending(self.path) or self._embeddings.is_unfinished():
-            with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
-                pass
+            try:
+                with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
+                    pass
+            except BiocosmosError as error:  # who only reads can do so; who changes it is refused
+                warnings.warn(str(error), stacklevel=3)
 
     def finish_embeddings(self) -> None:
         """Name the columns of vectors that are complete; with the lock held."""
@@ -175,11 +179,17 @@ class Collection:
         elsewhere with the same content, gets the new path, in the history too.
 
         Args:
-            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame.
+            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame. Or another collection, which
+                is taken in as :meth:`merge` does.
             pack: keep the images' bytes in the dataset, so that the files are no longer needed. Images that come out of an
                 archive are always packed.
             id_prefix: stands before every id, for files of the same names in two folders.
         """
+        if isinstance(source, Collection) or (isinstance(source, str | Path) and (Path(source) / "collection.json").is_file()):
+            if pack:
+                raise BiocosmosError("the images of a collection are packed, or not, as they are there: leave out pack")
+            taken = self.merge(source, id_prefix=id_prefix)
+            return AddSummary(added=taken.added, known=taken.known, failures=taken.failures)
         if not isinstance(source, Source):
             from biocosmos.specimens.readers import read
 
