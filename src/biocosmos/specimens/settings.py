@@ -12,7 +12,7 @@ SELECTION = "Which specimens"
 EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
 METHODS = ("stratified", "random", "open-world", "grouped", "column")
-EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa")
+EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,8 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, megadetector, "
-        "or a package's own.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, camtrap-dp, "
+        "megadetector, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
