@@ -39,7 +39,7 @@ from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_co
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
-from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
+from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
 from biocosmos.specimens.splits import Split, check_name, is_name, make_split
@@ -108,13 +108,14 @@ class Collection:
         """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""
         from biocosmos.specimens.care.apply import is_pending
 
-        if is_pending(self.path) or self._embeddings.is_unfinished():
+        if is_held(self.path) or is_pending(self.path) or self._embeddings.is_unfinished():
             with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
                 pass
 
     def finish_embeddings(self) -> None:
         """Name the columns of vectors that are complete; with the lock held."""
-        self._embeddings.finish_interrupted()
+        if self._embeddings.is_unfinished():
+            self._embeddings.finish_interrupted()
 
     @property
     def dataset(self) -> lance.LanceDataset:
