@@ -49,6 +49,7 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet", says="specimens"),
     "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
     "export kept names": Line(

@@ -69,15 +69,10 @@ def ingest(
         total.extend(summary.failures)
         done += summary.added + summary.known + summary.moved
         say(f"{source.name} ({source.format}): {_told(summary)}")
-    if not done:
-        why = f"see why with: biocosmos failures {output}" if total else "there are no rows or images in it"
-        say(f"no specimen came of {', '.join(str(path) for path in paths)}: {why}")
     finish(total, done, "rows", strict=strict)
-    if not done:  # a run that adds nothing is no success, whatever the reason
-        raise typer.Exit(1)
     if total:
         say(f"see them with: biocosmos failures {output}")
-    if not done:
+    if not done:  # a run that adds nothing is no success, whatever the reason
         raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
 
@@ -161,11 +156,13 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 @takes(ExportSettings)
 def export(
     source: Annotated[Path, typer.Argument(help="A collection, or a table of names that identify wrote.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet, or .zip with --format.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".csv, .parquet, .json (COCO), or .zip with --format.", show_default=False)
+    ],
     settings: ExportSettings,
     strict: STRICT = False,
 ) -> None:
-    """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip, or send a machine's names back as predicted.
+    """Write specimens as CSV, Parquet, Darwin Core Archive, EcoTaxa zip or COCO; send a machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
 

@@ -12,7 +12,7 @@ SELECTION = "Which specimens"
 EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
 METHODS = ("stratified", "random", "open-world", "grouped", "column")
-EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa")
+EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from biocosmos.files import is_junk, refuse_special
 from biocosmos.plugins import plug_ins
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
-from biocosmos.specimens.readers.columnar import is_frame, read_frame
+from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
 from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
@@ -30,7 +30,7 @@ from biocosmos.specimens.records import Source
 FORMATS: dict[str, tuple[str, str, str]] = {
     "folder": ("folder", "read", "a folder of images, sub-folders as labels or ranks"),
     "csv": ("delimited", "read_text", "CSV, TSV or any separated text with file names"),
-    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images"),
+    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images, one file or a folder of them"),
     "darwin-core": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
@@ -240,6 +240,9 @@ def _of_folder(path: Path) -> str | None:
         return "coco"
     if is_dataset(path):
         return "hugging-face"
+    plain = [name for name in names if not is_junk(name) and not name.startswith("_")]
+    if path.suffix.lower() in PARQUET_SUFFIXES or (plain and all(is_parquet(path / name) for name in plain)):
+        return "parquet"
     if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
         (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
     ):

@@ -12,9 +12,20 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.files import readable, walk
 from biocosmos.specimens.readers.blocks import Block, Shaper
-from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, guess_columns, our_names, plain
+from biocosmos.specimens.readers.columns import (
+    EPITHET,
+    GUESSED_RANKS,
+    SCIENTIFIC_NAME,
+    check_header,
+    guess_columns,
+    our_names,
+    plain,
+    with_gbif_id,
+)
 from biocosmos.specimens.readers.delimited import check_content, image_resolver
+from biocosmos.specimens.readers.fitting import fitted, fitting_type, is_scalar_text
 from biocosmos.specimens.readers.hugging_face import Features, is_media
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.row_images import RowImages
@@ -23,8 +34,14 @@ from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
 
 BYTES_NAMES = ("image", "imagebytes", "bytes", "img", "imagedata")
 PACKED_ROWS = 64  # rows with packed images are read in small groups: an image may be megabytes
+PARQUET_SUFFIXES = (".parquet", ".pq")
+PARQUET_MAGIC = b"PAR1"
 FRAME = Path("the data frame")
 """What a frame is called in errors; relative image names start from the working folder."""
+
+
+TEXTS = ("id", "image_path", "label", "barcode", "text", "date", SCIENTIFIC_NAME, EPITHET, *GUESSED_RANKS)
+"""Our columns whose values are texts, and never lists or maps."""
 
 
 class Piece(NamedTuple):
@@ -59,28 +76,67 @@ def read_frame(frame: Any, options: Options) -> Source:
 
 
 def read_parquet(path: Path, options: Options) -> Source:
-    """A Parquet file; types are kept, and images may be packed as bytes or as Hugging Face structs of bytes and path."""
-    try:
-        schema = pq.read_schema(path)
-    except (OSError, pa.ArrowInvalid, UnicodeDecodeError) as error:
-        raise BiocosmosError(f"cannot read {path} as Parquet: {' '.join(str(error).split())}") from error
+    """A Parquet file, or a folder of them with the same columns, such as a snapshot of GBIF's.
+
+    Types are kept, and images may be packed as bytes or as Hugging Face structs of bytes and path.
+    """
+    files = parquet_files(path, options.failures) if path.is_dir() else [path]
+    if not files:
+        raise BiocosmosError(f"{path} has no Parquet file in it")
+    schemas = [_schema(file) for file in files]
+    schema = schemas[0]
+    if len(files) > 1:
+        try:
+            whole = pa.unify_schemas([one.remove_metadata() for one in schemas], promote_options="permissive")
+        except (pa.ArrowException, ValueError) as error:
+            raise BiocosmosError(f"the files of {path} do not have the same columns: {first_line(error)}") from error
+        schema = whole.with_metadata(schema.metadata)
 
     def pieces(rows_at_once: int) -> Iterator[Piece]:
-        with pq.ParquetFile(path) as file:
-            start = 1
-            for group in range(file.num_row_groups):
-                row = start
-                try:
-                    for batch in file.iter_batches(batch_size=rows_at_once, row_groups=[group]):
-                        yield Piece(range(row, row + batch.num_rows), batch, path)
-                        row += batch.num_rows
-                except (OSError, pa.ArrowInvalid) as error:
-                    last = start + file.metadata.row_group(group).num_rows - 1
-                    reason = f"rows {row} to {last} are damaged: {error}"
-                    options.failures.add(reason, stage="read", source=path, row=row)
-                start += file.metadata.row_group(group).num_rows
+        for file in files:
+            yield from _pieces(file, rows_at_once, options.failures)
 
     return columnar_source(schema, pieces, path, "parquet", options)
+
+
+def parquet_files(folder: Path, failures: Failures) -> list[Path]:
+    """The Parquet files below a folder in the order of their names; Spark, as GBIF, gives them no ending."""
+    names = [name for name in walk(folder, failures) if not any(part.startswith("_") for part in name.split("/"))]
+    return [folder / name for name in names if is_parquet(folder / name)]
+
+
+def is_parquet(file: Path) -> bool:
+    """Whether a file is Parquet by its ending, or without one by its first bytes."""
+    if file.suffix or not file.is_file():
+        return file.suffix.lower() in PARQUET_SUFFIXES and file.is_file()
+    try:
+        with file.open("rb") as opened:
+            return opened.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+    except OSError:
+        return False
+
+
+def _schema(file: Path) -> pa.Schema:
+    try:
+        return pq.read_schema(file)
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BiocosmosError(f"cannot read {readable(str(file))} as Parquet: {first_line(error)}") from error
+
+
+def _pieces(path: Path, rows_at_once: int, failures: Failures) -> Iterator[Piece]:
+    """The rows of one file; a row group that is damaged costs its own rows only."""
+    with pq.ParquetFile(path) as file:
+        start = 1
+        for group in range(file.num_row_groups):
+            row = start
+            try:
+                for batch in file.iter_batches(batch_size=rows_at_once, row_groups=[group]):
+                    yield Piece(range(row, row + batch.num_rows), batch, path)
+                    row += batch.num_rows
+            except (OSError, ValueError, pa.ArrowException) as error:
+                last = start + file.metadata.row_group(group).num_rows - 1
+                failures.add(f"rows {row} to {last} are damaged: {first_line(error)}", stage="read", source=path, row=row)
+            start += file.metadata.row_group(group).num_rows
 
 
 def columnar_source(
@@ -143,8 +199,20 @@ class _Columns:
         for name in further:
             reason = f"the column {name!r} is left out: a specimen has one image, and no sound or film"
             options.failures.add(reason, stage="read", source=path, severity="warning")
-        theirs = [name for name in schema.names if name != image and name not in further]
-        names = dict(zip(theirs, our_names(theirs, {**_label(features, theirs), **options.columns}, str(path))))
+        unfit = {f.name: f.type for f in schema if f.name != image and f.name not in further and fitting_type(f.type) is None}
+        for name, kind in unfit.items():
+            reason = f"the column {readable(name)!r} is left out: no collection holds {kind}"
+            options.failures.add(reason, stage="read", source=path, severity="warning")
+        theirs = [name for name in schema.names if name != image and name not in further and name not in unfit]
+        scalar = [name for name in theirs if is_scalar_text(schema.field(name).type) or name.lower() == "crop"]
+        asked = {**_label(features, theirs), **options.columns}
+        names = dict(zip(theirs, our_names(theirs, asked, str(path), guessable=scalar)))
+        if "id" not in options.columns.values():
+            names = with_gbif_id(names, path, options.failures)
+        for theirs_, ours in names.items():
+            if ours in TEXTS and theirs_ not in scalar and theirs_ not in features.labels:
+                kind = schema.field(theirs_).type
+                raise BiocosmosError(f"{path}: the column {readable(theirs_)!r} holds {kind}, and {ours} is a text: map another")
         if image is not None:
             names[image] = "image"
         structs = image is not None and is_media(schema.field(image).type)
@@ -152,7 +220,9 @@ class _Columns:
 
     def kinds(self, schema: pa.Schema) -> dict[str, pa.DataType]:
         """Our name -> type."""
-        kinds = {self.names[f.name]: _plain_type(self.features.stored_as(f)) for f in schema if f.name in self.names}
+        kinds = {self.names[f.name]: fitting_type(self.features.stored_as(f)) for f in schema if f.name in self.names}
+        if self.structs and self.image is not None:
+            kinds["image"] = pa.large_binary()
         return kinds | ({"image_path": pa.string()} if self.structs else {})
 
     def block(self, piece: Piece, failures: Failures) -> Block:
@@ -167,8 +237,10 @@ class _Columns:
                 array = pc.struct_field(array, "bytes")  # null where the struct is
             array = array.dictionary_decode() if pa.types.is_dictionary(array.type) else array
             array, odd = self.features.named(field.name, array)
-            for i, number in odd.items():
-                reason = f"{field.name} {number} names no class: left blank"
+            reasons = {i: f"{field.name} {number} names no class: left blank" for i, number in odd.items()}
+            array, bad = fitted(array, fitting_type(array.type))
+            reasons |= {i: f"{readable(field.name)}: {why}: left blank" for i, why in bad.items()}
+            for i, reason in reasons.items():
                 failures.add(reason, stage="read", source=piece.source, row=piece.rows[i], severity="warning")
             ours = self.names[field.name]
             columns[ours] = array.to_pylist() if ours in ("image_path", "crop", "label", "id") else array
@@ -205,11 +277,3 @@ def _is_image(field: pa.Field) -> bool:
         return is_media(kind)
     binary = pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind)
     return plain(field.name) in BYTES_NAMES and binary
-
-
-def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """The type a column is stored with: polars has views and large strings where Arrow's plain ones do."""
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return pa.string()
-    return pa.large_binary() if pa.types.is_binary_view(kind) else kind
