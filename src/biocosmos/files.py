@@ -86,6 +86,9 @@ def walk(root: Path, failures: Failures, *, stage: str = "read") -> Iterator[str
                         tell("neither a file nor a folder (a pipe or a device): left out", entry.path, warning=True)
                     continue
                 identity = _identity(entry.stat())
+            except FileNotFoundError:
+                tell("missing file: a link that leads nowhere" if entry.is_symlink() else "missing file", entry.path)
+                continue
             except OSError as error:
                 tell(f"cannot be reached: {error.strerror}", entry.path)
                 continue
