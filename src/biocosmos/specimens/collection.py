@@ -42,7 +42,7 @@ from biocosmos.specimens.ingest import AddSummary, Ingest
 from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
-from biocosmos.specimens.splits import Split, make_split
+from biocosmos.specimens.splits import Split, check_name, is_name, make_split
 from biocosmos.tables import replacing, write_table, write_tables
 from biocosmos.taxonomy import Taxonomy
 

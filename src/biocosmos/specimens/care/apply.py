@@ -51,17 +51,11 @@ def _make_columns(collection: Collection, log: Log, entry: Entry) -> None:
         for field in schema:
             types[field.name.removeprefix(NEW) if piece.kind == CELLS else field.name] = field
     dataset = collection.dataset
-<<<<<<< HEAD
-    missing = [name for name in entry.new_columns if name not in dataset.schema.names]
-    if missing:  # a new rank may have no name yet
-        dataset.add_columns(pa.schema([types.get(name, pa.field(name, pa.string())).with_name(name) for name in missing]))
-=======
     for rank in () if entry.ranks is None else entry.ranks[1]:
         types.setdefault(rank, pa.field(rank, pa.string()))
     missing = [name for name in entry.new_columns if name not in dataset.schema.names and name in types]
     if missing:
         dataset.add_columns(pa.schema([types[name].with_name(name) for name in missing]))
->>>>>>> main
 
 
 def _set_cells(collection: Collection, log: Log, piece: Piece) -> None:
