@@ -14,7 +14,8 @@ On disk a collection is a folder::
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -24,7 +25,6 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.facts import Number, read_facts
@@ -42,7 +42,7 @@ from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
 from biocosmos.specimens.splits import Split, make_split
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_table, write_tables
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -103,8 +103,11 @@ class Collection:
         from biocosmos.specimens.care.apply import is_pending
 
         if is_pending(self.path) or self._embeddings.is_unfinished():
-            with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
-                pass
+            try:
+                with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
+                    pass
+            except BiocosmosError as error:  # who only reads can do so; who changes it is refused
+                warnings.warn(str(error), stacklevel=3)
 
     def finish_embeddings(self) -> None:
         """Name the columns of vectors that are complete; with the lock held."""
@@ -176,11 +179,17 @@ class Collection:
         elsewhere with the same content, gets the new path, in the history too.
 
         Args:
-            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame.
+            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame. Or another collection, which
+                is taken in as :meth:`merge` does.
             pack: keep the images' bytes in the dataset, so that the files are no longer needed. Images that come out of an
                 archive are always packed.
             id_prefix: stands before every id, for files of the same names in two folders.
         """
+        if isinstance(source, Collection) or (isinstance(source, str | Path) and (Path(source) / "collection.json").is_file()):
+            if pack:
+                raise BiocosmosError("the images of a collection are packed, or not, as they are there: leave out pack")
+            taken = self.merge(source, id_prefix=id_prefix)
+            return AddSummary(added=taken.added, known=taken.known, failures=taken.failures)
         if not isinstance(source, Source):
             from biocosmos.specimens.readers import read
 
@@ -594,13 +603,12 @@ class Collection:
             with locked(self.path, "failures"):
                 failures_kept.record(self.path, failures)
 
-    def add_identifications(self, table: pa.Table) -> Path:
-        """Keep a table of identifications; nothing kept before is changed."""
+    def add_identifications(self, tables: pa.Table | Iterable[pa.Table], schema: pa.Schema | None = None) -> Path:
+        """Keep a table of identifications, or a stream of its pieces with its schema; nothing kept before is changed."""
         folder = self.path / "identifications"
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
-        with replacing(folder / f"{stamp}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        return folder / f"{stamp}.parquet"
+        path = folder / f"{stamp}.parquet"
+        return write_table(tables, path) if schema is None else write_tables(tables, schema, path)
 
 
 def _read_facts(path: Path) -> dict[str, Any]:
