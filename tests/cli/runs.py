@@ -37,6 +37,7 @@ LINES: dict[str, Line] = {
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
+    "check": Line("check {collection}", says="embedding efficientnet-lite0"),
     "info": Line("info {collection}", says="embedding efficientnet-lite0"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
@@ -111,6 +112,17 @@ LINES: dict[str, Line] = {
         "--known train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
         "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html --allow-code",
         after=("taxa",),
+    ),
+    "identify anew": Line(
+        "identify {collection} {photos} -o {out}/more.csv --method nearest --top 2 --batch-size 4 --workers 1 --overwrite"
+    ),
+    "identify and add": Line(
+        "identify {collection} {photos} -o {out}/more.csv --method nearest --top 2 --append",
+        after=("identify anew",),
+        says="added",
+    ),
+    "identify as they come": Line(
+        "identify {collection} {photos} -o {out}/watched.csv --method nearest --watch --every 0.05 --idle 0.2", says="in all"
     ),
     "identify with balanced weights": Line(
         "identify {collection} --part test --method linear --class-weight balanced --error-rate 0.3 "

@@ -91,6 +91,10 @@ def test_any_table_and_any_names_of_columns(flies: bc.Collection, tmp_path: Path
     frame = pd.DataFrame({"Nr": [1, 2], "Gattung": pd.Categorical(["Fannia", "Fannia"])})
     flies.update(frame, columns={"Nr": "id", "Gattung": "genus"}, by="Ada")
     assert row(flies, "2")["genus"] == "Fannia"
+    flies.update(pd.DataFrame({"id": [1.0, np.nan], "genus": ["Hydrotaea", "x"]}))
+    assert row(flies, "1")["genus"] == "Hydrotaea"
+    with pytest.raises(BiocosmosError, match=r"none.csv has no row: nothing was changed"):
+        flies.update(write(tmp_path, "id,genus\n", "none.csv"))
     pq.write_table(pa.table({"id": ["1"], "genus": ["Muscina"]}), tmp_path / "c.parquet")
     flies.update(tmp_path / "c.parquet")
     assert row(flies, "1")["genus"] == "Muscina"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -12,6 +11,8 @@ from numpy.typing import NDArray
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.blocks import NodeArray
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens.readers.lines import Splitter
+from biocosmos.specimens.readers.textfile import SNIFF_CHARS, open_text, separator_of
 from biocosmos.taxonomy import Taxonomy
 
 # Header names of a list's one column of names, tried in order when no column is named after a rank.
@@ -122,12 +123,7 @@ def find_all(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], failure
 
 
 def _from_file(taxonomy: Taxonomy, path: Path, failures: Failures) -> list[int]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BiocosmosError(f"cannot read the taxa list {path}: {error}") from error
-    rows = [row for row in rows if any(row)]
+    rows = _rows(path, failures)
     if not rows:
         raise BiocosmosError(f"the taxa list {path} is empty: write one name a line")
     header = [cell.lower() for cell in rows[0]]
@@ -145,6 +141,23 @@ def _from_file(taxonomy: Taxonomy, path: Path, failures: Failures) -> list[int]:
     for number, row in enumerate(body, start=1):
         _look_up(taxonomy, row[column] if column < len(row) else "", nodes, failures, path, number)
     return nodes
+
+
+def _rows(path: Path, failures: Failures) -> list[list[str]]:
+    """The cells of a list: separated by whatever separates them, in any encoding, blank lines left out."""
+    try:
+        with open_text(path, None, failures) as stream:
+            separator, first = separator_of(stream.read(SNIFF_CHARS), path.name)
+            stream.seek(0)
+            rows = []
+            for number, record in enumerate(Splitter(stream, separator), 1 - first):
+                if record.problem is not None:
+                    failures.add(record.problem, stage=STAGE, source=path, row=number)
+                elif number > 0 and any(cell.strip() for cell in record.fields):
+                    rows.append([cell.strip() for cell in record.fields])
+    except (BiocosmosError, UnicodeError) as error:
+        raise BiocosmosError(f"cannot read the taxa list {path}: {error}") from error
+    return rows
 
 
 def _look_up(taxonomy: Taxonomy, name: str, nodes: list[int], failures: Failures, source: Path | None, row: int) -> None:

@@ -37,9 +37,9 @@ def carry_out(collection: Collection, entry: Entry) -> None:
         if gone := [name for name in entry.dropped_columns if name in have]:
             collection.dataset.drop_columns(gone)
     except (OSError, ValueError, pa.ArrowException) as error:
-        again = f"it is finished when {collection.path} is opened again"
         raise BiocosmosError(
-            f"change {entry.number} of {collection.path} was not finished ({first_line(error)}): {again}"
+            f"change {entry.number} of {collection.path} was not finished ({first_line(error)}): mend that and run any "
+            f"command that changes it, or remove {log.folder / PENDING} to give the change up"
         ) from error
     log.finish(entry)
 
@@ -51,6 +51,8 @@ def _make_columns(collection: Collection, log: Log, entry: Entry) -> None:
         for field in schema:
             types[field.name.removeprefix(NEW) if piece.kind == CELLS else field.name] = field
     dataset = collection.dataset
+    for rank in () if entry.ranks is None else entry.ranks[1]:
+        types.setdefault(rank, pa.field(rank, pa.string()))
     missing = [name for name in entry.new_columns if name not in dataset.schema.names and name in types]
     if missing:
         dataset.add_columns(pa.schema([types[name].with_name(name) for name in missing]))

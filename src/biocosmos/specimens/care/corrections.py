@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
@@ -164,12 +165,23 @@ def _of_batches(
         try:
             for batch in batches:
                 arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
+                arrays = [_whole_numbers(a) if name == "id" else a for name, a in zip(names, arrays)]
                 yield Block(dict(zip(names, arrays)), range(row, row + batch.num_rows), where)
                 row += batch.num_rows
         except (OSError, pa.ArrowInvalid) as error:
             raise BiocosmosError(f"{where} is damaged from row {row} on: {first_line(error)}") from error
 
     return kinds, blocks()
+
+
+def _whole_numbers(ids: pa.Array) -> pa.Array:
+    """Ids that pandas has as 7.0, because one of them was missing, as 7."""
+    if not pa.types.is_floating(ids.type):
+        return ids
+    try:
+        return pc.cast(ids, pa.int64())
+    except pa.ArrowInvalid:
+        return ids
 
 
 def _named(block: Block, resolver: Resolver | None, failures: Failures) -> Block:

@@ -154,6 +154,8 @@ class Renaming:
         """The names and the label of a row of this node, once all moves are made. Raises BiocosmosError where one would overwrite
         finer names that the row has."""
         path: list[str | None] = list(self.tax.path(node))
+        if self._label_at is not None:
+            path[self._label_at] = label
         lineage: list[int] = self.tax.lineage(np.array([node]))[0].tolist()
         if node == 0:
             return self._nowhere(path, label)

@@ -74,6 +74,8 @@ def update(
         if table is not None:
             how: dict[str, Any] = {"columns": columns, "encoding": encoding, "separator": separator, "images": images}
             found = read_corrections(table, ranks=ranks, failures=summary.failures, **how)
+            if not len(found.table) and not len(summary.failures):
+                raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
         order = _ranks(collection, found, names, ranks)
         cells = usable(found.table, summary.failures, VERB)
         cells = _images(collection, cells, summary)

@@ -162,6 +162,8 @@ def _refuse_unused(format: str, given: set[str]) -> None:
 def detect(path: str | Path) -> str:
     """The format of a path by its name and, for folders and zips, by the names inside. Raises BiocosmosError if unclear."""
     path = Path(path)
+    if (path / "collection.json").is_file():
+        raise BiocosmosError(f"{path} is a collection: open it with Collection.open, or add it to another with Collection.add")
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
         added = plug_ins("readers", _TAKEN)
