@@ -43,7 +43,10 @@ LINES: dict[str, Line] = {
         "--where \"status = 'living'\" --strict"
     ),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
-    "taxa": Line("taxa {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
+    "taxa": Line("taxa list {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
+    "taxa check": Line(
+        "taxa check {collection} --checklist {checklist} --column parent_id=above --strict -o {out}/checked.csv", says="matched"
+    ),
     # ------------------------------------------------------------------ vectors
     "embed": Line(
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "

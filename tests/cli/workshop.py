@@ -76,6 +76,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "table.csv").write_text("\n".join(["Bild;Art", *table]) + "\n")
     labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
+    (folder / "checklist.csv").write_text("id,above,rank,name\n1,,kingdom,Animalia\n2,1,phylum,Arthropoda\n3,2,class,Copepoda\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
     (folder / "foreign").mkdir()
@@ -101,6 +102,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "metadata": "metadata.csv",
         "table": "table.csv",
         "tree": "tree.csv",
+        "checklist": "checklist.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
         "foreign": "foreign",

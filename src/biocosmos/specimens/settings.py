@@ -64,7 +64,7 @@ class IngestSettings:
         """The keyword arguments of :func:`biocosmos.specimens.readers.read`. Raises SettingError for a column without "="."""
         return {
             "format": self.format,
-            "columns": {theirs: ours for ours, theirs in _pairs(self.column, "--column").items()},
+            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
             "ranks": self.ranks or None,
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
@@ -106,7 +106,7 @@ class SplitSettings:
         except ValueError:
             held = names_in(self.held_out)
         try:
-            shares = {part: float(share) for part, share in _pairs(names_in(self.fractions), "--fractions").items()}
+            shares = {part: float(share) for part, share in pairs(names_in(self.fractions), "--fractions").items()}
         except ValueError as error:
             raise SettingError(f"--fractions {self.fractions}: {error}") from None
         return {
@@ -129,7 +129,7 @@ class ExportSettings(Selection):
     vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
 
 
-def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
+def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     """``("ours=theirs", ...)`` as a dictionary. Raises SettingError for anything else."""
     found = {}
     for value in values:
@@ -140,4 +140,4 @@ def _pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings"]
+__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings", "pairs"]
