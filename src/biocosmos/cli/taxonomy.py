@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,9 +11,6 @@ from typer.core import TyperGroup
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, WITHIN
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
-
-if TYPE_CHECKING:
-    import click
 
 CHECKLIST = Annotated[
     Path,
@@ -36,7 +33,7 @@ SHOWN_COLUMNS = ("name", "status", "match", "accepted", "candidates", "reason")
 class _ListByDefault(TyperGroup):
     """``biocosmos taxa mine.cosmos`` is ``biocosmos taxa list mine.cosmos``."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
             args = ["list", *args]
         return super().parse_args(ctx, args)
@@ -91,18 +88,21 @@ def check(
 
     biocosmos taxa check names.txt --checklist backbone.zip
 
-    A name counts only where it is spelt as in the list, and one taxon alone fits; what is only spelt alike is a candidate. A table
-    of names may have columns authorship, rank, kingdom, family ...: they tell homonyms apart. A checklist is compiled once.
+    A name counts only where it is spelt as in the list, and one taxon alone fits; what is only spelt alike is a candidate.
+    A table of names may have columns authorship, rank, kingdom, family ...: they tell homonyms apart.
     """
     from biocosmos.jobs.check_names import check_names
     from biocosmos.specimens.settings import pairs
     from biocosmos.tables import write_table
 
-    done = check_names(names, checklist, columns={theirs: ours for ours, theirs in pairs(tuple(column or ()), "--column").items()})
+    done = check_names(
+        names, checklist, columns={theirs: ours for ours, theirs in pairs(tuple(column or ()), "--column").items()}
+    )
     if output is None:
         show_arrow(done.table, SHOWN_COLUMNS, title=f"{done.table.num_rows:,} names in {checklist}")
     else:
-        write_table(done.table, output, {"checklist": str(checklist), "checklist_sha256": done.digest, "names": str(names)})
+        facts = {"checklist": str(checklist), "checklist_sha256": done.digest, "names": str(names)}
+        write_table(done.table, output, facts)
     counts = ", ".join(f"{count:,} {status}" for status, count in done.counts.items())
     say(f"{output or names}: {done.table.num_rows:,} names: {counts}")
     finish(done.failures, done.table.num_rows, "rows", table=failures_beside(output), strict=strict)

@@ -84,7 +84,7 @@ def _text(path: Path) -> str:
     except OSError as error:
         raise BiocosmosError(f"cannot read the list {path}: {error.strerror or error}") from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace")
+        return content.decode("utf-16", errors="replace").lstrip("\ufeff")
     if b"\0" in content[:4096]:
         raise BiocosmosError(f"cannot read the list {path}: it is no text")
     try:

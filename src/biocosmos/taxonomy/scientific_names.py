@@ -146,7 +146,11 @@ def _no_name(words: list[str]) -> Name | None:
         return Name(reason="has no word")
     first = words[0]
     lower = text.lower()
-    if any(part in lower for part in VIRAL) and VIRUS.search(text) and not (first.endswith("virus") and len(words) == 2 and _is_epithet(words[1])):
+    if (
+        any(part in lower for part in VIRAL)
+        and VIRUS.search(text)
+        and not (first.endswith("virus") and len(words) == 2 and _is_epithet(words[1]))
+    ):
         return Name(kind="virus", reason="is that of a virus or the like")
     if CODE.fullmatch(first) or CODE.fullmatch(text) or NUMBER.fullmatch(text):
         return Name(kind="code", reason="is a code")

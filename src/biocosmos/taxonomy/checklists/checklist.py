@@ -20,7 +20,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.machine import user_cache
 from biocosmos.taxonomy.checklists.files import tables_in
 from biocosmos.taxonomy.checklists.folding import folded
-from biocosmos.taxonomy.checklists.formats import read_usages
+from biocosmos.taxonomy.checklists.formats import MISAPPLIED, UNPLACED, read_usages
 from biocosmos.taxonomy.checklists.hashing import UInt64, hashes
 from biocosmos.taxonomy.checklists.joined import Joined, join
 from biocosmos.taxonomy.scientific_names import parse
@@ -101,6 +101,12 @@ class Checklist:
         runs = pc.run_end_encode(first, run_end_type=pa.int32())
         ends = runs.run_ends.to_numpy()
         return runs.values, np.concatenate([[0], ends]).astype(np.int32)
+
+    @cached_property
+    def unusual(self) -> npt.NDArray[np.bool_]:
+        """(rows,) whether a usage is misapplied or has no place in the tree."""
+        found = pc.is_in(self.statuses, value_set=pa.array([MISAPPLIED, UNPLACED]))
+        return np.asarray(found.to_numpy(zero_copy_only=False))
 
     def find(self, names: pa.Array) -> Int32:
         """(n,) int32 places among ``keys`` of names folded; -1 for null and for what is not there."""

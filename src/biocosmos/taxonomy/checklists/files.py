@@ -124,8 +124,11 @@ def read_columns(file: TableFile, layout: Layout, columns: Sequence[str], failur
     Rows with another number of fields than the header are left out, and told. Bytes that are not UTF-8 are read as
     Windows-1252, which is told. Raises BiocosmosError when the table cannot be read.
     """
+    bad = Failures()
     try:
-        return _read(file, layout, columns, failures)
+        table = _read(file, layout, columns, bad)
+        failures.extend(bad)
+        return table
     except pa.ArrowInvalid as error:
         if layout.encoding != "utf-8" or "UTF8" not in str(error).upper().replace("-", ""):
             raise BiocosmosError(f"cannot read {file}: {first_line(error)}") from error

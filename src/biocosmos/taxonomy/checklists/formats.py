@@ -288,20 +288,19 @@ def _name_taxon_synonym(files: Mapping[str, TableFile], path: str, failures: Fai
     )
     taxa = _read_named(files["taxon"], failures, {"id": "id", "name_id": "nameid", "parent_id": "parentid", "status": "status"})
     where = pc.index_in(taxa["name_id"], value_set=names["id"])
-    parts = [
-        {**{key: names[key].take(where) for key in ("name", "authorship", "rank")}, "id": taxa["id"], "parent_id": taxa["parent_id"],
-         "status": pa.array([ACCEPTED] * len(taxa["id"]), pa.string())},
-    ]  # fmt: skip
+    name_parts = ("name", "authorship", "rank")
+    accepted = pa.array([ACCEPTED] * len(taxa["id"]), pa.string())
+    parts = [{key: names[key].take(where) for key in name_parts} | {key: taxa[key] for key in ("id", "parent_id")}]
+    parts[0]["status"] = accepted
     for row in pc.indices_nonzero(pc.is_null(where)).to_pylist():
         reason = f"the name {taxa['name_id'][row].as_py()!r} is not in {files['name'].name}"
         failures.add(reason, stage="read", source=str(files["taxon"]), row=row + 1, id=taxa["id"][row].as_py())
     if "synonym" in files:
         listed = _read_named(files["synonym"], failures, {"name_id": "nameid", "taxon_id": "taxonid", "status": "status"})
         at = pc.index_in(listed["name_id"], value_set=names["id"])
-        parts.append(
-            {**{key: names[key].take(at) for key in ("name", "authorship", "rank")}, "id": listed["name_id"],
-             "accepted_id": listed["taxon_id"], "status": pc.coalesce(listed["status"], pa.scalar(SYNONYM))}
-        )  # fmt: skip
+        status = pc.coalesce(listed["status"], pa.scalar(SYNONYM))
+        parts.append({key: names[key].take(at) for key in name_parts})
+        parts[1] |= {"id": listed["name_id"], "accepted_id": listed["taxon_id"], "status": status}
     tables = [usage_table(part, len(part["id"])) for part in parts]
     whole = pa.concat_tables(tables)
     kept = whole.filter(pc.is_valid(whole["name"]))

@@ -133,9 +133,7 @@ class _Pointers:
         if len(twice):
             again = pc.is_in(own, value_set=twice).to_numpy(zero_copy_only=False) & ~synonym
             again &= ~pc.is_null(own).to_numpy(zero_copy_only=False)
-            what = (
-                "the id {id!r} is there more than once" if has_ids else "the name {name!r} is there more than once, without ids"
-            )
+            what = "the id {id!r} is there twice" if has_ids else "the name {name!r} is there twice, without an id"
             faults.refuse(what, again)
 
     def found(self, ids: pa.Array) -> Int32:

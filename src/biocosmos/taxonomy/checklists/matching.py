@@ -80,16 +80,27 @@ class Matcher:
         return [self._one(a, key if key >= 0 else other, key < 0 <= other) for a, key, other in zip(asked, found, verbatim)]
 
     def _keys(self, texts: Sequence[str | None]) -> list[int]:
-        return self.checklist.find(folded(pa.array(texts, pa.string()))).tolist()
+        return [int(at) for at in self.checklist.find(folded(pa.array(texts, pa.string())))]
 
     def _one(self, asked: _Asked, key: int, verbatim: bool) -> Match:
         if key < 0:
-            return self._unknown(asked)
+            return self._of_genus_and_author(asked) or self._unknown(asked)
         rows = self.checklist.rows_of_key(key).tolist()
+        if len(rows) == 1 and self._is_plain(asked, rows[0]) and asked.only_genus is None:
+            return Match("matched", rows[0], rows[0])
         only_genus = None if verbatim else asked.only_genus
         if len(rows) > 1:
             rows = self._told_apart(asked, rows)
         return self._settled(asked, rows, only_genus)
+
+    def _is_plain(self, asked: _Asked, row: int) -> bool:
+        """Whether the one usage of a name is an accepted taxon that nothing known of the name speaks against."""
+        if asked.query.parents or self.checklist.accepted[row] != row or self.checklist.unusual[row]:
+            return False
+        return (
+            asked.authorship is None
+            or authors.compare(asked.authorship, self.checklist.authorships[row].as_py()) != authors.OTHER
+        )
 
     # ---- names that are there ----------------------------------------------------------------------------------------
 
@@ -111,7 +122,7 @@ class Matcher:
             if len(rows) > 1:
                 against = [self._against(asked, row) for row in rows]
                 rows = [row for row, ranks in zip(rows, against) if len(ranks) == min(map(len, against))]
-        proper = [row for row in rows if checklist.statuses[row].as_py() not in (MISAPPLIED, UNPLACED)]
+        proper = [row for row in rows if not checklist.unusual[row]]
         return proper or rows
 
     def _settled(self, asked: _Asked, rows: list[int], only_genus: str | None) -> Match:
@@ -176,6 +187,17 @@ class Matcher:
         )
         what = "a name of several taxa" if kinds == {ACCEPTED} else "a synonym of several taxa, or split"
         return f"{what}; {told} not tell them apart" if told.endswith("do") else f"{what}; {told} not given"
+
+    def _of_genus_and_author(self, asked: _Asked) -> Match | None:
+        """ "Ammophila Host": a name of one word, if the list has it by that author."""
+        word, _, author = asked.query.name.strip().partition(" ")
+        if asked.parsed.kind != "other" or not author or not word[:1].isupper() or not author[:1].isupper():
+            return None
+        (key,) = self._keys([word])
+        rows = self.checklist.rows_of_key(key).tolist() if key >= 0 else []
+        rows = [row for row in rows if authors.compare(author, self.checklist.authorships[row].as_py()) > authors.UNSAID]
+        asked.authorship = author
+        return self._settled(asked, self._told_apart(asked, rows), None) if rows else None
 
     # ---- names that are not ------------------------------------------------------------------------------------------
 

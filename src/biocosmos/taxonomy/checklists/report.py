@@ -16,7 +16,7 @@ BETWEEN = "; "
 def report(checklist: Checklist, queries: Sequence[Query], matches: Sequence[Match]) -> pa.Table:
     """A row for each name, in their order.
 
-    ``name``; ``status``: matched, synonym, ambiguous, unknown; ``match``, ``match_authorship``, ``match_id``: the usage that fits;
+    ``name``; ``status``: matched, synonym, ambiguous, unknown; ``match``, its authorship and id: the usage that fits;
     ``accepted``, ``accepted_authorship``, ``accepted_id``, ``accepted_rank``: its taxon, and the taxon's name at each rank of the
     checklist; ``candidates``: to choose from where no usage or several fit; ``reason``.
     """
