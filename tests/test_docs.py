@@ -125,7 +125,7 @@ def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
 def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages speak of: collections, photographs with and without a name, vectors and a list of taxa."""
     here = tmp_path / "demo"
-    for name in ("plankton.cosmos", "mine.cosmos"):
+    for name in ("plankton.cosmos", "mine.cosmos", "north.cosmos", "south.cosmos"):
         shutil.copytree(embedded.path, here / name)
     for row in sample_table.slice(300, 24).to_pylist():
         for folder in (f"demo/photos/{row['label']}", "demo/unknown", "unknown", "demo/new", "demo/images"):
@@ -135,6 +135,8 @@ def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, m
         (tmp_path / name).write_bytes(sample_table["image"][300].as_py())
     (here / "local_list.csv").write_text("class\nCopepoda\n")
     ids = embedded.table(["id"])["id"].to_pylist()
+    (here / "corrections.csv").write_text(f"id,label\n{ids[0]},copepod_calanoid\n")
+    (here / "tree.csv").write_text("label,suborder\ncopepod_calanoid,Amphascandria\n")
     np.save(here / "vectors.npy", np.random.default_rng(0).normal(size=(len(ids), 8)))
     (here / "ids.csv").write_text("id\n" + "\n".join(ids))
     monkeypatch.chdir(here)

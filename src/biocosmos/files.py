@@ -43,6 +43,13 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
+def refuse_special(path: str | Path) -> None:
+    """Raise BiocosmosError for a device or a pipe, which has no end or can be read only once; folders and files pass."""
+    path = Path(path)
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise BiocosmosError(f"{readable(str(path))} is a device or a pipe, which cannot be read twice: save it as a file first")
+
+
 def readable(text: str) -> str:
     """A file name as text that can be stored: bytes that are no UTF-8 are written out."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -79,6 +86,9 @@ def walk(root: Path, failures: Failures, *, stage: str = "read") -> Iterator[str
                         tell("neither a file nor a folder (a pipe or a device): left out", entry.path, warning=True)
                     continue
                 identity = _identity(entry.stat())
+            except FileNotFoundError:
+                tell("missing file: a link that leads nowhere" if entry.is_symlink() else "missing file", entry.path)
+                continue
             except OSError as error:
                 tell(f"cannot be reached: {error.strerror}", entry.path)
                 continue
@@ -275,7 +285,7 @@ class Resolver:
         found = self._by_end(name)
         if found is not None:
             return found
-        path = os.path.join(self.roots[0], _tidy(name.strip()))  # noqa: PTH118
+        path = os.path.join(self.roots[0], tidy(name.strip()))  # noqa: PTH118
         return Found(path, f"missing file: {readable(name)!r} is not in {readable(self.roots[0])}")
 
     def tell(self, failures: Failures, *, stage: str = "read", source: str | Path | None = None) -> None:
@@ -340,7 +350,7 @@ class Resolver:
 
     def _by_end(self, name: str) -> Found | None:
         """A file by the end of a path that was absolute on another computer, or that begins with the name of our folder."""
-        parts = [part for part in _tidy(name.strip()).split("/") if part]
+        parts = [part for part in tidy(name.strip()).split("/") if part]
         absolute = bool(_DRIVE.match(name.strip())) or name.strip().startswith(("/", "\\"))
         if parts and _DRIVE.match(parts[0]):
             parts[0] = parts[0][2:]
@@ -366,16 +376,17 @@ class Resolver:
 
 def _spellings(name: str) -> list[str]:
     """A name as it is, then with forward slashes, without "./" and empty parts, and out of a file: address or %20."""
-    tidy = _tidy(name)
-    spelt = [name, tidy] if tidy != name else [name]
-    if tidy[:5].lower() == "file:":
-        spelt.append(_tidy(unquote(urlsplit(tidy.strip()).path)))
+    plain = tidy(name)
+    spelt = [name, plain] if plain != name else [name]
+    if plain[:5].lower() == "file:":
+        spelt.append(tidy(unquote(urlsplit(plain.strip()).path)))
     elif "%" in name:
-        spelt.append(_tidy(unquote(name)))
+        spelt.append(tidy(unquote(name)))
     return [one for one in spelt if one.strip()]
 
 
-def _tidy(name: str) -> str:
+def tidy(name: str) -> str:
+    """A name with forward slashes, without "./" and empty parts."""
     if "\\" in name:
         name = name.replace("\\", "/")
     if "./" not in name and "//" not in name:

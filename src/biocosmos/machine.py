@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.unfinished import unfinished_path
 
 CHOOSE, ISA, CACHE = "BIOCOSMOS_CHOOSE", "BIOCOSMOS_ISA", "BIOCOSMOS_CACHE"
 ROUNDS = 5
@@ -216,6 +217,6 @@ def _remember(place: str, facts: Mapping[str, Any]) -> None:
     file = memory_file()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = file.with_name(f"{file.name}.{os.getpid()}.tmp")
+        temporary = unfinished_path(file)
         temporary.write_text(json.dumps({**_remembered(), place: dict(facts)}, indent=1), encoding="utf-8")
         temporary.replace(file)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.unfinished import remove, unfinished_path, writing
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
 PROVENANCE_KEY = b"biocosmos.provenance"
@@ -22,15 +22,21 @@ GROUP_ROWS = 1 << 16
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place on success; a crash leaves the old file as it was."""
+    """Yield a temporary path beside ``path`` that takes its place on success; a crash leaves the old file as it was.
+
+    What a killed process left there is removed by the next (:mod:`biocosmos.unfinished`). Raises BiocosmosError, one line, where
+    the disk is full, the folder may not be written to, or ``path`` cannot be a file.
+    """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with writing(path):
+        with writing(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = unfinished_path(path)
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            remove(temporary)
 
 
 def file_stem(name: str) -> str:
@@ -117,10 +123,9 @@ def _write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, fa
 def _write_csv(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, delimiter: str) -> None:
     import pyarrow.csv as pc
 
-    flat = _flat(schema.empty_table()).schema
-    with pc.CSVWriter(path, flat, write_options=pc.WriteOptions(delimiter=delimiter)) as out:
+    with pc.CSVWriter(path, flat(schema.empty_table()).schema, write_options=pc.WriteOptions(delimiter=delimiter)) as out:
         for table in tables:
-            out.write_table(_flat(table))
+            out.write_table(flat(table))
 
 
 def _write_json(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, facts: str | None) -> None:
@@ -153,7 +158,8 @@ def _json(cell: Any) -> str:
     return json.dumps(cell, default=str, ensure_ascii=False)
 
 
-def _flat(table: pa.Table) -> pa.Table:
+def flat(table: pa.Table) -> pa.Table:
+    """The table as CSV can hold it: list and struct cells become JSON text."""
     for i, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
             cells = table.column(i).to_pylist()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import shlex
 import shutil
 import sys
@@ -77,14 +78,20 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
     (folder / "checklist.csv").write_text("id,above,rank,name\n1,,kingdom,Animalia\n2,1,phylum,Arthropoda\n3,2,class,Copepoda\n")
+    corrections = [f"{row['id']};detritus_blob;;{i}" for i, row in enumerate(rows[:2])]
+    (folder / "corrections.csv").write_text("\n".join(["Nummer;Art;text;depth", *corrections]) + "\n")
+    (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
+    _detections(folder / "detections.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
+    _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     (folder / "foreign").mkdir()
     rng = np.random.default_rng(0)
     for i in range(4):
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "foreign" / f"{i}.png")
     ids = embedded.table(["id"])["id"].to_pylist()
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
+    (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
     (folder / "templates.txt").write_text("a photo of {name}.\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
@@ -103,11 +110,16 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "table": "table.csv",
         "tree": "tree.csv",
         "checklist": "checklist.csv",
+        "renames": "renames.csv",
+        "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
+        "boxes": "boxes.json",
+        "detections": "detections.json",
         "foreign": "foreign",
         "vectors": "vectors.npy",
         "ids": "ids.txt",
+        "one": "one.txt",
         "templates": "templates.txt",
         "config": "unicom.toml",
         "heads": "heads.toml",
@@ -122,6 +134,18 @@ def _bioscan(folder: Path) -> None:
     (folder / "images/cropped_256/train").mkdir(parents=True)
     (folder / "metadata.csv").write_text(BIOSCAN + "P1,Diptera,Arthropoda,Insecta,Diptera,,,,ACGT,train,\n")
     Image.new("RGB", (40, 30), (90, 90, 90)).save(folder / "images/cropped_256/train/P1.jpg")
+
+
+def _boxes(file: Path, photo: str) -> None:
+    annotation = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9]}
+    parts = {"images": [{"id": 1, "file_name": photo}], "annotations": [annotation], "categories": [{"id": 1, "name": "copepod"}]}
+    file.write_text(json.dumps(parts))
+
+
+def _detections(file: Path, photo: str) -> None:
+    animal = {"category": "1", "conf": 0.9, "bbox": [0, 0, 0.5, 0.5]}
+    images = [{"file": photo, "detections": [animal]}, {"file": f"./{photo}", "detections": []}]
+    file.write_text(json.dumps({"detection_categories": {"1": "animal"}, "images": images}))
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ import pytest
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.care import apply
 from biocosmos.specimens.care.entry import WHO
 
 DIM = 4
@@ -53,7 +54,8 @@ def test_a_change_sets_the_cells_that_are_given_and_nothing_else(named: bc.Colle
     (entry,) = named.history()
     assert (entry.number, entry.verb, entry.by, entry.note) == (1, "corrected", "Ada Lovelace", "by hand")
     assert entry.arguments == {"file": "a.csv"} and entry.biocosmos and entry.time.endswith("+00:00")
-    changes = {(row["id"], row["column"]): (row["old"], row["new"]) for row in summary.changes().to_pylist()}
+    listed = pa.concat_tables(summary.changes()).to_pylist()
+    changes = {(row["id"], row["column"]): (row["old"], row["new"]) for row in listed}
     assert changes[ids[50], "depth"] == (None, "4") and len(changes) == 4
 
 
@@ -148,3 +150,24 @@ def test_a_damaged_history_is_one_line_that_names_file_and_line(named: bc.Collec
     with pytest.raises(BiocosmosError, match=r"changes.jsonl, line 2: this is no entry") as caught:
         named.history()
     assert "\n" not in str(caught.value)
+
+
+def test_a_change_that_cannot_be_finished_keeps_nobody_from_reading(
+    named: bc.Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = named.table(["id"])["id"].to_pylist()
+    full = OSError(28, "No space left on device")
+
+    def no_space(*_: object) -> None:
+        raise full
+
+    with monkeypatch.context() as patched:
+        patched.setitem(apply._STEPS, "cells", no_space)
+        with pytest.raises(BiocosmosError, match=r"change 1 of .* was not finished \(.*No space left.*: mend that"):
+            named.change({"id": ids[:1], "label": ["a"]}, verb="v")
+        with pytest.warns(UserWarning, match="was not finished"):
+            assert len(bc.Collection.open(named.path)) == 120
+        with pytest.raises(BiocosmosError, match=r"change 1 of .* was not finished"):
+            named.remove(ids[:1])
+    assert bc.Collection.open(named.path).take(ids[:1], ["label"])["label"].to_pylist() == ["a"]
+    assert [entry.number for entry in named.history()] == [1]

@@ -101,7 +101,7 @@ def test_core_multimedia_and_identification_history(tmp_path: Path) -> None:
     assert rows[1]["image_url"] == "https://example.org/2.jpg" and rows[1]["image"] is None
     assert rows[2]["scientificName"] == '5" of "Larus'
     assert [(f.severity, f.row) for f in failures if "core record '9'" in f.reason] == [("error", 5)]
-    assert any(f.reason.startswith("1 specimens have their image on the web") for f in failures)
+    assert any(f.reason.startswith("1 specimen has its image on the web") for f in failures)
 
 
 def test_declared_encoding_separator_quotes_and_line_ends_are_honoured(tmp_path: Path) -> None:
@@ -146,9 +146,9 @@ def test_rows_that_break_the_declaration_are_failures(tmp_path: Path) -> None:
     rows, failures, _ = rows_of(path)
     assert [row["id"] for row in rows] == ["1", "5"]
     assert [(f.row, f.reason) for f in failures] == [
-        (2, "1 fields where 2 are declared"),
-        (3, "3 fields where 2 are declared"),
-        (4, "not valid utf-8-sig, the encoding that meta.xml declares"),
+        (2, "1 fields where 2 are declared (line 3)"),
+        (3, "3 fields where 2 are declared (line 4)"),
+        (4, "not valid utf-8, the encoding that meta.xml declares (line 5)"),
     ]
 
 

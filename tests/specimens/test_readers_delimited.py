@@ -126,7 +126,7 @@ def test_latin_1_is_read_with_a_warning_and_without_one_when_declared(tmp_path: 
     rows, failures, _ = rows_of(path)
     assert rows[1]["label"] == "Müller"
     assert [(f.severity, f.row) for f in failures] == [("warning", None)]
-    assert "byte 0xfc in line 3): read as latin-1" in next(iter(failures)).reason
+    assert "byte 0xfc in line 3): read as Windows-1252" in next(iter(failures)).reason
     rows, failures, _ = rows_of(path, encoding="latin-1")
     assert rows[1]["label"] == "Müller" and len(failures) == 0
 
@@ -135,7 +135,7 @@ def test_rows_that_are_not_in_the_declared_encoding_are_failures(tmp_path: Path)
     path = table(tmp_path, b"file,label\na.jpg,x\nb.jpg,M\xfcller\nc.jpg,y\n")
     rows, failures, _ = rows_of(path, encoding="utf-8")
     assert [r["id"] for r in rows] == ["a.jpg", "c.jpg"]
-    assert [(f.row, f.reason) for f in failures] == [(2, "not valid utf-8")]
+    assert [(f.row, f.reason) for f in failures] == [(2, "not valid utf-8 (line 3)")]
     with pytest.raises(BiocosmosError, match="unknown encoding 'klingon'"):
         read(path, encoding="klingon")
 

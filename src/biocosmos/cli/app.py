@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli import demo, embeddings, evaluation, health, identification, searching, specimens, taxonomy, training
+from biocosmos.cli import care, demo, embeddings, evaluation, health, identification, searching, specimens, taxonomy, training
 
 app = typer.Typer(
     name="biocosmos",
@@ -39,6 +39,7 @@ def _root(
 
 demo.register(app)
 specimens.register(app)
+care.register(app)
 embeddings.register(app)
 searching.register(app)
 identification.register(app)

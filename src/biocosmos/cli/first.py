@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.settings import SettingError, defaults_of, settings_of, spelled
+from biocosmos.unfinished import LONGEST_NAME
 
 
 def look_first(
@@ -57,6 +58,10 @@ def holds(collection: Path, parts: list[str], embeddings: list[str | None]) -> N
 
 def can_be_written(output: Path) -> None:
     """Refuse an output whose folder cannot be made or written."""
+    if long := [part for part in output.parts if len(os.fsencode(part)) > LONGEST_NAME]:
+        raise SettingError(
+            f"--output {long[0][:20]}...: the name is too long, {len(os.fsencode(long[0]))} bytes: choose a shorter one"
+        )
     folder = next((parent for parent in output.absolute().parents if parent.exists()), Path("/"))
     if not folder.is_dir():
         raise SettingError(f"--output {output}: {folder} is a file, not a folder")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from biocosmos.errors import Failures
+    from biocosmos.specimens.care.merge import MergeSummary
 
 SHOWN_REASONS = 5
 
@@ -83,17 +84,30 @@ def trained(output: Path, collection: Path, result: Any) -> None:
         say(f"{counted(len(result.failures), 'image')} could not be read: biocosmos failures {collection}")
 
 
-def finish(failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False) -> None:
+def tell_merger(source: object, summary: MergeSummary) -> None:
+    """Say what was taken over from a collection, and what was not."""
+    known = f", {summary.known:,} were there already" if summary.known else ""
+    say(f"{source}: {summary.added:,} specimens added{known}")
+    for name, count in summary.vectors.items():
+        say(f"  {count:,} vectors of '{name}' were kept")
+    for note in summary.notes:
+        say(f"  {note}")
+
+
+def finish(
+    failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False, written: bool = False
+) -> None:
     """End a command: say how many items failed and why, write them as a table, and choose the exit code.
 
-    Exit code 1 when nothing could be done, or when something failed and ``strict``.
+    Exit code 1 when nothing could be done, or when something failed and ``strict``. written: the job wrote the table itself.
     """
     if len(failures):
         where = ""
         if table is not None:
-            from biocosmos.tables import write_table
+            if not written:
+                from biocosmos.tables import write_table
 
-            write_table(failures.table(), table)
+                write_table(failures.table(), table)
             where = f", all in {table}"
         say(f"{failures.errors:,} {what} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
         for reason, count in failures.reasons()[:SHOWN_REASONS]:

@@ -1,22 +1,29 @@
-"""ingest, info, split, export, failures: specimens in and out of a collection."""
+"""ingest, info, split, export, identifications, failures: specimens in and out of a collection."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biocosmos.cli.generated import takes
+from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
-from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table
+from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table, tell_merger
 from biocosmos.cli.verbs import add
 from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSettings
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.ingest import AddSummary
+
+OF_COLLECTIONS = ("id_prefix",)
+"""Settings of ``ingest`` that a collection uses too; the others say how files are read."""
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, ingest, info, split, export, failures)
+    add(app, ingest, info, split, export, identifications, failures)
 
 
 @takes(IngestSettings)
@@ -36,29 +43,62 @@ def ingest(
 
     biocosmos ingest ecotaxa_export.zip -o mine.cosmos
 
+    biocosmos ingest other.cosmos -o mine.cosmos
+
     Sub-folders are labels. Images that cannot be used are listed, the rest goes in; run it again after an interruption and
     it goes on.
     """
-    from biocosmos.errors import Failures
+    from biocosmos.errors import BiocosmosError, Failures
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.readers import read
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
-    sources = [read(path, **settings.reading()) for path in paths]
-    collection = Collection.open(output) if (output / "collection.json").exists() else Collection.create(output)
+    others = [_other(path, settings) for path in paths]
+    sources = [read(path, **settings.reading()) if other is None else other for path, other in zip(paths, others)]
+    collection = Collection.open_or_create(output)
     total = Failures()
     done = 0
     for source in sources:
-        summary = collection.add(source, pack=settings.pack)
+        if isinstance(source, Collection):
+            taken = collection.merge(source, id_prefix=settings.id_prefix)
+            total.extend(taken.failures)
+            done += taken.added + taken.known
+            tell_merger(source.path, taken)
+            continue
+        summary = collection.add(source, pack=settings.pack, id_prefix=settings.id_prefix)
         total.extend(summary.failures)
-        done += summary.added + summary.known
-        known = f", {summary.known:,} were there already" if summary.known else ""
-        same = f", {summary.identical:,} byte-identical images" if summary.identical else ""
-        say(f"{source.name} ({source.format}): {summary.added:,} specimens added{known}{same}")
+        done += summary.added + summary.known + summary.moved
+        say(f"{source.name} ({source.format}): {_told(summary)}")
     finish(total, done, "rows", strict=strict)
     if total:
         say(f"see them with: biocosmos failures {output}")
+    if not done:  # a run that adds nothing is no success, whatever the reason
+        raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
+
+
+def _told(summary: AddSummary) -> str:
+    """What an add did, in words."""
+    counts = {
+        "were there already": summary.known,
+        "rows say again what is there": summary.repeated,
+        "rows differ from what is there and were not stored": summary.different,
+        "image files were found where they were moved to": summary.moved,
+        "byte-identical images": summary.identical,
+    }
+    return ", ".join([f"{summary.added:,} specimens added", *(f"{count:,} {what}" for what, count in counts.items() if count)])
+
+
+def _other(path: Path, settings: IngestSettings) -> Collection | None:
+    """The collection in a folder, None where it is none. Raises UnusedSetting for an option that says how files are read."""
+    from biocosmos.specimens.collection import Collection
+
+    if not (path / "collection.json").is_file():
+        return None
+    for name, shape in vars(settings).items():
+        if shape and name not in OF_COLLECTIONS:
+            refuse(name, f"on files, and {path} is a collection")
+    return Collection.open(path)
 
 
 def info(collection: COLLECTION) -> None:
@@ -115,35 +155,52 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 
 @takes(ExportSettings)
 def export(
-    collection: COLLECTION,
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet, or .zip with --format.", show_default=False)],
+    source: Annotated[Path, typer.Argument(help="A collection, or a table of names that identify wrote.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".csv, .parquet, .json (COCO), or .zip with --format.", show_default=False)
+    ],
     settings: ExportSettings,
     strict: STRICT = False,
 ) -> None:
-    """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip.
+    """Write specimens as CSV, Parquet, Darwin Core Archive, EcoTaxa zip or COCO; send a machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
 
     biocosmos export mine.cosmos -o upload.zip --format ecotaxa --within Copepoda
 
+    biocosmos export names.csv -o back.zip --format ecotaxa
+
+    biocosmos export mine.cosmos -o back.zip --format ecotaxa --identifications latest
+
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
-    from biocosmos.specimens.collection import Collection
-    from biocosmos.specimens.writers import write
+    from biocosmos.jobs.export import export as write_out
+    from biocosmos.jobs.export import export_vectors
 
-    opened = Collection.open(collection)
     if settings.vectors is not None:
-        from biocosmos.specimens.given_vectors import write_vectors
-
-        found = opened.vectors(settings.vectors, **settings.selected())
-        write_vectors(found, output)
+        found = export_vectors(source, output, settings)
         say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
         return
-    # few rows at a time: packed images are in them
-    rows = opened.scan(opened.filled_columns(), batch_size=64, **settings.selected())
-    written = write(rows, output, format=settings.format, ranks=opened.ranks)
+    written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")
     finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)
+
+
+def identifications(collection: COLLECTION) -> None:
+    """List the names that 'identify --save' kept with a collection, oldest first.
+
+    biocosmos identifications mine.cosmos
+
+    biocosmos export mine.cosmos --identifications latest -o names.csv
+    """
+    from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.identifications import kept
+
+    columns = ("name", "kept (UTC)", "specimens", "named", "method", "encoder")
+    rows = [(one.name, one.kept, one.specimens, one.named, one.method, one.encoder) for one in kept(Collection.open(collection))]
+    show_table(columns, rows, title="identifications")
+    if not rows:
+        say(f"none is kept: biocosmos identify {collection} IMAGES --save")
 
 
 def failures(collection: COLLECTION, output: OUTPUT = None) -> None:

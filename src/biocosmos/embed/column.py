@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.embed import run
-from biocosmos.embed.parts import Part
+from biocosmos.embed.parts import Part, Work
 from biocosmos.embed.reader import Rows
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError
@@ -58,6 +58,23 @@ class Column:
             position += len(row_ids)
         return np.concatenate(found)
 
+    def is_of(self, now: lance.LanceDataset, work: Work) -> bool:
+        """Whether the specimens are still those of the column's version of the dataset, with the same images and vectors.
+
+        Parts of images that changed are removed.
+        """
+        if now.version == self._dataset.version:
+            return True
+        if not _equal(self._dataset, now, ["id"]):
+            return False
+        if not _equal(self._dataset, now, ["content_hash", "crop"]):
+            work.clear_parts()
+            return False
+        own = [name for name in self._stored if name in now.schema.names]
+        return own == self._stored and all(
+            self._dataset.count_rows(f"`{c}` IS NULL") == now.count_rows(f"`{c}` IS NULL") for c in own
+        )
+
     def vectors(self, blocks: run.Blocks) -> Iterator[pa.FixedSizeListArray]:
         """The whole column in row order, old vectors and new, a part's worth at a time."""
         pending = blocks.pending
@@ -87,6 +104,15 @@ class Column:
                 vectors[at], valid[at] = part.vectors[i % run.PART_ROWS], part.valid[i % run.PART_ROWS]
             position += batch.num_rows
             yield _arrow(vectors, valid)
+
+
+def _equal(one: lance.LanceDataset, other: lance.LanceDataset, columns: list[str]) -> bool:
+    """Whether two versions hold the same in these columns, row by row."""
+    if one.count_rows() != other.count_rows():
+        return False
+    # small against the vectors: 32 bytes of a hash and an id
+    first, second = one.to_table(columns=columns), other.to_table(columns=columns)
+    return all(first[name].combine_chunks().equals(second[name].combine_chunks()) for name in columns)
 
 
 def base_of(collection: Collection, encoder: Encoder) -> str | None:

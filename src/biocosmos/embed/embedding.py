@@ -92,7 +92,9 @@ def embed(
         settings |= {"batch size": batch, "part rows": PART_ROWS, "asked": facts["chosen"].get("asked")}
         work.begin(settings, restart=overwrite, notes={"chosen": encoder.chosen})
         workers = workers or (encoder.streams if encoder.streams > 1 else usable_cores())
-        return _embed(collection, encoder, work, metadata, batch, workers, overwrite)
+        while (done := _embed(collection, encoder, work, metadata, batch, workers, overwrite)) is None:
+            pass  # specimens were changed meanwhile: on with those
+        return done
 
 
 @dataclass(frozen=True)
@@ -178,8 +180,8 @@ def _embed(
     batch_size: int,
     workers: int,
     overwrite: bool,
-) -> EmbedSummary:
-    """With the lock held: compute what is missing, and store the column."""
+) -> EmbedSummary | None:
+    """With the work's lock held: compute what is missing, and store the column; None if the specimens are others by then."""
     dataset = collection.dataset  # one version of it, whatever is added meanwhile
     column = Column(collection, dataset, encoder, overwrite=overwrite)
     blocks = Blocks(collection, dataset, column.pending(), encoder, work, batch_size, workers)
@@ -191,11 +193,14 @@ def _embed(
         metadata["agreement"] = _agreement(collection, encoder)
     start = time.monotonic()
     computed = blocks.compute(summary)
-    _record_failures(collection, summary)
-    if summary.projected:
-        _describe_projection(collection, summary, metadata)
-    if summary.images or not column.exists:
-        collection.add_vectors(encoder.name, metadata, column.vectors(blocks))
+    with collection.writing("embed"):
+        if not column.is_of(collection.dataset, work):
+            return None
+        _record_failures(collection, summary)
+        if summary.projected:
+            _describe_projection(collection, summary, metadata)
+        if summary.images or not column.exists:
+            collection.add_vectors(encoder.name, metadata, column.vectors(blocks))
     summary.seconds = time.monotonic() - start
     summary.images_per_second = (computed + summary.projected) / max(summary.seconds, 1e-9)
     work.clear()

@@ -14,19 +14,21 @@ import json
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.facts import load_json, misfit
+from biocosmos.specimens.lock import try_lock
 
 _MAGIC = b"biocosmos part 1\n"
+_HEADER = {"rows": int, "dim": int, "ids": str, "failures": [[object]], "sha256": str}
 
 
 @dataclass
@@ -75,9 +77,11 @@ class Part:
             with path.open("rb") as file:
                 if file.readline() != _MAGIC:
                     return None
-                header = json.loads(file.readline())
+                header = load_json(file.readline())
                 payload = file.read()
         except (OSError, ValueError):
+            return None
+        if misfit(header, _HEADER):
             return None
         rows = len(ids)
         if (
@@ -101,7 +105,7 @@ class Work:
     def settings(self) -> dict[str, Any] | None:
         """What an interrupted run was made with; None if there is none, or it cannot be read."""
         try:
-            found = json.loads((self.folder / "settings.json").read_text())
+            found = load_json((self.folder / "settings.json").read_bytes())
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
@@ -118,7 +122,9 @@ class Work:
             self.clear()
         elif path.exists():
             try:
-                found = json.loads(path.read_text())
+                found = load_json(path.read_bytes())
+                if not isinstance(found, dict):
+                    raise ValueError("it is no object")
             except ValueError:  # torn by a power cut: the parts beside it cannot be trusted
                 self.clear()
             else:
@@ -140,7 +146,12 @@ class Work:
 
     def clear(self) -> None:
         """Remove everything but the lock."""
-        for pattern in ("*.part", "*.tmp", "settings.json"):
+        self.clear_parts()
+        (self.folder / "settings.json").unlink(missing_ok=True)
+
+    def clear_parts(self) -> None:
+        """Remove all parts."""
+        for pattern in ("*.part", "*.tmp"):
             for path in self.folder.glob(pattern):
                 path.unlink()
 
@@ -155,7 +166,7 @@ def locked_work(folder: Path) -> Iterator[Work]:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lock"
     with path.open("a+") as file:
-        if not _try_lock(file):
+        if not try_lock(file.fileno()):
             file.seek(0)
             holder = file.read().strip() or "another process"
             raise BiocosmosError(f"{holder} is embedding with this encoder already ({folder}): wait for it, or stop it")
@@ -165,21 +176,6 @@ def locked_work(folder: Path) -> Iterator[Work]:
         yield Work(folder)
         if [entry.name for entry in folder.iterdir()] == ["lock"]:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _try_lock(file: IO[str]) -> bool:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def ids_digest(ids: Sequence[str]) -> str:

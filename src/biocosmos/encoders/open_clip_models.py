@@ -7,7 +7,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import open_clip
@@ -20,6 +19,7 @@ from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import Number, read_facts
+from biocosmos.unfinished import scratch_folder
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = "open_clip_model.safetensors"
@@ -112,8 +112,8 @@ def at_size(towers: Towers, size: int) -> Towers:
     configuration = copy.deepcopy(towers.architecture["model"])
     configuration["vision_cfg"]["image_size"] = size
     changed = replace(towers, architecture={"kind": "open_clip", "model": configuration})
-    with TemporaryDirectory() as place:
-        write_folder(Path(place), changed, towers.preprocessing)
+    with scratch_folder() as place:
+        write_folder(place, changed, towers.preprocessing)
         loaded = load_folder(place)
     text = None if towers.text is None else loaded.text
     return replace(changed, image=loaded.image, text=text)

@@ -10,7 +10,6 @@ import hashlib
 import importlib
 import io
 import logging
-import os
 import sys
 import threading
 import warnings
@@ -27,6 +26,7 @@ from biocosmos.encoders.encoder import Layout, Normalised, Precision
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError
 from biocosmos.machine import usable_cores, user_cache
+from biocosmos.unfinished import remove, unfinished_path
 
 BATCH = 4
 CALIBRATION_IMAGES = 128
@@ -171,10 +171,14 @@ def _is_transformer(model: nn.Module) -> bool:
 def _save(ov: Any, model: Any, path: Path) -> None:
     """The weights beside the description, which takes its name last: a crash leaves nothing that looks whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")
-    ov.save_model(model, str(temporary), compress_to_fp16=False)
-    temporary.with_suffix(".bin").replace(path.with_suffix(".bin"))
-    temporary.replace(path)
+    temporary = unfinished_path(path)
+    temporary.mkdir()
+    try:
+        ov.save_model(model, str(temporary / path.name), compress_to_fp16=False)
+        (temporary / path.name).with_suffix(".bin").replace(path.with_suffix(".bin"))
+        (temporary / path.name).replace(path)
+    finally:
+        remove(temporary)
 
 
 def _cache() -> Path:

@@ -27,6 +27,11 @@ def embedding_column(encoder: str) -> str:
     return EMBEDDING_PREFIX + encoder.replace(".", "_")
 
 
+def described(field: pa.Field, facts: Mapping[str, Any]) -> pa.Field:
+    """The field with what made its vectors."""
+    return field.with_metadata({_FACTS: json.dumps(dict(facts), default=str).encode()})
+
+
 def facts_of_field(field: pa.Field) -> dict[str, Any]:
     """What made the vectors of a column, as its metadata says; empty where it says nothing."""
     return json.loads((field.metadata or {}).get(_FACTS, b"null")) or {}
@@ -91,8 +96,12 @@ class EmbeddingColumns:
             raise BiocosmosError(f"cannot store the embedding '{encoder}': {first_line(error)}") from error
         self.finish_interrupted()
 
+    def is_unfinished(self) -> bool:
+        """Whether a column is complete and has not got its name yet."""
+        return any(name.startswith(EMBEDDING_PREFIX) and name.endswith(_UNFINISHED) for name in self._dataset.schema.names)
+
     def finish_interrupted(self) -> None:
-        """Give a complete new column its name; also what opening a collection does after a kill at that moment."""
+        """Give a complete new column its name; also what is done after a kill at that moment. With the lock held."""
         for name in list(self._dataset.schema.names):
             if name.startswith(EMBEDDING_PREFIX) and name.endswith(_UNFINISHED):
                 column = name.removesuffix(_UNFINISHED)

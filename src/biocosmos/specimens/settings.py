@@ -12,7 +12,7 @@ SELECTION = "Which specimens"
 EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
 METHODS = ("stratified", "random", "open-world", "grouped", "column")
-EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa")
+EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, or one that a package adds.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, camtrap-dp, "
+        "megadetector, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -52,9 +53,20 @@ class IngestSettings:
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
     )
     size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
+    boxes: str | None = setting(
+        None,
+        "Boxes of photos that EXIF turns: as stored, or upright.",
+        choices=("stored", "upright"),
+        unset="told from the file's sizes",
+    )
+    confidence: float | None = setting(
+        None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
+    )
+    empty: bool = setting(False, "Keep pictures without detections, whole (MegaDetector).")
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
+    id_prefix: str = setting("", "Stands before every id, for the same file names in two folders: lake2/.", unset="nothing")
 
     def __post_init__(self) -> None:
         check(self)
@@ -70,6 +82,9 @@ class IngestSettings:
             "taxonomy": self.taxonomy,
             "images": self.images,
             "size": self.size,
+            "boxes": self.boxes,
+            "confidence": self.confidence,
+            "empty": self.empty,
             "encoding": self.encoding,
             "separator": self.separator,
         }
@@ -126,7 +141,16 @@ class ExportSettings(Selection):
     """What is written of a collection, and how."""
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
-    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz, .npy or .parquet.", metavar="ENCODER")
+    identifications: str | None = setting(
+        None,
+        "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",
+        metavar="WHICH",
+        only={"vectors": NOT_GIVEN},
+    )
+    spreadsheet: bool = setting(
+        False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
+    )
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
@@ -140,4 +164,4 @@ def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["ExportSettings", "IngestSettings", "Selection", "SplitSettings", "pairs"]
+__all__ = ["pairs", "ExportSettings", "IngestSettings", "Selection", "SplitSettings"]

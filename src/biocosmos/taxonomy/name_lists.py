@@ -50,7 +50,7 @@ def read_name_list(path: str | Path, ranks: tuple[str, ...] = ()) -> NameList:
     if lines and (marked := re.fullmatch(r"(?i)\s*sep=(.)\s*", lines[0])):
         lines, separators = lines[1:], [str(marked.group(1))]
     if not lines:
-        raise BiocosmosError(f"the list {path} is empty: write one name a line")
+        raise BiocosmosError(f"the taxa list {path} is empty: write one name a line")
     known = {*NAME_COLUMNS, *KNOWN_RANKS, *(rank.lower() for rank in ranks)}
     # the separator that makes a header of the first line, else one that every line has
     cells = {separator: [cell.lower() for cell in _split(lines[0], separator)] for separator in separators}
@@ -79,14 +79,14 @@ def _split(line: str, separator: str) -> list[str]:
 def _text(path: Path) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise BiocosmosError(f"the list {path} has more than {MOST_BYTES >> 20} MB: split it")
+            raise BiocosmosError(f"the taxa list {path} has more than {MOST_BYTES >> 20} MB: split it")
         content = path.read_bytes()
     except OSError as error:
-        raise BiocosmosError(f"cannot read the list {path}: {error.strerror or error}") from error
+        raise BiocosmosError(f"cannot read the taxa list {path}: {error.strerror or error}") from error
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return content.decode("utf-16", errors="replace").lstrip("\ufeff")
     if b"\0" in content[:4096]:
-        raise BiocosmosError(f"cannot read the list {path}: it is no text")
+        raise BiocosmosError(f"cannot read the taxa list {path}: it is no text")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:

@@ -37,9 +37,9 @@ def carry_out(collection: Collection, entry: Entry) -> None:
         if gone := [name for name in entry.dropped_columns if name in have]:
             collection.dataset.drop_columns(gone)
     except (OSError, ValueError, pa.ArrowException) as error:
-        again = f"it is finished when {collection.path} is opened again"
         raise BiocosmosError(
-            f"change {entry.number} of {collection.path} was not finished ({first_line(error)}): {again}"
+            f"change {entry.number} of {collection.path} was not finished ({first_line(error)}): mend that and run any "
+            f"command that changes it, or remove {log.folder / PENDING} to give the change up"
         ) from error
     log.finish(entry)
 
@@ -51,6 +51,8 @@ def _make_columns(collection: Collection, log: Log, entry: Entry) -> None:
         for field in schema:
             types[field.name.removeprefix(NEW) if piece.kind == CELLS else field.name] = field
     dataset = collection.dataset
+    for rank in () if entry.ranks is None else entry.ranks[1]:
+        types.setdefault(rank, pa.field(rank, pa.string()))
     missing = [name for name in entry.new_columns if name not in dataset.schema.names and name in types]
     if missing:
         dataset.add_columns(pa.schema([types[name].with_name(name) for name in missing]))
@@ -60,14 +62,14 @@ def _set_cells(collection: Collection, log: Log, piece: Piece) -> None:
     dataset = collection.dataset
     with pq.ParquetFile(log.path(piece)) as file:
         have = dataset.schema.names
-        names = [name for name in file.schema_arrow.names if name.startswith(NEW) and name.removeprefix(NEW) in have]
+        names = [name for name in piece.columns if name in have]
         if not names:
             return
-        schema = pa.schema([dataset.schema.field(name) for name in ("id", *(name.removeprefix(NEW) for name in names))])
+        schema = pa.schema([dataset.schema.field(name) for name in ("id", *names)])
 
         def rows() -> Iterator[pa.RecordBatch]:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["id", *names]):
-                columns = [batch.column("id"), *(batch.column(name) for name in names)]
+            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["id", *(NEW + name for name in names)]):
+                columns = [batch.column("id"), *(batch.column(NEW + name) for name in names)]
                 yield pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(columns, schema)], schema=schema)
 
         # in place: the rows keep their order, and the columns that are not touched their files

@@ -1,114 +1,160 @@
-"""What a table of new values changes in a collection, cell by cell."""
+"""What a proposal of new values changes in a collection, cell by cell, in one pass that keeps nothing but what differs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import lance
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.specimens.care.entry import NEW, OLD
+from biocosmos.specimens.differing import Mask, distinct
 
-Mask = npt.NDArray[np.bool_]
+Said = tuple[Mask, pa.Array]
+"""For each row of a batch, whether a value is proposed, and the value."""
+
+
+LONG = pa.schema([(name, pa.string()) for name in ("id", "column", "old", "new")])
+"""What changes as people read it."""
+
+
+class Proposal(Protocol):
+    """New values for specimens.
+
+    columns: what it may set, with the type each is stored with; reads: the stored columns it looks at, beside these and the id;
+    unchanged: cells that it was given and that are there already, of the batches that it has seen.
+    """
+
+    columns: Mapping[str, pa.DataType]
+    reads: Collection[str]
+
+    @property
+    def unchanged(self) -> int: ...
+
+    def propose(self, batch: pa.RecordBatch) -> dict[str, Said]:
+        """For a batch of stored rows, by column."""
+        ...
 
 
 @dataclass
-class Differences:
-    """What differs.
+class Tally:
+    """Counts of one pass.
 
-    Attributes:
-        table: ``id`` and, for each column in which anything differs, ``old/NAME`` and ``new/NAME``; a row for each specimen that
-            changes, in the order they are stored.
-        changed: cells that differ, by column; unchanged: cells that were given and are there already.
-        unknown: ids that no specimen has.
+    changed: cells that differ, by column; specimens: rows that change.
+    other_images: ids of specimens of which something else is seen than before.
     """
 
-    table: pa.Table
-    changed: dict[str, int]
-    unchanged: int
-    unknown: list[str]
-
-    @property
-    def columns(self) -> list[str]:
-        """The columns that change."""
-        return [name.removeprefix(OLD) for name in self.table.column_names if name.startswith(OLD)]
+    changed: dict[str, int] = field(default_factory=dict)
+    specimens: int = 0
+    other_images: list[str] = field(default_factory=list)
 
 
-def differences(dataset: lance.LanceDataset, table: pa.Table, *, clear: bool) -> Differences:
-    """Compare ``table`` (``id``, and columns that have the stored types) with what is stored.
+OF_THE_IMAGE = ("crop", "content_hash")
+"""When one of these changes, the specimen's vectors are no longer those of what is seen."""
 
-    clear: a null is a value too; without it, a null leaves what is there. A column that is not stored yet is null everywhere.
-    """
-    table = table.combine_chunks()
-    columns = [name for name in table.column_names if name != "id"]
-    stored = [name for name in columns if name in dataset.schema.names]
-    ids = _array(table["id"])
-    seen = np.zeros(len(ids), bool)
-    changed, unchanged, parts = dict.fromkeys(columns, 0), 0, []
-    for batch in dataset.to_batches(columns=["id", *stored]):
-        place = pc.index_in(batch.column("id"), value_set=ids)
-        here = place.is_valid()
-        at = place.drop_null()
-        if not len(at):
-            continue
-        seen[at.to_numpy()] = True
-        batch, given = batch.filter(here), table.take(at)
-        any_changed, row = np.zeros(len(at), bool), [batch.column("id")]
-        for name in columns:
-            new = _array(given[name])
-            old = batch.column(name) if name in stored else pa.nulls(len(at), new.type)
-            said = np.ones(len(at), bool) if clear else np.asarray(new.is_valid())
+
+def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -> Iterator[pa.RecordBatch]:
+    """The specimens that change, in the order they are stored: ``id``, and ``old/NAME`` and ``new/NAME`` of each column that is
+    proposed. A column that is not stored yet is null everywhere."""
+    names = list(proposal.columns)
+    have = dataset.schema.names
+    reads = [name for name in dict.fromkeys(["id", *names, *proposal.reads]) if name in have]
+    schema = schema_of(proposal.columns)
+    for batch in dataset.to_batches(columns=reads):
+        proposed = proposal.propose(batch)
+        any_changed, row = np.zeros(batch.num_rows, bool), [batch.column("id")]
+        seen = np.zeros(batch.num_rows, bool)
+        for name in names:
+            said, new = proposed[name]
+            old = batch.column(name) if name in have else pa.nulls(batch.num_rows, new.type)
             differs = distinct(old, new) & said
-            changed[name] += int(differs.sum())
-            unchanged += int((said & ~differs).sum())
+            tally.changed[name] = tally.changed.get(name, 0) + int(differs.sum())
             any_changed |= differs
+            if name in OF_THE_IMAGE:
+                seen |= differs
             row += [old, chosen(differs, new, old)]
-        kept = pa.array(any_changed)
-        parts.append([values.filter(kept) for values in row])
-    names = ["id", *(mark + name for name in columns for mark in (OLD, NEW))]
-    kinds = [pa.string(), *(kind for name in columns for kind in (table.schema.field(name).type,) * 2)]
-    schema = pa.schema(list(zip(names, kinds)))
-    found = pa.Table.from_batches([pa.RecordBatch.from_arrays(part, schema=schema) for part in parts], schema=schema)
-    idle = [mark + name for name in columns if not changed[name] for mark in (OLD, NEW)]
-    changed = {name: count for name, count in changed.items() if count}
-    return Differences(found.drop_columns(idle), changed, unchanged, ids.filter(pa.array(~seen)).to_pylist())
+        tally.specimens += int(any_changed.sum())
+        if seen.any():
+            tally.other_images += batch.column("id").filter(pa.array(seen)).to_pylist()
+        if any_changed.any():
+            kept = pa.array(any_changed)
+            yield pa.RecordBatch.from_arrays([values.filter(kept) for values in row], schema=schema)
 
 
-def distinct(one: pa.Array, other: pa.Array) -> Mask:
-    """(n,) whether two values differ; null equals null, and not-a-number itself."""
-    if pa.types.is_nested(one.type) or one.type != other.type:
-        return np.array([a != b for a, b in zip(one.to_pylist(), other.to_pylist())], bool)
-    there, here = np.asarray(one.is_valid()), np.asarray(other.is_valid())
-    unequal = pc.not_equal(one, other).fill_null(False)
-    if pa.types.is_floating(one.type):
-        unequal = pc.and_(unequal, pc.invert(pc.and_(pc.is_nan(one), pc.is_nan(other)).fill_null(False)))
-    return np.asarray((there != here) | unequal.to_numpy(zero_copy_only=False), bool)
+def schema_of(columns: Mapping[str, pa.DataType]) -> pa.Schema:
+    """Of the table of what differs."""
+    marked = [(mark + name, kind) for name, kind in columns.items() for mark in (OLD, NEW)]
+    return pa.schema([("id", pa.string()), *marked])
+
+
+class TableProposal:
+    """The cells of a table, by id: ``id``, and columns that have the stored types.
+
+    clear: columns in which a null is a value too; elsewhere it leaves what is there.
+    """
+
+    reads: Collection[str] = ()
+
+    def __init__(self, table: pa.Table, clear: Collection[str] = ()) -> None:
+        self._table = table.combine_chunks()
+        self._clear = frozenset(clear)
+        self.ids = whole(self._table["id"])
+        self.unchanged = 0
+        self._seen = np.zeros(len(self.ids), bool)
+        kinds = {name: table.schema.field(name).type for name in table.column_names if name != "id"}
+        self.columns: Mapping[str, pa.DataType] = kinds
+
+    def propose(self, batch: pa.RecordBatch) -> dict[str, Said]:
+        """See :class:`Proposal`."""
+        place = pc.index_in(batch.column("id"), value_set=self.ids)
+        here = np.asarray(place.is_valid())
+        self._seen[place.drop_null().to_numpy()] = True
+        found = {}
+        for name in self.columns:
+            values = whole(self._table[name]).take(place)
+            said = here if name in self._clear else np.asarray(values.is_valid())
+            stored = batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, values.type)
+            self.unchanged += int((said & ~distinct(stored, values)).sum()) if said.any() else 0
+            found[name] = (said, values)
+        return found
+
+    def unknown(self) -> list[str]:
+        """Once all batches went through: ids that no specimen has."""
+        return list(self.ids.filter(pa.array(~self._seen)).to_pylist())
 
 
 def chosen(which: Mask, one: pa.Array, other: pa.Array) -> pa.Array:
     """(n,) of ``one`` where ``which``, else of ``other``; any type."""
+    if not which.any():
+        return other
     index = np.where(which, np.arange(len(which)), np.arange(len(which)) + len(which))
     return pa.concat_arrays([one, other]).take(pa.array(index))
 
 
-def long_table(table: pa.Table) -> pa.Table:
-    """What changes as people read it: a row for each cell, with ``id``, ``column``, ``old`` and ``new`` as text."""
+def long_table(batch: pa.RecordBatch) -> pa.Table:
+    """What changes as people read it: a row for each cell, in the columns of :data:`LONG`."""
     rows: list[dict[str, str | None]] = []
-    ids = table["id"].to_pylist()
-    for name in (name.removeprefix(OLD) for name in table.column_names if name.startswith(OLD)):
-        old, new = _array(table[OLD + name]), _array(table[NEW + name])
+    ids = batch.column("id").to_pylist()
+    for name in columns_of(batch.schema):
+        old, new = batch.column(OLD + name), batch.column(NEW + name)
         for i in np.flatnonzero(distinct(old, new)):
             rows.append({"id": ids[i], "column": name, "old": _text(old[int(i)]), "new": _text(new[int(i)])})
-    return pa.Table.from_pylist(rows, schema=pa.schema([(name, pa.string()) for name in ("id", "column", "old", "new")]))
+    return pa.Table.from_pylist(rows, schema=LONG)
 
 
-def only(ids: Sequence[str] | pa.Array, columns: dict[str, pa.Array]) -> pa.Table:
-    """A table of new values: these ids, these columns."""
-    return pa.table({"id": pa.array(ids, pa.string()) if not isinstance(ids, pa.Array) else ids, **columns})
+def columns_of(schema: pa.Schema) -> list[str]:
+    """The columns that a table of what differs is about."""
+    return [name.removeprefix(OLD) for name in schema.names if name.startswith(OLD)]
+
+
+def whole(values: pa.ChunkedArray) -> pa.Array:
+    """A column in one piece."""
+    found = values.combine_chunks()
+    return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
 
 
 def _text(value: pa.Scalar) -> str | None:
@@ -116,8 +162,3 @@ def _text(value: pa.Scalar) -> str | None:
     if isinstance(found, bytes):
         return f"{len(found):,} bytes"
     return None if found is None else str(found)
-
-
-def _array(values: pa.ChunkedArray) -> pa.Array:
-    whole = values.combine_chunks()
-    return whole if isinstance(whole, pa.Array) else pa.concat_arrays(whole.chunks)

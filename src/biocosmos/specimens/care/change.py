@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.care.cells import differences, distinct, long_table
+from biocosmos.specimens.care.apply import ROWS_AT_ONCE
+from biocosmos.specimens.care.cells import Proposal, TableProposal, Tally, differences, long_table
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import NEW, OLD, Entry
 from biocosmos.specimens.care.writing import writing
-from biocosmos.specimens.ingest import column_type
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX
+from biocosmos.specimens.stored_types import column_type
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from biocosmos.specimens.collection import Collection
 
 OWN = ("id", "image", *ADDED_BY_COLLECTION)
 """Columns that a table of new values cannot set: what a specimen is called, and what follows from its image."""
-OF_THE_IMAGE = ("crop", "content_hash")
-"""When one of these changes, the specimen's vectors are no longer those of what is seen."""
 
 
 @dataclass
@@ -40,7 +40,7 @@ class ChangeSummary:
         specimens: that changed; columns: cells that changed, by column; unchanged: cells that were given and were there already.
         vectors: specimens whose vectors were taken away, because their image or its crop changed: ``embed`` makes these anew.
         entry: of the history; None for a dry run, and where nothing changed.
-        failures: rows and cells that could not be used.
+        ids: of the specimens that are removed. failures: rows and cells that could not be used.
         notes: what else a person should know.
     """
 
@@ -51,18 +51,21 @@ class ChangeSummary:
     entry: Entry | None = None
     failures: Failures = field(default_factory=Failures)
     notes: list[str] = field(default_factory=list)
-    differences: pa.Table | None = field(default=None, repr=False)
+    ids: pa.Array | None = field(default=None, repr=False)
+    written: Path | None = field(default=None, repr=False)
+    aside: TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
     def cells(self) -> int:
         """Cells that changed."""
         return sum(self.columns.values())
 
-    def changes(self) -> pa.Table:
-        """Every cell that changed: ``id``, ``column``, ``old``, ``new``, as text."""
-        if self.differences is None:
-            return pa.table({name: pa.array([], pa.string()) for name in ("id", "column", "old", "new")})
-        return long_table(self.differences)
+    def changes(self) -> Iterator[pa.Table]:
+        """Every cell that changed, streamed: ``id``, ``column``, ``old``, ``new``, as text."""
+        if self.written is not None:
+            with pq.ParquetFile(self.written) as file:
+                for batch in file.iter_batches(batch_size=ROWS_AT_ONCE):
+                    yield long_table(batch)
 
 
 def change(
@@ -93,59 +96,53 @@ def change(
     for name in table.column_names:
         if (name in OWN and name != "id") or name.startswith(EMBEDDING_PREFIX):
             raise BiocosmosError(f"the column '{name}' follows from the image or from an encoder: leave it out of the table")
-    with writing(collection):
-        return set_cells(
-            collection,
-            table,
-            verb=verb,
-            by=by,
-            note=note,
-            arguments=dict(arguments or {}),
-            clear=clear,
-            ranks=ranks,
-            dry_run=dry_run,
-        )
-
-
-def set_cells(
-    collection: Collection,
-    table: pa.Table,
-    *,
-    clear: bool,
-    ranks: Sequence[str] | None,
-    dry_run: bool,
-    summary: ChangeSummary | None = None,
-    **facts: Any,
-) -> ChangeSummary:
-    """:func:`change` with the lock held, for any column. facts: of the entry."""
-    summary = ChangeSummary() if summary is None else summary
-    verb = str(facts["verb"])
-    dataset = collection.dataset
-    before, after = collection.ranks, merge_orders(collection.ranks, tuple(ranks or ()))
-    table = _as_stored(_usable(table, summary.failures, verb), dataset, after, summary.failures, clear=clear, stage=verb)
-    found = differences(dataset, table, clear=clear)
-    for id_ in found.unknown:
-        summary.failures.add("no specimen has this id", stage=verb, id=id_)
-    summary.specimens, summary.columns, summary.unchanged = len(found.table), found.changed, found.unchanged
-    summary.differences = found.table
-    blind = _of_other_images(found.table)
-    summary.vectors = len(blind) if collection.encoders else 0
-    made = [name for name in [*found.columns, *after] if name not in dataset.schema.names]
-    if dry_run or not (len(found.table) or before != after):
-        return summary
-    draft = Draft(collection, **facts)
-    if len(blind):
-        draft.cells("vectors", batches=_forgotten(dataset, blind))
-    draft.cells("fields", found.table)
-    more: dict[str, Any] = {
-        "new_columns": tuple(dict.fromkeys(made)),
-        "counts": {"specimens": len(found.table), "cells": summary.cells},
-    }
-    summary.entry = draft.carry_out(**more, ranks=None if before == after else (before, after))
+    with writing(collection, verb):
+        ranks = merge_orders(collection.ranks, tuple(ranks or ()))
+        summary = ChangeSummary()
+        table = usable(table, summary.failures, verb)
+        table = as_stored(table, collection.dataset, ranks, summary.failures, clear=clear, stage=verb)
+        proposal = TableProposal(table, clear=table.column_names if clear else ())
+        facts: dict[str, Any] = {"verb": verb, "by": by, "note": note, "arguments": dict(arguments or {})}
+        propose(collection, proposal, ranks=ranks, dry_run=dry_run, summary=summary, **facts)
+        if not dry_run:
+            collection.record_failures(summary.failures)
     return summary
 
 
-def _usable(table: pa.Table, failures: Failures, stage: str) -> pa.Table:
+def propose(
+    collection: Collection,
+    proposal: Proposal,
+    *,
+    ranks: tuple[str, ...],
+    dry_run: bool,
+    summary: ChangeSummary,
+    **facts: Any,
+) -> ChangeSummary:
+    """Set what ``proposal`` proposes, with the lock held. ranks: the collection's from now on; facts: of the entry."""
+    dataset, before = collection.dataset, collection.ranks
+    draft, tally = Draft(collection, aside=dry_run, **facts), Tally()
+    fields = draft.cells("fields", differences(dataset, proposal, tally))
+    vectors = None if fields is None else draft.cells("vectors", _forgotten(dataset, tally.other_images))
+    if isinstance(proposal, TableProposal):
+        for id_ in proposal.unknown():
+            summary.failures.add("no specimen has this id", stage=str(facts["verb"]), id=id_)
+    summary.specimens, summary.unchanged = tally.specimens, proposal.unchanged
+    summary.columns = {name: count for name, count in tally.changed.items() if count}
+    summary.vectors = 0 if vectors is None else vectors.rows
+    if fields is not None:
+        fields = replace(fields, columns=tuple(summary.columns))
+        summary.written = draft.folder / fields.file
+        summary.aside = draft.aside
+    if dry_run or (fields is None and before == ranks):
+        return summary
+    made = [name for name in dict.fromkeys([*summary.columns, *ranks]) if name not in dataset.schema.names]
+    counts = {"specimens": tally.specimens, "cells": summary.cells}
+    order = None if before == ranks else (before, ranks)
+    summary.entry = draft.carry_out([vectors, fields], counts=counts, new_columns=tuple(made), ranks=order)
+    return summary
+
+
+def usable(table: pa.Table, failures: Failures, stage: str) -> pa.Table:
     """The rows that have an id of their own, under names that Lance takes. A row that says the same again is passed over."""
     if "id" not in table.column_names:
         raise BiocosmosError(f"the table has no column 'id'; it has: {', '.join(table.column_names)}")
@@ -173,7 +170,7 @@ def _usable(table: pa.Table, failures: Failures, stage: str) -> pa.Table:
     return table.take(pa.array(keep, pa.int64()))
 
 
-def _as_stored(
+def as_stored(
     table: pa.Table, dataset: lance.LanceDataset, ranks: Sequence[str], failures: Failures, *, clear: bool, stage: str
 ) -> pa.Table:
     """The table with the types of the stored columns. A cell that cannot take it is told, and leaves alone what is there."""
@@ -185,7 +182,7 @@ def _as_stored(
         stored = name in dataset.schema.names
         kind = dataset.schema.field(name).type if stored else pa.string() if name in ranks else column_type(name, values.type)
         if values.type != kind:
-            values, wrong = _cast(values, kind)
+            values, wrong = cast(values, kind)
             for row in np.flatnonzero(wrong):
                 shown = str(table[name][int(row)])[:60]
                 failures.add(
@@ -197,7 +194,7 @@ def _as_stored(
     return whole.filter(pa.array(~bad)) if clear and bad.any() else whole
 
 
-def _cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Any]:
+def cast(values: pa.Array, kind: pa.DataType) -> tuple[pa.Array, Any]:
     """The values in another type, null where they cannot have it; and (n,) bool where that is so."""
     try:
         return pc.cast(values, kind), np.zeros(len(values), bool)
@@ -223,20 +220,11 @@ def _one(value: pa.Scalar, kind: pa.DataType) -> Any:
     return value.cast(kind).as_py()
 
 
-def _of_other_images(table: pa.Table) -> pa.Array:
-    """Ids of the rows in which what is seen changes."""
-    which = np.zeros(len(table), bool)
-    for name in OF_THE_IMAGE:
-        if OLD + name in table.column_names:
-            which |= distinct(table[OLD + name].combine_chunks(), table[NEW + name].combine_chunks())
-    return table["id"].combine_chunks().filter(pa.array(which))
-
-
-def _forgotten(dataset: lance.LanceDataset, ids: pa.Array) -> Iterator[pa.RecordBatch]:
+def _forgotten(dataset: lance.LanceDataset, ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The vectors of these specimens as cells that become null."""
     names = [name for name in dataset.schema.names if name.startswith(EMBEDDING_PREFIX)]
     fields = [dataset.schema.field(name) for name in names]
-    if not names:
+    if not names or not ids:
         return
     marked = [field.with_name(mark + field.name) for field in fields for mark in (OLD, NEW)]
     schema = pa.schema([pa.field("id", pa.string()), *marked])

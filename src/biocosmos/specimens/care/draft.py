@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.specimens.care.apply import ROWS_AT_ONCE, carry_out
+from biocosmos.specimens.care.cells import columns_of
 from biocosmos.specimens.care.entry import ADDED, CELLS, REMOVED, Entry, Piece, who
-from biocosmos.specimens.care.log import Log
+from biocosmos.specimens.care.log import Log, piece_file
 from biocosmos.specimens.positions import Positions, positions_of
 from biocosmos.tables import replacing
 
@@ -21,46 +25,52 @@ ROWS_OF_NARROW_PIECES = 64 * 1024
 
 
 class Draft:
-    """A change of ``collection`` by ``verb``. Only with the collection's lock held, from the first look at it on."""
+    """A change of ``collection`` by ``verb``. Only with the collection's lock held, from the first look at it on.
 
-    def __init__(self, collection: Collection, verb: str, *, by: str | None = None, **facts: Any) -> None:
+    aside: the pieces are only looked at: they are written to a temporary folder, which goes with ``self.aside``.
+    """
+
+    def __init__(self, collection: Collection, verb: str, *, by: str | None = None, aside: bool = False, **facts: Any) -> None:
         self.collection = collection
         self.log = Log(collection.path)
         self.number = self.log.next_number()
-        self.pieces: list[Piece] = []
+        self.aside = TemporaryDirectory(prefix="biocosmos-") if aside else None
+        self.folder = self.log.folder if self.aside is None else Path(self.aside.name)
         self._facts: dict[str, Any] = {"verb": verb, "by": who(by), **facts}
 
-    def cells(self, name: str, table: pa.Table | None = None, batches: Iterable[pa.RecordBatch] = ()) -> None:
-        """Values that change: ``id``, ``old/NAME`` and ``new/NAME``, whole or streamed. Without a row nothing is written."""
-        self._piece(CELLS, name, batches if table is None else table.to_batches(ROWS_OF_NARROW_PIECES))
+    def cells(self, name: str, batches: Iterable[pa.RecordBatch]) -> Piece | None:
+        """Values that change: ``id``, ``old/NAME`` and ``new/NAME``. Without a row nothing is written."""
+        piece = self._piece(CELLS, name, batches)
+        return None if piece is None else replace(piece, columns=tuple(columns_of(pq.read_schema(self.folder / piece.file))))
 
-    def removed(self, ids: Sequence[str] | pa.Array) -> None:
+    def removed(self, ids: Sequence[str] | pa.Array) -> Piece | None:
         """Specimens that go; all they are is kept in the piece, their images and vectors too."""
         dataset = self.collection.dataset
         places = positions_of(dataset, ids)
-        self._piece(REMOVED, "removed", rows_at(dataset, places[places >= 0]))
+        return self._piece(REMOVED, "removed", rows_at(dataset, places[places >= 0]))
 
-    def added(self, ids: Iterable[pa.Array], *, rows_from: str | None = None, fragments: Sequence[str] = ()) -> None:
+    def added(self, ids: Iterable[pa.Array], *, rows_from: str | None = None, fragments: Sequence[str] = ()) -> Piece | None:
         """Specimens that come, from rows that lie in the history already or from what Lance has written."""
         schema = pa.schema([("id", pa.string())])
         batches = (pa.RecordBatch.from_arrays([part], schema=schema) for part in ids)
-        self._piece(ADDED, "added", batches, rows_from=rows_from, fragments=tuple(fragments))
+        return self._piece(ADDED, "added", batches, rows_from=rows_from, fragments=tuple(fragments))
 
-    def _piece(self, kind: str, name: str, batches: Iterable[pa.RecordBatch], **more: Any) -> None:
+    def _piece(self, kind: str, name: str, batches: Iterable[pa.RecordBatch], **more: Any) -> Piece | None:
         found = iter(batches)
         first = next((batch for batch in found if batch.num_rows), None)
         if first is None:
-            return
-        path, rows = self.log.file(self.number, name), 0
+            return None
+        path, rows = self.folder / piece_file(self.number, name), 0
         with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
             for batch in _chain(first, found):
                 writer.write_batch(batch)
                 rows += batch.num_rows
-        self.pieces.append(Piece(kind, path.name, rows, **more))
+        return Piece(kind, path.name, rows, **more)
 
-    def carry_out(self, *, counts: Mapping[str, int], **facts: Any) -> Entry:
-        """Do it. From here on it is done, now or by whoever opens the collection next."""
-        entry = Entry(self.number, counts=dict(counts), pieces=tuple(self.pieces), **self._facts, **facts)
+    def carry_out(self, pieces: Iterable[Piece | None], *, counts: Mapping[str, int], **facts: Any) -> Entry:
+        """Do it, piece by piece. From here on it is done, now or by whoever opens the collection next."""
+        there = tuple(piece for piece in pieces if piece is not None)
+        entry = Entry(self.number, counts=dict(counts), pieces=there, **self._facts, **facts)
         self.log.intend(entry)
         carry_out(self.collection, entry)
         return entry

@@ -24,13 +24,14 @@ class Piece:
     """A Parquet file of a change. Cells: ``id``, and for each column ``old/NAME`` and ``new/NAME``; removed: the rows as they
     were stored; added: ``id``.
 
-    rows_from: of added rows, the file in the history that holds them; fragments: what was written of them beforehand, as Lance's
-    JSON. One of the two is there.
+    columns: of cells, those that changed. rows_from: of added rows, the file in the history that holds them; fragments: what was
+    written of them beforehand, as Lance's JSON. One of the two is there.
     """
 
     kind: str
     file: str
     rows: int
+    columns: tuple[str, ...] = ()
     rows_from: str | None = None
     fragments: tuple[str, ...] = ()
 
@@ -74,7 +75,8 @@ class Entry:
         """What :meth:`as_dict` gave; facts that a later version added are passed over. Raises KeyError, TypeError for others."""
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in facts.items() if name in known}
-        pieces = [{**piece, "fragments": tuple(piece.get("fragments", ()))} for piece in values.get("pieces", ())]
+        lists = ("columns", "fragments")
+        pieces = [{**piece, **{name: tuple(piece.get(name, ())) for name in lists}} for piece in values.get("pieces", ())]
         values["pieces"] = tuple(Piece(**piece) for piece in pieces)
         for name in ("new_columns", "dropped_columns"):
             values[name] = tuple(values.get(name, ()))

@@ -69,10 +69,6 @@ class Log:
         """Of the next change."""
         return max((entry.number for entry in self.entries()), default=0) + 1
 
-    def file(self, number: int, name: str) -> Path:
-        """Where a piece of a change lies."""
-        return self.folder / f"{number:0{DIGITS}d}-{name}.parquet"
-
     def path(self, piece: Piece) -> Path:
         """The file of a piece. Raises BiocosmosError where it is gone."""
         path = self.folder / piece.file
@@ -103,6 +99,11 @@ class Log:
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def piece_file(number: int, name: str) -> str:
+    """The name of the file of a piece of a change."""
+    return f"{number:0{DIGITS}d}-{name}.parquet"
 
 
 def _leftovers(folder: Path, next_number: int) -> Iterator[Path]:

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.care.apply import same_weights
-from biocosmos.specimens.care.cells import chosen, distinct
+from biocosmos.specimens.care.cells import chosen
 from biocosmos.specimens.care.change import ChangeSummary
 from biocosmos.specimens.care.draft import ROWS_OF_NARROW_PIECES, Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
 from biocosmos.specimens.care.log import Log
 from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 
@@ -25,11 +26,45 @@ if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
 SHOWN = 5
+NUMBERS = ("change", "specimens", "cells", "undone_by")
+HISTORY = pa.schema(
+    (name, pa.int64() if name in NUMBERS else pa.string())
+    for name in ("change", "time", "by", "verb", "what", "specimens", "cells", "note", "undone_by", "biocosmos")
+)
+"""Columns of the history as a table."""
 
 
 def history(collection: Collection) -> list[Entry]:
     """Every change of a collection, oldest first."""
     return Log(collection.path).entries()
+
+
+def history_table(collection: Collection) -> pa.Table:
+    """The history as a table: change, time, by, verb, what (arguments, as text), specimens, cells, note, undone_by."""
+    log = Log(collection.path)
+    undone = log.undone()
+    rows = [
+        {
+            "change": entry.number,
+            "time": entry.time,
+            "by": entry.by,
+            "verb": entry.verb,
+            "what": ", ".join(f"{name} {_shown(value)}" for name, value in entry.arguments.items()),
+            "specimens": entry.counts.get("specimens", 0),
+            "cells": entry.counts.get("cells", 0),
+            "note": entry.note,
+            "undone_by": undone.get(entry.number),
+            "biocosmos": entry.biocosmos,
+        }
+        for entry in log.entries()
+    ]
+    return pa.Table.from_pylist(rows, schema=HISTORY)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(str(part) for part in value)
+    return "yes" if value is True else str(value)
 
 
 def undo(collection: Collection, number: int | None = None, *, by: str | None = None) -> ChangeSummary:
@@ -38,7 +73,7 @@ def undo(collection: Collection, number: int | None = None, *, by: str | None = 
     Raises BiocosmosError where there is nothing to undo, where it is undone already, and, with the ids, where a later change
     touched what this one did.
     """
-    with writing(collection):
+    with writing(collection, UNDO):
         entry = _wanted(collection, number)
         return _Undoing(collection, entry).carry_out(by)
 
@@ -74,15 +109,7 @@ class _Undoing:
         arguments = {"number": entry.number}
         note = f"undoes {entry.verb} of {entry.time}"
         draft = Draft(self.collection, UNDO, by=by, arguments=arguments, note=note, undoes=entry.number)
-        for place, piece in reversed(list(enumerate(entry.pieces))):
-            if piece.kind == CELLS:
-                draft.cells(f"cells{place}", batches=self._written_back(piece))
-            elif piece.kind == REMOVED:
-                draft.added(self._ids(piece), rows_from=piece.file)
-                summary.specimens += piece.rows
-            else:
-                draft.removed(pa.concat_arrays(list(self._ids(piece))))
-                summary.specimens += piece.rows
+        pieces = [self._back(draft, place, piece) for place, piece in reversed(list(enumerate(entry.pieces)))]
         ranks = None
         if entry.ranks is not None and self.collection.ranks == entry.ranks[1]:
             ranks = (entry.ranks[1], entry.ranks[0])
@@ -92,8 +119,16 @@ class _Undoing:
         empty = self._emptied(self.collection.ranks if ranks is None else ranks[1])
         again = tuple(name for name in entry.dropped_columns if name not in self.dataset.schema.names)
         summary.columns = self._columns
-        summary.entry = draft.carry_out(counts=counts, ranks=ranks, dropped_columns=empty, new_columns=again)
+        summary.entry = draft.carry_out(pieces, counts=counts, ranks=ranks, dropped_columns=empty, new_columns=again)
         return summary
+
+    def _back(self, draft: Draft, place: int, piece: Piece) -> Piece | None:
+        if piece.kind == CELLS:
+            return draft.cells(f"cells{place}", self._written_back(piece))
+        self.summary.specimens += piece.rows
+        if piece.kind == REMOVED:
+            return draft.added(self._ids(piece), rows_from=piece.file)
+        return draft.removed(pa.concat_arrays(list(self._ids(piece))))
 
     def _ids(self, piece: Piece) -> Iterator[pa.Array]:
         with pq.ParquetFile(self.log.path(piece)) as file:
@@ -118,7 +153,7 @@ class _Undoing:
         if piece.kind == CELLS:
             with pq.ParquetFile(self.log.path(piece)) as file:
                 for batch in file.iter_batches(batch_size=ROWS_OF_NARROW_PIECES):
-                    others += self._changed_since(batch)
+                    others += self._changed_since(batch, piece.columns)
             if others:
                 self._refuse(others, "changed again")
 
@@ -142,10 +177,10 @@ class _Undoing:
             f"{state} since ({named}): undo the later change first, see biocosmos history {self.collection.path}"
         )
 
-    def _changed_since(self, batch: pa.RecordBatch) -> list[str]:
-        current = self._current(batch)
+    def _changed_since(self, batch: pa.RecordBatch, columns: Sequence[str]) -> list[str]:
+        current = self._current(batch, columns)
         since = np.zeros(batch.num_rows, bool)
-        for name in _columns_of(batch):
+        for name in columns:
             if name.startswith(EMBEDDING_PREFIX):
                 continue  # vectors follow from images, and come back with these
             old, new = batch.column(OLD + name), batch.column(NEW + name)
@@ -154,9 +189,9 @@ class _Undoing:
             since |= mine & distinct(now, new)
         return list(batch.column("id").filter(pa.array(since)).to_pylist())
 
-    def _current(self, batch: pa.RecordBatch) -> dict[str, pa.Array]:
+    def _current(self, batch: pa.RecordBatch, columns: Sequence[str]) -> dict[str, pa.Array]:
         """What is stored now in the columns of a piece, row by row."""
-        names = [name for name in _columns_of(batch) if name in self.dataset.schema.names]
+        names = [name for name in columns if name in self.dataset.schema.names]
         places = positions_of(self.dataset, batch.column("id"))
         rows = list(rows_at(self.dataset, places, ["id", *names])) if names else []
         return {name: pa.concat_arrays([part.column(name) for part in rows]) for name in names} if rows else {}
@@ -167,10 +202,10 @@ class _Undoing:
         """The piece the other way round: what is now, and what was before. Cells that it did not change stay."""
         with pq.ParquetFile(self.log.path(piece)) as file:
             for batch in file.iter_batches(batch_size=ROWS_OF_NARROW_PIECES):
-                current = self._current(batch)
+                current = self._current(batch, piece.columns)
                 columns, fields = [batch.column("id")], [pa.field("id", pa.string())]
                 changed = False
-                for name in _columns_of(batch):
+                for name in piece.columns:
                     old, new = batch.column(OLD + name), batch.column(NEW + name)
                     field = batch.schema.field(OLD + name)
                     now = current.get(name, pa.nulls(batch.num_rows, new.type))
@@ -188,17 +223,21 @@ class _Undoing:
                     self.summary.specimens += batch.num_rows
                 yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
+    def _filled(self, name: str) -> int:
+        """Values of a column, without those of specimens that go."""
+        going = [ids for piece in self.entry.pieces if piece.kind == ADDED for ids in self._ids(piece)]
+        if not going:
+            return int(self.dataset.count_rows(filter=f"`{name}` IS NOT NULL"))
+        gone = pa.concat_arrays(going)
+        filled = self.dataset.to_batches(columns=["id"], filter=f"`{name}` IS NOT NULL")
+        return sum(batch.num_rows - pc.sum(pc.is_in(batch.column("id"), value_set=gone)).as_py() for batch in filled)
+
     def _emptied(self, ranks: Sequence[str]) -> tuple[str, ...]:
         """Columns that the change had made and that nothing has a value in, once it is undone."""
         found = []
         for name in self.entry.new_columns:
             if name not in self.dataset.schema.names or name in ranks:
                 continue
-            filled = self.dataset.count_rows(filter=f"`{name}` IS NOT NULL")
-            if filled <= self._columns.get(name, 0):
+            if self._filled(name) <= self._columns.get(name, 0):
                 found.append(name)
         return tuple(found)
-
-
-def _columns_of(batch: pa.RecordBatch) -> list[str]:
-    return [name.removeprefix(OLD) for name in batch.schema.names if name.startswith(OLD)]

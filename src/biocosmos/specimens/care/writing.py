@@ -7,14 +7,27 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from biocosmos.specimens.care.apply import finish_pending
+from biocosmos.specimens.care.plan import FOLDER as MERGER
+from biocosmos.specimens.lock import locked
+from biocosmos.specimens.recovery import sweep_up
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
 
 @contextmanager
-def writing(collection: Collection) -> Iterator[None]:
-    """Hold the collection's lock; what another process did meanwhile is seen."""
-    finish_pending(collection)
-    collection.reload()
-    yield
+def writing(collection: Collection, verb: str = "change", *, wait: float | None = None) -> Iterator[None]:
+    """Hold the collection's lock (see :func:`biocosmos.specimens.lock.locked`); what another process did meanwhile is seen.
+
+    ``verb`` is what others who wait are told. Within another ``writing`` of the same thread it does nothing.
+    """
+    with locked(collection.path, verb, wait=wait) as held:
+        if held.first:
+            collection.reload()
+            finish_pending(collection)
+            collection.finish_embeddings()
+            if held.after_a_crash:  # last: what a pending change had written beforehand is in no version until it is finished
+                planned = (collection.path / MERGER).is_dir()
+                sweep_up(collection.path, None if planned else collection.dataset.uri)
+            collection.reload()
+        yield

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -14,11 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_junk, refuse_special
 from biocosmos.plugins import plug_ins
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
-from biocosmos.specimens.readers.columnar import is_frame, read_frame
+from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
+from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
+from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import Source
 
@@ -26,13 +30,16 @@ from biocosmos.specimens.records import Source
 FORMATS: dict[str, tuple[str, str, str]] = {
     "folder": ("folder", "read", "a folder of images, sub-folders as labels or ranks"),
     "csv": ("delimited", "read_text", "CSV, TSV or any separated text with file names"),
-    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images"),
+    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images, one file or a folder of them"),
     "darwin-core": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
-    "webdataset": ("webdataset", "read", "TreeOfLife-style tar shards"),
+    "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
+    "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
+    "camtrap-dp": ("camtrap_dp", "read", "Camtrap DP package, zip or folder: observations of camera traps"),
+    "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 USES: dict[str, tuple[str, ...]] = {
@@ -44,12 +51,16 @@ USES: dict[str, tuple[str, ...]] = {
     "ecotaxa": ("encoding",),
     "bioscan": ("encoding", "separator", "images", "size"),
     "vlm4bio": ("encoding",),
-    "coco": ("images",),
+    "coco": ("images", "boxes"),
+    "hugging-face": ("images",),
+    "camtrap-dp": ("images", "boxes"),
+    "megadetector": ("images", "boxes", "confidence", "empty"),
     "webdataset": (),
 }
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
-TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+CAMTRAP_TABLES = ("deployments", "media", "observations")
+SNIFFED = 1 << 16  # bytes at either end of a JSON
 
 
 def read(
@@ -65,6 +76,9 @@ def read(
     separator: str | None = None,
     images: str | Path | None = None,
     size: str | None = None,
+    boxes: str | None = None,
+    confidence: float | None = None,
+    empty: bool = False,
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Source:
     """Open specimens of any known format, or of a data frame; rows are read as the batches are asked for.
@@ -73,12 +87,16 @@ def read(
     FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to fine (for a folder:
     what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on
     ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
-    names start from. size: which image size (BIOSCAN). max_image_bytes: larger files inside archives are refused unread.
+    names start from. size: which image size (BIOSCAN). boxes: of photos as "stored" or "upright", told from the file when None.
+    confidence: detections of less are left out. empty: keep pictures in which nothing was detected.
+    max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
     for extra in (metadata, taxonomy, images):
         if extra is not None and not Path(extra).exists():
             raise BiocosmosError(f"there is no file or folder {extra}")
+        if extra is not None:
+            refuse_special(extra)
     added = plug_ins("readers", _TAKEN)
     if is_frame(path):
         if format is not None:
@@ -87,11 +105,19 @@ def read(
     elif not Path(path).exists():
         raise BiocosmosError(f"there is no file or folder {path}")
     else:
+        refuse_special(path)
         format = detect(path) if format is None else ALIASES.get(format, format)
         if format not in FORMATS and format not in added:
             raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
     if format not in added:
-        given = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images, "size": size}
+        given: dict[str, Any] = {
+            "metadata": metadata,
+            "encoding": encoding,
+            "separator": separator,
+            "images": images,
+            "size": size,
+        }
+        given |= {"boxes": boxes, "confidence": confidence, "empty": empty or None}
         _refuse_unused(format, {name for name, value in given.items() if value is not None})
     options = Options(
         failures=Failures() if failures is None else failures,
@@ -103,16 +129,24 @@ def read(
         separator=separator,
         images=None if images is None else Path(images),
         size=size,
+        boxes=boxes,
+        confidence=confidence,
+        empty=empty,
         max_image_bytes=max_image_bytes,
     )
     if is_frame(path):
         return read_frame(path, options)
     path = Path(path)
     if format in added:
-        return load_reader(added[format]).read(path, options)
+        return _from(path, load_reader(added[format]).read(path, options))
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
-    return reader(path, options)
+    return _from(path, reader(path, options))
+
+
+def _from(path: Path, source: Source) -> Source:
+    source.origin = path
+    return source
 
 
 def _refuse_unused(format: str, given: set[str]) -> None:
@@ -128,6 +162,8 @@ def _refuse_unused(format: str, given: set[str]) -> None:
 def detect(path: str | Path) -> str:
     """The format of a path by its name and, for folders and zips, by the names inside. Raises BiocosmosError if unclear."""
     path = Path(path)
+    if (path / "collection.json").is_file():
+        raise BiocosmosError(f"{path} is a collection: open it with Collection.open, or add it to another with Collection.add")
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
         added = plug_ins("readers", _TAKEN)
@@ -141,27 +177,55 @@ def _of_file(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "parquet"
-    if suffix in TABLE_SUFFIXES:
+    if suffix in (".xlsx", ".xls", ".xlsm", ".ods"):
+        raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
+    if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
         from biocosmos.specimens.readers.bioscan import is_table
 
         return "bioscan" if is_table(path) else "csv"
-    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz")):
+    if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
+    if suffix == ".arrow":
+        return "hugging-face"
+    if path.name == "datapackage.json":
+        return "camtrap-dp"
     if suffix == ".json":
-        return "coco"
+        return _of_json(path)
     if suffix == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
-                return _of_names([name.replace("\\", "/") for name in archive.namelist()])
+                names = [name.replace("\\", "/") for name in archive.namelist()]
+                return _of_names(names) or _table_of(path, names)
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise BiocosmosError(f"cannot read {path} as a zip: {error}") from error
     return None
+
+
+def _of_json(path: Path) -> str:
+    """MegaDetector's files have "detections" in their images, COCO's do not; both may be too large to be read for this."""
+    if not path.is_file():
+        return "coco"
+    with path.open("rb") as file:
+        beginning = file.read(SNIFFED)
+        file.seek(max(0, path.stat().st_size - SNIFFED))
+        text = beginning + file.read(SNIFFED)
+    return "megadetector" if re.search(rb'"(detections|detection_categories)"\s*:', text) else "coco"
+
+
+def _table_of(path: Path, names: Sequence[str]) -> str:
+    """csv for a zip with one table that is surely the one. Raises BiocosmosError for any other."""
+    found, reason = table_among([name for name in names if not any(map(is_junk, name.split("/")))])
+    if found is None:
+        raise BiocosmosError(f"cannot tell the format of {path}: it {reason}; unpack it and read what is in it")
+    return "csv"
 
 
 def _of_names(names: Sequence[str]) -> str | None:
     lowered = [name.lower().rsplit("/", 1)[-1] for name in names]
     if "meta.xml" in lowered:
         return "darwin-core"
+    if "datapackage.json" in lowered and all(any(name.startswith(table) for name in lowered) for table in CAMTRAP_TABLES):
+        return "camtrap-dp"
     if any(name.startswith("ecotaxa") and name.endswith((".tsv", ".txt")) for name in lowered):
         return "ecotaxa"
     return None
@@ -176,6 +240,11 @@ def _of_folder(path: Path) -> str | None:
         return "webdataset"
     if (path / "annotations").is_dir() and any((path / "annotations").glob("*.json")):
         return "coco"
+    if is_dataset(path):
+        return "hugging-face"
+    plain = [name for name in names if not is_junk(name) and not name.startswith("_")]
+    if path.suffix.lower() in PARQUET_SUFFIXES or (plain and all(is_parquet(path / name) for name in plain)):
+        return "parquet"
     if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
         (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
     ):

@@ -8,11 +8,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+from urllib.parse import unquote
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_junk, walk
+from biocosmos.files import Names, is_junk, readable, tidy, walk
+from biocosmos.specimens.readers.packed import Unpacked
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
 
@@ -21,37 +24,6 @@ def leads_outside(name: str) -> bool:
     """Whether a member's name is a path that leaves the archive: absolute, with a drive, or with ".."."""
     name = name.replace("\\", "/")
     return name.startswith("/") or ":" in name.split("/", 1)[0] or ".." in name.split("/") or "\0" in name
-
-
-class _Unzipped(io.RawIOBase):
-    """A file of a zip whose damage, wherever it lies, is an error that a user can read."""
-
-    def __init__(self, file: IO[bytes], where: str) -> None:
-        self._file, self._where = file, where
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            content = self._file.read(len(buffer))
-        except ZIP_ERRORS as error:
-            raise BiocosmosError(f"cannot read {self._where}: damaged, {error or 'it ends too early'}") from error
-        buffer[: len(content)] = content
-        return len(content)
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
 
 
 @dataclass(frozen=True)
@@ -95,6 +67,10 @@ class Archive:
             else:
                 self._members[name.removeprefix("./")] = info.filename
 
+    @cached_property
+    def _names(self) -> Names:
+        return Names(self._members)
+
     @property
     def names(self) -> list[str]:
         """Names of all files that may be read."""
@@ -111,19 +87,28 @@ class Archive:
         try:
             if self._zip is None:
                 return (self.path / name).open("rb")
-            return io.BufferedReader(_Unzipped(self._zip.open(self._members[name]), where))
+            info = self._zip.getinfo(self._members[name])
+            return io.BufferedReader(Unpacked(self._zip.open(info), where, info.compress_size))
         except ZIP_ERRORS as error:
             raise BiocosmosError(f"cannot read {where}: {error}") from error
 
     def find(self, name: str, folder: str = "") -> tuple[str | None, str | None]:
         """(member, reason why not) for a name that a table in ``folder`` gives; one of the two is None."""
-        name = name.strip().replace("\\", "/").removeprefix("./")
-        if leads_outside(name):
-            return None, f"the image name {name!r} leads outside the archive: refused"
-        for candidate in (f"{folder}/{name}" if folder else name, name):
-            if candidate in self._members:
-                return candidate, None
-        return None, f"the archive has no image {name!r}"
+        given, name = name, tidy(name.strip())
+        spelt = (name, unquote(name)) if "%" in name else (name,)
+        if leads_outside(name) or leads_outside(spelt[-1]):
+            return None, f"the image name {readable(name)!r} leads outside the archive: refused"
+        for wanted in dict.fromkeys((f"{folder}/{given}" if folder else given, given, *spelt)):
+            if wanted in self._members:
+                return wanted, None
+        for wanted in dict.fromkeys((f"{folder}/{name}" if folder else name, name)):
+            near = self._names.find(wanted)
+            if near and len(near) > 1 and near[0][0] == near[1][0]:
+                among = " or ".join(repr(readable(own)) for distance, own in near if distance == near[0][0])
+                return None, f"the image name {name!r} is ambiguous: it may mean {among}"
+            if near:
+                return near[0][1], None
+        return None, f"the archive has no image {readable(name)!r}"
 
     def image(self, member: str) -> tuple[bytes | None, str | None, str | None]:
         """(bytes, path, reason why not): bytes from a zip, the path from a folder. A file over the limit is not read."""

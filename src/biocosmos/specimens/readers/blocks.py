@@ -9,9 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import readable
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, shown
+from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
 from biocosmos.specimens.readers.names import clean, clean_taxon
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
@@ -79,6 +82,12 @@ class Shaper:
         ranked = [rank for rank in self.rank_columns if rank not in STANDARD]
         others = [name for name in types if name not in STANDARD and name not in self.rank_columns]
         self.schema = pa.schema([(name, types[name]) for name in (*standard, *ranked, *others)])
+        refuse_ranks(self.rank_columns)
+        self._kept = fitting_names(self.schema.names)
+        for name, kept in self._kept.items():
+            if name != kept:
+                reason = f"a column cannot be called {readable(name)!r} here: it is kept as {kept!r}"
+                self.failures.add(reason, stage="read", severity="warning")
 
     def _rank_columns(self, types: Mapping[str, pa.DataType], label_given: bool) -> tuple[str, ...]:
         if self.ranks is not None:
@@ -108,11 +117,12 @@ class Shaper:
         columns = dict(block.columns)
         for name in TEXT_COLUMNS:
             if name in columns:
-                columns[name] = [clean(value) if name not in AS_THEY_ARE else as_it_is(value) for value in _list(columns[name])]
+                given = as_text(_list(columns[name])) if name == "date" else _list(columns[name])
+                columns[name] = [clean(value) if name not in AS_THEY_ARE else as_it_is(value) for value in given]
         for rank in {*self.rank_columns, "genus", "species"} - {"label"}:
             if rank in columns:
                 columns[rank] = [clean_taxon(value) for value in _list(columns[rank])]
-        keep = self._ids(columns, block)
+        keep = self._whole(columns, block, self._ids(columns, block))
         self._taxa(columns, block)
         self._places(columns, block)
         if "barcode" in columns:
@@ -129,7 +139,23 @@ class Shaper:
                 continue
             picked = values if whole else values.take(pa.array(keep, pa.int64()))
             arrays.append(picked if picked.type == column.type else picked.cast(column.type))
-        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema).rename_columns(list(self._kept.values()))
+
+    def _whole(self, columns: dict[str, Values], block: Block, keep: list[int]) -> list[int]:
+        """Those of the rows ``keep`` whose texts can be stored; the others become failures."""
+        reasons: dict[int, str] = {}
+        for name, values in columns.items():
+            if not isinstance(values, list):
+                nul = pa.types.is_string(values.type) and pc.any(pc.match_substring(values, "\0")).as_py()
+                values = values.to_pylist() if nul else []
+            if unreadable("".join(value for value in values if isinstance(value, str))) is None:
+                continue
+            for i, text in enumerate(values):
+                if isinstance(text, str) and (reason := unreadable(text)) is not None:
+                    reasons.setdefault(i, f"the column {readable(name)!r} holds {reason}")
+        for i in sorted(set(reasons) & set(keep)):
+            self._fail(reasons[i], block, i, readable(str(columns["id"][i])))
+        return [i for i in keep if i not in reasons]
 
     def _ids(self, columns: dict[str, Values], block: Block) -> list[int]:
         ids: list[str | None] = columns.get("id") or [None] * len(block.rows)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import Resolver
-from biocosmos.specimens.readers.archive import leads_outside
+from biocosmos.files import Resolver, readable
 from biocosmos.specimens.readers.blocks import Shaper, gather
+from biocosmos.specimens.readers.boxes import STORED, UPRIGHT, Frames, Size, header, size_of, to_crop, upright_size
 from biocosmos.specimens.readers.columns import our_names
-from biocosmos.specimens.readers.json_stream import elements
-from biocosmos.specimens.readers.lookup import Lookup
+from biocosmos.specimens.readers.json_fields import MOST_COLUMNS, fitting, type_of
+from biocosmos.specimens.readers.json_stream import as_key, as_text, elements
+from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.places import Inside
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, STANDARD, Source
 
 IMAGES, CATEGORIES, ANNOTATIONS = "images", "categories", "annotations"
@@ -28,8 +30,11 @@ JOINS = {
     CATEGORIES: {"id", "name"},
     ANNOTATIONS: {"image_id", "category_id", "bbox"},
 }
+OUR_ID, OUR_RANKS = "biocosmos_id", "biocosmos_ranks"
+"""Fields of files that we wrote: an annotation's own id, and in a category which fields are ranks, coarse to fine."""
 IMAGES_AT_HAND = 1024
-CLIPPED_FROM = 1.0  # pixels outside the image that are worth a word; less is rounding
+
+Row = tuple[int | None, str | None, dict[str, Any]]
 
 
 def read(path: Path, options: Options) -> Source:
@@ -41,7 +46,10 @@ def read(path: Path, options: Options) -> Source:
     file = path if path.is_file() else _json_in(path)
     fields = _Fields(file, options)
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label")} | fields.kinds
-    shaper = Shaper(kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy)
+    ranks = options.ranks
+    if ranks is None and fields.ranks is not None and options.taxonomy is None:
+        ranks = tuple(rank for rank in fields.ranks if rank in kinds)
+    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy)
     blocks = gather(_rows(file, fields, options), list(kinds), str(file))
     return Source(path.name, "coco", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
@@ -62,21 +70,34 @@ class _Fields:
     def __init__(self, file: Path, options: Options) -> None:
         kinds: dict[tuple[str, str], pa.DataType | None] = {("categories", "supercategory"): None}
         counts: Counter[str] = Counter()
+        too_many: set[str] = set()
+        self.ranks: tuple[str, ...] | None = None
         for part, element in elements(file, set(JOINS)):
             counts[part] += 1
             if isinstance(element, dict):
+                if part == CATEGORIES and isinstance(stated := element.get(OUR_RANKS), list):
+                    self.ranks = tuple(str(rank) for rank in stated)
                 for name, value in element.items():
-                    if name not in JOINS[part]:
-                        kinds[part, name] = _merge(kinds.get((part, name)), value)
+                    if name in JOINS[part] or name in (OUR_ID, OUR_RANKS):
+                        continue
+                    if (part, name) not in kinds and len(kinds) >= MOST_COLUMNS:
+                        too_many.add(part)
+                        continue
+                    kinds[part, name] = type_of(kinds.get((part, name)), value)
         if not counts[ANNOTATIONS] or not counts[IMAGES]:
             raise BiocosmosError(f"{file} has {counts[IMAGES]} images and {counts[ANNOTATIONS]} annotations: is it COCO?")
+        for part in sorted(too_many):
+            reason = f"{part} have more than {MOST_COLUMNS} different fields: the later ones are left out"
+            options.failures.add(reason, stage="read", source=file, severity="warning")
         theirs: dict[tuple[str, str], str] = {}
         taken: set[str] = {"label", "crop", *ADDED_BY_COLLECTION}
         for part in (ANNOTATIONS, IMAGES, CATEGORIES):
             for owner, name in kinds:
                 if owner == part:
-                    plain = f"annotation_{name}" if name in ("id", "category") and part == ANNOTATIONS else name
-                    plain = plain if plain not in taken else f"{part}_{name}"
+                    plain = f"annotation_{name}" if name in ("id", "category") and part == ANNOTATIONS else readable(name)
+                    plain = plain if plain.strip() else "unnamed"
+                    while plain in taken:
+                        plain = f"{part}_{plain}"
                     theirs[part, name] = plain
                     taken.add(plain)
         ours = our_names(list(theirs.values()), options.columns, str(file))
@@ -92,55 +113,121 @@ class _Fields:
         for name, value in element.items():
             ours = self.names.get((part, name))
             if ours is not None and value is not None:
-                kind = self.kinds[ours]
-                if pa.types.is_string(kind) and not isinstance(value, str):
-                    value = json.dumps(value, ensure_ascii=False)
-                taken[ours] = value
+                taken[ours] = fitting(value, self.kinds[ours])
         return taken
 
 
-def _merge(kind: pa.DataType | None, value: Any) -> pa.DataType | None:
-    if value is None:
-        return kind
-    if isinstance(value, bool):
-        found = pa.bool_()
-    elif isinstance(value, int) and abs(value) < 2**63:
-        found = pa.int64()
-    elif isinstance(value, float):
-        found = pa.float64()
-    else:
-        return pa.string()
-    if kind is None or kind == found:
-        return found
-    return pa.float64() if {kind, found} == {pa.int64(), pa.float64()} else pa.string()
+@dataclass(frozen=True)
+class _Picture:
+    """An image of the file: its record, its name and place, the size it declares; or why it cannot be used."""
+
+    record: dict[str, Any]
+    name: str = ""
+    path: str = ""
+    size: Size | None = None
+    problem: str | None = None
 
 
-def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[tuple[int | None, str | None, dict[str, Any]]]:
+@dataclass
+class _Categories:
+    """Categories by their id; one id for two names is no name."""
+
+    by_id: dict[str, dict[str, Any]] = field(default_factory=dict)
+    doubled: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, file: Path, failures: Failures) -> _Categories:
+        """Read them; what is no category is recorded."""
+        self = cls()
+        for number, (_, category) in enumerate(elements(file, {CATEGORIES}), 1):
+            key = as_key(category.get("id")) if isinstance(category, dict) else None
+            if key is None:
+                reason = f"category {number} is not an object with an id: left out"
+                failures.add(reason, stage="read", source=file, row=number)
+            elif key in self.by_id and self.by_id[key].get("name") != category.get("name"):
+                names = self.doubled.setdefault(key, [str(as_text(self.by_id[key].get("name")))])
+                names.append(str(as_text(category.get("name"))))
+            else:
+                self.by_id[key] = category
+        return self
+
+    def find(self, given: Any) -> tuple[dict[str, Any] | None, str | None]:
+        """(the category of an annotation, what is wrong)."""
+        key = as_key(given)
+        if key is not None and key in self.doubled:
+            return None, f"the category {key} is that of several names ({', '.join(self.doubled[key][:5])}): kept, unlabelled"
+        found = self.by_id.get(key) if key is not None else None
+        return found, None if found else f"the category {str(as_text(given))[:80]} is not among the categories: kept, unlabelled"
+
+
+def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[Row]:
     failures = options.failures
-    categories: dict[Any, dict[str, Any]] = {}
-    with Lookup() as images:
-        images.fill((str(image.get("id")), None, image) for part, image in elements(file, {IMAGES}) if isinstance(image, dict))
-        for _, category in elements(file, {CATEGORIES}):
-            categories[category.get("id")] = category
-        resolver = Resolver(*_folders(file, options))
+    categories = _Categories.of(file, failures)
+    with Lookup() as images, Seen() as seen:
+        images.fill(_image_entries(file, failures))
+        inside = Inside(Resolver(*_folders(file, options)))
 
         @lru_cache(IMAGES_AT_HAND)
-        def place(image_id: str) -> tuple[dict[str, Any] | None, str]:
-            """(image, where it lies); the boxes of an image mostly come together."""
-            found = images.get(image_id)
+        def picture(key: str) -> _Picture:
+            """The boxes of an image mostly come together."""
+            found = images.get(key)
             images.use(found)
-            image = found[0].value if found else None
-            name = str((image or {}).get("file_name") or "").strip()
-            return image, resolver.find(name).path if name and not leads_outside(name) else str(Path(resolver.roots[0], name))
+            return _picture([entry.value for entry in found], inside)
 
+        def others() -> Iterator[tuple[str, Size | None]]:
+            for _, image in elements(file, {IMAGES}):
+                one = _picture([image], inside) if isinstance(image, dict) else _Picture({})
+                if one.path:
+                    yield one.path, one.size
+
+        frames = Frames(options.boxes, others)
+        told: set[str] = set()
         for number, (_, box) in enumerate(elements(file, {ANNOTATIONS}), 1):
-            values = _row(box, number, file, place, categories, fields, failures)
+            if not isinstance(box, dict):
+                failures.add("the annotation is not an object", stage="read", source=file, row=number)
+                continue
+            row = _Annotation(box, number, file, failures, told)
+            values = row.values(picture, categories, fields, frames, seen)
             if values is not None:
                 yield number, None, values
-        resolver.tell(failures, source=file)
-        empty = sum(1 for _ in images.unused())
-        if empty:
-            failures.add(f"{empty} images have no annotation: left out", stage="read", source=file, severity="warning")
+        _close(file, images, inside, frames, failures)
+
+
+def _close(file: Path, images: Lookup, inside: Inside, frames: Frames, failures: Failures) -> None:
+    inside.resolver.tell(failures, source=file)
+    if frames.turned:
+        reason = f"{frames.turned} boxes are of photos as stored, which EXIF turns: turned with them"
+        failures.add(reason, stage="read", source=file, severity="warning")
+    empty = sum(1 for _ in images.unused())
+    if empty:
+        failures.add(f"{empty} images have no annotation: left out", stage="read", source=file, severity="warning")
+
+
+def _image_entries(file: Path, failures: Failures) -> Iterator[tuple[str, int | None, Any]]:
+    for number, (_, image) in enumerate(elements(file, {IMAGES}), 1):
+        key = as_key(image.get("id")) if isinstance(image, dict) else None
+        if key is None:
+            reason = f"image {number} is not an object with an id: left out"
+            failures.add(reason, stage="read", source=file, row=number)
+        else:
+            yield key, number, image
+
+
+def _picture(records: list[dict[str, Any]], inside: Inside) -> _Picture:
+    if not records:
+        return _Picture({}, problem="is not among the images")
+    names = {str(as_text(record.get("file_name")) or "") for record in records}
+    if len(names) > 1:
+        return _Picture(
+            {}, problem=f"is that of {len(records)} images ({', '.join(sorted(names)[:5])}): which one is not certain"
+        )
+    name, record = names.pop(), records[0]
+    if not name.strip():
+        return _Picture(record, problem="has no file_name")
+    path, problem = inside.find(name)
+    if problem is not None:
+        return _Picture(record, name, problem=f"cannot be used: {problem}")
+    return _Picture(record, name, path, size_of(record.get("width"), record.get("height")))
 
 
 def _folders(file: Path, options: Options) -> list[Path]:
@@ -154,60 +241,75 @@ def _folders(file: Path, options: Options) -> list[Path]:
     ]
 
 
-def _row(
-    box: Any,
-    number: int,
-    file: Path,
-    place: Callable[[str], tuple[dict[str, Any] | None, str]],
-    categories: dict[Any, dict[str, Any]],
-    fields: _Fields,
-    failures: Failures,
-) -> dict[str, Any] | None:
-    if not isinstance(box, dict):
-        failures.add("the annotation is not an object", stage="read", source=file, row=number)
-        return None
-    own = box.get("id", number)
-    id = f"annotation {own}"
+@dataclass
+class _Annotation:
+    """One annotation of the file on its way to a specimen; ``told`` are the images whose size was spoken of."""
 
-    def say(reason: str, warning: bool = False) -> None:
-        failures.add(reason, stage="read", source=file, row=number, id=id, severity="warning" if warning else "error")
+    box: dict[str, Any]
+    number: int
+    file: Path
+    failures: Failures
+    told: set[str]
+    id: str = ""
 
-    image, path = place(str(box.get("image_id")))
-    name = str((image or {}).get("file_name") or "").strip()
-    if image is None or not name:
-        say(f"its image {box.get('image_id')!r} is not among the images" if image is None else "its image has no file_name")
-        return None
-    if leads_outside(name):
-        say(f"the image name {name!r} leads outside the folder: refused")
-        return None
-    id = f"{name}#{own}"
-    crop = None
-    if box.get("bbox"):
-        crop, reason, clipped = clip(box["bbox"], image.get("width"), image.get("height"))
+    def say(self, reason: str, warning: bool = False) -> None:
+        """Add a row about this annotation."""
+        severity = "warning" if warning else "error"
+        self.failures.add(reason, stage="read", source=self.file, row=self.number, id=self.id or None, severity=severity)  # type: ignore[arg-type]
+
+    def values(self, picture: Any, categories: _Categories, fields: _Fields, frames: Frames, seen: Seen) -> dict[str, Any] | None:
+        """The specimen by our names; None, and a row that says why, where it cannot be one."""
+        own = as_key(self.box.get("id"))
+        self.id = f"annotation {self.number if own is None else own}"[:200]
+        key = as_key(self.box.get("image_id"))
+        image: _Picture = picture(key) if key is not None else _Picture({}, problem="is not among the images")
+        if image.problem is not None:
+            self.say(f"its image {str(as_text(self.box.get('image_id')))[:80]} {image.problem}")
+            return None
+        self._name(image.name, own, seen)
+        crop = None
+        if self.box.get("bbox"):
+            crop = self._crop(image, frames)
+            if crop is None:
+                return None
+        category, problem = categories.find(self.box.get("category_id"))
+        if problem is not None:
+            self.say(problem, warning=True)
+        label = as_text((category or {}).get("name"))
+        taken = {
+            **fields.take(CATEGORIES, category or {}),
+            **fields.take(IMAGES, image.record),
+            **fields.take(ANNOTATIONS, self.box),
+        }
+        return {**taken, "id": self.id, "image_path": image.path, "crop": crop, "label": label}
+
+    def _name(self, image: str, own: str | None, seen: Seen) -> None:
+        """file#id, or file#row without an id; a second one of the same name gets one of its own, with a word."""
+        if "id" in self.box and own is None:
+            self.say("its id is neither a number nor text: numbered by its place in the file", warning=True)
+        given = self.box.get(OUR_ID)
+        first = given if isinstance(given, str) and given.strip() else f"{image}#{self.number if own is None else own}"
+        self.id = first
+        if seen.count(first) == 1:
+            return
+        self.id = next(name for n in count(2) if seen.count(name := f"{first}-{n}") == 1)
+        self.say(f"a further annotation with the id {str(own)[:80]}: called {self.id!r}", warning=True)
+
+    def _crop(self, image: _Picture, frames: Frames) -> list[float] | None:
+        info, box = header(image.path), self.box["bbox"]
+        frame, doubt = frames.of(info, image.size) if info is not None else (UPRIGHT, None)
+        if info is not None and image.path not in self.told:
+            self.told.add(image.path)
+            if doubt is not None:
+                self.say(doubt, warning=True)
+            own = (info.width, info.height) if frame == STORED else upright_size(info)
+            if image.size is not None and image.size != own:
+                said, real = (f"{a:g} x {b:g}" for a, b in (image.size, own))
+                self.say(f"the image is said to have {said} pixels, its file has {real}: its boxes may be off", warning=True)
+        crop, reason, clipped = to_crop(box, info, image.size, frame)
         if crop is None:
-            say(str(reason))
+            self.say(str(reason))
             return None
         if clipped:
-            say(f"the box {box['bbox']} reaches outside the image: clipped", warning=True)
-    category = categories.get(box.get("category_id"))
-    if category is None:
-        say(f"the category {box.get('category_id')!r} is not among the categories: kept, unlabelled", warning=True)
-    values = {**fields.take(CATEGORIES, category or {}), **fields.take(IMAGES, image), **fields.take(ANNOTATIONS, box)}
-    return {**values, "id": id, "image_path": path, "crop": crop, "label": (category or {}).get("name")}
-
-
-def clip(box: Any, width: Any, height: Any) -> tuple[list[float] | None, str | None, bool]:
-    """([x, y, width, height] inside the image, why there is none, whether more than rounding was cut off)."""
-    try:
-        x, y, w, h = (float(value) for value in box)
-    except (TypeError, ValueError):
-        return None, f"the box {box!r} is not [x, y, width, height]", False
-    if not all(map(math.isfinite, (x, y, w, h))) or w <= 0 or h <= 0:
-        return None, f"the box {box} has no area", False
-    right = min(x + w, float(width)) if width else x + w
-    bottom = min(y + h, float(height)) if height else y + h
-    left, top = max(x, 0.0), max(y, 0.0)
-    if right <= left or bottom <= top:
-        return None, f"the box {box} lies outside the image of {width} x {height}", False
-    cut = max(left - x, top - y, x + w - right, y + h - bottom)
-    return [left, top, right - left, bottom - top], None, cut >= CLIPPED_FROM
+            self.say(f"the box {str(box)[:80]} reaches outside the image: clipped", warning=True)
+        return crop

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.records import STANDARD
 from biocosmos.taxonomy import KNOWN_RANKS
 
 SCIENTIFIC_NAME = "scientificName"
 EPITHET = "specificEpithet"
 SOURCE_SUFFIX = "_source"
+IMAGE_URL = "image_url"
+"""The column that keeps where an image is on the web; nothing is fetched."""
 
 # Names as they are after `plain`; the earlier of a list wins. Gathered from Darwin Core, EcoTaxa, BIOSCAN, VLM4Bio,
 # iNaturalist exports and pybioclip's predictions.
@@ -65,12 +68,15 @@ GUESSES: dict[str, tuple[str, ...]] = {
     EPITHET: ("specificepithet", "speciesepithet", "epithet"),
     "barcode": ("dnabarcode", "barcode", "nucraw", "nuc", "nucleotides", "dnasequence", "sequence", "dna"),
     "text": ("text", "caption", "description"),
+    IMAGE_URL: ("imageurl", "photourl", "pictureurl", "imgurl", "imagelink", "imageaddress"),
     "latitude": ("latitude", "decimallatitude", "lat", "coordlat", "objectlat", "gpslatitude"),
     "longitude": ("longitude", "decimallongitude", "lon", "long", "lng", "coordlon", "objectlon", "gpslongitude"),
     "date": ("date", "eventdate", "observedon", "collectiondate", "objectdate", "datecollected", "collectiondatestart"),
     "crop": ("crop",),
     "split": ("split",),
 }
+OBSERVATIONS = {"imageurl", "observedonstring", "iconictaxonname", "qualitygrade"}
+"""Columns of iNaturalist's export, whose description is what an observer noted, not a text about what is to be seen."""
 # Columns of these names say all sorts of things; they are ranks only in a taxonomy or when asked for.
 NOT_GUESSED = ("status", "domain", "variety", "form", "label")
 GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
@@ -79,6 +85,11 @@ GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
 def plain(name: str) -> str:
     """A column name without case, spaces and punctuation: "Decimal_Latitude" -> "decimallatitude"."""
     return "".join(ch for ch in unicodedata.normalize("NFKC", name).lower() if ch.isalnum())
+
+
+def is_records(names: Iterable[str]) -> bool:
+    """Whether a table has records of occurrences by its columns, be there images or not: GBIF and Darwin Core have such ids."""
+    return bool({plain(name) for name in names} & {"occurrenceid", "gbifid"})
 
 
 def guess_columns(names: Iterable[str]) -> dict[str, str]:
@@ -90,6 +101,8 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
     for name in names:
         by_plain.setdefault(plain(name), name)
     mapping: dict[str, str] = {}
+    if by_plain.keys() & OBSERVATIONS:
+        by_plain.pop("description", None)
     for ours, candidates in GUESSES.items():
         for candidate in candidates:
             theirs = by_plain.get(candidate)
@@ -119,10 +132,24 @@ def check_header(names: Sequence[str], where: str) -> None:
         raise BiocosmosError(f"{where}: the column {twice[0]!r} occurs more than once in the header: rename one of them")
 
 
-def our_names(names: Sequence[str], columns: Mapping[str, str] | None, where: str) -> list[str]:
+def with_gbif_id(names: dict[str, str], path: Path, failures: Failures) -> dict[str, str]:
+    """Their name -> ours, with gbifID as the id of a table over several datasets, within which alone occurrenceID is unique."""
+    by_plain = {plain(name): name for name in names}
+    occurrence, gbif = by_plain.get("occurrenceid"), by_plain.get("gbifid")
+    if gbif is None or "datasetkey" not in by_plain or occurrence is None or names[occurrence] != "id":
+        return names
+    reason = f"{gbif} is the id, since {occurrence} may repeat from dataset to dataset"
+    failures.add(reason, stage="read", source=path, severity="warning")
+    return {**names, occurrence: occurrence, gbif: "id"}
+
+
+def our_names(
+    names: Sequence[str], columns: Mapping[str, str] | None, where: str, *, guessable: Container[str] | None = None
+) -> list[str]:
     """Our name for each of a source's columns.
 
-    columns: their name -> ours, as the user gave it; it overrides the guesses. A column that is neither keeps its name,
+    columns: their name -> ours, as the user gave it; it overrides the guesses. guessable: the columns whose meaning may be
+    guessed, all when None. A column that is neither keeps its name,
     with "_source" appended where that name is already taken by another meaning.
     Raises BiocosmosError for a mapped column that the source lacks and for two columns mapped to one.
     """
@@ -136,7 +163,9 @@ def our_names(names: Sequence[str], columns: Mapping[str, str] | None, where: st
     taken = set(columns.values())
     mapping = columns | {
         theirs: ours
-        for theirs, ours in guess_columns([name for name in names if name not in columns]).items()
+        for theirs, ours in guess_columns(
+            [name for name in names if name not in columns and (guessable is None or name in guessable)]
+        ).items()
         if ours not in taken
     }
     result: list[str] = []

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,22 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
-from biocosmos.specimens.readers.columns import our_names
+from biocosmos.specimens.readers.columns import GUESSED_RANKS, IMAGE_URL, SCIENTIFIC_NAME, our_names
 from biocosmos.specimens.readers.darwin_core_meta import Table, parse_meta
-from biocosmos.specimens.readers.delimited import ADDRESSES
-from biocosmos.specimens.readers.lookup import Lookup
+from biocosmos.specimens.readers.lookup import Lookup, Seen
+from biocosmos.specimens.readers.media import ADDRESSES, media_of
 from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.row_images import tell_on_web
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import STANDARD, Source
+from biocosmos.taxonomy.scientific_names import parse
 
-OCCURRENCE = "Occurrence"
-MEDIA = ("Multimedia", "Image")  # GBIF's two and Audubon Core's
+OCCURRENCES = frozenset({"occurrence", "simpledarwinrecord", "darwinrecord", "darwincore"})
+"""Row types of specimens in any case: today's, and those of the XML schema and of Darwin Core before 2009."""
+OTHER_CORES = frozenset({"taxon", "event", "location", "resource", "description", "distribution", "vernacularname", "reference"})
+RECORD_TERMS = frozenset({"occurrenceid", "catalognumber", "basisofrecord"})
+MEDIA = ("multimedia", "image")  # GBIF's two and Audubon Core's
+ASSOCIATED_MEDIA = "associatedMedia"
 MEDIA_ADDRESS = ("identifier", "accessURI", "goodQualityAccessURI", "thumbnailAccessURI")
 
 
@@ -35,51 +42,112 @@ def read(path: Path, options: Options) -> Source:
     """
     with open_archive(path, Failures(), options.max_image_bytes) as archive:
         core, extensions = parse_meta(archive)
-        main, event = _main_table(core, extensions, path)
+        main, event = _main_table(core, extensions, path, options.failures)
         others = [table for table in extensions if table is not main]
+        stated, main = main.ranks, main.without_ranks()
         theirs = [term.name for term in main.terms]
         theirs += [term.name for term in event.terms if term.name not in theirs] if event is not None else []
-        kinds = _scan(main, event, archive, theirs)
-    ours = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
+        ours = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
+        id_term = next((name for name, column in ours.items() if column == "id"), None)
+        scan = _scan(main, event, archive, theirs, id_term if id_term not in options.columns else None)
+        kinds = scan.kinds
+    if scan.repeats:
+        ours = _by_declared_id(ours, main, path, options.failures)
     columns = {ours[name]: kinds[name] for name in theirs}
-    texts = ["id", *[_column(table) for table in others if event is None]]
-    if event is None and any(table.kind in MEDIA for table in others):
-        texts += ["image_path", "image_url"]
+    named = _named(others, columns)
+    texts = ["id", *[name for _, name in named if event is None]]
+    if ASSOCIATED_MEDIA in theirs or (event is None and any(table.kind in MEDIA for table in others)):
+        texts += ["image_path", IMAGE_URL]
         columns["image"] = pa.large_binary()
     columns |= {name: STANDARD.get(name, pa.string()) for name in texts}
-    shaper = Shaper(columns, options.failures, ranks=options.ranks, taxonomy=options.taxonomy)
-    rows = _rows(path, main, event, others, ours, kinds, options)
+    ranks = options.ranks
+    if ranks is None and stated is not None and options.taxonomy is None:
+        ranks = tuple(rank for rank in stated if rank in columns)
+    # names that are no taxon anywhere in the archive, such as those of folders, are the taxa that there are
+    by_label = True if not scan.has_taxa and options.taxonomy is None and {"label", SCIENTIFIC_NAME} & set(columns) else None
+    shaper = Shaper(columns, options.failures, ranks=ranks, taxonomy=options.taxonomy, label_is_rank=by_label)
+    rows = _rows(path, main, event, named, ours, kinds, options)
     blocks = gather(rows, list(columns), f"{path}/{main.files[0]}")
     return Source(path.name, "darwin-core", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
 
-def _main_table(core: Table, extensions: tuple[Table, ...], path: Path) -> tuple[Table, Table | None]:
+def _main_table(core: Table, extensions: tuple[Table, ...], path: Path, failures: Failures) -> tuple[Table, Table | None]:
     """(the occurrences, the core they hang on or None)."""
-    if core.kind == OCCURRENCE:
+    if core.kind in OCCURRENCES:
         return core, None
-    found = next((table for table in extensions if table.kind == OCCURRENCE), None)
-    if found is None:
-        raise BiocosmosError(f"{path} has {core.kind or 'unnamed'} records and no occurrences: there are no specimens in it")
-    return found, core
+    found = next((table for table in extensions if table.kind in OCCURRENCES), None)
+    if found is not None:
+        return found, core
+    if core.kind not in OTHER_CORES and {term.name.lower() for term in core.terms} & RECORD_TERMS:
+        reason = f"records of the row type {core.row_type!r}, which Darwin Core does not know: read as occurrences by their terms"
+        failures.add(reason, stage="read", source=path, severity="warning")
+        return core, None
+    raise BiocosmosError(f"{path} has {core.shown_kind or 'unnamed'} records and no occurrences: there are no specimens in it")
 
 
-def _column(table: Table) -> str:
-    return table.kind.lower()
+def _named(tables: Sequence[Table], taken: Iterable[str]) -> list[tuple[Table, str]]:
+    """Each extension with the column that its rows are kept in: its row type in lower case, with a number where that is taken."""
+    used, named = set(taken), []
+    for table in tables:
+        name, times = table.kind or "extension", 1
+        while name in used:
+            times += 1
+            name = f"{table.kind or 'extension'}_{times}"
+        used.add(name)
+        named.append((table, name))
+    return named
 
 
-def _scan(main: Table, event: Table | None, archive: Archive, names: list[str]) -> dict[str, pa.DataType]:
-    finder = TypeFinder(names)
+@dataclass
+class _Scan:
+    """What one pass over the rows says: Arrow type by column; whether any row has a name at one of the known ranks; whether the
+    ids that a term gives repeat where the declared ones do not."""
+
+    kinds: dict[str, pa.DataType]
+    has_taxa: bool = False
+    repeats: bool = False
+
+
+def _scan(main: Table, event: Table | None, archive: Archive, names: list[str], id_term: str | None) -> _Scan:
+    finder, found = TypeFinder(names), _Scan({})
+    ranked = [name for name in names if name in GUESSED_RANKS]
+    declared_repeats = main.id_index is None
+
+    def cells(table: Table, given: Seen, declared: Seen) -> Iterator[list[str]]:
+        nonlocal declared_repeats
+        for _, core_id, row in table.rows(archive, Failures()):
+            if not found.has_taxa:
+                named = row.get(SCIENTIFIC_NAME)
+                found.has_taxa = any(row.get(name) for name in ranked) or (bool(named) and parse(str(named)).genus is not None)
+            if table is main and id_term is not None and not declared_repeats:
+                own = row.get(id_term)
+                found.repeats = found.repeats or (own is not None and given.count(own) > 1)
+                declared_repeats = core_id is None or declared.count(core_id) > 1
+            yield [row.get(name) or "" for name in names]
+
     for table in (main, event):
         if table is not None:
-            finder.add_all([row.get(name) or "" for name in names] for _, _, row in table.rows(archive, Failures()))
-    return finder.types()
+            with Seen() as given, Seen() as declared:
+                finder.add_all(cells(table, given, declared))
+    found.kinds = finder.types()
+    found.repeats = found.repeats and not declared_repeats
+    return found
+
+
+def _by_declared_id(ours: dict[str, str], main: Table, path: Path, failures: Failures) -> dict[str, str]:
+    """Our names without a term for the id: the one that the archive declares is taken, since it does not repeat."""
+    term = next(name for name, column in ours.items() if column == "id")
+    declared = next((t.name for t in main.terms if t.index == main.id_index), "the declared id")
+    reason = f"the values of {term} repeat: {declared} is the id"
+    failures.add(reason, stage="read", source=path, severity="warning")
+    return {**ours, term: term if term != "id" else "id_source"}
 
 
 def _rows(
     path: Path,
     main: Table,
     event: Table | None,
-    others: list[Table],
+    others: list[tuple[Table, str]],
     ours: dict[str, str],
     kinds: dict[str, pa.DataType],
     options: Options,
@@ -89,10 +157,10 @@ def _rows(
         archive = stack.enter_context(open_archive(path, failures, options.max_image_bytes))
         events = stack.enter_context(_lookup(event, archive, failures)) if event is not None else None
         if event is not None and others:
-            names = ", ".join(sorted(_column(table) for table in others))
+            names = ", ".join(sorted(name for _, name in others))
             failures.add(f"extensions of an event are not read: {names}", stage="read", source=path, severity="warning")
             others = []
-        joined = [(table, stack.enter_context(_lookup(table, archive, failures))) for table in others]
+        joined = [(table, name, stack.enter_context(_lookup(table, archive, failures))) for table, name in others]
         for number, core_id, row in main.rows(archive, failures):
             if events is not None and core_id is not None:
                 for entry in events.get(core_id)[:1]:
@@ -101,22 +169,23 @@ def _rows(
             for name, text in row.items():
                 column = ours[name]
                 values[column] = text if column in STANDARD else typed([text or ""], kinds[name])[0]
-            for table, lookup in joined:
+            media: list[dict[str, str]] = []
+            for table, column, lookup in joined:
                 entries = lookup.get(core_id) if core_id is not None else []
                 lookup.use(entries)
                 attached = [entry.value for entry in entries]
                 if attached:
-                    values[_column(table)] = json.dumps(attached, ensure_ascii=False)
+                    values[column] = json.dumps(attached, ensure_ascii=False)
                 if table.kind in MEDIA:
-                    on_web += _image(values, attached, archive, failures, number, core_id)
+                    media += attached
+            media += [{"identifier": address} for address in media_of(row.get(ASSOCIATED_MEDIA))]
+            on_web += _image(values, media, archive, failures, number, core_id)
             yield number, core_id, values
-        for table, lookup in joined:
+        for table, _, lookup in joined:
             for key, line in lookup.unused():
                 reason = f"belongs to the core record {key!r}, which is not there"
                 failures.add(reason, stage="read", source=f"{path}/{table.files[0]}", row=line)
-    if on_web:
-        reason = f"{on_web} specimens have their image on the web: the address is kept as image_url, nothing was fetched"
-        failures.add(reason, stage="read", source=path, severity="warning")
+    tell_on_web(on_web, path, failures)
 
 
 def _lookup(table: Table, archive: Archive, failures: Failures) -> Lookup:
@@ -136,7 +205,7 @@ def _image(
         if not address or not _is_picture(medium):
             continue
         if address.lower().startswith(ADDRESSES):
-            values["image_url"] = address
+            values[IMAGE_URL] = address
             return True
         found, reason = archive.find(address)
         if found is not None:

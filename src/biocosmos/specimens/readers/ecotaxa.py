@@ -27,6 +27,7 @@ from biocosmos.specimens.readers.ecotaxa_table import (
     LONGITUDE,
     STATES,
     STATUS,
+    VERBATIM_DATE,
     Table,
     inspect,
     number,
@@ -61,7 +62,9 @@ def read(path: Path, options: Options) -> Source:
     depth = max(table.depth for table in tables)
     levels = [LEVEL.format(i + 1) for i in range(depth)]
     kinds = {name: pa.string() for name in ("id", "image", "image_path")}
-    ours = {ours for theirs, ours in OURS.items() if theirs in found} | ({"date"} if "object_date" in found else set())
+    ours = {ours for theirs, ours in OURS.items() if theirs in found} | (
+        {"date"} if {"object_date", VERBATIM_DATE} & set(found) else set()
+    )
     kinds |= dict.fromkeys(sorted(ours), pa.string()) | dict.fromkeys(levels, pa.string())
     asked = {theirs.strip().lower(): ours for theirs, ours in options.columns.items()}
     renamed = {name: asked.get(name, name) for name in found}
@@ -177,7 +180,7 @@ class _Row:
             if told.problem is not None:
                 self._warn(f"object_time {told.problem}: left out")
         if said.day is None:
-            return text or None
+            return text or self.cells.get(VERBATIM_DATE) or None
         return said.day.isoformat() + (f"T{at.isoformat('seconds')}" if at is not None else "")
 
     def _check_state(self) -> None:

@@ -12,8 +12,9 @@ import pyarrow as pa
 from biocosmos.errors import Severity
 from biocosmos.specimens.readers.archive import Member
 from biocosmos.specimens.readers.columns import SOURCE_SUFFIX
+from biocosmos.specimens.readers.encoding import find_encoding
 from biocosmos.specimens.readers.options import Options
-from biocosmos.specimens.readers.textfile import find_encoding, open_table
+from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, STANDARD
 
@@ -22,6 +23,8 @@ CATEGORY = "object_annotation_category"
 STATUS = "object_annotation_status"
 HIERARCHY = "object_annotation_hierarchy"
 STATES = ("predicted", "validated", "dubious", "discarded")
+VERBATIM_DATE = "object_verbatim_date"
+"""A column of our own: a date that names no whole day, for which EcoTaxa has no place."""
 LATITUDE, LONGITUDE = "object_lat", "object_lon"
 LEVEL = "level_{}"
 PREFIXES = ("object_", "sample_", "acq_", "process_", "img_")

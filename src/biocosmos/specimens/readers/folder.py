@@ -14,9 +14,9 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_names, is_junk
 from biocosmos.specimens.readers.blocks import Block, Shaper, gather
 from biocosmos.specimens.readers.columns import check_header, our_names, shown
-from biocosmos.specimens.readers.delimited import finish
 from biocosmos.specimens.readers.lookup import Lookup
 from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.row_images import RowImages
 from biocosmos.specimens.readers.textfile import open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
 from biocosmos.specimens.records import STANDARD, Source
@@ -57,8 +57,9 @@ def read(path: Path, options: Options) -> Source:
     rows = _rows(path.absolute(), options, splits=splits, nested=nested, levels=levels, table=table)
 
     def blocks() -> Iterator[Block]:
-        for block in gather(rows, list(kinds), str(path)):
-            yield from finish(block, None, options) if table is not None else [block]
+        with RowImages(options, path) as images:
+            for block in gather(rows, list(kinds), str(path)):
+                yield from images.finish(block) if table is not None else [block]
 
     return Source(path.name or str(path), "folder", shaper.batches(blocks()), shaper.rank_columns, options.failures)
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
+
+from biocosmos.files import readable
+
+NAMELESS = ""
+"""SQLite keeps such a database in memory, and what does not fit there in a file that has no name: it goes with the process."""
 
 
 class Entry(NamedTuple):
@@ -20,7 +23,7 @@ class Entry(NamedTuple):
 
 
 class Lookup:
-    """Key -> rows, kept in a temporary SQLite file that goes when the lookup is closed.
+    """Key -> rows, kept in a temporary SQLite database that goes when the lookup is closed, or the process ends.
 
     >>> with Lookup() as lookup:
     ...     lookup.fill([("a.jpg", 1, {"depth": "12"})])
@@ -29,9 +32,8 @@ class Lookup:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
         # A generator may be closed from the thread that collects garbage, so the thread check is off; use stays serial.
-        self._db = sqlite3.connect(Path(self._folder.name) / "lookup.sqlite", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(NAMELESS, isolation_level=None, check_same_thread=False)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
             "CREATE TABLE entry (key TEXT NOT NULL, number INTEGER, value TEXT NOT NULL);"
@@ -40,7 +42,8 @@ class Lookup:
 
     def fill(self, entries: Iterable[tuple[str, int | None, Any]]) -> None:
         """Store (key, row number, value that JSON can hold); call it once, then :meth:`get`."""
-        rows = ((key, number, json.dumps(value, ensure_ascii=False)) for key, number, value in entries)
+        # readable: half a surrogate pair, as some JSON has it, becomes its escape, which JSON reads back
+        rows = ((readable(key), number, readable(json.dumps(value, ensure_ascii=False))) for key, number, value in entries)
         self._db.execute("BEGIN")
         self._db.executemany("INSERT INTO entry (key, number, value) VALUES (?, ?, ?)", rows)
         self._db.execute("COMMIT")
@@ -69,9 +72,8 @@ class Lookup:
                 yield key, number
 
     def close(self) -> None:
-        """Remove the file."""
+        """Let the file go."""
         self._db.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Lookup:
         return self
@@ -89,8 +91,7 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="biocosmos-")
-        self._db = sqlite3.connect(Path(self._folder.name) / "seen.sqlite", isolation_level=None, check_same_thread=False)
+        self._db = sqlite3.connect(NAMELESS, isolation_level=None, check_same_thread=False)
         self._db.executescript(
             "PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32000;"
             "CREATE TABLE seen (key TEXT PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID; BEGIN;"
@@ -104,9 +105,8 @@ class Seen:
         return int(row[0])
 
     def close(self) -> None:
-        """Remove the file."""
+        """Let the file go."""
         self._db.close()
-        self._folder.cleanup()
 
     def __enter__(self) -> Seen:
         return self

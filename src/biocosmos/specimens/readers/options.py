@@ -27,5 +27,11 @@ class Options:
     """The folder that relative image names start from."""
     size: str | None = None
     """Which of several sizes of the images (BIOSCAN: cropped_256 ...)."""
+    boxes: str | None = None
+    """Whether boxes count pixels of photos as they are "stored" or set "upright" by EXIF; None: told from the file."""
+    confidence: float | None = None
+    """Detections of less are left out; None: what the file says is typical of its detector."""
+    empty: bool = False
+    """Keep pictures in which nothing was detected, whole."""
     max_image_bytes: int = MAX_IMAGE_BYTES
     """A larger file inside an archive is refused unread."""

@@ -1,23 +1,27 @@
-"""Writers: CSV, Parquet, Darwin Core Archive and EcoTaxa zip; streamed, and whole or not at all.
+"""Writers: CSV, Parquet, Darwin Core Archive, EcoTaxa zip and COCO JSON; streamed, and whole or not at all.
 
 >>> write(collection.scan(), "mine.zip", format="darwin-core", ranks=collection.ranks)
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
+from biocosmos.specimens.writers.naming import answered_ranks, software_of
+from biocosmos.tables import PROVENANCE_KEY
 
-SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
-FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa")
+SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "coco"}
+FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 
 
@@ -37,25 +41,35 @@ def write(
     ranks: Sequence[str] = (),
     identifications: pa.Table | None = None,
     failures: Failures | None = None,
+    spreadsheet: bool = False,
 ) -> Written:
     """Write specimens, or identifications, in the format named or told by the suffix.
 
     rows: columns as in a collection, ``id`` among them. ranks: rank columns, coarse to fine. identifications: a machine's
-    answers by ``id``, for the identification history of a Darwin Core Archive.
+    answers by ``id``, for the identification history of a Darwin Core Archive. spreadsheet: a CSV whose cells no spreadsheet
+    takes for formulas.
     Raises BiocosmosError when the format is unclear, there is no ``id``, or there are no rows at all.
     """
     path, failures = Path(path), Failures() if failures is None else failures
-    format = ALIASES.get(format, format) if format is not None else SUFFIXES.get(path.suffix.lower())
-    if format not in FORMATS:
-        said = f"unknown format {format!r}" if format else f"cannot tell the format from {path.name!r}"
-        raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
+    format = format_of(path, format)
     if identifications is not None and format != "darwin-core":
         raise BiocosmosError(f"identifications go into a Darwin Core Archive, not into {format}")
+    if spreadsheet and format != "csv":
+        raise BiocosmosError(f"what is safe for spreadsheets is a CSV, not {format}")
     schema, batches = _opened(rows, path)
     if "id" not in schema.names:
         raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {shown(schema.names)}")
-    ranks = tuple(rank for rank in ranks if rank in schema.names)
-    return Written(_write(batches, schema, path, format, ranks, identifications, failures), failures)
+    ranks = tuple(rank for rank in ranks or answered_ranks(schema.names) if rank in schema.names)
+    return Written(_write(batches, schema, path, format, ranks, identifications, failures, spreadsheet), failures)
+
+
+def format_of(path: Path, format: str | None = None) -> str:
+    """The format that is named, or told by the suffix. Raises BiocosmosError when it is unclear."""
+    found = ALIASES.get(format, format) if format is not None else SUFFIXES.get(path.suffix.lower())
+    if found not in FORMATS:
+        said = f"unknown format {format!r}" if format else f"cannot tell the format from {path.name!r}"
+        raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
+    return found
 
 
 def _write(
@@ -66,16 +80,29 @@ def _write(
     ranks: tuple[str, ...],
     identifications: pa.Table | None,
     failures: Failures,
+    spreadsheet: bool,
 ) -> int:
-    from biocosmos.specimens.writers import darwin_core, ecotaxa, tabular
+    from biocosmos.specimens.writers import coco, darwin_core, ecotaxa, tabular
 
+    said = provenance_of(schema if identifications is None else identifications.schema)
     if format == "csv":
-        return tabular.write_csv(batches, schema, path, failures)
+        return tabular.write_csv(batches, schema, path, failures, spreadsheet=spreadsheet)
     if format == "parquet":
         return tabular.write_parquet(batches, schema, path, failures, ranks)
+    if format == "coco":
+        return coco.write(batches, schema, path, failures, ranks, software_of(said))
     if format == "ecotaxa":
-        return ecotaxa.write(batches, schema, path, failures, ranks)
-    return darwin_core.write(batches, schema, path, failures, ranks, identifications)
+        return ecotaxa.write(batches, schema, path, failures, ranks, software_of(said))
+    return darwin_core.write(batches, schema, path, failures, ranks, identifications, software_of(said))
+
+
+def provenance_of(schema: pa.Schema) -> dict[str, Any]:
+    """What a table says of what made it; nothing where it says nothing that can be read."""
+    try:
+        found = json.loads((schema.metadata or {}).get(PROVENANCE_KEY, b"{}"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _opened(rows: pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch], path: Path) -> tuple[pa.Schema, Iterator[pa.RecordBatch]]:
@@ -91,4 +118,4 @@ def _opened(rows: pa.Table | pa.RecordBatch | Iterable[pa.RecordBatch], path: Pa
     return first.schema, chain([first], stream)
 
 
-__all__ = ["FORMATS", "Written", "write"]
+__all__ = ["FORMATS", "Written", "format_of", "write"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import tempfile
 import zipfile
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
@@ -15,32 +13,32 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import Failures
-from biocosmos.provenance import package_version
 from biocosmos.specimens.readers.darwin_core import MEDIA_ADDRESS
-from biocosmos.specimens.readers.delimited import ADDRESSES
+from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.readers.lookup import Entry, Lookup, Seen
+from biocosmos.specimens.readers.media import ADDRESSES
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
 from biocosmos.specimens.writers.darwin_core_terms import DC, DWC, MULTIMEDIA, eml_xml, meta_xml, term_of
+from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, VALIDATED, VERIFICATION, Naming
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
+from biocosmos.specimens.writers.sheet import Sheet
 from biocosmos.specimens.writers.tabular import rows_of, text_of
-from biocosmos.tables import PROVENANCE_KEY, replacing
+from biocosmos.tables import replacing
+from biocosmos.taxonomy import DARWIN_CORE
 
-BY_MACHINE, BY_HUMAN = "PredictedByMachine", "ValidatedByHuman"
 MACHINE_RECORD, OTHER_RECORD = "MachineObservation", "Occurrence"  # the second says no more than that it was there
-STATES = {"predicted": BY_MACHINE, "validated": BY_HUMAN}
-STATE_COLUMN = "object_annotation_status"
-ANSWER = ("taxon", "rank", "confidence", "method")
-"""Columns that tell a table of identifications from one of specimens."""
 IDENTIFICATION_TERMS = (
     "scientificName",
     "taxonRank",
     "identifiedBy",
     "dateIdentified",
-    "identificationVerificationStatus",
+    VERIFICATION,
     "identificationReferences",
     "identificationRemarks",
 )
 NOT_IN_CORE = {"image", "image_path", "multimedia", "identification", *ADDED_BY_COLLECTION}
+ALWAYS = ("scientificName", "basisOfRecord")
+HIGHER = "higherClassification"
 MEDIA_TERMS = ("identifier", "type", "format")
 
 
@@ -51,89 +49,91 @@ def write(
     failures: Failures,
     ranks: Sequence[str],
     identifications: pa.Table | None = None,
+    software: str = "",
 ) -> int:
     """Write a zip with meta.xml, eml.xml, occurrence.txt and, where needed, multimedia.txt and identification.txt.
 
     A table of identifications (:meth:`Identifier.identify`) becomes machine observations whose names stop at the rank that was
-    sure enough; given as ``identifications`` it becomes the history of the specimens with these ids. Returns the rows written.
+    sure enough; given as ``identifications`` it becomes the history of the specimens with these ids. software: what made them.
+    Columns that say nothing are left out; which columns are ranks stands in meta.xml, so that they are when it is read again.
+    Returns the rows written.
     """
-    made = _Archive(schema, tuple(ranks), failures, identifications)
-    with (
-        replacing(path) as temporary,
-        tempfile.TemporaryDirectory(prefix="biocosmos-") as folder,
-        zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive,
-    ):
-        made.write(batches, archive, Path(folder), path)
+    made = _Archive(schema, tuple(ranks), failures, identifications, software)
+    with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        made.write(batches, archive, path)
     return made.rows
 
 
 class _Archive:
-    def __init__(self, schema: pa.Schema, ranks: tuple[str, ...], failures: Failures, identifications: pa.Table | None) -> None:
-        self.ranks, self.failures, self.rows = ranks, failures, 0
-        self.is_answer = set(ANSWER) <= set(schema.names)
-        provenance = (schema.metadata or {}).get(PROVENANCE_KEY)
-        if identifications is not None:
-            provenance = (identifications.schema.metadata or {}).get(PROVENANCE_KEY, provenance)
-        self.software = _software(json.loads(provenance) if provenance else {})
+    def __init__(
+        self,
+        schema: pa.Schema,
+        ranks: tuple[str, ...],
+        failures: Failures,
+        identifications: pa.Table | None,
+        software: str,
+    ) -> None:
+        self.ranks, self.failures, self.rows, self.software = ranks, failures, 0, software
+        self.naming = Naming(schema.names, ranks)
         self.identifications = identifications
         self.columns = [name for name in schema.names if name not in NOT_IN_CORE]
-        self.added = [name for name in ("scientificName", "basisOfRecord") if name not in self.columns]
-        if "identificationVerificationStatus" not in self.columns and (self.is_answer or STATE_COLUMN in self.columns):
-            self.added.append("identificationVerificationStatus")
-        if self.is_answer:
+        self.added = [name for name in ALWAYS if name not in self.columns]
+        if VERIFICATION not in self.columns and (self.naming.has_answers or STATUS in self.columns):
+            self.added.append(VERIFICATION)
+        if self.naming.has_answers:
             self.added += [n for n in ("taxonRank", "identificationReferences") if n not in self.columns]
+        if HIGHER not in self.columns and any(rank not in (*DARWIN_CORE, "label") for rank in ranks):
+            self.added.append(HIGHER)
 
-    def write(self, batches: Iterable[pa.RecordBatch], archive: zipfile.ZipFile, folder: Path, path: Path) -> None:
+    def write(self, batches: Iterable[pa.RecordBatch], archive: zipfile.ZipFile, path: Path) -> None:
+        """Write all of it: images as they come, tables once all rows are known."""
         with ExitStack() as stack:
             used, history = stack.enter_context(Seen()), stack.enter_context(Lookup())
             if self.identifications is not None:
                 history.fill((str(row["id"]), None, _plain(row)) for row in rows_of(self.identifications.to_batches(1024)))
-
-            def table(name: str, header: Sequence[str]) -> Any:
-                file = stack.enter_context((folder / name).open("w", encoding="utf-8", newline=""))
-                writer = csv.writer(file, delimiter="\t", lineterminator="\r\n")
-                writer.writerow(header)
-                return writer
-
-            core = table("occurrence.txt", [*self.columns, *self.added])
-            media = table("multimedia.txt", ["coreid", *MEDIA_TERMS])
-            named = table("identification.txt", ["coreid", *IDENTIFICATION_TERMS])
-            counts = {"multimedia.txt": 0, "identification.txt": 0}
+            core = stack.enter_context(Sheet([*self.columns, *self.added], path.parent))
+            media = stack.enter_context(Sheet(["coreid", *MEDIA_TERMS], path.parent))
+            named = stack.enter_context(Sheet(["coreid", *IDENTIFICATION_TERMS], path.parent))
             for row in rows_of(batches):
                 id = str(row["id"])
-                core.writerow([text_of(value) for value in self._core(row)])
+                core.write([text_of(value) for value in self._core(row)])
                 for medium in self._media(row, archive, used, path):
-                    media.writerow([id, *(medium.get(term, "") for term in MEDIA_TERMS)])
-                    counts["multimedia.txt"] += 1
+                    media.write([id, *(medium.get(term, "") for term in MEDIA_TERMS)])
                 for said in self._history(row, history.get(id) if self.identifications is not None else []):
-                    named.writerow([id, *(text_of(said.get(term)) for term in IDENTIFICATION_TERMS)])
-                    counts["identification.txt"] += 1
+                    named.write([id, *(text_of(said.get(term)) for term in IDENTIFICATION_TERMS)])
                 self.rows += 1
-        extensions: dict[str, tuple[str, Sequence[str]]] = {}
-        if counts["multimedia.txt"]:
-            extensions["multimedia.txt"] = (MULTIMEDIA, [DC + term for term in MEDIA_TERMS])
-        if counts["identification.txt"]:
-            extensions["identification.txt"] = (DWC + "Identification", [DWC + term for term in IDENTIFICATION_TERMS])
-        for name in ("occurrence.txt", *extensions):
-            archive.write(folder / name, name, zipfile.ZIP_DEFLATED)
+            keep = [i for i, name in enumerate(core.names) if core.filled_rows[i] or name in ("id", *ALWAYS)]
+            names = [core.names[i] for i in keep]
+            core.copy_into(archive, "occurrence.txt", keep, [names])
+            extensions: dict[str, tuple[str, Sequence[str]]] = {}
+            for file, sheet, kind, vocabulary in (
+                ("multimedia.txt", media, MULTIMEDIA, DC),
+                ("identification.txt", named, DWC + "Identification", DWC),
+            ):
+                if sheet.rows:
+                    filled = [i for i in range(1, len(sheet.names)) if sheet.filled_rows[i]]
+                    extensions[file] = (kind, [vocabulary + sheet.names[i] for i in filled])
+                    sheet.copy_into(archive, file, [0, *filled], [["coreid", *(sheet.names[i] for i in filled)]])
         today = datetime.now(timezone.utc).date().isoformat()
-        archive.writestr("meta.xml", meta_xml([term_of(name) for name in (*self.columns, *self.added)], extensions))
-        archive.writestr("eml.xml", eml_xml(path.stem, self.rows, self.software, today))
+        ranks = [rank for rank in self.ranks if rank in names]
+        _text(archive, "meta.xml", meta_xml([term_of(name) for name in names], extensions, names.index("id"), ranks))
+        _text(archive, "eml.xml", eml_xml(path.stem, self.rows, self.software, today))
 
     def _core(self, row: dict[str, Any]) -> list[Any]:
-        if self.is_answer and row.get("rank") in self.ranks:
-            for rank in self.ranks[self.ranks.index(row["rank"]) + 1 :]:  # finer than what was sure enough
-                row[rank] = None
-        elif self.is_answer:
-            row.update(dict.fromkeys(self.ranks))
-        machine = self.is_answer or STATES.get(str(row.get(STATE_COLUMN) or "").lower()) == BY_MACHINE
+        is_answer = self.naming.is_answer(row)
+        said = self.naming.of(row)
+        told = str(row.get(STATUS) or "").lower()
+        verified = BY_MACHINE if is_answer or said.by_machine else BY_HUMAN if said.state == told == VALIDATED else None
         extra = {
-            "scientificName": row.get("taxon") if self.is_answer else self._name(row),
-            "basisOfRecord": MACHINE_RECORD if machine else OTHER_RECORD,
-            "identificationVerificationStatus": BY_MACHINE if self.is_answer else STATES.get(str(row.get(STATE_COLUMN)).lower()),
-            "taxonRank": row.get("rank"),
-            "identificationReferences": self.software,
+            "scientificName": said.name if is_answer else self._name(row),
+            "basisOfRecord": MACHINE_RECORD if verified == BY_MACHINE else OTHER_RECORD,
+            VERIFICATION: verified,
+            "taxonRank": said.rank if is_answer else None,
+            "identificationReferences": self.software if is_answer else None,
+            HIGHER: "|".join(str(row[rank]) for rank in self.ranks if rank != "label" and row.get(rank)) or None,
         }
+        if is_answer:  # columns that a person's rows brought say nothing of it
+            row.update({name: value for name, value in extra.items() if name in row and row[name] is None})
         return [*(row.get(name) for name in self.columns), *(extra[name] for name in self.added)]
 
     def _name(self, row: dict[str, Any]) -> str | None:
@@ -163,8 +163,11 @@ class _Archive:
     def _history(self, row: dict[str, Any], said: list[Entry]) -> list[dict[str, Any]]:
         """Rows of the identification extension: those the specimen came with, then the machine's."""
         history: list[dict[str, Any]] = json.loads(row["identification"]) if row.get("identification") else []
-        answers = [entry.value for entry in said] + ([row] if self.is_answer else [])
+        answers = [entry.value for entry in said] + ([self._as_answer(row)] if self.naming.is_answer(row) else [])
         return history + [self._answer(answer) for answer in answers if answer.get("taxon") is not None]
+
+    def _as_answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        return row if "taxon" in row else {**row, "taxon": row.get("label")}
 
     def _answer(self, answer: dict[str, Any]) -> dict[str, Any]:
         facts = [("confidence", answer.get("confidence")), ("novelty", answer.get("novelty")), ("method", answer.get("method"))]
@@ -187,10 +190,8 @@ def _plain(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if isinstance(value, str | int | float | bool) or value is None}
 
 
-def _software(provenance: dict[str, Any]) -> str:
-    """ "biocosmos 0.1.0, encoder efficientnet-lite0 (weights 1a2b3c)", from a table's provenance."""
-    version = str(provenance.get("biocosmos") or provenance.get("software", {}).get("biocosmos") or package_version())
-    encoder = provenance.get("encoder")
-    facts = encoder if isinstance(encoder, dict) else {"name": encoder, "digest": provenance.get("digest")}
-    weights = f" (weights {facts['digest']})" if facts.get("digest") else ""
-    return f"biocosmos {version}" + (f", encoder {facts['name']}{weights}" if facts.get("name") else "")
+def _text(archive: zipfile.ZipFile, name: str, text: str) -> None:
+    """A small file in the zip; the same text makes the same bytes."""
+    info = zipfile.ZipInfo(name)
+    info.compress_type = zipfile.ZIP_DEFLATED
+    archive.writestr(info, text)

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
+from biocosmos.specimens.readers.darwin_core_meta import RANKS_TERM, join_ranks
+
 DWC = "http://rs.tdwg.org/dwc/terms/"
 DC = "http://purl.org/dc/terms/"
 MULTIMEDIA = "http://rs.gbif.org/terms/1.0/Multimedia"
@@ -138,19 +140,26 @@ def term_of(column: str) -> str:
     return DWC + name if column in OURS or name in TERMS else OWN + quote(name, safe="")
 
 
-def meta_xml(core: Sequence[str], extensions: Mapping[str, tuple[str, Sequence[str]]]) -> str:
-    """meta.xml for occurrence.txt (terms of its columns after the id) and extensions: file -> (row type, terms after the id)."""
-    how = 'encoding="UTF-8" fieldsTerminatedBy="\\t" linesTerminatedBy="\\r\\n" fieldsEnclosedBy="&quot;" ignoreHeaderLines="1"'
+def meta_xml(
+    core: Sequence[str], extensions: Mapping[str, tuple[str, Sequence[str]]], id_index: int = 0, ranks: Sequence[str] = ()
+) -> str:
+    """meta.xml for occurrence.txt (terms of its columns) and extensions: file -> (row type, terms after the id).
 
-    def table(tag: str, key: str, file: str, row_type: str, terms: Sequence[str], start: int) -> str:
+    id_index: place of the id among the core's columns. ranks: columns of the core that are ranks, coarse to fine; they stand
+    there as a constant of our own, which other readers pass over.
+    """
+    how = 'encoding="UTF-8" fieldsTerminatedBy="\\t" linesTerminatedBy="\\r\\n" fieldsEnclosedBy="&quot;" ignoreHeaderLines="1"'
+    constant = "\n    " + f"<field term={quoteattr(RANKS_TERM)} default={quoteattr(join_ranks(ranks))}/>" if ranks else ""
+
+    def table(tag: str, key: str, place: int, file: str, row_type: str, terms: Sequence[str], start: int, more: str = "") -> str:
         fields = "".join(f"\n    <field index={quoteattr(str(i))} term={quoteattr(t)}/>" for i, t in enumerate(terms, start))
         return (
             f"\n  <{tag} {how} rowType={quoteattr(row_type)}>\n    <files><location>{escape(file)}</location></files>"
-            f'\n    <{key} index="0"/>{fields}\n  </{tag}>'
+            f'\n    <{key} index="{place}"/>{fields}{more}\n  </{tag}>'
         )
 
-    parts = [table("core", "id", "occurrence.txt", DWC + "Occurrence", core, 0)]
-    parts += [table("extension", "coreid", file, kind, terms, 1) for file, (kind, terms) in extensions.items()]
+    parts = [table("core", "id", id_index, "occurrence.txt", DWC + "Occurrence", core, 0, constant)]
+    parts += [table("extension", "coreid", 0, file, kind, terms, 1) for file, (kind, terms) in extensions.items()]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<archive xmlns="http://rs.tdwg.org/dwc/text/" metadata="eml.xml">'
         + "".join(parts)

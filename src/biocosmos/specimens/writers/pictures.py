@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from biocosmos.errors import ImageError
+from biocosmos.errors import ImageError, first_line
 from biocosmos.images import read_image
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.lookup import Seen
@@ -23,6 +23,8 @@ MAGIC = (
 MEDIA_TYPES = {".jpg": "image/jpeg", ".png": "image/png", ".gif": "image/gif", ".tif": "image/tiff", ".bmp": "image/bmp"}
 MEDIA_TYPES |= {".webp": "image/webp"}
 NAME_LENGTH = 120
+STILLS = frozenset({"PNG", "JPEG", "GIF"})
+"""Formats that every program of the field reads, EcoTaxa among them."""
 
 
 def image_of(row: dict[str, Any]) -> tuple[bytes | None, str | None]:
@@ -49,6 +51,50 @@ def cropped(content: bytes, crop: Any) -> tuple[bytes | None, str | None]:
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
     return out.getvalue(), None
+
+
+def plain_still(content: bytes) -> tuple[bytes | None, str | None]:
+    """(the image as a whole PNG, JPEG or GIF, what was done to it or why there is none).
+
+    What Pillow, told to be strict, loads as one of these is passed on byte for byte. A JPEG with further pictures behind it
+    (MPO) loses their table of contents and nothing else; what is left is decoded and written as PNG.
+    """
+    from PIL import Image
+
+    said = ""
+    for candidate in (content, _without_further_pictures(content)):
+        if candidate is None:
+            continue
+        try:
+            with Image.open(io.BytesIO(candidate)) as image:
+                if image.format in STILLS:
+                    image.load()
+                    return candidate, None
+                said = f"{image.format} is none of {', '.join(sorted(STILLS))}"
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            said = first_line(error)
+    try:
+        pixels = read_image(content).pixels
+    except ImageError as error:
+        return None, str(error)
+    out = io.BytesIO()
+    Image.fromarray(pixels).save(out, "PNG")
+    return out.getvalue(), f"written as PNG: {said}"
+
+
+def _without_further_pictures(content: bytes) -> bytes | None:
+    """A JPEG without its Multi-Picture segments (CIPA DC-007), so that it is one picture; None for what has none."""
+    if not content.startswith(b"\xff\xd8"):
+        return None
+    kept, at, found = [content[:2]], 2, False
+    while at + 4 <= len(content) and content[at] == 0xFF and content[at + 1] not in (0xDA, 0xD9):
+        size = 2 + int.from_bytes(content[at + 2 : at + 4], "big")
+        is_table = content[at + 1] == 0xE2 and content[at + 4 : at + 8] == b"MPF\0"
+        found = found or is_table
+        if not is_table:
+            kept.append(content[at : at + size])
+        at += size
+    return b"".join([*kept, content[at:]]) if found else None
 
 
 def suffix_of(content: bytes) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,41 +12,52 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import Failures
 from biocosmos.specimens.readers.lookup import Seen
+from biocosmos.specimens.readers.spreadsheet import MARK, guarded
 from biocosmos.specimens.writers.pictures import archive_name
+from biocosmos.specimens.writers.sheet import Sheet
 from biocosmos.tables import replacing
 from biocosmos.taxonomy.columns import RANKS_KEY, RANKS_SEPARATOR
 
 
-def write_csv(batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, failures: Failures) -> int:
+def write_csv(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, failures: Failures, *, spreadsheet: bool = False
+) -> int:
     """Write CSV (TSV for .tsv), UTF-8, RFC 4180 quoting, blank for null, JSON for lists; returns the number of rows.
 
     Images that are only packed are written to a folder ``<name>_images`` beside the file, and ``image_path`` names them.
-    Other binary columns are left out, with a warning.
+    Other binary columns are left out, with a warning; columns that say nothing of any row without one. spreadsheet: cells that
+    a spreadsheet would run begin with an apostrophe, see :mod:`biocosmos.specimens.readers.spreadsheet`.
     """
-    names = [column.name for column in schema if not _is_binary(column.type)]
+    names = [column.name for column in schema if not is_binary(column.type)]
     for column in schema:
-        if _is_binary(column.type) and column.name != "image":
+        if is_binary(column.type) and column.name != "image":
             reason = f"the column {column.name!r} is binary: not in {path.suffix} files"
             failures.add(reason, stage="write", source=path, severity="warning")
-    packed = "image" in schema.names and _is_binary(schema.field("image").type)
+    packed = "image" in schema.names and is_binary(schema.field("image").type)
     if packed and "image_path" not in names:
         names.insert(1, "image_path")
-    folder = path.with_name(f"{path.stem}_images")
-    count = 0
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as out, Seen() as used:
-        writer = csv.writer(out, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", lineterminator="\r\n")
-        writer.writerow(names)
+    safe = guarded if spreadsheet else str
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    with replacing(path) as temporary, Sheet(names, path.parent, delimiter=delimiter) as sheet, Seen() as used:
         for row in rows_of(batches):
             if packed and row.get("image") is not None and row.get("image_path") is None:
-                content = bytes(row["image"])
-                name = archive_name(None, str(row.get("id")), content, used)
-                folder.mkdir(parents=True, exist_ok=True)
-                with replacing(folder / name) as image:
-                    image.write_bytes(content)
-                row["image_path"] = f"{folder.name}/{name}"
-            writer.writerow([text_of(row.get(name)) for name in names])
-            count += 1
-    return count
+                row["image_path"] = written_beside(path, str(row.get("id")), bytes(row["image"]), used)
+            cells = (row.get(name) for name in names)
+            sheet.write([safe(cell) if isinstance(cell, str) else text_of(cell) for cell in cells])
+        keep = [i for i, name in enumerate(names) if sheet.filled_rows[i] or name == "id"]
+        with temporary.open("w", encoding="utf-8", newline="") as out:
+            out.write(MARK if spreadsheet else "")
+            sheet.copy(out, keep, [[safe(names[i]) for i in keep]])
+        return sheet.rows
+
+
+def written_beside(path: Path, id: str, content: bytes, used: Seen) -> str:
+    """Write an image into the folder beside the table; its name from there."""
+    folder = path.with_name(f"{path.stem}_images")
+    name = archive_name(None, id, content, used)
+    with replacing(folder / name) as image:
+        image.write_bytes(content)
+    return f"{folder.name}/{name}"
 
 
 def write_parquet(
@@ -86,5 +96,6 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column holds bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))

@@ -1,0 +1,252 @@
+"""Write specimens, a machine's names, or vectors as files that other programs read."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Container, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biocosmos.errors import Failures
+from biocosmos.progress import progress
+from biocosmos.settings import UnusedSetting
+from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.given_vectors import Vectors, write_vectors
+from biocosmos.specimens.identifications import answered_ranks, read_kept, read_names
+from biocosmos.specimens.positions import positions_of
+from biocosmos.specimens.readers.ecotaxa_table import STATUS
+from biocosmos.specimens.settings import ExportSettings
+from biocosmos.specimens.writers import Written, format_of, write
+from biocosmos.specimens.writers.naming import PREDICTED
+
+ROWS = 64
+"""Rows in memory at once: packed images are in them."""
+OWN_LABEL = "own_label"
+"""What a specimen was called before a machine named it."""
+BY_A_PERSON = ("validated", "dubious", "discarded")
+PREFIXED = ("id", "image", "image_path", "crop")
+
+
+def export(source: str | Path, output: str | Path, settings: ExportSettings | None = None) -> Written:
+    """Write what ``settings`` asks for of a collection, or of a table of names that identify wrote.
+
+    Raises BiocosmosError for a source that is neither, an unclear format, and an option that does not go with the source.
+    """
+    settings = ExportSettings() if settings is None else settings
+    source, output = Path(source), Path(output)
+    if source.is_file():
+        for name in ("split", "within", "where", "identifications"):
+            if getattr(settings, name) is not None:
+                raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
+        return _names(read_names(source), output, settings, beside=source.absolute().parent)
+    collection = Collection.open(source)
+    if settings.identifications is not None:
+        return _identified(collection, read_kept(collection, settings.identifications), output, settings)
+    return _specimens(collection, output, settings)
+
+
+def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> Vectors:
+    """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again."""
+    collection = Collection.open(source)
+    name = collection.encoder_name(settings.vectors)
+    found = collection.vectors(name, **settings.selected())
+    write_vectors(found, output, collection.encoders[name])
+    return found
+
+
+def _specimens(collection: Collection, output: Path, settings: ExportSettings) -> Written:
+    columns, total = filled(collection, settings)
+    rows = _counted(collection.scan(columns, batch_size=ROWS, **settings.selected()), total, output)
+    return _write(rows, output, settings, collection.ranks)
+
+
+def filled(collection: Collection, settings: ExportSettings) -> tuple[list[str], int]:
+    """(the columns that say something of the selected specimens, how many these are)."""
+    names = collection.filled_columns()
+    open_ones, total = {name for name in names if name != "image"}, 0
+    for batch in collection.scan(sorted({*open_ones, "id"}), **settings.selected()):
+        total += batch.num_rows
+        open_ones -= {name for name in open_ones if batch.column(name).null_count < batch.num_rows}
+    return [name for name in names if name not in open_ones or name == "id"], total
+
+
+def _counted(batches: Iterator[pa.RecordBatch], total: int, output: Path) -> Iterator[pa.RecordBatch]:
+    with progress(f"export {output.name}", total, "specimens") as bar:
+        for batch in batches:
+            yield batch
+            bar.advance(batch.num_rows)
+
+
+def _write(
+    rows: Any, output: Path, settings: ExportSettings, ranks: Sequence[str], identifications: pa.Table | None = None, **more: Any
+) -> Written:
+    return write(
+        rows,
+        output,
+        format=settings.format,
+        ranks=ranks,
+        identifications=identifications,
+        spreadsheet=settings.spreadsheet,
+        **more,
+    )
+
+
+# ---------------------------------------------------------------------- a machine's names
+
+
+def _names(table: pa.Table, output: Path, settings: ExportSettings, beside: Path | None = None) -> Written:
+    """A table of names by itself: the images are the files that were named."""
+    ranks = answered_ranks(table.column_names)
+    if beside is not None and "image_path" in table.column_names:
+        paths = [_found(path, beside) for path in table["image_path"].to_pylist()]
+        table = table.set_column(table.column_names.index("image_path"), "image_path", pa.array(paths, pa.string()))
+    if format_of(output, settings.format) == "ecotaxa":
+        table = _spelt_apart(table, ranks, {})
+    return _write(table, output, settings, ranks)
+
+
+def _found(path: str | None, beside: Path) -> str | None:
+    """A path as it was asked with: from here, or from where the table lies."""
+    if path is None or Path(path).exists() or not (beside / path).exists():
+        return path
+    return str(beside / path)
+
+
+def _identified(collection: Collection, table: pa.Table, output: Path, settings: ExportSettings) -> Written:
+    """The specimens that ``table`` names, with all that the collection knows of them; what is not in it is a file that was named.
+
+    EcoTaxa's objects that a person has looked at keep that name. In a Darwin Core Archive a specimen's own name stays, and the
+    machine's becomes a part of its identification history.
+    """
+    format = format_of(output, settings.format)
+    ranks = answered_ranks(table.column_names)
+    selection = settings.selected()
+    columns = [name for name in filled(collection, ExportSettings())[0] if name not in ("id",)]
+    names = [name for name in columns if name not in table.column_names or name in PREFIXED]
+    if format == "ecotaxa":
+        table = _spelt_apart(table, ranks, _ecotaxas_names(collection))
+    failures = Failures()
+    answers = _Answers(table, failures, output)
+    keeps = _own_names(collection, columns, selection, answers.row_of.keys(), format)
+    for id in sorted(keeps) if format == "ecotaxa" else ():
+        reason = "a person has named it in EcoTaxa: that name stays, the machine's is left out"
+        failures.add(reason, stage="write", source=output, id=id, severity="warning")
+    history = None
+    if format == "darwin-core" and keeps:
+        history = table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(keeps), pa.string())))
+    schema = _joined_schema(collection, table, names)
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in collection.scan(["id", *columns], batch_size=ROWS, **selection):
+            own = [row for row in batch.to_pylist() if row["id"] in answers.row_of]
+            said = answers.take([row["id"] for row in own])
+            joined = [row if row["id"] in keeps else _joined(row, answer) for row, answer in zip(own, said)]
+            yield from _batches(joined, schema)
+        if all(value is None for value in selection.values()):  # what was named and is no specimen is an image file
+            yield from (batch for part in answers.left(collection) for batch in _batches(part, schema))
+
+    kept_ranks = [*collection.ranks] if format == "darwin-core" and keeps else []
+    used = [*ranks, *(rank for rank in kept_ranks if rank not in ranks)]
+    return _write(_counted(rows(), len(answers.row_of), output), output, settings, used, history, failures=failures)
+
+
+class _Answers:
+    """The answers by id; of one that occurs more than once the last counts."""
+
+    def __init__(self, table: pa.Table, failures: Failures, output: Path) -> None:
+        self.table = table
+        self.row_of: dict[str, int] = {id: row for row, id in enumerate(table["id"].to_pylist())}
+        if twice := len(table) - len(self.row_of):
+            reason = f"{twice:,} rows name an id that comes again: the last answer counts"
+            failures.add(reason, stage="write", source=output, severity="warning")
+
+    def take(self, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """Their answers, in this order."""
+        rows: list[dict[str, Any]] = self.table.take(pa.array([self.row_of[id] for id in ids], pa.int64())).to_pylist()
+        return rows
+
+    def left(self, collection: Collection) -> Iterator[list[dict[str, Any]]]:
+        """Answers of what is no specimen of the collection, some at a time."""
+        ids = list(self.row_of)
+        known = positions_of(collection.dataset, ids)
+        others = [id for id, place in zip(ids, known) if place < 0]
+        yield from (self.take(others[start : start + ROWS]) for start in range(0, len(others), ROWS))
+
+
+def _batches(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    if rows:
+        yield pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
+
+
+def _joined(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
+    """A specimen with a machine's answer; its image is the collection's."""
+    own = {name: value for name, value in row.items() if name in PREFIXED or name not in answer}
+    return {**answer, **own, OWN_LABEL: row.get("label")} | ({} if "label" in answer else {"label": None})
+
+
+def _joined_schema(collection: Collection, table: pa.Table, names: Sequence[str]) -> pa.Schema:
+    """Columns of the rows: the answer's, then the specimen's, the types of each as they are."""
+    stored, fields = collection.dataset.schema, {field.name: field for field in table.schema}
+    for name in names:
+        fields[name] = stored.field(name)
+    if "label" in fields or "label" in stored.names:
+        fields[OWN_LABEL] = pa.field(OWN_LABEL, pa.string())
+    return pa.schema(list(fields.values()), metadata=table.schema.metadata)
+
+
+def _own_names(
+    collection: Collection, columns: Sequence[str], selection: dict[str, Any], ids: Container[str], format: str
+) -> set[str]:
+    """Ids of specimens whose own name stays: a person's in EcoTaxa, any in Darwin Core."""
+    if format == "ecotaxa" and STATUS in columns:
+        wanted = [STATUS]
+    elif format == "darwin-core":
+        wanted = [name for name in dict.fromkeys(("label", STATUS, *collection.ranks)) if name in columns]
+    else:
+        return set()
+    found = set()
+    for batch in collection.scan(["id", *wanted], **selection):
+        for row in batch.to_pylist():
+            state = str(row.get(STATUS) or "").lower()
+            named = any(row.get(name) for name in wanted if name != STATUS) and state != PREDICTED
+            if row["id"] in ids and (state in BY_A_PERSON or (format == "darwin-core" and named)):
+                found.add(row["id"])
+    return found
+
+
+def _ecotaxas_names(collection: Collection) -> dict[tuple[str, ...], str]:
+    """Path of a taxon -> the name by which EcoTaxa tells it from its homonyms: "egg<other"."""
+    if "label" not in collection.stored_columns:
+        return {}
+    found: dict[tuple[str, ...], str] = {}
+    ranks = [rank for rank in collection.ranks if rank != "label"]
+    for batch in collection.scan([*ranks, "label"]):
+        for row in batch.to_pylist():
+            label = row["label"]
+            path = tuple(row[rank] for rank in ranks if row[rank])
+            if label and "<" in label and path and path[-1] == label.split("<")[0].strip():
+                found[path] = label
+    return found
+
+
+def _spelt_apart(table: pa.Table, ranks: Sequence[str], known: dict[tuple[str, ...], str]) -> pa.Table:
+    """Answers of one name and several parents as EcoTaxa tells them apart, "name<parent"; ``known``: as it did before."""
+    columns = {name: table[name].to_pylist() for name in ("taxon", "rank", *ranks)}
+    paths: list[tuple[str, ...]] = []
+    parents: dict[str, set[str]] = defaultdict(set)
+    for i, (taxon, rank) in enumerate(zip(columns["taxon"], columns["rank"])):
+        down_to = ranks[: ranks.index(rank) + 1] if rank in ranks else ()
+        path = tuple(columns[each][i] for each in down_to if columns[each][i])
+        paths.append(path)
+        if taxon is not None and len(path) > 1:
+            parents[taxon].add(path[-2])
+    spelt = [
+        known.get(path, f"{taxon}<{path[-2]}" if taxon is not None and len(path) > 1 and len(parents[taxon]) > 1 else taxon)
+        for taxon, path in zip(columns["taxon"], paths)
+    ]
+    if spelt == columns["taxon"]:
+        return table
+    return table.set_column(table.column_names.index("taxon"), "taxon", pa.array(spelt, pa.string()))

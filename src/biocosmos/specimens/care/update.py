@@ -1,0 +1,282 @@
+"""Labels and fields corrected from a table, by id; ranks given to what is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Collection as Values
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.care.cells import Said, TableProposal, chosen
+from biocosmos.specimens.care.change import ChangeSummary, as_stored, propose, usable
+from biocosmos.specimens.care.corrections import Corrections, read_corrections
+from biocosmos.specimens.care.lineages import Lineages
+from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.differing import distinct
+from biocosmos.specimens.ingest import CHECK_THREADS, check_row
+from biocosmos.specimens.rank_order import merge_orders
+from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.records import ADDED_BY_COLLECTION
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
+
+VERB = "update"
+LABEL = "label"
+IMAGES = ("image_path", "image", *ADDED_BY_COLLECTION)
+"""Columns that no blank cell clears."""
+ROWS_AT_ONCE = 1024
+
+
+def update(
+    collection: Collection,
+    table: str | Path | Any | None = None,
+    *,
+    columns: Mapping[str, str] | None = None,
+    taxonomy: str | Path | None = None,
+    ranks: Sequence[str] | None = None,
+    clear: bool = False,
+    images: str | Path | None = None,
+    encoding: str | None = None,
+    separator: str | None = None,
+    by: str | None = None,
+    note: str | None = None,
+    dry_run: bool = False,
+) -> ChangeSummary:
+    """Correct specimens that are there, as one change that can be undone.
+
+    Args:
+        table: a CSV, TSV or Parquet file, or a data frame, with ``id`` (or the image file that names it) and what is to change.
+        columns: their name -> ours. images, encoding, separator: as for :func:`biocosmos.read`.
+        taxonomy: a table that gives the ranks of labels, to all specimens that have one of these.
+        ranks: columns of the table or of the collection that are its ranks from now on, coarse to fine.
+        clear: a blank cell clears the value; by default it leaves it alone.
+        by, note: for the history; dry_run: only say what would change.
+
+    A label that changes brings its ranks along, where the taxonomy or other specimens of the collection know them and the table
+    does not change them itself; else a warning says that they stayed. A new image or crop takes the vectors away: ``embed`` makes
+    those anew, and no others.
+
+    Raises BiocosmosError where nothing was given, where the table names no specimens, and for ranks that are no columns.
+    """
+    if table is None and taxonomy is None and not ranks:
+        raise BiocosmosError("say what to correct: a table, --taxonomy or --ranks")
+    with writing(collection, VERB):
+        summary = ChangeSummary()
+        names = TaxonomyTable(taxonomy) if taxonomy is not None else None
+        found = Corrections(pa.table({"id": pa.array([], pa.string())}), ())
+        if table is not None:
+            how: dict[str, Any] = {"columns": columns, "encoding": encoding, "separator": separator, "images": images}
+            found = read_corrections(table, ranks=ranks, failures=summary.failures, **how)
+            if not len(found.table) and not len(summary.failures):
+                raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
+        order = _ranks(collection, found, names, ranks)
+        cells = usable(found.table, summary.failures, VERB)
+        cells = _images(collection, cells, summary)
+        cells = as_stored(cells, collection.dataset, order, summary.failures, clear=clear, stage=VERB)
+        empty_means = [name for name in cells.column_names if name not in IMAGES] if clear else []
+        proposal = Update(collection, TableProposal(cells, empty_means), names, order, summary)
+        arguments = {
+            "table": None if table is None else str(table) if isinstance(table, str | Path) else "a data frame",
+            "taxonomy": None if taxonomy is None else str(taxonomy),
+            "ranks": None if ranks is None else list(ranks),
+            "clear": clear or None,
+        }
+        facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in arguments.items() if v is not None}}
+        propose(collection, proposal, ranks=order, dry_run=dry_run, summary=summary, **facts)
+        proposal.tell()
+        if not dry_run:
+            collection.record_failures(summary.failures)
+    return summary
+
+
+def _ranks(
+    collection: Collection, found: Corrections, taxonomy: TaxonomyTable | None, asked: Sequence[str] | None
+) -> tuple[str, ...]:
+    """The collection's ranks from now on. Raises BiocosmosError for one that is no column, or none of names."""
+    schema = collection.dataset.schema
+    made = () if taxonomy is None else taxonomy.columns
+    for rank in asked or ():
+        if rank not in (*schema.names, *found.table.column_names, *made):
+            raise BiocosmosError(f"no column for the rank '{rank}'; there are: {', '.join(collection.stored_columns)}")
+        if rank in schema.names and not pa.types.is_string(schema.field(rank).type):
+            raise BiocosmosError(f"the column '{rank}' holds {schema.field(rank).type}, not names: it cannot be a rank")
+    order = merge_orders(collection.ranks, tuple(asked if asked is not None else found.ranks))
+    if taxonomy is not None:
+        # as when they are ingested: the label is the finest name where nothing finer was said
+        own = (LABEL,) if not order or order == (LABEL,) else ()
+        order = merge_orders(order, (*taxonomy.ranks, *own))
+    return order
+
+
+class Update:
+    """Cells of a table; the ranks of labels that these change; the ranks that a taxonomy table gives."""
+
+    def __init__(
+        self,
+        collection: Collection,
+        cells: TableProposal,
+        taxonomy: TaxonomyTable | None,
+        ranks: tuple[str, ...],
+        summary: ChangeSummary,
+    ) -> None:
+        self._cells, self._taxonomy, self._ranks, self._summary = cells, taxonomy, ranks, summary
+        self._finer = [rank for rank in ranks if rank != LABEL]
+        stored = {field.name: field.type for field in collection.dataset.schema}
+        extra: dict[str, pa.DataType] = {}
+        if taxonomy is not None:
+            extra = {name: pa.string() for name in taxonomy.columns if pa.types.is_string(stored.get(name, pa.string()))}
+        relabels = LABEL in cells.columns and collection.ranks
+        self._lineages = Lineages(collection) if relabels else None
+        follow = dict.fromkeys(self._finer, pa.string()) if relabels else {}
+        self.columns: Mapping[str, pa.DataType] = {**cells.columns, **extra, **follow}
+        self.reads: Values[str] = [LABEL, *ranks]
+        self._given = list(extra)
+        self._in_taxonomy: set[str] = set()
+        self._not_in_taxonomy: set[str] = set()
+
+    @property
+    def unchanged(self) -> int:
+        """See :class:`biocosmos.specimens.care.cells.Proposal`."""
+        return self._cells.unchanged
+
+    def propose(self, batch: pa.RecordBatch) -> dict[str, Said]:
+        """See :class:`biocosmos.specimens.care.cells.Proposal`."""
+        rows = batch.num_rows
+        found = self._cells.propose(batch)
+        nothing = np.zeros(rows, bool)
+        for name in self.columns:
+            found.setdefault(name, (nothing, pa.nulls(rows, self.columns[name])))
+        old = _stored(batch, LABEL)
+        said, new = found.get(LABEL, (nothing, old))
+        labels = chosen(said, new, old)
+        changed = distinct(old, labels)
+        if self._lineages is not None and changed.any():
+            self._bring_ranks(batch, labels, changed, found)
+        if self._taxonomy is not None:
+            self._join(labels, found)
+        return found
+
+    def _bring_ranks(self, batch: pa.RecordBatch, labels: pa.Array, changed: Any, found: dict[str, Said]) -> None:
+        """The ranks of a new label, where the row's own cells do not change any rank."""
+        assert self._lineages is not None
+        stated = np.zeros(len(labels), bool)
+        for rank in self._finer:
+            said, new = found[rank]
+            stated |= said & distinct(_stored(batch, rank), new)
+        known = self._taxonomy.rows if self._taxonomy is not None else {}
+        ids = batch.column("id").to_pylist()
+        rows, paths = [], []
+        for row in map(int, np.flatnonzero(changed & ~stated)):
+            label = labels[row].as_py()
+            if label is not None and label in known:
+                continue
+            path, problem = self._lineages.of_label(label)
+            if path is None:
+                if self._finer and any(_stored(batch, rank)[row].is_valid for rank in self._finer):
+                    self._summary.failures.add(problem, stage=VERB, id=ids[row], severity="warning")
+                continue
+            rows.append(row)
+            paths.append(path)
+        if not rows:
+            return
+        mine = np.zeros(len(labels), bool)
+        mine[rows] = True
+        for rank in self._finer:
+            said, new = found[rank]
+            values = new.to_pylist()
+            for row, path in zip(rows, paths):
+                values[row] = path.get(rank)
+            found[rank] = (said | mine, pa.array(values, pa.string()))
+
+    def _join(self, labels: pa.Array, found: dict[str, Said]) -> None:
+        """What the taxonomy table says of each label; it is a correction, so it goes before what is there."""
+        assert self._taxonomy is not None
+        coded = pc.dictionary_encode(labels)
+        rows: list[Mapping[str, str | None]] = []
+        for label in coded.dictionary.to_pylist():
+            row = self._taxonomy.rows.get(label)
+            (self._not_in_taxonomy if row is None else self._in_taxonomy).add(label)
+            rows.append(row or {})
+        for name in self._given:
+            values = pa.array([row.get(name) for row in rows], pa.string()).take(coded.indices)
+            theirs = np.asarray(values.is_valid())
+            said, new = found[name]
+            own = said & np.asarray(
+                new.is_valid()
+            )  # what the corrections say of a specimen goes before what is said of its label
+            found[name] = (said | theirs, chosen(theirs & ~own, values, new))
+
+    def tell(self) -> None:
+        """Once all went through: ids that no specimen has, labels that the taxonomy table does not know."""
+        for id_ in self._cells.unknown():
+            self._summary.failures.add("no specimen has this id", stage=VERB, id=id_)
+        if self._taxonomy is None:
+            return
+        if self._not_in_taxonomy:
+            shown = ", ".join(repr(label) for label in sorted(self._not_in_taxonomy)[:3])
+            self._summary.notes.append(
+                f"{len(self._not_in_taxonomy):,} labels are not in the taxonomy, and keep their ranks: {shown} ..."
+            )
+        idle = [label for label in self._taxonomy.rows if label not in self._in_taxonomy]
+        if idle:
+            shown = ", ".join(repr(label) for label in sorted(idle)[:3])
+            self._summary.notes.append(f"{len(idle):,} labels of the taxonomy are those of no specimen: {shown} ...")
+
+
+def _stored(batch: pa.RecordBatch, name: str) -> pa.Array:
+    return batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
+
+
+def _images(collection: Collection, table: pa.Table, summary: ChangeSummary) -> pa.Table:
+    """The table with what its images are: their hash and size where they are others than those stored, nothing where they are
+    the same. An image that cannot be read is told, and the specimen keeps the one it has."""
+    given = [name for name in ("image_path", "image") if name in table.column_names]
+    if not given:
+        return table
+    parts = []
+    ids = collection.dataset.to_table(columns=["id"], filter="image IS NOT NULL")["id"]
+    packed = set(ids.filter(pc.is_in(ids, value_set=table["id"].combine_chunks())).to_pylist())
+    with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
+        for start in range(0, len(table), ROWS_AT_ONCE):
+            parts += _checked(collection, table.select(["id", *given]).slice(start, ROWS_AT_ONCE), packed, summary, pool)
+    kinds = {name: collection.dataset.schema.field(name).type for name in IMAGES}
+    for name, kind in kinds.items():
+        if name in table.column_names:
+            table = table.drop_columns([name])
+        table = table.append_column(name, pa.array([part[name] for part in parts], kind))
+    return table
+
+
+def _checked(
+    collection: Collection, rows: pa.Table, packed: set[str], summary: ChangeSummary, pool: ThreadPoolExecutor
+) -> list[dict[str, Any]]:
+    """For each row, what is to be set of :data:`IMAGES`."""
+    asked = ["content_hash", "image_path"]
+    stored = {row["id"]: row for row in collection.take(rows["id"].to_pylist(), columns=asked).to_pylist()}
+    nothing = dict.fromkeys(IMAGES)
+
+    def look(row: dict[str, Any]) -> dict[str, Any]:
+        there, path, content = stored.get(row["id"]), row.get("image_path"), row.get("image")
+        if there is None or (path is None and content is None) or (content is None and path == there["image_path"]):
+            return nothing
+        checked = check_row(path, content)
+        if checked.problem is not None:
+            reason = f"{checked.problem}: the specimen keeps its image"
+            summary.failures.add(reason, stage=VERB, source=path, id=row["id"], severity="warning")
+            return nothing
+        for told in checked.notes:
+            summary.failures.add(told, stage=VERB, source=path, id=row["id"], severity="warning")
+        pack = content is not None or row["id"] in packed
+        if checked.content_hash == there["content_hash"]:
+            return nothing if pack else {**nothing, "image_path": path}
+        found = {"content_hash": checked.content_hash, "width": checked.width, "height": checked.height}
+        return {**nothing, **found, **({"image": checked.content} if pack else {"image_path": path})}
+
+    return list(pool.map(look, rows.to_pylist()))

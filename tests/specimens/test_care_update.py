@@ -1,0 +1,203 @@
+"""Corrections by id: what a table says of specimens that are there, and the ranks that belong to it."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+import biocosmos as bc
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.records import Source
+
+RANKS = ("class", "order", "genus", "label")
+
+
+@pytest.fixture
+def flies(tmp_path: Path) -> bc.Collection:
+    """Six specimens with ranks, one photograph as a file, one packed, and vectors."""
+    rows = [
+        {"id": "1", "class": "Insecta", "order": "Diptera", "genus": "Musca", "label": "Musca", "count": 3},
+        {"id": "2", "class": "Insecta", "order": "Diptera", "genus": "Musca", "label": "Musca", "count": 4},
+        {"id": "3", "class": "Insecta", "order": "Diptera", "genus": "Culex", "label": "Culex", "count": None},
+        {"id": "4", "class": "Insecta", "order": "Coleoptera", "genus": None, "label": "a beetle", "count": 1},
+        {"id": "file", "class": None, "order": None, "genus": None, "label": None, "image_path": str(tmp_path / "a.png")},
+        {"id": "packed", "class": None, "order": None, "genus": None, "label": None, "image": png(1)},
+    ]
+    (tmp_path / "a.png").write_bytes(png(0))
+    collection = bc.Collection.create(tmp_path / "flies.cosmos")
+    collection.add(Source("flies", "test", [pa.RecordBatch.from_pylist(part) for part in (rows[:4], rows[4:5], rows[5:])], RANKS))
+    vectors = np.random.default_rng(0).normal(size=(6, 3))
+    collection.add_embedding("mine", [row["id"] for row in rows], vectors)
+    return collection
+
+
+def png(shade: int) -> bytes:
+    out = io.BytesIO()
+    Image.new("RGB", (12, 10), (shade * 40, 90, 120)).save(out, "png")
+    return out.getvalue()
+
+
+def write(tmp_path: Path, text: str, name: str = "corrections.csv") -> Path:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path / name
+
+
+def row(collection: bc.Collection, id_: str) -> dict[str, object]:
+    (found,) = collection.take([id_], collection.dataset.schema.names).to_pylist()
+    return dict(found)
+
+
+def path_of(collection: bc.Collection, id_: str) -> list[object]:
+    return [row(collection, id_)[rank] for rank in RANKS]
+
+
+def test_a_corrected_label_brings_the_ranks_that_the_collection_knows_of_it(flies: bc.Collection, tmp_path: Path) -> None:
+    summary = flies.update(write(tmp_path, "id,label\n1,Culex\n4,Musca\n2,Musca\n3,Coleoptera\n"))
+    assert path_of(flies, "1") == ["Insecta", "Diptera", "Culex", "Culex"]
+    assert path_of(flies, "4") == ["Insecta", "Diptera", "Musca", "Musca"]
+    assert path_of(flies, "3") == ["Insecta", "Coleoptera", None, "Coleoptera"], "a taxon of the tree, though no label so far"
+    assert (summary.specimens, summary.unchanged) == (3, 1)
+    assert flies.taxonomy.find("genus:Culex") and "mine" in flies.encoders
+    assert all(one["embedding/mine"] is not None for one in flies.dataset.to_table().to_pylist())
+
+
+def test_a_label_that_nobody_knows_is_told_and_ranks_of_the_table_go_before(flies: bc.Collection, tmp_path: Path) -> None:
+    summary = flies.update(write(tmp_path, "id,label,genus\n1,Aedes,\n2,Aedes aegypti,Aedes\n"))
+    assert path_of(flies, "1") == ["Insecta", "Diptera", "Musca", "Aedes"]
+    assert path_of(flies, "2") == ["Insecta", "Diptera", "Aedes", "Aedes aegypti"]
+    (told,) = summary.failures
+    assert (told.id, told.severity) == ("1", "warning") and "knows no ranks of the label 'Aedes'" in told.reason
+    assert flies.failures["reason"].to_pylist()[-1] == told.reason
+
+
+def test_blank_cells_leave_alone_unless_they_are_to_clear_and_types_are_kept(flies: bc.Collection, tmp_path: Path) -> None:
+    table = write(tmp_path, "id;count;note\n1;;seen twice\n2;many;\n", "corrections.csv")
+    summary = flies.update(table)
+    assert [row(flies, id_)["count"] for id_ in ("1", "2")] == [3, 4]
+    assert [row(flies, id_)["note"] for id_ in ("1", "2")] == ["seen twice", None]
+    assert [told.reason for told in summary.failures] == ["column 'count' holds int64: the value 'many' was left out"]
+    flies.update(write(tmp_path, "id\tcount\n1\t\n", "corrections.tsv"), clear=True)
+    assert row(flies, "1")["count"] is None
+
+
+def test_any_table_and_any_names_of_columns(flies: bc.Collection, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"Nr": [1, 2], "Gattung": pd.Categorical(["Fannia", "Fannia"])})
+    flies.update(frame, columns={"Nr": "id", "Gattung": "genus"}, by="Ada")
+    assert row(flies, "2")["genus"] == "Fannia"
+    flies.update(pd.DataFrame({"id": [1.0, np.nan], "genus": ["Hydrotaea", "x"]}))
+    assert row(flies, "1")["genus"] == "Hydrotaea"
+    with pytest.raises(BiocosmosError, match=r"none.csv has no row: nothing was changed"):
+        flies.update(write(tmp_path, "id,genus\n", "none.csv"))
+    pq.write_table(pa.table({"id": ["1"], "genus": ["Muscina"]}), tmp_path / "c.parquet")
+    flies.update(tmp_path / "c.parquet")
+    assert row(flies, "1")["genus"] == "Muscina"
+    assert next(entry.by for entry in flies.history()) == "Ada"
+    with pytest.raises(BiocosmosError, match="has no column of ids: say which, as in --column id=NAME; its columns: Nr"):
+        flies.update(frame)
+    with pytest.raises(BiocosmosError, match="is no table"):
+        flies.update(write(tmp_path, "x", "notes.docx"))
+
+
+def test_a_taxonomy_gives_ranks_to_a_collection_that_exists(tmp_path: Path) -> None:
+    collection = bc.Collection.create(tmp_path / "c.cosmos")
+    collection.add(pa.table({"id": ["1", "2", "3"], "label": ["Musca", "Culex", "stone"], "text": ["a", "b", "c"]}))
+    tree = write(
+        tmp_path, "label,order,family\nMusca,Diptera,Muscidae\nCulex,Diptera,Culicidae\nApis,Hymenoptera,Apidae\n", "tree.csv"
+    )
+    summary = collection.update(taxonomy=tree)
+    assert collection.ranks == ("order", "family", "label")
+    assert collection.table(["family"])["family"].to_pylist() == ["Muscidae", "Culicidae", None]
+    assert collection.count(within="Diptera") == 2
+    assert summary.specimens == 2 and len(summary.notes) == 2 and "'stone'" in summary.notes[0] and "'Apis'" in summary.notes[1]
+    collection.undo()
+    assert "family" not in collection.stored_columns
+
+
+def test_columns_that_are_there_become_ranks(flies: bc.Collection, tmp_path: Path) -> None:
+    flies.update(write(tmp_path, "id,habit\n1,flying\n2,flying\n"))
+    assert "habit" not in flies.ranks
+    flies.update(ranks=["habit", "class"])
+    assert flies.ranks[:2] == ("habit", "class") and flies.count(within="habit:flying") == 2
+    for ranks, problem in (
+        (["tribe"], "no column for the rank 'tribe'"),
+        (["count"], "holds int64"),
+        (["genus", "class"], "do not fit"),
+    ):
+        with pytest.raises(BiocosmosError, match=problem):
+            flies.update(ranks=ranks)
+    with pytest.raises(BiocosmosError, match="say what to correct"):
+        flies.update()
+
+
+def test_another_image_takes_the_vectors_of_its_specimen_and_the_same_image_does_not(
+    flies: bc.Collection, tmp_path: Path
+) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "moved.png").write_bytes(png(0))
+    (tmp_path / "new" / "same.png").write_bytes(png(1))
+    summary = flies.update(write(tmp_path, "id,file\nfile,new/moved.png\npacked,new/same.png\n1,new/none.png\n"))
+    assert summary.columns == {"image_path": 1} and summary.vectors == 0, "the same bytes elsewhere: only the path"
+    assert row(flies, "file")["image_path"] == str(tmp_path / "new" / "moved.png")
+    assert [(told.id, told.reason) for told in summary.failures] == [("1", "missing file: the specimen keeps its image")]
+    for id_, name in (("file", "other.png"), ("packed", "third.png")):
+        (tmp_path / "new" / name).write_bytes(png(4))
+        before = row(flies, id_)
+        assert flies.update(write(tmp_path, f"id,file\n{id_},new/{name}\n")).vectors == 1
+        now = row(flies, id_)
+        assert now["embedding/mine"] is None and now["content_hash"] != before["content_hash"]
+        assert flies.image_bytes(id_) == png(4) and (now["image"] is not None) == (id_ == "packed")
+        flies.undo()
+        assert row(flies, id_) == before
+    assert flies.update(write(tmp_path, 'id,crop\n2,"[1, 2, 3, 4]"\n3,"[1, 2]"\n')).vectors == 1
+    assert row(flies, "2")["crop"] == [1.0, 2.0, 3.0, 4.0]
+
+
+def test_the_table_that_export_wrote_comes_back_as_it_was_but_for_what_was_edited(flies: bc.Collection, tmp_path: Path) -> None:
+    from biocosmos.specimens.writers import write as export
+
+    export(flies.scan(flies.filled_columns()), tmp_path / "out.csv", ranks=flies.ranks)
+    text = (tmp_path / "out.csv").read_text(encoding="utf-8")
+    assert flies.update(tmp_path / "out.csv").entry is None
+    summary = flies.update(write(tmp_path, text.replace("a beetle", "Culex"), "out.csv"))
+    assert path_of(flies, "4") == ["Insecta", "Diptera", "Culex", "Culex"]
+    assert summary.specimens == 1 and not len(summary.failures)
+
+
+def test_a_scientific_name_corrects_genus_and_label(flies: bc.Collection, tmp_path: Path) -> None:
+    flies.update(write(tmp_path, "id,scientificName\n1,Aedes aegypti\n"))
+    found = row(flies, "1")
+    assert (found["genus"], found["species"], found["label"]) == ("Aedes", "Aedes aegypti", "Aedes aegypti")
+
+
+def test_what_is_removed_is_kept_and_comes_back_with_its_vectors(flies: bc.Collection) -> None:
+    before = {one["id"]: one for one in flies.dataset.to_table().to_pylist()}
+    with pytest.raises(BiocosmosError, match="say which specimens"):
+        flies.remove()
+    with pytest.raises(BiocosmosError, match="nothing was removed"):
+        flies.remove(where="label = 'Bombus'")
+    would = flies.remove(["packed", "nobody"], dry_run=True)
+    assert (would.specimens, len(flies)) == (1, 6)
+    flies.remove(["packed", "1"])
+    flies.remove(within="genus:Culex", where="class = 'Insecta'")
+    assert flies.table(["id"])["id"].to_pylist() == ["2", "4", "file"]
+    flies.undo()
+    with pytest.raises(BiocosmosError, match=r"change 2 of .* was undone by change 3"):
+        flies.undo(2)
+    flies.undo()
+    assert {one["id"]: one for one in flies.dataset.to_table().to_pylist()} == before, "images and vectors too"
+    summary = flies.remove(where="id IS NOT NULL")
+    assert summary.specimens == 6 and len(flies) == 0
+    flies.undo()
+    assert {one["id"]: one for one in flies.dataset.to_table().to_pylist()} == before
+    flies.add(pa.table({"id": ["new"], "text": ["x"]}))
+    flies.remove(["new"])
+    flies.add(pa.table({"id": ["new"], "text": ["x"]}))
+    with pytest.raises(BiocosmosError, match=r"is there again since \('new'\)"):
+        flies.undo()
