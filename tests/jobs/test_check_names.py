@@ -46,11 +46,11 @@ def test_a_collection_is_checked_with_its_ranks_and_counts(tmp_path: Path, check
 
 def test_a_table_of_names_brings_authors_and_parents(tmp_path: Path, checklist: Path) -> None:
     path = tmp_path / "names.csv"
-    path.write_text("name;author;kingdom\nAmmophila;;\nAmmophila;Host;\nAmmophila;;Animalia\n;;\nFoo bar;;\nAmmophila;;\n")
+    path.write_text("name;author;kingdom\nAmmophila;;\nAmmophila;Host;\nAmmophila;;Animalia\n;Host;\nFoo bar;;\nAmmophila;;\n")
     done = check_names(path, checklist)
     assert done.table["status"].to_pylist() == ["ambiguous", "matched", "matched", "unknown", "ambiguous"]
     assert done.table["accepted_id"].to_pylist() == [None, "6", "5", None, None]
     assert [(failure.row, failure.reason) for failure in done.failures] == [(4, "no name")]
-    path.write_text("name;author\n;\n")
+    path.write_text("name;author\n;x\n")
     with pytest.raises(BiocosmosError, match="has no names"):
         check_names(path, checklist)

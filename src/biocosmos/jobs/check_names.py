@@ -100,7 +100,7 @@ def queries_of(collection: Collection) -> tuple[list[Query], list[int]]:
 
 def listed(path: Path, failures: Failures) -> list[Query]:
     """The names of a file, in its order; blank ones become failures. Raises BiocosmosError when none is left."""
-    table = read_name_list(path)
+    table = read_name_list(path, failures=failures)
     column = table.column(*NAME_COLUMNS, *reversed(KNOWN_RANKS)) or 0
     author, rank = table.column(*AUTHORSHIP_COLUMNS), table.column(*RANK_COLUMNS)
     above = [

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
 
 # Header names of a list's column of names, the first wins.
@@ -39,14 +39,15 @@ class NameList:
         return next((self.header.index(name) for name in names if name in self.header), None) if self.header else None
 
 
-def read_name_list(path: str | Path, ranks: tuple[str, ...] = ()) -> NameList:
-    """Read a list. ranks: names that make a first line a header, besides NAME_COLUMNS and the known ranks.
+def read_name_list(path: str | Path, ranks: tuple[str, ...] = (), failures: Failures | None = None) -> NameList:
+    """Read a list; blank lines are left out. ranks: names that make a first line a header, besides NAME_COLUMNS and
+    the known ranks. failures: is told when the text is not UTF-8.
 
     Raises BiocosmosError for a file that cannot be read, is no text, or is empty.
     """
     path = Path(path)
     separators = list(SEPARATORS)
-    lines = [line for line in _text(path).splitlines() if line.strip()]
+    lines = [line for line in _text(path, failures).splitlines() if line.strip()]
     if lines and (marked := re.fullmatch(r"(?i)\s*sep=(.)\s*", lines[0])):
         lines, separators = lines[1:], [str(marked.group(1))]
     if not lines:
@@ -62,7 +63,7 @@ def read_name_list(path: str | Path, ranks: tuple[str, ...] = ()) -> NameList:
         separator = next((s for s in separators if all(s in line for line in lines) and not _are_authors(lines, s)), None)
     body = lines[1:] if header else lines
     split = [[line.strip().strip('"')] if separator is None else _split(line, separator) for line in body]
-    return NameList(header, list(enumerate(split, start=1)))
+    return NameList(header, list(enumerate((cells for cells in split if any(cells)), start=1)))
 
 
 def _are_authors(lines: list[str], separator: str) -> bool:
@@ -76,7 +77,7 @@ def _split(line: str, separator: str) -> list[str]:
         raise BiocosmosError(f"cannot read the line {line[:60]!r} of a list: {error}") from error
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, failures: Failures | None) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise BiocosmosError(f"the taxa list {path} has more than {MOST_BYTES >> 20} MB: split it")
@@ -90,4 +91,6 @@ def _text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
+        if failures is not None:
+            failures.add("not UTF-8: read as Windows-1252", stage="taxa", source=path, severity="warning")
         return content.decode("cp1252", errors="replace")

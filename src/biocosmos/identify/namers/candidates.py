@@ -120,7 +120,7 @@ def find_all(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], failure
 
 
 def _from_file(taxonomy: Taxonomy, path: Path, failures: Failures) -> list[int]:
-    listed = read_name_list(path, taxonomy.ranks)
+    listed = read_name_list(path, taxonomy.ranks, failures)
     header = listed.header or []
     lower = [rank.lower() for rank in taxonomy.ranks]
     ranks = [(column, lower.index(name)) for column, name in enumerate(header) if name in lower]
