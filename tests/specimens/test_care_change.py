@@ -161,8 +161,13 @@ def test_a_change_that_cannot_be_finished_keeps_nobody_from_reading(
     def no_space(*_: object) -> None:
         raise full
 
+    before = state(named)
     with monkeypatch.context() as patched:
         patched.setitem(apply._STEPS, "cells", no_space)
+        with pytest.raises(BiocosmosError, match=r"nothing was changed in .*No space left"):
+            named.change({"id": ids[:1], "depth": [1]}, verb="v", ranks=["status", "phase"])
+        assert state(named) == before and named.history() == [] and "phase" not in named.ranks
+        patched.setattr(apply, "_taken_back", lambda *_: False)
         with pytest.raises(BiocosmosError, match=r"change 1 of .* was not finished \(.*No space left.*: mend that"):
             named.change({"id": ids[:1], "label": ["a"]}, verb="v")
         with pytest.warns(UserWarning, match="was not finished"):
