@@ -213,7 +213,8 @@ class Renaming:
         """A name below the taxon: the same as its old one, or a binomial of the old genus, becomes the new."""
         if name == found.old:
             return found.new
-        if name is None or self.tax.ranks[found.rank] != GENUS or not name.startswith(f"{found.old} "):
+        genus = self.tax.ranks[found.rank] == GENUS == self.tax.ranks[found.to_rank]
+        if name is None or not genus or not name.startswith(f"{found.old} "):
             return name
         self.followed[name] = found.new + name[len(found.old) :]
         return self.followed[name]
