@@ -1,4 +1,4 @@
-"""--top k: the next likeliest taxa of every rank, from the same calibrated probabilities as the best path; and samples of a stream."""
+"""--top k: the next likeliest taxa of every rank, from the calibrated probabilities of all; and samples of a stream."""
 
 from __future__ import annotations
 
