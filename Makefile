@@ -15,7 +15,7 @@ AVX2 = BIOCOSMOS_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test both quick lint coverage docs package wheel bench clean
+.PHONY: demo test both quick lint coverage hostile docs package wheel bench clean
 
 demo: $(STAMP)
 	$(BIN)/biocosmos demo -o demo
@@ -51,6 +51,11 @@ coverage: $(STAMP)
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report
+
+# 200 kills, and every malformed input: about half an hour on two cores; CI runs a sample of both (tests/hostile/test_harnesses.py)
+hostile: $(STAMP)
+	$(BIN)/python -W ignore tests/hostile/kills.py
+	$(BIN)/python -W ignore tests/hostile/fuzz.py --keep failing
 
 docs: $(STAMP)
 	$(BIN)/zensical build --config-file mkdocs.yml

@@ -25,10 +25,11 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.trust import refuse_code
 
 _KEY = "biocosmos.setting"
+_MOST_WHOLE = 1 << 63
 
 
 class SettingError(BiocosmosError):
@@ -225,15 +226,21 @@ def read_toml(kind: type, path: str | Path) -> dict[str, Any]:
     Raises SettingError for a file that cannot be read, an unknown name, or a value of the wrong type.
     """
     try:
+        if not Path(path).is_file():
+            raise OSError("there is no such file")
         stated = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingError(f"cannot read the settings in {path}: {error}") from error
+    except RecursionError:
+        raise SettingError(f"cannot read the settings in {path}: they are nested too deep") from None
+    except (OSError, ValueError) as error:  # no TOML, no text, a number without end
+        raise SettingError(f"cannot read the settings in {path}: {first_line(error)}") from error
     hints = hints_of(kind)
     for name, value in stated.items():
         if name not in hints:
             raise SettingError(f"{path} has an unknown setting '{name}': it may have {', '.join(sorted(hints))}")
+        if isinstance(value, int) and abs(value) > _MOST_WHOLE:
+            raise SettingError(f"{path}: {name} is too large: nothing has so many")
         if not _fits(value, hints[name]):
-            raise SettingError(f"{path}: {name} = {value!r} must be {_kind_words(hints[name])}")
+            raise SettingError(f"{path}: {name} = {value!r:.80} must be {_kind_words(hints[name])}")
     return {name: tuple(value) if isinstance(value, list) else value for name, value in stated.items()}
 
 

@@ -24,7 +24,9 @@ IMAGES = "--no-freeze --size 32 --augment photo --freeze-stages 6 --batch-norm t
 
 LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ specimens
-    "ingest a folder": Line("ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack"),
+    "ingest a folder": Line(
+        "ingest {photos} -o {out}/folder.cosmos --format folder --ranks label --metadata {metadata} --pack --id-prefix lake/"
+    ),
     "ingest a table": Line(
         "ingest {table} -o {out}/table.cosmos --column label=Art --column image_path=Bild --images {photos} --encoding utf-8 "
         "--separator ; --taxonomy {tree} --strict"
@@ -35,6 +37,7 @@ LINES: dict[str, Line] = {
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
+    "check": Line("check {collection}", says="embedding efficientnet-lite0"),
     "info": Line("info {collection}", says="embedding efficientnet-lite0"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
@@ -47,6 +50,7 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet", says="specimens"),
     "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
     "export kept names": Line(
@@ -54,6 +58,13 @@ LINES: dict[str, Line] = {
     ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "taxa": Line("taxa list {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
+    "taxa check": Line(
+        "taxa check {collection} --checklist {checklist} --column parent_id=above --strict -o {out}/checked.csv", says="matched"
+    ),
+    "embed exported vectors": Line(
+        "embed {collection} --from {out}/vectors.npz --overwrite", after=("export vectors",), says="efficientnet-lite0"
+    ),
     "update": Line(
         "update {collection} {corrections} --column label=Art --column id=Nummer --by Ada --note seen --encoding utf-8 "
         "--separator ; --images {photos} --clear --strict -o {out}/changed.csv",
@@ -81,7 +92,6 @@ LINES: dict[str, Line] = {
         says="1 specimen removed, 299 left",
     ),
     "remove only to look": Line("remove {collection} --split train --within Copepoda --dry-run", says="would be removed"),
-    "taxa": Line("taxa {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
     # ------------------------------------------------------------------ vectors
     "embed": Line(
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "
@@ -105,6 +115,17 @@ LINES: dict[str, Line] = {
         "--known train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "
         "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html --allow-code",
         after=("taxa",),
+    ),
+    "identify anew": Line(
+        "identify {collection} {photos} -o {out}/more.csv --method nearest --top 2 --batch-size 4 --workers 1 --overwrite"
+    ),
+    "identify and add": Line(
+        "identify {collection} {photos} -o {out}/more.csv --method nearest --top 2 --append",
+        after=("identify anew",),
+        says="added",
+    ),
+    "identify as they come": Line(
+        "identify {collection} {photos} -o {out}/watched.csv --method nearest --watch --every 0.05 --idle 0.2", says="in all"
     ),
     "identify with balanced weights": Line(
         "identify {collection} --part test --method linear --class-weight balanced --error-rate 0.3 "

@@ -180,6 +180,13 @@ def test_nothing_usable_ends_with_code_1(run: Run, tmp_path: Path) -> None:
     done = run("ingest", tmp_path / "bad", "-o", tmp_path / "bad.cosmos")
     assert done.code == 1
     assert "zero bytes" in done.err
+    (tmp_path / "rows.csv").write_text("file,label\n")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("no image")
+    for path in ("rows.csv", "notes"):
+        done = run("ingest", tmp_path / path, "-o", tmp_path / f"{path}.cosmos")
+        assert done.code == 1
+        assert f"no specimen was found in {tmp_path / path}" in done.err
 
 
 def test_a_mistyped_path_leaves_nothing_behind(run: Run, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_place_that_cannot_be_written_is_one_line(embedded: bc.Collection, tmp
     assert "it is larger than the system allows" in told and told.count("\n") == 1
     assert not (tmp_path / "out.csv").exists() and not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
     biocosmos(
-        "export", embedded.path, "-o", tmp_path / f"{'x' * 250}.csv"
+        "export", embedded.path, "-o", tmp_path / f"{'x' * 240}.csv"
     )  # a name that leaves no room for a longer one beside it
     biocosmos("export", embedded.path, "-o", tmp_path / "new" / "folder" / "out.csv")
 
@@ -181,7 +181,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_nobody_elses(tmp_path
         folder.mkdir()
         (folder / "part").write_text("half")
         os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(0.1)
+    os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
     unfinished.sweep(tmp_path)  # dead, though nobody has asked after it yet
     assert list(tmp_path.iterdir()) == []
     os.waitpid(child, 0)

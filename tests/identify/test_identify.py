@@ -233,6 +233,18 @@ def test_a_list_with_rank_columns_tells_homonyms_apart(tmp_path):
         fit(taxa=tmp_path / "missing.csv")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("text", ["kingdom;genus;Anmerkung\nPlantae;Calanus;für a\nAnimalia;Oithona;b\n", "sep=;\nx"])
+def test_a_list_comes_with_any_separator_and_encoding(tmp_path, text, encoding):
+    path = tmp_path / "list.csv"
+    text = text.replace("sep=;\nx", "sep=|\r\nnote|name\r\nfür a|Calanus alba\r\nb|Oithona\r\n")
+    for sign in (";", "\t", ","):
+        path.write_bytes(text.replace(";", sign).encode(encoding))
+        identifier = fit(taxa=path)
+        assert {TAX.name(int(node)) for node in identifier.namer.classes} == {"Calanus alba", "Oithona similis"}
+        assert [row.severity for row in identifier.failures] == (["warning"] if encoding == "cp1252" else [])
+
+
 def test_listed_taxa_without_specimens_are_a_warning():
     gallery = make([10, 10, 10, 0, 10, 10, 10], 0, "g")
     identifier = fit(gallery=gallery, taxa=["Solmaris", "Oithona", "Liriope"])

@@ -103,7 +103,8 @@ def test_a_folder_with_everything_bad_in_it(bad_folder: Path, tmp_path: Path) ->
     for name, (_, word) in CONVERTED.items():
         failure = by_id[f"krill/{name}"]
         assert failure.severity == "warning" and word.lower() in failure.reason.lower(), (name, failure.reason)
-    assert by_id["krill/gone.jpg"].reason == "missing file"
+    gone = next(failure for failure in summary.failures if str(failure.source).endswith("krill/gone.jpg"))
+    assert (gone.severity, gone.reason) == ("error", "missing file: a link that leads nowhere")
     assert summary.refused == len(UNUSABLE) + 1
     stored = set(collection.table(["id"])["id"].to_pylist())
     assert stored == {f"copepod/good {i}.jpg" for i in range(3)} | {f"krill/{name}" for name in CONVERTED}
@@ -160,7 +161,7 @@ def test_bad_rows_of_a_table(tmp_path: Path) -> None:
     def has(severity: str, row: int | None, words: str) -> bool:
         return any(s == severity and r == row and words in reason for s, r, _, reason in said)
 
-    assert has("warning", None, "read as latin-1")
+    assert has("warning", None, "read as Windows-1252")
     assert has("warning", 2, "no label")
     assert has("warning", 3, "not a Latin binomial")
     assert has("error", 4, "3 fields where the header has 4")

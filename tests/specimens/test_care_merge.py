@@ -142,6 +142,9 @@ def test_a_collection_is_taken_into_another_and_back_out(north: bc.Collection, s
         north.undo(3)
     with pytest.raises(BiocosmosError, match="cannot be added to itself"):
         north.merge(north)
+    assert north.add(south.path, id_prefix="s-").added == 30 and north.count(where="id LIKE 's-%'") == 30
+    with pytest.raises(BiocosmosError, match="is a collection: open it with"):
+        bc.read(south.path)
 
 
 def test_ranks_and_types_that_differ(tmp_path: Path) -> None:

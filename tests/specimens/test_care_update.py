@@ -91,12 +91,22 @@ def test_any_table_and_any_names_of_columns(flies: bc.Collection, tmp_path: Path
     frame = pd.DataFrame({"Nr": [1, 2], "Gattung": pd.Categorical(["Fannia", "Fannia"])})
     flies.update(frame, columns={"Nr": "id", "Gattung": "genus"}, by="Ada")
     assert row(flies, "2")["genus"] == "Fannia"
+    flies.update(pd.DataFrame({"id": [1.0, np.nan], "genus": ["Hydrotaea", "x"]}))
+    assert row(flies, "1")["genus"] == "Hydrotaea"
+    with pytest.raises(BiocosmosError, match=r"none.csv has no row: nothing was changed"):
+        flies.update(write(tmp_path, "id,genus\n", "none.csv"))
     pq.write_table(pa.table({"id": ["1"], "genus": ["Muscina"]}), tmp_path / "c.parquet")
     flies.update(tmp_path / "c.parquet")
     assert row(flies, "1")["genus"] == "Muscina"
     assert next(entry.by for entry in flies.history()) == "Ada"
     with pytest.raises(BiocosmosError, match="has no column of ids: say which, as in --column id=NAME; its columns: Nr"):
         flies.update(frame)
+    odd = {"id": ["1"], "class": [7], "net.mesh": [[1, 2]], "_rowid": ["x"], "box": [{"a": 1}], "embedding/mine": ["y"]}
+    flies.update(odd)
+    found = row(flies, "1")
+    assert (found["class"], found["net_mesh"], found["box"]) == ("7", "[1, 2]", '{"a": 1}') and "x" in found.values()
+    flies.update({"id": ["packed"], "image": [png(3)]})
+    assert flies.image_bytes("packed") == png(3)
     with pytest.raises(BiocosmosError, match="is no table"):
         flies.update(write(tmp_path, "x", "notes.docx"))
 

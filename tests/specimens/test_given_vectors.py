@@ -116,7 +116,7 @@ def test_the_command_line_stores_and_asks_them(
         stored = tiny_collection.vectors("theirs", where=f"id <> '{ids[0]}'")
         assert len(again.ids) == 119 and list(again.ids) == list(stored.ids) and np.array_equal(again.matrix, stored.matrix)
     table = ("export", tiny_collection.path, "-o", tmp_path / "out.csv", "--vectors", "theirs")
-    assert "the name must end in .npz or .parquet" in biocosmos(*table, fails=1)
+    assert "the name must end in .npz, .npy or .parquet" in biocosmos(*table, fails=1)
     assert "--format does nothing here: it is used without --vectors" in biocosmos(*table, "--format", "csv", fails=2)
 
     biocosmos("split", tiny_collection.path)
@@ -203,3 +203,31 @@ def test_packed_images_and_a_named_index_of_a_frame(tmp_path: Path, sample_table
         bc.read(pd.DataFrame({"label": ["a"]}))
     with pytest.raises(BiocosmosError, match="a data frame has no format 'csv'"):
         bc.read(frame, format="csv")
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet"])
+def test_vectors_that_were_exported_are_their_encoders_again(
+    suffix: str, tmp_path: Path, embedded: bc.Collection, tiny_collection: bc.Collection, biocosmos: Callable[..., str]
+) -> None:
+    path = tmp_path / f"out{suffix}"
+    biocosmos("export", embedded.path, "-o", path, "--vectors", "efficientnet-lite0")
+    biocosmos("embed", tiny_collection.path, "--from", path)
+    again = bc.Collection.open(tiny_collection.path)
+    facts, before = again.encoders["efficientnet-lite0"], embedded.encoders["efficientnet-lite0"]
+    assert {**facts, "created": 0} == {**before, "created": 0}  # the weights are known: new images may be asked about
+    came, went = again.vectors("efficientnet-lite0"), embedded.vectors("efficientnet-lite0")
+    row_of = {id_: row for row, id_ in enumerate(went.ids)}
+    assert len(came.ids) == 120
+    assert np.array_equal(came.matrix, went.matrix[[row_of[id_] for id_ in came.ids]])  # float32, to the last bit
+    said = biocosmos("embed", tiny_collection.path, "--from", path, "--encoder", "mine")
+    assert bc.Collection.open(tiny_collection.path).encoders["mine"]["backend"] == "given", said
+    left = {".npz": 1, ".parquet": 1, ".npy": 3}[suffix]
+    assert len([file for file in tmp_path.iterdir() if file.name.startswith("out")]) == left
+
+
+def test_a_file_that_does_not_say_whose_vectors_it_has_needs_a_name(
+    tmp_path: Path, tiny_collection: bc.Collection, theirs: tuple, biocosmos: Callable[..., str]
+) -> None:
+    ids, vectors = theirs
+    np.savez(tmp_path / "v.npz", ids=np.array(ids), vectors=vectors, facts=np.array('{"name": 3}'))
+    biocosmos("embed", tiny_collection.path, "--from", tmp_path / "v.npz", fails=2)

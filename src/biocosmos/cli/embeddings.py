@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -32,13 +33,13 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
 
     biocosmos embed mine.cosmos --from vectors.npy --ids ids.csv --encoder my-model
 
+    biocosmos embed other.cosmos --from exported.npz
+
     Kill it and run it again: it goes on where it was. Specimens added later are embedded alone.
     """
     settings = told(EmbedSettings, **given)
     if settings.vectors is not None:
-        if "encoder" not in given:
-            raise SettingError("--from: say with --encoder what these vectors are to be called")
-        _keep(collection, settings, strict)
+        _keep(collection, settings if "encoder" in given else _named_by_its_file(settings), strict)
         return
     from biocosmos.jobs.embed import embed_collection
     from biocosmos.specimens.collection import Collection
@@ -56,6 +57,16 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
         if count:
             say(f"  {count:,} specimens {what}")
     finish(summary.failures, summary.images, "images", strict=strict)
+
+
+def _named_by_its_file(settings: EmbedSettings) -> EmbedSettings:
+    """The settings with the encoder that a file of vectors says it is of. Raises SettingError where it says nothing."""
+    from biocosmos.specimens.given_vectors import read_facts
+
+    facts = None if settings.vectors is None else read_facts(settings.vectors)
+    if facts is None:
+        raise SettingError("--from: say with --encoder what these vectors are to be called")
+    return replace(settings, encoder=facts["name"])
 
 
 def _keep(collection: Path, settings: EmbedSettings, strict: bool) -> None:

@@ -15,6 +15,7 @@ from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSe
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.ingest import AddSummary
 
 OF_COLLECTIONS = ("id_prefix",)
 """Settings of ``ingest`` that a collection uses too; the others say how files are read."""
@@ -47,33 +48,45 @@ def ingest(
     Sub-folders are labels. Images that cannot be used are listed, the rest goes in; run it again after an interruption and
     it goes on.
     """
-    from biocosmos.errors import Failures
+    from biocosmos.errors import BiocosmosError, Failures
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.readers import read
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
     others = [_other(path, settings) for path in paths]
     sources = [read(path, **settings.reading()) if other is None else other for path, other in zip(paths, others)]
-    collection = Collection.open(output) if (output / "collection.json").exists() else Collection.create(output)
+    collection = Collection.open_or_create(output)
     total = Failures()
     done = 0
     for source in sources:
         if isinstance(source, Collection):
-            taken = collection.merge(source)
+            taken = collection.merge(source, id_prefix=settings.id_prefix)
             total.extend(taken.failures)
             done += taken.added + taken.known
             tell_merger(source.path, taken)
             continue
-        summary = collection.add(source, pack=settings.pack)
+        summary = collection.add(source, pack=settings.pack, id_prefix=settings.id_prefix)
         total.extend(summary.failures)
-        done += summary.added + summary.known
-        known = f", {summary.known:,} were there already" if summary.known else ""
-        same = f", {summary.identical:,} byte-identical images" if summary.identical else ""
-        say(f"{source.name} ({source.format}): {summary.added:,} specimens added{known}{same}")
+        done += summary.added + summary.known + summary.moved
+        say(f"{source.name} ({source.format}): {_told(summary)}")
     finish(total, done, "rows", strict=strict)
     if total:
         say(f"see them with: biocosmos failures {output}")
+    if not done:  # a run that adds nothing is no success, whatever the reason
+        raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
     say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
+
+
+def _told(summary: AddSummary) -> str:
+    """What an add did, in words."""
+    counts = {
+        "were there already": summary.known,
+        "rows say again what is there": summary.repeated,
+        "rows differ from what is there and were not stored": summary.different,
+        "image files were found where they were moved to": summary.moved,
+        "byte-identical images": summary.identical,
+    }
+    return ", ".join([f"{summary.added:,} specimens added", *(f"{count:,} {what}" for what, count in counts.items() if count)])
 
 
 def _other(path: Path, settings: IngestSettings) -> Collection | None:
@@ -89,13 +102,15 @@ def _other(path: Path, settings: IngestSettings) -> Collection | None:
 
 
 def info(collection: COLLECTION) -> None:
-    """Say what a collection holds: specimens, names per rank, embeddings, splits, failures.
+    """Say what a collection holds: specimens, names per rank, embeddings, splits, a machine's names, failures.
 
     biocosmos info mine.cosmos
     """
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.identifications import kept
 
-    facts = Collection.open(collection).describe()
+    opened = Collection.open(collection)
+    facts, names = opened.describe(), kept(opened)
     failed = facts["failures"]
     show_table(
         ("what", "value"),
@@ -111,6 +126,7 @@ def info(collection: COLLECTION) -> None:
                 (f"split {name}", f"{s['method']}, {', '.join(f'{p} {n:,}' for p, n in s['parts'].items())}, hash {s['hash']}")
                 for name, s in facts["splits"].items()
             ],
+            *[("identifications", f"{one.name}: {one.named:,} of {one.specimens:,} named, {one.method}") for one in names[-1:]],
             ("failures", f"{failed['errors']:,} errors, {failed['warnings']:,} warnings"),
             ("size on disk", f"{facts['bytes'] / 1e6:,.1f} MB"),
         ],
@@ -143,11 +159,13 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 @takes(ExportSettings)
 def export(
     source: Annotated[Path, typer.Argument(help="A collection, or a table of names that identify wrote.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output", "-o", help=".csv, .parquet, or .zip with --format.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help=".csv, .parquet, .json (COCO), or .zip with --format.", show_default=False)
+    ],
     settings: ExportSettings,
     strict: STRICT = False,
 ) -> None:
-    """Write specimens as CSV, Parquet, Darwin Core Archive or EcoTaxa zip, or send a machine's names back as predicted.
+    """Write specimens as CSV, Parquet, Darwin Core Archive, EcoTaxa zip or COCO; send a machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
 
@@ -159,16 +177,13 @@ def export(
 
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
-    if settings.vectors is not None:
-        from biocosmos.specimens.collection import Collection
-        from biocosmos.specimens.given_vectors import write_vectors
+    from biocosmos.jobs.export import export as write_out
+    from biocosmos.jobs.export import export_vectors
 
-        found = Collection.open(source).vectors(settings.vectors, **settings.selected())
-        write_vectors(found, output)
+    if settings.vectors is not None:
+        found = export_vectors(source, output, settings)
         say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
         return
-    from biocosmos.jobs.export import export as write_out
-
     written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")
     finish(written.failures, written.rows, "specimens", table=failures_beside(output), strict=strict)

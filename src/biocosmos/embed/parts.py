@@ -24,9 +24,11 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.facts import load_json, misfit
 from biocosmos.specimens.lock import try_lock
 
 _MAGIC = b"biocosmos part 1\n"
+_HEADER = {"rows": int, "dim": int, "ids": str, "failures": [[object]], "sha256": str}
 
 
 @dataclass
@@ -75,9 +77,11 @@ class Part:
             with path.open("rb") as file:
                 if file.readline() != _MAGIC:
                     return None
-                header = json.loads(file.readline())
+                header = load_json(file.readline())
                 payload = file.read()
         except (OSError, ValueError):
+            return None
+        if misfit(header, _HEADER):
             return None
         rows = len(ids)
         if (
@@ -101,7 +105,7 @@ class Work:
     def settings(self) -> dict[str, Any] | None:
         """What an interrupted run was made with; None if there is none, or it cannot be read."""
         try:
-            found = json.loads((self.folder / "settings.json").read_text())
+            found = load_json((self.folder / "settings.json").read_bytes())
         except (OSError, ValueError):
             return None
         return found if isinstance(found, dict) else None
@@ -118,7 +122,9 @@ class Work:
             self.clear()
         elif path.exists():
             try:
-                found = json.loads(path.read_text())
+                found = load_json(path.read_bytes())
+                if not isinstance(found, dict):
+                    raise ValueError("it is no object")
             except ValueError:  # torn by a power cut: the parts beside it cannot be trusted
                 self.clear()
             else:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.arrays import read_array, read_arrays
+from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
+from biocosmos.facts import Number, is_file_name, read_facts
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.promises import Promise
 from biocosmos.identify.confidence.sets import PredictionSets
@@ -32,10 +35,30 @@ from biocosmos.unfinished import remove, unfinished_path
 if TYPE_CHECKING:
     from biocosmos.identify.identifier import Identifier
 
-FORMAT = 2
+FORMAT = 3
 STATE = "identifier.json"
 _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
 _CHUNK = 1 << 22
+_TOLD = {"what": "an identifier", "remedy": "fit the identifier again"}
+_SHAPE = {
+    "format": object,
+    "namer": {"name": str, "folder?": str, "views?": int, "gradient?": bool, "temperature?": Number(0)},
+    "files": {str: str},
+    "known": (None, {}),
+    "alarm": (None, {"detector": str, "false_alarms": Number(0, 1)}),
+    "promise": (None, {}),
+    "calibration": {},
+    "threshold": (None, float),
+    "sets": (None, {}),
+    "calibrated_on": [str],
+    "settings": {},
+    "notes": [str],
+    "failures": [
+        {"stage": str, "severity": ("error", "warning"), "reason": str}
+        | {"source": (None, str), "row": (None, int), "id": (None, str)}
+    ],
+}
+"""Of :data:`STATE`."""
 _DAMAGE = (OSError, LookupError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, pa.ArrowException)
 """What a file that is damaged or of another kind may raise where it is read."""
 
@@ -103,15 +126,18 @@ def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:
 def _loaded(folder: Path, device: str) -> Identifier:
     from biocosmos.identify.identifier import Identifier
 
-    state = json.loads((folder / STATE).read_text(encoding="utf-8"))
+    state = read_facts(folder / STATE, _SHAPE, **_TOLD)
     if state["format"] != FORMAT:
-        raise BiocosmosError(f"{folder} has format {state['format']}, this version reads {FORMAT}: fit the identifier again")
+        raise BiocosmosError(
+            f"{folder} has format {str(state['format'])[:40]}, this version reads {FORMAT}: fit the identifier again"
+        )
+    if stray := [name for name in state["files"] if not is_file_name(name)]:
+        raise BiocosmosError(f"{folder / STATE} names the file {stray[0]!r}, which lies elsewhere: fit the identifier again")
     for name, digest in state["files"].items():
         if _digest(folder / name) != digest:
             raise BiocosmosError(f"{folder / name} was changed after it was saved: fit the identifier again")
     taxonomy = Taxonomy.load(folder / _TAXONOMY)
-    with np.load(folder / _ARRAYS, allow_pickle=False) as archive:
-        arrays: dict[str, NDArray[Any]] = {name: archive[name] for name in archive.files}
+    arrays = read_arrays(folder / _ARRAYS, {"features": ("f", 2)}, **_TOLD)
     known = _known(folder, state["known"], taxonomy) if state["known"] is not None else None
     namer = _restored_namer(state["namer"], known, _under("namer/", arrays), device)
     alarm = None
@@ -134,7 +160,15 @@ def _loaded(folder: Path, device: str) -> Identifier:
         features=arrays["features"],
         settings=state["settings"],
         notes=tuple(state["notes"]),
+        failures=_failures(state["failures"]),
     )
+
+
+def _failures(rows: list[dict[str, Any]]) -> Failures:
+    found = Failures()
+    for row in rows:
+        found.append(Failure(**row))
+    return found
 
 
 def _state(identifier: Identifier) -> dict[str, Any]:
@@ -160,6 +194,7 @@ def _state(identifier: Identifier) -> dict[str, Any]:
         "calibrated_on": [str(name) for name in identifier.calibrated_on],
         "settings": identifier.settings,
         "notes": list(identifier.notes),
+        "failures": [asdict(row) for row in identifier.failures],
     }
 
 
@@ -179,7 +214,7 @@ def _known(folder: Path, provenance: Any, taxonomy: Taxonomy) -> Gallery:
     rows = pq.read_table(folder / _ROWS)
     return Gallery(
         ids=rows.column("id").to_numpy(zero_copy_only=False),
-        vectors=np.load(folder / _VECTORS, mmap_mode="r", allow_pickle=False),
+        vectors=read_array(folder / _VECTORS, ("f", 2), mapped=True, **_TOLD),
         taxa=rows.column("taxon").to_numpy().astype(np.int32),
         taxonomy=taxonomy,
         provenance=provenance,

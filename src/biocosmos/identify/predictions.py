@@ -16,11 +16,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos.arrays import read_arrays
 from biocosmos.errors import BiocosmosError
+from biocosmos.facts import parse_facts
 from biocosmos.identify.paths import CandidateTree, candidate_tree
 from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
 
+_ARRAYS = {
+    "ids": ("U", 1),
+    "classes": ("iu", 1),
+    "logits": ("f", 2),
+    "features": ("f", 2),
+    "truth": ("iu", 1),
+    "facts": ("U", 0),
+    "taxonomy": ("u", 1),
+}
+"""Of a file that :meth:`Predictions.save` wrote."""
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Int32 = npt.NDArray[np.int32]
@@ -179,9 +191,8 @@ class Predictions:
     def load(cls, path: str | Path) -> Predictions:
         """Read what :meth:`save` wrote. Raises BiocosmosError for another or a broken file."""
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls._from(stored)
-        except (OSError, ValueError, KeyError, pa.ArrowInvalid) as error:
+            return cls._from(read_arrays(path, _ARRAYS, what="predictions", remedy="make them again"))
+        except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
             raise BiocosmosError(f"cannot read predictions from {path}: {' '.join(str(error).split())[:200]}") from error
 
     @classmethod
@@ -196,7 +207,7 @@ class Predictions:
             truth=stored["truth"],
             rank_scores=tuple(stored[f"rank_scores_{i}"] for i in range(count)) or None,
             rank_nodes=tuple(stored[f"rank_nodes_{i}"] for i in range(count)),
-            facts=json.loads(str(stored["facts"])),
+            facts=parse_facts(str(stored["facts"]), {}, where="its facts", what="a description", remedy="make them again"),
             columns=_table(stored["columns"]) if "columns" in stored else None,
         )
 

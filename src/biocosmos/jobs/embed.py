@@ -6,7 +6,7 @@ from biocosmos.embed import EmbedSummary, embed
 from biocosmos.jobs.settings import EmbedSettings
 from biocosmos.settings import SettingError
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.given_vectors import GivenSummary, read_vectors
+from biocosmos.specimens.given_vectors import GivenSummary, add, read_facts, read_vectors
 
 
 def embed_collection(collection: Collection, settings: EmbedSettings) -> EmbedSummary:
@@ -25,11 +25,15 @@ def embed_collection(collection: Collection, settings: EmbedSettings) -> EmbedSu
 
 
 def keep_vectors(collection: Collection, settings: EmbedSettings) -> GivenSummary:
-    """Store the vectors in the file ``settings.vectors`` under the name ``settings.encoder``."""
+    """Store the vectors in the file ``settings.vectors`` under the name ``settings.encoder``.
+
+    Vectors that export wrote of this encoder are its own again, with its weights: nothing is embedded anew for them.
+    """
     if settings.vectors is None:
         raise SettingError("there are no vectors to keep: name their file with --from")
     rows = read_vectors(settings.vectors, settings.ids)
-    summary = collection.add_embedding(settings.encoder, rows.ids, rows.matrix, overwrite=settings.overwrite)
+    facts = read_facts(settings.vectors)
+    summary = add(collection, settings.encoder, rows.ids, rows.matrix, overwrite=settings.overwrite, facts=facts)
     _choose(collection, settings)
     return summary
 

@@ -14,6 +14,7 @@ from biocosmos.errors import Failures
 from biocosmos.progress import progress
 from biocosmos.settings import UnusedSetting
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.given_vectors import Vectors, write_vectors
 from biocosmos.specimens.identifications import answered_ranks, read_kept, read_names
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
@@ -45,6 +46,15 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
     return _specimens(collection, output, settings)
+
+
+def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> Vectors:
+    """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again."""
+    collection = Collection.open(source)
+    name = collection.encoder_name(settings.vectors)
+    found = collection.vectors(name, **settings.selected())
+    write_vectors(found, output, collection.encoders[name])
+    return found
 
 
 def _specimens(collection: Collection, output: Path, settings: ExportSettings) -> Written:

@@ -58,13 +58,14 @@ class EmbedSettings(ComputeSettings):
     )
     vectors: Path | None = setting(
         None,
-        "Vectors made elsewhere: .npz, .parquet or .csv with ids, .npy with --ids. They get the name of --encoder.",
+        "Vectors made elsewhere: .npz, .parquet or .csv with ids, .npy with --ids. They get the name of --encoder; those that "
+        "export wrote have their own.",
         names=("--from",),
         file=True,
     )
     ids: Path | None = setting(
         None,
-        "Ids of the rows of a .npy: one a line, or a .csv with a column 'id'.",
+        "Ids of the rows of a .npy: one a line, or a .csv with a column 'id'; those that export wrote beside it are found.",
         file=True,
         only={"vectors": GIVEN},
     )

@@ -14,8 +14,8 @@ On disk a collection is a folder::
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,21 +25,25 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.progress import progress
-from biocosmos.provenance import encoder_name, now
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.facts import Number, read_facts
+from biocosmos.provenance import encoder_name
 from biocosmos.search.conditions import quoted, within_condition
-from biocosmos.specimens import given_vectors
+from biocosmos.specimens import failures_kept, given_vectors
+from biocosmos.specimens.checksums import check_opening, check_vectors
+from biocosmos.specimens.conditions import check_condition, select_error
+from biocosmos.specimens.creating import FACTS, FORMAT, Occupied, is_collection, make
+from biocosmos.specimens.damage import damaged, reading
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
-from biocosmos.specimens.ingest import AddSummary, KnownIds, append, storable
-from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
+from biocosmos.specimens.identical import identical_groups
+from biocosmos.specimens.ingest import AddSummary, Ingest
+from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
-from biocosmos.specimens.splits import Split, make_split
-from biocosmos.tables import replacing
+from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
+from biocosmos.specimens.splits import Split, check_name, is_name, make_split
+from biocosmos.tables import replacing, write_table, write_tables
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -52,10 +56,7 @@ if TYPE_CHECKING:
     from biocosmos.specimens.care.merge import MergeSummary
     from biocosmos.specimens.image_dataset import ImageDataset
 
-FORMAT = 1
-COMMIT_ROWS = 16 * 1024
-COMMIT_BYTES = 256 * 1024**2
-"""A Lance commit while adding has at most about so many rows or bytes: what an interrupted add loses and what it holds."""
+_FACTS = {"format": Number(1, whole=True), "ranks": [str], "default_encoder?": (str, None)}
 
 
 class Collection:
@@ -63,7 +64,7 @@ class Collection:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._facts: dict[str, Any] = json.loads((path / "collection.json").read_text())
+        self._facts: dict[str, Any] = _read_facts(path)
         self._taxonomy: tuple[int, Taxonomy] | None = None
         self._lance = str(path / "specimens.lance")
         self._embeddings = EmbeddingColumns(self._lance, path / "embeddings")
@@ -73,31 +74,33 @@ class Collection:
     @classmethod
     def create(cls, path: str | Path, *, overwrite: bool = False) -> Collection:
         """Begin an empty collection in a new folder. Raises BiocosmosError if something is there and not ``overwrite``."""
+        make(Path(path), overwrite=overwrite)
+        return cls(Path(path))
+
+    @classmethod
+    def open_or_create(cls, path: str | Path) -> Collection:
+        """Open a collection, or begin one where there is none, also where another process was killed while it began one."""
         path = Path(path)
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            if not overwrite:
-                raise BiocosmosError(f"{path} exists already: open it, choose another name, or ask to overwrite it")
-            if not (path / "collection.json").exists():
-                raise BiocosmosError(f"{path} is not a collection: it will not be overwritten")
-            shutil.rmtree(path)
-        path.mkdir(parents=True, exist_ok=True)
-        schema = pa.schema([*STANDARD.items(), *ADDED_BY_COLLECTION.items()])
-        lance.write_dataset(schema.empty_table(), str(path / "specimens.lance"))
-        facts = {"format": FORMAT, "ranks": [], "created": now()}
-        (path / "collection.json").write_text(json.dumps(facts, indent=1) + "\n")
-        return cls(path)
+        if not is_collection(path):
+            try:
+                return cls.create(path)
+            except Occupied:
+                if not is_collection(path):
+                    raise
+        return cls.open(path)
 
     @classmethod
     def open(cls, path: str | Path) -> Collection:
         """Open a collection. Raises BiocosmosError if there is none, or if a newer biocosmos wrote it."""
         path = Path(path)
-        if not (path / "collection.json").exists():
+        if not is_collection(path):
             raise BiocosmosError(f"no collection at {path}: make one with 'biocosmos ingest IMAGES -o {path}'")
         collection = cls(path)
-        if collection._facts["format"] > FORMAT:
-            raise BiocosmosError(
-                f"{path} was written by a newer biocosmos (format {collection._facts['format']}): update biocosmos"
-            )
+        with reading(path):
+            dataset = collection.dataset
+            check_opening(path, dataset)
+        if lacking := [rank for rank in collection.ranks if rank not in dataset.schema.names]:
+            raise damaged(path, FACTS, f"names the rank {lacking[0]!r}, and there is no such column")
         collection._finish_interrupted()
         return collection
 
@@ -105,18 +108,23 @@ class Collection:
         """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""
         from biocosmos.specimens.care.apply import is_pending
 
-        if is_pending(self.path) or self._embeddings.is_unfinished():
-            with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
-                pass
+        if is_held(self.path) or is_pending(self.path) or self._embeddings.is_unfinished():
+            try:
+                with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
+                    pass
+            except BiocosmosError as error:  # who only reads can do so; who changes it is refused
+                print(f"warning: {error}", file=sys.stderr)
 
     def finish_embeddings(self) -> None:
         """Name the columns of vectors that are complete; with the lock held."""
-        self._embeddings.finish_interrupted()
+        if self._embeddings.is_unfinished():
+            self._embeddings.finish_interrupted()
 
     @property
     def dataset(self) -> lance.LanceDataset:
         """The Lance dataset at its latest version."""
-        return lance.dataset(self._lance)
+        with reading(self.path):
+            return lance.dataset(self._lance)
 
     def __len__(self) -> int:
         return int(self.dataset.count_rows())
@@ -169,87 +177,70 @@ class Collection:
 
     # ------------------------------------------------------------------ add
 
-    def add(self, source: Source | Any, *, pack: bool = False) -> AddSummary:
-        """Store the specimens of a source, as they are read, in commits of :data:`COMMIT_ROWS` rows.
+    def add(self, source: Source | Any, *, pack: bool = False, id_prefix: str = "") -> AddSummary:
+        """Store the specimens of a source, as they are read, a commit for many rows.
 
-        Every image is read and decoded once. One that cannot be used, and every id that is there already, becomes a row of
-        the failures table; the rest goes on. Running an interrupted add again skips what is stored and goes on.
+        Every image is read and decoded once. One that cannot be used becomes a row of the failures table, and so does every row
+        whose id is there already with something else than it says; the rest goes on. Running an interrupted add again skips what
+        is stored and goes on, and ends with the same failures. A specimen whose image file is gone, and which the source has
+        elsewhere with the same content, gets the new path, in the history too.
 
         Args:
-            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame.
+            source: from :func:`biocosmos.read`, or what that function takes: a path, a data frame. Or another collection, which
+                is taken in as :meth:`merge` does.
             pack: keep the images' bytes in the dataset, so that the files are no longer needed. Images that come out of an
                 archive are always packed.
+            id_prefix: stands before every id, for files of the same names in two folders.
         """
+        if isinstance(source, Collection) or (isinstance(source, str | Path) and (Path(source) / "collection.json").is_file()):
+            if pack:
+                raise BiocosmosError("the images of a collection are packed, or not, as they are there: leave out pack")
+            taken = self.merge(source, id_prefix=id_prefix)
+            return AddSummary(added=taken.added, known=taken.known, failures=taken.failures)
         if not isinstance(source, Source):
             from biocosmos.specimens.readers import read
 
             source = read(source)
         with self.writing("ingest"):
-            return self._add(source, pack=pack)
+            ranks = merge_orders(self.ranks, tuple(source.ranks))
 
-    def _add(self, source: Source, *, pack: bool) -> AddSummary:
-        summary = AddSummary(failures=source.failures)
-        known = KnownIds((batch.column("id") for batch in self.dataset.to_batches(columns=["id"])), self._stored_hashes)
-        first_new = len(self)
-        self._add_ranks(source.ranks)
-        waiting: list[pa.RecordBatch] = []
-        try:
-            with progress(f"ingest {source.name}", unit="specimens") as bar:
-                for batch in storable(source, known, summary, pack=pack):
-                    waiting.append(batch)
-                    bar.advance(batch.num_rows)
-                    rows, size = sum(part.num_rows for part in waiting), sum(part.nbytes for part in waiting)
-                    if rows >= COMMIT_ROWS or size >= COMMIT_BYTES:
-                        summary.added += append(self._lance, waiting, summary)
-                        waiting = []
-            summary.added += append(self._lance, waiting, summary)
-        finally:
-            if len(self) > first_new:
-                for first, *others in self.identical_images(first_new):
-                    summary.identical += len(others)
-                    for id_ in others:
-                        summary.failures.add(
-                            f"byte-identical to the image of '{first}'", stage="ingest", id=id_, severity="warning"
-                        )
-            self.record_failures(summary.failures)
-        return summary
+            def take_ranks() -> None:
+                self._set_ranks(ranks)
 
-    def _add_ranks(self, ranks: Sequence[str]) -> None:
-        """Merge a source's ranks into the collection's, keeping both orders where they agree."""
-        merged = merge_orders(self.ranks, tuple(ranks))
-        missing = [rank for rank in merged if rank not in self.dataset.schema.names]
+            ingest = Ingest(self._lance, source, pack=pack, id_prefix=id_prefix, before_first=take_ranks)
+            origin = None if source.origin is None else f"{id_prefix}{source.origin.resolve()}"
+            whole = False
+            try:
+                ingest.run()
+                if ingest.moved.paths:
+                    note = f"{len(ingest.moved.paths):,} image files were found elsewhere by their content"
+                    self.change(ingest.moved.table(), verb="moved", note=note, arguments={"source": str(source.origin)})
+                whole = True
+            finally:
+                failures_kept.record_reading(self.path, ingest.summary.failures, origin, whole=whole)
+        return ingest.summary
+
+    def _set_ranks(self, ranks: tuple[str, ...]) -> None:
+        missing = [rank for rank in ranks if rank not in self.dataset.schema.names]
         if missing:
             self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
-        if merged != self.ranks:
-            self.save_facts(ranks=list(merged))
+        if ranks != self.ranks:
+            self.save_facts(ranks=list(ranks))
 
     def reload(self) -> None:
         """Take over what another process wrote since this was opened."""
-        self._facts = json.loads((self.path / "collection.json").read_text())
+        self._facts = _read_facts(self.path)
 
     def save_facts(self, **changed: Any) -> None:
         """Change what ``collection.json`` says."""
         path = self.path / "collection.json"
         with locked(self.path, "set"), replacing(path) as temporary:
-            self._facts = json.loads(path.read_text()) | changed  # what another process wrote since stays
+            self._facts = _read_facts(self.path) | changed  # what another process wrote since stays
             temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
 
-    def _stored_hashes(self, ids: Sequence[str]) -> dict[str, str | None]:
-        table = self.take(ids, columns=["content_hash"])
-        return dict(zip(table["id"].to_pylist(), table["content_hash"].to_pylist()))
-
-    def identical_images(self, since_row: int = 0) -> list[list[str]]:
-        """Groups of ids whose image files are equal byte for byte (and cropped alike), first stored first.
-
-        With ``since_row``, only the first id of a group and those stored at or after that row are given.
-        """
-        table = self.dataset.to_table(columns=["id", "content_hash", "crop"])
-        groups: dict[tuple[str, str], list[tuple[int, str]]] = {}
-        for row, (id_, content, crop) in enumerate(zip(*[table[name].to_pylist() for name in table.column_names])):
-            if content is not None:
-                groups.setdefault((content, str(crop)), []).append((row, id_))
-        found = [[first[1], *[id_ for row, id_ in rest if row >= since_row]] for first, *rest in groups.values()]
-        return [ids for ids in found if len(ids) > 1]
+    def identical_images(self) -> list[list[str]]:
+        """Groups of ids whose image files are equal byte for byte (and cropped alike), first stored first."""
+        return [[id_ for _, id_ in group] for group in identical_groups(self.dataset)]
 
     def writing(self, verb: str, *, wait: float | None = None) -> AbstractContextManager[None]:
         """Hold the collection's lock, to change it: others wait, and are told that ``verb`` is going on. Readers never wait.
@@ -343,6 +334,8 @@ class Collection:
         Raises:
             BiocosmosError: unknown part, taxon or column, ambiguous taxon, malformed condition.
         """
+        if where is not None:
+            check_condition(where)
         dataset = self.dataset
         names = self.chosen_columns(columns)
         wanted = None if split is None else self._part(split)
@@ -361,9 +354,7 @@ class Collection:
                 if batch.num_rows:
                     yield batch
         except (OSError, ValueError) as error:
-            if where is None:
-                raise
-            raise BiocosmosError(f"cannot select where {where!r}: {first_line(error)}") from error
+            raise select_error(self.path, where, error) from error
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
@@ -495,8 +486,7 @@ class Collection:
 
     def save_split(self, split: Split) -> None:
         """Keep a split under its name; one that is there is replaced."""
-        if not split.name or any(letter in split.name for letter in ":/\\"):
-            raise BiocosmosError(f"a split cannot be called {split.name!r}: leave out ':', '/' and '\\'")
+        check_name(split.name)
         with locked(self.path, "split"):
             split.save(self.path / "splits" / f"{split.name}.parquet")
 
@@ -508,9 +498,9 @@ class Collection:
     def split(self, name: str = "default") -> Split:
         """A saved split. Raises BiocosmosError if there is none of that name."""
         path = self.path / "splits" / f"{name}.parquet"
-        if not path.exists():
+        if not is_name(name) or not path.exists():
             have = ", ".join(self.split_names) or "none"
-            raise BiocosmosError(f"no split '{name}' in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
+            raise BiocosmosError(f"no split {name!r} in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
         return Split.load(path)
 
     # ------------------------------------------------------------------ embeddings
@@ -550,6 +540,11 @@ class Collection:
         """
         with self.writing(f"add {name}"):
             return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
+
+    def check_vectors(self, *encoders: str) -> None:
+        """Compare stored vectors with their checksums. Raises BiocosmosError, with the file, where they differ."""
+        with reading(self.path):
+            check_vectors(self.path, self.dataset, {embedding_column(encoder): encoder for encoder in encoders})
 
     def vectors(self, encoder: str | None = None, **selection: Any) -> Vectors:
         """Ids (n,) and unit vectors (n, dim) float32 of the selected specimens that have one, in the order they were stored.
@@ -609,21 +604,27 @@ class Collection:
     @property
     def failures(self) -> pa.Table:
         """Every error and warning recorded, oldest first."""
-        path = self.path / "failures.parquet"
-        return pq.read_table(path) if path.exists() else Failures().table()
+        return failures_kept.read_failures(self.path)
 
     def record_failures(self, failures: Failures) -> None:
         """Append to the failures table."""
         if len(failures):
             with locked(self.path, "failures"):
-                table = pa.concat_tables([self.failures, failures.table()])
-                with replacing(self.path / "failures.parquet") as temporary:
-                    pq.write_table(table, temporary, compression="zstd")
+                failures_kept.record(self.path, failures)
 
-    def add_identifications(self, table: pa.Table) -> Path:
-        """Keep a table of identifications; nothing kept before is changed."""
+    def add_identifications(self, tables: pa.Table | Iterable[pa.Table], schema: pa.Schema | None = None) -> Path:
+        """Keep a table of identifications, or a stream of its pieces with its schema; nothing kept before is changed."""
         folder = self.path / "identifications"
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
-        with replacing(folder / f"{stamp}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        return folder / f"{stamp}.parquet"
+        path = folder / f"{stamp}.parquet"
+        return write_table(tables, path) if schema is None else write_tables(tables, schema, path)
+
+
+def _read_facts(path: Path) -> dict[str, Any]:
+    """What ``collection.json`` says. Raises BiocosmosError if it is damaged, or a newer biocosmos wrote it."""
+    file = path / FACTS
+    remedy = f"this collection is damaged: restore {file} from a copy"
+    facts = read_facts(file, _FACTS, what="the description of a collection", remedy=remedy)
+    if facts["format"] > FORMAT:
+        raise BiocosmosError(f"{path} was written by a newer biocosmos (format {facts['format']}): update biocosmos")
+    return facts

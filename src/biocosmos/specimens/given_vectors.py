@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import hashlib
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.tables import replacing
+from biocosmos.tables import provenance_beside, replacing
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -26,6 +27,10 @@ GIVEN = "given"
 STAGE = "embed"
 BLOCK_ROWS = 16 * 1024
 DIGEST_LENGTH = 16
+UNIT_WITHIN = 1e-5
+"""A vector made unit length in float32 is within so much of it, in up to 4,096 dimensions."""
+FACTS_KEY = b"biocosmos.embedding"
+IDS_BESIDE = ".ids.csv"
 ID_NAMES = ("id", "ids")
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
 
@@ -52,8 +57,16 @@ class GivenSummary:
     failures: Failures = field(default_factory=Failures)
 
 
-def add(collection: Collection, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
-    """See :meth:`Collection.add_embedding`."""
+def add(
+    collection: Collection,
+    name: str,
+    ids: Ids,
+    vectors: Any,
+    *,
+    overwrite: bool = False,
+    facts: Mapping[str, Any] | None = None,
+) -> GivenSummary:
+    """See :meth:`Collection.add_embedding`. facts: what made the vectors, as :func:`read_facts` has it of a file of ours."""
     if name in collection.encoders and not overwrite:
         raise BiocosmosError(f"{collection.path} has an embedding '{name}': choose another name, or replace it (--overwrite)")
     summary = GivenSummary()
@@ -65,8 +78,11 @@ def add(collection: Collection, name: str, ids: Ids, vectors: Any, *, overwrite:
     if not known.any():
         raise BiocosmosError(f"none of the {len(known):,} ids is that of a specimen of {collection.path}: '{given.ids[0]}', say")
     given = Vectors(given.ids[known], given.matrix[known])
-    facts = {"digest": digest(given), "dim": given.matrix.shape[1], "precision": "float32", "backend": GIVEN}
-    collection.add_vectors(name, facts, in_order(_ids(collection), given))
+    made = {"digest": digest(given), "dim": given.matrix.shape[1], "precision": "float32", "backend": GIVEN}
+    is_encoders = facts is not None and (facts["name"], facts["dim"]) == (name, made["dim"]) and facts.get("backend") != GIVEN
+    if facts is not None and is_encoders:
+        made = {key: value for key, value in facts.items() if key not in ("name", "created")}
+    collection.add_vectors(name, made, in_order(_ids(collection), given))
     summary.stored, summary.without = len(given.ids), len(present) - len(given.ids)
     collection.record_failures(summary.failures)
     return summary
@@ -106,7 +122,9 @@ def usable(ids: Ids, vectors: Any, failures: Failures) -> Vectors:
     if not good.any():
         raise BiocosmosError(f"none of the {len(matrix):,} vectors can be stored: {_most_frequent(failures)}")
     rows = np.flatnonzero(good)
-    return Vectors(names[rows], (matrix[rows] / lengths[rows, None]).astype(np.float32))
+    # what has unit length as float32 knows it stays to the last bit: vectors that were written out come back the same
+    by = np.where(np.abs(lengths[rows] - 1) < UNIT_WITHIN, 1.0, lengths[rows])
+    return Vectors(names[rows], (matrix[rows] / by[:, None]).astype(np.float32))
 
 
 def in_order(ids: Iterator[pa.Array], vectors: Vectors) -> Iterator[pa.FixedSizeListArray]:
@@ -133,7 +151,8 @@ def read_vectors(path: str | Path, ids: str | Path | None = None) -> Vectors:
 
     .npz has the arrays ``ids`` and ``vectors``; .parquet a column ``id`` and one of lists (``vector``, ``embedding``), or one of
     numbers for each dimension; .csv a column ``id`` and one for each dimension; .npy a matrix alone, whose ids are in the file
-    ``ids``, one a line in the order of its rows (.txt), or in the column ``id`` of a .csv.
+    ``ids``, one a line in the order of its rows (.txt), or in the column ``id`` of a .csv; where none is named, in the one that
+    :func:`write_vectors` wrote beside it.
     Raises BiocosmosError for another form, and for a matrix without ids.
     """
     path = Path(path)
@@ -144,6 +163,7 @@ def read_vectors(path: str | Path, ids: str | Path | None = None) -> Vectors:
         raise BiocosmosError(f"{path} has ids of its own: leave out {ids}")
     try:
         if kind == ".npy":
+            ids = ids_beside(path) if ids is None and ids_beside(path).exists() else ids
             if ids is None:
                 raise BiocosmosError(f"{path} is a matrix without ids, and rows are not matched by position: name a file of ids")
             return Vectors(_read_ids(Path(ids)), np.load(path, mmap_mode="r", allow_pickle=False))
@@ -162,21 +182,58 @@ def read_vectors(path: str | Path, ids: str | Path | None = None) -> Vectors:
     raise BiocosmosError(f"cannot read vectors from {path}: the name must end in .npy, .npz, .parquet or .csv")
 
 
-def write_vectors(vectors: Vectors, path: str | Path) -> Path:
-    """Ids and vectors as :func:`read_vectors` reads them: .npz, or .parquet with the columns ``id`` and ``vector``."""
+def read_facts(path: str | Path) -> dict[str, Any] | None:
+    """What made the vectors in a file that :func:`write_vectors` wrote: name, digest, dim and the rest; None where nothing is."""
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".npz":
+            with np.load(path, allow_pickle=False) as stored:
+                text = str(stored["facts"])
+        elif path.suffix.lower() in (".parquet", ".pq"):
+            text = (pq.read_schema(path).metadata or {}).get(FACTS_KEY, b"").decode()
+        else:
+            text = provenance_beside(path).read_text(encoding="utf-8")
+        facts = json.loads(text)
+    except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException):
+        return None
+    wanted = {"name": str, "digest": str, "dim": int}
+    if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in wanted.items()):
+        return None
+    return facts
+
+
+def write_vectors(vectors: Vectors, path: str | Path, facts: Mapping[str, Any] | None = None) -> Path:
+    """Ids and vectors as :func:`read_vectors` reads them, and ``facts``, what made them, as :func:`read_facts` does.
+
+    .npz; .parquet with the columns ``id`` and ``vector``; or .npy, whose ids are in ``<name>.ids.csv`` beside it, and whose
+    facts in ``<name>.npy.provenance.json``.
+    """
     path = Path(path)
     kind = path.suffix.lower()
-    if kind not in (".npz", ".parquet"):
-        raise BiocosmosError(f"cannot write vectors to {path}: the name must end in .npz or .parquet")
+    if kind not in (".npz", ".parquet", ".npy"):
+        raise BiocosmosError(f"cannot write vectors to {path}: the name must end in .npz, .npy or .parquet")
+    said = json.dumps(dict(facts or {}), default=str)
     with replacing(path) as temporary:
         if kind == ".npz":
             with temporary.open("wb") as file:
-                np.savez(file, ids=vectors.ids.astype(str), vectors=vectors.matrix)
-        else:
+                np.savez(file, ids=vectors.ids.astype(str), vectors=vectors.matrix, facts=np.array(said))
+        elif kind == ".parquet":
             column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.matrix.ravel()), vectors.matrix.shape[1])
-            table = pa.table({"id": pa.array(vectors.ids, pa.string()), "vector": column})
-            pq.write_table(table, temporary, compression="zstd")
+            columns = {"id": pa.array(vectors.ids, pa.string()), "vector": column}
+            pq.write_table(pa.table(columns, metadata={FACTS_KEY: said.encode()}), temporary, compression="zstd")
+        else:
+            with temporary.open("wb") as file:
+                np.save(file, vectors.matrix)
+            with replacing(ids_beside(path)) as ids, ids.open("w", encoding="utf-8", newline="") as out:
+                csv.writer(out).writerows([["id"], *([str(id_)] for id_ in vectors.ids)])
+            with replacing(provenance_beside(path)) as beside:
+                beside.write_text(said + "\n", encoding="utf-8")
     return path
+
+
+def ids_beside(path: Path) -> Path:
+    """Where the ids of the rows of a .npy of ours are."""
+    return path.with_name(path.stem + IDS_BESIDE)
 
 
 def _read_ids(path: Path) -> npt.NDArray[np.object_]:

@@ -27,6 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import Several, parse_facts
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
@@ -45,6 +46,7 @@ MOST = 10_000
 """Specimens that are compared with what was learnt by their vectors, a seeded sample of more."""
 
 _KEY = b"biocosmos.fitted"
+_SHAPE = {"what": str, "split": (None, str), "stands_on": [Several(str, 2)]}
 _NAMED = 3
 _DID = {FITTED: "trained", CALIBRATED: "calibrated", CHOSEN: "chose the weights of"}
 _ELSEWHERE = "judge it on specimens it has not seen, such as another part of the split it was made with"
@@ -108,14 +110,15 @@ class Fitted:
         folder = Path(folder)
         try:
             table = pq.read_table(folder / RECORD)
-            facts = json.loads((table.schema.metadata or {})[_KEY])
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
+            told = {"what": "a record", "remedy": "restore it"}
+            facts = parse_facts((table.schema.metadata or {}).get(_KEY), _SHAPE, where=str(folder / RECORD), **told)
+            ids, uses = (table[name].cast(pa.string()).combine_chunks() for name in ("id", "use"))
+        except (OSError, KeyError, ValueError, pa.ArrowException, BiocosmosError) as error:
             raise BiocosmosError(
                 f"{folder / RECORD}, which says what {folder} was fitted on, cannot be read ({first_line(error)}): "
                 "restore it, or make the folder again"
             ) from error
         bases = [next((str(place) for place in (Path(a), folder / b) if place.is_dir()), a) for a, b in facts["stands_on"]]
-        ids, uses = (table[name].combine_chunks() for name in ("id", "use"))
         return cls(facts["what"], ids, uses, facts["split"], tuple(bases))
 
 

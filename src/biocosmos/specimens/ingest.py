@@ -1,25 +1,35 @@
-"""From a reader's batches to rows that may be stored: images checked and hashed, duplicates told apart, columns aligned."""
+"""From a reader's batches to specimens: images checked and hashed, what is there already told apart, the rest stored."""
 
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lance
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures, ImageError, Severity
-from biocosmos.images import check_image, file_bytes, inspect_image
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD, Source
+from biocosmos.images import check_image, file_bytes, file_size, inspect_image
+from biocosmos.progress import progress
+from biocosmos.specimens.appending import Appending
+from biocosmos.specimens.identical import identical_groups
+from biocosmos.specimens.known import Known
+from biocosmos.specimens.moved import Moved
+from biocosmos.specimens.records import Source
+from biocosmos.specimens.there_already import Again, differences
 
 STAGE = "ingest"
 CHECK_THREADS = 8
+LARGE_FILE = 16 << 20
+"""Image files up to this are read whole by each thread; larger ones only where they are packed."""
+PACKED_BYTES = 64 << 20
+"""Of image files that are packed from one batch at a time."""
+HASH_BYTES = 16
 
 
 @dataclass
@@ -28,14 +38,21 @@ class AddSummary:
 
     Attributes:
         added: specimens stored.
-        known: specimens that were there already with the same image, left as they were (an interrupted add goes on so).
+        known: specimens that were there already, the same in all that the source says (an interrupted add goes on so).
+        repeated: rows that say again what an earlier row of the source said.
+        different: rows whose id is there, or stands earlier in the source, with something else; not stored, each is an error in
+            ``failures`` that says what differs.
+        moved: specimens whose image file was gone and was found again, by its content, where the source has it.
         refused: rows not stored, each with its reason in ``failures``.
-        identical: stored specimens whose image is byte for byte that of an earlier one, each a warning in ``failures``.
+        identical: specimens of the source whose image is byte for byte that of an earlier one, each a warning in ``failures``.
         failures: every error and warning of reading and storing.
     """
 
     added: int = 0
     known: int = 0
+    repeated: int = 0
+    different: int = 0
+    moved: int = 0
     identical: int = 0
     failures: Failures = field(default_factory=Failures)
 
@@ -57,170 +74,201 @@ class _Checked:
     height: int | None = None
 
 
-def check_row(path: str | None, image: bytes | None) -> _Checked:
-    """Read, hash and decode one image; a row without any image is fine, it may be a barcode or a text."""
+def check_row(path: str | None, image: bytes | None, keep: bool = True) -> _Checked:
+    """Read, hash and decode one image; a row without any image is fine, it may be a barcode or a text.
+
+    keep: hand its bytes back; where they are not wanted, a large file is hashed and decoded without ever being in memory whole.
+    """
     if image is None and path is None:
         return _Checked()
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
     try:
-        image = file_bytes(str(path)) if image is None else image
-        info = inspect_image(image)
-        notes = check_image(image)
+        if image is None and (keep or file_size(str(path)) <= LARGE_FILE):
+            image = file_bytes(str(path))
+        source: bytes | str = str(path) if image is None else image
+        info = inspect_image(source)
+        notes = check_image(source)
+        if image is not None:
+            digest.update(image)
+        else:
+            with Path(str(path)).open("rb") as file:
+                while chunk := file.read(LARGE_FILE):
+                    digest.update(chunk)
     except ImageError as error:
         return _Checked(problem=str(error))
     except OSError as error:
         return _Checked(problem=f"cannot read the file: {error.strerror or error}")
-    content_hash = hashlib.blake2b(image, digest_size=16).hexdigest()
-    return _Checked(None, tuple(notes), image, content_hash, info.width, info.height)
+    return _Checked(None, tuple(notes), image if keep else None, digest.hexdigest(), info.width, info.height)
 
 
-class KnownIds:
-    """The ids a collection holds, in 8 bytes each; equal digests are told apart by asking the dataset."""
-
-    def __init__(self, ids: Iterable[pa.Array], confirm: Any) -> None:
-        digests = [self._digests(batch) for batch in ids]
-        self._stored = np.sort(np.concatenate(digests)) if digests else np.empty(0, np.uint64)
-        self._new: dict[str, str | None] = {}
-        self._confirm = confirm
-
-    @staticmethod
-    def _digests(ids: pa.Array) -> np.ndarray[Any, np.dtype[np.uint64]]:
-        texts = ids.to_pylist()
-        raw = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
-        return np.frombuffer(raw, np.uint64)
-
-    def content_hashes(self, ids: pa.Array) -> dict[str, str | None]:
-        """Of the ids given, those already known, with the content hash they are stored with."""
-        digests = self._digests(ids)
-        if len(self._stored):
-            at = np.minimum(np.searchsorted(self._stored, digests), len(self._stored) - 1)
-            suspects = [id_ for id_, hit in zip(ids.to_pylist(), self._stored[at] == digests) if hit]
-        else:
-            suspects = []
-        found: dict[str, str | None] = self._confirm(suspects) if suspects else {}
-        return found | {id_: self._new[id_] for id_ in ids.to_pylist() if id_ in self._new}
-
-    def remember(self, id_: str, content_hash: str | None) -> None:
-        """Count an id as known from now on."""
-        self._new[id_] = content_hash
+def check_rows(paths: Sequence[Any], images: Sequence[Any], pool: ThreadPoolExecutor, *, keep: bool) -> list[_Checked]:
+    """:func:`check_row` of every row; a file that several rows are cut from is read once."""
+    files = list(dict.fromkeys(path for path, image in zip(paths, images) if image is None))
+    of_file = dict(zip(files, pool.map(lambda path: check_row(path, None, keep), files)))
+    packed = iter(pool.map(lambda image: check_row(None, image, keep), [image for image in images if image is not None]))
+    return [of_file[path] if image is None else next(packed) for path, image in zip(paths, images)]
 
 
-def storable(source: Source, known: KnownIds, summary: AddSummary, *, pack: bool) -> Iterator[pa.RecordBatch]:
-    """Yield the rows of ``source`` that may be stored, with content hash and image size; say of all others why not."""
-    with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
-        for batch in source.batches:
-            if batch.num_rows == 0:
+def in_memory(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in parts whose image files, which will be packed, are not too much to hold at once."""
+    start, size = 0, 0
+    for row, path in enumerate(_cells(batch, "image_path")):
+        try:
+            size += file_size(path) if path is not None else 0
+        except ImageError:  # said when it is read
+            continue
+        if size >= PACKED_BYTES:
+            yield batch.slice(start, row + 1 - start)
+            start, size = row + 1, 0
+    if start < batch.num_rows:
+        yield batch.slice(start)
+
+
+class Ingest:
+    """One source on its way into the dataset at ``path``, with the collection's lock held.
+
+    Args:
+        pack: keep the images' bytes. id_prefix: stands before every id.
+        before_first: called once, before the first commit.
+    """
+
+    def __init__(
+        self, path: str, source: Source, *, pack: bool, id_prefix: str = "", before_first: Callable[[], None] | None = None
+    ) -> None:
+        self.source, self.summary = source, AddSummary(failures=source.failures)
+        self._path, self._pack, self._prefix = path, pack, id_prefix
+        self._rows = Appending(path, source.failures, stage=STAGE, before_first=before_first)
+        dataset = lance.dataset(path)
+        self._known = Known(dataset)
+        self.moved = Moved(dataset, self._known)
+        self._mine = np.zeros(self._rows.first, bool)
+        """Specimens that were there and that the source has too, unchanged."""
+
+    def run(self) -> None:
+        """Read the source to its end; what was stored when this is stopped stays."""
+        source, summary = self.source, self.summary
+        try:
+            with (
+                ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool,
+                progress(f"ingest {source.name}", unit="specimens") as bar,
+            ):
+                for batch in source.batches:
+                    if batch.num_rows == 0:
+                        continue
+                    if "id" not in batch.schema.names:
+                        raise BiocosmosError(f"{source.name}: the reader '{source.format}' gave no column 'id'")
+                    for part in in_memory(batch) if self._pack else [batch]:
+                        self._batch(part, pool)
+                    bar.advance(batch.num_rows)
+            self._rows.commit()
+        finally:
+            summary.added = self._rows.added
+        self._tell_identical()
+
+    def _batch(self, batch: pa.RecordBatch, pool: ThreadPoolExecutor) -> None:
+        ids = [self._id(id_) for id_ in batch.column("id").to_pylist()]
+        batch = self._rows.fitted(batch, ids)
+        paths, images = _cells(batch, "image_path"), _cells(batch, "image")
+        checked = check_rows(paths, images, pool, keep=self._pack)
+        batch = _with_checks(batch, ids, checked)
+        again = Again(self._known.positions(ids))
+        kept: list[int] = []
+        here: dict[str, int] = {}
+        refused: dict[int, str] = {}
+        for row, (id_, found) in enumerate(zip(ids, checked)):
+            if not id_:
+                refused[row] = "blank id"
+            elif found.problem is not None:
+                refused[row] = found.problem
+            elif again.positions[row] >= 0 or id_ in here:
+                again.add(row, here.get(id_))
+            elif (place := self.moved.place_of(batch, row)) is not None:
+                again.positions[row] = place
+                again.add(row, None)
+            else:
+                here[id_] = row
+                self._known.remember(id_, len(self._rows) + len(kept))
+                kept.append(row)
                 continue
-            if "id" not in batch.schema.names:
-                raise BiocosmosError(f"{source.name}: the reader '{source.format}' gave no column 'id'")
-            yield from _storable_batch(batch, source, known, summary, pool, pack)
+        there = again.specimens(batch, self._rows) if again.rows else None
+        differing = {} if there is None else differences(batch, again, there)
+        for row, (id_, found) in enumerate(zip(ids, checked)):
+            if row in refused:
+                self._tell(refused[row], paths[row], id_)
+            elif there is not None and row in again and not self._is_first(batch, row, again, there, differing.get(row)):
+                continue
+            else:
+                for note in found.notes:
+                    self._tell(note, paths[row], id_, "warning")
+        if kept:
+            self._rows.put(self._stored(batch, kept, checked))
+
+    def _is_first(self, batch: pa.RecordBatch, row: int, again: Again, there: pa.Table, difference: str | None) -> bool:
+        """Count a row whose specimen is there, and say what differs; whether it is the source's first one of it, and the same."""
+        id_, path = batch.column("id")[row].as_py(), _cell(batch, "image_path", row)
+        place = int(again.positions[row])
+        twice = place < 0 or place >= len(self._mine) or bool(self._mine[place])
+        if difference is not None:
+            self.summary.different += 1
+            remedy = "give each specimen an id of its own" if twice else self._remedy(difference)
+            where = "stands earlier in this source" if twice else "is there already"
+            self._tell(f"duplicate id: it {where}, with {difference}: {remedy}", path, id_)
+        elif twice:
+            self.summary.repeated += 1
+        else:
+            self.summary.known += 1
+            self._mine[place] = True
+        if not twice and self.moved.note(again.stored(there, row), path, _cell(batch, "content_hash", row)):
+            self.summary.moved += 1
+        return difference is None and not twice
+
+    def _remedy(self, difference: str) -> str:
+        correct = "correct it with 'biocosmos update'"
+        return f"{correct}, or --id-prefix if it is another specimen" if difference.startswith("another image") else correct
+
+    def _id(self, id_: Any) -> str | None:
+        text = "" if id_ is None else str(id_)
+        return None if not text.strip() else self._prefix + text
+
+    def _tell(self, reason: str, path: str | None, id_: str | None, severity: Severity = "error") -> None:
+        self.summary.failures.add(reason, stage=STAGE, source=path or self.source.name, id=id_, severity=severity)
+
+    def _stored(self, batch: pa.RecordBatch, kept: list[int], checked: list[_Checked]) -> pa.RecordBatch:
+        out = batch if len(kept) == batch.num_rows else batch.take(pa.array(kept))
+        if not self._pack:
+            return out
+        columns = {name: out.column(name) for name in out.schema.names}
+        columns["image"] = pa.array([checked[row].content for row in kept], pa.large_binary())
+        return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+
+    def _tell_identical(self) -> None:
+        """Warn of images of this source that are those of earlier specimens too."""
+        dataset = lance.dataset(self._path)
+        mine = np.ones(dataset.count_rows(), bool)
+        mine[: len(self._mine)] = self._mine
+        if not mine.any():
+            return
+        for (_, first), *others in identical_groups(dataset):
+            for place, id_ in others:
+                if mine[place]:
+                    self.summary.identical += 1
+                    reason = f"byte-identical to the image of '{first}'"
+                    self.summary.failures.add(reason, stage=STAGE, id=id_, severity="warning")
 
 
 def _cells(batch: pa.RecordBatch, name: str) -> list[Any]:
     return batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
 
 
-def _storable_batch(
-    batch: pa.RecordBatch, source: Source, known: KnownIds, summary: AddSummary, pool: ThreadPoolExecutor, pack: bool
-) -> Iterator[pa.RecordBatch]:
-    ids = [None if id_ is None else str(id_).strip() for id_ in _cells(batch, "id")]
-    paths, images = _cells(batch, "image_path"), _cells(batch, "image")
-    stored = known.content_hashes(pa.array([id_ for id_ in ids if id_], pa.string()))
-    kept: list[int] = []
-    results: list[_Checked] = []
-    for row, checked in enumerate(pool.map(check_row, paths, images)):
-        id_ = ids[row]
-
-        def tell(reason: str, severity: Severity = "error", id_: str | None = id_, row: int = row) -> None:
-            summary.failures.add(reason, stage=STAGE, source=paths[row] or source.name, id=id_ or None, severity=severity)
-
-        if not id_:
-            tell("blank id")
-            continue
-        if id_ in stored:
-            if checked.problem is None and stored[id_] == checked.content_hash:
-                summary.known += 1
-            else:
-                tell("duplicate id: the collection has another specimen with this id")
-            continue
-        if checked.problem is not None:
-            tell(checked.problem)
-            continue
-        for note in checked.notes:
-            tell(note, "warning")
-        stored[id_] = checked.content_hash
-        known.remember(id_, checked.content_hash)
-        kept.append(row)
-        results.append(checked)
-    if not kept:
-        return
-    out = batch.take(pa.array(kept))
-    columns = {name: out.column(name) for name in out.schema.names}
-    columns["id"] = pa.array([ids[row] for row in kept], pa.string())
-    columns["content_hash"] = pa.array([checked.content_hash for checked in results], pa.string())
-    columns["width"] = pa.array([checked.width for checked in results], pa.int32())
-    columns["height"] = pa.array([checked.height for checked in results], pa.int32())
-    if pack:
-        columns["image"] = pa.array([checked.content for checked in results], pa.large_binary())
-    yield pa.RecordBatch.from_arrays(list(columns.values()), list(columns))
+def _cell(batch: pa.RecordBatch, name: str, row: int) -> Any:
+    return batch.column(name)[row].as_py() if name in batch.schema.names else None
 
 
-def aligned(batch: pa.RecordBatch, schema: pa.Schema, summary: AddSummary) -> pa.RecordBatch:
-    """The batch with the columns and types of ``schema``; a value that cannot take the type becomes null, with a warning."""
-    columns = []
-    for column in schema:
-        if column.name not in batch.schema.names:
-            columns.append(pa.nulls(batch.num_rows, column.type))
-            continue
-        values = batch.column(column.name)
-        if values.type == column.type:
-            columns.append(values)
-            continue
-        try:
-            columns.append(pc.cast(values, column.type))
-        except pa.ArrowInvalid:
-            columns.append(_cast_each(values, column, batch.column("id"), summary))
-        except pa.ArrowNotImplementedError:
-            text = [None if cell is None else json.dumps(cell, default=str) for cell in values.to_pylist()]
-            columns.append(_cast_each(pa.array(text, pa.string()), column, batch.column("id"), summary))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
-
-
-def _cast_each(values: pa.Array, column: pa.Field, ids: pa.Array, summary: AddSummary) -> pa.Array:
-    cells = []
-    for value, id_ in zip(values, ids.to_pylist()):
-        try:
-            cells.append(value.cast(column.type).as_py())
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-            cells.append(None)
-            reason = f"column '{column.name}' holds {column.type}: the value {str(value)[:60]!r} was left out"
-            summary.failures.add(reason, stage=STAGE, id=id_, severity="warning")
-    return pa.array(cells, column.type)
-
-
-def column_type(name: str, given: pa.DataType) -> pa.DataType:
-    """The type a new column is stored with: its own for the columns of a specimen, the reader's otherwise."""
-    if name in STANDARD:
-        return STANDARD[name]
-    if name in ADDED_BY_COLLECTION:
-        return ADDED_BY_COLLECTION[name]
-    return pa.string() if pa.types.is_null(given) or pa.types.is_dictionary(given) else given
-
-
-def append(path: str, batches: list[pa.RecordBatch], summary: AddSummary) -> int:
-    """Append batches to the Lance dataset at ``path`` in one commit, with the columns they bring; returns the rows stored."""
-    if not batches:
-        return 0
-    dataset = lance.dataset(path)
-    # Lance column names cannot hold a dot
-    batches = [batch.rename_columns([name.replace(".", "_") for name in batch.schema.names]) for batch in batches]
-    new: dict[str, pa.DataType] = {}
-    for column in (column for batch in batches for column in batch.schema if column.name not in dataset.schema.names):
-        if pa.types.is_null(new.get(column.name, pa.null())):  # a column may be all null at first and typed later
-            new[column.name] = column.type
-    if new:
-        dataset.add_columns(pa.schema([pa.field(name, column_type(name, kind)) for name, kind in new.items()]))
-        dataset = lance.dataset(path)
-    schema = pa.schema([column for column in dataset.schema if not column.name.startswith(EMBEDDING_PREFIX)])
-    rows = [aligned(batch, schema, summary) for batch in batches]
-    lance.write_dataset(pa.RecordBatchReader.from_batches(schema, rows), path, mode="append", schema=schema)
-    return sum(batch.num_rows for batch in rows)
+def _with_checks(batch: pa.RecordBatch, ids: list[str | None], checked: list[_Checked]) -> pa.RecordBatch:
+    """The batch with final ids, and what is known of each image."""
+    columns = {name: batch.column(name) for name in batch.schema.names}
+    columns["id"] = pa.array(ids, pa.string())
+    columns["content_hash"] = pa.array([found.content_hash for found in checked], pa.string())
+    columns["width"] = pa.array([found.width for found in checked], pa.int32())
+    columns["height"] = pa.array([found.height for found in checked], pa.int32())
+    return pa.RecordBatch.from_arrays(list(columns.values()), list(columns))

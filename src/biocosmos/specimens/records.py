@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -39,6 +40,7 @@ class Source:
 
     ``batches`` have at most :data:`BATCH_ROWS` rows; ``id`` is set and not blank in every row. ``ranks`` names the rank
     columns from coarse to fine. Rows that could not be read are in ``failures``, which fills while the batches are read.
+    ``origin`` is the file or folder it was opened from; what failed at the last reading of an origin replaces what failed before.
     """
 
     name: str
@@ -46,3 +48,4 @@ class Source:
     batches: Iterable[pa.RecordBatch]
     ranks: tuple[str, ...] = ()
     failures: Failures = field(default_factory=Failures)
+    origin: Path | None = None

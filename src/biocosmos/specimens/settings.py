@@ -12,7 +12,7 @@ SELECTION = "Which specimens"
 EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
 METHODS = ("stratified", "random", "open-world", "grouped", "column")
-EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa")
+EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class IngestSettings:
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, megadetector, or a package's own.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, camtrap-dp, "
+        "megadetector, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -65,6 +66,7 @@ class IngestSettings:
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
+    id_prefix: str = setting("", "Stands before every id, for the same file names in two folders: lake2/.", unset="nothing")
 
     def __post_init__(self) -> None:
         check(self)
@@ -139,7 +141,7 @@ class ExportSettings(Selection):
     """What is written of a collection, and how."""
 
     format: str | None = setting(None, "What to write.", choices=EXPORTS, unset="from the name", only={"vectors": NOT_GIVEN})
-    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz or .parquet.", metavar="ENCODER")
+    vectors: str | None = setting(None, "Only ids and the vectors of this encoder, as .npz, .npy or .parquet.", metavar="ENCODER")
     identifications: str | None = setting(
         None,
         "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",

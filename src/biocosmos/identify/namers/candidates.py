@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.blocks import NodeArray
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
+from biocosmos.taxonomy.name_lists import NAME_COLUMNS, read_name_list
 
-# Header names of a list's one column of names, tried in order when no column is named after a rank.
-NAME_COLUMNS = ("taxon", "name", "scientificName", "scientific_name", "label", "species")
 STAGE = "taxa"
 
 Mask = NDArray[np.bool_]
@@ -105,10 +103,10 @@ def note_absent(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], cand
 
 
 def find_all(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], failures: Failures) -> list[int]:
-    """The nodes of a list of names: a CSV path, or names as ``Taxonomy.find`` takes them, or node ids.
+    """The nodes of a list of names: the path of a list, or names as ``Taxonomy.find`` takes them, or node ids.
 
-    In a CSV, columns named after ranks of the taxonomy are read together (the lowest filled one names the taxon, the others
-    must agree with its path); otherwise a column of :data:`NAME_COLUMNS`, otherwise the first.
+    In a table, columns named after ranks of the taxonomy are read together (the lowest filled one names the taxon, the others
+    must agree with its path); otherwise a column of :data:`~biocosmos.taxonomy.name_lists.NAME_COLUMNS`, otherwise the first.
     """
     if isinstance(taxa, (str, Path)):
         return _from_file(taxonomy, Path(taxa), failures)
@@ -122,27 +120,18 @@ def find_all(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], failure
 
 
 def _from_file(taxonomy: Taxonomy, path: Path, failures: Failures) -> list[int]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as lines:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(lines)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise BiocosmosError(f"cannot read the taxa list {path}: {error}") from error
-    rows = [row for row in rows if any(row)]
-    if not rows:
-        raise BiocosmosError(f"the taxa list {path} is empty: write one name a line")
-    header = [cell.lower() for cell in rows[0]]
-    ranks = [(column, taxonomy.ranks.index(name)) for column, name in enumerate(header) if name in taxonomy.ranks]
+    listed = read_name_list(path, taxonomy.ranks, failures)
+    header = listed.header or []
+    lower = [rank.lower() for rank in taxonomy.ranks]
+    ranks = [(column, lower.index(name)) for column, name in enumerate(header) if name in lower]
     nodes: list[int] = []
     if ranks:
-        for number, row in enumerate(rows[1:], start=1):
+        for number, row in listed.rows:
             names = {rank: row[column] for column, rank in ranks if column < len(row) and row[column]}
             _look_up_path(taxonomy, names, nodes, failures, path, number)
         return nodes
-    known = [name.lower() for name in NAME_COLUMNS]
-    columns = sorted((known.index(name), column) for column, name in enumerate(header) if name in known)
-    # Without a header that is recognised the first line is a name like the others.
-    body, column = (rows[1:], columns[0][1]) if columns else (rows, 0)
-    for number, row in enumerate(body, start=1):
+    column = listed.column(*NAME_COLUMNS) or 0
+    for number, row in listed.rows:
         _look_up(taxonomy, row[column] if column < len(row) else "", nodes, failures, path, number)
     return nodes
 

@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos.arrays import read_arrays
 from biocosmos.errors import BiocosmosError
+from biocosmos.facts import parse_facts
 from biocosmos.identify.predictions import Predictions
 from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
@@ -21,6 +23,8 @@ PROTOTYPES, TREE = "prototypes.npz", "prototypes_taxonomy.parquet"
 SEEN, CHOSEN_ON, UNSEEN = "seen", "chosen on", "unseen"
 """Roles: trained on; left out of training and used to choose by; left out, and asked about."""
 Array = npt.NDArray[Any]
+_ARRAYS = {"nodes": ("iu", 1), "points": ("f", 2), "roles": ("U", 1), "handicaps": ("f", 1), "facts": ("U", 0)}
+"""Of :data:`PROTOTYPES`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,17 +109,12 @@ class PlacedPrototypes:
         path = Path(folder) / PROTOTYPES
         if not path.exists():
             raise BiocosmosError(f"{folder} has no {PROTOTYPES}: it is not the folder of a finished 'biocosmos train zero-shot'")
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                facts = json.loads(str(stored["facts"]))
-                return cls(
-                    Taxonomy.load(path.with_name(TREE)),
-                    stored["nodes"],
-                    stored["points"],
-                    stored["roles"].astype(object),
-                    stored["handicaps"],
-                    float(facts["scale"]),
-                    facts["facts"],
-                )
-        except (OSError, ValueError, KeyError, pa.ArrowInvalid) as error:
-            raise BiocosmosError(f"cannot read prototypes from {path}: {' '.join(str(error).split())[:200]}") from error
+        told = {"what": "prototypes", "remedy": "restore the file, or train again"}
+        stored = read_arrays(path, _ARRAYS, **told)
+        facts = parse_facts(str(stored["facts"]), {"scale": float, "facts": {}}, where=str(path), **told)
+        taxonomy, nodes, count = Taxonomy.load(path.with_name(TREE)), stored["nodes"], len(stored["nodes"])
+        fits = all(len(stored[name]) == count for name in ("points", "roles", "handicaps"))
+        if not fits or (count and not 0 <= int(nodes.min()) <= int(nodes.max()) < len(taxonomy)):
+            raise BiocosmosError(f"the prototypes in {path} are not those of {TREE} beside it: restore both, or train again")
+        roles = stored["roles"].astype(object)
+        return cls(taxonomy, nodes, stored["points"], roles, stored["handicaps"], float(facts["scale"]), facts["facts"])

@@ -7,9 +7,12 @@ apply.py     a change carried out on the collection; again after a kill, to the 
 cells.py     what a table of new values changes, cell by cell
 undo.py      a change written back
 
-corrections.py, update.py     corrected labels and fields, by id
-renames.py, relabel.py        taxa renamed, merged, split
-remove.py  merge.py  vectors_of_parts.py  splits_of_parts.py  moved.py
+change.py    cells set by id, with history and vectors: what all that correct something stand on
+corrections.py  update.py  lineages.py           corrected labels and fields, and the ranks that belong to them
+rename_table.py  renames.py  relabel.py          taxa renamed, merged, split
+remove.py                                        specimens taken out
+parts.py  vectors_of_parts.py  splits_of_parts.py  plan.py  merge.py     collections put together
+writing.py   the lock, and what a killed process left
 """
 
 from __future__ import annotations

@@ -192,7 +192,7 @@ class _Merger:
         what = {"parts": [part.as_dict() for part in self.parts], "version": int(dataset.version)}
         if left is not None and left.what == what:
             left.sweep(dataset)
-            return left
+            return self._with_columns(left, self._fields())
         if left is not None:
             left.sweep(dataset, all_of_it=True)
             idle = [name for name in left.made_columns if name in dataset.schema.names]
@@ -204,9 +204,13 @@ class _Merger:
         files = [path.name for path in plans.data_folder(dataset).glob("*.lance")]
         plan = Plan({**what, "version": int(self.whole.dataset.version)}, files, [each.name for each in fields])
         plan.save(self.whole.path)
+        return self._with_columns(plan, fields)
+
+    def _with_columns(self, plan: Plan, fields: list[pa.Field]) -> Plan:
+        """The plan, once the whole has the columns that it lacks."""
         if fields:
             self.whole.dataset.add_columns(pa.schema(fields))
-            plan.what = {**what, "version": int(self.whole.dataset.version)}
+            plan.what = {**plan.what, "version": int(self.whole.dataset.version)}
             plan.save(self.whole.path)
         return plan
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.care.cells import distinct
+from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 
 if TYPE_CHECKING:

@@ -12,12 +12,13 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.care.apply import same_weights
-from biocosmos.specimens.care.cells import chosen, distinct
+from biocosmos.specimens.care.cells import chosen
 from biocosmos.specimens.care.change import ChangeSummary
 from biocosmos.specimens.care.draft import ROWS_OF_NARROW_PIECES, Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
 from biocosmos.specimens.care.log import Log
 from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 

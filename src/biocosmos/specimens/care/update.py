@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.specimens.care.cells import Said, TableProposal, chosen, distinct
+from biocosmos.specimens.care.cells import Said, TableProposal, chosen
 from biocosmos.specimens.care.change import ChangeSummary, as_stored, propose, usable
 from biocosmos.specimens.care.corrections import Corrections, read_corrections
 from biocosmos.specimens.care.lineages import Lineages
 from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.ingest import CHECK_THREADS, check_row
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
@@ -73,6 +74,8 @@ def update(
         if table is not None:
             how: dict[str, Any] = {"columns": columns, "encoding": encoding, "separator": separator, "images": images}
             found = read_corrections(table, ranks=ranks, failures=summary.failures, **how)
+            if not len(found.table) and not len(summary.failures):
+                raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
         order = _ranks(collection, found, names, ranks)
         cells = usable(found.table, summary.failures, VERB)
         cells = _images(collection, cells, summary)

@@ -7,7 +7,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from biocosmos.specimens.care.apply import finish_pending
+from biocosmos.specimens.care.plan import FOLDER as MERGER
+from biocosmos.specimens.checksums import Checksums
 from biocosmos.specimens.lock import locked
+from biocosmos.specimens.recovery import sweep_up
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -24,5 +27,10 @@ def writing(collection: Collection, verb: str = "change", *, wait: float | None 
             collection.reload()
             finish_pending(collection)
             collection.finish_embeddings()
+            if held.after_a_crash:  # last: what a pending change had written beforehand is in no version until it is finished
+                planned = (collection.path / MERGER).is_dir()
+                sweep_up(collection.path, None if planned else collection.dataset.uri)
             collection.reload()
         yield
+        if held.first:
+            Checksums(collection.path).record(collection.dataset)

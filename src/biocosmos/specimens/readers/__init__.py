@@ -19,7 +19,8 @@ from biocosmos.files import is_junk, refuse_special
 from biocosmos.plugins import plug_ins
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
-from biocosmos.specimens.readers.columnar import is_frame, read_frame
+from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
+from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
@@ -29,13 +30,15 @@ from biocosmos.specimens.records import Source
 FORMATS: dict[str, tuple[str, str, str]] = {
     "folder": ("folder", "read", "a folder of images, sub-folders as labels or ranks"),
     "csv": ("delimited", "read_text", "CSV, TSV or any separated text with file names"),
-    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images"),
+    "parquet": ("columnar", "read_parquet", "Parquet with file names or packed images, one file or a folder of them"),
     "darwin-core": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
+    "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
+    "camtrap-dp": ("camtrap_dp", "read", "Camtrap DP package, zip or folder: observations of camera traps"),
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
@@ -49,11 +52,14 @@ USES: dict[str, tuple[str, ...]] = {
     "bioscan": ("encoding", "separator", "images", "size"),
     "vlm4bio": ("encoding",),
     "coco": ("images", "boxes"),
+    "hugging-face": ("images",),
+    "camtrap-dp": ("images", "boxes"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "webdataset": (),
 }
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
+CAMTRAP_TABLES = ("deployments", "media", "observations")
 SNIFFED = 1 << 16  # bytes at either end of a JSON
 
 
@@ -132,10 +138,15 @@ def read(
         return read_frame(path, options)
     path = Path(path)
     if format in added:
-        return load_reader(added[format]).read(path, options)
+        return _from(path, load_reader(added[format]).read(path, options))
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
-    return reader(path, options)
+    return _from(path, reader(path, options))
+
+
+def _from(path: Path, source: Source) -> Source:
+    source.origin = path
+    return source
 
 
 def _refuse_unused(format: str, given: set[str]) -> None:
@@ -151,6 +162,8 @@ def _refuse_unused(format: str, given: set[str]) -> None:
 def detect(path: str | Path) -> str:
     """The format of a path by its name and, for folders and zips, by the names inside. Raises BiocosmosError if unclear."""
     path = Path(path)
+    if (path / "collection.json").is_file():
+        raise BiocosmosError(f"{path} is a collection: open it with Collection.open, or add it to another with Collection.add")
     found = _of_folder(path) if path.is_dir() else _of_file(path)
     if found is None:
         added = plug_ins("readers", _TAKEN)
@@ -172,6 +185,10 @@ def _of_file(path: Path) -> str | None:
         return "bioscan" if is_table(path) else "csv"
     if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
+    if suffix == ".arrow":
+        return "hugging-face"
+    if path.name == "datapackage.json":
+        return "camtrap-dp"
     if suffix == ".json":
         return _of_json(path)
     if suffix == ".zip":
@@ -207,6 +224,8 @@ def _of_names(names: Sequence[str]) -> str | None:
     lowered = [name.lower().rsplit("/", 1)[-1] for name in names]
     if "meta.xml" in lowered:
         return "darwin-core"
+    if "datapackage.json" in lowered and all(any(name.startswith(table) for name in lowered) for table in CAMTRAP_TABLES):
+        return "camtrap-dp"
     if any(name.startswith("ecotaxa") and name.endswith((".tsv", ".txt")) for name in lowered):
         return "ecotaxa"
     return None
@@ -221,6 +240,11 @@ def _of_folder(path: Path) -> str | None:
         return "webdataset"
     if (path / "annotations").is_dir() and any((path / "annotations").glob("*.json")):
         return "coco"
+    if is_dataset(path):
+        return "hugging-face"
+    plain = [name for name in names if not is_junk(name) and not name.startswith("_")]
+    if path.suffix.lower() in PARQUET_SUFFIXES or (plain and all(is_parquet(path / name) for name in plain)):
+        return "parquet"
     if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
         (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
     ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -27,14 +28,27 @@ def is_film(name: str) -> bool:
 
 
 def moment(text: Any) -> tuple[str | None, str | None, str | None]:
-    """(date in ISO 8601 with the time where it is told, the time of day, why the text is not understood)."""
+    """(date in ISO 8601 with the time where it is told, the time of day, why the text is not understood).
+
+    A time with its zone stays as it is: animals live by the time of the place.
+    """
     if not isinstance(text, str) or not text.strip():
         return None, None, None
+    if (found := _with_zone(text.strip())) is not None:
+        return found.isoformat(), found.time().isoformat(timespec="seconds"), None
     when = read_date(_EXIF_DATE.sub(r"\1-\2-\3", text.strip(), count=1))
     if when.day is None:
         return None, None, f"the date {text[:40]!r} {when.problem or UNKNOWN}"
     clock = None if when.clock is None else when.clock.isoformat(timespec="seconds")
     return when.day.isoformat() + (f"T{clock}" if clock else ""), clock, None
+
+
+def _with_zone(text: str) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def share_to_crop(box: Any, info: ImageInfo, frame: str) -> tuple[list[float] | None, str | None, bool]:

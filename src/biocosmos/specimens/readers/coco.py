@@ -30,6 +30,8 @@ JOINS = {
     CATEGORIES: {"id", "name"},
     ANNOTATIONS: {"image_id", "category_id", "bbox"},
 }
+OUR_ID, OUR_RANKS = "biocosmos_id", "biocosmos_ranks"
+"""Fields of files that we wrote: an annotation's own id, and in a category which fields are ranks, coarse to fine."""
 IMAGES_AT_HAND = 1024
 
 Row = tuple[int | None, str | None, dict[str, Any]]
@@ -44,7 +46,10 @@ def read(path: Path, options: Options) -> Source:
     file = path if path.is_file() else _json_in(path)
     fields = _Fields(file, options)
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label")} | fields.kinds
-    shaper = Shaper(kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy)
+    ranks = options.ranks
+    if ranks is None and fields.ranks is not None and options.taxonomy is None:
+        ranks = tuple(rank for rank in fields.ranks if rank in kinds)
+    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy)
     blocks = gather(_rows(file, fields, options), list(kinds), str(file))
     return Source(path.name, "coco", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
@@ -66,11 +71,14 @@ class _Fields:
         kinds: dict[tuple[str, str], pa.DataType | None] = {("categories", "supercategory"): None}
         counts: Counter[str] = Counter()
         too_many: set[str] = set()
+        self.ranks: tuple[str, ...] | None = None
         for part, element in elements(file, set(JOINS)):
             counts[part] += 1
             if isinstance(element, dict):
+                if part == CATEGORIES and isinstance(stated := element.get(OUR_RANKS), list):
+                    self.ranks = tuple(str(rank) for rank in stated)
                 for name, value in element.items():
-                    if name in JOINS[part]:
+                    if name in JOINS[part] or name in (OUR_ID, OUR_RANKS):
                         continue
                     if (part, name) not in kinds and len(kinds) >= MOST_COLUMNS:
                         too_many.add(part)
@@ -279,7 +287,8 @@ class _Annotation:
         """file#id, or file#row without an id; a second one of the same name gets one of its own, with a word."""
         if "id" in self.box and own is None:
             self.say("its id is neither a number nor text: numbered by its place in the file", warning=True)
-        first = f"{image}#{self.number if own is None else own}"
+        given = self.box.get(OUR_ID)
+        first = given if isinstance(given, str) and given.strip() else f"{image}#{self.number if own is None else own}"
         self.id = first
         if seen.count(first) == 1:
             return

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
+from pathlib import Path
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.records import STANDARD
 from biocosmos.taxonomy import KNOWN_RANKS
 
@@ -76,6 +77,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
 }
 OBSERVATIONS = {"imageurl", "observedonstring", "iconictaxonname", "qualitygrade"}
 """Columns of iNaturalist's export, whose description is what an observer noted, not a text about what is to be seen."""
+MOST_SHOWN = 300
+"""Characters of column names in an error message."""
 # Columns of these names say all sorts of things; they are ranks only in a taxonomy or when asked for.
 NOT_GUESSED = ("status", "domain", "variety", "form", "label")
 GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
@@ -116,8 +119,9 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
 
 
 def shown(names: Iterable[str]) -> str:
-    """Column names for an error message, on one line whatever they are."""
-    return " ".join(", ".join(names).split())
+    """Column names for an error message, on one line whatever they are and however many."""
+    text = " ".join(", ".join(names).split())
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def check_header(names: Sequence[str], where: str) -> None:
@@ -125,16 +129,30 @@ def check_header(names: Sequence[str], where: str) -> None:
     blank = [i + 1 for i, name in enumerate(names) if not name.strip()]
     if blank:
         hint = " (pandas writes one unless to_csv(index=False))" if blank == [1] else ""
-        raise BiocosmosError(f"{where}: column {', '.join(map(str, blank))} has no name{hint}: give it one in the first row")
+        raise BiocosmosError(f"{where}: column {shown(map(str, blank))} has no name{hint}: give it one in the first row")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise BiocosmosError(f"{where}: the column {twice[0]!r} occurs more than once in the header: rename one of them")
+        raise BiocosmosError(f"{where}: the column {twice[0][:MOST_SHOWN]!r} occurs twice in the header: rename one of them")
 
 
-def our_names(names: Sequence[str], columns: Mapping[str, str] | None, where: str) -> list[str]:
+def with_gbif_id(names: dict[str, str], path: Path, failures: Failures) -> dict[str, str]:
+    """Their name -> ours, with gbifID as the id of a table over several datasets, within which alone occurrenceID is unique."""
+    by_plain = {plain(name): name for name in names}
+    occurrence, gbif = by_plain.get("occurrenceid"), by_plain.get("gbifid")
+    if gbif is None or "datasetkey" not in by_plain or occurrence is None or names[occurrence] != "id":
+        return names
+    reason = f"{gbif} is the id, since {occurrence} may repeat from dataset to dataset"
+    failures.add(reason, stage="read", source=path, severity="warning")
+    return {**names, occurrence: occurrence, gbif: "id"}
+
+
+def our_names(
+    names: Sequence[str], columns: Mapping[str, str] | None, where: str, *, guessable: Container[str] | None = None
+) -> list[str]:
     """Our name for each of a source's columns.
 
-    columns: their name -> ours, as the user gave it; it overrides the guesses. A column that is neither keeps its name,
+    columns: their name -> ours, as the user gave it; it overrides the guesses. guessable: the columns whose meaning may be
+    guessed, all when None. A column that is neither keeps its name,
     with "_source" appended where that name is already taken by another meaning.
     Raises BiocosmosError for a mapped column that the source lacks and for two columns mapped to one.
     """
@@ -148,7 +166,9 @@ def our_names(names: Sequence[str], columns: Mapping[str, str] | None, where: st
     taken = set(columns.values())
     mapping = columns | {
         theirs: ours
-        for theirs, ours in guess_columns([name for name in names if name not in columns]).items()
+        for theirs, ours in guess_columns(
+            [name for name in names if name not in columns and (guessable is None or name in guessable)]
+        ).items()
         if ours not in taken
     }
     result: list[str] = []

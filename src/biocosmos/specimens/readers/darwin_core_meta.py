@@ -137,7 +137,7 @@ def local_name(address: str) -> str:
 
 def parse_meta(archive: Archive) -> tuple[Table, tuple[Table, ...]]:
     """(core, extensions). Raises BiocosmosError when meta.xml is missing, damaged, or names files that are not there."""
-    where = next((name for name in archive.names if name == META or name.endswith("/" + META)), None)
+    where = next((name for name in archive.names if name.rsplit("/", 1)[-1].lower() == META), None)
     if where is None:
         raise BiocosmosError(f"{archive.path} has no meta.xml: it is no Darwin Core Archive (a plain table can be read as csv)")
     with archive.open(where) as file:
@@ -146,7 +146,7 @@ def parse_meta(archive: Archive) -> tuple[Table, tuple[Table, ...]]:
         raise BiocosmosError(f"{archive.path}: meta.xml is too large or declares entities: refused")
     try:
         root = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
+    except (ElementTree.ParseError, ValueError, LookupError) as error:  # the latter for encodings that expat does not know
         raise BiocosmosError(f"{archive.path}: meta.xml is not XML: {error}") from error
     folder = where[: -len(META)]
     tables: dict[str, list[Table]] = {"core": [], "extension": []}
@@ -182,7 +182,7 @@ def _table(element: ElementTree.Element, archive: Archive, folder: str) -> Table
     for child in element:
         tag = child.tag.rsplit("}", 1)[-1]
         if tag == "files":
-            files = [folder + (location.text or "").strip() for location in child]
+            files = [(location.text or "").strip() for location in child]
         elif tag in ("id", "coreid"):
             id_index = whole(child, "index", MOST_COLUMNS) or 0
         elif tag == "field" and child.get("term"):
@@ -192,23 +192,23 @@ def _table(element: ElementTree.Element, archive: Archive, folder: str) -> Table
                 name = f"{local_name(address.rstrip('/').rsplit('/', 1)[0])}:{name}"
             used.add(name)
             terms.append(Term(name, address, whole(child, "index", MOST_COLUMNS), child.get("default")))
-    missing = [name for name in files if name not in archive]
-    if missing or not files:
-        raise BiocosmosError(
-            f"{archive.path}: meta.xml names the file {(missing or ['(none)'])[0]!r}, which is not in the archive"
-        )
+    found = [archive.find(name, folder.rstrip("/"))[0] for name in files]
+    if None in found or not found:
+        missing = files[found.index(None)] if found else "(none)"
+        raise BiocosmosError(f"{archive.path}: meta.xml names the file {missing[:200]!r}, which is not in the archive")
     try:
         encoding = known_encoding((element.get("encoding") or "UTF-8").strip())
     except BiocosmosError as error:
-        raise BiocosmosError(
-            f"{archive.path}: meta.xml declares no encoding of text files: {str(error).split(':')[0]}"
-        ) from error
+        reason = str(error).split(":")[0]
+        raise BiocosmosError(f"{archive.path}: the encoding that meta.xml declares: {reason}") from error
     separator, quote = text("fieldsTerminatedBy", ","), text("fieldsEnclosedBy", '"')
     if not separator or (quote and len(separator) > 1) or len(quote) > 1 or set(separator + quote) & set("\r\n"):
-        raise BiocosmosError(f"{archive.path}: meta.xml declares the separator {separator!r} and quote {quote!r}: not supported")
+        raise BiocosmosError(
+            f"{archive.path}: meta.xml declares the separator {separator[:40]!r} and quote {quote[:40]!r}: not supported"
+        )
     return Table(
         row_type=element.get("rowType", ""),
-        files=tuple(files),
+        files=tuple(name for name in found if name is not None),
         encoding=encoding,
         separator=separator,
         line_end=text("linesTerminatedBy", "\n") or "\n",

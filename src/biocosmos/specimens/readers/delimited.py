@@ -139,8 +139,8 @@ def _by_gbif_id(names: list[str], header: Sequence[str], path: Path, failures: F
 
 
 @contextmanager
-def _table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, Archive | None]]:
-    """(the table, the archive that its images are in or None) of a file, or of a zip with one table."""
+def _table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, tuple[Archive, str] | None]]:
+    """(the table, the archive that its images are in and its folder there, or None) of a file, or of a zip with one table."""
     if not is_zip(path):
         yield path, None
         return
@@ -149,7 +149,7 @@ def _table_at(path: Path, options: Options, failures: Failures) -> Iterator[tupl
         if name is None:
             raise BiocosmosError(f"{path} {reason}: unpack it and name the table")
         with_images = options.images is None and any(map(is_image_name, archive.names))
-        yield Member(archive, name), archive if with_images else None
+        yield Member(archive, name), (archive, name.rpartition("/")[0]) if with_images else None
 
 
 def _rows(table: TextTable, failures: Failures | None = None) -> Iterator[tuple[int, list[str]]]:

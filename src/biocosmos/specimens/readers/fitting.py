@@ -97,24 +97,57 @@ def _zone(kind: pa.DataType) -> str | None:
     return str(kind.tz) if kind.tz is not None else None
 
 
-def fitted(array: pa.Array, kind: pa.DataType) -> tuple[pa.Array, list[int]]:
-    """(the values in the type ``kind``, the rows whose moment lies outside the years 1 to 9999 and was left out)."""
+def fitted(array: pa.Array, kind: pa.DataType) -> tuple[pa.Array, dict[int, str]]:
+    """(the values in the type ``kind``, row from 0 -> why its value was left out: no such moment in Python, no UTF-8)."""
     if isinstance(array, pa.ExtensionArray):
         array = array.storage
     if pa.types.is_run_end_encoded(array.type):
         array = pc.run_end_decode(array)
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
+    bad: dict[int, str] = {}
+    if pa.types.is_string(kind) and not pa.types.is_string_view(array.type):
+        array, bad = _as_utf_8(array)
     if array.type != kind:
-        array = array.cast(kind, safe=False)
+        array = _cast(array, kind)
     bounds = _bounds(kind)
     if bounds is None or not len(array):
-        return array, []
+        return array, bad
     low, high, whole = bounds
     numbers = array.cast(whole)
     outside = pc.fill_null(pc.or_(pc.less(numbers, low), pc.greater(numbers, high)), False)
     rows = pc.indices_nonzero(outside).to_pylist()
-    return (pc.if_else(outside, pa.scalar(None, kind), array), rows) if rows else (array, [])
+    if not rows:
+        return array, bad
+    return pc.if_else(outside, pa.scalar(None, kind), array), dict.fromkeys(rows, "outside the years 1 to 9999")
+
+
+def _cast(array: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        cast = array.cast(kind, safe=False)
+        cast.validate()  # Arrow 26 makes lists of views without their offsets
+    except pa.ArrowException:
+        return pa.array(array.to_pylist(), kind)
+    return cast
+
+
+def _as_utf_8(array: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    """Strings without those that are no UTF-8, which Parquet does not check."""
+    try:
+        array.validate(full=True)
+    except pa.ArrowInvalid:
+        raw = array.cast(pa.large_binary()).to_pylist()
+        texts = [None if value is None else _decoded(value) for value in raw]
+        bad = {i: "not valid UTF-8" for i, (text, value) in enumerate(zip(texts, raw)) if text is None and value is not None}
+        return pa.array(texts, pa.string()), bad
+    return array, {}
+
+
+def _decoded(value: bytes) -> str | None:
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _bounds(kind: pa.DataType) -> tuple[int, int, pa.DataType] | None:

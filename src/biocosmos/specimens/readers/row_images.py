@@ -29,9 +29,12 @@ class RowImages:
     """
 
     def __init__(
-        self, options: Options, source: str | Path, resolver: Resolver | None = None, archive: Archive | None = None
+        self, options: Options, source: str | Path, resolver: Resolver | None = None, archive: tuple[Archive, str] | None = None
     ) -> None:
-        """resolver: finds the files that names mean; None where paths are those of the disk already, or in an archive."""
+        """resolver: finds the files that names mean; None where paths are those of the disk already, or in an archive.
+
+        archive: the images are in it, by names that start from a folder of it.
+        """
         self.options, self.source, self._resolver, self._archive = options, source, resolver, archive
         self._seen = Seen()
         self._on_web = 0
@@ -96,10 +99,11 @@ class RowImages:
     def _place(self, name: str) -> tuple[str | None, bytes | None, str | None]:
         """(path, bytes, why neither) of the image that a name means."""
         if self._archive is not None:
-            member, reason = self._archive.find(name)
+            archive, folder = self._archive
+            member, reason = archive.find(name, folder)
             if member is None:
                 return None, None, reason
-            content, path, reason = self._archive.image(member)
+            content, path, reason = archive.image(member)
             return path, content, None if reason is None else f"{readable(name)}: {reason}"
         if self._resolver is None:
             return name, None, None

@@ -42,6 +42,12 @@ def find_separator(sample: str, name: str = "") -> str:
     return best
 
 
+def separator_of(sample: str, name: str = "") -> tuple[str, bool]:
+    """(the separator of a text by its first characters, whether its first line only says so and is no row)."""
+    said = SEPARATOR_LINE.fullmatch(re.split(r"[\r\n]", sample.lstrip("\ufeff"), maxsplit=1)[0])
+    return (said[1] or said[2], True) if said is not None else (find_separator(sample, name), False)
+
+
 @dataclass
 class TextTable:
     """The header and, once, the rows of a delimited text; rows that do not fit the header go to ``failures``.
@@ -146,14 +152,13 @@ def from_stream(stream: IO[str], name: str, *, encoding: str, separator: str | N
         sample = stream.read(SNIFF_CHARS)
     except UnicodeError as error:
         raise BiocosmosError(f"cannot read {name} as {encoding}: {error}") from error
-    said = SEPARATOR_LINE.fullmatch(re.split(r"[\r\n]", sample.lstrip("\ufeff"), maxsplit=1)[0])
-    if separator is None:
-        separator = (said[1] or said[2]) if said is not None else find_separator(sample, name)
+    found, said = separator_of(sample, name)
+    separator = found if separator is None else separator
     if len(separator) != 1 or separator in '"\r\n':
         raise BiocosmosError(f"{separator!r} separates no fields: say one character, such as --separator ';'")
     stream.seek(0)
     splitter = Splitter(stream, separator)
-    header = _header(splitter, name, skip_first=said is not None)
+    header = _header(splitter, name, skip_first=said)
     splitter.width = len(header)
     while len(header) > 1 and not header[-1]:
         header.pop()

@@ -1,4 +1,4 @@
-"""Writers: CSV, Parquet, Darwin Core Archive and EcoTaxa zip; streamed, and whole or not at all.
+"""Writers: CSV, Parquet, Darwin Core Archive, EcoTaxa zip and COCO JSON; streamed, and whole or not at all.
 
 >>> write(collection.scan(), "mine.zip", format="darwin-core", ranks=collection.ranks)
 """
@@ -20,8 +20,8 @@ from biocosmos.specimens.records import BATCH_ROWS
 from biocosmos.specimens.writers.naming import answered_ranks, software_of
 from biocosmos.tables import PROVENANCE_KEY
 
-SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet"}
-FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa")
+SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "coco"}
+FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 
 
@@ -82,13 +82,15 @@ def _write(
     failures: Failures,
     spreadsheet: bool,
 ) -> int:
-    from biocosmos.specimens.writers import darwin_core, ecotaxa, tabular
+    from biocosmos.specimens.writers import coco, darwin_core, ecotaxa, tabular
 
     said = provenance_of(schema if identifications is None else identifications.schema)
     if format == "csv":
         return tabular.write_csv(batches, schema, path, failures, spreadsheet=spreadsheet)
     if format == "parquet":
         return tabular.write_parquet(batches, schema, path, failures, ranks)
+    if format == "coco":
+        return coco.write(batches, schema, path, failures, ranks, software_of(said))
     if format == "ecotaxa":
         return ecotaxa.write(batches, schema, path, failures, ranks, software_of(said))
     return darwin_core.write(batches, schema, path, failures, ranks, identifications, software_of(said))

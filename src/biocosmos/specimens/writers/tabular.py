@@ -28,12 +28,12 @@ def write_csv(
     Other binary columns are left out, with a warning; columns that say nothing of any row without one. spreadsheet: cells that
     a spreadsheet would run begin with an apostrophe, see :mod:`biocosmos.specimens.readers.spreadsheet`.
     """
-    names = [column.name for column in schema if not _is_binary(column.type)]
+    names = [column.name for column in schema if not is_binary(column.type)]
     for column in schema:
-        if _is_binary(column.type) and column.name != "image":
+        if is_binary(column.type) and column.name != "image":
             reason = f"the column {column.name!r} is binary: not in {path.suffix} files"
             failures.add(reason, stage="write", source=path, severity="warning")
-    packed = "image" in schema.names and _is_binary(schema.field("image").type)
+    packed = "image" in schema.names and is_binary(schema.field("image").type)
     if packed and "image_path" not in names:
         names.insert(1, "image_path")
     safe = guarded if spreadsheet else str
@@ -41,7 +41,7 @@ def write_csv(
     with replacing(path) as temporary, Sheet(names, path.parent, delimiter=delimiter) as sheet, Seen() as used:
         for row in rows_of(batches):
             if packed and row.get("image") is not None and row.get("image_path") is None:
-                row["image_path"] = _written_beside(path, str(row.get("id")), bytes(row["image"]), used)
+                row["image_path"] = written_beside(path, str(row.get("id")), bytes(row["image"]), used)
             cells = (row.get(name) for name in names)
             sheet.write([safe(cell) if isinstance(cell, str) else text_of(cell) for cell in cells])
         keep = [i for i, name in enumerate(names) if sheet.filled_rows[i] or name == "id"]
@@ -51,7 +51,7 @@ def write_csv(
         return sheet.rows
 
 
-def _written_beside(path: Path, id: str, content: bytes, used: Seen) -> str:
+def written_beside(path: Path, id: str, content: bytes, used: Seen) -> str:
     """Write an image into the folder beside the table; its name from there."""
     folder = path.with_name(f"{path.stem}_images")
     name = archive_name(None, id, content, used)
@@ -96,5 +96,6 @@ def text_of(value: Any) -> str:
     return str(value)
 
 
-def _is_binary(kind: pa.DataType) -> bool:
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column holds bytes."""
     return bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_fixed_size_binary(kind))

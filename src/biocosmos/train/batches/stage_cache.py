@@ -20,6 +20,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from biocosmos.arrays import read_array
 from biocosmos.encoders.folding import folded
 from biocosmos.errors import BiocosmosError
 from biocosmos.progress import progress
@@ -38,6 +39,8 @@ KEPT_EVERY = 50
 """Blocks after which a killed start has lost nothing."""
 _FACTS, _GOOD = "cache.json", "good.npy"
 Activations = npt.NDArray[np.float16]
+
+_REMEDY = "remove the folder it lies in, and run the same command again"
 
 
 class StageCache:
@@ -86,7 +89,7 @@ class StageCache:
             missing = [view for view in range(views) if not (place / _name(view)).exists()]
             if missing:
                 _fill(place, missing, images, augment, _fast(front, images.preprocessing.size, device), seed, workers)
-        good: npt.NDArray[np.bool_] = np.load(place / _GOOD)
+        good: npt.NDArray[np.bool_] = _good(place)
         return cls(place, list(images.ids), views, good)
 
     def __len__(self) -> int:
@@ -94,7 +97,7 @@ class StageCache:
 
     def view(self, number: int) -> Activations:
         """(n, h, w, c) float16, read as it is needed."""
-        return np.load(self.folder / _name(number), mmap_mode="r")  # type: ignore[no-any-return]
+        return read_array(self.folder / _name(number), ("f", 4), mapped=True, what="kept activations", remedy=_REMEDY)
 
 
 class CacheBatches:
@@ -153,6 +156,10 @@ def _fast(front: nn.Module, size: int, device: torch.device | str) -> Callable[[
     return run
 
 
+def _good(place: Path) -> npt.NDArray[np.bool_]:
+    return read_array(place / _GOOD, ("b", 1), what="kept activations", remedy=_REMEDY)
+
+
 def _fill(
     place: Path,
     views: list[int],
@@ -163,7 +170,7 @@ def _fill(
     workers: int | None,
 ) -> None:
     """Compute views, each into a file beside its place; an image is read once for all. What a killed start left is kept."""
-    good = np.load(place / _GOOD) if (place / _GOOD).exists() else np.ones(len(images), np.bool_)
+    good = _good(place) if (place / _GOOD).exists() else np.ones(len(images), np.bool_)
     parts = {view: _Part(place, view, len(images)) for view in views}
     start = min(part.done for part in parts.values())
     with progress("frozen stages", len(images) * len(views), "views of images") as bar:

@@ -31,7 +31,7 @@ from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets
 from biocosmos.train.heads.task import HeadTask
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
+from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, finished_run, keep_record, refuse_trained_validation
 
 HELD = 5_000
 """Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
@@ -93,7 +93,7 @@ def _train(
     begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, PREDICTIONS))
     summary = output / SUMMARY
     if summary.exists() and (output / HEAD).exists():
-        history = History(**json.loads(summary.read_text(encoding="utf-8"))["history"])
+        history, _ = finished_run(output)
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
     if where.first:
         save_taxa(output / LABELS, targets.ids, targets.nodes, targets.taxonomy)

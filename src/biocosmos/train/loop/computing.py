@@ -18,6 +18,8 @@ import torch
 from torch import nn
 
 from biocosmos import machine
+from biocosmos.facts import Number as NumberShape
+from biocosmos.facts import read_facts
 from biocosmos.tables import replacing
 
 COMPUTING = "computing.json"
@@ -31,6 +33,13 @@ BFLOAT16_KINDS = ("cpu", "cuda")
 
 Number = Literal["float32", "bfloat16"]
 Layout = Literal["channels last", "contiguous"]
+_SHAPE = {
+    "precision": ("float32", "bfloat16"),
+    "layout": ("channels last", "contiguous"),
+    "source": str,
+    "milliseconds": {str: NumberShape(0)},
+}
+"""Of :data:`COMPUTING`."""
 NUMBERS: tuple[Number, ...] = ("float32", "bfloat16")
 LAYOUTS: tuple[Layout, ...] = ("channels last", "contiguous")
 
@@ -72,7 +81,11 @@ class Computing:
     def load(folder: Path) -> Computing | None:
         """What the run in this folder was begun with, or None."""
         path = folder / COMPUTING
-        return Computing(**json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        if not path.exists():
+            return None
+        remedy = "restore it, or begin anew with --overwrite"
+        facts = read_facts(path, _SHAPE, what="how the run was begun", remedy=remedy)
+        return Computing(**{name: facts[name] for name in (each.name for each in fields(Computing)) if name in facts})
 
 
 def choose_computing(

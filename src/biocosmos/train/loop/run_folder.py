@@ -4,20 +4,33 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import Any
 
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.errors import BiocosmosError
+from biocosmos.facts import Number, read_facts
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.loop.checkpoint import FOLDER as CHECKPOINTS
 from biocosmos.train.loop.computing import COMPUTING
 from biocosmos.train.loop.logs import EPOCHS, EVENTS, STEPS
+from biocosmos.train.loop.loop import History
 from biocosmos.train.loop.processes import Processes
 from biocosmos.train.loop.settings import LoopSettings, flag, from_toml, write_toml
 
 SETTINGS, LABELS, SUMMARY, AUDIT = "settings.toml", "labels.parquet", "run.json", "audit"
+_HISTORY = {
+    "epochs?": [{}],
+    "best?": (None, {}),
+    "steps?": Number(0, whole=True),
+    "stopped_early?": bool,
+    "resumed_at?": Number(0, whole=True),
+    "seconds?": Number(0),
+    "images_per_second?": Number(0),
+    "computing?": {},
+}
 _MAY_CHANGE = ("device", "workers", "cache_gb", "checkpoint_steps")
 """Settings that a resumed run may have otherwise: they do not change what is computed, on the same kind of device."""
 
@@ -55,6 +68,15 @@ def begin_folder(
             output.mkdir(parents=True, exist_ok=True)
             write_toml(settings, path)
     where.barrier()
+
+
+def finished_run(output: Path) -> tuple[History, dict[str, Any]]:
+    """What a finished run's summary says, its history apart. Raises BiocosmosError for a summary that is damaged."""
+    facts = read_facts(
+        output / SUMMARY, {"history": _HISTORY}, what="the summary of a run", remedy="restore it, or use --overwrite"
+    )
+    history = facts.pop("history")
+    return History(**{each.name: history[each.name] for each in fields(History) if each.name in history}), facts
 
 
 def keep_record(

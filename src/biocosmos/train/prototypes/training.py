@@ -33,7 +33,7 @@ from biocosmos.train.batches.taxa import save_taxa
 from biocosmos.train.batches.text_vectors import text_vectors
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
+from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, finished_run, keep_record, refuse_trained_validation
 from biocosmos.train.prototypes.geometry import Geometry, geometry
 from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part, taxa_roles
@@ -95,7 +95,7 @@ class _Training:
         begin_folder(output, settings, self.where, overwrite=overwrite, leaves=(PROTOTYPES, TREE))
         summary = output / SUMMARY
         if summary.exists() and (output / PROTOTYPES).exists():
-            history = History(**json.loads(summary.read_text(encoding="utf-8"))["history"])
+            history, _ = finished_run(output)
             placed = PlacedPrototypes.load(output)
             return ZeroShotTraining(output, placed, taxa, history, already_done=True, main_process=self.where.first)
         parts = self._parts(taxa)

@@ -14,7 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.arrays import read_array
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import Number, parse_facts
 from biocosmos.search.exact import ExactIndex
 from biocosmos.tables import replacing
 
@@ -22,6 +24,7 @@ NEAREST = 16
 """Nearest classes kept with each specimen: MLCD learns 8."""
 
 _KEY = b"biocosmos.clusters"
+_SHAPE = {"facts": {}, "names": (None, [str]), "digest": str, "count": Number(1, whole=True)}
 Array = npt.NDArray[Any]
 
 
@@ -106,15 +109,17 @@ class ClusterLabels:
         """Read what :meth:`save` wrote. Raises BiocosmosError if a file is missing, or not whole."""
         path = Path(path)
         try:
-            table = pq.read_table(path)
-            stored = json.loads((table.schema.metadata or {})[_KEY])
-            centroids = np.load(_centroid_path(path))
-        except (OSError, KeyError, ValueError, pa.ArrowException) as error:
-            raise BiocosmosError(f"cannot read cluster labels from {path}: make them again ({type(error).__name__})") from error
-        ids = np.array(table["id"].to_pylist(), dtype=object)
-        near = table["nearest"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
-        names = None if stored["names"] is None else tuple(stored["names"])
-        labels = cls(ids, table["cluster"].to_numpy(), near, centroids, stored["facts"], names)
+            table = pq.read_table(path).select(["id", "cluster", "nearest"])
+            stored = parse_facts(
+                (table.schema.metadata or {}).get(_KEY), _SHAPE, where=str(path), what="cluster labels", remedy="make them again"
+            )
+            centroids = read_array(_centroid_path(path), ("f", 2), what="cluster labels", remedy="make them again")
+            ids = np.array(table["id"].cast(pa.string()).to_pylist(), dtype=object)
+            near = table["nearest"].combine_chunks().flatten().to_numpy().reshape(len(ids), -1)
+            names = None if stored["names"] is None else tuple(stored["names"])
+            labels = cls(ids, table["cluster"].to_numpy(), near, centroids, stored["facts"], names)
+        except (OSError, KeyError, ValueError, TypeError, AttributeError, pa.ArrowException) as error:
+            raise BiocosmosError(f"cannot read cluster labels from {path}: make them again ({first_line(error)})") from error
         if labels.digest != stored["digest"] or labels.count != stored["count"]:
             raise BiocosmosError(f"{path}: the labels do not match their own digest, the file was changed: make them again")
         return labels

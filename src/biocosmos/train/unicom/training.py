@@ -30,7 +30,15 @@ from biocosmos.tables import replacing
 from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import AUDIT, LABELS, SUMMARY, begin_folder, keep_record, refuse_trained_validation
+from biocosmos.train.loop.run_folder import (
+    AUDIT,
+    LABELS,
+    SUMMARY,
+    begin_folder,
+    finished_run,
+    keep_record,
+    refuse_trained_validation,
+)
 from biocosmos.train.unicom.audit import Audit, audit
 from biocosmos.train.unicom.clusters import cluster_labels, refuse_too_many, taxon_labels
 from biocosmos.train.unicom.labels import ClusterLabels
@@ -126,10 +134,9 @@ class _Training:
         labels = self._labels()
         summary = self.output / SUMMARY
         if summary.exists():
-            facts = json.loads(summary.read_text(encoding="utf-8"))
-            return TrainResult(
-                self.output, History(**facts["history"]), facts["base"], labels, already_done=True, main_process=self.where.first
-            )
+            history, facts = finished_run(self.output)
+            base_figures = facts.get("base") or {}
+            return TrainResult(self.output, history, base_figures, labels, already_done=True, main_process=self.where.first)
         base = self.collection.gallery(self.settings.encoder, split=self.settings.split, columns=())
         means = class_means(base, labels)
         validation = self._validation(means, labels)

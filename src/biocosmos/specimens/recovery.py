@@ -1,0 +1,33 @@
+"""What a process left that was killed while it changed a collection: swept up by the next one that changes it."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import lance
+
+from biocosmos.unfinished import sweep
+
+_FOLDERS = ("", "splits", "embeddings", "identifications", "history", "namers", "work")
+_FOREVER = timedelta(days=365 * 100)
+
+
+def sweep_up(path: Path, dataset: str | None) -> None:
+    """Remove temporary files of dead processes, and what Lance wrote and did not commit. Only with the collection's lock held.
+
+    dataset: None if somebody goes on with what is not committed.
+    """
+    for name in _FOLDERS:
+        if (path / name).is_dir():
+            sweep(path / name)
+    if dataset is None:
+        return
+    with suppress(OSError, ValueError, RuntimeError):  # it is only litter
+        stored = lance.dataset(dataset)
+        # nobody else writes now: what no version knows is nobody's; older versions stay, somebody may be reading one
+        stored.cleanup_old_versions(older_than=_FOREVER, delete_unverified=True)
+        folder = Path(dataset)
+        for left in (*folder.glob("_versions/.tmp*"), *folder.glob(f"_transactions/{stored.version}-*.txn")):
+            left.unlink()

@@ -1,0 +1,32 @@
+"""A sample of the kills and of the malformed inputs; all of them by ``make hostile``."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+
+
+def run(program: str, *options: str) -> tuple[int, str]:
+    """Exit code of a harness and all it said; it brings nothing of this process along."""
+    env = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    done = subprocess.run([sys.executable, str(HERE / program), *options], capture_output=True, text=True, env=env, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_every_job_that_is_killed_and_run_again_ends_as_one_that_was_not() -> None:
+    code, said = run("kills.py", "--sample", "11", "--seed", "5")
+    if "nothing was tried" in said:
+        pytest.skip(said.strip())
+    assert code == 0 and "| all | 11 | " in said, said
+
+
+def test_a_malformed_input_of_every_kind_ends_clean() -> None:
+    code, said = run("fuzz.py", "--sample", "36", "--seed", "5")
+    assert code == 0 and "| all | 36 | 36 | 0 | 0 | 0 | 0 | 0 | 0 |" in said, said
+    assert said.count("specimens added") == 8, said  # of each kind that a reader takes, as it was before it was spoilt
