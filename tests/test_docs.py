@@ -46,8 +46,9 @@ NEEDS = (
     "zero-shot",
     "--text",
     "sample_id",
+    "--watch",
 )
-"""Commands with such a word need a training, other weights, another machine or more specimens; their own tests run them."""
+"""Commands with such a word need a training, other weights, another machine or more specimens, or never end."""
 
 
 def text_of(page: str) -> str:
