@@ -34,7 +34,7 @@ from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens import failures_kept, given_vectors
 from biocosmos.specimens.conditions import check_condition, condition_error
 from biocosmos.specimens.creating import FACTS, FORMAT, Occupied, is_collection, make
-from biocosmos.specimens.damage import reading
+from biocosmos.specimens.damage import damaged, reading
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
@@ -97,7 +97,16 @@ class Collection:
             raise BiocosmosError(f"no collection at {path}: make one with 'biocosmos ingest IMAGES -o {path}'")
         collection = cls(path)
         collection._finish_interrupted()
+        collection._check_ranks()
         return collection
+
+    def _check_ranks(self) -> None:
+        try:
+            columns = self.stored_columns
+        except BiocosmosError:  # the store says so when it is read
+            return
+        if lacking := [rank for rank in self.ranks if rank not in columns]:
+            raise damaged(self.path, "collection.json", f"names the rank '{lacking[0]}', which is no column")
 
     def _finish_interrupted(self) -> None:
         """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""

@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import re
+import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ _MAIN = re.compile(r"(?i)(occurrences?|observations?|specimens?)\.")
 FREE_BYTES = 256 << 20
 MOST_RATIO = 200
 """Unpacked bytes for each packed one, beyond the first FREE_BYTES: tables reach 5 to 50, bombs a thousand and more."""
-ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError)
+ERRORS = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile)
 
 
 class Unpacked(io.RawIOBase):
