@@ -97,6 +97,11 @@ class Failures:
         with self._lock:
             self._rows.append(failure)
 
+    def append(self, row: Failure) -> None:
+        """Append a row that was made elsewhere."""
+        with self._lock:
+            self._rows.append(row)
+
     def extend(self, other: Failures) -> None:
         """Append every row of ``other``."""
         rows = list(other)

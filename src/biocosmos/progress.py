@@ -15,10 +15,11 @@ LINE_EVERY_SECONDS = 10.0
 class Progress:
     """Counts finished items; see :func:`progress`."""
 
-    def __init__(self, description: str, total: int | None, unit: str) -> None:
+    def __init__(self, description: str, total: int | None, unit: str, done: int = 0) -> None:
         self.description, self.total, self.unit = description, total, unit
-        self.done = 0
+        self.done = self._before = done
         self._start = self._last_line = time.monotonic()
+        self._told = -1
         self._bar: Any = None
         self._task: Any = None
         self._terminal = sys.stderr.isatty()
@@ -34,7 +35,7 @@ class Progress:
                 self._open_bar()
             self._bar.update(self._task, description=self.description, completed=self.done, rate=self._rate(now))
         elif now - self._last_line >= LINE_EVERY_SECONDS:
-            self._last_line = now
+            self._last_line, self._told = now, self.done
             print(self._line(now), file=sys.stderr, flush=True)
 
     def describe(self, description: str) -> None:
@@ -42,13 +43,13 @@ class Progress:
         self.description = description
 
     def _rate(self, now: float) -> str:
-        return f"{self.done / max(now - self._start, 1e-9):,.1f} {self.unit}/s"
+        return f"{(self.done - self._before) / max(now - self._start, 1e-9):,.1f} {self.unit}/s"
 
     def _line(self, now: float) -> str:
         of = f" of {self.total:,}" if self.total is not None else ""
         left = ""
-        if self.total is not None and self.done:
-            left = f", {(now - self._start) / self.done * (self.total - self.done):,.0f} s left"
+        if self.total is not None and self.done > self._before:
+            left = f", {(now - self._start) / (self.done - self._before) * (self.total - self.done):,.0f} s left"
         return f"{self.description}: {self.done:,}{of} {self.unit}, {self._rate(now)}{left}"
 
     def _open_bar(self) -> None:
@@ -66,24 +67,24 @@ class Progress:
             transient=True,
         )
         self._bar.start()
-        self._task = self._bar.add_task(self.description, total=self.total, rate="")
+        self._task = self._bar.add_task(self.description, total=self.total, completed=self.done, rate="")
 
     def close(self) -> None:
         """Take the bar away; on a pipe, say the last count when the work was long enough to have said anything."""
         if self._bar is not None:
             self._bar.stop()
-        elif not self._terminal and self._last_line > self._start:
+        elif not self._terminal and self._last_line > self._start and self._told != self.done:
             print(self._line(time.monotonic()), file=sys.stderr, flush=True)
 
 
 @contextmanager
-def progress(description: str, total: int | None = None, unit: str = "items") -> Iterator[Progress]:
-    """Yield a :class:`Progress` whose ``advance`` is called as items finish.
+def progress(description: str, total: int | None = None, unit: str = "items", done: int = 0) -> Iterator[Progress]:
+    """Yield a :class:`Progress` whose ``advance`` is called as items finish; done: those of an earlier run, which say no rate.
 
     >>> with progress("embed", total=2000, unit="images") as bar:
     ...     bar.advance(32)
     """
-    bar = Progress(description, total, unit)
+    bar = Progress(description, total, unit, done)
     try:
         yield bar
     finally:

@@ -123,10 +123,9 @@ def _write_parquet(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, fa
 def _write_csv(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, delimiter: str) -> None:
     import pyarrow.csv as pc
 
-    flat = _flat(schema.empty_table()).schema
-    with pc.CSVWriter(path, flat, write_options=pc.WriteOptions(delimiter=delimiter)) as out:
+    with pc.CSVWriter(path, flat(schema.empty_table()).schema, write_options=pc.WriteOptions(delimiter=delimiter)) as out:
         for table in tables:
-            out.write_table(_flat(table))
+            out.write_table(flat(table))
 
 
 def _write_json(tables: Iterable[pa.Table], schema: pa.Schema, path: Path, facts: str | None) -> None:
@@ -159,7 +158,8 @@ def _json(cell: Any) -> str:
     return json.dumps(cell, default=str, ensure_ascii=False)
 
 
-def _flat(table: pa.Table) -> pa.Table:
+def flat(table: pa.Table) -> pa.Table:
+    """The table as CSV can hold it: list and struct cells become JSON text."""
     for i, field in enumerate(table.schema):
         if pa.types.is_nested(field.type):
             cells = table.column(i).to_pylist()

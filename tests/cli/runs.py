@@ -112,6 +112,17 @@ LINES: dict[str, Line] = {
         "--precision float32 --backend torch --false-alarm-rate 0.1 --fresh --report {out}/names.html --allow-code",
         after=("taxa",),
     ),
+    "identify anew": Line(
+        "identify {collection} {photos} -o {out}/more.csv --method nearest --top 2 --batch-size 4 --workers 1 --overwrite"
+    ),
+    "identify and add": Line(
+        "identify {collection} {photos} -o {out}/more.csv --method nearest --top 2 --append",
+        after=("identify anew",),
+        says="added",
+    ),
+    "identify as they come": Line(
+        "identify {collection} {photos} -o {out}/watched.csv --method nearest --watch --every 0.05 --idle 0.2", says="in all"
+    ),
     "identify with balanced weights": Line(
         "identify {collection} --part test --method linear --class-weight balanced --error-rate 0.3 "
         "--promise answered --delta 0.2 --sets phylum --calibration val"

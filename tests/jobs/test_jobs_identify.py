@@ -15,7 +15,8 @@ import biocosmos as bc
 from biocosmos.cli.app import app
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.keeping import STATE
-from biocosmos.jobs.identify import NAMERS, explain, identifier_of, identify_collection
+from biocosmos.jobs.identify import explain, identify_collection
+from biocosmos.jobs.who_names import NAMERS, identifier_of
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import train_heads
 
@@ -225,7 +226,7 @@ def test_a_damaged_or_half_written_namer_is_fitted_anew(mine: bc.Collection) -> 
     (folder / STATE).touch()  # another time stamp, so that the process does not remember it
     mended = identify_collection(mine, part="test", method="simpleshot", seed=7)
     assert mended.table.equals(first.table) and "fitted anew" in mended.failures.reasons()[0][0]
-    for damage in ("[1]", "{}", "null", '{"format": 2, "files": []}', "not json"):
+    for damage in ("[1]", "{}", "null", '{"format": 3, "files": []}', "not json"):
         (folder / STATE).write_text(damage)
         with pytest.raises(BiocosmosError, match=r"cannot read an identifier|fit the identifier again"):
             bc.Identifier.load(folder)

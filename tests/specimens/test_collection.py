@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from PIL import Image
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError, Failures
@@ -255,3 +256,39 @@ def test_failures_count_and_keep_reasons() -> None:
     failures.add("CMYK\nconverted", stage="ingest", source="b.jpg", severity="warning")
     assert (failures.errors, failures.warnings) == (1, 1)
     assert failures.table()["reason"].to_pylist() == ["zero bytes", "CMYK converted"]
+
+
+def test_a_file_that_many_specimens_are_cut_from_is_read_once_and_a_large_one_never_whole(tmp_path, monkeypatch):
+    from biocosmos.specimens import ingest
+
+    picture = np.random.default_rng(0).integers(0, 255, (60, 80, 3), dtype=np.uint8)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    boxes = [{"id": f"a.png#{i}", "image_path": str(tmp_path / "a.png"), "crop": [i, 0, 9, 9], "label": "x"} for i in range(50)]
+    read, decoded = [], []
+    file_bytes, check_image = ingest.file_bytes, ingest.check_image
+    monkeypatch.setattr(ingest, "file_bytes", lambda path: read.append(path) or file_bytes(path))
+    monkeypatch.setattr(ingest, "check_image", lambda source: decoded.append(source) or check_image(source))
+    hashes = []
+    for name, large in (("small.cosmos", 1 << 20), ("large.cosmos", 100)):
+        monkeypatch.setattr(ingest, "LARGE_FILE", large)
+        collection = bc.Collection.create(tmp_path / name)
+        assert collection.add(pa.Table.from_pylist(boxes)).added == 50
+        hashes.append(set(collection.table(["content_hash"])["content_hash"].to_pylist()))
+    assert hashes[0] == hashes[1] and len(hashes[0]) == 1
+    assert len(read) == 1 and len(decoded) == 2
+
+
+def test_files_are_packed_in_parts_that_fit_into_memory(tmp_path, monkeypatch):
+    from biocosmos.specimens import ingest
+
+    for i in range(9):
+        Image.fromarray(np.full((30, 30, 3), i, np.uint8)).save(tmp_path / f"{i}.bmp")  # 2,754 bytes each
+    rows = [{"id": str(i), "image_path": str(tmp_path / f"{i}.bmp"), "label": "x"} for i in range(9)]
+    rows.insert(4, {"id": "gone", "image_path": str(tmp_path / "gone.bmp"), "label": "x"})
+    monkeypatch.setattr(ingest, "PACKED_BYTES", 6000)
+    sizes = [part.num_rows for part in ingest.in_memory(pa.RecordBatch.from_pylist(rows))]
+    assert sizes == [3, 4, 3]
+    collection = bc.Collection.create(tmp_path / "x.cosmos")
+    summary = collection.add(pa.Table.from_pylist(rows), pack=True)
+    assert (summary.added, summary.refused) == (9, 1)
+    assert collection.image_bytes("8") == (tmp_path / "8.bmp").read_bytes()

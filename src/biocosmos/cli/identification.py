@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from biocosmos.cli.generated import takes
+from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
-from biocosmos.jobs.identify_settings import IdentifySettings
+from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
 
 SHOWN = ("id", "taxon", "rank", "confidence", "best_guess", "best_guess_confidence", "novel", "set")
 
@@ -47,32 +47,57 @@ def identify(
 
     biocosmos identify plankton.cosmos images/ --head run/ --error-rate 0.05 -o ids.csv
 
+    biocosmos identify mine.cosmos camera/ --watch -o names.csv
+
     Every row has the path it was asked with, the answer at the lowest rank that can be trusted, a name and a confidence at
     every rank, how novel it looks, and the specimens that support it. Of the answers at most 10 % are wrong, with a probability
-    of 90 %, unless --error-rate, --promise or --threshold say otherwise.
+    of 90 %, unless --error-rate, --promise or --threshold say otherwise. Kill it and run it again: it goes on where it was.
     """
-    from biocosmos.identify.summary import without_empty
-    from biocosmos.jobs.identify import explain, identify_collection
+    _check(settings, images or (), output, report, save)
+    if settings.watch:
+        _watch(collection, settings, images or (), output, strict)
+        return
+    from biocosmos.jobs.identify import explain, identifying
     from biocosmos.specimens.collection import Collection
-    from biocosmos.tables import PROVENANCE_KEY, table_suffix, write_table
 
-    if output is not None:
-        table_suffix(output)
     opened = Collection.open(collection)
-    done = identify_collection(opened, settings, images=images or (), evidence=report is not None)
-    table = without_empty(done.table)
-    if output is None:
-        show_arrow(table, [name for name in SHOWN if name in table.column_names])
-    else:
-        write_table(table, output, json.loads(table.schema.metadata[PROVENANCE_KEY]))
-    first, *rest = done.summary.lines()
-    for line in (first if output is None else f"{output}: {first}", *rest, done.identifier.describe()):
-        say(line)
-    for note in done.notes:
-        say(f"note: {note}")
-    if report is not None:
-        page, pictures = explain(done, opened, seed=settings.seed)
-        say(f"report: {page.html(report, thumbnails=pictures)}")
-    if save:
-        say(f"kept in {opened.add_identifications(done.table)}")
-    finish(done.failures, done.table.num_rows, "images or listed taxa", table=failures_beside(output), strict=strict)
+    with identifying(opened, settings, images=images or (), output=output, evidence=report is not None, say=say) as done:
+        if output is None:
+            from biocosmos.identify.summary import without_empty
+
+            table = without_empty(done.table)
+            show_arrow(table, [name for name in SHOWN if name in table.column_names])
+        first, *rest = done.summary.lines()
+        if done.had is not None:
+            first += f"; added to {done.had:,} names"
+        for line in (first if output is None else f"{output}: {first}", *rest, done.identifier.describe()):
+            say(line)
+        for note in done.notes:
+            say(f"note: {note}")
+        if report is not None:
+            page, pictures = explain(done, opened, seed=settings.seed)
+            say(f"report: {page.html(report, thumbnails=pictures)}")
+        if save:
+            say(f"kept in {done.kept_with(opened)}")
+    there = done.summary.specimens + (done.had or 0)
+    finish(done.failures, there, "images or listed taxa", table=failures_beside(output), strict=strict, written=True)
+
+
+def _watch(collection: Path, settings: IdentifySettings, images: Sequence[Path], output: Path | None, strict: bool) -> None:
+    from biocosmos.jobs.watch import watch
+    from biocosmos.specimens.collection import Collection
+
+    assert output is not None
+    done = watch(Collection.open(collection), settings, images=images, output=output, say=say)
+    say(f"{output}: {done.named:,} images named while it was watched, {done.there:,} in all")
+    finish(done.failures, done.there, "images or listed taxa", table=failures_beside(output), strict=strict, written=True)
+    if done.interrupted:
+        raise KeyboardInterrupt
+
+
+def _check(settings: IdentifySettings, images: Sequence[Path], output: Path | None, report: Path | None, save: bool) -> None:
+    """Refuse what cannot be, before anything heavy is imported."""
+    check_asked(settings, bool(images), output)
+    for name, given in (("report", report), ("save", save)):
+        if settings.watch and given:
+            refuse(name, "without --watch, which ends when you end it")

@@ -94,17 +94,20 @@ def tell_merger(source: object, summary: MergeSummary) -> None:
         say(f"  {note}")
 
 
-def finish(failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False) -> None:
+def finish(
+    failures: Failures, done: int, what: str, *, table: Path | None = None, strict: bool = False, written: bool = False
+) -> None:
     """End a command: say how many items failed and why, write them as a table, and choose the exit code.
 
-    Exit code 1 when nothing could be done, or when something failed and ``strict``.
+    Exit code 1 when nothing could be done, or when something failed and ``strict``. written: the job wrote the table itself.
     """
     if len(failures):
         where = ""
         if table is not None:
-            from biocosmos.tables import write_table
+            if not written:
+                from biocosmos.tables import write_table
 
-            write_table(failures.table(), table)
+                write_table(failures.table(), table)
             where = f", all in {table}"
         say(f"{failures.errors:,} {what} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
         for reason, count in failures.reasons()[:SHOWN_REASONS]:

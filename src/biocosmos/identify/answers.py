@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.confidence.promises import cut_off
 from biocosmos.identify.confidence.rollback import lowest_sure_rank, pick
+from biocosmos.identify.runners_up import RunnersUp, column_names
 from biocosmos.search.hits import Hits
 from biocosmos.tables import PROVENANCE_KEY
 from biocosmos.taxonomy import DARWIN_CORE, Taxonomy
@@ -33,7 +34,7 @@ class BestPaths:
 
     nodes: (q, R) int32 best path, -1 null; confidence: (q, R) float64, NaN there; novelty, novelty_p: (q,) float64, NaN where
     unknown; hits: neighbours, or None; deepest: (q,) the rank below which a query is outside the known and is given no
-    answer, -1 for none at all; None for no such bound.
+    answer, -1 for none at all; None for no such bound; others: the taxa next to those of the best path, or None.
     """
 
     ids: Sequence[str]
@@ -44,6 +45,7 @@ class BestPaths:
     novelty_p: NDArray[np.float64]
     hits: Hits | None
     deepest: NDArray[np.int64] | None = None
+    others: RunnersUp | None = None
 
 
 def check_rank_names(ranks: Sequence[str]) -> None:
@@ -65,10 +67,10 @@ def answer_table(
     """One row per query, in their order.
 
     Columns: id; image_path; every rank (the best path, whole) and ``<rank>_confidence``, null where the path has no such rank;
-    taxon, rank, confidence (the roll-back's answer, null where nothing is sure enough); best_guess, best_guess_confidence (the
-    deepest taxon of the best path, however unsure); novelty (higher is more novel),
-    novelty_p (conformal p-value), novel; neighbours (at most :data:`EVIDENCE`); method. Provenance as JSON in the schema
-    metadata.
+    with runners-up ``<rank>_2``, ``<rank>_2_confidence`` and so on; taxon, rank, confidence (the roll-back's answer, null where
+    nothing is sure enough); best_guess, best_guess_confidence (the deepest taxon of the best path, however unsure); novelty
+    (higher is more novel), novelty_p (conformal p-value), novel; neighbours (at most :data:`EVIDENCE`); method. Provenance as
+    JSON in the schema metadata.
     """
     nodes, allowed = cut_off(answers.nodes, answers.confidence, answers.deepest)
     stop = lowest_sure_rank(allowed, threshold)
@@ -82,6 +84,8 @@ def answer_table(
         columns[rank] = _names(taxonomy, answers.nodes[:, i])
     for i, rank in enumerate(taxonomy.ranks):
         columns[f"{rank}_confidence"] = _numbers(answers.confidence[:, i])
+    if answers.others is not None:
+        columns |= _runners_up(answers.others, taxonomy)
     ranks = pa.array([*taxonomy.ranks, None], pa.string())
     columns["taxon"] = _names(taxonomy, node)
     columns["rank"] = ranks.take(pa.array(np.where(stop < 0, len(taxonomy.ranks), stop)))
@@ -133,6 +137,15 @@ def _names(taxonomy: Taxonomy, nodes: NDArray[np.generic]) -> pa.Array:
 
 def _numbers(values: NDArray[np.generic]) -> pa.Array:
     return pa.array(np.asarray(values, np.float64), pa.float64(), from_pandas=True)
+
+
+def _runners_up(others: RunnersUp, taxonomy: Taxonomy) -> dict[str, pa.Array]:
+    count = others.nodes.shape[2]
+    columns: dict[str, pa.Array] = {}
+    for i, (taxon, confidence) in enumerate(column_names(taxonomy.ranks, count + 1)):
+        columns[taxon] = _names(taxonomy, others.nodes[:, i // count, i % count])
+        columns[confidence] = _numbers(others.confidence[:, i // count, i % count])
+    return columns
 
 
 def _evidence(hits: Hits | None, rows: int, taxonomy: Taxonomy) -> pa.Array:

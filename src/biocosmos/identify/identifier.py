@@ -27,6 +27,7 @@ from biocosmos.identify.namers import candidates as candidate_taxa
 from biocosmos.identify.namers.registry import DEFAULT_NAMER, find_namer
 from biocosmos.identify.novelty.alarm import Alarm, sound_alarm
 from biocosmos.identify.predictions import Predictions
+from biocosmos.identify.runners_up import RunnersUp
 from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
@@ -205,12 +206,14 @@ class Identifier:
         image_paths: Sequence[str | None] | None = None,
         provenance: dict[str, Any] | None = None,
         device: str | None = None,
+        top: int = 1,
     ) -> pa.Table:
         """Name every query; see :func:`answers.answer_table` for the columns. Rows keep the order of the queries.
 
         queries: a Gallery (its labels are not looked at), or (ids, vectors (q, d) of any float type and length above zero).
         image_paths: input path per query; default the column ``image_path`` of a query Gallery.
         provenance: what a tuple of queries was embedded with, as a Gallery's provenance says it.
+        top: taxa of each rank, the best path's and the next likeliest.
 
         Raises BiocosmosError for vectors of another dimension or encoder, zero or NaN vectors (naming the ids), and ids that
         the identifier was fitted or calibrated on.
@@ -220,21 +223,21 @@ class Identifier:
         blocks = [Specimens(ids, vectors=vectors, columns=columns)]
         tables = []
         with progress("identify", total=len(ids), unit="specimens") as bar:
-            for said in self.stream(blocks, device=device):
+            for said in self.stream(blocks, device=device, top=top):
                 tables.append(said.table)
                 bar.advance(len(said.table))
-        return self.finished(tables, facts)
+        return self.finished(tables, facts, top=top)
 
-    def stream(self, blocks: Iterable[Specimens], *, device: str | None = None) -> Iterator[Answered]:
+    def stream(self, blocks: Iterable[Specimens], *, device: str | None = None, top: int = 1) -> Iterator[Answered]:
         """Name a stream of specimens, of which one block is in memory at a time.
 
         Raises BiocosmosError for ids that the identifier was fitted or calibrated on.
         """
         for predictions in self.namer.stream(blocks):
-            yield self.answered(predictions, device=device)
+            yield self.answered(predictions, device=device, top=top)
 
-    def answered(self, predictions: Predictions, *, device: str | None = None) -> Answered:
-        """The answers to one block, given what the namer says of it."""
+    def answered(self, predictions: Predictions, *, device: str | None = None, top: int = 1) -> Answered:
+        """The answers to one block, given what the namer says of it; top: taxa of each rank."""
         self.refuse_seen(predictions.ids)
         nodes, confidence = self.calibration.best_path(predictions)
         n = len(predictions)
@@ -246,7 +249,8 @@ class Identifier:
             novelty, p, deepest = self.alarm.judge(predictions)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
-        named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest)
+        others = RunnersUp.of(predictions, self.calibration, nodes, top) if top > 1 else None
+        named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest, others)
         rate = self.settings["rules"]["false_alarm_rate"]
         table = answer_table(
             named, self.namer.taxonomy, threshold=self.threshold, false_alarm_rate=rate, method=self.method, provenance={}
@@ -255,11 +259,11 @@ class Identifier:
             table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
         return Answered(table, predictions, hits)
 
-    def finished(self, tables: Sequence[pa.Table], queries: dict[str, Any] | None = None) -> pa.Table:
+    def finished(self, tables: Sequence[pa.Table], queries: dict[str, Any] | None = None, *, top: int = 1) -> pa.Table:
         """The tables of blocks as one, with what made it."""
         facts = json.dumps(self.provenance(queries), default=str).encode()
         if not tables:
-            tables = [self.answered(self.namer.nothing()).table]
+            tables = [self.answered(self.namer.nothing(), top=top).table]
         return pa.concat_tables(tables).replace_schema_metadata({PROVENANCE_KEY: facts})
 
     def refuse_seen(self, ids: Ids) -> None:

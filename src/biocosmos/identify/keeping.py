@@ -6,6 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from biocosmos.arrays import read_array, read_arrays
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
 from biocosmos.facts import Number, is_file_name, read_facts
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.promises import Promise
@@ -34,7 +35,7 @@ from biocosmos.unfinished import remove, unfinished_path
 if TYPE_CHECKING:
     from biocosmos.identify.identifier import Identifier
 
-FORMAT = 2
+FORMAT = 3
 STATE = "identifier.json"
 _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
 _CHUNK = 1 << 22
@@ -52,6 +53,10 @@ _SHAPE = {
     "calibrated_on": [str],
     "settings": {},
     "notes": [str],
+    "failures": [
+        {"stage": str, "severity": ("error", "warning"), "reason": str}
+        | {"source": (None, str), "row": (None, int), "id": (None, str)}
+    ],
 }
 """Of :data:`STATE`."""
 _DAMAGE = (OSError, LookupError, TypeError, ValueError, AttributeError, zipfile.BadZipFile, pa.ArrowException)
@@ -155,7 +160,15 @@ def _loaded(folder: Path, device: str) -> Identifier:
         features=arrays["features"],
         settings=state["settings"],
         notes=tuple(state["notes"]),
+        failures=_failures(state["failures"]),
     )
+
+
+def _failures(rows: list[dict[str, Any]]) -> Failures:
+    found = Failures()
+    for row in rows:
+        found.append(Failure(**row))
+    return found
 
 
 def _state(identifier: Identifier) -> dict[str, Any]:
@@ -181,6 +194,7 @@ def _state(identifier: Identifier) -> dict[str, Any]:
         "calibrated_on": [str(name) for name in identifier.calibrated_on],
         "settings": identifier.settings,
         "notes": list(identifier.notes),
+        "failures": [asdict(row) for row in identifier.failures],
     }
 
 

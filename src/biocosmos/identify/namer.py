@@ -58,6 +58,16 @@ class Specimens:
         columns = None if self.columns is None else self.columns.slice(rows.start, rows.stop - rows.start)
         return Specimens(**parts, columns=columns)
 
+    @classmethod
+    def concatenated(cls, blocks: Sequence[Specimens]) -> Specimens:
+        """One or more blocks of the same kinds as one."""
+        parts = {name: [vars(block)[name] for block in blocks] for name, part in vars(blocks[0]).items() if part is not None}
+        joined: dict[str, Any] = {
+            name: pa.concat_tables(part) if name == "columns" else torch.cat(part) if name == "images" else np.concatenate(part)
+            for name, part in parts.items()
+        }
+        return cls(**joined)
+
 
 class Said(NamedTuple):
     """What a namer computes of a block: logits (n, C) and features (n, d) float32; rank_scores as in :class:`Predictions`."""

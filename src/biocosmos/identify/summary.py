@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,16 +30,22 @@ class Summary:
     @classmethod
     def of(cls, table: pa.Table, ranks: Sequence[str], failed: int = 0) -> Summary:
         """Of a table from :func:`biocosmos.identify.answers.answer_table`."""
-        at = Counter(table["rank"].to_pylist())
-        taxa = Counter(pair for pair in zip(table["taxon"].to_pylist(), table["rank"].to_pylist()) if pair[0] is not None)
-        return cls(
-            len(table),
-            {rank: at[rank] for rank in reversed(ranks) if at[rank]},
-            at[None],
-            int(pc.sum(table["novel"]).as_py() or 0),
-            failed,
-            tuple((str(taxon), str(rank), count) for (taxon, rank), count in taxa.most_common(COMMONEST)),
-        )
+        return cls.streamed([table], ranks, failed)
+
+    @classmethod
+    def streamed(cls, tables: Iterable[pa.Table], ranks: Sequence[str], failed: int = 0) -> Summary:
+        """Of a table that comes in pieces."""
+        taxa, specimens, novel = Counter[tuple[str | None, str | None]](), 0, 0
+        for table in tables:
+            taxa.update(zip(table["taxon"].to_pylist(), table["rank"].to_pylist(), strict=True))
+            specimens += len(table)
+            novel += int(pc.sum(table["novel"]).as_py() or 0)
+        at = Counter[str | None]()
+        for (_, rank), count in taxa.items():
+            at[rank] += count
+        named = ((str(taxon), str(rank), count) for (taxon, rank), count in taxa.most_common() if taxon is not None)
+        by_rank = {rank: at[rank] for rank in reversed(ranks) if at[rank]}
+        return cls(specimens, by_rank, at[None], novel, failed, tuple(islice(named, COMMONEST)))
 
     def lines(self) -> list[str]:
         """For people: how many, at which rank, what, and how novel."""
@@ -55,8 +62,12 @@ class Summary:
 
 def without_empty(table: pa.Table) -> pa.Table:
     """The table without the columns that say nothing of any specimen, :data:`CORE` apart."""
-    keep = [name for name in table.column_names if name in CORE or _says_something(table[name])]
-    return table.select(keep)
+    return table.select(telling(table))
+
+
+def telling(table: pa.Table) -> list[str]:
+    """The columns that say something of some specimen, and :data:`CORE`."""
+    return [name for name in table.column_names if name in CORE or _says_something(table[name])]
 
 
 def _says_something(column: pa.ChunkedArray) -> bool:

@@ -5,7 +5,7 @@ could alter what a model sees is named in the notes. Memory is bounded from the 
 thread-safe.
 """
 
-from biocosmos.images.content import MAX_FILE_BYTES, Source, file_bytes
+from biocosmos.images.content import MAX_FILE_BYTES, Source, file_bytes, file_size
 from biocosmos.images.memory import MAX_PIXELS
 from biocosmos.images.reading import (
     FORMATS,
@@ -30,6 +30,7 @@ __all__ = [
     "Source",
     "check_image",
     "file_bytes",
+    "file_size",
     "image_size",
     "inspect_image",
     "oriented",

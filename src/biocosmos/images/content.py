@@ -15,14 +15,14 @@ MAX_FILE_BYTES = 512 << 20
 
 
 def file_bytes(path: str | Path) -> bytes:
-    """The whole file. Raises ImageError as :func:`check_file`, with a reason that does not repeat the path."""
-    size = check_file(path)
+    """The whole file. Raises ImageError as :func:`file_size`, with a reason that does not repeat the path."""
+    size = file_size(path)
     with Path(path).open("rb") as file:
         content = file.read(size + 1)  # never to an end that moves away: a file that grows is read as it was
     return content[:size]
 
 
-def check_file(path: str | Path) -> int:
+def file_size(path: str | Path) -> int:
     """The size of a regular file in bytes; it is not read.
 
     Raises:

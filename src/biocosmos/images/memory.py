@@ -26,7 +26,7 @@ _STORED_BYTES = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;1
 _DEEPER_BYTES = 4
 # What a codec holds beside the picture, bytes a pixel: libwebp two canvases and a copy, OpenJPEG 4 bytes a band twice over,
 # AVIF and HEIF deep planes, a picture and a copy.
-_CODEC_BYTES = {"WEBP": 12, "JPEG2000": 20, "AVIF": 16, "HEIF": 16}
+_CODEC_BYTES = {"WEBP": 12, "JPEG2000": 20, "AVIF": 12, "HEIF": 16}
 _COEFFICIENT_BYTES = 2  # a sample: a JPEG of several scans keeps them all
 _ROWS_PER_STRIP, _COMPRESSION, _UNCOMPRESSED = 278, 259, 1
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +13,14 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from biocosmos.errors import ImageError
 from biocosmos.images import deep, jpeg, kinds, memory, tiff
-from biocosmos.images.content import Source, check_file, file_bytes
+from biocosmos.images.content import Source, file_bytes, file_size
 from biocosmos.images.upright import AS_STORED, TURNS, Crop, Pixels, lies_on_its_side, orientation_of
 
 Image.init()  # load every plugin once, here, and not from several decode threads at the first odd file
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
 """What Pillow may try; formats that call another program (EPS) or have no magic number (TGA) are left out."""
+
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF, on the user's screen; it costs nothing
 
 _TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC = 256, 257, 262
 _WHITE_IS_ZERO = 0
@@ -137,7 +140,7 @@ def _open(source: Source) -> Image.Image:
         if not source:
             raise ImageError("zero bytes")
     else:
-        check_file(source)  # a device or a pipe would never end
+        file_size(source)  # a device or a pipe would never end
     try:
         image = _opened(source)
     except ImageError:

@@ -18,9 +18,9 @@ from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
-from biocosmos.jobs.identify import CALIBRATION, by_groups, head_of, identifier_of
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
+from biocosmos.jobs.who_names import CALIBRATION, by_groups, head_of, identifier_of
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import UnusedSetting, flag, names_in
 from biocosmos.specimens import guard

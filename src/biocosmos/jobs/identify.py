@@ -2,77 +2,78 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import shutil
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import image_files
-from biocosmos.identify.confidence.held_out import HeldOut, Part
-from biocosmos.identify.confidence.rules import AnswerRules
+from biocosmos.identify.answers import check_rank_names
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
-from biocosmos.identify.identifier import KEPT_FEATURES, Identifier
-from biocosmos.identify.keeping import FORMAT, STATE
-from biocosmos.identify.namer import Specimens
+from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namers.heads import TrainedHead
-from biocosmos.identify.novelty.registry import make_detector
-from biocosmos.identify.predictions import Predictions
+from biocosmos.identify.runners_up import column_names
 from biocosmos.identify.summary import Summary
-from biocosmos.jobs.identify_settings import IdentifySettings
-from biocosmos.jobs.predict import encoder_of_head, file_blocks, part_blocks, predict_part
-from biocosmos.jobs.queries import encoder_of_column
-from biocosmos.provenance import package_version
-from biocosmos.search.gallery import Gallery
+from biocosmos.jobs.asked import Asked, AskedFile, AskedVectors, asked_files, asked_part
+from biocosmos.jobs.identify_settings import IdentifySettings, check_asked, names_depend_on
+from biocosmos.jobs.listing import listed
+from biocosmos.jobs.names_table import NamesTable, same_file
+from biocosmos.jobs.naming import InMemory, Naming
+from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
+from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
-from biocosmos.settings import UnusedSetting, settings_of, told
-from biocosmos.specimens import guard
+from biocosmos.settings import told
 from biocosmos.specimens.collection import Collection
-from biocosmos.trust import refuse_code
+from biocosmos.tables import PROVENANCE_KEY
 
 if TYPE_CHECKING:
     from biocosmos.evaluate.report import Report
 
-TRAIN, CALIBRATION = "train", "val"
-APART = ("grouped", "column")
-"""Splits whose parts are of other sites or samples, as new images will be: their validation part calibrates better than folds."""
-NAMERS, MOST_KEPT = "namers", 8
-"""Folder of a collection in which fitted namers are kept, and how many: the ones used last."""
 Pictures = Callable[[str], bytes | None]
+Say = Callable[[str], None]
+PREDICTED = "predicted"
+"""Status of a name that no person has looked at, as EcoTaxa and others call it."""
 
 
 @dataclass
 class Identified:
     """Names with what they rest on.
 
-    table: one row per specimen, see :func:`biocosmos.identify.answers.answer_table`; failures: what could not be read;
-    identifier: who named; shift: whether the specimens look like those calibrated on; by_file: whether they are files; notes:
-    what must be known, the gravest first; truth, hits: of each specimen, where a report was asked for.
+    failures: what could not be read; identifier: who named; summary: how many were named at which rank; shift: whether the
+    specimens look like those calibrated on; by_file: whether they are files; notes: what must be known, the gravest first;
+    shown: of the specimens that a report chooses from, the rows of the table, their truth and nearest known ones (None where
+    nothing is known of them, empty where no report was asked for); had: names that the output had before, where it was added to.
     """
 
-    table: pa.Table
     failures: Failures
     identifier: Identifier
+    summary: Summary
     shift: ShiftTest | None = None
     by_file: bool = False
     notes: tuple[str, ...] = ()
-    truth: npt.NDArray[np.int32] | None = None
-    hits: Hits | None = None
+    shown: tuple[pa.Table, npt.NDArray[np.int32] | None, Hits | None] = field(default=(pa.table({}), None, None), repr=False)
+    had: int | None = None
+    _tables: Callable[[], Iterator[pa.Table]] = field(default=lambda: iter(()), repr=False)
+    _facts: dict[str, Any] = field(default_factory=dict, repr=False)
+    _schema: pa.Schema = field(default_factory=lambda: pa.schema([]), repr=False)
 
     @property
-    def summary(self) -> Summary:
-        """How many were named at which rank."""
-        return Summary.of(self.table, self.identifier.namer.taxonomy.ranks, self.failures.errors)
+    def table(self) -> pa.Table:
+        """One row a specimen, whole in memory, see :func:`biocosmos.identify.answers.answer_table`; while blocks are kept."""
+        found = pa.Table.from_batches([batch for table in self._tables() for batch in table.to_batches()], self._schema)
+        return found.replace_schema_metadata({PROVENANCE_KEY: json.dumps(self._facts, default=str).encode()})
+
+    def kept_with(self, collection: Collection) -> Path:
+        """Keep the names with the collection too, beside those of before."""
+        schema = self._schema.with_metadata({PROVENANCE_KEY: json.dumps(self._facts, default=str).encode()})
+        return collection.add_identifications(self._tables(), schema)
 
 
 def identify_collection(
@@ -83,75 +84,191 @@ def identify_collection(
     evidence: bool = False,
     **options: Any,
 ) -> Identified:
-    """Name ``images``, or the specimens in ``part`` of a split; no more than a block of them is in memory at once.
+    """Name ``images``, or the specimens in ``part`` of a split; images and vectors of no more than some blocks are in memory.
 
     settings, or as options: see :class:`IdentifySettings`; evidence: keep what :func:`explain` needs. Images that cannot be read
-    are in ``failures``.
+    and paths where there is nothing are in ``failures``.
 
     Raises BiocosmosError: nothing to identify; specimens that the namer was fitted or calibrated on; a promise that so few
     specimens cannot give; an option that the way of naming does not use.
     """
     settings = told(IdentifySettings, **options) if settings is None else settings
-    if bool(images) == (settings.part is not None):
-        raise BiocosmosError(
-            "nothing to identify: give images, or --part test" if not images else "give images or --part, not both"
-        )
-    failures = Failures()
-    files = image_files(list(images), failures)
-    identifier = identifier_of(collection, settings, failures)
-    blocks = _blocks(collection, identifier, settings, files, failures)
-    rng, features, seen = np.random.default_rng(settings.seed), identifier.namer.nothing().features, 0
-    tables, truth, hits = [], [], []
-    for answered in identifier.stream(blocks, device=_device(settings)):
-        said = answered.predictions
-        features, seen = _reservoir(features, said.features, seen, rng)
-        tables.append(answered.table)
-        if evidence:
-            truth.append(said.truth)
-            hits.append(answered.hits)
-    table = identifier.finished(tables, {"part": settings.part, "images": len(files), "where": settings.where})
-    if not len(table) and files:
-        raise BiocosmosError(f"none of {len(files):,} images could be read: {failures.reasons()[0][0]}")
-    shift = shift_test(identifier.features, features, seed=settings.seed) if len(identifier.features) and len(features) else None
-    warning = shift.warning() if shift is not None and shift.shifted and identifier.promise is not None else None
-    notes = ([warning] if warning else []) + [*_chosen_on(identifier), *identifier.notes]
-    return Identified(
-        table,
-        failures,
-        identifier,
-        shift,
-        settings.part is None,
-        tuple(notes),
-        np.concatenate(truth) if truth else None,
-        _joined(identifier, hits),
-    )
+    with identifying(collection, settings, images=images, evidence=evidence) as done:
+        return done
 
 
-def identifier_of(
-    collection: Collection, settings: IdentifySettings | None = None, failures: Failures | None = None, **options: Any
-) -> Identifier:
-    """The identifier that the settings ask for: the one kept with the collection, or fitted now and kept.
+@contextmanager
+def identifying(
+    collection: Collection,
+    settings: IdentifySettings,
+    *,
+    images: Sequence[Path] = (),
+    output: Path | None = None,
+    evidence: bool = False,
+    say: Say = lambda line: None,
+) -> Iterator[Identified]:
+    """As :func:`identify_collection`, and written to ``output`` with its failures beside it, in memory that does not grow.
 
-    What is kept is keyed by the version of the collection, the encoder's digest, the split and every option, so that it is never
-    used where fitting anew would give another.
+    Blocks that are named are kept in ``output``.part until the with-block ends well: killed before, the same call goes on where
+    it was. say: is told what is gone on with, or begun anew and why.
+
+    Raises BiocosmosError also where the output has names that would be lost (see :class:`NamesTable`), and where another process
+    writes it.
     """
-    settings = told(IdentifySettings, **options) if settings is None else settings
-    failures = Failures() if failures is None else failures
-    head = None
-    if settings.head is not None:
-        head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
-    folder = collection.path / NAMERS / _key(collection, settings, head)
-    if not settings.fresh and (folder / STATE).is_file():
+    check_asked(settings, bool(images), output)
+    failures = Failures()
+    if output is None:
+        yield Job(collection, settings, None, evidence, say).name(listed(images, failures) if images else [], failures)
+        return
+    with locked(output, say) as work:
+        job = Job(collection, settings, output, evidence, say)
+        files = job.look_first(work, images, failures)
+        yield job.name(files, failures, work)
+        work.clear()
+
+
+class Job:
+    """Names for one output, or for the caller alone; the identifier is made once, however often :meth:`name` is called."""
+
+    def __init__(
+        self, collection: Collection, settings: IdentifySettings, output: Path | None, evidence: bool = False, say: Say = print
+    ) -> None:
+        self.collection, self.settings, self.evidence, self.say = collection, settings, evidence, say
+        self.table = None if output is None else NamesTable(output)
+        self.asked = names_depend_on(settings)
+        self.interrupted = False
+        """Whether Ctrl-C ended a watch in the middle: what was named until then is in the table."""
+        self._identifier: Identifier | None = None
+
+    @property
+    def adds(self) -> bool:
+        """Whether names are added to those that the output has."""
+        return self.settings.append or self.settings.watch
+
+    def look_first(self, work: NamingWork, images: Sequence[Path], failures: Failures) -> list[AskedFile]:
+        """The files to name, where the output may be written; nothing is computed yet.
+
+        Raises BiocosmosError where it has names that would be lost, unless this job was begun on already and broken off.
+        """
+        assert self.table is not None
+        begun = work.begun_with().get("settings") == self._settings()
+        known = self.known_images(work)
         try:
-            identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, _device(settings))
-            folder.touch()
-            return identifier
-        except BiocosmosError as error:
-            failures.add(f"what was kept is fitted anew: {error}", stage="identify", source=folder, severity="warning")
-    identifier = _by_gallery(collection, settings) if head is None else _by_head(collection, head, settings)
-    failures.extend(identifier.failures)
-    _keep(identifier, folder, failures)
-    return identifier
+            files = listed(images, failures, known=known) if images else []
+        except BiocosmosError:
+            if not self.table.there:
+                self.table.write_failures(failures)
+            raise
+        if not (self.settings.overwrite or self.adds or begun):
+            differs = self.table.refuse_loss(self.asked, [file.path for file in files] if images else None)
+            if differs is not None:
+                self.say(f"{self.table.path} was made with {differs}: its names are replaced")
+        return files
+
+    def known_images(self, work: NamingWork) -> set[str]:
+        """What the output has already, where it is added to. Raises SettingError where it was made with other options."""
+        assert self.table is not None
+        if not self.adds:
+            return set()
+        if self.settings.overwrite and work.begun_with().get("settings") != self._settings():
+            self.table.remove()
+        self.table.refuse_unlike(self.asked)
+        return {same_file(path) for path in self.table.images()}
+
+    def identifier(self, failures: Failures) -> Identifier:
+        """Who names, made when first asked for."""
+        if self._identifier is None:
+            self._identifier = identifier_of(self.collection, self.settings, failures)
+            check_rank_names(self._identifier.namer.taxonomy.ranks)
+            column_names(self._identifier.namer.taxonomy.ranks, self.settings.top)
+        return self._identifier
+
+    def name(self, files: Sequence[AskedFile], failures: Failures, work: NamingWork | None = None) -> Identified:
+        """Name files, or the part; what could not be listed is in ``failures`` already. With ``work`` the table is written.
+
+        Raises BiocosmosError where nothing could be read and there is no table of earlier names.
+        """
+        identifier, settings = self.identifier(failures), self.settings
+        if self.table is not None and self.adds:
+            self.table.refuse_unlike(self.asked, str(identifier.namer.about().get("digest")))
+        naming = Naming(identifier, seed=settings.seed, top=settings.top, evidence=self.evidence, device=device_of(settings))
+        asked: Asked
+        if settings.part is not None:
+            asked = asked_part(self.collection, identifier, settings, Failures())
+        elif files:
+            asked = asked_files(self.collection, identifier, settings, files)
+        else:
+            asked = AskedVectors([], Failures(), 0, "nothing")
+        kept = InMemory() if work is None else work
+        if work is not None:
+            work.begin(self._begun_with(identifier, asked.computed))
+        try:
+            naming.run(asked, kept, before=lambda rows: self.say(f"going on after {rows:,} that an interrupted run has named"))
+        except KeyboardInterrupt:
+            if not settings.watch:
+                raise
+            self.interrupted, files = True, files[: naming.asked]
+        for row in naming.failures:
+            failures.append(row)
+        return self._finished(naming, kept, files, failures)
+
+    def _finished(
+        self, naming: Naming, kept: InMemory | NamingWork, files: Sequence[AskedFile], failures: Failures
+    ) -> Identified:
+        identifier, settings, table = naming.identifier, self.settings, self.table
+        facts = identifier.provenance({"part": settings.part, "images": len(files), "where": settings.where})
+        facts |= {"asked": self.asked, "status": PREDICTED}
+        before = table if table is not None and self.adds and table.there else None
+        if not naming.named and files and before is None and not settings.watch:
+            if table is not None:
+                table.write_failures(failures)
+            if isinstance(kept, NamingWork):
+                kept.clear()
+            raise BiocosmosError(f"none of {len(files):,} images could be read: {failures.reasons()[0][0]}")
+        had = None if before is None else sum(1 for _ in before.images())
+        if table is not None:
+            told = failures
+            if before is not None:
+                facts = before.added_to(facts, len(files), now())
+                told = before.failures_with(failures, [file.path for file in files])
+            if naming.named or before is None:
+                table.write(kept.tables(), naming.schema, naming.columns, facts, told, after=before)
+            else:
+                table.write_failures(told)
+        calibrated, features = identifier.features, naming.features
+        shift = shift_test(calibrated, features, seed=settings.seed) if len(calibrated) and len(features) else None
+        warning = shift.warning() if shift is not None and shift.shifted and identifier.promise is not None else None
+        ranks = identifier.namer.taxonomy.ranks
+        return Identified(
+            failures,
+            identifier,
+            Summary.streamed(kept.tables(), ranks, failures.errors),
+            shift,
+            settings.part is None,
+            (*([warning] if warning else []), *chosen_on(identifier), *identifier.notes),
+            naming.shown(),
+            had,
+            kept.tables,
+            facts,
+            naming.schema,
+        )
+
+    def _begun_with(self, identifier: Identifier, computed: dict[str, Any]) -> dict[str, Any]:
+        """All that decides the names of an image: another of it begins anew."""
+        made = identifier.provenance()
+        made.pop("software")
+        versions = software()
+        return {
+            "settings": self._settings(),
+            "namer": made,
+            "encoder": computed,
+            "versions": [versions["biocosmos"], versions["packages"]],
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        """What was asked, as JSON gives it back."""
+        stated = {**self.asked, "report": self.evidence, "adds": self.adds}
+        return dict(json.loads(json.dumps(stated, default=str)))
 
 
 def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple[Report, Pictures]:
@@ -172,7 +289,8 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
         except BiocosmosError as error:
             note = str(error)
         read = image_reader(namer.preprocessing, None if done.by_file else collection)
-    found = gather(done.table, namer.taxonomy, done.truth, done.hits, mapper=mapper, read=read, seed=seed, note=note)
+    table, truth, hits = done.shown
+    found = gather(table, namer.taxonomy, truth, hits, mapper=mapper, read=read, seed=seed, note=note)
     made = done.identifier.provenance()
     split = made["gallery"].get("split") or namer.about().get("split") or {}
     about: dict[str, Any] = {
@@ -185,232 +303,11 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
     }
     report = evidence_report(found, title=f"{collection.path.stem}: names by {namer.title}", provenance=about)
     report.caveats[:0] = [*done.summary.lines(), done.identifier.describe(), *done.notes]
+    if len(table) < done.summary.specimens:
+        report.caveats.append(
+            f"Shown and counted are {len(table):,} of the {done.summary.specimens:,} specimens, drawn by the seed."
+        )
     return report, found.thumbnails(collection.image_bytes)
 
 
-# ---------------------------------------------------------------------- what is named
-
-
-def _blocks(
-    collection: Collection, identifier: Identifier, settings: IdentifySettings, files: Sequence[Path], failures: Failures
-) -> Iterable[Specimens]:
-    namer = identifier.namer
-    if settings.part is not None:
-        encoder = None if settings.head is not None else collection.encoder_name(settings.encoder)
-        if isinstance(namer, TrainedHead):
-            guard.refuse_part(collection, settings.part, namer.folder)
-        identifier.refuse_seen(np.array(collection.table(["id"], split=settings.part)["id"].to_pylist(), object))
-        where, columns = settings.where, ["image_path"]
-        return part_blocks(collection, namer, settings.part, encoder=encoder, where=where, columns=columns, failures=failures)
-    how = {"device": settings.device, "precision": settings.precision, "backend": settings.backend}
-    if namer.takes == "images":
-        for name in ("precision", "backend"):
-            if how[name] != "auto":
-                raise UnusedSetting(name, f"--{name}", "where images are embedded, and this head has a backbone of its own")
-        return file_blocks(namer, files, failures=failures)
-    if isinstance(namer, TrainedHead):
-        return file_blocks(namer, files, encoder=encoder_of_head(namer, **how), failures=failures)
-    typed = settings.encoder is not None
-    loaded = encoder_of_column(collection, collection.encoder_name(settings.encoder), typed=typed, **how)
-    return file_blocks(namer, files, encoder=loaded, failures=failures)
-
-
-def _reservoir(
-    kept: npt.NDArray[np.float32], fresh: npt.NDArray[np.float32], seen: int, rng: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], int]:
-    """A uniform sample of at most KEPT_FEATURES rows of a stream (Vitter 1985, algorithm R), and how many rows there were."""
-    if not len(fresh):
-        return kept, seen
-    room = KEPT_FEATURES - len(kept)
-    kept = fresh[:room].copy() if not len(kept) else np.concatenate([kept, fresh[: max(room, 0)]])
-    for row in range(max(room, 0), len(fresh)):
-        place = int(rng.integers(seen + row + 1))
-        if place < KEPT_FEATURES:
-            kept[place] = fresh[row]
-    return kept, seen + len(fresh)
-
-
-def _joined(identifier: Identifier, hits: Sequence[Hits | None]) -> Hits | None:
-    found = [one for one in hits if one is not None]
-    if not found or len(found) != len(hits) or identifier.known is None:
-        return None
-    rows, scores = np.concatenate([one.rows for one in found]), np.concatenate([one.scores for one in found])
-    return replace(found[0], rows=rows, scores=scores)
-
-
-def _device(settings: IdentifySettings) -> str:
-    return str(choose_device(settings.device))
-
-
-# ---------------------------------------------------------------------- who names
-
-
-def by_groups(collection: Collection, split: str) -> bool:
-    """Whether the parts of a split differ in sites or samples, so that only another part shows how new ones are named."""
-    return collection.split(split).method in APART
-
-
-def known_and_calibration(
-    collection: Collection,
-    encoder: str,
-    *,
-    part: str | None = None,
-    known: str | None = None,
-    calibration: str | None = None,
-    where: str | None = None,
-) -> tuple[Gallery, Gallery | None]:
-    """The labelled gallery that names, and the specimens its confidence is set on; None where it is to be cross-fitted.
-
-    A part of the collection is named by "train", if the default split has it. Images from outside are named by every labelled
-    specimen, whatever part it is in, since more known specimens name more right. Cross-fitted, there are several times as many
-    specimens to calibrate on as "val" holds, and a promise that needs certainty answers the more; only where the split is by
-    groups, whose own members are too like one another to stand for new ones, is it the part "val", or what ``calibration`` names.
-    """
-    parts = collection.split("default").counts() if "default" in collection.split_names else {}
-    if known is None and part is not None and TRAIN in parts:
-        known = TRAIN
-    asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}")
-    if calibration is None and known in (None, TRAIN) and CALIBRATION in parts and not asks_itself:
-        calibration = CALIBRATION if by_groups(collection, "default") else None
-    gallery = collection.gallery(encoder, split=known, where=where, columns=())
-    if calibration is None:
-        return gallery, None
-    held = collection.gallery(encoder, split=calibration, where=where, columns=())
-    if known is None:
-        apart = pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string()))
-        gallery = gallery.subset(~apart.to_numpy(zero_copy_only=False))
-    return gallery, held
-
-
-def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
-    name = collection.encoder_name(settings.encoder)
-    known, calibration = known_and_calibration(
-        collection, name, part=settings.part, known=settings.known, calibration=settings.calibration, where=settings.where
-    )
-    text: dict[str, Any] = {}
-    if settings.method == "zero-shot":
-        from biocosmos.encoders.registry import load_encoder
-        from biocosmos.identify.namers.text import read_templates
-
-        if settings.encoder is None:
-            refuse_code(name, collection.path)
-        text["encoder"] = load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
-        text["templates"] = None if settings.templates is None else read_templates(settings.templates)
-    if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
-        raise BiocosmosError(
-            f"the novelty detector '{settings.novelty}' takes a gradient through a model of images, and '{settings.method}' "
-            "compares vectors: choose another detector, or name with a head that was trained without --freeze"
-        )
-    return Identifier.fit(
-        known,
-        method=settings.method,
-        calibration=calibration,
-        within=settings.within,
-        taxa=settings.taxa,
-        class_weight=settings.class_weight,  # type: ignore[arg-type]
-        seed=settings.seed,
-        device=_device(settings),
-        **text,
-        **_rules(settings),
-    )
-
-
-def head_of(folder: Path, *, device: str, views: int, novelty: str | None) -> TrainedHead:
-    """The trained head in ``folder``, whose predictions carry what the detector ``novelty`` needs."""
-    head = TrainedHead.load(folder, device=device).viewed(views)
-    return head.with_gradient() if novelty is not None and make_detector(novelty).needs_gradient else head
-
-
-def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> Identifier:
-    training = head.facts["training"]
-    trained = training["settings"]
-    calibration = settings.calibration or trained["validation"]
-    if not calibration:
-        raise BiocosmosError(f"the head in {head.folder} was trained without a validation part: name one with --calibration")
-    split = collection.split(trained["split"].rpartition(":")[0] or "default")
-    if split.describe()["hash"] != training["split_hash"]:
-        raise BiocosmosError(
-            f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "
-            f"(hash {split.describe()['hash']}, not {training['split_hash']}): train the head again"
-        )
-    held = predict_part(collection, head, calibration)
-    known = predict_part(collection, replace(head, views=1, gradient=False), trained["split"])
-    source = f"part '{calibration}' ({len(held):,} specimens)"
-    gallery = known_gallery(known, head)
-    about = {"calibration": calibration, "views": settings.views}
-    parts = (Part(held, known.described(**{key: held.facts[key] for key in ("views",)})),)
-    rules = AnswerRules(**_rules(settings))
-    return Identifier.around(head, HeldOut(parts, source, True), known=gallery, rules=rules, seed=settings.seed, settings=about)
-
-
-def known_gallery(known: Predictions, head: TrainedHead) -> Gallery | None:
-    """The training specimens by the features of the head, as a gallery; None where its features tell nothing."""
-    rows = np.flatnonzero(known.features.any(1))
-    if not len(rows):
-        return None
-    facts: dict[str, Any] = {"encoder": f"features of {head.folder}", "digest": head.digest, "split": known.facts.get("split")}
-    taxa = np.maximum(known.truth[rows], 0)
-    return Gallery.build(known.ids[rows], known.features[rows], taxa=taxa, taxonomy=known.taxonomy, provenance=facts)
-
-
-def _rules(settings: IdentifySettings) -> dict[str, Any]:
-    names = ("threshold", "error_rate", "promise", "delta", "sets", "novelty", "false_alarm_rate")
-    return {name: getattr(settings, name) for name in names}
-
-
-def _chosen_on(identifier: Identifier) -> list[str]:
-    if not isinstance(identifier.namer, TrainedHead):
-        return []
-    trained = identifier.namer.facts["training"].get("settings", {})
-    if trained.get("keep") == "best" and identifier.settings.get("calibration") == trained.get("validation"):
-        return [
-            f"the weights were chosen on the part '{trained['validation']}', which calibrates them too: the promise may be a "
-            "little too bold; train with --keep last, or give another part with --calibration"
-        ]
-    return []
-
-
-# ---------------------------------------------------------------------- kept with the collection
-
-_NOT_IN_KEY = ("part", "fresh", "device", "precision", "backend")
-"""Settings that change nothing about who names; what ``part`` does is in the key by the parts that are known."""
-
-
-def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
-    """What the fitted namer depends on, 16 hex digits."""
-    facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_IN_KEY}
-    facts["of_part"] = settings.part is not None
-    rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
-    facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
-    facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
-    facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
-    for name in ("taxa", "templates"):
-        path = facts[name]
-        facts[name] = None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    if head is None:
-        stored = collection.encoders[collection.encoder_name(settings.encoder)]
-        facts["encoder"] = {key: stored.get(key) for key in ("name", "digest", "preprocessing", "precision")}
-    else:
-        facts["head"] = [str(head.folder.resolve()), head.digest]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-@lru_cache(maxsize=2)
-def _loaded(folder: Path, written: int, device: str) -> Identifier:
-    """Read once a process: naming one photograph after another then costs what embedding it costs."""
-    return Identifier.load(folder, device=device)
-
-
-def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
-    """Save, and drop all but the ones used last; a collection that cannot be written to is told and does not stop the naming."""
-    try:
-        identifier.save(folder)
-        there = [path for path in folder.parent.iterdir() if (path / STATE).is_file()]
-        kept = sorted(there, key=lambda path: path.stat().st_mtime)
-        for old in kept[:-MOST_KEPT]:
-            shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        failures.add(f"the fitted namer could not be kept: {error}", stage="identify", source=folder, severity="warning")
-
-
-__all__ = ["Identified", "explain", "identifier_of", "identify_collection", "known_and_calibration", "known_gallery"]
+__all__ = ["Identified", "Job", "explain", "identify_collection", "identifying"]

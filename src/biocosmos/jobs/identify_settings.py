@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from biocosmos.encoders.settings import ComputeSettings
-from biocosmos.settings import GIVEN, NOT_GIVEN, changed, check, setting
+from biocosmos.errors import BiocosmosError
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, setting, settings_of
 
-STOPS, WHO, MACHINE = "Where answers stop", "Who names", "Machine"
+STOPS, WHO, OUTPUT, MACHINE = "Where answers stop", "Who names", "The table", "Machine"
 METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or zero-shot"
 _GALLERY = {"head": NOT_GIVEN}
+_FILES = {"part": NOT_GIVEN}
 _EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
 """Where images or texts are embedded; specimens have their vectors."""
 
@@ -100,11 +103,64 @@ class IdentifySettings:
     false_alarm_rate: float = setting(
         0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1
     )
+    top: int = setting(1, "Taxa of each rank in the table: the best, and the next in columns like genus_2.", low=1, high=100)
+    append: bool = setting(False, "Add the names of images that the output has not yet.", panel=OUTPUT, only=_FILES)
+    overwrite: bool = setting(False, "Replace the output, whatever it holds.", panel=OUTPUT)
+    watch: bool = setting(
+        False,
+        "Go on and add the names of new images as they come, until Ctrl-C; run again, it goes on.",
+        panel=OUTPUT,
+        only=_FILES,
+    )
+    every: float = setting(5.0, "Seconds between looks.", panel=OUTPUT, above=0, only={"watch": True})
+    idle: float | None = setting(
+        None, "End when nothing new has come for so many seconds.", panel=OUTPUT, above=0, unset="never", only={"watch": True}
+    )
     fresh: bool = setting(False, "Fit anew, whatever is kept with the collection.")
     seed: int = setting(0, "Seed of every random choice.")
     device: str = changed(ComputeSettings, "device", panel=MACHINE)
     precision: str = changed(ComputeSettings, "precision", panel=MACHINE, only=_EMBEDS)
     backend: str = changed(ComputeSettings, "backend", panel=MACHINE, only=_EMBEDS)
+    batch_size: int | None = setting(
+        None, "Images per model call.", above=0, unset="what the backend runs fastest", panel=MACHINE, only=_FILES
+    )
+    workers: int | None = setting(
+        None, "Threads that read and embed images.", above=0, unset="one per core", panel=MACHINE, only=(_FILES, {"head": GIVEN})
+    )
 
     def __post_init__(self) -> None:
         check(self)
+
+
+NOT_OF_NAMES = (
+    "append",
+    "overwrite",
+    "watch",
+    "every",
+    "idle",
+    "fresh",
+    "device",
+    "precision",
+    "backend",
+    "batch_size",
+    "workers",
+)
+"""Settings that change nothing about who names and what is said."""
+
+
+def names_depend_on(settings: IdentifySettings) -> dict[str, Any]:
+    """What was asked for, as far as names depend on it: the settings that are not as by default."""
+    defaults = defaults_of(IdentifySettings)
+    stated = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in NOT_OF_NAMES}
+    return {name: value for name, value in stated.items() if value != defaults[name]}
+
+
+def check_asked(settings: IdentifySettings, images: bool, output: Path | None) -> None:
+    """Refuse what asks for nothing, for two things, or for an output without one."""
+    if images == (settings.part is not None):
+        raise BiocosmosError("give images or --part, not both" if images else "nothing to identify: give images, or --part test")
+    for name in ("append", "overwrite", "watch"):
+        if getattr(settings, name) and output is None:
+            raise SettingError(f"{flag(name)} is about a table: say which with --output")
+    if settings.append and settings.overwrite:
+        raise SettingError("--append adds to the output and --overwrite replaces it: leave one of them out")

@@ -132,11 +132,7 @@ def part_blocks(
     encoder: whose vectors, for a namer of vectors; by default the one a trained head was trained on. Those without a vector, or
     whose image cannot be read, are in ``failures``.
     """
-    ranks = [rank for rank in namer.taxonomy.ranks if rank in collection.stored_columns]
-    if missing := [rank for rank in namer.taxonomy.ranks if rank not in ranks]:
-        raise BiocosmosError(
-            f"{collection.path} has no column '{missing[0]}', one of the head's ranks: it names {', '.join(namer.taxonomy.ranks)}"
-        )
+    ranks = stored_ranks(collection, namer)
     if namer.takes == "images":
         return _image_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
     if isinstance(namer, TrainedHead):
@@ -144,6 +140,16 @@ def part_blocks(
         encoder = namer.encoder
     name = collection.encoder_name(encoder)
     return _vector_blocks(collection, namer, name, part, where, only, [*ranks, *columns], failures)
+
+
+def stored_ranks(collection: Collection, namer: Namer) -> list[str]:
+    """The namer's ranks, all of them columns of the collection. Raises BiocosmosError where one is none."""
+    ranks = list(namer.taxonomy.ranks)
+    if missing := [rank for rank in ranks if rank not in collection.stored_columns]:
+        raise BiocosmosError(
+            f"{collection.path} has no column '{missing[0]}', one of the head's ranks: it names {', '.join(ranks)}"
+        )
+    return ranks
 
 
 def file_blocks(

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -25,7 +25,6 @@ import lance
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.facts import Number, read_facts
@@ -43,7 +42,7 @@ from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
 from biocosmos.specimens.splits import Split, make_split
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_table, write_tables
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -613,13 +612,12 @@ class Collection:
             with locked(self.path, "failures"):
                 failures_kept.record(self.path, failures)
 
-    def add_identifications(self, table: pa.Table) -> Path:
-        """Keep a table of identifications; nothing kept before is changed."""
+    def add_identifications(self, tables: pa.Table | Iterable[pa.Table], schema: pa.Schema | None = None) -> Path:
+        """Keep a table of identifications, or a stream of its pieces with its schema; nothing kept before is changed."""
         folder = self.path / "identifications"
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
-        with replacing(folder / f"{stamp}.parquet") as temporary:
-            pq.write_table(table, temporary, compression="zstd")
-        return folder / f"{stamp}.parquet"
+        path = folder / f"{stamp}.parquet"
+        return write_table(tables, path) if schema is None else write_tables(tables, schema, path)
 
 
 def _read_facts(path: Path) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import lance
@@ -13,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures, ImageError, Severity
-from biocosmos.images import check_image, file_bytes, inspect_image
+from biocosmos.images import check_image, file_bytes, file_size, inspect_image
 from biocosmos.progress import progress
 from biocosmos.specimens.appending import Appending
 from biocosmos.specimens.identical import identical_groups
@@ -24,6 +25,11 @@ from biocosmos.specimens.there_already import Again, differences
 
 STAGE = "ingest"
 CHECK_THREADS = 8
+LARGE_FILE = 16 << 20
+"""Image files up to this are read whole by each thread; larger ones only where they are packed."""
+PACKED_BYTES = 64 << 20
+"""Of image files that are packed from one batch at a time."""
+HASH_BYTES = 16
 
 
 @dataclass
@@ -68,20 +74,54 @@ class _Checked:
     height: int | None = None
 
 
-def check_row(path: str | None, image: bytes | None) -> _Checked:
-    """Read, hash and decode one image; a row without any image is fine, it may be a barcode or a text."""
+def check_row(path: str | None, image: bytes | None, keep: bool = True) -> _Checked:
+    """Read, hash and decode one image; a row without any image is fine, it may be a barcode or a text.
+
+    keep: hand its bytes back; where they are not wanted, a large file is hashed and decoded without ever being in memory whole.
+    """
     if image is None and path is None:
         return _Checked()
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
     try:
-        image = file_bytes(str(path)) if image is None else image
-        info = inspect_image(image)
-        notes = check_image(image)
+        if image is None and (keep or file_size(str(path)) <= LARGE_FILE):
+            image = file_bytes(str(path))
+        source: bytes | str = str(path) if image is None else image
+        info = inspect_image(source)
+        notes = check_image(source)
+        if image is not None:
+            digest.update(image)
+        else:
+            with Path(str(path)).open("rb") as file:
+                while chunk := file.read(LARGE_FILE):
+                    digest.update(chunk)
     except ImageError as error:
         return _Checked(problem=str(error))
     except OSError as error:
         return _Checked(problem=f"cannot read the file: {error.strerror or error}")
-    content_hash = hashlib.blake2b(image, digest_size=16).hexdigest()
-    return _Checked(None, tuple(notes), image, content_hash, info.width, info.height)
+    return _Checked(None, tuple(notes), image if keep else None, digest.hexdigest(), info.width, info.height)
+
+
+def check_rows(paths: Sequence[Any], images: Sequence[Any], pool: ThreadPoolExecutor, *, keep: bool) -> list[_Checked]:
+    """:func:`check_row` of every row; a file that several rows are cut from is read once."""
+    files = list(dict.fromkeys(path for path, image in zip(paths, images) if image is None))
+    of_file = dict(zip(files, pool.map(lambda path: check_row(path, None, keep), files)))
+    packed = iter(pool.map(lambda image: check_row(None, image, keep), [image for image in images if image is not None]))
+    return [of_file[path] if image is None else next(packed) for path, image in zip(paths, images)]
+
+
+def in_memory(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch in parts whose image files, which will be packed, are not too much to hold at once."""
+    start, size = 0, 0
+    for row, path in enumerate(_cells(batch, "image_path")):
+        try:
+            size += file_size(path) if path is not None else 0
+        except ImageError:  # said when it is read
+            continue
+        if size >= PACKED_BYTES:
+            yield batch.slice(start, row + 1 - start)
+            start, size = row + 1, 0
+    if start < batch.num_rows:
+        yield batch.slice(start)
 
 
 class Ingest:
@@ -117,7 +157,8 @@ class Ingest:
                         continue
                     if "id" not in batch.schema.names:
                         raise BiocosmosError(f"{source.name}: the reader '{source.format}' gave no column 'id'")
-                    self._batch(batch, pool)
+                    for part in in_memory(batch) if self._pack else [batch]:
+                        self._batch(part, pool)
                     bar.advance(batch.num_rows)
             self._rows.commit()
         finally:
@@ -128,7 +169,7 @@ class Ingest:
         ids = [self._id(id_) for id_ in batch.column("id").to_pylist()]
         batch = self._rows.fitted(batch, ids)
         paths, images = _cells(batch, "image_path"), _cells(batch, "image")
-        checked = list(pool.map(check_row, paths, images))
+        checked = check_rows(paths, images, pool, keep=self._pack)
         batch = _with_checks(batch, ids, checked)
         again = Again(self._known.positions(ids))
         kept: list[int] = []

@@ -1,0 +1,46 @@
+"""The image files that are asked about: each once, those that are new; where there is nothing to look at, a row says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.files import image_files, readable
+from biocosmos.jobs.asked import STAGE, AskedFile
+from biocosmos.jobs.names_table import same_file
+
+NO_IMAGE = "no image in this folder"
+
+
+def listed(paths: Sequence[Path], failures: Failures, *, known: frozenset[str] | set[str] = frozenset()) -> list[AskedFile]:
+    """Files as they are and folders as the images below them, in the order asked, without those ``known`` (absolute paths).
+
+    A path where there is nothing, a folder without an image and one that may not be opened are rows of ``failures``, and so is
+    an image that is asked about twice.
+
+    Raises BiocosmosError where there is no image at any of them.
+    """
+    found, seen, first = list[AskedFile](), set[str](), None
+    for path in paths:
+        told = len(failures)
+        try:
+            files = image_files([path], failures, stage=STAGE)
+        except BiocosmosError as error:
+            first, files = first or error, []
+            if failures.errors == 0 or not any(row.severity == "error" for row in list(failures)[told:]):
+                reason = NO_IMAGE if path.is_dir() else first_line(error)
+                failures.add(reason, stage=STAGE, source=readable(str(path)))
+        except (OSError, ValueError) as error:  # a name too long, or with a NUL
+            first, files = first or BiocosmosError(f"cannot look at {readable(str(path))!r}: {first_line(error)}"), []
+            failures.add(first_line(error), stage=STAGE, source=readable(str(path)))
+        for file in map(str, files):
+            identity = same_file(file)
+            if identity in seen:
+                failures.add("asked about twice: named once", stage=STAGE, source=file, severity="warning")
+            elif identity not in known:
+                found.append(AskedFile.of(file))
+            seen.add(identity)
+    if first is not None and not seen:
+        raise first
+    return found

@@ -1,0 +1,239 @@
+"""Who names: the identifier that the settings ask for, by vectors or by a trained head, kept with the collection."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biocosmos.encoders.torch_backend import choose_device
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.confidence.held_out import HeldOut, Part
+from biocosmos.identify.confidence.rules import AnswerRules
+from biocosmos.identify.identifier import Identifier
+from biocosmos.identify.keeping import FORMAT, STATE
+from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.novelty.registry import make_detector
+from biocosmos.identify.predictions import Predictions
+from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings
+from biocosmos.jobs.predict import predict_part
+from biocosmos.provenance import package_version
+from biocosmos.search.gallery import Gallery
+from biocosmos.settings import settings_of, told
+from biocosmos.specimens.collection import Collection
+from biocosmos.trust import refuse_code
+
+TRAIN, CALIBRATION = "train", "val"
+APART = ("grouped", "column")
+"""Splits whose parts are of other sites or samples, as new images will be: their validation part calibrates better than folds."""
+NAMERS, MOST_KEPT = "namers", 8
+"""Folder of a collection in which fitted namers are kept, and how many: the ones used last."""
+
+
+def identifier_of(
+    collection: Collection, settings: IdentifySettings | None = None, failures: Failures | None = None, **options: Any
+) -> Identifier:
+    """The identifier that the settings ask for: the one kept with the collection, or fitted now and kept.
+
+    What is kept is keyed by the version of the collection, the encoder's digest, the split and every option, so that it is never
+    used where fitting anew would give another.
+    """
+    settings = told(IdentifySettings, **options) if settings is None else settings
+    failures = Failures() if failures is None else failures
+    head = None
+    if settings.head is not None:
+        head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
+    folder = collection.path / NAMERS / _key(collection, settings, head)
+    if not settings.fresh and (folder / STATE).is_file():
+        try:
+            identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
+            folder.touch()
+            failures.extend(identifier.failures)
+            return identifier
+        except BiocosmosError as error:
+            failures.add(f"what was kept is fitted anew: {error}", stage="identify", source=folder, severity="warning")
+    identifier = _by_gallery(collection, settings) if head is None else _by_head(collection, head, settings)
+    failures.extend(identifier.failures)
+    _keep(identifier, folder, failures)
+    return identifier
+
+
+def by_groups(collection: Collection, split: str) -> bool:
+    """Whether the parts of a split differ in sites or samples, so that only another part shows how new ones are named."""
+    return collection.split(split).method in APART
+
+
+def known_and_calibration(
+    collection: Collection,
+    encoder: str,
+    *,
+    part: str | None = None,
+    known: str | None = None,
+    calibration: str | None = None,
+    where: str | None = None,
+) -> tuple[Gallery, Gallery | None]:
+    """The labelled gallery that names, and the specimens its confidence is set on; None where it is to be cross-fitted.
+
+    A part of the collection is named by "train", if the default split has it. Images from outside are named by every labelled
+    specimen, whatever part it is in, since more known specimens name more right. Cross-fitted, there are several times as many
+    specimens to calibrate on as "val" holds, and a promise that needs certainty answers the more; only where the split is by
+    groups, whose own members are too like one another to stand for new ones, is it the part "val", or what ``calibration`` names.
+    """
+    parts = collection.split("default").counts() if "default" in collection.split_names else {}
+    if known is None and part is not None and TRAIN in parts:
+        known = TRAIN
+    asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}")
+    if calibration is None and known in (None, TRAIN) and CALIBRATION in parts and not asks_itself:
+        calibration = CALIBRATION if by_groups(collection, "default") else None
+    gallery = collection.gallery(encoder, split=known, where=where, columns=())
+    if calibration is None:
+        return gallery, None
+    held = collection.gallery(encoder, split=calibration, where=where, columns=())
+    if known is None:
+        apart = pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string()))
+        gallery = gallery.subset(~apart.to_numpy(zero_copy_only=False))
+    return gallery, held
+
+
+def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
+    name = collection.encoder_name(settings.encoder)
+    known, calibration = known_and_calibration(
+        collection, name, part=settings.part, known=settings.known, calibration=settings.calibration, where=settings.where
+    )
+    text: dict[str, Any] = {}
+    if settings.method == "zero-shot":
+        from biocosmos.encoders.registry import load_encoder
+        from biocosmos.identify.namers.text import read_templates
+
+        if settings.encoder is None:
+            refuse_code(name, collection.path)
+        text["encoder"] = load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
+        text["templates"] = None if settings.templates is None else read_templates(settings.templates)
+    if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
+        raise BiocosmosError(
+            f"the novelty detector '{settings.novelty}' takes a gradient through a model of images, and '{settings.method}' "
+            "compares vectors: choose another detector, or name with a head that was trained without --freeze"
+        )
+    return Identifier.fit(
+        known,
+        method=settings.method,
+        calibration=calibration,
+        within=settings.within,
+        taxa=settings.taxa,
+        class_weight=settings.class_weight,  # type: ignore[arg-type]
+        seed=settings.seed,
+        device=device_of(settings),
+        **text,
+        **_rules(settings),
+    )
+
+
+def head_of(folder: Path, *, device: str, views: int, novelty: str | None) -> TrainedHead:
+    """The trained head in ``folder``, whose predictions carry what the detector ``novelty`` needs."""
+    head = TrainedHead.load(folder, device=device).viewed(views)
+    return head.with_gradient() if novelty is not None and make_detector(novelty).needs_gradient else head
+
+
+def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> Identifier:
+    training = head.facts["training"]
+    trained = training["settings"]
+    calibration = settings.calibration or trained["validation"]
+    if not calibration:
+        raise BiocosmosError(f"the head in {head.folder} was trained without a validation part: name one with --calibration")
+    split = collection.split(trained["split"].rpartition(":")[0] or "default")
+    if split.describe()["hash"] != training["split_hash"]:
+        raise BiocosmosError(
+            f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "
+            f"(hash {split.describe()['hash']}, not {training['split_hash']}): train the head again"
+        )
+    held = predict_part(collection, head, calibration)
+    known = predict_part(collection, replace(head, views=1, gradient=False), trained["split"])
+    source = f"part '{calibration}' ({len(held):,} specimens)"
+    gallery = known_gallery(known, head)
+    about = {"calibration": calibration, "views": settings.views}
+    parts = (Part(held, known.described(**{key: held.facts[key] for key in ("views",)})),)
+    rules = AnswerRules(**_rules(settings))
+    return Identifier.around(head, HeldOut(parts, source, True), known=gallery, rules=rules, seed=settings.seed, settings=about)
+
+
+def known_gallery(known: Predictions, head: TrainedHead) -> Gallery | None:
+    """The training specimens by the features of the head, as a gallery; None where its features tell nothing."""
+    rows = np.flatnonzero(known.features.any(1))
+    if not len(rows):
+        return None
+    facts: dict[str, Any] = {"encoder": f"features of {head.folder}", "digest": head.digest, "split": known.facts.get("split")}
+    taxa = np.maximum(known.truth[rows], 0)
+    return Gallery.build(known.ids[rows], known.features[rows], taxa=taxa, taxonomy=known.taxonomy, provenance=facts)
+
+
+def _rules(settings: IdentifySettings) -> dict[str, Any]:
+    names = ("threshold", "error_rate", "promise", "delta", "sets", "novelty", "false_alarm_rate")
+    return {name: getattr(settings, name) for name in names}
+
+
+def chosen_on(identifier: Identifier) -> list[str]:
+    if not isinstance(identifier.namer, TrainedHead):
+        return []
+    trained = identifier.namer.facts["training"].get("settings", {})
+    if trained.get("keep") == "best" and identifier.settings.get("calibration") == trained.get("validation"):
+        return [
+            f"the weights were chosen on the part '{trained['validation']}', which calibrates them too: the promise may be a "
+            "little too bold; train with --keep last, or give another part with --calibration"
+        ]
+    return []
+
+
+# ---------------------------------------------------------------------- kept with the collection
+
+_NOT_OF_NAMER = (*NOT_OF_NAMES, "part", "top")
+"""Settings that change nothing about who names; what ``part`` does is in the key by the parts that are known."""
+
+
+def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
+    """What the fitted namer depends on, 16 hex digits."""
+    facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_OF_NAMER}
+    facts["of_part"] = settings.part is not None
+    rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
+    facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
+    facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
+    facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
+    for name in ("taxa", "templates"):
+        path = facts[name]
+        facts[name] = None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    if head is None:
+        stored = collection.encoders[collection.encoder_name(settings.encoder)]
+        facts["encoder"] = {key: stored.get(key) for key in ("name", "digest", "preprocessing", "precision")}
+    else:
+        facts["head"] = [str(head.folder.resolve()), head.digest]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, written: int, device: str) -> Identifier:
+    """Read once a process: naming one photograph after another then costs what embedding it costs."""
+    return Identifier.load(folder, device=device)
+
+
+def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
+    """Save, and drop all but the ones used last; a collection that cannot be written to is told and does not stop the naming."""
+    try:
+        identifier.save(folder)
+        there = [path for path in folder.parent.iterdir() if (path / STATE).is_file()]
+        kept = sorted(there, key=lambda path: path.stat().st_mtime)
+        for old in kept[:-MOST_KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        failures.add(f"the fitted namer could not be kept: {error}", stage="identify", source=folder, severity="warning")
+
+
+def device_of(settings: IdentifySettings) -> str:
+    """The device that is computed on."""
+    return str(choose_device(settings.device))
