@@ -14,7 +14,9 @@ import lance
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import load_json
 from biocosmos.provenance import now
+from biocosmos.specimens.damage import reading
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 
 _UNFINISHED = "~unfinished"
@@ -34,7 +36,11 @@ def described(field: pa.Field, facts: Mapping[str, Any]) -> pa.Field:
 
 def facts_of_field(field: pa.Field) -> dict[str, Any]:
     """What made the vectors of a column, as its metadata says; empty where it says nothing."""
-    return json.loads((field.metadata or {}).get(_FACTS, b"null")) or {}
+    try:
+        found = load_json((field.metadata or {}).get(_FACTS, b"null"))
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) and isinstance(found.get("name"), str) else {}
 
 
 class EmbeddingColumns:
@@ -46,7 +52,8 @@ class EmbeddingColumns:
 
     @property
     def _dataset(self) -> lance.LanceDataset:
-        return lance.dataset(self._path)
+        with reading(Path(self._path).parent):
+            return lance.dataset(self._path)
 
     def facts(self) -> dict[str, dict[str, Any]]:
         """Encoder name to what made its column."""
