@@ -193,7 +193,8 @@ def _caseless(name: str) -> str:
     return name.lower() if name.isascii() else unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).lower())
 
 
-def _loose(name: str) -> str:
+def alike(name: str) -> str:
+    """What names that differ only in how accents are composed, in letter case or in blanks have in common."""
     return " ".join(_caseless(name).split())
 
 
@@ -219,8 +220,8 @@ class Names:
         if self._loose is None:
             self._loose = {}
             for own in sorted(self._names):
-                self._loose.setdefault(_loose(own), []).append(own)
-        near = self._loose.get(_loose(name), ())
+                self._loose.setdefault(alike(own), []).append(own)
+        near = self._loose.get(alike(name), ())
         return sorted((_distance(own, name), own) for own in near)
 
 

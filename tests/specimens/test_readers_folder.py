@@ -174,3 +174,19 @@ def test_what_cannot_be_read_is_said_at_once(tmp_path: Path) -> None:
         read(tmp_path / "x.bin")
     with pytest.raises(BiocosmosError, match="unknown format 'jpg'"):
         read(tmp_path, format="jpg")
+
+
+def test_the_table_may_spell_names_otherwise(tmp_path: Path) -> None:
+    for name in ("Fir/A.JPG", "fir/b  b.jpg", "fir/cafe\u0301.jpg", "fir/x.jpg", "fir/X.jpg"):
+        picture(tmp_path / "data" / name)
+    labels = "file,station\nfir\\a.jpg,1\nb b.jpg,2\nfir/CAF\u00c9.jpg,3\nfir/X.JPG,4\n"
+    (tmp_path / "labels.csv").write_text(labels, encoding="utf-8")
+    rows, failures, _ = rows_of(tmp_path / "data", metadata=tmp_path / "labels.csv")
+    assert {row["id"]: row["station"] for row in rows} == {
+        "Fir/A.JPG": 1,
+        "fir/b  b.jpg": 2,
+        "fir/caf\u00e9.jpg": 3,
+        "fir/x.jpg": 4,
+        "fir/X.jpg": 4,
+    }
+    assert any("shares the metadata of another image" in f.reason for f in failures)

@@ -8,10 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import Resolver, walk
 from biocosmos.specimens.readers.blocks import Block
 from biocosmos.specimens.readers.delimited import read_text_with
 from biocosmos.specimens.readers.options import Options
+from biocosmos.specimens.readers.packed import unpacked
 from biocosmos.specimens.records import Source
 
 SIZES = ("cropped_256", "cropped", "cropped_full", "original_256", "original", "original_full")
@@ -29,7 +31,7 @@ MARKS = (b"dna_bin", b"dna_barcode", b"nucraw")
 
 def is_table(path: Path) -> bool:
     """Whether the first line has the columns that tell a BIOSCAN table from any other."""
-    with path.open("rb") as file:
+    with unpacked(path).open("rb") as file:
         header = file.read(4096).split(b"\n", 1)[0].lower()
     return b"processid" in header and any(mark in header for mark in MARKS)
 
@@ -46,7 +48,8 @@ def read(path: Path, options: Options) -> Source:
 
 
 def _table_in(folder: Path) -> Path:
-    found = sorted(p for pattern in ("*.csv", "*.tsv") for p in folder.rglob(pattern) if is_table(p))
+    names = (name for name in walk(folder, Failures()) if name.lower().endswith((".csv", ".tsv")))
+    found = sorted(folder / name for name in names if is_table(folder / name))
     if len(found) != 1:
         what = f"{len(found)} tables: name one of {', '.join(map(str, found[:5]))}" if found else "no BIOSCAN metadata table"
         raise BiocosmosError(f"{folder} has {what}")
@@ -66,7 +69,8 @@ class _Images:
             self.bases.append(options.images.absolute())
         if options.size and not self.bases:
             raise BiocosmosError(f"there is no folder {options.size!r} of images near {table}")
-        self._last: tuple[Path, str] | None = None
+        self._resolvers = [Resolver(base) for base in self.bases]
+        self._last: tuple[Resolver, str] | None = None
 
     def find(self, block: Block) -> set[int]:
         """Fill ``image_path``; rows with neither an image nor a barcode are left out."""
@@ -93,10 +97,10 @@ class _Images:
         chunk = _cell(columns, "chunk", i) or _cell(columns, "chunk_number", i)
         split, file = _cell(columns, "split", i), _cell(columns, "image_path", i).rsplit("/", 1)[-1]
         if self._last is not None:
-            path = self._last[0] / self._last[1].format(split=split, chunk=chunk, name=name, file=file)
-            if path.is_file():
-                return path
-        for base in self.bases:
+            found = self._last[0].find(self._last[1].format(split=split, chunk=chunk, name=name, file=file))
+            if found.there:
+                return Path(found.path)
+        for resolver in self._resolvers:
             for layout in LAYOUTS:
                 if (
                     ("{chunk}" in layout and not chunk)
@@ -104,10 +108,10 @@ class _Images:
                     or ("{file}" in layout and not file)
                 ):
                     continue
-                path = base / layout.format(split=split, chunk=chunk, name=name, file=file)
-                if path.is_file():
-                    self._last = (base, layout)
-                    return path
+                found = resolver.find(layout.format(split=split, chunk=chunk, name=name, file=file))
+                if found.there:
+                    self._last = (resolver, layout)
+                    return Path(found.path)
         return None
 
 

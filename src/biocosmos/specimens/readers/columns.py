@@ -77,6 +77,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
 }
 OBSERVATIONS = {"imageurl", "observedonstring", "iconictaxonname", "qualitygrade"}
 """Columns of iNaturalist's export, whose description is what an observer noted, not a text about what is to be seen."""
+MOST_SHOWN = 300
+"""Characters of column names in an error message."""
 # Columns of these names say all sorts of things; they are ranks only in a taxonomy or when asked for.
 NOT_GUESSED = ("status", "domain", "variety", "form", "label")
 GUESSED_RANKS = tuple(rank for rank in KNOWN_RANKS if rank not in NOT_GUESSED)
@@ -117,8 +119,9 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
 
 
 def shown(names: Iterable[str]) -> str:
-    """Column names for an error message, on one line whatever they are."""
-    return " ".join(", ".join(names).split())
+    """Column names for an error message, on one line whatever they are and however many."""
+    text = " ".join(", ".join(names).split())
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
 
 
 def check_header(names: Sequence[str], where: str) -> None:
@@ -126,10 +129,10 @@ def check_header(names: Sequence[str], where: str) -> None:
     blank = [i + 1 for i, name in enumerate(names) if not name.strip()]
     if blank:
         hint = " (pandas writes one unless to_csv(index=False))" if blank == [1] else ""
-        raise BiocosmosError(f"{where}: column {', '.join(map(str, blank))} has no name{hint}: give it one in the first row")
+        raise BiocosmosError(f"{where}: column {shown(map(str, blank))} has no name{hint}: give it one in the first row")
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise BiocosmosError(f"{where}: the column {twice[0]!r} occurs more than once in the header: rename one of them")
+        raise BiocosmosError(f"{where}: the column {twice[0][:MOST_SHOWN]!r} occurs twice in the header: rename one of them")
 
 
 def with_gbif_id(names: dict[str, str], path: Path, failures: Failures) -> dict[str, str]:

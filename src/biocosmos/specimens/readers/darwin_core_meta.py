@@ -195,7 +195,7 @@ def _table(element: ElementTree.Element, archive: Archive, folder: str) -> Table
     found = [archive.find(name, folder.rstrip("/"))[0] for name in files]
     if None in found or not found:
         missing = files[found.index(None)] if found else "(none)"
-        raise BiocosmosError(f"{archive.path}: meta.xml names the file {missing!r}, which is not in the archive")
+        raise BiocosmosError(f"{archive.path}: meta.xml names the file {missing[:200]!r}, which is not in the archive")
     try:
         encoding = known_encoding((element.get("encoding") or "UTF-8").strip())
     except BiocosmosError as error:
@@ -203,7 +203,9 @@ def _table(element: ElementTree.Element, archive: Archive, folder: str) -> Table
         raise BiocosmosError(f"{archive.path}: the encoding that meta.xml declares: {reason}") from error
     separator, quote = text("fieldsTerminatedBy", ","), text("fieldsEnclosedBy", '"')
     if not separator or (quote and len(separator) > 1) or len(quote) > 1 or set(separator + quote) & set("\r\n"):
-        raise BiocosmosError(f"{archive.path}: meta.xml declares the separator {separator!r} and quote {quote!r}: not supported")
+        raise BiocosmosError(
+            f"{archive.path}: meta.xml declares the separator {separator[:40]!r} and quote {quote[:40]!r}: not supported"
+        )
     return Table(
         row_type=element.get("rowType", ""),
         files=tuple(name for name in found if name is not None),

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import image_names, is_junk
+from biocosmos.files import alike, image_names, is_junk
 from biocosmos.specimens.readers.blocks import Block, Shaper, gather
 from biocosmos.specimens.readers.columns import check_header, our_names, shown
 from biocosmos.specimens.readers.lookup import Lookup
@@ -127,6 +127,7 @@ class Metadata:
             self._texts = {name for name in self.names if name in STANDARD}
         self.path = path
         self._lookup: Lookup | None = None
+        self._spelt: Lookup | None = None
 
     def _by_id(self, header: list[str], path: Path) -> list[str]:
         if "id" not in self.names:
@@ -137,7 +138,7 @@ class Metadata:
 
     def load(self, options: Options) -> None:
         """Read the table into the join; rows without a file name become failures."""
-        self._lookup = Lookup()
+        self._lookup, self._spelt = Lookup(), Lookup()
         at = self.names.index("image_path")
 
         def entries() -> Iterator[tuple[str, int | None, dict[str, str]]]:
@@ -152,13 +153,15 @@ class Metadata:
                     yield key, number, {n: v for i, (n, v) in enumerate(zip(self.names, fields)) if i != at}
 
         self._lookup.fill(entries())
+        self._spelt.fill((alike(key), None, key) for key in self._lookup.every_key())
 
     def of(self, name: str, number: int, failures: Failures) -> dict[str, Any]:
         """The table's values for the image ``name`` (relative path); what does not fit exactly once is recorded."""
         assert self._lookup is not None
         key = _key(name)
         base = key.rsplit("/", 1)[-1]
-        for candidate in dict.fromkeys((key, base, base.rsplit(".", 1)[0])):
+        candidates = dict.fromkeys((key, base, base.rsplit(".", 1)[0]))
+        for candidate in (*candidates, *self._spelt_otherwise(candidates)):
             rows = self._lookup.get(candidate)
             if not rows:
                 continue
@@ -175,6 +178,14 @@ class Metadata:
         self._warn(failures, f"no row in {self.path.name}: kept without metadata", name, number)
         return {}
 
+    def _spelt_otherwise(self, names: Iterable[str]) -> Iterator[str]:
+        """What the table calls the names that differ in letter case or blanks, if one name alone does."""
+        assert self._spelt is not None
+        for name in names:
+            found = {str(entry.value) for entry in self._spelt.get(alike(name))}
+            if len(found) == 1:
+                yield found.pop()
+
     def report_unused(self, failures: Failures) -> None:
         """Record the rows that no image was found for."""
         assert self._lookup is not None
@@ -183,8 +194,9 @@ class Metadata:
 
     def close(self) -> None:
         """Let the join go."""
-        if self._lookup is not None:
-            self._lookup.close()
+        for lookup in (self._lookup, self._spelt):
+            if lookup is not None:
+                lookup.close()
 
     def _warn(self, failures: Failures, reason: str, name: str, number: int) -> None:
         failures.add(reason, stage="read", source=name, row=number, severity="warning")

@@ -51,6 +51,11 @@ class Lookup:
         (last,) = self._db.execute("SELECT max(rowid) FROM entry").fetchone()
         self._used = bytearray((last or 0) // 8 + 1)
 
+    def every_key(self) -> Iterator[str]:
+        """Every key once."""
+        for (key,) in self._db.execute("SELECT DISTINCT key FROM entry ORDER BY key"):
+            yield key
+
     def get(self, key: str) -> list[Entry]:
         """All entries of a key, in the order they were stored."""
         rows = self._db.execute("SELECT rowid, number, value FROM entry WHERE key = ? ORDER BY rowid", (key,)).fetchall()

@@ -14,8 +14,8 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_image_name, walk
-from biocosmos.specimens.readers.blocks import Shaper, gather
+from biocosmos.files import alike, is_image_name, walk
+from biocosmos.specimens.readers.blocks import Shaper, as_it_is, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, shown
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.names import clean
@@ -86,7 +86,7 @@ def _rows(group: _Group, options: Options) -> Iterator[tuple[int | None, str | N
         with open_table(group.table, encoding=options.encoding, failures=failures) as table:
             for number, fields in table.rows():
                 values: dict[str, Any] = {name: text.strip() or None for name, text in zip(group.columns, fields)}
-                name = clean(values.get("image_path"))
+                name = as_it_is(values.get("image_path"))
                 if name is None:
                     failures.add("the name of the image is blank", stage="read", source=group.table, row=number)
                     continue
@@ -111,7 +111,7 @@ def _images(folder: Path, failures: Failures) -> Lookup:
 
 
 def _keys(name: str) -> tuple[str, ...]:
-    base = name.replace("\\", "/").rsplit("/", 1)[-1].lower()
+    base = alike(name.replace("\\", "/").rsplit("/", 1)[-1])
     stem = base.rsplit(".", 1)[0] if is_image_name(base) else base
     return tuple(dict.fromkeys((base, stem)))
 
