@@ -211,9 +211,7 @@ def test_an_unknown_type_leaves_the_second_line_a_line_of_types(tmp_path: Path, 
     assert [(f.severity, token in f.reason) for f in failures] == [("warning", True)]
 
 
-@pytest.mark.parametrize(
-    "types", [["t", "t", "f", "t"], ["[ t ]", "[t]", "[ F ]", ""], ["[t]", "", "[f]", ""], ["t", "[t]", "f", ""]]
-)
+@pytest.mark.parametrize("types", ["t t f t", "[|t|] [t] [|F|] _", "[t] _ [f] _", "t [t] f _"])
 def test_a_line_of_types_is_known_however_carelessly_it_is_written(tmp_path: Path, types: str) -> None:
     header = ["img_file_name", "object_id", "object_area", "object_code"]
     line = [cell.replace("|", " ").replace("_", "") for cell in types.split()]

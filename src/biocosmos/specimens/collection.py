@@ -14,7 +14,7 @@ On disk a collection is a folder::
 from __future__ import annotations
 
 import json
-import warnings
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
@@ -122,7 +122,7 @@ class Collection:
                 with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
                     pass
             except BiocosmosError as error:  # who only reads can do so; who changes it is refused
-                warnings.warn(str(error), stacklevel=3)
+                print(f"warning: {error}", file=sys.stderr)
 
     def finish_embeddings(self) -> None:
         """Name the columns of vectors that are complete; with the lock held."""
