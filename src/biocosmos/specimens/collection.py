@@ -9,6 +9,7 @@ On disk a collection is a folder::
         embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
         failures.parquet    everything that was refused or converted, by any command
+        history/            every change: who, when, old and new values; see biocosmos.specimens.care
 """
 
 from __future__ import annotations
