@@ -69,6 +69,11 @@ def _without_names(row: Failure) -> str:
     return re.sub(r"'[^']*'", "'...'", reason)
 
 
+def _storable(text: str) -> str:
+    """Text that is surely Unicode: what is none (half a surrogate pair, a file name of other bytes) is written out."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 class Failures:
     """What went wrong, row by row; safe to fill from decode threads.
 
@@ -93,7 +98,9 @@ class Failures:
         severity: Severity = "error",
     ) -> None:
         """Append one row; ``reason`` says what is wrong in a few words."""
-        failure = Failure(stage, severity, None if source is None else str(source), row, id, " ".join(str(reason).split()))
+        told = _storable(" ".join(str(reason).split()))
+        where, who = None if source is None else _storable(str(source)), None if id is None else _storable(str(id))
+        failure = Failure(stage, severity, where, row, who, told)
         with self._lock:
             self._rows.append(failure)
 

@@ -141,6 +141,28 @@ def test_names_in_a_file_become_machine_observations(tmp_path: Path, files: list
     assert (tmp_path / "sheet.csv").read_bytes().startswith(b"\xef\xbb\xbf")
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+@pytest.mark.parametrize("sure", [0, 1])
+def test_names_that_were_ingested_are_a_machines_still(tmp_path: Path, files: list[str], suffix: str, sure: int) -> None:
+    """Also where none of them was sure: empty columns, by which answers are known, are not there then."""
+    table = answers(files, [str(tmp_path / name) for name in files])
+    if not sure:
+        for name in ("taxon", "rank", "confidence"):
+            table = table.set_column(table.column_names.index(name), name, pa.nulls(3, table.schema.field(name).type))
+    path = write_table(table, tmp_path / f"names{suffix}")
+    made = bc.Collection.create(tmp_path / "p.cosmos")
+    made.add(bc.read(path))
+    rows, _ = sent(made.path, tmp_path / "back.zip")
+    want = [("Oithona", "predicted"), ("Oithonidae", "predicted"), ("", "")] if sure else [("", "")] * 3
+    told = [(row.get("object_annotation_category", ""), row.get("object_annotation_status", "")) for row in rows]
+    assert told == want
+    assert [row.get("object_genus", "") for row in rows] == (["Oithona", "", ""] if sure else [""] * 3)
+    export(made.path, tmp_path / "published.zip", ExportSettings(format="darwin-core"))
+    records = table_in(tmp_path / "published.zip", "occurrence.txt")
+    assert [row["scientificName"] for row in records] == [name for name, _ in want]
+    assert {row["basisOfRecord"] for row in records} == {"MachineObservation"}
+
+
 def test_a_table_that_went_through_a_spreadsheet_is_understood(tmp_path: Path, files: list[str]) -> None:
     write_table(answers(files, files).drop_columns(["neighbours"]), tmp_path / "names.csv", ABOUT)
     text = (tmp_path / "names.csv").read_text().replace(",", ";").replace(".", ",").replace(",png", ".png")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -146,14 +147,18 @@ def test_a_damaged_history_is_one_line_that_names_file_and_line(named: bc.Collec
     ids = named.table(["id"])["id"].to_pylist()
     named.change({"id": ids[:1], "label": ["a"]}, verb="v")
     path = named.path / "history" / "changes.jsonl"
-    path.write_text(path.read_text() + json.dumps(["no entry"]) + "\n")
-    with pytest.raises(BiocosmosError, match=r"changes.jsonl, line 2: this is no entry") as caught:
-        named.history()
-    assert "\n" not in str(caught.value)
+    whole = path.read_text()
+    entry = json.loads(whole)
+    elsewhere = [dict(entry["pieces"][0], file="../../elsewhere.parquet")]
+    for damage in (["no entry"], entry | {"number": "1"}, entry | {"pieces": elsewhere}, {"number": 1}, 3):
+        path.write_text(whole + json.dumps(damage) + "\n")
+        with pytest.raises(BiocosmosError, match=r"changes.jsonl, line 2: this is no entry") as caught:
+            named.history()
+        assert "\n" not in str(caught.value)
 
 
 def test_a_change_that_cannot_be_finished_keeps_nobody_from_reading(
-    named: bc.Collection, monkeypatch: pytest.MonkeyPatch
+    named: bc.Collection, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ids = named.table(["id"])["id"].to_pylist()
     full = OSError(28, "No space left on device")
@@ -161,12 +166,17 @@ def test_a_change_that_cannot_be_finished_keeps_nobody_from_reading(
     def no_space(*_: object) -> None:
         raise full
 
+    before = state(named)
     with monkeypatch.context() as patched:
         patched.setitem(apply._STEPS, "cells", no_space)
+        with pytest.raises(BiocosmosError, match=r"nothing was changed in .*No space left"):
+            named.change({"id": ids[:1], "depth": [1]}, verb="v", ranks=["status", "phase"])
+        assert state(named) == before and named.history() == [] and "phase" not in named.ranks
+        patched.setattr(apply, "_taken_back", lambda *_: False)
         with pytest.raises(BiocosmosError, match=r"change 1 of .* was not finished \(.*No space left.*: mend that"):
             named.change({"id": ids[:1], "label": ["a"]}, verb="v")
-        with pytest.warns(UserWarning, match="was not finished"):
-            assert len(bc.Collection.open(named.path)) == 120
+        assert len(bc.Collection.open(named.path)) == 120
+        assert re.search(r"warning: change 1 of .* was not finished", capsys.readouterr().err)
         with pytest.raises(BiocosmosError, match=r"change 1 of .* was not finished"):
             named.remove(ids[:1])
     assert bc.Collection.open(named.path).take(ids[:1], ["label"])["label"].to_pylist() == ["a"]

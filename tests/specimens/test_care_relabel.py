@@ -61,7 +61,7 @@ def test_a_new_name_at_any_rank_and_the_label_that_said_the_old_one(gnats: bc.Co
 def test_names_below_a_renamed_genus_follow_it(gnats: bc.Collection) -> None:
     summary = gnats.relabel("Culex", "Culiseta")
     assert names(gnats) == after(c1=("Animalia", "Culicidae", "Culiseta", "Culiseta pipiens", "Culiseta pipiens"))
-    assert summary.notes == ["1 names below a renamed genus follow it: 'Culex pipiens' is 'Culiseta pipiens'"]
+    assert summary.notes == ["1 name below a renamed genus followed it: 'Culex pipiens' is 'Culiseta pipiens'"]
 
 
 def test_a_merger_joins_the_taxon_that_is_there(gnats: bc.Collection) -> None:
@@ -149,6 +149,9 @@ def test_what_makes_no_sense_is_one_line(gnats: bc.Collection) -> None:
         ("Aedess", "Culex", "did you mean Aedes"),
         ("Aedes", "culex", "one 'Culex': write it so"),
         ("Life", "Culex", "the whole tree"),
+        ("Aedes", "Life", "the whole tree"),
+        ("Aedes", "tribe:Aedini", "the collection has no rank tribe"),
+        ("Aedes", "A\0", "is no name"),
         ("Aedes", None, "say which taxon"),
     ]:
         with pytest.raises(BiocosmosError, match=problem) as caught:

@@ -101,6 +101,12 @@ def test_any_table_and_any_names_of_columns(flies: bc.Collection, tmp_path: Path
     assert next(entry.by for entry in flies.history()) == "Ada"
     with pytest.raises(BiocosmosError, match="has no column of ids: say which, as in --column id=NAME; its columns: Nr"):
         flies.update(frame)
+    odd = {"id": ["1"], "class": [7], "net.mesh": [[1, 2]], "_rowid": ["x"], "box": [{"a": 1}], "embedding/mine": ["y"]}
+    flies.update(odd)
+    found = row(flies, "1")
+    assert (found["class"], found["net_mesh"], found["box"]) == ("7", "[1, 2]", '{"a": 1}') and "x" in found.values()
+    flies.update({"id": ["packed"], "image": [png(3)]})
+    assert flies.image_bytes("packed") == png(3)
     with pytest.raises(BiocosmosError, match="is no table"):
         flies.update(write(tmp_path, "x", "notes.docx"))
 

@@ -14,6 +14,7 @@ from PIL import Image
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.images import read_image
+from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.readers import read
 
 Rows = list[dict[str, Any]]
@@ -211,3 +212,39 @@ def test_a_thousand_different_fields_are_not_a_thousand_columns(tmp_path: Path) 
     rows, failures = rows_of(write(tmp_path / "x.json", coco([{"id": 1, "file_name": "a.png"}], boxes)))
     assert len(rows) == 1000 and len(rows[0]) < 520
     assert [reason for reason in reasons(failures) if "more than 500 different fields" in reason]
+
+
+NAMES = [
+    "_rowid",
+    "a.b",
+    "`x`",
+    " ",
+    "embedding/x",
+    "content_hash",
+    "width",
+    "\ud800",
+    "x\0y",
+    "id",
+    "label",
+    "LABEL",
+    "crop",
+    "date",
+]
+NAMES += ["latitude", "genus", "species", "barcode", "text", "image", "image_path", "split", "x" * 400]
+
+
+@pytest.mark.parametrize("part", ["images", "annotations", "categories"])
+def test_fields_of_any_name_go_into_a_collection(tmp_path: Path, part: str) -> None:
+    photo(tmp_path / "a.png")
+    whole = coco(
+        [{"id": 1, "file_name": "a.png"}],
+        [{"id": i, "image_id": 1, "category_id": 1} for i in range(4)],
+        [{"id": 1, "name": "fox"}],
+    )
+    own = {"id", "file_name", "image_id", "category_id"}
+    values = [odd for odd in ODD if odd != "a\0b"]  # a NUL is refused when it is stored
+    for i, element in enumerate(whole[part]):
+        element |= {name: values[(i + place) % len(values)] for place, name in enumerate(NAMES) if name not in own}
+    collection = Collection.create(tmp_path / "x.cosmos")
+    assert collection.add(read(write(tmp_path / "x.json", whole))).added == 4
+    assert set(collection.table(["label"])["label"].to_pylist()) == {"fox"}

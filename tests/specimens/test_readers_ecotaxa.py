@@ -202,13 +202,24 @@ def test_names_of_columns_are_read_in_any_case_and_with_blanks_around_them(tmp_p
     assert set(header) <= set(rows[0])
 
 
-@pytest.mark.parametrize("token", ["[n]", "[H]", "[N]", "[i]", "[]", "[float]"])
+@pytest.mark.parametrize("token", ["[n]", "[H]", "[N]", "[i]", "[]", "[float]", "[timestamp]"])
 def test_an_unknown_type_leaves_the_second_line_a_line_of_types(tmp_path: Path, token: str) -> None:
     header, types = ["img_file_name", "object_id", "object_area", "object_code"], ["[t]", "[t]", token, "[t]"]
     rows, failures, _ = one(tmp_path, header, types, ["a.png", "o1", "5.5", "7"], ["b.png", "o2", "6", "8"])
     assert [row["object_area"] for row in rows] == [5.5, 6.0]
     assert [row["object_code"] for row in rows] == ["7", "8"]
     assert [(f.severity, token in f.reason) for f in failures] == [("warning", True)]
+
+
+@pytest.mark.parametrize(
+    "types", [["t", "t", "f", "t"], ["[ t ]", "[t]", "[ F ]", ""], ["[t]", "", "[f]", ""], ["t", "[t]", "f", ""]]
+)
+def test_a_line_of_types_is_known_however_carelessly_it_is_written(tmp_path: Path, types: str) -> None:
+    header = ["img_file_name", "object_id", "object_area", "object_code"]
+    line = [cell.replace("|", " ").replace("_", "") for cell in types.split()]
+    rows, failures, _ = one(tmp_path, header, line, ["a.png", "o1", "5.5", "7"], ["b.png", "o2", "6", "8"])
+    assert len(failures) == 0
+    assert [row["object_area"] for row in rows] == [5.5, 6.0] and [row["object_code"] for row in rows] == ["7", "8"]
 
 
 def test_numbers_with_a_decimal_comma_are_numbers_and_a_pair_is_none(tmp_path: Path) -> None:

@@ -211,7 +211,7 @@ def _tell_cells(summary: ChangeSummary, collection: Path, output: Path | None, *
     from biocosmos.specimens.care.cells import LONG
     from biocosmos.tables import write_tables
 
-    kept = f", {summary.unchanged:,} cells were so already" if summary.unchanged else ""
+    kept = f", {counted(summary.unchanged, 'cell')} so already" if summary.unchanged else ""
     if dry_run:
         first = next(iter(summary.changes()), None)
         if first is not None:

@@ -1,4 +1,4 @@
-"""doctor: what this machine has, and what it does fastest."""
+"""doctor, check: whether this machine, and a collection, are well."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from typing import Annotated
 
 import typer
 
+from biocosmos.cli.options import COLLECTION
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, doctor)
+    add(app, doctor, check)
 
 
 def doctor(
@@ -38,4 +39,21 @@ def doctor(
     broken = [each for each in findings if not each.well]
     for each in broken:
         say(f"{each.section} does not work: {each.value}")
+    raise typer.Exit(1 if broken else 0)
+
+
+def check(collection: COLLECTION) -> None:
+    """Look at every file of a collection and say which are damaged, and what to do; exit code 1 if one is.
+
+    biocosmos check mine.cosmos
+
+    All data is read once and compared with the checksums that were kept when it was written.
+    """
+    from biocosmos.specimens.checking import check as look
+
+    found = look(collection)
+    show_table(("what", "well", "found"), [(each.what, "yes" if each.well else "NO", each.said) for each in found])
+    broken = [each for each in found if not each.well]
+    for each in broken:
+        say(f"{each.what}: {each.said}")
     raise typer.Exit(1 if broken else 0)

@@ -102,13 +102,15 @@ def _other(path: Path, settings: IngestSettings) -> Collection | None:
 
 
 def info(collection: COLLECTION) -> None:
-    """Say what a collection holds: specimens, names per rank, embeddings, splits, failures.
+    """Say what a collection holds: specimens, names per rank, embeddings, splits, a machine's names, failures.
 
     biocosmos info mine.cosmos
     """
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.identifications import kept
 
-    facts = Collection.open(collection).describe()
+    opened = Collection.open(collection)
+    facts, names = opened.describe(), kept(opened)
     failed = facts["failures"]
     show_table(
         ("what", "value"),
@@ -124,6 +126,7 @@ def info(collection: COLLECTION) -> None:
                 (f"split {name}", f"{s['method']}, {', '.join(f'{p} {n:,}' for p, n in s['parts'].items())}, hash {s['hash']}")
                 for name, s in facts["splits"].items()
             ],
+            *[("identifications", f"{one.name}: {one.named:,} of {one.specimens:,} named, {one.method}") for one in names[-1:]],
             ("failures", f"{failed['errors']:,} errors, {failed['warnings']:,} warnings"),
             ("size on disk", f"{facts['bytes'] / 1e6:,.1f} MB"),
         ],

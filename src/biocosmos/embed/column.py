@@ -33,6 +33,7 @@ class Column:
         self.base = base_of(collection, encoder)
         self._base_column = None if self.base is None else collection.embedding_column(self.base)
         self.rows = dataset.count_rows()
+        collection.check_vectors(*([encoder.name] if self.exists else []), *([] if self.base is None else [self.base]))
 
     @property
     def kept(self) -> int:

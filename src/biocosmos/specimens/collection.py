@@ -14,7 +14,7 @@ On disk a collection is a folder::
 from __future__ import annotations
 
 import json
-import warnings
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime, timezone
@@ -31,17 +31,18 @@ from biocosmos.facts import Number, read_facts
 from biocosmos.provenance import encoder_name
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens import failures_kept, given_vectors
-from biocosmos.specimens.conditions import check_condition, condition_error
+from biocosmos.specimens.checksums import check_opening, check_vectors
+from biocosmos.specimens.conditions import check_condition, select_error
 from biocosmos.specimens.creating import FACTS, FORMAT, Occupied, is_collection, make
-from biocosmos.specimens.damage import reading
+from biocosmos.specimens.damage import damaged, reading
 from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
-from biocosmos.specimens.lock import LockBusy, ReadOnly, locked
+from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
-from biocosmos.specimens.splits import Split, make_split
+from biocosmos.specimens.splits import Split, check_name, is_name, make_split
 from biocosmos.tables import replacing, write_table, write_tables
 from biocosmos.taxonomy import Taxonomy
 
@@ -95,6 +96,11 @@ class Collection:
         if not is_collection(path):
             raise BiocosmosError(f"no collection at {path}: make one with 'biocosmos ingest IMAGES -o {path}'")
         collection = cls(path)
+        with reading(path):
+            dataset = collection.dataset
+            check_opening(path, dataset)
+        if lacking := [rank for rank in collection.ranks if rank not in dataset.schema.names]:
+            raise damaged(path, FACTS, f"names the rank {lacking[0]!r}, and there is no such column")
         collection._finish_interrupted()
         return collection
 
@@ -102,16 +108,17 @@ class Collection:
         """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""
         from biocosmos.specimens.care.apply import is_pending
 
-        if is_pending(self.path) or self._embeddings.is_unfinished():
+        if is_held(self.path) or is_pending(self.path) or self._embeddings.is_unfinished():
             try:
                 with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
                     pass
             except BiocosmosError as error:  # who only reads can do so; who changes it is refused
-                warnings.warn(str(error), stacklevel=3)
+                print(f"warning: {error}", file=sys.stderr)
 
     def finish_embeddings(self) -> None:
         """Name the columns of vectors that are complete; with the lock held."""
-        self._embeddings.finish_interrupted()
+        if self._embeddings.is_unfinished():
+            self._embeddings.finish_interrupted()
 
     @property
     def dataset(self) -> lance.LanceDataset:
@@ -347,9 +354,7 @@ class Collection:
                 if batch.num_rows:
                     yield batch
         except (OSError, ValueError) as error:
-            if where is None:
-                raise
-            raise condition_error(where, error) from error
+            raise select_error(self.path, where, error) from error
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
@@ -481,8 +486,7 @@ class Collection:
 
     def save_split(self, split: Split) -> None:
         """Keep a split under its name; one that is there is replaced."""
-        if not split.name or any(letter in split.name for letter in ":/\\"):
-            raise BiocosmosError(f"a split cannot be called {split.name!r}: leave out ':', '/' and '\\'")
+        check_name(split.name)
         with locked(self.path, "split"):
             split.save(self.path / "splits" / f"{split.name}.parquet")
 
@@ -494,9 +498,9 @@ class Collection:
     def split(self, name: str = "default") -> Split:
         """A saved split. Raises BiocosmosError if there is none of that name."""
         path = self.path / "splits" / f"{name}.parquet"
-        if not path.exists():
+        if not is_name(name) or not path.exists():
             have = ", ".join(self.split_names) or "none"
-            raise BiocosmosError(f"no split '{name}' in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
+            raise BiocosmosError(f"no split {name!r} in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
         return Split.load(path)
 
     # ------------------------------------------------------------------ embeddings
@@ -536,6 +540,11 @@ class Collection:
         """
         with self.writing(f"add {name}"):
             return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
+
+    def check_vectors(self, *encoders: str) -> None:
+        """Compare stored vectors with their checksums. Raises BiocosmosError, with the file, where they differ."""
+        with reading(self.path):
+            check_vectors(self.path, self.dataset, {embedding_column(encoder): encoder for encoder in encoders})
 
     def vectors(self, encoder: str | None = None, **selection: Any) -> Vectors:
         """Ids (n,) and unit vectors (n, dim) float32 of the selected specimens that have one, in the order they were stored.

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.specimens.damage import library_says
+from biocosmos.specimens.damage import library_says, reading_error
 
 LONGEST = 1 << 20
 MOST_OPERATORS, MOST_CASES, DEEPEST, LONGEST_TERM = 100, 8, 40, 200
 """The engine overflows its stack at some hundred sums in a row, and takes exponential time over CASE within CASE."""
 SHOWN = 80
+_ABOUT_FILES = re.compile(r"Not found|LanceError\(IO\)|No such file|corrupt|External error|failed to fill|decode", re.IGNORECASE)
 _QUOTED = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`")
 
 
@@ -42,8 +44,10 @@ def check_condition(where: str) -> None:
         raise BiocosmosError(f"cannot select where {shown(where)}: {fault}; add a column that says it, and select by that")
 
 
-def condition_error(where: str, error: BaseException) -> BiocosmosError:
-    """What the engine says of a condition, for people."""
+def select_error(path: Path, where: str | None, error: OSError | ValueError) -> BiocosmosError:
+    """What went wrong while specimens were selected: the condition, or the files of the collection in ``path``."""
+    if where is None or _ABOUT_FILES.search(str(error)):
+        return reading_error(path, error)
     said = library_says(error)
     for cut in ("sql parser error: ", "Schema error: ", "Error during planning: "):
         said = said.rpartition(cut)[2]

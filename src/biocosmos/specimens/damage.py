@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError
 from biocosmos.unfinished import is_full
 
 _RUST = re.compile(
@@ -30,7 +30,7 @@ def damaged(path: Path, file: Path | str, reason: str, remedy: str | None = None
 
 def library_says(error: BaseException) -> str:
     """What Lance or Arrow says, in one line without the paths of their own source."""
-    said = first_line(error)
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     while (shorter := _RUST.sub("", said).strip()) != said:
         said = shorter
     return said[:200].rstrip(" ,.:") or type(error).__name__
@@ -44,14 +44,15 @@ def reading(path: Path, reason: str = "cannot be read", remedy: str | None = Non
     except BiocosmosError:
         raise
     except (OSError, ValueError, RuntimeError, TypeError, KeyError, pa.ArrowException) as error:
-        raise _told(path, error, reason, remedy) from error
+        raise reading_error(path, error, reason, remedy) from error
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # of Lance's Rust; no Exception, and its class cannot be imported
             raise
-        raise _told(path, error, reason, remedy) from error
+        raise reading_error(path, error, reason, remedy) from error
 
 
-def _told(path: Path, error: BaseException, reason: str, remedy: str | None) -> BiocosmosError:
+def reading_error(path: Path, error: BaseException, reason: str = "cannot be read", remedy: str | None = None) -> BiocosmosError:
+    """What Lance raised about the files of the collection in ``path``, in one line."""
     if not path.is_dir():
         return BiocosmosError(f"{path} is not there any more: was it moved or removed?")
     if is_full(error):

@@ -13,9 +13,12 @@ from typing import Any
 import lance
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError
+from biocosmos.facts import Number, misfit, read_facts
 from biocosmos.provenance import now
+from biocosmos.specimens.damage import library_says
 from biocosmos.specimens.records import EMBEDDING_PREFIX
+from biocosmos.unfinished import is_full
 
 _UNFINISHED = "~unfinished"
 _FACTS = b"biocosmos"
@@ -35,6 +38,17 @@ def described(field: pa.Field, facts: Mapping[str, Any]) -> pa.Field:
 def facts_of_field(field: pa.Field) -> dict[str, Any]:
     """What made the vectors of a column, as its metadata says; empty where it says nothing."""
     return json.loads((field.metadata or {}).get(_FACTS, b"null")) or {}
+
+
+def _older_facts(path: Path) -> dict[str, Any] | None:
+    """What made a column, as an older version wrote it; None for another file. Raises BiocosmosError if it is damaged."""
+    remedy = "this collection is damaged: restore it from a copy, or remove it and embed again"
+    facts = read_facts(path, {}, what="the description of an embedding", remedy=remedy)
+    if "name" not in facts:
+        return None
+    if fault := misfit(facts, {"name": str, "dim?": Number(1, whole=True)}):
+        raise BiocosmosError(f"{path} is not the description of an embedding ({fault}): {remedy}")
+    return facts
 
 
 class EmbeddingColumns:
@@ -61,8 +75,7 @@ class EmbeddingColumns:
     def _written_beside(self, names: set[str], known: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Of columns that an older version stored: it kept a JSON file of each beside the dataset."""
         taken = {embedding_column(encoder) for encoder in known}
-        files = [json.loads(path.read_text(encoding="utf-8")) for path in self._folder.glob("*.json")]
-        files = [facts for facts in files if isinstance(facts, dict) and "name" in facts]
+        files = [facts for path in self._folder.glob("*.json") if (facts := _older_facts(path)) is not None]
         columns = {facts["name"]: embedding_column(facts["name"]) for facts in files}
         files.sort(key=lambda facts: str(facts.get("created")))  # the newest of an encoder last
         return {f["name"]: f for f in files if columns[f["name"]] in names and columns[f["name"]] not in taken}
@@ -93,7 +106,9 @@ class EmbeddingColumns:
         try:
             dataset.add_columns(pa.RecordBatchReader.from_batches(schema, counted()))
         except OSError as error:
-            raise BiocosmosError(f"cannot store the embedding '{encoder}': {first_line(error)}") from error
+            full = is_full(error)
+            said = "the disk is full: free some space, then run the same command again" if full else library_says(error)
+            raise BiocosmosError(f"cannot store the embedding '{encoder}': {said}") from error
         self.finish_interrupted()
 
     def is_unfinished(self) -> bool:

@@ -114,6 +114,14 @@ def locked(folder: Path, verb: str, *, wait: float | None = None) -> Iterator[He
             _free(file)
 
 
+def is_held(folder: Path) -> bool:
+    """Whether somebody holds the lock of the collection in ``folder``, or ended without giving it back. Waits for nothing."""
+    try:
+        return (folder / FILE).stat().st_size > 0
+    except OSError:
+        return False
+
+
 def wait_seconds() -> float:
     """How long to wait for another process. Raises BiocosmosError if ``BIOCOSMOS_LOCK_WAIT`` is no number of seconds."""
     said = os.environ.get(WAIT)
@@ -237,4 +245,4 @@ def _write(file: int, text: str) -> None:
         os.write(file, text.encode())
 
 
-__all__ = ["Held", "Holder", "LockBusy", "ReadOnly", "locked", "try_lock", "wait_seconds"]
+__all__ = ["Held", "Holder", "LockBusy", "ReadOnly", "is_held", "locked", "try_lock", "wait_seconds"]

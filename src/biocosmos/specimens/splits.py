@@ -19,7 +19,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import parse_facts
 from biocosmos.tables import replacing
 
 METHODS = ("random", "stratified", "open-world", "grouped", "column")
@@ -27,7 +28,13 @@ DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 NOVEL_PART = "novel"
 """The part that holds the taxa held out whole by an open-world split: no other part has a specimen of them."""
 
+LONGEST_NAME = 100
+"""Letters of a split's name."""
+RESERVED_NAMES = ("all", ".", "..", "con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(1, 10)))
+"""What stands for the whole collection, and what no file can be called somewhere."""
+
 _KEY = b"biocosmos.split"
+_FACTS = {"name": str, "method": str, "seed": int, "parameters": object, "hash": str, "notes": [str]}
 _Objects = npt.NDArray[np.object_]
 
 
@@ -89,13 +96,19 @@ class Split:
         facts = json.dumps(self.describe()).encode()
         table = pa.table({"id": self.ids, "part": self.parts}).replace_schema_metadata({_KEY: facts})
         with replacing(path) as temporary:
-            pq.write_table(table, temporary, compression="zstd")
+            pq.write_table(table, temporary, compression="zstd", write_page_checksum=True)
 
     @classmethod
     def load(cls, path: str | Path) -> Split:
-        """Read a saved split. Raises BiocosmosError if its content does not match its hash."""
-        table = pq.read_table(path)
-        facts = json.loads(table.schema.metadata[_KEY])
+        """Read a saved split. Raises BiocosmosError if it is damaged, or its content does not match its hash."""
+        remedy = "make the split again"
+        try:
+            table = pq.read_table(path, page_checksum_verification=True)
+            told = (table.schema.metadata or {}).get(_KEY)
+            table = table.select(["id", "part"]).cast(pa.schema([("id", pa.string()), ("part", pa.string())]))
+        except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+            raise BiocosmosError(f"{path} is damaged ({first_line(error)}): {remedy}") from error
+        facts = parse_facts(told, _FACTS, where=str(path), what="a saved split", remedy=remedy)
         split = cls(
             facts["name"],
             facts["method"],
@@ -108,6 +121,24 @@ class Split:
         if split.hash != facts["hash"]:
             raise BiocosmosError(f"{path}: the split does not match its own hash, the file was changed: make the split again")
         return split
+
+
+def is_name(name: str) -> bool:
+    """Whether a split can be called so: it becomes the name of a file, on any system."""
+    taken = name.lower() in RESERVED_NAMES
+    if taken or not name.isprintable() or name != name.strip() or set(name) & set(':/\\*?"<>|'):
+        return False
+    return 0 < len(name) <= LONGEST_NAME and len(name.encode()) <= 2 * LONGEST_NAME
+
+
+def check_name(name: str) -> None:
+    """Raises BiocosmosError if no split can be called so."""
+    if not is_name(name):
+        shown = repr(name) if len(name) <= 40 else f"{name[:40]!r}..."
+        raise BiocosmosError(
+            f"a split cannot be called {shown}: at most {LONGEST_NAME} letters, digits, blanks, '-', '_' and '.', not "
+            f"{', '.join(RESERVED_NAMES[:3])}"
+        )
 
 
 def make_split(
@@ -140,6 +171,9 @@ def make_split(
     """
     if method not in METHODS:
         raise BiocosmosError(f"unknown split method '{method}': choose one of {', '.join(METHODS)}")
+    check_name(name)
+    if seed < 0:
+        raise BiocosmosError(f"the seed of a split is a whole number from 0 on, not {seed}")
     if table.num_rows == 0:
         raise BiocosmosError("nothing to split: no specimen was selected")
     shares = dict(fractions or DEFAULT_FRACTIONS)

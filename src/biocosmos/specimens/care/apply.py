@@ -24,9 +24,14 @@ ROWS_AT_ONCE = 256
 """Whole rows, with their images and vectors, that are held at a time."""
 
 
-def carry_out(collection: Collection, entry: Entry) -> None:
-    """Do what ``entry`` says, and count it as done."""
+def carry_out(collection: Collection, entry: Entry, *, first: bool = False) -> None:
+    """Do what ``entry`` says, and count it as done.
+
+    first: nobody has tried it before, so that it can be taken back where it cannot be done.
+    Raises BiocosmosError where it cannot be done, which says how things are now.
+    """
     log = Log(collection.path)
+    version = collection.dataset.version
     try:
         _make_columns(collection, log, entry)
         if entry.ranks is not None:
@@ -37,11 +42,26 @@ def carry_out(collection: Collection, entry: Entry) -> None:
         if gone := [name for name in entry.dropped_columns if name in have]:
             collection.dataset.drop_columns(gone)
     except (OSError, ValueError, pa.ArrowException) as error:
+        if first and _taken_back(collection, entry, log, version):
+            raise BiocosmosError(f"nothing was changed in {collection.path}: {first_line(error)}") from error
         raise BiocosmosError(
             f"change {entry.number} of {collection.path} was not finished ({first_line(error)}): mend that and run any "
             f"command that changes it, or remove {log.folder / PENDING} to give the change up"
         ) from error
     log.finish(entry)
+
+
+def _taken_back(collection: Collection, entry: Entry, log: Log, version: int) -> bool:
+    """Put everything back as it was, as far as that can be done where the change could not."""
+    try:
+        if collection.dataset.version != version:
+            lance.dataset(collection.dataset.uri, version=version).restore()
+        if entry.ranks is not None:
+            collection.save_facts(ranks=list(entry.ranks[0]))
+        (log.folder / PENDING).unlink(missing_ok=True)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def _make_columns(collection: Collection, log: Log, entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -22,8 +23,8 @@ from biocosmos.specimens.care.entry import NEW, OLD, Entry
 from biocosmos.specimens.care.writing import writing
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.rank_order import merge_orders
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX
-from biocosmos.specimens.stored_types import column_type
+from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD
+from biocosmos.specimens.stored_types import column_names, column_type
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -146,7 +147,7 @@ def usable(table: pa.Table, failures: Failures, stage: str) -> pa.Table:
     """The rows that have an id of their own, under names that Lance takes. A row that says the same again is passed over."""
     if "id" not in table.column_names:
         raise BiocosmosError(f"the table has no column 'id'; it has: {', '.join(table.column_names)}")
-    table = table.rename_columns([name.replace(".", "_") for name in table.column_names])  # Lance names hold no dot
+    table = table.rename_columns(column_names(table.column_names))
     ids = table["id"].cast(pa.string()).combine_chunks()
     table = table.set_column(table.column_names.index("id"), "id", ids)
     values = ids.to_pylist()
@@ -181,6 +182,8 @@ def as_stored(
         values = values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
         stored = name in dataset.schema.names
         kind = dataset.schema.field(name).type if stored else pa.string() if name in ranks else column_type(name, values.type)
+        if not stored and pa.types.is_nested(kind) and name not in STANDARD:
+            kind = pa.string()
         if values.type != kind:
             values, wrong = cast(values, kind)
             for row in np.flatnonzero(wrong):
@@ -215,6 +218,8 @@ def _one(value: pa.Scalar, kind: pa.DataType) -> Any:
         return None
     if pa.types.is_string(value.type) and pa.types.is_floating(kind):
         return float(value.as_py().strip().replace(",", "."))
+    if pa.types.is_string(kind) and pa.types.is_nested(value.type):
+        return json.dumps(value.as_py(), default=str, ensure_ascii=False)
     if pa.types.is_nested(kind) or pa.types.is_nested(value.type):
         return pa.scalar(value.as_py(), kind).as_py()
     return value.cast(kind).as_py()

@@ -15,8 +15,9 @@ import pyarrow.parquet as pq
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import Found, Resolver
 from biocosmos.specimens.readers.blocks import Block, Shaper
-from biocosmos.specimens.readers.columnar import is_frame
-from biocosmos.specimens.readers.columns import EPITHET, SCIENTIFIC_NAME, check_header, our_names, shown
+from biocosmos.specimens.readers.columnar import BYTES_NAMES, is_frame
+from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, check_header, our_names, plain, shown
+from biocosmos.specimens.readers.packed import SUFFIXES as PACKED
 from biocosmos.specimens.readers.packed import TABLE_SUFFIXES
 from biocosmos.specimens.readers.row_images import crop_of
 from biocosmos.specimens.readers.textfile import open_table
@@ -63,10 +64,11 @@ def read_corrections(
         path = Path(given)
         if not path.is_file():
             raise BiocosmosError(f"there is no file {path}")
-        if path.suffix.lower() not in (*TABLE_SUFFIXES, *PARQUET):
+        ending = (path.with_suffix("") if path.suffix.lower() in PACKED else path).suffix.lower()
+        if ending not in (*TABLE_SUFFIXES, *PARQUET):
             raise BiocosmosError(f"{path} is no table: its name must end in one of {', '.join((*TABLE_SUFFIXES, *PARQUET))}")
         where, base = str(path), path.parent
-        if path.suffix.lower() in PARQUET:
+        if ending in PARQUET:
             names, blocks = _parquet(path, columns)
         else:
             names, blocks = _text(path, columns, encoding, separator, failures)
@@ -80,10 +82,12 @@ def read_corrections(
     shaper = Shaper(kept, failures, ranks=wanted, label_is_rank=False, warn_unlabelled=False)
     resolver = Resolver(Path(images) if images is not None else base)
     batches = list(shaper.batches(_named(block, resolver if "image_path" in names else None, failures) for block in blocks))
-    table = pa.Table.from_batches(batches, schema=shaper.schema)
+    made = _not_given(shaper.schema.names, set(kept))
     if "id" not in names:  # a file that only says which specimen is meant is no new image of it
-        table = table.drop_columns(["image_path"])
-    return Corrections(table.drop_columns(_not_given(table, set(kept))), tuple(shaper.rank_columns))
+        made.add("image_path")
+    table = pa.Table.from_batches(batches) if batches else shaper.schema.empty_table()  # under the names that are stored
+    table = table.select([i for i, name in enumerate(shaper.schema.names) if name not in made])
+    return Corrections(table, tuple(shaper.rank_columns))
 
 
 def read_ids(path: Path, failures: Failures) -> list[str]:
@@ -99,11 +103,11 @@ def read_ids(path: Path, failures: Failures) -> list[str]:
     return [str(id_) for id_ in found]
 
 
-def _not_given(table: pa.Table, given: set[str]) -> list[str]:
+def _not_given(names: Sequence[str], given: set[str]) -> set[str]:
     """Columns that were made up on the way: what a scientific name says is wanted, a label made from ranks is not."""
     named = SCIENTIFIC_NAME in given or EPITHET in given
-    made = [name for name in table.column_names if name not in given and name != "id"]
-    return [name for name in made if not named or (name == "label" and SCIENTIFIC_NAME not in given)]
+    made = {name for name in names if name not in given and name != "id"}
+    return {name for name in made if not named or (name == "label" and SCIENTIFIC_NAME not in given)}
 
 
 Blocks = tuple[dict[str, pa.DataType], Iterator[Block]]
@@ -153,19 +157,19 @@ def _of_batches(
     schema: pa.Schema, batches: Iterator[pa.RecordBatch] | list[pa.RecordBatch], columns: Mapping[str, str] | None, where: str
 ) -> Blocks:
     check_header(schema.names, where)
-    names = our_names(schema.names, columns, where)
-    kinds = {
-        name: field.type.value_type if pa.types.is_dictionary(field.type) else field.type for name, field in zip(names, schema)
-    }
-    if "image" in kinds and not (pa.types.is_binary(kinds["image"]) or pa.types.is_large_binary(kinds["image"])):
-        raise BiocosmosError(f"{where}: the column of images holds {kinds['image']}, not the bytes of files")
+    image = next((field.name for field in schema if _is_image(field) and field.name not in (columns or {})), None)
+    others = [name for name in schema.names if name != image]
+    ours = dict(zip(others, our_names(others, columns, where)))
+    if image is not None:
+        ours[image] = "image"
+    names = [ours[name] for name in schema.names]
+    kinds = {name: _stored_type(name, field.type) for name, field in zip(names, schema)}
 
     def blocks() -> Iterator[Block]:
         row = 1
         try:
             for batch in batches:
-                arrays = [a.dictionary_decode() if pa.types.is_dictionary(a.type) else a for a in batch.columns]
-                arrays = [_whole_numbers(a) if name == "id" else a for name, a in zip(names, arrays)]
+                arrays = [_plain(name, values) for name, values in zip(names, batch.columns)]
                 yield Block(dict(zip(names, arrays)), range(row, row + batch.num_rows), where)
                 row += batch.num_rows
         except (OSError, pa.ArrowInvalid) as error:
@@ -174,14 +178,28 @@ def _of_batches(
     return kinds, blocks()
 
 
-def _whole_numbers(ids: pa.Array) -> pa.Array:
-    """Ids that pandas has as 7.0, because one of them was missing, as 7."""
-    if not pa.types.is_floating(ids.type):
-        return ids
-    try:
-        return pc.cast(ids, pa.int64())
-    except pa.ArrowInvalid:
-        return ids
+def _is_image(field: pa.Field) -> bool:
+    kinds = pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view
+    return plain(field.name) in BYTES_NAMES and any(is_one(field.type) for is_one in kinds)
+
+
+def _stored_type(name: str, kind: pa.DataType) -> pa.DataType:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return pa.string() if name in GUESSED_RANKS else kind
+
+
+def _plain(name: str, values: pa.Array) -> Any:
+    """Cells without dictionaries; names as text; ids that pandas has as 7.0, because one of them was missing, as 7."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    if name in GUESSED_RANKS and not pa.types.is_string(values.type):
+        return [None if value is None else str(value) for value in values.to_pylist()]
+    if name == "id" and pa.types.is_floating(values.type):
+        try:
+            return pc.cast(values, pa.int64())
+        except pa.ArrowInvalid:
+            return values
+    return values
 
 
 def _named(block: Block, resolver: Resolver | None, failures: Failures) -> Block:

@@ -72,7 +72,7 @@ class Draft:
         there = tuple(piece for piece in pieces if piece is not None)
         entry = Entry(self.number, counts=dict(counts), pieces=there, **self._facts, **facts)
         self.log.intend(entry)
-        carry_out(self.collection, entry)
+        carry_out(self.collection, entry, first=True)
         return entry
 
 

@@ -6,6 +6,7 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import PurePath
 from typing import Any
 
 from biocosmos.provenance import now, package_version
@@ -72,7 +73,8 @@ class Entry:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Entry:
-        """What :meth:`as_dict` gave; facts that a later version added are passed over. Raises KeyError, TypeError for others."""
+        """What :meth:`as_dict` gave; facts that a later version added are passed over. Raises ValueError, KeyError, TypeError for
+        others: a history that somebody else wrote names no file outside its folder."""
         known = {each.name for each in fields(cls)}
         values = {name: value for name, value in facts.items() if name in known}
         lists = ("columns", "fragments")
@@ -83,7 +85,19 @@ class Entry:
         if values.get("ranks") is not None:
             before, after = values["ranks"]
             values["ranks"] = (tuple(before), tuple(after))
-        return cls(**values)
+        made = cls(**values)
+        for name, kind in _KINDS.items():
+            if not isinstance(getattr(made, name), kind) or isinstance(getattr(made, name), bool):
+                raise ValueError(f"{name} is no {kind}")
+        for piece in made.pieces:
+            files = [piece.file, *([] if piece.rows_from is None else [piece.rows_from])]
+            if piece.kind not in (CELLS, REMOVED, ADDED) or any(PurePath(file).name != file for file in files):
+                raise ValueError("a piece is of no kind that is known, or lies elsewhere")
+        return made
+
+
+_KINDS: dict[str, Any] = {"number": int, "verb": str, "by": str, "time": str, "biocosmos": str}
+_KINDS |= {"arguments": Mapping, "counts": Mapping, "note": str | None, "undoes": int | None}
 
 
 def who(by: str | None = None) -> str:

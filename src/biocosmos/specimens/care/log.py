@@ -63,7 +63,10 @@ class Log:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
             return None
-        return _entry(text, str(path))
+        try:
+            return _entry(text, str(path))
+        except BiocosmosError as error:
+            raise BiocosmosError(f"{error}; or remove it, to give up the change that was not finished") from error
 
     def next_number(self) -> int:
         """Of the next change."""

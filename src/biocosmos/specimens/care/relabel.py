@@ -267,4 +267,5 @@ class _Proposal:
         if followed:
             shown = ", ".join(f"'{old}' is '{new}'" for old, new in list(followed.items())[:SHOWN])
             more = ", ..." if len(followed) > SHOWN else ""
-            self._summary.notes.append(f"{len(followed):,} names below a renamed genus follow it: {shown}{more}")
+            names = "1 name" if len(followed) == 1 else f"{len(followed):,} names"
+            self._summary.notes.append(f"{names} below a renamed genus followed it: {shown}{more}")

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.taxonomy import Taxonomy
+from biocosmos.taxonomy import KNOWN_RANKS, Taxonomy
 
 GENUS = "genus"
 LABEL = "label"
 PATH, RANK = "/", ":"
+LONGEST = 1000
+"""Letters of a name."""
 
 Path = tuple[str | None, ...]
 """The names of a row, a rank each, coarse to fine."""
@@ -63,11 +65,15 @@ def move_of(tax: Taxonomy, node: int, new: str) -> Move:
     """:func:`move` of a node; where it is called so already, the target is the node itself."""
     rank, name = int(tax.rank[node]), str(tax.names[node])
     new = unicodedata.normalize("NFC", " ".join(new.split()))
+    if len(new) > LONGEST or not new.isprintable():
+        raise BiocosmosError(f"{new[:40]!r} is no name: it has letters that cannot be shown, or more than {LONGEST:,}")
     if not new:
         raise BiocosmosError(f"the new name of '{name}' is blank: to take names away, give an empty cell to 'update --clear'")
     target = _there(tax, new, node)
     own = tax.path(node)
-    if target >= 0:
+    if target == 0:
+        raise BiocosmosError(f"'{new}' is the whole tree: name a taxon")
+    if target > 0:
         to_rank = int(tax.rank[target])
         return Move(name, str(tax.names[target]), node, rank, to_rank, tuple(tax.path(target)[: to_rank + 1]), target)
     above, last = _split(tax, new)
@@ -75,6 +81,8 @@ def move_of(tax: Taxonomy, node: int, new: str) -> Move:
     said, colon, rest = last.partition(RANK)
     if colon and said.strip() in tax.ranks and rest.strip():
         to_rank, last = tax.rank_index(said.strip()), rest.strip()
+    elif colon and said.strip() in KNOWN_RANKS:
+        raise BiocosmosError(f"'{new}': the collection has no rank {said.strip()}; it has {', '.join(tax.ranks)}")
     if above:
         parent = tax.find(above)
         if int(tax.rank[parent]) >= to_rank:
@@ -205,7 +213,8 @@ class Renaming:
         """A name below the taxon: the same as its old one, or a binomial of the old genus, becomes the new."""
         if name == found.old:
             return found.new
-        if name is None or self.tax.ranks[found.rank] != GENUS or not name.startswith(f"{found.old} "):
+        genus = self.tax.ranks[found.rank] == GENUS == self.tax.ranks[found.to_rank]
+        if name is None or not genus or not name.startswith(f"{found.old} "):
             return name
         self.followed[name] = found.new + name[len(found.old) :]
         return self.followed[name]

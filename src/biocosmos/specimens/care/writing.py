@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from biocosmos.specimens.care.apply import finish_pending
 from biocosmos.specimens.care.plan import FOLDER as MERGER
+from biocosmos.specimens.checksums import Checksums
 from biocosmos.specimens.lock import locked
 from biocosmos.specimens.recovery import sweep_up
 
@@ -31,3 +32,5 @@ def writing(collection: Collection, verb: str = "change", *, wait: float | None 
                 sweep_up(collection.path, None if planned else collection.dataset.uri)
             collection.reload()
         yield
+        if held.first:
+            Checksums(collection.path).record(collection.dataset)

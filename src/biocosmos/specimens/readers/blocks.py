@@ -76,7 +76,7 @@ class Shaper:
         if self.rank_columns or SCIENTIFIC_NAME in types:
             types.setdefault("label", pa.string())
         self._label_given = label_given
-        for rank in self.rank_columns:
+        for rank in (*self.rank_columns, *(name for name in ("genus", "species") if name in types)):  # numbers as names too
             types[rank] = pa.string()
         standard = [name for name in STANDARD if name in types]
         ranked = [rank for rank in self.rank_columns if rank not in STANDARD]

@@ -29,7 +29,9 @@ LATITUDE, LONGITUDE = "object_lat", "object_lon"
 LEVEL = "level_{}"
 PREFIXES = ("object_", "sample_", "acq_", "process_", "img_")
 TYPES = {"[t]": pa.string(), "[f]": pa.float64()}
-TOKEN = re.compile(r"\[[^\[\]\s]{0,8}\]")
+TOKEN = re.compile(r"\[[^\[\]]{0,20}\]")
+BARE = {"t": "[t]", "f": "[f]", "n": "[n]"}
+"""Types as some write them: only where the whole line is nothing else."""
 TEXTS = (
     *(IMAGE, CATEGORY, STATUS, HIERARCHY, "object_id", "object_date", "object_time"),
     *("object_annotation_date", "object_annotation_time", "object_annotation_person_name", "object_annotation_person_email"),
@@ -180,7 +182,9 @@ class _Scan:
 
     def _is_types(self, fields: Sequence[str]) -> bool:
         """Whether a first row is the line of types: most of what it says is in brackets, the image's cell at any rate."""
-        cells = [cell.strip().lower() for cell in fields]
+        cells = ["".join(cell.split()).lower() for cell in fields]
+        if any(cells) and all(cell in BARE or TOKEN.fullmatch(cell) for cell in cells if cell):
+            cells = [BARE.get(cell, cell) for cell in cells]
         tokens = {i: cell for i, cell in enumerate(cells) if TOKEN.fullmatch(cell)}
         image = cells[self.names.index(IMAGE)] if IMAGE in self.names else ""
         if 2 * len(tokens) <= sum(map(bool, cells)) or (image and not TOKEN.fullmatch(image)):

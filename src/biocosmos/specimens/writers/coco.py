@@ -40,7 +40,6 @@ def write(
     can be read is left out and recorded.
     """
     folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True)
     with (
         replacing(path) as temporary,
         tempfile.TemporaryFile("w+", encoding="utf-8", dir=folder) as images,

@@ -14,6 +14,8 @@ ANSWER = ("rank", "confidence", "method")
 """Columns that a machine's answers have beside the name, which is in ``taxon``, or in ``label`` once they were ingested."""
 GUESSES = ("best_guess", "novelty", "novel")
 """Of these at least one is there too: a collection may have a label, a sampling method and somebody's confidence."""
+UNANSWERED = ("best_guess", "best_guess_confidence", "method")
+"""What is left of answers none of which was sure, where empty columns were left out."""
 PREDICTED, VALIDATED = "predicted", "validated"
 VERIFICATION = "identificationVerificationStatus"
 BY_MACHINE, BY_HUMAN = "PredictedByMachine", "ValidatedByHuman"
@@ -40,7 +42,9 @@ class Named:
 
 def is_answer_table(names: Collection[str]) -> bool:
     """Whether a table holds a machine's answers, as :meth:`Identifier.identify` gives them, or as they are once ingested."""
-    return set(ANSWER) <= set(names) and ("taxon" in names or "label" in names) and any(guess in names for guess in GUESSES)
+    there = set(names)
+    has_names = set(ANSWER) <= there and bool({"taxon", "label"} & there) and bool(set(GUESSES) & there)
+    return has_names or set(UNANSWERED) <= there
 
 
 def answered_ranks(names: Sequence[str]) -> tuple[str, ...]:
