@@ -46,8 +46,9 @@ NEEDS = (
     "zero-shot",
     "--text",
     "sample_id",
+    "--watch",
 )
-"""Commands with such a word need a training, other weights, another machine or more specimens; their own tests run them."""
+"""Commands with such a word need a training, other weights, another machine or more specimens, or never end."""
 
 
 def text_of(page: str) -> str:
@@ -125,7 +126,7 @@ def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
 def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages speak of: collections, photographs with and without a name, vectors and a list of taxa."""
     here = tmp_path / "demo"
-    for name in ("plankton.cosmos", "mine.cosmos", "north.cosmos", "south.cosmos"):
+    for name in ("plankton.cosmos", "mine.cosmos", "north.cosmos", "south.cosmos", "other.cosmos"):
         shutil.copytree(embedded.path, here / name)
     for row in sample_table.slice(300, 24).to_pylist():
         for folder in (f"demo/photos/{row['label']}", "demo/unknown", "unknown", "demo/new", "demo/images"):

@@ -84,6 +84,8 @@ class Setting:
             or "always".
         file: names a file or folder that must be there.
         embedding: names an embedding of the collection, None its default: looked for before anything heavy begins.
+        plugged: (what it is, the kind of plug-in, the built-in names) of a name that installed packages may add to: looked for
+            before anything heavy begins.
         told: the command line has it; settings that are not told are arguments there, or for Python and TOML files.
     """
 
@@ -105,6 +107,7 @@ class Setting:
     file: bool = False
     embedding: bool = False
     told: bool = True
+    plugged: tuple[str, str, tuple[str, ...]] | None = None
 
     @property
     def conditions(self) -> tuple[Mapping[str, Any], ...]:

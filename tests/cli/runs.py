@@ -58,6 +58,10 @@ LINES: dict[str, Line] = {
     ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
+    "taxa": Line("taxa list {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
+    "taxa check": Line(
+        "taxa check {collection} --checklist {checklist} --column parent_id=above --strict -o {out}/checked.csv", says="matched"
+    ),
     "embed exported vectors": Line(
         "embed {collection} --from {out}/vectors.npz --overwrite", after=("export vectors",), says="efficientnet-lite0"
     ),
@@ -88,7 +92,6 @@ LINES: dict[str, Line] = {
         says="1 specimen removed, 299 left",
     ),
     "remove only to look": Line("remove {collection} --split train --within Copepoda --dry-run", says="would be removed"),
-    "taxa": Line("taxa {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
     # ------------------------------------------------------------------ vectors
     "embed": Line(
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "

@@ -77,6 +77,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "table.csv").write_text("\n".join(["Bild;Art", *table]) + "\n")
     labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
+    (folder / "checklist.csv").write_text("id,above,rank,name\n1,,kingdom,Animalia\n2,1,phylum,Arthropoda\n3,2,class,Copepoda\n")
     corrections = [f"{row['id']};detritus_blob;;{i}" for i, row in enumerate(rows[:2])]
     (folder / "corrections.csv").write_text("\n".join(["Nummer;Art;text;depth", *corrections]) + "\n")
     (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
@@ -108,6 +109,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "metadata": "metadata.csv",
         "table": "table.csv",
         "tree": "tree.csv",
+        "checklist": "checklist.csv",
         "renames": "renames.csv",
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",

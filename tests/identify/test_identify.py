@@ -181,7 +181,7 @@ def test_saved_and_loaded_it_answers_the_same(method, tmp_path):
     (tmp_path / "mine" / "notes.txt").write_text("keep")
     with pytest.raises(BiocosmosError, match="is not an identifier"):
         identifier.save(tmp_path / "mine")
-    with pytest.raises(BiocosmosError, match="cannot read an identifier"):
+    with pytest.raises(BiocosmosError, match="is not an identifier"):
         Identifier.load(tmp_path / "nothing")
 
 

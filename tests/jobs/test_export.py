@@ -177,6 +177,18 @@ def test_what_is_no_table_of_names_is_said_and_options_of_collections_are_refuse
     (tmp_path / "specimens.csv").write_text("id,file,label\na,new/0.png,x\n")
     with pytest.raises(BiocosmosError, match=r"no table of names .* ingest"):
         export(tmp_path / "specimens.csv", tmp_path / "x.zip", ExportSettings(format="ecotaxa"))
+    nobody = answers(files, files).set_column(0, "id", pa.array([None, "b", "c"], pa.string()))
+    with pytest.raises(BiocosmosError, match="1 rows have no id"):
+        read_names(write_table(nobody, tmp_path / "nobody.parquet"))
+    for name, content in (
+        ("cut.parquet", b"PAR1"),
+        ("cut.json", b'{"rows": ['),
+        ("cut.csv", b"id,taxon\n1\n"),
+        ("empty.csv", b""),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BiocosmosError, match=name):
+            read_names(tmp_path / name)
     path = write_table(answers(files, files), tmp_path / "names.csv")
     with pytest.raises(UnusedSetting, match="--where does nothing here"):
         export(path, tmp_path / "x.zip", ExportSettings(format="ecotaxa", where="1 = 1"))

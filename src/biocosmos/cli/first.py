@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from biocosmos.settings import SettingError, defaults_of, settings_of, spelled
+from biocosmos.errors import BiocosmosError
+from biocosmos.plugins import plug_ins
+from biocosmos.settings import SettingError, defaults_of, names_in, settings_of, spelled
 from biocosmos.unfinished import LONGEST_NAME
 
 
@@ -35,10 +37,19 @@ def look_first(
                     raise SettingError(f"{spelled(kind, name)}: there is no file or folder {path}")
         if shape.part and value:
             parts.append(str(value))
-        if shape.embedding:
+        if shape.embedding and (name in given or not shape.conditions):
             embeddings.append(given.get(name))
+        if shape.plugged and name in given:
+            for each in names_in(str(given[name])):
+                is_known(each, *shape.plugged)
     if collection is not None:
         holds(collection, parts, embeddings)
+
+
+def is_known(name: str, what: str, kind: str, built_in: tuple[str, ...]) -> None:
+    """Refuse a name that neither biocosmos nor an installed package has."""
+    if name not in built_in and name not in (added := plug_ins(kind, built_in)):
+        raise BiocosmosError(f"no {what} {name!r}: choose one of {', '.join([*built_in, *added])}")
 
 
 def holds(collection: Path, parts: list[str], embeddings: list[str | None]) -> None:

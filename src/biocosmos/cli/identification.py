@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -12,6 +13,7 @@ from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
 
 SHOWN = ("id", "taxon", "rank", "confidence", "best_guess", "best_guess_confidence", "novel", "set")
@@ -98,6 +100,24 @@ def _watch(collection: Path, settings: IdentifySettings, images: Sequence[Path],
 def _check(settings: IdentifySettings, images: Sequence[Path], output: Path | None, report: Path | None, save: bool) -> None:
     """Refuse what cannot be, before anything heavy is imported."""
     check_asked(settings, bool(images), output)
+    if images and not settings.watch and not any(os.path.lexists(path) for path in images):
+        _nothing_there(images, output)
     for name, given in (("report", report), ("save", save)):
         if settings.watch and given:
             refuse(name, "without --watch, which ends when you end it")
+
+
+def _nothing_there(images: Sequence[Path], output: Path | None) -> None:
+    """Say so, and list them beside the output where it is not there yet."""
+    from biocosmos.jobs.listing import listed
+
+    failures = Failures()
+    try:
+        listed(images, failures)
+    except BiocosmosError:
+        beside = failures_beside(output)
+        if output is not None and beside is not None and not output.exists():
+            from biocosmos.tables import write_table
+
+            write_table(failures.table(), beside)
+        raise

@@ -1,30 +1,62 @@
-"""taxa: list the names a collection knows."""
+"""taxa: list the names a collection knows, look names up in a checklist, move to a new release of it."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from biocosmos.cli.options import COLLECTION, OUTPUT, WITHIN
-from biocosmos.cli.printing import say, show_arrow
+from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, WITHIN
+from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
+
+CHECKLIST = Annotated[
+    Path,
+    typer.Option(
+        help="ColDP, GBIF backbone, WoRMS export or a table of id, parent, rank and name: a file, zip or folder.",
+        show_default=False,
+    ),
+]
+COLUMN = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="A column of the checklist, ours=theirs: --column parent_id=Eltern; ours are id, parent_id, accepted_id, name, "
+        "authorship, rank, status.",
+        show_default=False,
+    ),
+]
+SHOWN_COLUMNS = ("name", "status", "match", "accepted", "candidates", "reason")
+
+
+class _ListByDefault(TyperGroup):
+    """``biocosmos taxa mine.cosmos`` is ``biocosmos taxa list mine.cosmos``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, taxa)
+    what = "The taxa of a collection: list them, look names up in a checklist."
+    taxa = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=what, cls=_ListByDefault)
+    add(taxa, list_taxa, name="list")
+    add(taxa, check)
+    app.add_typer(taxa, name="taxa")
 
 
-def taxa(
+def list_taxa(
     collection: COLLECTION,
     rank: Annotated[str | None, typer.Option(help="Only taxa of this rank.", show_default=False)] = None,
     within: WITHIN = None,
     output: OUTPUT = None,
 ) -> None:
-    """List the taxa of a collection with their specimens.
+    """List the taxa of a collection with their specimens; the word list may be left out.
 
-    biocosmos taxa mine.cosmos --rank family
+    biocosmos taxa list mine.cosmos --rank family
 
     biocosmos taxa mine.cosmos --within Copepoda -o copepods.csv
 
@@ -41,3 +73,36 @@ def taxa(
     else:
         write_table(table, output)
         say(f"{output}: {table.num_rows:,} taxa")
+
+
+def check(
+    names: Annotated[Path, typer.Argument(help="A collection, or a file of names: one a line, or a table.", show_default=False)],
+    checklist: CHECKLIST,
+    column: COLUMN = None,
+    output: OUTPUT = None,
+    strict: STRICT = False,
+) -> None:
+    """Look names up in a checklist: matched, synonym, ambiguous or unknown, with candidates and the reason.
+
+    biocosmos taxa check mine.cosmos --checklist WoRMS/ -o names.csv
+
+    biocosmos taxa check names.txt --checklist backbone.zip
+
+    A name counts only where it is spelt as in the list, and one taxon alone fits; what is only spelt alike is a candidate.
+    A table of names may have columns authorship, rank, kingdom, family ...: they tell homonyms apart.
+    """
+    from biocosmos.jobs.check_names import check_names
+    from biocosmos.specimens.settings import pairs
+    from biocosmos.tables import write_table
+
+    done = check_names(
+        names, checklist, columns={theirs: ours for ours, theirs in pairs(tuple(column or ()), "--column").items()}
+    )
+    if output is None:
+        show_arrow(done.table, SHOWN_COLUMNS, title=f"{done.table.num_rows:,} names in {checklist}")
+    else:
+        facts = {"checklist": str(checklist), "checklist_sha256": done.digest, "names": str(names)}
+        write_table(done.table, output, facts)
+    counts = ", ".join(f"{count:,} {status}" for status, count in done.counts.items())
+    say(f"{output or names}: {done.table.num_rows:,} names: {counts}")
+    finish(done.failures, done.table.num_rows, "rows", table=failures_beside(output), strict=strict)

@@ -14,7 +14,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from biocosmos.errors import ImageError
 from biocosmos.images import deep, jpeg, kinds, memory, tiff
 from biocosmos.images.content import Source, file_bytes, file_size
-from biocosmos.images.upright import AS_STORED, TURNS, Crop, Pixels, lies_on_its_side, orientation_of
+from biocosmos.images.upright import AS_STORED, TURNS, Crop, Pixels, lies_on_its_side, orientation_of, taken_at
 
 Image.init()  # load every plugin once, here, and not from several decode threads at the first odd file
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
@@ -44,7 +44,7 @@ class ImageInfo:
     """What the header says: Pillow's format and mode, width and height in pixels as stored (before EXIF rotation).
 
     ``orientation``: EXIF's, 1 to 8; a box of the stored picture is set upright by :func:`upright_crop`. Of a PNG, whose EXIF may
-    stand after its pixels, it is asked for with :func:`oriented` only.
+    stand after its pixels, it is asked for with :func:`oriented` only; so is ``taken``, EXIF's time of the picture.
     """
 
     format: str
@@ -53,6 +53,8 @@ class ImageInfo:
     mode: str
     notes: tuple[str, ...] = ()
     orientation: int = AS_STORED
+    taken: str | None = None
+    """EXIF's time of the picture, as it is there; said by :func:`oriented` only."""
 
 
 def inspect_image(source: Source) -> ImageInfo:
@@ -85,9 +87,10 @@ def image_size(source: Source, crop: Crop | None = None) -> tuple[int, int]:
 def oriented(source: Source) -> ImageInfo:
     """As :func:`inspect_image`, with the orientation of a PNG too; one that may have EXIF is decoded for it."""
     with _open(source) as image:
-        orientation = orientation_of(image) if image.format != "PNG" or _png_has_exif(source) else AS_STORED
         width, height = _stored_size(image)
-        return ImageInfo(image.format or "", width, height, image.mode, (), orientation)
+        if image.format == "PNG" and not _png_has_exif(source):
+            return ImageInfo("PNG", width, height, image.mode)
+        return ImageInfo(image.format or "", width, height, image.mode, (), orientation_of(image), taken_at(image))
 
 
 def check_image(source: Source) -> tuple[str, ...]:

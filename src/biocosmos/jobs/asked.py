@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import count
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +19,7 @@ from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.identify_settings import IdentifySettings
+from biocosmos.jobs.listing import STAGE, AskedFile
 from biocosmos.jobs.predict import encoder_of_head, part_blocks, stored_ranks
 from biocosmos.jobs.queries import encoder_of_column
 from biocosmos.machine import usable_cores
@@ -32,7 +31,6 @@ BLOCK = 1024
 """Specimens of a block, so many of which at most are named again after a kill."""
 IMAGES_TOGETHER = 64
 """Images that are read at once for a namer that looks at images itself."""
-STAGE = "identify"
 
 
 def _quietly(count: int) -> None:
@@ -67,28 +65,6 @@ class Asked(Protocol):
 
     def blocks(self, done: Callable[[int], bool], advance: Callable[[int], None] = _quietly) -> Iterator[AskedBlock]:
         """The blocks in their order; one that is done comes without its specimens. advance: is told of specimens as they come."""
-
-
-@dataclass(frozen=True, slots=True)
-class AskedFile:
-    """An image file as it was given, with size and time of change (-1 where it is not to be had)."""
-
-    path: str
-    size: int = -1
-    changed: int = -1
-
-    @classmethod
-    def of(cls, path: str | os.PathLike[str]) -> AskedFile:
-        """As it is now; one that is gone is told when it is read."""
-        try:
-            found = Path(path).stat()
-        except (OSError, ValueError):
-            return cls(os.fspath(path))
-        return cls(os.fspath(path), found.st_size, found.st_mtime_ns)
-
-    def fact(self) -> str:
-        """What it is known again by."""
-        return f"{len(self.path)}:{self.path} {self.size} {self.changed}"
 
 
 class AskedImages:

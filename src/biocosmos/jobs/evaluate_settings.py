@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from biocosmos.jobs.identify_settings import METHODS
+from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
 from biocosmos.specimens.settings import EVERYTHING
 
@@ -48,7 +48,12 @@ class EvaluateSettings:
         (), "Once for each trained head ('biocosmos train heads').", repeated=True, file=True, panel=NAMERS
     )
     method: str = setting(
-        "", f"How to name: {METHODS}; several, comma-separated, are compared.", unset="linear", only=_NAMED, panel=NAMERS
+        "",
+        f"How to name: {METHODS}; several, comma-separated, are compared.",
+        unset="linear",
+        only=_NAMED,
+        panel=NAMERS,
+        plugged=NAMER,
     )
     protocol: str | None = setting(
         None,
@@ -125,7 +130,9 @@ class EvaluateSettings:
         only=_NAMED,
         panel=STOPS,
     )
-    novelty: str | None = setting(None, "How novelty is scored (docs/novelty.md).", unset="combined", only=_ANSWERED, panel=STOPS)
+    novelty: str | None = setting(
+        None, "How novelty is scored (docs/novelty.md).", unset="combined", only=_ANSWERED, panel=STOPS, plugged=DETECTOR
+    )
     folds: int | None = setting(
         None,
         "So many trainings, each without several taxa at once.",

@@ -20,10 +20,10 @@ from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.runners_up import column_names
 from biocosmos.identify.summary import Summary
-from biocosmos.jobs.asked import Asked, AskedFile, AskedVectors, asked_files, asked_part
+from biocosmos.jobs.asked import Asked, AskedVectors, asked_files, asked_part
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked, names_depend_on
-from biocosmos.jobs.listing import listed
-from biocosmos.jobs.names_table import NamesTable, same_file
+from biocosmos.jobs.listing import AskedFile, listed, same_file
+from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
 from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of

@@ -8,10 +8,14 @@ from typing import Any
 
 from biocosmos.encoders.settings import ComputeSettings
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.namers.names import NAMES as NAMERS
+from biocosmos.identify.novelty.names import NAMES as DETECTORS
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, setting, settings_of
 
 STOPS, WHO, OUTPUT, MACHINE = "Where answers stop", "Who names", "The table", "Machine"
-METHODS = "linear, nearest, class-mean, nearest-euclidean, class-mean-euclidean, centroid, simpleshot or zero-shot"
+METHODS = f"{', '.join(NAMERS[:-1])} or {NAMERS[-1]}"
+NAMER, DETECTOR = ("method", "namers", NAMERS), ("novelty detector", "detectors", DETECTORS)
+"""What a name is of, for the check before anything heavy begins."""
 _GALLERY = {"head": NOT_GIVEN}
 _FILES = {"part": NOT_GIVEN}
 _EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
@@ -23,10 +27,15 @@ class IdentifySettings:
     """Settings of :func:`biocosmos.jobs.identify.identify_collection`."""
 
     part: str | None = setting(None, "Name this part of the collection in place of images: test.", part="given")
-    method: str = setting("linear", f"{METHODS}.", panel=WHO, only=_GALLERY)
+    method: str = setting("linear", f"{METHODS}.", panel=WHO, only=_GALLERY, plugged=NAMER)
     head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO, file=True)
     encoder: str | None = setting(
-        None, "Which embedding; needed when there are several.", panel=WHO, names=("-e", "--encoder"), only=_GALLERY
+        None,
+        "Which embedding; needed when there are several.",
+        panel=WHO,
+        names=("-e", "--encoder"),
+        only=_GALLERY,
+        embedding=True,
     )
     known: str | None = setting(
         None,
@@ -99,7 +108,9 @@ class IdentifySettings:
         part="given",
         unset="the known specimens, cross-fitted; val of a split by groups; the head's validation part with --head",
     )
-    novelty: str | None = setting(None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined")
+    novelty: str | None = setting(
+        None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined", plugged=DETECTOR
+    )
     false_alarm_rate: float = setting(
         0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1
     )

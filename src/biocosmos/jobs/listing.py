@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import image_files, readable
-from biocosmos.jobs.asked import STAGE, AskedFile
-from biocosmos.jobs.names_table import same_file
 
+STAGE = "identify"
 NO_IMAGE = "no image in this folder"
+
+
+@dataclass(frozen=True, slots=True)
+class AskedFile:
+    """An image file as it was given, with size and time of change (-1 where it is not to be had)."""
+
+    path: str
+    size: int = -1
+    changed: int = -1
+
+    @classmethod
+    def of(cls, path: str | os.PathLike[str]) -> AskedFile:
+        """As it is now; one that is gone is told when it is read."""
+        try:
+            found = Path(path).stat()
+        except (OSError, ValueError):
+            return cls(os.fspath(path))
+        return cls(os.fspath(path), found.st_size, found.st_mtime_ns)
+
+    def fact(self) -> str:
+        """What it is known again by."""
+        return f"{len(self.path)}:{self.path} {self.size} {self.changed}"
+
+
+def same_file(path: str | os.PathLike[str]) -> str:
+    """What tells one image from another, however the way to it is written."""
+    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps ".."
 
 
 def listed(paths: Sequence[Path], failures: Failures, *, known: frozenset[str] | set[str] = frozenset()) -> list[AskedFile]:

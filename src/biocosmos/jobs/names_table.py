@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -16,17 +15,13 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
+from biocosmos.jobs.listing import same_file
 from biocosmos.settings import SettingError, flag
 from biocosmos.tables import flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
 
 ASKED = "asked"
 """In the provenance: every option that names depend on."""
 _TEXT = (".csv", ".tsv")
-
-
-def same_file(path: str | os.PathLike[str]) -> str:
-    """What tells one image from another, however the way to it is written."""
-    return os.path.abspath(path)  # noqa: PTH100 - Path.absolute keeps ".."
 
 
 def failures_beside(output: Path) -> Path:

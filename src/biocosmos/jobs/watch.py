@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.jobs.asked import AskedFile
 from biocosmos.jobs.identify import Job, Say
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
-from biocosmos.jobs.listing import NO_IMAGE, listed
-from biocosmos.jobs.names_table import same_file
+from biocosmos.jobs.listing import NO_IMAGE, AskedFile, listed, same_file
 from biocosmos.jobs.naming_work import NamingWork, locked
 from biocosmos.specimens.collection import Collection
 

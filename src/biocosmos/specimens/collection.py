@@ -9,6 +9,7 @@ On disk a collection is a folder::
         embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
         failures.parquet    everything that was refused or converted, by any command
+        history/            every change: who, when, old and new values; see biocosmos.specimens.care
 """
 
 from __future__ import annotations
@@ -102,7 +103,16 @@ class Collection:
         if lacking := [rank for rank in collection.ranks if rank not in dataset.schema.names]:
             raise damaged(path, FACTS, f"names the rank {lacking[0]!r}, and there is no such column")
         collection._finish_interrupted()
+        collection._check_ranks()
         return collection
+
+    def _check_ranks(self) -> None:
+        try:
+            columns = self.stored_columns
+        except BiocosmosError:  # the store says so when it is read
+            return
+        if lacking := [rank for rank in self.ranks if rank not in columns]:
+            raise damaged(self.path, "collection.json", f"names the rank '{lacking[0]}', which is no column")
 
     def _finish_interrupted(self) -> None:
         """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""

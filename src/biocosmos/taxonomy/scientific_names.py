@@ -69,6 +69,7 @@ CODE = re.compile(r"(?i)bold:\S*|(z?otu|asv|esv|motu|bin|sh|haplotype|cluster)[ 
 NUMBER = re.compile(r"[\d.,+-]*\d[\d.,]*")
 SP = re.compile(r"(?i)sp(p|ec|ecies)?[.\d(-]")
 VIRUS = re.compile(r"(?i)\w*(virus|viruses|viroid|viroids|phage|phages|prion|prions|plasmid|satellites?)\b|[A-Z]{0,4}NPV\b")
+VIRAL = ("vir", "phage", "prion", "plasmid", "satellite", "npv")  # one of them stands in whatever VIRUS finds
 YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
 ABBREVIATED = re.compile(rf"[{_UPPER}][{_LOWER}]{{0,3}}\.(?:-?[{_UPPER}][{_LOWER}]{{0,3}}\.)*")
 _SIGNS = str.maketrans(
@@ -97,6 +98,11 @@ def parse(name: str) -> Name:
     One word is no binomial and may be of any rank: genus and species are None.
     """
     return _parse(name) if len(name) <= MOST_LETTERS else Name(reason="is too long for a name")
+
+
+def forget() -> None:
+    """Forget the names read before, which are remembered since tables repeat them: for measurements."""
+    _parse.cache_clear()
 
 
 MOST_LETTERS = 500  # the longest names of checklists, with their authors, have about 250
@@ -139,7 +145,12 @@ def _no_name(words: list[str]) -> Name | None:
     if not words:
         return Name(reason="has no word")
     first = words[0]
-    if VIRUS.search(text) and not (first.endswith("virus") and len(words) == 2 and _is_epithet(words[1])):
+    lower = text.lower()
+    if (
+        any(part in lower for part in VIRAL)
+        and VIRUS.search(text)
+        and not (first.endswith("virus") and len(words) == 2 and _is_epithet(words[1]))
+    ):
         return Name(kind="virus", reason="is that of a virus or the like")
     if CODE.fullmatch(first) or CODE.fullmatch(text) or NUMBER.fullmatch(text):
         return Name(kind="code", reason="is a code")

@@ -11,12 +11,9 @@ from numpy.typing import NDArray
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.blocks import NodeArray
 from biocosmos.search.gallery import Gallery
-from biocosmos.specimens.readers.lines import Splitter
-from biocosmos.specimens.readers.textfile import SNIFF_CHARS, open_text, separator_of
 from biocosmos.taxonomy import Taxonomy
+from biocosmos.taxonomy.name_lists import NAME_COLUMNS, read_name_list
 
-# Header names of a list's one column of names, tried in order when no column is named after a rank.
-NAME_COLUMNS = ("taxon", "name", "scientificName", "scientific_name", "label", "species")
 STAGE = "taxa"
 
 Mask = NDArray[np.bool_]
@@ -106,10 +103,10 @@ def note_absent(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], cand
 
 
 def find_all(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], failures: Failures) -> list[int]:
-    """The nodes of a list of names: a CSV path, or names as ``Taxonomy.find`` takes them, or node ids.
+    """The nodes of a list of names: the path of a list, or names as ``Taxonomy.find`` takes them, or node ids.
 
-    In a CSV, columns named after ranks of the taxonomy are read together (the lowest filled one names the taxon, the others
-    must agree with its path); otherwise a column of :data:`NAME_COLUMNS`, otherwise the first.
+    In a table, columns named after ranks of the taxonomy are read together (the lowest filled one names the taxon, the others
+    must agree with its path); otherwise a column of :data:`~biocosmos.taxonomy.name_lists.NAME_COLUMNS`, otherwise the first.
     """
     if isinstance(taxa, (str, Path)):
         return _from_file(taxonomy, Path(taxa), failures)
@@ -123,41 +120,20 @@ def find_all(taxonomy: Taxonomy, taxa: str | Path | Iterable[str | int], failure
 
 
 def _from_file(taxonomy: Taxonomy, path: Path, failures: Failures) -> list[int]:
-    rows = _rows(path, failures)
-    if not rows:
-        raise BiocosmosError(f"the taxa list {path} is empty: write one name a line")
-    header = [cell.lower() for cell in rows[0]]
-    ranks = [(column, taxonomy.ranks.index(name)) for column, name in enumerate(header) if name in taxonomy.ranks]
+    listed = read_name_list(path, taxonomy.ranks, failures)
+    header = listed.header or []
+    lower = [rank.lower() for rank in taxonomy.ranks]
+    ranks = [(column, lower.index(name)) for column, name in enumerate(header) if name in lower]
     nodes: list[int] = []
     if ranks:
-        for number, row in enumerate(rows[1:], start=1):
+        for number, row in listed.rows:
             names = {rank: row[column] for column, rank in ranks if column < len(row) and row[column]}
             _look_up_path(taxonomy, names, nodes, failures, path, number)
         return nodes
-    known = [name.lower() for name in NAME_COLUMNS]
-    columns = sorted((known.index(name), column) for column, name in enumerate(header) if name in known)
-    # Without a header that is recognised the first line is a name like the others.
-    body, column = (rows[1:], columns[0][1]) if columns else (rows, 0)
-    for number, row in enumerate(body, start=1):
+    column = listed.column(*NAME_COLUMNS) or 0
+    for number, row in listed.rows:
         _look_up(taxonomy, row[column] if column < len(row) else "", nodes, failures, path, number)
     return nodes
-
-
-def _rows(path: Path, failures: Failures) -> list[list[str]]:
-    """The cells of a list: separated by whatever separates them, in any encoding, blank lines left out."""
-    try:
-        with open_text(path, None, failures) as stream:
-            separator, first = separator_of(stream.read(SNIFF_CHARS), path.name)
-            stream.seek(0)
-            rows = []
-            for number, record in enumerate(Splitter(stream, separator), 1 - first):
-                if record.problem is not None:
-                    failures.add(record.problem, stage=STAGE, source=path, row=number)
-                elif number > 0 and any(cell.strip() for cell in record.fields):
-                    rows.append([cell.strip() for cell in record.fields])
-    except (BiocosmosError, UnicodeError) as error:
-        raise BiocosmosError(f"cannot read the taxa list {path}: {error}") from error
-    return rows
 
 
 def _look_up(taxonomy: Taxonomy, name: str, nodes: list[int], failures: Failures, source: Path | None, row: int) -> None:

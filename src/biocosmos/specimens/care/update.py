@@ -77,7 +77,8 @@ def update(
             if not len(found.table) and not len(summary.failures):
                 raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
         order = _ranks(collection, found, names, ranks)
-        cells = usable(found.table, summary.failures, VERB)
+        cells = _by_file(collection, found.table, summary) if found.by_file else found.table
+        cells = usable(cells, summary.failures, VERB)
         cells = _images(collection, cells, summary)
         cells = as_stored(cells, collection.dataset, order, summary.failures, clear=clear, stage=VERB)
         empty_means = [name for name in cells.column_names if name not in IMAGES] if clear else []
@@ -228,6 +229,28 @@ class Update:
         if idle:
             shown = ", ".join(repr(label) for label in sorted(idle)[:3])
             self._summary.notes.append(f"{len(idle):,} labels of the taxonomy are those of no specimen: {shown} ...")
+
+
+def _by_file(collection: Collection, table: pa.Table, summary: ChangeSummary) -> pa.Table:
+    """The table with the ids of the specimens whose image file is called so: as the id is, else by the whole path, else by the
+    name of the file, where only one has it. Where several have it, the row is told and left out."""
+    wanted = set(table["id"].to_pylist())
+    ids, paths, names = set[str](), dict[str, str](), dict[str, str | None]()
+    for batch in collection.dataset.to_batches(columns=["id", "image_path"]):
+        for id_, path in zip(batch.column("id").to_pylist(), batch.column("image_path").to_pylist()):
+            ids |= {id_} & wanted
+            whole = path or id_
+            if whole in wanted:
+                paths[whole] = id_
+            name = whole.replace("\\", "/").rsplit("/", 1)[-1]
+            if name in wanted:
+                names[name] = id_ if name not in names else None
+    found = [name if name in ids else paths.get(name) or names.get(name, name) for name in table["id"].to_pylist()]
+    for row in [row for row, id_ in enumerate(found) if id_ is None]:
+        reason = "several specimens have an image file of this name: say which by id, or by its folder"
+        summary.failures.add(reason, stage=VERB, row=row + 1, id=table["id"][row].as_py())
+    whole = table.set_column(table.column_names.index("id"), "id", pa.array(found, pa.string()))
+    return whole.filter(pc.is_valid(whole["id"]))
 
 
 def _stored(batch: pa.RecordBatch, name: str) -> pa.Array:

@@ -1,0 +1,5 @@
+"""The names of the built-in namers, for whoever asks before anything heavy is imported."""
+
+from __future__ import annotations
+
+NAMES = ("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean", "centroid", "simpleshot", "linear", "zero-shot")
