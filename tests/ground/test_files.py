@@ -9,7 +9,7 @@ import unicodedata
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from biocosmos import files
@@ -296,7 +296,7 @@ NAMES = st.builds(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(NAMES, min_size=1, max_size=6), st.lists(NAMES, min_size=1, max_size=6))
 @example(["a/a.jpg", "A/A.jpg"], ["A/a.jpg"])
 @example(["e\u0301.jpg"], ["é.jpg", "É.jpg"])
@@ -314,7 +314,7 @@ def test_the_resolver_agrees_with_a_search_of_every_file(there: list[str], asked
             assert (kind, os.path.relpath(answer.path, root) if answer.there else None) == wanted, name
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(st.characters(), max_size=40) | st.text(string.punctuation + "aC:", max_size=12))
 def test_no_name_whatever_makes_the_resolver_stumble(name: str) -> None:
     answer = Resolver(Path(__file__).parent).find(name)
