@@ -26,7 +26,8 @@ from biocosmos.tables import PROVENANCE_KEY, write_table
 sys.path.append(str(Path(__file__).parents[1] / "specimens"))
 from ecotaxa_rules import validate
 
-ABOUT = {"method": "linear", "encoder": {"name": "efficientnet-lite0", "digest": "abc"}, "software": {"biocosmos": "0.9"}}
+SOFTWARE = {"biocosmos": "0.9", "time": "2026-02-03T04:05:06+00:00"}
+ABOUT = {"method": "linear", "encoder": {"name": "efficientnet-lite0", "digest": "abc"}, "software": SOFTWARE}
 
 
 def png(shade: int) -> bytes:
@@ -136,7 +137,8 @@ def test_names_in_a_file_become_machine_observations(tmp_path: Path, files: list
         ("Oithonidae", "family", ""),
         ("", "", ""),
     ]
-    assert len(table_in(tmp_path / "published.zip", "identification.txt")) == 2
+    history = table_in(tmp_path / "published.zip", "identification.txt")
+    assert [row["dateIdentified"] for row in history] == ["2026-02-03"] * 2  # when it was said, not when it was written
     export(path, tmp_path / "sheet.csv", ExportSettings(spreadsheet=True))
     assert (tmp_path / "sheet.csv").read_bytes().startswith(b"\xef\xbb\xbf")
 

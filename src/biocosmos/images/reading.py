@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -20,10 +21,11 @@ Image.init()  # load every plugin once, here, and not from several decode thread
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
 """What Pillow may try; formats that call another program (EPS) or have no magic number (TGA) are left out."""
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs errors that are told here
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF, on the user's screen; it costs nothing
 
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC = 256, 257, 262
-_WHITE_IS_ZERO = 0
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 256, 257, 258, 262, 284
+_WHITE_IS_ZERO, _BANDS_APART = 0, 2
 _JPEG_MODES = {"L": "RGB", "RGB": "RGB", "CMYK": "CMYK"}
 
 
@@ -168,7 +170,14 @@ def _open(source: Source) -> Image.Image:
 def _opened(source: Source) -> Image.Image:
     """As Pillow opens it; deep TIFFs by our own class, and HEIF where the package pillow-heif is installed."""
     try:
-        return _pillow(source, FORMATS)
+        image = _pillow(source, FORMATS)
+        if image.format != "TIFF" or not _is_deep_and_apart(image):
+            return image
+        image.close()  # of bands that are stored apart Pillow reads 16 bits wrongly
+        try:
+            return _deep_tiff(source)
+        except UnidentifiedImageError:
+            raise ImageError(kinds.what_is_it(source)) from None
     except UnidentifiedImageError:
         head = kinds.head_of(source)
         if tiff.is_tiff(head):
@@ -180,6 +189,12 @@ def _opened(source: Source) -> Image.Image:
 
 def _pillow(source: Source, formats: tuple[str, ...]) -> Image.Image:
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
+
+
+def _is_deep_and_apart(image: Image.Image) -> bool:
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = tags.get(_TIFF_BITS)
+    return tags.get(_TIFF_PLANAR) == _BANDS_APART and isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
 
 
 def _deep_tiff(source: Source) -> Image.Image:

@@ -67,6 +67,7 @@ class Collection:
         self.path = path
         self._facts: dict[str, Any] = _read_facts(path)
         self._taxonomy: tuple[int, Taxonomy] | None = None
+        self._checked: dict[str, int] = {}
         self._lance = str(path / "specimens.lance")
         self._embeddings = EmbeddingColumns(self._lance, path / "embeddings")
 
@@ -163,8 +164,9 @@ class Collection:
             raise BiocosmosError(f"{self.path} has no names at any rank: ingest labels, with sub-folders, a table or --taxonomy")
         if self._taxonomy is None or self._taxonomy[0] != dataset.version:
             paths: list[pa.Table] = []
-            for batch in dataset.to_batches(columns=list(self.ranks)):
-                paths.append(pa.Table.from_batches([batch]).group_by(list(self.ranks)).aggregate([]))
+            with reading(self.path):
+                for batch in dataset.to_batches(columns=list(self.ranks)):
+                    paths.append(pa.Table.from_batches([batch]).group_by(list(self.ranks)).aggregate([]))
             table = pa.concat_tables(paths) if paths else pa.table({rank: pa.array([], pa.string()) for rank in self.ranks})
             self._taxonomy = (dataset.version, Taxonomy.from_table(table, ranks=self.ranks))
         return self._taxonomy[1]
@@ -348,6 +350,7 @@ class Collection:
             check_condition(where)
         dataset = self.dataset
         names = self.chosen_columns(columns)
+        self._check_columns(names)
         wanted = None if split is None else self._part(split)
         read = names if wanted is None or "id" in names else [*names, "id"]
         taxon = None if within is None else within_condition(self.taxonomy, within)
@@ -398,10 +401,12 @@ class Collection:
     def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
         """The specimens with these ids, in the order of ``ids``; ids that are not there are left out."""
         names = ["id", *[name for name in self.chosen_columns(columns) if name != "id"]]
+        self._check_columns(names)
         parts = []
         for start in range(0, len(ids), 4096):
             listed = ", ".join(quoted(str(id_)) for id_ in ids[start : start + 4096])
-            parts.append(self.dataset.to_table(columns=names, filter=f"id IN ({listed})"))
+            with reading(self.path):
+                parts.append(self.dataset.to_table(columns=names, filter=f"id IN ({listed})"))
         if not parts:
             return self.dataset.to_table(columns=names, limit=0)
         table = pa.concat_tables(parts)
@@ -552,9 +557,18 @@ class Collection:
             return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
 
     def check_vectors(self, *encoders: str) -> None:
-        """Compare stored vectors with their checksums. Raises BiocosmosError, with the file, where they differ."""
-        with reading(self.path):
-            check_vectors(self.path, self.dataset, {embedding_column(encoder): encoder for encoder in encoders})
+        """Compare stored vectors with their checksums, once. Raises BiocosmosError, with the file, where they differ."""
+        dataset = self.dataset
+        asked = {embedding_column(encoder): encoder for encoder in encoders}
+        new = {column: encoder for column, encoder in asked.items() if self._checked.get(column) != dataset.version}
+        if new:
+            with reading(self.path):
+                check_vectors(self.path, dataset, new)
+            self._checked.update(dict.fromkeys(new, dataset.version))
+
+    def _check_columns(self, names: Sequence[str]) -> None:
+        if any(name.startswith(EMBEDDING_PREFIX) for name in names):
+            self.check_vectors(*(encoder for encoder in self.encoders if embedding_column(encoder) in names))
 
     def vectors(self, encoder: str | None = None, **selection: Any) -> Vectors:
         """Ids (n,) and unit vectors (n, dim) float32 of the selected specimens that have one, in the order they were stored.
