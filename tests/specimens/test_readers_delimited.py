@@ -163,7 +163,7 @@ def test_ragged_rows_are_failures_with_their_number_and_the_rest_goes_on(tmp_pat
         ("", "is empty: it needs a header row"),
         (",file,label\n0,a.jpg,x\n", "column 1 has no name .pandas"),
         ("file,,label\na.jpg,1,x\n", "column 2 has no name"),
-        ("file,label,label\na.jpg,x,y\n", "'label' occurs more than once"),
+        ("file,label,label\na.jpg,x,y\n", "'label' occurs twice"),
     ],
 )
 def test_headers_that_name_no_column_or_two_are_refused(tmp_path: Path, content: str, message: str) -> None:
