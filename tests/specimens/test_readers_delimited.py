@@ -206,6 +206,26 @@ def test_names_are_taken_apart_only_where_that_is_safe(tmp_path: Path) -> None:
     ]
 
 
+def test_columns_of_genus_epithet_and_species_as_people_fill_them(tmp_path: Path) -> None:
+    lines = {
+        "Oithona,sp.,": ("Oithona", None, "Oithona sp."),
+        "Oithona,sp1,": ("Oithona", None, "Oithona sp1"),
+        "Oithona,larvae,": ("Oithona", None, "Oithona larvae"),
+        "Oithona,×hybrida,": ("Oithona", "Oithona × hybrida", "Oithona × hybrida"),
+        "Polygonia,c-album,": ("Polygonia", "Polygonia c-album", "Polygonia c-album"),
+        "Oithona,NA,": ("Oithona", None, "Oithona"),
+        "Oithona,,sp.": ("Oithona", None, "Oithona sp."),
+        "Oithona,,Oithona sp.": ("Oithona", None, "Oithona sp."),
+        "Oithona,,Oithona sp. A": ("Oithona", "Oithona sp. A", "Oithona sp. A"),  # a morphospecies of the source's own
+        "Calanus,,C. finmarchicus": ("Calanus", "Calanus finmarchicus", "C. finmarchicus"),
+        ',,"Pica pica (Linnaeus, 1758)"': ("Pica", "Pica pica", "Pica pica (Linnaeus, 1758)"),
+        ",,sp.": (None, None, "sp."),
+    }
+    text = "".join(f"{i},t,{line}\n" for i, line in enumerate(lines))
+    rows, _, _ = rows_of(table(tmp_path, f"id,text,genus,specificEpithet,species\n{text}"))
+    assert [(row["genus"], row["species"], row["label"]) for row in rows] == list(lines.values())
+
+
 def test_genus_and_epithet_make_the_species(tmp_path: Path) -> None:
     rows, _, _ = rows_of(table(tmp_path, "file,genus,species_epithet\na.jpg,Pica,hudsonia\nb.jpg,Pica,\n"))
     assert [(r["species"], r["label"]) for r in rows] == [("Pica hudsonia", "Pica hudsonia"), (None, "Pica")]
