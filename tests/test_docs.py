@@ -126,7 +126,7 @@ def test_every_command_of_a_page_exists_with_its_options(page: str) -> None:
 def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with what the pages speak of: collections, photographs with and without a name, vectors and a list of taxa."""
     here = tmp_path / "demo"
-    for name in ("plankton.cosmos", "mine.cosmos", "north.cosmos", "south.cosmos"):
+    for name in ("plankton.cosmos", "mine.cosmos", "north.cosmos", "south.cosmos", "other.cosmos"):
         shutil.copytree(embedded.path, here / name)
     for row in sample_table.slice(300, 24).to_pylist():
         for folder in (f"demo/photos/{row['label']}", "demo/unknown", "unknown", "demo/new", "demo/images"):

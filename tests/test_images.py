@@ -452,6 +452,31 @@ def test_integers_that_pillow_does_not_open_are_read():
         assert read_image(tiff(samples, compression=8, predictor=2)).pixels.max() == 255
 
 
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [1, 8])
+def test_deep_colour_whose_bands_lie_apart_or_beside_an_alpha_is_the_same_picture(order, compression):
+    how = {"order": order, "compression": compression}
+    expected = np.rint(TWELVE_BITS / 4095 * 255)
+    alpha = np.full_like(RAMP, 4095)
+    grey = np.dstack([RAMP, alpha])
+    for data in (
+        tiff(TWELVE_BITS, planar=2, **how),
+        tiff(np.dstack([TWELVE_BITS, alpha]), planar=2, extra=(2,), **how),
+        tiff(np.dstack([TWELVE_BITS, alpha]), extra=(2,), **how),
+        tiff(np.dstack([TWELVE_BITS, alpha]), extra=(0,), **how),
+    ):
+        assert np.abs(read_image(data).pixels - expected).max() <= 1
+    assert (
+        np.abs(read_image(tiff(grey, photometric=1, extra=(2,), **how)).pixels[:, :, 0] - np.rint(RAMP / 4095 * 255)).max() <= 1
+    )
+    grey[:, :9, 1] = 0
+    half = read_image(tiff(grey, photometric=1, extra=(2,), **how))
+    assert (half.pixels[:, :9] == 255).all() and "alpha flattened on white" in half.notes[0]
+    full = (picture(30, 40).astype(np.uint16)) * 257
+    assert full.max() >= 1 << 15
+    np.testing.assert_array_equal(read_image(tiff(full, planar=2, **how)).pixels, picture(30, 40))
+
+
 def test_tiffs_of_many_bands_are_called_what_they_are():
     five = np.zeros((20, 30, 5), np.uint8)
     assert error(tiff(five, photometric=1)).startswith("a TIFF with 5 bands of 8-bit integer samples (uncompressed)")

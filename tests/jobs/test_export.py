@@ -26,7 +26,8 @@ from biocosmos.tables import PROVENANCE_KEY, write_table
 sys.path.append(str(Path(__file__).parents[1] / "specimens"))
 from ecotaxa_rules import validate
 
-ABOUT = {"method": "linear", "encoder": {"name": "efficientnet-lite0", "digest": "abc"}, "software": {"biocosmos": "0.9"}}
+SOFTWARE = {"biocosmos": "0.9", "time": "2026-02-03T04:05:06+00:00"}
+ABOUT = {"method": "linear", "encoder": {"name": "efficientnet-lite0", "digest": "abc"}, "software": SOFTWARE}
 
 
 def png(shade: int) -> bytes:
@@ -136,7 +137,8 @@ def test_names_in_a_file_become_machine_observations(tmp_path: Path, files: list
         ("Oithonidae", "family", ""),
         ("", "", ""),
     ]
-    assert len(table_in(tmp_path / "published.zip", "identification.txt")) == 2
+    history = table_in(tmp_path / "published.zip", "identification.txt")
+    assert [row["dateIdentified"] for row in history] == ["2026-02-03"] * 2  # when it was said, not when it was written
     export(path, tmp_path / "sheet.csv", ExportSettings(spreadsheet=True))
     assert (tmp_path / "sheet.csv").read_bytes().startswith(b"\xef\xbb\xbf")
 
@@ -177,6 +179,18 @@ def test_what_is_no_table_of_names_is_said_and_options_of_collections_are_refuse
     (tmp_path / "specimens.csv").write_text("id,file,label\na,new/0.png,x\n")
     with pytest.raises(BiocosmosError, match=r"no table of names .* ingest"):
         export(tmp_path / "specimens.csv", tmp_path / "x.zip", ExportSettings(format="ecotaxa"))
+    nobody = answers(files, files).set_column(0, "id", pa.array([None, "b", "c"], pa.string()))
+    with pytest.raises(BiocosmosError, match="1 rows have no id"):
+        read_names(write_table(nobody, tmp_path / "nobody.parquet"))
+    for name, content in (
+        ("cut.parquet", b"PAR1"),
+        ("cut.json", b'{"rows": ['),
+        ("cut.csv", b"id,taxon\n1\n"),
+        ("empty.csv", b""),
+    ):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BiocosmosError, match=name):
+            read_names(tmp_path / name)
     path = write_table(answers(files, files), tmp_path / "names.csv")
     with pytest.raises(UnusedSetting, match="--where does nothing here"):
         export(path, tmp_path / "x.zip", ExportSettings(format="ecotaxa", where="1 = 1"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -176,6 +177,22 @@ def test_the_table_that_export_wrote_comes_back_as_it_was_but_for_what_was_edite
     assert summary.specimens == 1 and not len(summary.failures)
 
 
+def test_a_table_without_ids_is_about_the_files_it_names(tmp_path: Path) -> None:
+    for name in ("fir/a.png", "fir/b.png", "oak/b.png", "oak/c.png"):
+        (tmp_path / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "photos" / name).write_bytes(png(len(name) + ord(name[-5])))
+    collection = bc.Collection.create(tmp_path / "trees.cosmos")
+    collection.add(tmp_path / "photos")
+    text = f"file,label\na.png,spruce\nb.png,pine\noak/b.png,ash\n{tmp_path}/photos/oak/c.png,elm\n"
+    summary = collection.update(write(tmp_path, text))
+    paths = collection.table(["image_path", "label"]).to_pylist()
+    labels = {str(Path(one["image_path"]).relative_to(tmp_path / "photos")): one["label"] for one in paths}
+    assert labels == {"fir/a.png": "spruce", "fir/b.png": "fir", "oak/b.png": "ash", "oak/c.png": "elm"}
+    assert [(told.id, told.reason) for told in summary.failures if told.severity == "error"] == [
+        ("b.png", "several specimens have an image file of this name: say which by id, or by its folder"),
+    ]
+
+
 def test_a_scientific_name_corrects_genus_and_label(flies: bc.Collection, tmp_path: Path) -> None:
     flies.update(write(tmp_path, "id,scientificName\n1,Aedes aegypti\n"))
     found = row(flies, "1")
@@ -207,3 +224,24 @@ def test_what_is_removed_is_kept_and_comes_back_with_its_vectors(flies: bc.Colle
     flies.add(pa.table({"id": ["new"], "text": ["x"]}))
     with pytest.raises(BiocosmosError, match=r"is there again since \('new'\)"):
         flies.undo()
+
+
+class Person(io.StringIO):
+    """Somebody at the keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_remove_asks_whoever_can_be_asked(
+    flies: bc.Collection, biocosmos: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("remove", flies.path, "--within", "genus:Musca")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "say --yes to do it" in biocosmos(*command, fails=2)
+    monkeypatch.setattr("sys.stdin", Person("n\n"))
+    assert "nothing was done" in biocosmos(*command, fails=1)
+    assert len(flies) == 6
+    monkeypatch.setattr("sys.stdin", Person("y\n"))
+    biocosmos(*command)
+    assert flies.table(["id"])["id"].to_pylist() == ["3", "4", "file", "packed"]

@@ -141,6 +141,14 @@ def test_darwin_cores_machine_observations_are_predictions(tmp_path: Path) -> No
     assert [row["object_annotation_status"] for row in rows] == ["predicted"] * 2 + ["validated"] * 3
 
 
+def test_a_persons_confidence_and_method_do_not_make_a_machine(tmp_path: Path) -> None:
+    table = specimens(label=["a", "b"], confidence=[0.9, 0.5], method=["net", "pump"], rank=["genus", "genus"], depth=[1.0, 2.0])
+    table = table.append_column("depth_confidence", pa.array([0.1, 0.2]))
+    rows, _ = sent(tmp_path, table)
+    assert [row["object_annotation_status"] for row in rows] == ["validated"] * 2
+    assert [row["object_annotation_hierarchy"] for row in rows] == ["a", "b"] and rows[0]["object_depth"] == "1.0"
+
+
 # ---------------------------------------------------------------------- columns
 
 

@@ -231,3 +231,9 @@ def test_a_file_that_does_not_say_whose_vectors_it_has_needs_a_name(
     ids, vectors = theirs
     np.savez(tmp_path / "v.npz", ids=np.array(ids), vectors=vectors, facts=np.array('{"name": 3}'))
     biocosmos("embed", tiny_collection.path, "--from", tmp_path / "v.npz", fails=2)
+    for name, content in (("cut.npz", (tmp_path / "v.npz").read_bytes()[:200]), ("cut.parquet", b"PAR1"), ("cut.npy", b"")):
+        (tmp_path / name).write_bytes(content)
+        how = ("--ids", tmp_path / "ids.txt") if name.endswith(".npy") else ()
+        (tmp_path / "ids.txt").write_text("a\n")
+        said = biocosmos("embed", tiny_collection.path, "--from", tmp_path / name, "--encoder", "x", *how, fails=1)
+        assert "cannot read vectors" in said and said.count("\n") == 1

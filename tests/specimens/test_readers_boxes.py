@@ -248,3 +248,18 @@ def test_fields_of_any_name_go_into_a_collection(tmp_path: Path, part: str) -> N
     collection = Collection.create(tmp_path / "x.cosmos")
     assert collection.add(read(write(tmp_path / "x.json", whole))).added == 4
     assert set(collection.table(["label"])["label"].to_pylist()) == {"fox"}
+
+
+def test_coco_camera_traps_have_deployment_sequence_and_time(tmp_path: Path) -> None:
+    photo(tmp_path / "a.png")
+    image = {"id": "x", "file_name": "a.png", "location": 26, "seq_id": "6f08", "datetime": "2012-04-06 12:05:47", "frame_num": 1}
+    categories = [{"id": 0, "name": "empty"}, {"id": 1, "name": "fox"}]
+    boxes = [{"id": "p", "image_id": "x", "category_id": 1, "bbox": RED}, {"id": "q", "image_id": "x", "category_id": 0}]
+    rows, failures = rows_of(write(tmp_path / "x.json", coco([image], boxes, categories)))
+    assert [(row["id"], row["label"]) for row in rows] == [("a.png#p", "fox"), ("a.png#q", "empty")] and len(failures) == 0
+    for row in rows:
+        assert (row["deployment"], row["sequence"], row["date"], row["time"]) == ("26", "6f08", "2012-04-06T12:05:47", "12:05:47")
+        assert row["frame_num"] == 1 and not {"location", "seq_id", "datetime"} & set(row)
+    for odd in ({"a": 1}, [2], None, 3.5, "sometimes"):
+        strange = image | {"location": odd, "seq_id": odd, "datetime": odd}
+        assert len(rows_of(write(tmp_path / "x.json", coco([strange], boxes, categories)))[0]) == 2

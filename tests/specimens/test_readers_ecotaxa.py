@@ -267,3 +267,24 @@ def test_columns_that_ecotaxa_would_mix_up_or_refuse_are_all_kept(tmp_path: Path
     assert (rows[0]["object_area"], rows[0]["object_area_2"]) == (1, 2)
     assert (rows[0]["label_source"], rows[0]["width_source"]) == ("mine", 7)
     assert (failures.errors, failures.warnings) == (0, 3)
+
+
+def test_a_label_that_repeats_the_end_of_its_hierarchy_is_one_taxon(tmp_path: Path) -> None:
+    from biocosmos import Collection
+    from biocosmos.specimens.census import count_taxa
+
+    calanus = f"{COPEPOD}>Calanus"
+    table = text(
+        line("a.png", "o1"), line("b.png", "o2", "Calanus", hierarchy=calanus), line("c.png", "o3", "Krill", hierarchy="")
+    )
+    path = archive(tmp_path / "export.zip", table, {"a.png": png(1), "b.png": png(2), "c.png": png(3)})
+    collection = Collection.create(tmp_path / "x.cosmos")
+    collection.add(read(path))
+    listed = count_taxa(collection)
+    assert dict(zip(listed["taxon"].to_pylist(), listed["specimens"].to_pylist())) == {
+        "living": 2, "Eukaryota": 2, "Arthropoda": 2, "Copepoda": 2, "Calanus": 1, "Krill": 1,
+    }  # fmt: skip
+    assert len(set(listed["taxon"].to_pylist())) == listed.num_rows
+    assert collection.count(within="Copepoda") == 2 and collection.count(within="Calanus") == 1
+    assert collection.count(within="label:Copepoda") == 1  # the class as the annotator gave it
+    assert count_taxa(collection, rank="label")["taxon"].to_pylist() == ["Calanus", "Copepoda", "Krill"]

@@ -99,6 +99,16 @@ def test_animals_become_crops_with_deployment_sequence_and_time(tmp_path: Path) 
     ]
 
 
+def test_the_time_is_that_of_the_pictures_exif_where_the_file_has_none(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0x9003] = "2023:12:31 23:59:58"
+    Image.new("RGB", (100, 50)).save(tmp_path / "a.jpg", exif=exif)
+    Image.new("RGB", (100, 50)).save(tmp_path / "b.jpg")
+    rows, failures = rows_of(write(tmp_path / "md.json", results(found("a.jpg", animal()), found("b.jpg", animal()))))
+    assert [(row["date"], row["time"]) for row in rows] == [("2023-12-31T23:59:58", "23:59:58"), (None, None)]
+    assert len(failures) == 0
+
+
 def test_confidence_and_empty_pictures_are_the_users(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "c.png"):
         photo(tmp_path / name)

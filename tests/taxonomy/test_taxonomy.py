@@ -234,13 +234,23 @@ def test_a_path_without_gaps_wins_over_one_that_skips_taxa():
 
 
 def test_one_name_at_two_ranks_of_a_path_needs_its_rank():
-    tax = Taxonomy.from_table({"class": ["Acantharia"], "label": ["Acantharia"]})
-    with pytest.raises(BiocosmosError, match="write one of class:Acantharia, label:Acantharia"):
+    tax = Taxonomy.from_table({"class": ["Acantharia"], "genus": ["Acantharia"]})
+    with pytest.raises(BiocosmosError, match="write one of class:Acantharia, genus:Acantharia"):
         tax.find("Acantharia")
-    assert [tax.find("class:Acantharia"), tax.find("label:Acantharia")] == [1, 2]
+    assert [tax.find("class:Acantharia"), tax.find("genus:Acantharia")] == [1, 2]
     assert tax.find("Acantharia/Acantharia") == 2
     scores, taxa = tax.roll_up(np.ones((1, 1)), "class")
     assert (scores.tolist(), taxa.tolist()) == ([[1.0]], [1])
+
+
+def test_a_label_that_repeats_its_taxon_is_no_homonym_of_it():
+    tax = Taxonomy.from_table({"class": ["Copepoda", "Copepoda"], "order": [None, "Calanoida"], "label": ["Copepoda", "mixed"]})
+    assert tax.repeats.tolist() == [tax.name(node) == "Copepoda" and tax.rank[node] == 2 for node in range(len(tax))]
+    assert tax.find("Copepoda") == tax.find("class:Copepoda") == 1 and tax.find("label:Copepoda") > 1
+    assert tax.find_all(["Copepoda", "mixed"]).tolist() == [1, tax.find("mixed")]
+    other = Taxonomy.from_table({"class": ["A", "B"], "label": ["A", "A"]})  # the A of B is another
+    with pytest.raises(BiocosmosError, match="ambiguous"):
+        other.find("A")
 
 
 def test_paths_that_differ_only_in_ranks_are_told_apart():

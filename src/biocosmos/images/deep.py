@@ -54,7 +54,8 @@ def grey_to_8_bits(image: Image.Image, *, white_is_zero: bool = False) -> tuple[
 
 def stretched(values: Values, low: float, high: float) -> Pixels:
     """low..high to 0..255; what is no number counts as low, and the infinite as the nearer end."""
-    wide = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
+    with np.errstate(invalid="ignore", over="ignore"):  # signalling NaNs of a damaged file
+        wide = np.nan_to_num(values.astype(np.float64), nan=low, posinf=high, neginf=low)
     return np.rint(np.clip((wide - low) * (255.0 / (high - low)), 0, 255)).astype(np.uint8)
 
 
@@ -76,9 +77,30 @@ def floating_to_8_bits(values: Values) -> tuple[Pixels, str]:
         return np.full(values.shape, MID_GREY, np.uint8), f"{values.dtype} colour of one value ({low:g}) set to mid-grey"
     if values.dtype.kind in "ui" and low >= 0:
         low = 0.0  # black stays black
+        high = float(FULL) if values.dtype == np.uint16 and high >= HALF_FULL else high
     rows = max(1, STRIP_PIXELS // max(1, values.shape[1]))
     out = np.concatenate([stretched(values[top : top + rows], low, high) for top in range(0, len(values), rows)])
     return out, f"{values.dtype} colour scaled from {low:g}..{high:g} to 8 bits"
+
+
+def opacity_of(alpha: Values, brightest: float) -> npt.NDArray[np.float32]:
+    """An alpha band as 0 (transparent) to 1; whole numbers are full at the top of the bits that it or the colours use."""
+    top = float(alpha.max(initial=0))
+    if alpha.dtype.kind in "ui":
+        bits = max(int(top).bit_length(), int(brightest).bit_length() if top < HALF_FULL else 0, 1)
+        top = float((1 << bits) - 1)
+    return (np.nan_to_num(alpha.astype(np.float32)) / np.float32(top or 1)).clip(0, 1)
+
+
+def on_white(pixels: Pixels, opacity: npt.NDArray[np.float32], premultiplied: bool) -> Pixels:
+    """8-bit pixels over white, a strip at a time."""
+    out = np.empty_like(pixels)
+    rows = max(1, STRIP_PIXELS // max(1, pixels.shape[1]))
+    for top in range(0, len(pixels), rows):
+        share = opacity[top : top + rows]
+        colour = pixels[top : top + rows].astype(np.float32)
+        out[top : top + rows] = np.rint(np.clip((colour if premultiplied else colour * share) + 255 * (1 - share), 0, 255))
+    return out
 
 
 # ---------------------------------------------------------------- 16-bit colour and alpha

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -14,16 +15,17 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from biocosmos.errors import ImageError
 from biocosmos.images import deep, jpeg, kinds, memory, tiff
 from biocosmos.images.content import Source, file_bytes, file_size
-from biocosmos.images.upright import AS_STORED, TURNS, Crop, Pixels, lies_on_its_side, orientation_of
+from biocosmos.images.upright import AS_STORED, TURNS, Crop, Pixels, lies_on_its_side, orientation_of, taken_at
 
 Image.init()  # load every plugin once, here, and not from several decode threads at the first odd file
 FORMATS = tuple(name for name in ("JPEG", "PNG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF") if name in Image.OPEN)
 """What Pillow may try; formats that call another program (EPS) or have no magic number (TGA) are left out."""
 
+logging.getLogger("PIL").addHandler(logging.NullHandler())  # it logs errors that are told here
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # damaged EXIF, on the user's screen; it costs nothing
 
-_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_PHOTOMETRIC = 256, 257, 262
-_WHITE_IS_ZERO = 0
+_TIFF_WIDTH, _TIFF_HEIGHT, _TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_PLANAR = 256, 257, 258, 262, 284
+_WHITE_IS_ZERO, _BANDS_APART = 0, 2
 _JPEG_MODES = {"L": "RGB", "RGB": "RGB", "CMYK": "CMYK"}
 
 
@@ -44,7 +46,7 @@ class ImageInfo:
     """What the header says: Pillow's format and mode, width and height in pixels as stored (before EXIF rotation).
 
     ``orientation``: EXIF's, 1 to 8; a box of the stored picture is set upright by :func:`upright_crop`. Of a PNG, whose EXIF may
-    stand after its pixels, it is asked for with :func:`oriented` only.
+    stand after its pixels, it is asked for with :func:`oriented` only; so is ``taken``, EXIF's time of the picture.
     """
 
     format: str
@@ -53,6 +55,8 @@ class ImageInfo:
     mode: str
     notes: tuple[str, ...] = ()
     orientation: int = AS_STORED
+    taken: str | None = None
+    """EXIF's time of the picture, as it is there; said by :func:`oriented` only."""
 
 
 def inspect_image(source: Source) -> ImageInfo:
@@ -85,9 +89,10 @@ def image_size(source: Source, crop: Crop | None = None) -> tuple[int, int]:
 def oriented(source: Source) -> ImageInfo:
     """As :func:`inspect_image`, with the orientation of a PNG too; one that may have EXIF is decoded for it."""
     with _open(source) as image:
-        orientation = orientation_of(image) if image.format != "PNG" or _png_has_exif(source) else AS_STORED
         width, height = _stored_size(image)
-        return ImageInfo(image.format or "", width, height, image.mode, (), orientation)
+        if image.format == "PNG" and not _png_has_exif(source):
+            return ImageInfo("PNG", width, height, image.mode)
+        return ImageInfo(image.format or "", width, height, image.mode, (), orientation_of(image), taken_at(image))
 
 
 def check_image(source: Source) -> tuple[str, ...]:
@@ -165,7 +170,14 @@ def _open(source: Source) -> Image.Image:
 def _opened(source: Source) -> Image.Image:
     """As Pillow opens it; deep TIFFs by our own class, and HEIF where the package pillow-heif is installed."""
     try:
-        return _pillow(source, FORMATS)
+        image = _pillow(source, FORMATS)
+        if image.format != "TIFF" or not _is_deep_and_apart(image):
+            return image
+        image.close()  # of bands that are stored apart Pillow reads 16 bits wrongly
+        try:
+            return _deep_tiff(source)
+        except UnidentifiedImageError:
+            raise ImageError(kinds.what_is_it(source)) from None
     except UnidentifiedImageError:
         head = kinds.head_of(source)
         if tiff.is_tiff(head):
@@ -177,6 +189,12 @@ def _opened(source: Source) -> Image.Image:
 
 def _pillow(source: Source, formats: tuple[str, ...]) -> Image.Image:
     return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source, formats=formats)
+
+
+def _is_deep_and_apart(image: Image.Image) -> bool:
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    bits = tags.get(_TIFF_BITS)
+    return tags.get(_TIFF_PLANAR) == _BANDS_APART and isinstance(bits, tuple) and len(bits) > 1 and max(bits) > 8
 
 
 def _deep_tiff(source: Source) -> Image.Image:

@@ -19,7 +19,7 @@ from PIL import Image, ImageFile
 
 from biocosmos.errors import ImageError
 from biocosmos.images.content import Source
-from biocosmos.images.deep import floating_to_8_bits
+from biocosmos.images.deep import floating_to_8_bits, on_white, opacity_of
 from biocosmos.images.upright import ORIENTATION, TURNS, Pixels
 
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -38,6 +38,8 @@ _SAMPLES = {1: "integer", 2: "signed integer", 3: "floating-point", 5: "complex 
 _KINDS = {1: "u", 2: "i", 3: "f"}
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _HORIZONTAL, _FLOATING = 2, 3
+_APART = 2
+_PREMULTIPLIED, _ALPHAS = 1, (1, 2)
 
 
 def is_tiff(head: bytes) -> bool:
@@ -66,6 +68,16 @@ class Layout:
         """Bits of a sample."""
         return self.one(_BITS, 1)
 
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last band says how opaque a pixel is."""
+        return self.one(_EXTRA, 0) in _ALPHAS
+
+    @property
+    def is_apart(self) -> bool:
+        """Whether each band is stored by itself."""
+        return self.bands > 1 and self.one(_PLANAR, 1) == _APART
+
     def __str__(self) -> str:
         bands = f"{self.bands} band{'s' if self.bands != 1 else ''}"
         kind = _SAMPLES.get(self.one(_FORMAT, 1), "unknown")
@@ -75,11 +87,10 @@ class Layout:
     def refusal(self) -> str | None:
         """Why this picture is not decoded here; None if it is."""
         kind = _KINDS.get(self.one(_FORMAT, 1))
-        if self.bands > 4 or (self.bands > 1 and self.one(_PHOTOMETRIC, _RGB) != _RGB):
-            return "1 band (grey), 3 (RGB) and 4 (with alpha) are read: save the bands that show it as RGB"
-        if self.bands not in (1, 3, 4):
-            return "1 band (grey), 3 (RGB) and 4 (with alpha) are read: save it as one of these"
-        if self.bands == 1 and self.one(_PHOTOMETRIC, _BLACK_IS_ZERO) not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO):
+        grey = self.one(_PHOTOMETRIC, _BLACK_IS_ZERO) in (_WHITE_IS_ZERO, _BLACK_IS_ZERO)
+        if self.bands > 4 or self.bands > (2 if grey else 4) or (self.bands == 2 and not self.has_alpha):
+            return "grey and RGB are read, with alpha or without: save the bands that show it as RGB"
+        if not grey and (self.one(_PHOTOMETRIC, _RGB) != _RGB or self.bands < 3):
             return "its colours are stored in a way that is not read: save it as RGB"
         if kind is None or self.bits not in ((16, 32, 64) if kind == "f" else (8, 16, 32, 64)):
             return "samples of 8, 16 and 32 bits and floating-point ones are read: save it with one of these"
@@ -173,22 +184,27 @@ class DeepTiff(ImageFile.ImageFile):
         return exif
 
     def bytes_held(self) -> int:
-        """What decoding holds at its peak beside the picture: the samples, and wide numbers of a few rows."""
-        return self._size[0] * self._size[1] * self.layout.bands * self.layout.bits // 8
+        """What decoding holds at its peak beside the picture: the samples, one more picture, and how opaque it is."""
+        each = self.layout.bands * self.layout.bits // 8 + 3 + (4 if self.layout.has_alpha else 0)
+        return self._size[0] * self._size[1] * each
 
     def load(self) -> Any:
         """Decode. Raises OSError for a file that ends too early."""
         if "deep" not in self.info:
             assert self.fp is not None
             samples = _samples(self.fp, self.layout)
-            photometric = self.layout.one(_PHOTOMETRIC, _BLACK_IS_ZERO)
-            pixels, note = floating_to_8_bits(samples[:, :, :3])
-            if photometric == _WHITE_IS_ZERO:
+            colours = 1 if samples.shape[2] < 3 else 3
+            pixels, note = floating_to_8_bits(samples[:, :, :colours])
+            if self.layout.one(_PHOTOMETRIC, _BLACK_IS_ZERO) == _WHITE_IS_ZERO:
                 pixels, note = 255 - pixels, f"{note}, white stored as zero"
-            if pixels.shape[2] == 1:
+            if samples.shape[2] > colours and self.layout.has_alpha:
+                opacity = opacity_of(samples[:, :, -1:], float(samples[:, :, :colours].max(initial=0)))
+                pixels = on_white(pixels, opacity, self.layout.one(_EXTRA, 0) == _PREMULTIPLIED)
+                note += ", alpha flattened on white"
+            elif samples.shape[2] > colours:
+                note += ", its further band left out"
+            if colours == 1:
                 pixels, note = np.repeat(pixels, 3, axis=2), note.replace("colour", "grey")
-            if samples.shape[2] == 4:
-                note += ", its fourth band left out"
             pixels = TURNS.get(self.layout.one(ORIENTATION, 1), _as_stored)(pixels)
             self.im = Image.fromarray(np.ascontiguousarray(pixels)).im
             self._size = self.im.size
@@ -211,7 +227,7 @@ def _samples(file: IO[bytes], layout: Layout) -> npt.NDArray[Any]:
         raise OSError("damaged: its tiles have no sensible size")
     offsets = layout.tags.get(_TILE_OFFSETS if tiled else _OFFSETS, ())
     counts = layout.tags.get(_TILE_COUNTS if tiled else _COUNTS, ())
-    apart = layout.one(_PLANAR, 1) == 2
+    apart = layout.is_apart
     together = 1 if apart else bands
     out = np.zeros((height, width, bands), dtype.newbyteorder("="))
     places = [

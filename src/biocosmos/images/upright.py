@@ -13,6 +13,7 @@ Crop = tuple[float, float, float, float]
 
 ORIENTATION = 0x0112
 AS_STORED = 1
+_EXIF_IFD, _TAKEN, _STORED = 0x8769, 0x9003, 0x0132
 
 # Orientation -> the numpy operations that set the stored pixels upright.
 TURNS: dict[int, Callable[[Pixels], Pixels]] = {
@@ -33,6 +34,16 @@ def orientation_of(image: Image.Image) -> int:
     except Exception:  # EXIF is advice: a damaged block must not cost the image
         return AS_STORED
     return value if value in TURNS else AS_STORED
+
+
+def taken_at(image: Image.Image) -> str | None:
+    """When EXIF says that the picture was taken, as it is there: "2024:05:01 06:07:08"; None where it does not."""
+    try:
+        exif = image.getexif()
+        found = exif.get_ifd(_EXIF_IFD).get(_TAKEN) or exif.get(_STORED)
+    except Exception:  # as above
+        return None
+    return found.strip("\0 ") or None if isinstance(found, str) else None
 
 
 def lies_on_its_side(orientation: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import lance
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import Failures
+from biocosmos.specimens.damage import reading, storing
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 from biocosmos.specimens.stored_types import column_names, column_type, in_type
 
@@ -75,18 +77,19 @@ class Appending:
         if self._before_first is not None:
             self._before_first()
             self._before_first = None
-        dataset = lance.dataset(self._path)
-        brought = dict.fromkeys(name for batch in self._waiting for name in batch.schema.names)
-        new = [name for name in brought if name not in dataset.schema.names]
-        if new:
-            dataset.add_columns(pa.schema([(name, self.types.setdefault(name, pa.string())) for name in new]))
+        with storing(Path(self._path).parent):
             dataset = lance.dataset(self._path)
-        schema = pa.schema([column for column in dataset.schema if not column.name.startswith(EMBEDDING_PREFIX)])
-        rows = [whole(batch, schema) for batch in self._waiting]
-        self._dataset = lance.write_dataset(
-            pa.RecordBatchReader.from_batches(schema, rows), self._path, mode="append", schema=schema
-        )
-        self._committed += sum(batch.num_rows for batch in rows)
+            brought = dict.fromkeys(name for batch in self._waiting for name in batch.schema.names)
+            new = [name for name in brought if name not in dataset.schema.names]
+            if new:
+                dataset.add_columns(pa.schema([(name, self.types.setdefault(name, pa.string())) for name in new]))
+                dataset = lance.dataset(self._path)
+            schema = pa.schema([column for column in dataset.schema if not column.name.startswith(EMBEDDING_PREFIX)])
+            rows = [whole(batch, schema) for batch in self._waiting]
+            self._dataset = lance.write_dataset(
+                pa.RecordBatchReader.from_batches(schema, rows), self._path, mode="append", schema=schema
+            )
+        self._committed += sum(batch.num_rows for batch in self._waiting)
         self._waiting = []
 
     def rows(self, positions: Positions, columns: Sequence[str]) -> pa.Table:
@@ -97,7 +100,8 @@ class Appending:
         there = positions < self._committed
         parts = []
         if there.any():
-            table = self._dataset.take(positions[there].tolist(), columns=have)
+            with reading(Path(self._path).parent):
+                table = self._dataset.take(positions[there].tolist(), columns=have)
             parts.append(_table(table, schema))
         if not there.all():
             waiting = pa.concat_tables([_table(pa.Table.from_batches([batch]), schema) for batch in self._waiting])

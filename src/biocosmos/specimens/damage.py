@@ -51,6 +51,18 @@ def reading(path: Path, reason: str = "cannot be read", remedy: str | None = Non
         raise reading_error(path, error, reason, remedy) from error
 
 
+@contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Within it, what Lance raises while it writes to the collection in ``path`` becomes a BiocosmosError in one line."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
+        if not path.is_dir() or is_full(error):
+            raise reading_error(path, error) from error
+        again = "what was stored is not lost; run the same command again"
+        raise BiocosmosError(f"cannot write {path}: {library_says(error)}: {again}") from error
+
+
 def reading_error(path: Path, error: BaseException, reason: str = "cannot be read", remedy: str | None = None) -> BiocosmosError:
     """What Lance raised about the files of the collection in ``path``, in one line."""
     if not path.is_dir():

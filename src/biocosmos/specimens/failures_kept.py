@@ -84,5 +84,7 @@ def _read(folder: Path) -> pa.Table:
 
 
 def _write(folder: Path, tables: list[pa.Table]) -> None:
+    if not folder.is_dir():
+        raise BiocosmosError(f"{folder} is not there any more: was it moved or removed?")
     with replacing(folder / FILE) as temporary:
         pq.write_table(pa.concat_tables(tables), temporary, compression="zstd", write_page_checksum=True)

@@ -30,7 +30,6 @@ def build_gallery(
     carried = None if columns is None else list(dict.fromkeys(["id", *collection.ranks, *columns]))
     scalars = collection.chosen_columns(carried)
     facts = collection.encoders[name]
-    collection.check_vectors(name)
     dim = int(facts["dim"])
     vectors = np.empty((len(collection), dim), np.float32)  # untouched pages cost nothing when less is selected
     row = 0
@@ -64,7 +63,6 @@ def build_gallery(
 def vectors_of(collection: Collection, name: str, **selection: Any) -> Vectors:
     """See :meth:`Collection.vectors`; ``name`` is that of an embedding."""
     column, dim = collection.embedding_column(name), int(collection.encoders[name]["dim"])
-    collection.check_vectors(name)
     ids: list[str] = []
     parts = [np.empty((0, dim), np.float32)]
     for batch in collection.scan(["id", column], **selection):

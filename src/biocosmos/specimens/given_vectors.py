@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
+from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,8 @@ DIGEST_LENGTH = 16
 UNIT_WITHIN = 1e-5
 """A vector made unit length in float32 is within so much of it, in up to 4,096 dimensions."""
 FACTS_KEY = b"biocosmos.embedding"
+UNREADABLE = (OSError, EOFError, ValueError, KeyError, BadZipFile, pa.ArrowException)
+"""What reading a damaged file of vectors raises."""
 IDS_BESIDE = ".ids.csv"
 ID_NAMES = ("id", "ids")
 VECTOR_NAMES = ("vector", "vectors", "embedding", "embeddings")
@@ -177,7 +180,7 @@ def read_vectors(path: str | Path, ids: str | Path | None = None) -> Vectors:
 
             types = arrow_csv.ConvertOptions(column_types=dict.fromkeys(ID_NAMES, pa.string()))
             return _of_table(arrow_csv.read_csv(path, convert_options=types), path)
-    except (OSError, ValueError, KeyError, pa.ArrowInvalid) as error:
+    except UNREADABLE as error:
         raise BiocosmosError(f"cannot read vectors from {path}: {first_line(error)}") from error
     raise BiocosmosError(f"cannot read vectors from {path}: the name must end in .npy, .npz, .parquet or .csv")
 
@@ -194,9 +197,9 @@ def read_facts(path: str | Path) -> dict[str, Any] | None:
         else:
             text = provenance_beside(path).read_text(encoding="utf-8")
         facts = json.loads(text)
-    except (OSError, ValueError, KeyError, RecursionError, pa.ArrowException):
+    except (*UNREADABLE, RecursionError):
         return None
-    wanted = {"name": str, "digest": str, "dim": int}
+    wanted = {"name": str, "digest": str, "dim": int, "preprocessing": dict | None}
     if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in wanted.items()):
         return None
     return facts

@@ -116,7 +116,10 @@ def _checked(table: pa.Table, path: Path) -> pa.Table:
             f"{path} is no table of names as 'biocosmos identify -o' writes it (id, taxon, rank, confidence, novelty, method): "
             f"it has {columns}; a table of specimens goes in with 'biocosmos ingest {path} -o NEW.cosmos'"
         )
-    return table
+    ids = table["id"].cast(pa.string())
+    if ids.null_count:
+        raise BiocosmosError(f"{path}: {ids.null_count:,} rows have no id: say whose names they are, or leave them out")
+    return table.set_column(table.column_names.index("id"), "id", ids)
 
 
 def _of_text(path: Path) -> pa.Table:

@@ -124,6 +124,18 @@ def in_memory(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch.slice(start)
 
 
+@dataclass(frozen=True)
+class _Seen:
+    """A row whose specimen is there: at ``place`` of the dataset, -1 for an earlier row of the batch; ``stored`` as what."""
+
+    id: str | None
+    path: str | None
+    content_hash: str | None
+    place: int
+    stored: dict[str, Any]
+    difference: str | None
+
+
 class Ingest:
     """One source on its way into the dataset at ``path``, with the collection's lock held.
 
@@ -192,33 +204,35 @@ class Ingest:
                 continue
         there = again.specimens(batch, self._rows) if again.rows else None
         differing = {} if there is None else differences(batch, again, there)
+        stored = {} if there is None else again.named(there)
         for row, (id_, found) in enumerate(zip(ids, checked)):
             if row in refused:
                 self._tell(refused[row], paths[row], id_)
-            elif there is not None and row in again and not self._is_first(batch, row, again, there, differing.get(row)):
                 continue
-            else:
-                for note in found.notes:
-                    self._tell(note, paths[row], id_, "warning")
+            if row in stored:
+                seen = _Seen(id_, paths[row], found.content_hash, int(again.positions[row]), stored[row], differing.get(row))
+                if not self._is_first(seen):
+                    continue
+            for note in found.notes:
+                self._tell(note, paths[row], id_, "warning")
         if kept:
             self._rows.put(self._stored(batch, kept, checked))
 
-    def _is_first(self, batch: pa.RecordBatch, row: int, again: Again, there: pa.Table, difference: str | None) -> bool:
+    def _is_first(self, row: _Seen) -> bool:
         """Count a row whose specimen is there, and say what differs; whether it is the source's first one of it, and the same."""
-        id_, path = batch.column("id")[row].as_py(), _cell(batch, "image_path", row)
-        place = int(again.positions[row])
+        place, difference = row.place, row.difference
         twice = place < 0 or place >= len(self._mine) or bool(self._mine[place])
         if difference is not None:
             self.summary.different += 1
             remedy = "give each specimen an id of its own" if twice else self._remedy(difference)
             where = "stands earlier in this source" if twice else "is there already"
-            self._tell(f"duplicate id: it {where}, with {difference}: {remedy}", path, id_)
+            self._tell(f"duplicate id: it {where}, with {difference}: {remedy}", row.path, row.id)
         elif twice:
             self.summary.repeated += 1
         else:
             self.summary.known += 1
             self._mine[place] = True
-        if not twice and self.moved.note(again.stored(there, row), path, _cell(batch, "content_hash", row)):
+        if not twice and self.moved.note(row.stored, row.path, row.content_hash):
             self.summary.moved += 1
         return difference is None and not twice
 
@@ -258,10 +272,6 @@ class Ingest:
 
 def _cells(batch: pa.RecordBatch, name: str) -> list[Any]:
     return batch.column(name).to_pylist() if name in batch.schema.names else [None] * batch.num_rows
-
-
-def _cell(batch: pa.RecordBatch, name: str, row: int) -> Any:
-    return batch.column(name)[row].as_py() if name in batch.schema.names else None
 
 
 def _with_checks(batch: pa.RecordBatch, ids: list[str | None], checked: list[_Checked]) -> pa.RecordBatch:

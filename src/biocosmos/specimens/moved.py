@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import lance
 import pyarrow as pa
@@ -25,11 +26,14 @@ class Moved:
 
     def __init__(self, dataset: lance.LanceDataset, known: Known) -> None:
         self._dataset, self._known = dataset, known
+        self._is_empty = dataset.count_rows() == 0
         self.paths: dict[str, str] = {}
 
     def place_of(self, batch: pa.RecordBatch, row: int) -> int | None:
         """The place of the specimen that a row with an unknown id is, if the id is only the path of its file, and the same file
         was stored from a path where it is no more; or from this very path, once that was found. None for a new specimen."""
+        if self._is_empty:
+            return None
         id_, path, content = (_cell(batch, name, row) for name in ("id", "image_path", "content_hash"))
         if path is None or content is None or not _is_named_by(id_, path):
             return None
@@ -67,7 +71,8 @@ class Moved:
 
 def _is_named_by(id_: str, path: str) -> bool:
     """Whether an id is (the end of) a path, maybe behind a prefix of the person's choice."""
-    return _NUMBER.sub("", id_).endswith(Path(path).name)
+    name = path.replace("\\", "/").rpartition("/")[2]
+    return normalize("NFC", _NUMBER.sub("", id_)).endswith(normalize("NFC", name))
 
 
 def _cell(batch: pa.RecordBatch, name: str, row: int) -> Any:

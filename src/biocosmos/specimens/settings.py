@@ -48,7 +48,11 @@ class IngestSettings:
         (), "Rank columns or folder levels: family,genus,species.", unset="those the columns are named by"
     )
     metadata: Path | None = setting(None, "A CSV with more columns, joined by file name.", file=True)
-    taxonomy: Path | None = setting(None, "A CSV that gives the ranks of each label.", file=True)
+    taxonomy: Path | None = setting(
+        None,
+        "The ranks of each label: a CSV with label and ranks, or a checklist (ColDP, GBIF, WoRMS; id, parent, rank, name).",
+        file=True,
+    )
     images: Path | None = setting(
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
     )

@@ -61,7 +61,13 @@ def column_type(name: str, given: pa.DataType) -> pa.DataType:
         types.is_interval,
     )
     views = (types.is_list_view, types.is_large_list_view, types.is_decimal32, types.is_decimal64)
-    return pa.string() if any(is_one(given) for is_one in (*lacking, *views)) else given
+    return pa.string() if any(is_one(given) for is_one in (*lacking, *views)) or _holds_map(given) else given
+
+
+def _holds_map(kind: pa.DataType) -> bool:
+    """Whether a map is in it, of which Lance gives the parts other names when it is read."""
+    inner = [kind.field(i).type for i in range(kind.num_fields)] if pa.types.is_nested(kind) and not pa.types.is_map(kind) else []
+    return bool(pa.types.is_map(kind)) or any(_holds_map(each) for each in inner)
 
 
 def in_type(values: pa.Array, column: pa.Field, ids: Sequence[str | None], failures: Failures, *, stage: str) -> pa.Array:

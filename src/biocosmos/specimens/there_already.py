@@ -30,11 +30,9 @@ class Again:
     def __init__(self, positions: npt.NDArray[np.int64]) -> None:
         self.positions = positions
         self._earlier: dict[int, int | None] = {}
-        self._place: dict[int, int] = {}
 
     def add(self, row: int, earlier: int | None) -> None:
         """Count a row; ``earlier``: the row of the same batch that it may repeat."""
-        self._place[row] = len(self._earlier)
         self._earlier[row] = earlier
 
     def __contains__(self, row: int) -> bool:
@@ -58,10 +56,10 @@ class Again:
         order[np.concatenate([np.flatnonzero(~inside), np.flatnonzero(inside)])] = np.arange(len(rows))
         return pa.concat_tables([stored, within], promote_options="permissive").take(pa.array(order)).combine_chunks()
 
-    def stored(self, there: pa.Table, row: int) -> dict[str, Any]:
-        """Of what :meth:`specimens` gave, that of one row of the batch: ``id``, ``content_hash`` and ``image_path``."""
-        at = self._place[row]
-        return {name: there[name][at].as_py() for name in ("id", "content_hash", "image_path") if name in there.column_names}
+    def named(self, there: pa.Table) -> dict[int, dict[str, Any]]:
+        """Of what :meth:`specimens` gave, by row of the batch: ``id``, ``content_hash`` and ``image_path``."""
+        names = [name for name in ("id", "content_hash", "image_path") if name in there.column_names]
+        return dict(zip(self.rows, there.select(names).to_pylist()))
 
 
 def compared(batch: pa.RecordBatch) -> list[str]:

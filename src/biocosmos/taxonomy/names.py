@@ -36,7 +36,7 @@ def find_name(tax: Taxonomy, text: str, *, close: bool = True) -> int:
     if wanted is None:
         raise BiocosmosError("cannot find a taxon: the name is blank")
     for fold in (False, True):
-        found = _matches(tax, wanted, fold)
+        found = _without_repeats(tax, _matches(tax, wanted, fold))
         if len(found) == 1:
             return int(found[0])
         if len(found) > 1:
@@ -82,6 +82,12 @@ def _matches(tax: Taxonomy, text: str, fold: bool) -> Int64:
         whole = found[tax.depth[found] == len(parts) - (parts[0] == tax.names[ROOT])]
         found = whole if len(whole) else found
     return found
+
+
+def _without_repeats(tax: Taxonomy, found: Int64) -> Int64:
+    """``found`` without labels that repeat the name of their parent, which is there too: they are one taxon."""
+    repeat = tax.repeats[found] & np.isin(tax.parent[found], found)
+    return found[~repeat]
 
 
 def _parts(text: str) -> list[str]:

@@ -34,6 +34,7 @@ from biocosmos.taxonomy.numbering import ROOT, UNKNOWN, last_named, number
 from biocosmos.taxonomy.rollup import RollUp, RollUpPlan
 
 ROOT_NAME = "Life"
+LABEL = "label"
 NODE_COLUMNS = ("node", "parent", "rank", "name")
 
 Int16 = npt.NDArray[np.int16]
@@ -171,6 +172,18 @@ class Taxonomy:
         """Ids of the nodes with nothing below them, ascending; the root is never one."""
         ids = np.flatnonzero(self.end == np.arange(1, len(self) + 1)).astype(np.int32)
         return _frozen(ids[ids > ROOT])
+
+    @cached_property
+    def repeats(self) -> npt.NDArray[np.bool_]:
+        """(nodes,) whether a node is the label of the taxon right above it, of the same name: the annotator's class where the
+        source gives its ranks too. It is a node for whoever asks for labels, and no second taxon."""
+        labels = np.zeros(len(self), bool)
+        if LABEL in self.ranks:
+            at = np.flatnonzero(self.rank == self.rank_index(LABEL))
+            above = self.name_array.take(pa.array(self.parent[at]))
+            labels[at] = pc.equal(self.name_array.take(pa.array(at)), above).to_numpy(zero_copy_only=False)
+        labels.setflags(write=False)
+        return labels
 
     @cached_property
     def name_array(self) -> pa.Array:

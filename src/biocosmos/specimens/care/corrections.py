@@ -34,11 +34,12 @@ class Corrections:
     """Rows about specimens.
 
     table: ``id`` and the columns that were given, under our names and with their types; ranks: the rank columns among them,
-    coarse to fine, as they were asked for or are named.
+    coarse to fine, as they were asked for or are named; by_file: it had no column of ids: ``id`` is the name of an image file.
     """
 
     table: pa.Table
     ranks: tuple[str, ...]
+    by_file: bool = False
 
 
 def read_corrections(
@@ -87,7 +88,7 @@ def read_corrections(
         made.add("image_path")
     table = pa.Table.from_batches(batches) if batches else shaper.schema.empty_table()  # under the names that are stored
     table = table.select([i for i, name in enumerate(shaper.schema.names) if name not in made])
-    return Corrections(table, tuple(shaper.rank_columns))
+    return Corrections(table, tuple(shaper.rank_columns), by_file="id" not in names)
 
 
 def read_ids(path: Path, failures: Failures) -> list[str]:

@@ -51,6 +51,7 @@ def columns_of_vectors(parts: Sequence[Part], there: Mapping[str, Mapping[str, A
                 why = _difference(facts, first)
                 found.notes.append(f"the vectors of '{name}' in {part.name} were left out: {why}")
                 continue
+            part.collection.check_vectors(name)  # damage does not get a new checksum
             sources.append(embedding_column(name))
             for key in COMPUTED_WITH:
                 joined[key] = _joined([joined.get(key), facts.get(key)])

@@ -23,7 +23,7 @@ from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_
 from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
-from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.readers.taxonomy_table import open_taxonomy
 from biocosmos.specimens.records import Source
 
 # format -> (module, function, what it is). The order is the order of the help text.
@@ -119,12 +119,13 @@ def read(
         }
         given |= {"boxes": boxes, "confidence": confidence, "empty": empty or None}
         _refuse_unused(format, {name for name, value in given.items() if value is not None})
+    failures = Failures() if failures is None else failures
     options = Options(
-        failures=Failures() if failures is None else failures,
+        failures=failures,
         ranks=None if ranks is None else tuple(ranks),
         columns=dict(columns or {}),
         metadata=None if metadata is None else Path(metadata),
-        taxonomy=None if taxonomy is None else TaxonomyTable(taxonomy),
+        taxonomy=None if taxonomy is None else open_taxonomy(taxonomy, failures),
         encoding=encoding,
         separator=separator,
         images=None if images is None else Path(images),

@@ -13,12 +13,12 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import readable
+from biocosmos.specimens.readers.checklist_ranks import in_order
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, shown
 from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
 from biocosmos.specimens.readers.names import clean, clean_taxon
-from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.readers.taxonomy_table import Taxa
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
-from biocosmos.taxonomy import KNOWN_RANKS
 from biocosmos.taxonomy.scientific_names import Name, is_open, parse, says_nothing
 
 TEXT_COLUMNS = ("id", "image_path", "label", "barcode", "text", "date")
@@ -56,7 +56,7 @@ class Shaper:
     columns: Mapping[str, pa.DataType]
     failures: Failures
     ranks: Sequence[str] | None = None
-    taxonomy: TaxonomyTable | None = None
+    taxonomy: Taxa | None = None
     label_is_rank: bool | None = None
     warn_unlabelled: bool = True
     unknown_labels: set[str] = field(default_factory=set)
@@ -98,7 +98,7 @@ class Shaper:
         textual = {name for name, kind in types.items() if pa.types.is_string(kind) or pa.types.is_large_string(kind)}
         found = [rank for rank in GUESSED_RANKS if rank in textual]
         if self.taxonomy is not None:
-            found = [rank for rank in KNOWN_RANKS if rank in found or rank in self.taxonomy.ranks]
+            found = in_order(found, self.taxonomy.ranks)
         label_is_rank = self.label_is_rank
         if label_is_rank is None:
             label_is_rank = label_given and (self.taxonomy is not None or not {"species", SCIENTIFIC_NAME} & set(types))
@@ -202,7 +202,7 @@ class Shaper:
             return blank
         genera = list(columns.get("genus") or blank)
         species = list(columns.get("species") or blank)
-        epithets = [clean(value) for value in _list(columns.get(EPITHET)) or blank]
+        epithets = [clean_taxon(value) for value in _list(columns.get(EPITHET)) or blank]
         others = [columns[rank] for rank in self.rank_columns if rank in columns and rank not in ("genus", "species", "label")]
         spelt = list(blank)
         for i in range(count):
@@ -234,13 +234,12 @@ class Shaper:
 
     def _join(self, columns: dict[str, Values], labels: list[Any], block: Block) -> None:
         assert self.taxonomy is not None
-        rows = [self.taxonomy.rows.get(label) if label is not None else None for label in labels]
-        for i, (label, row) in enumerate(zip(labels, rows)):
-            if label is not None and row is None and label not in self.unknown_labels:
+        found = [self.taxonomy.find(label) if label is not None else (None, None) for label in labels]
+        rows = [row for row, _ in found]
+        for i, (label, (_, note)) in enumerate(zip(labels, found)):
+            if note is not None and label not in self.unknown_labels:
                 self.unknown_labels.add(label)
-                self._fail(
-                    f"the label {label!r} is not in the taxonomy: kept without ranks", block, i, columns["id"][i], warning=True
-                )
+                self._fail(f"the label {label!r} is {note}", block, i, columns["id"][i], warning=True)
         for name in self.taxonomy.columns:
             own = _list(columns.get(name)) or [None] * len(labels)
             columns[name] = [value if value is not None else (row or {}).get(name) for value, row in zip(own, rows)]
@@ -288,8 +287,13 @@ def _joined(genus: str | None, species: str | None, epithet: str | None) -> tupl
         return genus, None, None
     if (genus and " " not in species and not species[0].isupper()) or (genus and species == epithet):
         whole = f"{genus} {species}"
-        return (genus, None, whole) if is_open(species) else (genus, whole, None)
+        return (genus, None, whole) if is_open(species) else (genus, parse(whole).species or whole, None)
+    first, _, rest = species.partition(" ")
+    if genus and rest and first.endswith(".") and genus.startswith(first[:-1]) and not is_open(rest):
+        return genus, f"{genus} {rest}", species  # "C. finmarchicus" beside the genus Calanus
     bare = parse(species)
+    if bare.kind == "species" and bare.authorship:
+        return genus or bare.genus, bare.species, species
     if (bare.kind == "open" and bare.reason is None) or (" " not in species and species[0].islower() and says_nothing(species)):
         return genus or bare.genus, None, species
     return genus, species, None

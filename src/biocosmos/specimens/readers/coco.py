@@ -16,6 +16,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import Resolver, readable
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import STORED, UPRIGHT, Frames, Size, header, size_of, to_crop, upright_size
+from biocosmos.specimens.readers.camera_traps import COLUMNS, moment
 from biocosmos.specimens.readers.columns import our_names
 from biocosmos.specimens.readers.json_fields import MOST_COLUMNS, fitting, type_of
 from biocosmos.specimens.readers.json_stream import as_key, as_text, elements
@@ -32,6 +33,9 @@ JOINS = {
 }
 OUR_ID, OUR_RANKS = "biocosmos_id", "biocosmos_ranks"
 """Fields of files that we wrote: an annotation's own id, and in a category which fields are ranks, coarse to fine."""
+CAMERA = {"location": "deployment", "seq_id": "sequence", "datetime": "date"}
+"""Fields of images in COCO Camera Traps, the form in which camera-trap data sets are published, and what they are here."""
+CAMERA_KINDS = COLUMNS | {"date": STANDARD["date"]}
 IMAGES_AT_HAND = 1024
 
 Row = tuple[int | None, str | None, dict[str, Any]]
@@ -89,8 +93,11 @@ class _Fields:
         for part in sorted(too_many):
             reason = f"{part} have more than {MOST_COLUMNS} different fields: the later ones are left out"
             options.failures.add(reason, stage="read", source=file, severity="warning")
+        self.of_camera = (IMAGES, "seq_id") in kinds or {(IMAGES, "location"), (IMAGES, "datetime")} <= kinds.keys()
+        for name in CAMERA if self.of_camera else ():
+            kinds.pop((IMAGES, name), None)
         theirs: dict[tuple[str, str], str] = {}
-        taken: set[str] = {"label", "crop", *ADDED_BY_COLLECTION}
+        taken: set[str] = {"label", "crop", *ADDED_BY_COLLECTION, *(CAMERA_KINDS if self.of_camera else ())}
         for part in (ANNOTATIONS, IMAGES, CATEGORIES):
             for owner, name in kinds:
                 if owner == part:
@@ -106,6 +113,7 @@ class _Fields:
             key: f"{name}_source" if name in ("id", "image_path", "label", "crop") else name for key, name in zip(theirs, ours)
         }
         self.kinds = {self.names[key]: kinds[key] or pa.string() for key in theirs}
+        self.kinds |= CAMERA_KINDS if self.of_camera else {}
 
     def take(self, part: str, element: dict[str, Any]) -> dict[str, Any]:
         """The element's fields by our names, in the type of their column."""
@@ -281,7 +289,17 @@ class _Annotation:
             **fields.take(IMAGES, image.record),
             **fields.take(ANNOTATIONS, self.box),
         }
+        if fields.of_camera:
+            taken |= self._taken_at(image.record)
         return {**taken, "id": self.id, "image_path": image.path, "crop": crop, "label": label}
+
+    def _taken_at(self, image: dict[str, Any]) -> dict[str, Any]:
+        """Where and when a camera trap took the picture."""
+        date, time, problem = moment(image.get("datetime"))
+        if problem is not None:
+            self.say(problem, warning=True)
+        where = {"deployment": as_key(image.get("location")), "sequence": as_key(image.get("seq_id"))}
+        return {**where, "date": date, "time": time}
 
     def _name(self, image: str, own: str | None, seen: Seen) -> None:
         """file#id, or file#row without an id; a second one of the same name gets one of its own, with a word."""

@@ -175,7 +175,7 @@ class _Picture:
         if problem is not None:
             self._say(problem)
             return
-        shared = {**self._shared(), "image_path": path}
+        shared = {**self._shared(path), "image_path": path}
         before = self.counts.below
         animals = [self._specimen(detection, f"{name}#{place}", path) for place, detection in enumerate(detections, 1)]
         for values in animals:
@@ -199,13 +199,15 @@ class _Picture:
             return detections
         return None
 
-    def _shared(self) -> dict[str, Any]:
+    def _shared(self, path: str) -> dict[str, Any]:
         """What all specimens of the picture have."""
         *folders, _ = (part for part in self.name.replace("\\", "/").split("/") if part not in ("", ".", ".."))
         if leads_outside(self.name):  # the folders of a whole computer
             folders = folders[-1:]
         exif = self.image.get("exif_metadata")
         taken = self.image.get("datetime") or (exif.get("DateTimeOriginal") if isinstance(exif, dict) else None)
+        if not taken and (info := header(path)) is not None:
+            taken = info.taken
         date, time, problem = moment(taken)
         if problem is not None:
             self._say(problem, warning=True)

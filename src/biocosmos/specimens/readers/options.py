@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from biocosmos.errors import Failures
-from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.readers.taxonomy_table import Taxa
 
 MAX_IMAGE_BYTES = 512 << 20
 
@@ -20,7 +20,7 @@ class Options:
     ranks: tuple[str, ...] | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     metadata: Path | None = None
-    taxonomy: TaxonomyTable | None = None
+    taxonomy: Taxa | None = None
     encoding: str | None = None
     separator: str | None = None
     images: Path | None = None

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers import textfile
+from biocosmos.specimens.readers.checklist_ranks import ChecklistRanks
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, plain, shown
 from biocosmos.specimens.readers.names import clean, clean_taxon
 from biocosmos.taxonomy import KNOWN_RANKS
+from biocosmos.taxonomy.checklists.files import TableFile, layout_of
+from biocosmos.taxonomy.checklists.formats import is_checklist
 
+
+def open_taxonomy(path: str | Path, failures: Failures | None = None) -> TaxonomyTable | ChecklistRanks:
+    """A table of labels and ranks, or a checklist: a folder, a zip, a gzipped file, or a table that points to parents."""
+    path = Path(path)
+    if path.is_dir() or path.suffix.lower() in (".zip", ".gz"):
+        return ChecklistRanks(path, failures)
+    header = layout_of(TableFile(path)).header
+    by_label = any(plain(name) in ("label", "labels", "classname") for name in header)
+    keyed = by_label and any(plain(name) in KNOWN_RANKS and plain(name) != "label" for name in header)
+    if header[0].isdigit() or (is_checklist(header) and not keyed):
+        return ChecklistRanks(path, failures)
+    return TaxonomyTable(path)
+
+
+Taxa: TypeAlias = "TaxonomyTable | ChecklistRanks"
 KEYS = ("label", "labels", "classname", "name", "scientificname", "species")
 
 
@@ -45,3 +64,8 @@ class TaxonomyTable:
                 raise BiocosmosError(f"{path}, row {first.row}: {first.reason}: mend the taxonomy before it is joined")
         self.ranks = tuple(rank for rank in KNOWN_RANKS if rank in ranks.values() and rank in names)
         self.columns = tuple(name for i, name in enumerate(names) if i != at)
+
+    def find(self, label: str) -> tuple[dict[str, str | None] | None, str | None]:
+        """(the row of a label or None, what a person should know of it or None)."""
+        row = self.rows.get(label)
+        return row, None if row is not None else "not in the taxonomy: kept without ranks"

@@ -15,9 +15,10 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.dates import read_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
-from biocosmos.specimens.writers.naming import answered_ranks, software_of
+from biocosmos.specimens.writers.naming import answered_ranks, is_answer_table, software_of
 from biocosmos.tables import PROVENANCE_KEY
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "coco"}
@@ -59,7 +60,9 @@ def write(
     schema, batches = _opened(rows, path)
     if "id" not in schema.names:
         raise BiocosmosError(f"cannot write {path}: the rows have no column 'id'; they have: {shown(schema.names)}")
-    ranks = tuple(rank for rank in ranks or answered_ranks(schema.names) if rank in schema.names)
+    if not ranks and is_answer_table(schema.names):
+        ranks = answered_ranks(schema.names)
+    ranks = tuple(rank for rank in ranks if rank in schema.names)
     return Written(_write(batches, schema, path, format, ranks, identifications, failures, spreadsheet), failures)
 
 
@@ -93,7 +96,9 @@ def _write(
         return coco.write(batches, schema, path, failures, ranks, software_of(said))
     if format == "ecotaxa":
         return ecotaxa.write(batches, schema, path, failures, ranks, software_of(said))
-    return darwin_core.write(batches, schema, path, failures, ranks, identifications, software_of(said))
+    when = read_date(str((said.get("software") or {}).get("time") or "")).day
+    said_on = "" if when is None else when.isoformat()
+    return darwin_core.write(batches, schema, path, failures, ranks, identifications, software_of(said), said_on)
 
 
 def provenance_of(schema: pa.Schema) -> dict[str, Any]:

@@ -50,15 +50,17 @@ def write(
     ranks: Sequence[str],
     identifications: pa.Table | None = None,
     software: str = "",
+    said_on: str = "",
 ) -> int:
     """Write a zip with meta.xml, eml.xml, occurrence.txt and, where needed, multimedia.txt and identification.txt.
 
     A table of identifications (:meth:`Identifier.identify`) becomes machine observations whose names stop at the rank that was
-    sure enough; given as ``identifications`` it becomes the history of the specimens with these ids. software: what made them.
-    Columns that say nothing are left out; which columns are ranks stands in meta.xml, so that they are when it is read again.
+    sure enough; given as ``identifications`` it becomes the history of the specimens with these ids. software, said_on: what
+    made it, and when. Columns that say nothing are left out; which columns are ranks stands in meta.xml, so that they are when
+    it is read again.
     Returns the rows written.
     """
-    made = _Archive(schema, tuple(ranks), failures, identifications, software)
+    made = _Archive(schema, tuple(ranks), failures, identifications, software, said_on)
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         made.write(batches, archive, path)
     return made.rows
@@ -72,8 +74,11 @@ class _Archive:
         failures: Failures,
         identifications: pa.Table | None,
         software: str,
+        said_on: str,
     ) -> None:
         self.ranks, self.failures, self.rows, self.software = ranks, failures, 0, software
+        self.today = datetime.now(timezone.utc).date().isoformat()
+        self.said_on = said_on or self.today
         self.naming = Naming(schema.names, ranks)
         self.identifications = identifications
         self.columns = [name for name in schema.names if name not in NOT_IN_CORE]
@@ -114,10 +119,9 @@ class _Archive:
                     filled = [i for i in range(1, len(sheet.names)) if sheet.filled_rows[i]]
                     extensions[file] = (kind, [vocabulary + sheet.names[i] for i in filled])
                     sheet.copy_into(archive, file, [0, *filled], [["coreid", *(sheet.names[i] for i in filled)]])
-        today = datetime.now(timezone.utc).date().isoformat()
         ranks = [rank for rank in self.ranks if rank in names]
         _text(archive, "meta.xml", meta_xml([term_of(name) for name in names], extensions, names.index("id"), ranks))
-        _text(archive, "eml.xml", eml_xml(path.stem, self.rows, self.software, today))
+        _text(archive, "eml.xml", eml_xml(path.stem, self.rows, self.software, self.today))
 
     def _core(self, row: dict[str, Any]) -> list[Any]:
         is_answer = self.naming.is_answer(row)
@@ -175,7 +179,7 @@ class _Archive:
             "scientificName": answer["taxon"],
             "taxonRank": answer.get("rank"),
             "identifiedBy": "biocosmos",
-            "dateIdentified": answer.get("dateIdentified") or datetime.now(timezone.utc).date().isoformat(),
+            "dateIdentified": answer.get("dateIdentified") or self.said_on,
             "identificationVerificationStatus": BY_MACHINE,
             "identificationReferences": self.software,
             "identificationRemarks": "; ".join(f"{name} {_short(value)}" for name, value in facts if value is not None),
