@@ -27,7 +27,7 @@ from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
-BLOCK = 1024
+BLOCK = 256
 """Specimens of a block, so many of which at most are named again after a kill."""
 IMAGES_TOGETHER = 64
 """Images that are read at once for a namer that looks at images itself."""
