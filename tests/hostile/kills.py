@@ -19,12 +19,14 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -216,6 +218,8 @@ def main() -> None:
     if not can_trace():
         sys.exit("a process may not be traced here (ptrace and seccomp): nothing was tried")
     os.nice(5)
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends it with what was found so far
+        signal.signal(number, signal.default_int_handler)
     warm_up()
     place = Path(tempfile.mkdtemp(prefix="kills-"))
     try:
@@ -251,15 +255,16 @@ def _run(trials: Trials, asked: argparse.Namespace) -> int:
     names = [name for name in JOBS if not asked.only or name.startswith(tuple(asked.only.split(",")))]
     tried, killed, different = Counter[str](), Counter[str](), Counter[str]()
     begun, number = time.monotonic(), 0
-    while tried.total() < asked.sample if asked.sample else killed.total() < asked.kills:
-        name = names[number % len(names)]
-        rng = random.Random(zlib.crc32(f"{asked.seed} {name} {number}".encode()))
-        kills, at, wrong = trials.trial(name, rng)
-        number += 1
-        tried[name], killed[name] = tried[name] + 1, killed[name] + kills
-        if wrong is not None:
-            different[name] += 1
-            print(f'--at "{name}:{",".join(map(str, at))}": {wrong}', file=sys.stderr, flush=True)
+    with suppress(KeyboardInterrupt):
+        while tried.total() < asked.sample if asked.sample else killed.total() < asked.kills:
+            name = names[number % len(names)]
+            rng = random.Random(zlib.crc32(f"{asked.seed} {name} {number}".encode()))
+            kills, at, wrong = trials.trial(name, rng)
+            number += 1
+            tried[name], killed[name] = tried[name] + 1, killed[name] + kills
+            if wrong is not None:
+                different[name] += 1
+                print(f'--at "{name}:{",".join(map(str, at))}": {wrong}', file=sys.stderr, flush=True)
     print("| job | trials | kills | different at the end | calls of an unkilled run |\n|---|---|---|---|---|")
     for name in names:
         print(
