@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +33,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with writing(path):
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():  # said before the work, not after it
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         temporary = unfinished_path(path)
         try:
             yield temporary

@@ -101,7 +101,7 @@ def unwritable(place: Path, error: OSError) -> BiocosmosError | None:
     named = str(error.filename or "")
     within = (
         named == str(place)
-        or named.startswith(f"{place.parent}{os.sep}.")
+        or (Path(named).parent == place.parent and Path(named).name.startswith("."))  # of "out.csv" the parent is "."
         or (named != "" and place.parent.is_relative_to(named))
     )
     if not within and error.errno not in _ALWAYS_WRITING and (named or str(place.parent) not in str(error)):

@@ -92,6 +92,16 @@ LINES: dict[str, Line] = {
         says="1 specimen removed, 299 left",
     ),
     "remove only to look": Line("remove {collection} --split train --within Copepoda --dry-run", says="would be removed"),
+    "taxa update": Line(
+        "taxa update {collection} --checklist {checklist} --column parent_id=above --by Ada --note release -o {out}/review.csv",
+        says="review",
+    ),
+    "taxa update reviewed": Line(
+        "taxa update {out}/folder.cosmos --checklist {checklist} --column parent_id=above --review {blank_review} --apply "
+        "--strict",
+        after=("ingest a folder",),
+        says="0 specimens, 0 cells changed",
+    ),
     # ------------------------------------------------------------------ vectors
     "embed": Line(
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "

@@ -77,6 +77,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "table.csv").write_text("\n".join(["Bild;Art", *table]) + "\n")
     labels = sorted(set(embedded.table(["label"])["label"].to_pylist()))
     (folder / "tree.csv").write_text("label,family\n" + "".join(f"{label},F{label[0]}\n" for label in labels))
+    (folder / "blank_review.csv").write_text("path,rank,use\n")
     (folder / "checklist.csv").write_text("id,above,rank,name\n1,,kingdom,Animalia\n2,1,phylum,Arthropoda\n3,2,class,Copepoda\n")
     corrections = [f"{row['id']};detritus_blob;;{i}" for i, row in enumerate(rows[:2])]
     (folder / "corrections.csv").write_text("\n".join(["Nummer;Art;text;depth", *corrections]) + "\n")
@@ -110,6 +111,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "table": "table.csv",
         "tree": "tree.csv",
         "checklist": "checklist.csv",
+        "blank_review": "blank_review.csv",
         "renames": "renames.csv",
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",

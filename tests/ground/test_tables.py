@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from biocosmos import tables
-from biocosmos.tables import read_provenance, write_table, write_tables
+from biocosmos.errors import BiocosmosError
+from biocosmos.tables import read_provenance, replacing, write_table, write_tables
 
 TABLE = pa.table(
     {
@@ -66,3 +68,22 @@ def test_a_stream_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
         write_tables(broken(), TABLE.schema, path, {"method": "other"})
     assert path.read_bytes() == before and read_provenance(path) == FACTS
     assert sorted(one.name for one in tmp_path.iterdir()) == ["t.csv", "t.csv.provenance.json"]
+
+
+@pytest.mark.parametrize("name", ["folder", "./folder", "{tmp}/folder"])
+def test_a_folder_in_the_place_of_a_file_is_said_before_the_work(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(BiocosmosError, match="it is a folder: give the name of a file"), replacing(name.format(tmp=tmp_path)):
+        pytest.fail("the work was done for nothing")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_a_full_or_closed_folder_is_one_line_for_a_name_without_a_folder_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BiocosmosError, match=r"cannot write out\.csv: it may not be written to"), replacing("out.csv") as place:
+        raise PermissionError(errno.EACCES, "Permission denied", str(place))

@@ -12,11 +12,13 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import zlib
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 for folder in (Path(__file__).parent, Path(__file__).parents[1]):
@@ -52,6 +54,8 @@ def main() -> None:
     """The command line; exit code 1 where an input did not end clean."""
     asked = _arguments()
     os.nice(5)
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends it with what was found so far
+        signal.signal(number, signal.default_int_handler)
     warm_up()
     place = Path(tempfile.mkdtemp(prefix="fuzz-"))
     try:
@@ -128,21 +132,22 @@ def _one(make: object, kind: str, number: int, seed: int, sandbox: Path) -> tupl
 def _run(kinds: dict[str, object], plan: dict[str, int], asked: argparse.Namespace, place: Path) -> int:
     tallies: dict[str, Counter[str]] = {}
     begun, slowest, largest = time.monotonic(), (0.0, ""), (0, "")
-    for kind, count in plan.items():
-        tally = tallies.setdefault(kind, Counter())
-        for number in range(count):
-            sandbox = place / f"{kind.replace(' ', '-')}-{number}"
-            name, found = _one(kinds[kind], kind, number, asked.seed, sandbox)
-            tally[found.verdict] += 1
-            slowest, largest = (
-                max(slowest, (found.seconds, f"{kind}:{number}")),
-                max(largest, (found.megabytes, f"{kind}:{number}")),
-            )
-            if found.verdict != CLEAN:
-                print(f"{kind}:{number} {name[:120]}: {found.verdict}: {found.why[:400]}", file=sys.stderr, flush=True)
-                if asked.keep:
-                    shutil.copytree(sandbox, asked.keep / sandbox.name, symlinks=True, dirs_exist_ok=True)
-            shutil.rmtree(sandbox, ignore_errors=True)
+    with suppress(KeyboardInterrupt):
+        for kind, count in plan.items():
+            tally = tallies.setdefault(kind, Counter())
+            for number in range(count):
+                sandbox = place / f"{kind.replace(' ', '-')}-{number}"
+                name, found = _one(kinds[kind], kind, number, asked.seed, sandbox)
+                tally[found.verdict] += 1
+                slowest, largest = (
+                    max(slowest, (found.seconds, f"{kind}:{number}")),
+                    max(largest, (found.megabytes, f"{kind}:{number}")),
+                )
+                if found.verdict != CLEAN:
+                    print(f"{kind}:{number} {name[:120]}: {found.verdict}: {found.why[:400]}", file=sys.stderr, flush=True)
+                    if asked.keep:
+                        shutil.copytree(sandbox, asked.keep / sandbox.name, symlinks=True, dirs_exist_ok=True)
+                shutil.rmtree(sandbox, ignore_errors=True)
     print("| kind | tried | " + " | ".join(VERDICTS) + " |\n|---" * 1 + "|---" * (len(VERDICTS) + 1) + "|")
     for kind, tally in tallies.items():
         print(f"| {kind} | {tally.total()} | " + " | ".join(str(tally[verdict]) for verdict in VERDICTS) + " |")

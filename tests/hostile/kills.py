@@ -19,12 +19,14 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,8 @@ from judge import CLEAN, judged, lines, warm_up  # noqa: E402
 from killer import can_trace, traced  # noqa: E402
 from mutations import zipped  # noqa: E402
 from stock import copied, inputs_of, lay_out, make_stock  # noqa: E402
+
+from biocosmos.specimens.sample import sample  # noqa: E402
 
 KILLS = 200
 MOST_RUNS = 4
@@ -61,6 +65,9 @@ JOBS: dict[str, Job] = {
     "ingest a folder": Job(("ingest", "photos", "-o", "new.cosmos"), collection="new.cosmos"),
     "ingest a zip": Job(("ingest", "archive.zip", "-o", "new.cosmos"), collection="new.cosmos"),
     "ingest a table": Job(("ingest", "table.csv", "--images", "photos", "-o", "new.cosmos", "--pack"), collection="new.cosmos"),
+    "ingest a collection": Job(("ingest", MINE, "-o", "new.cosmos"), (MINE,), "new.cosmos"),
+    "merge": Job(("merge", MINE, "other.cosmos", "-o", "new.cosmos", "--id-prefix", "o-"), (MINE,), "new.cosmos"),
+    "update": Job(("update", MINE, "--taxonomy", "tree.csv"), (MINE,), MINE),
     "embed": Job(("embed", MINE, "--encoder", "source", "--device", "cpu", "--batch-size", "8"), (MINE, "source"), MINE),
     "split": Job(("split", MINE, "--name", "other", "--seed", "3"), (MINE,), MINE),
     "export csv": Job(("export", MINE, "-o", "out/out.csv"), (MINE,), MINE, ("out",)),
@@ -121,6 +128,11 @@ class Trials:
         shutil.rmtree(self.sandbox, ignore_errors=True)
         (self.sandbox / "tmp").mkdir(parents=True)
         copied(self.stock, self.sandbox, *JOBS[name].needs)
+        if name == "merge":
+            shutil.copytree(self.sandbox / MINE, self.sandbox / "other.cosmos")
+        if name == "update":
+            labels = sorted(set(sample()["label"].to_pylist()))
+            (self.sandbox / "tree.csv").write_text("\n".join(["label,suborder", *(f"{each},of {each}" for each in labels)]))
         if name.startswith("ingest"):
             photos = self.given["photos"] | {"odd/cut.png": next(iter(self.given["photos"].values()))[:200], "odd/empty.jpg": b""}
             lay_out(self.sandbox / "photos", photos)
@@ -206,6 +218,8 @@ def main() -> None:
     if not can_trace():
         sys.exit("a process may not be traced here (ptrace and seccomp): nothing was tried")
     os.nice(5)
+    for number in (signal.SIGINT, signal.SIGTERM):  # either ends it with what was found so far
+        signal.signal(number, signal.default_int_handler)
     warm_up()
     place = Path(tempfile.mkdtemp(prefix="kills-"))
     try:
@@ -241,15 +255,16 @@ def _run(trials: Trials, asked: argparse.Namespace) -> int:
     names = [name for name in JOBS if not asked.only or name.startswith(tuple(asked.only.split(",")))]
     tried, killed, different = Counter[str](), Counter[str](), Counter[str]()
     begun, number = time.monotonic(), 0
-    while tried.total() < asked.sample if asked.sample else killed.total() < asked.kills:
-        name = names[number % len(names)]
-        rng = random.Random(zlib.crc32(f"{asked.seed} {name} {number}".encode()))
-        kills, at, wrong = trials.trial(name, rng)
-        number += 1
-        tried[name], killed[name] = tried[name] + 1, killed[name] + kills
-        if wrong is not None:
-            different[name] += 1
-            print(f'--at "{name}:{",".join(map(str, at))}": {wrong}', file=sys.stderr, flush=True)
+    with suppress(KeyboardInterrupt):
+        while tried.total() < asked.sample if asked.sample else killed.total() < asked.kills:
+            name = names[number % len(names)]
+            rng = random.Random(zlib.crc32(f"{asked.seed} {name} {number}".encode()))
+            kills, at, wrong = trials.trial(name, rng)
+            number += 1
+            tried[name], killed[name] = tried[name] + 1, killed[name] + kills
+            if wrong is not None:
+                different[name] += 1
+                print(f'--at "{name}:{",".join(map(str, at))}": {wrong}', file=sys.stderr, flush=True)
     print("| job | trials | kills | different at the end | calls of an unkilled run |\n|---|---|---|---|---|")
     for name in names:
         print(

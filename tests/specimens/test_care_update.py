@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -223,3 +224,24 @@ def test_what_is_removed_is_kept_and_comes_back_with_its_vectors(flies: bc.Colle
     flies.add(pa.table({"id": ["new"], "text": ["x"]}))
     with pytest.raises(BiocosmosError, match=r"is there again since \('new'\)"):
         flies.undo()
+
+
+class Person(io.StringIO):
+    """Somebody at the keyboard."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_remove_asks_whoever_can_be_asked(
+    flies: bc.Collection, biocosmos: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ("remove", flies.path, "--within", "genus:Musca")
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "say --yes to do it" in biocosmos(*command, fails=2)
+    monkeypatch.setattr("sys.stdin", Person("n\n"))
+    assert "nothing was done" in biocosmos(*command, fails=1)
+    assert len(flies) == 6
+    monkeypatch.setattr("sys.stdin", Person("y\n"))
+    biocosmos(*command)
+    assert flies.table(["id"])["id"].to_pylist() == ["3", "4", "file", "packed"]

@@ -163,7 +163,7 @@ def test_ragged_rows_are_failures_with_their_number_and_the_rest_goes_on(tmp_pat
         ("", "is empty: it needs a header row"),
         (",file,label\n0,a.jpg,x\n", "column 1 has no name .pandas"),
         ("file,,label\na.jpg,1,x\n", "column 2 has no name"),
-        ("file,label,label\na.jpg,x,y\n", "'label' occurs more than once"),
+        ("file,label,label\na.jpg,x,y\n", "'label' occurs twice"),
     ],
 )
 def test_headers_that_name_no_column_or_two_are_refused(tmp_path: Path, content: str, message: str) -> None:
@@ -204,6 +204,26 @@ def test_names_are_taken_apart_only_where_that_is_safe(tmp_path: Path) -> None:
     assert [f.reason for f in failures if "black" in f.reason] == [
         "the name 'black-billed magpie' is not a Latin binomial (it begins in lower case): kept as it is"
     ]
+
+
+def test_columns_of_genus_epithet_and_species_as_people_fill_them(tmp_path: Path) -> None:
+    lines = {
+        "Oithona,sp.,": ("Oithona", None, "Oithona sp."),
+        "Oithona,sp1,": ("Oithona", None, "Oithona sp1"),
+        "Oithona,larvae,": ("Oithona", None, "Oithona larvae"),
+        "Oithona,×hybrida,": ("Oithona", "Oithona × hybrida", "Oithona × hybrida"),
+        "Polygonia,c-album,": ("Polygonia", "Polygonia c-album", "Polygonia c-album"),
+        "Oithona,NA,": ("Oithona", None, "Oithona"),
+        "Oithona,,sp.": ("Oithona", None, "Oithona sp."),
+        "Oithona,,Oithona sp.": ("Oithona", None, "Oithona sp."),
+        "Oithona,,Oithona sp. A": ("Oithona", "Oithona sp. A", "Oithona sp. A"),  # a morphospecies of the source's own
+        "Calanus,,C. finmarchicus": ("Calanus", "Calanus finmarchicus", "C. finmarchicus"),
+        ',,"Pica pica (Linnaeus, 1758)"': ("Pica", "Pica pica", "Pica pica (Linnaeus, 1758)"),
+        ",,sp.": (None, None, "sp."),
+    }
+    text = "".join(f"{i},t,{line}\n" for i, line in enumerate(lines))
+    rows, _, _ = rows_of(table(tmp_path, f"id,text,genus,specificEpithet,species\n{text}"))
+    assert [(row["genus"], row["species"], row["label"]) for row in rows] == list(lines.values())
 
 
 def test_genus_and_epithet_make_the_species(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError, Failures
@@ -50,7 +50,7 @@ def test_names_that_lance_cannot_hold(given_name: str, kept: str) -> None:
     assert fitting_name(given_name) == kept
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.text(st.sampled_from(".`_abA/*\t "), min_size=1, max_size=4), unique=True, max_size=8))
 def test_no_two_columns_are_kept_under_one_name(names: list[str]) -> None:
     kept = fitting_names(names)
@@ -104,7 +104,7 @@ def test_ranks_that_cannot_be_columns_are_refused(tmp_path: Path) -> None:
 # Types of columns.
 
 TYPES: dict[str, tuple[pa.Array, Any]] = {
-    "map": (pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())), [("k", 1)]),
+    "map": (pa.array([[("k", 1)], []], pa.map_(pa.string(), pa.int64())), '[["k", 1]]'),  # as JSON
     "list": (pa.array([["x"], []]), ["x"]),
     "view": (pa.array(["x", "y"], pa.string_view()), "x"),
     "bytes": (pa.array([b"x", b"y"], pa.binary_view()), b"x"),
@@ -189,7 +189,7 @@ def test_texts_that_cannot_be_stored_cost_their_row(bad: str) -> None:
     failures.table()
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.sampled_from(["s", "ms", "us", "ns"]), st.lists(st.integers(-(2**63), 2**63 - 1) | st.none(), max_size=5))
 def test_whatever_the_moment_it_can_be_said_afterwards(unit: str, values: list[int | None]) -> None:
     for kind in (pa.timestamp(unit), pa.timestamp(unit, "Asia/Tokyo"), pa.duration(unit)):

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperGroup
 
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, WITHIN
-from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
+from biocosmos.cli.printing import counted, failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 
 CHECKLIST = Annotated[
@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
     what = "The taxa of a collection: list them, look names up in a checklist."
     taxa = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=what, cls=_ListByDefault)
     add(taxa, list_taxa, name="list")
-    add(taxa, check)
+    add(taxa, check, update)
     app.add_typer(taxa, name="taxa")
 
 
@@ -106,3 +106,46 @@ def check(
     counts = ", ".join(f"{count:,} {status}" for status, count in done.counts.items())
     say(f"{output or names}: {done.table.num_rows:,} names: {counts}")
     finish(done.failures, done.table.num_rows, "rows", table=failures_beside(output), strict=strict)
+
+
+def update(
+    collection: COLLECTION,
+    checklist: CHECKLIST,
+    column: COLUMN = None,
+    review: Annotated[
+        Path | None, typer.Option(help="The table of an earlier run, edited: its column use decides.", show_default=False)
+    ] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Change the collection; without it only say what would change.")] = False,
+    by: Annotated[str | None, typer.Option(help="Who makes the change.", show_default=False)] = None,
+    note: Annotated[str | None, typer.Option(help="Why.", show_default=False)] = None,
+    output: OUTPUT = None,
+    strict: STRICT = False,
+) -> None:
+    """Bring a collection to a new release of a checklist: synonyms are renamed, taxa that moved move, the rest is reviewed.
+
+    biocosmos taxa update mine.cosmos --checklist coldp-2026.zip -o review.csv
+
+    biocosmos taxa update mine.cosmos --checklist coldp-2026.zip --review review.csv --apply --by Ada
+
+    Splits, lumps, ambiguous and unknown names stay as they are until the column use of the review table says what they become: an
+    id or a name of the checklist. Blank, also where it was filled, is: leave it. One change, taken back with biocosmos undo.
+    """
+    from biocosmos.jobs.update_taxa import COLUMNS, update_taxa
+    from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.settings import pairs
+    from biocosmos.tables import write_table
+
+    opened = Collection.open(collection)
+    theirs = {theirs: ours for ours, theirs in pairs(tuple(column or ()), "--column").items()}
+    done = update_taxa(opened, checklist, columns=theirs, review=review, apply=apply, by=by, note=note)
+    if output is None:
+        show_arrow(done.review, list(COLUMNS), title=f"taxa of {opened.path}")
+    else:
+        write_table(done.review, output)
+    say(f"{output or opened.path}: {', '.join(f'{count:,} {action}' for action, count in done.counts.items())}")
+    changed = f"{counted(done.change.specimens, 'specimen')}, {counted(done.change.cells, 'cell')}"
+    say(f"{opened.path}: {changed} {'changed' if apply else 'would change: --apply changes them'}")
+    if done.change.entry is not None:
+        say(f"take it back: biocosmos undo {opened.path} {done.change.entry.number}")
+    done.failures.extend(done.change.failures)
+    finish(done.failures, done.review.num_rows, "rows", table=failures_beside(output), strict=strict)

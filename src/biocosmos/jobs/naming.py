@@ -16,6 +16,7 @@ from biocosmos.identify.identifier import KEPT_FEATURES, Answered, Identifier
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.sample import Sample
 from biocosmos.identify.summary import CORE, telling
+from biocosmos.identify.threads import SMALL_VECTORS, one_thread
 from biocosmos.jobs.asked import Asked, AskedBlock
 from biocosmos.progress import progress
 from biocosmos.search.hits import Hits
@@ -82,6 +83,8 @@ class Naming:
 
     def __init__(self, identifier: Identifier, *, seed: int, top: int = 1, evidence: bool = False, device: str = "cpu") -> None:
         self.identifier, self._top, self._device = identifier, top, device
+        known = identifier.known
+        self._small = identifier.namer.takes == "vectors" and known is not None and known.vectors.size < SMALL_VECTORS
         self._features = Sample(KEPT_FEATURES if len(identifier.features) else 0, seed)
         self._shown = Sample(SHOWN if evidence else 0, seed)
         self.columns, self.named, self.asked, self.failures = set(CORE), 0, 0, list[Failure]()
@@ -118,7 +121,8 @@ class Naming:
         return table, truth, Hits(known, rows, scores, np.ones(len(rows), np.bool_), dict(known.provenance))
 
     def _name(self, block: AskedBlock) -> NamedBlock:
-        said = list(self.identifier.stream(_together(block.specimens), device=self._device, top=self._top))
+        with one_thread(self._small):
+            said = list(self.identifier.stream(_together(block.specimens), device=self._device, top=self._top))
         table = pa.concat_tables([one.table for one in said]).combine_chunks()
         named = NamedBlock(block.asked, table, block.failures)
         if not len(table):

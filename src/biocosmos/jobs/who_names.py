@@ -23,6 +23,7 @@ from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
+from biocosmos.identify.threads import SMALL_VECTORS, one_thread
 from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings
 from biocosmos.jobs.predict import predict_part
 from biocosmos.provenance import package_version
@@ -122,18 +123,19 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
             f"the novelty detector '{settings.novelty}' takes a gradient through a model of images, and '{settings.method}' "
             "compares vectors: choose another detector, or name with a head that was trained without --freeze"
         )
-    return Identifier.fit(
-        known,
-        method=settings.method,
-        calibration=calibration,
-        within=settings.within,
-        taxa=settings.taxa,
-        class_weight=settings.class_weight,  # type: ignore[arg-type]
-        seed=settings.seed,
-        device=device_of(settings),
-        **text,
-        **_rules(settings),
-    )
+    with one_thread(known.vectors.size < SMALL_VECTORS):
+        return Identifier.fit(
+            known,
+            method=settings.method,
+            calibration=calibration,
+            within=settings.within,
+            taxa=settings.taxa,
+            class_weight=settings.class_weight,  # type: ignore[arg-type]
+            seed=settings.seed,
+            device=device_of(settings),
+            **text,
+            **_rules(settings),
+        )
 
 
 def head_of(folder: Path, *, device: str, views: int, novelty: str | None) -> TrainedHead:

@@ -9,12 +9,13 @@ On disk a collection is a folder::
         embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
         failures.parquet    everything that was refused or converted, by any command
+        lock                held by whoever changes it; see biocosmos.specimens.lock
+        checksums.json      of every data file; see biocosmos.specimens.checksums
         history/            every change: who, when, old and new values; see biocosmos.specimens.care
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -22,54 +23,39 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import lance
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.facts import Number, read_facts
 from biocosmos.provenance import encoder_name
-from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens import failures_kept, given_vectors
-from biocosmos.specimens.checksums import check_opening, check_vectors
-from biocosmos.specimens.conditions import check_condition, select_error
-from biocosmos.specimens.creating import FACTS, FORMAT, Occupied, is_collection, make
+from biocosmos.specimens.checksums import check_opening
+from biocosmos.specimens.creating import FACTS, Occupied, is_collection, make
 from biocosmos.specimens.damage import damaged, reading
-from biocosmos.specimens.embedding_columns import EmbeddingColumns, embedding_column
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
 from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
-from biocosmos.specimens.records import EMBEDDING_PREFIX, Source
-from biocosmos.specimens.splits import Split, check_name, is_name, make_split
-from biocosmos.tables import replacing, write_table, write_tables
-from biocosmos.taxonomy import Taxonomy
+from biocosmos.specimens.records import Source
+from biocosmos.specimens.selecting import Selecting
+from biocosmos.specimens.splits import Split, make_split
+from biocosmos.tables import write_table, write_tables
 
 if TYPE_CHECKING:
-    import pandas
-    import polars
-
     from biocosmos.search.gallery import Gallery
     from biocosmos.specimens.care.change import ChangeSummary
     from biocosmos.specimens.care.entry import Entry
     from biocosmos.specimens.care.merge import MergeSummary
     from biocosmos.specimens.image_dataset import ImageDataset
 
-_FACTS = {"format": Number(1, whole=True), "ranks": [str], "default_encoder?": (str, None)}
 
+class Collection(Selecting):
+    """Specimens in a folder; open one with :meth:`open`, begin one with :meth:`create`.
 
-class Collection:
-    """Specimens in a folder; open one with :meth:`open`, begin one with :meth:`create`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._facts: dict[str, Any] = _read_facts(path)
-        self._taxonomy: tuple[int, Taxonomy] | None = None
-        self._checked: dict[str, int] = {}
-        self._lance = str(path / "specimens.lance")
-        self._embeddings = EmbeddingColumns(self._lance, path / "embeddings")
+    What it says of itself stands in :class:`biocosmos.specimens.opened.Opened`, how specimens are selected in
+    :class:`biocosmos.specimens.selecting.Selecting`.
+    """
 
     # ------------------------------------------------------------------ open and describe
 
@@ -107,14 +93,6 @@ class Collection:
         collection._check_ranks()
         return collection
 
-    def _check_ranks(self) -> None:
-        try:
-            columns = self.stored_columns
-        except BiocosmosError:  # the store says so when it is read
-            return
-        if lacking := [rank for rank in self.ranks if rank not in columns]:
-            raise damaged(self.path, "collection.json", f"names the rank '{lacking[0]}', which is no column")
-
     def _finish_interrupted(self) -> None:
         """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""
         from biocosmos.specimens.care.apply import is_pending
@@ -126,66 +104,11 @@ class Collection:
             except BiocosmosError as error:  # who only reads can do so; who changes it is refused
                 print(f"warning: {error}", file=sys.stderr)
 
-    def finish_embeddings(self) -> None:
-        """Name the columns of vectors that are complete; with the lock held."""
-        if self._embeddings.is_unfinished():
-            self._embeddings.finish_interrupted()
-
-    @property
-    def dataset(self) -> lance.LanceDataset:
-        """The Lance dataset at its latest version."""
-        with reading(self.path):
-            return lance.dataset(self._lance)
-
-    def __len__(self) -> int:
-        return int(self.dataset.count_rows())
-
-    def __repr__(self) -> str:
-        return f"<Collection {self.path}: {len(self):,} specimens>"
-
-    @property
-    def stored_columns(self) -> list[str]:
-        """Names of all columns but the embeddings."""
-        return [name for name in self.dataset.schema.names if not name.startswith(EMBEDDING_PREFIX)]
-
-    @property
-    def ranks(self) -> tuple[str, ...]:
-        """Rank columns from coarse to fine."""
-        return tuple(self._facts["ranks"])
-
-    @property
-    def taxonomy(self) -> Taxonomy:
-        """The tree over all specimens, built from the rank columns when first asked for.
-
-        Raises BiocosmosError if no specimen was ever given a name.
-        """
-        dataset = self.dataset
-        if not self.ranks:
-            raise BiocosmosError(f"{self.path} has no names at any rank: ingest labels, with sub-folders, a table or --taxonomy")
-        if self._taxonomy is None or self._taxonomy[0] != dataset.version:
-            paths: list[pa.Table] = []
-            with reading(self.path):
-                for batch in dataset.to_batches(columns=list(self.ranks)):
-                    paths.append(pa.Table.from_batches([batch]).group_by(list(self.ranks)).aggregate([]))
-            table = pa.concat_tables(paths) if paths else pa.table({rank: pa.array([], pa.string()) for rank in self.ranks})
-            self._taxonomy = (dataset.version, Taxonomy.from_table(table, ranks=self.ranks))
-        return self._taxonomy[1]
-
     def describe(self) -> dict[str, Any]:
         """Counts of specimens, images, names per rank, and what splits and embeddings there are."""
         from biocosmos.specimens.description import describe
 
         return describe(self)
-
-    def filled_columns(self) -> list[str]:
-        """The stored columns in which at least one specimen has a value; the id and the ranks are always among them."""
-        always = {"id", *self.ranks}
-        filled = (name for name in self.stored_columns if name in always or self._has_values(name))
-        return list(filled)
-
-    def _has_values(self, column: str) -> bool:
-        rows = self.dataset.scanner(columns=["id"], filter=f"`{column}` IS NOT NULL", limit=1).to_table()
-        return bool(rows.num_rows > 0)
 
     # ------------------------------------------------------------------ add
 
@@ -238,17 +161,6 @@ class Collection:
             self.dataset.add_columns(pa.schema([pa.field(rank, pa.string()) for rank in missing]))
         if ranks != self.ranks:
             self.save_facts(ranks=list(ranks))
-
-    def reload(self) -> None:
-        """Take over what another process wrote since this was opened."""
-        self._facts = _read_facts(self.path)
-
-    def save_facts(self, **changed: Any) -> None:
-        """Change what ``collection.json`` says."""
-        path = self.path / "collection.json"
-        with locked(self.path, "set"), replacing(path) as temporary:
-            self._facts = _read_facts(self.path) | changed  # what another process wrote since stays
-            temporary.write_text(json.dumps(self._facts, indent=1) + "\n")
 
     def identical_images(self) -> list[list[str]]:
         """Groups of ids whose image files are equal byte for byte (and cropped alike), first stored first."""
@@ -324,67 +236,6 @@ class Collection:
 
     # ------------------------------------------------------------------ select
 
-    def scan(
-        self,
-        columns: Sequence[str] | None = None,
-        *,
-        split: str | None = None,
-        within: str | None = None,
-        where: str | None = None,
-        batch_size: int = 1024,
-        with_row: bool = False,
-    ) -> Iterator[pa.RecordBatch]:
-        """Stream the selected specimens in the order they were stored.
-
-        Args:
-            columns: which columns; default all but images and embeddings.
-            split: a part of the default split ("train"), or of a named one ("openworld:novel").
-            within: a taxon at any rank: "Copepoda", or "class:Copepoda", or a path "Animalia/Arthropoda" for homonyms.
-            where: an SQL condition on columns: "latitude > 40 AND \\"group\\" = 'copepod'".
-            with_row: add the column ``_rowid``.
-
-        Raises:
-            BiocosmosError: unknown part, taxon or column, ambiguous taxon, malformed condition.
-        """
-        if where is not None:
-            check_condition(where)
-        dataset = self.dataset
-        names = self.chosen_columns(columns)
-        self._check_columns(names)
-        wanted = None if split is None else self._part(split)
-        read = names if wanted is None or "id" in names else [*names, "id"]
-        taxon = None if within is None else within_condition(self.taxonomy, within)
-        conditions = [f"({condition})" for condition in (taxon, where) if condition]
-        try:
-            batches = dataset.to_batches(
-                columns=read, filter=" AND ".join(conditions) or None, batch_size=batch_size, with_row_id=with_row
-            )
-            for batch in batches:
-                if wanted is not None:
-                    batch = batch.filter(pc.is_in(batch.column("id"), value_set=wanted))
-                    if read is not names:
-                        batch = batch.drop_columns(["id"])
-                if batch.num_rows:
-                    yield batch
-        except (OSError, ValueError) as error:
-            raise select_error(self.path, where, error) from error
-
-    def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
-        """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
-        schema = pa.schema([self.dataset.schema.field(name) for name in self.chosen_columns(columns)])
-        batches = list(self.scan(columns, **selection))
-        return pa.Table.from_batches(batches) if batches else schema.empty_table()
-
-    def to_pandas(self, columns: Sequence[str] | None = None, **selection: Any) -> pandas.DataFrame:
-        """The selected specimens as a pandas data frame; arguments as for :meth:`scan`. :meth:`add` takes such a frame back."""
-        return self.table(columns, **selection).to_pandas()
-
-    def to_polars(self, columns: Sequence[str] | None = None, **selection: Any) -> polars.DataFrame:
-        """The selected specimens as a polars data frame, as :meth:`to_pandas`."""
-        import polars
-
-        return polars.DataFrame(self.table(columns, **selection))
-
     def images(self, rank: str | None = None, **how: Any) -> ImageDataset:
         """The images and their classes at a rank as a torch Dataset; arguments as for :class:`ImageDataset`.
 
@@ -393,59 +244,6 @@ class Collection:
         from biocosmos.specimens.image_dataset import ImageDataset
 
         return ImageDataset(self, rank, **how)
-
-    def count(self, **selection: Any) -> int:
-        """How many specimens a selection has; arguments as for :meth:`scan`."""
-        return sum(batch.num_rows for batch in self.scan(["id"], **selection))
-
-    def take(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> pa.Table:
-        """The specimens with these ids, in the order of ``ids``; ids that are not there are left out."""
-        names = ["id", *[name for name in self.chosen_columns(columns) if name != "id"]]
-        self._check_columns(names)
-        parts = []
-        for start in range(0, len(ids), 4096):
-            listed = ", ".join(quoted(str(id_)) for id_ in ids[start : start + 4096])
-            with reading(self.path):
-                parts.append(self.dataset.to_table(columns=names, filter=f"id IN ({listed})"))
-        if not parts:
-            return self.dataset.to_table(columns=names, limit=0)
-        table = pa.concat_tables(parts)
-        row_of = {id_: row for row, id_ in enumerate(table["id"].to_pylist())}
-        return table.take(pa.array([row_of[id_] for id_ in ids if id_ in row_of], pa.int64()))
-
-    @staticmethod
-    def image_source(batch: pa.RecordBatch, row: int) -> bytes | str | None:
-        """The image of one row of a batch with the columns ``image`` and ``image_path``: packed bytes, or a path, or None."""
-        image = batch.column("image")[row]
-        if image.is_valid:
-            return bytes(image.as_py())
-        path = batch.column("image_path")[row].as_py()
-        return None if path is None else str(path)
-
-    def image_bytes(self, id_: str) -> bytes | None:
-        """The image file of one specimen as bytes, or None if it has none or its file is gone."""
-        table = self.take([id_], columns=["image", "image_path"])
-        source = self.image_source(table.to_batches()[0], 0) if table.num_rows else None
-        if isinstance(source, str):
-            try:
-                return Path(source).read_bytes()
-            except OSError:
-                return None
-        return source
-
-    def chosen_columns(self, columns: Sequence[str] | None) -> list[str]:
-        """The columns asked for, all but images and embeddings for None. Raises BiocosmosError for one that is not there."""
-        if columns is None:
-            return [name for name in self.stored_columns if name != "image"]
-        have = self.dataset.schema.names
-        if missing := [name for name in columns if name not in have]:
-            shown = ", ".join(self.stored_columns)
-            raise BiocosmosError(f"the collection has no column '{missing[0]}': it has {shown}")
-        return list(columns)
-
-    def _part(self, split: str) -> pa.Array:
-        name, _, part = split.rpartition(":")
-        return self.split(name or "default").part(part)
 
     # ------------------------------------------------------------------ splits
 
@@ -499,36 +297,7 @@ class Collection:
         self.save_split(split)
         return split
 
-    def save_split(self, split: Split) -> None:
-        """Keep a split under its name; one that is there is replaced."""
-        check_name(split.name)
-        with locked(self.path, "split"):
-            split.save(self.path / "splits" / f"{split.name}.parquet")
-
-    @property
-    def split_names(self) -> list[str]:
-        """Names of the saved splits."""
-        return sorted(path.stem for path in (self.path / "splits").glob("*.parquet"))
-
-    def split(self, name: str = "default") -> Split:
-        """A saved split. Raises BiocosmosError if there is none of that name."""
-        path = self.path / "splits" / f"{name}.parquet"
-        if not is_name(name) or not path.exists():
-            have = ", ".join(self.split_names) or "none"
-            raise BiocosmosError(f"no split {name!r} in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
-        return Split.load(path)
-
     # ------------------------------------------------------------------ embeddings
-
-    @staticmethod
-    def embedding_column(encoder: str) -> str:
-        """The name of the column with an encoder's vectors."""
-        return embedding_column(encoder)
-
-    @property
-    def encoders(self) -> dict[str, dict[str, Any]]:
-        """Encoder name to what made its column: digest, dimension, preprocessing, precision, backend, time."""
-        return self._embeddings.facts()
 
     def add_vectors(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
         """Store one vector (or null) per specimen, in the order stored, as the column of ``encoder``; all or nothing.
@@ -555,20 +324,6 @@ class Collection:
         """
         with self.writing(f"add {name}"):
             return given_vectors.add(self, name, ids, vectors, overwrite=overwrite)
-
-    def check_vectors(self, *encoders: str) -> None:
-        """Compare stored vectors with their checksums, once. Raises BiocosmosError, with the file, where they differ."""
-        dataset = self.dataset
-        asked = {embedding_column(encoder): encoder for encoder in encoders}
-        new = {column: encoder for column, encoder in asked.items() if self._checked.get(column) != dataset.version}
-        if new:
-            with reading(self.path):
-                check_vectors(self.path, dataset, new)
-            self._checked.update(dict.fromkeys(new, dataset.version))
-
-    def _check_columns(self, names: Sequence[str]) -> None:
-        if any(name.startswith(EMBEDDING_PREFIX) for name in names):
-            self.check_vectors(*(encoder for encoder in self.encoders if embedding_column(encoder) in names))
 
     def vectors(self, encoder: str | None = None, **selection: Any) -> Vectors:
         """Ids (n,) and unit vectors (n, dim) float32 of the selected specimens that have one, in the order they were stored.
@@ -642,13 +397,3 @@ class Collection:
         stamp = datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%S%fZ")
         path = folder / f"{stamp}.parquet"
         return write_table(tables, path) if schema is None else write_tables(tables, schema, path)
-
-
-def _read_facts(path: Path) -> dict[str, Any]:
-    """What ``collection.json`` says. Raises BiocosmosError if it is damaged, or a newer biocosmos wrote it."""
-    file = path / FACTS
-    remedy = f"this collection is damaged: restore {file} from a copy"
-    facts = read_facts(file, _FACTS, what="the description of a collection", remedy=remedy)
-    if facts["format"] > FORMAT:
-        raise BiocosmosError(f"{path} was written by a newer biocosmos (format {facts['format']}): update biocosmos")
-    return facts

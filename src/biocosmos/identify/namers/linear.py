@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -14,6 +13,7 @@ from scipy.optimize import minimize
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.blocks import FloatArray, NodeArray
 from biocosmos.identify.namer import FitOptions, GalleryNamer
+from biocosmos.identify.threads import one_thread
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
 
@@ -68,7 +68,7 @@ class LinearHead:
             start = np.zeros(classes * (vectors.shape[1] + 1))
             # ftol 1e-7: the loss is computed in float32, a smaller change is rounding.
             options = {"maxiter": iterations, "maxcor": 10, "ftol": 1e-7, "gtol": 1e-6}
-            with _threads(classes * vectors.size):
+            with one_thread(classes * vectors.size < _THREADED_WORK):
                 found = minimize(loss, start, jac=True, method="L-BFGS-B", callback=lambda _: bar.advance(), options=options)
         weight, bias = loss.unpack(found.x)
         return cls(candidates.astype(np.int32), weight.astype(np.float32), bias.astype(np.float32), mean, scale)
@@ -110,18 +110,6 @@ class Linear(GalleryNamer):
         """From its arrays."""
         head = LinearHead(classes, arrays["weight"], arrays["bias"], arrays["mean"], float(arrays["scale"]))
         return cls()._with(head, gallery)
-
-
-@contextmanager
-def _threads(work: int) -> Iterator[None]:
-    """One thread for small work: sharing out a few milliseconds costs more than they do, above all on a busy machine."""
-    before = torch.get_num_threads()
-    if work < _THREADED_WORK:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 class _Loss:

@@ -8,7 +8,7 @@ cells.py     what a table of new values changes, cell by cell
 undo.py      a change written back
 
 change.py    cells set by id, with history and vectors: what all that correct something stand on
-corrections.py  update.py  lineages.py           corrected labels and fields, and the ranks that belong to them
+corrections.py  update.py  lineages.py  new_images.py     corrected labels and fields, and the ranks that belong to them
 rename_table.py  renames.py  relabel.py          taxa renamed, merged, split
 remove.py                                        specimens taken out
 parts.py  vectors_of_parts.py  splits_of_parts.py  plan.py  merge.py     collections put together

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection as Values
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,21 +16,17 @@ from biocosmos.specimens.care.cells import Said, TableProposal, chosen
 from biocosmos.specimens.care.change import ChangeSummary, as_stored, propose, usable
 from biocosmos.specimens.care.corrections import Corrections, read_corrections
 from biocosmos.specimens.care.lineages import Lineages
+from biocosmos.specimens.care.new_images import IMAGES, by_file, with_images
 from biocosmos.specimens.care.writing import writing
 from biocosmos.specimens.differing import distinct
-from biocosmos.specimens.ingest import CHECK_THREADS, check_row
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
-from biocosmos.specimens.records import ADDED_BY_COLLECTION
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
 VERB = "update"
 LABEL = "label"
-IMAGES = ("image_path", "image", *ADDED_BY_COLLECTION)
-"""Columns that no blank cell clears."""
-ROWS_AT_ONCE = 1024
 
 
 def update(
@@ -77,24 +72,23 @@ def update(
             if not len(found.table) and not len(summary.failures):
                 raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
         order = _ranks(collection, found, names, ranks)
-        cells = _by_file(collection, found.table, summary) if found.by_file else found.table
+        cells = by_file(collection, found.table, summary.failures, stage=VERB) if found.by_file else found.table
         cells = usable(cells, summary.failures, VERB)
-        cells = _images(collection, cells, summary)
+        cells = with_images(collection, cells, summary.failures, stage=VERB)
         cells = as_stored(cells, collection.dataset, order, summary.failures, clear=clear, stage=VERB)
         empty_means = [name for name in cells.column_names if name not in IMAGES] if clear else []
         proposal = Update(collection, TableProposal(cells, empty_means), names, order, summary)
-        arguments = {
-            "table": None if table is None else str(table) if isinstance(table, str | Path) else "a data frame",
-            "taxonomy": None if taxonomy is None else str(taxonomy),
-            "ranks": None if ranks is None else list(ranks),
-            "clear": clear or None,
-        }
+        arguments = {"table": _shown(table), "taxonomy": _shown(taxonomy), "ranks": ranks and list(ranks), "clear": clear or None}
         facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in arguments.items() if v is not None}}
         propose(collection, proposal, ranks=order, dry_run=dry_run, summary=summary, **facts)
         proposal.tell()
         if not dry_run:
             collection.record_failures(summary.failures)
     return summary
+
+
+def _shown(given: str | Path | Any | None) -> str | None:
+    return None if given is None else str(given) if isinstance(given, str | Path) else "a data frame"
 
 
 def _ranks(
@@ -231,75 +225,5 @@ class Update:
             self._summary.notes.append(f"{len(idle):,} labels of the taxonomy are those of no specimen: {shown} ...")
 
 
-def _by_file(collection: Collection, table: pa.Table, summary: ChangeSummary) -> pa.Table:
-    """The table with the ids of the specimens whose image file is called so: as the id is, else by the whole path, else by the
-    name of the file, where only one has it. Where several have it, the row is told and left out."""
-    wanted = set(table["id"].to_pylist())
-    ids, paths, names = set[str](), dict[str, str](), dict[str, str | None]()
-    for batch in collection.dataset.to_batches(columns=["id", "image_path"]):
-        for id_, path in zip(batch.column("id").to_pylist(), batch.column("image_path").to_pylist()):
-            ids |= {id_} & wanted
-            whole = path or id_
-            if whole in wanted:
-                paths[whole] = id_
-            name = whole.replace("\\", "/").rsplit("/", 1)[-1]
-            if name in wanted:
-                names[name] = id_ if name not in names else None
-    found = [name if name in ids else paths.get(name) or names.get(name, name) for name in table["id"].to_pylist()]
-    for row in [row for row, id_ in enumerate(found) if id_ is None]:
-        reason = "several specimens have an image file of this name: say which by id, or by its folder"
-        summary.failures.add(reason, stage=VERB, row=row + 1, id=table["id"][row].as_py())
-    whole = table.set_column(table.column_names.index("id"), "id", pa.array(found, pa.string()))
-    return whole.filter(pc.is_valid(whole["id"]))
-
-
 def _stored(batch: pa.RecordBatch, name: str) -> pa.Array:
     return batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, pa.string())
-
-
-def _images(collection: Collection, table: pa.Table, summary: ChangeSummary) -> pa.Table:
-    """The table with what its images are: their hash and size where they are others than those stored, nothing where they are
-    the same. An image that cannot be read is told, and the specimen keeps the one it has."""
-    given = [name for name in ("image_path", "image") if name in table.column_names]
-    if not given:
-        return table
-    parts = []
-    ids = collection.dataset.to_table(columns=["id"], filter="image IS NOT NULL")["id"]
-    packed = set(ids.filter(pc.is_in(ids, value_set=table["id"].combine_chunks())).to_pylist())
-    with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
-        for start in range(0, len(table), ROWS_AT_ONCE):
-            parts += _checked(collection, table.select(["id", *given]).slice(start, ROWS_AT_ONCE), packed, summary, pool)
-    kinds = {name: collection.dataset.schema.field(name).type for name in IMAGES}
-    for name, kind in kinds.items():
-        if name in table.column_names:
-            table = table.drop_columns([name])
-        table = table.append_column(name, pa.array([part[name] for part in parts], kind))
-    return table
-
-
-def _checked(
-    collection: Collection, rows: pa.Table, packed: set[str], summary: ChangeSummary, pool: ThreadPoolExecutor
-) -> list[dict[str, Any]]:
-    """For each row, what is to be set of :data:`IMAGES`."""
-    asked = ["content_hash", "image_path"]
-    stored = {row["id"]: row for row in collection.take(rows["id"].to_pylist(), columns=asked).to_pylist()}
-    nothing = dict.fromkeys(IMAGES)
-
-    def look(row: dict[str, Any]) -> dict[str, Any]:
-        there, path, content = stored.get(row["id"]), row.get("image_path"), row.get("image")
-        if there is None or (path is None and content is None) or (content is None and path == there["image_path"]):
-            return nothing
-        checked = check_row(path, content)
-        if checked.problem is not None:
-            reason = f"{checked.problem}: the specimen keeps its image"
-            summary.failures.add(reason, stage=VERB, source=path, id=row["id"], severity="warning")
-            return nothing
-        for told in checked.notes:
-            summary.failures.add(told, stage=VERB, source=path, id=row["id"], severity="warning")
-        pack = content is not None or row["id"] in packed
-        if checked.content_hash == there["content_hash"]:
-            return nothing if pack else {**nothing, "image_path": path}
-        found = {"content_hash": checked.content_hash, "width": checked.width, "height": checked.height}
-        return {**nothing, **found, **({"image": checked.content} if pack else {"image_path": path})}
-
-    return list(pool.map(look, rows.to_pylist()))

@@ -202,7 +202,7 @@ class Shaper:
             return blank
         genera = list(columns.get("genus") or blank)
         species = list(columns.get("species") or blank)
-        epithets = [clean(value) for value in _list(columns.get(EPITHET)) or blank]
+        epithets = [clean_taxon(value) for value in _list(columns.get(EPITHET)) or blank]
         others = [columns[rank] for rank in self.rank_columns if rank in columns and rank not in ("genus", "species", "label")]
         spelt = list(blank)
         for i in range(count):
@@ -287,8 +287,13 @@ def _joined(genus: str | None, species: str | None, epithet: str | None) -> tupl
         return genus, None, None
     if (genus and " " not in species and not species[0].isupper()) or (genus and species == epithet):
         whole = f"{genus} {species}"
-        return (genus, None, whole) if is_open(species) else (genus, whole, None)
+        return (genus, None, whole) if is_open(species) else (genus, parse(whole).species or whole, None)
+    first, _, rest = species.partition(" ")
+    if genus and rest and first.endswith(".") and genus.startswith(first[:-1]) and not is_open(rest):
+        return genus, f"{genus} {rest}", species  # "C. finmarchicus" beside the genus Calanus
     bare = parse(species)
+    if bare.kind == "species" and bare.authorship:
+        return genus or bare.genus, bare.species, species
     if (bare.kind == "open" and bare.reason is None) or (" " not in species and species[0].islower() and says_nothing(species)):
         return genus or bare.genus, None, species
     return genus, species, None
