@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import HealthCheck, settings
 
 import biocosmos as bc
 from biocosmos.cli import main
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS, sample
+
+# how long an example takes says how busy the machine is
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import shlex
 import shutil
 import sys
 import tomllib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,6 +138,14 @@ def workplace(embedded: bc.Collection, sample_table: pa.Table, tmp_path: Path, m
     (here / "local_list.csv").write_text("class\nCopepoda\n")
     ids = embedded.table(["id"])["id"].to_pylist()
     (here / "corrections.csv").write_text(f"id,label\n{ids[0]},copepod_calanoid\n")
+    usages = "ID\tparentID\tstatus\trank\tscientificName\n1\t\taccepted\tphylum\tCrustacea\n2\t1\taccepted\tclass\tCopepoda\n"
+    for name in ("coldp.zip", "coldp-2026.zip"):
+        with zipfile.ZipFile(here / name, "w") as archive:
+            archive.writestr("NameUsage.tsv", usages)
+    (here / "WoRMS").mkdir()
+    (here / "WoRMS/taxon.txt").write_text("taxonID\tscientificName\ttaxonRank\tparentNameUsageID\n1\tCopepoda\tClass\t\n")
+    (here / "names.txt").write_text("Copepoda\n")
+    (here / "parents.csv").write_text("id,Oberbegriff,Rang,name\n1,,class,Copepoda\n")
     (here / "tree.csv").write_text("label,suborder\ncopepod_calanoid,Amphascandria\n")
     np.save(here / "vectors.npy", np.random.default_rng(0).normal(size=(len(ids), 8)))
     (here / "ids.csv").write_text("id\n" + "\n".join(ids))

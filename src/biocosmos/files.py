@@ -43,10 +43,26 @@ def is_junk(name: str) -> bool:
     return name.startswith(".") or name.lower() in JUNK
 
 
+def is_file(path: str | Path) -> bool:
+    """Whether there is such a file; False also for a name that is too long for any, and for links that go in circles."""
+    try:
+        return Path(path).is_file()
+    except OSError:
+        return False
+
+
+def is_there(path: str | Path) -> bool:
+    """Whether there is anything of this name; False as of :func:`is_file`."""
+    try:
+        return Path(path).exists()
+    except OSError:
+        return False
+
+
 def refuse_special(path: str | Path) -> None:
     """Raise BiocosmosError for a device or a pipe, which has no end or can be read only once; folders and files pass."""
     path = Path(path)
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if is_there(path) and not path.is_file() and not path.is_dir():
         raise BiocosmosError(f"{readable(str(path))} is a device or a pipe, which cannot be read twice: save it as a file first")
 
 
@@ -163,16 +179,16 @@ def image_files(paths: Sequence[Path], failures: Failures, *, stage: str = "read
     """
     found: list[Path] = []
     for path in paths:
-        if path.is_dir():
+        if is_there(path) and path.is_dir():
             found += [path / name for name in image_names(path, failures, stage=stage)]
-        elif path.is_file() and readable(str(path)) == str(path):
+        elif is_file(path) and readable(str(path)) == str(path):
             found.append(path)
         else:
-            reason = "no such file or folder" if not path.exists() else "neither a file nor a folder (a pipe or a device)"
-            reason = reason if not path.is_file() else "the file name is not valid UTF-8: rename it"
+            reason = "no such file or folder" if not is_there(path) else "neither a file nor a folder (a pipe or a device)"
+            reason = reason if not is_file(path) else "the file name is not valid UTF-8: rename it"
             failures.add(reason, stage=stage, source=readable(str(path)))
     if paths and not found:
-        missing = [path for path in paths if not path.exists()]
+        missing = [path for path in paths if not is_there(path)]
         if missing:
             raise BiocosmosError(f"no such file or folder: {readable(str(missing[0]))}")
         looked = ", ".join(sorted(IMAGE_SUFFIXES))

@@ -39,6 +39,8 @@ from killer import can_trace, traced  # noqa: E402
 from mutations import zipped  # noqa: E402
 from stock import copied, inputs_of, lay_out, make_stock  # noqa: E402
 
+from biocosmos.specimens.sample import sample  # noqa: E402
+
 KILLS = 200
 MOST_RUNS = 4
 """Runs until a job must be done: it is killed in one or two of them."""
@@ -63,6 +65,9 @@ JOBS: dict[str, Job] = {
     "ingest a folder": Job(("ingest", "photos", "-o", "new.cosmos"), collection="new.cosmos"),
     "ingest a zip": Job(("ingest", "archive.zip", "-o", "new.cosmos"), collection="new.cosmos"),
     "ingest a table": Job(("ingest", "table.csv", "--images", "photos", "-o", "new.cosmos", "--pack"), collection="new.cosmos"),
+    "ingest a collection": Job(("ingest", MINE, "-o", "new.cosmos"), (MINE,), "new.cosmos"),
+    "merge": Job(("merge", MINE, "other.cosmos", "-o", "new.cosmos", "--id-prefix", "o-"), (MINE,), "new.cosmos"),
+    "update": Job(("update", MINE, "--taxonomy", "tree.csv"), (MINE,), MINE),
     "embed": Job(("embed", MINE, "--encoder", "source", "--device", "cpu", "--batch-size", "8"), (MINE, "source"), MINE),
     "split": Job(("split", MINE, "--name", "other", "--seed", "3"), (MINE,), MINE),
     "export csv": Job(("export", MINE, "-o", "out/out.csv"), (MINE,), MINE, ("out",)),
@@ -123,6 +128,11 @@ class Trials:
         shutil.rmtree(self.sandbox, ignore_errors=True)
         (self.sandbox / "tmp").mkdir(parents=True)
         copied(self.stock, self.sandbox, *JOBS[name].needs)
+        if name == "merge":
+            shutil.copytree(self.sandbox / MINE, self.sandbox / "other.cosmos")
+        if name == "update":
+            labels = sorted(set(sample()["label"].to_pylist()))
+            (self.sandbox / "tree.csv").write_text("\n".join(["label,suborder", *(f"{each},of {each}" for each in labels)]))
         if name.startswith("ingest"):
             photos = self.given["photos"] | {"odd/cut.png": next(iter(self.given["photos"].values()))[:200], "odd/empty.jpg": b""}
             lay_out(self.sandbox / "photos", photos)

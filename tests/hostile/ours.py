@@ -15,7 +15,7 @@ from mutations import BYTES, ENDLESS, NASTY, Rng, deep, foreign, spoilt_bytes, s
 from stock import BASELINE, Case, copied
 
 Make = Callable[[random.Random, Path], Case]
-TOLD = ("damaged", "checksum", "restore", "changed", "warning", "fitted anew", "failure", "made anew", "embed")
+TOLD = ("damaged", "checksum", "restore", "changed after", "fitted anew", "is gone", "cannot be read")
 
 
 def makers(stock: Path) -> dict[str, Make]:
@@ -141,9 +141,7 @@ def _same_answers(stock: Path, *names: str) -> Callable[[Path], str | None]:
     """What is written is what was written before the damage, or something was said."""
 
     def check(sandbox: Path) -> str | None:
-        told = (sandbox / ".judge" / "err").read_text("utf-8", "replace") + (sandbox / ".judge" / "out").read_text(
-            "utf-8", "replace"
-        )
+        told = (sandbox / ".judge" / "err").read_text("utf-8", "replace")
         if any(word in told for word in TOLD):
             return None
         for name in names or ("names.csv", "out.csv"):

@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,17 @@ def test_a_selection_is_written_without_its_empty_columns(tmp_path: Path, collec
         assert {"label", "genus", "object_annotation_category"}.isdisjoint(
             table.column_names
         ) and "sample_id" in table.column_names
+
+
+def test_the_failures_of_an_earlier_run_do_not_stand_beside_a_run_without(
+    tmp_path: Path, collection: bc.Collection, biocosmos: Callable[..., str]
+) -> None:
+    beside = tmp_path / "up.failures.csv"
+    collection.add(pa.table({"id": ["bare"], "barcode": ["ACGT"]}))
+    biocosmos("export", collection.path, "-o", tmp_path / "up.zip", "--format", "ecotaxa")
+    assert "no image" in beside.read_text()
+    biocosmos("export", collection.path, "-o", tmp_path / "up.zip", "--format", "ecotaxa", "--where", "id <> 'bare'")
+    assert not beside.exists()
+    beside.write_text("somebody's own\n")
+    biocosmos("export", collection.path, "-o", tmp_path / "up.zip", "--format", "ecotaxa", "--where", "id <> 'bare'")
+    assert beside.read_text() == "somebody's own\n"

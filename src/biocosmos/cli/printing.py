@@ -112,8 +112,23 @@ def finish(
         say(f"{failures.errors:,} {what} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
         for reason, count in failures.reasons()[:SHOWN_REASONS]:
             say(f"  {count:,} x {reason}")
+    elif table is not None and not written:
+        _forget(table)
     if (failures.errors and done == 0) or (failures.errors and strict):
         raise typer.Exit(1)
+
+
+def _forget(table: Path) -> None:
+    """Remove the failures of an earlier run, which are not those of this one; a file of somebody else's stays."""
+    from biocosmos.errors import Failures
+
+    try:
+        with table.open(encoding="utf-8") as file:
+            is_ours = file.readline().strip() == ",".join(f'"{name}"' for name in Failures().table().column_names)
+        if is_ours:
+            table.unlink()
+    except (OSError, UnicodeDecodeError):
+        pass
 
 
 def failures_beside(output: Path | None) -> Path | None:

@@ -21,7 +21,8 @@ QUALIFIERS = _words("""
 UNDETERMINED = _words("""
     sp spp ssp sspp subsp species specie spec sps indet indeterminate ind undet undetermined unident unidentified
     unidentifiable unknown unknwon unspecified unclassified undescribed unnamed unplaced uncertain undefined incertae inc
-    incert sedis n nov ined new gen genus gr ex group grp grex complex cplx agg aggr aggregate s.l sl s.lat s.s s.str sensu
+    incert sedis n n.sp nsp nov.sp n.gen nov ined new gen genus gr ex
+    group grp grex complex cplx agg aggr aggregate s.l sl s.lat s.s s.str sensu
     auct auctt type morph morpho morphs morphotype morphospecies morphosp msp form forms clade lineage cluster haplotype otu
     asv bin cryptic like other others mixed multiple several various hybrid hybrids hyb intermediate cv strain isolate serovar
 """)
@@ -60,7 +61,8 @@ COLLECTIVES = _words("""
     bacterium bacteria archaeon archaeum fungus alga protist protists eukaryote prokaryote cyanobacterium endosymbiont
     symbiont metagenome clone environmental uncultured unculturable uncultivated sample samples organism organisms plant
     plants animal animals isolate specimen specimens individual individuals insect insects phytoplankton zooplankton plankton
-    microalgae macroalgae diatom diatoms
+    microalgae macroalgae diatom diatoms ciliate ciliates
+    flagellate flagellates dinoflagellate dinoflagellates foraminiferan rotifer rotifers nematode nematodes
 """)
 
 # English words of descriptions and sentences.
@@ -190,6 +192,6 @@ RANKS_BELOW = _words("""
 """)
 RANKS_ABOVE = _words("subg subgen subgenus sect section subsect ser series subser superspecies")
 # "Taraxacum officinale agg.": several species under the name of one.
-GROUPS = _words("agg aggr aggregate complex cplx group grp grex superspecies species spp")
+GROUPS = _words("gr agg aggr aggregate complex cplx group grp grex superspecies species spp")
 AUCTORUM = _words("auct auctt auctorum")
 OR = _words("or and und oder vs et y & + /")

@@ -67,7 +67,7 @@ EPITHET = re.compile(
 )
 CODE = re.compile(r"(?i)bold:\S*|(z?otu|asv|esv|motu|bin|sh|haplotype|cluster)[ _#-]?\d[\w.]*|[a-z]{1,4}\d{3,}\w*")
 NUMBER = re.compile(r"[\d.,+-]*\d[\d.,]*")
-SP = re.compile(r"(?i)sp(p|ec|ecies)?[.\d(-]")
+SP = re.compile(r"(?i:sp(p|ec|ecies)?[.\d(-])|spp?[A-Z]\b")
 VIRUS = re.compile(r"(?i)\w*(virus|viruses|viroid|viroids|phage|phages|prion|prions|plasmid|satellites?)\b|[A-Z]{0,4}NPV\b")
 VIRAL = ("vir", "phage", "prion", "plasmid", "satellite", "npv")  # one of them stands in whatever VIRUS finds
 YEAR = re.compile(r"\b(1[5-9]|20)\d\d\b")
@@ -172,7 +172,8 @@ def _no_name(words: list[str]) -> Name | None:
 def _is_epithet(word: str) -> bool:
     """Whether a word can be an epithet: Latin letters in lower case, and none of the words that are something else."""
     return EPITHET.fullmatch(word) is not None and not (
-        word in UNDETERMINED
+        _is_marked(word)
+        or word in UNDETERMINED
         or word in QUALIFIERS
         or word in STAGES
         or word in PARTICLES
@@ -180,6 +181,12 @@ def _is_epithet(word: str) -> bool:
         or word in COLLECTIVES
         or word in VERNACULAR
     )
+
+
+def _is_marked(word: str) -> bool:
+    """Whether a hyphen hangs something on an epithet that is no part of it: plumosus-group, similis-female."""
+    last = word.rpartition("-")[2]
+    return last != word and (last in GROUPS or last in STAGES or last in UNDETERMINED or last in QUALIFIERS)
 
 
 def is_open(epithet: str) -> bool:
@@ -250,7 +257,9 @@ class _Reading:
         name = inner.split()[-1] if head in RANKS_ABOVE or head == "subg" else inner
         if end + 1 < len(words) and (GENUS.fullmatch(name) or EPITHET.fullmatch(name)):
             following = words[end + 1]
-            if EPITHET.fullmatch(following.rstrip("?.")) or following in ("×", "x", "X") or _in(following, UNDETERMINED):
+            if following.strip("().?").lower() in QUALIFIERS:
+                return self._open("is qualified in brackets")
+            if EPITHET.fullmatch(following.rstrip("?.,;")) or following in ("×", "x", "X") or _in(following, UNDETERMINED):
                 return end + 1
         if not (GENUS.fullmatch(name) or YEAR.search(inner) or re.search(rf"[{_UPPER}]", inner)):
             return self._open("has a bracket that is no subgenus")
@@ -268,7 +277,7 @@ class _Reading:
             return self._open("goes on with a cultivar", kind="cultivar")
         if "?" in word or bare in QUALIFIERS:
             return self._open(f"is qualified by {word!r}")
-        if bare in STAGES:
+        if bare in STAGES or _is_marked(bare):
             return self._open(f"goes on with {word!r}, which is no epithet")
         if bare in UNDETERMINED or SP.match(word):
             told = not (bare in ("sp", "spp") and at + 1 == len(self.words))

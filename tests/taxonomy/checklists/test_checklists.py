@@ -192,6 +192,11 @@ def test_the_faults_of_a_published_checklist_are_told_and_gone_round(tmp_path: P
         ("a.csv", "", "is empty"),
         ("a.csv", "x,y\n1,2\n", "no column of names"),
         ("a.zip", None, "as a zip"),
+        (
+            "a.csv",
+            'id,parent,rank,name\n1,,genus,"Aus\n2,1,species,Aus bus\n',
+            "row 1: name holds a line break",
+        ),
     ],
 )
 def test_what_is_no_checklist_is_refused(tmp_path: Path, name: str, text: str | None, said: str) -> None:

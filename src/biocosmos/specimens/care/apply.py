@@ -93,14 +93,15 @@ def _set_cells(collection: Collection, log: Log, piece: Piece) -> None:
                 yield pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(columns, schema)], schema=schema)
 
         # in place: the rows keep their order, and the columns that are not touched their files
-        writer = dataset.merge_insert("id").when_matched_update_all().write_mode("rewrite_columns")
+        # no retries: with the lock held nobody else commits, and for them Lance spools the rows into a temporary folder
+        writer = dataset.merge_insert("id").when_matched_update_all().write_mode("rewrite_columns").conflict_retries(0)
         writer.execute(pa.RecordBatchReader.from_batches(schema, rows()))
 
 
 def _remove(collection: Collection, log: Log, piece: Piece) -> None:
     ids = pq.read_table(log.path(piece), columns=["id"])
     if len(ids):
-        collection.dataset.merge_insert("id").when_matched_delete().execute(ids)
+        collection.dataset.merge_insert("id").when_matched_delete().conflict_retries(0).execute(ids)
 
 
 def _add(collection: Collection, log: Log, piece: Piece) -> None:

@@ -93,31 +93,13 @@ def read(
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
     for extra in (metadata, taxonomy, images):
-        if extra is not None and not Path(extra).exists():
-            raise BiocosmosError(f"there is no file or folder {extra}")
         if extra is not None:
-            refuse_special(extra)
+            _refuse_missing(extra)
     added = plug_ins("readers", _TAKEN)
-    if is_frame(path):
-        if format is not None:
-            raise BiocosmosError(f"a data frame has no format {format!r}: leave it out")
-        format = "data frame"
-    elif not Path(path).exists():
-        raise BiocosmosError(f"there is no file or folder {path}")
-    else:
-        refuse_special(path)
-        format = detect(path) if format is None else ALIASES.get(format, format)
-        if format not in FORMATS and format not in added:
-            raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
+    format = _format_of(path, format, added)
     if format not in added:
-        given: dict[str, Any] = {
-            "metadata": metadata,
-            "encoding": encoding,
-            "separator": separator,
-            "images": images,
-            "size": size,
-        }
-        given |= {"boxes": boxes, "confidence": confidence, "empty": empty or None}
+        given: dict[str, Any] = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images}
+        given |= {"size": size} | {"boxes": boxes, "confidence": confidence, "empty": empty or None}
         _refuse_unused(format, {name for name, value in given.items() if value is not None})
     failures = Failures() if failures is None else failures
     options = Options(
@@ -143,6 +125,26 @@ def read(
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
     return _from(path, reader(path, options))
+
+
+def _refuse_missing(path: str | Path) -> None:
+    """Raise BiocosmosError for a path that is not there, and for a device or a pipe."""
+    if not Path(path).exists():
+        raise BiocosmosError(f"there is no file or folder {path}")
+    refuse_special(path)
+
+
+def _format_of(path: Any, asked: str | None, added: Mapping[str, Any]) -> str:
+    """The format that is asked for or found. Raises BiocosmosError for a path that is missing and for an unknown format."""
+    if is_frame(path):
+        if asked is not None:
+            raise BiocosmosError(f"a data frame has no format {asked!r}: leave it out")
+        return "data frame"
+    _refuse_missing(path)
+    format = detect(path) if asked is None else ALIASES.get(asked, asked)
+    if format not in FORMATS and format not in added:
+        raise BiocosmosError(f"unknown format {format!r}: choose one of {', '.join([*FORMATS, *added])}")
+    return format
 
 
 def _from(path: Path, source: Source) -> Source:

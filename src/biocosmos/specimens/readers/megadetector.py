@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import Resolver
+from biocosmos.files import Resolver, is_file
 from biocosmos.images import ImageInfo
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.blocks import Shaper, gather
@@ -239,7 +239,7 @@ class _Picture:
             self.counts.others[what or f"the unknown category {str(as_text(detection.get('category')))[:40]}"] += 1
             return None
         crop = self._crop(detection.get("bbox"), corners, path, id)
-        if crop is None and Path(path).is_file():
+        if crop is None and is_file(path):
             return None
         label, share, ranked = self._classes(detection, id)
         return {
@@ -255,7 +255,7 @@ class _Picture:
     def _crop(self, box: Any, corners: bool, path: str, id: str) -> list[float] | None:
         info = header(path)
         if info is None:  # ingest says what is wrong with the file
-            if Path(path).is_file():
+            if is_file(path):
                 self._say("the picture cannot be read, so that its box cannot be cut", id=id)
             return None
         frame = self.options.boxes or UPRIGHT

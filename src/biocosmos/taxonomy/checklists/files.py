@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
@@ -174,7 +175,13 @@ def _read(file: TableFile, layout: Layout, columns: Sequence[str], failures: Fai
             if "empty" in str(error).lower():  # a header and nothing else
                 return schema.empty_table()
             raise
-    return pa.Table.from_batches(batches, schema=schema)
+    table = pa.Table.from_batches(batches, schema=schema)
+    for name in columns if layout.quoted else ():
+        broken = pc.indices_nonzero(pc.fill_null(pc.match_substring_regex(table[name], "[\\r\\n]"), False))
+        if len(broken):
+            row = broken[0].as_py() + 1
+            raise BiocosmosError(f"{file}, row {row}: {name} holds a line break: is a quote left open? Close it, or take it out")
+    return table
 
 
 def _distinct(header: Iterable[str]) -> list[str]:
