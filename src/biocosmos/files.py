@@ -51,6 +51,14 @@ def is_file(path: str | Path) -> bool:
         return False
 
 
+def is_folder(path: str | Path) -> bool:
+    """Whether there is such a folder; False as of :func:`is_file`."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
 def is_there(path: str | Path) -> bool:
     """Whether there is anything of this name; False as of :func:`is_file`."""
     try:
@@ -62,7 +70,7 @@ def is_there(path: str | Path) -> bool:
 def refuse_special(path: str | Path) -> None:
     """Raise BiocosmosError for a device or a pipe, which has no end or can be read only once; folders and files pass."""
     path = Path(path)
-    if is_there(path) and not path.is_file() and not path.is_dir():
+    if is_there(path) and not is_file(path) and not is_folder(path):
         raise BiocosmosError(f"{readable(str(path))} is a device or a pipe, which cannot be read twice: save it as a file first")
 
 
@@ -179,7 +187,7 @@ def image_files(paths: Sequence[Path], failures: Failures, *, stage: str = "read
     """
     found: list[Path] = []
     for path in paths:
-        if is_there(path) and path.is_dir():
+        if is_folder(path):
             found += [path / name for name in image_names(path, failures, stage=stage)]
         elif is_file(path) and readable(str(path)) == str(path):
             found.append(path)

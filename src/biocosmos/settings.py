@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.files import is_file
 from biocosmos.trust import refuse_code
 
 _KEY = "biocosmos.setting"
@@ -229,7 +230,7 @@ def read_toml(kind: type, path: str | Path) -> dict[str, Any]:
     Raises SettingError for a file that cannot be read, an unknown name, or a value of the wrong type.
     """
     try:
-        if not Path(path).is_file():
+        if not is_file(path):
             raise OSError("there is no such file")
         stated = tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except RecursionError:

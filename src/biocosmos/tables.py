@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_folder
 from biocosmos.unfinished import remove, unfinished_path, writing
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
@@ -33,7 +34,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with writing(path):
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():  # said before the work, not after it
+        if is_folder(path):  # said before the work, not after it
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         temporary = unfinished_path(path)
         try:

@@ -16,6 +16,7 @@ import shutil
 import sys
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -73,15 +74,23 @@ def remove(path: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+class ScratchFolder:
+    """A folder among the system's temporary files, ``path``; gone with this object or, after a kill, with the next one."""
+
+    def __init__(self) -> None:
+        self.path = unfinished_path(Path(tempfile.gettempdir()) / f"biocosmos-{time.monotonic_ns()}")
+        self.path.mkdir()
+        self.remove = weakref.finalize(self, remove, self.path)
+
+
 @contextmanager
 def scratch_folder() -> Iterator[Path]:
-    """A folder among the system's temporary files, for a library that takes only a path; gone afterwards, or with the next."""
-    place = unfinished_path(Path(tempfile.gettempdir()) / f"biocosmos-{time.monotonic_ns()}")
+    """A :class:`ScratchFolder` for a library that takes only a path; gone afterwards."""
+    folder = ScratchFolder()
     try:
-        place.mkdir()
-        yield place
+        yield folder.path
     finally:
-        remove(place)
+        folder.remove()
 
 
 @contextmanager

@@ -157,6 +157,23 @@ def test_a_place_that_cannot_be_written_is_one_line(embedded: bc.Collection, tmp
     biocosmos("export", embedded.path, "-o", tmp_path / "new" / "folder" / "out.csv")
 
 
+def test_a_name_that_no_file_can_have_is_one_line(embedded: bc.Collection, tmp_path: Path, biocosmos: Command) -> None:
+    long, names = "x" * 5000, tmp_path / "names.txt"
+    names.write_text("Fagus sylvatica\n")
+    for code, *line in (
+        (1, "info", long),
+        (1, "ingest", long, "-o", tmp_path / "new.cosmos"),
+        (1, "update", embedded.path, long),
+        (2, "identify", embedded.path, "--head", long, "--part", "test", "-o", tmp_path / "names.csv"),
+        (2, "embed", embedded.path, "--encoder", long),
+        (2, "embed", embedded.path, "--encoder", f"timm:vit@{long}"),
+        (1, "taxa", "check", names, "--checklist", long),
+        (1, "train", "heads", embedded.path, "--recipe", long, "-o", tmp_path / "head"),
+    ):
+        told = biocosmos(*line, fails=code)
+        assert told.startswith("error: ") and told.count("\n") == 1 and "a fault of biocosmos" not in told, told[:300]
+
+
 def test_a_full_disk_says_so_and_what_was_there_stays(tmp_path: Path) -> None:
     place = tmp_path / "table.parquet"
     write_table(pa.table({"a": [1]}), place)

@@ -100,6 +100,12 @@ def test_a_null_clears_only_when_it_is_asked_to(named: bc.Collection) -> None:
     assert named.history() == []
     summary = named.change(table, verb="v", clear=True, dry_run=True)
     assert summary.columns == {"genus": 1} and named.history() == []
+    (changed,) = summary.changes()
+    assert changed.to_pylist() == [{"id": row["id"], "column": "genus", "old": row["genus"], "new": None}]
+    place = summary.written.parent  # lies apart from the collection as long as somebody may ask
+    assert place.is_dir() and not place.is_relative_to(named.path)
+    del summary
+    assert not place.exists()
     named.change(table, verb="v", clear=True)
     assert named.take([row["id"]], ["genus"])["genus"].to_pylist() == [None]
 

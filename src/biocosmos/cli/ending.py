@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -102,6 +103,8 @@ def unexpected(error: BaseException) -> int:
         return said(f"the disk is full ({first_line(error)}): free some space, then run the same command again", FAILED)
     if isinstance(error, MemoryError) or any(words in str(error).lower() for words in _MEMORY):
         return said(f"not enough memory ({first_line(error)}): close other programs, or ask for smaller batches", FAILED)
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG and (long := _typed(str(error.filename))):
+        return said(f"no file can have so long a name: {one_line(long)[:80]}... of {len(long)} characters", MISUSED)
     what = one_line(f"{type(error).__name__}: {first_line(error)}")
     try:
         place = Path(tempfile.gettempdir()) / f"biocosmos-fault-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.txt"
@@ -110,6 +113,11 @@ def unexpected(error: BaseException) -> int:
     except OSError:
         where = f"run it again with {TRACEBACK}=1 and send what it says to {ISSUES}"
     return said(f"a fault of biocosmos: {what}; {where}", FAULT)
+
+
+def _typed(name: str) -> str | None:
+    """The word of the command line that is in this file name; one that was read elsewhere should have been a failure there."""
+    return next((word for word in sys.argv[1:] if len(word) > 100 and word[-60:] in name), None)
 
 
 def _leave(number: int) -> None:

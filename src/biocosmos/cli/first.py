@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_folder, is_there
 from biocosmos.plugins import plug_ins
 from biocosmos.settings import SettingError, defaults_of, names_in, settings_of, spelled
 from biocosmos.unfinished import LONGEST_NAME
@@ -33,7 +34,7 @@ def look_first(
         value = given.get(name, defaults_of(kind)[name] if shape.part == "always" else None)
         if shape.file and value:
             for path in value if isinstance(value, tuple) else (value,):
-                if not Path(path).exists():
+                if not is_there(path):
                     raise SettingError(f"{spelled(kind, name)}: there is no file or folder {path}")
         if shape.part and value:
             parts.append(str(value))
@@ -73,8 +74,8 @@ def can_be_written(output: Path) -> None:
         raise SettingError(
             f"--output {long[0][:20]}...: the name is too long, {len(os.fsencode(long[0]))} bytes: choose a shorter one"
         )
-    folder = next((parent for parent in output.absolute().parents if parent.exists()), Path("/"))
-    if not folder.is_dir():
+    folder = next((parent for parent in output.absolute().parents if is_there(parent)), Path("/"))
+    if not is_folder(folder):
         raise SettingError(f"--output {output}: {folder} is a file, not a folder")
     if not os.access(folder, os.W_OK):
         raise SettingError(f"--output {output}: no permission to write in {folder}")

@@ -14,6 +14,7 @@ from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_there
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
 
 SHOWN = ("id", "taxon", "rank", "confidence", "best_guess", "best_guess_confidence", "novel", "set")
@@ -116,7 +117,7 @@ def _nothing_there(images: Sequence[Path], output: Path | None) -> None:
         listed(images, failures)
     except BiocosmosError:
         beside = failures_beside(output)
-        if output is not None and beside is not None and not output.exists():
+        if output is not None and beside is not None and not is_there(output):
             from biocosmos.tables import write_table
 
             write_table(failures.table(), beside)

@@ -11,6 +11,7 @@ from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table, tell_merger
 from biocosmos.cli.verbs import add
+from biocosmos.files import is_file
 from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSettings
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _other(path: Path, settings: IngestSettings) -> Collection | None:
     """The collection in a folder, None where it is none. Raises UnusedSetting for an option that says how files are read."""
     from biocosmos.specimens.collection import Collection
 
-    if not (path / "collection.json").is_file():
+    if not is_file(path / "collection.json"):
         return None
     for name, shape in vars(settings).items():
         if shape and name not in OF_COLLECTIONS:

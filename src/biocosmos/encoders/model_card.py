@@ -8,6 +8,7 @@ from typing import Any
 
 from biocosmos.encoders import cache
 from biocosmos.encoders.registry import DEFAULT
+from biocosmos.files import is_file
 
 LICENCES = {DEFAULT: "apache-2.0"}
 """Of bases whose licence is known without a model card beside them."""
@@ -22,7 +23,7 @@ def licence_of(base: str) -> str | None:
     repository = rest.removeprefix("hf-hub:") if kind in ("hf", "open_clip") else f"timm/{rest}" if kind == "timm" else None
     folder = cache.hub_folder(repository) if repository else Path(base)
     card = None if folder is None else folder / "README.md"
-    if card is None or not card.is_file():
+    if card is None or not is_file(card):
         return None
     lines = card.read_text(encoding="utf-8", errors="replace").splitlines()
     if not lines or lines[0].strip() != "---":

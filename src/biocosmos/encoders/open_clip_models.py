@@ -19,6 +19,7 @@ from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import Number, read_facts
+from biocosmos.files import is_file, is_there
 from biocosmos.unfinished import scratch_folder
 
 CONFIG = "open_clip_config.json"
@@ -85,7 +86,7 @@ def load_tag(name: str, tag: str, full_name: str) -> Towers:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(name)) or "none"
         raise BiocosmosError(f"open_clip {open_clip.__version__} has no weights '{tag}' for {name}: choose of {tags}")
     for path in _possible_files(config):
-        if path.is_file():
+        if is_file(path):
             return _loaded(name, str(path), config)
     raise not_here(full_name)
 
@@ -93,7 +94,7 @@ def load_tag(name: str, tag: str, full_name: str) -> Towers:
 def load_checkpoint(name: str, path: str | Path) -> Towers:
     """Architecture ``name`` with the weights in the file ``path``."""
     _check_architecture(name)
-    if not Path(path).is_file():
+    if not is_file(path):
         raise BiocosmosError(f"no checkpoint file {path}")
     return _loaded(name, str(path), {})
 
@@ -198,7 +199,7 @@ def _check_configuration(path: Path) -> dict[str, Any]:
     if refused := sorted(set(text.get("tokenizer_kwargs") or {}) - set(_TOKENIZER)):
         raise BiocosmosError(f"{path}: tokenizer_kwargs may not say '{refused[0]}': remove it if you trust the rest")
     for name in (text.get("hf_model_name"), vision.get("timm_model_name")):
-        if name and (name.startswith((".", "~", "/")) or ":" in name or "\\" in name or Path(name).exists()):
+        if name and (name.startswith((".", "~", "/")) or ":" in name or "\\" in name or is_there(name)):
             raise BiocosmosError(f"{path}: '{name}' leads to another folder, and must be the name of a model")
     return config
 

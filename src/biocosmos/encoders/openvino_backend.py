@@ -25,6 +25,7 @@ from torch import nn
 from biocosmos.encoders.encoder import Layout, Normalised, Precision
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_there
 from biocosmos.machine import usable_cores, user_cache
 from biocosmos.unfinished import remove, unfinished_path
 
@@ -108,7 +109,7 @@ class OpenVinoBackend:
 
 def _float_model(ov: Any, model: Normalised, preprocessing: Preprocessing, key: str) -> Path:
     path = _cache() / f"{key}-f32.xml"
-    if not path.exists():
+    if not is_there(path):
         _save(ov, _converted(ov, model, preprocessing), path)
     return path
 
@@ -122,11 +123,11 @@ def _int8_model(
             "or give load_encoder calibration=Calibration.from_files(images)"
         )
     path = None if calibration.folder is None else calibration.folder / f"{key}-int8.xml"
-    if path is None or not path.exists():
+    if path is None or not is_there(path):
         images = calibration.images(preprocessing)
         if path is None:
             path = _cache() / f"{key}-int8-{hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16]}.xml"
-        if not path.exists():
+        if not is_there(path):
             floats = core.read_model(str(_float_model(ov, model, preprocessing, key)))
             _save(ov, _quantised(floats, images, _is_transformer(model)), path)
     return path

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_file, is_folder, is_there
 from biocosmos.plugins import PlugIn, plug_ins
 from biocosmos.provenance import encoder_name
 from biocosmos.trust import allowing_code, refuse_code
@@ -178,9 +179,9 @@ def encoder_names() -> list[str]:
         snapshot = cache.hub_folder(f"{organisation}/{model}")
         if snapshot is None:
             continue
-        if (snapshot / OPEN_CLIP_CONFIG).exists():
+        if is_there(snapshot / OPEN_CLIP_CONFIG):
             names.append(f"open_clip:hf-hub:{organisation}/{model}")
-        elif organisation == "timm" and (snapshot / "config.json").exists():
+        elif organisation == "timm" and is_there(snapshot / "config.json"):
             names.append(f"timm:{model}")
     return names
 
@@ -216,12 +217,11 @@ def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple
         return name, _added(plug_in, rest)
     try:
         folder = Path(name).expanduser()
-        is_folder, is_file = folder.is_dir(), folder.is_file()
-    except (OSError, RuntimeError):  # a name that is too long for a file, a home of nobody
-        is_folder = is_file = False
-    if is_folder:
+    except RuntimeError:  # a home of nobody
+        folder = Path(name)
+    if is_folder(folder):
         return encoder_name(name), _folder(folder, above)
-    if is_file:
+    if is_file(folder):
         raise BiocosmosError(f"{name} is a file: say which model it is, as timm:NAME@{name} or open_clip:NAME@{name}")
     raise BiocosmosError(f"encoder '{name}' is not known, and there is no such folder: see 'biocosmos encoders'")
 
@@ -235,7 +235,7 @@ def _base(name: str, *, above: tuple[Path, ...], named_by: Path) -> Towers:
 def _timm(rest: str, name: str) -> Towers:
     architecture, at, path = rest.partition("@")
     if at:
-        if not Path(path).is_file():
+        if not is_file(path):
             raise BiocosmosError(f"no checkpoint file {path}")
         from biocosmos.encoders import timm_models
 
@@ -251,7 +251,7 @@ def _timm(rest: str, name: str) -> Towers:
     for path_ in ([folder / (file or known) for known in timm_models.WEIGHT_FILES] if folder else []) + [
         cache.torch_checkpoints() / Path(address).name
     ]:
-        if path_.is_file():
+        if is_file(path_):
             return timm_models.load_checkpoint(architecture, path_)
     raise cache.not_here(name)
 
@@ -261,7 +261,7 @@ def _open_clip(rest: str, name: str) -> Towers:
         return _hub(rest.removeprefix("hf-hub:"), name)
     architecture, at, path = rest.partition("@")
     if at:
-        if not Path(path).is_file():
+        if not is_file(path):
             raise BiocosmosError(f"no checkpoint file {path}")
         from biocosmos.encoders import open_clip_models
 
@@ -302,7 +302,7 @@ def _taken() -> list[str]:
 
 def _folder(folder: Path, above: tuple[Path, ...] = ()) -> Towers:
     """A folder of either kind, told apart by its configuration; or one that training wrote, whose base must not stand on it."""
-    if (folder / TRAINED).exists() or (folder / UNFINISHED).exists():
+    if is_there(folder / TRAINED) or is_there(folder / UNFINISHED):
         from biocosmos.encoders import trained_folder
 
         here = folder.resolve()
@@ -311,14 +311,14 @@ def _folder(folder: Path, above: tuple[Path, ...] = ()) -> Towers:
                 f"{folder} is a projection that in the end stands on itself: name another base, or train it again"
             )
         return trained_folder.load(folder, partial(_base, above=(*above, here), named_by=folder / TRAINED))
-    if (folder / f"{UNFINISHED}.tmp").exists():
+    if is_there(folder / f"{UNFINISHED}.tmp"):
         raise BiocosmosError(f"saving an encoder in {folder} was interrupted before it was whole: train on, or save it again")
-    if (folder / OPEN_CLIP_CONFIG).exists():
+    if is_there(folder / OPEN_CLIP_CONFIG):
         from biocosmos.encoders import open_clip_models
 
         return open_clip_models.load_folder(folder)
     config = folder / "config.json"
-    if config.is_file() and b'"architecture"' in config.read_bytes():
+    if is_file(config) and b'"architecture"' in config.read_bytes():
         from biocosmos.encoders import timm_models
 
         return timm_models.load_folder(folder)

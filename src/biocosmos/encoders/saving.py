@@ -20,6 +20,7 @@ from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Base, Towers, current_digest, plain_state, with_projection
 from biocosmos.encoders.trained_folder import CARD, FORMAT, PROJECTION, finish_interrupted
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.files import is_folder
 from biocosmos.nn.projection import Projection
 from biocosmos.provenance import encoder_name, now, package_version
 
@@ -143,7 +144,7 @@ def _write_model(folder: Path, towers: Towers) -> list[str]:
 
 def _places(base: str, folder: Path) -> list[str]:
     """Where a base that is a folder stands: as a whole path, and seen from ``folder``, so that both may move together."""
-    if not Path(base).is_dir():
+    if not is_folder(base):
         return []
     beside = Path(os.path.relpath(base, folder)).as_posix()
     return [str(Path(base).resolve()), beside if beside.startswith(".") else f"./{beside}"]

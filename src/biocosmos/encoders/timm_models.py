@@ -24,6 +24,7 @@ from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.encoders.weights import check_room
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import read_facts
+from biocosmos.files import is_file, is_there
 
 CONFIG = "config.json"
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "pytorch_model.pth", "model.pth")
@@ -88,7 +89,7 @@ def load_folder(folder: str | Path) -> Towers:
         if any(not abs(each) <= most for each in numbers):
             raise BiocosmosError(f"{folder / CONFIG}: {name} in model_args is beyond {most:,}, as no model has it")
     trained_as = dict(config.get("pretrained_cfg") or config)  # older folders keep everything at the top
-    weights = next((folder / file for file in WEIGHT_FILES if (folder / file).exists()), None)
+    weights = next((folder / file for file in WEIGHT_FILES if is_there(folder / file)), None)
     if weights is None:
         raise BiocosmosError(f"no weights in {folder}: expected one of {', '.join(WEIGHT_FILES)}")
     known = {field.name for field in fields(PretrainedCfg)} - {"source", "file", "hf_hub_id", "url", "architecture"}
@@ -157,7 +158,7 @@ def unknown_model(name: str) -> BiocosmosError:
 def _loaded(name: str, path: Path, arguments: Mapping[str, Any], config: Mapping[str, Any] | None = None) -> Towers:
     options = {"pretrained_cfg": dict(config)} if config else {}
     try:
-        if not path.is_file():
+        if not is_file(path):
             raise OSError("it is no file")
         state = load_state_dict(str(path), weights_only=True)
     except Exception as error:  # torch, pickle, safetensors and the file system each raise their own

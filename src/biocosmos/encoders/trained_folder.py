@@ -21,6 +21,7 @@ from biocosmos.encoders.towers import Towers, current_digest, with_projection
 from biocosmos.encoders.weights import fill, read_weights
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import FILE_NAME, Number, read_facts
+from biocosmos.files import is_folder, is_there
 from biocosmos.nn.projection import Projection
 
 FORMAT = 1
@@ -72,7 +73,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     facts = read_facts(path, _SHAPE, **told)
     if not facts["frozen"] and "architecture" not in facts:
         raise BiocosmosError(f"{path} does not say 'architecture': restore it, or save the encoder again")
-    if gone := [file for file in facts["files"] if not (folder / file).exists()]:
+    if gone := [file for file in facts["files"] if not is_there(folder / file)]:
         raise BiocosmosError(f"{folder} lacks {gone[0]}, which belongs to the encoder: restore the file, or save it again")
     return facts
 
@@ -84,16 +85,16 @@ def finish_interrupted(folder: Path) -> None:
     finished before anything is read.
     """
     unfinished = folder / UNFINISHED
-    if not unfinished.is_dir():
+    if not is_folder(unfinished):
         return
     if unfinished.is_symlink():
         raise BiocosmosError(f"{unfinished} leads out of the folder of the encoder: remove it")
     try:
         described = unfinished / TRAINED
-        if described.exists():
+        if is_there(described):
             files = _files(described)
             for name in files:
-                if (unfinished / name).exists():
+                if is_there(unfinished / name):
                     (unfinished / name).replace(folder / name)
             for name in _former_files(folder):
                 if name not in files:
@@ -162,7 +163,7 @@ def _base(folder: Path, facts: dict[str, Any], find: Callable[[str], Towers]) ->
 
 def _is_folder(place: str) -> bool:
     try:
-        return Path(place).is_dir()
+        return is_folder(place)
     except OSError:  # a name that is too long, a loop of links
         return False
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.files import is_file
 
 _ROOM, _SPARE = 4, 1 << 24
 """A model may have so many times the numbers of its file, which is then refused by the names that are missing."""
@@ -18,7 +19,7 @@ _ROOM, _SPARE = 4, 1 << 24
 def read_weights(path: Path) -> dict[str, torch.Tensor]:
     """The tensors of a safetensors file. Raises BiocosmosError for a file that is missing, cut or garbled."""
     try:
-        if not path.is_file():
+        if not is_file(path):
             raise OSError("it is missing, or no file")
         return load_file(path)
     except Exception as error:  # safetensors, torch and the file system each raise their own

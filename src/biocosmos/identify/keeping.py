@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from biocosmos.arrays import read_array, read_arrays
 from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
 from biocosmos.facts import Number, is_file_name, read_facts
+from biocosmos.files import is_folder, is_there
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.promises import Promise
 from biocosmos.identify.confidence.sets import PredictionSets
@@ -65,7 +66,7 @@ _DAMAGE = (OSError, LookupError, TypeError, ValueError, AttributeError, zipfile.
 
 def save_identifier(identifier: Identifier, folder: Path) -> Path:
     """Write to a temporary folder beside ``folder``, then take its place; an older identifier there is replaced, nothing else."""
-    if folder.exists() and not (folder / STATE).exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if is_there(folder) and not is_there(folder / STATE) and (not is_folder(folder) or any(folder.iterdir())):
         raise BiocosmosError(f"{folder} exists and is not an identifier: choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = unfinished_path(folder)
@@ -84,7 +85,7 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
         state = _state(identifier)
         state["files"] = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
         (temporary / STATE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
-        if folder.exists():
+        if is_there(folder):
             former = unfinished_path(folder.with_name(f"{folder.name}.former"))
             folder.rename(former)  # at once, so that nobody finds half of it
             temporary.rename(folder)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_there
 from biocosmos.progress import progress
 from biocosmos.specimens.census import count_taxa
 from biocosmos.specimens.collection import Collection
@@ -57,7 +58,7 @@ def check_names(
     failures = Failures()
     if not isinstance(checklist, Checklist):
         checklist = Checklist.open(checklist, columns=columns, failures=failures)
-    if isinstance(names, Collection) or (Path(names) / "collection.json").exists():
+    if isinstance(names, Collection) or is_there(Path(names) / "collection.json"):
         collection = names if isinstance(names, Collection) else Collection.open(names)
         queries, specimens = queries_of(collection)
     else:

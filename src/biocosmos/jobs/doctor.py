@@ -16,6 +16,7 @@ from typing import Any
 
 from biocosmos import machine
 from biocosmos.errors import first_line
+from biocosmos.files import is_there
 from biocosmos.provenance import PACKAGES, package_version
 
 VARIABLES = (
@@ -187,7 +188,7 @@ def _chosen(prefix: str, unit: str, count: int) -> Rows:
 
 def _there(folder: Path) -> Path:
     """The folder, or the nearest one above it that exists."""
-    return next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    return next(place for place in (folder, *folder.absolute().parents) if is_there(place))
 
 
 def _home(path: Path) -> Path:

@@ -10,6 +10,7 @@ from typing import Any
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
+from biocosmos.files import is_folder
 from biocosmos.identify.namers.rules import RULES
 from biocosmos.jobs.evaluate_settings import LEAVE_OUT, NAMES, SHOTS, EvaluateSettings
 from biocosmos.search.gallery import Gallery
@@ -221,7 +222,7 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
             if not summary.images:
                 raise BiocosmosError(f"'{name}' could embed no image of {collection.path}: see 'biocosmos failures'")
             made.append(name)
-        elif Path(name).is_dir():
+        elif is_folder(name):
             stored, here = collection.encoders[name].get("digest"), load_encoder(name).digest
             if stored != here:
                 raise BiocosmosError(

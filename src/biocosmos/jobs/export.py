@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import Failures
+from biocosmos.files import is_file, is_there
 from biocosmos.progress import progress
 from biocosmos.settings import UnusedSetting
 from biocosmos.specimens.collection import Collection
@@ -37,7 +38,7 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
     """
     settings = ExportSettings() if settings is None else settings
     source, output = Path(source), Path(output)
-    if source.is_file():
+    if is_file(source):
         for name in ("split", "within", "where", "identifications"):
             if getattr(settings, name) is not None:
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
@@ -110,7 +111,7 @@ def _names(table: pa.Table, output: Path, settings: ExportSettings, beside: Path
 
 def _found(path: str | None, beside: Path) -> str | None:
     """A path as it was asked with: from here, or from where the table lies."""
-    if path is None or Path(path).exists() or not (beside / path).exists():
+    if path is None or is_there(path) or not is_there(beside / path):
         return path
     return str(beside / path)
 

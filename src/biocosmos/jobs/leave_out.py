@@ -17,6 +17,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.novelty.protocol import LEAST_SPECIMENS, NoveltyRun, measure
 from biocosmos.evaluate.novelty.report import novelty_report
 from biocosmos.evaluate.report import Report
+from biocosmos.files import is_there
 from biocosmos.identify.novelty.distances import DEFAULT_FALSE_ALARM_RATE
 from biocosmos.progress import progress
 from biocosmos.provenance import package_version
@@ -144,7 +145,7 @@ class _Kept:
             "biocosmos": package_version(),
         }
         self.found: dict[str, Any] = {}
-        if path.exists():
+        if is_there(path):
             try:
                 self.found = json.loads(path.read_text(encoding="utf-8"))
             except ValueError:

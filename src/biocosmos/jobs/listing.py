@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.files import image_files, readable
+from biocosmos.files import image_files, is_folder, readable
 
 STAGE = "identify"
 NO_IMAGE = "no image in this folder"
@@ -57,7 +57,7 @@ def listed(paths: Sequence[Path], failures: Failures, *, known: frozenset[str] |
         except BiocosmosError as error:
             first, files = first or error, []
             if failures.errors == 0 or not any(row.severity == "error" for row in list(failures)[told:]):
-                reason = NO_IMAGE if path.is_dir() else first_line(error)
+                reason = NO_IMAGE if is_folder(path) else first_line(error)
                 failures.add(reason, stage=STAGE, source=readable(str(path)))
         except (OSError, ValueError) as error:  # a name too long, or with a NUL
             first, files = first or BiocosmosError(f"cannot look at {readable(str(path))!r}: {first_line(error)}"), []

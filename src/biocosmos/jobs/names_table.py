@@ -15,6 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
+from biocosmos.files import is_there
 from biocosmos.jobs.listing import same_file
 from biocosmos.settings import SettingError, flag
 from biocosmos.tables import flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
@@ -38,7 +39,7 @@ class NamesTable:
     @property
     def there(self) -> bool:
         """Whether there is a file with something in it."""
-        return self.path.exists() and self.path.stat().st_size > 0
+        return is_there(self.path) and self.path.stat().st_size > 0
 
     def remove(self) -> None:
         """The table with what lies beside it."""

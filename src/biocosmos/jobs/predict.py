@@ -23,7 +23,7 @@ from biocosmos.embed.reader import ImageFiles, ImageReader, StoredImages
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import image_files
+from biocosmos.files import image_files, is_there
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
 from biocosmos.identify.predictions import Predictions
@@ -58,7 +58,7 @@ def predict_part(
     """
     failures = Failures() if failures is None else failures
     place = _kept_at(collection, head, part, where, only)
-    if place.exists():
+    if is_there(place):
         found = Predictions.load(place)
     else:
         blocks = part_blocks(collection, head, part, where=where, only=only, failures=failures)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_there
 from biocosmos.jobs.identify import Job, Say
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
 from biocosmos.jobs.listing import NO_IMAGE, AskedFile, listed, same_file
@@ -52,7 +53,7 @@ class Folder:
             files = listed(self._paths, found, known=self._known)
         except BiocosmosError:
             files = []
-        gone = [str(path) for path in self._paths if not path.exists()]
+        gone = [str(path) for path in self._paths if not is_there(path)]
         said = f"waiting for {', '.join(gone)}" if gone else ""
         if said and said != self._said:
             self._say(said)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_file
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Identifier
@@ -53,7 +54,7 @@ def identifier_of(
     if settings.head is not None:
         head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
     folder = collection.path / NAMERS / _key(collection, settings, head)
-    if not settings.fresh and (folder / STATE).is_file():
+    if not settings.fresh and is_file(folder / STATE):
         try:
             identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
             folder.touch()
@@ -228,7 +229,7 @@ def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
     """Save, and drop all but the ones used last; a collection that cannot be written to is told and does not stop the naming."""
     try:
         identifier.save(folder)
-        there = [path for path in folder.parent.iterdir() if (path / STATE).is_file()]
+        there = [path for path in folder.parent.iterdir() if is_file(path / STATE)]
         kept = sorted(there, key=lambda path: path.stat().st_mtime)
         for old in kept[:-MOST_KEPT]:
             shutil.rmtree(old, ignore_errors=True)

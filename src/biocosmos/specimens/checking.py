@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_folder
 from biocosmos.specimens import failures_kept
 from biocosmos.specimens.checksums import Checksums, stored_files, vectors_damaged
 from biocosmos.specimens.collection import Collection
@@ -34,7 +35,7 @@ class Finding:
 def check(path: str | Path) -> list[Finding]:
     """Look at all of a collection. What is wrong says which file, and what to do. Raises BiocosmosError if there is none."""
     path = Path(path)
-    if not path.is_dir():
+    if not is_folder(path):
         raise BiocosmosError(f"no collection at {path}")
     found: list[Finding] = []
 

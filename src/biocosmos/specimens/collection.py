@@ -27,6 +27,7 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_file
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens import failures_kept, given_vectors
 from biocosmos.specimens.checksums import check_opening
@@ -127,7 +128,7 @@ class Collection(Selecting):
                 archive are always packed.
             id_prefix: stands before every id, for files of the same names in two folders.
         """
-        if isinstance(source, Collection) or (isinstance(source, str | Path) and (Path(source) / "collection.json").is_file()):
+        if isinstance(source, Collection) or (isinstance(source, str | Path) and is_file(Path(source) / "collection.json")):
             if pack:
                 raise BiocosmosError("the images of a collection are packed, or not, as they are there: leave out pack")
             taken = self.merge(source, id_prefix=id_prefix)

@@ -14,6 +14,7 @@ import lance
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_folder, is_there
 from biocosmos.provenance import now
 from biocosmos.specimens.damage import reading
 from biocosmos.specimens.lock import FILE as LOCK
@@ -33,18 +34,18 @@ class Occupied(BiocosmosError):
 
 def is_collection(path: Path) -> bool:
     """Whether there is a collection at ``path``, maybe a damaged one."""
-    return (path / FACTS).exists() or ((path / SPECIMENS).is_dir() and not is_half_made(path))
+    return is_there(path / FACTS) or (is_folder(path / SPECIMENS) and not is_half_made(path))
 
 
 def is_half_made(path: Path) -> bool:
     """Whether a process was killed while it made a collection here: nothing but its beginnings, and no specimen."""
-    if not path.is_dir() or (path / FACTS).exists():
+    if not is_folder(path) or is_there(path / FACTS):
         return False
     others = [entry.name for entry in path.iterdir() if not _is_ours(entry.name)]
-    if others or not (path / SPECIMENS).is_dir():
+    if others or not is_folder(path / SPECIMENS):
         return False
     data = path / SPECIMENS / "data"
-    return not data.is_dir() or not any(data.iterdir())
+    return not is_folder(data) or not any(data.iterdir())
 
 
 def _is_ours(name: str) -> bool:
@@ -57,7 +58,7 @@ def make(path: Path, *, overwrite: bool = False) -> None:
     Raises Occupied if something is there, and not ``overwrite``; BiocosmosError if it cannot be written, or is no collection.
     """
     try:
-        there = path.is_dir() and any(path.iterdir())
+        there = is_folder(path) and any(path.iterdir())
     except OSError as error:
         raise BiocosmosError(f"cannot look into {path}: {error.strerror}") from error
     if there and is_half_made(path):
@@ -65,10 +66,10 @@ def make(path: Path, *, overwrite: bool = False) -> None:
             if is_half_made(path):
                 remove(path / SPECIMENS)
         remove(path)
-    elif there or (path.exists() and not path.is_dir()):
+    elif there or (is_there(path) and not is_folder(path)):
         if not overwrite:
             raise Occupied(f"{path} exists already: open it, choose another name, or ask to overwrite it")
-        if not (path / FACTS).exists():
+        if not is_there(path / FACTS):
             raise BiocosmosError(f"{path} is not a collection: it will not be overwritten")
     with writing(path):
         _make(path, overwrite=overwrite)
@@ -85,7 +86,7 @@ def _make(path: Path, *, overwrite: bool) -> None:
             lance.write_dataset(schema.empty_table(), str(aside / SPECIMENS))
         facts = {"format": FORMAT, "ranks": [], "created": now()}
         (aside / FACTS).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-        if overwrite and (place / FACTS).exists():
+        if overwrite and is_there(place / FACTS):
             with locked(place, "overwrite"):
                 former = unfinished_path(place.with_name(f"{place.name}.former"))
                 place.rename(former)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_folder
 from biocosmos.unfinished import is_full
 
 _RUST = re.compile(
@@ -57,7 +58,7 @@ def storing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, RuntimeError, pa.ArrowException) as error:
-        if not path.is_dir() or is_full(error):
+        if not is_folder(path) or is_full(error):
             raise reading_error(path, error) from error
         again = "what was stored is not lost; run the same command again"
         raise BiocosmosError(f"cannot write {path}: {library_says(error)}: {again}") from error
@@ -65,7 +66,7 @@ def storing(path: Path) -> Iterator[None]:
 
 def reading_error(path: Path, error: BaseException, reason: str = "cannot be read", remedy: str | None = None) -> BiocosmosError:
     """What Lance raised about the files of the collection in ``path``, in one line."""
-    if not path.is_dir():
+    if not is_folder(path):
         return BiocosmosError(f"{path} is not there any more: was it moved or removed?")
     if is_full(error):
         return BiocosmosError(f"cannot write {path}: the disk is full: free some space, then run the same command again")

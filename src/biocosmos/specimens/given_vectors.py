@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.files import is_there
 from biocosmos.tables import provenance_beside, replacing
 
 if TYPE_CHECKING:
@@ -159,14 +160,14 @@ def read_vectors(path: str | Path, ids: str | Path | None = None) -> Vectors:
     Raises BiocosmosError for another form, and for a matrix without ids.
     """
     path = Path(path)
-    if not path.exists():
+    if not is_there(path):
         raise BiocosmosError(f"there is no file {path}")
     kind = path.suffix.lower()
     if ids is not None and kind != ".npy":
         raise BiocosmosError(f"{path} has ids of its own: leave out {ids}")
     try:
         if kind == ".npy":
-            ids = ids_beside(path) if ids is None and ids_beside(path).exists() else ids
+            ids = ids_beside(path) if ids is None and is_there(ids_beside(path)) else ids
             if ids is None:
                 raise BiocosmosError(f"{path} is a matrix without ids, and rows are not matched by position: name a file of ids")
             return Vectors(_read_ids(Path(ids)), np.load(path, mmap_mode="r", allow_pickle=False))
@@ -240,7 +241,7 @@ def ids_beside(path: Path) -> Path:
 
 
 def _read_ids(path: Path) -> npt.NDArray[np.object_]:
-    if not path.exists():
+    if not is_there(path):
         raise BiocosmosError(f"there is no file {path}")
     if path.suffix.lower() == ".npy":
         return np.asarray(np.load(path, allow_pickle=False).astype(str).astype(object))

@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import Several, parse_facts
+from biocosmos.files import is_file, is_folder
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
@@ -85,7 +86,7 @@ class Fitted:
         given = [pc.unique(_strings(ids)) for ids in (fitted, calibrated, chosen)]
         given = [ids.take(pc.sort_indices(ids)) for ids in given]
         uses = np.repeat(np.array(USES, object), [len(ids) for ids in given])
-        bases = tuple(str(name) for name in stands_on if Path(name).expanduser().is_dir())
+        bases = tuple(str(name) for name in stands_on if is_folder(Path(name).expanduser()))
         return cls(what, pa.concat_arrays(given), pa.array(uses, pa.string()), split, bases)
 
     def used(self, *uses: str) -> pa.Array:
@@ -118,7 +119,7 @@ class Fitted:
                 f"{folder / RECORD}, which says what {folder} was fitted on, cannot be read ({first_line(error)}): "
                 "restore it, or make the folder again"
             ) from error
-        bases = [next((str(place) for place in (Path(a), folder / b) if place.is_dir()), a) for a, b in facts["stands_on"]]
+        bases = [next((str(place) for place in (Path(a), folder / b) if is_folder(place)), a) for a, b in facts["stands_on"]]
         return cls(facts["what"], ids, uses, facts["split"], tuple(bases))
 
 
@@ -145,7 +146,7 @@ def records(*who: Fitted | str | Path) -> Iterator[Fitted]:
             waiting += one.stands_on
             continue
         folder = Path(one).expanduser()
-        if (folder / RECORD).is_file() and folder.resolve() not in seen:
+        if is_file(folder / RECORD) and folder.resolve() not in seen:
             seen.add(folder.resolve())
             waiting.insert(0, Fitted.load(folder))
 

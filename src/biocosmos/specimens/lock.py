@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.files import is_folder
 
 FILE = "lock"
 WAIT = "BIOCOSMOS_LOCK_WAIT"
@@ -163,7 +164,7 @@ def _opened(folder: Path) -> Iterator[int]:
     try:
         file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o666)
     except OSError as error:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise BiocosmosError(f"{folder} is not there any more: was it moved or removed?") from error
         if error.errno in _READ_ONLY:
             raise ReadOnly(f"{folder} may not be written to ({error.strerror}): copy it to where it may") from error

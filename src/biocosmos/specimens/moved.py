@@ -10,6 +10,7 @@ from unicodedata import normalize
 import lance
 import pyarrow as pa
 
+from biocosmos.files import is_there
 from biocosmos.specimens.known import Known
 
 _NUMBER = re.compile(r"#\d+$")
@@ -50,7 +51,7 @@ class Moved:
         gone = [
             (Path(stored["image_path"]).name != Path(path).name, place)
             for place, stored in alike
-            if stored["id"] not in self.paths and not Path(stored["image_path"]).exists()
+            if stored["id"] not in self.paths and not is_there(Path(stored["image_path"]))
         ]
         return there[0] if there else min(gone)[1] if gone else None
 
@@ -59,7 +60,7 @@ class Moved:
         before = stored.get("image_path")
         if path is None or content is None or before is None or before == path or stored["content_hash"] != content:
             return False
-        if Path(before).exists():
+        if is_there(before):
             return False
         self.paths[stored["id"]] = path
         return True

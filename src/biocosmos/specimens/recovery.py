@@ -8,6 +8,7 @@ from pathlib import Path
 
 import lance
 
+from biocosmos.files import is_folder
 from biocosmos.unfinished import sweep
 
 _FOLDERS = ("", "splits", "embeddings", "identifications", "history", "namers", "work")
@@ -20,7 +21,7 @@ def sweep_up(path: Path, dataset: str | None) -> None:
     dataset: None if somebody goes on with what is not committed.
     """
     for name in _FOLDERS:
-        if (path / name).is_dir():
+        if is_folder(path / name):
             sweep(path / name)
     if dataset is None:
         return

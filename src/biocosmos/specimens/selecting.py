@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_there
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens.conditions import check_condition, select_error
 from biocosmos.specimens.damage import reading
@@ -143,7 +144,7 @@ class Selecting(Opened):
     def split(self, name: str = "default") -> Split:
         """A saved split. Raises BiocosmosError if there is none of that name."""
         path = self.path / "splits" / f"{name}.parquet"
-        if not is_name(name) or not path.exists():
+        if not is_name(name) or not is_there(path):
             have = ", ".join(self.split_names) or "none"
             raise BiocosmosError(f"no split {name!r} in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
         return Split.load(path)

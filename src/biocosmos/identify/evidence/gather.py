@@ -19,6 +19,7 @@ import torch
 
 from biocosmos.embed.reader import ImageFiles, ImageReader, ImageSource, StoredImages
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.files import is_file
 from biocosmos.identify.answers import EVIDENCE, VOTERS
 from biocosmos.search.hits import Hits
 from biocosmos.specimens.collection import Collection
@@ -91,7 +92,7 @@ class Evidence:
                 return self.heat.get(name.removeprefix(HEAT))
             found = other(name) if other is not None else None
             path = Path(name)
-            return path.read_bytes() if found is None and path.is_file() else found
+            return path.read_bytes() if found is None and is_file(path) else found
 
         return picture
 

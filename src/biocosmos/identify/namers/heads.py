@@ -30,6 +30,7 @@ from biocosmos.encoders.views import check_views, view
 from biocosmos.encoders.weights import fill, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_facts
+from biocosmos.files import is_there
 from biocosmos.identify.namer import Namer, Said, Specimens, Takes
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.novelty.odin import COLUMN as ODIN
@@ -337,7 +338,7 @@ def save_head(
 def read_head_facts(folder: str | Path) -> dict[str, Any]:
     """What head.json says. Raises BiocosmosError when the folder holds no trained head, or one of another format."""
     path = Path(folder) / HEAD
-    if not path.exists():
+    if not is_there(path):
         raise BiocosmosError(f"{folder} holds no trained head: make one with 'biocosmos train heads'")
     told = {"what": "the description of a trained head", "remedy": "restore it, or train again"}
     version = read_facts(path, {"format": object}, **told)["format"]

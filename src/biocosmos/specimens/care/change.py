@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import lance
@@ -25,6 +24,7 @@ from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD
 from biocosmos.specimens.stored_types import column_names, column_type
+from biocosmos.unfinished import ScratchFolder
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -54,7 +54,7 @@ class ChangeSummary:
     notes: list[str] = field(default_factory=list)
     ids: pa.Array | None = field(default=None, repr=False)
     written: Path | None = field(default=None, repr=False)
-    aside: TemporaryDirectory[str] | None = field(default=None, repr=False)
+    aside: ScratchFolder | None = field(default=None, repr=False)
 
     @property
     def cells(self) -> int:

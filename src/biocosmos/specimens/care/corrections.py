@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.files import Found, Resolver
+from biocosmos.files import Found, Resolver, is_file
 from biocosmos.specimens.readers.blocks import Block, Shaper
 from biocosmos.specimens.readers.columnar import BYTES_NAMES, is_frame
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, check_header, our_names, plain, shown
@@ -63,7 +63,7 @@ def read_corrections(
         base = Path()
     else:
         path = Path(given)
-        if not path.is_file():
+        if not is_file(path):
             raise BiocosmosError(f"there is no file {path}")
         ending = (path.with_suffix("") if path.suffix.lower() in PACKED else path).suffix.lower()
         if ending not in (*TABLE_SUFFIXES, *PARQUET):

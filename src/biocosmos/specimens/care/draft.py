@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -17,6 +15,7 @@ from biocosmos.specimens.care.entry import ADDED, CELLS, REMOVED, Entry, Piece, 
 from biocosmos.specimens.care.log import Log, piece_file
 from biocosmos.specimens.positions import Positions, positions_of
 from biocosmos.tables import replacing
+from biocosmos.unfinished import ScratchFolder
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -34,8 +33,8 @@ class Draft:
         self.collection = collection
         self.log = Log(collection.path)
         self.number = self.log.next_number()
-        self.aside = TemporaryDirectory(prefix="biocosmos-") if aside else None
-        self.folder = self.log.folder if self.aside is None else Path(self.aside.name)
+        self.aside = ScratchFolder() if aside else None
+        self.folder = self.log.folder if self.aside is None else self.aside.path
         self._facts: dict[str, Any] = {"verb": verb, "by": who(by), **facts}
 
     def cells(self, name: str, batches: Iterable[pa.RecordBatch]) -> Piece | None:

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_folder, is_there
 from biocosmos.progress import progress
 from biocosmos.specimens.care import plan as plans
 from biocosmos.specimens.care.change import cast
@@ -86,7 +87,7 @@ def merge(
     output = Path(output)
     if any(output.resolve() == part.collection.path.resolve() for part in parts):
         raise BiocosmosError(f"{output} is one of the collections: add to it with 'biocosmos ingest OTHER -o {output}'")
-    there = (output / "collection.json").exists()
+    there = is_there(output / "collection.json")
     whole = Collection.open(output) if there else Collection.create(output)
     try:
         return whole, _merged(whole, parts, by=by, note=note)
@@ -324,7 +325,7 @@ class _Merger:
                     "guard against leaks cannot see it"
                 )
             folder = part.collection.path / "identifications"
-            if folder.is_dir() and any(folder.iterdir()):
+            if is_folder(folder) and any(folder.iterdir()):
                 self.summary.notes.append(f"saved identifications stay with {part.name}")
             if not self.splits and part.collection.split_names:
                 names = ", ".join(part.collection.split_names)

@@ -17,6 +17,7 @@ from typing import Any
 
 import lance
 
+from biocosmos.files import is_folder
 from biocosmos.tables import replacing
 
 FOLDER = "work/merge"
@@ -86,7 +87,7 @@ def clear(collection_path: Path) -> None:
     """Remove the plan."""
     shutil.rmtree(collection_path / FOLDER, ignore_errors=True)
     folder = (collection_path / FOLDER).parent
-    if folder.is_dir() and not any(folder.iterdir()):
+    if is_folder(folder) and not any(folder.iterdir()):
         folder.rmdir()
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.files import is_file
 from biocosmos.specimens.readers.columns import check_header, plain, shown
 from biocosmos.specimens.readers.packed import TABLE_SUFFIXES
 from biocosmos.specimens.readers.textfile import open_table
@@ -65,7 +66,7 @@ def _table(given: str | Path | Any, failures: Failures) -> tuple[list[str], list
             raise BiocosmosError(f"cannot read the table: {first_line(error)}") from error
         return *_rows(table), "the table"
     path = Path(given)
-    if not path.is_file():
+    if not is_file(path):
         raise BiocosmosError(f"there is no file {path}")
     if path.suffix.lower() in TABLE_SUFFIXES:
         with open_table(path, failures=failures) as text:

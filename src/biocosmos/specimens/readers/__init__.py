@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_junk, refuse_special
+from biocosmos.files import is_file, is_folder, is_junk, is_there, refuse_special
 from biocosmos.plugins import plug_ins
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
@@ -129,7 +129,7 @@ def read(
 
 def _refuse_missing(path: str | Path) -> None:
     """Raise BiocosmosError for a path that is not there, and for a device or a pipe."""
-    if not Path(path).exists():
+    if not is_there(path):
         raise BiocosmosError(f"there is no file or folder {path}")
     refuse_special(path)
 
@@ -165,9 +165,9 @@ def _refuse_unused(format: str, given: set[str]) -> None:
 def detect(path: str | Path) -> str:
     """The format of a path by its name and, for folders and zips, by the names inside. Raises BiocosmosError if unclear."""
     path = Path(path)
-    if (path / "collection.json").is_file():
+    if is_file(path / "collection.json"):
         raise BiocosmosError(f"{path} is a collection: open it with Collection.open, or add it to another with Collection.add")
-    found = _of_folder(path) if path.is_dir() else _of_file(path)
+    found = _of_folder(path) if is_folder(path) else _of_file(path)
     if found is None:
         added = plug_ins("readers", _TAKEN)
         found = format_by_suffix(path, added)
@@ -206,7 +206,7 @@ def _of_file(path: Path) -> str | None:
 
 def _of_json(path: Path) -> str:
     """MegaDetector's files have "detections" in their images, COCO's do not; both may be too large to be read for this."""
-    if not path.is_file():
+    if not is_file(path):
         return "coco"
     with path.open("rb") as file:
         beginning = file.read(SNIFFED)
@@ -241,15 +241,15 @@ def _of_folder(path: Path) -> str | None:
         return by_names
     if any(name.endswith(".tar") for name in names):
         return "webdataset"
-    if (path / "annotations").is_dir() and any((path / "annotations").glob("*.json")):
+    if is_folder(path / "annotations") and any((path / "annotations").glob("*.json")):
         return "coco"
     if is_dataset(path):
         return "hugging-face"
     plain = [name for name in names if not is_junk(name) and not name.startswith("_")]
     if path.suffix.lower() in PARQUET_SUFFIXES or (plain and all(is_parquet(path / name) for name in plain)):
         return "parquet"
-    if any((path / group / "metadata").is_dir() for group in ("Fish", "Bird", "Butterfly")) or (
-        (path / "datasets").is_dir() and _of_folder(path / "datasets") == "vlm4bio"
+    if any(is_folder(path / group / "metadata") for group in ("Fish", "Bird", "Butterfly")) or (
+        is_folder(path / "datasets") and _of_folder(path / "datasets") == "vlm4bio"
     ):
         return "vlm4bio"
     return "folder"

@@ -14,7 +14,7 @@ from typing import IO
 from urllib.parse import unquote
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import Names, is_junk, readable, tidy, walk
+from biocosmos.files import Names, is_folder, is_junk, readable, tidy, walk
 from biocosmos.specimens.readers.packed import Unpacked
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
@@ -51,7 +51,7 @@ class Archive:
         self.path, self.failures, self.max_image_bytes = path, failures, max_image_bytes
         self._zip: zipfile.ZipFile | None = None
         self._members: dict[str, str] = {}
-        if path.is_dir():
+        if is_folder(path):
             self._members = {name: name for name in walk(path, failures)}
             return
         try:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import Resolver, walk
+from biocosmos.files import Resolver, is_file, is_folder, walk
 from biocosmos.specimens.readers.blocks import Block
 from biocosmos.specimens.readers.delimited import read_text_with
 from biocosmos.specimens.readers.options import Options
@@ -38,7 +38,7 @@ def is_table(path: Path) -> bool:
 
 def read(path: Path, options: Options) -> Source:
     """A metadata CSV or TSV, or a folder with one in it; images are looked for beside and above the table."""
-    table = path if path.is_file() else _table_in(path)
+    table = path if is_file(path) else _table_in(path)
     finder = _Images(table, options)
     if not finder.bases:
         reason = f"no folder of images ({', '.join(SIZES[:2])}, ...) near the table: read without images"
@@ -62,9 +62,9 @@ class _Images:
     def __init__(self, table: Path, options: Options) -> None:
         self.options, self.table = options, table.absolute()
         roots = [options.images.absolute()] if options.images else [self.table.parent, *self.table.parents[1:LEVELS_UP]]
-        roots = [folder for root in roots for folder in (root, root / "images") if folder.is_dir()]
+        roots = [folder for root in roots for folder in (root, root / "images") if is_folder(folder)]
         sizes = (options.size,) if options.size else SIZES
-        self.bases = [root / size for root in roots for size in sizes if (root / size).is_dir()]
+        self.bases = [root / size for root in roots for size in sizes if is_folder(root / size)]
         if options.images:
             self.bases.append(options.images.absolute())
         if options.size and not self.bases:

@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import Failures, ImageError, Severity
-from biocosmos.files import Resolver
+from biocosmos.files import Resolver, is_folder
 from biocosmos.images import ImageInfo, oriented
 from biocosmos.specimens.readers.archive import Archive, leads_outside, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
@@ -59,7 +59,7 @@ def read(path: Path, options: Options) -> Source:
     """
     root = path.parent if path.name == DATAPACKAGE else path
     with open_archive(root, options.failures, options.max_image_bytes) as archive:
-        columns = _Columns.of(open_package(archive), packed=not root.is_dir())
+        columns = _Columns.of(open_package(archive), packed=not is_folder(root))
     shaper = Shaper(columns.kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy, warn_unlabelled=False)
 
     def rows() -> Iterator[Row]:
@@ -148,10 +148,10 @@ class _Reading:
         self.media, self.deployments, self.events = enter(Lookup()), enter(Lookup()), enter(Lookup())
         self.file_names, self.seen = enter(Lookup()), enter(Seen())
         archive = self.package.archive
-        self.archive: Archive | None = None if archive.path.is_dir() else archive
+        self.archive: Archive | None = None if is_folder(archive.path) else archive
         places = [place for place in (self.options.images, self.root / self.package.folder) if place is not None]
-        here = [place if place.is_dir() else place.parent for place in places]
-        self.inside = Inside(Resolver(*here, *(place / "media" for place in here if (place / "media").is_dir())))
+        here = [place if is_folder(place) else place.parent for place in places]
+        self.inside = Inside(Resolver(*here, *(place / "media" for place in here if is_folder(place / "media"))))
         self.picture = lru_cache(8)(self._picture)  # observations of one picture mostly come together
         self.events_of = lru_cache(8)(self._events_of)
 

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import Resolver, readable
+from biocosmos.files import Resolver, is_file, is_folder, readable
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import STORED, UPRIGHT, Frames, Size, header, size_of, to_crop, upright_size
 from biocosmos.specimens.readers.camera_traps import COLUMNS, moment
@@ -47,7 +47,7 @@ def read(path: Path, options: Options) -> Source:
     Every further field of annotations, images and categories is kept (lists and objects as JSON text), so iNaturalist's
     categories bring their ranks with them.
     """
-    file = path if path.is_file() else _json_in(path)
+    file = path if is_file(path) else _json_in(path)
     fields = _Fields(file, options)
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label")} | fields.kinds
     ranks = options.ranks
@@ -245,7 +245,7 @@ def _folders(file: Path, options: Options) -> list[Path]:
     part = file.stem.rsplit("_", 1)[-1]
     roots = [file.parent.absolute(), file.parent.absolute().parent]
     return [
-        folder for root in roots for folder in (root, root / "images", root / part, root / "images" / part) if folder.is_dir()
+        folder for root in roots for folder in (root, root / "images", root / part, root / "images" / part) if is_folder(folder)
     ]
 
 

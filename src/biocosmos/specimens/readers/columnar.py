@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.files import readable, walk
+from biocosmos.files import is_file, is_folder, readable, walk
 from biocosmos.specimens.readers.blocks import Block, Shaper
 from biocosmos.specimens.readers.columns import (
     EPITHET,
@@ -80,7 +80,7 @@ def read_parquet(path: Path, options: Options) -> Source:
 
     Types are kept, and images may be packed as bytes or as Hugging Face structs of bytes and path.
     """
-    files = parquet_files(path, options.failures) if path.is_dir() else [path]
+    files = parquet_files(path, options.failures) if is_folder(path) else [path]
     if not files:
         raise BiocosmosError(f"{path} has no Parquet file in it")
     schemas = [_schema(file) for file in files]
@@ -107,8 +107,8 @@ def parquet_files(folder: Path, failures: Failures) -> list[Path]:
 
 def is_parquet(file: Path) -> bool:
     """Whether a file is Parquet by its ending, or without one by its first bytes."""
-    if file.suffix or not file.is_file():
-        return file.suffix.lower() in PARQUET_SUFFIXES and file.is_file()
+    if file.suffix or not is_file(file):
+        return file.suffix.lower() in PARQUET_SUFFIXES and is_file(file)
     try:
         with file.open("rb") as opened:
             return opened.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC

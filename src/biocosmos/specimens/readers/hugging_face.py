@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.files import readable, walk
+from biocosmos.files import is_file, is_folder, readable, walk
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.json_stream import as_text
 from biocosmos.specimens.readers.options import Options
@@ -180,7 +180,7 @@ def read(path: Path, options: Options) -> Source:
         whole = whole.append(pa.field(name, pa.string()))
     features = next((found for schema in schemas if (found := Features.of_schema(schema)) is not None), None)
     if features is None:
-        features = Features.of(_info(path if path.is_dir() else path.parent, parts).get("features"))
+        features = Features.of(_info(path if is_folder(path) else path.parent, parts).get("features"))
 
     def pieces(rows_at_once: int) -> Iterator[Piece]:
         for part in parts:
@@ -196,25 +196,25 @@ def read(path: Path, options: Options) -> Source:
                 reason = f"from row {row} on the file is damaged: {first_line(error)}"
                 options.failures.add(reason, stage="read", source=part.path, row=row)
 
-    base = path if path.is_dir() else path.parent
+    base = path if is_folder(path) else path.parent
     return columnar_source(whole, pieces, path, "hugging-face", options, features=features, base=base)
 
 
 def parts_of(path: Path, failures: Failures) -> list[Part]:
     """The files of a dataset in the order of its splits. Raises BiocosmosError if it has none."""
-    if path.is_file():
+    if is_file(path):
         return [Part(path)]
-    if (path / DICT).is_file():
+    if is_file(path / DICT):
         names = _read(path / DICT).get("splits")
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise BiocosmosError(f"{path / DICT} does not list the splits")
         parts = []
         for name in names:
-            if leads_outside(name) or not (path / name / STATE).is_file():
+            if leads_outside(name) or not is_file(path / name / STATE):
                 failures.add(f"the split {readable(name)!r} has no {STATE}: left out", stage="read", source=path)
             else:
                 parts += _saved(path / name, name, failures)
-    elif (path / STATE).is_file():
+    elif is_file(path / STATE):
         parts = _saved(path, None, failures)
     else:
         parts = _repository(path, failures)
@@ -233,7 +233,7 @@ def _saved(folder: Path, split: str | None, failures: Failures) -> list[Part]:
     own = state.get("_split")
     parts = []
     for name in names:
-        if not isinstance(name, str) or leads_outside(name) or not (folder / name).is_file():
+        if not isinstance(name, str) or leads_outside(name) or not is_file(folder / name):
             failures.add(f"the file {str(as_text(name))[:200]!r} of the dataset is not there", stage="read", source=folder)
         else:
             parts.append(Part(folder / name, split or (own if isinstance(own, str) else None)))
@@ -273,10 +273,12 @@ def _config_of(name: str) -> str | None:
 
 def is_dataset(folder: Path) -> bool:
     """Whether a folder is surely a dataset: by the files of ``save_to_disk``, or Parquet files named or marked as its are."""
-    if (folder / DICT).is_file() or ((folder / STATE).is_file() and (folder / INFO).is_file()):
+    if is_file(folder / DICT) or (is_file(folder / STATE) and is_file(folder / INFO)):
         return True
-    below = [place for pattern in ("*/", "*/*/") for place in islice(folder.glob(pattern), FOLDERS_LOOKED_INTO) if place.is_dir()]
-    files = [file for place in (folder, *below) for file in sorted(place.glob("*.parquet"))[:1] if file.is_file()]
+    below = [
+        place for pattern in ("*/", "*/*/") for place in islice(folder.glob(pattern), FOLDERS_LOOKED_INTO) if is_folder(place)
+    ]
+    files = [file for place in (folder, *below) for file in sorted(place.glob("*.parquet"))[:1] if is_file(file)]
     return any(SHARD.fullmatch(file.name) or _is_marked(file) for file in files[:FOLDERS_LOOKED_INTO])
 
 
@@ -289,7 +291,7 @@ def _is_marked(file: Path) -> bool:
 
 def _info(folder: Path, parts: Sequence[Part]) -> dict[str, Any]:
     for place in (folder, *dict.fromkeys(part.path.parent for part in parts)):
-        if (place / INFO).is_file():
+        if is_file(place / INFO):
             return _read(place / INFO)
     return {}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.files import readable
+from biocosmos.files import is_file, readable
 
 CHUNK = 1 << 20
 BLANK = " \t\r\n"
@@ -27,7 +27,7 @@ class _Text:
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            if not path.is_file():
+            if not is_file(path):
                 raise BiocosmosError(f"{path} is not a regular file")
             self._file = path.open(encoding="utf-8-sig")
         except OSError as error:

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import Resolver, is_file
+from biocosmos.files import Resolver, is_file, is_folder
 from biocosmos.images import ImageInfo
 from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.blocks import Shaper, gather
@@ -137,7 +137,7 @@ def _rows(file: Path, results: _Results, options: Options) -> Iterator[Row]:
 
 
 def _beside(file: Path) -> list[Path]:
-    return [folder for folder in (file.parent / "images", file.parent.parent / "images") if folder.is_dir()]
+    return [folder for folder in (file.parent / "images", file.parent.parent / "images") if is_folder(folder)]
 
 
 @dataclass

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.files import refuse_special
+from biocosmos.files import is_file, refuse_special
 
 MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 SUFFIXES = (".gz", ".bz2", ".xz")
@@ -90,7 +90,7 @@ class PackedFile:
 
 def is_zip(path: Path) -> bool:
     """Whether a file is a zip by its first bytes."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     with path.open("rb") as file:
         return file.read(4) in (b"PK\x03\x04", b"PK\x05\x06")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple, Self
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_junk, readable
+from biocosmos.files import is_file, is_folder, is_junk, readable
 from biocosmos.specimens.readers.archive import leads_outside
 
 TAR_ERRORS = (tarfile.TarError, EOFError, OSError, zlib.error, lzma.LZMAError, ValueError, OverflowError, IndexError, KeyError)
@@ -93,7 +93,7 @@ def first_names(shard: Path, most: int) -> list[tuple[str, bytes | None]]:
 
 
 def _entries(shard: Path, fail: Callable[[str, str], None]) -> Iterator[Entry]:
-    if not shard.is_file():
+    if not is_file(shard):
         raise tarfile.ReadError("it is no regular file")
     size = shard.stat().st_size
     with shard.open("rb") as raw:
@@ -154,7 +154,7 @@ def _files(tar: tarfile.TarFile, file: _Bounded, size: int | None, fail: Callabl
 
 def shards_of(path: Path) -> list[Path]:
     """The tar files at a path, sorted. Raises BiocosmosError if there are none."""
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
     ends = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
     found = [

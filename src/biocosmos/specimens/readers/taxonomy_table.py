@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_folder
 from biocosmos.specimens.readers import textfile
 from biocosmos.specimens.readers.checklist_ranks import ChecklistRanks
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, plain, shown
@@ -18,7 +19,7 @@ from biocosmos.taxonomy.checklists.formats import is_checklist
 def open_taxonomy(path: str | Path, failures: Failures | None = None) -> TaxonomyTable | ChecklistRanks:
     """A table of labels and ranks, or a checklist: a folder, a zip, a gzipped file, or a table that points to parents."""
     path = Path(path)
-    if path.is_dir() or path.suffix.lower() in (".zip", ".gz"):
+    if is_folder(path) or path.suffix.lower() in (".zip", ".gz"):
         return ChecklistRanks(path, failures)
     header = layout_of(TableFile(path)).header
     by_label = any(plain(name) in ("label", "labels", "classname") for name in header)

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import alike, is_image_name, walk
+from biocosmos.files import alike, is_file, is_folder, is_image_name, walk
 from biocosmos.specimens.readers.blocks import Shaper, as_it_is, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, check_header, our_names, shown
 from biocosmos.specimens.readers.lookup import Lookup, Seen
@@ -40,13 +40,13 @@ class _Group:
 
 def read(path: Path, options: Options) -> Source:
     """All groups that are there. ``category`` is the group; genus and species come from scientificName."""
-    root = path / "datasets" if (path / "datasets").is_dir() else path
+    root = path / "datasets" if is_folder(path / "datasets") else path
     groups, kinds = (
         [],
         {name: pa.string() for name in ("id", "image_path", "label", SCIENTIFIC_NAME, "category", "genus", "species")},
     )
     for name in GROUPS:
-        folder = next((p for p in (root / name, root / name.lower()) if p.is_dir()), None)
+        folder = next((p for p in (root / name, root / name.lower()) if is_folder(p)), None)
         if folder is None:
             continue
         table = _find(folder / "metadata", TABLES, name.lower())
@@ -75,7 +75,7 @@ def read(path: Path, options: Options) -> Source:
 def _find(folder: Path, candidates: tuple[str, ...], group: str) -> Path | None:
     for name in candidates:
         for wanted in (name.format(group=group), name.format(group=group).capitalize()):
-            if (folder / wanted).is_file():
+            if is_file(folder / wanted):
                 return folder / wanted
     return None
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
-from biocosmos.files import IMAGE_SUFFIXES, readable
+from biocosmos.files import IMAGE_SUFFIXES, is_file, readable
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, our_names, shown
 from biocosmos.specimens.readers.json_fields import JsonFields
@@ -231,7 +231,7 @@ def raise_short(name: str) -> None:
 def _tell_downloads(shard: Path, failures: Failures) -> None:
     """Tell what img2dataset could not download, from the Parquet that it writes beside each shard."""
     table = shard.with_name(f"{shard.name.split('.')[0]}.parquet")
-    if not table.is_file():
+    if not is_file(table):
         return
     failed = 0
     try:

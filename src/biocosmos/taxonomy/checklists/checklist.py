@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_there
 from biocosmos.machine import user_cache
 from biocosmos.taxonomy.checklists.files import tables_in
 from biocosmos.taxonomy.checklists.folding import folded
@@ -77,7 +78,7 @@ class Checklist:
         path, failures = Path(path), Failures() if failures is None else failures
         digest = _digest(path, columns)
         folder = (user_cache() / CACHE if cache is None else cache) / digest[:32]
-        if (folder / FACTS).exists() and (opened := cls._mapped(folder, str(path), failures)) is not None:
+        if is_there(folder / FACTS) and (opened := cls._mapped(folder, str(path), failures)) is not None:
             return opened
         faults = Failures()
         joined = join(read_usages(path, faults, columns), faults)
@@ -180,7 +181,7 @@ class Checklist:
                        "severity": f.severity} for f in faults]  # fmt: skip
             (temporary / FAULTS).write_text(json.dumps(listed), encoding="utf-8")
             (temporary / FACTS).write_text(json.dumps(dict(facts)), encoding="utf-8")
-            if folder.exists():
+            if is_there(folder):
                 shutil.rmtree(folder, ignore_errors=True)
             temporary.replace(folder)
         except OSError:

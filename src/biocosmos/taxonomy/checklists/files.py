@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.csv as pv
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.files import is_file, is_folder
 
 SUFFIXES = (".tsv", ".csv", ".txt", ".tab")
 SEPARATORS = ("\t", ",", ";", "|")
@@ -61,8 +62,8 @@ class TableFile:
 
 def tables_in(path: Path) -> list[TableFile]:
     """The tables of a file, a zip or a folder (its own files, not those of folders inside). Raises BiocosmosError for none."""
-    if path.is_dir():
-        found = [TableFile(p) for p in sorted(path.iterdir()) if p.is_file() and _is_table(p.name)]
+    if is_folder(path):
+        found = [TableFile(p) for p in sorted(path.iterdir()) if is_file(p) and _is_table(p.name)]
     elif path.suffix.lower() == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
@@ -70,7 +71,7 @@ def tables_in(path: Path) -> list[TableFile]:
         except UNREADABLE as error:
             raise BiocosmosError(f"cannot read {path} as a zip: {first_line(error)}") from error
         found = [TableFile(path, name) for name in sorted(names) if _is_table(name) and not name.startswith("__MACOSX")]
-    elif path.is_file():
+    elif is_file(path):
         return [TableFile(path)]
     else:
         raise BiocosmosError(f"there is no file or folder {path}")

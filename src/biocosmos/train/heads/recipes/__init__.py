@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_file
 from biocosmos.plugins import plug_ins
 
 FOLDER = Path(__file__).parent
@@ -28,10 +29,10 @@ def recipe_file(name: str) -> Path:
         return shipped[name]
     if name in added:
         file = added[name].load()
-        if not isinstance(file, (str, Path)) or not Path(file).is_file():
+        if not isinstance(file, (str, Path)) or not is_file(file):
             raise added[name].broken(f"it must be the path of a .toml file, not {file!r}")
         return Path(file)
-    if name.endswith(".toml") and Path(name).is_file():
+    if name.endswith(".toml") and is_file(name):
         return Path(name)
     raise BiocosmosError(f"no recipe '{name}': choose {', '.join([*shipped, *added])}, or give the path of a .toml file")
 
