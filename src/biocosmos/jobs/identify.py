@@ -302,7 +302,7 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
         "split_hash": split.get("hash"),
     }
     report = evidence_report(found, title=f"{collection.path.stem}: names by {namer.title}", provenance=about)
-    report.caveats[:0] = [*done.summary.lines(), done.identifier.describe(), *done.notes]
+    report.caveats[:0] = done.notes
     if len(table) < done.summary.specimens:
         report.caveats.append(
             f"Shown and counted are {len(table):,} of the {done.summary.specimens:,} specimens, drawn by the seed."

@@ -32,7 +32,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     """Everything the evidence page shows."""
     about, splits = report.provenance, report.rows("splits")
     together = sum(row["queries"] for row in splits if row["splits_at"] is None)
-    lead = (
+    found = [*about.get("summary", ()), *([about["promise"]] if about.get("promise") else ())]
+    lead = "".join(f"{line[:1].upper()}{line[1:]}.\n" for line in found) + (
         f"{about['queries']:,} specimens were asked about. For some of them, drawn at random, this page shows what a person can "
         "check: the known specimens that are most alike, the rank at which these disagree and, where a head was trained for it, "
         "where in the image the answer comes from."
