@@ -14,7 +14,6 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.files import is_folder
 from biocosmos.unfinished import remove, unfinished_path, writing
 
 SUFFIXES = (".csv", ".tsv", ".parquet", ".json", ".jsonl")
@@ -34,7 +33,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     with writing(path):
         with writing(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
-        if is_folder(path):  # said before the work, not after it
+        if path.is_dir():  # said before the work, not after it
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         temporary = unfinished_path(path)
         try:
