@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError, first_line
-from biocosmos.files import is_file, is_there
 
 Array = npt.NDArray[Any]
 Kind = tuple[str, int]
@@ -75,8 +74,8 @@ def read_array(path: str | Path, kind: Kind, *, what: str, remedy: str, mapped: 
 
 
 def _must_be_file(path: Path) -> None:
-    if not is_file(path):
-        raise OSError("it is missing" if not is_there(path) else "it is no file")
+    if not path.is_file():
+        raise OSError("it is missing" if not path.exists() else "it is no file")
 
 
 def _check_size(file: IO[bytes], size: int, name: str) -> None:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from biocosmos.errors import BiocosmosError, first_line
-from biocosmos.files import is_file, is_there
 
 MOST_BYTES = 1 << 28
 """Of one JSON: the ids of ten million specimens fit; Python needs about ten times as much memory to hold it."""
@@ -73,8 +72,8 @@ def read_facts(path: str | Path, shape: Shape, *, what: str, remedy: str) -> dic
     """
     path = Path(path)
     try:
-        if not is_file(path):
-            raise OSError("it is missing" if not is_there(path) else "it is no file")
+        if not path.is_file():
+            raise OSError("it is missing" if not path.exists() else "it is no file")
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise ValueError(f"it has {size:,} bytes, more than {MOST_BYTES:,}")

@@ -43,12 +43,18 @@ def replacing(path: str | Path) -> Iterator[Path]:
             remove(temporary)
 
 
+STEM_BYTES = 180
+"""Of a file's name for what has a name of any length; 255 are possible, and something is put before and behind it."""
+
+
 def file_stem(name: str) -> str:
     """A name of anything (an encoder, say) as a file name of its own: letters, digits, "-" and "_" stay, the rest becomes "_".
 
-    A name that this changes gets eight digits of its sha256 behind it: "a/b" and "a:b" are two files.
+    What goes past STEM_BYTES is cut off. A name that this changes gets eight digits of its sha256 behind it: "a/b" and "a:b" are
+    two files.
     """
     plain = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in name)
+    plain = plain.encode()[:STEM_BYTES].decode(errors="ignore")
     return plain if plain == name else f"{plain}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 

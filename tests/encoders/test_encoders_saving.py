@@ -489,6 +489,7 @@ def test_every_command_takes_a_folder_with_and_without_a_slash(tiny_collection, 
 
 def test_names_that_differ_only_in_punctuation_are_kept_apart(tiny_collection, convnet):
     assert file_stem("a/b") != file_stem("a:b") and file_stem(DEFAULT) == DEFAULT
+    assert len(file_stem("é" * 5000).encode()) < 200 and file_stem("a" * 5000) != file_stem("a" * 5001)
     encoder = build_encoder("a/b", load_towers(str(convnet)))
     bc.embed(tiny_collection, encoder)
     encoder.name = "a:b"
