@@ -165,8 +165,8 @@ def test_a_name_that_no_file_can_have_is_one_line(embedded: bc.Collection, tmp_p
         (1, "ingest", long, "-o", tmp_path / "new.cosmos"),
         (1, "update", embedded.path, long),
         (2, "identify", embedded.path, "--head", long, "--part", "test", "-o", tmp_path / "names.csv"),
-        (2, "embed", embedded.path, "--encoder", long),
-        (2, "embed", embedded.path, "--encoder", f"timm:vit@{long}"),
+        (1, "embed", embedded.path, "--encoder", long),
+        (1, "embed", embedded.path, "--encoder", f"timm:vit@{long}"),
         (1, "taxa", "check", names, "--checklist", long),
         (1, "train", "heads", embedded.path, "--recipe", long, "-o", tmp_path / "head"),
     ):
