@@ -39,6 +39,12 @@ COUNTS = {
     "megadetector": 50,
     "webdataset": 50,
     "archives": 30,
+    "camtrap dp": 30,
+    "hugging face": 30,
+    "img2dataset": 30,
+    "checklists": 30,
+    "corrections": 30,
+    "histories": 30,
     "collections": 180,
     "heads": 70,
     "encoders": 90,
@@ -78,11 +84,18 @@ def main() -> None:
 
 def _unspoilt(stock: Path, sandbox: Path) -> int:
     """How many of the small valid files a reader does not take; a malformed one of those would prove nothing."""
+    import corrected
+    import exchanged
     import readable
 
     failed = 0
     sandbox.mkdir()
-    for name, work in readable.unspoilt(stock, sandbox).items():
+    work, check = corrected.unspoilt(stock, sandbox)
+    found = judged(work, sandbox)
+    why = found.why or (check(sandbox) if not any(found.codes) else found.err)
+    print(f"unspoilt histories: {'every change undone' if not why else why}")
+    failed += bool(why)
+    for name, work in {**readable.unspoilt(stock, sandbox), **exchanged.unspoilt(stock, sandbox)}.items():
         found = judged(work, sandbox)
         said = [line for line in found.err.splitlines() if "specimens added" in line]
         print(f"unspoilt {name}: {said[0] if said else 'not read: ' + found.err}")
@@ -102,10 +115,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _kinds(stock: Path) -> dict[str, object]:
+    import corrected
+    import exchanged
     import ours
     import readable
 
-    return {**readable.makers(stock), **ours.makers(stock)}
+    return {**readable.makers(stock), **exchanged.makers(stock), **corrected.makers(stock), **ours.makers(stock)}
 
 
 def _plan(asked: argparse.Namespace, kinds: list[str]) -> dict[str, int]:

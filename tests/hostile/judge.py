@@ -207,7 +207,7 @@ def _verdict(ended: str, status: int, told: dict[str, Any], err: str) -> tuple[s
         return TRACEBACK, next((line for line in last if "a fault of biocosmos" in line), last[-1] if last else "70")
     errors = [line for line in err.splitlines() if line.startswith("error: ")]
     failed = sum(code != 0 for code in told["codes"])
-    if failed > len(errors) and not re.search(r"failure|refused|left out|could not", err):
+    if failed > len(errors) and not re.search(r"failure|refused|left out|could not|rows? failed|restore", err):
         return SILENT, f"{failed} lines failed with {len(errors)} errors told: {err[-200:]!r}"
     return CLEAN, ""
 

@@ -25,7 +25,7 @@ def makers(stock: Path) -> dict[str, Make]:
         (mine,) = copied(stock, sandbox, "mine.cosmos")
         if rng.random() < 0.5:
             shutil.rmtree(mine / "namers", ignore_errors=True)
-        name = _damage(mine, rng)
+        name = damage(mine, rng)
         asked = [
             ["info", mine],
             ["search", mine, "--id", _first_id(stock), "-k", "3"],
@@ -40,7 +40,7 @@ def makers(stock: Path) -> dict[str, Make]:
     def heads(rng: random.Random, sandbox: Path) -> Case:
         mine, head = copied(stock, sandbox, "mine.cosmos", "head")
         copied(stock, sandbox, "enc")
-        name = _damage(head, rng, prefer=("head.json", "head.safetensors", "head-taxonomy.parquet", "fitted.parquet"))
+        name = damage(head, rng, prefer=("head.json", "head.safetensors", "head-taxonomy.parquet", "fitted.parquet"))
         line = ["identify", mine, "--part", "test", "--head", "head", "--threshold", "0.5", "-o", "out/head.csv", "--fresh"]
         return Case("heads", name, lines(line), _same_answers(stock, "head.csv"))
 
@@ -49,7 +49,7 @@ def makers(stock: Path) -> dict[str, Make]:
         (folder,) = copied(stock, sandbox, kind)
         if kind == "frozen":
             copied(stock, sandbox, "enc")
-        name = _damage(folder, rng)
+        name = damage(folder, rng)
         (mine,) = copied(stock, sandbox, "mine.cosmos")
         return Case(
             "encoders", f"{kind}/{name}", lines(["embed", mine, "--encoder", kind, "--device", "cpu", "--precision", "float32"])
@@ -59,9 +59,7 @@ def makers(stock: Path) -> dict[str, Make]:
         (mine, run, _) = copied(stock, sandbox, "mine.cosmos", "run", "enc")
         for name in ("biocosmos.json", "run.json"):
             (run / name).unlink(missing_ok=True)  # not finished: it goes on from its checkpoint
-        name = _damage(
-            run, rng, prefer=("shared.pt", "rank-0.pt", "settings.toml", "labels.parquet", "computing.json", "best.pt")
-        )
+        name = damage(run, rng, prefer=("shared.pt", "rank-0.pt", "settings.toml", "labels.parquet", "computing.json", "best.pt"))
         line = [
             "train",
             "unicom",
@@ -85,7 +83,7 @@ def makers(stock: Path) -> dict[str, Make]:
     def namers(rng: random.Random, sandbox: Path) -> Case:
         (mine,) = copied(stock, sandbox, "mine.cosmos")
         folder = next(path for path in (mine / "namers").iterdir() if path.is_dir())
-        name = _damage(folder, rng)
+        name = damage(folder, rng)
         line = ["identify", mine, "--part", "test", "--method", "nearest", "--threshold", "0.5", "-o", "out/names.csv"]
         return Case("namers", name, lines(line), _same_answers(stock))
 
@@ -115,7 +113,7 @@ def makers(stock: Path) -> dict[str, Make]:
     }
 
 
-def _damage(folder: Path, rng: Rng, prefer: tuple[str, ...] = ()) -> str:
+def damage(folder: Path, rng: Rng, prefer: tuple[str, ...] = ()) -> str:
     """One file less, cut, flipped, garbled, of another kind, a folder, or a link; a JSON also by its values. What was done."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name not in ("lock", "README.md")]
     chosen = [path for path in files if path.name in prefer] if rng.random() < 0.8 else []
@@ -146,14 +144,14 @@ def _same_answers(stock: Path, *names: str) -> Callable[[Path], str | None]:
             return None
         for name in names or ("names.csv", "out.csv"):
             found, wanted = sandbox / "out" / name, stock / "baseline" / name
-            if found.exists() and _plain(found) != _plain(wanted):
+            if found.exists() and plain(found) != plain(wanted):
                 return f"{name} is another and nothing was said"
         return None
 
     return check
 
 
-def _plain(path: Path) -> list[dict[str, str]]:
+def plain(path: Path) -> list[dict[str, str]]:
     """The rows of a table, without what differs from run to run."""
     csv.field_size_limit(1 << 30)
     with path.open(encoding="utf-8", newline="") as file:
@@ -164,7 +162,7 @@ def _plain(path: Path) -> list[dict[str, str]]:
 
 
 def _first_id(stock: Path) -> str:
-    return _plain(stock / "baseline" / "out.csv")[0]["id"]
+    return plain(stock / "baseline" / "out.csv")[0]["id"]
 
 
 _BASE: dict[str, list[str]] = {

@@ -8,7 +8,7 @@ import json
 import random
 import struct
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +38,14 @@ def makers(stock: Path) -> dict[str, Make]:
             (sandbox / "photos" / "odd" / "link.png").symlink_to(
                 rng.choice(("/dev/zero", "/dev/full", "/etc", "loop.png", "link.png"))
             )
-        return Case("images", name, _ingest(sandbox / "photos"), _accounted(len(files)))
+        return Case("images", name, ingest(sandbox / "photos"), _accounted(len(files)))
 
     def tables(suffix: str, text: str) -> Make:
         def make(rng: random.Random, sandbox: Path) -> Case:
             lay_out(sandbox / "photos", photos)
             path = sandbox / f"table{suffix}"
             path.write_bytes(spoilt_table(text, rng, "\t" if suffix == ".tsv" else ","))
-            return Case(f"tables {suffix[1:]}", path.name, _ingest(path, "--images", sandbox / "photos"))
+            return Case(f"tables {suffix[1:]}", path.name, ingest(path, "--images", sandbox / "photos"))
 
         return make
 
@@ -55,7 +55,7 @@ def makers(stock: Path) -> dict[str, Make]:
 
         def work() -> list[int]:
             _write_parquet(path, given[".csv"], random.Random(seed))
-            return _ingest(path, "--images", sandbox / "photos")()
+            return ingest(path, "--images", sandbox / "photos")()
 
         return Case("parquet", path.name, work)
 
@@ -80,7 +80,7 @@ def makers(stock: Path) -> dict[str, Make]:
                 path = sandbox / "archive.zip"
                 data = zipped(made)
                 path.write_bytes(spoilt_bytes(data, rng) if rng.random() < 0.3 else data)
-            return Case(kind, path.name, _ingest(path, "--format", form) if rng.random() < 0.7 else _ingest(path))
+            return Case(kind, path.name, ingest(path, "--format", form) if rng.random() < 0.7 else ingest(path))
 
         return make
 
@@ -89,7 +89,7 @@ def makers(stock: Path) -> dict[str, Make]:
             lay_out(sandbox / "photos", photos)
             path = sandbox / f"{form}.json"
             path.write_bytes(spoilt_json(facts, rng))
-            return Case(kind, path.name, _ingest(path, "--format", form, "--images", sandbox / "photos"))
+            return Case(kind, path.name, ingest(path, "--format", form, "--images", sandbox / "photos"))
 
         return make
 
@@ -106,7 +106,7 @@ def makers(stock: Path) -> dict[str, Make]:
             data = tarred({name[:90] or "nameless": data for name, data in made.items()})
             data = spoilt_bytes(data, rng) if rng.random() < 0.4 else data
         path.write_bytes(data)
-        return Case("webdataset", path.name, _ingest(path))
+        return Case("webdataset", path.name, ingest(path))
 
     def archives(rng: random.Random, sandbox: Path) -> Case:
         path = sandbox / "archive.zip"
@@ -128,7 +128,7 @@ def makers(stock: Path) -> dict[str, Make]:
         else:
             path = sandbox / rng.choice(("a.tar.gz", "a.csv.gz", "a.json", "a.jsonl", "a.xlsx", "a.tar", "a.pdf"))
             path.write_bytes(rng.choice((deep(), rng.randbytes(500), b"", zlib.compress(b"a" * 1000), cut(zipped(core), rng))))
-        return Case("archives", path.name, _ingest(path))
+        return Case("archives", path.name, ingest(path))
 
     return {
         "images": images,
@@ -169,7 +169,8 @@ def unspoilt(stock: Path, sandbox: Path) -> dict[str, Callable[[], list[int]]]:
     return made
 
 
-def _ingest(path: Path, *options: object) -> Callable[[], list[int]]:
+def ingest(path: Path, *options: object) -> Callable[[], list[int]]:
+    """Work: a path is read into a collection, whose failures and table are written."""
     return lines(
         ["ingest", path, "-o", "made.cosmos", *options],
         ["failures", "made.cosmos", "-o", "failures.csv"],
@@ -304,6 +305,3 @@ def _write_parquet(path: Path, text: str, rng: random.Random) -> None:
     pq.write_table(pa.table(columns), path)
     if rng.random() < 0.3:
         path.write_bytes(spoilt_bytes(path.read_bytes(), rng))
-
-
-__all__ = ["Iterator", "makers"]

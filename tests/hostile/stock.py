@@ -97,9 +97,32 @@ def make_stock(place: Path) -> Callable[[], list[int]]:
             ],
             *BASELINE(mine, Path("baseline")),
             ["identify", mine, "--part", "test", "--head", "head", "--threshold", "0.5", "-o", "baseline/head.csv", "--fresh"],
+            *_changes(place, table),
         )()
 
     return work
+
+
+CHANGES = 4
+
+
+def _changes(place: Path, table: Any) -> list[list[object]]:
+    """A copy of the collection that is changed CHANGES times: lines, and after each a table of what it is."""
+    changed, labels = place / "changed.cosmos", sorted(set(table["label"].to_pylist()))
+    shutil.copytree(place / "mine.cosmos", changed)
+    ids = table["id"].to_pylist()
+    corrections = "id,label,depth\n" + "".join(f"{id_},other,{number}.5\n" for number, id_ in enumerate(ids[:20]))
+    (place / "corrections.csv").write_text(corrections)
+    made: list[list[object]] = [
+        ["update", changed, "corrections.csv"],
+        ["relabel", changed, labels[0], "Calanus finmarchicus"],
+        ["remove", changed, "--yes", *(word for id_ in ids[30:33] for word in ("--id", id_))],
+        ["relabel", changed, labels[1], labels[2]],
+    ]
+    found: list[list[object]] = [["export", changed, "-o", "baseline/state-0.csv"]]
+    for number, line in enumerate(made, 1):
+        found += [line, ["export", changed, "-o", f"baseline/state-{number}.csv"]]
+    return found
 
 
 def BASELINE(mine: Path | str, out: Path | str) -> list[list[object]]:

@@ -13,6 +13,7 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.care import apply
 from biocosmos.specimens.care.entry import WHO
+from biocosmos.specimens.checking import check
 
 DIM = 4
 
@@ -158,9 +159,43 @@ def test_a_damaged_history_is_one_line_that_names_file_and_line(named: bc.Collec
     elsewhere = [dict(entry["pieces"][0], file="../../elsewhere.parquet")]
     for damage in (["no entry"], entry | {"number": "1"}, entry | {"pieces": elsewhere}, {"number": 1}, 3):
         path.write_text(whole + json.dumps(damage) + "\n")
-        with pytest.raises(BiocosmosError, match=r"changes.jsonl, line 2: this is no entry") as caught:
+        with pytest.raises(BiocosmosError, match=r"changes.jsonl, line 2 is not an entry of a history") as caught:
             named.history()
         assert "\n" not in str(caught.value)
+
+
+def test_a_piece_that_is_damaged_and_an_entry_that_was_altered_undo_nothing(named: bc.Collection) -> None:
+    ids = named.table(["id"])["id"].to_pylist()
+    named.change({"id": ids[:2], "label": ["a", "b"]}, verb="first")
+    named.change({"id": ids[2:3], "label": ["c"]}, verb="second")
+    after, folder = state(named), named.path / "history"
+    piece, log = folder / "000002-fields.parquet", folder / "changes.jsonl"
+    whole, lines = piece.read_bytes(), log.read_text()
+    flipped = bytearray(whole)
+    flipped[40] ^= 1  # in a page of values
+    other = lines.replace('"columns": ["label"]', '"columns": []', 1)
+    for file, content, says in (
+        (piece, bytes(flipped), r"000002-fields.parquet is damaged \(.*restore it from a copy"),
+        (piece, b"PAR1", "000002-fields.parquet is damaged"),
+        (piece, (folder / "000001-fields.parquet").read_bytes(), "it holds other rows or columns than the change says"),
+        (log, other.encode(), "changes.jsonl, line 1 was changed after it was written"),
+        (log, lines.split("\n")[1].encode(), "changes.jsonl, line 1: this is change 2"),
+        (log, b"\xff\xfe", "changes.jsonl, line 1 is not an entry"),
+    ):
+        file.write_bytes(content)
+        with pytest.raises(BiocosmosError, match=says):
+            named.undo()
+        assert any(not finding.well and finding.what == "history" for finding in check(named.path)), says
+        piece.write_bytes(whole)
+        log.write_text(lines)
+    log.unlink()  # what it had known of is no leftover of a change that was killed
+    with pytest.raises(BiocosmosError, match="lacks change 1 and later ones: restore"):
+        named.change({"id": ids[:1], "label": ["d"]}, verb="third")
+    log.write_text(lines)
+    assert state(named) == after
+    named.undo()
+    named.undo()
+    assert [row["label"] for row in state(named)[:3]] != ["a", "b", "c"] and len(named.history()) == 4
 
 
 def test_a_change_that_cannot_be_finished_keeps_nobody_from_reading(

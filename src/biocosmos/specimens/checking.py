@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_folder
 from biocosmos.specimens import failures_kept
+from biocosmos.specimens.care.log import Log
 from biocosmos.specimens.checksums import Checksums, stored_files, vectors_damaged
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.damage import reading
@@ -62,7 +63,7 @@ def check(path: str | Path) -> list[Finding]:
     for file in sorted((path / "splits").glob("*.parquet")):
         look(f"split {file.stem}", lambda file=file: f"{len(Split.load(file).ids):,} specimens")  # type: ignore[misc]
     look("failures", lambda: f"{failures_kept.read_failures(path).num_rows:,} rows")
-    look("history", lambda: f"{len(collection.history()):,} changes")
+    look("history", lambda: f"{Log(path).check():,} changes")
     for file in sorted((path / "identifications").glob("*.parquet")):
         look(f"identifications {file.stem}", lambda file=file: _table(path, file))  # type: ignore[misc]
     return found

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import lance
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.search.conditions import quoted
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
 ROWS_AT_ONCE = 256
 """Whole rows, with their images and vectors, that are held at a time."""
+ROWS_OF_NARROW_PIECES = 64 * 1024
 
 
 def carry_out(collection: Collection, entry: Entry, *, first: bool = False) -> None:
@@ -41,7 +41,7 @@ def carry_out(collection: Collection, entry: Entry, *, first: bool = False) -> N
         have = collection.dataset.schema.names
         if gone := [name for name in entry.dropped_columns if name in have]:
             collection.dataset.drop_columns(gone)
-    except (OSError, ValueError, pa.ArrowException) as error:
+    except (OSError, ValueError, pa.ArrowException, BiocosmosError) as error:
         if first and _taken_back(collection, entry, log, version):
             raise BiocosmosError(f"nothing was changed in {collection.path}: {first_line(error)}") from error
         raise BiocosmosError(
@@ -67,8 +67,7 @@ def _taken_back(collection: Collection, entry: Entry, log: Log, version: int) ->
 def _make_columns(collection: Collection, log: Log, entry: Entry) -> None:
     types: dict[str, pa.Field] = {}
     for piece in entry.pieces:
-        schema = pq.read_schema(log.path(piece)) if piece.rows_from is None else pq.read_schema(log.folder / piece.rows_from)
-        for field in schema:
+        for field in log.schema(piece.rows_from or piece.file):
             types[field.name.removeprefix(NEW) if piece.kind == CELLS else field.name] = field
     dataset = collection.dataset
     for rank in () if entry.ranks is None else entry.ranks[1]:
@@ -80,35 +79,31 @@ def _make_columns(collection: Collection, log: Log, entry: Entry) -> None:
 
 def _set_cells(collection: Collection, log: Log, piece: Piece) -> None:
     dataset = collection.dataset
-    with pq.ParquetFile(log.path(piece)) as file:
-        have = dataset.schema.names
-        names = [name for name in piece.columns if name in have]
-        if not names:
-            return
-        schema = pa.schema([dataset.schema.field(name) for name in ("id", *names)])
+    names = [name for name in piece.columns if name in dataset.schema.names]
+    if not names:
+        return
+    schema = pa.schema([dataset.schema.field(name) for name in ("id", *names)])
 
-        def rows() -> Iterator[pa.RecordBatch]:
-            for batch in file.iter_batches(batch_size=ROWS_AT_ONCE, columns=["id", *(NEW + name for name in names)]):
-                columns = [batch.column("id"), *(batch.column(NEW + name) for name in names)]
-                yield pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(columns, schema)], schema=schema)
+    def rows() -> Iterator[pa.RecordBatch]:
+        for batch in log.batches(piece, ["id", *(NEW + name for name in names)], rows=ROWS_AT_ONCE):
+            columns = [batch.column("id"), *(batch.column(NEW + name) for name in names)]
+            yield pa.RecordBatch.from_arrays([c.cast(f.type) for c, f in zip(columns, schema)], schema=schema)
 
-        # in place: the rows keep their order, and the columns that are not touched their files
-        # no retries: with the lock held nobody else commits, and for them Lance spools the rows into a temporary folder
-        writer = dataset.merge_insert("id").when_matched_update_all().write_mode("rewrite_columns").conflict_retries(0)
-        writer.execute(pa.RecordBatchReader.from_batches(schema, rows()))
+    # in place: the rows keep their order, and the columns that are not touched their files
+    # no retries: with the lock held nobody else commits, and for them Lance spools the rows into a temporary folder
+    writer = dataset.merge_insert("id").when_matched_update_all().write_mode("rewrite_columns").conflict_retries(0)
+    writer.execute(pa.RecordBatchReader.from_batches(schema, rows()))
 
 
 def _remove(collection: Collection, log: Log, piece: Piece) -> None:
-    ids = pq.read_table(log.path(piece), columns=["id"])
+    ids = pa.Table.from_batches(log.batches(piece, ["id"], rows=ROWS_OF_NARROW_PIECES), pa.schema([("id", pa.string())]))
     if len(ids):
         collection.dataset.merge_insert("id").when_matched_delete().conflict_retries(0).execute(ids)
 
 
 def _add(collection: Collection, log: Log, piece: Piece) -> None:
     """One commit, so that the first row tells whether it was done before."""
-    ids = pq.ParquetFile(log.path(piece))
-    with ids:
-        first = next(ids.iter_batches(batch_size=1, columns=["id"]), None)
+    first = next(log.batches(piece, ["id"], rows=1), None)
     dataset = collection.dataset
     if first is None or dataset.count_rows(filter=f"id = {quoted(first.column(0)[0].as_py())}"):
         return
@@ -117,10 +112,9 @@ def _add(collection: Collection, log: Log, piece: Piece) -> None:
         lance.LanceDataset.commit(dataset.uri, lance.LanceOperation.Append(fragments), read_version=dataset.version)
         return
     assert piece.rows_from is not None
-    with pq.ParquetFile(log.folder / piece.rows_from) as file:
-        batches = (fitted(batch, dataset.schema) for batch in file.iter_batches(batch_size=ROWS_AT_ONCE))
-        reader = pa.RecordBatchReader.from_batches(dataset.schema, batches)
-        lance.write_dataset(reader, dataset.uri, mode="append", schema=dataset.schema)
+    batches = (fitted(batch, dataset.schema) for batch in log.rows_of(piece.rows_from, rows=ROWS_AT_ONCE))
+    reader = pa.RecordBatchReader.from_batches(dataset.schema, batches)
+    lance.write_dataset(reader, dataset.uri, mode="append", schema=dataset.schema)
 
 
 def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

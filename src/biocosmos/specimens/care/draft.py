@@ -20,8 +20,6 @@ from biocosmos.unfinished import ScratchFolder
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
-ROWS_OF_NARROW_PIECES = 64 * 1024
-
 
 class Draft:
     """A change of ``collection`` by ``verb``. Only with the collection's lock held, from the first look at it on.
@@ -60,7 +58,10 @@ class Draft:
         if first is None:
             return None
         path, rows = self.folder / piece_file(self.number, name), 0
-        with replacing(path) as temporary, pq.ParquetWriter(temporary, first.schema, compression="zstd") as writer:
+        with (
+            replacing(path) as temporary,
+            pq.ParquetWriter(temporary, first.schema, compression="zstd", write_page_checksum=True) as writer,
+        ):
             for batch in _chain(first, found):
                 writer.write_batch(batch)
                 rows += batch.num_rows

@@ -6,9 +6,9 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from pathlib import PurePath
 from typing import Any
 
+from biocosmos.facts import FILE_NAME, Number, Several
 from biocosmos.provenance import now, package_version
 
 CELLS, REMOVED, ADDED = "cells", "removed", "added"
@@ -73,31 +73,49 @@ class Entry:
 
     @classmethod
     def from_dict(cls, facts: Mapping[str, Any]) -> Entry:
-        """What :meth:`as_dict` gave; facts that a later version added are passed over. Raises ValueError, KeyError, TypeError for
-        others: a history that somebody else wrote names no file outside its folder."""
-        known = {each.name for each in fields(cls)}
-        values = {name: value for name, value in facts.items() if name in known}
+        """What :meth:`as_dict` gave, of the shape ENTRY; facts that a later version added are passed over."""
+        values = _known(cls, facts)
         lists = ("columns", "fragments")
-        pieces = [{**piece, **{name: tuple(piece.get(name, ())) for name in lists}} for piece in values.get("pieces", ())]
-        values["pieces"] = tuple(Piece(**piece) for piece in pieces)
+        pieces = [_known(Piece, piece) for piece in values.get("pieces", ())]
+        values["pieces"] = tuple(Piece(**{**piece, **{name: tuple(piece.get(name, ())) for name in lists}}) for piece in pieces)
         for name in ("new_columns", "dropped_columns"):
             values[name] = tuple(values.get(name, ()))
         if values.get("ranks") is not None:
             before, after = values["ranks"]
             values["ranks"] = (tuple(before), tuple(after))
-        made = cls(**values)
-        for name, kind in _KINDS.items():
-            if not isinstance(getattr(made, name), kind) or isinstance(getattr(made, name), bool):
-                raise ValueError(f"{name} is no {kind}")
-        for piece in made.pieces:
-            files = [piece.file, *([] if piece.rows_from is None else [piece.rows_from])]
-            if piece.kind not in (CELLS, REMOVED, ADDED) or any(PurePath(file).name != file for file in files):
-                raise ValueError("a piece is of no kind that is known, or lies elsewhere")
-        return made
+        return cls(**values)
 
 
-_KINDS: dict[str, Any] = {"number": int, "verb": str, "by": str, "time": str, "biocosmos": str}
-_KINDS |= {"arguments": Mapping, "counts": Mapping, "note": str | None, "undoes": int | None}
+def _known(kind: type[Any], facts: Mapping[str, Any]) -> dict[str, Any]:
+    known = {each.name for each in fields(kind)}
+    return {name: value for name, value in facts.items() if name in known}
+
+
+PIECE = {
+    "kind": (CELLS, REMOVED, ADDED),
+    "file": FILE_NAME,
+    "rows": Number(0, whole=True),
+    "columns?": [str],
+    "rows_from?": (FILE_NAME, None),
+    "fragments?": [str],
+}
+ENTRY = {
+    "number": Number(1, whole=True),
+    "verb": str,
+    "by": str,
+    "time": str,
+    "biocosmos": str,
+    "arguments?": {str: object},
+    "note?": (str, None),
+    "counts?": {str: int},
+    "pieces?": [PIECE],
+    "new_columns?": [str],
+    "dropped_columns?": [str],
+    "ranks?": (Several([str], 2), None),
+    "splits?": {str: bool},
+    "undoes?": (Number(1, whole=True), None),
+}
+"""The shape of an entry as JSON: a history that somebody else wrote names no file outside its folder."""
 
 
 def who(by: str | None = None) -> str:

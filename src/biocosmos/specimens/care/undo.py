@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.specimens.care.apply import same_weights
+from biocosmos.specimens.care.apply import ROWS_OF_NARROW_PIECES, same_weights
 from biocosmos.specimens.care.cells import chosen
 from biocosmos.specimens.care.change import ChangeSummary
-from biocosmos.specimens.care.draft import ROWS_OF_NARROW_PIECES, Draft, rows_at
+from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
 from biocosmos.specimens.care.log import Log
 from biocosmos.specimens.care.writing import writing
@@ -131,9 +130,8 @@ class _Undoing:
         return draft.removed(pa.concat_arrays(list(self._ids(piece))))
 
     def _ids(self, piece: Piece) -> Iterator[pa.Array]:
-        with pq.ParquetFile(self.log.path(piece)) as file:
-            for batch in file.iter_batches(batch_size=ROWS_OF_NARROW_PIECES, columns=["id"]):
-                yield batch.column("id")
+        for batch in self.log.batches(piece, ["id"], rows=ROWS_OF_NARROW_PIECES):
+            yield batch.column("id")
 
     # ------------------------------------------------------------------ what was done since
 
@@ -151,9 +149,8 @@ class _Undoing:
         if piece.kind == ADDED:
             self._refuse_touched(piece)
         if piece.kind == CELLS:
-            with pq.ParquetFile(self.log.path(piece)) as file:
-                for batch in file.iter_batches(batch_size=ROWS_OF_NARROW_PIECES):
-                    others += self._changed_since(batch, piece.columns)
+            for batch in self.log.batches(piece, rows=ROWS_OF_NARROW_PIECES):
+                others += self._changed_since(batch, piece.columns)
             if others:
                 self._refuse(others, "changed again")
 
@@ -200,28 +197,27 @@ class _Undoing:
 
     def _written_back(self, piece: Piece) -> Iterator[pa.RecordBatch]:
         """The piece the other way round: what is now, and what was before. Cells that it did not change stay."""
-        with pq.ParquetFile(self.log.path(piece)) as file:
-            for batch in file.iter_batches(batch_size=ROWS_OF_NARROW_PIECES):
-                current = self._current(batch, piece.columns)
-                columns, fields = [batch.column("id")], [pa.field("id", pa.string())]
-                changed = False
-                for name in piece.columns:
-                    old, new = batch.column(OLD + name), batch.column(NEW + name)
-                    field = batch.schema.field(OLD + name)
-                    now = current.get(name, pa.nulls(batch.num_rows, new.type))
-                    mine = distinct(old, new)
-                    if name.startswith(EMBEDDING_PREFIX):
-                        if name not in current or not same_weights(field.with_name(name), self.dataset.schema.field(name)):
-                            continue
-                        field = self.dataset.schema.field(name)
-                    else:
-                        self._columns[name] = self._columns.get(name, 0) + int(mine.sum())
-                        changed = True
-                    columns += [now, chosen(mine, old, now)]
-                    fields += [field.with_name(OLD + name), field.with_name(NEW + name)]
-                if changed:
-                    self.summary.specimens += batch.num_rows
-                yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+        for batch in self.log.batches(piece, rows=ROWS_OF_NARROW_PIECES):
+            current = self._current(batch, piece.columns)
+            columns, fields = [batch.column("id")], [pa.field("id", pa.string())]
+            changed = False
+            for name in piece.columns:
+                old, new = batch.column(OLD + name), batch.column(NEW + name)
+                field = batch.schema.field(OLD + name)
+                now = current.get(name, pa.nulls(batch.num_rows, new.type))
+                mine = distinct(old, new)
+                if name.startswith(EMBEDDING_PREFIX):
+                    if name not in current or not same_weights(field.with_name(name), self.dataset.schema.field(name)):
+                        continue
+                    field = self.dataset.schema.field(name)
+                else:
+                    self._columns[name] = self._columns.get(name, 0) + int(mine.sum())
+                    changed = True
+                columns += [now, chosen(mine, old, now)]
+                fields += [field.with_name(OLD + name), field.with_name(NEW + name)]
+            if changed:
+                self.summary.specimens += batch.num_rows
+            yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
     def _filled(self, name: str) -> int:
         """Values of a column, without those of specimens that go."""
