@@ -93,7 +93,7 @@ def _unspoilt(stock: Path, sandbox: Path) -> int:
     work, check = corrected.unspoilt(stock, sandbox)
     found = judged(work, sandbox)
     why = found.why or (check(sandbox) if not any(found.codes) else found.err)
-    print(f"unspoilt histories: {'every change undone' if not why else why}")
+    print(f"unspoilt histories: {why or 'every change undone'}")
     failed += bool(why)
     for name, work in {**readable.unspoilt(stock, sandbox), **exchanged.unspoilt(stock, sandbox)}.items():
         found = judged(work, sandbox)
