@@ -82,7 +82,7 @@ class Setting:
         several: a comma-separated list in one string.
         repeated: a tuple whose parts are told one by one, --text a --text b; other tuples are comma-separated.
         part: names a part of a split of the collection: looked for before anything heavy begins, "given" only where it was said
-            or "always".
+            or "always"; "named" as "given", and may be the specimens without a name.
         file: names a file or folder that must be there.
         embedding: names an embedding of the collection, None its default: looked for before anything heavy begins.
         plugged: (what it is, the kind of plug-in, the built-in names) of a name that installed packages may add to: looked for
@@ -104,7 +104,7 @@ class Setting:
     only: Mapping[str, Any] | tuple[Mapping[str, Any], ...] = ()
     several: bool = False
     repeated: bool = False
-    part: Literal["given", "always"] | None = None
+    part: Literal["given", "always", "named"] | None = None
     file: bool = False
     embedding: bool = False
     told: bool = True

@@ -137,6 +137,9 @@ LINES: dict[str, Line] = {
     "identify as they come": Line(
         "identify {collection} {photos} -o {out}/watched.csv --method nearest --watch --every 0.05 --idle 0.2", says="in all"
     ),
+    "identify the unlabelled": Line(
+        "identify {half} --part unlabelled -o {out}/unnamed.csv --method nearest --save", says="3 of 3 specimens named"
+    ),
     "identify with balanced weights": Line(
         "identify {collection} --part test --method linear --class-weight balanced --error-rate 0.3 "
         "--promise answered --delta 0.2 --sets phylum --calibration val"

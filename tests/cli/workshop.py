@@ -67,6 +67,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     """The files that the lines name."""
     shutil.copytree(embedded.path, folder / "mine.cosmos")
     bc.Collection.open(folder / "mine.cosmos").dataset.update({"text": "label"})
+    shutil.copytree(embedded.path, folder / "half.cosmos")
+    half = bc.Collection.open(folder / "half.cosmos")
+    unnamed = ", ".join(f"'{id_}'" for id_ in half.table(["id"], split="test")["id"].to_pylist()[:3])
+    half.dataset.update({rank: f"nullif(`{rank}`, `{rank}`)" for rank in half.ranks}, where=f"id IN ({unnamed})")
     rows = embedded.table(["id", "label", "image"], split="test").slice(0, PHOTOS).to_pylist()
     for row in rows:
         path = folder / "photos" / row["label"] / f"{row['id']}.jpg"
@@ -104,6 +108,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
     names = {
         "collection": "mine.cosmos",
+        "half": "half.cosmos",
         "photos": "photos",
         "photo": f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg",
         "id": ids[0],

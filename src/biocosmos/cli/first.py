@@ -29,6 +29,8 @@ def look_first(
         from biocosmos.tables import table_suffix
 
         table_suffix(output)
+    from biocosmos.specimens.settings import UNLABELLED
+
     parts, embeddings = [], []
     for name, shape in settings_of(kind).items():
         value = given.get(name, defaults_of(kind)[name] if shape.part == "always" else None)
@@ -36,7 +38,7 @@ def look_first(
             for path in value if isinstance(value, tuple) else (value,):
                 if not is_there(path):
                     raise SettingError(f"{spelled(kind, name)}: there is no file or folder {path}")
-        if shape.part and value:
+        if shape.part and value and not (shape.part == "named" and value == UNLABELLED):
             parts.append(str(value))
         if shape.embedding and (name in given or not shape.conditions):
             embeddings.append(given.get(name))

@@ -22,6 +22,7 @@ from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.listing import STAGE, AskedFile
 from biocosmos.jobs.predict import encoder_of_head, part_blocks, stored_ranks
 from biocosmos.jobs.queries import encoder_of_column
+from biocosmos.jobs.unlabelled import selection
 from biocosmos.machine import usable_cores
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens import guard
@@ -235,14 +236,18 @@ def asked_files(
 def asked_part(
     collection: Collection, identifier: Identifier, settings: IdentifySettings, failures: Failures
 ) -> AskedImages | AskedVectors:
-    """The specimens of a part. Raises BiocosmosError for those that the identifier was fitted or calibrated on."""
-    namer, part, where = identifier.namer, settings.part or "", settings.where
-    if isinstance(namer, TrainedHead):
+    """The specimens of a part, or those without a name. Raises BiocosmosError for those that the identifier was fitted or
+    calibrated on; one without a name taught it nothing, whatever part it is in."""
+    namer = identifier.namer
+    part, where = selection(collection, settings, namer.taxonomy.ranks)
+    if part is not None and isinstance(namer, TrainedHead):
         guard.refuse_part(collection, part, namer.folder)
     ids = collection.table(["id"], split=part, where=where)["id"].to_pylist()
-    identifier.refuse_seen(np.array(ids, object))
-    split = collection.split(part.rpartition(":")[0] or "default").describe()["hash"]
-    version = f"version {collection.dataset.version} of {collection.path.resolve()}, part {part} of {split} where {where}"
+    version = f"version {collection.dataset.version} of {collection.path.resolve()}, where {where}"
+    if part is not None:
+        identifier.refuse_seen(np.array(ids, object))
+        split = collection.split(part.rpartition(":")[0] or "default").describe()["hash"]
+        version += f", part {part} of {split}"
     if namer.takes == "vectors":
         if settings.workers is not None:
             raise UnusedSetting("workers", flag("workers"), "where images are looked at, and this head takes stored vectors")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -22,12 +23,15 @@ from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.writers import Written, format_of, write
 from biocosmos.specimens.writers.naming import PREDICTED
+from biocosmos.tables import PROVENANCE_KEY
 
 ROWS = 64
 """Rows in memory at once: packed images are in them."""
 OWN_LABEL = "own_label"
 """What a specimen was called before a machine named it."""
 BY_A_PERSON = ("validated", "dubious", "discarded")
+OF_PICTURES = ("ecotaxa", "coco")
+"""Formats that have the pictures of specimens, packed and cut out as their collection has them."""
 PREFIXED = ("id", "image", "image_path", "crop")
 
 
@@ -42,7 +46,9 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
         for name in ("split", "within", "where", "identifications"):
             if getattr(settings, name) is not None:
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
-        return _names(read_names(source), output, settings, beside=source.absolute().parent)
+        table, beside = read_names(source), source.absolute().parent
+        named = _collection_named(table, beside) if format_of(output, settings.format) in OF_PICTURES else None
+        return _names(table, output, settings, beside) if named is None else _identified(named, table, output, settings)
     collection = Collection.open(source)
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
@@ -107,6 +113,14 @@ def _names(table: pa.Table, output: Path, settings: ExportSettings, beside: Path
     if format_of(output, settings.format) == "ecotaxa":
         table = _spelt_apart(table, ranks, {})
     return _write(table, output, settings, ranks)
+
+
+def _collection_named(table: pa.Table, beside: Path) -> Collection | None:
+    """The collection whose own specimens a table names, if it is where it was, from here or from where the table lies."""
+    stated = json.loads((table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"))
+    queries = stated.get("queries") if isinstance(stated, dict) else None
+    path = _found(str(queries["collection"]), beside) if isinstance(queries, dict) and queries.get("collection") else None
+    return Collection.open(path) if path is not None and is_there(path) else None
 
 
 def _found(path: str | None, beside: Path) -> str | None:

@@ -26,6 +26,7 @@ from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.unlabelled import notes, refuse_nothing
 from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
 from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
@@ -116,6 +117,7 @@ def identifying(
     writes it.
     """
     check_asked(settings, bool(images), output)
+    refuse_nothing(collection, settings)
     failures = Failures()
     if output is None:
         yield Job(collection, settings, None, evidence, say).name(listed(images, failures) if images else [], failures)
@@ -139,6 +141,8 @@ class Job:
         self.interrupted = False
         """Whether Ctrl-C ended a watch in the middle: what was named until then is in the table."""
         self._identifier: Identifier | None = None
+        self._told = Failures()
+        """What was told when the identifier was made; it belongs to every table that it names."""
 
     @property
     def adds(self) -> bool:
@@ -178,9 +182,10 @@ class Job:
     def identifier(self, failures: Failures) -> Identifier:
         """Who names, made when first asked for."""
         if self._identifier is None:
-            self._identifier = identifier_of(self.collection, self.settings, failures)
+            self._identifier = identifier_of(self.collection, self.settings, self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
             column_names(self._identifier.namer.taxonomy.ranks, self.settings.top)
+        failures.extend(self._told)
         return self._identifier
 
     def name(self, files: Sequence[AskedFile], failures: Failures, work: NamingWork | None = None) -> Identified:
@@ -216,7 +221,10 @@ class Job:
         self, naming: Naming, kept: InMemory | NamingWork, files: Sequence[AskedFile], failures: Failures
     ) -> Identified:
         identifier, settings, table = naming.identifier, self.settings, self.table
-        facts = identifier.provenance({"part": settings.part, "images": len(files), "where": settings.where})
+        queries = {"part": settings.part, "images": len(files), "where": settings.where}
+        if settings.part is not None:
+            queries["collection"] = str(self.collection.path)
+        facts = identifier.provenance(queries)
         facts |= {"asked": self.asked, "status": PREDICTED}
         before = table if table is not None and self.adds and table.there else None
         if not naming.named and files and before is None and not settings.watch:
@@ -245,13 +253,17 @@ class Job:
             Summary.streamed(kept.tables(), ranks, failures.errors),
             shift,
             settings.part is None,
-            (*([warning] if warning else []), *chosen_on(identifier), *identifier.notes),
+            (*([warning] if warning else []), *self._notes(identifier)),
             naming.shown(),
             had,
             kept.tables,
             facts,
             naming.schema,
         )
+
+    def _notes(self, identifier: Identifier) -> list[str]:
+        known = None if identifier.known is None else identifier.known.provenance.get("selection", {}).get("split")
+        return [*chosen_on(identifier), *notes(self.collection, self.settings, known), *identifier.notes]
 
     def _begun_with(self, identifier: Identifier, computed: dict[str, Any]) -> dict[str, Any]:
         """All that decides the names of an image: another of it begins anew."""

@@ -11,11 +11,15 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.names import NAMES as NAMERS
 from biocosmos.identify.novelty.names import NAMES as DETECTORS
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, setting, settings_of
+from biocosmos.specimens.settings import UNLABELLED
 
 STOPS, WHO, OUTPUT, MACHINE = "Where answers stop", "Who names", "The table", "Machine"
 METHODS = f"{', '.join(NAMERS[:-1])} or {NAMERS[-1]}"
 NAMER, DETECTOR = ("method", "namers", NAMERS), ("novelty detector", "detectors", DETECTORS)
 """What a name is of, for the check before anything heavy begins."""
+NOTHING = (
+    "nothing to identify: give images, --part unlabelled for the specimens without a name, or a part of a split: --part test"
+)
 _GALLERY = {"head": NOT_GIVEN}
 _FILES = {"part": NOT_GIVEN}
 _EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
@@ -26,7 +30,11 @@ _EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
 class IdentifySettings:
     """Settings of :func:`biocosmos.jobs.identify.identify_collection`."""
 
-    part: str | None = setting(None, "Name this part of the collection in place of images: test.", part="given")
+    part: str | None = setting(
+        None,
+        "In place of images: unlabelled, the specimens of the collection without a name, or a part of a split: test.",
+        part="named",
+    )
     method: str = setting("linear", f"{METHODS}.", panel=WHO, only=_GALLERY, plugged=NAMER)
     head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO, file=True)
     encoder: str | None = setting(
@@ -42,7 +50,7 @@ class IdentifySettings:
         "Name by the specimens of this part: train.",
         panel=WHO,
         part="given",
-        unset="train with --part, else all labelled specimens",
+        unset="train with a part of a split, else all labelled specimens",
         only=_GALLERY,
     )
     within: str | None = setting(
@@ -53,7 +61,7 @@ class IdentifySettings:
     )
     where: str | None = setting(
         None,
-        "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
+        "Only specimens of the collection for which this SQL condition holds, known and named ones alike: 'latitude > 40'.",
         only=(_GALLERY, {"part": GIVEN}),
     )
     class_weight: str | None = setting(
@@ -166,10 +174,15 @@ def names_depend_on(settings: IdentifySettings) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if value != defaults[name]}
 
 
+def asks_unlabelled(settings: IdentifySettings) -> bool:
+    """Whether the specimens without a name are asked about; a part of the split that is called so is "default:unlabelled"."""
+    return settings.part == UNLABELLED
+
+
 def check_asked(settings: IdentifySettings, images: bool, output: Path | None) -> None:
     """Refuse what asks for nothing, for two things, or for an output without one."""
     if images == (settings.part is not None):
-        raise BiocosmosError("give images or --part, not both" if images else "nothing to identify: give images, or --part test")
+        raise BiocosmosError("give images or --part, not both" if images else NOTHING)
     for name in ("append", "overwrite", "watch"):
         if getattr(settings, name) and output is None:
             raise SettingError(f"{flag(name)} is about a table: say which with --output")

@@ -220,7 +220,7 @@ def _vector_blocks(
         table = _chosen(pa.Table.from_batches([batch]), only)
         there = table[column].is_valid()
         for id_ in table["id"].filter(pc.invert(there)).to_pylist():
-            failures.add(f"no vector of {encoder}", stage=STAGE, id=str(id_))
+            failures.add(f"no vector of {encoder}: run 'biocosmos embed' first", stage=STAGE, id=str(id_))
         table = table.filter(there)
         flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         ids = [str(id_) for id_ in table["id"].to_pylist()]

@@ -23,8 +23,8 @@ REST = 10
 
 @dataclass
 class Watched:
-    """named: images since it began; there: names in the table; failures: images that came and could not be named; interrupted:
-    whether Ctrl-C ended it."""
+    """named: images since it began; there: names in the table; failures: those in the file beside it, so none of an image
+    that was mended since; interrupted: whether Ctrl-C ended it."""
 
     named: int = 0
     there: int = 0
@@ -97,14 +97,17 @@ def watch(
         known = job.known_images(work)
         folder, done = Folder(images, known, say), Watched(there=len(known))
         try:
-            job.identifier(done.failures)
+            job.identifier(Failures())
             say(f"watching {', '.join(map(str, images))} every {settings.every:g} s; Ctrl-C ends it")
             _look(job, work, folder, done, settings, say, sleep)
         except KeyboardInterrupt:
             done.interrupted = True
         if not done.there:
-            job.name([], done.failures, work)
+            job.name([], Failures(), work)
         work.clear()
+        assert job.table is not None
+        for row in job.table.failures():
+            done.failures.append(row)
         return done
 
 
@@ -139,5 +142,4 @@ def _round(job: Job, work: NamingWork, folder: Folder, done: Watched, files: Seq
     folder.named(files, failures)
     count = named.summary.specimens
     done.named, done.there = done.named + count, (named.had or 0) + count
-    done.failures.extend(failures)
     say(f"{count:,} more named, {done.there:,} in all: {named.summary.lines()[0]}")

@@ -25,7 +25,7 @@ from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.threads import SMALL_VECTORS, one_thread
-from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings
+from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings, asks_unlabelled
 from biocosmos.jobs.predict import predict_part
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
@@ -105,10 +105,20 @@ def known_and_calibration(
     return gallery, held
 
 
+def _part_of_split(settings: IdentifySettings) -> str | None:
+    """The part that is named; None for specimens without a name, who are named as images from outside are."""
+    return None if asks_unlabelled(settings) else settings.part
+
+
 def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
     name = collection.encoder_name(settings.encoder)
     known, calibration = known_and_calibration(
-        collection, name, part=settings.part, known=settings.known, calibration=settings.calibration, where=settings.where
+        collection,
+        name,
+        part=_part_of_split(settings),
+        known=settings.known,
+        calibration=settings.calibration,
+        where=settings.where,
     )
     text: dict[str, Any] = {}
     if settings.method == "zero-shot":
@@ -203,7 +213,7 @@ _NOT_OF_NAMER = (*NOT_OF_NAMES, "part", "top")
 def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
     """What the fitted namer depends on, 16 hex digits."""
     facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_OF_NAMER}
-    facts["of_part"] = settings.part is not None
+    facts["of_part"] = _part_of_split(settings) is not None
     rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
     facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()

@@ -11,6 +11,8 @@ from biocosmos.settings import NOT_GIVEN, SettingError, check, names_in, setting
 SELECTION = "Which specimens"
 EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
+UNLABELLED = "unlabelled"
+"""In place of a part of a split, where one is named: the specimens without a name at any rank."""
 METHODS = ("stratified", "random", "open-world", "grouped", "column")
 EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 
