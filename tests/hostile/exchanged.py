@@ -9,26 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from judge import lines
-from mutations import spoilt_bytes, spoilt_json, spoilt_members, spoilt_table, tarred, zipped
-from readable import Make, ingest
-from stock import Case, inputs_of, lay_out
+from mutations import spoilt_bytes, spoilt_json, tarred, zipped
+from readable import Make, accounted, ingest, spoilt_archive
+from stock import Case, inputs_of
 
 FEATURES = {"image": {"_type": "Image"}, "label": {"names": ["copepod", "fish"], "_type": "ClassLabel"}}
 
 
 def makers(stock: Path) -> dict[str, Make]:
     """Kind -> what makes one case of it in a sandbox, of a seeded generator."""
-    package = camtrap_dp(inputs_of(stock)["photos"])
+    photos = inputs_of(stock)["photos"]
+    package = camtrap_dp(photos)
 
     def camtrap(rng: random.Random, sandbox: Path) -> Case:
-        made = spoilt_members(package, rng, _spoilt_member)
-        if rng.random() < 0.5:
-            path = lay_out(sandbox / "package", {name: data for name, data in made.items() if _can_be_a_file(name)})
-        else:
-            path = sandbox / "package.zip"
-            data = zipped(made)
-            path.write_bytes(spoilt_bytes(data, rng) if rng.random() < 0.3 else data)
-        return Case("camtrap dp", path.name, ingest(path, *(["--format", "camtrap-dp"] if rng.random() < 0.7 else [])))
+        path, certain = spoilt_archive(package, rng, sandbox)
+        asked = ["--format", "camtrap-dp"] if rng.random() < 0.7 else []
+        return Case("camtrap dp", path.name, ingest(path, *asked), accounted(len(photos)) if certain else None)
 
     def hugging_face(rng: random.Random, sandbox: Path) -> Case:
         form, seed = rng.choice(("repository", "saved", "saved")), rng.randrange(1 << 30)
@@ -70,18 +66,6 @@ def unspoilt(stock: Path, sandbox: Path) -> dict[str, Callable[[], list[int]]]:
         "hugging face, saved": written("saved", write_hugging_face, "saved"),
         "img2dataset": written("shards", write_img2dataset),
     }
-
-
-def _spoilt_member(name: str, data: bytes, rng: random.Random) -> bytes:
-    if name.endswith(".csv") and rng.random() < 0.8:
-        return spoilt_table(data.decode(), rng)
-    if name.endswith(".json") and rng.random() < 0.8:
-        return spoilt_json(json.loads(data), rng)
-    return spoilt_bytes(data, rng)
-
-
-def _can_be_a_file(name: str) -> bool:
-    return bool(name) and not name.startswith(("/", "..")) and len(name) < 250 and "\\" not in name
 
 
 def camtrap_dp(photos: dict[str, bytes]) -> dict[str, bytes]:

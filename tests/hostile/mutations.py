@@ -174,6 +174,11 @@ def spoilt_json(value: Any, rng: Rng) -> bytes:
 
 def spoilt_table(text: str, rng: Rng, separator: str = ",") -> bytes:
     """Cells, columns, lines, quotes, the encoding or the bytes of a text table are not as they were."""
+    return spoilt_rows(text, rng, separator)[0]
+
+
+def spoilt_rows(text: str, rng: Rng, separator: str = ",") -> tuple[bytes, int | None]:
+    """:func:`spoilt_table`, and the rows that are in it beyond doubt; None where it may be read as having others."""
     rows = [line.split(separator) for line in text.rstrip("\n").split("\n")]
     kind = rng.choice(
         ("cell", "cell", "cell", "header", "header", "line", "quote", "encoding", "bytes", "bytes", "ends", "wide", "names")
@@ -196,13 +201,17 @@ def spoilt_table(text: str, rng: Rng, separator: str = ",") -> bytes:
             ("x" * 300 + ".png", "a/" * 200 + "b.png", "\\\\server\\share", "file:///etc/passwd", "~nobody/x.png", ".")
         )
     made = "\n".join(separator.join(cells) for cells in rows) + "\n"
+    sound = (
+        kind in ("cell", "header", "wide", "names") and not set(made) & {'"', "\r", "\0"} and made.count("\n") == text.count("\n")
+    )
+    certain = len(rows) - 1 if sound else None
     if kind == "encoding":
         encoding = rng.choice(("utf-16", "utf-16-le", "utf-32", "utf-7", "cp037", "utf-8-sig", "latin-1"))
-        return made.encode(encoding, "replace")
+        return made.encode(encoding, "replace"), None
     if kind == "ends":
         made = made.replace("\n", rng.choice(("\r", "\r\n", "\r\r\n", "\n\r", "\0", "\u2028")))
     data = made.encode("utf-8", "replace")
-    return spoilt_bytes(data, rng) if kind == "bytes" else data
+    return (spoilt_bytes(data, rng) if kind == "bytes" else data), certain
 
 
 # ---------------------------------------------------------------------- archives

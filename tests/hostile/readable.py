@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from judge import lines
-from mutations import NASTY, bomb, cut, deep, spoilt_bytes, spoilt_json, spoilt_members, spoilt_table, tarred, zipped
+from mutations import NASTY, bomb, cut, deep, spoilt_bytes, spoilt_json, spoilt_members, spoilt_rows, tarred, zipped
 from stock import Case, inputs_of, lay_out, picture
 
 Make = Callable[[random.Random, Path], Case]
@@ -38,14 +38,16 @@ def makers(stock: Path) -> dict[str, Make]:
             (sandbox / "photos" / "odd" / "link.png").symlink_to(
                 rng.choice(("/dev/zero", "/dev/full", "/etc", "loop.png", "link.png"))
             )
-        return Case("images", name, ingest(sandbox / "photos"), _accounted(len(files)))
+        return Case("images", name, ingest(sandbox / "photos"), accounted(len(files)))
 
     def tables(suffix: str, text: str) -> Make:
         def make(rng: random.Random, sandbox: Path) -> Case:
             lay_out(sandbox / "photos", photos)
             path = sandbox / f"table{suffix}"
-            path.write_bytes(spoilt_table(text, rng, "\t" if suffix == ".tsv" else ","))
-            return Case(f"tables {suffix[1:]}", path.name, ingest(path, "--images", sandbox / "photos"))
+            data, rows = spoilt_rows(text, rng, "\t" if suffix == ".tsv" else ",")
+            path.write_bytes(data)
+            check = None if rows is None else accounted(rows)
+            return Case(f"tables {suffix[1:]}", path.name, ingest(path, "--images", sandbox / "photos"), check)
 
         return make
 
@@ -60,27 +62,10 @@ def makers(stock: Path) -> dict[str, Make]:
         return Case("parquet", path.name, work)
 
     def zips(kind: str, members: dict[str, bytes], form: str) -> Make:
-        def spoil(name: str, data: bytes, rng: random.Random) -> bytes:
-            if name.endswith((".txt", ".tsv")) and rng.random() < 0.7:
-                return spoilt_table(data.decode(), rng, "\t")
-            if name == "meta.xml" and rng.random() < 0.6:
-                return _spoilt_meta(data, rng)
-            return spoilt_bytes(data, rng)
-
         def make(rng: random.Random, sandbox: Path) -> Case:
-            made = spoilt_members(members, rng, spoil)
-            if rng.random() < 0.2:  # unpacked
-                made = {
-                    name: data
-                    for name, data in made.items()
-                    if name and not name.startswith(("/", "..")) and len(name) < 250 and "\\" not in name
-                }
-                path = lay_out(sandbox / "archive", made)
-            else:
-                path = sandbox / "archive.zip"
-                data = zipped(made)
-                path.write_bytes(spoilt_bytes(data, rng) if rng.random() < 0.3 else data)
-            return Case(kind, path.name, ingest(path, "--format", form) if rng.random() < 0.7 else ingest(path))
+            path, certain = spoilt_archive(members, rng, sandbox)
+            check = accounted(len(photos)) if certain else None
+            return Case(kind, path.name, ingest(path, *(["--format", form] if rng.random() < 0.7 else [])), check)
 
         return make
 
@@ -169,6 +154,36 @@ def unspoilt(stock: Path, sandbox: Path) -> dict[str, Callable[[], list[int]]]:
     return made
 
 
+def spoilt_archive(members: dict[str, bytes], rng: random.Random, sandbox: Path) -> tuple[Path, bool]:
+    """A zip or a folder of these files, of which one is spoilt, and at times the zip; and whether the tables still say beyond
+    doubt how many rows they have, because only a picture or a cell is another."""
+    certain = True
+
+    def spoil(name: str, data: bytes, rng: random.Random) -> bytes:
+        nonlocal certain
+        if name.endswith((".txt", ".tsv", ".csv")) and rng.random() < 0.7:
+            made, rows = spoilt_rows(data.decode(), rng, "," if name.endswith(".csv") else "\t")
+            certain = rows is not None
+            return made
+        certain = name.endswith(".png")
+        if name == "meta.xml" and rng.random() < 0.6:
+            return _spoilt_meta(data, rng)
+        return spoilt_json(json.loads(data), rng) if name.endswith(".json") and rng.random() < 0.8 else spoilt_bytes(data, rng)
+
+    made = spoilt_members(members, rng, spoil)
+    certain = certain and all(name in made for name in members if not name.endswith(".png"))
+    if rng.random() < 0.3:  # unpacked
+        return lay_out(sandbox / "archive", {name: data for name, data in made.items() if _can_be_a_file(name)}), certain
+    path, data = sandbox / "archive.zip", zipped(made)
+    broken = rng.random() < 0.3
+    path.write_bytes(spoilt_bytes(data, rng) if broken else data)
+    return path, certain and not broken
+
+
+def _can_be_a_file(name: str) -> bool:
+    return bool(name) and not name.startswith(("/", "..")) and len(name) < 250 and "\\" not in name
+
+
 def ingest(path: Path, *options: object) -> Callable[[], list[int]]:
     """Work: a path is read into a collection, whose failures and table are written."""
     return lines(
@@ -178,8 +193,8 @@ def ingest(path: Path, *options: object) -> Callable[[], list[int]]:
     )
 
 
-def _accounted(files: int) -> Callable[[Path], str | None]:
-    """Every file is a specimen or has a row that says why not."""
+def accounted(files: int) -> Callable[[Path], str | None]:
+    """Every file, or row of a table, is a specimen or has a failure that says why not."""
 
     def check(sandbox: Path) -> str | None:
         if not (sandbox / "made.cosmos").exists():
@@ -187,7 +202,7 @@ def _accounted(files: int) -> Callable[[Path], str | None]:
         stored = _rows(sandbox / "out.csv")
         refused = [row for row in _rows(sandbox / "failures.csv") if row["severity"] == "error"]
         if len(stored) + len(refused) < files:
-            return f"{files} files, {len(stored)} specimens and {len(refused)} failures"
+            return f"{files} files or rows, {len(stored)} specimens and {len(refused)} failures"
         return None
 
     return check

@@ -32,3 +32,16 @@ def test_a_malformed_input_of_every_kind_ends_clean() -> None:
     assert said.count("specimens added") == 12 and "every change undone" in said, (
         said
     )  # of each kind that a reader takes, as it was before it was spoilt
+
+
+def test_a_row_that_vanishes_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(HERE))
+    from readable import accounted
+
+    assert accounted(3)(tmp_path) is None  # nothing was made: an error said why, or the judge says that none did
+    (tmp_path / "made.cosmos").mkdir()
+    (tmp_path / "out.csv").write_text("id,label\na,fish\nb,fish\n")
+    (tmp_path / "failures.csv").write_text("severity,reason\nwarning,odd\n")
+    assert accounted(3)(tmp_path) == "3 files or rows, 2 specimens and 0 failures"
+    (tmp_path / "failures.csv").write_text("severity,reason\nwarning,odd\nerror,no image\n")
+    assert accounted(3)(tmp_path) is None
