@@ -64,7 +64,7 @@ def test_a_table_of_labels_stays_one_though_it_has_a_column_parent(tmp_path: Pat
 
 
 NAMED = (
-    "id,text,scientificName\n1,t,\"Calanus finmarchicus (Gunnerus, 1770)\"\n2,t,Calanus sp.\n3,t,Calanus glacialis\n4,t,Pica hudsonia\n"
+    'id,text,scientificName\n1,t,"Calanus finmarchicus (Gunnerus, 1770)"\n2,t,Calanus sp.\n3,t,Calanus glacialis\n4,t,Pica hudsonia\n'
     "5,t,Appendicularia\n"
 )
 RANKED = (
@@ -90,7 +90,13 @@ def test_ranks_are_joined_to_what_a_scientific_name_made_the_label(tmp_path: Pat
     rows, failures, ranks = rows_of(source, taxonomy=put(tmp_path / "taxonomy.csv", RANKED))
     assert ranks[:3] == ("kingdom", "class", "genus")
     assert [row["class"] for row in rows] == ["Copepoda", "Copepoda", "Copepoda", None, "Appendicularia"]
-    assert [row["trait"] for row in rows] == ["feeds", None, None, None, "y"]  # what is said of a genus is not said of its species
+    assert [row["trait"] for row in rows] == [
+        "feeds",
+        None,
+        None,
+        None,
+        "y",
+    ]  # what is said of a genus is not said of its species
     assert [row["species"] for row in rows] == ["Calanus finmarchicus", None, "Calanus glacialis", "Pica hudsonia", None]
     told = {failure.reason for failure in failures}
     assert "the label 'Calanus glacialis' is in the taxonomy only as 'Calanus': it has the ranks of that" in told
@@ -115,14 +121,16 @@ def test_authors_may_stand_in_the_taxonomy_as_well(tmp_path: Path) -> None:
 def test_a_taxonomy_without_ranks_is_refused_aloud(tmp_path: Path) -> None:
     source = put(tmp_path / "labels.csv", LABELS)
     own = put(tmp_path / "own.csv", "Name;Oberbegriff;Rang\nCalanus finmarchicus;Calanus;Art\n")
-    with pytest.raises(BiocosmosError, match="gives no rank.*Oberbegriff, Rang.*--ranks"):
+    with pytest.raises(BiocosmosError, match=r"gives no rank.*Oberbegriff, Rang.*--ranks"):
         read(source, taxonomy=own)
     rows, _, ranks = rows_of(source, taxonomy=own, ranks=["Oberbegriff", "label"])
     assert ranks == ("Oberbegriff", "label") and rows[0]["Oberbegriff"] == "Calanus"
 
 
 def test_names_at_no_rank_are_told_once_with_their_counts_and_the_remedy(tmp_path: Path) -> None:
-    source = put(tmp_path / "n.csv", "id,text,scientificName\n1,t,detritus\n2,t,Calanus finmarchicus\n3,t,Appendicularia\n4,t,detritus\n")
+    source = put(
+        tmp_path / "n.csv", "id,text,scientificName\n1,t,detritus\n2,t,Calanus finmarchicus\n3,t,Appendicularia\n4,t,detritus\n"
+    )
     _, failures, ranks = rows_of(source)
     assert ranks == ("genus", "species")
     told = [failure for failure in failures if "no rank" in failure.reason]

@@ -109,6 +109,6 @@ def refuse_without_ranks(taxonomy: Taxa, asked: Sequence[str] | None) -> None:
     if taxonomy.ranks or set(asked or ()) & set(taxonomy.columns):
         return
     raise BiocosmosError(
-        f"{taxonomy.path} gives no rank, since none of its columns is called like one: {shown(taxonomy.columns)}. Name those that "
-        "are ranks with --ranks; a table of names and what they belong to needs the header name, parent, rank"
+        f"{taxonomy.path} gives no rank, since none of its columns is called like one: {shown(taxonomy.columns)}. Name those "
+        "that are ranks with --ranks; a table of names and what they belong to needs the header name, parent, rank"
     )
