@@ -64,8 +64,8 @@ def test_a_table_of_labels_stays_one_though_it_has_a_column_parent(tmp_path: Pat
 
 
 NAMED = (
-    'id,text,scientificName\n1,t,"Calanus finmarchicus (Gunnerus, 1770)"\n2,t,Calanus sp.\n3,t,Calanus glacialis\n4,t,Pica hudsonia\n'
-    "5,t,Appendicularia\n"
+    'id,text,scientificName\n1,t,"Calanus finmarchicus (Gunnerus, 1770)"\n2,t,Calanus sp.\n3,t,Calanus glacialis\n'
+    "4,t,Pica hudsonia\n5,t,Appendicularia\n"
 )
 RANKED = (
     "label,kingdom,class,genus,trait\nCalanus finmarchicus,Animalia,Copepoda,Calanus,feeds\nCalanus,Animalia,Copepoda,Calanus,x\n"
