@@ -45,9 +45,9 @@ class ChecklistRanks:
         (match,) = self._matcher.match([Query(text or "")])
         genus = parse(text or "").genus
         if match.accepted < 0 and not match.candidates and genus not in (None, text):
-            row, _ = self.find(str(genus))
-            if row is not None:
-                return row, f"in the taxonomy only as {genus!r}: it has the ranks of that"
+            of_genus, _ = self.find(str(genus))
+            if of_genus is not None:
+                return of_genus, f"in the taxonomy only as {genus!r}: it has the ranks of that"
         if match.accepted < 0:
             candidates = [self.checklist.names[row].as_py() for row in match.candidates]
             more = f" ({', '.join(dict.fromkeys(candidates))})" if candidates else ""
