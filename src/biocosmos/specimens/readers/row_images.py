@@ -42,8 +42,8 @@ class RowImages:
     ) -> None:
         """resolver: finds the files that names mean; None where paths are those of the disk already, or in an archive.
 
-        archive: the images are in it, by names that start from a folder of it. records: the rows are records of occurrences, which
-        are kept without an image, barcode or text.
+        archive: the images are in it, by names that start from a folder of it. records: the rows are records of occurrences,
+        which are kept without an image, barcode or text.
         """
         self.options, self.source, self._resolver, self._archive = options, source, resolver, archive
         self._records = records
