@@ -143,7 +143,7 @@ def _plan(path: Path, options: Options, check: bool) -> _Plan:
     return _Plan(encoding, separator, names, kinds, media, place)
 
 
-def _places(cells: Sequence[object]) -> dict[str, list[str | None]]:
+def _places(cells: Sequence[object]) -> dict[str, list[object]]:
     """Latitude and longitude out of one cell each; what is no such pair stays whole, for the check of degrees to refuse."""
     texts = [str(cell).strip() if cell is not None else "" for cell in cells]
     pairs = [DEGREES.fullmatch(text) for text in texts]
