@@ -101,3 +101,12 @@ def test_a_review_that_is_none_is_refused(collection: Collection, release: Path,
     (tmp_path / "review.csv").write_text("path;rank;use\nNobody;species;s1\n")
     done = update_taxa(collection, release, review=tmp_path / "review.csv")
     assert [failure.reason for failure in done.failures] == ["no specimen bears the taxon 'Nobody'"]
+
+
+def test_a_genus_that_becomes_one_that_only_species_bear_is_a_lump(tmp_path: Path, release: Path) -> None:
+    release.write_text(RELEASE + "y3\tG\tsynonym\tgenus\tCus\n")
+    made = Collection.create(tmp_path / "lump.cosmos")
+    columns = {"family": ["Oldidae"] * 2, "genus": ["Aus", "Cus"], "species": ["Aus bus", None]}
+    made.add(pa.table({"id": ["0", "1"], "text": ["t"] * 2, **columns}))
+    (row,) = [row for row in update_taxa(made, release).review.to_pylist() if row["taxon"] == "Cus"]
+    assert row["action"] == "review" and "lumped" in row["reason"]

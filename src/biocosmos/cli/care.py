@@ -115,14 +115,19 @@ def remove(collection: COLLECTION, settings: RemoveSettings, strict: STRICT = Fa
         assert would.ids is not None
         names = ", ".join(would.ids[:SHOWN].to_pylist()) + (", ..." if len(would.ids) > SHOWN else "")
         say(f"{collection}: {counted(would.specimens, 'specimen')} of {len(opened):,} would be removed: {names}")
+        for note in would.notes:
+            say(f"  {note}")
         if settings.dry_run:
             failures.extend(would.failures)
             finish(failures, would.specimens, "ids", strict=strict)
             return
-        _ask("remove them?")
+        if would.entry is None:
+            _ask("remove them?")
     summary = opened.remove(asked, **how)
     failures.extend(summary.failures)
     say(f"{collection}: {counted(summary.specimens, 'specimen')} removed, {len(opened):,} left")
+    for note in summary.notes:
+        say(f"  {note}")
     _tell_undo(summary, collection)
     finish(failures, summary.specimens, "ids", strict=strict)
 

@@ -87,8 +87,9 @@ def update_taxa(
     ranks = [rank for rank in ranks if rank in collection.ranks or rank in DARWIN_CORE]
     if not ranks:
         raise BiocosmosError(f"{checklist.source} has no ranks such as family or species: {', '.join(checklist.rank_columns)}")
-    taxa = _borne(collection, checklist)
-    _decide(collection, checklist, ranks, taxa)
+    every = _looked_up(collection, checklist)
+    taxa = [taxon for taxon in every if taxon.specimens]
+    _decide(collection, checklist, ranks, taxa, Counter(taxon.match.accepted for taxon in every))
     table = _review_table(checklist, taxa)
     if review is not None:
         _reviewed(checklist, taxa, Path(review), failures)
@@ -98,8 +99,8 @@ def update_taxa(
     return TaxaUpdate(table, done, failures)
 
 
-def _borne(collection: Collection, checklist: Checklist) -> list[_Taxon]:
-    """The taxa that specimens bear themselves, looked up."""
+def _looked_up(collection: Collection, checklist: Checklist) -> list[_Taxon]:
+    """Every taxon of the collection, looked up; those that only finer ones bear have no specimens."""
     tax = collection.taxonomy
     counts = np.zeros(len(tax), np.int64)
     for batch in collection.scan(list(collection.ranks)):
@@ -107,7 +108,7 @@ def _borne(collection: Collection, checklist: Checklist) -> list[_Taxon]:
         counts += np.bincount(nodes[nodes > 0], minlength=len(tax))
     ranks = [rank for rank in collection.ranks if rank in KNOWN_RANKS and rank not in NO_RANKS]
     found = []
-    for node in np.flatnonzero(counts).tolist():
+    for node in range(1, len(tax)):
         named = dict(zip(tax.ranks, tax.path(node)))
         parents = {rank: name for rank in ranks if (name := named[rank]) is not None and rank != tax.ranks[tax.rank[node]]}
         rank = tax.ranks[tax.rank[node]]
@@ -118,9 +119,14 @@ def _borne(collection: Collection, checklist: Checklist) -> list[_Taxon]:
     return [_Taxon(*facts, match) for (_, facts), match in zip(found, matches)]
 
 
-def _decide(collection: Collection, checklist: Checklist, ranks: Sequence[str], taxa: list[_Taxon]) -> None:
-    """What becomes of each taxon by itself: kept, moved, renamed, or left to a person."""
-    tax, bearers = collection.taxonomy, Counter(taxon.match.accepted for taxon in taxa)
+def _decide(
+    collection: Collection, checklist: Checklist, ranks: Sequence[str], taxa: list[_Taxon], bearers: Counter[int]
+) -> None:
+    """What becomes of each taxon by itself: kept, moved, renamed, or left to a person.
+
+    bearers: accepted taxon of the checklist -> taxa of the collection that are it, at whatever place.
+    """
+    tax = collection.taxonomy
     lineages = checklist.lineages(np.array([taxon.match.accepted for taxon in taxa], np.int32))
     for i, taxon in enumerate(taxa):
         match, taxon.reason = taxon.match, taxon.match.reason

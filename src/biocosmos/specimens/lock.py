@@ -45,11 +45,12 @@ class Held:
 
     Attributes:
         first: taken here; False within another lock of the same thread, which is the one that counts.
-        after_a_crash: the one before ended without giving the lock back.
+        after_a_crash: the one before ended without giving the lock back; since: when it had taken it, where that is known.
     """
 
     first: bool
     after_a_crash: bool = False
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -108,9 +109,9 @@ def locked(folder: Path, verb: str, *, wait: float | None = None) -> Iterator[He
         _take(file, folder, wait_seconds() if wait is None else wait)
         _mine[key] = [threading.get_ident(), 1]
         try:
-            crashed = _read(file) != ""
+            crashed, since = _read(file) != "", _since(file)
             _write(file, json.dumps(asdict(_me(verb))))
-            yield Held(first=True, after_a_crash=crashed)
+            yield Held(first=True, after_a_crash=crashed, since=since)
             _write(file, "")  # not after an error: what was begun may have to be swept up
         finally:
             del _mine[key]
@@ -233,6 +234,15 @@ def _holder(file: int) -> str:
         return str(Holder(**json.loads(_read(file))))
     except (ValueError, TypeError):
         return "another process"
+
+
+def _since(file: int) -> datetime | None:
+    """When another process took the lock that the file tells of. What failed in this one was told here."""
+    try:
+        facts = json.loads(_read(file))
+        return None if facts["pid"] == os.getpid() else datetime.fromisoformat(facts["since"]).astimezone()
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _read(file: int) -> str:

@@ -16,7 +16,7 @@ from biocosmos.specimens.care.change import ChangeSummary
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
 from biocosmos.specimens.care.log import Log
-from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.care.writing import done_already, writing
 from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.records import EMBEDDING_PREFIX
@@ -73,6 +73,11 @@ def undo(collection: Collection, number: int | None = None, *, by: str | None = 
     touched what this one did.
     """
     with writing(collection, UNDO):
+        done = done_already(collection, UNDO)
+        if done is not None and number in (None, done.undoes):
+            collection.interrupted = None  # asked again, it is another one
+            note = f"change {done.undoes} was undone already, by the run that was interrupted; undo again to take back another"
+            return ChangeSummary(specimens=done.counts.get("specimens", 0), entry=done, notes=[note])
         entry = _wanted(collection, number)
         return _Undoing(collection, entry).carry_out(by)
 

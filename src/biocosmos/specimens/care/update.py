@@ -62,7 +62,7 @@ def update(
     """
     if table is None and taxonomy is None and not ranks:
         raise BiocosmosError("say what to correct: a table, --taxonomy or --ranks")
-    with writing(collection, VERB):
+    with writing(collection, VERB, dry_run=dry_run):
         summary = ChangeSummary()
         names = TaxonomyTable(taxonomy) if taxonomy is not None else None
         found = Corrections(pa.table({"id": pa.array([], pa.string())}), ())
@@ -80,10 +80,7 @@ def update(
         proposal = Update(collection, TableProposal(cells, empty_means), names, order, summary)
         arguments = {"table": _shown(table), "taxonomy": _shown(taxonomy), "ranks": ranks and list(ranks), "clear": clear or None}
         facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in arguments.items() if v is not None}}
-        propose(collection, proposal, ranks=order, dry_run=dry_run, summary=summary, **facts)
-        proposal.tell()
-        if not dry_run:
-            collection.record_failures(summary.failures)
+        propose(collection, proposal, ranks=order, dry_run=dry_run, summary=summary, tell=proposal.tell, **facts)
     return summary
 
 
