@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import Failures
 from biocosmos.files import is_file, is_there
+from biocosmos.outputs import place_of, refuse_source
 from biocosmos.progress import progress
 from biocosmos.settings import UnusedSetting
 from biocosmos.specimens.collection import Collection
@@ -37,13 +38,14 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
     Raises BiocosmosError for a source that is neither, an unclear format, and an option that does not go with the source.
     """
     settings = ExportSettings() if settings is None else settings
-    source, output = Path(source), Path(output)
+    source, output = Path(source), place_of(output)
     if is_file(source):
         for name in ("split", "within", "where", "identifications"):
             if getattr(settings, name) is not None:
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
         return _names(read_names(source), output, settings, beside=source.absolute().parent)
     collection = Collection.open(source)
+    refuse_source(output, _image_paths(collection))
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
     return _specimens(collection, output, settings)
@@ -51,11 +53,18 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
 
 def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> Vectors:
     """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again."""
+    output = place_of(output)
     collection = Collection.open(source)
+    refuse_source(output, _image_paths(collection))
     name = collection.encoder_name(settings.vectors)
     found = collection.vectors(name, **settings.selected())
     write_vectors(found, output, collection.encoders[name])
     return found
+
+
+def _image_paths(collection: Collection) -> Iterator[str | None]:
+    """Of all specimens, selected or not."""
+    return (path for batch in collection.scan(["image_path"]) for path in batch.column("image_path").to_pylist())
 
 
 def _specimens(collection: Collection, output: Path, settings: ExportSettings) -> Written:
