@@ -137,7 +137,11 @@ def local_name(address: str) -> str:
 
 def parse_meta(archive: Archive) -> tuple[Table, tuple[Table, ...]]:
     """(core, extensions). Raises BiocosmosError when meta.xml is missing, damaged, or names files that are not there."""
-    where = next((name for name in archive.names if name.rsplit("/", 1)[-1].lower() == META), None)
+    found = [name for name in archive.names if name.rsplit("/", 1)[-1].lower() == META]
+    if len(found) > 1:
+        named = " and ".join(repr(name) for name in found[:2])
+        raise BiocosmosError(f"{archive.path} has {len(found)} Darwin Core Archives in it, such as {named}: read each by itself")
+    where = found[0] if found else None
     if where is None:
         raise BiocosmosError(f"{archive.path} has no meta.xml: it is no Darwin Core Archive (a plain table can be read as csv)")
     with archive.open(where) as file:
