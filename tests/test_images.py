@@ -256,6 +256,7 @@ def test_crop_is_in_upright_pixels_and_clipped():
     np.testing.assert_array_equal(read_image(data, crop=(-5, 50, 30, 100)).pixels, picture()[50:, :25])
     assert read_image(data, crop=(10.2, 10.2, 0.3, 0.3)).pixels.shape == (1, 1, 3)
     assert "outside" in error(data, crop=(80, 0, 10, 10))
+    assert "outside" in error(data, crop=(-50, -50, 5, 5)) and "outside" in error(data, crop=(0, -9, 10, 9))
     assert "without area" in error(data, crop=(0, 0, 0, 10))
     assert "without area" in error(data, crop=(0, 0, float("nan"), 10))
 

@@ -18,7 +18,7 @@ from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
 from biocosmos.files import is_there
 from biocosmos.jobs.listing import same_file
 from biocosmos.settings import SettingError, flag
-from biocosmos.tables import flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
+from biocosmos.tables import SUFFIXES, flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
 
 ASKED = "asked"
 """In the provenance: every option that names depend on."""
@@ -40,6 +40,16 @@ class NamesTable:
     def there(self) -> bool:
         """Whether there is a file with something in it."""
         return is_there(self.path) and self.path.stat().st_size > 0
+
+    @property
+    def is_of_identify(self) -> bool:
+        """Whether 'biocosmos identify' made it, as its provenance says."""
+        is_table = self.path.suffix.lower() in SUFFIXES
+        return is_table and self.there and "method" in (read_provenance(self.path) or {})
+
+    def forget(self) -> None:
+        """Remove what lies beside the table and says who made it: another table is there now."""
+        provenance_beside(self.path).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """The table with what lies beside it."""

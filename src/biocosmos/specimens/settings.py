@@ -155,6 +155,7 @@ class ExportSettings(Selection):
     spreadsheet: bool = setting(
         False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
     )
+    overwrite: bool = setting(False, "Write over a table of names that identify wrote.")
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:

@@ -62,10 +62,13 @@ WHOLE = ("us.", "a.", "um.", "is.", "ii.", "ae.", "ens.")
 _LETTERS = [chr(code) for code in range(0x41, 0x250) if chr(code).isalpha() and chr(code) not in "ªº"]
 _UPPER = "".join(letter for letter in _LETTERS if letter.isupper())
 _LOWER = "".join(letter for letter in _LETTERS if letter.islower())
-GENUS = re.compile(rf"[{_UPPER}][{_LOWER}]+(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?")
+# Of names themselves: the codes know no signs but the diaeresis (ICN 60.7, ICZN 27 and 32.5.2); ø, å and ligatures stand in many
+# lists all the same. Any other accent is that of a word of a living language: "Médusa élégante".
+_CAPITAL, _SMALL = "A-ZÄÖÜËÏØÅÆŒ", "a-zäöüëïøåæœ"
+GENUS = re.compile(rf"[{_CAPITAL}][{_SMALL}]+(?:-[{_CAPITAL}{_SMALL}][{_SMALL}]+)?")
 # One letter or a number may come first (c-album, v-insignitus, 7-punctata), an apostrophe may stand inside (o'brieni).
 EPITHET = re.compile(
-    rf"(?:[{_LOWER}]-|\d{{1,2}}-?(?=[{_LOWER}]{{4}}))?(?:[{_LOWER}]{{1,2}}')?[{_LOWER}]{{2,}}(?:-[{_LOWER}]{{2,}})*"
+    rf"(?:[{_SMALL}]-|\d{{1,2}}-?(?=[{_SMALL}]{{4}}))?(?:[{_SMALL}]{{1,2}}')?[{_SMALL}]{{2,}}(?:-[{_SMALL}]{{2,}})*"
 )
 CODE = re.compile(r"(?i)bold:\S*|(z?otu|asv|esv|motu|bin|sh|haplotype|cluster)[ _#-]?\d[\w.]*|[a-z]{1,4}\d{3,}\w*")
 NUMBER = re.compile(r"[\d.,+-]*\d[\d.,]*")
