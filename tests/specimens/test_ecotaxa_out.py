@@ -321,3 +321,14 @@ def test_the_oracle_itself_refuses_what_ecotaxa_refuses(tmp_path: Path) -> None:
     for word in ("sample_id is mandatory", "out of range", "with status ''", "type '[n]'", "unknown prefix", "missing image"):
         assert word in said
     assert read(tmp_path / "bad.zip").format == "ecotaxa"
+
+
+def test_who_named_it_and_when_stays_without_a_column_of_categories(tmp_path: Path) -> None:
+    said = {
+        "object_annotation_date": "20200614",
+        "object_annotation_time": "101112",
+        "object_annotation_person_name": "A. Person",
+        "object_annotation_person_email": "a@example.org",
+    }
+    rows, _ = sent(tmp_path, specimens(label=["Oithona"], **{name: [text] for name, text in said.items()}))
+    assert {name: rows[0].get(name) for name in said} == said

@@ -33,6 +33,8 @@ OFF = "BIOCOSMOS_LOCK"
 _POLL_SECONDS = (0.02, 0.5)
 _WINDOWS_PLACE = 1 << 20
 """The byte that is locked there, beyond the text, which others could not read otherwise."""
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""A link in its place would have somebody else's file emptied."""
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -162,7 +164,7 @@ def try_lock(file: int) -> bool:
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
     try:
-        file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
     except OSError as error:
         if not is_folder(folder):
             raise BiocosmosError(f"{folder} is not there any more: was it moved or removed?") from error

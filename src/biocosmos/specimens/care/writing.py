@@ -7,10 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from biocosmos.specimens.care.apply import finish_pending
-from biocosmos.specimens.care.plan import FOLDER as MERGER
 from biocosmos.specimens.checksums import Checksums
 from biocosmos.specimens.lock import locked
-from biocosmos.specimens.recovery import sweep_up
+from biocosmos.specimens.recovery import MERGER, refuse_links, sweep_up
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -24,6 +23,7 @@ def writing(collection: Collection, verb: str = "change", *, wait: float | None 
     """
     with locked(collection.path, verb, wait=wait) as held:
         if held.first:
+            refuse_links(collection.path)
             collection.reload()
             finish_pending(collection)
             collection.finish_embeddings()
