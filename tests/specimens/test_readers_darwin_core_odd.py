@@ -206,3 +206,13 @@ def test_an_occurrence_of_an_event_that_is_not_there_is_told(tmp_path: Path) -> 
         (2, "belongs to the event 'e9', which is not there", "error"),
         (3, "names no event", "error"),
     ]
+
+
+def test_a_header_line_that_is_not_declared_is_no_specimen(tmp_path: Path) -> None:
+    source = read(archive(tmp_path, meta(attributes=TABBED.replace('Lines="1"', 'Lines="0"'))))
+    assert [row["id"] for batch in source.batches for row in batch.to_pylist()] == ["o0", "o1", "o2"]
+    (told,) = source.failures
+    assert (told.severity, told.reason) == (
+        "warning",
+        "line 1 names the columns though meta.xml declares no header line: left out",
+    )

@@ -202,7 +202,8 @@ ENGLISH_ENDINGS = ("id", "ids", "oid", "oids", "pod", "pods", "cean", "ceans", "
 
 # Marks of ranks below the species, and between genus and species.
 RANKS_BELOW = _words("""
-    subsp ssp subspecies var variety varietas v subvar f fo form forma fma subf subforma morph morpha ab aberr aberration nothosubsp
+    subsp ssp subspecies var variety varietas v subvar f fo form forma fma subf subforma morph morpha ab aberr aberration
+    nothosubsp
     nothovar nothof convar cvar prol proles race lusus m mut natio pv pathovar bv biovar fsp
 """)
 RANKS_ABOVE = _words("subg subgen subgenus sect section subsect ser series subser superspecies")

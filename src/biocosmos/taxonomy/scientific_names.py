@@ -384,7 +384,7 @@ class _Reading:
     def _is_author(self, at: int, begun: bool) -> bool:
         """Whether a word behind the epithets belongs to their authors: it has a capital, is a particle, or the year of one.
 
-        begun: whether there are authors before it. Capitals of vernacular names (Red fox), of stages (V) and of codes do not count.
+        begun: whether there are authors before it. Capitals of vernacular names (Red fox), stages (V) and codes do not count.
         """
         word = self.words[at]
         following = self.words[at + 1] if at + 1 < len(self.words) else ""
