@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,6 +17,7 @@ from PIL import Image
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.care.undo import history_table
 from biocosmos.specimens.records import Source
 
 RANKS = ("class", "order", "genus", "label")
@@ -274,3 +276,38 @@ def test_remove_asks_whoever_can_be_asked(
     monkeypatch.setattr("sys.stdin", Person("y\n"))
     biocosmos(*command)
     assert flies.table(["id"])["id"].to_pylist() == ["3", "4", "file", "packed"]
+
+
+def test_what_cannot_be_read_keeps_what_is_there_and_says_so(tmp_path: Path) -> None:
+    made = bc.Collection.create(tmp_path / "c.cosmos")
+    made.add(pa.table({"id": ["a", "b"], "label": ["x", "y"], "barcode": ["ACGT", "ACGT"], "latitude": [1.0, 2.0]}))
+    table = tmp_path / "t.csv"
+    table.write_text("id,latitude\na,123\nb,3\n")
+    reasons = [failure.reason for failure in made.update(table).failures]
+    assert len(reasons) == 1 and reasons[0].endswith(": kept as it was")
+    assert made.table(["id", "latitude"])["latitude"].to_pylist() == [1.0, 3.0]
+    made.remove(["a"])
+    assert made.history()[-1].arguments == {}
+    assert history_table(made)["what"].to_pylist()[-1] == "specimens named by their ids"
+    other = bc.Collection.create(tmp_path / "d.cosmos")
+    other.add(pa.table({"id": ["b"], "label": ["z"], "barcode": ["ACGG"]}))
+    whole, _ = bc.Collection.merged([made.path, other.path], tmp_path / "e.cosmos", id_prefix={"d.cosmos": "south-"})
+    said = "c.cosmos and d.cosmos put together; ids of d.cosmos begin with 'south-'"
+    assert history_table(whole)["what"].to_pylist()[-1] == said
+
+
+def test_a_dry_run_says_how_many_cells_it_does_not_list(
+    tmp_path: Path, biocosmos: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = bc.Collection.create(tmp_path / "c.cosmos")
+    ids = [f"s{i:02}" for i in range(25)]
+    made.add(pa.table({"id": ids, "label": ["x"] * 25, "barcode": ["ACGT"] * 25}))
+    table = tmp_path / "t.csv"
+    table.write_text("id,label\n" + "".join(f"{id_},y\n" for id_ in ids))
+    said: list[str] = []
+    monkeypatch.setattr("biocosmos.cli.care.say", said.append)
+    biocosmos("update", made.path, table, "--dry-run")
+    assert "and 13 more (-o FILE has all)" in said
+    assert re.search(r"size on disk\t[\d.]+ kB", biocosmos("info", made.path))
+    biocosmos("remove", made.path, "--where", "label = 'x'", "--dry-run")
+    assert "s11 and 13 more" in said[-1]

@@ -72,7 +72,13 @@ def update(
             refuse_without_ranks(names, ranks)
         found = Corrections(pa.table({"id": pa.array([], pa.string())}), ())
         if table is not None:
-            how: dict[str, Any] = {"columns": columns, "encoding": encoding, "separator": separator, "images": images}
+            how: dict[str, Any] = {
+                "columns": columns,
+                "encoding": encoding,
+                "separator": separator,
+                "images": images,
+                "clear": clear,
+            }
             found = read_corrections(table, ranks=ranks, failures=summary.failures, **how)
             if not len(found.table) and not len(summary.failures):
                 raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
