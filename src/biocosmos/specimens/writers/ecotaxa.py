@@ -227,7 +227,7 @@ class _Export:
             tell(f"the date {text!r} {said.problem}: object_date is left blank, it stands in {VERBATIM_DATE}")
         return {
             DATE: day,
-            TIME: clock.strftime("%H%M%S") if clock is not None and day is not None else None,
+            TIME: clock.strftime("%H%M%S") if clock is not None else None,
             VERBATIM_DATE: text if text and day is None else None,
         }
 
