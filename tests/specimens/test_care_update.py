@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,34 @@ def test_a_taxonomy_gives_ranks_to_a_collection_that_exists(tmp_path: Path) -> N
     assert summary.specimens == 2 and len(summary.notes) == 2 and "'stone'" in summary.notes[0] and "'Apis'" in summary.notes[1]
     collection.undo()
     assert "family" not in collection.stored_columns
+
+
+def test_a_checklist_in_a_zip_gives_ranks_as_it_does_at_ingest(tmp_path: Path) -> None:
+    collection = bc.Collection.create(tmp_path / "c.cosmos")
+    labels = ["Musca domestica Linnaeus, 1758", "Musca vulgaris", "stone"]
+    collection.add(pa.table({"id": ["1", "2", "3"], "label": labels, "text": ["a", "b", "c"]}))
+    usages = (
+        "ID\tparentID\tstatus\trank\tscientificName\nf\t\taccepted\tfamily\tMuscidae\ng\tf\taccepted\tgenus\tMusca\n"
+        "s\tg\taccepted\tspecies\tMusca domestica\nv\ts\tsynonym\tspecies\tMusca vulgaris\n"
+    )
+    with zipfile.ZipFile(tmp_path / "coldp.zip", "w") as archive:
+        archive.writestr("NameUsage.tsv", usages)
+    summary = collection.update(taxonomy=tmp_path / "coldp.zip")
+    assert collection.table(["family"])["family"].to_pylist() == ["Muscidae", "Muscidae", None]
+    assert collection.table(["species"])["species"].to_pylist() == ["Musca domestica", "Musca domestica", None]
+    assert any("'Musca vulgaris' is a synonym of Musca domestica" in failure.reason for failure in summary.failures)
+    assert len(summary.notes) == 1 and "1 labels are not in the taxonomy" in summary.notes[0] and "'stone'" in summary.notes[0]
+    with pytest.raises(BiocosmosError, match="gives no rank"):
+        collection.update(taxonomy=write(tmp_path, "Name;Oberbegriff\nMusca;Tier\n", "own.csv"))
+
+
+def test_a_column_that_is_new_is_told_with_what_was_perhaps_meant(flies: bc.Collection, tmp_path: Path) -> None:
+    table = write(tmp_path, "Nummer,Bestimmung\n1,Musca domestica\n", "corrections.csv")
+    note = "makes a new column 'Bestimmung': --column label=Bestimmung if it corrects the label"
+    summary = flies.update(table, columns={"Nummer": "id"})
+    assert summary.notes == [note] and "Bestimmung" in flies.stored_columns
+    assert flies.update(table, columns={"Nummer": "id"}).notes == []  # it is there now
+    assert flies.update(table, columns={"Nummer": "id", "Bestimmung": "label"}).notes == []
 
 
 def test_columns_that_are_there_become_ranks(flies: bc.Collection, tmp_path: Path) -> None:
