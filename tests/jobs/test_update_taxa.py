@@ -86,6 +86,10 @@ def test_applied_with_a_review_and_undone(collection: Collection, release: Path,
     assert [failure.reason for failure in done.failures] == [
         "'nothing' is no one taxon of the checklist, by id or name: Aus nusquam stays as it is"
     ]
+    told = {row["path"].split(" > ")[-1]: (row["action"], row["use"]) for row in done.review.to_pylist()}
+    assert told["Aus bus"] == ("keep", None) and told["Aus lumpus"] == ("rename", "s2") and told["Aus splitus"][0] == "rename"
+    assert told["Aus nusquam"] == ("review", None) and done.counts["review"] == 1  # the counts too are of what was decided
+    assert "Aus nusquam stays as it is" in str(collection.failures.to_pylist())
     entry = done.change.entry
     assert entry is not None and (entry.by, entry.verb, entry.note) == ("Ada", "taxa update", "2026")
     again = update_taxa(collection, release)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_there
 from biocosmos.jobs.names_table import NamesTable
+from biocosmos.outputs import place_of, refuse_source
 from biocosmos.progress import progress
 from biocosmos.settings import SettingError, UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
@@ -38,7 +39,7 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
     Raises BiocosmosError for a source that is neither, an unclear format, and an option that does not go with the source.
     """
     settings = ExportSettings() if settings is None else settings
-    source, output = Path(source), Path(output)
+    source, output = Path(source), place_of(output)
     refuse_names(output, settings)
     had_names = NamesTable(output).is_of_identify
     written = _exported(source, output, settings)
@@ -54,6 +55,7 @@ def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
         return _names(read_names(source), output, settings, beside=source.absolute().parent)
     collection = Collection.open(source)
+    refuse_source(output, _image_paths(collection))
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
     return _specimens(collection, output, settings)
@@ -68,12 +70,19 @@ def refuse_names(output: Path, settings: ExportSettings) -> None:
 
 def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> Vectors:
     """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again."""
-    refuse_names(Path(output), settings)
+    output = place_of(output)
+    refuse_names(output, settings)
     collection = Collection.open(source)
+    refuse_source(output, _image_paths(collection))
     name = collection.encoder_name(settings.vectors)
     found = collection.vectors(name, **settings.selected())
     write_vectors(found, output, collection.encoders[name])
     return found
+
+
+def _image_paths(collection: Collection) -> Iterator[str | None]:
+    """Of all specimens, selected or not."""
+    return (path for batch in collection.scan(["image_path"]) for path in batch.column("image_path").to_pylist())
 
 
 def _specimens(collection: Collection, output: Path, settings: ExportSettings) -> Written:

@@ -66,7 +66,7 @@ class IngestSettings:
     confidence: float | None = setting(
         None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
     )
-    empty: bool = setting(False, "Keep pictures without detections, whole (MegaDetector).")
+    empty: bool = setting(False, "Keep pictures in which nothing was seen, whole (MegaDetector, Camtrap DP).")
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")

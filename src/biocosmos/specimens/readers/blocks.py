@@ -62,6 +62,7 @@ class Shaper:
     taxonomy: Taxa | None = None
     label_is_rank: bool | None = None
     warn_unlabelled: bool = True
+    unreadable: str = "left blank"
     unknown_labels: set[str] = field(default_factory=set)
     told_names: set[str] = field(default_factory=set)
     nameless_ranks: Counter[str] = field(default_factory=Counter)
@@ -283,7 +284,7 @@ class Shaper:
                 number, bad = _degrees(value, limit)
                 if bad:
                     self._fail(
-                        f"{name} {value!r} is not a number of degrees within {limit:g}: left blank",
+                        f"{name} {value!r} is not a number of degrees within {limit:g}: {self.unreadable}",
                         block,
                         i,
                         columns["id"][i],
@@ -296,7 +297,9 @@ class Shaper:
         barcodes = columns["barcode"]
         for i, barcode in enumerate(barcodes):
             if barcode is not None and not DNA.fullmatch(barcode):
-                self._fail("the barcode has letters that are not DNA (IUPAC): left blank", block, i, columns["id"][i], True)
+                self._fail(
+                    "the barcode has letters that are not DNA (IUPAC): " + self.unreadable, block, i, columns["id"][i], True
+                )
                 barcodes[i] = None
 
     def _fail(self, reason: str, block: Block, i: int, id: str | None = None, warning: bool = False) -> None:
