@@ -595,3 +595,13 @@ def test_a_box_of_the_stored_picture_is_set_upright_with_it(orientation):
     crop = upright_crop((30, 5, 20, 10), orientation, info.width, info.height)
     pixels = read_image(data, crop=crop).pixels
     assert pixels.all() and pixels.shape[0] * pixels.shape[1] == 200
+
+
+def test_a_tga_is_read_by_its_name_or_its_footer(tmp_path: Path) -> None:
+    path = tmp_path / "a.tga"
+    Image.new("RGB", (8, 6), (0, 128, 128)).save(path)
+    for source in (path, path.read_bytes()):
+        assert read_image(source).pixels[0, 0].tolist() == [0, 128, 128]
+    path.write_bytes(b"these words are no picture " * 4)
+    with pytest.raises(ImageError, match="not an image"):
+        read_image(path)

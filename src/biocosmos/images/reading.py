@@ -182,6 +182,8 @@ def _opened(source: Source) -> Image.Image:
         head = kinds.head_of(source)
         if tiff.is_tiff(head):
             return _deep_tiff(source)
+        if kinds.is_tga(source):
+            return _pillow(source, ("TGA",))
         if not kinds.is_heif(head) or not kinds.can_read_heif():
             raise
         return _pillow(source, ("HEIF",))

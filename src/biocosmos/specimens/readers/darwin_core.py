@@ -165,9 +165,13 @@ def _rows(
             others = []
         joined = [(table, name, stack.enter_context(_lookup(table, archive, failures))) for table, name in others]
         for number, core_id, row in main.rows(archive, failures):
-            if events is not None and core_id is not None:
-                for entry in events.get(core_id)[:1]:
-                    row = {**entry.value, **{name: value for name, value in row.items() if value is not None}}
+            if events is not None:
+                held = events.get(core_id)[:1] if core_id is not None else []
+                if not held:
+                    reason = f"belongs to the event {core_id!r}, which is not there" if core_id is not None else "names no event"
+                    failures.add(reason, stage="read", source=f"{path}/{main.files[0]}", row=number)
+                    continue
+                row = {**held[0].value, **{name: value for name, value in row.items() if value is not None}}
             values: dict[str, Any] = {}
             for name, text in row.items():
                 column = ours[name]
