@@ -256,6 +256,7 @@ def test_crop_is_in_upright_pixels_and_clipped():
     np.testing.assert_array_equal(read_image(data, crop=(-5, 50, 30, 100)).pixels, picture()[50:, :25])
     assert read_image(data, crop=(10.2, 10.2, 0.3, 0.3)).pixels.shape == (1, 1, 3)
     assert "outside" in error(data, crop=(80, 0, 10, 10))
+    assert "outside" in error(data, crop=(-50, -50, 5, 5)) and "outside" in error(data, crop=(0, -9, 10, 9))
     assert "without area" in error(data, crop=(0, 0, 0, 10))
     assert "without area" in error(data, crop=(0, 0, float("nan"), 10))
 
@@ -594,3 +595,13 @@ def test_a_box_of_the_stored_picture_is_set_upright_with_it(orientation):
     crop = upright_crop((30, 5, 20, 10), orientation, info.width, info.height)
     pixels = read_image(data, crop=crop).pixels
     assert pixels.all() and pixels.shape[0] * pixels.shape[1] == 200
+
+
+def test_a_tga_is_read_by_its_name_or_its_footer(tmp_path: Path) -> None:
+    path = tmp_path / "a.tga"
+    Image.new("RGB", (8, 6), (0, 128, 128)).save(path)
+    for source in (path, path.read_bytes()):
+        assert read_image(source).pixels[0, 0].tolist() == [0, 128, 128]
+    path.write_bytes(b"these words are no picture " * 4)
+    with pytest.raises(ImageError, match="not an image"):
+        read_image(path)

@@ -209,4 +209,4 @@ def _no_text(text: str) -> bool:
     return "\0" in text or any("\ud800" <= letter <= "\udfff" for letter in text)
 
 
-__all__ = ["FILE_NAME", "Named", "Number", "Several", "load_json", "misfit", "parse_facts", "read_facts"]
+__all__ = ["FILE_NAME", "Named", "Number", "Several", "is_file_name", "load_json", "misfit", "parse_facts", "read_facts"]

@@ -282,7 +282,7 @@ class Resolver:
     folder and a file, or all of it. Not thread-safe.
 
     >>> Resolver("photos").find("Fir\\\\A.jpg")     # doctest: +SKIP
-    Found(path='/home/anna/photos/fir/a.JPG', problem=None, ambiguous=False)
+    Found(path='/data/photos/fir/a.JPG', problem=None, ambiguous=False)
     """
 
     def __init__(self, *roots: str | Path) -> None:

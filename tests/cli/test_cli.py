@@ -151,7 +151,7 @@ def test_from_a_folder_of_photos_to_a_described_collection(run: Run, photos: Pat
     first = run("ingest", photos, "-o", target)
     assert first.code == 0
     assert "40 specimens added" in first.err
-    assert "1 rows failed" in first.err
+    assert "1 row failed" in first.err
     again = run("ingest", photos, "-o", target)
     assert "0 specimens added, 40 were there already" in again.err
     facts = {row["what"]: row["value"] for row in run("info", target).rows}

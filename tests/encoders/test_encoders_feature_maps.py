@@ -22,7 +22,7 @@ SIZE = 64
 def towers_of(name: str, **arguments) -> Towers:
     model = timm.create_model(name, num_classes=0, **arguments).eval()
     mean, std = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
-    return Towers(model, Preprocessing(SIZE, "pad", "bicubic", mean, std, 1.0), "0" * 16)
+    return Towers(model, Preprocessing(SIZE, "pad", "bicubic", mean, std), "0" * 16)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import shutil
 import sys
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from biocosmos.encoders.registry import load_encoder, load_towers
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.projection import Projection
+from biocosmos.train.loop.checkpoint import Checkpoints
+from biocosmos.train.loop.processes import Processes
 from biocosmos.trust import allowing_code
 from tiny_clip import save_tiny_clip
 
@@ -245,3 +248,23 @@ def test_an_interrupted_save_moves_and_removes_nothing_outside_the_folder(convne
     with pytest.raises(BiocosmosError, match="leads out of the folder"):
         load_encoder(str(bad))
     assert victim.read_text() == "mine" and (tmp_path / "mine" / "biocosmos.json").exists()
+
+
+def test_a_checkpoint_with_one_bit_the_other_way_is_refused_or_the_same(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, Processes(0, 1, torch.device("cpu")))
+    shared = {"step": 3, "stopped_early": False, "weights": torch.arange(64.0)}
+    place = checkpoints.save(3, shared, {"centres": torch.ones(8)}) / "shared.pt"
+    whole, rng, refused = place.read_bytes(), random.Random(0), 0
+    for _ in range(200):
+        spoilt = bytearray(whole)
+        spoilt[rng.randrange(len(spoilt))] ^= 1 << rng.randrange(8)
+        place.write_bytes(spoilt)
+        try:
+            found = checkpoints.load()
+        except BiocosmosError as error:
+            assert "cannot read the checkpoint" in str(error) and "\n" not in str(error)
+            refused += 1
+        else:
+            assert found is not None and found[0].pop("weights").equal(shared["weights"])
+            assert found[0] == {"step": 3, "stopped_early": False, "processes": 1}
+    assert refused > 20

@@ -18,7 +18,7 @@ from PIL import Image
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.export import export
-from biocosmos.settings import UnusedSetting
+from biocosmos.settings import SettingError, UnusedSetting
 from biocosmos.specimens.identifications import kept, read_kept, read_names
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.writers import Written
@@ -128,20 +128,43 @@ def test_names_in_a_file_go_back_to_ecotaxa_in_one_step(tmp_path: Path, files: l
 
 def test_names_in_a_file_become_machine_observations(tmp_path: Path, files: list[str]) -> None:
     path = write_table(answers(files, files), tmp_path / "names.csv", ABOUT)
-    export(path, tmp_path / "published.zip", ExportSettings(format="darwin-core"))
+    done = export(path, tmp_path / "published.zip", ExportSettings(format="darwin-core"))
+    assert [failure.id for failure in done.failures] == [files[2]]  # no name, and no collection that has it as a specimen
     rows = table_in(tmp_path / "published.zip", "occurrence.txt")
-    assert [row["basisOfRecord"] for row in rows] == ["MachineObservation"] * 3
-    assert [row["identificationVerificationStatus"] for row in rows] == ["PredictedByMachine"] * 3
+    assert [row["basisOfRecord"] for row in rows] == ["MachineObservation"] * 2
+    assert [row["identificationVerificationStatus"] for row in rows] == ["PredictedByMachine"] * 2
     assert {row["identificationReferences"] for row in rows} == {"biocosmos 0.9, encoder efficientnet-lite0 (weights abc)"}
     assert [(row["scientificName"], row["taxonRank"], row["genus"]) for row in rows] == [
         ("Oithona", "genus", "Oithona"),
         ("Oithonidae", "family", ""),
-        ("", "", ""),
     ]
     history = table_in(tmp_path / "published.zip", "identification.txt")
     assert [row["dateIdentified"] for row in history] == ["2026-02-03"] * 2  # when it was said, not when it was written
     export(path, tmp_path / "sheet.csv", ExportSettings(spreadsheet=True))
     assert (tmp_path / "sheet.csv").read_bytes().startswith(b"\xef\xbb\xbf")
+    nobody = answers(files, files).slice(2)
+    with pytest.raises(BiocosmosError, match="no name was sure enough"):
+        export(write_table(nobody, tmp_path / "no.csv", ABOUT), tmp_path / "no.zip", ExportSettings(format="darwin-core"))
+    assert not (tmp_path / "no.zip").exists()
+
+
+def test_export_does_not_write_over_a_table_of_names(tmp_path: Path, files: list[str], collection: bc.Collection) -> None:
+    names = write_table(answers(files, files), tmp_path / "names.csv", ABOUT)
+    before = names.read_bytes()
+    for source, how in (
+        (names, ExportSettings()),
+        (collection.path, ExportSettings()),
+        (collection.path, ExportSettings(format="coco")),
+    ):
+        with pytest.raises(SettingError, match=r"names\.csv holds names that 'biocosmos identify' wrote.*--overwrite"):
+            export(source, names, how)
+    assert names.read_bytes() == before
+    export(collection.path, names, ExportSettings(overwrite=True))
+    assert names.read_bytes() != before
+    export(collection.path, names, ExportSettings())  # what lies there now is an export, which may be made again
+    packed = write_table(answers(files, files), tmp_path / "names.parquet", ABOUT)
+    with pytest.raises(SettingError, match="--overwrite"):
+        export(collection.path, packed, ExportSettings())
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])

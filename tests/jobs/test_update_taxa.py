@@ -86,6 +86,10 @@ def test_applied_with_a_review_and_undone(collection: Collection, release: Path,
     assert [failure.reason for failure in done.failures] == [
         "'nothing' is no one taxon of the checklist, by id or name: Aus nusquam stays as it is"
     ]
+    told = {row["path"].split(" > ")[-1]: (row["action"], row["use"]) for row in done.review.to_pylist()}
+    assert told["Aus bus"] == ("keep", None) and told["Aus lumpus"] == ("rename", "s2") and told["Aus splitus"][0] == "rename"
+    assert told["Aus nusquam"] == ("review", None) and done.counts["review"] == 1  # the counts too are of what was decided
+    assert "Aus nusquam stays as it is" in str(collection.failures.to_pylist())
     entry = done.change.entry
     assert entry is not None and (entry.by, entry.verb, entry.note) == ("Ada", "taxa update", "2026")
     again = update_taxa(collection, release)
@@ -101,3 +105,12 @@ def test_a_review_that_is_none_is_refused(collection: Collection, release: Path,
     (tmp_path / "review.csv").write_text("path;rank;use\nNobody;species;s1\n")
     done = update_taxa(collection, release, review=tmp_path / "review.csv")
     assert [failure.reason for failure in done.failures] == ["no specimen bears the taxon 'Nobody'"]
+
+
+def test_a_genus_that_becomes_one_that_only_species_bear_is_a_lump(tmp_path: Path, release: Path) -> None:
+    release.write_text(RELEASE + "y3\tG\tsynonym\tgenus\tCus\n")
+    made = Collection.create(tmp_path / "lump.cosmos")
+    columns = {"family": ["Oldidae"] * 2, "genus": ["Aus", "Cus"], "species": ["Aus bus", None]}
+    made.add(pa.table({"id": ["0", "1"], "text": ["t"] * 2, **columns}))
+    (row,) = [row for row in update_taxa(made, release).review.to_pylist() if row["taxon"] == "Cus"]
+    assert row["action"] == "review" and "lumped" in row["reason"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pytest
 
 import biocosmos as bc
+from biocosmos.specimens import lock
+from biocosmos.specimens.care import log
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 
@@ -73,3 +76,73 @@ def test_a_killed_change_is_finished_or_made_again(what: str, share: float, befo
     assert subprocess.run(run, capture_output=True, check=False).returncode == -signal.SIGKILL
     killed_change.carry_out(Path(run[3]), *run[4:])
     assert state(tmp_path / "c") == wanted
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("verb", ["undo", "relabel", "remove", "update"])
+def test_a_change_that_was_finished_after_a_kill_is_not_made_again(
+    verb: str, late: bool, before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(before / "a", tmp_path / "c")
+    opened = bc.Collection.open(tmp_path / "c")
+    ids = opened.table(["id"])["id"].to_pylist()
+    for label in ("one", "two"):
+        opened.change({"id": ids[:1], "label": [label]}, verb="update")
+
+    def ask(collection: bc.Collection) -> Any:
+        if verb == "undo":
+            return collection.undo()
+        if verb == "relabel":
+            return collection.relabel("two", "three")
+        if verb == "remove":
+            return collection.remove(ids[3:5])
+        return collection.update(pa.table({"id": [ids[1], "nobody"], "label": ["four", "five"]}))
+
+    finish = log.Log.finish
+
+    def killed(self: log.Log, entry: Any) -> None:
+        if late:
+            finish(self, entry)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log.Log, "finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            ask(opened)
+    held = tmp_path / "c" / "lock"
+    held.write_text(held.read_text().replace(f'"pid": {os.getpid()}', '"pid": 1'))  # it was of another process
+    again = bc.Collection.open(tmp_path / "c")
+    summary = ask(again)
+    assert len(again.history()) == 3
+    if verb == "update":
+        assert [row["id"] for row in again.failures.to_pylist()] == [ids[1], "nobody"]
+        return
+    assert summary.entry.number == 3 and any("already" in note for note in summary.notes)
+    if verb == "undo":
+        assert again.undo().entry.undoes == 1
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_dry_run_needs_no_right_to_write(before: Path, tmp_path: Path) -> None:
+    _dry_runs(before, tmp_path)
+
+
+def test_a_dry_run_takes_no_lock(before: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise lock.ReadOnly("may not be written to")
+
+    monkeypatch.setattr(lock, "_opened", refused)
+    _dry_runs(before, tmp_path)
+
+
+def _dry_runs(before: Path, tmp_path: Path) -> None:
+    shutil.copytree(before / "a", tmp_path / "c")
+    for folder in (tmp_path / "c", *(tmp_path / "c").rglob("*")):
+        folder.chmod(folder.stat().st_mode & ~0o222)
+    opened = bc.Collection.open(tmp_path / "c")
+    ids = opened.table(["id", "label"])
+    assert opened.update(pa.table({"id": ids["id"][:1], "label": ["x"]}), dry_run=True).specimens == 1
+    assert opened.relabel(ids["label"][0].as_py(), "x", dry_run=True).specimens
+    assert opened.remove(ids["id"][:2].to_pylist(), dry_run=True).specimens == 2
+    for folder in (tmp_path / "c", *(tmp_path / "c").rglob("*")):
+        folder.chmod(folder.stat().st_mode | 0o200)

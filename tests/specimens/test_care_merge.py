@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -191,3 +192,41 @@ def test_a_merger_that_is_stopped_goes_on_and_ends_the_same(
     data = [len(list((each.path / "specimens.lance" / "data").iterdir())) for each in (whole, again)]
     assert data[0] == data[1], "no data file is left over"
     assert not (again.path / "work").exists()
+
+
+OUTSIDE = json.dumps({"files": [{"path": "../../../victim.lance"}], "physical_rows": 0})
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"done": [[0, 0, OUTSIDE]]}, {"what": []}, {"done": [[0, 0, "x"]]}, {"done": 3}, {"files": ["../victim.lance"]}]
+)
+def test_a_plan_that_is_not_ours_is_passed_over(north: bc.Collection, south: bc.Collection, wrong: Any, tmp_path: Path) -> None:
+    victim = tmp_path / "victim.lance"
+    victim.write_text("precious")
+    plan = {"what": {"parts": [], "version": 1}, "files": [], "made_columns": [], "warnings": [], "done": [], **wrong}
+    (north.path / "work" / "merge").mkdir(parents=True)
+    (north.path / "work" / "merge" / "plan.json").write_text(json.dumps(plan))
+    summary = merging.take_in(north, south)
+    assert victim.read_text() == "precious"
+    assert summary.added == 20 and len(north) == 60
+    assert any("begun anew" in note for note in summary.notes)
+
+
+def test_a_pending_change_commits_no_file_of_elsewhere(north: bc.Collection) -> None:
+    piece = {"kind": "added", "file": "000001-added.parquet", "rows": 1, "fragments": [OUTSIDE]}
+    entry = {"number": 1, "verb": "merge", "by": "x", "time": "t", "biocosmos": "0", "pieces": [piece]}
+    (north.path / "history").mkdir()
+    (north.path / "history" / "pending.json").write_text(json.dumps(entry))
+    with pytest.raises(BiocosmosError, match="fragment"):
+        north.change({"id": ["a"], "label": ["b"]}, verb="update")
+
+
+@pytest.mark.parametrize("name", ["work", "splits", "history", "specimens.lance/data"])
+def test_nothing_is_written_through_a_link_out_of_the_collection(north: bc.Collection, name: str, tmp_path: Path) -> None:
+    folder, elsewhere = north.path / name, tmp_path / "elsewhere"
+    folder.rename(elsewhere) if folder.exists() else elsewhere.mkdir()
+    folder.symlink_to(elsewhere)
+    before = sorted(elsewhere.rglob("*"))
+    with pytest.raises(BiocosmosError, match="link out of the collection"):
+        bc.Collection.open(north.path).make_split("random")
+    assert sorted(elsewhere.rglob("*")) == before

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from PIL import Image
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.care.undo import history_table
 from biocosmos.specimens.records import Source
 
 RANKS = ("class", "order", "genus", "label")
@@ -125,6 +128,34 @@ def test_a_taxonomy_gives_ranks_to_a_collection_that_exists(tmp_path: Path) -> N
     assert summary.specimens == 2 and len(summary.notes) == 2 and "'stone'" in summary.notes[0] and "'Apis'" in summary.notes[1]
     collection.undo()
     assert "family" not in collection.stored_columns
+
+
+def test_a_checklist_in_a_zip_gives_ranks_as_it_does_at_ingest(tmp_path: Path) -> None:
+    collection = bc.Collection.create(tmp_path / "c.cosmos")
+    labels = ["Musca domestica Linnaeus, 1758", "Musca vulgaris", "stone"]
+    collection.add(pa.table({"id": ["1", "2", "3"], "label": labels, "text": ["a", "b", "c"]}))
+    usages = (
+        "ID\tparentID\tstatus\trank\tscientificName\nf\t\taccepted\tfamily\tMuscidae\ng\tf\taccepted\tgenus\tMusca\n"
+        "s\tg\taccepted\tspecies\tMusca domestica\nv\ts\tsynonym\tspecies\tMusca vulgaris\n"
+    )
+    with zipfile.ZipFile(tmp_path / "coldp.zip", "w") as archive:
+        archive.writestr("NameUsage.tsv", usages)
+    summary = collection.update(taxonomy=tmp_path / "coldp.zip")
+    assert collection.table(["family"])["family"].to_pylist() == ["Muscidae", "Muscidae", None]
+    assert collection.table(["species"])["species"].to_pylist() == ["Musca domestica", "Musca domestica", None]
+    assert any("'Musca vulgaris' is a synonym of Musca domestica" in failure.reason for failure in summary.failures)
+    assert len(summary.notes) == 1 and "1 labels are not in the taxonomy" in summary.notes[0] and "'stone'" in summary.notes[0]
+    with pytest.raises(BiocosmosError, match="gives no rank"):
+        collection.update(taxonomy=write(tmp_path, "Name;Oberbegriff\nMusca;Tier\n", "own.csv"))
+
+
+def test_a_column_that_is_new_is_told_with_what_was_perhaps_meant(flies: bc.Collection, tmp_path: Path) -> None:
+    table = write(tmp_path, "Nummer,Bestimmung\n1,Musca domestica\n", "corrections.csv")
+    note = "makes a new column 'Bestimmung': --column label=Bestimmung if it corrects the label"
+    summary = flies.update(table, columns={"Nummer": "id"})
+    assert summary.notes == [note] and "Bestimmung" in flies.stored_columns
+    assert flies.update(table, columns={"Nummer": "id"}).notes == []  # it is there now
+    assert flies.update(table, columns={"Nummer": "id", "Bestimmung": "label"}).notes == []
 
 
 def test_columns_that_are_there_become_ranks(flies: bc.Collection, tmp_path: Path) -> None:
@@ -245,3 +276,38 @@ def test_remove_asks_whoever_can_be_asked(
     monkeypatch.setattr("sys.stdin", Person("y\n"))
     biocosmos(*command)
     assert flies.table(["id"])["id"].to_pylist() == ["3", "4", "file", "packed"]
+
+
+def test_what_cannot_be_read_keeps_what_is_there_and_says_so(tmp_path: Path) -> None:
+    made = bc.Collection.create(tmp_path / "c.cosmos")
+    made.add(pa.table({"id": ["a", "b"], "label": ["x", "y"], "barcode": ["ACGT", "ACGT"], "latitude": [1.0, 2.0]}))
+    table = tmp_path / "t.csv"
+    table.write_text("id,latitude\na,123\nb,3\n")
+    reasons = [failure.reason for failure in made.update(table).failures]
+    assert len(reasons) == 1 and reasons[0].endswith(": kept as it was")
+    assert made.table(["id", "latitude"])["latitude"].to_pylist() == [1.0, 3.0]
+    made.remove(["a"])
+    assert made.history()[-1].arguments == {}
+    assert history_table(made)["what"].to_pylist()[-1] == "specimens named by their ids"
+    other = bc.Collection.create(tmp_path / "d.cosmos")
+    other.add(pa.table({"id": ["b"], "label": ["z"], "barcode": ["ACGG"]}))
+    whole, _ = bc.Collection.merged([made.path, other.path], tmp_path / "e.cosmos", id_prefix={"d.cosmos": "south-"})
+    said = "c.cosmos and d.cosmos put together; ids of d.cosmos begin with 'south-'"
+    assert history_table(whole)["what"].to_pylist()[-1] == said
+
+
+def test_a_dry_run_says_how_many_cells_it_does_not_list(
+    tmp_path: Path, biocosmos: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = bc.Collection.create(tmp_path / "c.cosmos")
+    ids = [f"s{i:02}" for i in range(25)]
+    made.add(pa.table({"id": ids, "label": ["x"] * 25, "barcode": ["ACGT"] * 25}))
+    table = tmp_path / "t.csv"
+    table.write_text("id,label\n" + "".join(f"{id_},y\n" for id_ in ids))
+    said: list[str] = []
+    monkeypatch.setattr("biocosmos.cli.care.say", said.append)
+    biocosmos("update", made.path, table, "--dry-run")
+    assert "and 13 more (-o FILE has all)" in said
+    assert re.search(r"size on disk\t[\d.]+ kB", biocosmos("info", made.path))
+    biocosmos("remove", made.path, "--where", "label = 'x'", "--dry-run")
+    assert "s11 and 13 more" in said[-1]

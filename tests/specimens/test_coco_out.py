@@ -58,10 +58,12 @@ RANKS = ("level_1", "level_2", "label")
 
 def test_specimens_come_back_as_they_were(tmp_path: Path, specimens: pa.Table) -> None:
     done = write(specimens, tmp_path / "data" / "out.json", format="coco", ranks=RANKS)
-    assert done.rows == 5 and [f.severity for f in done.failures] == ["warning"]
+    assert done.rows == 4 and [f.severity for f in done.failures] == ["warning"] * 2
+    assert "without a name, which COCO has no annotation for: 1" in [*done.failures][1].reason
     assert detect(tmp_path / "data" / "out.json") == "coco"
     rows, failures, ranks = rows_of(tmp_path / "data" / "out.json")
-    assert ranks == RANKS and failures.errors == 0
+    assert ranks == RANKS and len(failures) == 0  # not even a warning
+    rows = sorted(rows, key=lambda row: specimens["id"].to_pylist().index(row["id"]))  # the one without a name comes last
     want = specimens.to_pylist()
     for name in ("id", "crop", "label", "level_1", "level_2", "latitude", "date", "note"):
         assert [row.get(name) for row in rows] == [row[name] for row in want], name
@@ -82,10 +84,10 @@ def test_the_file_is_coco_as_its_tools_want_it(tmp_path: Path, specimens: pa.Tab
     assert images[1]["file_name"] == "in/a.jpg"
     for number, box in enumerate(coco["annotations"], 1):
         assert box["id"] == number and box["image_id"] in images and box["iscrowd"] == 0
-        assert box.get("category_id") in (*categories, None)
-        if "bbox" in box:
-            x, y, width, height = box["bbox"]
-            assert x >= 0 and y >= 0 and x + width <= images[box["image_id"]]["width"] + 1e-3 and height > 0
+        assert box["category_id"] in categories
+        x, y, width, height = box["bbox"]
+        assert x >= 0 and y >= 0 and x + width <= images[box["image_id"]]["width"] + 1e-3 and height > 0
+    assert coco["annotations"][3]["bbox"] == [0, 0, 20, 20]  # the whole image
     assert [(c["name"], c.get("supercategory")) for c in coco["categories"]] == [
         ("Calanus", "living"),
         ("egg", "living"),
@@ -110,10 +112,27 @@ def test_a_machines_names_are_said_to_be_a_machines(tmp_path: Path) -> None:
     )
     done = write(table, tmp_path / "out.json")
     coco = json.loads((tmp_path / "out.json").read_text())
-    sure, open_one = coco["annotations"]
+    (sure,) = coco["annotations"]
     assert (sure["score"], sure["identificationVerificationStatus"], sure["category_id"]) == (0.9, "PredictedByMachine", 1)
-    assert "category_id" not in open_one and "novelty" not in open_one
-    assert [f.reason for f in done.failures] == ["novelty is inf, which JSON has no number for: left out"]
+    assert len(coco["images"]) == 2 and sure["novelty"] == 0.1
+    assert [f.reason[:36] for f in done.failures][-1] == "specimens without a name, which COCO"
+
+
+def test_a_collection_without_names_is_images_alone(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(photo())
+    table = pa.table({"id": ["a", "b"], "image_path": [str(tmp_path / "a.jpg")] * 2, "depth": [1.0, 2.0]})
+    done = write(table, tmp_path / "out.json")
+    coco = json.loads((tmp_path / "out.json").read_text())
+    assert (coco["annotations"], coco["categories"], len(coco["images"])) == ([], [], 1)
+    assert done.rows == 0 and "annotation for: 2;" in next(iter(done.failures)).reason
+    rows, failures, _ = rows_of(tmp_path / "out.json")
+    assert [(row["id"], row.get("label")) for row in rows] == [("a", None)] and len(failures) == 0
+
+
+def test_a_number_that_json_lacks_is_told(tmp_path: Path) -> None:
+    table = pa.table({"id": ["a"], "image": pa.array([photo()], pa.large_binary()), "label": ["x"], "depth": [float("inf")]})
+    done = write(table, tmp_path / "out.json")
+    assert "depth is inf, which JSON has no number for: left out" in [f.reason for f in done.failures]
 
 
 def test_what_has_no_readable_image_is_recorded(tmp_path: Path) -> None:
@@ -148,6 +167,7 @@ def test_any_box_and_text_survives(
             "id": [f"{i}" for i in range(len(boxes))],
             "image_path": [str(folder / "a.jpg")] * len(boxes),
             "crop": pa.array(crops, pa.list_(pa.float32(), 4)),
+            "label": ["egg"] * len(boxes),
             "note": [f"{text}z"] * len(boxes),
         }
     )

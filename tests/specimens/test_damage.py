@@ -131,6 +131,13 @@ def test_a_check_reads_everything_and_finds_doubled_ids(copy: Path) -> None:
     assert "had no checksum" not in {each.what: each for each in check(copy)}["data"].said
 
 
+def test_specimens_that_came_after_the_vectors_are_no_damage(copy: Path, sample_table: pa.Table) -> None:
+    later = sample_table.slice(ROWS, 5)
+    bc.Collection.open(copy).add(Source("later", "sample", later.to_batches(), SAMPLE_RANKS), pack=True)
+    found = {each.what: each for each in check(copy)}
+    assert found["embedding own"].well and found["embedding own"].said == f"{ROWS} vectors, 5 specimens without"
+
+
 @pytest.mark.parametrize("facts", ["", "{", "[]", '{"format": 99, "ranks": []}', '{"format": "1", "ranks": []}', '{"format": 1}'])
 def test_facts_that_are_none(copy: Path, facts: str) -> None:
     (copy / "collection.json").write_text(facts)

@@ -226,6 +226,16 @@ def test_cells_that_ecotaxa_would_refuse_are_told(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- dates, ids, images
 
 
+def test_a_good_time_stays_with_a_day_that_no_calendar_has(tmp_path: Path) -> None:
+    table = specimens(date=["2020-02-31", "2020-02-28", "2020-02-28"], object_time=["101112", "10:11", "99:99"])
+    rows, _ = sent(tmp_path, table)
+    assert [(row["object_date"], row["object_time"]) for row in rows] == [
+        ("", "101112"),
+        ("20200228", "101100"),
+        ("20200228", ""),
+    ]
+
+
 def test_dates_as_people_write_them(tmp_path: Path) -> None:
     written = ["13.06.2020", "3/7/2010", "2020-06", "20200613", "2020-06-05T10:11:12Z", "2020-06-05 23:30-05:00", "2020-02-31"]
     rows, done = sent(tmp_path, specimens(date=written))
@@ -321,3 +331,14 @@ def test_the_oracle_itself_refuses_what_ecotaxa_refuses(tmp_path: Path) -> None:
     for word in ("sample_id is mandatory", "out of range", "with status ''", "type '[n]'", "unknown prefix", "missing image"):
         assert word in said
     assert read(tmp_path / "bad.zip").format == "ecotaxa"
+
+
+def test_who_named_it_and_when_stays_without_a_column_of_categories(tmp_path: Path) -> None:
+    said = {
+        "object_annotation_date": "20200614",
+        "object_annotation_time": "101112",
+        "object_annotation_person_name": "A. Person",
+        "object_annotation_person_email": "a@example.org",
+    }
+    rows, _ = sent(tmp_path, specimens(label=["Oithona"], **{name: [text] for name, text in said.items()}))
+    assert {name: rows[0].get(name) for name in said} == said

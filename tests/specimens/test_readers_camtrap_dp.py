@@ -166,12 +166,11 @@ def check_whole(rows: Rows, failures: Failures) -> None:
         ("o1", "Anas platyrhynchos", True),
         ("o2", "Anas platyrhynchos", False),
         ("o3", "blank", False),
-        ("o4", "human", False),
         ("m3", "Anas platyrhynchos", False),
         ("m4", None, False),
         ("m5", None, False),
     ]
-    first, second, third, _, fifth, _, last = rows
+    first, second, third, fifth, _, last = rows
     assert first["crop"] == pytest.approx([10, 5, 20, 20])
     assert (first["deployment"], first["sequence"], first["date"], first["time"]) == (
         "d1",
@@ -185,6 +184,7 @@ def check_whole(rows: Rows, failures: Failures) -> None:
     assert (fifth["observationLevel"], fifth["sequence"]) == ("event", "e1")
     assert (last["latitude"], last["deployment"]) == (None, "d9")
     assert reasons(failures) == [
+        "1 observations of type human: left out, they are no specimens",
         "2 media without an observation: kept, unlabelled",
         "1 specimens have a deployment that is not in its table: kept without its place",
         "1 observations of events have no picture in their time: left out",
@@ -195,10 +195,38 @@ def test_a_folder_gives_observations_with_place_event_and_time(tmp_path: Path) -
     put(tmp_path / "p", WHOLE, PICTURES)
     for path in (tmp_path / "p", tmp_path / "p" / "datapackage.json"):
         assert detect(path) == "camtrap-dp"
-        rows, failures = rows_of(path)
+        rows, failures = rows_of(path, empty=True)
         check_whole(rows, failures)
         assert (read_image(rows[0]["image_path"], crop=tuple(rows[0]["crop"])).pixels == 255).all()
-    assert Collection.create(tmp_path / "x.cosmos").add(read(tmp_path / "p")).added == 7
+    assert Collection.create(tmp_path / "x.cosmos").add(read(tmp_path / "p", empty=True)).added == 6
+
+
+def test_people_vehicles_and_nothing_are_no_specimens(tmp_path: Path) -> None:
+    rows, failures = rows_of(put(tmp_path / "p", WHOLE, PICTURES))
+    assert [row["id"] for row in rows] == ["o1", "o2", "m3"]
+    assert reasons(failures)[:3] == [
+        "1 observations of type blank: left out (--empty keeps them)",
+        "1 observations of type human: left out, they are no specimens",
+        "2 media without an observation: left out (--empty keeps them)",
+    ]
+    media = [medium("a", "01:00:05"), medium("b", "01:00:30"), medium("c", "01:00:50"), medium("d", "05:00:00")]
+    events = [
+        event("e1", "Homo sapiens", "01:00:00", "01:00:10", observationType="human"),
+        event("e2", "", "01:00:20", "01:00:40", observationType="Vehicle"),
+        event("e3", "Vulpes vulpes", "01:00:25", "01:00:35"),
+        event("e4", "", "01:00:45", "01:00:55"),
+        seen("o", "d", "Homo sapiens", observationType="human"),
+    ]
+    put(tmp_path / "q", package(media, events), {f"media/{m['mediaID']}.png": picture(9) for m in media})
+    rows, failures = rows_of(tmp_path / "q")
+    assert [(row["id"], row["label"]) for row in rows] == [("b", "Vulpes vulpes")]
+    assert sorted(reasons(failures)) == [
+        "1 media of events of type blank: left out (--empty keeps them)",
+        "1 media of events of type human: left out, they are no specimens",
+        "1 observations of type human: left out, they are no specimens",
+    ]
+    rows, _ = rows_of(tmp_path / "q", empty=True)
+    assert [(row["id"], row["label"]) for row in rows] == [("b", "Vulpes vulpes"), ("c", "blank")]
 
 
 @pytest.mark.parametrize("folder", ["", "export/"])
@@ -207,7 +235,7 @@ def test_a_zip_is_read_without_unpacking(tmp_path: Path, folder: str) -> None:
         for name, content in {**WHOLE, **PICTURES}.items():
             archive.writestr(folder + name, content)
     assert detect(tmp_path / "p.zip") == "camtrap-dp"
-    rows, failures = rows_of(tmp_path / "p.zip")
+    rows, failures = rows_of(tmp_path / "p.zip", empty=True)
     check_whole(rows, failures)
     assert (
         rows[0]["image"] == PICTURES["media/m0.png"]
@@ -317,7 +345,7 @@ def test_cells_of_any_kind_are_specimens_or_told(tmp_path: Path, seed: int) -> N
         rows[row][rng.randrange(len(rows[row]))] = rng.choice(odd)
         files[name] = "\n".join(",".join(row) for row in rows) + "\n"
     try:
-        rows_, failures = rows_of(put(tmp_path, files, PICTURES))
+        rows_, failures = rows_of(put(tmp_path, files, PICTURES), empty=True)
     except BiocosmosError as error:
         assert "\n" not in str(error)
     else:

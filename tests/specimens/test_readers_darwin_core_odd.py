@@ -119,9 +119,14 @@ def test_ids_of_gbif_where_occurrence_ids_repeat(tmp_path: Path) -> None:
         ("102", 2, "Sitta europaea"),
         ("103", 1, "Corvus corax"),
     ]
-    assert [f.reason for f in failures] == ["the values of occurrenceID repeat: gbifID is the id"]
+    assert [f.reason for f in failures] == ["gbifID is the id, since occurrenceID may repeat from dataset to dataset"]
     rows, failures, _ = rows_of(archive(tmp_path, meta(columns), text.replace("103\tB\t1", "103\tB\t3")))
-    assert [row["id"] for row in rows] == ["1", "2", "3"] and len(failures) == 0
+    assert [row["id"] for row in rows] == ["101", "102", "103"]  # whatever else is in the download
+    without_key = (GBIF + "gbifID", "locality", "occurrenceID", "scientificName")
+    rows, _, _ = rows_of(archive(tmp_path, meta(without_key), text.replace("103\tB\t1", "103\tB\t3")))
+    assert [row["id"] for row in rows] == ["101", "102", "103"]  # the archive's own id
+    rows, _, _ = rows_of(archive(tmp_path, meta(("recordNumber", *without_key[1:])), text.replace("103\tB\t1", "103\tB\t3")))
+    assert [row["id"] for row in rows] == ["1", "2", "3"]
 
 
 def test_associated_media_of_the_web_and_of_the_archive(tmp_path: Path) -> None:
@@ -174,3 +179,40 @@ def test_locations_and_meta_xml_in_another_case(tmp_path: Path) -> None:
 def test_meta_xml_that_is_no_xml(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(BiocosmosError, match=r"meta\.xml"):
         read(archive(tmp_path, content))  # type: ignore[arg-type]
+
+
+def test_two_archives_in_one_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for folder in ("x", "y"):
+            out.writestr(f"{folder}/meta.xml", meta())
+            out.writestr(f"{folder}/occurrence.txt", ROWS)
+    with pytest.raises(BiocosmosError, match=r"has 2 Darwin Core Archives in it, such as 'x/meta\.xml' and 'y/meta\.xml'"):
+        read(path)
+
+
+def test_an_occurrence_of_an_event_that_is_not_there_is_told(tmp_path: Path) -> None:
+    extension = (
+        f'<extension encoding="UTF-8" rowType="{DWC}Occurrence" {TABBED}><files><location>specimens.txt</location></files>'
+        f'<coreid index="0"/><field index="1" term="{DWC}occurrenceID"/><field index="2" term="{DWC}scientificName"/></extension>'
+    )
+    said = meta(("eventID", "eventDate"), row_type=DWC + "Event", more=extension)
+    specimens = "eventID\toccurrenceID\tscientificName\ne1\ta\tPica pica\ne9\tb\tPica pica\n\tc\tPica pica\n"
+    path = archive(tmp_path, said, "eventID\teventDate\ne1\t2020-05-01\n", **{"specimens.txt": specimens})
+    source = read(path)
+    rows = [row for batch in source.batches for row in batch.to_pylist()]
+    assert [(row["id"], row["date"]) for row in rows] == [("a", "2020-05-01")]
+    assert [(f.row, f.reason, f.severity) for f in source.failures] == [
+        (2, "belongs to the event 'e9', which is not there", "error"),
+        (3, "names no event", "error"),
+    ]
+
+
+def test_a_header_line_that_is_not_declared_is_no_specimen(tmp_path: Path) -> None:
+    source = read(archive(tmp_path, meta(attributes=TABBED.replace('Lines="1"', 'Lines="0"'))))
+    assert [row["id"] for batch in source.batches for row in batch.to_pylist()] == ["o0", "o1", "o2"]
+    (told,) = source.failures
+    assert (told.severity, told.reason) == (
+        "warning",
+        "line 1 names the columns though meta.xml declares no header line: left out",
+    )

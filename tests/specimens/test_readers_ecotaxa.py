@@ -288,3 +288,11 @@ def test_a_label_that_repeats_the_end_of_its_hierarchy_is_one_taxon(tmp_path: Pa
     assert collection.count(within="Copepoda") == 2 and collection.count(within="Calanus") == 1
     assert collection.count(within="label:Copepoda") == 1  # the class as the annotator gave it
     assert count_taxa(collection, rank="label")["taxon"].to_pylist() == ["Calanus", "Copepoda", "Krill"]
+
+
+@pytest.mark.parametrize("text", ["1e400", "-1e400", "inf", "-Infinity"])
+def test_a_number_beyond_all_numbers_is_left_blank_with_a_warning(tmp_path: Path, text: str) -> None:
+    header = ["img_file_name", "object_id", "object_area"]
+    rows, failures, _ = one(tmp_path, header, ["[t]", "[t]", "[f]"], ["a.png", "o1", text], ["b.png", "o2", "1e300"])
+    assert [row["object_area"] for row in rows] == [None, 1e300]
+    assert [row.reason for row in failures] == [f"object_area is declared a number [f], but is {text!r}: left blank"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -60,3 +61,81 @@ def test_a_table_of_labels_stays_one_though_it_has_a_column_parent(tmp_path: Pat
     source = put(tmp_path / "labels.csv", LABELS)
     rows, _, ranks = rows_of(source, taxonomy=put(tmp_path / "t.csv", "label,class,parent\ncopepoda,Copepoda,x\n"))
     assert ranks == ("class", "label") and rows[1]["class"] == "Copepoda" and rows[1]["parent"] == "x"
+
+
+NAMED = (
+    'id,text,scientificName\n1,t,"Calanus finmarchicus (Gunnerus, 1770)"\n2,t,Calanus sp.\n3,t,Calanus glacialis\n'
+    "4,t,Pica hudsonia\n5,t,Appendicularia\n"
+)
+RANKED = (
+    "label,kingdom,class,genus,trait\nCalanus finmarchicus,Animalia,Copepoda,Calanus,feeds\nCalanus,Animalia,Copepoda,Calanus,x\n"
+    "Appendicularia,Animalia,Appendicularia,,y\n"
+)
+
+
+@pytest.mark.parametrize("kind", ["csv", "zip", "darwin core"])
+def test_ranks_are_joined_to_what_a_scientific_name_made_the_label(tmp_path: Path, kind: str) -> None:
+    source = put(tmp_path / "names.csv", NAMED)
+    if kind != "csv":
+        source = tmp_path / "names.zip"
+        with zipfile.ZipFile(source, "w") as archive:
+            archive.writestr("names.csv", NAMED)
+            if kind == "darwin core":
+                terms = "".join(f'<field index="{i}" term="http://x/{t}"/>' for i, t in ((1, "text"), (2, "scientificName")))
+                core = (
+                    '<core rowType="http://rs.tdwg.org/dwc/terms/Occurrence" fieldsTerminatedBy="," fieldsEnclosedBy=\'"\' '
+                    f'ignoreHeaderLines="1"><files><location>names.csv</location></files><id index="0"/>{terms}</core>'
+                )
+                archive.writestr("meta.xml", f'<archive xmlns="http://rs.tdwg.org/dwc/text/">{core}</archive>')
+    rows, failures, ranks = rows_of(source, taxonomy=put(tmp_path / "taxonomy.csv", RANKED))
+    assert ranks[:3] == ("kingdom", "class", "genus")
+    assert [row["class"] for row in rows] == ["Copepoda", "Copepoda", "Copepoda", None, "Appendicularia"]
+    assert [row["trait"] for row in rows] == [
+        "feeds",
+        None,
+        None,
+        None,
+        "y",
+    ]  # what is said of a genus is not said of its species
+    assert [row["species"] for row in rows] == ["Calanus finmarchicus", None, "Calanus glacialis", "Pica hudsonia", None]
+    told = {failure.reason for failure in failures}
+    assert "the label 'Calanus glacialis' is in the taxonomy only as 'Calanus': it has the ranks of that" in told
+    assert "the label 'Pica hudsonia' is not in the taxonomy: kept without ranks" in told
+    assert not any("stands at no rank" in reason for reason in told)
+
+
+def test_a_checklist_is_joined_to_scientific_names_too(tmp_path: Path) -> None:
+    rows, failures, _ = rows_of(put(tmp_path / "names.csv", NAMED), taxonomy=put(tmp_path / "tree.csv", PARENTS))
+    assert [row["class"] for row in rows] == ["Copepoda", "Copepoda", "Copepoda", None, None]
+    told = [failure.reason for failure in failures]
+    assert any("'Pica hudsonia' is unknown in the taxonomy" in reason for reason in told)
+    assert any("'Calanus glacialis' is in the taxonomy only as 'Calanus'" in reason for reason in told)
+
+
+def test_authors_may_stand_in_the_taxonomy_as_well(tmp_path: Path) -> None:
+    source = put(tmp_path / "names.csv", "id,text,scientificName\n1,t,Calanus finmarchicus\n")
+    taxonomy = put(tmp_path / "t.csv", 'name,class\n"Calanus finmarchicus (Gunnerus, 1770)",Copepoda\n')
+    assert rows_of(source, taxonomy=taxonomy)[0][0]["class"] == "Copepoda"
+
+
+def test_a_taxonomy_without_ranks_is_refused_aloud(tmp_path: Path) -> None:
+    source = put(tmp_path / "labels.csv", LABELS)
+    own = put(tmp_path / "own.csv", "Name;Oberbegriff;Rang\nCalanus finmarchicus;Calanus;Art\n")
+    with pytest.raises(BiocosmosError, match=r"gives no rank.*Oberbegriff, Rang.*--ranks"):
+        read(source, taxonomy=own)
+    rows, _, ranks = rows_of(source, taxonomy=own, ranks=["Oberbegriff", "label"])
+    assert ranks == ("Oberbegriff", "label") and rows[0]["Oberbegriff"] == "Calanus"
+
+
+def test_names_at_no_rank_are_told_once_with_their_counts_and_the_remedy(tmp_path: Path) -> None:
+    source = put(
+        tmp_path / "n.csv", "id,text,scientificName\n1,t,detritus\n2,t,Calanus finmarchicus\n3,t,Appendicularia\n4,t,detritus\n"
+    )
+    _, failures, ranks = rows_of(source)
+    assert ranks == ("genus", "species")
+    told = [failure for failure in failures if "no rank" in failure.reason]
+    assert [failure.severity for failure in told] == ["warning"]
+    assert "3 rows" in told[0].reason and "'detritus' (2), 'Appendicularia' (1);" in told[0].reason
+    rows, failures, ranks = rows_of(source, ranks=["label"])
+    assert ranks == ("label",) and [row["label"] for row in rows][:2] == ["detritus", "Calanus finmarchicus"]
+    assert not any("no rank" in failure.reason for failure in failures)

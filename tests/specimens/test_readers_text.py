@@ -194,9 +194,9 @@ def test_gbif_ids_where_occurrence_ids_repeat(tmp_path: Path) -> None:
     text = head + "101\tA\t1\tPica pica\n102\tA\t2\tSitta europaea\n103\tB\t1\tCorvus corax\n"
     rows, failures, _ = rows_of(table(tmp_path, text, "0001.csv"))
     assert [(row["id"], row["occurrenceID"]) for row in rows] == [("101", 1), ("102", 2), ("103", 1)]
-    assert "the values of occurrenceID repeat: gbifID is the id" in {f.reason for f in failures}
+    assert "gbifID is the id, since occurrenceID may repeat from dataset to dataset" in {f.reason for f in failures}
     rows, failures, _ = rows_of(table(tmp_path, text.replace("\tB\t1\t", "\tB\t3\t"), "0001.csv"))
-    assert [row["id"] for row in rows] == ["1", "2", "3"]
+    assert [row["id"] for row in rows] == ["101", "102", "103"]  # whatever else is in the download
     rows, failures, _ = rows_of(table(tmp_path, text, "0001.csv"), columns={"occurrenceID": "id"})
     assert [row["id"] for row in rows] == ["1", "2", "1"]  # as asked
 
@@ -306,3 +306,21 @@ def test_what_has_no_end_is_refused(tmp_path: Path) -> None:
         for name in ("taxonomy", "metadata"):
             with pytest.raises(BiocosmosError, match="a device or a pipe"):
                 read(good, **{name: path})  # type: ignore[arg-type]
+
+
+def test_blanks_before_quotes_belong_to_no_cell(tmp_path: Path) -> None:
+    text = 'id,species,text\n1,Pica pica, "x, y"\n2,Pica pica, "z"\n3, "Pica pica",plain\n4,Pica pica,"he said, ""z"" twice"\n'
+    rows = [row for batch in read(table(tmp_path, text)).batches for row in batch.to_pylist()]
+    assert [row["text"] for row in rows] == ["x, y", "z", "plain", 'he said, "z" twice']
+    assert {row["species"] for row in rows} == {"Pica pica"}
+
+
+def test_byte_order_marks_amid_a_text_are_left_out_and_told(tmp_path: Path) -> None:
+    source = read(table(tmp_path, "\ufeffid,species,text\n1,Pica pica,a\n\ufeff2,\ufeffPica pica,b\n"))
+    assert [(row["id"], row["species"]) for batch in source.batches for row in batch.to_pylist()] == [
+        ("1", "Pica pica"),
+        ("2", "Pica pica"),
+    ]
+    assert [f.reason for f in source.failures] == [
+        "1 line begins or has cells that begin with a byte-order mark (first line 3): left out"
+    ]

@@ -173,3 +173,17 @@ def test_names_of_columns_that_the_store_cannot_hold(collection: bc.Collection) 
         name: stored[name] for name in ("net_mesh_2", "net_mesh", "a_b", "_rowid_", "two words", "embedding/x_") if name in stored
     } == {"net_mesh_2": 1, "net_mesh": 2, "a_b": 3, "_rowid_": 4, "two words": 5}
     assert set(collection.filled_columns()) >= {"two words", "line_end"}
+
+
+def test_a_crop_that_misses_its_image_is_refused_when_it_comes_not_when_it_is_embedded(collection: bc.Collection) -> None:
+    crops = {
+        "left": [-50.0, 0.0, 5.0, 5.0],
+        "above": [0.0, -9.0, 5.0, 9.0],
+        "far": [9000.0, 0.0, 5.0, 5.0],
+        "part": [-2.0, -2.0, 9.0, 9.0],
+    }
+    done = collection.add(
+        source(*({"id": name, "image": image(row), "crop": crop} for row, (name, crop) in enumerate(crops.items())))
+    )
+    assert done.added == 1 and collection.table(["id"])["id"].to_pylist() == ["part"]
+    assert all("outside the image" in reasons(collection)[name] for name in ("left", "above", "far"))

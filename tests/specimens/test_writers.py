@@ -81,7 +81,7 @@ def test_csv_round_trip_with_the_images_beside_it(tmp_path: Path) -> None:
 
 
 def test_tsv_and_parquet_round_trip(tmp_path: Path) -> None:
-    start = specimens().drop_columns(["image"]).append_column("image_path", pa.array(["/a.jpg", "/b.jpg", None]))
+    start = specimens().drop_columns(["image"]).append_column("image_path", pa.array([None, "/b.jpg", "/c.jpg"]))
     for name in ("x.tsv", "x.parquet"):
         write(start, tmp_path / name, ranks=RANKS)
         back, _ = table_of(tmp_path / name)
@@ -388,3 +388,79 @@ def test_parquet_keeps_nested_columns_and_csv_writes_them_as_json(tmp_path: Path
     done = write(start, tmp_path / "x.csv")
     assert [f.severity for f in done.failures] == ["warning"]
     assert table_of(tmp_path / "x.csv")[0]["neighbours"].to_pylist() == ['[{"id": "2", "score": 0.5}]']
+
+
+def core_of(path: Path) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """(term by column, the rows of occurrence.txt)."""
+    with zipfile.ZipFile(path) as archive:
+        fields = ElementTree.fromstring(archive.read("meta.xml")).find("{*}core").findall("{*}field")  # type: ignore[union-attr]
+        rows = list(csv.DictReader(io.StringIO(archive.read("occurrence.txt").decode(), newline=""), delimiter="\t"))
+    terms = [str(field.get("term")) for field in fields if field.get("default") is None]
+    return dict(zip(rows[0], terms)), rows
+
+
+def test_dates_in_darwin_core_are_iso_8601_and_what_is_none_is_verbatim(tmp_path: Path) -> None:
+    dates = {
+        "13.06.2020": "2020-06-13",
+        "13 June 2020 10:05": "2020-06-13T10:05:00",
+        "2020-06-13T10:05:00+02:00": "2020-06-13T10:05:00+02:00",
+        "2020-06-13 10:05 +02:00": "2020-06-13T08:05:00Z",
+        "20200613": "2020-06-13",
+        "2020-06": "2020-06",
+        "2020-06-01/2020-08": "2020-06-01/2020-08",
+        "2007-11-13/15": "2007-11-13/15",
+        "2007-11-13/31": "",
+        "3/7/2010": "",
+        "2020-02-30": "",
+        "13.06.2020 25:61": "2020-06-13",
+        "summer": "",
+    }
+    start = pa.table({"id": [f"{i}" for i in range(len(dates))], "label": ["a"] * len(dates), "date": list(dates)})
+    done = write(start, tmp_path / "x.zip", format="darwin-core")
+    terms, rows = core_of(tmp_path / "x.zip")
+    assert terms["date"].endswith("/eventDate") and terms["verbatimEventDate"].startswith("http://rs.tdwg.org/dwc/terms/")
+    assert {row["verbatimEventDate"] or text: row["date"] for text, row in zip(dates, rows)} == dates
+    odd = {text for text, iso in dates.items() if not iso} | {"13.06.2020 25:61"}
+    assert {row["verbatimEventDate"] for row in rows} == odd | {""}
+    assert len(done.failures) == len(odd) and all("verbatimEventDate" in failure.reason for failure in done.failures)
+
+
+def test_darwin_core_has_its_own_terms_and_those_of_dublin_core(tmp_path: Path) -> None:
+    start = pa.table(
+        {
+            "id": ["11", "12"],
+            "datasetKey": ["k", "k"],
+            "occurrenceID": ["urn:cat:1", None],
+            "license": ["CC0", "CC0"],
+            "rightsHolder": ["me", "me"],
+            "verbatimCoordinates": ["1N 2E", None],
+            "my own": ["x", "y"],
+        }
+    )
+    done = write(start, tmp_path / "x.zip", format="darwin-core")
+    terms, rows = core_of(tmp_path / "x.zip")
+    assert terms["occurrenceID"] == "http://rs.tdwg.org/dwc/terms/occurrenceID"
+    assert terms["id"] == "http://rs.gbif.org/terms/1.0/gbifID"
+    assert (
+        terms["license"] == "http://purl.org/dc/terms/license"
+        and terms["rightsHolder"] == "http://purl.org/dc/terms/rightsHolder"
+    )
+    assert terms["verbatimCoordinates"].startswith("http://rs.tdwg.org/") and terms["my own"] == "urn:biocosmos:column:my%20own"
+    assert [row["occurrenceID"] for row in rows] == ["urn:cat:1", "12"]
+    assert [f.reason for f in done.failures] == ["rows without an occurrenceID, for which the specimen's id stands: 1"]
+    write(start.set_column(0, "id", pa.array(["a", "b"])), tmp_path / "y.zip", format="darwin-core")
+    assert core_of(tmp_path / "y.zip")[0]["id"] == "urn:biocosmos:column:id"
+    assert table_of(tmp_path / "y.zip")[0]["id"].to_pylist() == ["a", "b"]
+
+
+def test_a_label_is_no_taxon_rank(tmp_path: Path) -> None:
+    table = (
+        answers()
+        .set_column(5, "rank", pa.array(["label", None]))
+        .rename_columns(["label" if name == "genus" else name for name in answers().column_names])
+    )
+    done = write(table, tmp_path / "x.zip", format="darwin-core", ranks=("order", "label"))
+    assert not any(row.get("taxonRank") for row in core_of(tmp_path / "x.zip")[1])
+    with zipfile.ZipFile(tmp_path / "x.zip") as archive:
+        assert "taxonRank" not in archive.read("identification.txt").decode()
+    assert any(failure.reason.startswith("occurrences without a name") for failure in done.failures)

@@ -113,16 +113,23 @@ def remove(collection: COLLECTION, settings: RemoveSettings, strict: STRICT = Fa
     if not settings.yes or settings.dry_run:
         would = opened.remove(asked, **{**how, "dry_run": True})
         assert would.ids is not None
-        names = ", ".join(would.ids[:SHOWN].to_pylist()) + (", ..." if len(would.ids) > SHOWN else "")
+        names = ", ".join(would.ids[:SHOWN].to_pylist()) + (
+            f" and {len(would.ids) - SHOWN:,} more" if len(would.ids) > SHOWN else ""
+        )
         say(f"{collection}: {counted(would.specimens, 'specimen')} of {len(opened):,} would be removed: {names}")
+        for note in would.notes:
+            say(f"  {note}")
         if settings.dry_run:
             failures.extend(would.failures)
             finish(failures, would.specimens, "ids", strict=strict)
             return
-        _ask("remove them?")
+        if would.entry is None:
+            _ask("remove them?")
     summary = opened.remove(asked, **how)
     failures.extend(summary.failures)
     say(f"{collection}: {counted(summary.specimens, 'specimen')} removed, {len(opened):,} left")
+    for note in summary.notes:
+        say(f"  {note}")
     _tell_undo(summary, collection)
     finish(failures, summary.specimens, "ids", strict=strict)
 
@@ -215,7 +222,10 @@ def _tell_cells(summary: ChangeSummary, collection: Path, output: Path | None, *
     if dry_run:
         first = next(iter(summary.changes()), None)
         if first is not None:
-            show_arrow(first.slice(0, SHOWN))
+            shown = first.slice(0, SHOWN)
+            show_arrow(shown)
+            if summary.cells > len(shown):
+                say(f"and {summary.cells - len(shown):,} more ({output or '-o FILE'} has all)")
     say(f"{collection}: {'would change: ' if dry_run else ''}{_what(summary)}{kept}")
     for column, count in summary.columns.items():
         say(f"  {column}: {counted(count, 'cell')}")

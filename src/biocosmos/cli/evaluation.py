@@ -61,12 +61,16 @@ def evaluate(
     Writes one HTML page that opens without a network, all tables in one Parquet file, and where the numbers come from.
     """
     from biocosmos.jobs.evaluate import evaluate_collection
+    from biocosmos.outputs import place_of
     from biocosmos.specimens.collection import Collection
 
+    report = None if report is None else place_of(report)
     opened = Collection.open(collection)
     folder = FOLDER if output is None and report is None else output
     if tables is not None and folder is None:
         raise typer.BadParameter("tables are written into a folder: name one with -o", param_hint="--tables")
+    if folder is not None:
+        place_of(folder)
     found = evaluate_collection(opened, settings, output=folder)
     _write(found, opened, folder, report, tables)
 

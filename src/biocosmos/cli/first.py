@@ -71,7 +71,7 @@ def holds(collection: Path, parts: list[str], embeddings: list[str | None]) -> N
 
 
 def can_be_written(output: Path) -> None:
-    """Refuse an output whose folder cannot be made or written."""
+    """Refuse an output whose folder cannot be made or written, and one inside a collection."""
     if long := [part for part in output.parts if len(os.fsencode(part)) > LONGEST_NAME]:
         raise SettingError(
             f"--output {long[0][:20]}...: the name is too long, {len(os.fsencode(long[0]))} bytes: choose a shorter one"
@@ -81,3 +81,6 @@ def can_be_written(output: Path) -> None:
         raise SettingError(f"--output {output}: {folder} is a file, not a folder")
     if not os.access(folder, os.W_OK):
         raise SettingError(f"--output {output}: no permission to write in {folder}")
+    from biocosmos.outputs import refuse_inside
+
+    refuse_inside(output)

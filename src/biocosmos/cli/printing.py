@@ -71,6 +71,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def size(number: int) -> str:
+    """Bytes in the unit that shows them: "812 kB", "3.4 MB"."""
+    unit, name = next(((each, name) for each, name in ((1e9, "GB"), (1e6, "MB")) if number >= each), (1e3, "kB"))
+    return f"{number / unit:,.1f} {name}"
+
+
 def trained(output: Path, collection: Path, result: Any) -> None:
     """Say what a training did, how fast, and what it could not read. result: of any recipe."""
     h = result.history
@@ -109,7 +115,8 @@ def finish(
 
                 write_table(failures.table(), table)
             where = f", all in {table}"
-        say(f"{failures.errors:,} {what} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
+        failed = what.removesuffix("s") if failures.errors == 1 else what
+        say(f"{failures.errors:,} {failed} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
         for reason, count in failures.reasons()[:SHOWN_REASONS]:
             say(f"  {count:,} x {reason}")
     elif table is not None and not written:

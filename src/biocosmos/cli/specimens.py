@@ -9,7 +9,7 @@ import typer
 
 from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
-from biocosmos.cli.printing import failures_beside, finish, say, show_arrow, show_table, tell_merger
+from biocosmos.cli.printing import counted, failures_beside, finish, say, show_arrow, show_table, size, tell_merger
 from biocosmos.cli.verbs import add
 from biocosmos.files import is_file
 from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSettings
@@ -128,8 +128,8 @@ def info(collection: COLLECTION) -> None:
                 for name, s in facts["splits"].items()
             ],
             *[("identifications", f"{one.name}: {one.named:,} of {one.specimens:,} named, {one.method}") for one in names[-1:]],
-            ("failures", f"{failed['errors']:,} errors, {failed['warnings']:,} warnings"),
-            ("size on disk", f"{facts['bytes'] / 1e6:,.1f} MB"),
+            ("failures", f"{counted(failed['errors'], 'error')}, {counted(failed['warnings'], 'warning')}"),
+            ("size on disk", size(facts["bytes"])),
         ],
         title=facts["path"],
     )

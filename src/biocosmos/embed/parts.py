@@ -163,8 +163,12 @@ def locked_work(folder: Path) -> Iterator[Work]:
     Raises:
         BiocosmosError: another process holds it. A lock left by a process that was killed is free.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "lock"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise BiocosmosError(f"{folder} may not be written to ({error.strerror}): copy the collection to where it may") from error
     with path.open("a+") as file:
         if not try_lock(file.fileno()):
             file.seek(0)

@@ -10,6 +10,7 @@ from biocosmos.images import tiff
 from biocosmos.images.content import Source
 
 SNIFFED = 512
+TGA_FOOTER = b"TRUEVISION-XFILE.\0"  # of version 2, TGA File Format Specification 1991
 HEIF_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 """Brands in the first box of a HEIF file (ISO/IEC 23008-12), as phones write it."""
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -40,6 +41,18 @@ def head_of(source: Source) -> bytes:
         return source[:SNIFFED]
     with Path(source).open("rb") as file:
         return file.read(SNIFFED)
+
+
+def is_tga(source: Source) -> bool:
+    """Whether a file says it is a Truevision TGA, which has no first bytes of its own: by its footer, or its name."""
+    if isinstance(source, bytes):
+        return source.endswith(TGA_FOOTER)
+    path = Path(source)
+    if path.suffix.lower() == ".tga":
+        return True
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - len(TGA_FOOTER)))
+        return file.read() == TGA_FOOTER
 
 
 def is_heif(head: bytes) -> bool:

@@ -82,7 +82,7 @@ def image_size(source: Source, crop: Crop | None = None) -> tuple[int, int]:
     height, width = (info.width, info.height) if lies_on_its_side(info.orientation) else (info.height, info.width)
     if crop is None:
         return height, width
-    top, bottom, left, right = _inside(crop, height, width)
+    top, bottom, left, right = crop_inside(crop, height, width)
     return bottom - top, right - left
 
 
@@ -131,7 +131,7 @@ def read_image(
                 pixels = TURNS[orientation](pixels)
             notes += ("EXIF rotation applied",)
         if crop is not None:
-            top, bottom, left, right = _inside(crop, *pixels.shape[:2])
+            top, bottom, left, right = crop_inside(crop, *pixels.shape[:2])
             pixels, size = pixels[top:bottom, left:right], (bottom - top, right - left)
         return Decoded(np.ascontiguousarray(pixels), notes, size)
 
@@ -182,6 +182,8 @@ def _opened(source: Source) -> Image.Image:
         head = kinds.head_of(source)
         if tiff.is_tiff(head):
             return _deep_tiff(source)
+        if kinds.is_tga(source):
+            return _pillow(source, ("TGA",))
         if not kinds.is_heif(head) or not kinds.can_read_heif():
             raise
         return _pillow(source, ("HEIF",))
@@ -372,14 +374,14 @@ def _to_rgb(image: Image.Image, raw_mode: str) -> tuple[Pixels, tuple[str, ...]]
     return out, tuple(notes)
 
 
-def _inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
+def crop_inside(crop: Crop, height: int, width: int) -> tuple[int, int, int, int]:
     """(top, bottom, left, right) in whole pixels of the part of the crop that is inside the image. Raises ImageError."""
     x, y, crop_width, crop_height = (float(value) for value in crop)
     if not all(np.isfinite((x, y, crop_width, crop_height))) or crop_width <= 0 or crop_height <= 0:
         raise ImageError(f"crop without area: {crop}")
     left, top = max(0, round(x)), max(0, round(y))
     right, bottom = min(width, max(round(x + crop_width), left + 1)), min(height, max(round(y + crop_height), top + 1))
-    if right <= left or bottom <= top:
+    if right <= left or bottom <= top or x + crop_width <= 0 or y + crop_height <= 0:
         raise ImageError(
             f"crop ({x:g}, {y:g}, {crop_width:g}, {crop_height:g}) lies outside the image of {width} x {height} pixels"
         )

@@ -11,10 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.errors import Failures
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_there
+from biocosmos.jobs.names_table import NamesTable
+from biocosmos.outputs import place_of, refuse_source
 from biocosmos.progress import progress
-from biocosmos.settings import UnusedSetting
+from biocosmos.settings import SettingError, UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import Vectors, write_vectors
 from biocosmos.specimens.identifications import answered_ranks, read_kept, read_names
@@ -41,7 +43,16 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
     Raises BiocosmosError for a source that is neither, an unclear format, and an option that does not go with the source.
     """
     settings = ExportSettings() if settings is None else settings
-    source, output = Path(source), Path(output)
+    source, output = Path(source), place_of(output)
+    refuse_names(output, settings)
+    had_names = NamesTable(output).is_of_identify
+    written = _exported(source, output, settings)
+    if had_names:
+        NamesTable(output).forget()
+    return written
+
+
+def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
     if is_file(source):
         for name in ("split", "within", "where", "identifications"):
             if getattr(settings, name) is not None:
@@ -50,18 +61,34 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
         named = _collection_named(table, beside) if format_of(output, settings.format) in OF_PICTURES else None
         return _names(table, output, settings, beside) if named is None else _identified(named, table, output, settings)
     collection = Collection.open(source)
+    refuse_source(output, _image_paths(collection))
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
     return _specimens(collection, output, settings)
 
 
+def refuse_names(output: Path, settings: ExportSettings) -> None:
+    """Refuse to write over names of a machine's: what made them may have taken hours. Raises SettingError."""
+    if not settings.overwrite and NamesTable(output).is_of_identify:
+        remedy = f"write to another {flag('output')}, or over it with --overwrite"
+        raise SettingError(f"{output} holds names that 'biocosmos identify' wrote: {remedy}")
+
+
 def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> Vectors:
     """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again."""
+    output = place_of(output)
+    refuse_names(output, settings)
     collection = Collection.open(source)
+    refuse_source(output, _image_paths(collection))
     name = collection.encoder_name(settings.vectors)
     found = collection.vectors(name, **settings.selected())
     write_vectors(found, output, collection.encoders[name])
     return found
+
+
+def _image_paths(collection: Collection) -> Iterator[str | None]:
+    """Of all specimens, selected or not."""
+    return (path for batch in collection.scan(["image_path"]) for path in batch.column("image_path").to_pylist())
 
 
 def _specimens(collection: Collection, output: Path, settings: ExportSettings) -> Written:
@@ -110,9 +137,25 @@ def _names(table: pa.Table, output: Path, settings: ExportSettings, beside: Path
     if beside is not None and "image_path" in table.column_names:
         paths = [_found(path, beside) for path in table["image_path"].to_pylist()]
         table = table.set_column(table.column_names.index("image_path"), "image_path", pa.array(paths, pa.string()))
-    if format_of(output, settings.format) == "ecotaxa":
+    format, failures = format_of(output, settings.format), Failures()
+    if format == "ecotaxa":
         table = _spelt_apart(table, ranks, {})
-    return _write(table, output, settings, ranks)
+    if format == "darwin-core":
+        table = _answered(table, failures, output)
+        if not len(table):
+            raise BiocosmosError(f"{output} is not written: no name was sure enough, so nothing in the table is an occurrence")
+    return _write(table, output, settings, ranks, failures=failures)
+
+
+def _answered(table: pa.Table, failures: Failures, output: Path) -> pa.Table:
+    """The rows that have a name: an image nobody has a name for is no occurrence, unless a collection has it as a specimen."""
+    named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(table["taxon"]), ""), False)
+    reason = (
+        "no name was sure enough, which makes no occurrence: left out (with a collection and --identifications specimens stay)"
+    )
+    for id in table.filter(pc.invert(named))["id"].to_pylist():
+        failures.add(reason, stage="write", source=output, id=id, severity="warning")
+    return table.filter(named)
 
 
 def _collection_named(table: pa.Table, beside: Path) -> Collection | None:
@@ -161,7 +204,7 @@ def _identified(collection: Collection, table: pa.Table, output: Path, settings:
             joined = [row if row["id"] in keeps else _joined(row, answer) for row, answer in zip(own, said)]
             yield from _batches(joined, schema)
         if all(value is None for value in selection.values()):  # what was named and is no specimen is an image file
-            yield from (batch for part in answers.left(collection) for batch in _batches(part, schema))
+            yield from (batch for part in answers.left(collection, format == "darwin-core") for batch in _batches(part, schema))
 
     kept_ranks = [*collection.ranks] if format == "darwin-core" and keeps else []
     used = [*ranks, *(rank for rank in kept_ranks if rank not in ranks)]
@@ -172,7 +215,7 @@ class _Answers:
     """The answers by id; of one that occurs more than once the last counts."""
 
     def __init__(self, table: pa.Table, failures: Failures, output: Path) -> None:
-        self.table = table
+        self.table, self.failures, self.output = table, failures, output
         self.row_of: dict[str, int] = {id: row for row, id in enumerate(table["id"].to_pylist())}
         if twice := len(table) - len(self.row_of):
             reason = f"{twice:,} rows name an id that comes again: the last answer counts"
@@ -183,12 +226,14 @@ class _Answers:
         rows: list[dict[str, Any]] = self.table.take(pa.array([self.row_of[id] for id in ids], pa.int64())).to_pylist()
         return rows
 
-    def left(self, collection: Collection) -> Iterator[list[dict[str, Any]]]:
-        """Answers of what is no specimen of the collection, some at a time."""
+    def left(self, collection: Collection, only_named: bool) -> Iterator[list[dict[str, Any]]]:
+        """Answers of what is no specimen of the collection, some at a time; only_named: without those that have no name."""
         ids = list(self.row_of)
         known = positions_of(collection.dataset, ids)
         others = [id for id, place in zip(ids, known) if place < 0]
-        yield from (self.take(others[start : start + ROWS]) for start in range(0, len(others), ROWS))
+        for start in range(0, len(others), ROWS):
+            part = self.table.take(pa.array([self.row_of[id] for id in others[start : start + ROWS]], pa.int64()))
+            yield (_answered(part, self.failures, self.output) if only_named else part).to_pylist()
 
 
 def _batches(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -28,6 +28,7 @@ from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
 from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
+from biocosmos.outputs import place_of
 from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
 from biocosmos.settings import told
@@ -122,6 +123,7 @@ def identifying(
     if output is None:
         yield Job(collection, settings, None, evidence, say).name(listed(images, failures) if images else [], failures)
         return
+    output = place_of(output)
     with locked(output, say) as work:
         job = Job(collection, settings, output, evidence, say)
         files = job.look_first(work, images, failures)

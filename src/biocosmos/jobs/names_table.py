@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -18,7 +19,8 @@ from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
 from biocosmos.files import is_there
 from biocosmos.jobs.listing import same_file
 from biocosmos.settings import SettingError, flag
-from biocosmos.tables import flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
+from biocosmos.specimens.readers.textfile import separator_of
+from biocosmos.tables import SUFFIXES, flat, provenance_beside, read_provenance, table_suffix, write_table, write_tables
 
 ASKED = "asked"
 """In the provenance: every option that names depend on."""
@@ -40,6 +42,16 @@ class NamesTable:
     def there(self) -> bool:
         """Whether there is a file with something in it."""
         return is_there(self.path) and self.path.stat().st_size > 0
+
+    @property
+    def is_of_identify(self) -> bool:
+        """Whether 'biocosmos identify' made it, as its provenance says."""
+        is_table = self.path.suffix.lower() in SUFFIXES
+        return is_table and self.there and "method" in (read_provenance(self.path) or {})
+
+    def forget(self) -> None:
+        """Remove what lies beside the table and says who made it: another table is there now."""
+        provenance_beside(self.path).unlink(missing_ok=True)
 
     def remove(self) -> None:
         """The table with what lies beside it."""
@@ -144,9 +156,12 @@ class NamesTable:
             yield self._rows(suffix, schema)
 
     def _text(self, suffix: str, schema: pa.Schema | None) -> Iterator[pa.Table]:
-        parse = pyarrow.csv.ParseOptions(delimiter="\t" if suffix == ".tsv" else ",", newlines_in_values=True)
         with self.path.open(encoding="utf-8-sig", newline="") as file:
-            header = file.readline()
+            header, first = file.readline(), file.readline()
+        # a spreadsheet may have saved the table anew, with the separator and the decimal sign of its country
+        separator = "\t" if suffix == ".tsv" else separator_of(header, str(self.path))[0]
+        parse = pyarrow.csv.ParseOptions(delimiter=separator, newlines_in_values=True)
+        decimal = "," if separator == ";" and re.search(r";-?\d+,\d+(;|$)", first.strip()) else "."
         names = pyarrow.csv.read_csv(pa.py_buffer(header.encode()), parse_options=parse).column_names
         known = {} if schema is None else {field.name: field.type for field in flat(schema.empty_table()).schema}
         convert = pyarrow.csv.ConvertOptions(
@@ -154,6 +169,7 @@ class NamesTable:
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
             null_values=[""],
+            decimal_point=decimal,
         )
         with pyarrow.csv.open_csv(self.path, parse_options=parse, convert_options=convert) as reader:
             for batch in reader:

@@ -55,6 +55,7 @@ class _Taxon:
     action: str = KEEP
     target: int = -1
     reason: str | None = None
+    left: bool = False
 
 
 def update_taxa(
@@ -87,19 +88,22 @@ def update_taxa(
     ranks = [rank for rank in ranks if rank in collection.ranks or rank in DARWIN_CORE]
     if not ranks:
         raise BiocosmosError(f"{checklist.source} has no ranks such as family or species: {', '.join(checklist.rank_columns)}")
-    taxa = _borne(collection, checklist)
-    _decide(collection, checklist, ranks, taxa)
-    table = _review_table(checklist, taxa)
+    every = _looked_up(collection, checklist)
+    taxa = [taxon for taxon in every if taxon.specimens]
+    _decide(collection, checklist, ranks, taxa, Counter(taxon.match.accepted for taxon in every))
     if review is not None:
-        _reviewed(checklist, taxa, Path(review), failures)
+        _reviewed(collection, checklist, ranks, taxa, Path(review), failures)
+    table = _review_table(checklist, taxa)
     arguments = {"checklist": checklist.source, "sha256": checklist.digest, "review": str(review) if review else None}
     cells = _cells(collection, checklist, ranks, taxa)
     done = change(collection, cells, verb=VERB, by=by, note=note, arguments=arguments, clear=True, ranks=ranks, dry_run=not apply)
+    if apply:
+        collection.record_failures(failures)
     return TaxaUpdate(table, done, failures)
 
 
-def _borne(collection: Collection, checklist: Checklist) -> list[_Taxon]:
-    """The taxa that specimens bear themselves, looked up."""
+def _looked_up(collection: Collection, checklist: Checklist) -> list[_Taxon]:
+    """Every taxon of the collection, looked up; those that only finer ones bear have no specimens."""
     tax = collection.taxonomy
     counts = np.zeros(len(tax), np.int64)
     for batch in collection.scan(list(collection.ranks)):
@@ -107,7 +111,7 @@ def _borne(collection: Collection, checklist: Checklist) -> list[_Taxon]:
         counts += np.bincount(nodes[nodes > 0], minlength=len(tax))
     ranks = [rank for rank in collection.ranks if rank in KNOWN_RANKS and rank not in NO_RANKS]
     found = []
-    for node in np.flatnonzero(counts).tolist():
+    for node in range(1, len(tax)):
         named = dict(zip(tax.ranks, tax.path(node)))
         parents = {rank: name for rank in ranks if (name := named[rank]) is not None and rank != tax.ranks[tax.rank[node]]}
         rank = tax.ranks[tax.rank[node]]
@@ -118,9 +122,14 @@ def _borne(collection: Collection, checklist: Checklist) -> list[_Taxon]:
     return [_Taxon(*facts, match) for (_, facts), match in zip(found, matches)]
 
 
-def _decide(collection: Collection, checklist: Checklist, ranks: Sequence[str], taxa: list[_Taxon]) -> None:
-    """What becomes of each taxon by itself: kept, moved, renamed, or left to a person."""
-    tax, bearers = collection.taxonomy, Counter(taxon.match.accepted for taxon in taxa)
+def _decide(
+    collection: Collection, checklist: Checklist, ranks: Sequence[str], taxa: list[_Taxon], bearers: Counter[int]
+) -> None:
+    """What becomes of each taxon by itself: kept, moved, renamed, or left to a person.
+
+    bearers: accepted taxon of the checklist -> taxa of the collection that are it, at whatever place.
+    """
+    tax = collection.taxonomy
     lineages = checklist.lineages(np.array([taxon.match.accepted for taxon in taxa], np.int32))
     for i, taxon in enumerate(taxa):
         match, taxon.reason = taxon.match, taxon.match.reason
@@ -132,14 +141,18 @@ def _decide(collection: Collection, checklist: Checklist, ranks: Sequence[str], 
             taxon.reason = f"would be lumped with another taxon of the collection as {checklist.names[match.accepted].as_py()}"
         elif match.status == "synonym":
             taxon.action, taxon.target = RENAME, match.accepted
-        elif any(lineages[rank][i] not in (None, own.get(rank)) for rank in ranks):
+        elif _stands_elsewhere({rank: lineages[rank][i] for rank in ranks}, own):
             taxon.action, taxon.target = MOVE, match.accepted
+
+
+def _stands_elsewhere(new: Mapping[str, str | None], own: Mapping[str, str | None]) -> bool:
+    return any(name not in (None, own.get(rank)) for rank, name in new.items())
 
 
 def _review_table(checklist: Checklist, taxa: Sequence[_Taxon]) -> pa.Table:
     rows = []
     for taxon in taxa:
-        target = taxon.target if taxon.target >= 0 else taxon.match.accepted
+        target = taxon.target if taxon.target >= 0 or taxon.left else taxon.match.accepted
         offered = taxon.match.candidates or ((target,) if taxon.action == REVIEW and target >= 0 else ())
         rows.append(
             {
@@ -164,8 +177,10 @@ def _key(checklist: Checklist, row: int) -> str | None:
     return str(checklist.ids[row].as_py() or checklist.names[row].as_py())
 
 
-def _reviewed(checklist: Checklist, taxa: Sequence[_Taxon], path: Path, failures: Failures) -> None:
-    """Take a person's decisions over; what cannot be followed is told, and the taxon stays as it is."""
+def _reviewed(
+    collection: Collection, checklist: Checklist, ranks: Sequence[str], taxa: Sequence[_Taxon], path: Path, failures: Failures
+) -> None:
+    """Take a person's decisions over; what cannot be followed is told, and the taxon stays as it is and waits for review."""
     by_path = {(taxon.path, taxon.rank): taxon for taxon in taxa}
     ids = {id: row for row, id in enumerate(checklist.ids.to_pylist()) if id is not None}
     for number, row in _rows(path, failures):
@@ -174,8 +189,10 @@ def _reviewed(checklist: Checklist, taxa: Sequence[_Taxon], path: Path, failures
         if taxon is None:
             failures.add(f"no specimen bears the taxon {row.get('path')!r}", stage=VERB, source=path, row=number)
             continue
-        taxon.target = -1
+        by_itself, taxon.target = taxon.target, -1
         if not use:
+            if taxon.action in (MOVE, RENAME):
+                taxon.action, taxon.left, taxon.reason = KEEP, True, "the review leaves it as it is"
             continue
         target = ids.get(use, -1)
         if target < 0:
@@ -184,8 +201,20 @@ def _reviewed(checklist: Checklist, taxa: Sequence[_Taxon], path: Path, failures
         if target < 0 or checklist.accepted[target] < 0:
             reason = f"{use!r} is no one taxon of the checklist, by id or name: {taxon.name} stays as it is"
             failures.add(reason, stage=VERB, source=path, row=number)
+            taxon.action, taxon.reason = REVIEW, reason
             continue
         taxon.target = int(checklist.accepted[target])
+        if taxon.target != by_itself:
+            taxon.action, taxon.reason = _decided(collection, checklist, ranks, taxon), "as the review says"
+
+
+def _decided(collection: Collection, checklist: Checklist, ranks: Sequence[str], taxon: _Taxon) -> str:
+    """What a person's choice does with a taxon."""
+    if checklist.names[taxon.target].as_py() != taxon.name:
+        return RENAME
+    lineages = checklist.lineages(np.array([taxon.target], np.int32))
+    own = dict(zip(collection.taxonomy.ranks, collection.taxonomy.path(taxon.node)))
+    return MOVE if _stands_elsewhere({rank: lineages[rank][0] for rank in ranks}, own) else KEEP
 
 
 def _rows(path: Path, failures: Failures) -> Iterator[tuple[int, dict[str, str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -57,7 +58,8 @@ def identifier_of(
     if not settings.fresh and is_file(folder / STATE):
         try:
             identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
-            folder.touch()
+            with suppress(OSError):  # of a collection that may only be read
+                folder.touch()
             failures.extend(identifier.failures)
             return identifier
         except BiocosmosError as error:

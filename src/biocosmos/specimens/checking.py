@@ -101,17 +101,18 @@ def _ids(collection: Collection) -> str:
 
 
 def _vectors(collection: Collection, name: str) -> str:
-    column, rows, bad = embedding_column(name), 0, 0
+    column, rows, bad, without = embedding_column(name), 0, 0, 0
     with reading(collection.path):
         for batch in collection.dataset.to_batches(columns=[column]):
             values = batch.column(column).drop_null()
-            matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), -1)
+            without += batch.num_rows - len(values)
+            matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), values.type.list_size)
             rows += len(matrix)
             bad += int((~np.isfinite(matrix).all(axis=1)).sum())
     if bad:
         again = f"'biocosmos embed {collection.path} --encoder {name} --overwrite'"
         raise BiocosmosError(f"{bad:,} vectors are not finite: make them anew with {again}")
-    return f"{rows:,} vectors"
+    return f"{rows:,} vectors" + (f", {without:,} specimens without" if without else "")
 
 
 def _table(path: Path, file: Path) -> str:

@@ -58,6 +58,9 @@ class Collection(Selecting):
     :class:`biocosmos.specimens.selecting.Selecting`.
     """
 
+    interrupted: Entry | None = None
+    """The last change, if the process that made it was killed meanwhile: whoever asks for it again is told that it is done."""
+
     # ------------------------------------------------------------------ open and describe
 
     @classmethod
@@ -386,11 +389,14 @@ class Collection(Selecting):
         """Every error and warning recorded, oldest first."""
         return failures_kept.read_failures(self.path)
 
-    def record_failures(self, failures: Failures) -> None:
-        """Append to the failures table."""
-        if len(failures):
+    def record_failures(self, failures: Failures, *, of_change: int | None = None, whole: bool = True) -> None:
+        """Append to the failures table; those of a change in place of what it has there, or (not ``whole``) beside it, once."""
+        if len(failures) or of_change is not None:
             with locked(self.path, "failures"):
-                failures_kept.record(self.path, failures)
+                if of_change is None:
+                    failures_kept.record(self.path, failures)
+                else:
+                    failures_kept.record_reading(self.path, failures, f"change {of_change}", whole=whole)
 
     def add_identifications(self, tables: pa.Table | Iterable[pa.Table], schema: pa.Schema | None = None) -> Path:
         """Keep a table of identifications, or a stream of its pieces with its schema; nothing kept before is changed."""

@@ -34,6 +34,14 @@ SHORT_YEAR = re.compile(r"\d{1,2}[-/.]\d{1,2}[-/.]\d{2}")
 DAY_NAMED = re.compile(r"(\d{1,2})(?:st|nd|rd|th)?[\s./-]+([A-Za-z]+)\.?,?[\s./-]+(\d{4})")
 NAMED_DAY = re.compile(r"([A-Za-z]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})")
 
+ISO = re.compile(
+    r"(?P<year>\d{4})(?:-(?P<month>\d{2})(?:-(?P<day>\d{2})"
+    r"(?:T(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?"
+)
+"""A day, a month, a year or a moment as Darwin Core's eventDate wants them."""
+SHORT_END = r"\d{2}(-\d{2})?"
+"""The end of a span without what it shares with the beginning: 2007-11-13/15."""
+
 UNKNOWN = "is not a date that is understood"
 
 
@@ -72,6 +80,41 @@ def read_date(text: str) -> When:
             return _with_clock(apart, split[1])
         return apart if when.problem == UNKNOWN else when
     return when
+
+
+def iso_date(text: str) -> tuple[str | None, str | None]:
+    """(the text as ISO 8601 has it, what is wrong with it): a year, month, day or span that is written so stays as it is.
+
+    A time of day without a zone stays without one; where only the time is not understood the day is there all the same.
+
+    >>> iso_date("13.06.2020 10:05")
+    ('2020-06-13T10:05:00', None)
+    >>> iso_date("2020-06/2020-08")
+    ('2020-06/2020-08', None)
+    """
+    text = " ".join(text.split())
+    first, slash, last = text.partition("/")
+    if _is_iso(first) and (not slash or _is_iso(last) or (re.fullmatch(SHORT_END, last) and _is_iso(first[: -len(last)] + last))):
+        return text, None
+    said = read_date(text)
+    if said.day is None:
+        return None, said.problem or UNKNOWN
+    if said.clock is None:
+        return said.day.isoformat(), said.problem
+    zone = "Z" if re.search(rf"{_ZONE}$", text) else ""
+    return f"{said.day.isoformat()}T{said.clock.isoformat()}{zone}", said.problem
+
+
+def _is_iso(text: str) -> bool:
+    found = ISO.fullmatch(text)
+    if found is None:
+        return False
+    try:
+        date(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
+        time(int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0))
+    except ValueError:
+        return False
+    return True
 
 
 def read_time(text: str) -> When:

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures, ImageError, Severity
-from biocosmos.images import check_image, file_bytes, file_size, inspect_image
+from biocosmos.images import check_image, crop_inside, file_bytes, file_size, inspect_image
 from biocosmos.progress import progress
 from biocosmos.specimens.appending import Appending
 from biocosmos.specimens.identical import identical_groups
@@ -109,6 +109,17 @@ def check_rows(paths: Sequence[Any], images: Sequence[Any], pool: ThreadPoolExec
     return [of_file[path] if image is None else next(packed) for path, image in zip(paths, images)]
 
 
+def _outside(crop: Sequence[float] | None, found: _Checked) -> str | None:
+    """What is wrong with the crop of an image, or None."""
+    if crop is None or found.width is None or found.height is None:
+        return None
+    try:
+        crop_inside((crop[0], crop[1], crop[2], crop[3]), found.height, found.width)
+    except ImageError as error:
+        return str(error)
+    return None
+
+
 def in_memory(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
     """The batch in parts whose image files, which will be packed, are not too much to hold at once."""
     start, size = 0, 0
@@ -180,7 +191,7 @@ class Ingest:
     def _batch(self, batch: pa.RecordBatch, pool: ThreadPoolExecutor) -> None:
         ids = [self._id(id_) for id_ in batch.column("id").to_pylist()]
         batch = self._rows.fitted(batch, ids)
-        paths, images = _cells(batch, "image_path"), _cells(batch, "image")
+        paths, images, crops = (_cells(batch, name) for name in ("image_path", "image", "crop"))
         checked = check_rows(paths, images, pool, keep=self._pack)
         batch = _with_checks(batch, ids, checked)
         again = Again(self._known.positions(ids))
@@ -192,6 +203,8 @@ class Ingest:
                 refused[row] = "blank id"
             elif found.problem is not None:
                 refused[row] = found.problem
+            elif (outside := _outside(crops[row], found)) is not None:
+                refused[row] = outside
             elif again.positions[row] >= 0 or id_ in here:
                 again.add(row, here.get(id_))
             elif (place := self.moved.place_of(batch, row)) is not None:

@@ -33,6 +33,8 @@ OFF = "BIOCOSMOS_LOCK"
 _POLL_SECONDS = (0.02, 0.5)
 _WINDOWS_PLACE = 1 << 20
 """The byte that is locked there, beyond the text, which others could not read otherwise."""
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""A link in its place would have somebody else's file emptied."""
 _BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -43,11 +45,12 @@ class Held:
 
     Attributes:
         first: taken here; False within another lock of the same thread, which is the one that counts.
-        after_a_crash: the one before ended without giving the lock back.
+        after_a_crash: the one before ended without giving the lock back; since: when it had taken it, where that is known.
     """
 
     first: bool
     after_a_crash: bool = False
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -106,9 +109,9 @@ def locked(folder: Path, verb: str, *, wait: float | None = None) -> Iterator[He
         _take(file, folder, wait_seconds() if wait is None else wait)
         _mine[key] = [threading.get_ident(), 1]
         try:
-            crashed = _read(file) != ""
+            crashed, since = _read(file) != "", _since(file)
             _write(file, json.dumps(asdict(_me(verb))))
-            yield Held(first=True, after_a_crash=crashed)
+            yield Held(first=True, after_a_crash=crashed, since=since)
             _write(file, "")  # not after an error: what was begun may have to be swept up
         finally:
             del _mine[key]
@@ -162,7 +165,7 @@ def try_lock(file: int) -> bool:
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
     try:
-        file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT, 0o666)
+        file = os.open(folder / FILE, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
     except OSError as error:
         if not is_folder(folder):
             raise BiocosmosError(f"{folder} is not there any more: was it moved or removed?") from error
@@ -231,6 +234,15 @@ def _holder(file: int) -> str:
         return str(Holder(**json.loads(_read(file))))
     except (ValueError, TypeError):
         return "another process"
+
+
+def _since(file: int) -> datetime | None:
+    """When another process took the lock that the file tells of. What failed in this one was told here."""
+    try:
+        facts = json.loads(_read(file))
+        return None if facts["pid"] == os.getpid() else datetime.fromisoformat(facts["since"]).astimezone()
+    except (ValueError, TypeError, KeyError):
+        return None
 
 
 def _read(file: int) -> str:

@@ -8,11 +8,25 @@ from pathlib import Path
 
 import lance
 
+from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_folder
+from biocosmos.specimens.creating import SPECIMENS
 from biocosmos.unfinished import sweep
 
 _FOLDERS = ("", "splits", "embeddings", "identifications", "history", "namers", "work")
+MERGER = "work/merge"
+"""Where a merger keeps its plan: see :mod:`biocosmos.specimens.care.plan`."""
 _FOREVER = timedelta(days=365 * 100)
+
+
+def refuse_links(path: Path) -> None:
+    """Raise BiocosmosError if a folder of the collection is a link that leaves it: somebody else's files would be changed."""
+    home = path.resolve()
+    inner = (f"{SPECIMENS}/{name}" for name in ("data", "_versions", "_transactions", "_deletions", "_indices"))
+    for name in (*filter(None, _FOLDERS), MERGER, SPECIMENS, *inner):
+        folder = path / name
+        if folder.is_symlink() and not folder.resolve().is_relative_to(home):
+            raise BiocosmosError(f"{folder} is a link out of the collection, nothing is written through it: put a folder there")
 
 
 def sweep_up(path: Path, dataset: str | None) -> None:

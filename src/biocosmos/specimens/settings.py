@@ -68,7 +68,7 @@ class IngestSettings:
     confidence: float | None = setting(
         None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
     )
-    empty: bool = setting(False, "Keep pictures without detections, whole (MegaDetector).")
+    empty: bool = setting(False, "Keep pictures in which nothing was seen, whole (MegaDetector, Camtrap DP).")
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
@@ -157,6 +157,7 @@ class ExportSettings(Selection):
     spreadsheet: bool = setting(
         False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
     )
+    overwrite: bool = setting(False, "Write over a table of names that identify wrote.")
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:

@@ -34,6 +34,12 @@ PARTICLES = _words("""
     filius fide bis ms
 """)
 
+# Of them, those that never begin an authorship: "Vulpes vulpes in snow".
+CONNECTIVES = _words("in ex et and und y e & non nec not emend emended amend apud pro fil f filius fide bis ms")
+
+# Behind an epithet: the specimen has two species for its parents.
+CROSSES = _words("hybrid hybrids hyb hybr hibrid hybride intergrade intergrades crossbreed backcross")
+
 # A stage, a sex or a part of the organism, not its name. The genus stands.
 STAGES = _words("""
     larva larvae larval larvas nauplius nauplii naupli nauplia metanauplius metanauplii orthonauplius copepodite copepodites
@@ -50,7 +56,12 @@ STAGES = _words("""
     feathers tooth teeth seed seeds seedling seedlings flower flowers fruit fruits leaf leaves bark root roots pollen cone
     cones carcass carcasses feces faeces pellet pellets scat track tracks nest nests gall galls mine mines adulte adultes
     jeune jeunes oeuf oeufs larve larves mâle femelle œuf œufs ei eier weibchen männchen adulto adulta juvenil huevo huevos
-    macho hembra
+    macho hembra ad imm chick chicks pullus pulli nestling nestlings fledgling fledglings tadpole tadpoles froglet kitten
+    kittens pup pups cub cubs calf calves fawn fawns piglet piglets lambs duckling ducklings stage stages
+    engorged unengorged fed unfed blood-fed bloodfed gravid pregnant lactating dirty clean side sides lateral dorsal ventral
+    frontal anterior posterior view views habitus closeup close-up parasite parasites parasitized parasitised bloom blooms
+    feral domestic domesticated captive tame dead alive live living dying roadkill sleeping swimming flying resting
+    standing injured sick nomen nomina nom breeding nonbreeding non-breeding plumage
 """)
 
 # Names of taxa whose epithet is one of the words above or below.
@@ -72,9 +83,13 @@ ENGLISH = _words("""
     unsure sure seen found near under over between among into than then when where which who whose one two three four five six
     seven eight nine ten many few more most much less large larger small smaller tiny big huge medium long longer short round
     oval thin thick flat dark light bright pale black white red green blue yellow brown grey gray orange pink purple
-    transparent dead alive live living empty broken damaged blurry blurred unfocused multiple single double mixed other badly
+    transparent empty broken damaged blurry blurred unfocused multiple single double mixed other badly
     bad good old young spiny spotted striped common rare unknown test tests noise artefact artefacts artifact artifacts bubble
-    bubbles fiber fibers fibre fibres detritus debris
+    bubbles fiber fibers fibre fibres detritus debris human humans person persons people man men woman women child children
+    hiker hikers hunter hunters cyclist cyclists researcher researchers vehicle vehicles car cars truck trucks pickup pickups
+    tractor bicycle bike bikes motorbike motorcycle picture pictures photo photos photograph image images video videos camera
+    cameras blank blanks nothing setup set-up misfire nice great
+    winter summer spring autumn wild
 """)
 
 # What English calls organisms, as the last word of a vernacular name or alone.
@@ -187,11 +202,12 @@ ENGLISH_ENDINGS = ("id", "ids", "oid", "oids", "pod", "pods", "cean", "ceans", "
 
 # Marks of ranks below the species, and between genus and species.
 RANKS_BELOW = _words("""
-    subsp ssp subspecies var variety varietas v subvar f fo form forma fma subf subforma morph ab aberr aberration nothosubsp
+    subsp ssp subspecies var variety varietas v subvar f fo form forma fma subf subforma morph morpha ab aberr aberration
+    nothosubsp
     nothovar nothof convar cvar prol proles race lusus m mut natio pv pathovar bv biovar fsp
 """)
 RANKS_ABOVE = _words("subg subgen subgenus sect section subsect ser series subser superspecies")
 # "Taraxacum officinale agg.": several species under the name of one.
 GROUPS = _words("gr agg aggr aggregate complex cplx group grp grex superspecies species spp")
 AUCTORUM = _words("auct auctt auctorum")
-OR = _words("or and und oder vs et y & + /")
+OR = _words("or and und oder vs et y & + / ; |")

@@ -17,6 +17,8 @@ from biocosmos.taxonomy.name_words import (
     ABOVE_GENUS,
     AUCTORUM,
     COLLECTIVES,
+    CONNECTIVES,
+    CROSSES,
     ENGLISH,
     ENGLISH_ENDINGS,
     EXCEPTIONS,
@@ -60,10 +62,13 @@ WHOLE = ("us.", "a.", "um.", "is.", "ii.", "ae.", "ens.")
 _LETTERS = [chr(code) for code in range(0x41, 0x250) if chr(code).isalpha() and chr(code) not in "ªº"]
 _UPPER = "".join(letter for letter in _LETTERS if letter.isupper())
 _LOWER = "".join(letter for letter in _LETTERS if letter.islower())
-GENUS = re.compile(rf"[{_UPPER}][{_LOWER}]+(?:-[{_UPPER}{_LOWER}][{_LOWER}]+)?")
+# Of names themselves: the codes know no signs but the diaeresis (ICN 60.7, ICZN 27 and 32.5.2); ø, å and ligatures stand in many
+# lists all the same. Any other accent is that of a word of a living language: "Médusa élégante".
+_CAPITAL, _SMALL = "A-ZÄÖÜËÏØÅÆŒ", "a-zäöüëïøåæœ"
+GENUS = re.compile(rf"[{_CAPITAL}][{_SMALL}]+(?:-[{_CAPITAL}{_SMALL}][{_SMALL}]+)?")
 # One letter or a number may come first (c-album, v-insignitus, 7-punctata), an apostrophe may stand inside (o'brieni).
 EPITHET = re.compile(
-    rf"(?:[{_LOWER}]-|\d{{1,2}}-?(?=[{_LOWER}]{{4}}))?(?:[{_LOWER}]{{1,2}}')?[{_LOWER}]{{2,}}(?:-[{_LOWER}]{{2,}})*"
+    rf"(?:[{_SMALL}]-|\d{{1,2}}-?(?=[{_SMALL}]{{4}}))?(?:[{_SMALL}]{{1,2}}')?[{_SMALL}]{{2,}}(?:-[{_SMALL}]{{2,}})*"
 )
 CODE = re.compile(r"(?i)bold:\S*|(z?otu|asv|esv|motu|bin|sh|haplotype|cluster)[ _#-]?\d[\w.]*|[a-z]{1,4}\d{3,}\w*")
 NUMBER = re.compile(r"[\d.,+-]*\d[\d.,]*")
@@ -133,7 +138,7 @@ def tidied(name: str) -> str:
     """The name with one kind of blank, dash, quote and multiplication sign, composed accents, and no markup or sex signs."""
     text = html.unescape(re.sub(r"</?\w{1,6}/?>", "", name)) if "<" in name or "&" in name else name
     text = unicodedata.normalize("NFC", text).translate(_SIGNS)
-    text = " ".join(text.replace("×", " × ").split())
+    text = " ".join(text.replace("×", " × ").replace(";", "; ").replace("|", " | ").split())
     if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
         text = text[1:-1].strip()
     return text.rstrip(",;:").rstrip()
@@ -213,6 +218,7 @@ class _Reading:
         self.first = words[0]
         self.epithets: list[str] = []
         self.hybrid = False
+        self.parted = False  # a comma or semicolon stands behind the epithet
 
     @property
     def genus(self) -> str:
@@ -221,6 +227,7 @@ class _Reading:
     def name(self) -> Name:
         at = self._after_subgenus(1)
         if isinstance(at, int) and at < len(self.words) and _is_epithet(self.words[at].rstrip(",;")):
+            self.parted = self.words[at][-1] in ",;"
             self.words[at] = self.words[at].rstrip(",;")
         if isinstance(at, Name):
             return at
@@ -298,6 +305,8 @@ class _Reading:
             return self._open("has an abbreviated epithet")
         if re.fullmatch(rf"[{_LOWER}]\.?", word) and at + 1 < len(self.words) and _is_epithet(self.words[at + 1]):
             return self._open("has a single letter before its epithet")
+        if (word[0].islower() or word[0] == "[") and not word.rstrip(",;.").replace("-", "").replace("'", "").isalpha():
+            return self._open(f"goes on with {word!r}, which is no epithet")
         if word[0].isupper() or word.startswith(("(", "&")):
             if self._is_authorship(at):
                 return self._uninomial(at)
@@ -325,7 +334,10 @@ class _Reading:
         self.epithets = [words[at]]
         if not self.hybrid and re.fullmatch(r"x[bcdfgjklmnpqrstvwz].*", words[at]):
             return self._open("may be that of a hybrid, with x for its sign")
+        if self.parted and at + 2 < len(words) and GENUS.fullmatch(words[at + 1]) and _is_epithet(words[at + 2].rstrip(",;")):
+            return self._formula(at + 1)
         authors: list[str] = []
+        ended = False  # by a word that is neither epithet nor author: what follows describes the specimen
         i = at + 1
         while i < len(words):
             word, bare, following = words[i], words[i].strip(".,;()[]").lower(), words[i + 1 : i + 2]
@@ -333,30 +345,72 @@ class _Reading:
                 return self._formula(i)
             if (word in OR and not authors and following and self._begins_taxon(i + 1)) or word.startswith("/"):
                 return self._formula(i)
-            if "?" in word or (bare in QUALIFIERS and not (following and _is_epithet(following[0]) and bare != "?")):
-                return self._open(f"is qualified by {word!r}")
+            doubt = self._doubt_below(word, bare, following)
+            if doubt is not None:
+                return doubt
             if bare in QUALIFIERS:
                 i += 2  # "Aus bus cf. cus": what is below the species is in doubt, not the species
                 continue
-            if bare in AUCTORUM or (bare == "sensu" and following and following[0].strip(".").lower() in AUCTORUM):
-                return self._open("is used in another sense than its author's")
-            if bare in GROUPS and word[0].islower():
-                return self._open("is that of a group of species")
             if bare in ("non", "nec", "sensu", "emend", "cv") or _is_cultivar(word):
                 break
             if bare in ("f", "form") and following and following[0] == "sp." and i + 2 < len(words):
                 following, i = words[i + 2 : i + 3], i + 1  # forma specialis
             if (bare in RANKS_BELOW or bare == "f.sp") and word[0].islower() and following and EPITHET.fullmatch(following[0]):
-                if _is_epithet(following[0]):
+                if _is_epithet(following[0]) and not ended:
                     self.epithets.append(following[0])
                 i += 2
                 continue
-            if not authors and _is_epithet(word) and len(word) > 2:
+            if not authors and not ended and _is_epithet(word) and len(word) > 2:
                 self.epithets.append(word)
-            elif authors or not (bare in STAGES or (bare in UNDETERMINED and word[0].islower())):
-                authors.append(word)
+            elif not (bare in UNDETERMINED and word[0].islower()) or bare in PARTICLES:
+                ended = ended or not self._is_author(i, bool(authors))
+                if not ended:
+                    authors.append(word)
             i += 1
         return self._binomial(authors)
+
+    def _doubt_below(self, word: str, bare: str, following: list[str]) -> Name | None:
+        """The answer where a word behind the epithet leaves the species open, else None."""
+        if "?" in word or (bare in QUALIFIERS and not (following and _is_epithet(following[0]) and bare != "?")):
+            return self._open(f"is qualified by {word!r}")
+        if bare in AUCTORUM or (bare == "sensu" and following and following[0].strip(".").lower() in AUCTORUM):
+            return self._open("is used in another sense than its author's")
+        if bare in GROUPS and word[0].islower():
+            return self._open("is that of a group of species")
+        if bare in CROSSES:
+            return self._open("is said to be that of a hybrid")
+        return None
+
+    def _is_author(self, at: int, begun: bool) -> bool:
+        """Whether a word behind the epithets belongs to their authors: it has a capital, is a particle, or the year of one.
+
+        begun: whether there are authors before it. Capitals of vernacular names (Red fox), stages (V) and codes do not count.
+        """
+        word = self.words[at]
+        following = self.words[at + 1] if at + 1 < len(self.words) else ""
+        bare = word.strip(".,;()").lower()
+        start = word.lstrip("(,")
+        if not start or word[0] in "[#-|":
+            return begun and word == ","
+        if bare in PARTICLES and (start[0].islower() or not start[0].isalpha()):
+            known = begun or word in ("'t",) or bare not in CONNECTIVES
+            return known and (begun or following[:1].isupper() or following.strip(".") in PARTICLES)
+        if YEAR.search(word):
+            return True
+        if re.match(rf"[{_LOWER}]{{1,2}}'[{_UPPER}]", start):
+            return True
+        if not start[0].isalpha() or start[0].islower():
+            return False
+        if re.fullmatch(r"C?[IVX]+|[A-Z]", word):
+            return begun
+        if begun:
+            return True
+        if bare in VERNACULAR and bare in NO_GENUS:
+            return YEAR.search(" ".join(self.words[at:])) is not None
+        after = following.strip(".,;()").lower()
+        plain = word.strip("(").isalpha() or "-" in word
+        named = following[:1].islower() and not following.endswith(".") and _is_plain(after)
+        return not (plain and (named or (bare in NO_GENUS and after in VERNACULAR)))
 
     def _binomial(self, authors: list[str]) -> Name:
         species = f"{self.genus} × {self.epithets[0]}" if self.hybrid else f"{self.genus} {self.epithets[0]}"
@@ -404,6 +458,11 @@ class _Reading:
 
 def _in(word: str, words: frozenset[str]) -> bool:
     return word.strip(".,;()").lower() in words
+
+
+def _is_plain(word: str) -> bool:
+    """Whether a word in lower case is neither a particle, nor a rank, nor one of the words that stand behind authors."""
+    return not any(word in known for known in (PARTICLES, RANKS_BELOW, UNDETERMINED, STAGES, GROUPS, AUCTORUM)) and word.isalpha()
 
 
 def _is_cultivar(word: str) -> bool:

@@ -286,3 +286,22 @@ def test_hashes_of_words_and_of_words_without_a_letter(words: list[str]) -> None
 def test_a_checklist_of_usages_says_what_it_is(tmp_path: Path) -> None:
     assert "7 names, ColDP NameUsage" in repr(opened(put(tmp_path / "NameUsage.tsv", NAME_USAGE))[0])
     assert read_usages(tmp_path / "NameUsage.tsv", Failures()).lenient
+
+
+def test_synonyms_in_a_circle_are_told_and_long_chains_are_none(tmp_path: Path) -> None:
+    rows = "S1\tS2\tsynonym\tspecies\tPica alba\t\nS2\tS1\tsynonym\tspecies\tPica nigra\t\n"
+    rows += "C0\t\taccepted\tspecies\tPica ultima\t\n"
+    rows += "".join(f"C{i}\tC{i - 1}\tsynonym\tspecies\tPica {'a' * i}us\t\n" for i in range(1, 21))
+    found, told = opened(put(tmp_path / "NameUsage.tsv", NAME_USAGE + rows))
+    place = {name: row for row, name in enumerate(found.names.to_pylist())}
+    assert found.accepted[place["Pica alba"]] == found.accepted[place["Pica nigra"]] == -1
+    assert found.accepted[place[f"Pica {'a' * 20}us"]] == place["Pica ultima"]
+    assert len([said for said in told if "circle" in said]) == 2
+
+
+def test_three_thousand_parents_without_a_circle_are_none(tmp_path: Path) -> None:
+    rows = "".join(f"C{i}\tC{i - 1}\taccepted\t\tC{i}\t\n" for i in range(1, 3_000))
+    found, told = opened(put(tmp_path / "NameUsage.tsv", NAME_USAGE + "C0\t\taccepted\tgenus\tCus\t\n" + rows))
+    last = found.names.to_pylist().index("C2999")
+    assert not [said for said in told if "lead back" in said]
+    assert found.lineages(np.array([last], np.int32))["genus"] == ["Cus"]

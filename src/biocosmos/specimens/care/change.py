@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from biocosmos.specimens.care.apply import ROWS_AT_ONCE
 from biocosmos.specimens.care.cells import Proposal, TableProposal, Tally, differences, long_table
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import NEW, OLD, Entry
-from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.care.writing import done_already, writing
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD
@@ -97,7 +97,7 @@ def change(
     for name in table.column_names:
         if (name in OWN and name != "id") or name.startswith(EMBEDDING_PREFIX):
             raise BiocosmosError(f"the column '{name}' follows from the image or from an encoder: leave it out of the table")
-    with writing(collection, verb):
+    with writing(collection, verb, dry_run=dry_run):
         ranks = merge_orders(collection.ranks, tuple(ranks or ()))
         summary = ChangeSummary()
         table = usable(table, summary.failures, verb)
@@ -105,8 +105,6 @@ def change(
         proposal = TableProposal(table, clear=table.column_names if clear else ())
         facts: dict[str, Any] = {"verb": verb, "by": by, "note": note, "arguments": dict(arguments or {})}
         propose(collection, proposal, ranks=ranks, dry_run=dry_run, summary=summary, **facts)
-        if not dry_run:
-            collection.record_failures(summary.failures)
     return summary
 
 
@@ -117,9 +115,14 @@ def propose(
     ranks: tuple[str, ...],
     dry_run: bool,
     summary: ChangeSummary,
+    tell: Callable[[], None] | None = None,
     **facts: Any,
 ) -> ChangeSummary:
-    """Set what ``proposal`` proposes, with the lock held. ranks: the collection's from now on; facts: of the entry."""
+    """Set what ``proposal`` proposes, with the lock held, and record what failed: before the change is final, so that a kill
+    loses nothing of it.
+
+    ranks: the collection's from now on; tell: adds what is known only once all was looked at; facts: of the entry.
+    """
     dataset, before = collection.dataset, collection.ranks
     draft, tally = Draft(collection, aside=dry_run, **facts), Tally()
     fields = draft.cells("fields", differences(dataset, proposal, tally))
@@ -134,13 +137,26 @@ def propose(
         fields = replace(fields, columns=tuple(summary.columns))
         summary.written = draft.folder / fields.file
         summary.aside = draft.aside
-    if dry_run or (fields is None and before == ranks):
+    if tell is not None:
+        tell()
+    nothing = fields is None and before == ranks
+    if not dry_run:
+        again = done_already(collection, facts["verb"], facts.get("arguments") or {}) if nothing else None
+        number = again.number if again is not None else None if nothing else draft.number
+        collection.record_failures(summary.failures, of_change=number, whole=not nothing)
+    if dry_run or nothing:
         return summary
     made = [name for name in dict.fromkeys([*summary.columns, *ranks]) if name not in dataset.schema.names]
     counts = {"specimens": tally.specimens, "cells": summary.cells}
     order = None if before == ranks else (before, ranks)
     summary.entry = draft.carry_out([vectors, fields], counts=counts, new_columns=tuple(made), ranks=order)
     return summary
+
+
+def already(entry: Entry) -> ChangeSummary:
+    """What is said of a change that was asked for again after a kill, and that was finished meanwhile."""
+    note = f"this was done already, by the run that was interrupted: it is change {entry.number}"
+    return ChangeSummary(specimens=entry.counts.get("specimens", 0), entry=entry, notes=[note], ids=pa.array([], pa.string()))
 
 
 def usable(table: pa.Table, failures: Failures, stage: str) -> pa.Table:

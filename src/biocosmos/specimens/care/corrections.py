@@ -50,12 +50,14 @@ def read_corrections(
     encoding: str | None = None,
     separator: str | None = None,
     images: str | Path | None = None,
+    clear: bool = False,
     failures: Failures,
 ) -> Corrections:
     """Read a CSV, TSV or Parquet file, or a data frame, of corrections.
 
-    columns: their name -> ours. images: folder that relative image names start from, default the table's own. Rows that cannot
-    be read or that name no specimen become rows of ``failures``.
+    columns: their name -> ours. images: folder that relative image names start from, default the table's own. clear: a blank
+    cell clears the value, and so does one that cannot be read. Rows that cannot be read or that name no specimen become rows of
+    ``failures``.
     Raises BiocosmosError for a file that is no table, and for one whose columns say nothing about any specimen.
     """
     if is_frame(given) or isinstance(given, Mapping):
@@ -81,6 +83,7 @@ def read_corrections(
         kept["crop"] = STANDARD["crop"]
     wanted = None if ranks is None else [rank for rank in ranks if rank in kept]
     shaper = Shaper(kept, failures, ranks=wanted, label_is_rank=False, warn_unlabelled=False)
+    shaper.unreadable = "left blank" if clear else "kept as it was"
     resolver = Resolver(Path(images) if images is not None else base)
     batches = list(shaper.batches(_named(block, resolver if "image_path" in names else None, failures) for block in blocks))
     made = _not_given(shaper.schema.names, set(kept))

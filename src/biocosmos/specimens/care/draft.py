@@ -71,6 +71,7 @@ class Draft:
         """Do it, piece by piece. From here on it is done, now or by whoever opens the collection next."""
         there = tuple(piece for piece in pieces if piece is not None)
         entry = Entry(self.number, counts=dict(counts), pieces=there, **self._facts, **facts)
+        self.collection.interrupted = None  # from now on another change is the last one
         self.log.intend(entry)
         carry_out(self.collection, entry, first=True)
         return entry

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import getpass
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-from biocosmos.facts import FILE_NAME, Number, Several
+from biocosmos.facts import FILE_NAME, Named, Number, Several, is_file_name, misfit
 from biocosmos.provenance import now, package_version
 
 CELLS, REMOVED, ADDED = "cells", "removed", "added"
@@ -91,13 +92,26 @@ def _known(kind: type[Any], facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if name in known}
 
 
+def is_fragment(text: Any) -> bool:
+    """Whether this is a fragment as Lance's JSON whose data files lie, by plain names, in the data set's own folder."""
+    try:
+        facts = json.loads(text)
+    except (TypeError, ValueError, RecursionError):
+        return False
+    if misfit(facts, _FRAGMENT) is not None or facts.get("deletion_file") is not None:
+        return False
+    return all(file["path"].endswith(".lance") and file.get("base_id") is None for file in facts["files"])
+
+
+_FRAGMENT = {"files": [{"path": Named("the plain name of a file", is_file_name)}], "physical_rows": Number(0, whole=True)}
+FRAGMENT = Named("a fragment of this data set", is_fragment)
 PIECE = {
     "kind": (CELLS, REMOVED, ADDED),
     "file": FILE_NAME,
     "rows": Number(0, whole=True),
     "columns?": [str],
     "rows_from?": (FILE_NAME, None),
-    "fragments?": [str],
+    "fragments?": [FRAGMENT],
 }
 ENTRY = {
     "number": Number(1, whole=True),

@@ -92,7 +92,7 @@ def merge(
     try:
         return whole, _merged(whole, parts, by=by, note=note)
     except BiocosmosError:
-        if not there and not len(whole) and Plan.load(output) is None:
+        if not there and not len(whole) and not is_there(output / plans.FOLDER / plans.FILE):
             shutil.rmtree(output)
         raise
 
@@ -189,7 +189,11 @@ class _Merger:
     def _plan(self) -> Plan:
         """The one that a killed process left, if it is of the same parts and the same whole, else a new one."""
         dataset = self.whole.dataset
-        left = Plan.load(self.whole.path)
+        try:
+            left = Plan.load(self.whole.path)
+        except BiocosmosError as error:
+            left = None
+            self.summary.notes.append(f"the merger that was left half done was begun anew: {error}")
         what = {"parts": [part.as_dict() for part in self.parts], "version": int(dataset.version)}
         if left is not None and left.what == what:
             left.sweep(dataset)

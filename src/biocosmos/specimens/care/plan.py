@@ -11,16 +11,40 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import lance
 
-from biocosmos.files import is_folder
+from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.facts import FILE_NAME, Named, Number, parse_facts
+from biocosmos.files import is_folder, is_there
+from biocosmos.specimens.care.entry import is_fragment
+from biocosmos.specimens.recovery import MERGER
 from biocosmos.tables import replacing
 
-FOLDER = "work/merge"
+FOLDER, FILE = MERGER, "plan.json"
+
+
+def _is_done(row: Any) -> bool:
+    """Whether this is a row of what is done: the part, the rows read, the fragment."""
+    counts = isinstance(row, list) and len(row) == 3 and all(type(each) is int and each >= 0 for each in row[:2])
+    return counts and is_fragment(row[2])
+
+
+def _is_warning(row: Any) -> bool:
+    return isinstance(row, list) and len(row) == 2 and all(isinstance(each, str) for each in row)
+
+
+_SHAPE = {
+    "what": {"parts": [{str: object}], "version": Number(0, whole=True)},
+    "files": [FILE_NAME],
+    "made_columns": [str],
+    "warnings": [Named("an id and a reason", _is_warning)],
+    "done": [Named("a part, the rows of it and a fragment of this data set", _is_done)],
+}
+"""A collection may come from somebody else: what its plan names is removed or committed, so it is nothing outside its folder."""
 
 
 @dataclass
@@ -43,18 +67,25 @@ class Plan:
 
     @staticmethod
     def load(collection_path: Path) -> Plan | None:
-        """The one that an earlier process left; None where there is none that can be read."""
-        try:
-            facts = json.loads((collection_path / FOLDER / "plan.json").read_text(encoding="utf-8"))
-            done = [(int(part), int(rows), str(fragment)) for part, rows, fragment in facts.pop("done")]
-            warnings = [(str(id_), str(reason)) for id_, reason in facts.pop("warnings")]
-            return Plan(**facts, warnings=warnings, done=done)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        """The one that an earlier process left; None where there is none.
+
+        Raises BiocosmosError for one that cannot be read, or that names files which are not the data set's own.
+        """
+        path = collection_path / FOLDER / FILE
+        if not is_there(path):
             return None
+        try:
+            text = path.read_bytes()
+        except OSError as error:
+            raise BiocosmosError(f"cannot read {path} ({first_line(error)})") from error
+        facts = parse_facts(text, _SHAPE, where=str(path), what="the plan of a merger", remedy="it is passed over")
+        known = {each.name: facts[each.name] for each in fields(Plan)}
+        known |= {name: [tuple(row) for row in facts[name]] for name in ("warnings", "done")}
+        return Plan(**known)
 
     def save(self, collection_path: Path) -> None:
         """Write it, whole or not at all."""
-        with replacing(collection_path / FOLDER / "plan.json") as temporary, temporary.open("w", encoding="utf-8") as file:
+        with replacing(collection_path / FOLDER / FILE) as temporary, temporary.open("w", encoding="utf-8") as file:
             json.dump(asdict(self), file)
             file.flush()
             os.fsync(file.fileno())

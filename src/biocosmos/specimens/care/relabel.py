@@ -13,10 +13,10 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.care.cells import Said
-from biocosmos.specimens.care.change import ChangeSummary, propose
+from biocosmos.specimens.care.change import ChangeSummary, already, propose
 from biocosmos.specimens.care.rename_table import Row, read_renames
 from biocosmos.specimens.care.renames import Move, Renaming, distinct_moves, move, move_of
-from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.care.writing import done_already, writing
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -61,25 +61,27 @@ def relabel(
         raise BiocosmosError("say which taxon and what it is called from now on, or give a table of old and new names")
     if table is not None and new is not None:
         raise BiocosmosError(f"the table says the new names: leave out {new!r}")
-    with writing(collection, VERB):
+    arguments: dict[str, Any] = {"old": old, "new": new, "split": split, "within": within, "where": where}
+    if table is not None:
+        arguments["table"] = str(table) if isinstance(table, str | Path) else "a table"
+    if ids is not None:
+        arguments["ids"] = len(ids)
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    with writing(collection, VERB, dry_run=dry_run):
+        done = done_already(collection, VERB, arguments)
+        if done is not None and table is None:
+            collection.interrupted = collection.interrupted if dry_run else None
+            return already(done)
         summary = ChangeSummary()
         rows = [Row(None, old, str(new), None)] if table is None else read_renames(table, columns, summary.failures)
         proposal = _Proposal(collection, summary, _chosen(collection, ids, split, within, where), strict=table is None)
         for row in rows:
             proposal.take(row, old)
-        arguments: dict[str, Any] = {"old": old, "new": new, "split": split, "within": within, "where": where}
-        if table is not None:
-            arguments["table"] = str(table) if isinstance(table, str | Path) else "a table"
-        if ids is not None:
-            arguments["ids"] = len(ids)
-        facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in arguments.items() if v is not None}}
+        facts = {"verb": VERB, "by": by, "note": note, "arguments": arguments}
         proposal.ready()
-        propose(collection, proposal, ranks=collection.ranks, dry_run=dry_run, summary=summary, **facts)
-        proposal.tell()
+        propose(collection, proposal, ranks=collection.ranks, dry_run=dry_run, summary=summary, tell=proposal.tell, **facts)
         if table is None and not summary.specimens:
             raise BiocosmosError(f"no specimen of '{old}' is meant: nothing was changed")
-        if not dry_run:
-            collection.record_failures(summary.failures)
     return summary
 
 

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.specimens.care.change import ChangeSummary
+from biocosmos.specimens.care.apply import ROWS_OF_NARROW_PIECES
+from biocosmos.specimens.care.change import ChangeSummary, already
 from biocosmos.specimens.care.draft import Draft
-from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.care.entry import Entry
+from biocosmos.specimens.care.log import Log
+from biocosmos.specimens.care.writing import done_already, writing
+from biocosmos.specimens.positions import positions_of
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -41,7 +45,12 @@ def remove(
     selection = {"split": split, "within": within, "where": where}
     if ids is None and not any(selection.values()):
         raise BiocosmosError("say which specimens: by ids, or with split, within or where")
-    with writing(collection, VERB):
+    said = {name: value for name, value in selection.items() if value is not None}
+    with writing(collection, VERB, dry_run=dry_run):
+        done = done_already(collection, VERB, {**said, **(arguments or {})})
+        if done is not None and (ids is None or _all_in(collection, done, ids)):
+            collection.interrupted = collection.interrupted if dry_run else None
+            return already(done)
         summary = ChangeSummary()
         chosen = _chosen(collection, ids, selection, summary)
         summary.specimens = len(chosen)
@@ -50,12 +59,20 @@ def remove(
         summary.ids = chosen
         if dry_run:
             return summary
-        said = {name: value for name, value in selection.items() if value is not None}
         draft = Draft(collection, VERB, by=by, note=note, arguments={**said, **(arguments or {})})
         piece = draft.removed(chosen)
+        collection.record_failures(summary.failures, of_change=draft.number)
         summary.entry = draft.carry_out([piece], counts={"specimens": len(chosen)})
-        collection.record_failures(summary.failures)
     return summary
+
+
+def _all_in(collection: Collection, done: Entry, ids: Sequence[str] | pa.Array) -> bool:
+    """Whether all that a change took out is among ``ids``, and none of these is there."""
+    asked = ids if isinstance(ids, pa.Array) else pa.array([str(id_) for id_ in ids], pa.string())
+    log = Log(collection.path)
+    gone = [batch.column("id") for piece in done.pieces for batch in log.batches(piece, ["id"], rows=ROWS_OF_NARROW_PIECES)]
+    among = all(pc.all(pc.is_in(part, value_set=asked)).as_py() for part in gone)
+    return among and bool((positions_of(collection.dataset, asked) < 0).all())
 
 
 def _chosen(

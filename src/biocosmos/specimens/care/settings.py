@@ -40,7 +40,7 @@ class UpdateSettings(ChangeSettings):
     """What a table of corrections means; arguments of :meth:`Collection.update`."""
 
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
-    taxonomy: Path | None = setting(None, "A table that gives the ranks of each label, to all specimens.", file=True)
+    taxonomy: Path | None = setting(None, "A table or checklist that gives the ranks of each label, to all specimens.", file=True)
     ranks: tuple[str, ...] = setting((), "Columns that are ranks from now on, coarse to fine: family,genus,species.")
     clear: bool = setting(False, "A blank cell clears the value; without it, it leaves the value alone.")
     images: Path | None = setting(None, "Folder that relative image names start from.", file=True, unset="the table's own")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from biocosmos.specimens.care.change import ChangeSummary
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
 from biocosmos.specimens.care.log import Log
-from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.care.writing import done_already, writing
 from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.records import EMBEDDING_PREFIX
@@ -48,7 +49,7 @@ def history_table(collection: Collection) -> pa.Table:
             "time": entry.time,
             "by": entry.by,
             "verb": entry.verb,
-            "what": ", ".join(f"{name} {_shown(value)}" for name, value in entry.arguments.items()),
+            "what": _what(entry),
             "specimens": entry.counts.get("specimens", 0),
             "cells": entry.counts.get("cells", 0),
             "note": entry.note,
@@ -58,6 +59,20 @@ def history_table(collection: Collection) -> pa.Table:
         for entry in log.entries()
     ]
     return pa.Table.from_pylist(rows, schema=HISTORY)
+
+
+def _what(entry: Entry) -> str:
+    """What was asked for, in words."""
+    facts = dict(entry.arguments)
+    if entry.verb == "remove":
+        said = ", ".join(f"{name} {_shown(value)}" for name, value in facts.items())
+        return said or "specimens named by their ids"
+    parts = facts.pop("parts", None)
+    if isinstance(parts, list) and all(isinstance(part, dict) for part in parts):  # a merge
+        names = [Path(str(part.get("path", ""))).name for part in parts]
+        prefixed = [f"ids of {name} begin with {part['prefix']!r}" for name, part in zip(names, parts) if part.get("prefix")]
+        return "; ".join([f"{' and '.join(names)} put together", *prefixed])
+    return ", ".join(f"{name} {_shown(value)}" for name, value in facts.items())
 
 
 def _shown(value: object) -> str:
@@ -73,6 +88,11 @@ def undo(collection: Collection, number: int | None = None, *, by: str | None = 
     touched what this one did.
     """
     with writing(collection, UNDO):
+        done = done_already(collection, UNDO)
+        if done is not None and number in (None, done.undoes):
+            collection.interrupted = None  # asked again, it is another one
+            note = f"change {done.undoes} was undone already, by the run that was interrupted; undo again to take back another"
+            return ChangeSummary(specimens=done.counts.get("specimens", 0), entry=done, notes=[note])
         entry = _wanted(collection, number)
         return _Undoing(collection, entry).carry_out(by)
 

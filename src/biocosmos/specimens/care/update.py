@@ -20,7 +20,9 @@ from biocosmos.specimens.care.new_images import IMAGES, by_file, with_images
 from biocosmos.specimens.care.writing import writing
 from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.rank_order import merge_orders
-from biocosmos.specimens.readers.taxonomy_table import TaxonomyTable
+from biocosmos.specimens.readers.taxonomy_table import Taxa, TaxonomyTable, open_taxonomy, refuse_without_ranks
+from biocosmos.specimens.records import STANDARD
+from biocosmos.taxonomy import KNOWN_RANKS
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -49,7 +51,8 @@ def update(
     Args:
         table: a CSV, TSV or Parquet file, or a data frame, with ``id`` (or the image file that names it) and what is to change.
         columns: their name -> ours. images, encoding, separator: as for :func:`biocosmos.read`.
-        taxonomy: a table that gives the ranks of labels, to all specimens that have one of these.
+        taxonomy: a table that gives the ranks of labels, or a checklist, as for :func:`biocosmos.read`, to all specimens that
+            have one of these.
         ranks: columns of the table or of the collection that are its ranks from now on, coarse to fine.
         clear: a blank cell clears the value; by default it leaves it alone.
         by, note: for the history; dry_run: only say what would change.
@@ -62,16 +65,25 @@ def update(
     """
     if table is None and taxonomy is None and not ranks:
         raise BiocosmosError("say what to correct: a table, --taxonomy or --ranks")
-    with writing(collection, VERB):
+    with writing(collection, VERB, dry_run=dry_run):
         summary = ChangeSummary()
-        names = TaxonomyTable(taxonomy) if taxonomy is not None else None
+        names = open_taxonomy(taxonomy, summary.failures) if taxonomy is not None else None
+        if names is not None:
+            refuse_without_ranks(names, ranks)
         found = Corrections(pa.table({"id": pa.array([], pa.string())}), ())
         if table is not None:
-            how: dict[str, Any] = {"columns": columns, "encoding": encoding, "separator": separator, "images": images}
+            how: dict[str, Any] = {
+                "columns": columns,
+                "encoding": encoding,
+                "separator": separator,
+                "images": images,
+                "clear": clear,
+            }
             found = read_corrections(table, ranks=ranks, failures=summary.failures, **how)
             if not len(found.table) and not len(summary.failures):
                 raise BiocosmosError(f"{table if isinstance(table, str | Path) else 'the table'} has no row: nothing was changed")
         order = _ranks(collection, found, names, ranks)
+        _note_new_columns(collection, found, summary)
         cells = by_file(collection, found.table, summary.failures, stage=VERB) if found.by_file else found.table
         cells = usable(cells, summary.failures, VERB)
         cells = with_images(collection, cells, summary.failures, stage=VERB)
@@ -80,20 +92,25 @@ def update(
         proposal = Update(collection, TableProposal(cells, empty_means), names, order, summary)
         arguments = {"table": _shown(table), "taxonomy": _shown(taxonomy), "ranks": ranks and list(ranks), "clear": clear or None}
         facts = {"verb": VERB, "by": by, "note": note, "arguments": {k: v for k, v in arguments.items() if v is not None}}
-        propose(collection, proposal, ranks=order, dry_run=dry_run, summary=summary, **facts)
-        proposal.tell()
-        if not dry_run:
-            collection.record_failures(summary.failures)
+        propose(collection, proposal, ranks=order, dry_run=dry_run, summary=summary, tell=proposal.tell, **facts)
     return summary
+
+
+def _note_new_columns(collection: Collection, found: Corrections, summary: ChangeSummary) -> None:
+    """Say which columns of the table the collection does not have yet, since a name may have been meant to correct another."""
+    there = {*collection.dataset.schema.names, *IMAGES}
+    for name in found.table.column_names:
+        if name in STANDARD or name in KNOWN_RANKS or name in there:
+            continue
+        remedy = f": --column label={name} if it corrects the label" if LABEL not in found.table.column_names else ""
+        summary.notes.append(f"makes a new column '{name}'{remedy}")
 
 
 def _shown(given: str | Path | Any | None) -> str | None:
     return None if given is None else str(given) if isinstance(given, str | Path) else "a data frame"
 
 
-def _ranks(
-    collection: Collection, found: Corrections, taxonomy: TaxonomyTable | None, asked: Sequence[str] | None
-) -> tuple[str, ...]:
+def _ranks(collection: Collection, found: Corrections, taxonomy: Taxa | None, asked: Sequence[str] | None) -> tuple[str, ...]:
     """The collection's ranks from now on. Raises BiocosmosError for one that is no column, or none of names."""
     schema = collection.dataset.schema
     made = () if taxonomy is None else taxonomy.columns
@@ -117,7 +134,7 @@ class Update:
         self,
         collection: Collection,
         cells: TableProposal,
-        taxonomy: TaxonomyTable | None,
+        taxonomy: Taxa | None,
         ranks: tuple[str, ...],
         summary: ChangeSummary,
     ) -> None:
@@ -165,12 +182,11 @@ class Update:
         for rank in self._finer:
             said, new = found[rank]
             stated |= said & distinct(_stored(batch, rank), new)
-        known = self._taxonomy.rows if self._taxonomy is not None else {}
         ids = batch.column("id").to_pylist()
         rows, paths = [], []
         for row in map(int, np.flatnonzero(changed & ~stated)):
             label = labels[row].as_py()
-            if label is not None and label in known:
+            if label is not None and self._taxonomy is not None and self._taxonomy.find(label)[0] is not None:
                 continue
             path, problem = self._lineages.of_label(label)
             if path is None:
@@ -196,7 +212,9 @@ class Update:
         coded = pc.dictionary_encode(labels)
         rows: list[Mapping[str, str | None]] = []
         for label in coded.dictionary.to_pylist():
-            row = self._taxonomy.rows.get(label)
+            row, remark = self._taxonomy.find(label)
+            if row is not None and remark is not None and label not in self._in_taxonomy:
+                self._summary.failures.add(f"the label {label!r} is {remark}", stage=VERB, severity="warning")
             (self._not_in_taxonomy if row is None else self._in_taxonomy).add(label)
             rows.append(row or {})
         for name in self._given:
@@ -219,7 +237,10 @@ class Update:
             self._summary.notes.append(
                 f"{len(self._not_in_taxonomy):,} labels are not in the taxonomy, and keep their ranks: {shown} ..."
             )
-        idle = [label for label in self._taxonomy.rows if label not in self._in_taxonomy]
+        if not isinstance(self._taxonomy, TaxonomyTable):  # a checklist has all there is
+            return
+        used = {self._taxonomy.key_of(label) for label in self._in_taxonomy}
+        idle = [label for label in self._taxonomy.rows if label not in used]
         if idle:
             shown = ", ".join(repr(label) for label in sorted(idle)[:3])
             self._summary.notes.append(f"{len(idle):,} labels of the taxonomy are those of no specimen: {shown} ...")

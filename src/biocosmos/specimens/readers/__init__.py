@@ -53,7 +53,7 @@ USES: dict[str, tuple[str, ...]] = {
     "vlm4bio": ("encoding",),
     "coco": ("images", "boxes"),
     "hugging-face": ("images",),
-    "camtrap-dp": ("images", "boxes"),
+    "camtrap-dp": ("images", "boxes", "empty"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "webdataset": (),
 }
@@ -88,7 +88,7 @@ def read(
     what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on
     ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
     names start from. size: which image size (BIOSCAN). boxes: of photos as "stored" or "upright", told from the file when None.
-    confidence: detections of less are left out. empty: keep pictures in which nothing was detected.
+    confidence: detections of less are left out. empty: keep pictures in which nothing was detected or seen.
     max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -17,7 +18,7 @@ from biocosmos.specimens.readers.checklist_ranks import in_order
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, shown
 from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
 from biocosmos.specimens.readers.names import clean, clean_taxon
-from biocosmos.specimens.readers.taxonomy_table import Taxa
+from biocosmos.specimens.readers.taxonomy_table import Taxa, refuse_without_ranks
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
 from biocosmos.taxonomy.scientific_names import Name, is_open, parse, says_nothing
 
@@ -26,6 +27,8 @@ AS_THEY_ARE = ("id", "image_path", "text")
 """Names of files and records, and texts, keep their blanks: only prose about a specimen is tidied."""
 DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv.\-\s]*")
 BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whatever the size of an image
+MOST_NAMES = 20
+"""Names that one warning lists."""
 LIMITS = {"latitude": 90.0, "longitude": 180.0}
 
 Values: TypeAlias = Any  # a list of Python values, or an Arrow array that is passed through
@@ -59,8 +62,11 @@ class Shaper:
     taxonomy: Taxa | None = None
     label_is_rank: bool | None = None
     warn_unlabelled: bool = True
+    unreadable: str = "left blank"
     unknown_labels: set[str] = field(default_factory=set)
     told_names: set[str] = field(default_factory=set)
+    nameless_ranks: Counter[str] = field(default_factory=Counter)
+    """Labels that stand at no rank, with how many rows have each."""
 
     def __post_init__(self) -> None:
         types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items()}
@@ -69,9 +75,12 @@ class Shaper:
             types.setdefault("genus", pa.string())
             types.setdefault("species", pa.string())
         if self.taxonomy is not None:
+            refuse_without_ranks(self.taxonomy, self.ranks)
             for name in self.taxonomy.columns:
                 types.setdefault(name, pa.string())
         label_given = "label" in types
+        if SCIENTIFIC_NAME in types:
+            types.setdefault("label", STANDARD["label"])
         self.rank_columns = self._rank_columns(types, label_given)
         if self.rank_columns or SCIENTIFIC_NAME in types:
             types.setdefault("label", pa.string())
@@ -110,6 +119,21 @@ class Shaper:
             batch = self._batch(block)
             if batch.num_rows:
                 yield batch
+        self._tell_without_rank()
+
+    def _tell_without_rank(self) -> None:
+        """One warning for all labels that stand at no rank, which nothing that names specimens can learn."""
+        if not self.nameless_ranks:
+            return
+        many, rows = len(self.nameless_ranks), self.nameless_ranks.total()
+        shown_names = ", ".join(f"{name!r} ({count:,})" for name, count in self.nameless_ranks.most_common(MOST_NAMES))
+        more = f" and {many - MOST_NAMES:,} more" if many > MOST_NAMES else ""
+        reason = (
+            f"{rows:,} rows have a name that stands at no rank, so that it is never learnt or given: {shown_names}{more}; "
+            "--ranks label makes every label a taxon, --taxonomy FILE gives their ranks"
+        )
+        self.nameless_ranks.clear()
+        self.failures.add(reason, stage="read", severity="warning")
 
     def _batch(self, block: Block) -> pa.RecordBatch:
         count = len(block.rows)
@@ -177,19 +201,26 @@ class Shaper:
         names = _list(columns.get(SCIENTIFIC_NAME)) or [None] * count
         names = [clean(name) or spelt for name, spelt in zip(names, self._binomials(columns, names, block))]
         labels = _list(columns.get("label")) or [None] * count
+        if not self._label_given:
+            labels = [name or fine for name, fine in zip(names, self._finest(columns, count))]
         if self.taxonomy is not None:
             self._join(columns, labels, block)
-        ranks = [rank for rank in self.rank_columns if rank != "label" and rank in columns]
-        finest: list[Any] = [None] * count
-        for rank in ranks:
-            finest = [fine if value is None else value for value, fine in zip(columns[rank], finest)]
-        if not self._label_given:
-            labels = [name or fine for name, fine in zip(names, finest)]
+        finest = self._finest(columns, count)
+        if self.warn_unlabelled and not self._label_given and "label" not in self.rank_columns:
+            self.nameless_ranks.update(label for label, fine in zip(labels, finest) if label is not None and fine is None)
         if self.warn_unlabelled:
             for i, label in enumerate(labels):
                 if label is None and finest[i] is None:
                     self._fail("no label: kept, unlabelled", block, i, columns["id"][i], warning=True)
         columns["label"] = labels
+
+    def _finest(self, columns: dict[str, Values], count: int) -> list[Any]:
+        """The name at the finest rank that each row has one for."""
+        finest: list[Any] = [None] * count
+        for rank in self.rank_columns:
+            if rank != "label" and rank in columns:
+                finest = [fine if value is None else value for value, fine in zip(columns[rank], finest)]
+        return finest
 
     def _binomials(self, columns: dict[str, Values], names: list[Any], block: Block) -> list[str | None]:
         """Fill genus and species from scientificName, or the epithet, where the source leaves them open.
@@ -253,7 +284,7 @@ class Shaper:
                 number, bad = _degrees(value, limit)
                 if bad:
                     self._fail(
-                        f"{name} {value!r} is not a number of degrees within {limit:g}: left blank",
+                        f"{name} {value!r} is not a number of degrees within {limit:g}: {self.unreadable}",
                         block,
                         i,
                         columns["id"][i],
@@ -266,7 +297,9 @@ class Shaper:
         barcodes = columns["barcode"]
         for i, barcode in enumerate(barcodes):
             if barcode is not None and not DNA.fullmatch(barcode):
-                self._fail("the barcode has letters that are not DNA (IUPAC): left blank", block, i, columns["id"][i], True)
+                self._fail(
+                    "the barcode has letters that are not DNA (IUPAC): " + self.unreadable, block, i, columns["id"][i], True
+                )
                 barcodes[i] = None
 
     def _fail(self, reason: str, block: Block, i: int, id: str | None = None, warning: bool = False) -> None:

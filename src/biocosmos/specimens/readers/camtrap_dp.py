@@ -42,8 +42,9 @@ from biocosmos.specimens.records import STANDARD, Source
 BOX = ("bboxX", "bboxY", "bboxWidth", "bboxHeight")
 JOINS = {OBSERVATIONS: ("observationID", "deploymentID"), MEDIA: ("mediaID", "deploymentID"), DEPLOYMENTS: ("deploymentID",)}
 EVENT_NAMES = ("eventID", "sequenceID")
-NAMED_BY_TYPE = ("human", "vehicle", "blank")
-"""Types of observations that say all there is to say; an animal without a name stays unlabelled."""
+BLANK = "blank"
+NO_SPECIMENS = ("human", "vehicle", BLANK)
+"""Types of observations of what is no specimen; an animal without a name is one, unlabelled."""
 PLACE = ("latitude", "longitude")  # checked later, with a word for what is no number of degrees
 
 Row = tuple[int | None, str | None, dict[str, Any]]
@@ -53,9 +54,10 @@ def read(path: Path, options: Options) -> Source:
     """A package: its folder, a zip of it, or its datapackage.json.
 
     An observation of one picture is a specimen, cropped where it has a box, with the id of the observation. A picture that is
-    observed only as part of an event is one under its own id, labelled if its events name one taxon. The label is the
-    scientific name, else human, vehicle or blank. ``deployment``, ``sequence`` (the event), ``date``, ``time`` and place come
-    from the tables, whose other columns keep their names.
+    observed only as part of an event is one under its own id, labelled if its events name one taxon. People, vehicles,
+    blank pictures and pictures without any observation are no specimens: they are counted in a warning, and the last two are kept
+    whole with ``empty``. The label is the scientific name. ``deployment``, ``sequence`` (the event), ``date``, ``time`` and place
+    come from the tables, whose other columns keep their names.
     """
     root = path.parent if path.name == DATAPACKAGE else path
     with open_archive(root, options.failures, options.max_image_bytes) as archive:
@@ -200,6 +202,10 @@ class _Reading:
 
     def _observation(self, number: int, record: Record) -> Iterator[Row]:
         own = record.get("observationID")
+        if (kind := self._no_specimen(record)) is not None:
+            self.media.use(self.media.get(record.get("mediaID", "")))
+            self._leave_out(f"observations of type {kind}", keepable=kind == BLANK)
+            return
         found = self.media.get(record.get("mediaID", ""))
         if not found:
             self.say(f"its medium {record.get('mediaID', '')[:80]!r} is not in the table of media", OBSERVATIONS, number, own)
@@ -219,7 +225,15 @@ class _Reading:
             found: list[Entry] = self.media.get(id) if id else []
             if id is None or self.media.use(found):  # used by an observation, or a second row, which was told
                 continue
-            events = self._events_at(medium)
+            at_its_time = self._events_at(medium)
+            events = [event for event in at_its_time if self._no_specimen(event.record) is None]
+            if at_its_time and not events:
+                kinds = {str(self._no_specimen(event.record)) for event in at_its_time}
+                self._leave_out(f"media of events of type {' and '.join(sorted(kinds))}", keepable=kinds == {BLANK})
+                continue
+            if not events and not self.options.empty:
+                self._leave_out("media without an observation", keepable=True)
+                continue
             names = {event.record.get("scientificName") or event.record.get("observationType") for event in events}
             if len(names) > 1:
                 shown = ", ".join(sorted(map(str, names))[:5])
@@ -237,6 +251,15 @@ class _Reading:
         if lost:
             self.told["observations of events have no picture in their time: left out"] += lost
 
+    def _no_specimen(self, record: Record) -> str | None:
+        """The type of an observation of what is no specimen, else None; a blank picture is one if it was asked for."""
+        kind = _kind(record)
+        return kind if kind in NO_SPECIMENS and not (kind == BLANK and self.options.empty) else None
+
+    def _leave_out(self, what: str, *, keepable: bool) -> None:
+        """Count what is told at the end."""
+        self.told[f"{what}: left out" + (" (--empty keeps them)" if keepable else ", they are no specimens")] += 1
+
     def _specimen(self, number: int, table: str, id: str, record: Record, medium: Record) -> Iterator[Row]:
         picture = self.picture(tuple(medium.items()))
         if picture.problem is not None:
@@ -245,14 +268,15 @@ class _Reading:
         if picture.url is not None:
             self.on_web += 1
         crop = None
-        if any(side in record for side in BOX) and (info := picture.info()) is not None:
+        blank = _kind(record) == BLANK
+        if not blank and any(side in record for side in BOX) and (info := picture.info()) is not None:
             crop, reason, _ = share_to_crop([record.get(side) for side in BOX], info, self.options.boxes or UPRIGHT)
             if crop is None:
                 self.say(str(reason), table, number, id)
                 return
         deployment = record.get("deploymentID") or medium.get("deploymentID")
         name = record.get("scientificName")
-        label = name or (kind if (kind := record.get("observationType", "")) in NAMED_BY_TYPE else None)
+        label = name or (BLANK if blank else None)
         date, time, problem = moment(medium.get("timestamp") or record.get("eventStart"))
         if problem is not None:
             self.say(problem, table, number, id, warning=True)
@@ -345,6 +369,10 @@ class _Reading:
 def _is_of_media(record: Record) -> bool:
     level = record.get("observationLevel", "").strip().lower()
     return level != "event" and (level == "media" or "mediaID" in record)
+
+
+def _kind(record: Record) -> str:
+    return record.get("observationType", "").strip().lower()
 
 
 def _event_of(record: Record) -> str | None:

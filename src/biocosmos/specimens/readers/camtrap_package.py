@@ -124,7 +124,7 @@ def _table(archive: Archive, folder: str, resource: dict[str, Any]) -> Table:
     return Table(
         Member(archive, member),
         encoding if isinstance(encoding, str) and encoding.lower() not in ("utf-8", "utf8") else None,
-        separator if isinstance(separator, str) and len(separator) == 1 else ",",
+        separator if isinstance(separator, str) and len(separator) == 1 else None,
     )
 
 

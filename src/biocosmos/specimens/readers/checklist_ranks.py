@@ -10,6 +10,7 @@ from biocosmos.errors import Failures
 from biocosmos.specimens.readers.names import clean
 from biocosmos.taxonomy import KNOWN_RANKS
 from biocosmos.taxonomy.checklists import Checklist, Matcher, Query
+from biocosmos.taxonomy.scientific_names import parse
 
 Row = dict[str, str | None]
 HELD = 1 << 16
@@ -24,6 +25,7 @@ class ChecklistRanks:
 
     def __init__(self, path: str | Path, failures: Failures | None = None) -> None:
         """Open the checklist. Raises BiocosmosError for a table whose tree is broken, with its rows."""
+        self.path = Path(path)
         self.checklist = Checklist.open(path, failures=failures)
         self.ranks = tuple(rank for rank in self.checklist.rank_columns if rank not in ("label", "status"))
         self.columns = self.ranks
@@ -41,6 +43,11 @@ class ChecklistRanks:
     def _look_up(self, label: str) -> tuple[Row | None, str | None]:
         text = clean(label)
         (match,) = self._matcher.match([Query(text or "")])
+        genus = parse(text or "").genus
+        if match.accepted < 0 and not match.candidates and genus not in (None, text):
+            of_genus, _ = self.find(str(genus))
+            if of_genus is not None:
+                return of_genus, f"in the taxonomy only as {genus!r}: it has the ranks of that"
         if match.accepted < 0:
             candidates = [self.checklist.names[row].as_py() for row in match.candidates]
             more = f" ({', '.join(dict.fromkeys(candidates))})" if candidates else ""

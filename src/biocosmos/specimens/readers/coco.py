@@ -32,7 +32,8 @@ JOINS = {
     ANNOTATIONS: {"image_id", "category_id", "bbox"},
 }
 OUR_ID, OUR_RANKS = "biocosmos_id", "biocosmos_ranks"
-"""Fields of files that we wrote: an annotation's own id, and in a category which fields are ranks, coarse to fine."""
+"""Fields of files that we wrote: the specimen's own id, of an annotation or of an image that stands for a specimen without a
+name, and in a category which fields are ranks, coarse to fine."""
 CAMERA = {"location": "deployment", "seq_id": "sequence", "datetime": "date"}
 """Fields of images in COCO Camera Traps, the form in which camera-trap data sets are published, and what they are here."""
 CAMERA_KINDS = COLUMNS | {"date": STANDARD["date"]}
@@ -53,7 +54,7 @@ def read(path: Path, options: Options) -> Source:
     ranks = options.ranks
     if ranks is None and fields.ranks is not None and options.taxonomy is None:
         ranks = tuple(rank for rank in fields.ranks if rank in kinds)
-    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy)
+    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy, warn_unlabelled=not fields.has_unnamed)
     blocks = gather(_rows(file, fields, options), list(kinds), str(file))
     return Source(path.name, "coco", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
@@ -75,10 +76,12 @@ class _Fields:
         kinds: dict[tuple[str, str], pa.DataType | None] = {("categories", "supercategory"): None}
         counts: Counter[str] = Counter()
         too_many: set[str] = set()
+        self.has_unnamed = False  # images that we wrote of specimens without a name, which nobody need be told of
         self.ranks: tuple[str, ...] | None = None
         for part, element in elements(file, set(JOINS)):
             counts[part] += 1
             if isinstance(element, dict):
+                self.has_unnamed = self.has_unnamed or (part == IMAGES and OUR_ID in element)
                 if part == CATEGORIES and isinstance(stated := element.get(OUR_RANKS), list):
                     self.ranks = tuple(str(rank) for rank in stated)
                 for name, value in element.items():
@@ -88,7 +91,7 @@ class _Fields:
                         too_many.add(part)
                         continue
                     kinds[part, name] = type_of(kinds.get((part, name)), value)
-        if not counts[ANNOTATIONS] or not counts[IMAGES]:
+        if not counts[IMAGES] or not (counts[ANNOTATIONS] or self.has_unnamed):
             raise BiocosmosError(f"{file} has {counts[IMAGES]} images and {counts[ANNOTATIONS]} annotations: is it COCO?")
         for part in sorted(too_many):
             reason = f"{part} have more than {MOST_COLUMNS} different fields: the later ones are left out"
@@ -198,7 +201,26 @@ def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[Row]:
             values = row.values(picture, categories, fields, frames, seen)
             if values is not None:
                 yield number, None, values
+        yield from _alone(file, images, inside, fields, failures, seen)
         _close(file, images, inside, frames, failures)
+
+
+def _alone(file: Path, images: Lookup, inside: Inside, fields: _Fields, failures: Failures, seen: Seen) -> Iterator[Row]:
+    """Specimens without a name, in files that we wrote: their images, whole."""
+    unused = {key for key, _ in images.unused()}
+    for number, (_, image) in enumerate(elements(file, {IMAGES}) if unused else (), 1):
+        key = as_key(image.get("id")) if isinstance(image, dict) else None
+        own = image.get(OUR_ID) if key in unused else None
+        if key is None or not isinstance(own, str) or not own.strip():
+            continue
+        found = images.get(key)
+        images.use(found)
+        picture = _picture([entry.value for entry in found], inside)
+        if picture.problem is not None or seen.count(own) > 1:
+            reason = f"its image {picture.problem}" if picture.problem is not None else "the id came before"
+            failures.add(reason, stage="read", source=file, row=number, id=own)
+            continue
+        yield number, None, {**fields.take(IMAGES, image), "id": own, "image_path": picture.path, "crop": None, "label": None}
 
 
 def _close(file: Path, images: Lookup, inside: Inside, frames: Frames, failures: Failures) -> None:
@@ -276,7 +298,7 @@ class _Annotation:
             return None
         self._name(image.name, own, seen)
         crop = None
-        if self.box.get("bbox"):
+        if self.box.get("bbox") and not self._is_whole(image):
             crop = self._crop(image, frames)
             if crop is None:
                 return None
@@ -312,6 +334,10 @@ class _Annotation:
             return
         self.id = next(name for n in count(2) if seen.count(name := f"{first}-{n}") == 1)
         self.say(f"a further annotation with the id {str(own)[:80]}: called {self.id!r}", warning=True)
+
+    def _is_whole(self, image: _Picture) -> bool:
+        """Whether the box is our way to say that a specimen has no crop."""
+        return OUR_ID in self.box and image.size is not None and self.box["bbox"] == [0, 0, *image.size]
 
     def _crop(self, image: _Picture, frames: Frames) -> list[float] | None:
         info, box = header(image.path), self.box["bbox"]

@@ -20,6 +20,7 @@ from biocosmos.specimens.readers.columns import (
     SCIENTIFIC_NAME,
     check_header,
     guess_columns,
+    is_records,
     our_names,
     plain,
     with_gbif_id,
@@ -171,7 +172,7 @@ def columnar_source(
 
     def blocks() -> Iterator[Block]:
         resolver = image_resolver(path if base is None else base / "_", options)
-        with RowImages(options, path, resolver) as images:
+        with RowImages(options, path, resolver, records=is_records(schema.names)) as images:
             for piece in pieces(PACKED_ROWS if columns.image else BATCH_ROWS):
                 for block in images.finish(columns.block(piece, options.failures)):
                     yield columns.without_names(block)

@@ -22,9 +22,9 @@ IMAGE_URL = "image_url"
 GUESSES: dict[str, tuple[str, ...]] = {
     "id": (
         "id",
+        "processid",
         "specimenid",
         "occurrenceid",
-        "processid",
         "treeoflifeid",
         "objectid",
         "objid",
@@ -66,7 +66,24 @@ GUESSES: dict[str, tuple[str, ...]] = {
     ),
     SCIENTIFIC_NAME: ("scientificname", "acceptedscientificname", "speciesname", "binomial", "latinname"),
     EPITHET: ("specificepithet", "speciesepithet", "epithet"),
-    "barcode": ("dnabarcode", "barcode", "nucraw", "nuc", "nucleotides", "dnasequence", "sequence", "dna"),
+    "barcode": (
+        "dnabarcode",
+        "nucraw",
+        "nuc",
+        "nucleotides",
+        "nucleotidesequence",
+        "dnasequence",
+        "barcodesequence",
+        "coisequence",
+        "coi5psequence",
+        "coiseq",
+        "coibarcode",
+        "cox1sequence",
+        "co1sequence",
+        "barcode",
+        "sequence",
+        "dna",
+    ),
     "text": ("text", "caption", "description"),
     IMAGE_URL: ("imageurl", "photourl", "pictureurl", "imgurl", "imagelink", "imageaddress"),
     "latitude": ("latitude", "decimallatitude", "lat", "coordlat", "objectlat", "gpslatitude"),
@@ -77,6 +94,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
 }
 OBSERVATIONS = {"imageurl", "observedonstring", "iconictaxonname", "qualitygrade"}
 """Columns of iNaturalist's export, whose description is what an observer noted, not a text about what is to be seen."""
+LEAST_NAMED = 3
+"""Columns like "family_name" are ranks if there are so many: one may be a person's, and "class_name" a label."""
 MOST_SHOWN = 300
 """Characters of column names in an error message."""
 # Columns of these names say all sorts of things; they are ranks only in a taxonomy or when asked for.
@@ -105,14 +124,20 @@ def guess_columns(names: Iterable[str]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     if by_plain.keys() & OBSERVATIONS:
         by_plain.pop("description", None)
+    named = {rank: f"{rank}name" for rank in GUESSED_RANKS if f"{rank}name" in by_plain}  # as BOLD has them
+    if len(named) < LEAST_NAMED:
+        named = {}
     for ours, candidates in GUESSES.items():
         for candidate in candidates:
             theirs = by_plain.get(candidate)
+            if ours == "label" and candidate == named.get("class"):
+                continue
             if theirs is not None and theirs not in mapping:
                 mapping[theirs] = ours
                 break
     for rank in GUESSED_RANKS:
         theirs = by_plain.get(plain(rank)) or by_plain.get(f"taxon{rank}name")  # the second is iNaturalist's
+        theirs = theirs or by_plain.get(named.get(rank, ""))
         if theirs is not None and theirs not in mapping:
             mapping[theirs] = rank
     return mapping
@@ -135,15 +160,32 @@ def check_header(names: Sequence[str], where: str) -> None:
         raise BiocosmosError(f"{where}: the column {twice[0][:MOST_SHOWN]!r} occurs twice in the header: rename one of them")
 
 
-def with_gbif_id(names: dict[str, str], path: Path, failures: Failures) -> dict[str, str]:
-    """Their name -> ours, with gbifID as the id of a table over several datasets, within which alone occurrenceID is unique."""
+def with_gbif_id(names: dict[str, str], path: Path, failures: Failures, *, declared: bool = False) -> dict[str, str]:
+    """Their name -> ours, with gbifID as the id of a download of GBIF's: a record has it in every download.
+
+    Within a dataset alone is occurrenceID unique. declared: the source itself says that gbifID is the id of its records.
+    """
     by_plain = {plain(name): name for name in names}
     occurrence, gbif = by_plain.get("occurrenceid"), by_plain.get("gbifid")
-    if gbif is None or "datasetkey" not in by_plain or occurrence is None or names[occurrence] != "id":
+    if gbif is None or not (declared or "datasetkey" in by_plain) or occurrence is None or names[occurrence] != "id":
         return names
     reason = f"{gbif} is the id, since {occurrence} may repeat from dataset to dataset"
     failures.add(reason, stage="read", source=path, severity="warning")
     return {**names, occurrence: occurrence, gbif: "id"}
+
+
+def is_media_list(name: str) -> bool:
+    """Whether a column of this name lists the media of a record: Darwin Core's associatedMedia, BOLD's image_urls."""
+    return plain(name) in ("associatedmedia", "imageurls")
+
+
+def place_column(names: Sequence[str]) -> str | None:
+    """The column that has latitude and longitude in one cell, as BOLD's "coord", where neither has a column of its own."""
+    if {"latitude", "longitude"} & set(names):
+        return None
+    known = {plain(name): name for name in reversed(names)}
+    asked = ("latlon", "latlong", "latitudelongitude", *(("coord",) if "processid" in known or "binuri" in known else ()))
+    return next((known[name] for name in asked if name in known), None)
 
 
 def our_names(

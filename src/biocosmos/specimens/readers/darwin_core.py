@@ -14,7 +14,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
-from biocosmos.specimens.readers.columns import GUESSED_RANKS, IMAGE_URL, SCIENTIFIC_NAME, our_names
+from biocosmos.specimens.readers.columns import GUESSED_RANKS, IMAGE_URL, SCIENTIFIC_NAME, our_names, with_gbif_id
 from biocosmos.specimens.readers.darwin_core_meta import Table, parse_meta
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.media import ADDRESSES, media_of
@@ -48,6 +48,9 @@ def read(path: Path, options: Options) -> Source:
         theirs = [term.name for term in main.terms]
         theirs += [term.name for term in event.terms if term.name not in theirs] if event is not None else []
         ours = dict(zip(theirs, our_names(theirs, options.columns, str(path))))
+        if "id" not in options.columns.values():
+            declared = any(term.name == "gbifID" and term.index == main.id_index for term in main.terms if term.index is not None)
+            ours = with_gbif_id(ours, path, options.failures, declared=declared)
         id_term = next((name for name, column in ours.items() if column == "id"), None)
         scan = _scan(main, event, archive, theirs, id_term if id_term not in options.columns else None)
         kinds = scan.kinds
@@ -162,9 +165,13 @@ def _rows(
             others = []
         joined = [(table, name, stack.enter_context(_lookup(table, archive, failures))) for table, name in others]
         for number, core_id, row in main.rows(archive, failures):
-            if events is not None and core_id is not None:
-                for entry in events.get(core_id)[:1]:
-                    row = {**entry.value, **{name: value for name, value in row.items() if value is not None}}
+            if events is not None:
+                held = events.get(core_id)[:1] if core_id is not None else []
+                if not held:
+                    reason = f"belongs to the event {core_id!r}, which is not there" if core_id is not None else "names no event"
+                    failures.add(reason, stage="read", source=f"{path}/{main.files[0]}", row=number)
+                    continue
+                row = {**held[0].value, **{name: value for name, value in row.items() if value is not None}}
             values: dict[str, Any] = {}
             for name, text in row.items():
                 column = ours[name]

@@ -111,6 +111,10 @@ class Table:
                 continue
             if reason is None and not any(cell and not cell.isspace() for cell in fields):
                 continue
+            if skipped == 0 and reason is None and self._is_header(fields):
+                told = f"line {record.line} names the columns though {META} declares no header line: left out"
+                failures.add(told, stage="read", source=str(member), severity="warning")
+                continue
             number += 1
             if reason is None:
                 reason = self._misfit(fields, needed, splitter.width if self.header_lines else None, record.line)
@@ -118,6 +122,12 @@ class Table:
                 failures.add(reason, stage="read", source=str(member), row=number)
             yield None if reason is not None else fields
         splitter.tell(failures, str(member))
+
+    def _is_header(self, fields: list[str]) -> bool:
+        """Whether a row has the names of the terms in their columns."""
+        named = [term for term in self.terms if term.index is not None and term.index != self.id_index]
+        cells = [fields[int(term.index or 0)].strip().lower() if int(term.index or 0) < len(fields) else "" for term in named]
+        return bool(named) and all(local_name(cell) == term.name.lower() for cell, term in zip(cells, named))
 
     def _misfit(self, fields: list[str], needed: int, width: int | None, line: int) -> str | None:
         if width is not None and len(fields) > width and not any(cell.strip() for cell in fields[width:]):
@@ -137,7 +147,11 @@ def local_name(address: str) -> str:
 
 def parse_meta(archive: Archive) -> tuple[Table, tuple[Table, ...]]:
     """(core, extensions). Raises BiocosmosError when meta.xml is missing, damaged, or names files that are not there."""
-    where = next((name for name in archive.names if name.rsplit("/", 1)[-1].lower() == META), None)
+    found = [name for name in archive.names if name.rsplit("/", 1)[-1].lower() == META]
+    if len(found) > 1:
+        named = " and ".join(repr(name) for name in found[:2])
+        raise BiocosmosError(f"{archive.path} has {len(found)} Darwin Core Archives in it, such as {named}: read each by itself")
+    where = found[0] if found else None
     if where is None:
         raise BiocosmosError(f"{archive.path} has no meta.xml: it is no Darwin Core Archive (a plain table can be read as csv)")
     with archive.open(where) as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ from biocosmos.specimens.readers.columns import (
     SCIENTIFIC_NAME,
     SOURCE_SUFFIX,
     check_header,
+    is_media_list,
     is_records,
     our_names,
+    place_column,
     plain,
     shown,
+    with_gbif_id,
 )
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.media import first_address
@@ -37,6 +41,8 @@ from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 CONTENT = ("image_path", "image", "barcode", "text")
 MARKED = "utf-8-sig"
 """The encoding of a text that begins with a byte-order mark, as one for spreadsheets does."""
+DEGREES = re.compile(r"[\[(]?\s*(-?\d+(?:\.\d+)?)\s*[,;\s]\s*(-?\d+(?:\.\d+)?)\s*[\])]?")
+"""Latitude and longitude in one cell: "(48.1, 11.5)", "48.1,11.5"."""
 UNPACKED_ROWS = 64  # rows with images out of a zip are read in small groups: an image may be megabytes
 
 
@@ -65,7 +71,9 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
         with (
             _table_at(path, options, options.failures) as (file, archive),
             open_table(file, encoding=plan.encoding, separator=plan.separator, failures=options.failures) as table,
-            RowImages(options, path, None if archive else image_resolver(path, options), archive) as images,
+            RowImages(
+                options, path, None if archive else image_resolver(path, options), archive, records=is_records(table.header)
+            ) as images,
         ):
             rows = _rows(table, options.failures)
             while held := list(islice(rows, UNPACKED_ROWS if archive else BATCH_ROWS)):
@@ -88,6 +96,8 @@ class _Plan:
     kinds: dict[str, pa.DataType]
     media: str | None
     """The column of addresses that ``image_url`` is taken from, if it has none itself."""
+    place: str | None
+    """The column that latitude and longitude are taken from, if they have none themselves."""
 
     def block(self, rows: Sequence[tuple[int, list[str]]], path: Path) -> Block:
         """Some rows as typed columns under our names."""
@@ -95,6 +105,8 @@ class _Plan:
         columns = {name: typed(values, self.kinds[name]) for name, values in zip(self.names, cells)}
         if self.media is not None:
             columns[IMAGE_URL] = [first_address(str(text or "")) for text in columns[self.media]]
+        if self.place is not None:
+            columns |= _places(columns[self.place])
         return Block(columns, [number for number, _ in rows], str(path))
 
 
@@ -111,20 +123,34 @@ def _plan(path: Path, options: Options, check: bool) -> _Plan:
         names = our_names(header, options.columns, str(path))
         types, is_dna, repeated = _scan(_rows(table), names, header)
         encoding, separator = table.encoding, table.separator
-    if repeated and "id" not in options.columns.values():
-        names = _by_gbif_id(names, header, path, options.failures)
+    if "id" not in options.columns.values():
+        found = list(with_gbif_id(dict(zip(header, names)), path, options.failures).values())
+        names = _by_gbif_id(names, header, path, options.failures) if repeated and found == names else found
     if "barcode" in names and not is_dna and "barcode" not in options.columns.values():
         names[names.index("barcode")] = "barcode" + SOURCE_SUFFIX
     kinds = {ours: pa.string() if ours in STANDARD else kind for ours, kind in zip(names, types)}
-    media = next((ours for ours in names if plain(ours) == "associatedmedia"), None) if IMAGE_URL not in names else None
+    media = next((ours for ours in names if is_media_list(ours)), None) if IMAGE_URL not in names else None
     if media is not None:
         kinds[IMAGE_URL] = pa.string()
         kinds[media] = pa.string()
+    place = place_column(names)
+    if place is not None:
+        kinds |= {place: pa.string(), "latitude": STANDARD["latitude"], "longitude": STANDARD["longitude"]}
     if check:
         check_content([*names, *kinds], header, path, options.failures)
     if archive is not None and "image_path" in names:
         kinds["image"] = STANDARD["image"]
-    return _Plan(encoding, separator, names, kinds, media)
+    return _Plan(encoding, separator, names, kinds, media, place)
+
+
+def _places(cells: Sequence[object]) -> dict[str, list[object]]:
+    """Latitude and longitude out of one cell each; what is no such pair stays whole, for the check of degrees to refuse."""
+    texts = [str(cell).strip() if cell is not None else "" for cell in cells]
+    pairs = [DEGREES.fullmatch(text) for text in texts]
+    return {
+        "latitude": [pair[1] if pair else text or None for pair, text in zip(pairs, texts)],
+        "longitude": [pair[2] if pair else None for pair in pairs],
+    }
 
 
 def _by_gbif_id(names: list[str], header: Sequence[str], path: Path, failures: Failures) -> list[str]:

@@ -6,6 +6,7 @@ ones are there under our names as well. What EcoTaxa itself refuses on import is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from datetime import time
 from pathlib import Path, PurePosixPath
@@ -159,7 +160,10 @@ class _Row:
         if is_missing(text):
             return None
         try:
-            return int(text) if pa.types.is_integer(kind) else number(text)
+            found = int(text) if pa.types.is_integer(kind) else number(text)
+            if math.isinf(found):
+                raise OverflowError(text)
+            return found
         except (ValueError, OverflowError):
             if name not in (LATITUDE, LONGITUDE):  # who makes them places says it
                 self._warn(f"{name} is declared a number [f], but is {text!r}: left blank")

@@ -8,6 +8,7 @@ or the lines are named in an error.
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ CHUNK = 1 << 20
 FIELD_LIMIT = 16 << 20  # characters of one field or line; an unclosed quote must not swallow a file of any size
 DROPPED_LIMIT = 16 * FIELD_LIMIT  # characters of one line that are read only to be dropped
 NEW_LINES = ("\n", "\r\n", "\r")
+MARK = "\ufeff"  # a byte-order mark; in the middle of a text where files were put together
 NARROW = 3  # a table of no more columns has rows that prose may look like
 
 
@@ -46,12 +48,16 @@ class Splitter:
         self._stream, self.separator, self.quote, self.line_end = stream, separator, quote, line_end
         self.width: int | None = None
         self._ahead: deque[tuple[int, str | None]] = deque()
-        self._letters = self._first_letter = self._breaks = 0
+        self._letters = self._first_letter = self._breaks = self._marks = self._first_mark = 0
         self._other_end: str | None = None
         self._line = 0
         self._stray = "\r"  # what may end lines, but does not end those of the first rows
         self._physical = self._lines()
         if quote:
+            ends, sign = re.escape(separator), re.escape(quote)
+            self._blanks_before = re.compile(rf"{ends}[ \u00a0]+{sign}")
+            field = rf"{sign}(?:[^{sign}]|{sign}{sign})*{sign}(?=[ \u00a0]*(?:{ends}|\r?$))"
+            self._field = re.compile(rf"(^|{ends})([ \u00a0]*)({field}|[^{ends}]*)")
             csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT + 1))
             self._feed = _Feed(self)
             self._reader = csv.reader(self._feed, delimiter=separator, quotechar=quote, strict=True)
@@ -98,7 +104,11 @@ class Splitter:
             lines = "1 line ends" if self._breaks == 1 else f"{self._breaks} lines end"
             reason = f"{lines} with {other} where the others do not: read as lines"
             failures.add(reason, stage="read", source=source, severity="warning")
-        self._letters = self._breaks = 0
+        if self._marks:
+            lines = "1 line begins" if self._marks == 1 else f"{self._marks} lines begin"
+            reason = f"{lines} or has cells that begin with a byte-order mark (first line {self._first_mark}): left out"
+            failures.add(reason, stage="read", source=source, severity="warning")
+        self._letters = self._breaks = self._marks = 0
         self._other_end = None
 
     # Lines.
@@ -124,7 +134,7 @@ class Splitter:
                     dropped = 0
                     yield number, None
                 else:
-                    yield number, line
+                    yield number, line if MARK not in line else self._without_marks(number, line)
             if len(rest) > FIELD_LIMIT:
                 dropped += len(rest)
                 rest = ""
@@ -133,7 +143,16 @@ class Splitter:
         if dropped:
             yield number + 1, None
         elif rest:
-            yield number + 1, rest
+            yield number + 1, rest if MARK not in rest else self._without_marks(number + 1, rest)
+
+    def _without_marks(self, number: int, line: str) -> str:
+        """The line without byte-order marks at the start of its cells; that of the whole text goes without saying."""
+        bare = line.lstrip(MARK)
+        clean = bare.replace(self.separator + MARK, self.separator)
+        if clean != line and (number > 1 or clean != bare):
+            self._marks += 1
+            self._first_mark = self._first_mark or number
+        return clean
 
     def _end_of(self, sample: str) -> str:
         """The line end of a text by its first characters: as declared where that occurs, else what does."""
@@ -165,6 +184,8 @@ class Splitter:
     # Quotes.
 
     def _quoted(self, number: int, raw: str) -> Iterator[Record]:
+        if self._blanks_before.search(raw) or raw[0].isspace():
+            raw = self._field.sub(self._without_blanks, raw)
         text = raw.removesuffix("\r")
         try:
             fields, taken = self._parse(raw)
@@ -180,6 +201,10 @@ class Splitter:
                 yield self._careless(number, text)
             else:
                 yield Record(number, fields)
+
+    def _without_blanks(self, found: re.Match[str]) -> str:
+        """A field with its separator; blanks that stand before the quotes of a whole field belong to neither."""
+        return found[1] + found[3] if found[3].startswith(self.quote) else found[0]
 
     def _parse(self, text: str) -> tuple[list[str], list[tuple[int, str | None]]]:
         self._feed.begin(self._line, text)

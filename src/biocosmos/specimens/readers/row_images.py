@@ -20,6 +20,9 @@ from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.media import ADDRESSES
 from biocosmos.specimens.readers.options import Options
 
+CONTENT = ("image_path", "image", "barcode", "text", IMAGE_URL)
+BARCODE_ALONE = "kept with its barcode alone"
+
 
 class RowImages:
     """Finds the images of blocks of rows, one source at a time; close it (or use ``with``) when the last row is read.
@@ -29,13 +32,21 @@ class RowImages:
     """
 
     def __init__(
-        self, options: Options, source: str | Path, resolver: Resolver | None = None, archive: tuple[Archive, str] | None = None
+        self,
+        options: Options,
+        source: str | Path,
+        resolver: Resolver | None = None,
+        archive: tuple[Archive, str] | None = None,
+        *,
+        records: bool = False,
     ) -> None:
         """resolver: finds the files that names mean; None where paths are those of the disk already, or in an archive.
 
-        archive: the images are in it, by names that start from a folder of it.
+        archive: the images are in it, by names that start from a folder of it. records: the rows are records of occurrences,
+        which are kept without an image, barcode or text.
         """
         self.options, self.source, self._resolver, self._archive = options, source, resolver, archive
+        self._records = records
         self._seen = Seen()
         self._on_web = 0
 
@@ -44,6 +55,8 @@ class RowImages:
         columns, bad = block.columns, set[int]()
         if "image_path" in columns:
             self._find(block, bad)
+        if not self._records:
+            self._refuse_empty(block, bad)
         if "crop" in columns and isinstance(columns["crop"], list):
             self._crops(block, bad)
         if IMAGE_URL in columns:
@@ -80,14 +93,19 @@ class RowImages:
             if packed is not None and packed[i] is not None and getattr(packed[i], "is_valid", True):
                 continue
             if name is None:
-                if not any(_filled(columns, other, i) for other in ("barcode", "text", IMAGE_URL)):
+                if _filled(columns, "barcode", i) and not _filled(columns, IMAGE_URL, i):
+                    self._fail(block, i, f"the name of the image is blank: {BARCODE_ALONE}", warning=True)
+                elif self._records and not any(_filled(columns, other, i) for other in ("text", IMAGE_URL)):
                     self._fail(block, i, "the name of the image is blank: kept without an image", warning=True)
                 continue
             if name.strip().lower().startswith(ADDRESSES):
                 problem: str | None = f"the image is a web address ({readable(name)}): download it first"
             else:
-                paths[i], unpacked[i], problem = self._place(name)
-            if problem is not None:
+                paths[i], unpacked[i], problem = self._place(name, must_be_there=_filled(columns, "barcode", i))
+            if problem is not None and _filled(columns, "barcode", i):
+                self._fail(block, i, f"{problem}: {BARCODE_ALONE}", warning=True)
+                paths[i] = None
+            elif problem is not None:
                 self._fail(block, i, problem)
                 bad.add(i)
         columns["image_path"] = paths
@@ -96,8 +114,18 @@ class RowImages:
         if block.fallback_ids is None:
             block.fallback_ids = self._called(columns.get("id"), names, bad)
 
-    def _place(self, name: str) -> tuple[str | None, bytes | None, str | None]:
-        """(path, bytes, why neither) of the image that a name means."""
+    def _refuse_empty(self, block: Block, bad: set[int]) -> None:
+        """Record the rows in which every column of images, barcodes and texts is blank; a table of records has none at all."""
+        filled = [_there(block.columns[name]) for name in CONTENT if name in block.columns]
+        if not filled or not {*CONTENT[:-1]} & set(block.columns):
+            return
+        for i, any_there in enumerate(map(any, zip(*filled))):
+            if not any_there and i not in bad:
+                self._fail(block, i, "no image, no barcode and no text")
+                bad.add(i)
+
+    def _place(self, name: str, *, must_be_there: bool) -> tuple[str | None, bytes | None, str | None]:
+        """(path, bytes, why neither) of the image that a name means; one that is not there is else found out when it is read."""
         if self._archive is not None:
             archive, folder = self._archive
             member, reason = archive.find(name, folder)
@@ -108,6 +136,8 @@ class RowImages:
         if self._resolver is None:
             return name, None, None
         found = self._resolver.find(name)
+        if must_be_there and not found.there and not found.ambiguous:
+            return None, None, f"there is no image file {readable(name)!r}"
         return found.path, None, found.problem if found.ambiguous else None
 
     def _called(self, ids: Any, names: list[str | None], bad: set[int]) -> list[str | None]:
@@ -178,6 +208,14 @@ def _filled(columns: dict[str, Any], name: str, i: int) -> bool:
     value = columns[name][i]
     value = value.as_py() if isinstance(value, pa.Scalar) else value
     return value is not None and bool(str(value).strip())
+
+
+def _there(values: Any) -> list[bool]:
+    """Which values are neither null nor blank."""
+    if isinstance(values, pa.Array) and not (pa.types.is_string(values.type) or pa.types.is_large_string(values.type)):
+        return list(values.is_valid().to_pylist())
+    cells = values.to_pylist() if isinstance(values, pa.Array) else values
+    return [cell is not None and (not isinstance(cell, str) or bool(cell.strip())) for cell in cells]
 
 
 def crop_of(value: Any) -> tuple[list[float] | None, str | None]:

@@ -15,6 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_file, is_image_name
+from biocosmos.outputs import place_of, refuse_source
 from biocosmos.specimens.dates import read_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
@@ -22,6 +24,13 @@ from biocosmos.specimens.writers.naming import answered_ranks, is_answer_table, 
 from biocosmos.tables import PROVENANCE_KEY
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "coco"}
+ENDINGS = {
+    "csv": {".csv", ".tsv"},
+    "parquet": {".parquet", ".pq"},
+    "darwin-core": {".zip"},
+    "ecotaxa": {".zip"},
+    "coco": {".json"},
+}
 FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 
@@ -51,7 +60,7 @@ def write(
     takes for formulas.
     Raises BiocosmosError when the format is unclear, there is no ``id``, or there are no rows at all.
     """
-    path, failures = Path(path), Failures() if failures is None else failures
+    path, failures = place_of(path), Failures() if failures is None else failures
     format = format_of(path, format)
     if identifications is not None and format != "darwin-core":
         raise BiocosmosError(f"identifications go into a Darwin Core Archive, not into {format}")
@@ -63,15 +72,28 @@ def write(
     if not ranks and is_answer_table(schema.names):
         ranks = answered_ranks(schema.names)
     ranks = tuple(rank for rank in ranks if rank in schema.names)
+    if is_file(path):
+        batches = _looked_at(batches, path)
     return Written(_write(batches, schema, path, format, ranks, identifications, failures, spreadsheet), failures)
+
+
+def _looked_at(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """The rows, none of whose images is the file that will be replaced."""
+    for batch in batches:
+        if "image_path" in batch.schema.names:
+            refuse_source(path, batch.column("image_path").to_pylist())
+        yield batch
 
 
 def format_of(path: Path, format: str | None = None) -> str:
     """The format that is named, or told by the suffix. Raises BiocosmosError when it is unclear."""
-    found = ALIASES.get(format, format) if format is not None else SUFFIXES.get(path.suffix.lower())
+    suffix = path.suffix.lower()
+    found = ALIASES.get(format, format) if format is not None else SUFFIXES.get(suffix)
     if found not in FORMATS:
         said = f"unknown format {format!r}" if format else f"cannot tell the format from {path.name!r}"
         raise BiocosmosError(f"{said}: say --format with one of {', '.join(FORMATS)}")
+    if is_image_name(path.name) or suffix in (set().union(*ENDINGS.values()) - ENDINGS[found]):
+        raise BiocosmosError(f"{path.name!r} is no name for {found}: end it in {' or '.join(sorted(ENDINGS[found]))}")
     return found
 
 

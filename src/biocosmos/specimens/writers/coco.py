@@ -34,10 +34,10 @@ def write(
 ) -> int:
     """Write ``path`` and, in ``<name>_images`` beside it, the images that do not lie below its folder; returns the rows written.
 
-    A specimen is an annotation: its crop the box, in pixels of the upright image; without a crop it has none and is the whole
-    image, as in iNaturalist's files. Its label is the category, with its ranks and, as supercategory, the taxon above; a
-    machine's name has its confidence as score. All other columns are fields of the annotation. A specimen without an image that
-    can be read is left out and recorded.
+    A specimen that has a name is an annotation: its crop the box, in pixels of the upright image, the whole image without a crop.
+    Its label is the category, with its ranks and, as supercategory, the taxon above; a machine's name has its confidence as
+    score. All other columns are fields of the annotation. Of a specimen without a name only the image is written, and how many
+    these are is told. A specimen without an image that can be read is left out and recorded.
     """
     folder = path.parent
     with (
@@ -51,6 +51,9 @@ def write(
             made.add(row)
         if made.copied:
             reason = f"{made.copied:,} images that do not lie below {folder} are copied to {path.stem}_images"
+            failures.add(reason, stage="write", source=path, severity="warning")
+        if made.nameless:
+            reason = f"specimens without a name, which COCO has no annotation for: {made.nameless:,}; their images are written"
             failures.add(reason, stage="write", source=path, severity="warning")
         with temporary.open("w", encoding="utf-8") as out:
             out.write(f'{{"info": {json.dumps({"description": path.stem, "contributor": software})},\n"{IMAGES}": [')
@@ -86,26 +89,29 @@ class _Coco:
         self.ranks, self.naming = [rank for rank in ranks if rank != "label"], Naming(schema.names, ranks)
         self.label_is_rank = "label" in ranks
         self.images, self.annotations = images, annotations
-        self.rows = self.copied = 0
+        self.rows = self.copied = self.nameless = 0
         self.categories: dict[tuple[str | None, ...], dict[str, Any]] = {}
-        self.image_ids: dict[str, int] = {}
+        self.image_ids: dict[str, tuple[int, int, int]] = {}
         left = NOT_FIELDS | set(self.ranks) | ({"taxon"} if self.naming.has_answers else set())
         self.fields = [field.name for field in schema if field.name not in left and not is_binary(field.type)]
 
     def add(self, row: dict[str, Any]) -> None:
         """Write one annotation, and its image if it is the first of it."""
         id = str(row["id"])
-        image, reason = self._image(row)
+        named, is_answer = self.naming.of(row), self.naming.is_answer(row)
+        image, reason = self._image(row, named.name is None)
         if image is None:
             self.failures.add(reason or "no image: COCO has none without", stage="write", source=self.path, id=id)
             return
-        named, is_answer = self.naming.of(row), self.naming.is_answer(row)
-        crop = row.get("crop")
+        if named.name is None:
+            self.nameless += 1
+            return
+        number, width, height = image
+        crop = row.get("crop") or (0, 0, width, height)
         self.rows += 1
-        box: dict[str, Any] = {"id": self.rows, "image_id": image, "category_id": self._category(row, named), OUR_ID: id}
-        if crop is not None:
-            box["bbox"] = [float(f"{number:.9g}") for number in crop]  # as many digits as float32 holds
-            box["area"] = float(f"{crop[2] * crop[3]:.9g}")
+        box: dict[str, Any] = {"id": self.rows, "image_id": number, "category_id": self._category(row, named), OUR_ID: id}
+        box["bbox"] = [float(f"{number:.9g}") for number in crop]  # as many digits as float32 holds
+        box["area"] = float(f"{crop[2] * crop[3]:.9g}")
         box["iscrowd"] = 0
         if is_answer:
             box |= {"score": row.get("confidence"), VERIFICATION: BY_MACHINE}
@@ -115,8 +121,8 @@ class _Coco:
                 box[f"{name}_source" if name in JOINS[ANNOTATIONS] else name] = value
         _write(self.annotations, {name: value for name, value in box.items() if value is not None}, self.rows == 1)
 
-    def _image(self, row: dict[str, Any]) -> tuple[int | None, str | None]:
-        """(id of the image, why there is none)."""
+    def _image(self, row: dict[str, Any], alone: bool) -> tuple[tuple[int, int, int] | None, str | None]:
+        """(id, width and height of the image, why there is none); alone: it stands for a specimen without an annotation."""
         packed = row.get("image")
         if packed is not None:
             key = str(row.get("content_hash") or hashlib.blake2b(packed, digest_size=16).hexdigest())
@@ -131,10 +137,12 @@ class _Coco:
             height, width = image_size(content)
         except ImageError as error:
             return None, str(error)
-        number = self.image_ids[key] = len(self.image_ids) + 1
+        number = len(self.image_ids) + 1
+        found = self.image_ids[key] = (number, width, height)
         record = {"id": number, "file_name": self._name(row, content), "width": width, "height": height}
+        record |= {OUR_ID: str(row["id"])} if alone else {}
         _write(self.images, record, number == 1)
-        return number, None
+        return found, None
 
     def _name(self, row: dict[str, Any], content: bytes) -> str:
         """The image's file, from the folder of the JSON; one that lies elsewhere is copied there, to be handed on with it."""
@@ -145,10 +153,8 @@ class _Coco:
                 self.copied += 1
         return written_beside(self.path, str(row["id"]), content, self.names)
 
-    def _category(self, row: dict[str, Any], named: Named) -> int | None:
+    def _category(self, row: dict[str, Any], named: Named) -> int:
         """The id of the category of this name and these ranks."""
-        if named.name is None:
-            return None
         ranks = {rank: row[rank] for rank in self.ranks if says(row.get(rank))}
         key = (named.name, *(ranks.get(rank) for rank in self.ranks))
         if key not in self.categories:

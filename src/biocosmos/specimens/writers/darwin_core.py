@@ -13,13 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import Failures
+from biocosmos.specimens.dates import iso_date
 from biocosmos.specimens.readers.darwin_core import MEDIA_ADDRESS
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.readers.lookup import Entry, Lookup, Seen
 from biocosmos.specimens.readers.media import ADDRESSES
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
-from biocosmos.specimens.writers.darwin_core_terms import DC, DWC, MULTIMEDIA, eml_xml, meta_xml, term_of
-from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, VALIDATED, VERIFICATION, Naming
+from biocosmos.specimens.writers.darwin_core_terms import DC, DWC, MULTIMEDIA, eml_xml, meta_xml, rank_term, terms_of
+from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, VALIDATED, VERIFICATION, Naming, says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
 from biocosmos.specimens.writers.sheet import Sheet
 from biocosmos.specimens.writers.tabular import rows_of, text_of
@@ -39,7 +40,22 @@ IDENTIFICATION_TERMS = (
 NOT_IN_CORE = {"image", "image_path", "multimedia", "identification", *ADDED_BY_COLLECTION}
 ALWAYS = ("scientificName", "basisOfRecord")
 HIGHER = "higherClassification"
-MEDIA_TERMS = ("identifier", "type", "format")
+EVENT_DATE, VERBATIM_DATE, OCCURRENCE_ID = "eventDate", "verbatimEventDate", "occurrenceID"
+MEDIA_TERMS = (
+    "identifier",
+    "type",
+    "format",
+    "title",
+    "description",
+    "references",
+    "created",
+    "creator",
+    "contributor",
+    "publisher",
+    "source",
+    "license",
+    "rightsHolder",
+)
 
 
 def write(
@@ -57,7 +73,8 @@ def write(
     A table of identifications (:meth:`Identifier.identify`) becomes machine observations whose names stop at the rank that was
     sure enough; given as ``identifications`` it becomes the history of the specimens with these ids. software, said_on: what
     made it, and when. Columns that say nothing are left out; which columns are ranks stands in meta.xml, so that they are when
-    it is read again.
+    it is read again. Dates are ISO 8601; the text of one that is not understood stands in verbatimEventDate, with a warning, and
+    rows without a name that is sure enough are counted in one.
     Returns the rows written.
     """
     made = _Archive(schema, tuple(ranks), failures, identifications, software, said_on)
@@ -77,12 +94,17 @@ class _Archive:
         said_on: str,
     ) -> None:
         self.ranks, self.failures, self.rows, self.software = ranks, failures, 0, software
+        self.nameless = self.without_id = 0
+        self.has_gbif_ids = "datasetKey" in schema.names  # a download over several datasets, whose ids are GBIF's
         self.today = datetime.now(timezone.utc).date().isoformat()
         self.said_on = said_on or self.today
         self.naming = Naming(schema.names, ranks)
         self.identifications = identifications
         self.columns = [name for name in schema.names if name not in NOT_IN_CORE]
         self.added = [name for name in ALWAYS if name not in self.columns]
+        self.date = next((name for name in ("date", EVENT_DATE) if name in self.columns), None)
+        if self.date is not None and VERBATIM_DATE not in self.columns:
+            self.added.append(VERBATIM_DATE)
         if VERIFICATION not in self.columns and (self.naming.has_answers or STATUS in self.columns):
             self.added.append(VERIFICATION)
         if self.naming.has_answers:
@@ -101,12 +123,13 @@ class _Archive:
             named = stack.enter_context(Sheet(["coreid", *IDENTIFICATION_TERMS], path.parent))
             for row in rows_of(batches):
                 id = str(row["id"])
-                core.write([text_of(value) for value in self._core(row)])
+                core.write([text_of(value) for value in self._core(row, path)])
                 for medium in self._media(row, archive, used, path):
                     media.write([id, *(medium.get(term, "") for term in MEDIA_TERMS)])
                 for said in self._history(row, history.get(id) if self.identifications is not None else []):
                     named.write([id, *(text_of(said.get(term)) for term in IDENTIFICATION_TERMS)])
                 self.rows += 1
+            self._tell(path)
             keep = [i for i, name in enumerate(core.names) if core.filled_rows[i] or name in ("id", *ALWAYS)]
             names = [core.names[i] for i in keep]
             core.copy_into(archive, "occurrence.txt", keep, [names])
@@ -120,19 +143,50 @@ class _Archive:
                     extensions[file] = (kind, [vocabulary + sheet.names[i] for i in filled])
                     sheet.copy_into(archive, file, [0, *filled], [["coreid", *(sheet.names[i] for i in filled)]])
         ranks = [rank for rank in self.ranks if rank in names]
-        _text(archive, "meta.xml", meta_xml([term_of(name) for name in names], extensions, names.index("id"), ranks))
+        terms = terms_of(names, id_is_gbifs=self.has_gbif_ids)
+        _text(archive, "meta.xml", meta_xml(terms, extensions, names.index("id"), ranks))
         _text(archive, "eml.xml", eml_xml(path.stem, self.rows, self.software, self.today))
 
-    def _core(self, row: dict[str, Any]) -> list[Any]:
+    def _tell(self, path: Path) -> None:
+        """Say what holds for several rows."""
+        for count, what in (
+            (self.nameless, "occurrences without a name, for which no answer was sure enough"),
+            (self.without_id, f"rows without an {OCCURRENCE_ID}, for which the specimen's id stands"),
+        ):
+            if count:
+                self.failures.add(f"{what}: {count:,}", stage="write", source=path, severity="warning")
+
+    def _dated(self, row: dict[str, Any], path: Path) -> None:
+        """The row's date as ISO 8601; what is not understood moves to verbatimEventDate."""
+        text = str(row.get(self.date) or "").strip() if self.date is not None else ""
+        if self.date is None or not text:
+            return
+        row[self.date], problem = iso_date(text)
+        if problem is None:
+            return
+        own = row.get(VERBATIM_DATE)
+        row[VERBATIM_DATE] = text if own is None or text in str(own) else f"{own} | {text}"
+        left = "left blank" if row[self.date] is None else f"only {row[self.date]}"
+        reason = f"the date {text!r} {problem}: {EVENT_DATE} is {left}, it stands in {VERBATIM_DATE}"
+        self.failures.add(reason, stage="write", source=path, id=str(row["id"]), severity="warning")
+
+    def _core(self, row: dict[str, Any], path: Path) -> list[Any]:
         is_answer = self.naming.is_answer(row)
         said = self.naming.of(row)
+        self.nameless += is_answer and said.name is None
+        self.has_gbif_ids = self.has_gbif_ids and str(row["id"]).isdecimal()
+        self._dated(row, path)
+        if OCCURRENCE_ID in row and not says(row[OCCURRENCE_ID]):
+            row[OCCURRENCE_ID] = row["id"]
+            self.without_id += 1
         told = str(row.get(STATUS) or "").lower()
         verified = BY_MACHINE if is_answer or said.by_machine else BY_HUMAN if said.state == told == VALIDATED else None
         extra = {
             "scientificName": said.name if is_answer else self._name(row),
             "basisOfRecord": MACHINE_RECORD if verified == BY_MACHINE else OTHER_RECORD,
             VERIFICATION: verified,
-            "taxonRank": said.rank if is_answer else None,
+            "taxonRank": rank_term(said.rank) if is_answer else None,
+            VERBATIM_DATE: row.get(VERBATIM_DATE),
             "identificationReferences": self.software if is_answer else None,
             HIGHER: "|".join(str(row[rank]) for rank in self.ranks if rank != "label" and row.get(rank)) or None,
         }
@@ -156,7 +210,9 @@ class _Archive:
             local = next((address for address in addresses if address and not address.lower().startswith(ADDRESSES)), None)
             name = archive_name(local, str(row["id"]), content, used, "images/")
             archive.writestr(zipfile.ZipInfo(name), content)
-            media.append({"identifier": name, "type": "StillImage", "format": MEDIA_TYPES.get(suffix_of(content), "")})
+            about = known[addresses.index(local)] if local is not None else {}
+            stated = {"identifier": name, "type": "StillImage", "format": MEDIA_TYPES.get(suffix_of(content), "")}
+            media.append({**about, **stated})
         for medium, address in zip(known, addresses):
             if address.lower().startswith(ADDRESSES):
                 media.append({**medium, "identifier": address})
@@ -177,7 +233,7 @@ class _Archive:
         facts = [("confidence", answer.get("confidence")), ("novelty", answer.get("novelty")), ("method", answer.get("method"))]
         return {
             "scientificName": answer["taxon"],
-            "taxonRank": answer.get("rank"),
+            "taxonRank": rank_term(answer.get("rank")),
             "identifiedBy": "biocosmos",
             "dateIdentified": answer.get("dateIdentified") or self.said_on,
             "identificationVerificationStatus": BY_MACHINE,

@@ -7,11 +7,13 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 from biocosmos.specimens.readers.darwin_core_meta import RANKS_TERM, join_ranks
+from biocosmos.taxonomy.ranks import KNOWN_RANKS
 
 DWC = "http://rs.tdwg.org/dwc/terms/"
 DC = "http://purl.org/dc/terms/"
 MULTIMEDIA = "http://rs.gbif.org/terms/1.0/Multimedia"
 OWN = "urn:biocosmos:column:"
+GBIF_ID = "http://rs.gbif.org/terms/1.0/gbifID"
 OURS = {
     "id": "occurrenceID",
     "label": "verbatimIdentification",
@@ -130,14 +132,104 @@ TERMS = frozenset(
         "informationWithheld",
         "dataGeneralizations",
         "dynamicProperties",
+        "recordedByID",
+        "identifiedByID",
+        "georeferenceVerificationStatus",
+        "georeferencedDate",
+        "georeferenceProtocol",
+        "georeferenceSources",
+        "georeferenceRemarks",
+        "degreeOfEstablishment",
+        "pathway",
+        "vitality",
+        "caste",
+        "associatedOccurrences",
+        "associatedOrganisms",
+        "previousIdentifications",
+        "organismName",
+        "organismScope",
+        "organismRemarks",
+        "materialEntityID",
+        "materialEntityRemarks",
+        "verbatimLabel",
+        "eventType",
+        "verbatimCoordinates",
+        "verbatimCoordinateSystem",
+        "verbatimSRS",
+        "footprintWKT",
+        "footprintSRS",
+        "footprintSpatialFit",
+        "pointRadiusSpatialFit",
+        "verticalDatum",
+        "minimumDistanceAboveSurfaceInMeters",
+        "maximumDistanceAboveSurfaceInMeters",
+        "locationAccordingTo",
+        "geologicalContextID",
+        "earliestEonOrLowestEonothem",
+        "latestEonOrHighestEonothem",
+        "earliestEraOrLowestErathem",
+        "latestEraOrHighestErathem",
+        "earliestPeriodOrLowestSystem",
+        "latestPeriodOrHighestSystem",
+        "earliestEpochOrLowestSeries",
+        "latestEpochOrHighestSeries",
+        "earliestAgeOrLowestStage",
+        "latestAgeOrHighestStage",
+        "lowestBiostratigraphicZone",
+        "highestBiostratigraphicZone",
+        "lithostratigraphicTerms",
+        "acceptedNameUsageID",
+        "parentNameUsageID",
+        "originalNameUsageID",
+        "nameAccordingToID",
+        "namePublishedInID",
+        "taxonConceptID",
+        "parentNameUsage",
+        "originalNameUsage",
+        "nameAccordingTo",
+        "namePublishedIn",
+        "namePublishedInYear",
+        "higherClassification",
+        "higherGeographyID",
+        "genericName",
+        "infragenericEpithet",
+        "nomenclaturalStatus",
     ]
 )
+DC_TERMS = frozenset(
+    ("type", "modified", "language", "license", "rightsHolder", "accessRights", "bibliographicCitation", "references")
+)
+"""Terms of an occurrence that Darwin Core takes from Dublin Core."""
 
 
-def term_of(column: str) -> str:
-    """The address of a column's term; a column that Darwin Core has no term for gets one of our own."""
-    name = OURS.get(column, column)
-    return DWC + name if column in OURS or name in TERMS else OWN + quote(name, safe="")
+def terms_of(columns: Sequence[str], *, id_is_gbifs: bool = False) -> list[str]:
+    """The addresses of the columns' terms; a column that Darwin Core has no term for gets one of our own.
+
+    A column ``occurrenceID`` is that; the specimens' ids are then GBIF's (id_is_gbifs) or only ours. A column under the name of
+    a term that one of ours is written as (``eventDate`` beside ``date``) is only the collection's own.
+    """
+    ours = {name: term for name, term in OURS.items() if name in columns}
+    if "occurrenceID" in columns:
+        ours.pop("id", None)
+    return [_term(name, ours, id_is_gbifs) for name in columns]
+
+
+def _term(name: str, ours: Mapping[str, str], id_is_gbifs: bool) -> str:
+    if name in ours:
+        return DWC + ours[name]
+    if name == "id" and id_is_gbifs:
+        return GBIF_ID
+    if name == "gbifID":
+        return GBIF_ID if not id_is_gbifs else OWN + name
+    if name in DC_TERMS:
+        return DC + name
+    is_term = name in TERMS or (name in OURS.values() and name not in ours.values())
+    return DWC + name if is_term else OWN + quote(name, safe="")
+
+
+def rank_term(rank: str | None) -> str | None:
+    """A rank for taxonRank; None for what is no rank of a taxonomy, such as "label" or EcoTaxa's "level_3"."""
+    return rank if rank in KNOWN_RANKS and rank not in ("label", "status") else None
 
 
 def meta_xml(

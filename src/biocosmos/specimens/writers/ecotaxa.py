@@ -163,7 +163,9 @@ class _Export:
             tell(f"the state {named.unknown!r} is none that EcoTaxa knows: written as {named.state}")
         is_answer = self.naming.is_answer(row)
         self.open += is_answer and named.name is None
-        is_own = not is_answer and (named.name or "") == str(row.get(CATEGORY) or "").strip()
+        was = str(row.get(CATEGORY) or "").strip()
+        is_own = not is_answer and (named.name or "") == was
+        had_another = not is_own and bool(is_answer or was or row.get(CATEGORY_ID) is not None)
         category, state = self._category(named, tell), named.state
         if category is None and is_own and row.get(CATEGORY_ID) is not None and row.get(STATUS):
             category, state = text_of(row[CATEGORY_ID]), row[STATUS]  # EcoTaxa goes by the id and wants a name beside the status
@@ -177,7 +179,7 @@ class _Export:
             STATUS: state,
             HIERARCHY: row.get(HIERARCHY) if is_own and row.get(HIERARCHY) else self._hierarchy(row, named),
             PREDICTED_BY: self.software if is_answer and named.name else None,
-            "forget": not is_own,
+            "forget": had_another,
         }
         return made | self._when(row, tell)
 
@@ -225,7 +227,7 @@ class _Export:
             tell(f"the date {text!r} {said.problem}: object_date is left blank, it stands in {VERBATIM_DATE}")
         return {
             DATE: day,
-            TIME: clock.strftime("%H%M%S") if clock is not None and day is not None else None,
+            TIME: clock.strftime("%H%M%S") if clock is not None else None,
             VERBATIM_DATE: text if text and day is None else None,
         }
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.errors import Failures
+from biocosmos.files import is_file
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.spreadsheet import MARK, guarded
 from biocosmos.specimens.writers.pictures import archive_name
@@ -24,7 +25,8 @@ def write_csv(
 ) -> int:
     """Write CSV (TSV for .tsv), UTF-8, RFC 4180 quoting, blank for null, JSON for lists; returns the number of rows.
 
-    Images that are only packed are written to a folder ``<name>_images`` beside the file, and ``image_path`` names them.
+    Packed images whose file is not there are written to a folder ``<name>_images`` beside the table, and ``image_path`` names
+    them; a path that leads nowhere and has no bytes stays, with a warning.
     Other binary columns are left out, with a warning; columns that say nothing of any row without one. spreadsheet: cells that
     a spreadsheet would run begin with an apostrophe, see :mod:`biocosmos.specimens.readers.spreadsheet`.
     """
@@ -38,12 +40,21 @@ def write_csv(
         names.insert(1, "image_path")
     safe = guarded if spreadsheet else str
     delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    lost, first_lost = 0, ""
     with replacing(path) as temporary, Sheet(names, path.parent, delimiter=delimiter) as sheet, Seen() as used:
         for row in rows_of(batches):
-            if packed and row.get("image") is not None and row.get("image_path") is None:
+            lies = row.get("image_path")
+            if packed and row.get("image") is not None and (lies is None or not is_file(lies)):
                 row["image_path"] = written_beside(path, str(row.get("id")), bytes(row["image"]), used)
+            elif isinstance(lies, str) and not is_file(lies):
+                lost += 1
+                first_lost = first_lost or lies
             cells = (row.get(name) for name in names)
             sheet.write([safe(cell) if isinstance(cell, str) else text_of(cell) for cell in cells])
+        if lost:
+            remedy = "" if packed else "; where they are packed, write the column 'image' too: they go beside the table"
+            reason = f"{lost:,} rows name image files that are not there ({first_lost}){remedy}"
+            failures.add(reason, stage="write", source=path, severity="warning")
         keep = [i for i, name in enumerate(names) if sheet.filled_rows[i] or name == "id"]
         with temporary.open("w", encoding="utf-8", newline="") as out:
             out.write(MARK if spreadsheet else "")

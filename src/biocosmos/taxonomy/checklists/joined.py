@@ -16,7 +16,6 @@ from biocosmos.taxonomy.checklists.formats import MISAPPLIED, PRO_PARTE, RANK_PR
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
 
 NONE = -1
-DEEPEST = 128  # steps from a taxon to its root; the deepest of published trees has about 50
 NAMED = 3  # examples in one message
 LEVEL = "level_{}"
 STAGE = "checklist"
@@ -154,12 +153,14 @@ def _accepted(table: pa.Table, synonym: Mask, pointers: _Pointers, faults: _Faul
     target = pointers.rows(ids)
     own = np.arange(len(target), dtype=np.int32)
     accepted = np.where(synonym, target, own).astype(np.int32)
+    leads_on = synonym & (target != own)  # one that names itself is told nowhere to go
     faults.refuse("the accepted name {accepted_id!r} is not in the table", synonym & (target < 0) & _given(ids))
-    for _ in range(8):  # a synonym of a synonym
-        on = (accepted >= 0) & synonym[accepted] & (accepted != own)
+    on = (accepted >= 0) & leads_on[accepted]
+    for _ in range(len(own).bit_length()):  # a synonym of a synonym: each time twice as far
         if not on.any():
             return accepted
-        accepted[on] = target[accepted[on]]
+        accepted = np.where(accepted >= 0, accepted[accepted], NONE).astype(np.int32)
+        on = (accepted >= 0) & leads_on[accepted]
     faults.refuse("is a synonym in a circle", on)
     accepted[on] = NONE
     return accepted
@@ -167,7 +168,7 @@ def _accepted(table: pa.Table, synonym: Mask, pointers: _Pointers, faults: _Faul
 
 def _without_cycles(parent: Int32, faults: _Faults) -> Int32:
     far, steps = parent.copy(), 1
-    while steps < DEEPEST and (far >= 0).any():
+    while steps <= len(parent) and (far >= 0).any():
         far = np.where(far >= 0, far[far], NONE).astype(np.int32)
         steps *= 2
     endless = far >= 0
@@ -176,10 +177,7 @@ def _without_cycles(parent: Int32, faults: _Faults) -> Int32:
     on_cycle = np.zeros(len(parent), bool)
     on_cycle[far[endless]] = True  # after so many steps one is on the cycle; go round it once
     step = np.unique(far[endless])
-    for _ in range(DEEPEST):
-        step = np.unique(parent[step])
-        if on_cycle[step].all():
-            break
+    while not on_cycle[step := np.unique(parent[step])].all():
         on_cycle[step] = True
     faults.refuse("its parents lead back to itself (parent {parent_id!r})", on_cycle)
     return np.where(on_cycle, NONE, parent).astype(np.int32)
@@ -267,10 +265,7 @@ def _ranks(core: pa.Table, parent: Int32, usages: Usages, faults: _Faults) -> tu
         order = [rank for rank in KNOWN_RANKS if rank in words]
     place = np.array([order.index(word) if word in order else NONE for word in [*words, None]], np.int32)[code]
     above = parent.copy()
-    for _ in range(DEEPEST):
-        blank = (above >= 0) & (place[above] < 0)
-        if not blank.any():
-            break
+    while (blank := (above >= 0) & (place[above] < 0)).any():
         above[blank] = parent[above[blank]]
     wrong = (place >= 0) & (above >= 0) & (place[above] >= place)
     wrong = wrong[: usages.table.num_rows]
@@ -299,7 +294,7 @@ def ordered(words: Sequence[str], steps: Sequence[tuple[int, int]]) -> list[str]
     done: list[int] = []
     left = set(range(len(words)))
     while left:
-        free = [i for i in left if below[i] <= set(done)]
+        free = [i for i in left if below[i].isdisjoint(left)]
         if not free:
             return None
         first = min(free, key=lambda i: (known[i] if known[i] is not None else -1, i))

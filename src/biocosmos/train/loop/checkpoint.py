@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,9 @@ class Checkpoints:
 
 def _read(path: Path) -> State:
     try:
+        with zipfile.ZipFile(path) as members:  # torch writes the checksums and does not look at them
+            if damaged := members.testzip():
+                raise ValueError(f"the checksum of {damaged} is another")
         return torch.load(path, map_location="cpu", weights_only=True)  # type: ignore[no-any-return]
     except Exception as error:  # torch, pickle, zip and the file system each raise their own
         raise BiocosmosError(
