@@ -88,7 +88,10 @@ TOO_EARLY = ("torch", "timm", "sklearn")
         ("identify {collection} --part test --device cpu --precision float32", "--precision does nothing here: it is used"),
         ("search {collection} {image} -o near.xls", "cannot write a table to near.xls: the name must end in"),
         ("embed {collection} --from v.npy -e mine", "--from: there is no file or folder v.npy"),
-        ("search {collection} {image} -o {collection}/collection.json/near.csv", "collection.json is a file, not a folder"),
+        (
+            "search {collection} {image} -o {collection}/collection.json/near.csv",
+            "which holds nothing else; write to another place",
+        ),
         (
             "search {collection} {image} --split train --approximate",
             "--split does nothing here: it is used without --approximate",

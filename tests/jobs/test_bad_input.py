@@ -168,7 +168,7 @@ def test_bad_rows_of_a_table(tmp_path: Path) -> None:
     assert has("error", 5, "5 fields where the header has 4")
     assert any(s == "error" and id == "1" and "duplicate id" in reason for s, _, id, reason in said)
     assert has("warning", 7, "latitude 'north'")
-    assert has("error", 8, "no id, and no image to name it by")
+    assert has("error", 8, "no image")
     assert summary.refused == 4
     assert collection.table(["genus"])["genus"].to_pylist() == ["Pica", None, None, "Mülleria"]
 

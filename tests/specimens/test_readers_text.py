@@ -308,13 +308,6 @@ def test_what_has_no_end_is_refused(tmp_path: Path) -> None:
                 read(good, **{name: path})  # type: ignore[arg-type]
 
 
-def test_blanks_before_quotes_belong_to_no_cell(tmp_path: Path) -> None:
-    text = 'id,species,text\n1,Pica pica, "x, y"\n2,Pica pica, "z"\n3, "Pica pica",plain\n4,Pica pica,"he said, ""z"" twice"\n'
-    rows = [row for batch in read(table(tmp_path, text)).batches for row in batch.to_pylist()]
-    assert [row["text"] for row in rows] == ["x, y", "z", "plain", 'he said, "z" twice']
-    assert {row["species"] for row in rows} == {"Pica pica"}
-
-
 def test_byte_order_marks_amid_a_text_are_left_out_and_told(tmp_path: Path) -> None:
     source = read(table(tmp_path, "\ufeffid,species,text\n1,Pica pica,a\n\ufeff2,\ufeffPica pica,b\n"))
     assert [(row["id"], row["species"]) for batch in source.batches for row in batch.to_pylist()] == [

@@ -8,7 +8,6 @@ or the lines are named in an error.
 from __future__ import annotations
 
 import csv
-import re
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,10 +53,6 @@ class Splitter:
         self._stray = "\r"  # what may end lines, but does not end those of the first rows
         self._physical = self._lines()
         if quote:
-            ends, sign = re.escape(separator), re.escape(quote)
-            self._blanks_before = re.compile(rf"{ends}[ \u00a0]+{sign}")
-            field = rf"{sign}(?:[^{sign}]|{sign}{sign})*{sign}(?=[ \u00a0]*(?:{ends}|\r?$))"
-            self._field = re.compile(rf"(^|{ends})([ \u00a0]*)({field}|[^{ends}]*)")
             csv.field_size_limit(max(csv.field_size_limit(), FIELD_LIMIT + 1))
             self._feed = _Feed(self)
             self._reader = csv.reader(self._feed, delimiter=separator, quotechar=quote, strict=True)
@@ -184,8 +179,6 @@ class Splitter:
     # Quotes.
 
     def _quoted(self, number: int, raw: str) -> Iterator[Record]:
-        if self._blanks_before.search(raw) or raw[0].isspace():
-            raw = self._field.sub(self._without_blanks, raw)
         text = raw.removesuffix("\r")
         try:
             fields, taken = self._parse(raw)
@@ -201,10 +194,6 @@ class Splitter:
                 yield self._careless(number, text)
             else:
                 yield Record(number, fields)
-
-    def _without_blanks(self, found: re.Match[str]) -> str:
-        """A field with its separator; blanks that stand before the quotes of a whole field belong to neither."""
-        return found[1] + found[3] if found[3].startswith(self.quote) else found[0]
 
     def _parse(self, text: str) -> tuple[list[str], list[tuple[int, str | None]]]:
         self._feed.begin(self._line, text)
