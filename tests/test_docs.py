@@ -47,6 +47,7 @@ NEEDS = (
     "zero-shot",
     "--text",
     "sample_id",
+    "unlabelled",
     "--watch",
 )
 """Commands with such a word need a training, other weights, another machine or more specimens, or never end."""
