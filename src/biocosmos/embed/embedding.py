@@ -12,7 +12,7 @@ an earlier run was stopped, bit for bit (with the same settings on the same mach
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,14 +28,13 @@ from biocosmos.encoders.encoder import Encoder, Layout
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.ways import openvino_is_here
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError
 from biocosmos.machine import usable_cores
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, joined_facts
 from biocosmos.tables import file_stem
 
-_MUST_AGREE = ("digest", "dim", "preprocessing")
-_COMPUTED_WITH = ("precision", "backend", "device", "layout")
 WORTH_TIMING = 1000
 """Images from which on it pays to time the ways an encoder can be computed: timing costs as much as some hundred images."""
 
@@ -88,7 +87,7 @@ def embed(
                 "(--batch-size) out, or use backend torch"
             )
         facts = encoder.metadata()
-        settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", *_COMPUTED_WITH)}
+        settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", *COMPUTED_WITH)}
         settings |= {"batch size": batch, "part rows": PART_ROWS, "asked": facts["chosen"].get("asked")}
         work.begin(settings, restart=overwrite, notes={"chosen": encoder.chosen})
         workers = workers or (encoder.streams if encoder.streams > 1 else usable_cores())
@@ -196,7 +195,7 @@ def _embed(
     with collection.writing("embed"):
         if not column.is_of(collection.dataset, work):
             return None
-        _record_failures(collection, summary)
+        collection.record_failures(summary.failures, whole=False)  # an image that fails again is one row, not two
         if summary.projected:
             _describe_projection(collection, summary, metadata)
         if summary.images or not column.exists:
@@ -213,14 +212,14 @@ def _metadata(collection: Collection, encoder: Encoder, overwrite: bool) -> dict
     old = collection.encoders.get(encoder.name)
     if old is None or overwrite:
         return metadata
-    for key in _MUST_AGREE:
+    for key in MUST_AGREE:
         if old.get(key) != metadata[key]:
             raise BiocosmosError(
                 f"{collection.path} has vectors of '{encoder.name}' with {key} {old.get(key)}, this encoder has {metadata[key]}: "
                 f"load it under another name, or replace them with overwrite (--overwrite)"
             )
-    for key in _COMPUTED_WITH:
-        metadata[key] = _joined([old.get(key), metadata[key]])
+    for key in COMPUTED_WITH:
+        metadata[key] = joined_facts([old.get(key), metadata[key]])
     return metadata
 
 
@@ -230,21 +229,5 @@ def _describe_projection(collection: Collection, summary: EmbedSummary, metadata
     base = collection.encoders[summary.base]
     metadata["computed from"] = f"the vectors of {summary.base}"
     own = summary.kept or summary.images > summary.projected
-    for key in _COMPUTED_WITH:
-        metadata[key] = _joined([base.get(key), *([metadata[key]] if own else [])])
-
-
-def _joined(values: Sequence[str | None]) -> str | None:
-    """What all vectors of a column share, or all that some of them have: "openvino, torch"."""
-    said = {part for value in values if value is not None for part in str(value).split(", ")}
-    return ", ".join(sorted(said)) or None
-
-
-def _record_failures(collection: Collection, summary: EmbedSummary) -> None:
-    """Record what is not recorded yet: an image that fails again for the same reason is one row, not two."""
-    known = {(row["id"], row["reason"]) for row in collection.failures.to_pylist() if row["stage"] == "embed"}
-    new = Failures()
-    for row in summary.failures:
-        if (row.id, row.reason) not in known:
-            new.add(row.reason, stage=row.stage, source=row.source, id=row.id)
-    collection.record_failures(new)
+    for key in COMPUTED_WITH:
+        metadata[key] = joined_facts([base.get(key), *([metadata[key]] if own else [])])

@@ -31,8 +31,8 @@ from biocosmos.files import is_file
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens import failures_kept, given_vectors
 from biocosmos.specimens.checksums import check_opening
-from biocosmos.specimens.creating import FACTS, Occupied, is_collection, make
-from biocosmos.specimens.damage import damaged, reading
+from biocosmos.specimens.creating import Occupied, is_collection, make
+from biocosmos.specimens.damage import reading
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
@@ -91,22 +91,23 @@ class Collection(Selecting):
         with reading(path):
             dataset = collection.dataset
             check_opening(path, dataset)
-        if lacking := [rank for rank in collection.ranks if rank not in dataset.schema.names]:
-            raise damaged(path, FACTS, f"names the rank {lacking[0]!r}, and there is no such column")
-        collection._finish_interrupted()
-        collection._check_ranks()
+        collection._check_ranks(dataset)
+        if collection._finish_interrupted():
+            collection._check_ranks(collection.dataset)
         return collection
 
-    def _finish_interrupted(self) -> None:
-        """Finish what a process that was killed had begun and meant. Never waits: a reader does without."""
+    def _finish_interrupted(self) -> bool:
+        """Finish what a killed process had begun and meant; whether there was any. Never waits: a reader does without."""
         from biocosmos.specimens.care.apply import is_pending
 
-        if is_held(self.path) or is_pending(self.path) or self._embeddings.is_unfinished():
-            try:
-                with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
-                    pass
-            except BiocosmosError as error:  # who only reads can do so; who changes it is refused
-                print(f"warning: {error}", file=sys.stderr)
+        if not (is_held(self.path) or is_pending(self.path) or self._embeddings.is_unfinished()):
+            return False
+        try:
+            with suppress(LockBusy, ReadOnly), self.writing("finish", wait=0):
+                pass
+        except BiocosmosError as error:  # who only reads can do so; who changes it is refused
+            print(f"warning: {error}", file=sys.stderr)
+        return True
 
     def describe(self) -> dict[str, Any]:
         """Counts of specimens, images, names per rank, and what splits and embeddings there are."""
@@ -268,38 +269,29 @@ class Collection(Selecting):
         ``rank``: stratify or hold out at this rank; default the lowest name of each specimen.
         """
         with self.writing("split"):
-            return self._make_split(method, name, seed, fractions, rank, column, held_out, where)
-
-    def _make_split(
-        self,
-        method: str,
-        name: str,
-        seed: int,
-        fractions: Mapping[str, float] | None,
-        rank: str | None,
-        column: str | None,
-        held_out: float | Sequence[str],
-        where: str | None,
-    ) -> Split:
-        columns = ["id", *self.ranks]
-        if column is not None and column not in columns:
-            columns.append(column)
-        table = self.table(columns, where=where)
-        taxa: list[str | None] | None = None
-        if self.ranks:
-            nodes = self.taxonomy.index(table)
-            if rank is not None:
-                nodes = self.taxonomy.ancestor(nodes, rank)
-            # paths, not names: homonyms under different parents are different taxa
-            distinct, inverse = np.unique(nodes, return_inverse=True)
-            paths = [None if node <= 0 else "/".join(name for name in self.taxonomy.path(int(node)) if name) for node in distinct]
-            taxa = [paths[i] for i in inverse]
-        if not isinstance(held_out, (int, float)):
-            held = [self.taxonomy.path(self.taxonomy.find(taxon)) for taxon in held_out]
-            held_out = ["/".join(name for name in path if name) for path in held]
-        split = make_split(table, method, name=name, seed=seed, fractions=fractions, taxa=taxa, column=column, held_out=held_out)
-        self.save_split(split)
-        return split
+            columns = ["id", *self.ranks]
+            if column is not None and column not in columns:
+                columns.append(column)
+            table = self.table(columns, where=where)
+            taxa: list[str | None] | None = None
+            if self.ranks:
+                nodes = self.taxonomy.index(table)
+                if rank is not None:
+                    nodes = self.taxonomy.ancestor(nodes, rank)
+                # paths, not names: homonyms under different parents are different taxa
+                distinct, inverse = np.unique(nodes, return_inverse=True)
+                paths = [
+                    None if node <= 0 else "/".join(name for name in self.taxonomy.path(int(node)) if name) for node in distinct
+                ]
+                taxa = [paths[i] for i in inverse]
+            if not isinstance(held_out, (int, float)):
+                held = [self.taxonomy.path(self.taxonomy.find(taxon)) for taxon in held_out]
+                held_out = ["/".join(name for name in path if name) for path in held]
+            split = make_split(
+                table, method, name=name, seed=seed, fractions=fractions, taxa=taxa, column=column, held_out=held_out
+            )
+            self.save_split(split)
+            return split
 
     # ------------------------------------------------------------------ embeddings
 
@@ -390,13 +382,15 @@ class Collection(Selecting):
         return failures_kept.read_failures(self.path)
 
     def record_failures(self, failures: Failures, *, of_change: int | None = None, whole: bool = True) -> None:
-        """Append to the failures table; those of a change in place of what it has there, or (not ``whole``) beside it, once."""
+        """Append to the failures table; those of a change in place of what it has there. Not ``whole``: only rows that are not
+        there yet, as of a run that goes on where another was killed."""
         if len(failures) or of_change is not None:
             with locked(self.path, "failures"):
-                if of_change is None:
+                if of_change is None and whole:
                     failures_kept.record(self.path, failures)
                 else:
-                    failures_kept.record_reading(self.path, failures, f"change {of_change}", whole=whole)
+                    origin = None if of_change is None else f"change {of_change}"
+                    failures_kept.record_reading(self.path, failures, origin, whole=whole)
 
     def add_identifications(self, tables: pa.Table | Iterable[pa.Table], schema: pa.Schema | None = None) -> Path:
         """Keep a table of identifications, or a stream of its pieces with its schema; nothing kept before is changed."""

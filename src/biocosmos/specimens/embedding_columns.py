@@ -6,7 +6,7 @@ What made the vectors (the digest of the weights above all) is metadata of the c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ from biocosmos.unfinished import is_full
 _UNFINISHED = "~unfinished"
 _FACTS = b"biocosmos"
 """Key of the field's metadata that holds what made the column, as JSON."""
+MUST_AGREE = ("digest", "dim", "preprocessing")
+"""Facts that all vectors of a column share."""
+COMPUTED_WITH = ("precision", "backend", "device", "layout")
+"""Facts in which they may differ; the column has all of them."""
 
 
 def embedding_column(encoder: str) -> str:
@@ -38,6 +42,12 @@ def described(field: pa.Field, facts: Mapping[str, Any]) -> pa.Field:
 def facts_of_field(field: pa.Field) -> dict[str, Any]:
     """What made the vectors of a column, as its metadata says; empty where it says nothing."""
     return json.loads((field.metadata or {}).get(_FACTS, b"null")) or {}
+
+
+def joined_facts(values: Iterable[Any]) -> str | None:
+    """What all vectors of a column share, or all that some of them have: "openvino, torch"."""
+    said = {part for value in values if value is not None for part in str(value).split(", ")}
+    return ", ".join(sorted(said)) or None
 
 
 def _older_facts(path: Path) -> dict[str, Any] | None:
@@ -92,7 +102,7 @@ class EmbeddingColumns:
         rows = dataset.count_rows()
         kind = pa.list_(pa.float32(), int(metadata["dim"]))
         facts = {"name": encoder, **dict(metadata), "created": now()}
-        schema = pa.schema([pa.field(unfinished, kind, metadata={_FACTS: json.dumps(facts, default=str).encode()})])
+        schema = pa.schema([described(pa.field(unfinished, kind), facts)])
 
         def counted() -> Iterator[pa.RecordBatch]:
             given = 0

@@ -40,6 +40,7 @@ def record_reading(folder: Path, failures: Failures, origin: str | None, *, whol
         whole: it was read to its end: its earlier rows go. Else, and without an origin, only rows are added that were not there.
     """
     before, new = _read(folder), _of(failures.table(), origin)
+    kept = before
     if origin is None or not whole:
         there = Counter(map(_row, before.filter(_is(before, origin)).to_pylist()))
         keep = []
@@ -49,9 +50,9 @@ def record_reading(folder: Path, failures: Failures, origin: str | None, *, whol
                 keep.append(place)
         new = new.take(pa.array(keep, pa.int64()))
     else:
-        before = before.filter(pc.invert(_is(before, origin)))
-    if len(new) or len(before) != len(_read(folder)):
-        _write(folder, [before, new])
+        kept = before.filter(pc.invert(_is(before, origin)))
+    if len(new) or len(kept) != len(before):
+        _write(folder, [kept, new])
 
 
 def _row(row: dict[str, object]) -> tuple[object, ...]:

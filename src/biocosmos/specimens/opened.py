@@ -101,13 +101,9 @@ class Opened:
         if self._embeddings.is_unfinished():
             self._embeddings.finish_interrupted()
 
-    def _check_ranks(self) -> None:
-        try:
-            columns = self.stored_columns
-        except BiocosmosError:  # the store says so when it is read
-            return
-        if lacking := [rank for rank in self.ranks if rank not in columns]:
-            raise damaged(self.path, "collection.json", f"names the rank '{lacking[0]}', which is no column")
+    def _check_ranks(self, dataset: lance.LanceDataset) -> None:
+        if lacking := [rank for rank in self.ranks if rank not in dataset.schema.names]:
+            raise damaged(self.path, FACTS, f"names the rank {lacking[0]!r}, and there is no such column")
 
     @staticmethod
     def embedding_column(encoder: str) -> str:

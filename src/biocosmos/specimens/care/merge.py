@@ -163,7 +163,7 @@ class _Merger:
         self._tell()
         for split in splits:
             whole.save_split(split)
-        _record_once(whole, summary.failures)
+        whole.record_failures(summary.failures, whole=False)
         if summary.added:
             self._commit(plan, before, [split.name for split in splits])
         plans.clear(whole.path)
@@ -340,13 +340,3 @@ class _Merger:
         (name,) = chosen if len(chosen) == 1 else (None,)
         if name is not None and self.whole.default_encoder is None and name in self.whole.encoders:
             self.whole.set_default_encoder(name)
-
-
-def _record_once(collection: Collection, failures: Failures) -> None:
-    """Record what a killed run has not recorded yet."""
-    known = {(row["stage"], row["id"], row["reason"]) for row in collection.failures.to_pylist()}
-    new = Failures()
-    for row in failures:
-        if (row.stage, row.id, row.reason) not in known:
-            new.add(row.reason, stage=row.stage, source=row.source, row=row.row, id=row.id, severity=row.severity)
-    collection.record_failures(new)

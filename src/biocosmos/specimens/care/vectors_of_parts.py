@@ -9,11 +9,8 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.specimens.care.parts import Part
-from biocosmos.specimens.embedding_columns import described, embedding_column
+from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, described, embedding_column, joined_facts
 from biocosmos.specimens.given_vectors import GIVEN
-
-MUST_AGREE = ("digest", "dim", "preprocessing")
-COMPUTED_WITH = ("precision", "backend", "device", "layout")
 
 
 @dataclass
@@ -54,7 +51,7 @@ def columns_of_vectors(parts: Sequence[Part], there: Mapping[str, Mapping[str, A
             part.collection.check_vectors(name)  # damage does not get a new checksum
             sources.append(embedding_column(name))
             for key in COMPUTED_WITH:
-                joined[key] = _joined([joined.get(key), facts.get(key)])
+                joined[key] = joined_facts([joined.get(key), facts.get(key)])
         if any(sources) or name in there:
             found.sources[column] = sources
             kind = pa.list_(pa.float32(), int(first["dim"]))
@@ -67,8 +64,3 @@ def _difference(facts: Mapping[str, Any], first: Mapping[str, Any]) -> str:
         return "they were made elsewhere, and nothing says that they are of the same model; add them with embed --from"
     key = next(key for key in MUST_AGREE if facts.get(key) != first.get(key))
     return f"their {key} is another ({facts.get(key)}, not {first.get(key)})"
-
-
-def _joined(values: Sequence[Any]) -> str | None:
-    said = {part for value in values if value is not None for part in str(value).split(", ")}
-    return ", ".join(sorted(said)) or None
