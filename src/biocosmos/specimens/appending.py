@@ -7,18 +7,17 @@ from pathlib import Path
 
 import lance
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import Failures
 from biocosmos.specimens.damage import reading, storing
+from biocosmos.specimens.positions import Positions
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 from biocosmos.specimens.stored_types import column_names, column_type, in_type
 
 COMMIT_ROWS = 16 * 1024
 COMMIT_BYTES = 256 * 1024**2
 """A commit has at most about so many rows or bytes: what an interrupted add loses and what it holds."""
-Positions = npt.NDArray[np.int64]
 
 
 class Appending:

@@ -10,8 +10,9 @@ import lance
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.specimens.positions import Positions
+
 Digests = npt.NDArray[np.uint64]
-Positions = npt.NDArray[np.int64]
 
 
 class Known:
@@ -19,7 +20,7 @@ class Known:
 
     def __init__(self, dataset: lance.LanceDataset) -> None:
         self._dataset = dataset
-        self._ids = _Index(_digests(batch.column("id").to_pylist()) for batch in dataset.to_batches(columns=["id"]))
+        self._ids = _Index(digests(batch.column("id").to_pylist()) for batch in dataset.to_batches(columns=["id"]))
         self._contents: _Index | None = None
         self._new: dict[str, int] = {}
 
@@ -27,7 +28,7 @@ class Known:
         """(n,) place of each id, -1 where it is not known."""
         found = np.array([self._new.get(id_, -1) if id_ else -1 for id_ in ids], np.int64)
         asked = [i for i, id_ in enumerate(ids) if id_ and found[i] < 0]
-        candidates = self._ids.find(_digests([ids[i] for i in asked]))
+        candidates = self._ids.find(digests([ids[i] for i in asked]))
         suspects = sorted({place for places in candidates for place in places})
         if not suspects:
             return found
@@ -41,8 +42,8 @@ class Known:
         """Places, in the dataset as it was at first, of the specimens whose image may be this one, byte for byte."""
         if self._contents is None:
             batches = self._dataset.to_batches(columns=["content_hash"])
-            self._contents = _Index(_digests(batch.column("content_hash").to_pylist()) for batch in batches)
-        return self._contents.find(_digests([content_hash]))[0]
+            self._contents = _Index(digests(batch.column("content_hash").to_pylist()) for batch in batches)
+        return self._contents.find(digests([content_hash]))[0]
 
     def remember(self, id_: str, position: int) -> None:
         """Count an id as known from now on."""
@@ -65,9 +66,10 @@ class _Index:
         return [none if a == b else self._places[a:b].tolist() for a, b in zip(left, right)]
 
 
-def _digests(texts: Sequence[Any]) -> Digests:
+def digests(texts: Sequence[Any]) -> Digests:
+    """(n,) eight bytes of each text; nothing is as an empty one."""
     raw = b"".join(hashlib.blake2b((text or "").encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in texts)
     return np.frombuffer(raw, np.uint64)
 
 
-__all__ = ["Known"]
+__all__ = ["Known", "digests"]

@@ -13,9 +13,14 @@ import pyarrow.compute as pc
 Positions = npt.NDArray[np.int64]
 
 
+def as_ids(ids: Sequence[str] | pa.Array) -> pa.Array:
+    """Ids as an array of strings."""
+    return ids if isinstance(ids, pa.Array) else pa.array([str(id_) for id_ in ids], pa.string())
+
+
 def positions_of(dataset: lance.LanceDataset, ids: Sequence[str] | pa.Array) -> Positions:
     """(n,) int64 place of each id in ``dataset``, -1 where it has none, by one pass over the ids that keeps only the answer."""
-    asked = ids if isinstance(ids, pa.Array) else pa.array([str(id_) for id_ in ids], pa.string())
+    asked = as_ids(ids)
     distinct = pc.unique(asked)
     places, position = np.full(len(distinct), -1, np.int64), 0
     for batch in dataset.to_batches(columns=["id"]):

@@ -82,7 +82,7 @@ def differences(batch: pa.RecordBatch, again: Again, there: pa.Table) -> dict[in
     pictured = np.asarray(new.column("content_hash").is_valid())
     found: dict[int, list[str]] = {}
     for name in compared(batch):
-        values, stored = new.column(name), _whole(there[name])
+        values, stored = new.column(name), there[name].combine_chunks()
         said = pictured if name == "crop" else np.asarray(values.is_valid())
         for at in np.flatnonzero(_differ(stored, values) & said):
             found.setdefault(rows[int(at)], []).append(_words(name, stored[int(at)].as_py(), values[int(at)].as_py()))
@@ -93,11 +93,6 @@ def _differ(stored: pa.Array, values: pa.Array) -> Mask:
     if stored.type != values.type:
         return np.asarray(values.is_valid()) if stored.null_count == len(stored) else distinct(stored.cast(values.type), values)
     return distinct(stored, values)
-
-
-def _whole(column: pa.ChunkedArray) -> pa.Array:
-    values = column.combine_chunks()
-    return values if isinstance(values, pa.Array) else pa.concat_arrays(values.chunks)
 
 
 def _words(name: str, stored: Any, given: Any) -> str:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.search.conditions import quoted
+from biocosmos.specimens.appending import whole
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, REMOVED, Entry, Piece
 from biocosmos.specimens.care.log import FOLDER, PENDING, Log
 from biocosmos.specimens.embedding_columns import facts_of_field
@@ -120,14 +121,9 @@ def _add(collection: Collection, log: Log, piece: Piece) -> None:
 def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """Rows in the columns of ``schema``, null where they have no such column. Vectors of other weights than those of the column
     are left out."""
-    columns = []
-    for field in schema:
-        if field.name not in batch.schema.names or not same_weights(batch.schema.field(field.name), field):
-            columns.append(pa.nulls(batch.num_rows, field.type))
-        else:
-            values = batch.column(field.name)
-            columns.append(values if values.type == field.type else values.cast(field.type))
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    there = [field for field in schema if field.name in batch.schema.names]
+    others = [field.name for field in there if not same_weights(batch.schema.field(field.name), field)]
+    return whole(batch.drop_columns(others), schema)
 
 
 def same_weights(stored: pa.Field, now: pa.Field) -> bool:

@@ -39,6 +39,10 @@ class Proposal(Protocol):
         """For a batch of stored rows, by column."""
         ...
 
+    def unknown(self) -> list[str]:
+        """Once all batches went through: ids that it was given and that no specimen has."""
+        ...
+
 
 @dataclass
 class Tally:
@@ -100,13 +104,12 @@ class TableProposal:
     reads: Collection[str] = ()
 
     def __init__(self, table: pa.Table, clear: Collection[str] = ()) -> None:
-        self._table = table.combine_chunks()
+        self._values = {name: table[name].combine_chunks() for name in table.column_names if name != "id"}
         self._clear = frozenset(clear)
-        self.ids = whole(self._table["id"])
+        self.ids = table["id"].combine_chunks()
         self.unchanged = 0
         self._seen = np.zeros(len(self.ids), bool)
-        kinds = {name: table.schema.field(name).type for name in table.column_names if name != "id"}
-        self.columns: Mapping[str, pa.DataType] = kinds
+        self.columns: Mapping[str, pa.DataType] = {name: values.type for name, values in self._values.items()}
 
     def propose(self, batch: pa.RecordBatch) -> dict[str, Said]:
         """See :class:`Proposal`."""
@@ -114,8 +117,8 @@ class TableProposal:
         here = np.asarray(place.is_valid())
         self._seen[place.drop_null().to_numpy()] = True
         found = {}
-        for name in self.columns:
-            values = whole(self._table[name]).take(place)
+        for name, given in self._values.items():
+            values = given.take(place)
             said = here if name in self._clear else np.asarray(values.is_valid())
             stored = batch.column(name) if name in batch.schema.names else pa.nulls(batch.num_rows, values.type)
             self.unchanged += int((said & ~distinct(stored, values)).sum()) if said.any() else 0
@@ -123,7 +126,7 @@ class TableProposal:
         return found
 
     def unknown(self) -> list[str]:
-        """Once all batches went through: ids that no specimen has."""
+        """See :class:`Proposal`."""
         return list(self.ids.filter(pa.array(~self._seen)).to_pylist())
 
 
@@ -149,12 +152,6 @@ def long_table(batch: pa.RecordBatch) -> pa.Table:
 def columns_of(schema: pa.Schema) -> list[str]:
     """The columns that a table of what differs is about."""
     return [name.removeprefix(OLD) for name in schema.names if name.startswith(OLD)]
-
-
-def whole(values: pa.ChunkedArray) -> pa.Array:
-    """A column in one piece."""
-    found = values.combine_chunks()
-    return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)
 
 
 def _text(value: pa.Scalar) -> str | None:

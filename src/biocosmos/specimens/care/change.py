@@ -127,9 +127,8 @@ def propose(
     draft, tally = Draft(collection, aside=dry_run, **facts), Tally()
     fields = draft.cells("fields", differences(dataset, proposal, tally))
     vectors = None if fields is None else draft.cells("vectors", _forgotten(dataset, tally.other_images))
-    if isinstance(proposal, TableProposal):
-        for id_ in proposal.unknown():
-            summary.failures.add("no specimen has this id", stage=str(facts["verb"]), id=id_)
+    for id_ in proposal.unknown():
+        summary.failures.add("no specimen has this id", stage=str(facts["verb"]), id=id_)
     summary.specimens, summary.unchanged = tally.specimens, proposal.unchanged
     summary.columns = {name: count for name, count in tally.changed.items() if count}
     summary.vectors = 0 if vectors is None else vectors.rows

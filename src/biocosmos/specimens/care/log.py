@@ -58,22 +58,6 @@ class Log:
                 pass
         return len(entries)
 
-    def entry(self, number: int) -> Entry:
-        """One of them. Raises BiocosmosError where there is none of this number."""
-        found = next((entry for entry in self.entries() if entry.number == number), None)
-        if found is None:
-            raise BiocosmosError(f"{self.folder.parent} has no change {number}: see biocosmos history {self.folder.parent}")
-        return found
-
-    def undone(self) -> dict[int, int]:
-        """Number of a change -> number of the change that undid it, where that is not itself undone."""
-        entries = self.entries()
-        taken_back: dict[int, int] = {}
-        for entry in reversed(entries):
-            if entry.undoes is not None and entry.number not in taken_back:
-                taken_back[entry.undoes] = entry.number
-        return taken_back
-
     @property
     def pending(self) -> Entry | None:
         """The change that was begun and not finished."""
@@ -88,7 +72,7 @@ class Log:
 
     def next_number(self) -> int:
         """Of the next change."""
-        return max((entry.number for entry in self.entries()), default=0) + 1
+        return len(self.entries()) + 1
 
     def batches(self, piece: Piece, columns: Sequence[str] | None = None, *, rows: int) -> Iterator[pa.RecordBatch]:
         """Rows of a piece, ``rows`` at a time, whole or of some columns. Raises BiocosmosError where it is gone or damaged."""
@@ -148,6 +132,15 @@ class Log:
             path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()
+
+
+def undone(entries: Sequence[Entry]) -> dict[int, int]:
+    """Of all entries, number of a change -> number of the change that undid it, where that is not itself undone."""
+    taken_back: dict[int, int] = {}
+    for entry in reversed(entries):
+        if entry.undoes is not None and entry.number not in taken_back:
+            taken_back[entry.undoes] = entry.number
+    return taken_back
 
 
 def piece_file(number: int, name: str) -> str:

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.differing import distinct
+from biocosmos.specimens.known import digests
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 
 if TYPE_CHECKING:
@@ -89,10 +90,10 @@ def doubles(parts: Sequence[Part], failures: Failures, *, stage: str) -> Doubles
     A column in which two such specimens differ all the same is told in a warning.
     Raises BiocosmosError, with ids and the remedy, where one id means two specimens.
     """
-    digests = [np.concatenate([np.empty(0, np.uint64), *(_digests(ids) for ids in part.ids())]) for part in parts]
-    which = np.repeat(np.arange(len(parts)), [len(each) for each in digests])
-    place = np.concatenate([np.arange(len(each)) for each in digests])
-    every = np.concatenate(digests)
+    hashed = [np.concatenate([np.empty(0, np.uint64), *(digests(ids.to_pylist()) for ids in part.ids())]) for part in parts]
+    which = np.repeat(np.arange(len(parts)), [len(each) for each in hashed])
+    place = np.concatenate([np.arange(len(each)) for each in hashed])
+    every = np.concatenate(hashed)
     order = np.argsort(every, kind="stable")  # stable: within one digest the parts stand in their order
     same = np.flatnonzero(every[order][1:] == every[order][:-1]) + 1
     found = Doubles([set() for _ in parts])
@@ -120,11 +121,13 @@ def _compare(
     tables = []
     for side, part in enumerate((first, second)):
         table = part.dataset.take([row[side] for row in rows], columns=shared).combine_chunks()
-        tables.append(table.set_column(table.column_names.index("id"), "id", part.prefixed(_whole(table["id"]))))
+        tables.append(table.set_column(table.column_names.index("id"), "id", part.prefixed(table["id"].combine_chunks())))
     mine, theirs = tables
     ids = mine["id"].to_pylist()
     equal = np.array([a == b for a, b in zip(ids, theirs["id"].to_pylist())], bool)
-    differ = {name: distinct(_whole(mine[name]), _whole(theirs[name])) & equal for name in shared if name != "id"}
+    differ = {
+        name: distinct(mine[name].combine_chunks(), theirs[name].combine_chunks()) & equal for name in shared if name != "id"
+    }
     clash = np.zeros(len(rows), bool)
     for name in SAME:
         clash |= differ.get(name, clash)
@@ -140,15 +143,3 @@ def _compare(
         if others:
             reason = f"{second.name} has the same specimen with another '{others[0]}': that of {first.name} was kept"
             failures.add(reason, stage=stage, id=ids[i], severity="warning")
-
-
-def _digests(ids: pa.Array) -> Any:
-    import hashlib
-
-    raw = b"".join(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest() for text in ids.to_pylist())
-    return np.frombuffer(raw, np.uint64)
-
-
-def _whole(values: pa.ChunkedArray) -> pa.Array:
-    found = values.combine_chunks()
-    return found if isinstance(found, pa.Array) else pa.concat_arrays(found.chunks)

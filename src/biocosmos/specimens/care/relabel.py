@@ -17,6 +17,7 @@ from biocosmos.specimens.care.change import ChangeSummary, already, propose
 from biocosmos.specimens.care.rename_table import Row, read_renames
 from biocosmos.specimens.care.renames import Move, Renaming, distinct_moves, move, move_of
 from biocosmos.specimens.care.writing import done_already, writing
+from biocosmos.specimens.positions import as_ids
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -91,9 +92,8 @@ def _chosen(
     """The ids that may change; None for all."""
     if ids is None and split is None and within is None and where is None:
         return None
-    parts = [batch.column("id") for batch in collection.scan(["id"], split=split, within=within, where=where)]
-    found = pa.concat_arrays(parts) if parts else pa.array([], pa.string())
-    return found if ids is None else found.filter(pc.is_in(found, value_set=pa.array([str(id_) for id_ in ids], pa.string())))
+    found = collection.table(["id"], split=split, within=within, where=where)["id"].combine_chunks()
+    return found if ids is None else found.filter(pc.is_in(found, value_set=as_ids(ids)))
 
 
 class _Proposal:
@@ -260,11 +260,12 @@ class _Proposal:
             path[self._ranks.index(LABEL)] = new
         return tuple(path), new
 
+    def unknown(self) -> list[str]:
+        """See :class:`biocosmos.specimens.care.cells.Proposal`."""
+        return [id_ for id_ in self._by_id if id_ not in self._seen]
+
     def tell(self) -> None:
-        """Once all went through: ids that no specimen has, and names that followed."""
-        for id_ in self._by_id:
-            if id_ not in self._seen:
-                self._summary.failures.add("no specimen has this id", stage=VERB, id=id_)
+        """Once all went through: names that followed."""
         followed = {} if self._renaming is None else self._renaming.followed
         if followed:
             shown = ", ".join(f"'{old}' is '{new}'" for old, new in list(followed.items())[:SHOWN])

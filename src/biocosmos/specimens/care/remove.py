@@ -15,7 +15,7 @@ from biocosmos.specimens.care.draft import Draft
 from biocosmos.specimens.care.entry import Entry
 from biocosmos.specimens.care.log import Log
 from biocosmos.specimens.care.writing import done_already, writing
-from biocosmos.specimens.positions import positions_of
+from biocosmos.specimens.positions import as_ids, positions_of
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -68,7 +68,7 @@ def remove(
 
 def _all_in(collection: Collection, done: Entry, ids: Sequence[str] | pa.Array) -> bool:
     """Whether all that a change took out is among ``ids``, and none of these is there."""
-    asked = ids if isinstance(ids, pa.Array) else pa.array([str(id_) for id_ in ids], pa.string())
+    asked = as_ids(ids)
     log = Log(collection.path)
     gone = [batch.column("id") for piece in done.pieces for batch in log.batches(piece, ["id"], rows=ROWS_OF_NARROW_PIECES)]
     among = all(pc.all(pc.is_in(part, value_set=asked)).as_py() for part in gone)
@@ -79,9 +79,7 @@ def _chosen(
     collection: Collection, ids: Sequence[str] | pa.Array | None, selection: Mapping[str, Any], summary: ChangeSummary
 ) -> pa.Array:
     """The ids of the specimens that are meant, in the order they are stored; what is asked for and is not there is told."""
-    asked = None
-    if ids is not None:
-        asked = pc.unique(ids if isinstance(ids, pa.Array) else pa.array([str(id_) for id_ in ids], pa.string()))
+    asked = None if ids is None else pc.unique(as_ids(ids))
     parts: list[pa.Array] = []
     for batch in collection.scan(["id"], **selection):
         found = batch.column("id")

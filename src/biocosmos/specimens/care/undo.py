@@ -16,7 +16,7 @@ from biocosmos.specimens.care.cells import chosen
 from biocosmos.specimens.care.change import ChangeSummary
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
-from biocosmos.specimens.care.log import Log
+from biocosmos.specimens.care.log import Log, undone
 from biocosmos.specimens.care.writing import done_already, writing
 from biocosmos.specimens.differing import distinct
 from biocosmos.specimens.positions import positions_of
@@ -41,8 +41,8 @@ def history(collection: Collection) -> list[Entry]:
 
 def history_table(collection: Collection) -> pa.Table:
     """The history as a table: change, time, by, verb, what (arguments, as text), specimens, cells, note, undone_by."""
-    log = Log(collection.path)
-    undone = log.undone()
+    entries = history(collection)
+    undone_by = undone(entries)
     rows = [
         {
             "change": entry.number,
@@ -53,10 +53,10 @@ def history_table(collection: Collection) -> pa.Table:
             "specimens": entry.counts.get("specimens", 0),
             "cells": entry.counts.get("cells", 0),
             "note": entry.note,
-            "undone_by": undone.get(entry.number),
+            "undone_by": undone_by.get(entry.number),
             "biocosmos": entry.biocosmos,
         }
-        for entry in log.entries()
+        for entry in entries
     ]
     return pa.Table.from_pylist(rows, schema=HISTORY)
 
@@ -98,18 +98,19 @@ def undo(collection: Collection, number: int | None = None, *, by: str | None = 
 
 
 def _wanted(collection: Collection, number: int | None) -> Entry:
-    log = Log(collection.path)
-    undone = log.undone()
+    entries = history(collection)
+    undone_by = undone(entries)
     if number is None:
-        for entry in reversed(log.entries()):
-            if entry.undoes is None and entry.number not in undone:
+        for entry in reversed(entries):
+            if entry.undoes is None and entry.number not in undone_by:
                 return entry
         raise BiocosmosError(f"{collection.path} has no change that could be undone: see biocosmos history {collection.path}")
-    entry = log.entry(number)
-    if number in undone:
-        again = f"'biocosmos undo {collection.path} {undone[number]}' does it again"
-        raise BiocosmosError(f"change {number} of {collection.path} was undone by change {undone[number]}: {again}")
-    return entry
+    if not 1 <= number <= len(entries):
+        raise BiocosmosError(f"{collection.path} has no change {number}: see biocosmos history {collection.path}")
+    if number in undone_by:
+        again = f"'biocosmos undo {collection.path} {undone_by[number]}' does it again"
+        raise BiocosmosError(f"change {number} of {collection.path} was undone by change {undone_by[number]}: {again}")
+    return entries[number - 1]
 
 
 class _Undoing:
@@ -176,10 +177,11 @@ class _Undoing:
 
     def _refuse_touched(self, piece: Piece) -> None:
         """Rows that came with this change and were changed since."""
-        undone = self.log.undone()
+        entries = self.log.entries()
+        undone_by = undone(entries)
         mine = pa.concat_arrays(list(self._ids(piece)))
-        for later in self.log.entries():
-            if later.number <= self.entry.number or later.number in undone or later.undoes in undone:
+        for later in entries[self.entry.number :]:
+            if later.number in undone_by or later.undoes in undone_by:
                 continue
             for other in later.pieces:
                 for ids in self._ids(other):

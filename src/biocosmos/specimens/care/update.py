@@ -226,10 +226,12 @@ class Update:
             )  # what the corrections say of a specimen goes before what is said of its label
             found[name] = (said | theirs, chosen(theirs & ~own, values, new))
 
+    def unknown(self) -> list[str]:
+        """See :class:`biocosmos.specimens.care.cells.Proposal`."""
+        return self._cells.unknown()
+
     def tell(self) -> None:
-        """Once all went through: ids that no specimen has, labels that the taxonomy table does not know."""
-        for id_ in self._cells.unknown():
-            self._summary.failures.add("no specimen has this id", stage=VERB, id=id_)
+        """Once all went through: labels that the taxonomy table does not know."""
         if self._taxonomy is None:
             return
         if self._not_in_taxonomy:
