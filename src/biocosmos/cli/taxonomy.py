@@ -92,12 +92,10 @@ def check(
     A table of names may have columns authorship, rank, kingdom, family ...: they tell homonyms apart.
     """
     from biocosmos.jobs.check_names import check_names
-    from biocosmos.specimens.settings import pairs
+    from biocosmos.specimens.settings import renamed_columns
     from biocosmos.tables import write_table
 
-    done = check_names(
-        names, checklist, columns={theirs: ours for ours, theirs in pairs(tuple(column or ()), "--column").items()}
-    )
+    done = check_names(names, checklist, columns=renamed_columns(column))
     if output is None:
         show_arrow(done.table, SHOWN_COLUMNS, title=f"{done.table.num_rows:,} names in {checklist}")
     else:
@@ -132,12 +130,11 @@ def update(
     """
     from biocosmos.jobs.update_taxa import COLUMNS, update_taxa
     from biocosmos.specimens.collection import Collection
-    from biocosmos.specimens.settings import pairs
+    from biocosmos.specimens.settings import renamed_columns
     from biocosmos.tables import write_table
 
     opened = Collection.open(collection)
-    theirs = {theirs: ours for ours, theirs in pairs(tuple(column or ()), "--column").items()}
-    done = update_taxa(opened, checklist, columns=theirs, review=review, apply=apply, by=by, note=note)
+    done = update_taxa(opened, checklist, columns=renamed_columns(column), review=review, apply=apply, by=by, note=note)
     if output is None:
         show_arrow(done.review, list(COLUMNS), title=f"taxa of {opened.path}")
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -23,9 +22,8 @@ from biocosmos.specimens.identifications import answered_ranks, read_kept, read_
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
-from biocosmos.specimens.writers import Written, format_of, write
+from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.naming import PREDICTED
-from biocosmos.tables import PROVENANCE_KEY
 
 ROWS = 64
 """Rows in memory at once: packed images are in them."""
@@ -160,8 +158,7 @@ def _answered(table: pa.Table, failures: Failures, output: Path) -> pa.Table:
 
 def _collection_named(table: pa.Table, beside: Path) -> Collection | None:
     """The collection whose own specimens a table names, if it is where it was, from here or from where the table lies."""
-    stated = json.loads((table.schema.metadata or {}).get(PROVENANCE_KEY, b"{}"))
-    queries = stated.get("queries") if isinstance(stated, dict) else None
+    queries = provenance_of(table.schema).get("queries")
     path = _found(str(queries["collection"]), beside) if isinstance(queries, dict) and queries.get("collection") else None
     return Collection.open(path) if path is not None and is_there(path) else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class IngestSettings:
         """The keyword arguments of :func:`biocosmos.specimens.readers.read`. Raises SettingError for a column without "="."""
         return {
             "format": self.format,
-            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
+            "columns": renamed_columns(self.column),
             "ranks": self.ranks or None,
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
@@ -171,4 +172,9 @@ def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:
     return found
 
 
-__all__ = ["pairs", "ExportSettings", "IngestSettings", "Selection", "SplitSettings"]
+def renamed_columns(values: Sequence[str] | None) -> dict[str, str]:
+    """What ``--column ours=theirs`` says: their name -> ours. Raises SettingError for one without "="."""
+    return {theirs: ours for ours, theirs in pairs(tuple(values or ()), "--column").items()}
+
+
+__all__ = ["pairs", "renamed_columns", "ExportSettings", "IngestSettings", "Selection", "SplitSettings"]

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import Found, Resolver, is_file
 from biocosmos.specimens.readers.blocks import Block, Shaper
-from biocosmos.specimens.readers.columnar import BYTES_NAMES, is_frame
+from biocosmos.specimens.readers.columnar import BYTES_NAMES, FRAME, is_frame, table_of
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, check_header, our_names, plain, shown
 from biocosmos.specimens.readers.packed import SUFFIXES as PACKED
 from biocosmos.specimens.readers.packed import TABLE_SUFFIXES
@@ -148,12 +148,7 @@ def _parquet(path: Path, columns: Mapping[str, str] | None) -> Blocks:
 
 
 def _frame(given: Any, columns: Mapping[str, str] | None) -> tuple[str, dict[str, pa.DataType], Iterator[Block]]:
-    where = "the data frame"
-    try:
-        table = pa.table(given)
-    except (TypeError, ValueError, pa.ArrowException) as error:
-        raise BiocosmosError(f"cannot read {where}: {first_line(error)}") from error
-    table = table.drop_columns([name for name in table.column_names if name.startswith("__index_level_")])
+    where, table = str(FRAME), table_of(given)
     return where, *_of_batches(table.schema, table.to_batches(BATCH_ROWS), columns, where)
 
 

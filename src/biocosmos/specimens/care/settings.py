@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.settings import GIVEN, SettingError, check, setting
-from biocosmos.specimens.settings import Selection, pairs
+from biocosmos.specimens.settings import Selection, renamed_columns
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class UpdateSettings(ChangeSettings):
     def updating(self) -> dict[str, Any]:
         """The keyword arguments of :meth:`Collection.update`. Raises SettingError for a column without "="."""
         return {
-            "columns": {theirs: ours for ours, theirs in pairs(self.column, "--column").items()},
+            "columns": renamed_columns(self.column),
             "taxonomy": self.taxonomy,
             "ranks": self.ranks or None,
             "clear": self.clear,
@@ -87,7 +87,7 @@ class RelabelSettings(Chosen):
 
     def columns(self) -> dict[str, str]:
         """Their name -> ours. Raises SettingError for a column without "="."""
-        return {theirs: ours for ours, theirs in pairs(self.column, "--column").items()}
+        return renamed_columns(self.column)
 
 
 @dataclass(frozen=True)

@@ -58,14 +58,21 @@ def is_frame(given: object) -> bool:
     return hasattr(given, "__arrow_c_stream__")
 
 
-def read_frame(frame: Any, options: Options) -> Source:
-    """A data frame in memory; an index of pandas that has a name is a column as any other."""
+def table_of(frame: Any) -> pa.Table:
+    """A data frame, or columns by name, as a table without an index of pandas that has no name.
+
+    Raises BiocosmosError for what is none.
+    """
     try:
         table = pa.table(frame)
     except (TypeError, ValueError, pa.ArrowException) as error:
         raise BiocosmosError(f"cannot read the data frame: {first_line(error)}") from error
-    unnamed = [name for name in table.column_names if name.startswith("__index_level_")]
-    table = table.drop_columns(unnamed)
+    return table.drop_columns([name for name in table.column_names if name.startswith("__index_level_")])
+
+
+def read_frame(frame: Any, options: Options) -> Source:
+    """A data frame in memory; an index of pandas that has a name is a column as any other."""
+    table = table_of(frame)
 
     def pieces(rows_at_once: int) -> Iterator[Piece]:
         row = 1

@@ -29,16 +29,16 @@ from biocosmos.specimens.writers.ecotaxa_columns import (
     CATEGORY_ID,
     DATE,
     ID_LENGTH,
-    KNOWN,
     PREDICTED_BY,
     TIME,
     Column,
     Parents,
     chosen,
     columns_of,
+    spellings,
 )
 from biocosmos.specimens.writers.naming import Named, Naming
-from biocosmos.specimens.writers.pictures import archive_name, cropped, image_of, plain_still
+from biocosmos.specimens.writers.pictures import archive_name, cropped, image_of, plain_still, suffix_of
 from biocosmos.specimens.writers.sheet import Sheet
 from biocosmos.specimens.writers.tabular import rows_of, text_of
 from biocosmos.tables import replacing
@@ -95,8 +95,7 @@ class _Export:
         self.names, self.objects, self.ranks = names, objects, ranks
         self.naming = Naming(schema.names, ranks)
         self.own = set(schema.names)
-        spelt = {name.lower(): name for name in reversed(schema.names) if name.lower() in KNOWN}
-        self.cases = {name: given for name, given in spelt.items() if name not in self.own}
+        self.cases = {name: given for name, given in spellings(schema.names).items() if name not in self.own}
         levels = {name for name in ranks if name.startswith(LEVEL.format(""))}
         left = NOT_COPIED | JOINED | levels | ({"taxon", "label"} if self.naming.has_answers else set())
         for name in sorted(JOINED & self.own):
@@ -154,7 +153,7 @@ class _Export:
             return None
         if "\\" in wanted:
             return None
-        return wanted if wanted.lower().endswith(ENDINGS.get(content[:2], ())) else None
+        return wanted if wanted.lower().endswith(ENDINGS.get(suffix_of(content), ())) else None
 
     def _made(self, row: dict[str, Any], id: str, tell: Any) -> dict[str, Any]:
         """The cells that are made from several of ours."""
@@ -232,5 +231,5 @@ class _Export:
         }
 
 
-ENDINGS: dict[bytes, tuple[str, ...]] = {b"\xff\xd8": (".jpg", ".jpeg"), b"\x89P": (".png",), b"GI": (".gif",)}
-"""What a name ends in, by an image's first bytes."""
+ENDINGS: dict[str, tuple[str, ...]] = {".jpg": (".jpg", ".jpeg"), ".png": (".png",), ".gif": (".gif",)}
+"""What a name may end in, by what the image is."""

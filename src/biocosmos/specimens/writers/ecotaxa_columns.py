@@ -143,7 +143,7 @@ def columns_of(schema: pa.Schema, leave_out: set[str], last: Sequence[str], note
     leave_out: columns of ours that are not copied. last: columns that go first where there are too many.
     """
     columns = {name: Column(name, KNOWN.get(name, (TEXT, 0))[0]) for name in MADE}
-    spelt = {name.lower(): name for name in reversed(schema.names) if name.lower() in KNOWN}
+    spelt = spellings(schema.names)
     later = [field for field in schema if field.name in last]
     for field in [*(field for field in schema if field.name not in last), *later]:
         ours = field.name
@@ -164,6 +164,11 @@ def columns_of(schema: pa.Schema, leave_out: set[str], last: Sequence[str], note
         columns.setdefault(f"{prefix}_id", Column(f"{prefix}_id", TEXT))
     order = ["img", "object", "sample", "acq", "process"]
     return sorted(columns.values(), key=lambda column: order.index(column.prefix))
+
+
+def spellings(names: Sequence[str]) -> dict[str, str]:
+    """The columns that have a place of their own as a table spells them: in small letters -> the first that is so called."""
+    return {name.lower(): name for name in reversed(names) if name.lower() in KNOWN}
 
 
 def _name(ours: str) -> str:

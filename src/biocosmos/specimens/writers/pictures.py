@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from biocosmos.errors import ImageError, first_line
 from biocosmos.images import read_image
 from biocosmos.specimens.readers.archive import leads_outside
@@ -42,15 +44,11 @@ def image_of(row: dict[str, Any]) -> tuple[bytes | None, str | None]:
 
 def cropped(content: bytes, crop: Any) -> tuple[bytes | None, str | None]:
     """(a PNG of the crop, reason why there is none)."""
-    from PIL import Image
-
     try:
         pixels = read_image(content, crop=tuple(float(value) for value in crop)).pixels  # type: ignore[arg-type]
     except ImageError as error:
         return None, str(error)
-    out = io.BytesIO()
-    Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue(), None
+    return _png(pixels), None
 
 
 def plain_still(content: bytes) -> tuple[bytes | None, str | None]:
@@ -77,9 +75,15 @@ def plain_still(content: bytes) -> tuple[bytes | None, str | None]:
         pixels = read_image(content).pixels
     except ImageError as error:
         return None, str(error)
+    return _png(pixels), f"written as PNG: {said}"
+
+
+def _png(pixels: npt.NDArray[Any]) -> bytes:
+    from PIL import Image
+
     out = io.BytesIO()
     Image.fromarray(pixels).save(out, "PNG")
-    return out.getvalue(), f"written as PNG: {said}"
+    return out.getvalue()
 
 
 def _without_further_pictures(content: bytes) -> bytes | None:
