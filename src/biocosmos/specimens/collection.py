@@ -274,18 +274,18 @@ class Collection(Selecting):
                 columns.append(column)
             table = self.table(columns, where=where)
             taxa: list[str | None] | None = None
-            if self.ranks:
-                nodes = self.taxonomy.index(table)
+            taxonomy = self.taxonomy if self.ranks else None  # once: to ask for it is to open the data set
+            if taxonomy is not None:
+                nodes = taxonomy.index(table)
                 if rank is not None:
-                    nodes = self.taxonomy.ancestor(nodes, rank)
+                    nodes = taxonomy.ancestor(nodes, rank)
                 # paths, not names: homonyms under different parents are different taxa
                 distinct, inverse = np.unique(nodes, return_inverse=True)
-                paths = [
-                    None if node <= 0 else "/".join(name for name in self.taxonomy.path(int(node)) if name) for node in distinct
-                ]
+                paths = [None if node <= 0 else "/".join(name for name in taxonomy.path(int(node)) if name) for node in distinct]
                 taxa = [paths[i] for i in inverse]
             if not isinstance(held_out, (int, float)):
-                held = [self.taxonomy.path(self.taxonomy.find(taxon)) for taxon in held_out]
+                taxonomy = self.taxonomy if taxonomy is None else taxonomy
+                held = [taxonomy.path(taxonomy.find(taxon)) for taxon in held_out]
                 held_out = ["/".join(name for name in path if name) for path in held]
             split = make_split(
                 table, method, name=name, seed=seed, fractions=fractions, taxa=taxa, column=column, held_out=held_out

@@ -39,7 +39,8 @@ def build_gallery(
         vectors[row : row + batch.num_rows] = batch.column(column).flatten().to_numpy().reshape(-1, dim)
         row += batch.num_rows
         kept.append(batch.drop_columns([column]))
-    schema = pa.schema([collection.dataset.schema.field(scalar) for scalar in scalars])
+    stored = collection.dataset.schema
+    schema = pa.schema([stored.field(scalar) for scalar in scalars])
     rest = pa.Table.from_batches(kept, schema=schema)
     provenance: dict[str, Any] = {
         **{key: value for key, value in facts.items() if key != "name"},
@@ -50,11 +51,12 @@ def build_gallery(
     if split is not None:
         chosen = collection.split(split.rpartition(":")[0] or "default")
         provenance["split"] = {key: chosen.describe()[key] for key in ("name", "method", "seed", "hash")}
+    taxonomy = collection.taxonomy if collection.ranks else None
     return Gallery.build(
         ids=rest["id"].to_pylist(),
         vectors=vectors[:row],
-        taxa=collection.taxonomy.index(rest) if collection.ranks else None,
-        taxonomy=collection.taxonomy if collection.ranks else None,
+        taxa=None if taxonomy is None else taxonomy.index(rest),
+        taxonomy=taxonomy,
         provenance=provenance,
         columns=rest,
     )

@@ -77,13 +77,12 @@ class Opened:
 
     def filled_columns(self) -> list[str]:
         """The stored columns in which at least one specimen has a value; the id and the ranks are always among them."""
-        always = {"id", *self.ranks}
-        filled = (name for name in self.stored_columns if name in always or self._has_values(name))
-        return list(filled)
+        dataset, always = self.dataset, {"id", *self.ranks}
 
-    def _has_values(self, column: str) -> bool:
-        rows = self.dataset.scanner(columns=["id"], filter=f"`{column}` IS NOT NULL", limit=1).to_table()
-        return bool(rows.num_rows > 0)
+        def has_values(column: str) -> bool:
+            return bool(dataset.scanner(columns=["id"], filter=f"`{column}` IS NOT NULL", limit=1).to_table().num_rows > 0)
+
+        return [name for name in self.stored_columns if name in always or has_values(name)]
 
     def reload(self) -> None:
         """Take over what another process wrote since this was opened."""

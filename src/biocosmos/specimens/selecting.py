@@ -73,7 +73,8 @@ class Selecting(Opened):
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""
-        schema = pa.schema([self.dataset.schema.field(name) for name in self.chosen_columns(columns)])
+        stored = self.dataset.schema
+        schema = pa.schema([stored.field(name) for name in self.chosen_columns(columns)])
         batches = list(self.scan(columns, **selection))
         return pa.Table.from_batches(batches) if batches else schema.empty_table()
 

@@ -54,7 +54,8 @@ def with_images(collection: Collection, table: pa.Table, failures: Failures, *, 
     with ThreadPoolExecutor(CHECK_THREADS, thread_name_prefix="check") as pool:
         for start in range(0, len(table), ROWS_AT_ONCE):
             parts += _checked(collection, table.select(["id", *given]).slice(start, ROWS_AT_ONCE), packed, failures, stage, pool)
-    kinds = {name: collection.dataset.schema.field(name).type for name in IMAGES}
+    stored = collection.dataset.schema
+    kinds = {name: stored.field(name).type for name in IMAGES}
     for name, kind in kinds.items():
         if name in table.column_names:
             table = table.drop_columns([name])
