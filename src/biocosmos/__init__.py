@@ -28,7 +28,7 @@ _HOMES = {
     "read": "biocosmos.specimens.readers",
     "sample": "biocosmos.specimens.sample",
 }
-_ROOMS = ("encoders", "evaluate", "identify", "search", "specimens", "train")
+_ROOMS = ("discover", "encoders", "evaluate", "identify", "search", "specimens", "train")
 
 __all__ = [*_HOMES, *_ROOMS]  # noqa: PLE0604
 

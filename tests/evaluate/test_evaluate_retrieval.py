@@ -11,8 +11,6 @@ import pytest
 
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.numbers import all_pairs
-from biocosmos.evaluate.numbers.all_pairs import nearest_others
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 
@@ -336,30 +334,3 @@ def test_no_queries_is_said():
     gal = gallery()
     with pytest.raises(BiocosmosError, match="no labelled specimen among the queries"):
         evaluate.retrieval(gal, gallery(20, seed=2, prefix="q", taxonomy=gal.taxonomy).subset(slice(0, 0)))
-
-
-@pytest.mark.parametrize(("rows", "copies"), [(700, 0), (513, 40), (40, 3), (12, 0), (2, 0)])
-def test_all_pairs_in_blocks_are_what_the_gallery_finds(rows, copies, monkeypatch):
-    monkeypatch.setattr("biocosmos.evaluate.numbers.all_pairs.BLOCK", 128)
-    vectors = np.random.default_rng(rows).normal(size=(rows, 8))
-    vectors[1 : 1 + copies] = vectors[0]
-    gal = Gallery.build([f"x{i}" for i in range(rows)], vectors)
-    found, expected = nearest_others(gal, 10), gal.search(gal.vectors, 10, exclude=gal.ids)
-    assert np.array_equal(found.rows, expected.rows)
-    assert np.allclose(found.scores, expected.scores, atol=1e-6)
-
-
-def test_all_pairs_by_bounds_are_what_the_gallery_finds(monkeypatch):
-    monkeypatch.setattr("biocosmos.evaluate.numbers.all_pairs.BLOCK", 150)
-    monkeypatch.setattr("biocosmos.evaluate.numbers.all_pairs.PAIR_COST", 1.0)
-    rng = np.random.default_rng(0)
-    latent = np.repeat(rng.normal(size=(30, 6)), 30, axis=0) + 0.02 * rng.normal(size=(900, 6))
-    vectors = latent @ rng.normal(size=(6, 64)) + 0.01 * rng.normal(size=(900, 64))
-    table = pa.table({"species": [f"s{i // 30}" for i in range(900)]})
-    gal = Gallery.build([f"x{i}" for i in range(900)], vectors, table=table)
-    widths = []
-    monkeypatch.setattr(all_pairs, "_bounding", lambda *a, real=all_pairs._bounding: widths.append(real(*a)) or widths[-1])
-    found, expected = nearest_others(gal, 10), gal.search(gal.vectors, 10, exclude=gal.ids)
-    assert widths[0].shape[1] < 64
-    assert np.array_equal(found.rows, expected.rows)
-    assert np.allclose(found.scores, expected.scores, atol=1e-6)

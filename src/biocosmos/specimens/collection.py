@@ -8,6 +8,7 @@ On disk a collection is a folder::
         splits/             saved splits, Parquet
         embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
+        discoveries/        clusters, projections, groups of duplicates ..., Parquet; see biocosmos.discover.kept
         failures.parquet    everything that was refused or converted, by any command
         lock                held by whoever changes it; see biocosmos.specimens.lock
         checksums.json      of every data file; see biocosmos.specimens.checksums

@@ -17,13 +17,14 @@ from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap, R
 from biocosmos.evaluate.numbers.caveats import comparison_caveats
 from biocosmos.evaluate.numbers.examples import finest
 from biocosmos.evaluate.numbers.metrics import hits_per_taxon
-from biocosmos.evaluate.numbers.neighbours import Neighbours, first_places, nearest
+from biocosmos.evaluate.numbers.neighbours import first_places, nearest
 from biocosmos.evaluate.numbers.tallies import SUMMARY, Tally, answerable_table, average_rows
 from biocosmos.evaluate.numbers.targets import Target, rank_targets, strata
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.retrieval.report import KS, check_apart, checked_ks, keep_labelled
 from biocosmos.evaluate.retrieval.ruled import ruled_tallies
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.graph import Neighbours
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
+from biocosmos.evaluate.numbers.neighbours import same_image
 from biocosmos.evaluate.numbers.tallies import Tally
 from biocosmos.evaluate.numbers.targets import Target
 
 if TYPE_CHECKING:
-    from biocosmos.evaluate.numbers.neighbours import Neighbours
+    from biocosmos.search.graph import Neighbours
 
 # A taxon with fewer queries has a rough share of its own; a novelty number with fewer on either side is rough as a whole.
 FEW = 10
@@ -40,7 +41,7 @@ def retrieval_caveats(
             out.append(
                 f"{count:,} specimens of the {part} have no label and were left out: they could be neither asked nor an answer."
             )
-    copies = found.copies()
+    copies = same_image(found)
     if copies.any():
         best = tallies[-1] if tallies[-1].target.kind == "rank" else tallies[0]
         right = best.asked & copies & (best.first == 0)

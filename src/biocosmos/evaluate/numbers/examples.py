@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from biocosmos.evaluate.numbers.neighbours import Neighbours
 from biocosmos.evaluate.numbers.tallies import Tally
 from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.graph import Neighbours
 
 if TYPE_CHECKING:
     from biocosmos.taxonomy import Taxonomy

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from biocosmos.evaluate.numbers.metrics import first_right
 from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.graph import Neighbours, neighbour_graph
 
 Array = npt.NDArray[Any]
 # Queries searched at once: keeps memory at block x k whatever the collection's size, and the search kernel busy.
@@ -21,24 +21,16 @@ QUERY_BLOCK = 4096
 SAME_IMAGE = 0.99999
 
 
-@dataclass(frozen=True)
-class Neighbours:
-    """rows: (q, k) int32 gallery rows, best first, -1 where there is none; scores: (q, k) float32 cosine, -inf there."""
-
-    rows: Array
-    scores: Array
-
-    def copies(self) -> Array:
-        """(q,) bool: the nearest neighbour is, as far as the encoder can tell, the same picture."""
-        return self.scores[:, 0] >= SAME_IMAGE if self.scores.shape[1] else np.zeros(len(self.rows), dtype=bool)
+def same_image(neighbours: Neighbours) -> Array:
+    """(q,) bool: the nearest neighbour is, as far as the encoder can tell, the same picture."""
+    found = neighbours.scores
+    return found[:, 0] >= SAME_IMAGE if found.shape[1] else np.zeros(len(found), dtype=bool)
 
 
 def nearest(gallery: Gallery, queries: Gallery, k: int, *, without_self: bool) -> Neighbours:
     """The ``k`` nearest gallery rows of every query; with ``without_self`` never a row that carries the query's own id."""
     if without_self and queries is gallery and len(gallery) > 1 and len(set(gallery.ids.tolist())) == len(gallery):
-        from biocosmos.evaluate.numbers.all_pairs import nearest_others
-
-        return nearest_others(gallery, k)
+        return neighbour_graph(gallery.vectors, k)
     rows = np.full((len(queries), k), -1, dtype=np.int32)
     scores = np.full((len(queries), k), -np.inf, dtype=np.float32)
     if not len(gallery):

@@ -1,4 +1,4 @@
-"""The k nearest other rows of every row: each pair is looked at once and serves both of its rows.
+"""The neighbour graph: the k nearest other rows of every row, exactly; each pair is looked at once and serves both of its rows.
 
 Searching a gallery for its own rows computes every cosine twice. Here the similarity matrix is walked in square blocks of its
 upper half, the diagonal first: rows stand in taxonomy order, so a row's nearest neighbours are mostly found there, and from
@@ -11,20 +11,21 @@ Schwarz), and only pairs whose bound beats a row's neighbours are multiplied out
 Blocks are float32 products; the answer is exact all the same. Of every row k + SLACK candidates are kept, those too close to
 tell apart in float32 are scored again in float64, and a row is certified when no row left out can reach its k-th score:
 cosines in float32 are off by at most dim * 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
-The others are searched by the gallery.
+The others are searched by the exact index.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from biocosmos.evaluate.numbers.neighbours import Neighbours
+from biocosmos.errors import BiocosmosError
 from biocosmos.progress import progress
-from biocosmos.search.gallery import Gallery
+from biocosmos.search.exact import ExactIndex
 
 Array = npt.NDArray[Any]
 BLOCK = 2048
@@ -39,25 +40,49 @@ PAIR_COST, ENOUGH = 30.0, 0.7
 SAMPLE, PAIRS = 2048, 8192
 
 
-def nearest_others(gallery: Gallery, k: int) -> Neighbours:
-    """The ``k`` nearest rows of every row but itself, by cosine, equal scores in row order.
+@dataclass(frozen=True)
+class Neighbours:
+    """rows: (q, k) int32 gallery rows, best first, -1 where there is none; scores: (q, k) float32 cosine, -inf there."""
 
-    As Gallery.search with its own ids excluded, which must be unique.
+    rows: Array
+    scores: Array
+
+
+def neighbour_graph(vectors: Array, k: int) -> Neighbours:
+    """The ``k`` nearest other rows of every row of ``vectors`` (n, d), float32 unit rows, by cosine; equal scores in row order.
+
+    Raises BiocosmosError for k below 1.
     """
-    n = len(gallery)
-    kept = min(k + SLACK, max(n - 1, 1))
-    error = gallery.dim * FLOAT32_UNIT
-    best, rows = _candidates(gallery.vectors, kept)
-    scores, order = _ordered(gallery.vectors, best, rows, error)
+    if k < 1:
+        raise BiocosmosError(f"a graph of {k} neighbours has no edge: choose at least 1")
+    n = len(vectors)
     found = Neighbours(np.full((n, k), -1, dtype=np.int32), np.full((n, k), -np.inf, dtype=np.float32))
+    if n < 2:
+        return found
+    kept = min(k + SLACK, n - 1)
+    error = vectors.shape[1] * FLOAT32_UNIT
+    best, rows = _candidates(vectors, kept)
+    scores, order = _ordered(vectors, best, rows, error)
     shown = min(k, n - 1)
     found.rows[:, :shown], found.scores[:, :shown] = order[:, :shown], scores[:, :shown]
     if kept < n - 1:
         unsure = np.flatnonzero(best.min(axis=1) + 2 * error >= scores[:, k - 1])
         if len(unsure):
-            hits = gallery.search(gallery.vectors[unsure], k, exclude=gallery.ids[unsure])
-            found.rows[unsure], found.scores[unsure] = hits.rows, hits.scores
+            _search_again(vectors, unsure, k, found)
     return found
+
+
+def _search_again(x: Array, unsure: Array, k: int, found: Neighbours) -> None:
+    """Rows that float32 could not decide, from the exact index without themselves."""
+    index = ExactIndex(x)
+    for start in range(0, len(unsure), RESCORED_ROWS):
+        part = unsure[start : start + RESCORED_ROWS]
+        hits = index.search(x[part], k + 1)
+        # itself stands anywhere among its copies, or behind them all
+        own = hits.rows == part[:, None]
+        own[~own.any(axis=1), -1] = True
+        found.rows[part] = hits.rows[~own].reshape(len(part), k)
+        found.scores[part] = hits.scores[~own].reshape(len(part), k)
 
 
 def _candidates(x: Array, kept: int) -> tuple[Array, Array]:

@@ -1,0 +1,1 @@
+"""How well clusterings of embeddings agree with the taxonomy, and what can be told without it."""

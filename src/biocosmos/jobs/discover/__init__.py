@@ -1,0 +1,1 @@
+"""What ``biocosmos discover`` does, each one call from Python."""
