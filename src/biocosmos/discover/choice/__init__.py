@@ -1,0 +1,1 @@
+"""Which clustering to take, and how many clusters, told without labels."""
