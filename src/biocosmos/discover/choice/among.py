@@ -46,7 +46,7 @@ class Candidate:
 
 
 def score_all(candidates: Sequence[Candidate], near: Array | None = None, *, seed: int = 0) -> list[Row]:
-    """A row for each candidate: name, clusters, what it tells of itself, its scores, neighbour information and cross-scale recall.
+    """A row for each candidate: name, clusters, what it tells of itself, its scores, and those that need all of them.
 
     near: (n, m) int nearest other specimens in the embedding that all candidates come from; without it there is no neighbour
     information. A score that a candidate does not have is absent from its row.
