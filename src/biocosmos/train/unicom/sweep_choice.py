@@ -23,7 +23,8 @@ CHOOSER = CROSS_SCALE
 PICKED = (
     "Cross-scale recall was picked among four scores by the authors after seeing, on vectors of PlanktonSet, that the others "
     "chose the smallest or the largest number tried (neighbour information was added later). It "
-    "favours numbers that have others tried on both sides, and depends on which were tried. On PlanktonSet this is therefore no independent test of it."
+    "favours numbers that have others tried on both sides, and depends on which were tried. "
+    "On PlanktonSet this is therefore no independent test of it."
 )
 """Said wherever a number is chosen."""
 
