@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import biocosmos as bc
+from biocosmos.discover.choice.embeddings import cross_scale_recall, neighbour_agreement, neighbour_margin, rank_me
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report, read_tables
-from biocosmos.train.unicom.label_free import cross_scale_recall, neighbour_agreement, neighbour_margin, rank_me
 from biocosmos.train.unicom.settings import UnicomSettings, unicom_settings
 from biocosmos.train.unicom.sweep import sweep
 

@@ -189,7 +189,8 @@ def _choice(report: Report, chosen: int | None) -> list[Section]:
     used = next(name for name, check in checks.items() if check["used"])
     lead = (
         f"No label was looked at to choose: the number with the highest {used} is taken. Cross-scale recall is how well a "
-        "training finds the validation clusters of the other trainings, 1 being as well as they do. Effective rank (RankMe, "
+        "training finds the validation clusters of the other trainings, 1 being as well as they do. Neighbour information is "
+        "what the clusters of a specimen's neighbours tell of its own, in nats beyond chance. Effective rank (RankMe, "
         "arXiv:2210.02885) is how many directions the validation vectors use; neighbour agreement is the share of the 10 nearest "
         "training specimens that two random halves of the features both find; neighbour margin is how far the nearest stands "
         "out from the next nine. Where the validation part has names, it is said how well each would have done; that check "

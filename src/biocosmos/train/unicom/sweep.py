@@ -20,6 +20,9 @@ import pyarrow.csv as pcsv
 import torch
 
 from biocosmos import evaluate
+from biocosmos.discover.choice.among import Candidate, best_by, score_all
+from biocosmos.discover.choice.embeddings import CRITERIA, LEAST_ROWS, MOST, label_free_scores, nearest_other
+from biocosmos.discover.choice.information import NEIGHBOURS
 from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError
@@ -27,14 +30,13 @@ from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.sweep.page import page
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.graph import neighbour_graph
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.loop.run_folder import AUDIT
 from biocosmos.train.loop.settings import beside
-from biocosmos.train.unicom.label_free import CHOOSER, CRITERIA, CROSS_SCALE, MOST, cross_scale_recall, label_free_scores
 from biocosmos.train.unicom.settings import UnicomSettings
-from biocosmos.train.unicom.sweep_choice import caveats, criteria_table, main_rank
+from biocosmos.train.unicom.sweep_choice import CHOOSER, caveats, criteria_table, main_rank
 from biocosmos.train.unicom.training import TrainResult, class_means, train_unicom
-from biocosmos.train.unicom.validation import nearest_other
 
 COUNTS = (100, 500, 1000, 2000, 3000, 5000, 10000)
 BASE, REFERENCE = "base", "true taxa"
@@ -189,7 +191,7 @@ class _Measured:
     """What is found of the models of a sweep, one after another.
 
     galleries: by part, of the base encoder; parts: "train", "val" and "test" -> the part that plays it; main: the rank that is
-    judged by. first, clusters: of each model, the nearest other of each validation specimen and the cluster it would belong to.
+    judged by. candidates: of each model, the nearest other of each validation specimen and the cluster it would belong to.
     """
 
     collection: Collection
@@ -200,10 +202,8 @@ class _Measured:
     groups: Sequence[str]
     summary: list[Row] = field(default_factory=list)
     by_group: list[Row] = field(default_factory=list)
-    choice: list[Row] = field(default_factory=list)
     labels: list[Row] = field(default_factory=list)
-    first: dict[str, Array] = field(default_factory=dict)
-    clusters: dict[str, Array] = field(default_factory=dict)
+    candidates: list[Candidate] = field(default_factory=list)
 
     def add(self, model: _Model) -> None:
         """Measure a model."""
@@ -214,13 +214,14 @@ class _Measured:
             for role in ("val", "test"):
                 if role in played and _labelled(played[role]):
                     self._recall(played["train"], played[role], {**about, "part": role})
-        if "val" in played and min(len(played["val"]), len(played["train"])) >= 8:
+        if "val" in played and min(len(played["val"]), len(played["train"])) >= LEAST_ROWS:
             scores = label_free_scores(played["train"].vectors, played["val"].vectors, seed=self.settings.seed)
-            self.choice.append({**about, **scores, "chosen": False})
-            self.first[model.name] = nearest_other(played["val"].vectors)
+            own = None
             if model.clusters is not None and model.result is not None:
                 means = class_means(self.galleries[self.parts["train"]], model.result.labels)
-                self.clusters[model.name] = ExactIndex(means).search(self.galleries[self.parts["val"]].vectors, 1).rows[:, 0]
+                own = ExactIndex(means).search(self.galleries[self.parts["val"]].vectors, 1).rows[:, 0]
+            first = nearest_other(played["val"].vectors)
+            self.candidates.append(Candidate(model.name, own, first, scores, model.clusters))
         if model.folder is not None and model.result is not None:
             self.labels += [{**about, **row} for row in _agreement(model)]
 
@@ -233,16 +234,25 @@ class _Measured:
             if row["over"] == "all" and row["target"] == self.main and row["average"] == "micro"
         ]
 
+    def _chosen(self) -> tuple[list[Row], int | None]:
+        """The scores of all models, and the number of clusters of the best one, by the rule of every choice without labels."""
+        near = None
+        if self.candidates:
+            vectors = self.galleries[self.parts["val"]].vectors
+            near = neighbour_graph(vectors, min(NEIGHBOURS, len(vectors) - 1)).rows
+        scored = score_all(self.candidates, near, seed=self.settings.seed)
+        best = best_by(scored, CHOOSER)
+        rows = [{**row, "model": row["name"], "chosen": row is best} for row in scored]
+        return rows, None if best is None else int(best["clusters"])
+
     def report(self, skipped: list[Row], seconds: dict[str, float], output: Path) -> Report:
         """Choose a number of clusters, without labels, and write the report."""
-        for name, ratio in cross_scale_recall(self.first, self.clusters).items():
-            next(row for row in self.choice if row["model"] == name)[CROSS_SCALE] = ratio
-        chosen = _choose(self.choice)
+        choice, chosen = self._chosen()
         criteria = [(criterion.name, pa.float64()) for criterion in CRITERIA]
         tables = {
             "summary": _table(self.summary, _SUMMARY),
             "by_group": _table(self.by_group, [("group", pa.string()), ("value_of_group", pa.string()), *_SUMMARY]),
-            "choice": _table(self.choice, [*_ABOUT, *criteria, ("chosen", pa.bool_())]),
+            "choice": _table(choice, [*_ABOUT, *criteria, ("chosen", pa.bool_())]),
             "labels": _table(self.labels, _LABELS),
             "skipped": _table(skipped, [("what", pa.string()), ("reason", pa.string())]),
         }
@@ -291,16 +301,6 @@ def _labelled(gallery: Gallery) -> bool:
 
 def _table(rows: Sequence[Row], fields: Sequence[tuple[str, pa.DataType]]) -> pa.Table:
     return pa.Table.from_pylist([{name: row.get(name) for name, _ in fields} for row in rows], schema=pa.schema(fields))
-
-
-def _choose(choice: list[Row]) -> int | None:
-    """Mark the trained model with the highest score of CHOOSER, the one with fewest clusters of equals; its clusters."""
-    trained = [row for row in choice if row["clusters"] is not None and row.get(CHOOSER) is not None]
-    if not trained:
-        return None
-    best = max(trained, key=lambda row: (row[CHOOSER], -row["clusters"]))
-    best["chosen"] = True
-    return int(best["clusters"])
 
 
 def _agreement(model: _Model) -> list[Row]:

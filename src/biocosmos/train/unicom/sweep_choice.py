@@ -10,13 +10,23 @@ import numpy.typing as npt
 import pyarrow as pa
 from scipy.stats import spearmanr
 
+from biocosmos.discover.choice.among import best_by
+from biocosmos.discover.choice.embeddings import CRITERIA, CROSS_SCALE, LEAST_TRAININGS
 from biocosmos.search.gallery import Gallery
-from biocosmos.train.unicom.label_free import CHOOSER, CRITERIA, LEAST_TRAININGS, PICKED
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
 ENOUGH_TO_RANK = 3
 """Trainings below which a rank correlation says nothing."""
+CHOOSER = CROSS_SCALE
+"""The criterion that chooses; the others are shown beside it."""
+PICKED = (
+    "Cross-scale recall was picked among four scores by the authors after seeing, on vectors of PlanktonSet, that the others "
+    "chose the smallest or the largest number tried (neighbour information was added later). It "
+    "favours numbers that have others tried on both sides, and depends on which were tried. "
+    "On PlanktonSet this is therefore no independent test of it."
+)
+"""Said wherever a number is chosen."""
 
 
 def main_rank(gallery: Gallery) -> str | None:
@@ -48,7 +58,7 @@ def criteria_table(choice: pa.Table, summary: pa.Table, main: str | None) -> pa.
     rows = []
     for criterion in CRITERIA:
         scored = [row for row in trained if row[criterion.name] is not None]
-        picked = max(scored, key=lambda row: (row[criterion.name], -row["clusters"])) if scored else None
+        picked = best_by(scored, criterion.name)
         known = [row for row in scored if row["model"] in recall]
         rho = None
         scores, recalls = [row[criterion.name] for row in known], [recall[row["model"]] for row in known]

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.discover.choice.embeddings import asked_rows, nearest_other, share_alike
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import ExactIndex
 from biocosmos.search.gallery import Gallery
@@ -65,25 +66,3 @@ class Validation:
         """vectors: (n, dim) float32 unit rows of ``self.gallery``'s specimens. Returns: metric -> 0..1, the watched one first."""
         first = nearest_other(vectors)
         return {name: share_alike(first, self._targets[name]) for name in self.metrics}
-
-
-def nearest_other(vectors: Array) -> Array:
-    """(n,) int64: the row nearest to each row of ``vectors`` (n, dim) float32 unit rows, itself left out."""
-    near = ExactIndex(vectors).search(vectors, 2).rows
-    return np.where(near[:, 0] == np.arange(len(vectors)), near[:, 1], near[:, 0])
-
-
-def asked_rows(target: Array) -> Array:
-    """(n,) bool: rows with a ``target`` of at least 0 that another row has too."""
-    _, code, counts = np.unique(target, return_inverse=True, return_counts=True)
-    asked: Array = (target >= 0) & (counts[code] > 1)
-    return asked
-
-
-def share_alike(first: Array, target: Array) -> float:
-    """Share of rows whose neighbour ``first`` (n,) has their own ``target`` (n,), among those for which there is another row.
-
-    Rows whose target is below 0 are not asked.
-    """
-    asked = asked_rows(target)
-    return float((target[first] == target)[asked].mean()) if asked.any() else 0.0

@@ -1,7 +1,7 @@
 """Scores of an embedding that need no label, to choose between embeddings of the same specimens on validation data.
 
 Each takes the vectors of a gallery (n, d) and of queries (q, d), float32 unit rows, and gives one number, higher is better.
-How well they order embeddings by recall differs from collection to collection; see :data:`CHOOSER` for how one was picked.
+How well they order embeddings by recall differs from collection to collection.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import ExactIndex
-from biocosmos.train.unicom.validation import share_alike
 
 Array = npt.NDArray[Any]
 MOST = 2000
@@ -104,11 +103,18 @@ def cross_scale_recall(first: Mapping[str, Array], clusters: Mapping[str, Array]
 
 LEAST_TRAININGS = 3
 CROSS_SCALE = "cross-scale recall"
+INFORMATION = "neighbour information"
 CRITERIA = (
     Criterion(
         CROSS_SCALE,
         "Recall of the other clusterings",
         "How well it finds the clusters of the other trainings, 1 is as well as they do.",
+        None,
+    ),
+    Criterion(
+        INFORMATION,
+        "Neighbour information",
+        "How much the clusters of a specimen's neighbours tell of its own, beyond chance, in nats.",
         None,
     ),
     Criterion(
@@ -125,14 +131,6 @@ CRITERIA = (
         neighbour_margin,
     ),
 )
-CHOOSER = CROSS_SCALE
-"""The criterion that chooses; the others are shown beside it."""
-PICKED = (
-    "Cross-scale recall was picked among four scores by the authors after seeing, on vectors of PlanktonSet, that the others "
-    "chose the smallest or the largest number tried. It favours numbers that have others tried on both sides, and depends on "
-    "which were tried. On PlanktonSet this is therefore no independent test of it."
-)
-"""Said wherever a number is chosen."""
 
 
 def label_free_scores(gallery: Array, queries: Array, *, seed: int = 0) -> dict[str, float]:
@@ -162,3 +160,25 @@ def _nearest(gallery: Array, queries: Array, k: int) -> Array:
 
 def _unit(x: Array) -> Array:
     return np.ascontiguousarray(x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), 1e-12), dtype=np.float32)
+
+
+def nearest_other(vectors: Array) -> Array:
+    """(n,) int64: the row nearest to each row of ``vectors`` (n, dim) float32 unit rows, itself left out."""
+    near = ExactIndex(vectors).search(vectors, 2).rows
+    return np.where(near[:, 0] == np.arange(len(vectors)), near[:, 1], near[:, 0])
+
+
+def asked_rows(target: Array) -> Array:
+    """(n,) bool: rows with a ``target`` of at least 0 that another row has too."""
+    _, code, counts = np.unique(target, return_inverse=True, return_counts=True)
+    asked: Array = (target >= 0) & (counts[code] > 1)
+    return asked
+
+
+def share_alike(first: Array, target: Array) -> float:
+    """Share of rows whose neighbour ``first`` (n,) has their own ``target`` (n,), among those for which there is another row.
+
+    Rows whose target is below 0 are not asked.
+    """
+    asked = asked_rows(target)
+    return float((target[first] == target)[asked].mean()) if asked.any() else 0.0
