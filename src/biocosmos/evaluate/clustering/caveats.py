@@ -62,8 +62,8 @@ def _of_rows(specimens: int, sizes: Mapping[str, int], main: Target) -> list[str
     unnamed = int((main.query < 0).sum())
     if unnamed:
         found.append(
-            f"{unnamed:,} of {specimens:,} specimens have no name at {main.name}: they are clustered with the others, and left out "
-            "of the scores there. Each rank is scored on its own specimens, so ranks differ in more than their taxa."
+            f"{unnamed:,} of {specimens:,} specimens have no name at {main.name}: they are clustered with the others, and left "
+            "out of the scores there. Each rank is scored on its own specimens, so ranks differ in more than their taxa."
         )
     alone = int((main.query_counts() == 1).sum())
     if alone:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from biocosmos.evaluate.clustering.grid import FROM_LABELS
-from biocosmos.evaluate.clustering.parted import CLUSTERS, LEFT_OUT, REDUCED, SPACES, UMAP
+from biocosmos.evaluate.clustering.parted import CLUSTERS, LEFT_OUT, ONE_CLUSTER, REDUCED, SPACES, UMAP
 from biocosmos.evaluate.pages.blocks import Block, Card, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, Difference, Point, bars, differences, scatter
 from biocosmos.evaluate.pages.heat import heat
@@ -70,7 +70,8 @@ def _cards(report: Report, rows: Sequence[Row], best: Row, chosen: Row | None, f
 
 
 def _told(report: Report, space: str) -> Row | None:
-    return pick(report.rows("agreement"), score="silhouette", space=space, noise=LEFT_OUT, over="all")
+    rows = report.rows("agreement", score="silhouette", space=space, over="all")
+    return pick(rows, noise=ONE_CLUSTER) or pick(rows, noise=LEFT_OUT)
 
 
 def _decimal(value: float | None) -> str:
@@ -211,7 +212,7 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
     columns = [*columns, *((name.capitalize(), lambda row, name=name: _correlated(row, name)) for name in AGREED)]
     lost: Columns = [("picks", "picked"), ("its AMI", "picked_ami"), ("lost", "lost"), ("clusterings", "clusterings")]
     blocks.append(WORDS.grid("agreement.grid", everything, [*columns, *lost], left=4, **facts))
-    parts = [row for row in found if row["over"] != "all" and row["score"] == "silhouette" and row["noise"] == LEFT_OUT]
+    parts = [row for row in found if row["over"] != "all" and row["score"] == "silhouette" and row["noise"] == told["noise"]]
     if parts:
         within: Columns = [("over", lambda row: f"{row['over']} {row['which']}"), ("space", "space"), *columns[4:], *lost[1:]]
         blocks.append(WORDS.grid("agreement.parts", parts, within, fold=True, left=2, **facts))

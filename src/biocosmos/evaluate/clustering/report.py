@@ -16,7 +16,7 @@ from biocosmos.discover.clusters import ClusterSettings
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.clustering.agreement import AGREEMENT, agreement
 from biocosmos.evaluate.clustering.caveats import clustering_caveats
-from biocosmos.evaluate.clustering.grid import FIXED, FROM_ANOTHER, FROM_LABELS, Setting, grid, told
+from biocosmos.evaluate.clustering.grid import FIXED, FROM_LABELS, Options, grid, space_name, told
 from biocosmos.evaluate.clustering.intervals import DRAWS, Halves
 from biocosmos.evaluate.clustering.page import page
 from biocosmos.evaluate.clustering.parted import (
@@ -63,7 +63,7 @@ FAILURES = pa.schema([(name, pa.string()) for name in ("encoder", "setting", "re
 
 def clustering_report(
     galleries: Mapping[str, Gallery],
-    settings: Sequence[ClusterSettings] | Mapping[str, ClusterSettings] | None = None,
+    settings: Sequence[ClusterSettings | Options] | Mapping[str, ClusterSettings | Options] | None = None,
     *,
     clusters: Count = "taxa",
     counted: str | None = None,
@@ -78,7 +78,7 @@ def clustering_report(
     """Cluster the vectors of every encoder by every setting, and compare the clusters with the taxa of every rank.
 
     galleries: encoder -> the specimens that are clustered, labelled or not; those that all encoders have are compared. settings:
-    reducers and clusterers with their parameters (see :func:`grid`, whose default holds where None), with names if a mapping.
+    reducers and clusterers with their parameters, or as options; None: those of :func:`grid`; a mapping names them.
     clusters: how many, for clusterers that must be told and whose setting does not say: "taxa" takes as many as there are taxa
     at the main rank, which is a use of the labels and is marked as one; counted: where a number comes from, in words. ranks:
     those to score, all by default; groups: columns to compare clusters with too (do they follow the instrument?). draws: halves
@@ -95,7 +95,7 @@ def clustering_report(
     sizes = {name: len(gallery) for name, gallery in galleries.items()}
     galleries = common_rows(galleries)
     first = next(iter(galleries.values()))
-    targets = _targets(first, ranks, groups)
+    targets = targets_of(first, ranks, groups)
     main = main_of(targets)
     number = _taxa(main) if clusters == "taxa" else clusters
     by = FROM_LABELS if clusters == "taxa" else counted or FIXED
@@ -180,8 +180,11 @@ def main_of(targets: Sequence[Target]) -> Target:
     return half[-1] if half else max(told, key=lambda target: int((target.query >= 0).sum()))
 
 
-def _targets(gallery: Gallery, ranks: Sequence[str] | None, groups: Iterable[str]) -> list[Target]:
-    targets = [*rank_targets(gallery, gallery, ranks), *group_targets(gallery, gallery, list(groups))]
+def targets_of(gallery: Gallery, ranks: Sequence[str] | None, groups: Iterable[str]) -> list[Target]:
+    """What clusters are compared with: the ranks that have a name somewhere, and columns. Raises BiocosmosError for none."""
+    taxa = rank_targets(gallery, gallery, ranks)
+    columns = [name for name in groups if name not in {target.name for target in taxa}]
+    targets = [*taxa, *group_targets(gallery, gallery, columns)]
     targets = [target for target in targets if len(target)]
     if not targets:
         raise BiocosmosError(
@@ -210,7 +213,7 @@ def _spaces(
     for run in runs:
         alike.setdefault(id(run.reduced), []).append(run)
     for of_one in alike.values():
-        by = of_one[0].setting.name.partition(" + ")[0]
+        by = space_name(of_one[0].setting.settings)
         here = {"encoder": encoder, "space": REDUCED}
         shown = [each for run in of_one for each in labellings_of(run.labels, {**here, "setting": run.setting.name})]
         rows += parted(of_one[0].reduced, [*_true(targets, {**here, "setting": by}), *shown], work, seed, asked)
@@ -223,11 +226,9 @@ def _true(targets: Sequence[Target], facts: Mapping[str, str]) -> list[Labelling
 
 def _summary(run: Run, main: Partition, parted_rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     how = run.setting.settings
-    widths = {
-        f"silhouette_{row['space']}": row["silhouette"]
-        for row in parted_rows
-        if (row["encoder"], row["setting"], row["labels"], row["noise"]) == (*run.key, CLUSTERS, LEFT_OUT)
-    }
+    mine = [row for row in parted_rows if (row["encoder"], row["setting"], row["labels"]) == (*run.key, CLUSTERS)]
+    mine.sort(key=lambda row: row["noise"] == ONE_CLUSTER)  # which counts where there is noise, as it does for AMI
+    widths = {f"silhouette_{row['space']}": row["silhouette"] for row in mine}
     return {
         **main.row,
         **widths,
@@ -292,6 +293,3 @@ def _labels(gallery: Gallery, main: Target, runs: Sequence[Run]) -> pa.Table:
     return pa.table(
         {"id": pa.array(gallery.ids, pa.string()), main.name: pa.array(main.names_of(main.query), pa.string()), **columns}
     )
-
-
-__all__ = ["FROM_ANOTHER", "FROM_LABELS", "Setting", "clustering_report", "common_rows", "main_of"]

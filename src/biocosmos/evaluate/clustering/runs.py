@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.discover.clusters import ClusterSettings, cluster, reduce
+from biocosmos.discover.clusters import ClusterSettings, cluster
+from biocosmos.discover.clusters.spaces import space
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.clustering.cost import Cost
-from biocosmos.evaluate.clustering.grid import Setting
+from biocosmos.evaluate.clustering.grid import Setting, reduction_of
 from biocosmos.evaluate.clustering.work import Work, digest
 
 Array = npt.NDArray[Any]
 
 COSTS = ("reduce_seconds", "reduce_mib", "cluster_seconds", "cluster_mib")
-_UNREDUCED = {"standardise": "none", "reducer": "none"}
 
 
 @dataclass(frozen=True)
@@ -54,39 +54,31 @@ def cluster_all(
     """Every setting on ``vectors`` (n, d); what cannot be run is in the second list. tell: called after each."""
     runs, failed = list[Run](), list[Failed]()
     what = digest(vectors)
-    spaces: dict[ClusterSettings, dict[str, Array]] = {}
+    spaces: dict[tuple[Any, ...], dict[str, Array]] = {}
     for setting in settings:
-        by = reduction_of(setting.settings)
+        how = setting.settings
+        by = reduction_of(how)
         try:
             if by not in spaces:
-                spaces[by] = work.get("reduced", [what, asdict(by)], partial(_reduced, vectors, by))
-            space = spaces[by]
-            how = replace(setting.settings, **_UNREDUCED)
-            facts = [digest(space["reduced"]), asdict(how)]
-            made = work.get("clusters", facts, partial(_clustered, space["reduced"], how))
+                spaces[by] = work.get("reduced", [what, by], partial(_reduced, vectors, how))
+            reduced = spaces[by]["reduced"]
+            made = work.get("clusters", [what, digest(reduced), asdict(how)], partial(_clustered, vectors, reduced, how))
         except BiocosmosError as error:
             failed.append(Failed(encoder, setting.name, str(error)))
         else:
-            cost = {name: float({**space, **made}[name]) for name in COSTS}
-            runs.append(Run(encoder, setting, made["labels"], space["reduced"], cost))
+            cost = {name: float({**spaces[by], **made}[name]) for name in COSTS}
+            runs.append(Run(encoder, setting, made["labels"], reduced, cost))
         tell()
     return runs, failed
 
 
-def reduction_of(settings: ClusterSettings) -> ClusterSettings:
-    """The settings of the reduction alone: the same for all clusterers of one reduced space."""
-    plain = ClusterSettings()
-    shared = ("standardise", "reducer", "dims", "neighbours", "seed")
-    return replace(plain, **{name: getattr(settings, name) for name in shared})
-
-
 def _reduced(vectors: Array, settings: ClusterSettings) -> dict[str, Array]:
     with Cost() as cost:
-        found = np.ascontiguousarray(reduce(vectors, settings), np.float32)
+        found = np.ascontiguousarray(space(vectors, settings), np.float32)
     return {"reduced": found, "reduce_seconds": np.array(cost.seconds), "reduce_mib": np.array(cost.mib)}
 
 
-def _clustered(reduced: Array, settings: ClusterSettings) -> dict[str, Array]:
+def _clustered(vectors: Array, reduced: Array, settings: ClusterSettings) -> dict[str, Array]:
     with Cost() as cost:
-        labels = cluster(reduced, settings).labels
+        labels = cluster(vectors, settings, reduced=reduced).labels
     return {"labels": labels, "cluster_seconds": np.array(cost.seconds), "cluster_mib": np.array(cost.mib)}
