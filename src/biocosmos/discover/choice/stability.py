@@ -2,8 +2,8 @@
 
 Each of three thirds of the rows is left out once and the rest clustered anew; any two of the three clusterings share a third of
 the rows, on which their agreement is taken: AMI, 1 where they are the same and 0 as by chance. Ben-Hur, Elisseeff and Guyon, A
-stability based method for discovering structure in clustered data, PSB 2002; von Luxburg, Clustering stability: an overview, 2010,
-arXiv:1007.1075, who warns that a stable clustering need not be a good one: two clusters are often stable, whatever there is.
+stability based method for discovering structure in clustered data, PSB 2002; von Luxburg, Clustering stability: an overview,
+2010, arXiv:1007.1075, who warns that a stable clustering need not be a good one: two clusters often are, whatever there is.
 """
 
 from __future__ import annotations
