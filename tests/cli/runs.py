@@ -171,6 +171,11 @@ LINES: dict[str, Line] = {
     "evaluate words": Line(
         "evaluate {collection} -e {clip} --protocol zero-shot --templates {templates} -o {out}/words", after=("embed",)
     ),
+    "evaluate clusters": Line(
+        "evaluate {collection} -e efficientnet-lite0 --protocol clustering --reducer none,pca:8 --clusterer kmeans,ward "
+        "--clusters 9 --by group -o {out}/clusterings",
+        says="chosen by silhouette",
+    ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(
         "evaluate {collection} --head {out}/head --protocol leave-one-class-out --folds 2 --most 2 --far {foreign} "

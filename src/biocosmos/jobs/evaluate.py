@@ -12,7 +12,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.files import is_folder
 from biocosmos.identify.namers.rules import RULES
-from biocosmos.jobs.evaluate_settings import LEAVE_OUT, NAMES, SHOTS, EvaluateSettings
+from biocosmos.jobs.evaluate_settings import CLUSTERING, LEAVE_OUT, NAMES, SHOTS, EvaluateSettings
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
 from biocosmos.specimens import guard
@@ -30,7 +30,8 @@ def evaluate_collection(
 
     One embedding: do the nearest specimens belong to the query's taxon, and are the names right that a method gives with it?
     Several: what each taxon gains and loses from the first to the others, by both protocols by default. Trained heads: their
-    names and their promises; several namers side by side. Nothing is chosen on the part asked.
+    names and their promises; several namers side by side. Clusters of several encoders and settings against the taxa. Nothing is
+    chosen on the part asked.
 
     settings, or as options: see :class:`EvaluateSettings`; output: a folder for what a job makes beside its report: the encoder
     that an interpolation chose, the trainings of a leave-out protocol, which go on from it when they were killed.
@@ -61,6 +62,11 @@ def evaluate_collection(
             seed=settings.seed,
             output=output,
         )
+    elif settings.protocol == CLUSTERING:
+        from biocosmos.jobs.evaluate_clusters import judge_clusters
+
+        _refuse_learnt(collection, encoders, settings)
+        report = judge_clusters(collection, encoders, settings)
     elif settings.protocol in SHOTS:
         report = _shots(collection, encoders, settings)
     else:

@@ -10,11 +10,15 @@ from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
 from biocosmos.specimens.settings import EVERYTHING
 
 BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
+IN_CLUSTERS = "Clusters"
 NEIGHBOURS = ("query-gallery", "all-vs-all", "both")
 SHOTS = ("few-shot", "zero-shot")
 NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT)
+CLUSTERING = "clustering"
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING)
+TAXA, GALLERY = "taxa", "gallery"
+"""How many clusters: as many as taxa among the specimens clustered, or in the part that answers."""
 _EMBEDDED = {"head": NOT_GIVEN}
 _WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES)
 _BY_HEAD = {"head": GIVEN, "protocol": (None, *NAMES)}
@@ -24,6 +28,7 @@ _ANSWERED = (
     {"head": GIVEN, "protocol": (None, "ranks")},
 )
 _LEFT_OUT = {"head": GIVEN, "protocol": LEAVE_OUT}
+_CLUSTERED = {"head": NOT_GIVEN, "protocol": CLUSTERING}
 
 
 @dataclass(frozen=True)
@@ -59,7 +64,8 @@ class EvaluateSettings:
         None,
         "query-gallery: the part that asks against the part that answers; all-vs-all: within the part that asks; both. few-shot: "
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
-        "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa.",
+        "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
+        "clustering: clusters of several settings against the taxa.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -69,13 +75,16 @@ class EvaluateSettings:
         "train",
         "The part that answers.",
         part="given",
-        only={"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY},
+        only=({"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY}, {**_CLUSTERED, "clusters": GALLERY}),
         panel=BY_GALLERY,
     )
     by: tuple[str, ...] = setting(
         (),
-        "Columns or ranks to group results by.",
-        only=({"head": NOT_GIVEN, "protocol": (None, *NEIGHBOURS, "promises")}, {"head": GIVEN, "protocol": (None, "promises")}),
+        "Columns or ranks to group results by; of clusters, columns to compare them with too.",
+        only=(
+            {"head": NOT_GIVEN, "protocol": (None, *NEIGHBOURS, "promises", CLUSTERING)},
+            {"head": GIVEN, "protocol": (None, "promises")},
+        ),
     )
     identify: bool = setting(
         True,
@@ -98,6 +107,28 @@ class EvaluateSettings:
         file=True,
         only={"protocol": "zero-shot"},
         panel=BY_GALLERY,
+    )
+    reducer: str = setting(
+        "",
+        "Before clustering, one or several, comma-separated, with dimensions if wanted (umap:20): none, pca, kernel-pca, umap, "
+        "pacmap, tsne.",
+        unset="pca and, where umap-learn is installed, umap",
+        only=_CLUSTERED,
+        panel=IN_CLUSTERS,
+    )
+    clusterer: str = setting(
+        "",
+        "One or several, comma-separated: kmeans, ward, average, spectral, affinity, hdbscan, optics, louvain, leiden.",
+        unset="kmeans, ward and hdbscan",
+        only=_CLUSTERED,
+        panel=IN_CLUSTERS,
+    )
+    clusters: str = setting(
+        TAXA,
+        f"How many, for those that must be told: '{TAXA}', as many as the specimens have, by their labels; '{GALLERY}', as many "
+        "as --gallery has; or a number.",
+        only=_CLUSTERED,
+        panel=IN_CLUSTERS,
     )
     views: int = setting(
         1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
@@ -148,7 +179,7 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES)},),
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)
@@ -165,10 +196,13 @@ class EvaluateSettings:
             raise SettingError(f"--protocol {self.protocol} is of one head: name one with --head")
         if self.threshold is not None and (self.error_rate, self.promise, self.delta) != (None, None, None):
             raise SettingError("--threshold promises nothing: leave --error-rate, --promise and --delta out, or the threshold")
-        if self.queries == EVERYTHING and self.protocol not in (None, "all-vs-all", *SHOTS):
+        if self.queries == EVERYTHING and self.protocol not in (None, "all-vs-all", *SHOTS, CLUSTERING):
             raise SettingError(f"--queries {EVERYTHING} asks every specimen about all the others: --protocol all-vs-all")
         if self.queries == EVERYTHING and self.head:
             raise SettingError(f"--queries {EVERYTHING} holds the specimens a head was trained on: name a part")
+
+        if self.clusters not in (TAXA, GALLERY) and not (self.clusters.isdecimal() and int(self.clusters)):
+            raise SettingError(f"--clusters must be '{TAXA}', '{GALLERY}' or a number of at least 1, not {self.clusters!r}")
 
     @property
     def part(self) -> str | None:

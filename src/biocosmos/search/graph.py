@@ -1,200 +1,129 @@
-"""The neighbour graph: the k nearest other rows of every row, exactly; each pair is looked at once and serves both of its rows.
+"""The neighbour graph: the k nearest others of every row, exactly, streamed, and gone on with where it was killed.
 
-Searching a gallery for its own rows computes every cosine twice. Here the similarity matrix is walked in square blocks of its
-upper half, the diagonal first: rows stand in taxonomy order, so a row's nearest neighbours are mostly found there, and from
-then on only the few cosines of a block that beat those a row has are looked at. No more than one block exists at a time.
-
-Where the vectors lie near a plane of few dimensions, as embeddings do, blocks off the diagonal are bounds instead of cosines:
-with z the coordinates on the first principal axes and r the length of the rest, x.y <= z_x.z_y + r_x r_y (Cauchy and
-Schwarz), and only pairs whose bound beats a row's neighbours are multiplied out.
-
-Blocks are float32 products; the answer is exact all the same. Of every row k + SLACK candidates are kept, those too close to
-tell apart in float32 are scored again in float64, and a row is certified when no row left out can reach its k-th score:
-cosines in float32 are off by at most dim * 2^-24 (Higham, Accuracy and Stability of Numerical Algorithms, 2002, section 3.1).
-The others are searched by the exact index.
+Up to :data:`FEW` rows each pair is multiplied once for both of its rows (:mod:`biocosmos.search.all_pairs`); above that the exact
+index, whose compiled scan and bounds leave most pairs out, is faster: see docs/benchmarks.md, "Neighbour graph".
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.progress import progress
+from biocosmos.search.all_pairs import all_pairs
 from biocosmos.search.exact import ExactIndex
+from biocosmos.tables import replacing
 
 Array = npt.NDArray[Any]
-BLOCK = 2048
-SLACK = 6
-FLOAT32_UNIT = 2.0**-24
-RESCORED_ROWS = 512
-# Rounding of a bound in float32, and of the squared length that is left of a unit vector.
-BOUND_SLACK, REST_SLACK = 1e-4, 1e-6
-# A pair multiplied out by itself costs about as much as this many in a block of full products; bounds are used when the
-# estimated cost is under this share of full products.
-PAIR_COST, ENOUGH = 30.0, 0.7
-SAMPLE, PAIRS = 2048, 8192
+FEW = 16_384
+BLOCK = 8192
+"""Rows asked at once, and kept at once in a folder: 1 MB of 15 neighbours."""
+FACTS = "graph.json"
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """rows: (q, k) int32 gallery rows, best first, -1 where there is none; scores: (q, k) float32 cosine, -inf there."""
+    """rows: (q, k) int32 rows of the vectors searched, best first, -1 where there is none; scores: (q, k) float32 cosine, -inf
+    there."""
 
     rows: Array
     scores: Array
 
 
-def neighbour_graph(vectors: Array, k: int) -> Neighbours:
-    """The ``k`` nearest other rows of every row of ``vectors`` (n, d), float32 unit rows, by cosine; equal scores in row order.
+def neighbour_graph(
+    vectors: Array, k: int, *, others: Array | None = None, folder: str | Path | None = None, device: str | None = None
+) -> Neighbours:
+    """The ``k`` nearest rows by cosine of every row of ``vectors`` (n, d), float32 unit rows; equal scores in row order.
 
-    Raises BiocosmosError for k below 1.
+    Args:
+        others: (m, d) unit rows to find them among; by default the other rows of ``vectors``, never the row itself.
+        folder: where finished blocks are kept. Killed and called again with the same arguments it goes on, and ends with the same
+            graph; with other ones it begins anew.
+        device: where the search runs, by default the CPU.
+
+    Raises BiocosmosError for k below 1, vectors of another dimension, rows that are zero or not finite.
     """
     if k < 1:
         raise BiocosmosError(f"a graph of {k} neighbours has no edge: choose at least 1")
+    if others is not None and others.shape[1] != vectors.shape[1]:
+        raise BiocosmosError(
+            f"vectors of {vectors.shape[1]} and of {others.shape[1]} numbers have no cosine: compare rows of one encoder"
+        )
     n = len(vectors)
     found = Neighbours(np.full((n, k), -1, dtype=np.int32), np.full((n, k), -np.inf, dtype=np.float32))
-    if n < 2:
+    among = len(vectors if others is None else others)
+    if not n or among < (2 if others is None else 1):
         return found
-    kept = min(k + SLACK, n - 1)
-    error = vectors.shape[1] * FLOAT32_UNIT
-    best, rows = _candidates(vectors, kept)
-    scores, order = _ordered(vectors, best, rows, error)
-    shown = min(k, n - 1)
-    found.rows[:, :shown], found.scores[:, :shown] = order[:, :shown], scores[:, :shown]
-    if kept < n - 1:
-        unsure = np.flatnonzero(best.min(axis=1) + 2 * error >= scores[:, k - 1])
+    if others is None and n <= FEW and device in (None, "cpu"):
+        rows, scores, unsure = all_pairs(vectors, k)
+        found.rows[:], found.scores[:] = rows, scores
         if len(unsure):
-            _search_again(vectors, unsure, k, found)
+            _search(ExactIndex(vectors), vectors, unsure, k, found, without_self=True)
+        return found
+    blocks = _Blocks(Path(folder), vectors, others, k) if folder is not None else None
+    index = ExactIndex(vectors if others is None else others, device=device)
+    with progress("neighbours", total=n, unit="specimens") as bar:
+        for start in range(0, n, BLOCK):
+            part = np.arange(start, min(start + BLOCK, n))
+            if blocks is None or not blocks.read(start, part, found):
+                _search(index, vectors, part, k, found, without_self=others is None)
+                if blocks is not None:
+                    blocks.write(start, part, found)
+            bar.advance(len(part))
     return found
 
 
-def _search_again(x: Array, unsure: Array, k: int, found: Neighbours) -> None:
-    """Rows that float32 could not decide, from the exact index without themselves."""
-    index = ExactIndex(x)
-    for start in range(0, len(unsure), RESCORED_ROWS):
-        part = unsure[start : start + RESCORED_ROWS]
-        hits = index.search(x[part], k + 1)
-        # itself stands anywhere among its copies, or behind them all
-        own = hits.rows == part[:, None]
-        own[~own.any(axis=1), -1] = True
-        found.rows[part] = hits.rows[~own].reshape(len(part), k)
-        found.scores[part] = hits.scores[~own].reshape(len(part), k)
+def _search(index: ExactIndex, x: Array, part: Array, k: int, found: Neighbours, *, without_self: bool) -> None:
+    """The neighbours of the rows ``part`` of x, into ``found``."""
+    hits = index.search(x[part], k + without_self)
+    rows, scores = hits.rows, hits.scores
+    if without_self:
+        own = rows == part[:, None]
+        own[~own.any(axis=1), -1] = True  # it stands behind so many copies of itself that it was not found
+        rows, scores = rows[~own].reshape(len(part), k), scores[~own].reshape(len(part), k)
+    found.rows[part], found.scores[part] = rows, scores
 
 
-def _candidates(x: Array, kept: int) -> tuple[Array, Array]:
-    """(n, kept) float32 cosines, in no order, and int64 rows of the best other rows by float32 products; -inf and -1 where there
-    are none."""
-    n = len(x)
-    tensor = bounding = torch.from_numpy(x)
-    best, rows = np.full((n, kept), -np.inf, dtype=np.float32), np.full((n, kept), -1, dtype=np.int64)
-    floor = best.min(axis=1)
-    starts = range(0, n, BLOCK)
-    room, beats = torch.empty(BLOCK * BLOCK), np.empty(BLOCK * BLOCK, dtype=bool)
-    with progress("compare", total=len(starts) * (len(starts) + 1) // 2, unit="blocks") as bar:
-        for distance in range(len(starts)):
-            offers: list[tuple[Array, Array, Array]] = []
-            for left, right in zip(starts, starts[distance:]):
-                a, b = bounding[left : left + BLOCK], bounding[right : right + BLOCK]
-                shape = len(a), len(b)
-                block = torch.mm(a, b.T, out=room[: shape[0] * shape[1]].view(shape))
-                if not distance:
-                    block.fill_diagonal_(-torch.inf)
-                    top, place = torch.topk(block, min(kept, shape[1]), dim=1)
-                    part = slice(left, left + shape[0])
-                    best[part, : top.shape[1]], rows[part, : top.shape[1]] = top.numpy(), place.numpy() + left
-                    rows[part][np.isneginf(best[part])] = -1
-                else:
-                    bounds, better = block.numpy(), beats[: shape[0] * shape[1]].reshape(shape)
-                    for across in (False, True):
-                        limit = floor[right : right + shape[1]] if across else floor[left : left + shape[0], None]
-                        np.greater(bounds, limit if bounding is tensor else limit - BOUND_SLACK, out=better)
-                        i, j = np.divmod(np.flatnonzero(better), shape[1])
-                        value = bounds[i, j] if bounding is tensor else _cosines(x, i + left, j + right)
-                        offers.append((j + right, i + left, value) if across else (i + left, j + right, value))
-                bar.advance()
-            _take(best, rows, offers)
-            floor = best.min(axis=1)
-            if not distance and len(starts) > 1:
-                bounding = _bounding(tensor, floor)
-    return best, rows
+class _Blocks:
+    """Finished blocks of a graph in a folder, a file each, whole or not there."""
 
+    def __init__(self, folder: Path, x: Array, others: Array | None, k: int) -> None:
+        self.folder = folder
+        digest = hashlib.sha256(np.ascontiguousarray(x).data)
+        if others is not None:
+            digest.update(np.ascontiguousarray(others).data)
+        facts = {"rows": len(x), "among": None if others is None else len(others), "k": k, "vectors": digest.hexdigest()}
+        try:
+            same = json.loads((folder / FACTS).read_text(encoding="utf-8")) == facts
+        except (OSError, ValueError):
+            same = False
+        if not same:
+            for left in folder.glob("*.npz"):
+                left.unlink()
+            with replacing(folder / FACTS) as temporary:
+                temporary.write_text(json.dumps(facts), encoding="utf-8")
 
-def _bounding(x: torch.Tensor, floor: Array) -> torch.Tensor:
-    """(n, p + 1) float32 whose products bound the cosines of x (n, d) from above, or x itself where that would not pay.
+    def read(self, start: int, part: Array, found: Neighbours) -> bool:
+        """Whether the block is there; then its rows are in ``found``."""
+        try:
+            with np.load(self._path(start)) as block:
+                found.rows[part], found.scores[part] = block["rows"], block["scores"]
+        except FileNotFoundError:
+            return False
+        except (OSError, ValueError, KeyError, EOFError):  # damaged: made again
+            return False
+        return True
 
-    floor: (n,) cosine that a neighbour of each row must beat. The cost of p is estimated on pairs of evenly spaced rows.
-    """
-    some = torch.linspace(0, len(x) - 1, min(len(x), SAMPLE)).long()
-    sample = x[some].double()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # so small a problem waits for its threads longer than it computes
-    try:
-        axes = torch.linalg.eigh(sample.T @ sample)[1].flip(1).float()
-    finally:
-        torch.set_num_threads(threads)
-    limit = torch.from_numpy(floor)[some]
-    least, chosen = ENOUGH, x
-    turned = x @ axes
-    for p in (x.shape[1] // 8, x.shape[1] // 4, x.shape[1] // 2):
-        rest = torch.sqrt((1 - turned[:, :p].double().square().sum(1)).clamp(min=0) + REST_SLACK).float()
-        bound = torch.cat([turned[:, :p], rest[:, None]], 1)
-        share = (bound[some] @ bound[some].T > torch.minimum(limit[:, None], limit) - BOUND_SLACK).float().mean().item()
-        cost = (p + 1) / x.shape[1] + share * PAIR_COST
-        if cost < least:
-            least, chosen = cost, bound
-    return chosen
+    def write(self, start: int, part: Array, found: Neighbours) -> None:
+        with replacing(self._path(start)) as temporary, temporary.open("wb") as out:
+            np.savez(out, rows=found.rows[part], scores=found.scores[part])
 
-
-def _cosines(x: Array, i: Array, j: Array) -> Array:
-    """(m,) float32 products of rows i (m,) and j (m,)."""
-    out = np.empty(len(i), dtype=np.float32)
-    for start in range(0, len(i), PAIRS):
-        part = slice(start, start + PAIRS)
-        out[part] = np.einsum("nd,nd->n", x[i[part]], x[j[part]])
-    return out
-
-
-def _take(best: Array, rows: Array, offers: list[tuple[Array, Array, Array]]) -> None:
-    """Let offers (takers, candidates, cosines) compete for the kept places of their takers."""
-    taker, candidate, value = (np.concatenate(column) for column in zip(*offers)) if offers else [np.empty(0)] * 3
-    if not len(taker):
-        return
-    kept = best.shape[1]
-    order = np.lexsort((-value, taker))
-    taker, candidate, value = taker[order], candidate[order], value[order]
-    takers, first, count = np.unique(taker, return_index=True, return_counts=True)
-    line = np.repeat(np.arange(len(takers)), count)
-    place = np.arange(len(taker)) - first[line]
-    able = place < kept
-    wide = np.full((len(takers), kept + min(int(count.max()), kept)), -np.inf, dtype=np.float32)
-    names = np.full(wide.shape, -1, dtype=np.int64)
-    wide[:, :kept], names[:, :kept] = best[takers], rows[takers]
-    wide[line[able], kept + place[able]], names[line[able], kept + place[able]] = value[able], candidate[able]
-    winner = np.argpartition(-wide, kept - 1, axis=1)[:, :kept]
-    best[takers], rows[takers] = np.take_along_axis(wide, winner, 1), np.take_along_axis(names, winner, 1)
-
-
-def _ordered(x: Array, best: Array, rows: Array, error: float) -> tuple[Array, Array]:
-    """Candidates (n, c) best first, equal cosines by row; -inf and -1 at the end.
-
-    Rows whose candidates all lie further apart than float32 products can be wrong by are in order as they are; the others are
-    ordered by their float64 cosines, rounded to float32.
-    """
-    sort = np.argsort(-best, axis=1, kind="stable")
-    scores, order = np.take_along_axis(best, sort, 1), np.take_along_axis(rows, sort, 1)
-    with np.errstate(invalid="ignore"):
-        close = scores[:, :-1] - scores[:, 1:] <= 2 * error
-    tensor = torch.from_numpy(x)
-    unsure = np.flatnonzero(close.any(axis=1))
-    for start in range(0, len(unsure), RESCORED_ROWS):
-        part = unsure[start : start + RESCORED_ROWS]
-        near = tensor[torch.from_numpy(np.maximum(order[part], 0))].double()
-        exact = torch.bmm(near, tensor[torch.from_numpy(part)].double()[:, :, None]).squeeze(2).float().numpy()
-        exact[order[part] < 0] = -np.inf
-        sort = np.lexsort((order[part], -exact), axis=1)
-        scores[part], order[part] = np.take_along_axis(exact, sort, 1), np.take_along_axis(order[part], sort, 1)
-    return scores, order
+    def _path(self, start: int) -> Path:
+        return self.folder / f"{start:012d}.npz"

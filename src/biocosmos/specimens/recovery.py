@@ -13,7 +13,7 @@ from biocosmos.files import is_folder
 from biocosmos.specimens.creating import SPECIMENS
 from biocosmos.unfinished import sweep
 
-_FOLDERS = ("", "splits", "embeddings", "identifications", "history", "namers", "work", "discoveries")
+_FOLDERS = ("", "splits", "embeddings", "identifications", "identifications/by_hand", "history", "namers", "work", "discoveries")
 MERGER = "work/merge"
 """Where a merger keeps its plan: see :mod:`biocosmos.specimens.care.plan`."""
 _FOREVER = timedelta(days=365 * 100)

@@ -75,7 +75,17 @@ class Strips:
     block: str = "strips"
 
 
-Block = Paragraph | Figure | Grid | Strips
+@dataclass(frozen=True)
+class Sheet:
+    """A contact sheet: pictures in rows under a heading, in the order given."""
+
+    heading: str
+    pictures: Sequence[Picture]
+    caption: str = ""
+    block: str = "sheet"
+
+
+Block = Paragraph | Figure | Grid | Strips | Sheet
 
 
 @dataclass(frozen=True)

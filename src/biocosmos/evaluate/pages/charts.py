@@ -129,15 +129,25 @@ class Point:
 
 
 def scatter(
-    title: str, points: Sequence[Point], x_name: str, y_name: str, *, y_range: tuple[float, float], names: Sequence[str] = ()
+    title: str,
+    points: Sequence[Point],
+    x_name: str,
+    y_name: str,
+    *,
+    y_range: tuple[float, float],
+    x_range: tuple[float, float] | None = None,
+    names: Sequence[str] = (),
 ) -> str:
-    """Points over a log count; y is a share or a difference of shares, with a line at zero when it can be negative."""
+    """Points over a log count, or over x between ``x_range``; y is a share or a difference of shares, with a line at zero when it
+    can be negative."""
     named = [(f"c{i % SERIES + 1}", name) for i, name in enumerate(names)]
     more = legend_room(64, WIDTH, named)
     drawing = Drawing(WIDTH, 350 + more, title, f"{len(points)} points.")
     most = max((p.x for p in points), default=1)
     least = min((p.x for p in points), default=1)
     x = Scale(max(least * 0.8, 0.5), max(most * 1.25, least * 2), 64, WIDTH - 16, log=True)
+    if x_range is not None:
+        x = Scale(*x_range, 64, WIDTH - 16)
     y = Scale(*y_range, 290 + more, 34 + more if names else 16)
     axes(drawing, x, y, x_name, y_name, y_percent=True, y_points=y_range[0] < 0)
     if y_range[0] < 0:

@@ -1,0 +1,62 @@
+"""Clusters of a collection's embeddings against its taxa."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate import Report
+from biocosmos.evaluate.clustering.grid import FIXED, FROM_ANOTHER, FROM_LABELS, grid
+from biocosmos.evaluate.clustering.report import Count, clustering_report, main_of, targets_of
+from biocosmos.evaluate.numbers.targets import rank_targets
+from biocosmos.jobs.evaluate_settings import GALLERY, TAXA, EvaluateSettings
+from biocosmos.search.gallery import Gallery
+from biocosmos.settings import names_in
+from biocosmos.specimens import guard
+from biocosmos.specimens.collection import Collection
+
+FOLDER = "clustering"
+WORK = "work"
+
+
+def judge_clusters(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:
+    """Cluster the part that asks by every encoder and setting, and compare with its taxa; goes on where it was killed, from what
+    is kept in the collection's folder.
+
+    Raises BiocosmosError as :func:`clustering_report`, and where the number of clusters is to be that of a part without a name at
+    the rank.
+    """
+    ways = grid(names_in(settings.reducer), names_in(settings.clusterer), seed=settings.seed)
+    for name in settings.by:
+        if name not in collection.dataset.schema.names:
+            raise BiocosmosError(f"the collection has no column '{name}' to compare clusters with")
+    pick: dict[str, Any] = {"where": settings.where, "columns": settings.by}
+    asked = {name: collection.gallery(name, split=settings.part, **pick) for name in encoders}
+    first = asked[encoders[0]]
+    number, by = _count(collection, first, encoders[0], settings)
+    report = clustering_report(
+        asked,
+        ways,
+        clusters=number,
+        counted=by,
+        groups=settings.by,
+        seed=settings.seed,
+        work=collection.path / WORK / FOLDER,
+    )
+    report.caveats += guard.told(collection, first.ids, *encoders)
+    return report
+
+
+def _count(collection: Collection, asked: Gallery, encoder: str, settings: EvaluateSettings) -> tuple[Count, str]:
+    """How many clusters, and where that comes from."""
+    if settings.clusters == TAXA:
+        return "taxa", FROM_LABELS
+    if settings.clusters != GALLERY:
+        return int(settings.clusters), FIXED
+    main = main_of(targets_of(asked, None, settings.by))
+    other = collection.gallery(encoder, split=settings.gallery, where=settings.where, columns=())
+    found = rank_targets(other, other, [main.name]) if main.kind == "rank" else []
+    if not found:
+        raise BiocosmosError(f"no specimen of '{settings.gallery}' has a name at {main.name}: give --clusters a number")
+    return len(found[0]), f"{FROM_ANOTHER} ({settings.gallery})"
