@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli import care, demo, embeddings, evaluation, health, identification, searching, specimens, taxonomy, training
+from biocosmos.cli import (
+    care,
+    demo,
+    discovery,
+    embeddings,
+    evaluation,
+    health,
+    identification,
+    searching,
+    specimens,
+    taxonomy,
+    training,
+)
 
 app = typer.Typer(
     name="biocosmos",
@@ -44,6 +56,7 @@ embeddings.register(app)
 searching.register(app)
 identification.register(app)
 evaluation.register(app)
+discovery.register(app)
 training.register(app)
 taxonomy.register(app)
 health.register(app)
