@@ -134,7 +134,7 @@ def test_what_cannot_be_clustered_is_refused_in_a_line(x: Any, what: str) -> Non
 
 
 def test_constant_columns_copies_and_few_rows_are_no_crash() -> None:
-    x, truth = seven(rows=70)
+    x, _ = seven(rows=70)
     flat = np.concatenate([x, np.full((70, 3), 5.0)], axis=1)
     assert choose(flat).clusters == 7
     points = np.repeat(np.eye(2, 5), 20, axis=0)
