@@ -185,7 +185,8 @@ LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ discovery
     "queue": Line(
         "discover queue {collection} -e efficientnet-lite0 --strategy novelty --detector vim -n 5 --relabel --split train "
-        "--within Animalia --where \"status = 'living'\" --seed 1 --diverse k-centre --allow-code -o {out}/next.csv --report {out}/next.html",
+        "--within Animalia --where \"status = 'living'\" --seed 1 --diverse k-centre --allow-code -o {out}/next.csv "
+        "--report {out}/next.html",
         says="5 specimens to label next",
     ),
     "queue of doubtful labels": Line("discover queue {collection} --strategy disagreement -n 3", says="3 specimens"),

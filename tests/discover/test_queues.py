@@ -117,7 +117,7 @@ def test_a_batch_is_among_the_highest_and_never_of_what_has_no_score(how):
     scores = rng.random(200)
     scores[:20] = np.nan
     rows = spread(x, scores, 10, how)
-    best = [row for row in np.argsort(-np.nan_to_num(scores, nan=-1), kind="stable")]
+    best = list(np.argsort(-np.nan_to_num(scores, nan=-1), kind="stable"))
     assert len(set(rows)) == 10 and set(rows) <= set(best[:80]) and not set(rows) & set(range(20))
     assert scores[rows].tolist() == sorted(scores[rows], reverse=True)
     if how == "none":
