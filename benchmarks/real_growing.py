@@ -1,0 +1,76 @@
+"""What naming a whole collection costs, by the way of working, beside one by one.
+
+    python benchmarks/real_growing.py plankton.cosmos --work results/growing --report growing.html
+
+From no labels, over all specimens that have one; the person is simulated (biocosmos.discover.growing.annotator, costs in
+biocosmos.discover.growing.costs) and is the only one who reads labels. Ways and seeds that are there already are not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from biocosmos import Collection
+from biocosmos.discover.growing import STRATEGIES, Costs, Simulation, Working
+from biocosmos.evaluate.discovery.growing import report_on
+
+SHARES = (0.03, 0.06, 0.1, 0.15, 1 / 6, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+"""Seconds at which one looks, of what one by one would take for all."""
+
+
+def curve(vectors: np.ndarray, truth: np.ndarray, strategy: str, working: Working, seed: int, path: Path) -> list[dict[str, Any]]:
+    """The curve of one run, from its file where it is there."""
+    if not path.exists():
+        seconds = [share * len(truth) * Costs().alone for share in SHARES]
+        rows = Simulation(vectors, truth, strategy, working, seed=seed).run(seconds).to_pylist()
+        path.with_suffix(".part").write_text(json.dumps(rows))
+        path.with_suffix(".part").rename(path)
+        print(path.stem, *(f"{row['seconds']:.0f}s:{row['share']:.3f}@{row['precision']:.3f}" for row in rows), flush=True)
+    return list(json.loads(path.read_text()))
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("collection", type=Path)
+    arguments.add_argument("--work", type=Path, default=Path("results/growing"))
+    arguments.add_argument("--encoder", action="append")
+    arguments.add_argument("--rank", action="append", help="what names are of: label (default), class, ...")
+    arguments.add_argument("--seeds", type=int, default=1)
+    arguments.add_argument("--error", type=float, default=0.0, help="how often the person errs")
+    arguments.add_argument("--strategy", action="append", choices=STRATEGIES)
+    arguments.add_argument("--report", type=Path)
+    asked = arguments.parse_args()
+    asked.work.mkdir(parents=True, exist_ok=True)
+    collection = Collection.open(asked.collection)
+    rows: list[dict[str, Any]] = []
+    encoders: dict[str, Any] = {}
+    for encoder in asked.encoder or [None]:
+        gallery = collection.gallery(encoder, columns=[])
+        encoders[str(gallery.provenance["encoder"])] = gallery.provenance
+        for rank in asked.rank or ["label"]:
+            nodes = gallery.taxonomy.ancestor(gallery.taxa, rank)
+            there = nodes > 0
+            _, truth = np.unique(nodes[there], return_inverse=True)
+            for seed in range(asked.seeds):
+                for strategy in asked.strategy or STRATEGIES:
+                    words = f"{gallery.provenance['encoder']}-{rank}-{strategy}-{asked.error:g}-{seed}"
+                    path = asked.work / f"{words.replace(', ', '-').replace(' ', '_').replace('/', '_')}.json"
+                    found = curve(gallery.vectors[there], truth, strategy, Working(error=asked.error), seed, path)
+                    rows += [
+                        {"encoder": str(gallery.provenance["encoder"]), "rank": rank, "specimens": int(there.sum()), **row}
+                        for row in found
+                    ]
+    report = report_on(rows, Costs(), Working(error=asked.error), encoders)
+    for row in report.rows("summary"):
+        print({name: round(value, 3) if isinstance(value, float) else value for name, value in row.items()})
+    if asked.report:
+        print(report.html(asked.report))
+
+
+if __name__ == "__main__":
+    main()
