@@ -174,7 +174,7 @@ LINES: dict[str, Line] = {
     "evaluate clusters": Line(
         "evaluate {collection} -e efficientnet-lite0 --protocol clustering --reducer none,pca:8 --clusterer kmeans,ward "
         "--clusters 9 --by group -o {out}/clusterings",
-        says="chosen without labels",
+        says="chosen by silhouette",
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(

@@ -117,7 +117,7 @@ def test_the_page_shows_it(report, tmp_path):
     ):
         assert words in text
     assert text.count("<svg") >= 5
-    assert [card["what"] for card in report.headlines()][:2] == ["AMI, chosen without labels", "highest AMI of 12"]
+    assert [card["what"] for card in report.headlines()][:2] == ["AMI, chosen by silhouette", "highest AMI of 12"]
     report.write(tmp_path / "report", tables="csv")
     assert (tmp_path / "report" / "tables" / "agreement.csv").exists()
 

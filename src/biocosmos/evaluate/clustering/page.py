@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from biocosmos.evaluate.clustering.grid import FROM_LABELS
@@ -18,8 +19,16 @@ from biocosmos.evaluate.pages.words import Columns, Words
 from biocosmos.evaluate.report import Report
 
 WORDS = Words(__package__)
+SCORE = {
+    "silhouette": "silhouette",
+    "silhouette_cosine": "silhouette, by cosine",
+    "calinski_harabasz": "Calinski-Harabasz",
+    "davies_bouldin": "Davies-Bouldin (lowest)",
+}
 MEBIBYTES = 1024
 AGREED = ("spearman", "kendall")
+SEEN = {UMAP: "UMAP", REDUCED: "reduced"}
+"""What a space is called in a sentence."""
 
 
 def page(report: Report, pictures: Pictures) -> Page:
@@ -32,6 +41,7 @@ def page(report: Report, pictures: Pictures) -> Page:
     chosen = _chosen(rows, space)
     best = max(rows, key=lambda row: _number(row["ami"]))
     facts = {"main": report.provenance["main_rank"], "space": space, "encoders": encoders, "clusterings": len(rows)}
+    facts |= {"seen": SEEN[space], "from_labels": FROM_LABELS}
     sections = [
         _settings(rows, encoders, facts),
         *_ranks(report, rows, encoders, facts),
@@ -62,7 +72,7 @@ def _cards(report: Report, rows: Sequence[Row], best: Row, chosen: Row | None, f
         cards.append(WORDS.card("cards.chosen", percent(chosen["ami"]), row=chosen, **facts))
     cards.append(WORDS.card("cards.best", percent(best["ami"]), row=best, **facts))
     shown = chosen or best
-    cards.append(WORDS.card("cards.number", f"{shown['clusters']:,}", row=shown, labels=FROM_LABELS, **facts))
+    cards.append(WORDS.card("cards.number", f"{shown['clusters']:,}", row=shown, **facts))
     told = _told(report, facts["space"])
     if told is not None:
         cards.append(WORDS.card("cards.agreement", _decimal(told["spearman"]), row=told, ends=_ends(told, "spearman"), **facts))
@@ -75,7 +85,7 @@ def _told(report: Report, space: str) -> Row | None:
 
 
 def _decimal(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:.2f}".replace("-", "−")
+    return "–" if value is None or math.isnan(value) else f"{round(value, 2) + 0.0:.2f}".replace("-", "−")
 
 
 def _ends(row: Row, name: str) -> str:
@@ -199,24 +209,31 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
     chart = scatter(
         "AMI against the silhouette",
         points,
-        f"silhouette of the clusters, {facts['space']} space",
+        f"silhouette of the clusters, {facts['seen']} space",
         f"AMI at {facts['main']}",
         y_range=(0, max(top, 0.1)),
         x_range=(low - edge, high + edge),
         names=encoders if len(encoders) > 1 else (),
     )
     blocks: list[Block] = [WORDS.figure("agreement.chart", chart, row=told, **facts)]
-    everything = [row for row in found if row["over"] == "all"]
-    everything.sort(key=lambda row: -_number(row["spearman"]))
-    columns: Columns = [("score", "score"), ("space", "space"), ("noise", "noise"), ("best is", "best_is")]
-    columns = [*columns, *((name.capitalize(), lambda row, name=name: _correlated(row, name)) for name in AGREED)]
-    lost: Columns = [("picks", "picked"), ("its AMI", "picked_ami"), ("lost", "lost"), ("clusterings", "clusterings")]
-    blocks.append(WORDS.grid("agreement.grid", everything, [*columns, *lost], left=4, **facts))
+    everything = sorted((row for row in found if row["over"] == "all"), key=lambda row: -_number(row["spearman"]))
+    agreed: Columns = [(name.capitalize(), partial(_correlated, name=name)) for name in AGREED]
+    lost: Columns = [("lost, points", ("lost", _points)), ("AMI of what it picks", "picked_ami")]
+    columns: Columns = [("score", lambda row: SCORE[row["score"]]), ("space", "space"), *agreed, *lost, ("it picks", "picked")]
+    for key, counted in (("grid", True), ("apart", False)):
+        part = [row for row in everything if (row["noise"] == told["noise"]) == counted]
+        if part:
+            blocks.append(WORDS.grid(f"agreement.{key}", part, columns, fold=not counted, left=2, **facts))
     parts = [row for row in found if row["over"] != "all" and row["score"] == "silhouette" and row["noise"] == told["noise"]]
     if parts:
-        within: Columns = [("over", lambda row: f"{row['over']} {row['which']}"), ("space", "space"), *columns[4:], *lost[1:]]
-        blocks.append(WORDS.grid("agreement.parts", parts, within, fold=True, left=2, **facts))
+        over: Columns = [("over", lambda row: f"{row['over']} {row['which']}"), ("space", "space"), *agreed, *lost]
+        over = [*over, ("clusterings", "clusterings")]
+        blocks.append(WORDS.grid("agreement.parts", parts, over, fold=True, left=2, **facts))
     return [WORDS.section("agreement", blocks, row=told, ends=_ends(told, "spearman"), value=_decimal(told["spearman"]), **facts)]
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:.1f}"
 
 
 def _correlated(row: Row, name: str) -> str:

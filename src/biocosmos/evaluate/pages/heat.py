@@ -12,7 +12,7 @@ SHADES = 9  # h0..h8 of the style sheet
 ROW = 24.0
 LABEL, HEADING = 250.0, 150.0  # most pixels of a row's label and of a turned heading
 NARROW = 84.0  # a column narrower than this has its heading turned
-WIDEST = 120.0
+WIDEST = 120.0  # but for a heading that needs more
 
 
 def heat(
@@ -21,7 +21,7 @@ def heat(
     """values: [row][column] shares in [0, 1], NaN for none; shades run from the lowest to the highest of them, which has a frame.
     tips: on hover, for each value."""
     left = room(rows, LABEL)
-    wide = min((WIDTH - left - 4) / max(len(columns), 1), WIDEST)
+    wide = min((WIDTH - left - 4) / max(len(columns), 1), max(WIDEST, room(columns, HEADING)))
     turned = wide < NARROW
     top = room(columns, HEADING) if turned else 26.0
     drawing = Drawing(WIDTH, top + len(rows) * ROW + 6, title, f"{', '.join(columns)} for {', '.join(rows)}.")
