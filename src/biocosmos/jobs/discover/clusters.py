@@ -12,7 +12,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.discover import kept
-from biocosmos.discover.choice.choosing import choose
 from biocosmos.discover.clusters import Clustering, ClusterSettings, cluster
 from biocosmos.discover.clusters.spaces import MANIFOLDS, space
 from biocosmos.errors import BiocosmosError
@@ -59,6 +58,8 @@ def discover_clusters(
     if how:
         setting = told(ClusterSettings, seed=settings.seed, **how)
     else:
+        from biocosmos.discover.choice.choosing import choose
+
         choice = choose(gallery.vectors, seed=settings.seed)
         setting, reasons, caveats = choice.settings, choice.reasons, [*choice.said, *caveats]
     reduced = _kept_space(collection, gallery.vectors, setting) if setting.reducer in MANIFOLDS else None

@@ -18,6 +18,9 @@ Row = dict[str, Any]
 WORDS = Words(__package__)
 SHOWN = 48
 """Clusters whose pictures are on the page."""
+BORDER = 3
+"""Of these from the border."""
+TYPICAL = 5
 BRANCHES = 60
 """Clusters of the tree."""
 LISTED = 500
@@ -55,8 +58,7 @@ def _sections(report: Report, rows: list[Row], pictures: Pictures) -> list[Secti
     if "tree" in report.tables:
         found += [_tree(report, rows), WORDS.section("sizes", [WORDS.figure("sizes.chart", sizes([_size(row) for row in rows]))])]
     if agreement := report.rows("agreement"):
-        columns = [("rank", "rank"), ("specimens", "specimens"), ("taxa", "taxa"), ("AMI", ("ami", _two))]
-        found.append(WORDS.section("names", [WORDS.grid("names.table", agreement, columns)]))
+        found.append(WORDS.section("names", [WORDS.grid("names.table", agreement, _AGREEMENT)]))
     found.append(WORDS.section("all", [WORDS.grid("all.table", rows[:LISTED], _COLUMNS, fold=True, rows=len(rows))]))
     return found
 
@@ -68,15 +70,12 @@ def _sight(rows: list[Row], pictures: Pictures) -> Section:
         notes = ["medoid", *[""] * (len(inner) - 1), *["border"] * len(border)]
         shown = [Picture(pictures(id_), id_.rpartition("/")[2], note) for id_, note in zip([*inner, *border], notes)]
         sheets.append(Sheet(f"Cluster {row['cluster']}: {row['specimens']:,} specimens", shown, _held(row)))
-    return WORDS.section("sight", sheets, shown=min(len(rows), SHOWN), clusters=len(rows))
+    return WORDS.section("sight", sheets, shown=min(len(rows), SHOWN), clusters=len(rows), at_border=BORDER)
 
 
 def _tree(report: Report, rows: list[Row]) -> Section:
     table, shown = report.table("tree"), rows[:BRANCHES]
-    leaves = [
-        f"{row['cluster']}: {_size(row):,}" + (f", {row['taxon']} {percent(row['purity'], 0)}" if row["named"] else "")
-        for row in shown
-    ]
+    leaves = [f"{row['cluster']}: {_size(row):,}{_called(row)}" for row in shown]
     links = np.column_stack([table[name].to_numpy() for name in table.column_names]).astype(np.float64)
     named = any(row["named"] for row in rows)
     figure = WORDS.figure("tree.chart", dendrogram("Which clusters are alike", links, leaves), named=named)
@@ -87,12 +86,13 @@ def _held(row: Row) -> str:
     """What the named specimens of a cluster are called."""
     if not row["named"]:
         return ""
-    common = (
-        f"; nearly all are {row['common_taxon']} ({row['common_rank']})"
-        if row["common_taxon"] not in (None, row["taxon"])
-        else ""
-    )
+    wider = row["common_taxon"] not in (None, row["taxon"])
+    common = f"; nearly all are {row['common_taxon']} ({row['common_rank']})" if wider else ""
     return f"{percent(row['purity'], 0)} of {row['named']:,} named ones are {row['taxon']}{common}."
+
+
+def _called(row: Row) -> str:
+    return f", {row['taxon']} {percent(row['purity'], 0)}" if row["named"] else ""
 
 
 def _size(row: Row) -> int:
@@ -107,6 +107,7 @@ def _short(value: Any) -> str:
     return f"{value:.3f}" if isinstance(value, float) else f"{value:,}" if isinstance(value, int) else str(value)
 
 
+_AGREEMENT = [("rank", "rank"), ("specimens", "specimens"), ("taxa", "taxa"), ("AMI", ("ami", _two))]
 _COLUMNS = [
     ("cluster", lambda row: str(row["cluster"])),
     ("specimens", "specimens"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -12,14 +13,13 @@ from biocosmos.discover.clusters import Clustering
 from biocosmos.discover.clusters.representatives import cluster_means, medoids, typicality
 from biocosmos.evaluate.clustering.scores import ami
 from biocosmos.evaluate.discovery.clusters.dendrogram import links_of
-from biocosmos.evaluate.discovery.clusters.page import BRANCHES, page
-from biocosmos.evaluate.report import Report
+from biocosmos.evaluate.discovery.clusters.page import BORDER, BRANCHES, TYPICAL, page
+from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.search.gallery import Gallery
 
 Array = npt.NDArray[Any]
 AGREED = 0.9
 """Of the named specimens of a cluster, the share that its common taxon holds."""
-SHOWN_MEMBERS, SHOWN_BORDER = 8, 3
 
 _CLUSTERS = pa.schema(
     [
@@ -87,7 +87,8 @@ def clusters_report(
     if tables["agreement"].num_rows:
         said.append("Names were not used to make the clusters; what is said of names is for a person who looks at them.")
     facts = {
-        **gallery.provenance,
+        "gallery": gallery.provenance,
+        "split_hash": split_hash(gallery.provenance),
         **clustering.provenance,
         "setting": clustering.settings.said,
         "specimens": len(gallery),
@@ -107,9 +108,9 @@ def _clusters(gallery: Gallery, clustering: Clustering) -> pa.Table:
     order = rows[np.lexsort((rows, -typical[rows], labels[rows]))]
     bounds = np.searchsorted(labels[order], np.arange(clustering.count + 1))
     found = []
-    for cluster, (start, stop) in enumerate(zip(bounds, bounds[1:])):
+    for cluster, (start, stop) in enumerate(pairwise(bounds)):
         mine = order[start:stop]
-        inner = mine[:SHOWN_MEMBERS]
+        inner = mine[:TYPICAL]
         found.append(
             {
                 "cluster": cluster,
@@ -122,7 +123,7 @@ def _clusters(gallery: Gallery, clustering: Clustering) -> pa.Table:
                 "nearest_cosine": float(cosines[cluster]) if near[cluster] >= 0 else None,
                 **_taxa(gallery, mine),
                 "typical": gallery.ids[inner].tolist(),
-                "border": gallery.ids[mine[max(len(inner), len(mine) - SHOWN_BORDER) :]].tolist(),
+                "border": gallery.ids[mine[max(len(inner), len(mine) - BORDER) :]].tolist(),
             }
         )
     return pa.Table.from_pylist(found, schema=_CLUSTERS)
