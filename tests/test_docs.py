@@ -49,8 +49,9 @@ NEEDS = (
     "sample_id",
     "unlabelled",
     "--watch",
+    "umap",
 )
-"""Commands with such a word need a training, other weights, another machine or more specimens, or never end."""
+"""Commands with such a word need a training, other weights, another machine, more specimens or minutes, or never end."""
 
 
 def text_of(page: str) -> str:

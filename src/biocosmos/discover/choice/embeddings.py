@@ -65,10 +65,15 @@ def rank_me(gallery: Array, queries: Array, seed: int = 0) -> float:
     ICML 2023, arXiv:2210.02885.
     """
     _check(gallery, queries)
-    values = torch.linalg.svdvals(torch.from_numpy(queries)).double()
+    return effective_rank(queries)
+
+
+def effective_rank(vectors: Array) -> float:
+    """RankMe of vectors (n, d) float32, above; 0 where all are zero."""
+    values = torch.linalg.svdvals(torch.from_numpy(np.ascontiguousarray(vectors))).double()
     share = values / values.sum()
     share = share[share > 0]
-    return float(torch.exp(-(share * share.log()).sum()))
+    return float(torch.exp(-(share * share.log()).sum())) if len(share) else 0.0
 
 
 def neighbour_margin(gallery: Array, queries: Array, seed: int = 0) -> float:
@@ -104,6 +109,7 @@ def cross_scale_recall(first: Mapping[str, Array], clusters: Mapping[str, Array]
 LEAST_TRAININGS = 3
 CROSS_SCALE = "cross-scale recall"
 INFORMATION = "neighbour information"
+RANK = "effective rank"
 CRITERIA = (
     Criterion(
         CROSS_SCALE,
@@ -123,7 +129,7 @@ CRITERIA = (
         "Share of the 10 nearest specimens that two random halves of the features find alike.",
         neighbour_agreement,
     ),
-    Criterion("effective rank", "Effective rank (RankMe)", "How many directions the vectors make use of.", rank_me),
+    Criterion(RANK, "Effective rank (RankMe)", "How many directions the vectors make use of.", rank_me),
     Criterion(
         "neighbour margin",
         "Neighbour margin",

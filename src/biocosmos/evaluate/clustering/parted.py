@@ -11,8 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.discover.choice.internal import ASKED, calinski_harabasz, davies_bouldin, silhouettes
+from biocosmos.evaluate.clustering.grid import space_name
 from biocosmos.evaluate.clustering.intervals import mean_interval
+from biocosmos.evaluate.clustering.runs import Run
 from biocosmos.evaluate.clustering.work import Work, digest
+from biocosmos.evaluate.numbers.targets import Target
 
 Array = npt.NDArray[Any]
 
@@ -70,3 +73,29 @@ def _measured(space: Array, labellings: Sequence[Array], seed: int, asked: int) 
         others = (mean_interval(cosine).value, calinski_harabasz(space, codes), davies_bouldin(space, codes))
         numbers.append([*mean_interval(widths), *others])
     return {"numbers": np.array(numbers, float)}
+
+
+def parted_in_spaces(
+    encoder: str, vectors: Array, runs: Sequence[Run], targets: Sequence[Target], work: Work, seed: int, asked: int
+) -> list[dict[str, Any]]:
+    """Rows of ``parted``: taxa and clusters in the original space and UMAP's, and each where it was clustered."""
+    umap = next((run.reduced for run in runs if run.setting.settings.reducer == "umap"), None)
+    rows: list[dict[str, Any]] = []
+    for space, x in ((ORIGINAL, vectors), (UMAP, umap)):
+        if x is not None:
+            here = {"encoder": encoder, "space": space}
+            shown = [each for run in runs for each in labellings_of(run.labels, {**here, "setting": run.setting.name})]
+            rows += parted(x, [*_true(targets, {**here, "setting": ""}), *shown], work, seed, asked)
+    alike: dict[int, list[Run]] = {}
+    for run in runs:
+        alike.setdefault(id(run.reduced), []).append(run)
+    for of_one in alike.values():
+        by = space_name(of_one[0].setting.settings)
+        here = {"encoder": encoder, "space": REDUCED}
+        shown = [each for run in of_one for each in labellings_of(run.labels, {**here, "setting": run.setting.name})]
+        rows += parted(of_one[0].reduced, [*_true(targets, {**here, "setting": by}), *shown], work, seed, asked)
+    return rows
+
+
+def _true(targets: Sequence[Target], facts: Mapping[str, str]) -> list[Labelling]:
+    return [Labelling({**facts, "labels": target.name, "noise": LEFT_OUT}, target.query) for target in targets]
