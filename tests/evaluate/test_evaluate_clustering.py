@@ -223,3 +223,23 @@ def test_killed_it_goes_on_and_ends_with_the_same(tmp_path, monkeypatch):
     damaged.write_bytes(b"half")
     with pytest.raises(BiocosmosError, match=r"cannot read a kept scores.*remove the file"):
         clustering_report({"toy": specimens()}, WAYS, draws=20, work=work)
+
+
+def test_what_is_chosen_without_labels_stands_beside_the_others_with_what_it_loses(tmp_path, monkeypatch):
+    monkeypatch.setattr("biocosmos.discover.choice.choosing.has", lambda module: False)  # UMAP takes half a minute to compile
+    galleries = {"near": specimens(0.1), "far": specimens(0.45, "far")}
+    found = clustering_report(galleries, WAYS, clusters="chosen", draws=10, work=tmp_path)
+    assert not any("as many as there are taxa" in caveat for caveat in found.caveats)
+    for row in found.rows("choices"):
+        mine = found.rows(encoder=row["encoder"])
+        chosen = next(each for each in mine if each["setting"] == "chosen without labels")
+        assert chosen["counted_by"] == "no labels"
+        assert row["ami"] == chosen["ami"]
+        assert row["lost"] == pytest.approx(max(each["ami"] for each in mine) - chosen["ami"])
+        told = next(each for each in mine if each["setting"] == "unreduced + kmeans")
+        assert (told["clusters"], told["counted_by"]) == (row["clusters"], "no labels")
+        assert row["reasons"]
+    assert found.rows("choices", encoder="near")[0]["clusters"] == pytest.approx(6, abs=2)
+    assert "What would have been taken?" in found.html(tmp_path / "chosen.html").read_text()
+    with pytest.raises(BiocosmosError, match="too few to choose"):
+        clustering_report({"toy": galleries["near"].subset(slice(20, 27))}, WAYS, clusters="chosen")

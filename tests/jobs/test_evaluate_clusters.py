@@ -108,5 +108,5 @@ def test_what_clusters_have_no_use_for_is_refused() -> None:
         with pytest.raises(UnusedSetting):
             told(EvaluateSettings, protocol="clustering", **option)
     for number in ("0", "-3", "many", ""):
-        with pytest.raises(SettingError, match="--clusters must be 'taxa', 'gallery' or a number"):
+        with pytest.raises(SettingError, match="--clusters must be 'taxa', 'gallery', 'chosen' or a number"):
             told(EvaluateSettings, protocol="clustering", clusters=number)

@@ -7,10 +7,10 @@ from typing import Any
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
-from biocosmos.evaluate.clustering.grid import FIXED, FROM_ANOTHER, FROM_LABELS, grid
+from biocosmos.evaluate.clustering.grid import FIXED, FROM_ANOTHER, FROM_LABELS, FROM_NO_LABELS, grid
 from biocosmos.evaluate.clustering.report import Count, clustering_report, main_of, targets_of
 from biocosmos.evaluate.numbers.targets import rank_targets
-from biocosmos.jobs.evaluate_settings import GALLERY, TAXA, EvaluateSettings
+from biocosmos.jobs.evaluate_settings import CHOSEN, GALLERY, TAXA, EvaluateSettings
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import names_in
 from biocosmos.specimens import guard
@@ -52,6 +52,8 @@ def _count(collection: Collection, asked: Gallery, encoder: str, settings: Evalu
     """How many clusters, and where that comes from."""
     if settings.clusters == TAXA:
         return "taxa", FROM_LABELS
+    if settings.clusters == CHOSEN:
+        return "chosen", FROM_NO_LABELS
     if settings.clusters != GALLERY:
         return int(settings.clusters), FIXED
     main = main_of(targets_of(asked, None, settings.by))

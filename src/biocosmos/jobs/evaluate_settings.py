@@ -17,8 +17,8 @@ NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
 PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING)
-TAXA, GALLERY = "taxa", "gallery"
-"""How many clusters: as many as taxa among the specimens clustered, or in the part that answers."""
+TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
+"""How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN}
 _WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES)
 _BY_HEAD = {"head": GIVEN, "protocol": (None, *NAMES)}
@@ -126,7 +126,7 @@ class EvaluateSettings:
     clusters: str = setting(
         TAXA,
         f"How many, for those that must be told: '{TAXA}', as many as the specimens have, by their labels; '{GALLERY}', as many "
-        "as --gallery has; or a number.",
+        f"as --gallery has; '{CHOSEN}', without labels, and the setting too (docs/discover.md); or a number.",
         only=_CLUSTERED,
         panel=IN_CLUSTERS,
     )
@@ -201,8 +201,10 @@ class EvaluateSettings:
         if self.queries == EVERYTHING and self.head:
             raise SettingError(f"--queries {EVERYTHING} holds the specimens a head was trained on: name a part")
 
-        if self.clusters not in (TAXA, GALLERY) and not (self.clusters.isdecimal() and int(self.clusters)):
-            raise SettingError(f"--clusters must be '{TAXA}', '{GALLERY}' or a number of at least 1, not {self.clusters!r}")
+        if self.clusters not in (TAXA, GALLERY, CHOSEN) and not (self.clusters.isdecimal() and int(self.clusters)):
+            raise SettingError(
+                f"--clusters must be '{TAXA}', '{GALLERY}', '{CHOSEN}' or a number of at least 1, not {self.clusters!r}"
+            )
 
     @property
     def part(self) -> str | None:

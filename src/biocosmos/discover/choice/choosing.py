@@ -61,7 +61,14 @@ class Choice:
     provenance: dict[str, Any] = field(default_factory=dict)
 
 
-def choose(vectors: Any, candidates: Sequence[ClusterSettings] | None = None, *, seed: int = 0, rows: int = ROWS) -> Choice:
+def choose(
+    vectors: Any,
+    candidates: Sequence[ClusterSettings] | None = None,
+    *,
+    seed: int = 0,
+    rows: int = ROWS,
+    umap: bool | None = None,
+) -> Choice:
     """The candidate that clusters ``vectors`` (n, d) best, as far as that can be told without labels.
 
     Args:
@@ -70,8 +77,10 @@ def choose(vectors: Any, candidates: Sequence[ClusterSettings] | None = None, *,
             (:func:`biocosmos.discover.choice.candidates.settings_to_try`), and then the numbers about the best one.
         seed: of the sample, the subsamples and every candidate of the default; those that are given keep their own.
         rows: looked at, a seeded sample of more. The number of clusters is that of the sample.
+        umap: whether UMAP is among the spaces, and silhouettes are taken in its space too; default where umap-learn is installed,
+            from 100 rows on. It takes most of the time.
 
-    Needs no extra; where umap-learn is installed, UMAP is among the spaces. The same vectors and seed give the same choice.
+    Needs no extra. The same vectors and seed give the same choice.
     Raises BiocosmosError: under 8 rows, rows that are not finite, all rows equal, no candidate, one that asks for more clusters
     than rows are looked at.
     """
@@ -83,10 +92,10 @@ def choose(vectors: Any, candidates: Sequence[ClusterSettings] | None = None, *,
         x = x[np.sort(np.random.default_rng(seed).choice(whole, max(rows, LEAST_ROWS), replace=False))]
     if not (x != x[0]).any():
         raise BiocosmosError(f"all {whole:,} vectors are the same: there is nothing to tell apart; look at the embedding")
-    umap = has("umap") and len(x) >= LEAST_OF_UMAP
-    tried = settings_to_try(*x.shape, umap=umap, seed=seed) if candidates is None else list(dict.fromkeys(candidates))
+    without = _why_no_map(umap, len(x))
+    tried = settings_to_try(*x.shape, umap=without is None, seed=seed) if candidates is None else list(dict.fromkeys(candidates))
     _check_candidates(tried, len(x), whole)
-    trial = _Trial(x, umap, seed)
+    trial = _Trial(x, without is None, seed)
     trial.add(tried)
     scored, best, by = trial.verdict()
     if candidates is None:
@@ -97,7 +106,7 @@ def choose(vectors: Any, candidates: Sequence[ClusterSettings] | None = None, *,
     settings = trial.settings[scored.index(best)]
     p = share_of_references(trial.axes, int(best["clusters"]), seed=seed)
     reasons = table_of([{**row, "chosen": row is best} for row in scored])
-    said = sentences(scored, best, by, p, len(x), whole, _why_no_map(umap))
+    said = sentences(scored, best, by, p, len(x), whole, without)
     provenance = {
         "choice": {
             "by": by,
@@ -105,7 +114,7 @@ def choose(vectors: Any, candidates: Sequence[ClusterSettings] | None = None, *,
             "of": whole,
             "seed": seed,
             "candidates": len(scored),
-            "silhouettes in": "UMAP and PCA" if umap else "PCA",
+            "silhouettes in": "PCA" if without else "UMAP and PCA",
         },
         "stands_out_p": p,
         "settings": asdict(settings),
@@ -114,10 +123,13 @@ def choose(vectors: Any, candidates: Sequence[ClusterSettings] | None = None, *,
     return Choice(settings, int(best["clusters"]), by, reasons, p <= LEVEL, said, provenance)
 
 
-def _why_no_map(umap: bool) -> str | None:
-    if umap:
-        return None
-    return f"under {LEAST_OF_UMAP} vectors are too few for UMAP" if has("umap") else "umap-learn is not installed"
+def _why_no_map(umap: bool | None, rows: int) -> str | None:
+    """None where UMAP is used."""
+    if umap is False:
+        return "UMAP was not wanted"
+    if rows < LEAST_OF_UMAP:
+        return f"under {LEAST_OF_UMAP} vectors are too few for UMAP"
+    return None if umap or has("umap") else "umap-learn is not installed"
 
 
 class _Trial:

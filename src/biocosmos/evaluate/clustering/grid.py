@@ -18,7 +18,8 @@ from biocosmos.errors import BiocosmosError
 Options = Mapping[str, Any]
 """Of :class:`ClusterSettings`; a method that must be told how many clusters need not say it."""
 
-FROM_LABELS, FROM_ANOTHER, FIXED, BY_METHOD = "these labels", "another part", "given", "the method"
+FROM_LABELS, FROM_ANOTHER, FROM_NO_LABELS = "these labels", "another part", "no labels"
+FIXED, BY_METHOD = "given", "the method"
 """Where a number of clusters comes from. ``FROM_LABELS`` is a favour that no unlabelled collection grants."""
 USUAL_REDUCERS, USUAL_CLUSTERERS = ("pca", "umap"), ("kmeans", "ward", "hdbscan")
 PLAIN: Options = {"reducer": "none", "method": "kmeans"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from biocosmos.evaluate.clustering.grid import FROM_LABELS
 from biocosmos.evaluate.clustering.parted import CLUSTERS, LEFT_OUT, ONE_CLUSTER, REDUCED, SPACES, UMAP
-from biocosmos.evaluate.pages.blocks import Block, Card, Page, Section
+from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Section
 from biocosmos.evaluate.pages.charts import Bar, Difference, Point, bars, differences, scatter
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.pictures import Pictures
@@ -48,6 +48,7 @@ def page(report: Report, pictures: Pictures) -> Page:
         *_noise(rows, facts),
         _parted(report, encoders, facts),
         *_agreement(report, rows, encoders, facts),
+        *_choices(report, facts),
         *_differences(report, facts),
         *_columns(report, rows, encoders, facts),
         *_failures(report),
@@ -230,6 +231,19 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
         over = [*over, ("clusterings", "clusterings")]
         blocks.append(WORDS.grid("agreement.parts", parts, over, fold=True, left=2, **facts))
     return [WORDS.section("agreement", blocks, row=told, ends=_ends(told, "spearman"), value=_decimal(told["spearman"]), **facts)]
+
+
+def _choices(report: Report, facts: dict[str, Any]) -> list[Section]:
+    rows = report.rows("choices")
+    if not rows:
+        return []
+    columns: Columns = [
+        *(("encoder", "encoder"), ("chosen", "setting"), ("by", "by"), ("clusters", "clusters"), ("AMI", "ami")),
+        *(("best of its clusterings", "best_ami"), ("lost, points", ("lost", _points))),
+    ]
+    blocks: list[Block] = [WORDS.grid("choices.grid", rows, columns, left=3, **facts)]
+    blocks += [Paragraph(WORDS("choices.why", row=row)) for row in rows]
+    return [WORDS.section("choices", blocks, **facts)]
 
 
 def _points(value: float) -> str:

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 
 from biocosmos.discover.choice.internal import ASKED
 from biocosmos.discover.clusters import ClusterSettings
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.clustering.caveats import clustering_caveats
+from biocosmos.evaluate.clustering.chosen import CHOICES, Chosen, choice_rows, chosen, with_chosen
 from biocosmos.evaluate.clustering.grid import FIXED, FROM_LABELS, Options, Setting, grid, told
 from biocosmos.evaluate.clustering.intervals import DRAWS, Halves
 from biocosmos.evaluate.clustering.page import page
@@ -27,7 +29,7 @@ from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
 
-Count = int | Literal["taxa"]
+Count = int | Literal["taxa", "chosen"]
 
 
 def clustering_report(
@@ -46,17 +48,20 @@ def clustering_report(
 ) -> Report:
     """Cluster the vectors of every encoder by every setting, and compare the clusters with the taxa of every rank.
 
-    galleries: encoder -> the specimens that are clustered, labelled or not; those that all encoders have are compared. settings:
-    reducers and clusterers with their parameters, or as options; None: those of :func:`grid`; a mapping names them.
-    clusters: how many, for clusterers that must be told and whose setting does not say: "taxa" takes as many as there are taxa
-    at the main rank, which is a use of the labels and is marked as one; counted: where a number comes from, in words. ranks:
-    those to score, all by default; groups: columns to compare clusters with too (do they follow the instrument?). draws: halves
-    for intervals (see :class:`Halves`); asked: rows whose silhouette is taken; work: a folder to go on from when killed.
+    galleries: encoder -> the specimens that are clustered, labelled or not; those that all encoders have are compared.
+    settings: reducers and clusterers with their parameters, or as options; None: those of :func:`grid`; a mapping names them.
+    clusters: how many, for clusterers that must be told and whose setting does not say. "taxa" takes as many as there are taxa at
+        the main rank, which is a use of the labels and is marked as one; "chosen" lets :mod:`biocosmos.discover.choice` say it
+        for each encoder without labels, and adds the setting that it would take.
+    counted: where a number comes from, in words. ranks: those to score, all by default. groups: columns to compare clusters with
+        too (do they follow the instrument?). draws: halves for intervals (:class:`Halves`). asked: rows whose silhouette is
+        taken. work: a folder to go on from when killed.
 
     Tables: summary (a row a clustering, at the main rank: the finest at which half of the specimens have a name), scores (per
     rank), parted (silhouettes, Calinski-Harabasz, Davies-Bouldin of clusters and taxa in the original, the reduced and UMAP's
     space), agreement (do scores without labels order clusterings as AMI does), differences (encoders with the first, on the same
-    specimens), labels (the cluster of every specimen), failures. UMAP's space is there where UMAP is among the reducers.
+    specimens), labels (the cluster of every specimen), failures, choices (what was chosen without labels, and what that loses).
+    UMAP's space is there where UMAP is among the reducers.
 
     Raises BiocosmosError where no specimen has a name, where all have the same, under two specimens, and when nothing could be
     clustered.
@@ -67,10 +72,17 @@ def clustering_report(
     targets = targets_of(first, ranks, groups)
     main = main_of(targets)
     kept, halves = Work(work), Halves(len(first), draws, confidence, seed)
-    number, by = (_taxa(main), FROM_LABELS) if clusters == "taxa" else (clusters, counted or FIXED)
-    ways = told(grid(seed=seed) if settings is None else settings, number, by)
-    found = _found(galleries, dict.fromkeys(galleries, ways), targets, halves, kept, seed, asked)
+    given = grid(seed=seed) if settings is None else settings
+    choices: dict[str, Chosen] = {}
+    if clusters == "chosen":
+        choices = {encoder: chosen(gallery.vectors, seed, kept) for encoder, gallery in galleries.items()}
+        ways = {encoder: with_chosen(given, choice) for encoder, choice in choices.items()}
+    else:
+        number, by = (_taxa(main), FROM_LABELS) if clusters == "taxa" else (clusters, counted or FIXED)
+        ways = dict.fromkeys(galleries, told(given, number, by))
+    found = _found(galleries, ways, targets, halves, kept, seed, asked)
     tables = tables_of(found, first, main, halves, Bootstrap(seed=seed, confidence=confidence))
+    tables["choices"] = pa.Table.from_pylist(choice_rows(choices, tables["summary"].to_pylist()), CHOICES)
     provenance = {
         "protocol": "clustering",
         "specimens": len(first),
@@ -78,13 +90,13 @@ def clustering_report(
         "encoders": {name: gallery.provenance for name, gallery in galleries.items()},
         "split_hash": split_hash(first.provenance),
         "options": {
-            "settings": {each.name: vars(each.settings) for each in ways},
-            "clusters": {"number": number, "counted_by": by},
+            "settings": {encoder: {each.name: vars(each.settings) for each in mine} for encoder, mine in ways.items()},
+            "clusters": clusters,
             "intervals": {"halves": draws, "confidence": confidence, "seed": seed},
             "silhouette_rows": min(asked, len(first)),
         },
     }
-    caveats = clustering_caveats(tables, len(first), sizes, main, ways, asked)
+    caveats = clustering_caveats(tables, len(first), sizes, main, ways[next(iter(ways))], asked)
     return Report("clustering", f"Clusters against taxa: {', '.join(galleries)}", tables, caveats, provenance, page)
 
 
