@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.discover import kept
+from biocosmos.discover.choice.choosing import choose
 from biocosmos.discover.clusters import Clustering, ClusterSettings, cluster
 from biocosmos.discover.clusters.spaces import MANIFOLDS, space
 from biocosmos.errors import BiocosmosError
@@ -54,17 +55,15 @@ def discover_clusters(
     if not len(gallery):
         raise BiocosmosError(f"there is nothing to cluster: no selected specimen of {collection.path} is embedded with {name}")
     caveats = guard.told(collection, gallery.ids, name)
-    reasons = None
+    reasons: pa.Table | None = None
+    facts: dict[str, Any] = {"chosen_without_labels": not how}
     if how:
         setting = told(ClusterSettings, seed=settings.seed, **how)
     else:
-        from biocosmos.discover.choice.choosing import choose
-
         choice = choose(gallery.vectors, seed=settings.seed)
-        setting, reasons, caveats = choice.settings, choice.reasons, [*choice.said, *caveats]
+        setting, reasons, facts["reasons"] = choice.settings, choice.reasons, list(choice.said)
     reduced = _kept_space(collection, gallery.vectors, setting) if setting.reducer in MANIFOLDS else None
     found = cluster(gallery.vectors, setting, reduced=reduced)
-    facts = {"chosen_without_labels": not how}
     title = f"{collection.path.stem}: what is alike, by {name}"
     report = clusters_report(gallery, found, title=title, reasons=reasons, caveats=caveats, provenance=facts)
     table = members(gallery, found)

@@ -8,7 +8,7 @@ import numpy as np
 
 from biocosmos.evaluate.discovery.clusters.dendrogram import dendrogram
 from biocosmos.evaluate.discovery.clusters.sizes import sizes
-from biocosmos.evaluate.pages.blocks import Card, Page, Picture, Section, Sheet
+from biocosmos.evaluate.pages.blocks import Card, Page, Paragraph, Picture, Section, Sheet
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Words
@@ -49,9 +49,11 @@ def _cards(report: Report, rows: list[Row]) -> list[Card]:
 def _sections(report: Report, rows: list[Row], pictures: Pictures) -> list[Section]:
     found = []
     if "reasons" in report.tables:
-        reasons = report.table("reasons")
-        columns = [(name.replace("_", " "), (name, _short)) for name in reasons.column_names]
-        found.append(WORDS.section("reasons", [WORDS.grid("reasons.table", reasons.to_pylist(), columns)]))
+        table = report.table("reasons")
+        columns = [(name.replace("_", " "), (name, _short)) for name in table.column_names]
+        said = [Paragraph(sentence) for sentence in report.provenance["reasons"]]
+        grid = WORDS.grid("reasons.table", table.to_pylist(), columns, fold=True, tried=table.num_rows)
+        found.append(WORDS.section("reasons", [*said, grid]))
     if not rows:
         return found
     found.append(_sight(rows, pictures))
