@@ -259,7 +259,9 @@ LINES: dict[str, Line] = {
     "discover dense clusters": Line(
         "discover clusters {collection} --method hdbscan --min-cluster-size 4 --min-samples 2 --largest 0.5"
     ),
-    "discover communities": Line("discover clusters {collection} --allow-code --reducer none --method leiden --neighbours 8 --resolution 1.5"),
+    "discover communities": Line(
+        "discover clusters {collection} --allow-code --reducer none --method leiden --neighbours 8 --resolution 1.5"
+    ),
     "discover by affinity": Line("discover clusters {collection} --method affinity --damping 0.8"),
     "discover on a map": Line(
         "discover clusters {collection} --reducer tsne --space-neighbours 10 --method kmeans --clusters 5",
