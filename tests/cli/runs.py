@@ -182,6 +182,14 @@ LINES: dict[str, Line] = {
         "-o {out}/unknown",
         after=("train heads",),
     ),
+    # ------------------------------------------------------------------ discovery
+    "queue": Line(
+        "discover queue {collection} -e efficientnet-lite0 --strategy novelty --detector vim -n 5 --relabel --split train "
+        "--within Animalia --where \"status = 'living'\" --seed 1 --diverse k-centre --allow-code -o {out}/next.csv "
+        "--report {out}/next.html",
+        says="5 specimens to label next",
+    ),
+    "queue of doubtful labels": Line("discover queue {collection} --strategy disagreement -n 3", says="3 specimens"),
     # ------------------------------------------------------------------ training
     "train unicom": Line(
         "train unicom {collection} -o {out}/projection --encoder efficientnet-lite0 --freeze --clusters 12 --source joint "

@@ -20,6 +20,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.clustering.grid import grid, name_of
 from biocosmos.evaluate.clustering.report import clustering_report
 from biocosmos.evaluate.clustering.work import Work
+from biocosmos.evaluate.pages.heat import heat
 from biocosmos.search.gallery import Gallery
 
 TREE = {"Aa": "A", "Ab": "A", "Ba": "B", "Bb": "B", "Ca": None, "Cb": None}  # species -> family, of two none is known
@@ -245,3 +246,15 @@ def test_what_is_chosen_without_labels_stands_beside_the_others_with_what_it_los
     assert "What would have been taken?" in found.html(tmp_path / "chosen.html").read_text()
     with pytest.raises(BiocosmosError, match="too few to choose"):
         clustering_report({"toy": galleries["near"].subset(slice(20, 27))}, WAYS, clusters="chosen")
+
+
+def test_a_heat_table_frames_the_highest_and_turns_long_headings():
+    drawn = heat("AMI", ["a", "b"], ["one", "two"], [[0.2, 0.9], [float("nan"), 0.5]], [["", ""], ["not made", ""]])
+    assert drawn.count('class="best"') == 1
+    assert drawn.index('class="best"') < drawn.index(">90.0<")
+    assert 'class="h0"' in drawn
+    assert 'class="h8"' in drawn
+    assert "<title>not made</title>" in drawn
+    assert "rotate(-90" not in drawn
+    many = [f"encoder number {i}" for i in range(9)]
+    assert heat("AMI", ["a"], many, [[0.5] * 9], [[""] * 9]).count("rotate(-90") == 9

@@ -6,9 +6,15 @@ from types import ModuleType
 
 import typer
 
+<<<<<<< HEAD
 from biocosmos.cli.discovery import clusters
 
 VERBS: tuple[ModuleType, ...] = (clusters,)
+=======
+from biocosmos.cli.discovery import queue
+
+VERBS: tuple[ModuleType, ...] = (queue,)
+>>>>>>> main
 """A file each, in the order of the work."""
 
 
