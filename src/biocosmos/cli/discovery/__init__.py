@@ -6,15 +6,9 @@ from types import ModuleType
 
 import typer
 
-<<<<<<< HEAD
-from biocosmos.cli.discovery import clusters
+from biocosmos.cli.discovery import clusters, queue
 
-VERBS: tuple[ModuleType, ...] = (clusters,)
-=======
-from biocosmos.cli.discovery import queue
-
-VERBS: tuple[ModuleType, ...] = (queue,)
->>>>>>> main
+VERBS: tuple[ModuleType, ...] = (clusters, queue)
 """A file each, in the order of the work."""
 
 
