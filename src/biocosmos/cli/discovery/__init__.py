@@ -6,7 +6,9 @@ from types import ModuleType
 
 import typer
 
-VERBS: tuple[ModuleType, ...] = ()
+from biocosmos.cli.discovery import clusters, queue
+
+VERBS: tuple[ModuleType, ...] = (clusters, queue)
 """A file each, in the order of the work."""
 
 
