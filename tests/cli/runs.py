@@ -252,4 +252,27 @@ LINES: dict[str, Line] = {
     "doctor": Line("doctor", says="processor"),
     "doctor for machines": Line("doctor --json", says='"processor"'),
     "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
+    # ------------------------------------------------------------------ discover
+    "discover clusters": Line(
+        "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"
+    ),
+    "discover a number of clusters": Line(
+        """discover clusters {collection} --within Animalia --where "label IS NOT NULL" --standardise zscore --reducer pca """
+        "--dims 8 --again l2 --method ward --clusters 7 --seed 3 -o {out}/clusters.csv",
+        says="7 clusters (zscore, pca 8, l2, ward of 7 clusters)",
+    ),
+    "discover below a distance": Line(
+        "discover clusters {collection} --reducer pca --variance 0.9 --method average --threshold 0.4"
+    ),
+    "discover dense clusters": Line(
+        "discover clusters {collection} --method hdbscan --min-cluster-size 4 --min-samples 2 --largest 0.5"
+    ),
+    "discover communities": Line(
+        "discover clusters {collection} --allow-code --reducer none --method leiden --neighbours 8 --resolution 1.5"
+    ),
+    "discover by affinity": Line("discover clusters {collection} --method affinity --damping 0.8"),
+    "discover on a map": Line(
+        "discover clusters {collection} --reducer tsne --space-neighbours 10 --method kmeans --clusters 5",
+        says="tsne 2, kmeans of 5",
+    ),
 }

@@ -6,9 +6,9 @@ from types import ModuleType
 
 import typer
 
-from biocosmos.cli.discovery import queue
+from biocosmos.cli.discovery import clusters, queue
 
-VERBS: tuple[ModuleType, ...] = (queue,)
+VERBS: tuple[ModuleType, ...] = (clusters, queue)
 """A file each, in the order of the work."""
 
 
