@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from machine import write_results
+
 from biocosmos import Collection
 from biocosmos.discover.growing.simulation import reduced
 from biocosmos.discover.queues import queue
@@ -54,7 +56,7 @@ def curve(strategy: str, train: Gallery, parts: dict[str, Gallery], seed: int) -
         row = {"strategy": strategy, "seed": seed, "labels": int(known.sum()), "taxa": len(head.candidates)}
         for part, gallery in parts.items():
             right = head.candidates[head.scores(gallery.vectors).argmax(axis=1)] == gallery.taxa
-            taxa, codes = np.unique(gallery.taxa, return_inverse=True)
+            codes = np.unique(gallery.taxa, return_inverse=True)[1]
             row[part] = float(right.mean())
             row[f"{part}_macro"] = float((np.bincount(codes, right) / np.bincount(codes)).mean())
         rows.append({**row, "cpu": time.process_time() - started})
@@ -99,18 +101,24 @@ def main() -> None:
                 path.with_suffix(".part").rename(path)
                 print(strategy, seed, [round(row["test"], 3) for row in made], round(made[-1]["cpu"], 1), flush=True)
             rows += json.loads(path.read_text())
-    for column in ("val", "val_macro", "test", "test_macro"):
-        print(f"\n{column}: mean over the curve minus random's, points")
-        for strategy in STRATEGIES:
-            gain = paired(rows, strategy, column, asked.seeds)
-            ends = [
-                np.mean([r[column] for r in rows if r["strategy"] == strategy and r["labels"] == labels])
-                for labels in np.cumsum(BATCHES)
-            ]
-            print(
-                f"{strategy:26s} {100 * gain[0]:+.1f} ({100 * gain[1]:+.1f} to {100 * gain[2]:+.1f})  ",
-                *(f"{100 * e:.1f}" for e in ends),
-            )
+    write_results("queues", [table_row(rows, strategy, asked.seeds) for strategy in STRATEGIES], NOTES.format(seeds=asked.seeds))
+
+
+def table_row(rows: list[dict[str, Any]], strategy: str, seeds: int) -> dict[str, Any]:
+    """A strategy's gains over random, and what its head names right after every batch."""
+    found: dict[str, Any] = {"strategy": strategy}
+    for column, words in (("val", "val"), ("test", "test"), ("test_macro", "test macro")):
+        mean, low, high = (100 * each for each in paired(rows, strategy, column, seeds))
+        found[f"{words}, points over random"] = "0" if strategy == "random" else f"{mean:+.1f} ({low:+.1f} to {high:+.1f})"
+    for labels in np.cumsum(BATCHES).tolist():
+        right = [row["test"] for row in rows if row["strategy"] == strategy and row["labels"] == labels]
+        found[f"test at {labels:,}"] = f"{100 * np.mean(right):.1f}"
+    return found
+
+
+NOTES = """PlanktonSet 1.0, published split, efficientnet-lite0; what is queued from is the train part, 21,278 specimens of 121 classes
+without their labels; a linear head on 256 principal axes (of all parts, without labels) is fitted after every batch. Points over
+random: the mean of the curve, differences of {seeds} seeds paired, 95 % by Student's t. Test columns: percent right, mean over seeds."""
 
 
 if __name__ == "__main__":

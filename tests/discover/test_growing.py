@@ -282,7 +282,7 @@ def test_a_collection_is_named_cluster_by_cluster(session_of):
 
 
 def test_pages_go_from_the_centre_or_the_border_and_strangers_stay_out(session_of):
-    make, kind, taxa = session_of
+    make, kind, _ = session_of
     session = make()
     one = session.recluster(60)[0]
     members = session.members(one)
