@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from machine import write_results
 
 from biocosmos import Collection
 from biocosmos.discover.growing import STRATEGIES, Costs, Simulation, Working
 from biocosmos.evaluate.discovery.growing import report_on
+from machine import write_results
 
 SHARES = (0.03, 0.06, 0.1, 0.15, 1 / 6, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 """Seconds at which one looks, of what one by one would take for all."""
@@ -87,11 +87,13 @@ def table_row(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-NOTES = """PlanktonSet 1.0, all 30,336 specimens from no label, a simulated person who does not err; mean of {seeds} seed(s). Hours to
-90 % named at precision 0.9 of all names; "named at a sixth": the most at precision 0.9 by then. An act costs what the
-keystroke-level model says (biocosmos.discover.growing.costs): a picture alone 2.77 s, one with nine suggestions 1.93 s (3.05 where
-none fits), a page 1.63 s and 0.30 s a picture, a click 1.30 s, a name 4.67 s the first time and 2.65 s again; audits of 300
-suggestions are counted."""
+NOTES = (
+    "PlanktonSet 1.0, all 30,336 specimens from no label, a simulated person who does not err; mean of {seeds} "
+    'seed(s). Hours to 90 % named at precision 0.9 of all names; "named at a sixth": the most at precision 0.9 by '
+    "then. An act costs what the keystroke-level model says (biocosmos.discover.growing.costs): a picture alone 2.77 "
+    "s, one with nine suggestions 1.93 s (3.05 where none fits), a page 1.63 s and 0.30 s a picture, a click 1.30 s, "
+    "a name 4.67 s the first time and 2.65 s again; audits of 300 suggestions are counted."
+)
 
 
 if __name__ == "__main__":

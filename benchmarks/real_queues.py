@@ -18,14 +18,13 @@ from typing import Any
 
 import numpy as np
 
-from machine import write_results
-
 from biocosmos import Collection
 from biocosmos.discover.growing.simulation import reduced
 from biocosmos.discover.queues import queue
 from biocosmos.discover.queues.strategies import BY_HEAD
 from biocosmos.identify.namers.linear import LinearHead
 from biocosmos.search.gallery import Gallery
+from machine import write_results
 
 STRATEGIES = ("random", "margin", "margin, not spread", "entropy", "novelty", "k-centre", "typicality", "typicality, then margin")
 BATCHES = (100, 100, 200, 400, 700, 1500)
@@ -116,9 +115,12 @@ def table_row(rows: list[dict[str, Any]], strategy: str, seeds: int) -> dict[str
     return found
 
 
-NOTES = """PlanktonSet 1.0, published split, efficientnet-lite0; what is queued from is the train part, 21,278 specimens of 121 classes
-without their labels; a linear head on 256 principal axes (of all parts, without labels) is fitted after every batch. Points over
-random: the mean of the curve, differences of {seeds} seeds paired, 95 % by Student's t. Test columns: percent right, mean over seeds."""
+NOTES = (
+    "PlanktonSet 1.0, published split, efficientnet-lite0; what is queued from is the train part, 21,278 specimens of "
+    "121 classes without their labels; a linear head on 256 principal axes (of all parts, without labels) is fitted "
+    "after every batch. Points over random: the mean of the curve, differences of {seeds} seeds paired, 95 % by "
+    "Student's t. Test columns: percent right, mean over seeds."
+)
 
 
 if __name__ == "__main__":
