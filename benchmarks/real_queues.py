@@ -26,7 +26,7 @@ from biocosmos.identify.namers.linear import LinearHead
 from biocosmos.search.gallery import Gallery
 from machine import write_results
 
-STRATEGIES = ("random", "margin", "margin, not spread", "entropy", "novelty", "k-centre", "typicality", "typicality, then margin")
+STRATEGIES = ("random", "margin", "margin, not spread", "entropy", "novelty", "k-centre", "typicality", "adaptive")
 BATCHES = (100, 100, 200, 400, 700, 1500)
 SEEDS = 5
 L2 = 0.03
@@ -35,8 +35,6 @@ L2 = 0.03
 def chosen(strategy: str, pool: Gallery, known: Gallery, count: int, seed: int, first: bool) -> np.ndarray:
     """Ids of the next batch."""
     name, _, how = strategy.partition(", ")
-    if how.startswith("then"):
-        name = name if len(known) < sum(BATCHES[:3]) else how.removeprefix("then ")
     if first and name in (*BY_HEAD, "novelty"):
         name = "typicality"
     more = {"diverse": "none"} if how == "not spread" else {}

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from biocosmos.discover.growing.costs import Costs
 from biocosmos.evaluate.pages.blocks import Block, Page, Section
 from biocosmos.evaluate.pages.charts import lines
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Columns, Words
 from biocosmos.evaluate.report import Report
+from biocosmos.settings import settings_of
 
 WORDS = Words(__package__)
 SUMMARY: Columns = (
@@ -44,7 +46,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     best = min(summary, key=lambda row: row["of_one_by_one"] if row["of_one_by_one"] is not None else float("inf"))
     facts = {**about, "best": best, "met": (best["of_one_by_one"] or 1) <= 1 / about["aim"], **about["working"]}
     sections = [_curves(report, encoder, rank, facts) for encoder, rank in _settings(summary)]
-    costs = [{"what": name, "seconds": f"{value:.2f}"} for name, value in about["costs"].items()]
+    said = settings_of(Costs)
+    costs = [{"what": said[name].help, "seconds": f"{value:.2f}"} for name, value in about["costs"].items()]
     ways = [{"strategy": name, "says": says} for name, says in about["says"].items()]
     blocks: list[Block] = [
         WORDS.grid("costs.grid", costs, (("act", "what"), ("seconds", "seconds")), **facts),
