@@ -224,7 +224,7 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
     for key, counted in (("grid", True), ("apart", False)):
         part = [row for row in everything if (row["noise"] == told["noise"]) == counted]
         if part:
-            blocks.append(WORDS.grid(f"agreement.{key}", part, columns, fold=not counted, left=2, **facts))
+            blocks.append(WORDS.grid(f"agreement.{key}", part, columns, fold=not counted, left=2, row=told, **facts))
     parts = [row for row in found if row["over"] != "all" and row["score"] == "silhouette" and row["noise"] == told["noise"]]
     if parts:
         over: Columns = [("over", lambda row: f"{row['over']} {row['which']}"), ("space", "space"), *agreed, *lost]
