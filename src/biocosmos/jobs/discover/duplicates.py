@@ -86,7 +86,11 @@ def discover_duplicates(collection: Collection, settings: DuplicatesSettings | N
             what = " and a time of day" if settings.minutes is not None else ""
             notes.append(f"{left:,} specimens are in no series: {', '.join(settings.by) or 'date'}{what} is not known of them")
     parts = None if settings.leaks is None else _parts(collection, settings.leaks, table["id"])
-    facts = {"settings": asdict(settings), "encoder": encoder, "software": software(), "split": settings.leaks}
+    facts = {"settings": asdict(settings), "software": software(), "split": settings.leaks}
+    if encoder is not None:
+        facts["encoders"] = {encoder: collection.encoders[encoder]}
+    if settings.leaks is not None:
+        facts["split_hash"] = collection.split(settings.leaks).hash
     found = _table(table["id"], groups, series, "series" in settings.chosen)
     title = f"{collection.path.stem}: pictures that are one"
     report = duplicates_report(found, links, parts=parts, title=title, notes=notes, provenance=facts)

@@ -8,7 +8,7 @@ from biocosmos.jobs.discover.settings import DiscoverSettings
 from biocosmos.settings import NOT_GIVEN, SettingError, changed, check, holding, names_in, setting
 
 KINDS = ("identical", "perceptual", "embedding", "series")
-BITS, COSINE = 32, 0.98
+BITS, COSINE = 20, 0.99
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ def page(report: Report, pictures: Pictures) -> Page:
             )
     sections.append(WORDS.section("kinds", [WORDS.grid("kinds.table", report.rows("kinds"), _KINDS)]))
     if groups:
-        sheets = [_sheet(row, pictures) for row in groups[:SHOWN]]
+        sheets = [_sheet(row, pictures) for row in sorted(groups, key=lambda row: -row["least_alike"])[:SHOWN]]
         sections.append(WORDS.section("groups", sheets, shown=len(sheets), all=len(groups)))
         sections.append(WORDS.section("all", [WORDS.grid("all.table", groups[:LISTED], _GROUPS, fold=True, rows=len(groups))]))
     return Page(lead, cards, sections, WORDS.terms)
