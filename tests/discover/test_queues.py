@@ -13,6 +13,7 @@ from biocosmos.discover.kept import read_kept
 from biocosmos.discover.queues import STRATEGIES, queue
 from biocosmos.discover.queues.batches import farthest_first, spread, typical
 from biocosmos.discover.queues.scores import DECIDED, disagreement, margin, undecided_entropy
+from biocosmos.discover.queues.strategies import EARLY
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.linear import LinearHead
 from biocosmos.identify.predictions import Predictions
@@ -158,6 +159,16 @@ def test_every_strategy_gives_that_many_once_each_and_the_same_again(strategy):
     assert found.provenance["strategy"] == strategy and found.provenance["known"] == len(known)
 
 
+def test_adaptive_asks_a_head_once_it_knows_enough():
+    nameless, known = galleries(known=EARLY)
+    few = known.subset(np.arange(EARLY - 1))
+    late, early = queue("adaptive", nameless, known, 9), queue("adaptive", nameless, few, 9)
+    assert (late.provenance["chosen"], early.provenance["chosen"]) == ("margin", "typicality")
+    assert late.table.equals(queue("margin", nameless, known, 9).table)
+    assert early.table.equals(queue("typicality", nameless, few, 9).table)
+    assert queue("adaptive", nameless, None, 3).provenance["chosen"] == "typicality"  # no label at all
+
+
 def test_margin_of_the_queue_is_the_head_s():
     nameless, known = galleries()
     found = queue("margin", nameless, known, 5, diverse="none")
@@ -172,7 +183,7 @@ def test_margin_of_the_queue_is_the_head_s():
 
 def test_what_cannot_be_queued_is_said():
     nameless, known = galleries()
-    with pytest.raises(BiocosmosError, match="begin with one of novelty, k-centre, typicality, random"):
+    with pytest.raises(BiocosmosError, match="begin with one of adaptive, novelty, k-centre, typicality, random"):
         queue("margin", nameless, known.subset(known.taxa == known.taxa[0]))
     with pytest.raises(BiocosmosError, match="nothing to queue"):
         queue("random", nameless.subset(np.zeros(len(nameless), bool)), known)
@@ -184,7 +195,7 @@ def test_what_cannot_be_queued_is_said():
         queue("random", nameless, known, 0)
     with pytest.raises(BiocosmosError, match="no novelty detector 'odin'"):
         queue("novelty", nameless, known, 5, detector="odin")
-    for strategy in ("novelty", "k-centre", "typicality", "random"):  # no label at all
+    for strategy in ("adaptive", "novelty", "k-centre", "typicality", "random"):  # no label at all
         assert len(queue(strategy, nameless, None, 7)) == 7
 
 

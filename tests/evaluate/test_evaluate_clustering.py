@@ -242,6 +242,7 @@ def test_what_is_chosen_without_labels_stands_beside_the_others_with_what_it_los
         told = next(each for each in mine if each["setting"] == "unreduced + kmeans")
         assert (told["clusters"], told["counted_by"]) == (row["clusters"], "no labels")
         assert row["reasons"]
+    assert {row["clusterings"] for row in found.rows("agreement", over="all")} <= {10, 11, 12}  # of six settings, not seven
     assert found.rows("choices", encoder="near")[0]["clusters"] == pytest.approx(6, abs=2)
     assert "What would have been taken?" in found.html(tmp_path / "chosen.html").read_text()
     with pytest.raises(BiocosmosError, match="too few to choose"):

@@ -36,8 +36,8 @@ def queue(
 
     biocosmos discover queue mine.cosmos --strategy disagreement --split train
 
-    A linear head is fitted on what has a name and asked about what has none. Where nothing is named yet, begin with typicality.
-    The queue is kept with the collection; docs/discover.md says what each strategy gained over random.
+    A linear head is fitted on what has a name and asked about what has none; where little is named yet, the pictures alone say
+    what is typical. The queue is kept with the collection; docs/discover.md says what each strategy gained over random.
     """
     from biocosmos.evaluate.discovery.queues import report_on
     from biocosmos.jobs.discover.queue import queue_collection

@@ -29,8 +29,8 @@ class Annotator(Protocol):
     def sort(self, rows: Array, taxon: int | None = None) -> Answer:
         """Look at a page; say what belongs to ``taxon``, or, without one, what most of it is called and which those are."""
 
-    def alone(self, row: int) -> int:
-        """Name one picture."""
+    def alone(self, row: int, suggested: Array | None = None) -> int:
+        """Name one picture, with a few taxa to choose from or without."""
 
 
 class SimulatedAnnotator:
@@ -68,11 +68,14 @@ class SimulatedAnnotator:
         self.clicks += int(min((~belong).sum(), belong.sum()))
         return Answer(taxon, belong)
 
-    def alone(self, row: int) -> int:
-        """Name one picture."""
-        self.seconds += self.costs.alone
+    def alone(self, row: int, suggested: Array | None = None) -> int:
+        """Name one picture; where it is one of those ``suggested``, by its key."""
         self.named_alone += 1
         taxon = int(self._truth[row])
+        if suggested is None:
+            self.seconds += self.costs.alone
+        else:
+            self.seconds += self.costs.suggested + (0 if taxon in suggested else self.costs.typed)
         if self.error and self._random.random() < self.error:
             others = [each for each in sorted(self._names) if each != taxon]
             taxon = int(self._random.choice(others)) if others else taxon

@@ -13,7 +13,7 @@ KEY, POINT, BUTTON, HAND, DECIDE = 0.28, 1.10, 0.20, 0.40, 1.35
 # One fixation of a scene lasts 260 to 330 ms: Rayner, "Eye movements and attention in reading, scene perception, and visual
 # search", Quarterly Journal of Experimental Psychology 62(8), 2009, table 1.
 FIXATION = 0.30
-TYPED_LETTERS, SHORT_CODE = 8, 3
+TYPED_LETTERS, SHORT_CODE, SUGGESTIONS = 8, 3, 9
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,13 @@ class Costs:
         "To label one picture alone: a fixation, a decision, three letters of a code and return; hands stay on the keyboard.",
         low=0,
     )
+
+    suggested: float = setting(
+        FIXATION + DECIDE + KEY,
+        "To label one picture alone by one of nine suggested taxa: a fixation, a decision, its key.",
+        low=0,
+    )
+    typed: float = setting((SHORT_CODE + 1) * KEY, "Beside that, where it is none of them: three letters and return.", low=0)
 
     def __post_init__(self) -> None:
         check(self)

@@ -29,7 +29,7 @@ def propose(vectors: Array, rows: Array, size: int, *, method: str = "kmeans", s
     elif method == "kmeans":
         labels = kmeans(x, max(len(rows) // size, 1), iterations=20, seed=seed).labels
     else:
-        labels = cluster(x, method="hdbscan", reducer="none", min_cluster_size=size, min_samples=1, seed=seed).labels
+        labels = cluster(x, method="hdbscan", reducer="none", min_cluster_size=size, min_samples=1, largest=1.0, seed=seed).labels
     means = cluster_means(x, labels)
     kept = np.flatnonzero(labels >= 0)
     near = np.full(len(rows), -np.inf, np.float32)

@@ -23,18 +23,21 @@ from biocosmos.search.kmeans import kmeans
 from biocosmos.settings import check, setting
 
 Array = npt.NDArray[Any]
-ALONE, UNCERTAIN, CLUSTERS, PAGES, NAMED_STRANGERS, MIDDLE = (
-    "alone",
-    "uncertainty",
-    "clusters",
-    "pages",
-    "pages, strangers named",
-    "pages, the sure unseen",
-)
-STRATEGIES = (ALONE, UNCERTAIN, CLUSTERS, PAGES, NAMED_STRANGERS, MIDDLE)
+ALONE, UNCERTAIN, SUGGESTED = "one by one", "uncertain", "uncertain, nine suggested"
+CLUSTERS, PAGES, NAMED_STRANGERS, HARVEST = "clusters grown", "pages", "pages, strangers named", "uncertain, then pages"
+STRATEGIES = (ALONE, UNCERTAIN, SUGGESTED, CLUSTERS, PAGES, NAMED_STRANGERS, HARVEST)
+SAYS = {
+    ALONE: "every picture by itself, in any order",
+    UNCERTAIN: "by itself what a head is least sure of; what it is sure of is accepted",
+    SUGGESTED: "the same, and nine likely taxa to choose from by a key",
+    CLUSTERS: "clusters validated from centre and border, named and grown; smaller ones of the rest",
+    PAGES: "pages of what the head says is one taxon, strangers unticked",
+    NAMED_STRANGERS: "the same, and some of the strangers are named at once",
+    HARVEST: "first what is uncertain, alone with suggestions; then pages of what is neither sure nor hopeless; then as above",
+}
 SPACE_DIMS = 256
 CANDIDATES_EACH = 8
-DENSEST = 2
+PRIOR = 2
 SCHEMA = pa.schema(
     [
         ("strategy", pa.string()),
@@ -65,9 +68,10 @@ class Working:
     seeds: int = setting(500, "Pictures named alone to begin with, one from each part of the collection.", low=2)
     tolerance: float = setting(0.1, "Strangers of a page that still belongs.", low=0, high=1)
     refit: float = setting(1.15, "The head is fitted again when there are so many times as many names.", above=1)
-    queue: float = setting(0.3, "Share of the time for pictures named alone that the head is unsure of.", low=0, below=1)
+    queue: float = setting(0.3, "Share of the names between two fits given alone, to what the head is unsure of.", low=0, high=1)
+    learn: float = setting(0.15, "Pages begin when so many are named alone, in the way that has both.", low=0, high=1)
     named_strangers: float = setting(0.3, "Share of the strangers of a page that are named at once.", low=0, high=1)
-    sure: float = setting(0.9, "Suggestions above this probability are not looked at.", above=0, high=1)
+    sure: float = setting(0.8, "Suggestions above this probability are not looked at.", above=0, high=1)
     precision: float = setting(0.9, "Promised precision of all names.", above=0, below=1)
     share: float = setting(0.9, "It ends when so many are named.", above=0, high=1)
     error: float = setting(0.0, "How often the person errs.", low=0, below=1)
@@ -104,7 +108,12 @@ class Simulation:
         """The curve: rows of SCHEMA, one as each of ``seconds`` is passed, and the last. Each says what one has if one stops
         then: suggestions are accepted as far as an audit bears them out; its seconds are added to the row, not to the run."""
         waiting, rows = sorted(seconds), []
-        steps: dict[str, Callable[[], Iterator[None]]] = {ALONE: self._alone, CLUSTERS: self._clusters, UNCERTAIN: self._queued}
+        steps: dict[str, Callable[[], Iterator[None]]] = {
+            ALONE: self._alone,
+            CLUSTERS: self._clusters,
+            UNCERTAIN: self._queued,
+            SUGGESTED: self._queued,
+        }
         for _ in steps.get(self.strategy, self._pages)():
             if waiting and self.person.seconds >= waiting[0]:
                 rows.append(self._stopped())
@@ -120,18 +129,17 @@ class Simulation:
     def _alone(self) -> Iterator[None]:
         """One by one, in any order."""
         for row in np.random.default_rng(self.seed).permutation(len(self.pool)):
-            self._name_alone(np.array([row]))
+            self._name_alone(row)
             yield
 
     def _clusters(self) -> Iterator[None]:
         """Clusters, validated from centre and border, named, grown; then smaller ones of the rest."""
         size = self.working.size
         while size >= self.working.least and len(self.pool.unnamed):
-            before = self.pool.share
             for members in propose(self.space, self.pool.unnamed, size, seed=self.seed):
                 self._cluster(members)
                 yield
-            size = size // 2 if self.pool.share - before < 0.05 or size > self.working.least else 0
+            size //= 2
 
     def _cluster(self, members: Array) -> None:
         members = members[self.pool.taxa[members] < 0]
@@ -170,62 +178,62 @@ class Simulation:
         while len(self.pool.unnamed):
             if not self._fit():
                 return
-            for row in self._unsure(max(int((self.working.refit - 1) * (self.pool.taxa >= 0).sum()), 1)):
-                self._name_alone(np.array([row]))
+            named = len(self.pool) - len(self.pool.unnamed)
+            for row in self._unsure(max(int((self.working.refit - 1) * named), 1)):
+                self._name_alone(row)
                 yield
 
     def _pages(self) -> Iterator[None]:
-        """Seeds; then pages of what a head suggests, and for a share of the time what it is least sure of, alone."""
+        """Seeds; then, between two fits, some of what the head is least sure of, alone, and pages of what it suggests."""
         yield from self._seeds()
-        limit = self.working.sure if self.strategy == MIDDLE else 1.0
-        alone = self.person.seconds
-        named = 0
+        learn = self.working.learn if self.strategy == HARVEST else 0.0
         while len(self.pool.unnamed):
             if not self._fit():
                 return
-            assert self.found is not None
-            named = int((self.pool.taxa >= 0).sum())
-            spare = self.working.queue * self.person.seconds - (alone if named > self.working.seeds else 0)
-            count = int(max(spare, 0) * (self.working.refit - 1) / self.costs.alone)
-            before = self.person.seconds
-            for row in self._unsure(count):
-                self._name_alone(np.array([row]))
+            named = len(self.pool) - len(self.pool.unnamed)
+            wanted = max(int((self.working.refit - 1) * named), 1)
+            alone = wanted if self.pool.share < learn else int(self.working.queue * wanted)
+            for row in self._unsure(alone):
+                self._name_alone(row)
                 yield
-            alone += self.person.seconds - before if named > self.working.seeds else 0
-            open_ = self.pool.taxa[self.found.rows] < 0
-            kept = np.zeros(int(max(self.truth.max(initial=0), 0)) + 1), np.zeros(int(max(self.truth.max(initial=0), 0)) + 1)
-            gone = True
-            while (self.pool.taxa >= 0).sum() < named * self.working.refit:
-                found = replace(self.found, p=self._corrected(self.found, *kept))
-                taxon, places, rate = best_page(found, open_ & (self.found.p <= limit), self.costs, page=self.working.page)
-                if rate <= 1 / self.costs.alone:
-                    break
-                gone = False
-                self._page(taxon, places, kept)
-                open_[places] = False
+            for _ in self._turned(named + wanted):
                 yield
-            if gone and (self.pool.taxa >= 0).sum() == named:
-                for row in self._unsure(max(int((self.working.refit - 1) * named), 1)):
-                    self._name_alone(np.array([row]))
+            if len(self.pool) - len(self.pool.unnamed) == named:  # no page is worth it, and no time was for pictures alone
+                for row in self._unsure(wanted):
+                    self._name_alone(row)
                     yield
 
-    def _page(self, taxon: int, places: Array, kept: tuple[Array, Array]) -> None:
+    def _turned(self, until: int) -> Iterator[None]:
+        """Pages, the most promising first, until so many are named or pictures alone are quicker."""
         assert self.found is not None
-        rows = self.found.rows[places]
+        found, limit = self.found, self.working.sure if self.strategy == HARVEST else 1.0
+        open_ = (self.pool.taxa[found.rows] < 0) & (found.p <= limit)
+        most = int(found.taxa.max(initial=0)) + 1
+        gave, promised = np.zeros(most), np.zeros(most)
+        while len(self.pool) - len(self.pool.unnamed) < until:
+            likely = replace(found, p=_corrected(found, gave, promised))
+            taxon, places, rate = best_page(likely, open_, self.costs, page=self.working.page)
+            if rate <= 1 / self._each:
+                return
+            gave[taxon] += self._page(taxon, found.rows[places])
+            promised[taxon] += found.p[places].sum()
+            open_[places] = False
+            yield
+
+    def _page(self, taxon: int, rows: Array) -> int:
+        """Look at a page; how many belonged."""
         belong = self.person.sort(rows, taxon).belong
         self.pool.name(rows[belong], taxon)
-        kept[0][taxon] += belong.sum()
-        kept[1][taxon] += self.found.p[places].sum()
-        if self.strategy == NAMED_STRANGERS:
+        if self.strategy in (NAMED_STRANGERS, HARVEST):
             strangers = rows[~belong]
             for row in strangers[: round(self.working.named_strangers * len(strangers))]:
-                self._name_alone(np.array([row]))
+                self._name_alone(row)
+        return int(belong.sum())
 
-    @staticmethod
-    def _corrected(found: Suggested, belonged: Array, expected: Array) -> Array:
-        """Probabilities times what pages of the taxon gave, of what they promised."""
-        factor = np.clip((belonged + DENSEST) / (expected + DENSEST), 0, 1)
-        return np.asarray(found.p * factor[found.taxa], np.float32)
+    @property
+    def _each(self) -> float:
+        """Seconds for a picture alone, as far as one knows before."""
+        return self.costs.suggested if self.strategy in (SUGGESTED, HARVEST) else self.costs.alone
 
     # ---------------------------------------------------------------- steps
 
@@ -235,12 +243,14 @@ class Simulation:
         parts = kmeans(self.space, count, iterations=20, seed=self.seed).labels
         middles = medoids(self.space, parts)
         for row in middles[middles >= 0]:
-            self._name_alone(np.array([row]))
+            self._name_alone(row)
             yield
 
-    def _name_alone(self, rows: Array) -> None:
-        for row in rows:
-            self.pool.name(np.array([row]), self.person.alone(int(row)))
+    def _name_alone(self, row: int) -> None:
+        suggested = None
+        if self.found is not None and self.strategy in (SUGGESTED, HARVEST):
+            suggested = self.found.nearest[np.searchsorted(self.found.rows, row)]
+        self.pool.name(np.array([row]), self.person.alone(int(row), suggested))
 
     def _fit(self) -> bool:
         self.found = suggest(self.space, self.pool.taxa, self.pool.unnamed, seed=self.seed)
@@ -299,6 +309,12 @@ class Simulation:
         places = taken.places[~wrong]
         taxa[found.rows[places]] = found.taxa[places]
         return len(places), taken.precision, auditor.seconds
+
+
+def _corrected(found: Suggested, gave: Array, promised: Array) -> Array:
+    """Probabilities times what pages of the taxon gave, of what they promised, and two pictures that kept their word."""
+    factor = np.clip((gave + PRIOR) / (promised + PRIOR), 0, 1)
+    return np.asarray(found.p * factor[found.taxa], np.float32)
 
 
 def reduced(vectors: Array, dims: int = SPACE_DIMS) -> Array:

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from biocosmos.discover.queues import scores as scored_by
 from biocosmos.discover.queues.batches import farthest_first, spread, typical
-from biocosmos.discover.queues.strategies import BY_HEAD, DIVERSE, SAYS, SCORED, STRATEGIES
+from biocosmos.discover.queues.strategies import BY_HEAD, DIVERSE, EARLY, SAYS, SCORED, STRATEGIES
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.novelty.registry import BY_PREDICTIONS
@@ -63,6 +63,10 @@ def queue(
     if strategy == "disagreement":
         known = candidates
     rows_known = _known(candidates, known)
+    asked = strategy
+    if asked == "adaptive":
+        early = len(rows_known) < EARLY or rows_known.taxa is None or len(np.unique(rows_known.taxa)) < 2
+        strategy = "typicality" if early else "margin"
     if strategy in BY_HEAD:
         _two_taxa(strategy, rows_known)
     scores, taxa, p = _scores(strategy, candidates, rows_known, detector, seed)
@@ -79,7 +83,8 @@ def queue(
         }
     )
     about = {
-        "strategy": strategy,
+        "strategy": asked,
+        "chosen": strategy,
         "says": SAYS[strategy if scores is not None or strategy != "novelty" else "k-centre"],
         "diverse": diverse if strategy in SCORED else None,
         "detector": detector if strategy == "novelty" and taxa is not None else None,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
+from biocosmos.evaluate.clustering.chosen import CHOSEN
 from biocosmos.evaluate.clustering.grid import FROM_LABELS
 from biocosmos.evaluate.clustering.parted import CLUSTERS, LEFT_OUT, ONE_CLUSTER, REDUCED, SPACES, UMAP
 from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Section
@@ -199,7 +200,7 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
     if told is None:
         return []
     key = f"silhouette_{facts['space']}"
-    there = [row for row in rows if math.isfinite(_number(row[key])) and math.isfinite(_number(row["ami"]))]
+    there = [row for row in rows if row["setting"] != CHOSEN and math.isfinite(_number(row[key]) + _number(row["ami"]))]
     points = [
         Point(row[key], row["ami"], WORDS("agreement.tip", row=row, width=_decimal(row[key])), encoders.index(row["encoder"]))
         for row in there

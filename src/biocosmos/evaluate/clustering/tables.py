@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.evaluate.clustering.agreement import AGREEMENT, agreement
+from biocosmos.evaluate.clustering.chosen import CHOSEN
 from biocosmos.evaluate.clustering.intervals import Halves
 from biocosmos.evaluate.clustering.parted import (
     CLUSTERS,
@@ -104,8 +105,11 @@ def _agreement(
     main: Target,
     boot: Bootstrap,
 ) -> list[dict[str, Any]]:
-    """Each score of clusters in each space, noise left out and as one cluster, against AMI at the main rank."""
-    truth = {run.key: scored[run.key][main.name].ami.interval.value for run in runs}
+    """Each score of clusters in each space, noise left out and as one cluster, against AMI at the main rank.
+
+    What was chosen without labels is no setting that was set beforehand, and may be one of these once more: it stands apart.
+    """
+    truth = {run.key: scored[run.key][main.name].ami.interval.value for run in runs if run.setting.name != CHOSEN}
     scores: dict[tuple[str, str, str], dict[tuple[str, str], float]] = {}
     mine = [row for row in rows if row["labels"] == CLUSTERS]
     for score in WELL_PARTED:
