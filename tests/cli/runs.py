@@ -275,4 +275,16 @@ LINES: dict[str, Line] = {
         "discover clusters {collection} --reducer tsne --space-neighbours 10 --method kmeans --clusters 5",
         says="tsne 2, kmeans of 5",
     ),
+    "discover duplicates": Line(
+        'discover duplicates {collection} -e efficientnet-lite0 --within Animalia --where "label IS NOT NULL" --bits 24 '
+        "--cosine 0.97 --leaks default --seed 1 --allow-code -o {out}/doubles.csv --report {out}/doubles.html",
+        says="kept with the collection as duplicates",
+    ),
+    "discover series": Line(
+        "discover duplicates {collection} --kinds identical,series --by group --minutes 5 --split train --spare {out}/spare.txt",
+        says="ids in",
+    ),
+    "split by duplicates": Line(
+        "split {collection} --method grouped --duplicates --name whole", after=("discover duplicates",), says="groups stay whole"
+    ),
 }

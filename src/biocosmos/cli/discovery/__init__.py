@@ -6,9 +6,9 @@ from types import ModuleType
 
 import typer
 
-from biocosmos.cli.discovery import clusters, queue
+from biocosmos.cli.discovery import clusters, duplicates, queue
 
-VERBS: tuple[ModuleType, ...] = (clusters, queue)
+VERBS: tuple[ModuleType, ...] = (clusters, duplicates, queue)
 """A file each, in the order of the work."""
 
 

@@ -34,7 +34,7 @@ def rank_correlation(a: Array, b: Array, boot: Bootstrap, groups: Array | None =
     value = float(_pearson(rankdata(a)[None], rankdata(b)[None])[0])
     if not boot.draws or n <= FEWEST:
         return Interval(value, float("nan"), float("nan"))
-    if n > BOOTSTRAPPED:
+    if n > BOOTSTRAPPED and groups is None:
         half = Z[boot.confidence] * np.sqrt((1 + value**2 / 2) / (n - 3))
         centre = np.arctanh(np.clip(value, -1 + 1e-12, 1 - 1e-12))
         return Interval(value, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
