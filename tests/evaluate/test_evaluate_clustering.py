@@ -109,6 +109,25 @@ def test_taxa_and_clusters_are_scored_in_every_space_and_a_blurred_encoder_parts
     assert all(row["value"] < 0 for row in differences)
 
 
+def test_the_purest_and_the_most_mixed_clusters_of_what_the_silhouette_picks_are_shown(report):
+    rows = report.rows("looks")
+    best = max(report.rows(), key=lambda row: row["silhouette_reduced"])
+    labels = report.table("labels")
+    found = labels.column(f"{best['encoder']} | {best['setting']}").to_numpy()
+    named = dict(zip(labels.column("id").to_pylist(), zip(found, labels.column("species").to_pylist())))
+    assert [row["kind"] for row in rows] == ["purest"] * 3 + ["most mixed"] * 3
+    assert min(row["purity"] for row in rows[:3]) >= max(row["purity"] for row in rows[3:])
+    for row in rows:
+        assert (row["encoder"], row["setting"]) == (best["encoder"], best["setting"])
+        inside = [name for cluster, name in named.values() if cluster == row["cluster"]]
+        known = [name for name in inside if name]
+        assert (row["specimens"], row["named"]) == (len(inside), len(known))
+        assert row["purity"] == pytest.approx(known.count(row["taxon"]) / len(known))
+        for one in row["members"]:
+            assert named[one["id"]] == (row["cluster"], one["taxon"])
+            assert one["right"] == (None if one["taxon"] is None else one["taxon"] == row["taxon"])
+
+
 def test_the_page_shows_it(report, tmp_path):
     text = report.html(tmp_path / "clusters.html").read_text()
     for words in (
