@@ -287,4 +287,13 @@ LINES: dict[str, Line] = {
     "split by duplicates": Line(
         "split {collection} --method grouped --duplicates --name whole", after=("discover duplicates",), says="groups stay whole"
     ),
+    "discover labels": Line(
+        """discover labels {collection} -e efficientnet-lite0 --split train --within Animalia --where "label IS NOT NULL" """
+        "--seed 2 --second-encoder theirs --allow-code -o {out}/suspects.csv --report {out}/suspects.html",
+        after=("embed vectors",),
+        says="no label was changed",
+    ),
+    "discover labels that a person accepts": Line(
+        "discover labels {out}/theirs.cosmos --accept {accepted} --by Ada --to-labels", says="by hand recorded"
+    ),
 }
