@@ -37,6 +37,14 @@ def test_what_is_not_precise_enough_does_not_count():
         report_on([], Costs(), Working(), {})
 
 
+def test_each_rank_is_judged_by_itself():
+    coarse = [{**row(HARVEST, 300, 0.95, 0.95), "rank": "class"}]
+    report = report_on([row(HARVEST, 2500, 0.95, 0.95), *coarse], Costs(), Working(), {})
+    lead = report.laid_out().lead
+    assert "names at label it was missed: the cheapest" in lead and "names at class it was met" in lead
+    assert [card["what"] for card in report.headlines()] == ["of one by one, names at label", "of one by one, names at class"]
+
+
 def test_the_page_has_a_curve_a_table_and_what_an_act_costs(tmp_path):
     rng = np.random.default_rng(0)
     truth = rng.integers(3, size=200)

@@ -43,8 +43,8 @@ CURVE: Columns = (
 def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page on costs shows."""
     about, summary = report.provenance, report.rows("summary")
-    best = min(summary, key=lambda row: row["of_one_by_one"] if row["of_one_by_one"] is not None else float("inf"))
-    facts = {**about, "best": best, "met": (best["of_one_by_one"] or 1) <= 1 / about["aim"], **about["working"]}
+    found = [_best(summary, encoder, rank) for encoder, rank in _settings(summary)]
+    facts = {**about, **about["working"], "found": found, "several": len({each["encoder"] for each in found}) > 1}
     sections = [_curves(report, encoder, rank, facts) for encoder, rank in _settings(summary)]
     said = settings_of(Costs)
     costs = [{"what": said[name].help, "seconds": f"{value:.2f}"} for name, value in about["costs"].items()]
@@ -54,10 +54,17 @@ def page(report: Report, pictures: Pictures) -> Page:
         WORDS.grid("costs.ways", ways, (("way of working", "strategy"), ("is", "says")), left=2, **facts),
     ]
     cards = [
-        WORDS.card("cards.best", "–" if best["of_one_by_one"] is None else percent(best["of_one_by_one"]), **facts),
-        WORDS.card("cards.sixth", percent(max(row["share_at_sixth"] for row in summary)), **facts),
+        WORDS.card("cards.best", "–" if each["of_one_by_one"] is None else percent(each["of_one_by_one"]), each=each, **facts)
+        for each in found
     ]
     return Page(WORDS("lead", **facts), cards, [*sections, WORDS.section("costs", blocks, **facts)], WORDS.terms)
+
+
+def _best(summary: list[dict[str, Any]], encoder: str, rank: str) -> dict[str, Any]:
+    """The row of the cheapest way of an encoder at a rank, and the most that any of its ways had named at a sixth of the cost."""
+    mine = [row for row in summary if (row["encoder"], row["rank"]) == (encoder, rank)]
+    best = min(mine, key=lambda row: row["of_one_by_one"] if row["of_one_by_one"] is not None else float("inf"))
+    return {**best, "at_sixth": max(row["share_at_sixth"] for row in mine)}
 
 
 def _settings(summary: list[dict[str, Any]]) -> list[tuple[str, str]]:
