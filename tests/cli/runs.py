@@ -296,4 +296,10 @@ LINES: dict[str, Line] = {
     "discover labels that a person accepts": Line(
         "discover labels {out}/theirs.cosmos --accept {accepted} --by Ada --to-labels", says="by hand recorded"
     ),
+    "discover a map": Line(
+        """discover map {collection} -e efficientnet-lite0 --split train --within Animalia --where "label IS NOT NULL" --seed
+        2 """
+        "--reducer tsne --by class,part --allow-code -o {out}/atlas.parquet --report {out}/map.html",
+        says="laid out by tsne",
+    ),
 }

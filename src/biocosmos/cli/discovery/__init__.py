@@ -6,9 +6,9 @@ from types import ModuleType
 
 import typer
 
-from biocosmos.cli.discovery import clusters, duplicates, labels, queue
+from biocosmos.cli.discovery import clusters, duplicates, labels, likeness, queue
 
-VERBS: tuple[ModuleType, ...] = (clusters, duplicates, labels, queue)
+VERBS: tuple[ModuleType, ...] = (clusters, likeness, duplicates, labels, queue)
 """A file each, in the order of the work."""
 
 
