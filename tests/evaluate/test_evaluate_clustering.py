@@ -184,7 +184,9 @@ def test_settings_are_named_by_their_space_and_what_is_unusual():
             grid([wrong])
     with pytest.raises(BiocosmosError, match="there is no clusterer 'kmean'"):
         grid(["pca"], ["kmean"])
-    assert {each["reducer"] for each in grid()} >= {"none", "pca"}
+    short = [(each["reducer"], each["method"]) for each in grid()]
+    assert short[:3] == [("none", "kmeans"), ("pca", "kmeans"), ("pca", "ward")]
+    assert len(grid(["pca"])) == len(grid(["pca:9"])) == 3
 
 
 LONG = """

@@ -119,7 +119,7 @@ class EvaluateSettings:
     clusterer: str = setting(
         "",
         "One or several, comma-separated: kmeans, ward, average, spectral, affinity, hdbscan, optics, louvain, leiden.",
-        unset="kmeans, ward and hdbscan",
+        unset="kmeans, ward and hdbscan; without --reducer too, those that are quick in its space",
         only=_CLUSTERED,
         panel=IN_CLUSTERS,
     )

@@ -22,8 +22,8 @@ FROM_LABELS, FROM_ANOTHER, FROM_NO_LABELS = "these labels", "another part", "no 
 FIXED, BY_METHOD = "given", "the method"
 """Where a number of clusters comes from. ``FROM_LABELS`` is a favour that no unlabelled collection grants."""
 USUAL_REDUCERS, USUAL_CLUSTERERS = ("pca", "umap"), ("kmeans", "ward", "hdbscan")
-PLAIN: Options = {"reducer": "none", "method": "kmeans"}
-"""Beside the usual ones: nothing reduced."""
+SHORT = {"none": ("kmeans",), "pca": ("kmeans", "ward"), "umap": USUAL_CLUSTERERS}
+"""Where neither is named: reducer -> clusterers. HDBSCAN's time grows with dimensions, and it finds little in many of them."""
 STANDARDISED: Mapping[str, str] = {"pca": "zscore"}
 """Reducer -> what goes before it in the study; nothing before the others."""
 EXTRAS = {"umap": "umap", "pacmap": "pacmap"}
@@ -46,11 +46,13 @@ def grid(
 ) -> list[dict[str, Any]]:
     """Every reducer with every clusterer, as options, without a number of clusters.
 
-    reducers: "pca", or with a number of dimensions "pca:20"; None: the usual ones that are installed and, where clusterers are
-    None too, k-means of the vectors as they are. Raises BiocosmosError for one that there is not.
+    reducers: "pca", or with a number of dimensions "pca:20"; None: the usual ones that are installed; neither: :data:`SHORT`.
+    Raises BiocosmosError for one that there is not.
     """
-    found: list[dict[str, Any]] = [] if reducers or clusterers else [{**PLAIN, "seed": seed}]
-    reducers = reducers or [name for name in USUAL_REDUCERS if name not in EXTRAS or has(EXTRAS[name])]
+    found: list[dict[str, Any]] = []
+    short = not reducers and not clusterers
+    usual = tuple(SHORT) if short else USUAL_REDUCERS
+    reducers = reducers or [name for name in usual if name not in EXTRAS or has(EXTRAS[name])]
     methods = list(dict.fromkeys(clusterers or USUAL_CLUSTERERS))
     unknown = [method for method in methods if method not in METHODS]
     if unknown:
@@ -62,7 +64,7 @@ def grid(
         space: dict[str, Any] = {"reducer": reducer, "seed": seed} | ({"dims": int(dims)} if dims else {})
         if reducer in STANDARDISED:
             space["standardise"] = STANDARDISED[reducer]
-        found += [{**space, "method": method} for method in methods]
+        found += [{**space, "method": method} for method in (SHORT[reducer] if short else methods)]
     return found
 
 
