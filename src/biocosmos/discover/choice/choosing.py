@@ -82,8 +82,8 @@ def choose(
             from 100 rows on. It takes most of the time.
 
     Needs no extra. The same vectors and seed give the same choice.
-    Raises BiocosmosError: under 8 rows, rows that are not finite or zero, all rows equal, no candidate, one that asks for more clusters
-    than rows are looked at.
+    Raises BiocosmosError: under 8 rows, rows that are not finite or zero, all rows equal, no candidate, one that asks for more
+    clusters than rows are looked at.
     """
     x = _sampled(np.asarray(vectors), rows, seed)
     whole = len(vectors)
