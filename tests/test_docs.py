@@ -93,7 +93,7 @@ def test_the_python_of_a_page_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(biocosmos.specimens.sample, "sample", lambda: sample_table.slice(0, SPECIMENS))
     names: dict[str, object] = {"__name__": "page"}
-    if page == "docs/embed.md":
+    if page in ("docs/embed.md", "docs/discover.md"):
         shutil.copytree(embedded.path, "plankton.cosmos")
     if page == "docs/encoders.md":
         for name in ("copepod.jpg", "larva.png"):

@@ -182,6 +182,14 @@ LINES: dict[str, Line] = {
         "-o {out}/unknown",
         after=("train heads",),
     ),
+    # ------------------------------------------------------------------ discovery
+    "queue": Line(
+        "discover queue {collection} -e efficientnet-lite0 --strategy novelty --detector vim -n 5 --relabel --split train "
+        "--within Animalia --where \"status = 'living'\" --seed 1 --diverse k-centre --allow-code -o {out}/next.csv "
+        "--report {out}/next.html",
+        says="5 specimens to label next",
+    ),
+    "queue of doubtful labels": Line("discover queue {collection} --strategy disagreement -n 3", says="3 specimens"),
     # ------------------------------------------------------------------ training
     "train unicom": Line(
         "train unicom {collection} -o {out}/projection --encoder efficientnet-lite0 --freeze --clusters 12 --source joint "
@@ -244,4 +252,54 @@ LINES: dict[str, Line] = {
     "doctor": Line("doctor", says="processor"),
     "doctor for machines": Line("doctor --json", says='"processor"'),
     "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
+    # ------------------------------------------------------------------ discover
+    "discover clusters": Line(
+        "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"
+    ),
+    "discover a number of clusters": Line(
+        """discover clusters {collection} --within Animalia --where "label IS NOT NULL" --standardise zscore --reducer pca """
+        "--dims 8 --again l2 --method ward --clusters 7 --seed 3 -o {out}/clusters.csv",
+        says="7 clusters (zscore, pca 8, l2, ward of 7 clusters)",
+    ),
+    "discover below a distance": Line(
+        "discover clusters {collection} --reducer pca --variance 0.9 --method average --threshold 0.4"
+    ),
+    "discover dense clusters": Line(
+        "discover clusters {collection} --method hdbscan --min-cluster-size 4 --min-samples 2 --largest 0.5"
+    ),
+    "discover communities": Line(
+        "discover clusters {collection} --allow-code --reducer none --method leiden --neighbours 8 --resolution 1.5"
+    ),
+    "discover by affinity": Line("discover clusters {collection} --method affinity --damping 0.8"),
+    "discover on a map": Line(
+        "discover clusters {collection} --reducer tsne --space-neighbours 10 --method kmeans --clusters 5",
+        says="tsne 2, kmeans of 5",
+    ),
+    "discover duplicates": Line(
+        'discover duplicates {collection} -e efficientnet-lite0 --within Animalia --where "label IS NOT NULL" --bits 24 '
+        "--cosine 0.97 --leaks default --seed 1 --allow-code -o {out}/doubles.csv --report {out}/doubles.html",
+        says="kept with the collection as duplicates",
+    ),
+    "discover series": Line(
+        "discover duplicates {collection} --kinds identical,series --by group --minutes 5 --split train --spare {out}/spare.txt",
+        says="ids in",
+    ),
+    "split by duplicates": Line(
+        "split {collection} --method grouped --duplicates --name whole", after=("discover duplicates",), says="groups stay whole"
+    ),
+    "discover labels": Line(
+        """discover labels {collection} -e efficientnet-lite0 --split train --within Animalia --where "label IS NOT NULL" """
+        "--seed 2 --second-encoder theirs --allow-code -o {out}/suspects.csv --report {out}/suspects.html",
+        after=("embed vectors",),
+        says="no label was changed",
+    ),
+    "discover labels that a person accepts": Line(
+        "discover labels {out}/theirs.cosmos --accept {accepted} --by Ada --to-labels", says="by hand recorded"
+    ),
+    "discover a map": Line(
+        """discover map {collection} -e efficientnet-lite0 --split train --within Animalia --where "label IS NOT NULL" --seed
+        2 """
+        "--reducer tsne --by class,part --allow-code -o {out}/atlas.parquet --report {out}/map.html",
+        says="laid out by tsne",
+    ),
 }

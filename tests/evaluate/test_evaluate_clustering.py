@@ -20,6 +20,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.clustering.grid import grid, name_of
 from biocosmos.evaluate.clustering.report import clustering_report
 from biocosmos.evaluate.clustering.work import Work
+from biocosmos.evaluate.pages.heat import heat
 from biocosmos.search.gallery import Gallery
 
 TREE = {"Aa": "A", "Ab": "A", "Ba": "B", "Bb": "B", "Ca": None, "Cb": None}  # species -> family, of two none is known
@@ -106,6 +107,25 @@ def test_taxa_and_clusters_are_scored_in_every_space_and_a_blurred_encoder_parts
     differences = report.rows("differences")
     assert {(row["first"], row["encoder"]) for row in differences} == {("near", "far")}
     assert all(row["value"] < 0 for row in differences)
+
+
+def test_the_purest_and_the_most_mixed_clusters_of_what_the_silhouette_picks_are_shown(report):
+    rows = report.rows("looks")
+    best = max(report.rows(), key=lambda row: row["silhouette_reduced"])
+    labels = report.table("labels")
+    found = labels.column(f"{best['encoder']} | {best['setting']}").to_numpy()
+    named = dict(zip(labels.column("id").to_pylist(), zip(found, labels.column("species").to_pylist())))
+    assert [row["kind"] for row in rows] == ["purest"] * 3 + ["most mixed"] * 3
+    assert min(row["purity"] for row in rows[:3]) >= max(row["purity"] for row in rows[3:])
+    for row in rows:
+        assert (row["encoder"], row["setting"]) == (best["encoder"], best["setting"])
+        inside = [name for cluster, name in named.values() if cluster == row["cluster"]]
+        known = [name for name in inside if name]
+        assert (row["specimens"], row["named"]) == (len(inside), len(known))
+        assert row["purity"] == pytest.approx(known.count(row["taxon"]) / len(known))
+        for one in row["members"]:
+            assert named[one["id"]] == (row["cluster"], one["taxon"])
+            assert one["right"] == (None if one["taxon"] is None else one["taxon"] == row["taxon"])
 
 
 def test_the_page_shows_it(report, tmp_path):
@@ -241,7 +261,20 @@ def test_what_is_chosen_without_labels_stands_beside_the_others_with_what_it_los
         told = next(each for each in mine if each["setting"] == "unreduced + kmeans")
         assert (told["clusters"], told["counted_by"]) == (row["clusters"], "no labels")
         assert row["reasons"]
+    assert {row["clusterings"] for row in found.rows("agreement", over="all")} <= {10, 11, 12}  # of six settings, not seven
     assert found.rows("choices", encoder="near")[0]["clusters"] == pytest.approx(6, abs=2)
     assert "What would have been taken?" in found.html(tmp_path / "chosen.html").read_text()
     with pytest.raises(BiocosmosError, match="too few to choose"):
         clustering_report({"toy": galleries["near"].subset(slice(20, 27))}, WAYS, clusters="chosen")
+
+
+def test_a_heat_table_frames_the_highest_and_turns_long_headings():
+    drawn = heat("AMI", ["a", "b"], ["one", "two"], [[0.2, 0.9], [float("nan"), 0.5]], [["", ""], ["not made", ""]])
+    assert drawn.count('class="best"') == 1
+    assert drawn.index('class="best"') < drawn.index(">90.0<")
+    assert 'class="h0"' in drawn
+    assert 'class="h8"' in drawn
+    assert "<title>not made</title>" in drawn
+    assert "rotate(-90" not in drawn
+    many = [f"encoder number {i}" for i in range(9)]
+    assert heat("AMI", ["a"], many, [[0.5] * 9], [[""] * 9]).count("rotate(-90") == 9

@@ -13,7 +13,7 @@ from biocosmos.evaluate.clustering import scores
 from biocosmos.evaluate.clustering.agreement import agreement
 from biocosmos.evaluate.clustering.intervals import Halves, mean_interval
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
-from biocosmos.evaluate.numbers.correlation import kendall
+from biocosmos.evaluate.numbers.correlation import kendall, rank_correlation
 
 SAMPLES, SPECIMENS = 40, 300
 
@@ -87,6 +87,21 @@ def test_kendall_is_scipys_and_its_interval_holds_it(pairs):
     assert found.value == pytest.approx(kendalltau(a, b).statistic, abs=1e-12)
     if len(pairs) > 3 and np.isfinite(found.low):
         assert -1 <= found.low <= found.high <= 1
+
+
+def test_an_interval_over_encoders_draws_them_whole():
+    """Ten clusterings each of six encoders, all ten alike: sixty pairs say no more than six."""
+    rng = np.random.default_rng(0)
+    alike, blind = rng.normal(size=6), rng.normal(size=6)
+    a, b, of = (np.repeat(each, 10) + 1e-3 * rng.normal(size=60) for each in (alike, alike + blind, np.arange(6.0)))
+    for correlate in (rank_correlation, kendall):
+        apart, whole = correlate(a, b, Bootstrap(300)), correlate(a, b, Bootstrap(300), of.round())
+        assert apart.value == whole.value
+        assert whole.high - whole.low > 1.5 * (apart.high - apart.low)
+    keys = [(f"e{i}", f"s{j}") for i in range(6) for j in range(10)]
+    rows = agreement({("silhouette", "umap", "left out"): dict(zip(keys, a))}, dict(zip(keys, b)), Bootstrap(50))
+    assert rows[0]["drawn"] == "encoders"
+    assert {row["drawn"] for row in rows[1:]} == {"clusterings"}
 
 
 def test_agreement_is_told_over_all_within_encoders_and_between_them():

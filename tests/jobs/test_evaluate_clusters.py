@@ -94,6 +94,14 @@ def test_a_column_that_is_not_there_and_a_reducer_that_is_none_are_told(mine: bc
     assert "no clusterer 'kmean': choose kmeans" in biocosmos(*line, "--clusterer", "kmean", fails=1)
 
 
+def test_a_collection_that_cannot_be_written_is_judged_all_the_same(mine: bc.Collection) -> None:
+    (mine.path / "work").mkdir(exist_ok=True)
+    (mine.path / "work" / "clustering").write_text("in the way")
+    report = evaluate_collection(mine, **ASKED, clusterer="kmeans")
+    assert report.rows()
+    assert any("nothing was kept to go on from" in caveat for caveat in report.caveats)
+
+
 @pytest.mark.parametrize("option", ["reducer", "clusterer", "clusters"])
 def test_options_of_clusters_are_refused_elsewhere(option: str) -> None:
     given = {"reducer": "pca", "clusterer": "ward", "clusters": "5"}[option]

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli import care, demo, embeddings, evaluation, health, identification, searching, specimens, taxonomy, training
+from biocosmos.cli import (
+    care,
+    demo,
+    discovery,
+    embeddings,
+    evaluation,
+    health,
+    identification,
+    searching,
+    specimens,
+    taxonomy,
+    training,
+)
 
 app = typer.Typer(
     name="biocosmos",
@@ -43,7 +55,9 @@ care.register(app)
 embeddings.register(app)
 searching.register(app)
 identification.register(app)
+discovery.register(app)
 evaluation.register(app)
+discovery.register(app)
 training.register(app)
 taxonomy.register(app)
 health.register(app)

@@ -145,9 +145,12 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 
     biocosmos split mine.cosmos --method open-world --name openworld --held-out 0.1
     """
+    from biocosmos.discover.kept import read_kept
     from biocosmos.specimens.collection import Collection
 
-    made = Collection.open(collection).make_split(**settings.splitting())
+    opened = Collection.open(collection)
+    groups = read_kept(opened, "duplicates").table() if settings.duplicates else None
+    made = opened.make_split(**settings.splitting(), groups=groups)
     show_table(
         ("part", "specimens"),
         made.counts().items(),

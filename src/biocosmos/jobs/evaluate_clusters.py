@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.clustering.grid import FIXED, FROM_ANOTHER, FROM_LABELS, FROM_NO_LABELS, grid
 from biocosmos.evaluate.clustering.report import Count, clustering_report, main_of, targets_of
@@ -35,6 +36,7 @@ def judge_clusters(collection: Collection, encoders: Sequence[str], settings: Ev
     asked = {name: collection.gallery(name, split=settings.part, **pick) for name in encoders}
     first = asked[encoders[0]]
     number, by = _count(collection, first, encoders[0], settings)
+    work, unkept = _work(collection)
     report = clustering_report(
         asked,
         ways,
@@ -42,10 +44,20 @@ def judge_clusters(collection: Collection, encoders: Sequence[str], settings: Ev
         counted=by,
         groups=settings.by,
         seed=settings.seed,
-        work=collection.path / WORK / FOLDER,
+        work=work,
     )
-    report.caveats += guard.told(collection, first.ids, *encoders)
+    report.caveats += unkept + guard.told(collection, first.ids, *encoders)
     return report
+
+
+def _work(collection: Collection) -> tuple[Path | None, list[str]]:
+    """The folder to go on from, and what is to be said where there can be none: a collection may be read-only."""
+    folder = collection.path / WORK / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        return None, [f"{folder} cannot be written ({first_line(error)}): nothing was kept to go on from."]
+    return folder, []
 
 
 def _count(collection: Collection, asked: Gallery, encoder: str, settings: EvaluateSettings) -> tuple[Count, str]:

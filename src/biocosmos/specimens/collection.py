@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file
@@ -50,6 +51,10 @@ if TYPE_CHECKING:
     from biocosmos.specimens.care.entry import Entry
     from biocosmos.specimens.care.merge import MergeSummary
     from biocosmos.specimens.image_dataset import ImageDataset
+
+
+GROUPS = "discovered groups"
+"""What a split says it was grouped by, where that is no column."""
 
 
 class Collection(Selecting):
@@ -264,16 +269,22 @@ class Collection(Selecting):
         column: str | None = None,
         held_out: float | Sequence[str] = 0.1,
         where: str | None = None,
+        groups: pa.Table | None = None,
     ) -> Split:
         """Make a split (see :func:`biocosmos.specimens.splits.make_split`) and save it with the collection.
 
-        ``rank``: stratify or hold out at this rank; default the lowest name of each specimen.
+        ``rank``: stratify or hold out at this rank; default the lowest name of each specimen. ``groups``: for "grouped", in place
+        of a column, a table of ``id`` and ``group`` (null: alone), as ``discover duplicates`` finds them.
         """
         with self.writing("split"):
             columns = ["id", *self.ranks]
             if column is not None and column not in columns:
                 columns.append(column)
             table = self.table(columns, where=where)
+            if groups is not None:
+                column = GROUPS
+                place = pc.index_in(table["id"], value_set=groups["id"].cast(pa.string()).combine_chunks())
+                table = table.append_column(column, groups["group"].take(place))
             taxa: list[str | None] | None = None
             taxonomy = self.taxonomy if self.ranks else None  # once: to ask for it is to open the data set
             if taxonomy is not None:

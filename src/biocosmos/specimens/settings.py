@@ -114,6 +114,11 @@ class SplitSettings:
         only={"method": ("stratified", "open-world")},
     )
     column: str | None = setting(None, "Whose values stay together, or are the parts.", only={"method": ("grouped", "column")})
+    duplicates: bool = setting(
+        False,
+        "In place of --column: the groups that 'biocosmos discover duplicates' found last stay together.",
+        only={"method": "grouped", "column": NOT_GIVEN},
+    )
     held_out: str = setting("0.1", "A share of the taxa, or their names, comma-separated.", only={"method": "open-world"})
     where: str | None = setting(None, "Only where this SQL condition holds: 'latitude > 40'.")
 

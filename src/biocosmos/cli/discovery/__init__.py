@@ -6,7 +6,9 @@ from types import ModuleType
 
 import typer
 
-VERBS: tuple[ModuleType, ...] = ()
+from biocosmos.cli.discovery import clusters, duplicates, labels, likeness, queue
+
+VERBS: tuple[ModuleType, ...] = (clusters, likeness, duplicates, labels, queue)
 """A file each, in the order of the work."""
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.discover.clusters.large import large_hdbscan, two_level_ward
 from biocosmos.discover.clusters.settings import ClusterSettings
 from biocosmos.discover.extras import load
 from biocosmos.errors import BiocosmosError
@@ -16,8 +17,10 @@ from biocosmos.search.graph import Neighbours, neighbour_graph
 from biocosmos.search.kmeans import kmeans
 
 Array = npt.NDArray[Any]
-MOST = {"ward": 40_000, "average": 40_000, "affinity": 12_000, "optics": 60_000, "spectral": 60_000, "hdbscan": 60_000}
-"""Rows above which the method as scikit-learn has it would need too much memory (pairs of rows: 6.4, 6.4 and 3.5 GB) or hours."""
+MOST = {"average": 40_000, "affinity": 12_000, "optics": 60_000, "spectral": 60_000}
+"""Rows above which the method as scikit-learn has it would need too much memory (pairs of rows: 6.4 and 3.5 GB) or hours."""
+WHOLE = {"ward": 40_000, "hdbscan": 60_000}
+"""Rows above which these two go over k-means' centres, or the neighbour graph: :mod:`biocosmos.discover.clusters.large`."""
 _INSTEAD = {
     "average": "--method ward or hdbscan",
     "affinity": "--method hdbscan",
@@ -47,6 +50,8 @@ def _kmeans(x: Array, s: ClusterSettings, graph: Neighbours | None) -> Array:
 
 
 def _tree(x: Array, s: ClusterSettings, graph: Neighbours | None) -> Array:
+    if s.method == "ward" and len(x) > WHOLE["ward"]:
+        return two_level_ward(x, clusters=s.clusters, threshold=s.threshold, seed=s.seed)
     from sklearn.cluster import AgglomerativeClustering
 
     if s.clusters is not None:
@@ -90,6 +95,9 @@ def _hdbscan(x: Array, s: ClusterSettings, graph: Neighbours | None) -> Array:
     from sklearn.cluster import HDBSCAN
 
     least = min(s.min_cluster_size, len(x))
+    if len(x) > WHOLE["hdbscan"]:
+        samples = s.min_samples or s.min_cluster_size
+        return large_hdbscan(x, min_cluster_size=least, min_samples=samples, largest=s.largest)
     if len(x) < 2:
         return np.full(len(x), -1)
     model = HDBSCAN(

@@ -3,6 +3,8 @@
 The study says so of the silhouette in a UMAP-reduced space (Lowe et al. 2024, https://arxiv.org/abs/2406.02465). Here each score
 that can be had without labels is correlated with AMI over all clusterings of the report, over the settings of each encoder, and
 over the encoders at each setting; and what is lost by taking the clustering that the score puts first.
+
+Clusterings of the same vectors are no independent witnesses: over all, an interval draws whole encoders where there are enough.
 """
 
 from __future__ import annotations
@@ -18,9 +20,12 @@ from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.numbers.correlation import FEWEST, kendall, rank_correlation
 
 EVERYTHING = "all"
+ENCODERS = 5
+"""Fewer are too few to be drawn for an interval: then clusterings are."""
 AGREEMENT = pa.schema(
     [
         *((name, pa.string()) for name in ("score", "space", "noise", "over", "which", "best_is")),
+        ("drawn", pa.string()),
         ("clusterings", pa.int64()),
         *((f"{name}{end}", pa.float64()) for name in ("spearman", "kendall") for end in ("", "_low", "_high")),
         ("picked", pa.string()),
@@ -49,9 +54,14 @@ def agreement(
             told = np.array([sign * values[key] for key in keys])
             real = np.array([truth[key] for key in keys])
             row: dict[str, Any] = {"score": score, "space": space, "noise": noise, "over": over, "which": which}
+            whole = (
+                np.unique([key[0] for key in keys], return_inverse=True)[1] if over == EVERYTHING else np.zeros(len(keys), int)
+            )
+            groups = whole if len(np.unique(whole)) >= ENCODERS else None
+            row["drawn"] = "clusterings" if groups is None else "encoders"
             row |= {"best_is": "lowest" if sign < 0 else "highest", "clusterings": len(keys)}
             for name, correlate in (("spearman", rank_correlation), ("kendall", kendall)):
-                found = correlate(told, real, boot)
+                found = correlate(told, real, boot, groups)
                 for end, value in zip(("", "_low", "_high"), found or (None, None, None)):
                     row[name + end] = value
             first = int(told.argmax())

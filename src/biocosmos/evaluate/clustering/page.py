@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from biocosmos.evaluate.clustering.chosen import CHOSEN
 from biocosmos.evaluate.clustering.grid import FROM_LABELS
+from biocosmos.evaluate.clustering.looks import judging_space, put_first
 from biocosmos.evaluate.clustering.parted import CLUSTERS, LEFT_OUT, ONE_CLUSTER, REDUCED, SPACES, UMAP
-from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Section
+from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Picture, Section, Sheet
 from biocosmos.evaluate.pages.charts import Bar, Difference, Point, bars, differences, scatter
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.pictures import Pictures
@@ -37,8 +39,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     for row in rows:
         row |= {"value": row["ami"], "low": row["ami_low"], "high": row["ami_high"]}
     encoders = list(dict.fromkeys(row["encoder"] for row in rows))
-    space = UMAP if any(row["silhouette_umap"] is not None for row in rows) else REDUCED
-    chosen = _chosen(rows, space)
+    space = judging_space(rows)
+    chosen = put_first(rows, space)
     best = max(rows, key=lambda row: _number(row["ami"]))
     facts = {"main": report.provenance["main_rank"], "space": space, "encoders": encoders, "clusterings": len(rows)}
     facts |= {"seen": SEEN[space], "from_labels": FROM_LABELS}
@@ -51,6 +53,7 @@ def page(report: Report, pictures: Pictures) -> Page:
         *_choices(report, facts),
         *_differences(report, facts),
         *_columns(report, rows, encoders, facts),
+        *_looks(report, pictures),
         *_failures(report),
     ]
     lead = WORDS("lead", rows=rows, best=best, chosen=chosen, specimens=report.provenance["specimens"], **facts)
@@ -61,13 +64,7 @@ def _number(value: float | None) -> float:
     return -math.inf if value is None or math.isnan(value) else value
 
 
-def _chosen(rows: Sequence[Row], space: str) -> Row | None:
-    """What the silhouette in ``space`` puts first, told without labels; None where it is defined for none."""
-    found = max(rows, key=lambda row: _number(row[f"silhouette_{space}"]))
-    return found if math.isfinite(_number(found[f"silhouette_{space}"])) else None
-
-
-def _cards(report: Report, rows: Sequence[Row], best: Row, chosen: Row | None, facts: dict[str, Any]) -> list[Card]:
+def _cards(report: Report, rows: Sequence[Row], best: Row, chosen: Mapping[str, Any] | None, facts: dict[str, Any]) -> list[Card]:
     cards = []
     if chosen is not None and len(rows) > 1:
         cards.append(WORDS.card("cards.chosen", percent(chosen["ami"]), row=chosen, **facts))
@@ -123,13 +120,13 @@ def _gibibytes(mib: float) -> str:
     return f"{mib / MEBIBYTES:,.2f}" if math.isfinite(mib) else "–"
 
 
-def _shown(rows: Sequence[Row], encoders: Sequence[str], space: str) -> list[Row]:
+def _shown(rows: Sequence[Row], encoders: Sequence[str], space: str) -> list[Mapping[str, Any]]:
     """Of each encoder the clustering that the silhouette puts first, or its first one."""
     mine = [[row for row in rows if row["encoder"] == encoder] for encoder in encoders]
-    return [_chosen(each, space) or each[0] for each in mine if each]
+    return [put_first(each, space) or each[0] for each in mine if each]
 
 
-def _by_rank(report: Report, shown: Sequence[Row], kind: str) -> list[tuple[str, list[Bar]]]:
+def _by_rank(report: Report, shown: Sequence[Mapping[str, Any]], kind: str) -> list[tuple[str, list[Bar]]]:
     scores = report.rows("scores", kind=kind)
     groups = []
     for name in dict.fromkeys(row["rank"] for row in scores):
@@ -199,7 +196,7 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
     if told is None:
         return []
     key = f"silhouette_{facts['space']}"
-    there = [row for row in rows if math.isfinite(_number(row[key])) and math.isfinite(_number(row["ami"]))]
+    there = [row for row in rows if row["setting"] != CHOSEN and math.isfinite(_number(row[key]) + _number(row["ami"]))]
     points = [
         Point(row[key], row["ami"], WORDS("agreement.tip", row=row, width=_decimal(row[key])), encoders.index(row["encoder"]))
         for row in there
@@ -224,7 +221,7 @@ def _agreement(report: Report, rows: Sequence[Row], encoders: Sequence[str], fac
     for key, counted in (("grid", True), ("apart", False)):
         part = [row for row in everything if (row["noise"] == told["noise"]) == counted]
         if part:
-            blocks.append(WORDS.grid(f"agreement.{key}", part, columns, fold=not counted, left=2, **facts))
+            blocks.append(WORDS.grid(f"agreement.{key}", part, columns, fold=not counted, left=2, row=told, **facts))
     parts = [row for row in found if row["over"] != "all" and row["score"] == "silhouette" and row["noise"] == told["noise"]]
     if parts:
         over: Columns = [("over", lambda row: f"{row['over']} {row['which']}"), ("space", "space"), *agreed, *lost]
@@ -280,6 +277,18 @@ def _columns(report: Report, rows: Sequence[Row], encoders: Sequence[str], facts
         return []
     series = [f"{run['encoder']}: {run['setting']}" for run in shown]
     return [WORDS.section("columns", [WORDS.figure("columns.chart", bars("AMI by column", groups, series), **facts)], **facts)]
+
+
+def _looks(report: Report, pictures: Pictures) -> list[Section]:
+    rows = report.rows("looks")
+    if not rows:
+        return []
+    marks = {True: "right", False: "wrong", None: ""}
+    blocks: list[Block] = []
+    for row in rows:
+        seen = [Picture(pictures(one["id"]), one["taxon"] or "no name", "", marks[one["right"]]) for one in row["members"]]
+        blocks.append(Sheet(WORDS("looks.heading", row=row), seen, WORDS("looks.caption", row=row)))
+    return [WORDS.section("looks", blocks, row=rows[0])]
 
 
 def _failures(report: Report) -> list[Section]:

@@ -60,7 +60,8 @@ def clustering_report(
     Tables: summary (a row a clustering, at the main rank: the finest at which half of the specimens have a name), scores (per
     rank), parted (silhouettes, Calinski-Harabasz, Davies-Bouldin of clusters and taxa in the original, the reduced and UMAP's
     space), agreement (do scores without labels order clusterings as AMI does), differences (encoders with the first, on the same
-    specimens), labels (the cluster of every specimen), failures, choices (what was chosen without labels, and what that loses).
+    specimens), labels (the cluster of every specimen), looks (those shown with pictures), failures, choices (what was chosen
+    without labels, and what that loses).
     UMAP's space is there where UMAP is among the reducers.
 
     Raises BiocosmosError where no specimen has a name, where all have the same, under two specimens, and when nothing could be
@@ -81,7 +82,7 @@ def clustering_report(
         number, by = (_taxa(main), FROM_LABELS) if clusters == "taxa" else (clusters, counted or FIXED)
         ways = dict.fromkeys(galleries, told(given, number, by))
     found = _found(galleries, ways, targets, halves, kept, seed, asked)
-    tables = tables_of(found, first, main, halves, Bootstrap(seed=seed, confidence=confidence))
+    tables = tables_of(found, galleries, main, halves, Bootstrap(seed=seed, confidence=confidence))
     tables["choices"] = pa.Table.from_pylist(choice_rows(choices, tables["summary"].to_pylist()), CHOICES)
     provenance = {
         "protocol": "clustering",

@@ -10,7 +10,9 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.evaluate.clustering.agreement import AGREEMENT, agreement
+from biocosmos.evaluate.clustering.chosen import CHOSEN
 from biocosmos.evaluate.clustering.intervals import Halves
+from biocosmos.evaluate.clustering.looks import LOOKS, judging_space, looks, put_first
 from biocosmos.evaluate.clustering.parted import (
     CLUSTERS,
     LEFT_OUT,
@@ -56,8 +58,10 @@ class Found:
     parted: list[dict[str, Any]] = field(default_factory=list)
 
 
-def tables_of(found: Found, gallery: Gallery, main: Target, halves: Halves, boot: Bootstrap) -> dict[str, pa.Table]:
-    """name -> table; gallery: the specimens, main: the rank at which clusterings are compared."""
+def tables_of(
+    found: Found, galleries: Mapping[str, Gallery], main: Target, halves: Halves, boot: Bootstrap
+) -> dict[str, pa.Table]:
+    """name -> table; galleries: of every encoder, the same specimens; main: the rank at which clusterings are compared."""
     runs, scored = found.runs, found.scored
     summary = [_summary(run, scored[run.key][main.name], found.parted) for run in runs]
     return {
@@ -66,7 +70,8 @@ def tables_of(found: Found, gallery: Gallery, main: Target, halves: Halves, boot
         "parted": pa.Table.from_pylist(found.parted, PARTED),
         "agreement": pa.Table.from_pylist(_agreement(runs, scored, found.parted, main, boot), AGREEMENT),
         "differences": pa.Table.from_pylist(_differences(runs, scored, main, halves), DIFFERENCES),
-        "labels": _labels(gallery, main, runs),
+        "labels": _labels(next(iter(galleries.values())), main, runs),
+        "looks": pa.Table.from_pylist(_looks(runs, summary, galleries, main), LOOKS),
         "failures": pa.Table.from_pylist([vars(each) for each in found.failed], FAILURES),
     }
 
@@ -104,8 +109,11 @@ def _agreement(
     main: Target,
     boot: Bootstrap,
 ) -> list[dict[str, Any]]:
-    """Each score of clusters in each space, noise left out and as one cluster, against AMI at the main rank."""
-    truth = {run.key: scored[run.key][main.name].ami.interval.value for run in runs}
+    """Each score of clusters in each space, noise left out and as one cluster, against AMI at the main rank.
+
+    What was chosen without labels is no setting that was set beforehand, and may be one of these once more: it stands apart.
+    """
+    truth = {run.key: scored[run.key][main.name].ami.interval.value for run in runs if run.setting.name != CHOSEN}
     scores: dict[tuple[str, str, str], dict[tuple[str, str], float]] = {}
     mine = [row for row in rows if row["labels"] == CLUSTERS]
     for score in WELL_PARTED:
@@ -131,6 +139,15 @@ def _differences(runs: Sequence[Run], scored: Scored, main: Target, halves: Halv
             facts = {"setting": run.setting.name, "first": first, "encoder": run.encoder, "rank": main.name}
             found.append({**facts, "value": value, "low": low, "high": high})
     return found
+
+
+def _looks(
+    runs: Sequence[Run], summary: Sequence[Mapping[str, Any]], galleries: Mapping[str, Gallery], main: Target
+) -> list[dict[str, Any]]:
+    told = [{"silhouette_umap": None, "silhouette_reduced": None, **row} for row in summary]
+    first = put_first(told, judging_space(told))
+    picked = [run for run in runs if first is not None and run.key == (first["encoder"], first["setting"])]
+    return [row for run in picked for row in looks(run, galleries[run.encoder], main)]
 
 
 def _labels(gallery: Gallery, main: Target, runs: Sequence[Run]) -> pa.Table:

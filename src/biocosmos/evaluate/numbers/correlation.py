@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,12 @@ CHUNK = 2_000_000
 FEWEST = 3
 
 
-def rank_correlation(a: Array, b: Array, boot: Bootstrap) -> Interval | None:
+def rank_correlation(a: Array, b: Array, boot: Bootstrap, groups: Array | None = None) -> Interval | None:
     """Pearson's correlation of mean ranks of a and b (n,), in [-1, 1]; None where either is constant or n is under three.
 
     Interval: percentile bootstrap over the n pairs with ``boot``'s draws and seed (draws in which one side is constant are left
-    out); above 2,000 pairs Bonett and Wright's, tanh(atanh(r) -+ z sqrt((1 + r^2 / 2) / (n - 3))) (Psychometrika 65, 2000,
+    out), or over whole ``groups`` of them, (n,) codes, where pairs of one group are no independent witnesses. Above 2,000 pairs
+    Bonett and Wright's, tanh(atanh(r) -+ z sqrt((1 + r^2 / 2) / (n - 3))) (Psychometrika 65, 2000,
     https://doi.org/10.1007/BF02294183). NaN ends with no draws, or fewer than four pairs.
     """
     from scipy.stats import rankdata  # takes a second to import
@@ -32,11 +34,14 @@ def rank_correlation(a: Array, b: Array, boot: Bootstrap) -> Interval | None:
     value = float(_pearson(rankdata(a)[None], rankdata(b)[None])[0])
     if not boot.draws or n <= FEWEST:
         return Interval(value, float("nan"), float("nan"))
-    if n > BOOTSTRAPPED:
+    if n > BOOTSTRAPPED and groups is None:
         half = Z[boot.confidence] * np.sqrt((1 + value**2 / 2) / (n - 3))
         centre = np.arctanh(np.clip(value, -1 + 1e-12, 1 - 1e-12))
         return Interval(value, float(np.tanh(centre - half)), float(np.tanh(centre + half)))
     rng = np.random.default_rng(boot.seed)
+    if groups is not None:
+        found = [_pearson(rankdata(a[rows])[None], rankdata(b[rows])[None]) for rows in _whole_groups(groups, boot, rng)]
+        return _percentiles(value, np.concatenate(found), boot)
     each, drawn = max(CHUNK // n, 1), []
     for start in range(0, boot.draws, each):
         rows = rng.integers(0, n, (min(each, boot.draws - start), n))
@@ -44,11 +49,12 @@ def rank_correlation(a: Array, b: Array, boot: Bootstrap) -> Interval | None:
     return _percentiles(value, np.concatenate(drawn), boot)
 
 
-def kendall(a: Array, b: Array, boot: Bootstrap) -> Interval | None:
+def kendall(a: Array, b: Array, boot: Bootstrap, groups: Array | None = None) -> Interval | None:
     """Kendall's tau-b of a and b (n,): pairs in the same order less pairs in opposite order, over the pairs that are tied in
     neither but for the root of both counts (1945, https://doi.org/10.1093/biomet/33.3.239); None as in :func:`rank_correlation`.
 
-    Interval: percentile bootstrap over the n pairs. All n x n signs are held: raises ValueError above 2,000.
+    Interval: percentile bootstrap over the n pairs, or over whole ``groups`` of them. All n x n signs are held: raises
+    ValueError above 2,000.
     """
     a, b = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
     n = len(a)
@@ -61,11 +67,16 @@ def kendall(a: Array, b: Array, boot: Bootstrap) -> Interval | None:
     if not boot.draws or n <= FEWEST:
         return Interval(value, float("nan"), float("nan"))
     rng = np.random.default_rng(boot.seed)
-    drawn = []
-    for _ in range(boot.draws):
-        rows = rng.integers(0, n, n)
-        drawn.append(_tau(first[rows[:, None], rows], second[rows[:, None], rows]))
+    draws = (rng.integers(0, n, n) for _ in range(boot.draws)) if groups is None else _whole_groups(groups, boot, rng)
+    drawn = [_tau(first[rows[:, None], rows], second[rows[:, None], rows]) for rows in draws]
     return _percentiles(value, np.array(drawn), boot)
+
+
+def _whole_groups(groups: Array, boot: Bootstrap, rng: np.random.Generator) -> Iterator[Array]:
+    """Row numbers of as many groups as there are, drawn with replacement, all rows of one together."""
+    members = [np.flatnonzero(groups == code) for code in np.unique(groups)]
+    for _ in range(boot.draws):
+        yield np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
 
 
 def _tau(first: Array, second: Array) -> float:

@@ -1,0 +1,1 @@
+"""Specimens on a plane, coloured by what they are."""
