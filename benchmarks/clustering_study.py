@@ -76,8 +76,7 @@ def noise(rows: Sequence[Row], kind: str) -> list[Row]:
                 {
                     "set": kind,
                     "AMI at": rank,
-                    "score": f"HDBSCAN after {reducer}, mean of {len(own)} encoders",
-                    "clusterings": len(own),
+                    "encoder": f"HDBSCAN after {reducer}, mean of {len(own)} encoders",
                     "AMI, noise one cluster": float(np.mean([row[f"AMI {rank}"] for row in own])),
                     "AMI, noise left out": float(np.mean([row[f"AMI {rank}, clustered"] for row in own])),
                     "share clustered": float(np.mean([row["clustered"] for row in own])),
