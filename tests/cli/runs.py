@@ -302,4 +302,14 @@ LINES: dict[str, Line] = {
         "--reducer tsne --by class,part --allow-code -o {out}/atlas.parquet --report {out}/map.html",
         says="laid out by tsne",
     ),
+    "discover unknowns": Line(
+        """discover unknowns {collection} -e efficientnet-lite0 --queries test --split train --where "label IS NOT NULL" """
+        "--within Animalia --false-discoveries 0.9 --promise 0.3 --second-encoder theirs --seed 2 --allow-code "
+        "-o {out}/unknowns.csv --report {out}/unknowns.html",
+        after=("embed vectors",),
+        says="groups are unlike every known taxon",
+    ),
+    "discover a name": Line(
+        "discover unknowns {collection} --name BC-001=Oithona --by Ada", after=("discover unknowns",), says="by hand recorded"
+    ),
 }

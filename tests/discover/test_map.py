@@ -59,6 +59,7 @@ def test_a_map_is_kept_and_coloured_and_opens_elsewhere(mine, biocosmos, tmp_pat
     written = pq.read_table(table)
     assert written["id"].to_pylist() == there["id"].to_pylist()
     assert written["projection_x"].to_pylist() == there["x"].to_pylist()
+    assert written["image"][7].as_py() == mine.image_bytes(written["id"][7].as_py())
     x = mine.gallery("efficientnet-lite0").vectors
     near = written["neighbors"][5].as_py()
     cosines = x @ x[5]

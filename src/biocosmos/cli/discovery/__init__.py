@@ -6,9 +6,9 @@ from types import ModuleType
 
 import typer
 
-from biocosmos.cli.discovery import clusters, duplicates, labels, likeness, queue
+from biocosmos.cli.discovery import clusters, duplicates, labels, likeness, queue, unknowns
 
-VERBS: tuple[ModuleType, ...] = (clusters, likeness, duplicates, labels, queue)
+VERBS: tuple[ModuleType, ...] = (clusters, likeness, duplicates, labels, queue, unknowns)
 """A file each, in the order of the work."""
 
 

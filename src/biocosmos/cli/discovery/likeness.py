@@ -49,7 +49,7 @@ def likeness(
     about = found.report.provenance
     say(f"{about['specimens']:,} specimens laid out by {about['reducer']}")
     if output is not None:
-        say(f"table: {write_table(atlas(found, opened), output, about)}")
+        say(f"table: {write_table(atlas(found, opened, images=output.suffix == '.parquet'), output, about)}")
     if report is not None:
         say(f"page: {found.report.html(report, thumbnails=opened.image_bytes)}")
     say(f"kept with the collection as projection {found.kept.name}")

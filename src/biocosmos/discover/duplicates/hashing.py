@@ -43,25 +43,48 @@ def near_hashes(records: Array, known: Array, bits: int) -> tuple[Array, Array, 
     """((m,) rows, (m,) other rows, (m,) fine bits they differ in) of pictures that look the same.
 
     records: (n,) of :data:`RECORD`; known: (n,) bool, where there is one. Two are one when their coarse hashes differ in at most
-    :data:`COARSE` bits, their fine ones in at most ``bits`` of 256, and they are as wide for their height. Two hashes that differ
-    in at most b bits agree in one of b + 1 parts whole (the pigeonhole principle), so that only those that share a part are
-    compared (Norouzi, Punjani & Fleet 2012, Fast search in Hamming space with multi-index hashing). Equal records are linked to
-    the first of them, and stand for one: a thousand white pictures are a thousand links.
+    :data:`COARSE` bits, their fine ones in at most ``bits`` of 256, and they are as wide for their height.
+
+    Of those with the same coarse hash the first stands for all that are one with it, then the first of the rest, and so on: each
+    is linked to the one that stands for it, so that a thousand nearly white pictures are a thousand links. Between different
+    coarse hashes those that stand are compared: two that differ in at most b bits agree in one of b + 1 parts whole (the
+    pigeonhole principle), so that only those that share a part are (Norouzi, Punjani & Fleet 2012, Fast search in Hamming space
+    with multi-index hashing).
     """
-    rows = np.flatnonzero(known)
-    plain = np.ascontiguousarray(records[rows]).view(np.dtype((np.void, RECORD.itemsize)))
-    _, first, which = np.unique(plain, return_index=True, return_inverse=True)
-    lead = rows[first]
-    same = lead[which.reshape(-1)]
-    copies = same != rows
-    coarse = records["coarse"][lead]
-    pairs = np.unique(np.concatenate([_near_in_part(coarse, part) for part in _parts(COARSE + 1)]), axis=0)
-    one, other = lead[pairs[:, 0]], lead[pairs[:, 1]]
+    one, other, apart, stand = _led(records, np.flatnonzero(known), bits)
+    coarse = records["coarse"][stand]
+    found = np.unique(np.concatenate([_near_in_part(coarse, part) for part in _parts(COARSE + 1)]))
+    first, second = stand[found // max(len(stand), 1)], stand[found % max(len(stand), 1)]
+    bits_apart, near = _same(records, first, second, bits)
+    near &= records["coarse"][first] != records["coarse"][second]
+    ones, others = np.concatenate([one, first[near]]), np.concatenate([other, second[near]])
+    return ones, others, np.concatenate([apart, bits_apart[near]])
+
+
+def _led(records: Array, rows: Array, bits: int) -> tuple[Array, Array, Array, Array]:
+    """Links of rows with equal coarse hashes to those that stand for them: ((m,) who stands, (m,) the other, (m,) bits apart) and
+    (s,) all that stand."""
+    order = rows[np.argsort(records["coarse"][rows], kind="stable")]
+    _, starts, counts = np.unique(records["coarse"][order], return_index=True, return_counts=True)
+    ones, others, aparts = [rows[:0]], [rows[:0]], [np.empty(0, np.int64)]
+    stand = [order[starts[counts == 1]]]  # nearly all of them
+    for start, count in zip(starts[counts > 1], counts[counts > 1]):
+        rest = order[start : start + count]
+        while len(rest):
+            leader, rest = rest[:1], rest[1:]
+            apart, near = _same(records, np.repeat(leader, len(rest)), rest, bits)
+            ones.append(np.repeat(leader, int(near.sum())))
+            others.append(rest[near])
+            aparts.append(apart[near])
+            stand.append(leader)
+            rest = rest[~near]
+    return np.concatenate(ones), np.concatenate(others), np.concatenate(aparts), np.sort(np.concatenate(stand))
+
+
+def _same(records: Array, one: Array, other: Array, bits: int) -> tuple[Array, Array]:
+    """((m,) fine bits that pairs differ in, (m,) bool whether these are few and the shapes alike)."""
     apart = np.bitwise_count(records["fine"][one] ^ records["fine"][other]).sum(axis=1, dtype=np.int64)
-    near = (apart <= bits) & (np.abs(records["aspect"][one] - records["aspect"][other]) <= ASPECT)
-    zeros = np.zeros(int(copies.sum()), np.int64)
-    ones, others = np.concatenate([same[copies], one[near]]), np.concatenate([rows[copies], other[near]])
-    return ones, others, np.concatenate([zeros, apart[near]])
+    return apart, (apart <= bits) & (np.abs(records["aspect"][one] - records["aspect"][other]) <= ASPECT)
 
 
 def _parts(count: int) -> list[tuple[int, int]]:
@@ -71,15 +94,16 @@ def _parts(count: int) -> list[tuple[int, int]]:
 
 
 def _near_in_part(hashes: Array, part: tuple[int, int]) -> Array:
-    """(m, 2) places of hashes that agree in a part and differ in at most :data:`COARSE` bits, the lower first."""
+    """(m,) int64 pairs of hashes that agree in a part and differ in at most :data:`COARSE` bits: place of the one * n + of the
+    other, the lower first."""
     start, length = part
     key = (hashes >> np.uint64(start)) & np.uint64((1 << length) - 1)
     order = np.argsort(key, kind="stable")
-    found = [np.empty((0, 2), np.int64)]
+    found = [np.empty(0, np.int64)]
     for one, other in _pairs_of_runs(key[order]):
         a, b = order[one], order[other]
         near = np.bitwise_count(hashes[a] ^ hashes[b]) <= COARSE
-        found.append(np.sort(np.stack([a[near], b[near]], axis=1), axis=1))
+        found.append(np.minimum(a, b)[near] * len(hashes) + np.maximum(a, b)[near])
     return np.concatenate(found)
 
 

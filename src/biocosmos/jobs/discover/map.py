@@ -72,10 +72,10 @@ def discover_map(collection: Collection, settings: MapSettings | None = None, **
     return Mapped(table, gallery, graph, report, kept.keep(collection, "projection", table, report.provenance))
 
 
-def atlas(found: Mapped, collection: Collection) -> pa.Table:
+def atlas(found: Mapped, collection: Collection, *, images: bool = False) -> pa.Table:
     """The map as embedding-atlas and LightlyStudio open it: the specimens' columns, projection_x and projection_y, ``neighbors``
-    (ids: row numbers, distances: 1 - cosine) and the image's bytes where they are packed."""
-    fields = [name for name in collection.stored_columns if name not in ("image", "crop")]
+    (ids: row numbers, distances: 1 - cosine) and, if asked for, the images' bytes where they are packed."""
+    fields = [name for name in collection.stored_columns if name != "crop" and (images or name != "image")]
     ids = found.gallery.ids.tolist()
     table = collection.take(ids, fields)
     rows = found.graph.rows

@@ -34,6 +34,7 @@ IDENTIFICATION_TERMS = (
     "identifiedBy",
     "dateIdentified",
     VERIFICATION,
+    "identificationQualifier",
     "identificationReferences",
     "identificationRemarks",
 )
@@ -233,6 +234,7 @@ class _Archive:
         facts = [("confidence", answer.get("confidence")), ("novelty", answer.get("novelty")), ("method", answer.get("method"))]
         return {
             "scientificName": answer["taxon"],
+            "identificationQualifier": answer.get("identificationQualifier"),
             "taxonRank": rank_term(answer.get("rank")),
             "identifiedBy": "biocosmos",
             "dateIdentified": answer.get("dateIdentified") or self.said_on,
