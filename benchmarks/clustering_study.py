@@ -45,6 +45,7 @@ def correlations(rows: Sequence[Row], kind: str) -> list[Row]:
     of an encoder and over the encoders at a setting (means), each with its interval, and the AMI lost by taking the highest."""
     encoders, settings = (list(dict.fromkeys(row[name] for row in rows)) for name in ("encoder", "setting"))
     cells = {(row["encoder"], row["setting"]): row for row in rows}
+    settings = [each for each in settings if all((encoder, each) in cells for encoder in encoders)]
     told = np.array([cells[encoders[0], each]["asked"] or 0 for each in settings])
     found = []
     for rank in TARGETS[kind]:
@@ -75,8 +76,7 @@ def noise(rows: Sequence[Row], kind: str) -> list[Row]:
                 {
                     "set": kind,
                     "AMI at": rank,
-                    "score": f"HDBSCAN after {reducer}, mean of {len(own)} encoders",
-                    "clusterings": len(own),
+                    "encoder": f"HDBSCAN after {reducer}, mean of {len(own)} encoders",
                     "AMI, noise one cluster": float(np.mean([row[f"AMI {rank}"] for row in own])),
                     "AMI, noise left out": float(np.mean([row[f"AMI {rank}, clustered"] for row in own])),
                     "share clustered": float(np.mean([row["clustered"] for row in own])),

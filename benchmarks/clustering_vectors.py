@@ -8,7 +8,6 @@ land invertebrates (COI): counts of overlapping k-mers, their square roots and w
 from __future__ import annotations
 
 import importlib
-import json
 import shlex
 import subprocess
 import sys
@@ -44,10 +43,17 @@ COUNTS: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def train_unicom(work: Path) -> None:
+def unicom_commands() -> list[str]:
     """Projections of the stored vectors, trained on clusters of the training part; no label, no specimen of another part."""
-    for count in UNICOM.values():
-        command = f"train unicom plankton.cosmos --freeze --clusters {count} --monitor clusters -o unicom-{count}"
+    return [
+        f"train unicom plankton.cosmos --freeze --clusters {count} --monitor clusters -o unicom-{count}"
+        for count in UNICOM.values()
+    ]
+
+
+def train_unicom(work: Path) -> None:
+    """Run them; they go on where they were stopped."""
+    for command in unicom_commands():
         subprocess.run([sys.executable, "-m", "biocosmos", *shlex.split(command)], cwd=work, check=True)
 
 
@@ -175,8 +181,3 @@ def _shipped(module: str) -> Any:
     towers = load_checkpoint(architecture, checkpoint)
     checkpoint.unlink()
     return towers
-
-
-def describe(work: Path) -> str:
-    """What the encoders are, for the notes of the results."""
-    return json.dumps({"unicom": sorted(path.name for path in work.glob("unicom-*"))})

@@ -58,18 +58,22 @@ SEED = 0
 JUDGED = ("lite0, 224 px", "6-mers, counts", "6-mers, square roots")
 """Encoders whose label-free choice is judged. The rule was made on PlanktonSet's validation part and the barcodes' part test, by
 their labels; those that are judged here are other specimens."""
-NOTES = """Spearman's rank correlation of label-free scores with AMI; intervals, 95 %, draw encoders. PlanktonSet 1.0, published
-split, the 4,478 images of its test part, 120 classes; COI barcodes of land invertebrates, 1,526 of 409 species that no other part
-has. A choice is judged by the best of its own candidates and of the study's settings, all clustered on all specimens.
-
-"""
+INTERVALS = "Spearman's rank correlation with AMI; intervals, 95 %, draw encoders, all clusterings of one together."
+SETS = (
+    "PlanktonSet 1.0, published split, the 4,478 images of its test part, 120 classes; COI barcodes of land invertebrates, 1,526 "
+    "of 409 species that no other part has. HDBSCAN's noise is one cluster, as the study counts it, where nothing else is said."
+)
+CHOICE = (
+    "A choice is made on at most 4,000 specimens and judged on all, by the best of its own candidates and of the study's "
+    "settings."
+)
 
 
 def settings(taxa: int) -> list[ClusterSettings]:
-    """All that are tried; HDBSCAN only where it is not lost in a thousand dimensions."""
+    """All that are tried; HDBSCAN only where it is not lost in a thousand dimensions, z-scores not before UMAP, which is slow."""
     found = []
     for standardise in STANDARDISED:
-        for reducer in REDUCED:
+        for reducer in REDUCED if standardise == "none" else REDUCED[:-1]:
             made = {"standardise": standardise, **reducer, "seed": SEED}
             counts = [max(2, round(share * taxa)) for share in SHARES]
             found += [ClusterSettings(**made, method=method, clusters=k) for method in ("kmeans", "ward") for k in counts]
@@ -94,12 +98,15 @@ def main() -> None:
             if encoder in JUDGED:
                 for umap in (True, False):
                     judge(work / "choices" / kind, encoder, unit(vectors()), labels, umap)
-    rows: list[dict[str, Any]] = []
-    for kind in made.RANKS:
-        if there := read(work / "rows" / kind):
-            rows += [*correlations(there, kind), *noise(there, kind), *encoders_table(there, kind)]
-        rows += [json.loads(path.read_text(encoding="utf-8")) for path in sorted((work / "choices" / kind).glob("*.json"))]
-    write_results("clustering", rows, NOTES + "\n".join(f"    biocosmos {command.format(data='DATA')}" for command in PREPARE))
+    there = {kind: read(work / "rows" / kind) for kind in made.RANKS}
+    there = {kind: rows for kind, rows in there.items() if rows}
+    choices = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((work / "choices").glob("*/*.json"))]
+    commands = "\n".join(f"    biocosmos {command.format(data='DATA')}" for command in (*PREPARE, *made.unicom_commands()))
+    correlated = [row for kind, rows in there.items() for row in correlations(rows, kind)]
+    write_results("label_free_scores", correlated, f"{INTERVALS} {SETS}\n\n{commands}")
+    listed = [row for kind, rows in there.items() for row in (*encoders_table(rows, kind), *noise(rows, kind))]
+    write_results("label_free_encoders", listed, f"{SETS}\n\n{commands}")
+    write_results("label_free_choice", choices, f"{CHOICE} {SETS}")
 
 
 def prepare(work: Path, data: Path) -> None:

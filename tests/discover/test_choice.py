@@ -91,6 +91,13 @@ def test_of_specimens_of_the_sample_it_takes_what_is_nearly_best_by_their_names(
     assert choice.stands_out and chosen > max(found.values()) - 0.05
 
 
+def test_umap_may_be_left_out_and_is_when_there_are_too_few_rows() -> None:
+    x, _ = seven(rows=90)
+    assert any("UMAP was not wanted" in said for said in choose(x, umap=False).said)
+    assert any("under 100 vectors are too few for UMAP" in said for said in choose(x, umap=True).said)
+    assert any(each.reducer == "umap" for each in settings_to_try(100, 8, umap=True))
+
+
 def test_only_candidates_that_are_given_are_tried() -> None:
     x, _ = seven()
     given = [ClusterSettings(reducer="none", method="kmeans", clusters=k) for k in (3, 7)]
@@ -124,6 +131,8 @@ def test_of_more_rows_a_seeded_sample_is_looked_at_and_that_is_said() -> None:
         (np.ones((50, 4)), "all 50 vectors are the same: there is nothing to tell apart"),
         (np.where(np.eye(9) > 0, np.nan, 1.0), "row 0 of the vectors has a number that is not finite"),
         (np.ones(9), "matrix"),
+        (np.eye(9, 8), "row 8 of the vectors is zero and has no direction"),
+        (np.where(np.arange(70_001)[:, None] == 70_000, np.inf, 1.0), "row 70000 of the vectors"),
     ],
 )
 def test_what_cannot_be_clustered_is_refused_in_a_line(x: Any, what: str) -> None:
@@ -139,7 +148,8 @@ def test_constant_columns_copies_and_few_rows_are_no_crash() -> None:
     assert choose(flat).clusters == 7
     points = np.repeat(np.eye(2, 5), 20, axis=0)
     assert choose(points).clusters == 2
-    assert 2 <= choose(np.random.default_rng(0).normal(size=(8, 3))).clusters <= 4
+    for seed in range(5):
+        assert 2 <= choose(np.random.default_rng(seed).normal(size=(8, 3))).clusters <= 4
 
 
 def test_many_clusterings_at_once_are_those_of_single_calls() -> None:

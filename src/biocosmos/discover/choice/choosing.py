@@ -20,7 +20,7 @@ from biocosmos.discover.choice.background import LEVEL, share_of_references
 from biocosmos.discover.choice.candidates import DIMS, LEAST_OF_UMAP, finer, settings_to_try
 from biocosmos.discover.choice.embeddings import INFORMATION, LEAST_ROWS, RANK, effective_rank
 from biocosmos.discover.choice.information import NEIGHBOURS
-from biocosmos.discover.choice.internal import checked, silhouettes
+from biocosmos.discover.choice.internal import silhouettes
 from biocosmos.discover.choice.partitions import Space, partitions, space_of
 from biocosmos.discover.choice.reasons import APART, AXES, MAP, STABILITY, sentences, table_of
 from biocosmos.discover.choice.stability import stability, subsamples
@@ -36,6 +36,7 @@ Array = npt.NDArray[Any]
 Row = dict[str, Any]
 ROWS = 4000
 """Rows that all scores are taken on, a seeded sample of more: 0.2 GB at most."""
+_BLOCK = 1 << 16
 LOPSIDED = 0.9
 """Share of the rows above which the largest cluster says that the others are strays, not clusters."""
 _PCA = ClusterSettings(reducer="pca", dims=DIMS)
@@ -81,15 +82,11 @@ def choose(
             from 100 rows on. It takes most of the time.
 
     Needs no extra. The same vectors and seed give the same choice.
-    Raises BiocosmosError: under 8 rows, rows that are not finite, all rows equal, no candidate, one that asks for more clusters
-    than rows are looked at.
+    Raises BiocosmosError: under 8 rows, rows that are not finite or zero, all rows equal, no candidate, one that asks for more
+    clusters than rows are looked at.
     """
-    x = checked(np.asarray(vectors)).astype(np.float32, copy=False)
-    whole = len(x)
-    if whole < LEAST_ROWS:
-        raise BiocosmosError(f"{whole} vectors are too few to choose a clustering without labels: give at least {LEAST_ROWS}")
-    if whole > rows:
-        x = x[np.sort(np.random.default_rng(seed).choice(whole, max(rows, LEAST_ROWS), replace=False))]
+    x = _sampled(np.asarray(vectors), rows, seed)
+    whole = len(vectors)
     if not (x != x[0]).any():
         raise BiocosmosError(f"all {whole:,} vectors are the same: there is nothing to tell apart; look at the embedding")
     without = _why_no_map(umap, len(x))
@@ -121,6 +118,28 @@ def choose(
         "software": software(),
     }
     return Choice(settings, int(best["clusters"]), by, reasons, p <= LEVEL, said, provenance)
+
+
+def _sampled(vectors: Array, rows: int, seed: int) -> Array:
+    """(at most ``rows``, d) float32: all rows, or a seeded sample of them in their order. Raises BiocosmosError."""
+    if vectors.ndim != 2:
+        raise BiocosmosError(f"a clustering is chosen for a matrix (rows, dimensions), not for a shape of {vectors.shape}")
+    if len(vectors) < LEAST_ROWS:
+        raise BiocosmosError(
+            f"{len(vectors)} vectors are too few to choose a clustering without labels: give at least {LEAST_ROWS}"
+        )
+    for start in range(0, len(vectors), _BLOCK):
+        block = vectors[start : start + _BLOCK]
+        for what, bad in (
+            ("has a number that is not finite", ~np.isfinite(block).all(axis=1)),
+            ("is zero and has no direction", ~block.any(axis=1)),
+        ):
+            if bad.any():
+                row = start + int(np.flatnonzero(bad)[0])
+                raise BiocosmosError(f"row {row} of the vectors {what}: leave it out, or embed it again")
+    if len(vectors) > (most := max(rows, LEAST_ROWS)):
+        vectors = vectors[np.sort(np.random.default_rng(seed).choice(len(vectors), most, replace=False))]
+    return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
 def _why_no_map(umap: bool | None, rows: int) -> str | None:
@@ -195,10 +214,11 @@ class _Trial:
     def verdict(self) -> tuple[list[Row], Row, str]:
         """(a row for each candidate, the best one, the score that says so)."""
         scored = score_all(self.candidates, self.near, seed=self.seed)
-        apart = best_by([row for row in scored if row["largest"] <= LOPSIDED], AXES)
+        parted = [row for row in scored if row["clusters"] > 1] or scored  # HDBSCAN may find noise alone
+        apart = best_by([row for row in parted if row["largest"] <= LOPSIDED], AXES)
         if apart is not None and apart[AXES] >= APART:
             return scored, apart, AXES
-        best = best_by(scored, INFORMATION)
+        best = best_by(parted, INFORMATION)
         assert best is not None  # every candidate has clusters, and a score of them
         return scored, best, INFORMATION
 
