@@ -28,7 +28,7 @@ from biocosmos.identify.novelty.false_discoveries import benjamini_hochberg
 Array = npt.NDArray[Any]
 MEAN_SIZE, LEAST_SIZE = 25, 5
 """Specimens of a group on average, and at least of one that is tested."""
-LEAST_GROUPS = 3
+LEAST_GROUPS = 2
 """Groups of known specimens below which nothing is tested: of n groups no p-value is under 1 / (n + 1)."""
 
 
