@@ -152,6 +152,9 @@ def test_corrections_that_cannot_be_taken_are_told(mine, tmp_path, biocosmos):
     path.write_text(f"id,proposal,accept\nnobody,Copepoda,yes\n{ids[0]},Copepoda,Copepodo\n{ids[1]},Copepoda,yes\n")
     done = accept_labels(mine, path, by="ada")
     assert done.recorded == 1 and {row.id for row in done.failures} == {"nobody", ids[0]}
+    path.write_text("id,proposal,accept\nnobody,Copepoda,yes\n")
+    told = biocosmos("discover", "labels", mine.path, "--accept", path, fails=1)
+    assert "not taken: nobody: no specimen of the collection has this id" in told
     path.write_text(f"id,proposal,accept\n{ids[0]},Copepoda,no\n")
     with pytest.raises(BiocosmosError, match="no row is accepted"):
         accept_labels(mine, path)

@@ -72,5 +72,8 @@ def read_kept(collection: Collection, kind: Kind, which: str = LATEST) -> Discov
 
 
 def _described(kind: str, path: Path) -> Discovery:
-    when = datetime.strptime(path.stem[:15], "%Y%m%dT%H%M%S").isoformat(sep=" ")
+    try:
+        when = datetime.strptime(path.stem[:15], "%Y%m%dT%H%M%S").isoformat(sep=" ")
+    except ValueError:  # somebody gave it a name of their own
+        when = ""
     return Discovery(kind, path.stem, path, when, read_provenance(path) or {})

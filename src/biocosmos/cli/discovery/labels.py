@@ -54,6 +54,8 @@ def labels(
             say(f"  not taken: {failure.id}: {failure.reason}")
         if done.change is not None:
             say(f"  {counted(done.change.specimens, 'specimen')} relabelled; 'biocosmos undo {collection}' takes it back")
+        if not done.recorded:
+            raise typer.Exit(1)
         return
     report = None if report is None else place_of(report)
     found = discover_labels(opened, settings)
