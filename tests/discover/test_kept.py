@@ -27,5 +27,5 @@ def test_a_file_of_somebody_else_s_and_a_damaged_one(tiny_collection):
     (made.path.parent / "0 my own.parquet").write_bytes(b"")
     assert [each.kept for each in kept.kept(tiny_collection, "queue")] == ["", made.kept]
     made.path.write_bytes(b"half")
-    with pytest.raises(BiocosmosError, match="is damaged .*: remove it and discover again"):
+    with pytest.raises(BiocosmosError, match=r"is damaged .*: remove it and discover again"):
         kept.read_kept(tiny_collection, "queue", made.name).table()
