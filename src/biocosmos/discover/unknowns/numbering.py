@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from biocosmos.taxonomy import DARWIN_CORE, Taxonomy
+
 PREFIX = "BC-"
+NOWHERE = "Incertae sedis"
 OVERLAP = 0.3
 """Share of all members of both that an earlier and a new group must have in common (Jaccard), to be the same candidate."""
 
@@ -43,3 +46,11 @@ def numbered_names(groups: Sequence[set[str]], earlier: Sequence[Mapping[str, st
             names[place] = f"{PREFIX}{following:03d}"
         out.append(names[place])
     return out
+
+
+def morphospecies(tree: Taxonomy, node: int, number: str) -> str:
+    """ "Oithona sp. BC-001": of the deepest taxon at or above ``node`` whose rank is one of Darwin Core ("living" is no such
+    taxon)."""
+    while node > 0 and tree.ranks[int(tree.rank[node])] not in DARWIN_CORE:
+        node = int(tree.parent[node])
+    return f"{tree.names[node] if node > 0 else NOWHERE} sp. {number}"

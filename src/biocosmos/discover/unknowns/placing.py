@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.discover.clusters import cluster
 from biocosmos.identify.namers.linear import LinearHead
 from biocosmos.progress import progress
 from biocosmos.taxonomy import Taxonomy
@@ -23,6 +24,11 @@ FOLDS = 5
 MOST = 8000
 """Known specimens that the heads are fitted on, a seeded sample of more."""
 LEAST_MEMBERS = 5
+GROUP, OF_A_TAXON = 25, 8
+"""Specimens of a group that calibrates, as of those that are answered, and groups of one taxon at most."""
+LEAST_PLACED = 5
+NOWHERE = 2.0
+"""A threshold that nothing reaches."""
 THRESHOLDS = np.round(np.arange(0.30, 1.0, 0.05), 2)
 
 
@@ -58,12 +64,13 @@ def place_groups(
     inner = _inner(tree, taxa)
     found = [_deepest(tree, mean, inner, threshold) for mean in groups]
     probability = np.array([mean[node] for mean, node in zip(groups, found)])
-    return Placing(np.array(found, np.int64), probability, threshold, wrong, placed, len(truths))
+    return Placing(np.array(found, np.int64), probability, threshold, wrong, placed, len(set(truths)))
 
 
 def _left_out(known: Array, taxa: Array, rng: np.random.Generator) -> tuple[list[tuple[LinearHead, Array]], list[int]]:
-    """For every known taxon with enough members: (a head that never saw it, its vectors), and its node."""
-    classes, counts = np.unique(taxa, return_counts=True)
+    """Groups of every known taxon, as large as those that are answered: (a head that never saw the taxon, vectors), and its
+    node."""
+    classes = np.unique(taxa)
     fold = rng.permutation(len(classes)) % FOLDS
     found, truths = [], []
     with progress("leave out", total=FOLDS, unit="folds") as bar:
@@ -71,10 +78,15 @@ def _left_out(known: Array, taxa: Array, rng: np.random.Generator) -> tuple[list
             out = np.isin(taxa, classes[fold == number])
             if out.any() and len(np.unique(taxa[~out])) > 1:
                 head = LinearHead.fit(known[~out], taxa[~out].astype(np.int32))
-                for taxon, count in zip(classes, counts):
-                    if count >= LEAST_MEMBERS and fold[np.searchsorted(classes, taxon)] == number:
-                        found.append((head, known[taxa == taxon]))
-                        truths.append(int(taxon))
+                for taxon in classes[fold == number]:
+                    mine = known[taxa == taxon]
+                    if len(mine) < LEAST_MEMBERS:
+                        continue
+                    count = max(round(len(mine) / GROUP), 1)
+                    parts = cluster(mine, reducer="none", method="ward", clusters=count).labels
+                    kept = [part for part in range(count) if (parts == part).sum() >= LEAST_MEMBERS][:OF_A_TAXON]
+                    found += [(head, mine[parts == part]) for part in kept]
+                    truths += [int(taxon)] * len(kept)
             bar.advance()
     return found, truths
 
@@ -82,19 +94,23 @@ def _left_out(known: Array, taxa: Array, rng: np.random.Generator) -> tuple[list
 def _threshold(
     tree: Taxonomy, asked: list[tuple[LinearHead, Array]], truths: list[int], promise: float
 ) -> tuple[float, float, int]:
-    """(the least threshold that keeps the promise, the share placed wrongly, how many are placed); the highest where none
-    does."""
+    """(the least threshold that keeps the promise, the share placed wrongly, how many are placed).
+
+    Every taxon counts as one, however many groups it has. Where fewer than :data:`LEAST_PLACED` taxa are placed, or no threshold
+    keeps the promise, it is above 1: nothing is placed on a calibration of nothing.
+    """
     means = [_node_means(tree, head, x) for head, x in asked]
     inner = [_inner(tree, head.candidates.astype(np.int64)) for head, _ in asked]
-    told = (float(THRESHOLDS[-1]), 0.0, 0)
+    weight = 1 / np.array([truths.count(truth) for truth in truths], np.float64) if truths else np.empty(0)
     for threshold in THRESHOLDS:
-        nodes = [_deepest(tree, mean, able, float(threshold)) for mean, able in zip(means, inner)]
-        placed = [(node, truth) for node, truth in zip(nodes, truths) if node > 0]
-        wrong = sum(not node <= truth < tree.end[node] for node, truth in placed)
-        told = (float(threshold), wrong / len(placed) if placed else 0.0, len(placed))
-        if wrong <= promise * len(placed):
-            break
-    return told
+        nodes = np.array([_deepest(tree, mean, able, float(threshold)) for mean, able in zip(means, inner)], np.int64)
+        placed = nodes > 0
+        truth = np.array(truths, np.int64)
+        right = (nodes <= truth) & (truth < tree.end[nodes])
+        share, amount = float(weight[placed & ~right].sum()), float(weight[placed].sum())
+        if amount >= LEAST_PLACED and (share + 1) / (amount + 1) <= promise:  # one more taxon, wrong, would still do
+            return float(threshold), share / amount, len(set(truth[placed].tolist()))
+    return NOWHERE, 0.0, 0
 
 
 def _node_means(tree: Taxonomy, head: LinearHead, x: Array) -> Array:

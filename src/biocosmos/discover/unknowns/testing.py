@@ -67,15 +67,21 @@ def find_groups(vectors: Array, known: Array, taxa: Array, *, seed: int = 0) -> 
         raise BiocosmosError(
             f"{len(taxa):,} known specimens are too few to test groups against: name at least {3 * LEAST_GROUPS * LEAST_SIZE}"
         )
-    mine, theirs = whitened(known[fit], taxa[fit], vectors, known[held])
-    labels, null_labels = _grouped(mine, seed), _grouped(theirs, seed)
-    nodes, means = taxon_means(known[fit], taxa[fit])
-    scores, nearest = _scores(vectors, labels, means)
-    null = np.sort(_scores(known[held], null_labels, means)[0])
+    (mine,) = whitened(known, taxa, vectors)
+    labels = _grouped(mine, seed)
+    scores, nulls, nearest, nodes = [], [], np.empty(0, np.int64), np.empty(0, np.int64)
+    for one, other in ((fit, held), (held, fit)):  # each half makes the means once, so that chance decides less
+        nodes, means = taxon_means(known[one], taxa[one])
+        score, nearest = _scores(vectors, labels, means)
+        scores.append(score)
+        (theirs,) = whitened(known[one], taxa[one], known[other])
+        seen = np.isin(taxa[other], nodes)  # a taxon that is alone is in one half only
+        nulls.append(_scores(known[other][seen], _grouped(theirs[seen], seed), means)[0])
+    null = np.sort(np.concatenate(nulls))
+    score = np.mean(scores, axis=0)
     if len(null) < LEAST_GROUPS:
         raise BiocosmosError(f"only {len(null)} groups of known specimens could be made to test against: name more specimens")
-    p = p_values(scores, null)
-    return Tested(labels, scores, p, nodes[nearest], null)
+    return Tested(labels, score, p_values(score, null), nodes[nearest], null)
 
 
 def taxon_means(x: Array, taxa: Array) -> tuple[Array, Array]:

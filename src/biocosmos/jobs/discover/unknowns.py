@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from biocosmos.discover import kept
 from biocosmos.discover.unknowns import Placing, Tested, find_groups, numbered_names, place_groups
+from biocosmos.discover.unknowns.numbering import morphospecies
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate.discovery.unknowns.report import unknowns_report
 from biocosmos.evaluate.report import Report
@@ -144,6 +145,7 @@ def _table(tree: Taxonomy, asked: Gallery, labels: Array, tested: Tested, placin
     taxa = [str(tree.names[node]) if node > 0 else None for node in nodes]
     sure = placing.probability[np.maximum(labels, 0)] if len(placing.probability) else np.full(len(labels), np.nan)
     candidate = [numbers[label] if label >= 0 else None for label in labels]
+    names = [None if of is None else morphospecies(tree, int(node), of) for node, of in zip(nodes, candidate)]
     columns: dict[str, Any] = {
         "id": pa.array(asked.ids.tolist(), pa.string()),
         "taxon": pa.array(taxa, pa.string()),
@@ -154,15 +156,10 @@ def _table(tree: Taxonomy, asked: Gallery, labels: Array, tested: Tested, placin
         "novel": pa.array(inside),
         "method": pa.array([METHOD] * len(labels), pa.string()),
         "candidate": pa.array(candidate, pa.string()),
-        "morphospecies": pa.array([_named(taxon, number) for taxon, number in zip(taxa, candidate)], pa.string()),
+        "morphospecies": pa.array(names, pa.string()),
         "identificationQualifier": pa.array([None if number is None else f"sp. {number}" for number in candidate], pa.string()),
     }
     return pa.table(columns)
-
-
-def _named(taxon: str | None, number: str | None) -> str | None:
-    """ "Oithona sp. BC-001"."""
-    return None if number is None else f"{taxon or 'Incertae sedis'} sp. {number}"
 
 
 def _gaps(

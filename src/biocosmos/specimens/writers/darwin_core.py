@@ -28,13 +28,14 @@ from biocosmos.tables import replacing
 from biocosmos.taxonomy import DARWIN_CORE
 
 MACHINE_RECORD, OTHER_RECORD = "MachineObservation", "Occurrence"  # the second says no more than that it was there
+QUALIFIER = "identificationQualifier"
 IDENTIFICATION_TERMS = (
     "scientificName",
     "taxonRank",
     "identifiedBy",
     "dateIdentified",
     VERIFICATION,
-    "identificationQualifier",
+    QUALIFIER,
     "identificationReferences",
     "identificationRemarks",
 )
@@ -225,7 +226,7 @@ class _Archive:
         """Rows of the identification extension: those the specimen came with, then the machine's."""
         history: list[dict[str, Any]] = json.loads(row["identification"]) if row.get("identification") else []
         answers = [entry.value for entry in said] + ([self._as_answer(row)] if self.naming.is_answer(row) else [])
-        return history + [self._answer(answer) for answer in answers if answer.get("taxon") is not None]
+        return history + [self._answer(answer) for answer in answers if answer.get("taxon") or answer.get(QUALIFIER)]
 
     def _as_answer(self, row: dict[str, Any]) -> dict[str, Any]:
         return row if "taxon" in row else {**row, "taxon": row.get("label")}
@@ -233,8 +234,8 @@ class _Archive:
     def _answer(self, answer: dict[str, Any]) -> dict[str, Any]:
         facts = [("confidence", answer.get("confidence")), ("novelty", answer.get("novelty")), ("method", answer.get("method"))]
         return {
-            "scientificName": answer["taxon"],
-            "identificationQualifier": answer.get("identificationQualifier"),
+            "scientificName": answer.get("taxon") or "incertae sedis",  # a candidate that has no place in the tree yet
+            QUALIFIER: answer.get(QUALIFIER),
             "taxonRank": rank_term(answer.get("rank")),
             "identifiedBy": "biocosmos",
             "dateIdentified": answer.get("dateIdentified") or self.said_on,

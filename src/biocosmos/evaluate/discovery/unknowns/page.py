@@ -54,9 +54,11 @@ def _dossier(row: Row, alike: list[Row], pictures: Pictures) -> Section:
 def _place(row: Row) -> str:
     if not row["latitudes"]:
         return ""
-    south, north, west, east = min(row["latitudes"]), max(row["latitudes"]), min(row["longitudes"]), max(row["longitudes"])
-    spots = f"{south:.3f} and {north:.3f} north, {west:.3f} and {east:.3f} east"
-    return f"Found at {len(row['latitudes']):,} known places between {spots}."
+    east = row["longitudes"]
+    if max(east) - min(east) > 180:  # over the date line the other way is shorter
+        east = [longitude % 360 for longitude in east]
+    places = f"latitude {min(row['latitudes']):.3f} to {max(row['latitudes']):.3f}, longitude {min(east):.3f} to {max(east):.3f}"
+    return f"Found at {len(row['latitudes']):,} known places: {places}."
 
 
 def _season(row: Row) -> str:

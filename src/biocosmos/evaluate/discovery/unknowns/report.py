@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.discover.clusters.representatives import ordered_members
 from biocosmos.discover.unknowns import Placing, Tested
+from biocosmos.discover.unknowns.numbering import morphospecies
 from biocosmos.discover.unknowns.testing import taxon_means
 from biocosmos.evaluate.discovery.unknowns.page import page
 from biocosmos.evaluate.report import Report, split_hash
@@ -81,7 +82,7 @@ def unknowns_report(
         candidates.append(
             {
                 "candidate": numbers[place],
-                "morphospecies": f"{taxon or 'Incertae sedis'} sp. {numbers[place]}",
+                "morphospecies": morphospecies(tree, node, numbers[place]),
                 "specimens": len(rows),
                 "taxon": taxon,
                 "rank": tree.ranks[int(tree.rank[node])] if node > 0 else None,
