@@ -48,6 +48,7 @@ def judged(known: bc.Gallery, asked: bc.Gallery, seed: int) -> list[dict[str, An
     from sklearn.metrics import roc_auc_score
 
     pure = {group for group in groups if most[group] in left and share[group] >= PURE}
+    placed = [group for group in groups if most[group] in left and placing.nodes[group] > 0]
     rows = []
     for rate in RATES:
         chosen = set(np.flatnonzero(found.candidates(rate)).tolist())
@@ -60,6 +61,7 @@ def judged(known: bc.Gallery, asked: bc.Gallery, seed: int) -> list[dict[str, An
                 "false discoveries": sum(not novel[group] for group in chosen) / max(len(chosen), 1),
                 "placed rightly, of candidates": float(np.mean([right[group] for group in new])) if new else None,
                 "placed rightly, of all new groups": float(np.mean([right[g] for g in groups if most[g] in left])),
+                "placed wrongly, of new groups placed": float(np.mean([not right[g] for g in placed])) if placed else None,
                 "classes in any pure group": len({most[group] for group in pure}) / LEFT_OUT,
                 "AUROC of groups": float(roc_auc_score(novel, found.scores)),
             }
