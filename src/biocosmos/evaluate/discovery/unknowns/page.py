@@ -27,7 +27,7 @@ def page(report: Report, pictures: Pictures) -> Page:
     if about["left_out_placed"]:
         right = percent(1 - about["placed_wrongly"])
         detail = f"of {about['left_out_placed']:,} known taxa that were left out in turn and placed"
-        cards.append(Card("placed rightly", right, detail))
+        cards.append(Card("placed rightly, in calibration", right, detail))
     if not rows:
         return Page(lead, cards, [WORDS.section("none", [], groups=about["groups"], null=about["null_groups"])], WORDS.terms)
     overview = WORDS.section("all", [WORDS.grid("all.table", rows, _COLUMNS)])

@@ -121,8 +121,8 @@ def unknowns_report(
         *caveats,
         "A candidate is a group of pictures that lies apart from the known taxa of this collection. It may be a stage, a view or "
         "a damaged form of a known one, or a species that is known elsewhere.",
-        "Where a candidate belongs is calibrated on known taxa that were left out in turn; new ones may be harder to place, and on "
-        "PlanktonSet more were placed wrongly than was promised (docs/discover.md).",
+        "Where a candidate belongs is calibrated on known taxa that were left out in turn; new ones may be harder to place, and "
+        "on PlanktonSet more were placed wrongly than was promised (docs/discover.md).",
         "The rate of false discoveries holds for specimens of the survey and the instrument that the known ones are of.",
     ]
     tables = {
