@@ -98,7 +98,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
-    (folder / "accepted.csv").write_text(f"id,proposal,accept\n{ids[5]},b,yes\n")
+    (folder / "accepted.csv").write_text(f"id,proposal,rank,accept\n{ids[5]},b,label,yes\n")
     (folder / "templates.txt").write_text("a photo of {name}.\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
     (folder / "heads.toml").write_text('epochs = 1\nfreeze = true\nranks = "group,label"\n')
