@@ -29,7 +29,12 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
         await run_in_threadpool(desk.close)
 
     app = FastAPI(
-        title="biocosmos", version=package_version(), docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=life
+        title="biocosmos",
+        version=package_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=life,
     )
     app.state.desk, app.state.access = desk, access
     install_errors(app)

@@ -96,9 +96,7 @@ class Desk:
 
         return View.parse(parameters)
 
-    def rows_of(
-        self, ids: list[str] | None, view: str | None, *, most: int | None = MOST_AT_ONCE
-    ) -> npt.NDArray[np.int32]:
+    def rows_of(self, ids: list[str] | None, view: str | None, *, most: int | None = MOST_AT_ONCE) -> npt.NDArray[np.int32]:
         """Rows of what a selection names: ids, or the query string of a view. Raises BiocosmosError for neither, both, ids that
         are not there, and more than ``most``."""
         from urllib.parse import parse_qsl
@@ -106,7 +104,7 @@ class Desk:
         if (ids is None) == (view is None):
             raise BiocosmosError("say which specimens: give their ids, or a view")
         if ids is not None:
-            rows = self.catalogue.rows_of_ids(ids)
+            rows: npt.NDArray[np.int32] = self.catalogue.rows_of_ids(ids)
             if (rows < 0).any():
                 raise BiocosmosError(f"there is no specimen {ids[int(np.argmin(rows))]!r}: reload the page")
         else:
