@@ -175,7 +175,8 @@ class Curation:
 
     def rename(self, old: str, new: str, *, by: str) -> CurationAct | None:
         """Call a tag otherwise; where ``new`` is there already the two become one. Raises BiocosmosError without a tag
-        ``old``.""" new = checked_name(new, "tag")
+        ``old``."""
+        new = checked_name(new, "tag")
 
         def act(connection: sqlite3.Connection, _: int) -> tuple[int, Any]:
             self._wanted(connection, old)
