@@ -61,6 +61,13 @@ class Server:
         _, said = self.process.communicate(timeout=30)
         return self.process.returncode, said
 
+    def end(self) -> None:
+        """Stop it in order, and by force where that takes too long."""
+        try:
+            self.stop()
+        except subprocess.TimeoutExpired:
+            self.stop(signal.SIGKILL)
+
     @property
     def with_token(self) -> str:
         """The address that opens it."""
@@ -77,7 +84,7 @@ def served(embedded: bc.Collection, tmp_path: Path) -> Iterator[Server]:
     """A server over a copy of the first 300 specimens of the sample, for one test."""
     server = Server(copy_of(embedded, tmp_path)).start()
     yield server
-    server.stop(signal.SIGKILL)
+    server.end()
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +92,7 @@ def shared_server(embedded: bc.Collection, tmp_path_factory: pytest.TempPathFact
     """As ``served``, for all tests of a file: they must not mind what the others did."""
     server = Server(copy_of(embedded, tmp_path_factory.mktemp("served"))).start()
     yield server
-    server.stop(signal.SIGKILL)
+    server.end()
 
 
 @pytest.fixture(scope="session")
