@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import torch
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.search.exact import ExactIndex, Found
+from biocosmos.search.exact import PREPARE_ROWS, ExactIndex, Found
 from biocosmos.search.row_file import CAN_BE, RowFile
 from biocosmos.search.vectors import as_matrix, unit_rows
 from biocosmos.specimens.damage import reading
@@ -141,7 +141,9 @@ def resident_gallery(collection: Collection, encoder: str, *, in_memory: int = I
                 rows.put(wanted, vectors)
             else:
                 memory[wanted] = vectors
-    index = ExactIndex(memory if rows is None else rows).prepare("one")
+    index = ExactIndex(memory if rows is None else rows)
+    if n >= PREPARE_ROWS:
+        index.prepare("one")
     return ResidentGallery(encoder, ids, facts, _stored(dataset, column), index)
 
 
