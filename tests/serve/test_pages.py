@@ -1,4 +1,4 @@
-"""Every page, as it is met first: on a screen and on a phone, light and dark, by keyboard and screen reader, with nothing in it."""
+"""Every page as it is met first: on a screen and a phone, light and dark, by keyboard and screen reader, with nothing in it."""
 
 from __future__ import annotations
 
