@@ -2,7 +2,7 @@
 
 A job's folder in the collection holds all that is known of it, so that it outlives the server, however that ends:
 
-    plankton.cosmos/web/jobs/20261129T101500-1f0c9a3e/
+    plankton.cosmos/web/jobs/20261129T101500123-1f0c9a3e/
         job.json        what was asked for: kind, settings, by whom, when
         upload/         files that came with it
         claim           whoever starts it makes this file, once

@@ -34,8 +34,8 @@ class Place:
 
     @property
     def stamp(self) -> str:
-        """When it was asked for, as it stands in its id."""
-        return self.id.partition("-")[0]
+        """When it was asked for, to the second, UTC."""
+        return self.id[:15]
 
     @property
     def made(self) -> Path:

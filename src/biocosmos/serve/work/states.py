@@ -22,7 +22,7 @@ from biocosmos.unfinished import machine, process_start
 Status = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED = ("done", "failed", "cancelled", "lost")
 FOLDER = Path("web") / "jobs"
-ID = re.compile(r"\d{8}T\d{6}-[0-9a-f]{8}")
+ID = re.compile(r"\d{8}T\d{9}-[0-9a-f]{8}")
 ASKED, CLAIM, STARTED, CANCEL, END, LOG, PROGRESS = (
     "job.json",
     "claim",
@@ -100,7 +100,8 @@ class Job:
 
 def new_id() -> str:
     """Ids sort by time."""
-    return f"{datetime.now(timezone.utc):%Y%m%dT%H%M%S}-{secrets.token_hex(4)}"
+    at = datetime.now(timezone.utc)
+    return f"{at:%Y%m%dT%H%M%S}{at.microsecond // 1000:03d}-{secrets.token_hex(4)}"
 
 
 def now() -> str:
