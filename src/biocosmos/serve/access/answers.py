@@ -11,15 +11,14 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
-import jinja2
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from biocosmos.errors import BiocosmosError, first_line, one_line
+from biocosmos.serve.pages import page
 
-VIEWS = Path(__file__).parents[1] / "views"
 TRACEBACK = "BIOCOSMOS_TRACEBACK"
 """With this variable set to 1 the whole trace goes to standard error too."""
 SHOWN_PROBLEMS = 3
@@ -56,9 +55,9 @@ def refused(
     if request.headers.get("hx-request") == "true":
         return HTMLResponse(f'<p class="error" role="alert" data-test="error">{escape(line)}</p>', status, given)
     title = TITLES.get(status, "That could not be done")
-    user = getattr(request.state, "user", None)
-    page = _environment.get_template("error.html.j2").render(title=title, line=line, status=status, user=user)
-    return HTMLResponse(page, status, given)
+    shown = page(request, "error.html.j2", status=status, title=title, message=line)
+    shown.headers.update(given)
+    return shown
 
 
 def unknown_user(request: Request, *, named: bool) -> Response:
@@ -142,9 +141,5 @@ async def _of_http(request: Request, error: Exception) -> Response:
         line = f"{request.method} does nothing at {request.url.path}"
     return refused(request, error.status_code, line, headers=error.headers)
 
-
-_environment = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(VIEWS), autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-)
 
 __all__ = ["fault", "here", "install_errors", "is_api", "refused", "unknown_user", "within"]

@@ -10,13 +10,13 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from biocosmos.serve.access.admission import Access, Entered
+from biocosmos.serve.access.admission import Access
 from biocosmos.serve.access.answers import fault, here, refused, unknown_user
+from biocosmos.serve.access.cookies import session_of, set_cookie
 from biocosmos.serve.access.headers import protect
-from biocosmos.serve.access.hosts import is_same_origin, split
+from biocosmos.serve.access.hosts import is_same_origin
 from biocosmos.serve.access.limits import Body, content_length
 from biocosmos.serve.access.roles import User
-from biocosmos.serve.access.sessions import LIFE_SECONDS
 
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 FOR_ALL = frozenset({"/login", "/api/login", "/health"})
@@ -191,39 +191,3 @@ class _Passage:
             answer.headers["Connection"] = "close"
         self.body.refusal = None
         await answer(self.scope, self.receive_raw, self.send)
-
-
-def cookie_name(request: Request) -> str:
-    """By port, as the browser sees it: cookies are shared by all servers of a machine."""
-    parts = split(request.headers.get("host", ""))
-    port = parts[1] if parts is not None and parts[1] else ("443" if request.url.scheme == "https" else "80")
-    return f"biocosmos-{port}"
-
-
-def session_of(request: Request) -> str | None:
-    """The id of the session that the cookie of a request says."""
-    name = cookie_name(request)
-    for header in request.headers.getlist("cookie"):
-        for part in header.split(";"):
-            key, _, value = part.strip().partition("=")
-            if key == name and value:
-                return value
-    return None
-
-
-def set_cookie(request: Request, answer: Response, entered: Entered) -> None:
-    """Have the browser keep a session: no script sees it, and no other site sends it."""
-    answer.set_cookie(
-        cookie_name(request),
-        entered.session,
-        max_age=int(LIFE_SECONDS),
-        path="/",
-        httponly=True,
-        samesite="strict",
-        secure=request.url.scheme == "https",
-    )
-
-
-def drop_cookie(request: Request, answer: Response) -> None:
-    """Have the browser forget a session."""
-    answer.delete_cookie(cookie_name(request), path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
