@@ -16,8 +16,8 @@ Given = Iterable[tuple[str, int]]
 def take_back(connection: sqlite3.Connection, act: CurationAct, before: Any) -> int:
     """Write back what ``act`` changed, as far as nobody changed it since; returns how much that was.
 
-    before: what the act kept. A tag that was given is taken where it still is that act's, under whatever name the tag has now; one
-    that was taken comes back where it is not there again, unless who had given it has taken that back.
+    before: what the act kept. A tag that was given is taken where it still is that act's, under whatever name the tag has now;
+    one that was taken comes back where it is not there again, unless who had given it has taken that back.
     """
     if act.kind == "tag":
         return connection.execute("DELETE FROM tagged WHERE act = ?", (act.number,)).rowcount
