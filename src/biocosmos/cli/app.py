@@ -17,6 +17,7 @@ from biocosmos.cli import (
     specimens,
     taxonomy,
     training,
+    users,
 )
 
 app = typer.Typer(
@@ -62,4 +63,5 @@ discovery.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)
+users.register(app)
 health.register(app)
