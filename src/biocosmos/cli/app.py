@@ -15,6 +15,7 @@ from biocosmos.cli import (
     searching,
     specimens,
     taxonomy,
+    thumbnails,
     training,
 )
 
@@ -56,6 +57,7 @@ embeddings.register(app)
 searching.register(app)
 identification.register(app)
 discovery.register(app)
+thumbnails.register(app)
 evaluation.register(app)
 discovery.register(app)
 training.register(app)
