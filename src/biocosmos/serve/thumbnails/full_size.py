@@ -38,6 +38,11 @@ class Full:
         """In bytes."""
         return len(self.content or b"") if self.file is None else os.fstat(self.file.fileno()).st_size
 
+    def close(self) -> None:
+        """Where it is not wanted after all."""
+        if self.file is not None:
+            self.file.close()
+
     def pieces(self) -> Iterator[bytes]:
         """Its bytes, a piece at a time."""
         if self.file is None:
