@@ -31,7 +31,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. key: by which the page is linked to; what: in words; given: what it takes; curl, python: an example of each."""
+    """One operation. key: by which it is linked to; what: in words; given: what it takes; curl, python: an example of each."""
 
     key: str
     method: str
