@@ -38,6 +38,7 @@ LINES: dict[str, Line] = {
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
     "check": Line("check {collection}", says="embedding efficientnet-lite0"),
+    "thumbnails": Line("thumbnails {collection} --strict", says="thumbnails: "),
     "info": Line("info {collection}", says="embedding efficientnet-lite0"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(

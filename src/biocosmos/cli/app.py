@@ -16,6 +16,7 @@ from biocosmos.cli import (
     serving,
     specimens,
     taxonomy,
+    thumbnails,
     training,
 )
 
@@ -57,6 +58,7 @@ embeddings.register(app)
 searching.register(app)
 identification.register(app)
 discovery.register(app)
+thumbnails.register(app)
 evaluation.register(app)
 discovery.register(app)
 training.register(app)
