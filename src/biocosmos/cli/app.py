@@ -13,9 +13,12 @@ from biocosmos.cli import (
     health,
     identification,
     searching,
+    serving,
     specimens,
     taxonomy,
+    thumbnails,
     training,
+    users,
 )
 
 app = typer.Typer(
@@ -56,8 +59,11 @@ embeddings.register(app)
 searching.register(app)
 identification.register(app)
 discovery.register(app)
+thumbnails.register(app)
 evaluation.register(app)
 discovery.register(app)
 training.register(app)
 taxonomy.register(app)
+serving.register(app)
+users.register(app)
 health.register(app)

@@ -64,8 +64,8 @@ class CurationAct:
 class Curation:
     """What people put beside the specimens of a collection; any number of threads and processes at once.
 
-    collection: it, or where it is; catalogue: the resident one, for :meth:`rows`.
-    A tag is there as long as a specimen has it. Names of tags are compared as they are written.
+    collection: it, or where it is; catalogue: the resident one, for :meth:`rows`. A tag is there as long as a specimen has it.
+    Names of tags are compared as they are written.
     """
 
     def __init__(self, collection: str | Path | Collection, catalogue: Any = None) -> None:
@@ -174,7 +174,8 @@ class Curation:
         return self._do("untag", name, None, by, act)
 
     def rename(self, old: str, new: str, *, by: str) -> CurationAct | None:
-        """Call a tag otherwise; where ``new`` is there the two become one. Raises BiocosmosError without a tag ``old``."""
+        """Call a tag otherwise; where ``new`` is there already the two become one. Raises BiocosmosError without a tag
+        ``old``."""
         new = checked_name(new, "tag")
 
         def act(connection: sqlite3.Connection, _: int) -> tuple[int, Any]:
