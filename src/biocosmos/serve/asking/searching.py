@@ -16,6 +16,7 @@ from biocosmos.identify.evidence.votes import Vote, votes
 from biocosmos.serve.asking import limits
 from biocosmos.serve.asking.galleries import Galleries
 from biocosmos.serve.asking.models import Models
+from biocosmos.serve.asking.naming import Namings
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.resident import ResidentGallery
 
@@ -82,6 +83,8 @@ class Asking:
     def __init__(self, collection: Collection, catalogue: Catalogue) -> None:
         self.collection, self.catalogue = collection, catalogue
         self.galleries, self.models = Galleries(collection), Models(collection)
+        self.namings = Namings(collection, self.models)
+        catalogue.register("like", self.likeness)
         self._places: dict[str, tuple[Any, Any, npt.NDArray[np.int32]]] = {}
         self._lock = threading.Lock()
 
@@ -163,12 +166,26 @@ class Asking:
                 refused.append((id_, self._without_vector(id_, encoder)))
         return self._answer(gallery, encoder, asked, refused, k, view)
 
+    def likeness(self, id: str) -> Float32:
+        """(n,) float32 cosine of every specimen of the catalogue to one, NaN without a vector: exact for the nearest ones, and
+        those of 8-bit copies for the rest. Raises BiocosmosError where it has no vector."""
+        encoder = self.encoder()
+        gallery = self.galleries.get(encoder, wait=limits.WAIT_SECONDS)
+        row = int(gallery.rows_of([id])[0])
+        if row < 0:
+            raise BiocosmosError(self._without_vector(id, encoder))
+        scores, rows = gallery.likeness(gallery.vectors([row])[0], limits.LIKENESS_EXACT), self._rows(gallery)
+        found = np.full(len(self.catalogue.ids), np.nan, np.float32)
+        found[rows[rows >= 0]] = scores[rows >= 0]
+        return found
+
     def refresh(self) -> None:
         """Take over vectors that were added or changed."""
         self.galleries.refresh()
 
     def close(self) -> None:
-        """Let go of the galleries."""
+        """Let go of the galleries, when what is being named is named."""
+        self.namings.close()
         self.galleries.close()
 
     # ------------------------------------------------------------------ steps
