@@ -94,9 +94,9 @@ class ResidentGallery:
     def likeness(self, query: Float32, exact: int) -> Float32:
         """(n,) float32 cosines of all rows with a query (dim,): exact for the ``exact`` nearest, and after 8-bit rounding for the
         others, which never stand before those."""
-        scores = self.index.estimates(query)
+        estimates = self.index.estimates(query)
         found = self.index.search(query[None], min(exact, len(self)))
-        scores = np.minimum(scores, found.scores[0, -1])
+        scores: Float32 = np.minimum(estimates, found.scores[0, -1])
         scores[found.rows[0]] = found.scores[0]
         return scores
 

@@ -13,6 +13,7 @@ from biocosmos.identify.namers.heads import HEAD
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.serve.asking.limits import NAMER_BYTES
 from biocosmos.specimens.collection import Collection
+from biocosmos.trust import refuse_code
 
 MODELS = "models"
 """Folder of a collection with trained heads."""
@@ -47,13 +48,13 @@ class HowToName:
         elif self.promise:
             told["error_rate"] = int(self.promise) / 100
         if self.model is not None:
-            if self.model not in models_of(collection):
-                raise BiocosmosError(
-                    f"there is no model {self.model[:50]!r}: there is {', '.join(models_of(collection)) or 'none'}"
-                )
+            there = models_of(collection)
+            if self.model not in there:
+                raise BiocosmosError(f"there is no model {self.model[:50]!r}: there is {', '.join(there) or 'none'}")
             told["head"] = collection.path / MODELS / self.model
         elif self.encoder is not None:
             told["encoder"] = collection.encoder_name(self.encoder)
+            refuse_code(told["encoder"], collection.path)  # named in a browser, and by nobody who could know what it runs
         return IdentifySettings(**told)
 
 

@@ -1,10 +1,11 @@
-"""Names for uploads: one upload at a time, in a thread of its own, with its progress; answers are kept for a while under a token."""
+"""Names for uploads: one upload at a time, in a thread of its own, with its progress; answers are kept for a while."""
 
 from __future__ import annotations
 
 import csv
 import io
 import secrets
+import sys
 import threading
 import time
 from collections import OrderedDict
@@ -64,7 +65,7 @@ class Naming:
         self.what, self.count, self.total = what, count, total
 
     def csv(self) -> str:
-        """The table as 'biocosmos identify' writes it, with cells that no spreadsheet runs. Raises BiocosmosError before its end."""
+        """The table as 'biocosmos identify' writes it; no spreadsheet runs its cells. Raises BiocosmosError before its end."""
         if self.table is None:
             raise BiocosmosError("these images are not named yet" if not self.error else self.error)
         told = without_empty(self.table)
@@ -137,7 +138,7 @@ class Namings:
             naming.state, naming.error = "failed", str(error)
         except Exception as error:
             naming.state, naming.error = "failed", f"something went wrong: {type(error).__name__}"
-            print(f"fault while naming an upload: {type(error).__name__}: {first_line(error)}")
+            print(f"fault while naming an upload: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         finally:
             naming.at = time.monotonic()
             naming.over.set()

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import TracebackType
 from typing import IO, Protocol
 
@@ -17,21 +17,32 @@ from biocosmos.serve.asking import limits, zips
 PREFIX = "biocosmos-upload-"
 NAME_LENGTH = 200
 UNNAMED = "image"
+SUFFIXES = {"PNG": ".png", "TIFF": ".tif", "GIF": ".gif", "BMP": ".bmp", "WEBP": ".webp", "PPM": ".ppm"} | {
+    "JPEG2000": ".jp2",
+    "AVIF": ".avif",
+    "HEIF": ".heic",
+    "TGA": ".tga",
+}
+"""Of files that are made for a job; all else is a JPEG."""
 
 
 class Sent(Protocol):
     """A file of a form: as Starlette gives it."""
 
-    filename: str | None
-    file: IO[bytes]
+    @property
+    def filename(self) -> str | None: ...
+
+    @property
+    def file(self) -> IO[bytes]: ...
 
 
 @dataclass(frozen=True)
 class Image:
-    """name: as its sender calls it, in one line, for people to read and nothing else; path: where it lies."""
+    """name: as its sender calls it, in one line, for people to read and nothing else; path: where it lies; kind: "JPEG"."""
 
     name: str
     path: Path
+    kind: str = ""
 
 
 @dataclass
@@ -64,6 +75,15 @@ class Uploads:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+
+    def file_names(self) -> list[str]:
+        """A name for each image that may be a file's: a number, letters and digits of its own name, and what it is."""
+        found = []
+        for number, image in enumerate(self.images, 1):
+            stem = PurePosixPath(image.name.replace("\\", "/")).stem
+            plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in stem)
+            found.append(f"{number:05d}-{plain[:60]}{SUFFIXES.get(image.kind, '.jpg')}")
+        return found
 
     def __enter__(self) -> Uploads:
         return self
@@ -117,7 +137,7 @@ class Uploads:
                     if size > limits.IMAGE_BYTES:
                         raise zips.Refused(f"an image may have {limits.IMAGE_BYTES // limits.MB} MB, and this has more")
                     out.write(piece)
-            _check_image(path)
+            kind = _check_image(path)
         except (zips.Refused, ImageError) as error:
             path.unlink(missing_ok=True)
             self.refused.append((name, str(error)))
@@ -125,7 +145,7 @@ class Uploads:
         except BaseException:
             path.unlink(missing_ok=True)
             raise
-        self.images.append(Image(name, path))
+        self.images.append(Image(name, path, kind))
 
 
 class TooMuch(BiocosmosError):
@@ -137,8 +157,9 @@ def shown_name(name: str | None) -> str:
     return (one_line(name or "").strip() or UNNAMED)[:NAME_LENGTH]
 
 
-def _check_image(path: Path) -> None:
-    """Refuse by its header what is no image or too large. Raises ImageError."""
+def _check_image(path: Path) -> str:
+    """What kind of image it is. Raises ImageError for what its header says is none, or too large."""
     info = inspect_image(path)
     if info.width * info.height > limits.PIXELS:
         raise ImageError(f"image too large: {info.width} x {info.height} pixels; at most {limits.PIXELS:,} are looked at")
+    return info.format
