@@ -129,9 +129,8 @@ def _start(desk: Desk, form: Form, user: User) -> Naming | dict[str, Any]:
         if not uploads.images:
             raise BiocosmosError(nothing(uploads))
         if not user.may("annotator"):
-            raise BiocosmosError(
-                f"{len(uploads.images):,} images need a job, which a viewer cannot start: send at most {limits.AT_ONCE}"
-            )
+            most = limits.AT_ONCE
+            raise BiocosmosError(f"{len(uploads.images):,} images need a job, which a viewer cannot start: send at most {most}")
         id_, folder = desk.work.prepare()
         for image, name in zip(uploads.images, uploads.file_names(), strict=True):
             shutil.move(image.path, folder / "upload" / name)

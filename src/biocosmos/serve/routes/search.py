@@ -15,6 +15,7 @@ from biocosmos.serve.asking.forms import Form, number, received
 from biocosmos.serve.asking.naming import picture
 from biocosmos.serve.asking.uploads import Uploads
 from biocosmos.serve.catalogue import View
+from biocosmos.serve.catalogue.parts import DEFAULT
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
 
@@ -22,6 +23,7 @@ pages = APIRouter()
 api = APIRouter(prefix="/api")
 OURS = ("images", "text", "texts", "ids", "dna", "k", "encoder", "like", "id", "view")
 """Parameters of a search; the others are those of a view."""
+TEXTS = {"type": "array", "items": {"type": "string"}}
 FORM: dict[str, Any] = {
     "requestBody": {
         "content": {
@@ -34,13 +36,9 @@ FORM: dict[str, Any] = {
                             "items": {"type": "string", "format": "binary"},
                             "description": "Image files, or zips of them.",
                         },
-                        "text": {
-                            "type": "array",
-                            "items": {"type": "string"},
-                            "description": "Words, for encoders with a text tower.",
-                        },
-                        "ids": {"type": "array", "items": {"type": "string"}, "description": "Specimens of the collection."},
-                        "dna": {"type": "array", "items": {"type": "string"}, "description": "Barcodes, for encoders of them."},
+                        "text": {**TEXTS, "description": "Words, for encoders with a text tower."},
+                        "ids": {**TEXTS, "description": "Specimens of the collection."},
+                        "dna": {**TEXTS, "description": "Barcodes, for encoders of them."},
                         "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
                         "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
                     },
@@ -78,7 +76,7 @@ def search_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
         most=limits.NEIGHBOURS_MOST,
         restricted={name: value for name, value in pairs if name in fields},
         others=[(name, value) for name, value in pairs if name not in fields],
-        parts=desk.catalogue.parts.names() if hasattr(desk.catalogue.parts, "names") else [],
+        parts=_parts(desk),
         image_limit=limits.SEARCH_IMAGES,
     )
 
@@ -130,16 +128,18 @@ async def search_again(request: Request, desk: Here, _: Viewer) -> Response:
 
 def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict[int, str]]:
     with Uploads.of(form.files, most=limits.SEARCH_IMAGES) as uploads:
-        asked = {"texts": form.all("text", "texts"), "ids": form.all("like", "id", "ids"), "dna": form.all("dna")}
+        texts, ids, dna = form.all("text", "texts"), form.all("like", "id", "ids"), form.all("dna")
         k, view = number(form.one("k"), "k", limits.NEIGHBOURS), _view(desk, form)
-        if uploads.refused and not uploads.images and not any(asked.values()):
+        if uploads.refused and not uploads.images and not (texts or ids or dna):
             return Searched(desk.asking.encoder(form.one("encoder") or None), [], uploads.refused, 0), {}
         found = desk.asking.search(
             images=[(image.name, image.path) for image in uploads.images],
+            texts=texts,
+            ids=ids,
+            dna=dna,
             k=k,
             view=view,
             encoder=form.one("encoder") or None,
-            **asked,
         )
         found.refused[:0] = uploads.refused
         pictures = {place: picture(image.path) for place, image in enumerate(uploads.images)} if with_pictures else {}
@@ -147,8 +147,14 @@ def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict
 
 
 def _view(desk: Desk, form: Form) -> View:
-    view = desk.catalogue.view([(name, text) for name, text in form.fields if name not in OURS])
-    return view
+    return desk.catalogue.view([(name, text) for name, text in form.fields if name not in OURS])
+
+
+def _parts(desk: Desk) -> list[str]:
+    """Parts of splits as a view names them; those of the default one by their name alone."""
+    parts, stored = desk.catalogue.parts, desk.catalogue.now.stored
+    splits = [(split, parts.split(stored, split).names) for split in parts.splits]
+    return [name if split == DEFAULT else f"{split}:{name}" for split, names in splits for name in names]
 
 
 def _getting_ready(error: NotReady) -> Response:
