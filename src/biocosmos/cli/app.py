@@ -18,6 +18,7 @@ from biocosmos.cli import (
     taxonomy,
     thumbnails,
     training,
+    users,
 )
 
 app = typer.Typer(
@@ -64,4 +65,5 @@ discovery.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)
+users.register(app)
 health.register(app)

@@ -65,7 +65,7 @@ class Access:
 
     @classmethod
     def from_settings(
-        cls, *, users: Path | None, token: str | None, host: str = "127.0.0.1", port: int = 0, names: Iterable[str] = ()
+        cls, *, users: Path | None, token: str | None, host: str = "127.0.0.1", names: Iterable[str] = ()
     ) -> Access:
         """Of a server that listens on ``host``; names: further host names that it is asked for under, as by a proxy.
 

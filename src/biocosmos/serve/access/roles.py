@@ -8,6 +8,8 @@ from typing import Annotated, Literal, get_args
 
 from fastapi import Depends, HTTPException, Request
 
+from biocosmos.settings import SettingError
+
 Role = Literal["viewer", "annotator", "admin"]
 ROLES: tuple[Role, ...] = get_args(Role)
 """From the one that may least: a viewer reads, an annotator names and tags, an admin runs jobs and changes what all see."""
@@ -46,3 +48,11 @@ def _a(role: Role) -> str:
 Viewer = Annotated[User, Depends(needing("viewer"))]
 Annotator = Annotated[User, Depends(needing("annotator"))]
 Admin = Annotated[User, Depends(needing("admin"))]
+
+
+def role_of(text: str) -> Role:
+    """The role of this name. Raises SettingError for none."""
+    for role in ROLES:
+        if text == role:
+            return role
+    raise SettingError(f"there is no role {text!r}: it is one of {', '.join(ROLES)}")

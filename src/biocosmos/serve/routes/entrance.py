@@ -88,7 +88,6 @@ def go_out(request: Request, user: Viewer) -> Response:
     if session is not None:
         request.app.state.access.logout(session)
     answer = RedirectResponse("/login", 303)
-    answer.headers["Clear-Site-Data"] = '"cache", "storage"'
     drop_cookie(request, answer)
     return answer
 
