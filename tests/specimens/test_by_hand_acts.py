@@ -142,8 +142,6 @@ def agrees(ledger: by_hand.Ledger, collection: bc.Collection, plain: Plain) -> N
             assert stand == lately == today == len(mine)
             rows = by_hand.history(collection).to_pylist()
             assert stand + undone == len([1 for row in rows if row["by"] == by and row["status"] != "withdrawn"])
-                [1 for row in by_hand.history(collection).to_pylist() if row["by"] == by and row["status"] != "withdrawn"]
-            )
             assert sorted({ledger.subjects.words[i] for i in ledger.judged(by)}) == sorted({row["id"] for row in mine})
 
 

@@ -142,7 +142,7 @@ class Ledger:
         undone, acts = words["undoes"]
         new = {
             "_of_subject": subject,
-            "_of_user": self.users.numbers(people)[by],
+            "_of_user": np.array([self.users.number.get(word or "", 0) for word in people], np.int32)[by],
             "_of_called": called[which.ravel()],
             "_of_act": act,
             "_undoes": self._number_of_acts(acts)[undone],
