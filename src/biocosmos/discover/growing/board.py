@@ -149,6 +149,16 @@ class Board:
         looked = sum(str(id_) in one.looked for id_ in self.ids[placed.rows]) if one.looked else 0
         return Tile(one.name, len(placed.rows), shown, placed.density, guess, sure, named, looked, one.taxon)
 
+    def alike(self, cluster: str, count: int = 6) -> list[str]:
+        """The clusters that stand whose means are nearest to a cluster's, nearest first."""
+        others = [each.name for each in self.clusters() if each.name != cluster]
+        if not others:
+            return []
+        means = np.stack([self._place(name).mean for name in others])
+        lengths = np.maximum(np.linalg.norm(means, axis=1), 1e-9)
+        near = means @ self._place(cluster).mean / lengths
+        return [others[i] for i in np.argsort(-near, kind="stable")[:count]]
+
     def order(self, by: Literal["round", "size", "density", "name"] = "density", reverse: bool = False) -> list[str]:
         """Names of the clusters that stand: by "round" as they were proposed, the largest, the densest, or by the name they may
         have; equal ones as they were proposed."""

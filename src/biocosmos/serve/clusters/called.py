@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ NAMED, GUESSED = STATES.index("validated"), STATES.index("predicted")
 class OfCatalogue:
     """Names by row of a session: what is validated has one, what is predicted a guess, and what is doubted none.
 
-    ids: (n,) of the session, in its order; say: (ids, taxon, rank, by, how) gives names.
+    ids: (n,) of the session, in its order.
     """
 
-    def __init__(self, catalogue: Catalogue, ids: Sequence[str], say: Callable[..., Recorded]) -> None:
-        self._catalogue, self._ids, self._say = catalogue, list(ids), say
+    def __init__(self, catalogue: Catalogue, ids: Sequence[str]) -> None:
+        self._catalogue, self._ids = catalogue, list(ids)
         self._stored: Any = None
         self._rows = np.empty(0, np.int32)
         self._seen = -1
@@ -57,5 +57,5 @@ class OfCatalogue:
         self._seen, self.version = now.number, self.version + 1
 
     def record(self, ids: Sequence[str], taxon: str, rank: str | None, *, by: str | None, how: str, note: str) -> Recorded:
-        """Give specimens a name."""
-        return self._say(list(ids), taxon, rank, by=by, how=how)
+        """A server names through its annotations, which the catalogue follows."""
+        raise NotImplementedError

@@ -17,9 +17,9 @@ from biocosmos.discover.growing.board import Tile
 from biocosmos.discover.growing.border import Border
 from biocosmos.discover.growing.undoing import take_back
 from biocosmos.errors import BiocosmosError
+from biocosmos.serve.annotating.annotations import Annotations, Named
 from biocosmos.serve.catalogue import Catalogue
 from biocosmos.serve.clusters.called import OfCatalogue
-from biocosmos.specimens.by_hand import Recorded
 from biocosmos.specimens.collection import Collection
 
 PAGE = 60
@@ -61,7 +61,7 @@ class Grown:
 class Clusters:
     """annotations: asked for when something is named. Every method takes the name of who does it."""
 
-    def __init__(self, collection: Collection, catalogue: Catalogue, annotations: Callable[[], Any]) -> None:
+    def __init__(self, collection: Collection, catalogue: Catalogue, annotations: Callable[[], Annotations]) -> None:
         self.collection, self.catalogue = collection, catalogue
         self._annotations = annotations
         self._lock = threading.RLock()
@@ -108,6 +108,11 @@ class Clusters:
         with self._lock:
             found = self._session().members(cluster)
             return found if order == "centre" else found[::-1]
+
+    def alike(self, cluster: str, count: int = 6) -> list[str]:
+        """The clusters most like one."""
+        with self._lock:
+            return self._session().alike(cluster, count)
 
     def strangers(self, cluster: str) -> list[str]:
         """Ids that were looked at and do not belong."""
@@ -156,8 +161,8 @@ class Clusters:
 
     def name(
         self, by: str, cluster: str, taxon: str, rank: str | None, shown: Sequence[str], strangers: Sequence[str]
-    ) -> tuple[Recorded, int]:
-        """Name all members but the strangers, in one act; (what was recorded, members of before)."""
+    ) -> tuple[Named, int]:
+        """Name all members but the strangers, in one act; (what was said, members of before)."""
         with self._lock:
             session = self._session(by)
             if strangers:
@@ -165,7 +170,7 @@ class Clusters:
             ids = session.members(cluster)
             if not ids:
                 raise BiocosmosError("this cluster has no member without a name: go on with the next")
-            said: Recorded = self._annotations().name(ids, taxon, rank, by=by, how="cluster and grow")
+            said = self._annotations().name(ids, taxon, rank, by=by, how="cluster and grow")
             session.refresh()
             return said, len(ids)
 
@@ -221,7 +226,7 @@ class Clusters:
         return self._made if by is None else self._made.as_user(by)
 
     def _called(self, ids: Sequence[str]) -> OfCatalogue:
-        return OfCatalogue(self.catalogue, ids, lambda *given, **more: self._annotations().name(*given, **more))
+        return OfCatalogue(self.catalogue, ids)
 
     def _went_on(self, session: Session, key: tuple[str, str], shown: Sequence[str], strangers: Sequence[str]) -> None:
         border, number = self._growing.get(key, (None, 0))
