@@ -36,10 +36,12 @@ class LearntFrom(BiocosmosError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A taxon of a rank, and how often an answer this sure is right, from 0 to 1; None where that is not known."""
+    """A taxon of a rank. confidence: how often an answer this sure is right, from 0 to 1, None where that is not known; best:
+    whether it is on the best path, which may have no taxon at a rank."""
 
     taxon: str
     confidence: float | None
+    best: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,8 @@ def candidates_of(answer: KeptAnswer) -> Candidates:
 def _candidates(row: Mapping[str, Any], ranks: Sequence[str], *, method: str, encoder: str, kept: str = "") -> Candidates:
     found = []
     for rank in ranks:
-        taxa = [Candidate(str(name), _number(sure)) for name, sure in runners_up(row, rank)]
+        best = row.get(rank)
+        taxa = [Candidate(name, _number(sure), name == best) for name, sure in runners_up(row, rank)]
         if taxa:
             found.append((rank, tuple(taxa)))
     return Candidates(

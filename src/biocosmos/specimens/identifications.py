@@ -74,10 +74,11 @@ def _encoder(about: Mapping[str, Any]) -> str:
 @dataclass(frozen=True)
 class KeptAnswer:
     """What one kept table says of one specimen. row: its cells; ranks: coarse to fine; the rest as in :class:`Kept`; about: what
-    the table says of itself."""
+    the table says of itself; written: when its file was, in seconds since 1970."""
 
     name: str
     kept: str
+    written: float
     method: str
     encoder: str
     row: dict[str, Any]
@@ -100,7 +101,8 @@ def answers_of(collection: Collection, id_: str) -> list[KeptAnswer]:
             about = read_provenance(path) or {}
             method = str(rows[-1].get("method") or about.get("method") or "")
             ranks = answered_ranks(schema.names)
-            found.append(KeptAnswer(path.stem, _when(path), method, _encoder(about), rows[-1], ranks, about))
+            written = path.stat().st_mtime
+            found.append(KeptAnswer(path.stem, _when(path), written, method, _encoder(about), rows[-1], ranks, about))
     return found
 
 

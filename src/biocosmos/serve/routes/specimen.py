@@ -21,7 +21,7 @@ from biocosmos.serve.catalogue import View
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
 from biocosmos.serve.routes.images import SAFE, drawn
-from biocosmos.serve.specimen import Tile, about, history, rivals, tiles
+from biocosmos.serve.specimen import Event, Tile, about, history, rivals, tiles
 from biocosmos.serve.specimen.rivals import rows_of
 
 pages = APIRouter(include_in_schema=False)
@@ -52,7 +52,7 @@ def specimen(request: Request, desk: Here, user: Viewer, id_: Id) -> HTMLRespons
         request,
         "specimen.html.j2",
         about=found,
-        events=history(desk.collection, id_),
+        events=told(desk, id_),
         view=view.query(),
         reason=desk.thumbnails.reason(id_),
         may_name=user.may("annotator"),
@@ -65,7 +65,7 @@ def names(request: Request, desk: Here, _: Viewer, id_: Id) -> HTMLResponse:
     known(desk, id_)
     desk.catalogue.refresh()
     found = about(desk.catalogue, id_, View())
-    return page(request, "specimen/names.html.j2", about=found, events=history(desk.collection, id_))
+    return page(request, "specimen/names.html.j2", about=found, events=told(desk, id_))
 
 
 @pages.get("/specimen/candidates")
@@ -142,7 +142,11 @@ def specimen_json(request: Request, desk: Here, _: Viewer, id_: Id) -> dict[str,
     known(desk, id_)
     found = asdict(about(desk.catalogue, id_, View.parse(request.query_params.multi_items())))
     found |= {"fields": {field["name"]: field["value"] for field in found["fields"]}}
-    return {**found.pop("tile"), **found, "history": [asdict(event) for event in history(desk.collection, id_)]}
+    return {
+        **found.pop("tile"),
+        **found,
+        "history": [asdict(event) for event in told(desk, id_)],
+    }
 
 
 @api.get("/nearest")
@@ -182,6 +186,11 @@ def known(desk: Desk, id_: str) -> int:
         return desk.catalogue.row_of(id_)
     except BiocosmosError as error:
         raise HTTPException(404, str(error)) from error
+
+
+def told(desk: Desk, id_: str) -> list[Event]:
+    """All that was said of a specimen, oldest first."""
+    return history(desk.collection, id_, desk.annotations.history(id_))
 
 
 def _near(desk: Desk, id_: str, k: int, view: View | None) -> list[Tile]:

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import Any, Literal
 
-from biocosmos.provenance import package_version
-from biocosmos.specimens import by_hand
 from biocosmos.specimens.care.of_specimen import changes_of
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.identifications import KeptAnswer, answers_of
 
 Kind = Literal["source", "correction", "machine", "person"]
 
@@ -22,7 +19,7 @@ class Event:
 
     at: UTC, ISO 8601, "" where it is not known; by: the person or the model; taxon: None where nothing was sure enough; status:
     validated, dubious, predicted, withdrawn, or "" for a label that came with the specimen; how: what for; confidence: of a
-    machine, 0 to 1; model: what computed it; note: in words.
+    machine, 0 to 1; model: what computed it; note: in words; stands: whether it was not taken back.
     """
 
     at: str
@@ -35,17 +32,15 @@ class Event:
     confidence: float | None = None
     model: str = ""
     note: str = ""
+    stands: bool = True
 
 
-def history(collection: Collection, id_: str, people: Iterable[Mapping[str, Any]] | None = None) -> list[Event]:
-    """What was said of a specimen, oldest first; what has no time comes first.
+def history(collection: Collection, id_: str, said: Iterable[Mapping[str, Any]]) -> list[Event]:
+    """All that was said of a specimen, oldest first; what has no time comes first.
 
-    people: the rows that people said of it, where somebody holds them in memory; by default they are read.
+    said: by people and machines, as :meth:`biocosmos.serve.annotating.Annotations.history` tells it.
     """
-    if people is None:
-        people = by_hand.history(collection, [id_]).to_pylist()
-    events = [*_labels(collection, id_), *map(_machine, answers_of(collection, id_)), *map(_person, people)]
-    return sorted(events, key=lambda event: event.at)
+    return sorted([*_labels(collection, id_), *map(_told, said)], key=lambda event: event.at)
 
 
 def _labels(collection: Collection, id_: str) -> list[Event]:
@@ -76,35 +71,19 @@ def _finest(cells: Mapping[str, Any], ranks: list[str]) -> tuple[str | None, str
     return None, None
 
 
-def _machine(answer: KeptAnswer) -> Event:
-    row = answer.row
-    software = answer.about.get("biocosmos") or (answer.about.get("software") or {}).get("biocosmos") or package_version()
-    encoder = answer.about.get("encoder")
-    digest = encoder.get("digest") if isinstance(encoder, dict) else answer.about.get("digest")
-    weights = f" (weights {digest})" if digest else ""
-    model = ", ".join(part for part in (f"{answer.encoder}{weights}" if answer.encoder else "", f"biocosmos {software}") if part)
-    notes = ["flagged as novel"] if row.get("novel") else []
-    if row.get("taxon") is None and row.get("best_guess"):
-        notes.append(f"nothing was sure enough; best guess {row['best_guess']}")
+def _told(row: Mapping[str, Any]) -> Event:
     return Event(
-        f"{answer.kept.replace(' ', 'T')}+00:00" if answer.kept else "",
-        "machine",
-        answer.method,
-        row.get("taxon"),
-        row.get("rank"),
-        "predicted",
-        confidence=row.get("confidence"),
-        model=model,
-        note="; ".join(notes),
-    )
-
-
-def _person(row: Mapping[str, Any]) -> Event:
-    at = row["at"]
-    when = at.astimezone(timezone.utc).isoformat(timespec="seconds") if isinstance(at, datetime) else str(at or "")
-    note = str(row.get("note") or "")
-    return Event(
-        when, "person", str(row["by"]), row["taxon"], row["rank"], str(row["status"]), str(row.get("how") or ""), note=note
+        _utc(str(row["at"])),
+        row["kind"],
+        str(row["by"]),
+        row["taxon"],
+        row["rank"],
+        str(row["status"]),
+        str(row.get("how") or ""),
+        row.get("confidence"),
+        str(row.get("model") or ""),
+        str(row.get("note") or ""),
+        bool(row.get("stands", True)),
     )
 
 
