@@ -128,7 +128,9 @@ def overview(desk: Desk, user: User, sort: Sort, reverse: bool, start: int, coun
     }
 
 
-def opened(desk: Desk, user: User, cluster: str, order: Order, start: int, count: int, sort: Sort, reverse: bool) -> dict[str, Any]:
+def opened(
+    desk: Desk, user: User, cluster: str, order: Order, start: int, count: int, sort: Sort, reverse: bool
+) -> dict[str, Any]:
     """One cluster with a page of its members, and its place among those that stand."""
     members = desk.clusters.members(cluster, order)
     names = desk.clusters.names(sort, reverse)
@@ -171,7 +173,9 @@ def cluster_page(
 
 
 @pages.get("/clusters/more")
-def more_clusters(request: Request, desk: Here, user: Viewer, sort: Sort = "density", reverse: bool = False, start: Place = 0) -> Response:
+def more_clusters(
+    request: Request, desk: Here, user: Viewer, sort: Sort = "density", reverse: bool = False, start: Place = 0
+) -> Response:
     """Tiles of further clusters."""
     found = overview(desk, user, sort, reverse, start, LISTED)
     return page(request, "parts/cluster_tiles.html.j2", sort=sort, reverse=reverse, **found)
