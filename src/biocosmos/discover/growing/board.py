@@ -182,7 +182,7 @@ class Board:
 
     def _cluster(self, name: str) -> Cluster:
         if name not in self._history.clusters:
-            raise BiocosmosError(f"there is no cluster '{name}': recluster() proposes some, clusters() lists them")
+            raise BiocosmosError(f"there is no cluster '{name}': look at the list of clusters again")
         return self._history.clusters[name]
 
     def _all_rows(self, one: Cluster) -> Array:

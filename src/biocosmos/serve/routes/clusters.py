@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,7 +15,7 @@ from biocosmos.serve.clusters import Grown, NothingToCluster
 from biocosmos.serve.clusters.clusters import Sort
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
-from biocosmos.serve.specimen.tiles import tiles
+from biocosmos.serve.specimen.tiles import Tile, tiles
 
 pages = APIRouter()
 api = APIRouter(prefix="/api/clusters", tags=["clusters"])
@@ -84,10 +85,15 @@ class One(BaseModel):
 # -------------------------------------------------------------------- what there is
 
 
+def pictures_of(desk: Desk, ids: Sequence[str]) -> list[Tile]:
+    """Specimens as tiles."""
+    return tiles(desk.catalogue.now, desk.catalogue.rows_of_ids(ids)) if ids else []
+
+
 def shown_tile(desk: Desk, name: str) -> dict[str, Any]:
     """A cluster as its tile shows it."""
     tile = desk.clusters.tile(name)
-    pictures = tiles(desk.catalogue.now, desk.catalogue.rows_of_ids(tile.shown)) if tile.shown else []
+    pictures = pictures_of(desk, tile.shown)
     sure, density = (None if math.isnan(each) else round(each, 4) for each in (tile.sure, tile.density))
     return {
         "name": tile.name,
@@ -137,10 +143,9 @@ def opened(
     at = names.index(cluster) if cluster in names else -1
     beside = {"before": names[at - 1] if at > 0 else None, "after": names[at + 1] if at + 1 < len(names) else None}
     ids = members[start : start + count]
-    rows = desk.catalogue.rows_of_ids(ids) if ids else []
     return {
         "cluster": shown_tile(desk, cluster),
-        "members": tiles(desk.catalogue.now, rows) if ids else [],
+        "members": pictures_of(desk, ids),
         "next": start + count if start + count < len(members) else None,
         "strangers": len(desk.clusters.strangers(cluster)),
         "order": order,
@@ -258,9 +263,8 @@ def grow(wanted: Growing, desk: Here, user: Annotator) -> dict[str, Any]:
 
 def told_growth(desk: Desk, cluster: str, grown: Grown) -> dict[str, Any]:
     """A page of growing as JSON."""
-    rows = desk.catalogue.rows_of_ids(grown.ids) if grown.ids else []
     return {
-        "specimens": tiles(desk.catalogue.now, rows) if grown.ids else [],
+        "specimens": pictures_of(desk, grown.ids),
         "number": grown.number,
         "reach": grown.reach,
         "done": not grown.ids,
