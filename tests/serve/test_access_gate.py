@@ -94,6 +94,7 @@ def test_the_address_without_the_token_is_never_elsewhere(path: str) -> None:
 def test_a_wrong_token_in_an_address_is_refused() -> None:
     answer = client(with_token()).get("/?token=wrong", headers=NAVIGATING)
     assert answer.status_code == 401 and "expired" in answer.text and "set-cookie" not in answer.headers
+    assert browser(with_token()).get("/?token=of-an-upload").text.startswith("hello "), "a parameter of a route's own"
     assert client(with_token()).get(f"/api/read?token={TOKEN}").status_code == 401, "an address of the API holds no token"
 
 
