@@ -192,7 +192,7 @@ def _opened(desk: Desk, moment: Moment, view: View, node: int, opened: set[int])
 
 @api.get("/specimens", summary="Specimens of a view")
 def specimens(request: Request, desk: Here, _: Viewer, after: After = None, count: Count = PAGE) -> dict[str, Any]:
-    """A page of specimens in the order of the view. ``after``: the id to go on after, ``next`` of the page before; null at the end.
+    """A page of specimens, in the order of the view. ``after``: where to go on, ``next`` of the page before; null at the end.
 
     The view is the rest of the query: taxon, part, state, words, box, from, to, tag, cluster, is.COLUMN, region, sort, reverse.
     """
