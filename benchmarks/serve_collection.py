@@ -6,6 +6,7 @@ Each stage is made once: run it again and it goes on where it was killed.
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ GROUPS = ("copepod", "diatom", "fish larva", "jelly", "detritus")
 def paths(seed: int = SEED) -> list[list[str | None]]:
     """The names of :data:`TAXA` taxa at each rank, with ranks that are null here and there."""
     rng = np.random.default_rng(seed)
-    parent = [rng.integers(0, above, here) for above, here in zip(PER_RANK, PER_RANK[1:])]
+    parent = [rng.integers(0, above, here) for above, here in itertools.pairwise(PER_RANK)]
     found = []
     for taxon in range(TAXA):
         at, path = taxon, [f"Species {taxon:04d}"]
