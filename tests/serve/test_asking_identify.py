@@ -105,7 +105,7 @@ def test_progress_and_results_of_an_upload(site: TestClient, photos: list[Path],
         time.sleep(0.1)
     assert at["state"] == "done" and [row["name"] for row in at["rows"]] == [*names, "day.zip/a.png"]
     assert {one["name"] for one in at["failures"]} == {"empty.png", "words.txt", "huge.png", "day.zip/../b.png"}
-    shown = site.get("/identify/results", params={"token": token})
+    shown = site.get(f"/identify/{token}/results")
     assert shown.text.count('data-test="named-row"') == 4 and "<script>" not in shown.text and "&lt;script&gt;" in shown.text
     assert "style=" not in shown.text
     text = site.get(f"/api/identify/{token}.csv").content.decode("utf-8-sig")
