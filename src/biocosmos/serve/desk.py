@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from biocosmos.serve.asking import Asking
     from biocosmos.serve.catalogue import Catalogue, View
     from biocosmos.serve.curation import Curation
+    from biocosmos.serve.specimen import Looking
     from biocosmos.serve.thumbnails import Thumbnails
     from biocosmos.serve.work import Work
 
@@ -72,6 +73,13 @@ class Desk:
         return Thumbnails(self.collection, lambda id_: int(self.catalogue.rows_of_ids([id_])[0]))
 
     @cached_property
+    def looking(self) -> Looking:
+        """One specimen looked at closely."""
+        from biocosmos.serve.specimen import Looking
+
+        return Looking(self.collection)
+
+    @cached_property
     def work(self) -> Work:
         """Long work."""
         from biocosmos.serve.work import Work
@@ -97,7 +105,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of files and threads."""
-        for part in ("asking", "work", "thumbnails", "curation", "annotations", "catalogue"):
+        for part in ("looking", "asking", "work", "thumbnails", "curation", "annotations", "catalogue"):
             closing = getattr(self.__dict__.get(part), "close", None)
             if closing is not None:
                 closing()
