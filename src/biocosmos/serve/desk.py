@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from biocosmos.serve.annotating import Annotations, Queues
     from biocosmos.serve.asking import Asking
     from biocosmos.serve.catalogue import Catalogue, View
+    from biocosmos.serve.clusters import Clusters
     from biocosmos.serve.curation import Curation
     from biocosmos.serve.specimen import Looking
     from biocosmos.serve.thumbnails import Thumbnails
@@ -63,7 +64,18 @@ class Desk:
         """Tags and saved views."""
         from biocosmos.serve.curation import Curation
 
-        return Curation(self.collection, self.catalogue)
+        made = Curation(self.collection, self.catalogue)
+        made.join(self)
+        return made
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Clusters that are validated, grown and named."""
+        from biocosmos.serve.clusters import Clusters
+
+        made = Clusters(self.collection, self.catalogue, lambda: self.annotations)
+        made.join(self)
+        return made
 
     @cached_property
     def thumbnails(self) -> Thumbnails:
@@ -95,7 +107,7 @@ class Desk:
 
     def open(self) -> None:
         """Make what every page needs, before the first one is asked for."""
-        for part in ("catalogue", "annotations", "queues", "curation", "thumbnails", "work", "asking"):
+        for part in ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking"):
             getattr(self, part)
 
     def hush(self) -> None:
@@ -105,7 +117,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of files and threads."""
-        for part in ("looking", "asking", "work", "thumbnails", "curation", "annotations", "catalogue"):
+        for part in ("looking", "asking", "work", "thumbnails", "clusters", "curation", "annotations", "catalogue"):
             closing = getattr(self.__dict__.get(part), "close", None)
             if closing is not None:
                 closing()
