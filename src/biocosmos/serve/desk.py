@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
 
 if TYPE_CHECKING:
-    from biocosmos.serve.annotating import Annotations
+    from biocosmos.serve.annotating import Annotations, Queues
     from biocosmos.serve.asking import Asking
     from biocosmos.serve.catalogue import Catalogue, View
     from biocosmos.serve.clusters import Clusters
@@ -48,7 +48,16 @@ class Desk:
         """What people say."""
         from biocosmos.serve.annotating import Annotations
 
-        return Annotations(self.collection, self.catalogue)
+        made = Annotations(self.collection, self.catalogue)
+        self.undoes(made.last, made.undo)
+        return made
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Queues of review."""
+        from biocosmos.serve.annotating import Queues
+
+        return Queues(self.annotations)
 
     @cached_property
     def curation(self) -> Curation:
@@ -98,7 +107,7 @@ class Desk:
 
     def open(self) -> None:
         """Make what every page needs, before the first one is asked for."""
-        for part in ("catalogue", "annotations", "curation", "clusters", "thumbnails", "work", "asking"):
+        for part in ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking"):
             getattr(self, part)
 
     def hush(self) -> None:
