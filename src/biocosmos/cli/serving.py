@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import typer
 
 from biocosmos.cli.generated import takes
@@ -32,4 +34,8 @@ def serve(collection: COLLECTION, settings: ServeSettings) -> None:
     from biocosmos.serve.running import serve as run
     from biocosmos.specimens.collection import Collection
 
-    run(Collection.open(collection), settings, say)
+    def tell(line: str) -> None:
+        say(line)
+        sys.stdout.flush()  # whoever reads it through a pipe waits for the address
+
+    run(Collection.open(collection), settings, tell)
