@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
 from biocosmos.cli.generated import takes
 from biocosmos.cli.options import COLLECTION
-from biocosmos.cli.printing import say
 from biocosmos.cli.verbs import add
 from biocosmos.serve.settings import ServeSettings
 
@@ -34,8 +31,4 @@ def serve(collection: COLLECTION, settings: ServeSettings) -> None:
     from biocosmos.serve.running import serve as run
     from biocosmos.specimens.collection import Collection
 
-    def tell(line: str) -> None:
-        say(line)
-        sys.stdout.flush()  # whoever reads it through a pipe waits for the address
-
-    run(Collection.open(collection), settings, tell)
+    run(Collection.open(collection), settings, lambda line: print(line, flush=True))
