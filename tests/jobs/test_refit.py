@@ -44,7 +44,7 @@ def made(tmp_path: Path) -> bc.Collection:
 
 
 def say(
-    collection: bc.Collection, ids: list[str], taxon: str | None = None, *, by: str = "ada", status: str = "validated"
+    collection: bc.Collection, ids: list[str], taxon: str | None = None, *, by: str = "ada", status: Any = "validated"
 ) -> None:
     taxa = [taxon or id_.partition("-")[0] for id_ in ids]
     by_hand.record(collection, {"id": ids, "taxon": taxa, "rank": ["class"] * len(ids)}, by=by, status=status)
