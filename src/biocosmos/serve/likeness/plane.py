@@ -25,8 +25,8 @@ class Plane:
     """Where specimens lie in one projection, in units of 0..65535, of one length in both directions.
 
     name: of the projection; kept: when it was made. rows: (m,) int32, ascending, which rows of the catalogue have a place;
-    x, y: (m,) uint16 of those. total: rows there are; gone: specimens of the projection that are there no longer. unit: how long one
-    unit is in the projection's own numbers; origin: its (x, y) at 0, 0.
+    x, y: (m,) uint16 of those. total: rows there are; gone: specimens of the projection that are there no longer. unit: how long
+    one unit is in the projection's own numbers; origin: its (x, y) at 0, 0.
     """
 
     name: str

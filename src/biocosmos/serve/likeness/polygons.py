@@ -26,8 +26,8 @@ Array = npt.NDArray[Any]
 def polygon_of(points: Iterable[Any]) -> Polygon:
     """A lasso as it was drawn, in whole units, with at most :data:`MOST_KEPT` corners.
 
-    points: pairs of numbers in units of the plane; outside of it they are allowed. Raises BiocosmosError for what is no lasso: fewer than
-    three corners, more than :data:`MOST_DRAWN`, or a corner that is not two finite numbers.
+    points: pairs of numbers in units of the plane; outside of it they are allowed. Raises BiocosmosError for what is no lasso:
+    fewer than three corners, more than :data:`MOST_DRAWN`, or a corner that is not two finite numbers.
     """
     corners: list[tuple[int, int]] = []
     for number, point in enumerate(points, 1):
@@ -57,8 +57,7 @@ def _corner(point: Any, number: int) -> tuple[int, int]:
 
 
 def _fewer(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The corners that matter most: those farthest from the line between their neighbours that are left (Visvalingam & Whyatt 1993,
-    by the area of the triangle, the least first)."""
+    """The corners that matter most: those whose triangle with their neighbours is small go first (Visvalingam & Whyatt 1993)."""
     n = len(corners)
     if n <= MOST_KEPT:
         return corners
@@ -90,8 +89,8 @@ def _fewer(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
 class Within:
     """Points of a plane, sorted once, so that many polygons can be asked about them.
 
-    An edge of a polygon looks only at the points between its ends' heights: a lasso of a few hundred corners around a million points
-    takes some hundredths of a second.
+    An edge of a polygon looks only at the points between its ends' heights: a lasso around a million points takes some
+    hundredths of a second.
     """
 
     def __init__(self, x: npt.NDArray[np.uint16], y: npt.NDArray[np.uint16]) -> None:
