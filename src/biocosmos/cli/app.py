@@ -13,6 +13,7 @@ from biocosmos.cli import (
     health,
     identification,
     searching,
+    serving,
     specimens,
     taxonomy,
     training,
@@ -60,4 +61,5 @@ evaluation.register(app)
 discovery.register(app)
 training.register(app)
 taxonomy.register(app)
+serving.register(app)
 health.register(app)

@@ -1,1 +1,1 @@
-"""The web application over one collection, and its API. No science: it calls jobs and the rooms below."""
+"""The web application over a collection, and its API. It calls jobs and the rooms below and holds no science."""

@@ -1,0 +1,53 @@
+"""The application: every router of ``routes/`` behind one gate."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.concurrency import run_in_threadpool
+
+from biocosmos.provenance import package_version
+from biocosmos.serve import routes
+from biocosmos.serve.access import Access, Gate, install_errors
+from biocosmos.serve.desk import Desk
+from biocosmos.serve.pages import STATIC
+
+
+def make_app(desk: Desk, access: Access) -> FastAPI:
+    """The application of one collection; ``access`` knows who may do what."""
+
+    @asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(desk.open)
+        yield
+        await run_in_threadpool(desk.close)
+
+    app = FastAPI(
+        title="biocosmos",
+        version=package_version(),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=life,
+    )
+    app.state.desk, app.state.access = desk, access
+    install_errors(app)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for module in pkgutil.iter_modules(routes.__path__):
+        found = importlib.import_module(f"{routes.__name__}.{module.name}")
+        for name in ("pages", "api"):
+            if hasattr(found, name):
+                app.include_router(getattr(found, name), include_in_schema=name == "api")
+
+    @app.get("/", include_in_schema=False)
+    def first() -> RedirectResponse:
+        return RedirectResponse("/explore", status_code=303)
+
+    app.add_middleware(Gate, access=access)
+    return app
