@@ -50,9 +50,9 @@ def unrolled(ring: np.ndarray) -> np.ndarray:
 
 def pieces(ring: np.ndarray) -> list[np.ndarray]:
     """What of an unrolled ring lies between -180 and 180, each turn of the globe a piece."""
-    if -180 <= ring[:, 0].min() and ring[:, 0].max() <= 180:
+    if ring[:, 0].min() >= -180 and ring[:, 0].max() <= 180:
         return [ring]
-    turns = [clipped(clipped(ring + (turn, 0), -180, 1), 180, -1) for turn in (-360, 0, 360)]
+    turns = [clipped(clipped(ring + np.array([turn, 0]), -180, 1), 180, -1) for turn in (-360, 0, 360)]
     return [piece for piece in turns if len(piece) >= 3]
 
 
@@ -70,7 +70,7 @@ def clipped(ring: np.ndarray, at: float, side: int) -> np.ndarray:
 
 def quantised(ring: np.ndarray) -> np.ndarray:
     """(m, 2) uint16, without points that fall onto the one before."""
-    units = np.rint((ring + (180, 90)) / (360, 180) * 65535).clip(0, 65535).astype("<u2")
+    units = np.rint((ring + np.array([180, 90])) / (360, 180) * 65535).clip(0, 65535).astype("<u2")
     return units[(units != np.roll(units, 1, axis=0)).any(axis=1)]
 
 

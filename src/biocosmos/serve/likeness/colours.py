@@ -30,7 +30,7 @@ Array = npt.NDArray[Any]
 @dataclass(frozen=True)
 class Colouring:
     """codes: (n,) uint16, a class for every specimen asked about. kind: "classes", of which the legend names each, or "steps", of
-    a number from ``low`` to ``high`` in :data:`STEPS` equal steps. legend: code, name, count and role ("class", "other", "none")."""
+    a number from ``low`` to ``high`` in :data:`STEPS` equal steps. legend: code, name, count, role ("class", "other", "none")."""
 
     codes: npt.NDArray[np.uint16]
     kind: str
