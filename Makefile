@@ -15,7 +15,10 @@ AVX2 = BIOCOSMOS_ISA=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2
 WORKERS ?= 2
 PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
-.PHONY: demo test both quick lint coverage hostile docs package wheel bench clean
+# the tests of pages need a browser, which comes from the system: apt-get install chromium
+CHROMIUM := $(firstword $(shell command -v chromium chromium-browser google-chrome 2>/dev/null))
+
+.PHONY: demo test browser both quick lint coverage hostile docs package wheel bench clean
 
 demo: $(STAMP)
 	$(BIN)/biocosmos demo -o demo
@@ -27,8 +30,11 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint constraints.txt --editable '.[dev,docs]'
 	touch $@
 
-test: lint
+test: lint browser
 	$(PYTEST)
+
+browser:
+	@$(if $(CHROMIUM),echo "pages are tested in $(CHROMIUM)",echo "no Chromium here: the tests of pages are skipped; apt-get install chromium runs them")
 
 # what "auto" may come to on other processors: bfloat16, and float32 without AVX-512
 both: $(STAMP)
@@ -46,7 +52,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 # the floor is in pyproject.toml; processes that tests start are measured too
-coverage: $(STAMP)
+coverage: $(STAMP) browser
 	$(BIN)/python -m coverage erase
 	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest -n $(WORKERS) --dist loadfile
 	$(BIN)/python -m coverage combine --quiet

@@ -1,4 +1,4 @@
-"""Where results may be written: never into a collection, over its images, or over a device. One rule for every verb."""
+"""Where results may be written: never over a collection, its images, or a device. One rule for every verb."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from biocosmos.files import is_file, is_folder, is_there
 
 COLLECTION_FILES = ("collection.json", "specimens.lance")
 """What every collection has: a folder with both is one."""
+RESULTS = ("web", "reports", "models")
+"""Folders of a collection that hold results: below them may be written what else lies outside a collection."""
 
 
 def place_of(output: str | Path) -> Path:
@@ -34,10 +36,11 @@ def refuse_inside(output: Path) -> Path:
         end = output.resolve()
     except (OSError, RuntimeError) as error:  # a name that is too long, or links that go in circles
         raise BiocosmosError(f"cannot write to {output}: it leads to no file; write to another place") from error
-    for folder in dict.fromkeys((*end.parents, *output.absolute().parents)):
-        if _is_collection(folder):
-            inside = f"it lies inside the collection {folder}, which holds nothing else; write to another place"
-            raise BiocosmosError(f"cannot write to {output}: {inside}")
+    for place in dict.fromkeys((end, output.absolute())):
+        for folder in place.parents:
+            if _is_collection(folder) and not (place.relative_to(folder).parts[0] in RESULTS and place.parent != folder):
+                inside = f"it lies inside the collection {folder}, which holds nothing else; write to another place"
+                raise BiocosmosError(f"cannot write to {output}: {inside}")
     return end
 
 

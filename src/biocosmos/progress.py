@@ -1,15 +1,24 @@
-"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere, nothing under two seconds."""
+"""Progress of long work: a bar with rate and time left on a terminal, plain lines elsewhere, nothing under two seconds.
+
+Where the environment names a file (:data:`FILE`), every count goes there too, so that whoever started the process can show it.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 QUIET_SECONDS = 2.0
 LINE_EVERY_SECONDS = 10.0
+FILE = "BIOCOSMOS_PROGRESS"
+"""Environment variable: a file that holds the last count as JSON: description, done, total (or null), unit, rate (a second)."""
+FILE_EVERY_SECONDS = 0.25
 
 
 class Progress:
@@ -23,11 +32,16 @@ class Progress:
         self._bar: Any = None
         self._task: Any = None
         self._terminal = sys.stderr.isatty()
+        self._file = os.environ.get(FILE)
+        self._recorded = -1.0
+        self._record(self._start)
 
     def advance(self, count: int = 1) -> None:
         """Say that ``count`` more items are finished."""
         self.done += count
         now = time.monotonic()
+        if now - self._recorded >= FILE_EVERY_SECONDS:
+            self._record(now)
         if now - self._start < QUIET_SECONDS:
             return
         if self._terminal:
@@ -42,8 +56,22 @@ class Progress:
         """Change what stands before the count."""
         self.description = description
 
+    def _speed(self, now: float) -> float:
+        return (self.done - self._before) / max(now - self._start, 1e-9)
+
     def _rate(self, now: float) -> str:
-        return f"{(self.done - self._before) / max(now - self._start, 1e-9):,.1f} {self.unit}/s"
+        return f"{self._speed(now):,.1f} {self.unit}/s"
+
+    def _record(self, now: float) -> None:
+        """Into the file that the environment names, whole; one that cannot be written stops no work."""
+        if not self._file:
+            return
+        self._recorded = now
+        known = {name: getattr(self, name) for name in ("description", "done", "total", "unit")}
+        temporary = Path(f"{self._file}.{os.getpid()}.tmp")
+        with suppress(OSError):
+            temporary.write_text(json.dumps(known | {"rate": round(self._speed(now), 3)}), encoding="utf-8")
+            temporary.replace(self._file)
 
     def _line(self, now: float) -> str:
         of = f" of {self.total:,}" if self.total is not None else ""
@@ -71,6 +99,7 @@ class Progress:
 
     def close(self) -> None:
         """Take the bar away; on a pipe, say the last count when the work was long enough to have said anything."""
+        self._record(time.monotonic())
         if self._bar is not None:
             self._bar.stop()
         elif not self._terminal and self._last_line > self._start and self._told != self.done:

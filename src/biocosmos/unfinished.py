@@ -131,8 +131,8 @@ _FULL = re.compile(r"No space left on device|Disk quota exceeded|database or dis
 
 
 def _own_name(name: str) -> str:
-    host, boot = _machine()
-    own = f".{host}{boot}-{os.getpid()}-{_start(os.getpid()) or 0}.tmp"
+    host, boot = machine()
+    own = f".{host}{boot}-{os.getpid()}-{process_start(os.getpid()) or 0}.tmp"
     while len(name.encode("utf-8", "surrogateescape")) + len(own) + 1 > LONGEST_NAME:
         name = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()
     return f".{name}{own}"
@@ -141,15 +141,15 @@ def _own_name(name: str) -> str:
 def _is_dead(of: re.Match[str], entry: os.DirEntry[str]) -> bool:
     """Whether the process that wrote this is no more; of another machine's, whether it has not written for days."""
     host, boot, pid, start = of.groups()
-    if host != _machine()[0]:
+    if host != machine()[0]:
         with suppress(OSError):
             return time.time() - entry.stat(follow_symlinks=False).st_mtime > ABANDONED_SECONDS
         return False
-    return boot != _machine()[1] or _start(int(pid)) != int(start)
+    return boot != machine()[1] or process_start(int(pid)) != int(start)
 
 
 @cache
-def _machine() -> tuple[str, str]:
+def machine() -> tuple[str, str]:
     """Four hex digits each of the host, as far as its processes see one another, and of the time it was started."""
     space, boot = Path("/proc/self/ns/pid"), Path("/proc/sys/kernel/random/boot_id")
     try:
@@ -163,7 +163,7 @@ def _digits(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:4]
 
 
-def _start(pid: int) -> int | None:
+def process_start(pid: int) -> int | None:
     """When a process was started, in ticks of the machine; 0 where that is not told; None if there is no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()

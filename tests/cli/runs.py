@@ -38,6 +38,7 @@ LINES: dict[str, Line] = {
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
     "check": Line("check {collection}", says="embedding efficientnet-lite0"),
+    "thumbnails": Line("thumbnails {collection} --strict", says="thumbnails: "),
     "info": Line("info {collection}", says="embedding efficientnet-lite0"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
@@ -248,6 +249,10 @@ LINES: dict[str, Line] = {
         "train zero-shot {collection} -o {out}/ablation --freeze --ranks group,label --hold-out 2 --choose-on 1 --epochs 1 "
         "--dim 8 --hidden 16 --ablate --draws 1 --foreign {foreign} --chimeras 5 --device cpu"
     ),
+    # ------------------------------------------------------------------ the browser
+    "users": Line("users {out}/users.toml ada --role annotator --password-stdin", says="ada, annotator"),
+    "users listed": Line("users {out}/users.toml", after=("users",), says="annotator"),
+    "users removed": Line("users {out}/users.toml ada --remove", after=("users listed",), says="ada removed"),
     # ------------------------------------------------------------------ the whole
     "doctor": Line("doctor", says="processor"),
     "doctor for machines": Line("doctor --json", says='"processor"'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import io
 import re
 import shlex
 from collections.abc import Iterator
@@ -61,6 +62,7 @@ def test_a_line_does_what_it_is_asked(workshop: Workshop, name: str, monkeypatch
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: "the cache")  # fetch, without a network
     if name.startswith("doctor"):
         monkeypatch.setenv(machine.CHOOSE, "embed.way=torch-float32,train.way=float32")  # nothing is timed in a test
+    monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))  # users: a password
     outcome = workshop.run(name)
     assert outcome.code == 0, outcome.err
     assert LINES[name].says in outcome.out + outcome.err

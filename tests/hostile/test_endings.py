@@ -203,7 +203,7 @@ def test_what_a_killed_process_left_goes_with_the_next_and_nobody_elses(tmp_path
     assert list(tmp_path.iterdir()) == []
     os.waitpid(child, 0)
 
-    host, boot = unfinished._machine()
+    host, boot = unfinished.machine()
     mine = unfinished.unfinished_path(place)
     start = mine.name.split("-")[-1].removesuffix(".tmp")
     theirs = {

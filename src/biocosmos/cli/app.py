@@ -16,7 +16,9 @@ from biocosmos.cli import (
     serving,
     specimens,
     taxonomy,
+    thumbnails,
     training,
+    users,
 )
 
 app = typer.Typer(
@@ -57,9 +59,11 @@ embeddings.register(app)
 searching.register(app)
 identification.register(app)
 discovery.register(app)
+thumbnails.register(app)
 evaluation.register(app)
 discovery.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)
+users.register(app)
 health.register(app)

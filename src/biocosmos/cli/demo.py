@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -34,3 +37,13 @@ def demo(
     result = run(output, settings)
     show_table(("what", "value"), result.findings, title="biocosmos demo")
     print(f"\nreport: {result.report}\nnames:  {result.identifications}\ncollection: {result.collection}")
+    print(f"\nin the browser: {_typed()} serve {shlex.quote(str(result.collection))}")
+
+
+def _typed() -> str:
+    """The program as it can be typed here: by its name where the shell finds it, else as it was started."""
+    found = shutil.which("biocosmos")
+    started = Path(sys.argv[0])
+    if started.name != "biocosmos":
+        return "biocosmos" if found else "python -m biocosmos"
+    return "biocosmos" if found and Path(found).resolve() == started.resolve() else shlex.quote(str(started))

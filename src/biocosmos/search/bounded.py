@@ -13,6 +13,7 @@ from biocosmos.search.kernel.basis import rounding
 from biocosmos.search.kernel.instructions import GROUP
 from biocosmos.search.kernel.packed_scan import SingleScan
 from biocosmos.search.kernel.scan import Encoded, Scan
+from biocosmos.search.row_file import Rows
 
 SUPER = 16  # groups are looked through sixteen at a time
 FIRST_GROUPS = 16  # looked at for the threshold, and more for a larger k
@@ -42,9 +43,7 @@ class Found:
 class BoundedSearch:
     """The ``k`` best of the rows start..stop - 1 that are ``allowed``, for a block of queries: one method for each way."""
 
-    def __init__(
-        self, scorer: Scorer, vectors: torch.Tensor, k: int, start: int, stop: int, allowed: torch.Tensor | None
-    ) -> None:
+    def __init__(self, scorer: Scorer, vectors: Rows, k: int, start: int, stop: int, allowed: torch.Tensor | None) -> None:
         self.scorer, self.vectors, self.k, self.start, self.stop, self.allowed = scorer, vectors, k, start, stop, allowed
         self.device = vectors.device
         self.first, self.last = start // GROUP, -(-stop // GROUP)

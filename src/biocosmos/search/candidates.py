@@ -9,8 +9,10 @@ import torch
 
 from biocosmos.search.kernel.packed import Kernel
 from biocosmos.search.kernel.packed_scan import RowCodes
+from biocosmos.search.row_file import RowFile, Rows
 
 CANDIDATES_AT_ONCE = 1 << 21
+READ_AT_ONCE = 1 << 14  # rows of a file
 
 _LEAST = torch.tensor(-torch.inf)
 
@@ -20,7 +22,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class Scorer:
     """Scores rows of ``vectors`` (n, dim) in float64; with the compiled ``kernel`` and the 8-bit ``codes`` once there are any."""
 
-    def __init__(self, vectors: torch.Tensor) -> None:
+    def __init__(self, vectors: Rows) -> None:
         self.device = torch.device("cpu") if vectors.device.type == "mps" else vectors.device
         self.home = vectors.device
         self.vectors = vectors.to(self.device)
@@ -37,7 +39,9 @@ class Scorer:
         """(pairs,) float64 products of rows and queries, summed in the same order for every pair."""
         q, row_of, query_of = (t.to(self.device) for t in (q, row_of, query_of))
         out = torch.empty(len(row_of), dtype=torch.float64, device=self.device)
-        if self.kernel is not None:
+        if isinstance(self.vectors, RowFile):
+            self._read_and_score(self.vectors, q, row_of, query_of, out)
+        elif self.kernel is not None:
             self.kernel.dots(self.vectors, q.contiguous(), row_of.contiguous(), query_of.contiguous(), out)
         else:
             step = max(1, (1 << 22) // q.shape[1])
@@ -45,6 +49,16 @@ class Scorer:
                 x = self.vectors[row_of[i : i + step]].double()
                 torch.sum(x.mul_(q[query_of[i : i + step]]), 1, out=out[i : i + step])
         return out.to(self.home) if self.home.type != "mps" else out
+
+    def _read_and_score(
+        self, vectors: RowFile, q: torch.Tensor, row_of: torch.Tensor, query_of: torch.Tensor, out: torch.Tensor
+    ) -> None:
+        for i in range(0, len(row_of), READ_AT_ONCE):
+            at = slice(i, i + READ_AT_ONCE)
+            distinct, place = torch.unique(row_of[at], return_inverse=True)
+            part = Scorer(vectors[distinct])
+            part.kernel = self.kernel
+            out[at] = part.scores(q, place, query_of[at])
 
 
 class Pool:

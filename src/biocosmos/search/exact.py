@@ -30,6 +30,7 @@ from biocosmos.search.kernel.instructions import GROUP
 from biocosmos.search.kernel.packed_scan import PackedScan, SingleScan
 from biocosmos.search.kernel.plan import BATCHES, PRECISIONS, Plan, batch_kind
 from biocosmos.search.kernel.scan import DenseScan, Scan
+from biocosmos.search.row_file import RowFile, Rows
 from biocosmos.search.vectors import as_matrix, unit_rows
 
 __all__ = ["ExactIndex", "Found"]
@@ -50,17 +51,20 @@ Array = np.ndarray[Any, np.dtype[Any]]
 class ExactIndex:
     """Cosine top-k over unit vectors, exactly as if all rows were sorted by (score descending, row ascending).
 
-    vectors: (n, d) float32 unit rows, array or tensor, not copied; precision: of the scan, "auto" (what this machine does
-    fastest, timed), "float32", "bfloat16" or "int8"; the answers are the same; device: where to search, "auto" for a GPU if there
-    is one, None for where the vectors are. The compact copies that the scans read are built when enough queries have come to
+    vectors: (n, d) float32 unit rows, array or tensor, not copied, or a :class:`RowFile` of them, which is not checked;
+    precision: of the scan, "auto" (what this machine does fastest, timed), "float32", "bfloat16" or "int8"; the answers are the
+    same; device: where to search, "auto" for a GPU if there is one, None for where the vectors are. The compact copies that the
+    scans read are built when enough queries have come to
     pay for them, or by :meth:`prepare`. Raises BiocosmosError naming the rows that are not finite.
     """
 
     def __init__(self, vectors: Any, *, precision: str = "auto", device: str | torch.device | None = None) -> None:
         if precision not in PRECISIONS:
             raise BiocosmosError(f"unknown precision {precision!r} of the search: choose one of {', '.join(PRECISIONS)}")
-        self.vectors = as_matrix(vectors, what="gallery")
-        if not bool(torch.isfinite(self.vectors.sum())):  # one sum shows whether any is not
+        self.vectors: Rows = vectors if isinstance(vectors, RowFile) else as_matrix(vectors, what="gallery")
+        if isinstance(self.vectors, torch.Tensor) and not bool(
+            torch.isfinite(self.vectors.sum())
+        ):  # one sum shows whether any is not
             unit_rows(self.vectors, what="gallery")
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"

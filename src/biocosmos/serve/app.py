@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 
 from biocosmos.provenance import package_version
 from biocosmos.serve import routes
-from biocosmos.serve.access import Access, Gate, install_errors
+from biocosmos.serve.access import OWN_PAGES, Access, Gate, install_errors
 from biocosmos.serve.desk import Desk
 from biocosmos.serve.pages import STATIC
 
@@ -31,10 +31,9 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
     app = FastAPI(
         title="biocosmos",
         version=package_version(),
-        docs_url=None,
-        redoc_url=None,
         openapi_url="/api/openapi.json",
         lifespan=life,
+        **OWN_PAGES,
     )
     app.state.desk, app.state.access = desk, access
     install_errors(app)

@@ -60,7 +60,7 @@ class Desk:
         """Small pictures."""
         from biocosmos.serve.thumbnails import Thumbnails
 
-        return Thumbnails(self.collection)
+        return Thumbnails(self.collection, lambda id_: int(self.catalogue.rows_of_ids([id_])[0]))
 
     @cached_property
     def work(self) -> Work:

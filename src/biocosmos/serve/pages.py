@@ -35,11 +35,11 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     The template knows besides: ``request``, ``user``, ``collection`` (its name), ``navigation``, ``static(path)``,
     ``address(path, **parameters)`` and ``thumb(specimen, size)``.
     """
-    desk = getattr(request.app.state, "desk", None)
+    desk, user = getattr(request.app.state, "desk", None), getattr(request.state, "user", None)
     shared = {
         "request": request,
-        "user": getattr(request.state, "user", None),
-        "collection": "" if desk is None else desk.collection.path.stem,
+        "user": user,
+        "collection": "" if desk is None or user is None else desk.collection.path.stem,  # strangers do not even see its name
         "here": request.url.path,
     }
     return HTMLResponse(environment().get_template(template).render(**shared, **context), status_code=status)

@@ -39,9 +39,9 @@ def serve(collection: Collection, settings: ServeSettings, say: Callable[[str], 
     """
     listening = _listen(settings)
     host, port = listening.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else "127.0.0.1" if host == "0.0.0.0" else host
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     token = None if settings.users is not None else token_of_start()
-    access = Access.from_settings(users=settings.users, token=token, host=settings.host, port=port)
+    access = Access.from_settings(users=settings.users, token=token, host=settings.host, names=settings.name)
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
     desk = Desk(collection)
     config = uvicorn.Config(

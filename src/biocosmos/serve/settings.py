@@ -16,7 +16,7 @@ class ServeSettings:
 
     host: the address listened on; anything but this machine's own is said loudly. port: None takes 8765, or the next one that is
     free. users: a file that ``biocosmos users`` makes; without it, one random token opens everything to whoever has it.
-    open: the address in the browser of this machine.
+    name: host names that a proxy asks for. open: the address in the browser of this machine.
     """
 
     host: str = setting("127.0.0.1", "Listen on this address; 0.0.0.0 lets other machines in.")
@@ -24,6 +24,7 @@ class ServeSettings:
     users: Path | None = setting(
         None, "Named users with passwords, from a file that 'biocosmos users' made.", file=True, unset="one token for all"
     )
+    name: tuple[str, ...] = setting((), "A further host name that it answers to, as of a proxy before it.", repeated=True)
     open: bool = setting(True, "Open the browser.")
 
     def __post_init__(self) -> None:

@@ -17,6 +17,7 @@ from biocosmos.discover.growing.border import grow_to_border
 from biocosmos.discover.growing.costs import Costs
 from biocosmos.discover.growing.pool import GROWN, Pool
 from biocosmos.discover.growing.proposals import propose
+from biocosmos.discover.growing.spaces import reduced
 from biocosmos.discover.growing.suggestions import Suggested, best_page, suggest
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.kmeans import kmeans
@@ -35,7 +36,6 @@ SAYS = {
     NAMED_STRANGERS: "the same, and some of the strangers are named at once",
     HARVEST: "first what is uncertain, alone with suggestions; then pages of what is neither sure nor hopeless; then as above",
 }
-SPACE_DIMS = 256
 CANDIDATES_EACH = 8
 PRIOR = 2
 SPARE = 0.03
@@ -316,16 +316,3 @@ def _corrected(found: Suggested, gave: Array, promised: Array) -> Array:
     """Probabilities times what pages of the taxon gave, of what they promised, and two pictures that kept their word."""
     factor = np.clip((gave + PRIOR) / (promised + PRIOR), 0, 1)
     return np.asarray(found.p * factor[found.taxa], np.float32)
-
-
-def reduced(vectors: Array, dims: int = SPACE_DIMS) -> Array:
-    """(n, p) float32 unit rows: the vectors on their first ``dims`` principal axes, centred; as they are if they have no more."""
-    x = np.asarray(vectors, np.float32)
-    if not len(x) or x.shape[1] <= dims:
-        return x
-    mean = x.mean(axis=0)
-    spread = sum(((part := x[start : start + 8192] - mean).T @ part).astype(np.float64) for start in range(0, len(x), 8192))
-    axes = np.linalg.eigh(spread)[1][:, ::-1][:, :dims].astype(np.float32)
-    out = (x - mean) @ axes
-    lengths = np.linalg.norm(out, axis=1, keepdims=True)
-    return np.ascontiguousarray(np.divide(out, lengths, out=np.zeros_like(out), where=lengths > 1e-9))

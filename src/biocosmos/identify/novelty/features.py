@@ -150,7 +150,7 @@ class NearestNeighbours(Detector):
 
     def arrays(self) -> dict[str, npt.NDArray[Any]]:
         """The unit vectors of the training specimens and their classes."""
-        return {"k": np.array(self._neighbours), "vectors": self._index.vectors.numpy(), "columns": self._columns}
+        return {"k": np.array(self._neighbours), "vectors": self._index.vectors[:].numpy(), "columns": self._columns}
 
     def _restore(self, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
         self._neighbours, self._columns = int(arrays["k"]), arrays["columns"]
@@ -176,7 +176,7 @@ class NearestNeighbours(Detector):
 
     def _search(self, queries: Float32, k: int, hidden: Hidden) -> Float32:
         """Cosines (n, k) best first to the training specimens each query knows, -inf where there are fewer."""
-        rows, columns, found = self._index.vectors.numpy(), self._columns, []
+        rows, columns, found = self._index.vectors[:].numpy(), self._columns, []
         for start in range(0, len(queries), BLOCK):
             part, of = queries[start : start + BLOCK], hidden[start : start + BLOCK]
             cosines = part @ rows.T

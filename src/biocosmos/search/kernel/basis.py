@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import torch
 
+from biocosmos.search.row_file import Rows
+
 SAMPLE_ROWS = 8192
 FLOAT32_UNIT = 2.0**-24
 SHORT_FLOAT32_UNIT = 2.0**-7  # when the user lets torch multiply float32 as TF32 or bfloat16
@@ -65,7 +67,7 @@ class Basis:
         return Coordinates(y, rest.sqrt(), length)
 
 
-def sample_rows(vectors: torch.Tensor, count: int, seed: int = 0) -> torch.Tensor:
+def sample_rows(vectors: Rows, count: int, seed: int = 0) -> torch.Tensor:
     """Up to ``count`` seeded random row numbers of ``vectors``, ascending, on its device."""
     n = len(vectors)
     if n <= count:
@@ -82,7 +84,7 @@ class Spectrum:
     axes: torch.Tensor
 
     @classmethod
-    def of(cls, vectors: torch.Tensor) -> Spectrum:
+    def of(cls, vectors: Rows) -> Spectrum:
         """From a seeded sample of ``vectors`` (n, dim). The mean is an axis candidate too: queries are not centred."""
         x = vectors[sample_rows(vectors, SAMPLE_ROWS)].cpu()
         mean = x.mean(0)

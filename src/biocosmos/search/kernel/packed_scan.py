@@ -15,6 +15,7 @@ from biocosmos.search.kernel.packed import Kernel
 from biocosmos.search.kernel.pairs import CODE_STEP
 from biocosmos.search.kernel.scan import BUILD_ROWS, CHUNK_ROWS, Bounds, Encoded, query_terms
 from biocosmos.search.kernel.single import LEVELS, SINGLE_QUERY_MAX, SINGLE_STEP
+from biocosmos.search.row_file import Rows
 
 CLIPS = (1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 8.0, 12.0, 20.0)
 """In root mean squares; the one with the least error is taken."""
@@ -28,7 +29,7 @@ class PackedScan:
 
     name = "int8"
 
-    def __init__(self, vectors: torch.Tensor, basis: Basis, kernel: Kernel) -> None:
+    def __init__(self, vectors: Rows, basis: Basis, kernel: Kernel) -> None:
         self.basis, self.kernel, isa = basis, kernel, kernel.isa
         self.kept = -(-basis.kept // DIM_STEP) * DIM_STEP
         self.packed = large(-(-len(vectors) // GROUP), GROUP // TILE, self.kept // 4, TILE, 4, dtype=torch.uint8)
@@ -71,7 +72,7 @@ class MatrixScan(PackedScan):
 
     name = "int8 matrix"
 
-    def __init__(self, vectors: torch.Tensor, basis: Basis, kernel: Kernel) -> None:
+    def __init__(self, vectors: Rows, basis: Basis, kernel: Kernel) -> None:
         self.matrix = large(-(-len(vectors) // GROUP) * GROUP, -(-basis.kept // DIM_STEP) * DIM_STEP, dtype=torch.int8)
         super().__init__(vectors, basis, kernel)
 
@@ -97,7 +98,7 @@ class SingleScan:
 
     name = "int4"
 
-    def __init__(self, vectors: torch.Tensor, basis: Basis, kernel: Kernel) -> None:
+    def __init__(self, vectors: Rows, basis: Basis, kernel: Kernel) -> None:
         self.basis, self.kernel = basis, kernel
         self.kept = -(-basis.kept // SINGLE_STEP) * SINGLE_STEP
         self.packed = large(-(-len(vectors) // GROUP), GROUP // TILE, self.kept // 8, TILE, 4, dtype=torch.uint8)
@@ -146,7 +147,7 @@ class RowCodes:
     Each dim has a step of its own, so no rotation is needed; queries are 16-bit, their error is next to nothing.
     """
 
-    def __init__(self, vectors: torch.Tensor, kernel: Kernel) -> None:
+    def __init__(self, vectors: Rows, kernel: Kernel) -> None:
         n, dim = vectors.shape
         self.kernel = kernel
         sample = vectors[sample_rows(vectors, SAMPLE_ROWS)]
@@ -217,7 +218,7 @@ class Levels:
 
 
 def _pack_rows(
-    vectors: torch.Tensor,
+    vectors: Rows,
     basis: Basis,
     code: Callable[[torch.Tensor], tuple[torch.Tensor, torch.Tensor]],
     groups: int,

@@ -15,6 +15,7 @@ from biocosmos.search.kernel.instructions import GROUP
 from biocosmos.search.kernel.packed_scan import Levels, MatrixScan, PackedScan, SingleScan, best_step, quantise, rounding_error
 from biocosmos.search.kernel.scan import DenseScan, Scan
 from biocosmos.search.kernel.single import SINGLE_QUERY_MAX
+from biocosmos.search.row_file import Rows
 
 PRECISIONS = ("auto", "float32", "bfloat16", "int8")
 BATCHES = {"one": 1, "small": 16, "large": 256}
@@ -122,7 +123,7 @@ class Plan:
     where the precision cannot be had.
     """
 
-    def __init__(self, vectors: torch.Tensor, precision: str, plain: Scan) -> None:
+    def __init__(self, vectors: Rows, precision: str, plain: Scan) -> None:
         self.vectors, self.precision, self.plain = vectors, precision, plain
         self.bare = not len(vectors) or vectors.device.type == "mps"
         on_cpu = vectors.device.type == "cpu" and not self.bare
@@ -167,7 +168,7 @@ class Plan:
         return DenseScan(self.vectors, basis, torch.bfloat16 if chosen == "bfloat16" else torch.float32)
 
 
-def uneven(vectors: torch.Tensor, spectrum: Spectrum, kernel: packed.Kernel) -> bool:
+def uneven(vectors: Rows, spectrum: Spectrum, kernel: packed.Kernel) -> bool:
     """Whether 8 bits hold the gallery's own dims worse than they would after a random rotation."""
     x, limits = vectors[sample_rows(vectors, 2048)], (kernel.isa.row_zero, kernel.isa.row_max)
     raw, turned = (spectrum.basis(x.shape[1], turn=turn, device=x.device).rows(x).values for turn in (False, True))
@@ -178,7 +179,7 @@ def uneven(vectors: torch.Tensor, spectrum: Spectrum, kernel: packed.Kernel) -> 
 class _Pilot:
     """Estimates what a search costs, with rows of the gallery as queries, to find how many principal axes are cheapest."""
 
-    def __init__(self, vectors: torch.Tensor, spectrum: Spectrum, kernel: packed.Kernel | None) -> None:
+    def __init__(self, vectors: Rows, spectrum: Spectrum, kernel: packed.Kernel | None) -> None:
         n = len(vectors)
         self.vectors, self.spectrum, self.kernel = vectors, spectrum, kernel
         self.queries = vectors[sample_rows(vectors, PILOT_QUERIES, seed=1)]

@@ -17,6 +17,7 @@ import torch
 
 from biocosmos.search.kernel.basis import FLOAT32_UNIT, Basis, rounding
 from biocosmos.search.kernel.instructions import GROUP
+from biocosmos.search.row_file import Rows
 
 CHUNK_ROWS = 8192
 PAIRS_AT_ONCE = 4096
@@ -86,7 +87,7 @@ def query_terms(
 class DenseScan:
     """A scan by torch matrix products, in float32 or bfloat16, on any device."""
 
-    def __init__(self, vectors: torch.Tensor, basis: Basis | None, dtype: torch.dtype) -> None:
+    def __init__(self, vectors: Rows, basis: Basis | None, dtype: torch.dtype) -> None:
         n, dim = vectors.shape
         self.name = str(dtype).removeprefix("torch.")
         self.dtype = dtype
@@ -95,13 +96,13 @@ class DenseScan:
         padded = -(-n // GROUP) * GROUP
         terms = torch.zeros(padded, 3, device=vectors.device)
         if self.plain:
-            self.matrix = vectors
+            self.matrix: Rows = vectors
             terms[:, 0], terms[:, 1] = 1 + 1e-6, 2 * rounding(dim)
         else:
-            self.matrix = torch.empty(n, self.basis.kept, dtype=dtype, device=vectors.device)
+            self.matrix = matrix = torch.empty(n, self.basis.kept, dtype=dtype, device=vectors.device)
             for i in range(0, n, BUILD_ROWS):
                 found = self.basis.rows(vectors[i : i + BUILD_ROWS])
-                part = self.matrix[i : i + BUILD_ROWS] = found.values.to(dtype)
+                part = matrix[i : i + BUILD_ROWS] = found.values.to(dtype)
                 stored = part.float()
                 terms[i : i + len(part), 0] = torch.linalg.vector_norm(stored, dim=1) * (1 + 1e-6)
                 error = torch.linalg.vector_norm(found.values - stored, dim=1)

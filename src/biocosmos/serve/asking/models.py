@@ -1,0 +1,103 @@
+"""The encoders that turn images and words into vectors: loaded when first needed, asked by one thread at a time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from biocosmos.encoders.encoder import Encoder
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.jobs.queries import encoder_of_column
+from biocosmos.serve.asking import limits
+from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.given_vectors import GIVEN
+from biocosmos.trust import refuse_code
+
+STAGE = "search"
+Float32 = npt.NDArray[np.float32]
+
+
+class OneAtATime(Encoder):
+    """An encoder whose model is run by one thread at a time, whoever asks; everything else is the encoder's own."""
+
+    def __init__(self, encoder: Encoder, lock: threading.RLock) -> None:
+        self.__dict__.update(encoder.__dict__)
+        self._encoder, self._running = encoder, lock
+
+    def encode_images(self, batch: torch.Tensor, *, together: int | None = None) -> Float32:
+        """See :meth:`Encoder.encode_images`; another thread gets its turn between two batches."""
+        size = together or self.batch_size
+        out = np.empty((len(batch), self.dim), np.float32)
+        for start in range(0, len(batch), size):
+            with self._running:
+                out[start : start + size] = self._encoder.encode_images(batch[start : start + size], together=together)
+        return out
+
+    def encode_texts(self, texts: Sequence[str]) -> Float32:
+        """See :meth:`Encoder.encode_texts`."""
+        with self._running:
+            return self._encoder.encode_texts(texts)
+
+    def enter_thread(self) -> None:
+        """Nothing to do: how many threads torch uses is the process's, and other requests are computing."""
+
+    def leave_thread(self) -> None:
+        """Nothing to do."""
+
+
+class Models:
+    """Of one collection."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._collection = collection
+        self._running = threading.RLock()
+
+    def get(self, encoder: str) -> OneAtATime:
+        """The encoder that made an embedding. Raises BiocosmosError where it cannot be had here, or made other vectors."""
+        with self._running:
+            return OneAtATime(encoder_of_column(self._collection, encoder), self._running)
+
+    def refusals(self, encoder: str) -> dict[str, str | None]:
+        """Of "images", "texts" and "dna", in one line, why they cannot be asked with; None where they can. Nothing is loaded."""
+        facts = self._collection.encoders[encoder]
+        no_model = None
+        if facts.get("backend") == GIVEN:
+            no_model = f"the vectors '{encoder}' were made elsewhere and no model of them is here: search by specimens"
+        else:
+            try:
+                refuse_code(encoder, self._collection.path)
+            except BiocosmosError as error:
+                no_model = str(error)
+        no_text = None if facts.get("modality") == "image+text" else f"'{encoder}' has no text tower: it knows images only"
+        return {
+            "images": no_model,
+            "texts": no_model or no_text,
+            "dna": "this collection has no encoder of barcodes, which would be an embedding of its own",
+        }
+
+    def images(
+        self, encoder: str, files: Sequence[Path], failures: Failures, *, seconds: float = limits.SEARCH_SECONDS
+    ) -> tuple[Float32, npt.NDArray[np.int64]]:
+        """Vectors (m, dim) of the images that could be read, and their places in ``files``; the others are in ``failures``, by
+        their ``row`` from 1; what comes after ``seconds`` is among them."""
+        model, until = self.get(encoder), time.monotonic() + seconds
+        parts, kept = [np.empty((0, model.dim), np.float32)], [np.empty(0, np.int64)]
+        for start in range(0, len(files), model.batch_size):  # so many are read by the calling thread alone
+            some, told = files[start : start + model.batch_size], Failures()
+            if time.monotonic() > until:
+                for row in range(start, len(files)):
+                    failures.add(f"not looked at: {seconds:.0f} seconds were over", stage=STAGE, row=row + 1)
+                break
+            vectors, places = model.encode_files([str(file) for file in some], failures=told, stage=STAGE)
+            parts.append(vectors)
+            kept.append(places + start)
+            for one in told:
+                failures.append(replace(one, row=(one.row or 0) + start))
+        return np.concatenate(parts), np.concatenate(kept)

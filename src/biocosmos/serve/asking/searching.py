@@ -1,0 +1,241 @@
+"""Search: the nearest specimens of images, words and specimens, and how they vote."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.evidence.votes import Vote, votes
+from biocosmos.serve.asking import limits
+from biocosmos.serve.asking.galleries import Galleries
+from biocosmos.serve.asking.models import Models
+from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.resident import ResidentGallery
+
+if TYPE_CHECKING:
+    from biocosmos.serve.catalogue import Catalogue, View
+
+Kind = Literal["image", "text", "specimen"]
+Float32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Near:
+    """A neighbour. row: in the catalogue; score: cosine."""
+
+    id: str
+    row: int
+    score: float
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is like one thing that was asked about.
+
+    name: as the asker calls it; kind; place: among the things of its kind that were asked about; near: nearest first; votes: of
+    the neighbours at every rank, as they are named now.
+    """
+
+    name: str
+    kind: Kind
+    place: int
+    near: list[Near]
+    votes: list[Vote]
+
+
+@dataclass(frozen=True)
+class Searched:
+    """encoder: whose vectors were compared; answers: in the order asked; refused: (name, reason) of what could not be asked
+    about; among: specimens that could have been found."""
+
+    encoder: str
+    answers: list[Answer]
+    refused: list[tuple[str, str]]
+    among: int
+
+
+@dataclass(frozen=True)
+class _Asked:
+    names: list[str] = field(default_factory=list)
+    kinds: list[tuple[Kind, int]] = field(default_factory=list)
+    vectors: list[Float32] = field(default_factory=list)
+    own: list[int] = field(default_factory=list)
+    """Row in the gallery of what is asked about, -1 for something from outside."""
+
+    def add(self, name: str, kind: Kind, place: int, vector: Float32, own: int = -1) -> None:
+        self.names.append(name)
+        self.kinds.append((kind, place))
+        self.vectors.append(vector)
+        self.own.append(own)
+
+
+class Asking:
+    """Of one server; thread-safe."""
+
+    def __init__(self, collection: Collection, catalogue: Catalogue) -> None:
+        self.collection, self.catalogue = collection, catalogue
+        self.galleries, self.models = Galleries(collection), Models(collection)
+        self._places: dict[str, tuple[Any, Any, npt.NDArray[np.int32]]] = {}
+        self._lock = threading.Lock()
+
+    # ------------------------------------------------------------------ what can be asked
+
+    @property
+    def encoders(self) -> list[str]:
+        """Embeddings that can be searched, the default one first."""
+        names = list(self.collection.encoders)
+        first = self.collection.default_encoder
+        return sorted(names, key=lambda name: (name != first, name))
+
+    def encoder(self, name: str | None = None) -> str:
+        """The embedding of this name, or the one used unasked. Raises BiocosmosError where there is none."""
+        have = self.encoders
+        if not have:
+            raise BiocosmosError("nothing can be searched yet, as no specimen has a vector: start the job 'embed' first")
+        if name and name not in have:
+            raise BiocosmosError(f"there is no embedding {name[:80]!r}: there is {', '.join(have)}")
+        return name or have[0]
+
+    def refusals(self, encoder: str | None = None) -> dict[str, str | None]:
+        """Why "images", "texts" and "dna" cannot be asked with, None where they can."""
+        return self.models.refusals(self.encoder(encoder))
+
+    # ------------------------------------------------------------------ search
+
+    def nearest(
+        self,
+        id: str,
+        k: int = limits.NEIGHBOURS,
+        view: View | None = None,
+        *,
+        encoder: str | None = None,
+        wait: float | None = None,
+    ) -> list[Near]:
+        """The ``k`` specimens of the view most like this one, without it. Raises BiocosmosError where it has no vector, NotReady
+        while the gallery is read."""
+        found = self.search(ids=[id], k=k, view=view, encoder=encoder, wait=wait)
+        if found.refused:
+            raise BiocosmosError(found.refused[0][1])
+        return found.answers[0].near
+
+    def search(
+        self,
+        *,
+        images: Sequence[tuple[str, Path]] = (),
+        texts: Sequence[str] = (),
+        ids: Sequence[str] = (),
+        dna: Sequence[str] = (),
+        k: int = limits.NEIGHBOURS,
+        view: View | None = None,
+        encoder: str | None = None,
+        wait: float | None = None,
+    ) -> Searched:
+        """The ``k`` nearest specimens of each thing asked about, among those of the view.
+
+        images: (name, file); ids: of specimens, which do not find themselves; wait: seconds for a gallery that is getting ready.
+
+        Raises BiocosmosError for nothing, too much, and kinds that the encoder does not take; NotReady. An image that cannot be
+        read and an id without a vector are ``refused``, and the others go on.
+        """
+        if not limits.NEIGHBOURS_FEWEST <= k <= limits.NEIGHBOURS_MOST:
+            raise BiocosmosError(
+                f"{k:,} neighbours cannot be shown: ask for {limits.NEIGHBOURS_FEWEST} to {limits.NEIGHBOURS_MOST}"
+            )
+        encoder = self.encoder(encoder)
+        self._check(encoder, {"images": images, "texts": texts, "dna": dna, "ids": ids})
+        gallery = self.galleries.get(encoder, wait=limits.WAIT_SECONDS if wait is None else wait)
+        asked, refused = _Asked(), list[tuple[str, str]]()
+        if images:
+            self._ask_images(encoder, images, asked, refused)
+        for place, (text, vector) in enumerate(zip(texts, self._texts(encoder, texts), strict=True)):
+            asked.add(text, "text", place, vector)
+        for place, (id_, row) in enumerate(zip(ids, gallery.rows_of(ids).tolist(), strict=True)):
+            if row >= 0:
+                asked.add(id_, "specimen", place, gallery.vectors([row])[0], row)
+            else:
+                refused.append((id_, self._without_vector(id_, encoder)))
+        return self._answer(gallery, encoder, asked, refused, k, view)
+
+    def refresh(self) -> None:
+        """Take over vectors that were added or changed."""
+        self.galleries.refresh()
+
+    def close(self) -> None:
+        """Let go of the galleries."""
+        self.galleries.close()
+
+    # ------------------------------------------------------------------ steps
+
+    def _check(self, encoder: str, asked: dict[str, Sequence[Any]]) -> None:
+        most = {"images": limits.SEARCH_IMAGES, "texts": limits.TEXTS, "ids": limits.SPECIMENS, "dna": limits.TEXTS}
+        if not any(asked.values()):
+            raise BiocosmosError("nothing to search for: give images, words or a specimen")
+        refusals = self.models.refusals(encoder)
+        for kind, given in asked.items():
+            if not given:
+                continue
+            reason = refusals.get(kind)
+            if reason is not None:
+                raise BiocosmosError(reason)
+            if len(given) > most[kind]:
+                raise BiocosmosError(f"{len(given):,} {kind} are too many for one search: ask about at most {most[kind]}")
+        if any(len(text) > limits.TEXT_LENGTH for text in asked["texts"]):
+            raise BiocosmosError(f"a description may have {limits.TEXT_LENGTH} letters: shorten it")
+
+    def _ask_images(
+        self, encoder: str, images: Sequence[tuple[str, Path]], asked: _Asked, refused: list[tuple[str, str]]
+    ) -> None:
+        failures = Failures()
+        vectors, kept = self.models.images(encoder, [file for _, file in images], failures)
+        for vector, place in zip(vectors, kept.tolist(), strict=True):
+            asked.add(images[place][0], "image", place, vector)
+        for row in failures:
+            assert row.row is not None
+            refused.append((images[row.row - 1][0], row.reason))
+
+    def _texts(self, encoder: str, texts: Sequence[str]) -> Float32:
+        return self.models.get(encoder).encode_texts(list(texts)) if texts else np.empty((0, 0), np.float32)
+
+    def _without_vector(self, id_: str, encoder: str) -> str:
+        if int(self.catalogue.rows_of_ids([id_])[0]) < 0:
+            return f"there is no specimen {id_[:200]!r}"
+        return f"the specimen {id_[:200]!r} has no vector of '{encoder}': start the job 'embed'"
+
+    def _answer(
+        self, gallery: ResidentGallery, encoder: str, asked: _Asked, refused: list[tuple[str, str]], k: int, view: View | None
+    ) -> Searched:
+        rows = self._rows(gallery)
+        mask = rows >= 0
+        if view is not None:
+            mask &= np.append(self.catalogue.mask(view), False)[rows]
+        if not asked.names:
+            return Searched(encoder, [], refused, int(mask.sum()))
+        own = np.array(asked.own, np.int64)
+        found = gallery.search(np.stack(asked.vectors), k, mask=mask, exclude=own)
+        answers = []
+        for i, (name, (kind, place)) in enumerate(zip(asked.names, asked.kinds, strict=True)):
+            there = found.rows[i] >= 0
+            near, scores = rows[found.rows[i, there]], found.scores[i, there]
+            ids = self.catalogue.ids.take(near).to_pylist()
+            tree = self.catalogue.taxonomy
+            vote = [] if tree is None else votes(self.catalogue.nodes[near], scores, tree)
+            neighbours = [Near(id_, int(row), float(score)) for id_, row, score in zip(ids, near, scores, strict=True)]
+            answers.append(Answer(name, kind, place, neighbours, vote))
+        return Searched(encoder, answers, refused, int(mask.sum()))
+
+    def _rows(self, gallery: ResidentGallery) -> npt.NDArray[np.int32]:
+        """(n,) row in the catalogue of each row of the gallery, -1 for a specimen that is there no more."""
+        ids = self.catalogue.ids
+        with self._lock:
+            kept = self._places.get(gallery.encoder)
+            if kept is None or kept[0] is not gallery.ids or kept[1] is not ids:
+                kept = (gallery.ids, ids, np.asarray(self.catalogue.rows_of_ids(gallery.ids), np.int32))
+                self._places[gallery.encoder] = kept
+            return kept[2]
