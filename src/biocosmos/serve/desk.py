@@ -81,6 +81,11 @@ class Desk:
         for part in ("catalogue", "annotations", "curation", "thumbnails", "work", "asking"):
             getattr(self, part)
 
+    def hush(self) -> None:
+        """End answers that go on for as long as somebody listens, so that the server can stop."""
+        if "work" in self.__dict__:
+            self.work.hush()
+
     def close(self) -> None:
         """Let go of files and threads."""
         for part in ("asking", "work", "thumbnails", "curation", "annotations", "catalogue"):

@@ -103,7 +103,7 @@ def _kind(schema: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         return "file"
     if facts.get("type") == "array":
         return f"list of {_kind(schema, facts.get('items', {}))}"
-    limits = [f"{word} {facts[key]}" for key, word in _LIMITS if key in facts]
+    limits = [f"{word} {facts[key]:g}" for key, word in _LIMITS if key in facts]
     return " ".join([_SHOWN.get(str(facts.get("type")), "anything"), *limits])
 
 

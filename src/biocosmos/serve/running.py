@@ -52,7 +52,7 @@ def serve(collection: Collection, settings: ServeSettings, say: Callable[[str], 
         timeout_graceful_shutdown=PATIENCE,
         h11_max_incomplete_event_size=32 * 1024,
     )
-    server = _Server(config, lambda: _tell(collection, settings, address, say))
+    server = _Server(config, lambda: _tell(collection, settings, address, say), desk.hush)
     with listening:
         server.run(sockets=[listening])
     say("stopped")
@@ -81,9 +81,9 @@ def is_own(host: str) -> bool:
 class _Server(uvicorn.Server):
     """Says when it answers; a signal ends it in order, a second one at once."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None], stopping: Callable[[], None]) -> None:
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._stopping = ready, stopping
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -107,6 +107,7 @@ class _Server(uvicorn.Server):
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.force_exit = self.should_exit
         self.should_exit = True
+        self._stopping()
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

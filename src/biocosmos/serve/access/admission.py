@@ -122,10 +122,10 @@ class Access:
 
     def of_authorization(self, header: str) -> User | None:
         """The user of an Authorization header: Bearer and the token of this start, or that of a session."""
-        found = _BEARER.fullmatch(header.strip())
-        if found is None:
+        token = bearer_of(header)
+        if token is None:
             return None
-        return self._owner if self._is_token(found[1]) else self.of_session(found[1])
+        return self._owner if self._is_token(token) else self.of_session(token)
 
     def _begin(self, user: User, stamp: str) -> Entered:
         return Entered(self.sessions.begin(user.name, stamp), user, self._clock() + LIFE_SECONDS)
@@ -134,3 +134,9 @@ class Access:
         if self._token is None:
             return False
         return hmac.compare_digest(token.encode("utf-8", "surrogatepass"), self._token.encode())
+
+
+def bearer_of(header: str) -> str | None:
+    """The token of an Authorization header; None where it says anything else."""
+    found = _BEARER.fullmatch(header.strip())
+    return None if found is None else found[1]

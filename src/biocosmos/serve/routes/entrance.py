@@ -10,7 +10,7 @@ from fastapi import APIRouter, Form, HTTPException, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 
-from biocosmos.serve.access.admission import Access, Denied, Entered
+from biocosmos.serve.access.admission import Access, Denied, Entered, bearer_of
 from biocosmos.serve.access.answers import within
 from biocosmos.serve.access.cookies import drop_cookie, session_of, set_cookie
 from biocosmos.serve.access.roles import Viewer
@@ -83,10 +83,11 @@ async def come_in(
 
 @pages.post("/logout")
 def go_out(request: Request, user: Viewer) -> Response:
-    """End the session."""
-    session = session_of(request)
+    """End the session, of a cookie or of a token."""
+    access: Access = request.app.state.access
+    session = session_of(request) or bearer_of(request.headers.get("authorization", ""))
     if session is not None:
-        request.app.state.access.logout(session)
+        access.logout(session)
     answer = RedirectResponse("/login", 303)
     drop_cookie(request, answer)
     return answer

@@ -77,6 +77,14 @@ class Embed(_Checked):
 
 
 @dataclass(frozen=True)
+class Thumbnails(_Checked):
+    """Make the small pictures ahead, rather than as they are looked at."""
+
+    def words(self, place: Place) -> list[str]:
+        return line("thumbnails", options=(), places=[place.collection])
+
+
+@dataclass(frozen=True)
 class Project(_Checked):
     """Lay specimens out on a plane."""
 
@@ -255,8 +263,9 @@ def _embeds(settings: Embed, offered: Offered) -> None:
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("ingest", "Add specimens", Ingest.__doc__ or "", "admin", Ingest, ("Explore", "/"), uploads=True),
-        Kind("embed", "Compute vectors", Embed.__doc__ or "", "admin", Embed, ("Explore", "/"), _embeds),
+        Kind("ingest", "Add specimens", Ingest.__doc__ or "", "admin", Ingest, ("Explore", "/explore"), uploads=True),
+        Kind("embed", "Compute vectors", Embed.__doc__ or "", "admin", Embed, ("Explore", "/explore"), _embeds),
+        Kind("thumbnails", "Make small pictures", Thumbnails.__doc__ or "", "annotator", Thumbnails, ("Explore", "/explore")),
         Kind("project", "Lay out the map of likeness", Project.__doc__ or "", "annotator", Project, ("Likeness", "/likeness")),
         Kind("clusters", "Find clusters", Clusters.__doc__ or "", "annotator", Clusters, ("Clusters", "/clusters")),
         Kind("audit", "Look for wrong labels", Audit.__doc__ or "", "annotator", Audit, ("Review", "/review")),

@@ -31,6 +31,10 @@ BEAT_SECONDS = 10.0
 _QUEUE_SECONDS = 0.3
 
 
+class NoJob(BiocosmosError):
+    """A job, or a file of one, that there is not."""
+
+
 @dataclass(frozen=True)
 class Event:
     """Of a job's stream. name: "job" (it changed), "log" (more of it), "beat" (nothing new) or "end"; id: bytes of the log that
@@ -51,7 +55,7 @@ class Work:
         self._collection, self._at_once = collection, at_once
         self.folder = Path(collection.path).resolve() / states.FOLDER
         self._lock = threading.Lock()
-        self._wake, self._closed = threading.Event(), threading.Event()
+        self._wake, self._closed, self._quiet = threading.Event(), threading.Event(), threading.Event()
         self._supervisors: list[subprocess.Popen[bytes]] = []
         self._over: dict[str, Job] = {}
         self._after: list[Callable[[Job], None]] = []
@@ -114,7 +118,7 @@ class Work:
         """One by its id. Raises BiocosmosError for an unknown one."""
         job = self._read(self._folder(id).name)
         if job is None:
-            raise BiocosmosError(f"there is no job {id[:40]!r}: see the list of jobs")
+            raise NoJob(f"there is no job {id[:40]!r}: see the list of jobs")
         return job
 
     def log(self, id: str, at: int | None = None) -> tuple[str, int]:
@@ -124,13 +128,13 @@ class Work:
     def file(self, id: str, name: str) -> Path:
         """A file that the job made. Raises BiocosmosError for a name that is not listed."""
         if name not in self.job(id).made:
-            raise BiocosmosError(f"the job made no file {name[:80]!r}")
+            raise NoJob(f"the job made no file {name[:80]!r}")
         return self._folder(id) / "made" / name
 
     async def events(self, id: str, after: int | None = None) -> AsyncIterator[Event]:
         """Follow a job to its end; after: the id of the last event that arrived, so that nothing of the log is told twice."""
         at, told, beat = after, dict[str, Any](), time.monotonic()
-        while True:
+        while not self._quiet.is_set():
             job, text, end = await asyncio.to_thread(self._look, id, at)
             at = end
             if text:
@@ -176,8 +180,13 @@ class Work:
                 os.killpg(started["child"]["pid"], signal.SIGINT)
         return self.job(id)
 
+    def hush(self) -> None:
+        """End every stream of events: the server is about to stop, and browsers ask again when it is back."""
+        self._quiet.set()
+
     def close(self) -> None:
         """The server ends; jobs go on."""
+        self.hush()
         self._closed.set()
         self._wake.set()
         self._thread.join(timeout=5)
@@ -186,7 +195,7 @@ class Work:
 
     def _folder(self, id: str) -> Path:
         if not states.ID.fullmatch(id) or not (self.folder / id).is_dir() or (self.folder / id).is_symlink():
-            raise BiocosmosError(f"there is no job {id[:40]!r}: see the list of jobs")
+            raise NoJob(f"there is no job {id[:40]!r}: see the list of jobs")
         return self.folder / id
 
     def _ids(self) -> list[str]:
