@@ -46,9 +46,10 @@ def choices(desk: Desk) -> list[tuple[str, str]]:
     found.append(("state", "state of the name"))
     if "default" in collection.split_names:
         found.append(("part", "part of the split"))
-    if kept.kept(collection, "clusters"):
+    if _live(desk) or kept.kept(collection, "clusters"):
         found.append(("cluster", "cluster"))
-    found.append(("tag", "tag"))
+    if desk.curation.tags():
+        found.append(("tag", "tag"))
     for name in NUMBERS:
         if np.isfinite(getattr(desk.catalogue, name)).any():
             found.append((name, name))
@@ -56,17 +57,16 @@ def choices(desk: Desk) -> list[tuple[str, str]]:
 
 
 def first_choice(desk: Desk) -> str:
-    """The finest rank at which the legend can name nearly all: at most :data:`NAMED` taxa, else the one with the fewest."""
+    """The rank at which the classes that the legend names tell most (bits a specimen), the state where no rank tells anything."""
     taxonomy, nodes = desk.catalogue.taxonomy, desk.catalogue.nodes
-    taxa = {}
+    best, most = "state", 0.0
     for rank in taxonomy.ranks:
-        found = np.unique(taxonomy.ancestor(nodes, rank))
-        taxa[rank] = int((found > 0).sum())
-    few = [rank for rank, count in taxa.items() if 1 < count <= NAMED]
-    many = sorted((count, rank) for rank, count in taxa.items() if count > NAMED)
-    if few:
-        return f"{RANK}{few[-1]}"
-    return f"{RANK}{many[0][1]}" if many else "state"
+        counts = np.bincount(np.maximum(taxonomy.ancestor(nodes, rank), 0), minlength=len(taxonomy))[1:]
+        shares = np.sort(counts[counts > 0])[::-1][:NAMED] / max(1, len(nodes))
+        told = float(-(shares * np.log2(shares)).sum())
+        if told > most + 0.01 and len(shares) > 1:
+            best, most = f"{RANK}{rank}", told
+    return best
 
 
 def colouring(desk: Desk, by: str, rows: npt.NDArray[np.int32]) -> Colouring:
@@ -79,13 +79,13 @@ def colouring(desk: Desk, by: str, rows: npt.NDArray[np.int32]) -> Colouring:
     if by.startswith(RANK):
         return _taxa(catalogue, by.removeprefix(RANK), rows)
     if by == "part":
-        split = desk.collection.split()
-        return _texts(_joined(catalogue.ids, split.ids, split.parts).take(pa.array(rows)))
+        split = catalogue.parts.split(catalogue.now.stored, "default")
+        return _classes(split.codes[rows].astype(np.int64), split.names)
     if by == "cluster":
-        table = kept.read_kept(desk.collection, "clusters").table()
-        return _clusters(_joined(catalogue.ids, table["id"], table["cluster"]).take(pa.array(rows)))
+        return _clusters(desk, rows)
     if by == "tag":
-        return _tags(desk, rows)
+        names = [tag.name for tag in desk.curation.tags()]
+        return _classes(_sets(desk, [*map(desk.curation.rows, names)])[rows], [*names, SEVERAL])
     keys = ", ".join(key for key, _ in choices(desk))
     raise BiocosmosError(f"the map cannot be coloured by {by[:60]!r}: it can by {keys}")
 
@@ -105,32 +105,31 @@ def _taxa(catalogue: Any, rank: str, rows: npt.NDArray[np.int32]) -> Colouring:
     return _classes(codes, names)
 
 
-def _clusters(values: pa.Array) -> Colouring:
-    numbers = pc.cast(values, pa.int64(), safe=False).fill_null(-1).to_numpy(zero_copy_only=False)
-    distinct, inverse = np.unique(numbers, return_inverse=True)
+def _live(desk: Desk) -> Any:
+    """The clusters that somebody works on: they are shown, not those that a job found last; None where nobody does."""
+    return getattr(desk, "clusters", None) if kept.kept(desk.collection, "growing") else None
+
+
+def _clusters(desk: Desk, rows: npt.NDArray[np.int32]) -> Colouring:
+    if (live := _live(desk)) is not None:
+        names = live.names()
+        return _classes(_sets(desk, [*map(live.rows, names)])[rows], [*names, SEVERAL])
+    table = kept.read_kept(desk.collection, "clusters").table()
+    places = desk.catalogue.rows_of_ids(table["id"].cast(pa.string()).combine_chunks())
+    given = pc.cast(table["cluster"], pa.int64(), safe=False).fill_null(-1).to_numpy()
+    numbers = np.full(len(desk.catalogue.ids), -1, np.int64)
+    numbers[places[places >= 0]] = given[places >= 0]
+    distinct, inverse = np.unique(numbers[rows], return_inverse=True)
     codes = np.where(distinct >= 0, np.arange(len(distinct)), -1)[inverse]
     return _classes(codes, [f"cluster {number}" for number in distinct])
 
 
-def _texts(values: pa.Array) -> Colouring:
-    encoded = values.dictionary_encode()
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return _classes(codes, [str(name) for name in encoded.dictionary.to_pylist()])
-
-
-def _tags(desk: Desk, rows: npt.NDArray[np.int32]) -> Colouring:
-    names = [tag.name for tag in desk.curation.tags()]
+def _sets(desk: Desk, sets: Sequence[npt.NDArray[np.int32]]) -> npt.NDArray[np.int64]:
+    """(n,) of which set each specimen is, -1 of none, their number of several."""
     codes = np.full(len(desk.catalogue.ids), -1, np.int64)
-    for code, name in enumerate(names):
-        tagged = desk.curation.rows(name)
-        codes[tagged] = np.where(codes[tagged] < 0, code, len(names))
-    return _classes(codes[rows], [*names, SEVERAL])
-
-
-def _joined(ids: pa.Array, given: Any, values: Any) -> pa.Array:
-    """``values``, which stand beside the ids ``given``, for each of ``ids``; null where it is not given."""
-    given, values = (each.combine_chunks() if isinstance(each, pa.ChunkedArray) else each for each in (given, values))
-    return values.take(pc.index_in(ids.cast(pa.string()), value_set=given.cast(pa.string())))
+    for code, members in enumerate(sets):
+        codes[members] = np.where(codes[members] < 0, code, len(sets))
+    return codes
 
 
 def _classes(values: npt.NDArray[np.int64], names: Sequence[str]) -> Colouring:

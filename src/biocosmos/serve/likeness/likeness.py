@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.discover import kept
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.likeness.binary import bits, etag, packed
+from biocosmos.serve.likeness.chips import chips
 from biocosmos.serve.likeness.colours import Colouring, colouring
 from biocosmos.serve.likeness.plane import Plane, plane_of
-from biocosmos.serve.likeness.polygons import UNITS, polygon_of
+from biocosmos.serve.likeness.polygons import UNITS, Polygon, polygon_of
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue import View
@@ -42,7 +44,18 @@ class Likeness:
         self._plane: tuple[str | None, pa.Array, Plane | None] | None = None
         self._messages: dict[str, bytes] = {}
 
+    def join(self) -> None:
+        """Have views filter by regions of the plane."""
+        self._desk.catalogue.register("region", self._inside, lambda: (self._found_name(), len(self._desk.catalogue.ids)))
+
+    def _inside(self, region: Polygon) -> npt.NDArray[np.bool_]:
+        return self.needed_plane().inside(region)
+
     # ------------------------------------------------------------------ the plane
+
+    def _found_name(self) -> str | None:
+        found = kept.kept(self._desk.collection, "projection")[-1:]
+        return found[0].name if found else None
 
     def plane(self) -> Plane | None:
         """The latest projection for the specimens that are there now, None where nobody made one."""
@@ -90,11 +103,12 @@ class Likeness:
         return packed({"plane": plane.name, "count": len(plane.rows), **_legend(by, coloured)}, {"code": coloured.codes})
 
     def mask(self, view: View) -> bytes:
-        """Header (how many specimens the view has, and how many of them are on the map) and a bit a point: whether it has it."""
+        """Header (how many specimens the view has, how many of them are on the map, its filters in words) and a bit a point."""
         plane = self.needed_plane()
         mask = self._desk.catalogue.mask(view)
         there = mask[plane.rows]
-        header = {"plane": plane.name, "count": len(there), "view": int(mask.sum()), "on_map": int(there.sum())}
+        header: dict[str, Any] = {"plane": plane.name, "count": len(there), "view": int(mask.sum()), "on_map": int(there.sum())}
+        header |= {"region": view.region, "chips": chips(view)}
         return packed(header, {"bits": bits(there)})
 
     def ids(self, name: str, points: Sequence[int]) -> list[str]:

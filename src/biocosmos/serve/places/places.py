@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.likeness.binary import bits, etag, packed
+from biocosmos.serve.likeness.chips import chips
 from biocosmos.serve.places.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class Places:
         self._message: tuple[str, bytes] | None = None
 
     def _resident(self) -> tuple[Spots, Timeline]:
-        stored = self._desk.catalogue.stored
+        stored = self._desk.catalogue.now.stored
         with self._lock:
             if self._made is None or self._made[0] is not stored:
                 there = np.isfinite(stored.longitude) & np.isfinite(stored.latitude)
@@ -75,10 +76,11 @@ class Places:
         return message
 
     def mask(self, view: View) -> bytes:
-        """Header (how many specimens the view has, and how many of them have a place) and a bit a point: whether it has it."""
+        """Header (how many specimens the view has, how many of them have a place, its filters in words) and a bit a point."""
         spots, mask = self.spots(), self._desk.catalogue.mask(view)
         there = mask[spots.rows]
-        header = {"mark": spots.mark, "count": len(there), "view": int(mask.sum()), "on_map": int(there.sum())}
+        header: dict[str, Any] = {"mark": spots.mark, "count": len(there), "view": int(mask.sum()), "on_map": int(there.sum())}
+        header |= {"box": view.box, "chips": chips(view)}
         return packed(header, {"bits": bits(there)})
 
     def ids(self, mark: str, points: Sequence[int]) -> list[str]:
@@ -98,7 +100,13 @@ class Places:
             {"from": first, "to": last, "all": int(every), "view": int(of_view)}
             for first, last, every, of_view in zip(timeline.firsts, timeline.lasts, timeline.every, inside)
         ]
-        return {"unit": timeline.unit, "steps": steps, "undated": timeline.undated, "vague": timeline.vague}
+        return {
+            "unit": timeline.unit,
+            "steps": steps,
+            "undated": timeline.undated,
+            "vague": timeline.vague,
+            "dates": list(view.dates),
+        }
 
     # ------------------------------------------------------------------ selecting
 

@@ -2,6 +2,7 @@
 // Places near each other as one spot with a count: cells of a grid of degrees, halved with every level.
 
 export const FIRST = 45, LEVELS = 17; // degrees of a cell at level 0; levels
+const TOUCH = 0.75; // of a cell, between two spots that are told apart
 
 /** Spots of one level. index: by point; count, has (of those that the view has), longitude, latitude: by spot. */
 export class Bins {
@@ -36,8 +37,40 @@ export class Bins {
       this.latitude[spot] += latitude[i];
     }
     for (let spot = 0; spot < spots; spot++) { this.longitude[spot] /= this.count[spot]; this.latitude[spot] /= this.count[spot]; }
-    this.order = Uint32Array.from(this.count.keys()).sort((a, b) => this.count[b] - this.count[a]); // small ones lie on large ones
+    this.#merge(columns, rows, table, mask, cell);
+    this.order = Uint32Array.from(this.count.keys()).filter((spot) => this.count[spot]).sort((a, b) => this.count[b] - this.count[a]); // small ones lie on large ones
     this.shown = undefined;
+  }
+
+  /** Spots that would lie on each other become one, the larger; the other stays with nothing in it. */
+  #merge(columns, rows, table, mask, cell) {
+    const into = new Uint32Array(this.spots).map((_, spot) => spot), near = (cell * TOUCH) ** 2;
+    const turn = 360 / cell; // columns around the globe
+    const find = (given, row) => {
+      const column = (given + turn) % turn;
+      let at = (Math.imul(column, 73856093) ^ Math.imul(row, 19349663)) & mask;
+      while (table[at] >= 0 && (columns[table[at]] !== column || rows[table[at]] !== row)) at = (at + 1) & mask;
+      return table[at];
+    };
+    const large = Uint32Array.from(this.count.keys()).sort((a, b) => this.count[b] - this.count[a]);
+    for (const spot of large) {
+      if (into[spot] !== spot) continue;
+      const thin = Math.max(0.05, Math.cos(this.latitude[spot] * Math.PI / 180));
+      for (let right = -1; right <= 1; right++) for (let up = -1; up <= 1; up++) {
+        const other = right || up ? find(columns[spot] + right, rows[spot] + up) : -1;
+        if (other < 0 || into[other] !== other || this.count[other] > this.count[spot]) continue;
+        const apart = Math.abs(this.longitude[other] - this.longitude[spot]);
+        const dx = Math.min(apart, 360 - apart) * thin, dy = this.latitude[other] - this.latitude[spot];
+        if (dx * dx + dy * dy < near) into[other] = spot;
+      }
+    }
+    for (let spot = 0; spot < this.spots; spot++) {
+      let last = spot;
+      while (into[last] !== last) last = into[last];
+      into[spot] = last;
+      if (last !== spot) { this.count[last] += this.count[spot]; this.count[spot] = 0; }
+    }
+    for (let i = 0; i < this.index.length; i++) this.index[i] = into[this.index[i]];
   }
 
   /** Count what the view has (Uint8Array by point, null: all). */

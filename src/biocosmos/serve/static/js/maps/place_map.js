@@ -4,9 +4,9 @@
 import { Bins, FIRST, LEVELS } from "./bins.js";
 import { Hands } from "./hands.js";
 
-const CELL = 26, CLOSEST = 60_000; // CSS pixels of a cell at most, and of a degree
+const CELL = 44, CLOSEST = 60_000; // CSS pixels of a cell at most, and of a degree
 const SMALL = 4, LARGE = 15; // radius of one specimen, and of very many
-const RULES = [30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
+const RULES = [90, 60, 30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
 /** Longitude brought to -180..180. */
@@ -52,7 +52,14 @@ export class PlaceMap extends EventTarget {
     return this.camera.scale * (1 - near + near * Math.max(0.05, Math.cos(this.camera.latitude * Math.PI / 180)));
   }
 
-  get least() { return Math.max(0.4, this.canvas.clientWidth / 360); }
+  get least() { return Math.max(0.4, Math.min(this.canvas.clientWidth / 360, this.canvas.clientHeight / 180)); }
+
+  /** Where on the screen a place is: once, or again a turn of the globe beside it. */
+  *#everywhere(longitude, latitude) {
+    const [x, y] = this.toScreen(longitude, latitude), turn = 360 * this.wide, width = this.canvas.clientWidth;
+    yield [x, y];
+    if (turn < width + LARGE) { yield [x - turn, y]; yield [x + turn, y]; }
+  }
 
   toScreen(longitude, latitude) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
@@ -116,9 +123,11 @@ export class PlaceMap extends EventTarget {
     if (!this.points?.longitude.length) return -1;
     const { bins } = this;
     let best = -1, least = Infinity;
-    for (let spot = 0; spot < bins.spots; spot++) {
-      const [x, y] = this.toScreen(bins.longitude[spot], bins.latitude[spot]), far = Math.hypot(x - px, y - py) - (bins.has[spot] ? 3 : 0);
-      if (far < least && far <= this.#radius(bins.count[spot]) + reach) { best = spot; least = far; }
+    for (const spot of bins.order) {
+      for (const [x, y] of this.#everywhere(bins.longitude[spot], bins.latitude[spot])) {
+        const far = Math.hypot(x - px, y - py) - (bins.has[spot] ? 3 : 0);
+        if (far < least && far <= this.#radius(bins.count[spot]) + reach) { best = spot; least = far; }
+      }
     }
     return best;
   }
@@ -185,7 +194,7 @@ export class PlaceMap extends EventTarget {
     if (this.coast) {
       context.fillStyle = inks.land;
       const path = camera.scale > 9 ? this.coast.fine : this.coast.coarse;
-      for (const turn of [-360, 0, 360]) {
+      for (const turn of [-720, -360, 0, 360, 720]) {
         const left = (turn - 180 - camera.longitude) * this.wide + width / 2;
         if (left > width || left + 360 * this.wide < 0) continue;
         context.setTransform(ratio * this.wide, 0, 0, -ratio * camera.scale, ratio * (left + 180 * this.wide), ratio * (camera.latitude * camera.scale + height / 2));
@@ -198,26 +207,27 @@ export class PlaceMap extends EventTarget {
 
   /** Lines of longitude and latitude, with their degrees. */
   #rules(width, height) {
-    const { context, inks, camera } = this, every = RULES.find((step) => step * camera.scale < 130) ?? RULES.at(-1);
+    const { context, inks, camera } = this, wide = this.wide;
+    const fine = (scale, room) => RULES.findLast((step) => step * scale >= room) ?? RULES[0];
+    const [across, up] = [fine(wide, 74), fine(camera.scale, 60)];
     const [west, south, east, north] = this.window();
     context.strokeStyle = inks.rule;
     context.fillStyle = inks.words;
     context.lineWidth = 1;
     context.font = "11px system-ui, sans-serif";
     context.beginPath();
-    const places = every < 1 ? String(every).length - 2 : 0;
-    const named = (degrees, letters) => `${Math.abs(degrees).toFixed(places)}°${degrees === 0 ? "" : letters[degrees > 0 ? 0 : 1]}`;
-    for (let at = Math.ceil(west / every) * every, n = 0; at <= east && n < 60; at += every, n++) {
-      const x = Math.round((at - camera.longitude) * this.wide + width / 2) + 0.5;
+    const named = (degrees, letters, every) => `${Math.abs(degrees).toFixed(every < 1 ? String(every).length - 2 : 0)}°${degrees % 180 === 0 ? "" : letters[degrees > 0 ? 0 : 1]}`;
+    for (let at = Math.ceil(west / across) * across, n = 0; at <= east && n < 60; at += across, n++) {
+      const x = Math.round((at - camera.longitude) * wide + width / 2) + 0.5;
       context.moveTo(x, 0);
       context.lineTo(x, height);
-      context.fillText(named(Number(around(at).toFixed(6)), "EW"), x + 3, height - 5);
+      context.fillText(named(Number(around(at).toFixed(6)), "EW", across), x + 3, height - 5);
     }
-    for (let at = Math.ceil(south / every) * every, n = 0; at <= north && n < 60; at += every, n++) {
+    for (let at = Math.ceil(south / up) * up, n = 0; at <= north && n < 60; at += up, n++) {
       const y = Math.round((camera.latitude - at) * camera.scale + height / 2) + 0.5;
       context.moveTo(0, y);
       context.lineTo(width, y);
-      context.fillText(named(Number(at.toFixed(6)), "NS"), 4, y - 3);
+      context.fillText(named(Number(at.toFixed(6)), "NS", up), 4, y - 3);
     }
     context.stroke();
   }
@@ -231,17 +241,19 @@ export class PlaceMap extends EventTarget {
       context.strokeStyle = inks.edge;
       for (const spot of bins.order) {
         if (Boolean(bins.has[spot]) !== has) continue;
-        const [x, y] = this.toScreen(bins.longitude[spot], bins.latitude[spot]), radius = this.#radius(has ? bins.has[spot] : bins.count[spot]);
-        if (x < -radius || y < -radius || x > width + radius || y > height + radius) continue;
-        context.beginPath();
-        context.arc(x, y, radius, 0, 7);
-        context.fill();
-        context.stroke();
-        if (has && bins.has[spot] > 1 && radius >= 8) {
-          context.fillStyle = inks.over;
-          context.font = `600 ${radius > 11 ? 11 : 10}px system-ui, sans-serif`;
-          context.fillText(compact.format(bins.has[spot]), x, y + 0.5);
-          context.fillStyle = ink;
+        const count = has ? bins.has[spot] : bins.count[spot], radius = this.#radius(count);
+        for (const [x, y] of this.#everywhere(bins.longitude[spot], bins.latitude[spot])) {
+          if (x < -radius || y < -radius || x > width + radius || y > height + radius) continue;
+          context.beginPath();
+          context.arc(x, y, radius, 0, 7);
+          context.fill();
+          context.stroke();
+          if (has && count > 1 && radius >= 8) {
+            context.fillStyle = inks.over;
+            context.font = `600 ${radius > 11 ? 11 : 10}px system-ui, sans-serif`;
+            context.fillText(compact.format(count), x, y + 0.5);
+            context.fillStyle = ink;
+          }
         }
       }
     }

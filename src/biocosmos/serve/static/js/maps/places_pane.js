@@ -46,11 +46,11 @@ export class PlacesPane {
     map.addEventListener("painted", () => { this.canvas.dataset.painted = String(Number(this.canvas.dataset.painted ?? 0) + 1); });
     map.addEventListener("box", ({ detail: { box, done } }) => {
       this.outline.show("drawn", done ? null : this.#corners(box));
-      if (done) this.select({ box });
+      if (done) this.select({ box: this.#rounded(box) });
     });
     this.time.addEventListener("dates", ({ detail: { dates } }) => this.select({ dates: dates ?? [null, null] }));
     this.tools.addEventListener("click", (event) => this.#tool(event.target.closest("button")?.dataset.tool));
-    part("screen").addEventListener("click", () => this.select({ box: map.window() }));
+    part("screen").addEventListener("click", () => this.select({ box: this.#rounded(map.window()) }));
     this.numbers.addEventListener("submit", (event) => {
       event.preventDefault();
       let [west, south, east, north] = ["west", "south", "east", "north"].map((name) => Number(this.numbers.elements[name].value));
@@ -117,6 +117,12 @@ export class PlacesPane {
   async select(changes) {
     const { view } = await postJSON("/api/places/select", { view: this.view.query, ...changes });
     this.view.set(view);
+  }
+
+  /** A box in no more digits than the screen can tell. */
+  #rounded(box) {
+    const digits = Math.min(6, Math.max(0, Math.ceil(Math.log10(this.map.camera.scale))));
+    return box.map((degrees) => Number(degrees.toFixed(digits)));
   }
 
   #corners(box) {

@@ -73,7 +73,7 @@ export class TimeBar extends EventTarget {
     const { undated, vague, unit } = this.times, besides = [];
     if (undated) besides.push(`${number.format(undated)} undated`);
     if (vague) besides.push(`${number.format(vague)} dated less exactly than a ${unit}`);
-    this.says.textContent = [span, `${number.format(chosen)} specimens`, ...besides].join(" · ");
+    this.says.textContent = [span, `${number.format(chosen)} dated specimens`, ...besides].join(" · ");
     this.whole.hidden = !this.times.dates.some(Boolean);
   }
 }
