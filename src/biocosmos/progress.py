@@ -9,8 +9,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,19 @@ LINE_EVERY_SECONDS = 10.0
 FILE = "BIOCOSMOS_PROGRESS"
 """Environment variable: a file that holds the last count as JSON: description, done, total (or null), unit, rate (a second)."""
 FILE_EVERY_SECONDS = 0.25
+Listener = Callable[[str, int, int | None], None]
+"""Is told (description, done, total)."""
+_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+
+
+@contextmanager
+def telling(listener: Listener) -> Iterator[None]:
+    """Within it, and in this thread, counts are told to ``listener``, and nothing is shown."""
+    token = _listener.set(listener)
+    try:
+        yield
+    finally:
+        _listener.reset(token)
 
 
 class Progress:
@@ -31,9 +45,12 @@ class Progress:
         self._told = -1
         self._bar: Any = None
         self._task: Any = None
+        self._listener = _listener.get()
         self._terminal = sys.stderr.isatty()
         self._file = os.environ.get(FILE)
         self._recorded = -1.0
+        if self._listener is not None:
+            self._listener(description, done, total)
         self._record(self._start)
 
     def advance(self, count: int = 1) -> None:
@@ -42,6 +59,9 @@ class Progress:
         now = time.monotonic()
         if now - self._recorded >= FILE_EVERY_SECONDS:
             self._record(now)
+        if self._listener is not None:
+            self._listener(self.description, self.done, self.total)
+            return
         if now - self._start < QUIET_SECONDS:
             return
         if self._terminal:

@@ -251,6 +251,11 @@ LINES: dict[str, Line] = {
     ),
     # ------------------------------------------------------------------ the browser
     "users": Line("users {out}/users.toml ada --role annotator --password-stdin", says="ada, annotator"),
+    "serve": Line(
+        "serve {collection} --host localhost --port 0 --no-open --users {out}/users.toml --name cosmos.example.org",
+        after=("users",),
+        says="at http://127.0.0.1:",
+    ),
     "users listed": Line("users {out}/users.toml", after=("users",), says="annotator"),
     "users removed": Line("users {out}/users.toml ada --remove", after=("users listed",), says="ada removed"),
     # ------------------------------------------------------------------ the whole

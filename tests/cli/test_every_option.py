@@ -6,6 +6,7 @@ import inspect
 import io
 import re
 import shlex
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ from rich.text import Text
 import biocosmos.specimens.sample
 from biocosmos import machine
 from biocosmos.cli.app import app
+from biocosmos.serve import running
 from runs import LINES
 from workshop import Workshop, workshop
 
 __all__ = ["workshop"]
 DOCS = Path(__file__).parents[2] / "docs"
 SPECIMENS = 150
+TELL = running._tell
 
 
 def verbs(command: Any = None, name: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
@@ -35,6 +38,12 @@ def verbs(command: Any = None, name: tuple[str, ...] = ()) -> Iterator[tuple[str
 
 
 VERBS = dict(verbs())
+
+
+def tell_and_stop(*arguments: Any) -> None:
+    """What a server does once it answers, and a person's Ctrl-C."""
+    TELL(*arguments)
+    signal.raise_signal(signal.SIGINT)
 
 
 def verb_of(words: list[str]) -> str:
@@ -63,6 +72,8 @@ def test_a_line_does_what_it_is_asked(workshop: Workshop, name: str, monkeypatch
     if name.startswith("doctor"):
         monkeypatch.setenv(machine.CHOOSE, "embed.way=torch-float32,train.way=float32")  # nothing is timed in a test
     monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))  # users: a password
+    if name == "serve":
+        monkeypatch.setattr(running, "_tell", tell_and_stop)
     outcome = workshop.run(name)
     assert outcome.code == 0, outcome.err
     assert LINES[name].says in outcome.out + outcome.err

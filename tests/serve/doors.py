@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import FastAPI, File, Request, Response, UploadFile
-from fastapi.responses import PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -70,6 +72,7 @@ def application(access: Access) -> FastAPI:
 
     @app.post("/api/jobs")
     def run(user: Admin) -> dict[str, Any]:
+        app.state.runs = getattr(app.state, "runs", 0) + 1
         return {"by": user.name}
 
     @app.post("/api/upload")
@@ -95,6 +98,16 @@ def application(access: Access) -> FastAPI:
     @app.get("/mend", include_in_schema=False)
     def mend_of_a_page(user: Viewer) -> None:
         raise BiocosmosError("there is no <script>alert(1)</script> here")
+
+    @app.get("/form", include_in_schema=False)
+    def form(user: Viewer) -> HTMLResponse:
+        """A page that is asked to do what its policy forbids."""
+        return HTMLResponse(
+            f'<!doctype html><html lang="en"><title>{user.name}</title><p id="who">{user.name}</p>'
+            "<script>document.title = 'inline'</script><p style='color: red' id='red'>a</p>"
+            '<img src="x" onerror="document.title = \'handler\'">'
+            '<form method="post" action="/logout"><button>out</button></form></html>'
+        )
 
     @app.get("/api/late")
     def late(user: Viewer) -> StreamingResponse:
@@ -135,3 +148,29 @@ def browser(access: Access) -> TestClient:
     made = client(access)
     assert made.get(f"/?token={TOKEN}").status_code == 303
     return made
+
+
+class Live:
+    """The application on a port of this machine, in a thread of this process."""
+
+    def __init__(self, access: Access) -> None:
+        import uvicorn
+
+        self.app = application(access)
+        config = uvicorn.Config(self.app, port=0, log_level="warning", access_log=False, server_header=False)
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self.address = ""
+
+    def __enter__(self) -> Live:
+        self._thread.start()
+        while not self._server.started:
+            assert self._thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        self.port: int = self._server.servers[0].sockets[0].getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +82,7 @@ class Plain:
 
 SOME = st.lists(st.sampled_from(IDS), min_size=1, unique=True)
 STEP = st.one_of(
+    st.tuples(st.just("read")),
     st.tuples(st.just("name"), st.sampled_from(PEOPLE), SOME, st.sampled_from("AB")),
     st.tuples(st.just("undo"), st.sampled_from(PEOPLE)),
     st.tuples(st.just("withdraw"), st.sampled_from(PEOPLE), SOME),
@@ -92,7 +94,7 @@ STEP = st.one_of(
 @settings(max_examples=40)
 def test_names_undos_and_mergers_of_two_people_agree_with_a_plain_list(tmp_path_factory, steps):
     collection = bc.Collection.create(tmp_path_factory.mktemp("acts") / "acts.cosmos")
-    plain = Plain()
+    plain, ledger = Plain(), by_hand.Ledger(collection.path)
     for what, *rest in steps:
         if what == "name":
             by, ids, taxon = rest
@@ -103,6 +105,8 @@ def test_names_undos_and_mergers_of_two_people_agree_with_a_plain_list(tmp_path_
         elif what == "withdraw":
             by_hand.withdraw(collection, rest[1], by=rest[0])
             plain.withdraw(rest[1], rest[0])
+        elif what == "read":
+            ledger.read_new()
         else:
             by_hand.compact(collection, many=1)
     rows = by_hand.standing(collection).to_pylist()
@@ -110,6 +114,35 @@ def test_names_undos_and_mergers_of_two_people_agree_with_a_plain_list(tmp_path_
     now = {row["id"]: (row["taxon"], row["disagreed"]) for row in by_hand.current(collection).to_pylist()}
     assert now == plain.current()
     assert [row["id"] for row in by_hand.history(collection).to_pylist()] == [row["id"] for row in plain.said]
+    for each in (ledger, by_hand.Ledger(collection.path)):  # one that followed, one that read all at once
+        agrees(each, collection, plain)
+
+
+def agrees(ledger: by_hand.Ledger, collection: bc.Collection, plain: Plain) -> None:
+    ledger.read_new()
+    entries, called, _, disagreed = ledger.table()
+    now = {
+        ledger.subjects.words[i]: (ledger.called.words[called[i]][0], bool(disagreed[i]))
+        for i in np.flatnonzero(entries >= 0).tolist()
+    }
+    assert now == plain.current()
+    for id_ in IDS:
+        rows = by_hand.history(collection, [id_]).to_pylist()
+        told = [(row["taxon"], row["by"], row["status"], row["act"], row["undoes"]) for row in rows]
+        assert [(each.taxon, each.by, each.status, each.act, each.undoes) for each in ledger.history(id_)] == told
+    for by in PEOPLE:
+        mine = [row for row in plain.rows if row["by"] == by]
+        last = ledger.last(by)
+        assert (last.name if last else None) == (mine[-1]["act"] if mine else None)
+        if last:
+            assert last.standing == len([row for row in mine if row["act"] == last.name])
+            assert sorted(ledger.rows_that_stand(last)["id"]) == sorted(row["id"] for row in mine if row["act"] == last.name)
+        if by in ledger.users.number:
+            stand, undone, lately, today, _ = ledger.tally(by, 0, 0)
+            assert stand == lately == today == len(mine)
+            rows = by_hand.history(collection).to_pylist()
+            assert stand + undone == len([1 for row in rows if row["by"] == by and row["status"] != "withdrawn"])
+            assert sorted({ledger.subjects.words[i] for i in ledger.judged(by)}) == sorted({row["id"] for row in mine})
 
 
 ROW = st.tuples(st.integers(0, 2), st.integers(0, 3), st.sampled_from([-2, -1, 0, 1, 2, 3]), st.booleans())
@@ -151,6 +184,28 @@ def test_an_act_is_taken_back_once_though_two_did_so_at_once(empty):
     assert [row["act"] for row in by_hand.standing(empty).to_pylist()] == [one]
     acts.append(empty, rows, "withdrawn", by="bo")  # nobody takes back what another said
     assert [row["act"] for row in by_hand.standing(empty).to_pylist()] == [one]
+
+
+def test_what_a_slow_clock_took_back_before_it_was_said_is_taken_back(empty):
+    """Two machines on one disk; a reader that sees them in either order ends with the same."""
+    ledger = by_hand.Ledger(empty.path)
+    one = name(empty, IDS[:1], "A", "ada")
+    path = empty.path / acts.FOLDER / f"{one}.parquet"
+    said = path.read_bytes()
+    early = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    rows = {"id": IDS[:1], "taxon": ["A"], "rank": ["class"], "undoes": [one]}
+    path.unlink()
+    acts.append(empty, rows, "withdrawn", by="ada", at=early)
+    ledger.read_new()
+    path.write_bytes(said)
+    ledger.read_new()
+    assert ledger.current(IDS[0]) is None and ledger.last("ada") is None
+    assert not len(by_hand.standing(empty))
+    name(empty, IDS[:1], "B", "bo")
+    acts.append(empty, {"id": IDS[:1], "taxon": ["C"], "rank": ["class"]}, "validated", by="bo", at=early)
+    ledger.read_new()
+    assert ledger.current(IDS[0]).taxon == "B" == by_hand.current(empty)["taxon"][0].as_py()
+    assert by_hand.undo(empty, by="bo").act == ledger.last("bo").name
 
 
 def test_files_of_the_first_format_are_read(empty):

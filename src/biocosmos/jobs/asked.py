@@ -208,9 +208,14 @@ class AskedVectors:
 
 
 def asked_files(
-    collection: Collection, identifier: Identifier, settings: IdentifySettings, files: Sequence[AskedFile]
+    collection: Collection,
+    identifier: Identifier,
+    settings: IdentifySettings,
+    files: Sequence[AskedFile],
+    through: Callable[[Encoder], Encoder] | None = None,
 ) -> AskedImages:
-    """Image files as the identifier takes them. Raises UnusedSetting for what its namer leaves without effect."""
+    """Image files as the identifier takes them; through: what stands before the encoder, if there is one. Raises UnusedSetting
+    for what its namer leaves without effect."""
     namer, batch_size = identifier.namer, settings.batch_size
     how = {"device": settings.device, "precision": settings.precision, "backend": settings.backend}
     if namer.takes == "images":
@@ -230,6 +235,7 @@ def asked_files(
             f"backend {encoder.backend} computes {encoder.batch_size} images at a time, not {batch_size}: leave the batch size "
             "(--batch-size) out, or use backend torch"
         )
+    encoder = encoder if through is None else through(encoder)
     return AskedImages.files(files, namer, encoder, batch_size=batch_size, workers=settings.workers)
 
 

@@ -36,6 +36,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.tables import PROVENANCE_KEY
 
 if TYPE_CHECKING:
+    from biocosmos.encoders.encoder import Encoder
     from biocosmos.evaluate.report import Report
 
 Pictures = Callable[[str], bytes | None]
@@ -132,12 +133,21 @@ def identifying(
 
 
 class Job:
-    """Names for one output, or for the caller alone; the identifier is made once, however often :meth:`name` is called."""
+    """Names for one output, or for the caller alone; the identifier is made once, however often :meth:`name` is called.
+
+    through: what stands before the encoder of images, as where its model must be run by one thread at a time.
+    """
 
     def __init__(
-        self, collection: Collection, settings: IdentifySettings, output: Path | None, evidence: bool = False, say: Say = print
+        self,
+        collection: Collection,
+        settings: IdentifySettings,
+        output: Path | None,
+        evidence: bool = False,
+        say: Say = print,
+        through: Callable[[Encoder], Encoder] | None = None,
     ) -> None:
-        self.collection, self.settings, self.evidence, self.say = collection, settings, evidence, say
+        self.collection, self.settings, self.evidence, self.say, self.through = collection, settings, evidence, say, through
         self.table = None if output is None else NamesTable(output)
         self.asked = names_depend_on(settings)
         self.interrupted = False
@@ -203,7 +213,7 @@ class Job:
         if settings.part is not None:
             asked = asked_part(self.collection, identifier, settings, Failures())
         elif files:
-            asked = asked_files(self.collection, identifier, settings, files)
+            asked = asked_files(self.collection, identifier, settings, files, self.through)
         else:
             asked = AskedVectors([], Failures(), 0, "nothing")
         kept = InMemory() if work is None else work

@@ -44,6 +44,7 @@ LIST_QUERIES = 32  # which does for so many queries
 PREPARE_QUERIES = 256  # building the compact copy costs about as much as this many plain queries of a batch,
 PREPARE_SINGLES = 64  # or so many asked alone
 PREPARE_ROWS = 16384
+ESTIMATED_ROWS = 1 << 17
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -153,6 +154,20 @@ class ExactIndex:
                 at = slice(i, i + len(part.rows))
                 rows[at, : search.k], scores[at, : search.k], certified[at] = part.rows, part.scores, part.certified
         return Found(rows, scores, certified)
+
+    def estimates(self, query: Any) -> Array:
+        """(n,) float32 cosines of all rows with one query (dim,), as exact as the 8-bit copy where there is one."""
+        q = unit_rows(as_matrix(query, what="query"), what="query").to(self.device)
+        out = np.empty(len(self), np.float32)
+        codes = self._scorer.codes
+        for i in range(0, len(self), ESTIMATED_ROWS):
+            at = slice(i, min(i + ESTIMATED_ROWS, len(self)))
+            if codes is None:
+                out[at] = (self.vectors[at] @ q[0]).cpu().numpy()
+            else:
+                rows = torch.arange(at.start, at.stop)
+                out[at] = (codes.bounds(q, rows, torch.zeros_like(rows)) - codes.error[at]).numpy()
+        return out
 
     def _choose(self, queries: int) -> Scan | SingleScan:
         kind = batch_kind(queries)

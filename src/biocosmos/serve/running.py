@@ -54,6 +54,7 @@ def serve(collection: Collection, settings: ServeSettings, say: Callable[[str], 
     )
     server = _Server(config, lambda: _tell(collection, settings, address, say), desk.hush)
     with listening:
+        desk.open()  # at once, so that damage is told as by every verb, and the first page is there at once
         server.run(sockets=[listening])
     say("stopped")
 

@@ -91,6 +91,15 @@ class ResidentGallery:
             certified[i] = found.certified[0]
         return Found(rows, scores, certified)
 
+    def likeness(self, query: Float32, exact: int) -> Float32:
+        """(n,) float32 cosines of all rows with a query (dim,): exact for the ``exact`` nearest, and after 8-bit rounding for the
+        others, which never stand before those."""
+        estimates = self.index.estimates(query)
+        found = self.index.search(query[None], min(exact, len(self)))
+        scores: Float32 = np.minimum(estimates, found.scores[0, -1])
+        scores[found.rows[0]] = found.scores[0]
+        return scores
+
     def close(self) -> None:
         """Let go of the file, if there is one."""
         if isinstance(self.index.vectors, RowFile):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.responses import RedirectResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.datastructures import MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -92,7 +92,7 @@ class _Passage:
         hosts = [value for name, value in scope["headers"] if name == b"host"]
         if len(hosts) != 1 or not self.access.hosts.known(hosts[0].decode("latin-1")):
             line = "this server does not answer to this host name: use the address that it printed, or start it with --name"
-            return self.answer(421, line)
+            return PlainTextResponse(line, 421)
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > limits.url:
             return self.answer(414, f"the address is longer than {limits.url:,} bytes: use a smaller selection")
         size = sum(len(name) + len(value) for name, value in scope["headers"])
@@ -187,7 +187,8 @@ class _Passage:
     async def refuse(self, answer: Response) -> None:
         """Send an answer of our own, and take no more of the request."""
         if self.body.refusal is not None:
-            await self.body.drain()
+            if "expect" not in self.request.headers:  # whoever waits for a word before sending gets this one
+                await self.body.drain()
             answer.headers["Connection"] = "close"
         self.body.refusal = None
         await answer(self.scope, self.receive_raw, self.send)

@@ -54,6 +54,11 @@ class Galleries:
         slot = self._slots.get(encoder)
         return slot is not None and (slot.gallery is not None or (slot.future is not None and slot.future.done()))
 
+    def mark(self, encoder: str) -> tuple[str, str] | None:
+        """What tells the gallery in use from another; None while there is none."""
+        slot = self._slots.get(encoder)
+        return None if slot is None or slot.gallery is None else (encoder, slot.gallery.stored)
+
     def get(self, encoder: str, *, wait: float) -> ResidentGallery:
         """The gallery of an embedding. Raises NotReady after ``wait`` seconds, BiocosmosError where it cannot be read."""
         with self._lock:

@@ -26,13 +26,17 @@ DNA_LENGTH = 10_000
 """Letters of a barcode."""
 NEIGHBOURS, NEIGHBOURS_FEWEST, NEIGHBOURS_MOST = 24, 1, 500
 """Nearest specimens of each: unasked, and the least and most that can be asked for."""
+LIKENESS_EXACT = 1000
+"""Nearest specimens whose likeness is exact in a view that is sorted by it."""
 SEARCH_SECONDS = 60.0
 """After which the rest of a search's images are not looked at."""
 WAIT_SECONDS = 4.0
 """For a gallery that is getting ready, before a request is told so."""
+WAITING = 8
+"""Uploads that wait to be named while one is."""
 KEPT_ANSWERS, KEPT_SECONDS = 24, 3600.0
 """Answers whose pictures and table can still be had, and for how long."""
 RESIDENT_NUMBERS = 1 << 30
 """Numbers of all resident galleries together (1,000,000 specimens x 384 are a third of it): the ones unused longest go."""
-NAMER_BYTES = 384 * MB
+NAMER_BYTES = 256 * MB
 """Vectors that a namer may hold in the server; a larger collection names in a job."""

@@ -62,7 +62,11 @@ class Models:
     def get(self, encoder: str) -> OneAtATime:
         """The encoder that made an embedding. Raises BiocosmosError where it cannot be had here, or made other vectors."""
         with self._running:
-            return OneAtATime(encoder_of_column(self._collection, encoder), self._running)
+            return self.one_at_a_time(encoder_of_column(self._collection, encoder))
+
+    def one_at_a_time(self, encoder: Encoder) -> OneAtATime:
+        """An encoder that waits while another of these computes."""
+        return OneAtATime(encoder, self._running)
 
     def refusals(self, encoder: str) -> dict[str, str | None]:
         """Of "images", "texts" and "dna", in one line, why they cannot be asked with; None where they can. Nothing is loaded."""

@@ -10,17 +10,20 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.evidence.votes import Vote, votes
 from biocosmos.serve.asking import limits
 from biocosmos.serve.asking.galleries import Galleries
 from biocosmos.serve.asking.models import Models
+from biocosmos.serve.asking.naming import Namings
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.resident import ResidentGallery
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue import Catalogue, View
+    from biocosmos.serve.catalogue.stored import Stored
 
 Kind = Literal["image", "text", "specimen"]
 Float32 = npt.NDArray[np.float32]
@@ -82,6 +85,8 @@ class Asking:
     def __init__(self, collection: Collection, catalogue: Catalogue) -> None:
         self.collection, self.catalogue = collection, catalogue
         self.galleries, self.models = Galleries(collection), Models(collection)
+        self.namings = Namings(collection, self.models)
+        catalogue.register("like", self.likeness, self._likeness_of)
         self._places: dict[str, tuple[Any, Any, npt.NDArray[np.int32]]] = {}
         self._lock = threading.Lock()
 
@@ -163,12 +168,34 @@ class Asking:
                 refused.append((id_, self._without_vector(id_, encoder)))
         return self._answer(gallery, encoder, asked, refused, k, view)
 
+    def likeness(self, id: str) -> Float32:
+        """(n,) float32 cosine of every specimen of the catalogue to one, NaN without a vector: exact for the nearest ones, and
+        those of 8-bit copies for the rest. Raises BiocosmosError where it has no vector."""
+        encoder = self.encoder()
+        gallery = self.galleries.get(encoder, wait=limits.WAIT_SECONDS)
+        row = int(gallery.rows_of([id])[0])
+        if row < 0:
+            raise BiocosmosError(self._without_vector(id, encoder))
+        stored = self.catalogue.now.stored
+        scores, rows = gallery.likeness(gallery.vectors([row])[0], limits.LIKENESS_EXACT), self._rows(gallery, stored)
+        found = np.full(len(stored), np.nan, np.float32)
+        found[rows[rows >= 0]] = scores[rows >= 0]
+        return found
+
+    def _likeness_of(self) -> object:
+        """What the likeness is of, so that an order can be kept; something new while there is nothing."""
+        try:
+            return self.galleries.mark(self.encoder()) or object()
+        except BiocosmosError:
+            return object()
+
     def refresh(self) -> None:
         """Take over vectors that were added or changed."""
         self.galleries.refresh()
 
     def close(self) -> None:
-        """Let go of the galleries."""
+        """Let go of the galleries, when what is being named is named."""
+        self.namings.close()
         self.galleries.close()
 
     # ------------------------------------------------------------------ steps
@@ -211,10 +238,11 @@ class Asking:
     def _answer(
         self, gallery: ResidentGallery, encoder: str, asked: _Asked, refused: list[tuple[str, str]], k: int, view: View | None
     ) -> Searched:
-        rows = self._rows(gallery)
+        moment = self.catalogue.now  # all of an answer is from one moment
+        rows = self._rows(gallery, moment.stored)
         mask = rows >= 0
         if view is not None:
-            mask &= np.append(self.catalogue.mask(view), False)[rows]
+            mask &= np.append(self.catalogue.mask(view, moment), False)[rows]
         if not asked.names:
             return Searched(encoder, [], refused, int(mask.sum()))
         own = np.array(asked.own, np.int64)
@@ -223,19 +251,16 @@ class Asking:
         for i, (name, (kind, place)) in enumerate(zip(asked.names, asked.kinds, strict=True)):
             there = found.rows[i] >= 0
             near, scores = rows[found.rows[i, there]], found.scores[i, there]
-            ids = self.catalogue.ids.take(near).to_pylist()
-            tree = self.catalogue.taxonomy
-            vote = [] if tree is None else votes(self.catalogue.nodes[near], scores, tree)
+            ids = moment.stored.ids.take(pa.array(near)).to_pylist()
             neighbours = [Near(id_, int(row), float(score)) for id_, row, score in zip(ids, near, scores, strict=True)]
-            answers.append(Answer(name, kind, place, neighbours, vote))
+            answers.append(Answer(name, kind, place, neighbours, votes(moment.nodes[near], scores, moment.taxonomy)))
         return Searched(encoder, answers, refused, int(mask.sum()))
 
-    def _rows(self, gallery: ResidentGallery) -> npt.NDArray[np.int32]:
+    def _rows(self, gallery: ResidentGallery, stored: Stored) -> npt.NDArray[np.int32]:
         """(n,) row in the catalogue of each row of the gallery, -1 for a specimen that is there no more."""
-        ids = self.catalogue.ids
         with self._lock:
             kept = self._places.get(gallery.encoder)
-            if kept is None or kept[0] is not gallery.ids or kept[1] is not ids:
-                kept = (gallery.ids, ids, np.asarray(self.catalogue.rows_of_ids(gallery.ids), np.int32))
+            if kept is None or kept[0] is not gallery.ids or kept[1] is not stored.ids:
+                kept = (gallery.ids, stored.ids, np.asarray(stored.rows_of_ids(gallery.ids), np.int32))
                 self._places[gallery.encoder] = kept
             return kept[2]

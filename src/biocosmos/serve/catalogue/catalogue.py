@@ -27,6 +27,7 @@ from biocosmos.serve.catalogue.view import View
 from biocosmos.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    from biocosmos.specimens.by_hand import Ledger
     from biocosmos.specimens.collection import Collection as Specimens
 
 MOST = 1000
@@ -108,6 +109,11 @@ class Catalogue:
     def __len__(self) -> int:
         return len(self._now)
 
+    @property
+    def ledger(self) -> Ledger:
+        """What people said, in memory."""
+        return self._people.ledger
+
     # ------------------------------------------------------------------ changes
 
     def register(self, kind: Kind, ask: Callable[[Any], Any], version: Callable[[], Hashable] | None = None) -> None:
@@ -132,17 +138,12 @@ class Catalogue:
         ``wait``, and takes its place when it is ready; requests go on with the old one.
         """
         marks = marks_of(self.collection.path)
-        if marks == self._marks:
-            return False
         with self._writing:
-            old = self._marks
-            if marks.people != old.people:
-                about = self._people.read_new()
-                if about:
-                    self._now = follow(self._now, self._people, about)
-                self._marks = old = replace(old, people=marks.people)
-            if (marks.stored, marks.answers) == (old.stored, old.answers):
-                return True
+            about = self._people.read_new()
+            if about:
+                self._now = follow(self._now, self._people, about)
+            if marks == self._marks:
+                return bool(about)
             if not wait:
                 self._read_aside()
                 return True
@@ -161,7 +162,7 @@ class Catalogue:
         with self._writing:
             self._people.read_new()
             self._now = join(self._now.number + 1, stored, answers, self._people)
-            self._marks = replace(marks, people=self._marks.people)
+            self._marks = marks
 
     def warm(self) -> None:
         """Work out what the first questions need, so that no person waits for it."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from biocosmos.specimens import by_hand
 from biocosmos.specimens.identifications import FOLDER
 
 
@@ -15,7 +14,6 @@ class Marks:
 
     stored: tuple[int, int]
     answers: int
-    people: int
 
 
 def marks_of(collection: Path) -> Marks:
@@ -23,7 +21,6 @@ def marks_of(collection: Path) -> Marks:
     return Marks(
         (_written(collection / "specimens.lance" / "_versions"), _written(collection / "collection.json")),
         _written(collection / FOLDER),
-        _written(collection / by_hand.FOLDER),
     )
 
 

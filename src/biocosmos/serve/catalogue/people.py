@@ -1,7 +1,4 @@
-"""What people said of the specimens, followed as it is written: the files of ``specimens.by_hand``, each of them read once.
-
-A day of work is thousands of acts; a standing name is found again only for the specimens that a new act is about.
-"""
+"""What people said of the specimens, followed as it is written: the ledger of ``specimens.by_hand``."""
 
 from __future__ import annotations
 
@@ -9,73 +6,53 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from biocosmos.errors import BiocosmosError, first_line
-from biocosmos.specimens.by_hand import FOLDER, WITHDRAWN
-
-_COLUMNS = ["id", "taxon", "rank", "status", "by", "at"]
+from biocosmos.specimens.by_hand import Ledger
+from biocosmos.specimens.by_hand.ledger import STATUSES
 
 
-class Said(NamedTuple):
-    """One identification: at, order: microseconds, and which of the rows of that moment it is."""
+class Called(NamedTuple):
+    """What the last who named a specimen calls it. taxon: None where somebody doubts without a name."""
 
-    at: int
-    order: tuple[str, int]
-    by: str
-    taxon: str
+    taxon: str | None
     rank: str | None
     status: str
 
 
 class People:
-    """The identifications that people made, and which of each specimen stands; not for two threads at once."""
+    """The identifications that people made, and which of each specimen stands. ``ledger`` may be read and added to by others."""
 
     def __init__(self, collection: Path) -> None:
-        self._folder = collection / FOLDER
-        self._seen: set[str] = set()
-        self._said: dict[str, list[Said]] = {}
+        self.ledger = Ledger(collection)
+        self._acts = 0
 
     def read_new(self) -> set[str]:
-        """Read the files that were not there before; the ids they are about. Raises BiocosmosError for a damaged one."""
-        new = sorted({path.name for path in self._folder.glob("*.parquet")} - self._seen)
-        about: set[str] = set()
-        for name in new:
-            about |= self._take(self._folder / name)
-            self._seen.add(name)
-        return about
+        """Read the acts that were not there before; the ids they are about. Raises BiocosmosError for a damaged file."""
+        with self.ledger.lock:
+            self.ledger.read_new()
+            about, self._acts = self.ledger.since(self._acts), len(self.ledger.acts)
+        return set(about)
 
-    def current(self, id_: str) -> Said | None:
-        """What a specimen is called by the last who named it, as ``by_hand.current`` has it; None where nothing stands."""
-        said = self._said.get(id_, ())
-        if len(said) == 1:
-            return None if said[0].status == WITHDRAWN else said[0]
-        standing: dict[str, list[Said]] = {}
-        for each in said:
-            mine = standing.setdefault(each.by, [])
-            if each.status != WITHDRAWN:
-                mine.append(each)
-            elif mine:
-                mine.pop()
-        return max((mine[-1] for mine in standing.values() if mine), key=lambda each: each[:2], default=None)
+    def of(self, ids: Iterable[str]) -> list[Called | None]:
+        """What each specimen is called by the last who named it, as ``by_hand.current`` has it; None where nothing stands."""
+        ledger = self.ledger
+        with ledger.lock:
+            entries, called, status, _ = ledger.table()
+            entries, called, status = entries.tolist(), called.tolist(), status.tolist()
+            shared: dict[tuple[int, int], Called] = {}
+            found: list[Called | None] = []
+            for id_ in ids:
+                subject = ledger.subjects.number.get(id_, -1)
+                if subject < 0 or entries[subject] < 0:
+                    found.append(None)
+                    continue
+                key = called[subject], status[subject]
+                if key not in shared:
+                    taxon, rank = ledger.called.words[key[0]]
+                    shared[key] = Called(taxon, rank, STATUSES[key[1]])
+                found.append(shared[key])
+        return found
 
-    def ids(self) -> Iterable[str]:
+    def ids(self) -> list[str]:
         """Ids of all specimens that anybody said something of."""
-        return self._said
-
-    def _take(self, path: Path) -> set[str]:
-        try:
-            table = pq.ParquetFile(path).read(columns=_COLUMNS)
-            at = table["at"].cast(pa.timestamp("us", tz="UTC")).cast(pa.int64()).to_pylist()
-            columns = [table[name].cast(pa.string()).to_pylist() for name in _COLUMNS[:-1]]
-        except (OSError, KeyError, pa.ArrowException) as error:
-            raise BiocosmosError(f"{path} is damaged ({first_line(error)}): restore it from a backup") from error
-        about = set()
-        for row, (id_, taxon, rank, status, by, when) in enumerate(zip(*columns, at)):
-            mine = self._said.setdefault(id_, [])
-            mine.append(Said(when, (path.name, row), by, taxon, rank, status))
-            if len(mine) > 1 and mine[-2][:2] > mine[-1][:2]:  # another process was late to write it
-                mine.sort(key=lambda each: each[:2])
-            about.add(id_)
-        return about
+        with self.ledger.lock:
+            return list(self.ledger.subjects.words)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.catalogue.answers import Answers
 from biocosmos.serve.catalogue.label_states import DUBIOUS, PREDICTED, UNLABELLED, VALIDATED
-from biocosmos.serve.catalogue.people import People, Said
+from biocosmos.serve.catalogue.people import Called, People
 from biocosmos.serve.catalogue.stored import Kept, Stored
 from biocosmos.specimens import by_hand
 from biocosmos.specimens.rank_order import merge_orders
@@ -81,7 +81,7 @@ def join(number: int, stored: Stored, answers: Answers, people: People) -> Momen
 def follow(moment: Moment, people: People, about: Iterable[str]) -> Moment:
     """The moment after people said more of the specimens ``about``."""
     rows, said = _said_of(moment.stored, people, about)
-    names = {(each.taxon, each.rank): each for each in said if each is not None}
+    names = {(each.taxon, each.rank): each for each in said if each is not None and each.taxon is not None}
     if any(_node(moment.taxonomy, each, None) is None for each in names.values()):
         return join(moment.number + 1, moment.stored, moment.answers, people)  # a name that the tree lacks
     after = replace(moment, number=moment.number + 1, nodes=moment.nodes.copy(), states=moment.states.copy())
@@ -90,23 +90,24 @@ def follow(moment: Moment, people: People, about: Iterable[str]) -> Moment:
     return after
 
 
-def _said_of(stored: Stored, people: People, about: Iterable[str]) -> tuple[Int32, list[Said | None]]:
+def _said_of(stored: Stored, people: People, about: Iterable[str]) -> tuple[Int32, list[Called | None]]:
     ids = [*about]
     rows = stored.rows_of_ids(ids)
     there = np.flatnonzero(rows >= 0)
-    return rows[there], [people.current(ids[i]) for i in there]
+    return rows[there], people.of([ids[i] for i in there.tolist()])
 
 
-def _put(moment: Moment, rows: Int32, said: Sequence[Said | None]) -> None:
+def _put(moment: Moment, rows: Int32, said: Sequence[Called | None]) -> None:
     """Write into a moment that nobody has seen yet what people say of these rows, or what is there where nothing stands."""
     labels, predicted, stored = moment.labels, moment.predicted, moment.stored
     usual: dict[tuple[str, str | None], int | None] = {}
     for row, each in zip(rows.tolist(), said):
-        if each is None:
+        if each is None or each.taxon is None:
             guess = max(int(predicted[row]), 0)
             moment.nodes[row] = labels[row] or guess
             own = int(stored.states[row])
-            moment.states[row] = PREDICTED if own == UNLABELLED and guess else own
+            usually = PREDICTED if own == UNLABELLED and guess else own
+            moment.states[row] = usually if each is None else DUBIOUS
             continue
         key = each.taxon, each.rank
         if key not in usual:
@@ -118,13 +119,14 @@ def _put(moment: Moment, rows: Int32, said: Sequence[Said | None]) -> None:
         moment.states[row] = DUBIOUS if each.status == by_hand.DUBIOUS else VALIDATED
 
 
-def _node(tree: Taxonomy, said: Said, near: int | None) -> int | None:
+def _node(tree: Taxonomy, said: Called, near: int | None) -> int | None:
     """The node that a person's name and rank mean; None where the tree has no such name; of homonyms the one that the specimen's
     own name ``near`` lies with, else what is above all of them; -1 where ``near`` is not told."""
     rank = said.rank if said.rank in tree.ranks else None
-    found = nodes_called(tree, said.taxon, rank)
+    taxon = said.taxon or ""
+    found = nodes_called(tree, taxon, rank)
     if not len(found) and rank is None:
-        found = nodes_called(tree, said.taxon, FINEST if FINEST in tree.ranks else tree.ranks[-1])
+        found = nodes_called(tree, taxon, FINEST if FINEST in tree.ranks else tree.ranks[-1])
     if len(found) < 2:
         return int(found[0]) if len(found) else None
     if near is None:
@@ -143,9 +145,9 @@ def nodes_called(tree: Taxonomy, name: str, rank: str | None) -> Int32:
     return np.asarray(found[~tree.repeats[found]])
 
 
-def _one_tree(stored: Taxonomy | None, answered: Taxonomy | None, said: Iterable[Said | None]) -> tuple[Taxonomy, Int32, Int32]:
+def _one_tree(stored: Taxonomy | None, answered: Taxonomy | None, said: Iterable[Called | None]) -> tuple[Taxonomy, Int32, Int32]:
     """The tree of everything, and of each node of the two trees its node there."""
-    names = {(each.taxon, each.rank) for each in said if each is not None}
+    names = {(each.taxon, each.rank) for each in said if each is not None and each.taxon is not None}
     ranks: tuple[str, ...] = stored.ranks if stored is not None else ()
     ranks = _merged(ranks, answered.ranks if answered is not None else ())
     if not ranks:

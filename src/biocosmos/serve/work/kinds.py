@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.files import is_image_name
+from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
 from biocosmos.serve.work import states
 from biocosmos.serve.work.command import (
     UPLOAD,
@@ -22,7 +23,7 @@ from biocosmos.serve.work.command import (
     options,
     settings_from,
 )
-from biocosmos.settings import SettingError, check, defaults_of, setting, settings_of
+from biocosmos.settings import NOT_GIVEN, SettingError, check, defaults_of, setting, settings_of
 
 NAMERS = ("linear", "nearest", "class-mean", "simpleshot")
 RECORDS = ("folder", "csv", "parquet", "darwin-core", "ecotaxa", "coco", "camtrap-dp")
@@ -136,6 +137,32 @@ class Identify(_Checked):
 
     def words(self, place: Place) -> list[str]:
         return line("identify", options=[*self.options(), "--save"], places=[place.collection])
+
+
+@dataclass(frozen=True)
+class Name(_Checked):
+    """Name images that came with the job; they do not become specimens."""
+
+    promise: str | None = setting(
+        None,
+        "Of the answers, at most so many percent may be wrong.",
+        choices=("1", "5", "10", "20", "none"),
+        unset="10, if it can be",
+    )
+    model: str | None = setting(None, "A trained head of the collection.", unset="its vectors")
+    encoder: str | None = setting(
+        None, "By which vectors.", embedding=True, unset="the collection's default", only={"model": NOT_GIVEN}
+    )
+
+    def words(self, place: Place) -> list[str]:
+        if not place.uploads:
+            raise SettingError("there is nothing to name: choose images or a zip")
+        stops: dict[str, Any] = {}
+        if self.promise is not None:
+            stops = {"threshold": DEFAULT_THRESHOLD} if self.promise == "none" else {"error_rate": int(self.promise) / 100}
+        head = None if self.model is None else place.collection / "models" / self.model
+        told = options(output=place.made / "names.csv", head=head, encoder=self.encoder, **stops)
+        return line("identify", options=told, places=[place.collection, Path("..") / UPLOAD])
 
 
 @dataclass(frozen=True)
@@ -256,6 +283,11 @@ def _field(kind: type, name: str, offered: Offered) -> dict[str, Any]:
     }
 
 
+def _names(settings: Name, offered: Offered) -> None:
+    if settings.model is not None and settings.model not in offered.models:
+        raise SettingError(f"--model {settings.model!r:.60} is not there: there is {', '.join(offered.models) or 'none'}")
+
+
 def _embeds(settings: Embed, offered: Offered) -> None:
     check_encoder(settings.encoder, offered)
 
@@ -270,6 +302,7 @@ KINDS: dict[str, Kind] = {
         Kind("clusters", "Find clusters", Clusters.__doc__ or "", "annotator", Clusters, ("Clusters", "/clusters")),
         Kind("audit", "Look for wrong labels", Audit.__doc__ or "", "annotator", Audit, ("Review", "/review")),
         Kind("identify", "Name the unnamed", Identify.__doc__ or "", "annotator", Identify, ("Review", "/review")),
+        Kind("name", "Name images", Name.__doc__ or "", "annotator", Name, ("Identify", "/identify"), _names, uploads=True),
         Kind("evaluate", "Evaluate", Evaluate.__doc__ or "", "admin", Evaluate, ("Reports", "/reports")),
         Kind("train", "Train a head", Train.__doc__ or "", "admin", Train),
         Kind("export", "Export", Export.__doc__ or "", "annotator", Export),

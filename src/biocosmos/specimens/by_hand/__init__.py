@@ -10,6 +10,7 @@ collection's history that can be undone). Many small files are merged now and th
 from biocosmos.specimens.by_hand.acts import DUBIOUS, FOLDER, SCHEMA, STAGE, VALIDATED, WITHDRAWN, Status, append
 from biocosmos.specimens.by_hand.files import Compacted, compact
 from biocosmos.specimens.by_hand.labels import labels_from
+from biocosmos.specimens.by_hand.ledger import Ledger, Said
 from biocosmos.specimens.by_hand.saying import (
     Recorded,
     Undone,
@@ -30,7 +31,9 @@ __all__ = [
     "VALIDATED",
     "WITHDRAWN",
     "Compacted",
+    "Ledger",
     "Recorded",
+    "Said",
     "Status",
     "Undone",
     "append",

@@ -48,14 +48,16 @@ class Compacted:
     removed: int = 0
 
 
-def read_rows(folder: Path, *, without: Some[str] = ()) -> pa.Table:
-    """Every row of every act, each act once, oldest first, the columns of ``SCHEMA`` with words as dictionaries.
+def read_rows(folder: Path, *, without: Some[str] = (), done: Some[str] = ()) -> tuple[pa.Table, list[str]]:
+    """(every row of every act, each act once, oldest first, the columns of ``SCHEMA`` with words as dictionaries; names of the
+    files that they are in).
 
-    without: names of acts that are left out, their files unread. Raises BiocosmosError, with the file, where one is damaged.
+    without: acts that are left out; done: files that are. Raises BiocosmosError, with the file, where one is damaged.
     """
     while True:
+        names = [name for name in listed(folder) if name not in done]
         try:
-            return _in_order(list(_parts(folder, listed(folder), without)))
+            return _in_order(list(_parts(folder, names, without))), names
         except FileNotFoundError:  # merged meanwhile
             continue
 

@@ -137,7 +137,7 @@ def history(collection: Collection, ids: Sequence[str] | None = None) -> pa.Tabl
     """Every row, oldest first: id, taxon, rank, status, by, how, note, at (UTC), act (the name of its file, however it is stored
     now), undoes (the act that a withdrawn row takes back; null where it takes back the last). Raises BiocosmosError for a damaged
     file."""
-    whole = read_rows(collection.path / FOLDER)
+    whole, _ = read_rows(collection.path / FOLDER)
     if ids is not None:
         whole = whole.filter(pc.is_in(whole["id"], value_set=pa.array([str(id_) for id_ in ids], pa.string())))
     return whole.cast(SCHEMA).replace_schema_metadata(None)

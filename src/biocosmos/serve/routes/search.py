@@ -1,0 +1,161 @@
+"""Search: what is most like images, words or a specimen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import HTMLResponse, JSONResponse, Response
+from starlette.concurrency import run_in_threadpool
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.serve.access import Viewer
+from biocosmos.serve.asking import NotReady, Searched, limits, shown
+from biocosmos.serve.asking.forms import Form, number, received
+from biocosmos.serve.asking.naming import picture
+from biocosmos.serve.asking.uploads import Uploads
+from biocosmos.serve.catalogue import View
+from biocosmos.serve.catalogue.parts import DEFAULT
+from biocosmos.serve.desk import Desk, Here
+from biocosmos.serve.pages import page
+
+pages = APIRouter()
+api = APIRouter(prefix="/api")
+OURS = ("images", "text", "texts", "ids", "dna", "k", "encoder", "like", "id", "view")
+"""Parameters of a search; the others are those of a view."""
+TEXTS = {"type": "array", "items": {"type": "string"}}
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {
+                        "images": {
+                            "type": "array",
+                            "items": {"type": "string", "format": "binary"},
+                            "description": "Image files, or zips of them.",
+                        },
+                        "text": {**TEXTS, "description": "Words, for encoders with a text tower."},
+                        "ids": {**TEXTS, "description": "Specimens of the collection."},
+                        "dna": {**TEXTS, "description": "Barcodes, for encoders of them."},
+                        "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
+                        "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
+                    },
+                }
+            }
+        }
+    }
+}
+
+
+@pages.get("/search")
+def search_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
+    """The page; an address with ``like`` or ``text`` is searched for at once."""
+    given = Form(request.query_params.multi_items(), [])
+    view, like = _view(desk, given), given.all("like", "id")
+    number(given.one("k"), "k", limits.NEIGHBOURS)
+    try:
+        encoder, refusals, missing = desk.asking.encoder(given.one("encoder") or None), {}, None
+        refusals = desk.asking.refusals(encoder)
+        desk.asking.galleries.warm(encoder)
+    except BiocosmosError as error:
+        encoder, refusals, missing = "", {}, str(error)
+    fields = {"taxon", "part", "box", "from", "to"}
+    pairs = view.pairs()
+    return page(
+        request,
+        "search.html.j2",
+        missing=missing,
+        encoder=encoder,
+        encoders=desk.asking.encoders,
+        refusals=refusals,
+        like=like,
+        texts=given.all("text"),
+        k=number(given.one("k"), "k", limits.NEIGHBOURS),
+        most=limits.NEIGHBOURS_MOST,
+        restricted={name: value for name, value in pairs if name in fields},
+        others=[(name, value) for name, value in pairs if name not in fields],
+        parts=_parts(desk),
+        image_limit=limits.SEARCH_IMAGES,
+    )
+
+
+@pages.post("/search/results", include_in_schema=False)
+async def results(request: Request, desk: Here, _: Viewer) -> Response:
+    """The answers as a piece of the page."""
+    async with received(request) as form:
+        try:
+            found, pictures = await run_in_threadpool(_search, desk, form, True)
+        except NotReady as error:
+            return _getting_ready(error)
+        except BiocosmosError as error:
+            return JSONResponse({"error": str(error)}, 400)
+    answers = [
+        {
+            "answer": answer,
+            "picture": pictures.get(answer.place, "") if answer.kind == "image" else "",
+            "near": shown.specimens(desk.catalogue, answer.near),
+            "bars": shown.bars(answer),
+        }
+        for answer in found.answers
+    ]
+    return page(request, "parts/search_results.html.j2", found=found, answers=answers)
+
+
+@api.post("/search", openapi_extra=FORM)
+async def search(request: Request, desk: Here, _: Viewer) -> Response:
+    """The nearest specimens of images, words and specimens, with scores (cosine) and the vote per rank. The parameters of a view
+    in the address restrict what may be found. While vectors are read for the first time the answer is 503: ask again."""
+    async with received(request) as form:
+        try:
+            found, _none = await run_in_threadpool(_search, desk, form, False)
+        except NotReady as error:
+            return _getting_ready(error)
+    return JSONResponse(shown.searched(desk.catalogue, found))
+
+
+@api.get("/search")
+async def search_again(request: Request, desk: Here, _: Viewer) -> Response:
+    """As POST, for ``id`` and ``text`` in the address."""
+    form = Form(request.query_params.multi_items(), [])
+    try:
+        found, _none = await run_in_threadpool(_search, desk, form, False)
+    except NotReady as error:
+        return _getting_ready(error)
+    return JSONResponse(shown.searched(desk.catalogue, found))
+
+
+def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict[int, str]]:
+    with Uploads.of(form.files, most=limits.SEARCH_IMAGES) as uploads:
+        texts, ids, dna = form.all("text", "texts"), form.all("like", "id", "ids"), form.all("dna")
+        k, view = number(form.one("k"), "k", limits.NEIGHBOURS), _view(desk, form)
+        if uploads.refused and not uploads.images and not (texts or ids or dna):
+            return Searched(desk.asking.encoder(form.one("encoder") or None), [], uploads.refused, 0), {}
+        found = desk.asking.search(
+            images=[(image.name, image.path) for image in uploads.images],
+            texts=texts,
+            ids=ids,
+            dna=dna,
+            k=k,
+            view=view,
+            encoder=form.one("encoder") or None,
+        )
+        found.refused[:0] = uploads.refused
+        pictures = {place: picture(image.path) for place, image in enumerate(uploads.images)} if with_pictures else {}
+        return found, pictures
+
+
+def _view(desk: Desk, form: Form) -> View:
+    return desk.catalogue.view([(name, text) for name, text in form.fields if name not in OURS])
+
+
+def _parts(desk: Desk) -> list[str]:
+    """Parts of splits as a view names them; those of the default one by their name alone."""
+    parts, stored = desk.catalogue.parts, desk.catalogue.now.stored
+    splits = [(split, parts.split(stored, split).names) for split in parts.splits]
+    return [name if split == DEFAULT else f"{split}:{name}" for split, names in splits for name in names]
+
+
+def _getting_ready(error: NotReady) -> Response:
+    return JSONResponse({"error": str(error), "ready": False}, 503, {"Retry-After": "2"})
