@@ -175,7 +175,7 @@ export class Scatter extends EventTarget {
     const base = Math.min(7, Math.max(1.6, 900 / Math.sqrt(n) / 3));
     const size = Math.min(16, base * closer ** 0.35);
     const pixels = this.canvas.clientWidth * this.canvas.clientHeight * 0.25;
-    const alpha = Math.min(0.92, Math.max(0.22, 1.6 * pixels * closer / (n * size * size)));
+    const alpha = Math.min(0.92, Math.max(0.22, 1.6 * pixels * closer * closer / (n * size * size)));
     const { colours, beside } = this.look;
     return {
       colours: Array.from({ length: 34 }, (_, code) => (colours[code] ? [...colours[code], alpha] : [0, 0, 0, 0])),

@@ -1,13 +1,14 @@
 // @ts-check
 // Places on the land of the world: equirectangular, as one comes closer with the width of a degree at that latitude.
 // Longitudes go around: points are drawn on whichever side of 180 degrees is nearer to the middle.
-import { Bins, FIRST, LEVELS } from "./bins.js";
+import { Bins, cellsOf, FIRST, LEVELS } from "./bins.js";
 import { Hands } from "./hands.js";
 
 const CELL = 44, CLOSEST = 60_000; // CSS pixels of a cell at most, and of a degree
 const SMALL = 4, LARGE = 15; // radius of one specimen, and of very many
 const RULES = [90, 60, 30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
-const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 });
+const short = (count) => (count < 1000 ? String(count) : compact.format(count));
 
 /** Longitude brought to -180..180. */
 export const around = (degrees) => ((degrees + 180) % 360 + 360) % 360 - 180;
@@ -20,7 +21,7 @@ export class PlaceMap extends EventTarget {
     this.context = canvas.getContext("2d");
     this.points = null;
     this.coast = null;
-    this.levels = new Map();
+    this.made = null;
     this.camera = { longitude: 0, latitude: 0, scale: 2 };
     this.boxing = false;
     this.hovered = -1;
@@ -34,7 +35,7 @@ export class PlaceMap extends EventTarget {
   /** longitude, latitude: Float32Array in degrees. */
   load({ longitude, latitude }) {
     this.points = { longitude, latitude, shown: null };
-    this.levels.clear();
+    this.made = null;
     this.home = home(longitude, latitude);
     this.reset();
   }
@@ -53,13 +54,6 @@ export class PlaceMap extends EventTarget {
   }
 
   get least() { return Math.max(0.4, Math.min(this.canvas.clientWidth / 360, this.canvas.clientHeight / 180)); }
-
-  /** Where on the screen a place is: once, or again a turn of the globe beside it. */
-  *#everywhere(longitude, latitude) {
-    const [x, y] = this.toScreen(longitude, latitude), turn = 360 * this.wide, width = this.canvas.clientWidth;
-    yield [x, y];
-    if (turn < width + LARGE) { yield [x - turn, y]; yield [x + turn, y]; }
-  }
 
   toScreen(longitude, latitude) {
     const { clientWidth: width, clientHeight: height } = this.canvas;
@@ -105,16 +99,24 @@ export class PlaceMap extends EventTarget {
 
   // ---------------------------------------------------------------- spots
 
-  /** Spots at this scale, made when first needed. */
+  /** Spots at this scale, made anew when the map comes to where they do not reach. */
   get bins() {
-    const level = Math.min(LEVELS - 1, Math.max(0, Math.ceil(Math.log2(this.camera.scale * FIRST / CELL))));
-    if (!this.levels.has(level)) {
-      if (this.levels.size > 5) this.levels.delete(this.levels.keys().next().value);
-      this.levels.set(level, new Bins(this.points.longitude, this.points.latitude, level));
+    const level = Math.min(LEVELS - 1, Math.max(0, Math.ceil(Math.log2(this.camera.scale * FIRST / CELL)))), window = this.window();
+    if (!this.made?.serves(level, window)) this.made = new Bins(this.points.longitude, this.points.latitude, level, cellsOf(window, level));
+    this.made.show(this.points.shown);
+    return this.made;
+  }
+
+  /** [spot, x, y] of what is on the screen, the largest first. */
+  #visible() {
+    const { bins, camera, wide } = this, { clientWidth: width, clientHeight: height } = this.canvas, found = [];
+    for (const spot of bins.order) {
+      const y = (camera.latitude - bins.latitude[spot]) * camera.scale + height / 2;
+      if (y < -LARGE || y > height + LARGE) continue;
+      const x = around(bins.longitude[spot] - camera.longitude) * wide + width / 2;
+      if (x >= -LARGE && x <= width + LARGE) found.push([spot, x, y]);
     }
-    const bins = this.levels.get(level);
-    bins.show(this.points.shown);
-    return bins;
+    return found;
   }
 
   #radius(count) { return Math.min(LARGE, SMALL + 1.15 * Math.log2(count)); }
@@ -123,11 +125,9 @@ export class PlaceMap extends EventTarget {
     if (!this.points?.longitude.length) return -1;
     const { bins } = this;
     let best = -1, least = Infinity;
-    for (const spot of bins.order) {
-      for (const [x, y] of this.#everywhere(bins.longitude[spot], bins.latitude[spot])) {
-        const far = Math.hypot(x - px, y - py) - (bins.has[spot] ? 3 : 0);
-        if (far < least && far <= this.#radius(bins.count[spot]) + reach) { best = spot; least = far; }
-      }
+    for (const [spot, x, y] of this.#visible()) {
+      const far = Math.hypot(x - px, y - py) - (bins.has[spot] ? 3 : 0);
+      if (far < least && far <= this.#radius(bins.count[spot]) + reach) { best = spot; least = far; }
     }
     return best;
   }
@@ -186,31 +186,37 @@ export class PlaceMap extends EventTarget {
 
   #ground() {
     const { context, camera, ratio, inks } = this, { clientWidth: width, clientHeight: height } = this.canvas;
-    const [top, bottom] = [this.toScreen(0, 90)[1], this.toScreen(0, -90)[1]];
+    const top = Math.max(0, this.toScreen(0, 90)[1]), bottom = Math.min(height, this.toScreen(0, -90)[1]);
+    const left = Math.max(0, width / 2 - 180 * this.wide), right = Math.min(width, width / 2 + 180 * this.wide);
     context.setTransform(ratio, 0, 0, ratio, 0, 0);
     context.clearRect(0, 0, width, height);
     context.fillStyle = inks.sea ?? "#eef";
-    context.fillRect(0, Math.max(0, top), width, Math.min(height, bottom) - Math.max(0, top));
+    context.fillRect(left, top, right - left, bottom - top);
+    context.save(); // once around the globe, not more
+    context.beginPath();
+    context.rect(left, top, right - left, bottom - top);
+    context.clip();
     if (this.coast) {
       context.fillStyle = inks.land;
       const path = camera.scale > 9 ? this.coast.fine : this.coast.coarse;
-      for (const turn of [-720, -360, 0, 360, 720]) {
-        const left = (turn - 180 - camera.longitude) * this.wide + width / 2;
-        if (left > width || left + 360 * this.wide < 0) continue;
-        context.setTransform(ratio * this.wide, 0, 0, -ratio * camera.scale, ratio * (left + 180 * this.wide), ratio * (camera.latitude * camera.scale + height / 2));
+      for (const turn of [-360, 0, 360]) {
+        const from = (turn - 180 - camera.longitude) * this.wide + width / 2;
+        if (from > width || from + 360 * this.wide < 0) continue;
+        context.setTransform(ratio * this.wide, 0, 0, -ratio * camera.scale, ratio * (from + 180 * this.wide), ratio * (camera.latitude * camera.scale + height / 2));
         context.fill(path, "evenodd");
       }
       context.setTransform(ratio, 0, 0, ratio, 0, 0);
     }
-    this.#rules(width, height);
+    this.#rules(left, right, top, bottom, width, height);
+    context.restore();
   }
 
   /** Lines of longitude and latitude, with their degrees. */
-  #rules(width, height) {
+  #rules(left, right, top, bottom, width, height) {
     const { context, inks, camera } = this, wide = this.wide;
     const fine = (scale, room) => RULES.findLast((step) => step * scale >= room) ?? RULES[0];
     const [across, up] = [fine(wide, 74), fine(camera.scale, 60)];
-    const [west, south, east, north] = this.window();
+    const [[west, north], [east, south]] = [this.toDegrees(left, top), this.toDegrees(right, bottom)];
     context.strokeStyle = inks.rule;
     context.fillStyle = inks.words;
     context.lineWidth = 1;
@@ -221,40 +227,35 @@ export class PlaceMap extends EventTarget {
       const x = Math.round((at - camera.longitude) * wide + width / 2) + 0.5;
       context.moveTo(x, 0);
       context.lineTo(x, height);
-      context.fillText(named(Number(around(at).toFixed(6)), "EW", across), x + 3, height - 5);
+      context.fillText(named(Number(around(at).toFixed(6)), "EW", across), x + 3, bottom - 5);
     }
     for (let at = Math.ceil(south / up) * up, n = 0; at <= north && n < 60; at += up, n++) {
       const y = Math.round((camera.latitude - at) * camera.scale + height / 2) + 0.5;
-      context.moveTo(0, y);
+      context.moveTo(left, y);
       context.lineTo(width, y);
-      context.fillText(named(Number(at.toFixed(6)), "NS", up), 4, y - 3);
+      context.fillText(named(Number(at.toFixed(6)), "NS", up), left + 4, y - 3);
     }
     context.stroke();
   }
 
   #spots() {
-    const { context, bins, inks } = this, { clientWidth: width, clientHeight: height } = this.canvas;
+    const { context, bins, inks } = this, visible = this.#visible();
     context.textAlign = "center";
     context.textBaseline = "middle";
-    for (const [has, ink] of [[false, inks.beside], [true, inks.has]]) {
-      context.fillStyle = ink;
-      context.strokeStyle = inks.edge;
-      for (const spot of bins.order) {
+    context.strokeStyle = inks.edge;
+    for (const has of [false, true]) {
+      for (const [spot, x, y] of visible) {
         if (Boolean(bins.has[spot]) !== has) continue;
         const count = has ? bins.has[spot] : bins.count[spot], radius = this.#radius(count);
-        for (const [x, y] of this.#everywhere(bins.longitude[spot], bins.latitude[spot])) {
-          if (x < -radius || y < -radius || x > width + radius || y > height + radius) continue;
-          context.beginPath();
-          context.arc(x, y, radius, 0, 7);
-          context.fill();
-          context.stroke();
-          if (has && count > 1 && radius >= 8) {
-            context.fillStyle = inks.over;
-            context.font = `600 ${radius > 11 ? 11 : 10}px system-ui, sans-serif`;
-            context.fillText(compact.format(count), x, y + 0.5);
-            context.fillStyle = ink;
-          }
-        }
+        context.fillStyle = has ? inks.has : inks.beside;
+        context.beginPath();
+        context.arc(x, y, radius, 0, 7);
+        context.fill();
+        context.stroke();
+        if (!has || count < 2 || radius < 8) continue;
+        context.fillStyle = inks.over;
+        context.font = `600 ${radius > 11 ? 11 : 10}px system-ui, sans-serif`;
+        context.fillText(short(count), x, y + 0.5);
       }
     }
     context.textAlign = "start";

@@ -145,8 +145,7 @@ export class PlacesPane {
     const { bins, points } = this.map;
     if (bins.count[spot] > 1) {
       let [west, south, east, north] = [180, 90, -180, -90];
-      for (let i = 0; i < bins.index.length; i++) {
-        if (bins.index[i] !== spot) continue;
+      for (const i of bins.members(spot)) {
         west = Math.min(west, points.longitude[i]); east = Math.max(east, points.longitude[i]);
         south = Math.min(south, points.latitude[i]); north = Math.max(north, points.latitude[i]);
       }
