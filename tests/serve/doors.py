@@ -91,6 +91,10 @@ def application(access: Access) -> FastAPI:
     def fault(user: Viewer) -> None:
         raise RuntimeError(SECRET)
 
+    @app.get("/api/full")
+    def full(user: Viewer) -> None:
+        raise OSError(28, "No space left on device")
+
     @app.get("/fault", include_in_schema=False)
     def fault_of_a_page(user: Viewer) -> None:
         raise RuntimeError(SECRET)

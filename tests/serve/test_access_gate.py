@@ -94,7 +94,19 @@ def test_the_address_without_the_token_is_never_elsewhere(path: str) -> None:
 def test_a_wrong_token_in_an_address_is_refused() -> None:
     answer = client(with_token()).get("/?token=wrong", headers=NAVIGATING)
     assert answer.status_code == 401 and "expired" in answer.text and "set-cookie" not in answer.headers
+    assert browser(with_token()).get("/?token=of-an-upload").text.startswith("hello "), "a parameter of a route's own"
     assert client(with_token()).get(f"/api/read?token={TOKEN}").status_code == 401, "an address of the API holds no token"
+
+
+def test_a_ticket_comes_in_once_and_soon() -> None:
+    clock = Clock()
+    access = with_token(clock=clock)
+    first, late = access.ticket(), access.ticket()
+    assert client(access).get(f"/?token={first}").status_code == 303
+    assert client(access).get(f"/?token={first}").status_code == 401
+    assert client(access).get("/api/me", headers=bearer(late)).status_code == 401, "it is no token of the API"
+    clock.now += 61
+    assert client(access).get(f"/?token={late}").status_code == 401
 
 
 def test_the_token_can_be_pasted_on_the_login_page() -> None:
@@ -354,6 +366,11 @@ def test_errors_are_one_line_and_show_no_inner_works(capsys: pytest.CaptureFixtu
     assert page.status_code == 500 and SECRET not in page.text and "reference" in page.text and "Traceback" not in page.text
     late = known.get("/api/late")
     assert late.text == "begun" and SECRET in capsys.readouterr().err
+
+
+def test_a_full_disk_is_told_as_that() -> None:
+    answer = client(with_token(), headers=bearer()).get("/api/full")
+    assert answer.status_code == 507 and "free some space" in answer.json()["error"]
 
 
 def test_what_strangers_wrote_is_escaped_in_pages_of_errors() -> None:

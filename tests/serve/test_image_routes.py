@@ -29,7 +29,7 @@ def site(tmp_path, monkeypatch) -> Iterator[Any]:
     broken.write_bytes(JPEG[:3000])
     lie.write_bytes(b"<html><script>alert(1)</script>")
     desk = SimpleNamespace(collection=collection, thumbnails=Thumbnails(collection))
-    access = Access.from_settings(users=None, token=TOKEN, host="127.0.0.1", port=8765)
+    access = Access.from_settings(users=None, token=TOKEN, host="127.0.0.1")
     app = make_app(desk, access)  # type: ignore[arg-type]
     yield TestClient(app, base_url="http://127.0.0.1:8765", headers={"Authorization": f"Bearer {TOKEN}"})
     desk.thumbnails.close()

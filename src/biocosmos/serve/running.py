@@ -43,6 +43,7 @@ def serve(collection: Collection, settings: ServeSettings, say: Callable[[str], 
     token = None if settings.users is not None else token_of_start()
     access = Access.from_settings(users=settings.users, token=token, host=settings.host, names=settings.name)
     address = f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    opening = f"http://{shown}:{port}/" + (f"?token={access.ticket()}" if token else "")
     desk = Desk(collection)
     config = uvicorn.Config(
         make_app(desk, access),
@@ -52,7 +53,7 @@ def serve(collection: Collection, settings: ServeSettings, say: Callable[[str], 
         timeout_graceful_shutdown=PATIENCE,
         h11_max_incomplete_event_size=32 * 1024,
     )
-    server = _Server(config, lambda: _tell(collection, settings, address, say), desk.hush)
+    server = _Server(config, lambda: _tell(collection, settings, address, opening, say), desk.hush)
     with listening:
         desk.open()  # at once, so that damage is told as by every verb, and the first page is there at once
         server.run(sockets=[listening])
@@ -134,7 +135,8 @@ def _listen(settings: ServeSettings) -> socket.socket:
     raise BiocosmosError(f"cannot listen on {what}: {problem.strerror or problem}; choose another --port or --host")
 
 
-def _tell(collection: Collection, settings: ServeSettings, address: str, say: Callable[[str], None]) -> None:
+def _tell(collection: Collection, settings: ServeSettings, address: str, opening: str, say: Callable[[str], None]) -> None:
+    """Say where the server is; opening: the address that the browser is told, which others of this machine may see."""
     if not is_own(settings.host):
         print(
             f"warning: {settings.host} lets other machines in, unencrypted: put an HTTPS proxy before it, and use --users",
@@ -143,4 +145,4 @@ def _tell(collection: Collection, settings: ServeSettings, address: str, say: Ca
     say(f"{collection.path.name} at {address}")
     say("Ctrl-C stops it")
     if settings.open:
-        threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+        threading.Thread(target=webbrowser.open, args=(opening,), daemon=True).start()

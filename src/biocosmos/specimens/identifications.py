@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -54,14 +55,66 @@ def _described(path: Path) -> Kept:
         about = read_provenance(path) or {}
     except (OSError, KeyError, pa.ArrowException) as error:
         raise BiocosmosError(f"{path} is damaged ({first_line(error)}): restore it, or remove it and identify again") from error
-    encoder = about.get("encoder")
-    name = encoder.get("name") if isinstance(encoder, dict) else encoder
-    try:
-        when = datetime.strptime(path.stem[:15], "%Y%m%dT%H%M%S").isoformat(sep=" ")
-    except ValueError:
-        when = ""
     rows = file.metadata.num_rows
-    return Kept(path.stem, path, when, rows, rows - taxa.null_count, str(about.get("method") or ""), str(name or ""))
+    return Kept(path.stem, path, _when(path), rows, rows - taxa.null_count, str(about.get("method") or ""), _encoder(about))
+
+
+def _when(path: Path) -> str:
+    try:
+        return datetime.strptime(path.stem[:15], "%Y%m%dT%H%M%S").isoformat(sep=" ")
+    except ValueError:
+        return ""
+
+
+def _encoder(about: Mapping[str, Any]) -> str:
+    encoder = about.get("encoder")
+    return str((encoder.get("name") if isinstance(encoder, dict) else encoder) or "")
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """What one kept table says of one specimen. row: its cells; ranks: coarse to fine; the rest as in :class:`Kept`; about: what
+    the table says of itself; written: when its file was, in seconds since 1970."""
+
+    name: str
+    kept: str
+    written: float
+    method: str
+    encoder: str
+    row: dict[str, Any]
+    ranks: tuple[str, ...]
+    about: dict[str, Any]
+
+
+def answers_of(collection: Collection, id_: str) -> list[KeptAnswer]:
+    """What machines said of one specimen, as far as it is kept, oldest first. Raises BiocosmosError for a damaged table."""
+    found = []
+    for path in sorted((collection.path / FOLDER).glob("*.parquet")):
+        try:
+            schema = pq.read_schema(path)
+            rows = pq.read_table(path, filters=[("id", "=", id_)]).to_pylist()
+        except (OSError, KeyError, pa.ArrowException) as error:
+            raise BiocosmosError(
+                f"{path} is damaged ({first_line(error)}): restore it, or remove it and identify again"
+            ) from error
+        if rows:
+            about = read_provenance(path) or {}
+            method = str(rows[-1].get("method") or about.get("method") or "")
+            ranks = answered_ranks(schema.names)
+            written = path.stat().st_mtime
+            found.append(KeptAnswer(path.stem, _when(path), written, method, _encoder(about), rows[-1], ranks, about))
+    return found
+
+
+def runners_up(row: Mapping[str, Any], rank: str) -> list[tuple[str, float | None]]:
+    """(taxon, confidence) of a rank in one row of a table of names: that of the best path, then the next in columns like
+    genus_2."""
+    found = []
+    names = (rank, *(f"{rank}_{place}" for place in itertools.takewhile(lambda n: f"{rank}_{n}" in row, itertools.count(2))))
+    for name in names:
+        if row.get(name) is not None:
+            found.append((str(row[name]), row.get(f"{name}_confidence")))
+    return found
 
 
 def read_kept(collection: Collection, which: str) -> pa.Table:
@@ -161,4 +214,14 @@ def _of_rows(rows: list[dict[str, Any]]) -> pa.Table:
     return pa.table(columns)
 
 
-__all__ = ["LATEST", "Kept", "answered_ranks", "kept", "read_kept", "read_names"]
+__all__ = [
+    "LATEST",
+    "Kept",
+    "KeptAnswer",
+    "answered_ranks",
+    "answers_of",
+    "kept",
+    "read_kept",
+    "read_names",
+    "runners_up",
+]

@@ -12,6 +12,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +22,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from biocosmos.encoders.feature_maps import Trunk, as_map
+from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.namers.head_model import HeadModel
-from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.heads import TrainedHead, torch_tree
+from biocosmos.identify.namers.linear import Linear
+from biocosmos.nn.heads import HeadOutput
+from biocosmos.nn.tree import Tree
 
 LAYER_CAM, GRAD_CAM, ROLL_OUT = "LayerCAM", "Grad-CAM", "attention roll-out"
 CELL = 16
@@ -49,7 +55,7 @@ class HeatMaps:
 
 
 class HeatMapper:
-    """Heat maps of a trained head.
+    """Heat maps of a trained head, or of the linear namer of a collection.
 
     Grad-CAM (Selvaraju et al., ICCV 2017, arXiv 1610.02391): map = ReLU(sum_k a_k A_k) where A_k is the k-th channel of a feature
     map and a_k the mean over its positions of the gradient G_k of the answer's score, here the logarithm of the sum of exp(score)
@@ -60,23 +66,28 @@ class HeatMapper:
     attention averaged over the heads; the row of the class token, or the mean row without one. It shows what the model looked
     at, whatever it answered. For plain vision transformers; a Swin has maps.
 
-    A head on stored vectors is given the encoder of these vectors, which must be on this machine.
+    A namer of stored vectors is given the encoder of these vectors, which must be on this machine.
 
     Args:
-        head: a trained head.
+        head: a trained head, or a linear namer.
         method: of these three; by default roll-out where the model is a plain vision transformer, LayerCAM elsewhere.
 
     Raises:
         BiocosmosError: that encoder is not here or has other weights, or the backbone has not what the method needs.
     """
 
-    def __init__(self, head: TrainedHead, method: str | None = None) -> None:
+    def __init__(self, head: TrainedHead | Linear, method: str | None = None) -> None:
         if method not in (None, LAYER_CAM, GRAD_CAM, ROLL_OUT):
             raise BiocosmosError(f"no heat maps by '{method}': choose {LAYER_CAM}, {GRAD_CAM} or {ROLL_OUT}")
-        self._model = head.model if head.model.trunk is not None else _on_vectors(head)
+        if isinstance(head, Linear):
+            self._model, self.preprocessing = _of_linear(head)
+            self._device = torch.device("cpu")
+        else:
+            self._model = head.model if head.model.trunk is not None else _on_vectors(head)
+            self.preprocessing, self._device = head.preprocessing, head.device
         self._trunk = self._model.trunk
-        self._size, self._device = head.preprocessing.size, head.device
-        self._under: torch.Tensor = head.model.head.tree.under  # type: ignore[union-attr, assignment]
+        self._size = self.preprocessing.size
+        self._under: torch.Tensor = self._model.head.tree.under  # type: ignore[union-attr, assignment]
         assert self._trunk is not None
         self._backbone = self._trunk.backbone
         self._attentions = _attentions(self._backbone)
@@ -84,7 +95,7 @@ class HeatMapper:
         if not (self._attentions if self.method == ROLL_OUT else self._trunk.stages):
             needed = "attention over all patches" if self.method == ROLL_OUT else "feature maps"
             raise BiocosmosError(f"this encoder has no {needed}, so that {self.method} can make no heat map")
-        self._sizes = head.wants_sizes
+        self._sizes = bool(head.wants_sizes)
         self._layer, self._depth = self._chosen_layer()
 
     def __call__(self, images: torch.Tensor, nodes: npt.NDArray[np.int32], extra: torch.Tensor | None = None) -> HeatMaps:
@@ -188,15 +199,52 @@ class _UnitFeatures(nn.Module):
 
 
 def _on_vectors(head: TrainedHead) -> HeadModel:
-    towers = load_towers(head.encoder, named_by=head.folder)
-    if towers.digest != head.facts["encoder"]["trained"]:
-        raise BiocosmosError(f"'{head.encoder}' has other weights here than the vectors the head in {head.folder} was trained on")
-    trunk = Trunk(towers, taps=1).eval()
-    for weights in trunk.parameters():
-        weights.requires_grad_(False)
+    of = f"the vectors the head in {head.folder} was trained on"
+    trunk = _trunk(head.encoder, head.facts["encoder"]["trained"], head.folder, of)
     model = HeadModel(None, head.model.head, head.preprocessing)
     model.trunk = _UnitFeatures(trunk)  # type: ignore[assignment]
     return model.to(head.device).eval()
+
+
+def _of_linear(namer: Linear) -> tuple[HeadModel, Preprocessing]:
+    facts = encoder_of(namer.about())
+    if not isinstance(facts.get("preprocessing"), dict) or not facts.get("digest"):
+        raise BiocosmosError("no model is known that made these vectors, so that no image can be looked at through it")
+    name = str(facts.get("name"))
+    preprocessing = Preprocessing.from_dict(facts["preprocessing"])
+    model = HeadModel(None, _LinearOnVectors(namer), preprocessing)
+    trunk = _trunk(name, str(facts["digest"]), "the collection", "the vectors of the collection")
+    model.trunk = _UnitFeatures(trunk)  # type: ignore[assignment]
+    return model.eval(), preprocessing
+
+
+def _trunk(encoder: str, digest: str, named_by: Path | str, of: str) -> Trunk:
+    towers = load_towers(encoder, named_by=named_by)
+    if towers.digest != digest:
+        raise BiocosmosError(f"'{encoder}' has other weights here than {of}")
+    trunk = Trunk(towers, taps=1).eval()
+    for weights in trunk.parameters():
+        weights.requires_grad_(False)
+    return trunk
+
+
+class _LinearOnVectors(nn.Module):
+    """A linear namer as a head: its logits over its temperature."""
+
+    def __init__(self, namer: Linear) -> None:
+        super().__init__()
+        self.tree: Tree = torch_tree(namer.taxonomy, namer.classes)
+        stored = namer.arrays()
+        scale = float(stored["scale"]) * namer.temperature
+        weight = torch.from_numpy(np.asarray(stored["weight"], np.float32)) / scale
+        bias = torch.from_numpy(np.asarray(stored["bias"], np.float32)) / namer.temperature
+        self.register_buffer("weight", weight)
+        self.register_buffer("bias", bias - weight @ torch.from_numpy(np.asarray(stored["mean"], np.float32)))
+
+    def forward(self, taps: list[torch.Tensor], extra: torch.Tensor | None = None) -> HeadOutput:
+        """taps: [(n, d)] unit vectors."""
+        logits = F.linear(taps[-1], self.weight, self.bias)  # type: ignore[arg-type]
+        return HeadOutput(self.tree.sum_up(logits.log_softmax(1)), logits, None, taps[-1])
 
 
 def _attentions(backbone: Any) -> list[nn.Module]:

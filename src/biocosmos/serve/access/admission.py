@@ -5,6 +5,8 @@ from __future__ import annotations
 import hmac
 import math
 import re
+import secrets
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -19,6 +21,7 @@ from biocosmos.serve.access.sessions import LIFE_SECONDS, Sessions
 from biocosmos.serve.access.throttle import Throttle
 from biocosmos.specimens.care.entry import who
 
+TICKET_SECONDS = 60.0
 WRONG = "the user or the password is wrong"
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/=-]{1,512})", re.IGNORECASE)
 
@@ -62,6 +65,8 @@ class Access:
         self.sessions, self.throttle = Sessions(clock), Throttle(clock)
         self._token, self._clock = token, clock
         self._owner = User(who(), "admin")
+        self._tickets: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def from_settings(
@@ -80,9 +85,24 @@ class Access:
 
     # ------------------------------------------------------------------ coming in
 
+    def ticket(self) -> str:
+        """What stands for the token once, within a minute: other accounts of a machine see the address that a browser is told to
+        open."""
+        made = secrets.token_urlsafe(24)
+        with self._lock:
+            self._tickets[made] = self._clock() + TICKET_SECONDS
+        return made
+
     def enter(self, token: str) -> Entered | None:
-        """A new session for whoever has the token of this start; None for another token."""
-        return self._begin(self._owner, "") if self._is_token(token) else None
+        """A new session for whoever has the token of this start, or a ticket; None for another token."""
+        if self.accounts is not None:
+            return None
+        if not self._is_token(token):
+            with self._lock:
+                until = self._tickets.pop(token, 0.0)
+            if self._clock() >= until:
+                return None
+        return self._begin(self._owner, "")
 
     def login(self, name: str, password: str, address: str) -> Entered:
         """A new session for a user with a password; it takes some 50 ms, whoever is asked about.

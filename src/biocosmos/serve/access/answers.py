@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException as AnyHTTPException
 
 from biocosmos.errors import BiocosmosError, first_line, one_line
 from biocosmos.serve.pages import page
+from biocosmos.unfinished import is_full
 
 TRACEBACK = "BIOCOSMOS_TRACEBACK"
 """With this variable set to 1 the whole trace goes to standard error too."""
@@ -36,6 +37,7 @@ TITLES = {
     431: "The request is too long",
     500: "Something went wrong",
     503: "The server is busy",
+    507: "The disk is full",
 }
 
 
@@ -97,6 +99,8 @@ def within(address: str | None) -> str:
 
 def fault(request: Request, error: BaseException) -> Response:
     """The answer to what nobody foresaw: a reference, which stands with the error on standard error."""
+    if is_full(error):
+        return refused(request, 507, "the disk of the server is full: this was not kept; free some space and do it again")
     reference = secrets.token_hex(4)
     where = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""

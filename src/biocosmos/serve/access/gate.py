@@ -111,8 +111,8 @@ class _Passage:
             return None
         entered = self.access.enter(given[0])
         if entered is None:
-            if self.user is not None:
-                return RedirectResponse(here(self.request), 303)
+            if self.user is not None:  # a parameter of a route's own
+                return None
             return self.answer(401, "this address has expired: open the one that the server printed when it was last started")
         answer = RedirectResponse(here(self.request), 303)
         set_cookie(self.request, answer, entered)

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, first_line
-from biocosmos.serve.catalogue.stored import Stored
+from biocosmos.serve.catalogue.distinct import Distinct
+from biocosmos.serve.catalogue.stored import BATCH, Stored
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.identifications import FOLDER
 from biocosmos.specimens.writers.naming import answered_ranks
@@ -37,8 +38,7 @@ class Answers:
 
 
 def no_answers(count: int) -> Answers:
-    nan = np.full(count, np.nan, np.float32)
-    return Answers(None, np.full(count, -1, np.int32), nan, nan)
+    return Answers(None, np.full(count, -1, np.int32), _nan(count), _nan(count))
 
 
 def load_answers(collection: Collection, stored: Stored) -> Answers:
@@ -46,20 +46,20 @@ def load_answers(collection: Collection, stored: Stored) -> Answers:
     paths = sorted((collection.path / FOLDER).glob("*.parquet"))
     if not paths:
         return no_answers(len(stored))
-    confidence, novelty = (np.full(len(stored), np.nan, np.float32) for _ in range(2))
+    confidence, novelty = _nan(len(stored)), _nan(len(stored))
     owner = np.full(len(stored), -1, np.int32)  # which of the tables a row is of
     way = _way(paths[-1])
     trees: list[tuple[Taxonomy | None, Int32, Int32]] = []
     for number, path in enumerate(paths):
-        table = _read(path)
-        rows = stored.rows_of_ids(table["id"].combine_chunks())
-        there = np.flatnonzero(rows >= 0)
+        read = _read(path)
+        rows = _rows(stored, read.ids)
+        there = rows >= 0
         at = rows[there]
         owner[at] = number
-        confidence[at] = _numbers(table, "confidence")[there]
-        novelty[at] = _numbers(table, "novelty")[there] if _way(path) == way else np.nan
-        tree, nodes = _paths(table)
-        trees.append((tree, at, nodes[there]))
+        confidence[at] = read.confidence[there]
+        novelty[at] = read.novelty[there] if _way(path) == way else np.nan
+        tree, nodes = _paths(read.distinct)
+        trees.append((tree, at, nodes[read.codes[there]]))
     return Answers(*_joined(trees, owner), confidence, novelty)
 
 
@@ -86,15 +86,43 @@ def _on_ranks(tree: Taxonomy, ranks: tuple[str, ...]) -> pa.Table:
     return pa.table({rank: table[rank] if rank in tree.ranks else null for rank in ranks})
 
 
-def _read(path: Path) -> pa.Table:
+@dataclass(frozen=True)
+class _Read:
+    """A table of answers: what it says, told apart once (``distinct``), and (rows,) which of these each row says."""
+
+    ids: pa.Array
+    confidence: Float32
+    novelty: Float32
+    distinct: pa.Table
+    codes: Int32
+
+
+def _read(path: Path) -> _Read:
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
-        wanted = [name for name in ("id", "taxon", "rank", "confidence", "novelty", *answered_ranks(names)) if name in names]
-        texts = [name for name in wanted if name not in ("id", "confidence", "novelty")]
-        return pq.read_table(path, columns=wanted, read_dictionary=texts)
+        texts = [name for name in dict.fromkeys(("taxon", "rank", *answered_ranks(names))) if name in names]
+        numbers = [name for name in ("confidence", "novelty") if name in names]
+        said, ids, read = Distinct(texts), [pa.array([], pa.string())], {name: [_nan(0)] for name in ("confidence", "novelty")}
+        for batch in file.iter_batches(BATCH, columns=["id", *texts, *numbers]):
+            ids.append(pc.cast(batch.column("id"), pa.string()))
+            for name, parts in read.items():
+                parts.append(_numbers(batch, name))
+            said.add(batch)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise BiocosmosError(f"{path} is damaged ({first_line(error)}): restore it, or remove it and identify again") from error
+    return _Read(pa.concat_arrays(ids), np.concatenate(read["confidence"]), np.concatenate(read["novelty"]), *said.finish())
+
+
+def _rows(stored: Stored, ids: pa.Array) -> Int32:
+    """Rows of the ids of a table, which are most often those of the collection as they are stored."""
+    if len(ids) == len(stored) and ids.equals(stored.ids):
+        return np.arange(len(ids), dtype=np.int32)
+    return stored.rows_of_ids(ids)
+
+
+def _nan(count: int) -> Float32:
+    return np.full(count, np.nan, np.float32)
 
 
 def _way(path: Path) -> tuple[str, ...]:
@@ -104,41 +132,24 @@ def _way(path: Path) -> tuple[str, ...]:
     return tuple(str(said) for said in (about.get("method"), about.get("detector"), encoder))
 
 
-def _numbers(table: pa.Table, name: str) -> Float32:
-    if name not in table.column_names:
-        return np.full(table.num_rows, np.nan, np.float32)
-    numbers = pc.fill_null(pc.cast(table[name], pa.float32(), safe=False), np.nan)
-    return np.asarray(numbers.to_numpy(), np.float32)
+def _numbers(batch: pa.RecordBatch, name: str) -> Float32:
+    if name not in batch.schema.names:
+        return _nan(batch.num_rows)
+    numbers = pc.fill_null(pc.cast(batch.column(name), pa.float32(), safe=False), np.nan)
+    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float32)
 
 
 def _paths(table: pa.Table) -> tuple[Taxonomy | None, Int32]:
-    """The tree of the answers of one table, each path cut where its answer stops, and (rows,) nodes of it."""
-    ranks = answered_ranks([*table.column_names, *(f"{name}_confidence" for name in table.column_names)])
-    ranks = tuple(rank for rank in ranks if rank not in ("id", "taxon", "rank", "confidence", "novelty"))
-    named = pc.is_valid(table["taxon"]).to_numpy()
+    """The tree of the answers ``table``, texts all: each path cut where its answer stops, and (rows,) nodes of it."""
+    named, ranks = pc.is_valid(table["taxon"]), [name for name in table.column_names if name not in ("taxon", "rank")]
+    said = table["rank"] if "rank" in table.column_names else pa.nulls(table.num_rows, pa.string())
     if not ranks:  # only the name and its rank are told
-        return _by_rank(table, named)
-    place = {rank: i for i, rank in enumerate(ranks)}
-    said = table["rank"].combine_chunks()
-    codes = said.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    sure = np.array([*(place.get(rank, -1) for rank in said.dictionary.to_pylist()), -1])[codes]
-    sure = np.where(named, sure, -1)
-    cut = {}
-    for i, rank in enumerate(ranks):
-        whole = table[rank].unify_dictionaries().combine_chunks()
-        indices = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        kept = pa.array(np.asarray(indices, np.int32), mask=(indices < 0) | (sure < i))
-        cut[rank] = pa.DictionaryArray.from_arrays(kept, whole.dictionary)
-    paths = pa.table(cut)
-    tree = Taxonomy.from_table(paths, ranks=ranks)
-    return tree, np.maximum(tree.index(paths), 0)
-
-
-def _by_rank(table: pa.Table, named: npt.NDArray[np.bool_]) -> tuple[Taxonomy | None, Int32]:
-    taxa, ranks = (pc.cast(table[name], pa.string()).combine_chunks() for name in ("taxon", "rank"))
-    distinct = [rank for rank in pc.unique(ranks).to_pylist() if rank]
-    if not distinct:
-        return None, np.zeros(len(named), np.int32)
-    paths = pa.table({rank: pc.if_else(pc.fill_null(pc.equal(ranks, rank), False), taxa, None) for rank in distinct})
-    tree = Taxonomy.from_table(paths, ranks=distinct)
-    return tree, np.maximum(tree.index(paths), 0)
+        ranks = [rank for rank in pc.unique(said).to_pylist() if rank]
+        paths = {rank: pc.if_else(pc.fill_null(pc.equal(said, rank), False), table["taxon"], None) for rank in ranks}
+    else:
+        sure = pc.if_else(named, pc.fill_null(pc.index_in(said, value_set=pa.array(ranks, pa.string())), -1), -1)
+        paths = {rank: pc.if_else(pc.greater_equal(sure, i), table[rank], None) for i, rank in enumerate(ranks)}
+    if not ranks:
+        return None, np.zeros(table.num_rows, np.int32)
+    tree = Taxonomy.from_table(pa.table(paths), ranks=ranks)
+    return tree, np.maximum(tree.index(pa.table(paths)), 0)

@@ -18,6 +18,7 @@ NONE = np.iinfo(np.int32).min
 """The day of a specimen without one."""
 _EPOCH = date(1970, 1, 1).toordinal()
 _ISO_DAY = r"^\d{4}-\d{2}-\d{2}([T ][0-9:.,]+(Z|[+-]\d{2}:?\d{2})?)?$"
+FEW = 8192
 Int32 = npt.NDArray[np.int32]
 
 
@@ -52,8 +53,10 @@ def span_of(text: str) -> tuple[int, int]:
 def spans_of(texts: Any, known: dict[str, tuple[int, int]]) -> tuple[Int32, Int32]:
     """:func:`span_of` of an Arrow array of dates: two (n,) int32. ``known`` is filled with what was understood already, so that
     each distinct day is read once; times of day are cut off by the column."""
-    plain = pc.match_substring_regex(texts, _ISO_DAY)
-    encoded = pc.if_else(plain, pc.utf8_slice_codeunits(texts, 0, 10), texts).dictionary_encode()
+    encoded = texts.dictionary_encode()
+    if len(encoded.dictionary) > FEW:  # times of day tell them apart
+        plain = pc.match_substring_regex(texts, _ISO_DAY)
+        encoded = pc.if_else(plain, pc.utf8_slice_codeunits(texts, 0, 10), texts).dictionary_encode()
     spans = np.full((len(encoded.dictionary) + 1, 2), NONE, np.int32)
     for i, text in enumerate(encoded.dictionary.to_pylist()):
         if text not in known:

@@ -92,7 +92,7 @@ def value_counts(moment: Moment, column: str, mask: Bool | None) -> Values:
 
 def date_bars(moment: Moment, mask: Bool | None) -> Dates:
     """Bars of a day, month, year or more: the finest of which :data:`MOST_BARS` reach from the first to the last."""
-    first, last = _of(moment.stored.first_day, mask), _of(moment.stored.last_day, mask)
+    first, last = (_of(each, mask) for each in moment.stored.days)
     dated = first != days.NONE
     without = int(len(first) - dated.sum())
     if not dated.any():

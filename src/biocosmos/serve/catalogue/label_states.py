@@ -3,8 +3,7 @@ row, by whole columns."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -34,7 +33,7 @@ def label_states(
 ) -> tuple[npt.NDArray[np.uint8], Int32]:
     """((n,) uint8 codes of ``view.STATES``, nodes).
 
-    table: the rank columns and those that are :func:`needed`, dictionary-encoded; nodes: (n,) of the rank columns. Of a
+    table: the rank columns and those that are :func:`needed`, as texts, rows told apart; nodes: (n,) of the rank columns. Of a
     machine's answers that were ingested, the node is cut where the answer stops.
     """
     columns = _Columns(table, len(nodes))
@@ -67,48 +66,29 @@ def _cut(nodes: Int32, answers: Bool, answered: Bool, rank: npt.NDArray[np.int64
 
 
 class _Columns:
-    """Dictionary-encoded columns, each asked once per distinct value."""
+    """Columns of text, asked value by value where they are there."""
 
     def __init__(self, table: pa.Table, rows: int) -> None:
         self._table, self._rows = table, rows
 
-    def _encoded(self, name: str) -> tuple[list[Any], Int32] | None:
-        if name not in self._table.column_names:
-            return None
-        whole = self._table.column(name).unify_dictionaries().combine_chunks()
-        if isinstance(whole, pa.ChunkedArray):
-            return [], np.empty(0, np.int32)
-        codes = whole.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return [*whole.dictionary.to_pylist(), None], np.asarray(codes, np.int32)
-
-    def _each(self, name: str, ask: Callable[[str], Any], absent: Any) -> npt.NDArray[Any]:
-        encoded = self._encoded(name)
-        if encoded is None:
-            return np.full(self._rows, absent)
-        values, codes = encoded
-        return np.array([absent if value is None else ask(value) for value in [*values, None]])[codes]
+    def _texts(self, name: str) -> list[str | None]:
+        return self._table[name].to_pylist() if name in self._table.column_names else [None] * self._rows
 
     def says(self, name: str) -> Bool:
-        return self._each(name, lambda value: bool(value.strip()), False)
+        return np.array([text is not None and bool(text.strip()) for text in self._texts(name)], bool)
 
     def any_word(self, name: str, words: Sequence[str]) -> Bool:
-        return self._each(name, lambda value: any(word in value.lower() for word in words), False)
+        return np.array([text is not None and any(word in text.lower() for word in words) for text in self._texts(name)], bool)
 
     def states(self) -> npt.NDArray[np.int64]:
         """EcoTaxa's state as our code, -1 where none of them is told; what it discarded is dubious here."""
         code = {"predicted": PREDICTED, "validated": VALIDATED, "dubious": DUBIOUS, "discarded": DUBIOUS}
         assert set(code) == set(ECOTAXA_STATES)
-        return self._each(STATUS, lambda value: code.get(value.strip().lower(), -1), -1)
+        return np.array([code.get((text or "").strip().lower(), -1) for text in self._texts(STATUS)], np.int64)
 
     def ranks(self, ranks: Sequence[str]) -> npt.NDArray[np.int64]:
         place = {rank: i for i, rank in enumerate(ranks)}
-        return self._each("rank", lambda value: place.get(value, -1), -1)
+        return np.array([place.get(text or "", -1) for text in self._texts("rank")], np.int64)
 
     def equal(self, one: str, other: str) -> Bool:
-        first, second = self._encoded(one), self._encoded(other)
-        if first is None or second is None:
-            return np.zeros(self._rows, bool)
-        place = {value: i for i, value in enumerate(second[0])}
-        there = np.array([place.get(value, -2) for value in [*first[0], None]])
-        same = there[first[1]] == np.where(second[1] < 0, len(second[0]) - 1, second[1])
-        return np.asarray(same)
+        return np.array([first == second for first, second in zip(self._texts(one), self._texts(other))], bool)

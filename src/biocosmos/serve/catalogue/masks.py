@@ -114,11 +114,12 @@ def _box(moment: Moment, box: tuple[float, float, float, float]) -> Bool:
 
 def _dates(moment: Moment, dates: tuple[str | None, str | None]) -> Bool:
     first, last = (None if text is None else span_of_day(text) for text in dates)
-    mask: Bool = np.asarray(moment.stored.first_day != days.NONE)
+    first_day, last_day = moment.stored.days
+    mask: Bool = np.asarray(first_day != days.NONE)
     if first is not None:
-        mask &= moment.stored.first_day >= days.day_number(first[0])
+        mask &= first_day >= days.day_number(first[0])
     if last is not None:
-        mask &= moment.stored.last_day <= days.day_number(last[1])
+        mask &= last_day <= days.day_number(last[1])
     return mask
 
 

@@ -71,6 +71,6 @@ def _values(moment: Moment, plugs: Plugs, view: View) -> npt.NDArray[Any]:
     if view.sort == "likeness":
         return np.asarray(plugs.ask("like", view.like, len(moment)), np.float32)
     if view.sort == "date":
-        first = moment.stored.first_day
+        first = moment.stored.days[0]
         return np.where(first == days.NONE, np.float32(np.nan), first.astype(np.float32))  # days are exact in float32
     return moment.confidence if view.sort == "confidence" else moment.novelty

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.catalogue import days
+from biocosmos.serve.catalogue.distinct import Distinct
 from biocosmos.serve.catalogue.label_states import label_states, needed
 from biocosmos.serve.catalogue.words import fold_all
 from biocosmos.specimens.collection import Collection
@@ -78,7 +79,7 @@ class Stored:
 
     Attributes: dataset: this version, open; ids: (n,) Arrow strings; taxonomy: of the stored names, None where there is none;
     nodes: (n,) int32 into it, 0 for no name; states: (n,) uint8 of the labels, codes as in ``view.STATES``; latitude, longitude:
-    (n,) float32, NaN where not told; first_day, last_day: (n,) int32, ``days.NONE`` where not told;
+    (n,) float32, NaN where not told;
     masks, orders: of filters and sorts that no name changes.
     """
 
@@ -89,14 +90,17 @@ class Stored:
     states: npt.NDArray[np.uint8]
     latitude: npt.NDArray[np.float32]
     longitude: npt.NDArray[np.float32]
-    first_day: Int32
-    last_day: Int32
     masks: Kept = field(default_factory=lambda: Kept(48))
     orders: Kept = field(default_factory=lambda: Kept(6))
     _kept: Kept = field(default_factory=lambda: Kept(24))
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def days(self) -> tuple[Int32, Int32]:
+        """(n,) first and (n,) last day that each date says, ``days.NONE`` where it says none; read when first asked for."""
+        return self._kept.get("days", lambda: _spans(self.dataset))
 
     @property
     def columns(self) -> list[str]:
@@ -190,54 +194,49 @@ def _encoded(dataset: lance.LanceDataset, name: str) -> Column:
 
 
 def load(collection: Collection) -> Stored:
-    """Read what is resident, in one pass over the columns it needs, dictionary-encoded as they come."""
+    """Read what is resident, in one pass over the columns it needs; rows that say the same are told apart once."""
     collection.reload()
     dataset, ranks = collection.dataset, collection.ranks
     there = set(dataset.schema.names)
-    plain = [name for name in ("id", "latitude", "longitude", "date") if name in there]
+    plain = [name for name in ("id", "latitude", "longitude") if name in there]
     coded = [*ranks, *(name for name in needed(there) if name not in ranks)]
-    pieces: dict[str, list[Any]] = {name: [] for name in ("id", *coded)}
-    places: dict[str, list[npt.NDArray[np.float32]]] = {"latitude": [], "longitude": []}
-    spans: list[tuple[Int32, Int32]] = []
-    known: dict[str, tuple[int, int]] = {}
+    ids, latitude, longitude, said = [pa.array([], pa.string())], [_none(0)], [_none(0)], Distinct(coded)
     with reading(collection.path):
         for batch in dataset.to_batches(columns=[*plain, *coded], batch_size=BATCH):
-            pieces["id"].append(pc.cast(batch.column("id"), pa.string()))
-            for name in coded:
-                pieces[name].append(pc.cast(batch.column(name), pa.string()).dictionary_encode())
-            for name, parts in places.items():
-                parts.append(_degrees(batch, name))
-            spans.append(_spans(batch, known))
-    count = sum(map(len, pieces["id"]))
-    kind = pa.dictionary(pa.int32(), pa.string())
-    table = pa.table({name: pa.chunked_array(pieces.pop(name), kind) for name in coded}) if coded else pa.table({})
+            ids.append(pc.cast(batch.column("id"), pa.string()))
+            latitude.append(_degrees(batch, "latitude", 90))
+            longitude.append(_degrees(batch, "longitude", 180))
+            said.add(batch)
+    table, codes = said.finish()
     taxonomy = Taxonomy.from_table(table, ranks=ranks) if ranks else None
-    nodes = np.zeros(count, np.int32) if taxonomy is None else np.maximum(taxonomy.index(table), 0)
+    nodes = np.zeros(table.num_rows, np.int32) if taxonomy is None else np.maximum(taxonomy.index(table), 0)
     states, nodes = label_states(table, ranks, nodes, taxonomy)
-    return Stored(
-        dataset,
-        pa.concat_arrays(pieces["id"]) if count else pa.array([], pa.string()),
-        taxonomy,
-        nodes,
-        states,
-        np.concatenate([*places["latitude"], np.empty(0, np.float32)]),
-        np.concatenate([*places["longitude"], np.empty(0, np.float32)]),
-        np.concatenate([*(first for first, _ in spans), np.empty(0, np.int32)]),
-        np.concatenate([*(last for _, last in spans), np.empty(0, np.int32)]),
-    )
+    if not coded:
+        codes, nodes, states = np.zeros(len(codes), np.int32), np.zeros(1, np.int32), np.zeros(1, np.uint8)
+    whole = pa.concat_arrays(ids)
+    return Stored(dataset, whole, taxonomy, nodes[codes], states[codes], np.concatenate(latitude), np.concatenate(longitude))
 
 
-def _degrees(batch: pa.RecordBatch, name: str) -> npt.NDArray[np.float32]:
+def _none(count: int) -> npt.NDArray[np.float32]:
+    return np.full(count, np.nan, np.float32)
+
+
+def _degrees(batch: pa.RecordBatch, name: str, limit: int) -> npt.NDArray[np.float32]:
     if name not in batch.schema.names:
-        return np.full(batch.num_rows, np.nan, np.float32)
+        return _none(batch.num_rows)
     values = pc.cast(batch.column(name), pa.float64(), safe=False)
-    limit = 90 if name == "latitude" else 180
     degrees = np.asarray(pc.fill_null(values, np.nan).to_numpy(zero_copy_only=False), np.float32)
     return np.where(np.abs(degrees) <= limit, degrees, np.float32(np.nan))
 
 
-def _spans(batch: pa.RecordBatch, known: dict[str, tuple[int, int]]) -> tuple[Int32, Int32]:
-    if "date" not in batch.schema.names:
-        none = np.full(batch.num_rows, days.NONE, np.int32)
+def _spans(dataset: lance.LanceDataset) -> tuple[Int32, Int32]:
+    none = np.empty(0, np.int32)
+    if "date" not in dataset.schema.names:
+        none = np.full(dataset.count_rows(), days.NONE, np.int32)
         return none, none
-    return days.spans_of(pc.cast(batch.column("date"), pa.string()), known)
+    known: dict[str, tuple[int, int]] = {}
+    spans = [(none, none)]
+    for batch in dataset.to_batches(columns=["date"], batch_size=BATCH):
+        spans.append(days.spans_of(pc.cast(batch.column(0), pa.string()), known))
+    first, last = (np.concatenate(each) for each in zip(*spans))
+    return first, last

@@ -107,7 +107,7 @@ def _taxa(catalogue: Any, rank: str, rows: npt.NDArray[np.int32]) -> Colouring:
 
 def _live(desk: Desk) -> Any:
     """The clusters that somebody works on: they are shown, not those that a job found last; None where nobody does."""
-    return getattr(desk, "clusters", None) if kept.kept(desk.collection, "growing") else None
+    return desk.clusters if kept.kept(desk.collection, "growing") else None
 
 
 def _clusters(desk: Desk, rows: npt.NDArray[np.int32]) -> Colouring:

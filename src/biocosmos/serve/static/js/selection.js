@@ -1,5 +1,6 @@
 // Selecting specimens in a grid of tiles: by click, shift-range, arrows, space, Ctrl-A. The selection lives in the browser until
-// it is posted once. Tiles may come and go (endless scroll): a selected id stays selected.
+// it is posted once. Tiles may come and go (endless scroll): a selected id stays selected; `between(from, to)`, if it is set, says
+// which ids lie between two of which one is out of sight.
 
 export class Selection extends EventTarget {
   /** grid: <ul data-grid> with tiles of parts/tile.html.j2. Sends "selection" when it changes. */
@@ -77,7 +78,7 @@ export class Selection extends EventTarget {
     const tiles = this.tiles();
     const start = tiles.findIndex((each) => each.dataset.id === from);
     const stop = tiles.indexOf(tile);
-    if (start < 0) return this.toggle(tile.dataset.id);
+    if (start < 0) return this.between ? this.set(this.between(from, tile.dataset.id)) : this.toggle(tile.dataset.id);
     this.set(tiles.slice(Math.min(start, stop), Math.max(start, stop) + 1).map((each) => each.dataset.id));
   }
 
