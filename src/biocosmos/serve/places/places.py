@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from biocosmos.serve.places.timeline import Timeline
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue import View
+    from biocosmos.serve.catalogue.stored import Stored
     from biocosmos.serve.desk import Desk
 
 
@@ -37,28 +38,29 @@ class Places:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
         self._lock = threading.Lock()
-        self._made: tuple[Hashable, Spots, Timeline] | None = None
+        self._spots: tuple[Stored, Spots] | None = None
+        self._timeline: tuple[Stored, Timeline] | None = None
         self._message: tuple[str, bytes] | None = None
 
-    def _resident(self) -> tuple[Spots, Timeline]:
+    def spots(self) -> Spots:
+        """The specimens that have a place."""
         stored = self._desk.catalogue.now.stored
         with self._lock:
-            if self._made is None or self._made[0] is not stored:
+            if self._spots is None or self._spots[0] is not stored:
                 there = np.isfinite(stored.longitude) & np.isfinite(stored.latitude)
                 rows = np.flatnonzero(there).astype(np.int32)
                 longitude, latitude = stored.longitude[rows], stored.latitude[rows]
                 mark = etag("places", len(there), longitude.tobytes(), latitude.tobytes(), rows.tobytes())
-                spots = Spots(rows, longitude, latitude, len(there), mark)
-                self._made = stored, spots, Timeline.of(stored.first_day, stored.last_day)
-            return self._made[1], self._made[2]
-
-    def spots(self) -> Spots:
-        """The specimens that have a place."""
-        return self._resident()[0]
+                self._spots = stored, Spots(rows, longitude, latitude, len(there), mark)
+            return self._spots[1]
 
     def timeline(self) -> Timeline:
         """When the specimens were found."""
-        return self._resident()[1]
+        stored = self._desk.catalogue.now.stored
+        with self._lock:
+            if self._timeline is None or self._timeline[0] is not stored:
+                self._timeline = stored, Timeline.of(*stored.days)
+            return self._timeline[1]
 
     # ------------------------------------------------------------------ messages
 
