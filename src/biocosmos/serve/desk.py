@@ -88,6 +88,7 @@ class Desk:
         """Make what every page needs, before the first one is asked for."""
         for part in ("catalogue", "annotations", "curation", "thumbnails", "work", "asking"):
             getattr(self, part)
+        self.catalogue.warm_aside()
 
     def hush(self) -> None:
         """End answers that go on for as long as somebody listens, so that the server can stop."""
