@@ -346,7 +346,7 @@ def test_any_acts_do_what_they_do_to_plain_sets(made, steps):
             found = session.recluster(20 + number % 50, instead=act == "instead")
             if found:
                 gone = [("gone", name, ()) for name in there] if act == "instead" else []
-                model.do(by, *[("in", name, session._cluster(name).members) for name in found], *gone)
+                model.do(by, *[("in", name, set(session._cluster(name).members)) for name in found], *gone)
         elif act == "undo":
             done = session.undo()
             assert (done is not None) == any(w == by and i not in model.undone for i, (w, _) in enumerate(model.acts))
@@ -377,7 +377,7 @@ def test_any_acts_do_what_they_do_to_plain_sets(made, steps):
             if len(session.members(one)) < parts:
                 continue
             found = session.split(one, parts)
-            model.do(by, *[("in", name, session._cluster(name).members) for name in found], ("gone", one, ()))
+            model.do(by, *[("in", name, set(session._cluster(name).members)) for name in found], ("gone", one, ()))
         elif act == "dissolve":
             session.dissolve(one)
             model.do(by, ("gone", one, ()))

@@ -15,10 +15,13 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
 
 if TYPE_CHECKING:
-    from biocosmos.serve.annotating import Annotations
+    from biocosmos.serve.annotating import Annotations, Queues
     from biocosmos.serve.asking import Asking
     from biocosmos.serve.catalogue import Catalogue, View
+    from biocosmos.serve.clusters import Clusters
     from biocosmos.serve.curation import Curation
+    from biocosmos.serve.likeness.likeness import Likeness
+    from biocosmos.serve.places.places import Places
     from biocosmos.serve.specimen import Looking
     from biocosmos.serve.thumbnails import Thumbnails
     from biocosmos.serve.work import Work
@@ -47,14 +50,34 @@ class Desk:
         """What people say."""
         from biocosmos.serve.annotating import Annotations
 
-        return Annotations(self.collection, self.catalogue)
+        made = Annotations(self.collection, self.catalogue)
+        self.undoes(made.last, made.undo)
+        return made
+
+    @cached_property
+    def queues(self) -> Queues:
+        """Queues of review."""
+        from biocosmos.serve.annotating import Queues
+
+        return Queues(self.annotations)
 
     @cached_property
     def curation(self) -> Curation:
         """Tags and saved views."""
         from biocosmos.serve.curation import Curation
 
-        return Curation(self.collection, self.catalogue)
+        made = Curation(self.collection, self.catalogue)
+        made.join(self)
+        return made
+
+    @cached_property
+    def clusters(self) -> Clusters:
+        """Clusters that are validated, grown and named."""
+        from biocosmos.serve.clusters import Clusters
+
+        made = Clusters(self.collection, self.catalogue, lambda: self.annotations)
+        made.join(self)
+        return made
 
     @cached_property
     def thumbnails(self) -> Thumbnails:
@@ -84,9 +107,26 @@ class Desk:
 
         return Asking(self.collection, self.catalogue)
 
+    @cached_property
+    def likeness(self) -> Likeness:
+        """The map of likeness."""
+        from biocosmos.serve.likeness.likeness import Likeness
+
+        made = Likeness(self)
+        made.join()
+        return made
+
+    @cached_property
+    def places(self) -> Places:
+        """The map of places."""
+        from biocosmos.serve.places.places import Places
+
+        return Places(self)
+
     def open(self) -> None:
         """Make what every page needs, before the first one is asked for."""
-        for part in ("catalogue", "annotations", "curation", "thumbnails", "work", "asking"):
+        parts = ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking")
+        for part in (*parts, "likeness", "places"):
             getattr(self, part)
         self.catalogue.warm_aside()
 
@@ -97,7 +137,7 @@ class Desk:
 
     def close(self) -> None:
         """Let go of files and threads."""
-        for part in ("looking", "asking", "work", "thumbnails", "curation", "annotations", "catalogue"):
+        for part in ("looking", "asking", "work", "thumbnails", "clusters", "curation", "annotations", "catalogue"):
             closing = getattr(self.__dict__.get(part), "close", None)
             if closing is not None:
                 closing()

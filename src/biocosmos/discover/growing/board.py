@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,9 +27,9 @@ GUESSED_FROM, GUESSED_BY = 20_000, 10
 @dataclass(frozen=True)
 class Tile:
     """What one cluster looks like. size: members without a name; shown: ids of up to four, the medoid first; density: mean cosine
-    of the members to their mean; guess: the commonest name among its named members, or else among the named specimens nearest to
-    it; sure: that name's share of them, NaN without any; named: members that have a name; looked: members without one that
-    somebody looked at."""
+    of the members to their mean; guess: the commonest name among its named members, or else of what a model says of it, or else
+    among the named specimens nearest to it; sure: that name's share of them, NaN without any; named: members that have a name;
+    looked: members without one that somebody looked at."""
 
     name: str
     size: int
@@ -56,7 +56,8 @@ class Board:
     """What there is; :class:`biocosmos.discover.growing.Session` is who does something about it.
 
     encoder: which embedding; relabel: labels that the collection has count for nothing; dims: look at so many principal axes of
-    the vectors instead of all; called: where names come from, by default the collection's labels and the names by hand.
+    the vectors instead of all; called: makes, of the ids, what knows their names, by default the collection's labels and the
+    names by hand; history: where acts were read already.
 
     Raises BiocosmosError where no specimen has a vector.
     """
@@ -69,7 +70,8 @@ class Board:
         relabel: bool = False,
         page: int = 100,
         dims: int | None = None,
-        called: Called | None = None,
+        called: Callable[[Sequence[str]], Called] | None = None,
+        history: History | None = None,
     ) -> None:
         gallery = collection.gallery(encoder, columns=[])
         if not len(gallery):
@@ -79,8 +81,8 @@ class Board:
         self.vectors = gallery.vectors if dims is None else reduced(gallery.vectors, dims)
         self._row = {id_: row for row, id_ in enumerate(gallery.ids.tolist())}
         labels = np.full(len(gallery), None, object) if relabel else gallery.labels
-        self.called: Called = ByHand(collection, labels, self._row) if called is None else called
-        self._history = History(collection)
+        self.called: Called = ByHand(collection, labels, self._row) if called is None else called(gallery.ids.tolist())
+        self._history = History(collection) if history is None else history
         self._placed: dict[str, _Placed] = {}
         self._rows: dict[str, tuple[int, Array]] = {}
         self._freed: tuple[int, Array] = (-1, np.empty(0, bool))
@@ -119,6 +121,10 @@ class Board:
         """Ids of a cluster that have no name yet, the centre first, the border last."""
         return [str(each) for each in self.ids[self._place(cluster).rows]]
 
+    def everybody(self, cluster: str) -> list[str]:
+        """Ids of all members, also of those that have a name."""
+        return [str(each) for each in self.ids[self._all_rows(self._cluster(cluster))]]
+
     def strangers(self, cluster: str) -> list[str]:
         """Ids that somebody looked at and said do not belong."""
         return sorted(self._cluster(cluster).strangers)
@@ -143,6 +149,16 @@ class Board:
         looked = sum(str(id_) in one.looked for id_ in self.ids[placed.rows]) if one.looked else 0
         return Tile(one.name, len(placed.rows), shown, placed.density, guess, sure, named, looked, one.taxon)
 
+    def alike(self, cluster: str, count: int = 6) -> list[str]:
+        """The clusters that stand whose means are nearest to a cluster's, nearest first."""
+        others = [each.name for each in self.clusters() if each.name != cluster]
+        if not others:
+            return []
+        means = np.stack([self._place(name).mean for name in others])
+        lengths = np.maximum(np.linalg.norm(means, axis=1), 1e-9)
+        near = means @ self._place(cluster).mean / lengths
+        return [others[i] for i in np.argsort(-near, kind="stable")[:count]]
+
     def order(self, by: Literal["round", "size", "density", "name"] = "density", reverse: bool = False) -> list[str]:
         """Names of the clusters that stand: by "round" as they were proposed, the largest, the densest, or by the name they may
         have; equal ones as they were proposed."""
@@ -166,7 +182,7 @@ class Board:
 
     def _cluster(self, name: str) -> Cluster:
         if name not in self._history.clusters:
-            raise BiocosmosError(f"there is no cluster '{name}': recluster() proposes some, clusters() lists them")
+            raise BiocosmosError(f"there is no cluster '{name}': look at the list of clusters again")
         return self._history.clusters[name]
 
     def _all_rows(self, one: Cluster) -> Array:
@@ -187,12 +203,13 @@ class Board:
         key = one.version, free.tobytes()
         kept = self._placed.get(cluster)
         if kept is None or kept.key != key:
-            kept = self._placed[cluster] = self._made(key, rows[free])
+            kept = self._placed[cluster] = self._made(key, rows[free], rows)
         return kept
 
-    def _made(self, key: tuple[int, bytes], rows: Array) -> _Placed:
-        if not len(rows):
-            return _Placed(key, rows, np.zeros(self.vectors.shape[1], np.float32), float("nan"))
+    def _made(self, key: tuple[int, bytes], rows: Array, whole: Array) -> _Placed:
+        if not len(rows):  # all have names: it may be grown still
+            mean = self.vectors[whole].mean(axis=0) if len(whole) else np.zeros(self.vectors.shape[1], np.float32)
+            return _Placed(key, rows, mean, float("nan"))
         x = self.vectors[rows]
         mean = x.mean(axis=0)
         near = x @ mean
@@ -201,7 +218,7 @@ class Board:
 
     def _outside(self, cluster: str) -> Array:
         one, placed = self._cluster(cluster), self._place(cluster)
-        if not len(placed.rows):
+        if not len(one.members):
             return np.empty(0, np.int64)
         free = self._free().copy()
         free[self._all_rows(one)] = False
@@ -215,9 +232,12 @@ class Board:
     def _guess(self, one: Cluster, placed: _Placed) -> tuple[str | None, float, int]:
         """(name that it may have, its share, members that have a name)."""
         rows = self._all_rows(one)
-        named = [name for name in self.names[rows] if name is not None]
+        named = [name for name in self.names[rows] if name]
         if named:
             return *_commonest(named), len(named)
+        guessed = [] if self.called.guessed is None else [name for name in self.called.guessed[placed.rows] if name]
+        if guessed:
+            return *_commonest(guessed), 0
         known = np.flatnonzero(~self._free())
         if not len(known) or not len(placed.rows):
             return None, float("nan"), 0

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.specimens.by_hand import DUBIOUS, FOLDER, Recorded, current, record, withdraw
+from biocosmos.specimens.by_hand import DUBIOUS, FOLDER, Recorded, current, record
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -20,10 +20,12 @@ Array = npt.NDArray[Any]
 class Called(Protocol):
     """Where names come from and go to: a server that holds them in memory has its own.
 
-    names: (n,) object, str or None; version: grows when they change.
+    names: (n,) object, str or None; guessed: the same of what a model says, None where it says nothing of any; version: grows
+    when they change.
     """
 
     names: Array
+    guessed: Array | None
     version: int
 
     def refresh(self) -> None:
@@ -31,9 +33,6 @@ class Called(Protocol):
 
     def record(self, ids: Sequence[str], taxon: str, rank: str | None, *, by: str | None, how: str, note: str) -> Recorded:
         """Give specimens a name."""
-
-    def withdraw(self, ids: Sequence[str], *, by: str | None, how: str) -> Recorded:
-        """Take back what ``by`` called them last."""
 
 
 class ByHand:
@@ -45,6 +44,7 @@ class ByHand:
     def __init__(self, collection: Collection, labels: Array, row_of: Mapping[str, int]) -> None:
         self._collection, self._labels, self._row_of = collection, labels, row_of
         self._files: frozenset[str] | None = None
+        self.guessed: Array | None = None
         self.names, self.version = labels.copy(), 0
 
     def refresh(self) -> None:
@@ -64,10 +64,6 @@ class ByHand:
         """Give specimens a name, by an act of :mod:`biocosmos.specimens.by_hand`."""
         table = {"id": list(ids), "taxon": [taxon] * len(ids), "rank": [rank] * len(ids)}
         return record(self._collection, table, by=by, how=how, note=note)
-
-    def withdraw(self, ids: Sequence[str], *, by: str | None, how: str) -> Recorded:
-        """Take back what ``by`` called them last."""
-        return withdraw(self._collection, list(ids), by=by, how=how)
 
     def _listed(self) -> frozenset[str]:
         try:

@@ -23,6 +23,7 @@ from biocosmos.discover.growing.acts import (
     NAMED,
     PROPOSED,
     Done,
+    History,
     Row,
     act_name,
     append,
@@ -33,6 +34,7 @@ from biocosmos.discover.growing.called import Called
 from biocosmos.discover.growing.costs import Costs
 from biocosmos.discover.growing.proposals import PARTS, propose
 from biocosmos.discover.growing.suggestions import best_page, suggest
+from biocosmos.discover.growing.undoing import HOW, take_back
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.by_hand import Recorded
 from biocosmos.specimens.care.entry import who
@@ -41,7 +43,6 @@ from biocosmos.specimens.collection import Collection
 Array = npt.NDArray[np.int64]
 FIRST_SIZE, LEAST_SIZE = 128, 4
 """Of the first clusters, as in MorphoCluster; each round halves it."""
-HOW = "cluster and grow"
 SPLIT_INTO = 4
 
 
@@ -58,8 +59,8 @@ class Session(Board):
     """Names for a collection, cluster by cluster; any number of sessions may work on one collection at once.
 
     encoder: which embedding; by: who names, by default the user who is logged in; relabel: labels that the collection has count
-    for nothing; page: pictures of a page; tolerance: share of strangers on a page that still belongs; dims, called: as of
-    :class:`Board`.
+    for nothing; page: pictures of a page; tolerance: share of strangers on a page that still belongs; dims, called, history: as
+    of :class:`Board`.
 
     Raises BiocosmosError where no specimen has a vector.
     """
@@ -75,11 +76,12 @@ class Session(Board):
         tolerance: float = 0.1,
         seed: int = 0,
         dims: int | None = None,
-        called: Called | None = None,
+        called: Callable[[Sequence[str]], Called] | None = None,
+        history: History | None = None,
     ) -> None:
         if page < 1 or not 0 <= tolerance < 1:
             raise BiocosmosError(f"a page has at least 1 picture and a tolerance of 0 to 1, not {page} and {tolerance}")
-        super().__init__(collection, encoder, relabel=relabel, page=page, dims=dims, called=called)
+        super().__init__(collection, encoder, relabel=relabel, page=page, dims=dims, called=called, history=history)
         self.by, self.tolerance, self.seed = by, tolerance, seed
 
     def as_user(self, by: str) -> Session:
@@ -163,7 +165,7 @@ class Session(Board):
         """
         self.refresh()
         before = len(self.members(cluster))
-        self._grows(before, cluster)
+        self._grows(cluster)
 
         def judge(rows: Array) -> Array:
             ids = [str(each) for each in self.ids[rows]]
@@ -180,7 +182,7 @@ class Session(Board):
         show ``border.page``, say it to :meth:`validate` and to the border, and :meth:`join` what is ``border.unseen()`` at the
         end. Raises BiocosmosError for a cluster without members."""
         self.refresh()
-        self._grows(len(self._place(cluster).rows), cluster)
+        self._grows(cluster)
         return Border(self._outside(cluster), page=self.page_size, tolerance=self.tolerance)
 
     def join(self, cluster: str, ids: Sequence[str]) -> None:
@@ -243,6 +245,11 @@ class Session(Board):
 
     # ---------------------------------------------------------------- undo
 
+    @property
+    def acts(self) -> int:
+        """How many acts were read: another number whenever the clusters may be others."""
+        return len(self._history.acts)
+
     def last(self) -> Done | None:
         """The user's last act that stands."""
         self._history.refresh()
@@ -253,15 +260,9 @@ class Session(Board):
 
         From the files alone: acts of earlier sessions too. Names that an act gave are taken back with it."""
         done = self.last()
-        if done is None:
-            return None
-        if done.what == "name":
-            ids = [
-                id_ for one in self._history.of(done.name) for event in one.events if event.name == done.name for id_ in event.ids
-            ]
-            self.called.withdraw(ids, by=self.by, how=HOW)
-        append(self.collection, [], act_name(), "undo", who(self.by), undoes=done.name)
-        self.refresh()
+        if done is not None:
+            take_back(self.collection, self._history, done, who(self.by))
+            self.refresh()
         return done
 
     # ---------------------------------------------------------------- what a head suggests
@@ -311,6 +312,6 @@ class Session(Board):
             self.refresh()
         return [f"{act}.{i}" for i in range(len(found))]
 
-    def _grows(self, members: int, cluster: str) -> None:
-        if not members:
-            raise BiocosmosError(f"cluster '{cluster}' has no member without a name: there is nothing to grow from")
+    def _grows(self, cluster: str) -> None:
+        if not self._cluster(cluster).members:
+            raise BiocosmosError(f"cluster '{cluster}' has no member: there is nothing to grow from")

@@ -21,6 +21,8 @@ from biocosmos.specimens.by_hand.ledger import Act, Said
 from biocosmos.specimens.collection import Collection
 
 Int32 = npt.NDArray[np.int32]
+SHOWN = 200
+"""Ids that an undo tells."""
 EVERY = 256
 """Acts of this server after which their files are merged, by a thread of its own."""
 LEAST = timedelta(minutes=5)
@@ -42,12 +44,14 @@ class Named:
 
 @dataclass(frozen=True)
 class Undone:
-    """What was taken back. act: its name; rows: identifications that stood; says: in words; at: when it was made, ISO 8601."""
+    """What was taken back. act: its name; rows: identifications that stood; says: in words; at: when it was made, ISO 8601;
+    ids: of the first specimens that it was about."""
 
     act: str
     rows: int
     says: str
     at: str
+    ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,7 +144,9 @@ class Annotations:
                 return None
             rows = self.ledger.rows_that_stand(act)
             self._do(rows, WITHDRAWN, by=by, how="undo")
-            return Undone(act.name, len(rows["id"]), said_of(act, len(rows["id"])), act.when.isoformat())
+            return Undone(
+                act.name, len(rows["id"]), said_of(act, len(rows["id"])), act.when.isoformat(), tuple(rows["id"][:SHOWN])
+            )
 
     def _known(self, ids: Sequence[str]) -> tuple[list[str], Failures]:
         """The ids that specimens have, each once."""

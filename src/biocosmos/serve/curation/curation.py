@@ -90,6 +90,23 @@ class Curation:
         """Have ``changed`` called after every act of this process, so that masks made of tags can be made anew."""
         self._listeners.append(changed)
 
+    def join(self, desk: Any) -> None:
+        """Have views filter by tags, and the desk's undo know of these acts."""
+        self.catalogue.register("tag", self.rows, lambda: self.version)
+        self.catalogue.tell_tags(lambda: [tag.name for tag in self.tags()])
+        desk.undoes(self._last_time, self._taken_back)
+
+    def _last_time(self, by: str) -> str | None:
+        found = self.last(by)
+        return None if found is None else found.at
+
+    def _taken_back(self, by: str) -> dict[str, Any] | None:
+        found = self.undo(by)
+        if found is None:
+            return None
+        about = "" if "view" in found.kind else f" ({found.count:,} specimens)"
+        return {"kind": "curation", "what": f"{found.kind} “{found.subject}”{about}", "count": found.count}
+
     def close(self) -> None:
         """Let the file go."""
         self._database.close()

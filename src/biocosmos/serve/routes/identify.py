@@ -75,7 +75,7 @@ def identify_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
     )
 
 
-@pages.get("/identify/results", include_in_schema=False)
+@pages.get("/identify/{token}/results", include_in_schema=False)
 def results(request: Request, desk: Here, user: Viewer, token: str) -> HTMLResponse:
     """The answers as a piece of the page."""
     one = desk.asking.namings.get(token, user.name)

@@ -47,7 +47,7 @@ async function follow(token) {
     tell(`${at.doing}${at.total ? `: ${at.done.toLocaleString("en")} of ${at.total.toLocaleString("en")}` : "…"}`);
     await pause(LOOK_MS);
   }
-  const found = await piece(`/identify/results?token=${encodeURIComponent(token)}`);
+  const found = await piece(`/identify/${encodeURIComponent(token)}/results`);
   if (found.error) { tell(found.error, true); return; }
   show(results, found.html);
   tell("Done.");
