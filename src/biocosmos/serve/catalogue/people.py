@@ -46,7 +46,8 @@ class People:
             for place, *key in zip(stands.tolist(), called[subjects[stands]].tolist(), status[subjects[stands]].tolist()):
                 name, state = key
                 if (name, state) not in shared:
-                    shared[name, state] = Called(*ledger.called.words[name], STATUSES[state])
+                    taxon, rank = ledger.called.words[name]
+                    shared[name, state] = Called(taxon, rank, STATUSES[state])
                 found[place] = shared[name, state]
         return found
 
