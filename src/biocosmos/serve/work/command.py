@@ -14,6 +14,7 @@ from typing import Any
 from biocosmos import progress
 from biocosmos.serve.work.states import PROGRESS
 from biocosmos.settings import SettingError, hints_of, settings_of, spelled, told
+from biocosmos.specimens.care.entry import WHO
 from biocosmos.specimens.settings import EVERYTHING, UNLABELLED
 
 MOST_TEXT = 200
@@ -159,14 +160,14 @@ def _plain(name: str, value: Any) -> Any:
     raise SettingError(f"{name[:40]} must be text, a number, on or off")
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """Of the verb: this very package, plain text, and where its progress goes."""
+def environment(folder: Path, by: str) -> dict[str, str]:
+    """Of the verb: this very package, plain text, where its progress goes, and who makes its changes."""
     root = Path(__file__).parents[3]
     given = dict(os.environ)
     if root.name not in ("site-packages", "dist-packages"):
         given["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [given.get("PYTHONPATH")])])
     plain = {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
-    return given | plain | {progress.FILE: str(folder / PROGRESS)}
+    return given | plain | {progress.FILE: str(folder / PROGRESS), WHO: by}
 
 
 def field_kind(kind: type, name: str) -> str:

@@ -140,6 +140,26 @@ class Identify(_Checked):
 
 
 @dataclass(frozen=True)
+class Refit(_Checked):
+    """Learn from the new labels, and say what that changes."""
+
+    name: str | None = setting(None, "What to call it: small letters, digits, hyphens.", unset="by the time")
+    encoder: str | None = setting(None, "On which vectors.", embedding=True, unset="the collection's default")
+    error_rate: float | None = setting(
+        None, "Of its answers, at most this share may be wrong: 0.05.", above=0, below=1, unset="0.1, as is usual"
+    )
+    balanced: bool = setting(False, "Weigh rare taxa as much as common ones.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.name is not None:
+            check_name(self.name, "--name")
+
+    def words(self, place: Place) -> list[str]:
+        return line("refit", options=self.options(), places=[place.collection])
+
+
+@dataclass(frozen=True)
 class Name(_Checked):
     """Name images that came with the job; they do not become specimens."""
 
@@ -302,6 +322,7 @@ KINDS: dict[str, Kind] = {
         Kind("clusters", "Find clusters", Clusters.__doc__ or "", "annotator", Clusters, ("Clusters", "/clusters")),
         Kind("audit", "Look for wrong labels", Audit.__doc__ or "", "annotator", Audit, ("Review", "/review")),
         Kind("identify", "Name the unnamed", Identify.__doc__ or "", "annotator", Identify, ("Review", "/review")),
+        Kind("refit", "Learn from the new labels", Refit.__doc__ or "", "annotator", Refit, ("Jobs", "/jobs")),
         Kind("name", "Name images", Name.__doc__ or "", "annotator", Name, ("Identify", "/identify"), _names, uploads=True),
         Kind("evaluate", "Evaluate", Evaluate.__doc__ or "", "admin", Evaluate, ("Reports", "/reports")),
         Kind("train", "Train a head", Train.__doc__ or "", "admin", Train),

@@ -79,7 +79,7 @@ class Supervised:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 cwd=made,
-                env=environment(self.folder),
+                env=environment(self.folder, states.asked(self.folder)["by"]),
                 process_group=0,
             )
 

@@ -262,7 +262,7 @@ class Work:
             return
         self._seen_running.add(folder.name)
         command = [*python(())[:2], "-m", "biocosmos.serve.work.supervise", str(folder)]
-        env = environment(folder)
+        env = environment(folder, "")
         quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         try:
             one = subprocess.Popen(command, cwd=folder, env=env, start_new_session=True, **quiet)  # type: ignore[call-overload]
