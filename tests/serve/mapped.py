@@ -14,7 +14,7 @@ from biocosmos.specimens.sample import SAMPLE_RANKS
 
 ROWS, UNMAPPED = 120, 7
 HEAPS = np.array([(0.0, 0.0), (10.0, 0.0), (5.0, 9.0)])
-"""Middles of three heaps of points in the projection's own numbers; specimen i lies in heap i % 3, 0.5 from the middle at most."""
+"""Middles of three heaps of points in the projection's own numbers; specimen i lies in heap i % 3, at most 0.5 from it."""
 STATIONS = np.array([(178.5, -18.0), (-179.0, -17.0), (4.5, 52.0)])
 """Longitude, latitude; specimen i was found at station i % 3, but each tenth nowhere."""
 
