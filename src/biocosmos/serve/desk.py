@@ -128,6 +128,7 @@ class Desk:
         parts = ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking")
         for part in (*parts, "likeness", "places"):
             getattr(self, part)
+        self.catalogue.warm_aside()
 
     def hush(self) -> None:
         """End answers that go on for as long as somebody listens, so that the server can stop."""
