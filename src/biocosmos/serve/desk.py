@@ -130,6 +130,7 @@ class Desk:
         parts = ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking")
         for part in (*parts, "likeness", "places"):
             getattr(self, part)
+        self.catalogue.warm_aside()
 
     def take_over(self) -> None:
         """Take over what another process, such as a job that is done, changed in the collection."""

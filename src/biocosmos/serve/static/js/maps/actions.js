@@ -52,7 +52,7 @@ export class Actions {
     if (act === "tag") {
       const name = await askTag(this.count);
       if (!name) return;
-      await postJSON("/api/tags", { view: this.view.query, tag: name });
+      await postJSON("/api/tags", { view: this.view.query, name });
       toast(`tagged “${name}”`, { action: { label: "Undo", run: () => undo() } });
       document.dispatchEvent(new Event("tagged"));
     }

@@ -89,6 +89,7 @@ export class PlaceMap extends EventTarget {
     const across = this.canvas.clientWidth / (width * 1.25 + 0.02), up = this.canvas.clientHeight / (height * 1.25 + 0.02);
     this.camera = { longitude, latitude, scale: Math.min(2000, Math.max(this.least, Math.min(across, up))) };
     this.#moved();
+    this.whole = true;
   }
 
   /** [west, south, east, north] of what is on the screen; east may be above 180. */
@@ -163,12 +164,14 @@ export class PlaceMap extends EventTarget {
   #resized() {
     const ratio = this.ratio = Math.min(devicePixelRatio || 1, 3), { clientWidth: width, clientHeight: height } = this.canvas;
     [this.canvas.width, this.canvas.height] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
+    if (this.whole) { this.reset(); return; } // all of it was shown: still so
     this.camera.scale = Math.max(this.camera.scale, this.least);
     this.dispatchEvent(new Event("view"));
     this.draw();
   }
 
   #moved() {
+    this.whole = false;
     this.hovered = -1;
     this.dispatchEvent(new Event("view"));
     this.draw();
