@@ -121,6 +121,12 @@ LINES: dict[str, Line] = {
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
+    "refit": Line(
+        "refit {half} --name mine --encoder efficientnet-lite0 --error-rate 0.3 --balanced --seed 3 --by Ada --allow-code",
+        after=("identify the unlabelled",),
+        says="kept as",
+    ),
+    "refit and use it": Line("refit {half} --promote mine --by Ada", after=("refit",), says="names from now on, said Ada"),
     "identify": Line(
         "identify {collection} {photos} -o {out}/names.csv --method nearest --threshold 0.6 --encoder efficientnet-lite0 "
         "--known train --within Animalia --where \"status = 'living'\" --taxa {out}/taxa.csv --save --seed 1 --device cpu "

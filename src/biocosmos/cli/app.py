@@ -12,6 +12,7 @@ from biocosmos.cli import (
     evaluation,
     health,
     identification,
+    refitting,
     searching,
     serving,
     specimens,
@@ -58,6 +59,7 @@ care.register(app)
 embeddings.register(app)
 searching.register(app)
 identification.register(app)
+refitting.register(app)
 discovery.register(app)
 thumbnails.register(app)
 evaluation.register(app)

@@ -6,7 +6,6 @@ import typer
 
 from biocosmos.cli.generated import takes
 from biocosmos.cli.options import COLLECTION
-from biocosmos.cli.printing import say
 from biocosmos.cli.verbs import add
 from biocosmos.serve.settings import ServeSettings
 
@@ -32,4 +31,4 @@ def serve(collection: COLLECTION, settings: ServeSettings) -> None:
     from biocosmos.serve.running import serve as run
     from biocosmos.specimens.collection import Collection
 
-    run(Collection.open(collection), settings, say)
+    run(Collection.open(collection), settings, lambda line: print(line, flush=True))

@@ -258,8 +258,11 @@ def asked_part(
         if settings.workers is not None:
             raise UnusedSetting("workers", flag("workers"), "where images are looked at, and this head takes stored vectors")
         encoder = None if settings.head is not None else collection.encoder_name(settings.encoder)
-        blocks = part_blocks(collection, namer, part, encoder=encoder, where=where, columns=["image_path"], failures=failures)
-        return AskedVectors(blocks, failures, len(ids), version)
+        others = _not_learnt(ids, identifier) if part is None else None
+        blocks = part_blocks(
+            collection, namer, part, encoder=encoder, where=where, only=others, columns=["image_path"], failures=failures
+        )
+        return AskedVectors(blocks, failures, len(ids if others is None else others), version)
     columns = ["id", *stored_ranks(collection, namer), "image_path"]
     table = collection.table(columns, split=part, where=where)
     truth = namer.taxonomy.index(table)
@@ -269,6 +272,13 @@ def asked_part(
 
     source = StoredImages(collection, ids)
     return AskedImages(source, lambda row: f"{version}: {ids[row]}", namer, None, told=told, workers=settings.workers)
+
+
+def _not_learnt(ids: list[str], identifier: Identifier) -> list[str] | None:
+    """Those that did not teach the identifier, as those with a name that a person gave in the browser did; None for all."""
+    learnt = {*(() if identifier.known is None else identifier.known.ids.tolist()), *identifier.calibrated_on.tolist()}
+    others = [id_ for id_ in ids if id_ not in learnt]
+    return others if len(others) < len(ids) else None
 
 
 def _joined(block: AskedBlock, run: AskedBlock) -> AskedBlock:

@@ -42,6 +42,7 @@ def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     summary = embed(collection, ENCODER, **settings.how())
     # said in full, so that the evaluation is of this very namer, which is kept with the collection
     named = identify_collection(collection, part="test", known="train", encoder=ENCODER, seed=settings.seed)
+    named.kept_with(collection)  # what people review in the browser
     names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
     report = evaluate_collection(collection, encoder=(ENCODER,), by=("group",), seed=settings.seed)
     page = report.write(folder / "report", thumbnails=collection.image_bytes)

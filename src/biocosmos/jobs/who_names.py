@@ -27,16 +27,20 @@ from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.threads import SMALL_VECTORS, one_thread
 from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings, asks_unlabelled
+from biocosmos.jobs.models import check_vectors, folder_of, model, promoted
 from biocosmos.jobs.predict import predict_part
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import settings_of, told
+from biocosmos.settings import flag, settings_of, told
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
 TRAIN, CALIBRATION = "train", "val"
 APART = ("grouped", "column")
 """Splits whose parts are of other sites or samples, as new images will be: their validation part calibrates better than folds."""
+_WHO_NAMES = ("method", "head", "known", "within", "taxa", "where", "class_weight", "templates", "calibration")
+_RULES = ("threshold", "error_rate", "promise", "delta", "sets", "novelty", "false_alarm_rate")
+_AS_USUAL = IdentifySettings()
 NAMERS, MOST_KEPT = "namers", 8
 """Folder of a collection in which fitted namers are kept, and how many: the ones used last."""
 
@@ -51,6 +55,9 @@ def identifier_of(
     """
     settings = told(IdentifySettings, **options) if settings is None else settings
     failures = Failures() if failures is None else failures
+    chosen = in_use(collection, settings, failures)
+    if chosen is not None:
+        return chosen
     head = None
     if settings.head is not None:
         head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
@@ -68,6 +75,34 @@ def identifier_of(
     failures.extend(identifier.failures)
     _keep(identifier, folder, failures)
     return identifier
+
+
+def in_use(collection: Collection, settings: IdentifySettings, failures: Failures) -> Identifier | None:
+    """The model that a person promoted ('biocosmos refit --promote'), where nothing is asked for that it is not.
+
+    It names images, and specimens without a name; who names a part of a split is fitted on another part of it, always. Where it
+    cannot be used, that is a warning in ``failures``.
+    """
+    chosen = promoted(collection)
+    if chosen is None or _part_of_split(settings) is not None:
+        return None
+    asked = [name for name in (*_WHO_NAMES, *_RULES) if getattr(settings, name) != getattr(_AS_USUAL, name)]
+    folder = folder_of(collection, chosen.name)
+    try:
+        about = model(collection, chosen.name)
+        if settings.encoder not in (None, about.encoder):
+            return None
+        identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
+        check_vectors(collection, about, identifier)
+        alike = _stopping(AnswerRules(**_rules(settings))) == _stopping(AnswerRules(**identifier.settings["rules"]))
+        unlike = [name for name in asked if name in _WHO_NAMES or not alike]
+        if unlike:
+            raise BiocosmosError(f"{flag(unlike[0])} asks for another; names were given anew")
+    except (BiocosmosError, OSError) as error:
+        failures.add(f"{chosen.name}, which is in use, cannot be: {error}", stage="identify", source=folder, severity="warning")
+        return None
+    failures.extend(identifier.failures)
+    return replace(identifier, notes=(f"named by {chosen.name}, which {chosen.by} put to use", *identifier.notes))
 
 
 def by_groups(collection: Collection, split: str) -> bool:
@@ -190,8 +225,12 @@ def known_gallery(known: Predictions, head: TrainedHead) -> Gallery | None:
 
 
 def _rules(settings: IdentifySettings) -> dict[str, Any]:
-    names = ("threshold", "error_rate", "promise", "delta", "sets", "novelty", "false_alarm_rate")
-    return {name: getattr(settings, name) for name in names}
+    return {name: getattr(settings, name) for name in _RULES}
+
+
+def _stopping(rules: AnswerRules) -> list[Any]:
+    """What rules come to, however they were told."""
+    return [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
 
 
 def chosen_on(identifier: Identifier) -> list[str]:
@@ -217,7 +256,7 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
     facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_OF_NAMER}
     facts["of_part"] = _part_of_split(settings) is not None
     rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
-    facts["rules"] = [rules.promises, rules.kind, rules.alpha, rules.given_delta, rules.fallback, rules.detector]
+    facts["rules"] = _stopping(rules)
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
     facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
     for name in ("taxa", "templates"):

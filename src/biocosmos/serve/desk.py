@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from biocosmos.serve.catalogue import Catalogue, View
     from biocosmos.serve.clusters import Clusters
     from biocosmos.serve.curation import Curation
+    from biocosmos.serve.likeness.likeness import Likeness
+    from biocosmos.serve.places.places import Places
     from biocosmos.serve.specimen import Looking
     from biocosmos.serve.thumbnails import Thumbnails
     from biocosmos.serve.work import Work
@@ -96,7 +98,9 @@ class Desk:
         """Long work."""
         from biocosmos.serve.work import Work
 
-        return Work(self.collection)
+        made = Work(self.collection)
+        made.when_over(lambda _: self.take_over())
+        return made
 
     @cached_property
     def asking(self) -> Asking:
@@ -105,10 +109,34 @@ class Desk:
 
         return Asking(self.collection, self.catalogue)
 
+    @cached_property
+    def likeness(self) -> Likeness:
+        """The map of likeness."""
+        from biocosmos.serve.likeness.likeness import Likeness
+
+        made = Likeness(self)
+        made.join()
+        return made
+
+    @cached_property
+    def places(self) -> Places:
+        """The map of places."""
+        from biocosmos.serve.places.places import Places
+
+        return Places(self)
+
     def open(self) -> None:
         """Make what every page needs, before the first one is asked for."""
-        for part in ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking"):
+        parts = ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking")
+        for part in (*parts, "likeness", "places"):
             getattr(self, part)
+        self.catalogue.warm_aside()
+
+    def take_over(self) -> None:
+        """Take over what another process, such as a job that is done, changed in the collection."""
+        self.collection.reload()
+        if "catalogue" in self.__dict__:
+            self.catalogue.refresh()
 
     def hush(self) -> None:
         """End answers that go on for as long as somebody listens, so that the server can stop."""

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import jinja2
 from fastapi import Request
 from fastapi.responses import HTMLResponse
+from markupsafe import Markup, escape
 
 from biocosmos.provenance import package_version
 
@@ -62,6 +63,7 @@ def environment() -> jinja2.Environment:
         "thumb": thumb,
         "version": package_version(),
     }
+    made.filters["breakable"] = lambda name: Markup(str(escape(name)).replace("_", "_<wbr>"))
     made.filters["count"] = lambda number: f"{number:,}"
     return made
 

@@ -88,6 +88,10 @@ class Opened:
         """Take over what another process wrote since this was opened."""
         self._facts = _read_facts(self.path)
 
+    def facts_now(self) -> dict[str, Any]:
+        """What ``collection.json`` says at this moment, whoever wrote it."""
+        return _read_facts(self.path)
+
     def save_facts(self, **changed: Any) -> None:
         """Change what ``collection.json`` says."""
         path = self.path / "collection.json"

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from biocosmos.discover import kept
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.catalogue import STATES, Catalogue, Moment, View
-from biocosmos.serve.catalogue.state import nodes_called
+from biocosmos.serve.catalogue.one_tree import nodes_called
 from biocosmos.specimens.by_hand import Ledger
 
 Array = npt.NDArray[Any]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +14,8 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.catalogue import facets as by
-from biocosmos.serve.catalogue.answers import Answers, load_answers
-from biocosmos.serve.catalogue.marks import Marks, marks_of
+from biocosmos.serve.catalogue.answers import load_answers
+from biocosmos.serve.catalogue.marks import Marks, exact_of, marks_of
 from biocosmos.serve.catalogue.masks import Kind, Plugs, mask_of
 from biocosmos.serve.catalogue.orders import order_of
 from biocosmos.serve.catalogue.parts import Parts
@@ -59,12 +60,12 @@ class Catalogue:
         self.plugs = Plugs()
         self._tag_names: Callable[[], Sequence[str]] = tuple
         self._writing = threading.RLock()
-        self._marks = marks_of(collection.path)
+        self._exact, self._marks = exact_of(collection), cast(Marks | None, None)
         self._people = People(collection.path)
         self._people.read_new()
         stored = load(collection)
         self._now = join(0, stored, load_answers(collection, stored), self._people)
-        self._warm: threading.Thread | None = None
+        self._reading: threading.Thread | None = None
 
     # ------------------------------------------------------------------ the present moment
 
@@ -137,37 +138,59 @@ class Catalogue:
         Costs a few looks at folders where nothing did. A new version of the collection is read by a thread of its own, unless
         ``wait``, and takes its place when it is ready; requests go on with the old one.
         """
-        marks = marks_of(self.collection.path)
         with self._writing:
             about = self._people.read_new()
             if about:
                 self._now = follow(self._now, self._people, about)
-            if marks == self._marks:
-                return bool(about)
-            if not wait:
-                self._read_aside()
-                return True
-        self._read_again(marks)
+        if not self._stored_changed():
+            return bool(about)
+        if wait:
+            self._read_again()
+        else:
+            self._read_aside()
         return True
 
-    def _read_aside(self) -> None:
-        if self._warm is None or not self._warm.is_alive():
-            self._warm = threading.Thread(target=self._read_again, name="catalogue", daemon=True)
-            self._warm.start()
+    def _stored_changed(self) -> bool:
+        marks = marks_of(self.collection.path)
+        if marks == self._marks:
+            return False
+        if exact_of(self.collection) != self._exact:
+            return True
+        if marks.settled:
+            self._marks = marks
+        return False
 
-    def _read_again(self, marks: Marks | None = None) -> None:
-        marks = marks or marks_of(self.collection.path)
-        stored = load(self.collection) if marks.stored != self._marks.stored else self._now.stored
-        answers: Answers = load_answers(self.collection, stored)
+    def _read_aside(self) -> None:
+        with self._writing:
+            if self._reading is None or not self._reading.is_alive():
+                self._reading = threading.Thread(target=self._read_or_tell, name="catalogue", daemon=True)
+                self._reading.start()
+
+    def _read_or_tell(self) -> None:
+        try:
+            self._read_again()
+        except BiocosmosError as error:
+            print(f"warning: {error}; what was read before is shown", file=sys.stderr)
+            self._exact = exact_of(self.collection)
+
+    def _read_again(self) -> None:
+        exact, old = exact_of(self.collection), self._exact
+        same = (exact.version, exact.facts) == (old.version, old.facts)
+        stored = self._now.stored if same else load(self.collection)
+        answers = load_answers(self.collection, stored)
         with self._writing:
             self._people.read_new()
             self._now = join(self._now.number + 1, stored, answers, self._people)
-            self._marks = marks
+            self._exact = exact
+
+    def warm_aside(self) -> None:
+        """:meth:`warm` by a thread of its own."""
+        threading.Thread(target=self.warm, name="warm", daemon=True).start()
 
     def warm(self) -> None:
         """Work out what the first questions need, so that no person waits for it."""
         moment = self._now
-        _ = moment.stored.id_order, moment.stored.folded_ids
+        _ = moment.stored.id_order, moment.stored.folded_ids, moment.stored.days
         find_taxa(moment, "a", 1)
         for split in self.parts.splits:
             self.parts.split(moment.stored, split)

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from biocosmos.specimens.by_hand import Ledger
 from biocosmos.specimens.by_hand.ledger import STATUSES
 
@@ -34,22 +36,19 @@ class People:
 
     def of(self, ids: Iterable[str]) -> list[Called | None]:
         """What each specimen is called by the last who named it, as ``by_hand.current`` has it; None where nothing stands."""
-        ledger = self.ledger
+        ledger, shared = self.ledger, dict[tuple[int, int], Called]()
         with ledger.lock:
             entries, called, status, _ = ledger.table()
-            entries, called, status = entries.tolist(), called.tolist(), status.tolist()
-            shared: dict[tuple[int, int], Called] = {}
-            found: list[Called | None] = []
-            for id_ in ids:
-                subject = ledger.subjects.number.get(id_, -1)
-                if subject < 0 or entries[subject] < 0:
-                    found.append(None)
-                    continue
-                key = called[subject], status[subject]
-                if key not in shared:
-                    taxon, rank = ledger.called.words[key[0]]
-                    shared[key] = Called(taxon, rank, STATUSES[key[1]])
-                found.append(shared[key])
+            subjects = np.array([ledger.subjects.number.get(id_, -1) for id_ in ids], np.int64)
+            stands = np.flatnonzero(subjects >= 0)
+            stands = stands[entries[subjects[stands]] >= 0]
+            found: list[Called | None] = [None] * len(subjects)
+            for place, *key in zip(stands.tolist(), called[subjects[stands]].tolist(), status[subjects[stands]].tolist()):
+                name, state = key
+                if (name, state) not in shared:
+                    taxon, rank = ledger.called.words[name]
+                    shared[name, state] = Called(taxon, rank, STATUSES[state])
+                found[place] = shared[name, state]
         return found
 
     def ids(self) -> list[str]:

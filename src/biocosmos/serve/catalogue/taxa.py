@@ -9,7 +9,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.serve.catalogue.state import Moment, nodes_called
+from biocosmos.serve.catalogue.one_tree import nodes_called
+from biocosmos.serve.catalogue.state import Moment
 from biocosmos.serve.catalogue.synonyms import synonyms_of
 from biocosmos.serve.catalogue.words import fold, fold_all
 from biocosmos.taxonomy import Taxonomy

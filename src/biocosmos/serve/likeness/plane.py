@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from biocosmos.discover import kept
 from biocosmos.errors import BiocosmosError
-from biocosmos.serve.likeness.polygons import UNITS, Polygon, Within
+from biocosmos.serve.likeness.polygons import MARGIN, UNITS, Polygon, Within
 from biocosmos.specimens.collection import Collection
 
 Array = npt.NDArray[Any]
@@ -22,7 +22,7 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Plane:
-    """Where specimens lie in one projection, in units of 0..65535, of one length in both directions.
+    """Where specimens lie in one projection, in units of the plane, of one length in both directions.
 
     name: of the projection; kept: when it was made. rows: (m,) int32, ascending, which rows of the catalogue have a place;
     x, y: (m,) uint16 of those. total: rows there are; gone: specimens of the projection that are there no longer. unit: how long
@@ -94,12 +94,12 @@ def plane_of(found: kept.Discovery, ids: pa.Array) -> Plane:
 
 
 def _units(places: Array) -> tuple[npt.NDArray[np.uint16], float, tuple[float, float]]:
-    """Places (m, 2) in whole units, the longer side filling 0..65535, the other in the middle."""
+    """Places (m, 2) in whole units, the longer side filling MARGIN..UNITS - MARGIN, the other in the middle."""
     if not len(places):
         return np.empty((0, 2), np.uint16), 1.0, (0.0, 0.0)
     low, high = places.min(axis=0), places.max(axis=0)
     longest = float((high - low).max())
-    unit = longest / UNITS if longest > 0 else 1.0
+    unit = longest / (UNITS - 2 * MARGIN) if longest > 0 else 1.0
     origin = (low + high) / 2 - unit * UNITS / 2
     units = np.clip(np.rint((places - origin) / unit), 0, UNITS).astype(np.uint16)
     return units, unit, (float(origin[0]), float(origin[1]))

@@ -12,19 +12,21 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 
-UNITS = 65535
-"""The greatest coordinate on the plane."""
+UNITS, MARGIN = 65535, 64
+"""Coordinates on the plane are 0..UNITS, those of points MARGIN..UNITS - MARGIN: a lasso around all of them fits in."""
 MOST_DRAWN = 20_000
 """Corners of a lasso as a hand draws it."""
 MOST_KEPT = 160
 """Corners of a lasso in an address, which some programs cut at 2,000 to 4,000 letters."""
+
+FAR = 16 * UNITS
 
 Polygon = tuple[tuple[int, int], ...]
 Array = npt.NDArray[Any]
 
 
 def polygon_of(points: Iterable[Any]) -> Polygon:
-    """A lasso as it was drawn, in whole units, with at most :data:`MOST_KEPT` corners.
+    """A lasso as it was drawn, in whole units, with at most :data:`MOST_KEPT` corners and what the edge of the plane cuts off.
 
     points: pairs of numbers in units of the plane; outside of it they are allowed. Raises BiocosmosError for what is no lasso:
     fewer than three corners, more than :data:`MOST_DRAWN`, or a corner that is not two finite numbers.
@@ -42,7 +44,10 @@ def polygon_of(points: Iterable[Any]) -> Polygon:
         raise BiocosmosError(
             f"a lasso needs at least three different corners, and this has {len(corners)}: draw around the points"
         )
-    return tuple(_fewer(corners))
+    kept = _on_plane(_fewer(corners))
+    if len(kept) < 3:
+        raise BiocosmosError("the lasso lies beside the map: draw around the points")
+    return tuple(kept)
 
 
 def _corner(point: Any, number: int) -> tuple[int, int]:
@@ -52,13 +57,27 @@ def _corner(point: Any, number: int) -> tuple[int, int]:
         raise BiocosmosError(f"corner {number} of the lasso is not a pair of numbers: give x and y") from error
     if not (math.isfinite(x) and math.isfinite(y)):
         raise BiocosmosError(f"corner {number} of the lasso is not a pair of finite numbers: give x and y")
-    # farther out makes no difference that a point could see, but the sums of `inside` must stay whole numbers of 64 bits
-    return round(min(max(x, -2 * UNITS), 3 * UNITS)), round(min(max(y, -2 * UNITS), 3 * UNITS))
+    return round(min(max(x, -FAR), FAR)), round(min(max(y, -FAR), FAR))  # products of them must stay whole numbers of 64 bits
+
+
+def _on_plane(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """A polygon cut at the edges of the plane (Sutherland & Hodgman 1974)."""
+    for axis in (0, 1):
+        for side, at in ((1, 0), (-1, UNITS)):
+            cut: list[tuple[int, int]] = []
+            for here, there in zip(corners, (*corners[1:], *corners[:1])):
+                a, b = side * (here[axis] - at), side * (there[axis] - at)
+                if a >= 0:
+                    cut.append(here)
+                if (a < 0) != (b < 0):
+                    other = round(here[1 - axis] + (there[1 - axis] - here[1 - axis]) * a / (a - b))
+                    cut.append((at, other) if axis == 0 else (other, at))
+            corners = [corner for place, corner in enumerate(cut) if corner != cut[place - 1] or len(cut) == 1]
+    return corners
 
 
 def _fewer(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The corners that matter most: those farthest from the line between their neighbours that are left (Visvalingam & Whyatt
-    1993, by the area of the triangle, the least first)."""
+    """The corners that matter most: those whose triangle with their neighbours is small go first (Visvalingam & Whyatt 1993)."""
     n = len(corners)
     if n <= MOST_KEPT:
         return corners
@@ -90,8 +109,8 @@ def _fewer(corners: list[tuple[int, int]]) -> list[tuple[int, int]]:
 class Within:
     """Points of a plane, sorted once, so that many polygons can be asked about them.
 
-    An edge of a polygon looks only at the points between its ends' heights: a lasso of a few hundred corners around a million
-    points takes some hundredths of a second.
+    An edge of a polygon looks only at the points between its ends' heights: a lasso around a million points takes some
+    hundredths of a second.
     """
 
     def __init__(self, x: npt.NDArray[np.uint16], y: npt.NDArray[np.uint16]) -> None:

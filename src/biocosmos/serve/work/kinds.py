@@ -28,6 +28,8 @@ from biocosmos.settings import NOT_GIVEN, SettingError, check, defaults_of, sett
 NAMERS = ("linear", "nearest", "class-mean", "simpleshot")
 RECORDS = ("folder", "csv", "parquet", "darwin-core", "ecotaxa", "coco", "camtrap-dp")
 EXPORTS = {"csv": ".csv", "parquet": ".parquet", "darwin-core": ".zip", "ecotaxa": ".zip", "coco": ".json"}
+CHOSEN = "ids.json"
+"""In the folder of an export: the ids that were chosen."""
 COUNTED = ("kmeans", "ward")
 METHODS = ("hdbscan", *COUNTED, "louvain", "leiden")
 
@@ -140,6 +142,26 @@ class Identify(_Checked):
 
 
 @dataclass(frozen=True)
+class Refit(_Checked):
+    """Learn from the new labels, and say what that changes."""
+
+    name: str | None = setting(None, "What to call it: small letters, digits, hyphens.", unset="by the time")
+    encoder: str | None = setting(None, "On which vectors.", embedding=True, unset="the collection's default")
+    error_rate: float | None = setting(
+        None, "Of its answers, at most this share may be wrong: 0.05.", above=0, below=1, unset="0.1, as is usual"
+    )
+    balanced: bool = setting(False, "Weigh rare taxa as much as common ones.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        if self.name is not None:
+            check_name(self.name, "--name")
+
+    def words(self, place: Place) -> list[str]:
+        return line("refit", options=self.options(), places=[place.collection])
+
+
+@dataclass(frozen=True)
 class Name(_Checked):
     """Name images that came with the job; they do not become specimens."""
 
@@ -215,13 +237,22 @@ class Export(_Checked):
     split: str | None = setting(None, "Only this part.", part="given", unset="all specimens")
     within: str | None = setting(None, "Only this taxon, at any rank: Copepoda.", unset="all taxa")
     names: str = setting(
-        "people", "Whose names: those that people gave, or the last of a machine.", choices=("people", "machine")
+        "now",
+        "Whose names: as of now (people's by hand, else a machine's last, told apart), the stored labels, or a machine's alone.",
+        choices=("now", "people", "machine"),
     )
+    without_images: bool = setting(False, "The pictures are not written.", only={"names": "now"})
 
     def words(self, place: Place) -> list[str]:
         output = place.made / f"{place.collection.stem}{EXPORTS[self.format]}"
         which = "latest" if self.names == "machine" else None
-        told = [*options(output=output, identifications=which), *self.options("format", "split", "within")]
+        chosen = place.folder / CHOSEN
+        current = self.names == "now"
+        told = options(
+            output=output, identifications=which, current=current, ids=chosen if current and chosen.is_file() else None
+        )
+        told += self.options("format", "split", "within", "without_images")
+        told += options(spreadsheet=current and self.format == "csv")
         return line("export", options=told, places=[place.collection])
 
 
@@ -302,6 +333,7 @@ KINDS: dict[str, Kind] = {
         Kind("clusters", "Find clusters", Clusters.__doc__ or "", "annotator", Clusters, ("Clusters", "/clusters")),
         Kind("audit", "Look for wrong labels", Audit.__doc__ or "", "annotator", Audit, ("Review", "/review")),
         Kind("identify", "Name the unnamed", Identify.__doc__ or "", "annotator", Identify, ("Review", "/review")),
+        Kind("refit", "Learn from the new labels", Refit.__doc__ or "", "annotator", Refit, ("Jobs", "/jobs")),
         Kind("name", "Name images", Name.__doc__ or "", "annotator", Name, ("Identify", "/identify"), _names, uploads=True),
         Kind("evaluate", "Evaluate", Evaluate.__doc__ or "", "admin", Evaluate, ("Reports", "/reports")),
         Kind("train", "Train a head", Train.__doc__ or "", "admin", Train),

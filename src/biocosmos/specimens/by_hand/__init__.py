@@ -9,7 +9,7 @@ collection's history that can be undone). Many small files are merged now and th
 
 from biocosmos.specimens.by_hand.acts import DUBIOUS, FOLDER, SCHEMA, STAGE, VALIDATED, WITHDRAWN, Status, append
 from biocosmos.specimens.by_hand.files import Compacted, compact
-from biocosmos.specimens.by_hand.labels import labels_from
+from biocosmos.specimens.by_hand.labels import labels_from, names_now
 from biocosmos.specimens.by_hand.ledger import Ledger, Said
 from biocosmos.specimens.by_hand.saying import (
     Recorded,
@@ -42,6 +42,7 @@ __all__ = [
     "history",
     "labels_from",
     "meant",
+    "names_now",
     "record",
     "standing",
     "undo",

@@ -1,0 +1,4 @@
+// The page Likeness.
+import { start } from "./maps/page.js";
+
+start("likeness");

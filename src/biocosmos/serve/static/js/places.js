@@ -1,0 +1,4 @@
+// The page Places.
+import { start } from "./maps/page.js";
+
+start("places");
