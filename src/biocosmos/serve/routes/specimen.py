@@ -21,8 +21,10 @@ from biocosmos.serve.catalogue import View
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
 from biocosmos.serve.routes.images import SAFE, drawn
-from biocosmos.serve.specimen import Event, Tile, about, history, rivals, tiles
-from biocosmos.serve.specimen.rivals import rows_of
+from biocosmos.serve.specimen.facts import about
+from biocosmos.serve.specimen.history import Event, history
+from biocosmos.serve.specimen.rivals import rivals, rows_of
+from biocosmos.serve.specimen.tiles import Tile, tiles
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api/specimen", tags=["specimens"])
