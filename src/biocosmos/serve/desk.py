@@ -115,7 +115,9 @@ class Desk:
         """Long work."""
         from biocosmos.serve.work import Work
 
-        return Work(self.collection)
+        made = Work(self.collection)
+        made.when_over(lambda _: self.take_over())
+        return made
 
     @once
     def asking(self) -> Asking:
@@ -150,6 +152,12 @@ class Desk:
         """Make what takes seconds to import; the first page does not wait for it."""
         for part in ("clusters", "asking"):
             getattr(self, part)
+
+    def take_over(self) -> None:
+        """Take over what another process, such as a job that is done, changed in the collection."""
+        self.collection.reload()
+        if "catalogue" in self.__dict__:
+            self.catalogue.refresh()
 
     def hush(self) -> None:
         """End answers that go on for as long as somebody listens, so that the server can stop."""

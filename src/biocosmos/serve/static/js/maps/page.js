@@ -15,10 +15,12 @@ const PANES = { likeness: LikenessPane, places: PlacesPane };
 export function start(first) {
   const page = document.querySelector("#maps");
   for (const empty of document.querySelectorAll("[data-offer]")) offerJob(empty);
-  const view = new SharedView(page.dataset.query, page.dataset.by ? { by: page.dataset.by } : {});
+  const view = new SharedView(page.dataset.query, { by: page.dataset.by, flat: new URLSearchParams(location.search).get("flat") });
   new Actions(page.querySelector("[data-actions]"), page.querySelector("[data-chips]"), view);
   const beside = document.querySelector("[data-narrow]");
   if (beside) narrow(beside, view);
+  const colours = document.querySelector('[data-test="colours"]');
+  if (colours && matchMedia("(max-width: 760px)").matches) page.querySelector('[data-pane="likeness"]')?.append(colours); // not in the folded side
   const started = {};
   const open = (name) => {
     const root = page.querySelector(`[data-pane="${name}"]`);
