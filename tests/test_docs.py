@@ -34,6 +34,8 @@ SPECIMENS = 200
 NEEDS_MORE = ("risk=", "hf-hub:")
 """A promised risk needs more calibration specimens than this test has (tests/identify has them); other weights are not here."""
 RUNNABLE = ["README.md", "docs/collections.md", "docs/search.md", "docs/identify.md", "docs/evaluate.md", "docs/taxonomy.md"]
+ASKS_A_SERVER = ("docs/api.md",)
+"""tests/serve/test_api_docs.py starts one."""
 NEEDS = (
     "demo",
     "train",
@@ -86,7 +88,7 @@ def commands(page: str, *, inline: bool = False) -> list[list[str]]:
     return found
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if "\n```python\n" in text_of(page)])
+@pytest.mark.parametrize("page", [page for page in PAGES if "\n```python\n" in text_of(page) and page not in ASKS_A_SERVER])
 def test_the_python_of_a_page_runs(
     page: str, sample_table: pa.Table, embedded: bc.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

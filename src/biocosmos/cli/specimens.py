@@ -179,6 +179,8 @@ def export(
 
     biocosmos export mine.cosmos -o back.zip --format ecotaxa --identifications latest
 
+    biocosmos export mine.cosmos -o now.zip --format darwin-core --current
+
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """
     from biocosmos.jobs.export import export as write_out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import is_file, is_there
+from biocosmos.jobs.export_current import export_current
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.outputs import place_of, refuse_source
 from biocosmos.progress import progress
@@ -52,17 +54,44 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
 
 def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
     if is_file(source):
-        for name in ("split", "within", "where", "identifications"):
-            if getattr(settings, name) is not None:
+        for name in ("split", "within", "where", "identifications", "current"):
+            if getattr(settings, name):
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
         table, beside = read_names(source), source.absolute().parent
         named = _collection_named(table, beside) if format_of(output, settings.format) in OF_PICTURES else None
         return _names(table, output, settings, beside) if named is None else _identified(named, table, output, settings)
     collection = Collection.open(source)
     refuse_source(output, _image_paths(collection))
+    if settings.current:
+        return _as_of_now(collection, output, settings)
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
     return _specimens(collection, output, settings)
+
+
+def _as_of_now(collection: Collection, output: Path, settings: ExportSettings) -> Written:
+    """The selected specimens as they are called now."""
+    ids: list[str] | None = None
+    if settings.ids is not None:
+        ids = _ids_in(settings.ids)
+    if any(value is not None for value in settings.selected().values()):
+        there = [id_ for batch in collection.scan(["id"], **settings.selected()) for id_ in batch.column("id").to_pylist()]
+        chosen = set(there)
+        ids = there if ids is None else [id_ for id_ in ids if id_ in chosen]
+    images = not settings.without_images
+    return export_current(collection, output, ids=ids, format=settings.format, images=images, spreadsheet=settings.spreadsheet)
+
+
+def _ids_in(path: Path) -> list[str]:
+    """Ids of a file, one a line, or a JSON list of them."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        found = json.loads(text) if path.suffix.lower() == ".json" else text.split("\n")
+    except (OSError, ValueError, RecursionError) as error:
+        raise BiocosmosError(f"cannot read ids from {path}: {first_line(error)}") from error
+    if not isinstance(found, list):
+        raise BiocosmosError(f'{path} is no list of ids: one a line, or JSON: ["a", "b"]')
+    return [id_ for id_ in (str(each).rstrip("\r") for each in found) if id_.strip()]
 
 
 def refuse_names(output: Path, settings: ExportSettings) -> None:

@@ -49,6 +49,7 @@ def compared(before: Who | None, after: Who, judging: Gallery, part: str, seed: 
         raise BiocosmosError(f"a model cannot be compared with itself: {after[0]}")
     pair = [who for who in (before, after) if who is not None]
     report = evaluate.side_by_side({name: _said(identifier, judging, part) for name, identifier in pair}, seed=seed)
+    report.title = f"{after[0]} beside {before[0]}" if before is not None else after[0]
     boot = Bootstrap(seed=seed)
     seen = _Seen.of(report, judging)
     old, new = (None if before is None else before[0]), after[0]

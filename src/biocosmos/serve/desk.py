@@ -98,7 +98,9 @@ class Desk:
         """Long work."""
         from biocosmos.serve.work import Work
 
-        return Work(self.collection)
+        made = Work(self.collection)
+        made.when_over(lambda _: self.take_over())
+        return made
 
     @cached_property
     def asking(self) -> Asking:
@@ -129,6 +131,12 @@ class Desk:
         for part in (*parts, "likeness", "places"):
             getattr(self, part)
         self.catalogue.warm_aside()
+
+    def take_over(self) -> None:
+        """Take over what another process, such as a job that is done, changed in the collection."""
+        self.collection.reload()
+        if "catalogue" in self.__dict__:
+            self.catalogue.refresh()
 
     def hush(self) -> None:
         """End answers that go on for as long as somebody listens, so that the server can stop."""

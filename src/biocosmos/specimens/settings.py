@@ -163,6 +163,19 @@ class ExportSettings(Selection):
     spreadsheet: bool = setting(
         False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
     )
+    current: bool = setting(
+        False,
+        "Names as of now: what people said by hand over the labels, with who and when; where nobody did, what a machine named "
+        "last, as predicted.",
+        only={"vectors": NOT_GIVEN, "identifications": NOT_GIVEN},
+    )
+    ids: Path | None = setting(
+        None,
+        "Only the specimens whose ids stand in this file, one a line (or a JSON list), in this order.",
+        file=True,
+        only={"current": True},
+    )
+    without_images: bool = setting(False, "The pictures are not written.", only={"current": True})
     overwrite: bool = setting(False, "Write over a table of names that identify wrote.")
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from biocosmos.serve.annotating.queues import QueuePage
-from biocosmos.serve.catalogue import STATES, Moment
+from biocosmos.serve.catalogue import Moment
 from biocosmos.serve.catalogue.taxa import above, address
+from biocosmos.serve.specimen.tiles import tiles
 from biocosmos.specimens.by_hand.ledger import Ledger, Said
 
 PEOPLE = 5
@@ -26,13 +27,12 @@ def as_json(page: QueuePage, ledger: Ledger) -> dict[str, Any]:
 
 
 def specimens_of(page: QueuePage, ledger: Ledger) -> list[dict[str, Any]]:
-    """Of each: id, name, rank, state, score, proposed {taxon, rank, path, address, confidence}, and names: what was said of it,
-    each {taxon, rank, path, address, by, confidence}, without what is proposed."""
+    """Of each its tile (id, name, rank, state, hash, score), proposed {taxon, rank, path, address, confidence}, and names:
+    what was said of it, each {taxon, rank, path, address, by, confidence}."""
     moment, found = page.moment, []
-    ids = moment.stored.ids.take(page.rows).to_pylist() if len(page.rows) else []
-    for place, (row, id_) in enumerate(zip(page.rows.tolist(), ids)):
-        node, proposed = int(moment.nodes[row]), int(page.proposed[place])
-        score = float(page.score[place])
+    scores = [float(score) if abs(score) < 1e30 else None for score in page.score]
+    for place, (row, tile) in enumerate(zip(page.rows.tolist(), tiles(moment, page.rows, scores))):
+        proposed = int(page.proposed[place])
         predicted = max(int(moment.predicted[row]), 0)
         confidence = float(moment.confidence[row])
         sure = None if confidence != confidence or not predicted else confidence
@@ -41,13 +41,10 @@ def specimens_of(page: QueuePage, ledger: Ledger) -> list[dict[str, Any]]:
             names.append({**taxon_of(moment, predicted), "by": "machine", "confidence": sure})
         if moment.labels[row]:
             names.append({**taxon_of(moment, int(moment.labels[row])), "by": "label", "confidence": None})
-        names += [_by_person(each) for each in ledger.history(id_)[-PEOPLE:] if each.stands and each.taxon]
+        names += [_by_person(each) for each in ledger.history(tile["id"])[-PEOPLE:] if each.stands and each.taxon]
         found.append(
             {
-                "id": id_,
-                "name": str(moment.taxonomy.names[node]) if node > 0 else None,
-                "state": STATES[moment.states[row]],
-                "score": score if abs(score) < 1e30 else None,
+                **tile,
                 "proposed": None
                 if proposed <= 0
                 else {**taxon_of(moment, proposed), "confidence": sure if proposed == predicted else None},

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ import pyarrow as pa
 from biocosmos.discover import kept
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.likeness.binary import bits, etag, packed
-from biocosmos.serve.likeness.chips import chips
 from biocosmos.serve.likeness.colours import Colouring, colouring
 from biocosmos.serve.likeness.plane import Plane, plane_of
 from biocosmos.serve.likeness.polygons import UNITS, Polygon, polygon_of
@@ -45,8 +45,13 @@ class Likeness:
         self._messages: dict[str, bytes] = {}
 
     def join(self) -> None:
-        """Have views filter by regions of the plane."""
+        """Have views filter by regions of the plane; a thread makes the plane, so that nobody waits for it."""
         self._desk.catalogue.register("region", self._inside, lambda: (self._found_name(), len(self._desk.catalogue.ids)))
+        threading.Thread(target=self._warm, name="likeness", daemon=True).start()
+
+    def _warm(self) -> None:
+        with suppress(BiocosmosError):  # who looks at the map is told
+            self.plane()
 
     def _inside(self, region: Polygon) -> npt.NDArray[np.bool_]:
         return self.needed_plane().inside(region)
@@ -102,13 +107,13 @@ class Likeness:
         coloured = colouring(self._desk, by, plane.rows)
         return packed({"plane": plane.name, "count": len(plane.rows), **_legend(by, coloured)}, {"code": coloured.codes})
 
-    def mask(self, view: View) -> bytes:
-        """Header (how many specimens the view has, how many of them are on the map, its filters in words) and a bit a point."""
+    def mask(self, view: View, more: Mapping[str, Any] | None = None) -> bytes:
+        """Header (how many specimens the view has, how many of them are on the map; and ``more``) and a bit a point."""
         plane = self.needed_plane()
         mask = self._desk.catalogue.mask(view)
         there = mask[plane.rows]
         header: dict[str, Any] = {"plane": plane.name, "count": len(there), "view": int(mask.sum()), "on_map": int(there.sum())}
-        header |= {"region": view.region, "chips": chips(view)}
+        header |= {"region": view.region, **(more or {})}
         return packed(header, {"bits": bits(there)})
 
     def ids(self, name: str, points: Sequence[int]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.likeness.binary import bits, etag, packed
-from biocosmos.serve.likeness.chips import chips
 from biocosmos.serve.places.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -77,12 +76,12 @@ class Places:
             self._message = spots.mark, message
         return message
 
-    def mask(self, view: View) -> bytes:
-        """Header (how many specimens the view has, how many of them have a place, its filters in words) and a bit a point."""
+    def mask(self, view: View, more: Mapping[str, Any] | None = None) -> bytes:
+        """Header (how many specimens the view has, how many of them have a place; and ``more``) and a bit a point."""
         spots, mask = self.spots(), self._desk.catalogue.mask(view)
         there = mask[spots.rows]
         header: dict[str, Any] = {"mark": spots.mark, "count": len(there), "view": int(mask.sum()), "on_map": int(there.sum())}
-        header |= {"box": view.box, "chips": chips(view)}
+        header |= {"box": view.box, **(more or {})}
         return packed(header, {"bits": bits(there)})
 
     def ids(self, mark: str, points: Sequence[int]) -> list[str]:

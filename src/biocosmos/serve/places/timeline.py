@@ -45,8 +45,8 @@ class Timeline:
         undated = int((~dated).sum())
         if not dated.any():
             return cls("", [], [], np.full(len(first), -1, np.int32), np.zeros(0, np.int64), undated, 0)
-        exact = dated & (last - first < 366)  # a span of centuries must not make the steps coarse
-        some = exact if exact.any() else dated
+        spans = (dated & (last - first < longest) for longest in (31, 366))  # a span of centuries must not make the steps coarse
+        some = next((each for each in spans if each.any()), dated)
         low, high = int(first[some].min()), int(last[some].max())
         name, letter, each, start, end = *UNITS[-1], 0, 0
         for name, letter, each in UNITS:  # noqa: B007

@@ -56,12 +56,8 @@ def allowed(user: User, kind: str) -> Kind:
 def jobs_page(request: Request, desk: Here, user: Viewer) -> Response:
     """The page of long work."""
     offered = desk.work.offered()
-    kinds = [
-        {"kind": kind, "fields": kind.form(offered), "allowed": user.may(kind.role)}
-        for kind in KINDS.values()
-        if kind.name != "refit"
-    ]
-    return page(request, "jobs.html.j2", kinds=kinds)
+    forms = [{"kind": kind, "fields": kind.form(offered), "allowed": user.may(kind.role)} for kind in KINDS.values()]
+    return page(request, "jobs.html.j2", forms=forms, embedded=bool(offered.embeddings))
 
 
 @api.get("/jobs")

@@ -8,11 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from biocosmos.serve.access import User, Viewer
-from biocosmos.serve.catalogue import STATES
+from biocosmos.serve.catalogue import STATES, View
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.likeness.binary import BINARY, answer, etag
 from biocosmos.serve.likeness.colours import choices, first_choice
 from biocosmos.serve.pages import page, thumb
+from biocosmos.serve.routes.explore import chips
 
 pages = APIRouter()
 api = APIRouter(prefix="/api", tags=["maps"])
@@ -55,8 +56,17 @@ def map_page(request: Request, desk: Desk, user: User, template: str) -> Respons
         placed=len(spots.rows),
         specimens=len(desk.catalogue.ids),
         encoders=list(desk.collection.encoders),
-        may_start=user.may("annotator"),
+        may_start=user.may("annotator" if desk.collection.encoders else "admin"),
     )
+
+
+def asked_view(request: Request, desk: Desk) -> tuple[View, dict[str, Any]]:
+    """The view of an address, and its filters in words, each with the view that is left without it."""
+    desk.catalogue.refresh()
+    view = desk.catalogue.view(request.query_params)
+    found = chips(desk.catalogue.now, view)
+    words = [{"says": f"{what} {says}", "without": path.partition("?")[2]} for what, says, path in found]
+    return view, {"chips": words}
 
 
 def listed(desk: Desk, ids: list[str]) -> dict[str, Any]:
@@ -87,8 +97,8 @@ def colours(request: Request, desk: Here, _: Viewer, by: By) -> Response:
 @api.get("/likeness/mask", response_class=Response, responses=MESSAGE)
 def mask(request: Request, desk: Here, _: Viewer) -> Response:
     """Which points a view has, a bit each; the parameters are those of a view."""
-    desk.catalogue.refresh()
-    return Response(desk.likeness.mask(desk.catalogue.view(request.query_params)), media_type=BINARY)
+    view, more = asked_view(request, desk)
+    return Response(desk.likeness.mask(view, more), media_type=BINARY)
 
 
 @api.get("/likeness/specimens")

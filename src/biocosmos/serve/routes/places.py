@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.desk import Here
 from biocosmos.serve.likeness.binary import BINARY, answer
-from biocosmos.serve.routes.likeness import LONGEST_QUERY, MESSAGE, At, listed, map_page
+from biocosmos.serve.routes.likeness import LONGEST_QUERY, MESSAGE, At, asked_view, listed, map_page
 
 pages = APIRouter()
 api = APIRouter(prefix="/api", tags=["maps"])
@@ -31,8 +31,8 @@ def points(request: Request, desk: Here, _: Viewer) -> Response:
 @api.get("/places/mask", response_class=Response, responses=MESSAGE)
 def mask(request: Request, desk: Here, _: Viewer) -> Response:
     """Which of these points a view has, a bit each; the parameters are those of a view."""
-    desk.catalogue.refresh()
-    return Response(desk.places.mask(desk.catalogue.view(request.query_params)), media_type=BINARY)
+    view, more = asked_view(request, desk)
+    return Response(desk.places.mask(view, more), media_type=BINARY)
 
 
 @api.get("/places/specimens")

@@ -12,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos import progress
+from biocosmos.files import is_file
 from biocosmos.serve.work.states import PROGRESS
 from biocosmos.settings import SettingError, hints_of, settings_of, spelled, told
 from biocosmos.specimens.care.entry import WHO
 from biocosmos.specimens.settings import EVERYTHING, UNLABELLED
 
 MOST_TEXT = 200
+GRACE_SECONDS = 20.0
+"""From the first request to end, which lets the verb clean up, to the one that nothing survives."""
+GRACE = "BIOCOSMOS_JOB_GRACE"
+"""Environment variable: other seconds for that."""
 UPLOAD = "upload"
 """Folder of what came with a job."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
@@ -52,7 +57,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Offered:
-    """What settings of this collection may name. parts: "train", "openworld:novel"; models: names of folders of ``models``."""
+    """What settings of this collection may name. parts: "train", "openworld:novel"; models: trained heads in ``models``."""
 
     embeddings: tuple[str, ...]
     default_embedding: str | None
@@ -70,7 +75,8 @@ class Offered:
         for name in collection.split_names:
             parts += [part if name == "default" else f"{name}:{part}" for part in collection.split(name).counts()]
         models = collection.path / "models"
-        there = sorted(path.name for path in models.iterdir() if path.is_dir()) if models.is_dir() else []
+        folders = [path for path in models.iterdir() if path.is_dir()] if models.is_dir() else []
+        there = sorted(path.name for path in folders if not is_file(path / "model.json"))  # a refitted one is no trained head
         return cls(
             tuple(collection.encoders),
             collection.default_encoder,
@@ -168,6 +174,14 @@ def environment(folder: Path, by: str) -> dict[str, str]:
         given["PYTHONPATH"] = os.pathsep.join([str(root), *filter(None, [given.get("PYTHONPATH")])])
     plain = {"PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
     return given | plain | {progress.FILE: str(folder / PROGRESS), WHO: by}
+
+
+def grace_seconds() -> float:
+    """How long a verb may take to end in order."""
+    try:
+        return float(os.environ.get(GRACE, ""))
+    except ValueError:
+        return GRACE_SECONDS
 
 
 def field_kind(kind: type, name: str) -> str:

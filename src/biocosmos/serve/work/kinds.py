@@ -28,6 +28,8 @@ from biocosmos.settings import NOT_GIVEN, SettingError, check, defaults_of, sett
 NAMERS = ("linear", "nearest", "class-mean", "simpleshot")
 RECORDS = ("folder", "csv", "parquet", "darwin-core", "ecotaxa", "coco", "camtrap-dp")
 EXPORTS = {"csv": ".csv", "parquet": ".parquet", "darwin-core": ".zip", "ecotaxa": ".zip", "coco": ".json"}
+CHOSEN = "ids.json"
+"""In the folder of an export: the ids that were chosen."""
 COUNTED = ("kmeans", "ward")
 METHODS = ("hdbscan", *COUNTED, "louvain", "leiden")
 
@@ -235,13 +237,22 @@ class Export(_Checked):
     split: str | None = setting(None, "Only this part.", part="given", unset="all specimens")
     within: str | None = setting(None, "Only this taxon, at any rank: Copepoda.", unset="all taxa")
     names: str = setting(
-        "people", "Whose names: those that people gave, or the last of a machine.", choices=("people", "machine")
+        "now",
+        "Whose names: as of now (people's by hand, else a machine's last, told apart), the stored labels, or a machine's alone.",
+        choices=("now", "people", "machine"),
     )
+    without_images: bool = setting(False, "The pictures are not written.", only={"names": "now"})
 
     def words(self, place: Place) -> list[str]:
         output = place.made / f"{place.collection.stem}{EXPORTS[self.format]}"
         which = "latest" if self.names == "machine" else None
-        told = [*options(output=output, identifications=which), *self.options("format", "split", "within")]
+        chosen = place.folder / CHOSEN
+        current = self.names == "now"
+        told = options(
+            output=output, identifications=which, current=current, ids=chosen if current and chosen.is_file() else None
+        )
+        told += self.options("format", "split", "within", "without_images")
+        told += options(spreadsheet=current and self.format == "csv")
         return line("export", options=told, places=[place.collection])
 
 

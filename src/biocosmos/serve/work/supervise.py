@@ -18,11 +18,9 @@ from types import FrameType
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.serve.work import states
+from biocosmos.serve.work.command import environment, grace_seconds, python
 from biocosmos.unfinished import machine
 
-GRACE_SECONDS = 20.0
-"""From the first request to end, which lets the verb clean up, to the one that nothing survives."""
-GRACE = "BIOCOSMOS_JOB_GRACE"
 LOOK_SECONDS = 0.1
 NICE = 5
 """Jobs give way to the server, which a person waits for."""
@@ -66,8 +64,6 @@ class Supervised:
         states.write(self.folder / states.STARTED, said | {"child": None if child is None else states.process(child)})
 
     def _start(self, words: Sequence[str]) -> None:
-        from biocosmos.serve.work.command import environment, python
-
         made = self.folder / "made"
         made.mkdir(exist_ok=True)
         with suppress(OSError):
@@ -126,14 +122,6 @@ def last_words(folder: Path, code: int) -> str:
     text, _ = states.log_tail(folder, TAIL)
     told = [line for line in text.splitlines() if line.startswith(("error: ", "interrupted", "stopped by"))]
     return told[-1].removeprefix("error: ")[:500] if told else f"ended with code {code}: its log says more"
-
-
-def grace_seconds() -> float:
-    """How long a verb may take to end in order."""
-    try:
-        return float(os.environ.get(GRACE, ""))
-    except ValueError:
-        return GRACE_SECONDS
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.serve.work import states
-from biocosmos.serve.work.command import UPLOAD, Offered, Place, environment, python
+from biocosmos.serve.work.command import UPLOAD, Offered, Place, environment, grace_seconds, python
 from biocosmos.serve.work.kinds import kind_of, words_of
 from biocosmos.serve.work.states import ENDED, Job
 from biocosmos.settings import SettingError
@@ -59,7 +59,7 @@ class Work:
         self._supervisors: list[subprocess.Popen[bytes]] = []
         self._over: dict[str, Job] = {}
         self._after: list[Callable[[Job], None]] = []
-        self._seen_running: set[str] = set()
+        self._seen_running, self._asked = set[str](), dict[str, float]()
         self._thread = threading.Thread(target=self._keep_going, name="jobs", daemon=True)
         self._thread.start()
 
@@ -174,10 +174,7 @@ class Work:
                 {"status": "cancelled", "code": None, "at": states.now(), "message": "cancelled before it began"},
             )
             return self.job(id)
-        started = states.started_of(folder)
-        if started is not None and started["child"] is not None and not states.is_supervised(started):
-            with suppress(OSError):  # nobody waits for it: nobody else passes the wish on
-                os.killpg(started["child"]["pid"], signal.SIGINT)
+        self._wake.set()
         return self.job(id)
 
     def hush(self) -> None:
@@ -253,9 +250,23 @@ class Work:
                 for callback in self._after:
                     callback(job)
         self._seen_running.update(job.id for job in running)
+        for job in running:
+            self._pass_on(job)
         for job in queued[: max(self._at_once - len(running), 0)]:
             self._begin(self.folder / job.id)
         return bool(running or queued)
+
+    def _pass_on(self, job: Job) -> None:
+        """End a job that somebody wants to end and whose supervisor is no more: in order at first, then for certain."""
+        folder = self.folder / job.id
+        started = states.started_of(folder)
+        if started is None or started["child"] is None or states.is_supervised(started) or not (folder / states.CANCEL).exists():
+            return
+        since = self._asked.setdefault(job.id, time.monotonic())
+        late = time.monotonic() - since > grace_seconds()
+        if late or since > time.monotonic() - _QUEUE_SECONDS:
+            with suppress(OSError):
+                os.killpg(started["child"]["pid"], signal.SIGKILL if late else signal.SIGINT)
 
     def _begin(self, folder: Path) -> None:
         if not states.claimed(folder):

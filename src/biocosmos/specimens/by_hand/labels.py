@@ -48,7 +48,7 @@ def names_now(collection: Collection) -> tuple[dict[str, pa.Array], Failures]:
             left.add(f"{why}: the label was left as it is", stage=STAGE, id=row["id"], severity="warning")
             continue
         name = (row["taxon"], row["rank"])
-        path = paths[name] = paths[name] if name in paths else _path(tree, *name)
+        path = paths[name] = paths[name] if name in paths else path_of(tree, *name)
         table["id"].append(row["id"])
         table["label"].append(path.get("label") if "label" in ranks else row["taxon"])
         for rank in table.keys() - {"id", "label"}:
@@ -56,7 +56,7 @@ def names_now(collection: Collection) -> tuple[dict[str, pa.Array], Failures]:
     return {name: pa.array(cells, pa.string()) for name, cells in table.items()}, left
 
 
-def _path(tree: Taxonomy | None, taxon: str, rank: str | None) -> Mapping[str, str | None]:
+def path_of(tree: Taxonomy | None, taxon: str, rank: str | None) -> Mapping[str, str | None]:
     """Rank -> name of a taxon; of a name that is not in the tree its own rank alone."""
     if tree is not None:
         try:

@@ -240,7 +240,7 @@ class _Archive:
             "identifiedBy": "biocosmos",
             "dateIdentified": answer.get("dateIdentified") or self.said_on,
             "identificationVerificationStatus": BY_MACHINE,
-            "identificationReferences": self.software,
+            "identificationReferences": answer.get("identificationReferences") or self.software,
             "identificationRemarks": "; ".join(f"{name} {_short(value)}" for name, value in facts if value is not None),
         }
 

@@ -177,7 +177,7 @@ class _Export:
             CATEGORY: category,
             STATUS: state,
             HIERARCHY: row.get(HIERARCHY) if is_own and row.get(HIERARCHY) else self._hierarchy(row, named),
-            PREDICTED_BY: self.software if is_answer and named.name else None,
+            PREDICTED_BY: (row.get("identificationReferences") or self.software) if is_answer and named.name else None,
             "forget": had_another,
         }
         return made | self._when(row, tell)

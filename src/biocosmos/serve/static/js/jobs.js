@@ -105,6 +105,7 @@ class JobCard {
   follow() {
     this.log.hidden = false;
     this.log.textContent = "";
+    this.log.dataset.empty = "";
     this.showLog.setAttribute("aria-expanded", "true");
     this.stream?.close();
     this.stream = new EventSource(`/api/jobs/${this.id}/events`);
@@ -113,7 +114,6 @@ class JobCard {
     this.stream.addEventListener("end", (event) => {
       this.stream.close();
       this.update(JSON.parse(event.data));
-      if (!this.log.textContent) this.log.textContent = "It said nothing.";
     });
   }
 
@@ -125,6 +125,7 @@ class JobCard {
   }
 
   write(text) {
+    delete this.log.dataset.empty;
     const atEnd = this.log.scrollTop + this.log.clientHeight >= this.log.scrollHeight - 8;
     this.log.textContent = (this.log.textContent + text).slice(-200000);
     if (atEnd) this.log.scrollTop = this.log.scrollHeight;

@@ -4,11 +4,12 @@ import { onKey } from "./keys.js";
 import { recentTaxa, remember } from "./recent.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { toast } from "./toast.js";
+import { inTurn } from "./turns.js";
 
 /** Name specimens, by ids or by a view's query. Returns {act, count, refused}; sends "labelled" on the document. */
 export async function label(what, { taxon, rank = null, status = "validated", how = "by hand", path = "" }) {
   const body = { ...(Array.isArray(what) ? { ids: what } : what), taxon, rank, status, how };
-  const done = await postJSON("/api/labels", body);
+  const done = await inTurn(() => postJSON("/api/labels", body));
   if (taxon) remember({ taxon, rank, path });
   const refused = done.refused ?? [];
   const words = status === "dubious" ? "marked as unsure" : `named ${taxon}`;
@@ -24,7 +25,7 @@ export const doubt = (ids) => label(ids, { taxon: null, status: "dubious" });
 
 /** Take back the last act that stands, whatever it was and whenever. */
 export async function undo() {
-  const { undone } = await postJSON("/api/undo", {});
+  const { undone } = await inTurn(() => postJSON("/api/undo", {}));
   toast(undone ? `undone: ${undone.what ?? undone.says ?? "the last act"}` : "there is nothing to undo");
   document.dispatchEvent(new CustomEvent("undone", { detail: undone ?? {} }));
   return undone;

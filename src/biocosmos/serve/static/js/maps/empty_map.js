@@ -11,8 +11,8 @@ export function offerJob(root) {
   button?.addEventListener("click", async () => {
     button.disabled = true;
     try {
-      const answer = await postJSON("/api/jobs", { kind: button.dataset.startJob, settings: {} });
-      await watch((answer.job ?? answer).id, says);
+      const { id } = await postJSON("/api/jobs", { kind: button.dataset.startJob, settings: {} });
+      await watch(id, says);
       location.reload();
     } catch (error) {
       says.textContent = error.message;
@@ -23,11 +23,11 @@ export function offerJob(root) {
 
 async function watch(id, says) {
   for (;;) {
-    const answer = await getJSON(`/api/jobs/${encodeURIComponent(id)}`), job = answer.job ?? answer;
-    const line = job.last ?? job.says ?? job.message ?? "";
-    says.textContent = `The job is ${job.state ?? job.status}. ${typeof line === "string" ? line : ""}`;
-    if (OVER.includes(job.state ?? job.status)) {
-      if ((job.state ?? job.status) !== "done") throw new Error(`The job is ${job.state ?? job.status}: its log on the page Jobs says why.`);
+    const job = await getJSON(`/api/jobs/${encodeURIComponent(id)}`);
+    const at = job.progress, done = at ? `${at.description}: ${at.done.toLocaleString("en")}${at.total ? ` of ${at.total.toLocaleString("en")}` : ""} ${at.unit}` : job.message;
+    says.textContent = `The job is ${job.status}. ${done}`;
+    if (OVER.includes(job.status)) {
+      if (job.status !== "done") throw new Error(`The job ended as ${job.status}: its log on the page Jobs says why.`);
       return;
     }
     await new Promise((resolve) => setTimeout(resolve, EVERY));

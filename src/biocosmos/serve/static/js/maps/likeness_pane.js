@@ -18,7 +18,7 @@ export class LikenessPane {
     const part = (name) => root.querySelector(`[data-part="${name}"]`);
     this.says = part("says");
     this.canvas = part("canvas");
-    this.scatter = new Scatter(this.canvas, { flat: new URLSearchParams(location.search).has("flat") || root.dataset.flat != null });
+    this.scatter = new Scatter(this.canvas, { flat: Boolean(view.own.flat) });
     this.outline = new Outline(part("outline"));
     this.tooltip = new Tooltip(part("tooltip"), (indices) => this.#about(indices));
     this.legend = new Legend(document.querySelector("#legend"));

@@ -4,6 +4,7 @@
 import { Actions } from "./actions.js";
 import { offerJob } from "./empty_map.js";
 import { LikenessPane } from "./likeness_pane.js";
+import { narrow } from "./narrow.js";
 import { PlacesPane } from "./places_pane.js";
 import { SharedView } from "./shared_view.js";
 import { onKey } from "../keys.js";
@@ -14,8 +15,12 @@ const PANES = { likeness: LikenessPane, places: PlacesPane };
 export function start(first) {
   const page = document.querySelector("#maps");
   for (const empty of document.querySelectorAll("[data-offer]")) offerJob(empty);
-  const view = new SharedView(page.dataset.query, page.dataset.by ? { by: page.dataset.by } : {});
+  const view = new SharedView(page.dataset.query, { by: page.dataset.by, flat: new URLSearchParams(location.search).get("flat") });
   new Actions(page.querySelector("[data-actions]"), page.querySelector("[data-chips]"), view);
+  const beside = document.querySelector("[data-narrow]");
+  if (beside) narrow(beside, view);
+  const colours = document.querySelector('[data-test="colours"]');
+  if (colours && matchMedia("(max-width: 760px)").matches) page.querySelector('[data-pane="likeness"]')?.append(colours); // not in the folded side
   const started = {};
   const open = (name) => {
     const root = page.querySelector(`[data-pane="${name}"]`);

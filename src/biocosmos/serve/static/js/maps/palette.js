@@ -20,14 +20,14 @@ const hex = (parts) => `#${parts.map((part) => Math.round(part * 255).toString(1
 
 /** Colour of a class by its code; `kind`: "classes" or "steps". */
 export function colourOf(kind, code, dark = isDark()) {
-  if (kind === "steps") return code >= STEPS ? (dark ? "#6d7a82" : "#9aa5ab") : step(code / (STEPS - 1));
-  if (code === OTHER) return dark ? "#aeb9bf" : "#5b6770";
-  if (code === NONE) return dark ? "#6d7a82" : "#9aa5ab";
+  if (kind === "steps") return code >= STEPS ? (dark ? "#8d9aa2" : "#7b8891") : step(code / (STEPS - 1));
+  if (code === OTHER) return dark ? "#c6d0d5" : "#46525a";
+  if (code === NONE) return dark ? "#8d9aa2" : "#7b8891";
   return CLASSES[code % CLASSES.length];
 }
 
 /** Colour of points that the view does not have. */
-export const beside = (dark = isDark()) => (dark ? "#46565f" : "#c3ccd1");
+export const beside = (dark = isDark()) => (dark ? "#3c4a53" : "#cfd7db");
 
 function step(share) {
   const at = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);

@@ -5,7 +5,7 @@ import { Bins, cellsOf, FIRST, LEVELS } from "./bins.js";
 import { Hands } from "./hands.js";
 
 const CELL = 44, CLOSEST = 60_000; // CSS pixels of a cell at most, and of a degree
-const SMALL = 4, LARGE = 15; // radius of one specimen, and of very many
+const SMALL = 4, LARGE = 16; // radius of one specimen, and of very many
 const RULES = [90, 60, 30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 });
 const short = (count) => (count < 1000 ? String(count) : compact.format(count));
@@ -89,6 +89,7 @@ export class PlaceMap extends EventTarget {
     const across = this.canvas.clientWidth / (width * 1.25 + 0.02), up = this.canvas.clientHeight / (height * 1.25 + 0.02);
     this.camera = { longitude, latitude, scale: Math.min(2000, Math.max(this.least, Math.min(across, up))) };
     this.#moved();
+    this.whole = true;
   }
 
   /** [west, south, east, north] of what is on the screen; east may be above 180. */
@@ -119,7 +120,7 @@ export class PlaceMap extends EventTarget {
     return found;
   }
 
-  #radius(count) { return Math.min(LARGE, SMALL + 1.15 * Math.log2(count)); }
+  #radius(count) { return Math.min(LARGE, SMALL + 1.3 * Math.log2(count)); }
 
   pick(px, py, reach = 4) {
     if (!this.points?.longitude.length) return -1;
@@ -163,12 +164,14 @@ export class PlaceMap extends EventTarget {
   #resized() {
     const ratio = this.ratio = Math.min(devicePixelRatio || 1, 3), { clientWidth: width, clientHeight: height } = this.canvas;
     [this.canvas.width, this.canvas.height] = [Math.max(1, Math.round(width * ratio)), Math.max(1, Math.round(height * ratio))];
+    if (this.whole) { this.reset(); return; } // all of it was shown: still so
     this.camera.scale = Math.max(this.camera.scale, this.least);
     this.dispatchEvent(new Event("view"));
     this.draw();
   }
 
   #moved() {
+    this.whole = false;
     this.hovered = -1;
     this.dispatchEvent(new Event("view"));
     this.draw();

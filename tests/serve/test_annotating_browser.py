@@ -1,0 +1,180 @@
+"""Review in a real browser, by keys alone: one by one, as a grid, undone after a reload, two people at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from playwright.sync_api import expect
+
+import biocosmos as bc
+from biocosmos.specimens import by_hand
+from biocosmos.specimens.records import Source
+from biocosmos.specimens.sample import SAMPLE_RANKS
+from biocosmos.tables import write_table
+from browsing import PHONE, WIDE, Server
+
+N = 60
+
+
+@pytest.fixture
+def named(tmp_path: Path, sample_table: pa.Table) -> bc.Collection:
+    """60 specimens without a name, and a machine's answers: 40 copepods, 20 hydrozoans."""
+    made = bc.Collection.create(tmp_path / "plankton.cosmos")
+    made.add(Source("review", "sample", sample_table.slice(0, N).to_batches(), SAMPLE_RANKS), pack=True)
+    ids = made.table(["id"])["id"].to_pylist()
+    null = pa.nulls(N - 1, pa.string())
+    made.change({"id": ids[1:], **dict.fromkeys(made.ranks, null)}, verb="update", clear=True)
+    classes = ["Hydrozoa" if i % 3 == 2 else "Copepoda" for i in range(N)]
+    answers = {"id": ids, "taxon": classes, "rank": ["class"] * N, "class": classes, "class_confidence": [0.5] * N}
+    answers |= {"confidence": [i / N for i in range(N)], "method": ["linear"] * N}
+    write_table(pa.table(answers), made.path / "identifications" / "20260101T120000000000Z.parquet", {"encoder": "lite0"})
+    return made
+
+
+@pytest.fixture
+def server(named: bc.Collection) -> Iterator[Server]:
+    made = Server(named.path).start()
+    yield made
+    made.end()
+
+
+def said(collection: bc.Collection) -> dict[str, tuple[str | None, str]]:
+    return {row["id"]: (row["taxon"], row["status"]) for row in by_hand.current(collection).to_pylist()}
+
+
+def which(page: Any) -> str:
+    return str(page.locator("[data-test=which]").inner_text())
+
+
+def other_than(page: Any, id_: str) -> None:
+    expect(page.locator("[data-test=which]")).not_to_have_text(id_)
+
+
+def settled(page: Any, text: str) -> None:
+    page.locator("[data-test=toast]", has_text=text).first.wait_for()
+
+
+def test_one_by_one_by_keys_and_undone_after_a_reload(server: Server, opened: Any, named: bc.Collection) -> None:
+    page = opened(server, "/review?kind=unsure")
+    page.locator("[data-test=which]").wait_for()
+    first = which(page)
+    assert page.locator("[data-test=proposed]").inner_text() in ("Copepoda", "Hydrozoa")
+    guess = page.locator("[data-test=proposed]").inner_text()
+    page.keyboard.press("Enter")  # yes
+    second = which(page)
+    assert second != first
+    page.keyboard.press("u")  # unsure
+    third = which(page)
+    page.keyboard.press("ArrowRight")  # skipped
+    fourth = which(page)
+    page.keyboard.press("/")
+    page.locator("[data-test=taxon-search]").fill("hydro")
+    page.locator("[data-test=taxon-option]").first.wait_for()
+    page.keyboard.press("Enter")
+    other_than(page, fourth)
+    fifth = which(page)
+    page.keyboard.press("1")  # the taxon used last
+    other_than(page, fifth)
+    page.locator("[data-test=my-tally]", has_text="4").wait_for()
+    now = said(named)
+    assert now[first] == (guess, "validated") and now[second][1] == "dubious" and third not in now
+    assert now[fourth] == ("Hydrozoa", "validated") and now[fifth][1] == "validated" and len(now) == 4
+    page.reload()
+    page.locator("[data-test=which]").wait_for()
+    assert which(page) not in now
+    for left in (fifth, fourth, second, first):
+        page.keyboard.press("z")
+        expect(page.locator("[data-test=which]")).to_have_text(left)
+    assert said(named) == {}
+    page.keyboard.press("z")
+    settled(page, "nothing to undo")
+    page.keyboard.press("?")
+    assert "accept the proposed name" in page.locator("[data-test=keys]").inner_text()
+
+
+def test_a_grid_is_accepted_but_for_those_that_were_clicked(server: Server, opened: Any, named: bc.Collection) -> None:
+    page = opened(server, "/review?kind=unsure&mode=grid")
+    page.locator("[data-test=tile]").first.wait_for()
+    count = page.locator("[data-test=tile]").count()
+    page.keyboard.press(" ")  # the first is none
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(" ")
+    page.keyboard.press("Shift+ArrowRight")  # and these
+    out = page.locator("[data-test=tile]:has(.pick:checked)").count()
+    assert out >= 3
+    page.keyboard.press("Enter")
+    settled(page, f"{count - out} named Copepoda")
+    assert page.locator("[data-test=tile]").count() == out and len(said(named)) == count - out
+    page.keyboard.press("/")
+    page.locator("[data-test=taxon-search]").fill("hydro")
+    page.locator("[data-test=taxon-option]").first.wait_for()
+    page.keyboard.press("Enter")
+    settled(page, f"{out} named Hydrozoa")
+    expect(page.locator("[data-test=accept]")).to_contain_text("as Hydrozoa")
+    rest = page.locator("[data-test=tile]").count()
+    page.keyboard.press("Enter")
+    settled(page, f"{rest} named Hydrozoa")
+    page.locator("[data-test=empty]").wait_for()
+    assert len(said(named)) == count + rest
+    page.keyboard.press("z")
+    page.locator("[data-test=tile]").first.wait_for()
+    assert page.locator("[data-test=tile]").count() == rest and len(said(named)) == count
+
+
+def test_two_at_once_and_a_server_that_is_killed_lose_nothing(server: Server, opened: Any, named: bc.Collection) -> None:
+    one, two = opened(server, "/review?kind=random"), opened(server, "/review?kind=random")
+    for page in (one, two):
+        page.locator("[data-test=which]").wait_for()
+    for _ in range(3):
+        for page in (one, two):
+            page.keyboard.press("Enter")
+    one.locator("[data-test=my-tally]").wait_for()
+    one.wait_for_timeout(500)
+    server.stop(signal.SIGKILL)
+    before = said(named)
+    assert len(by_hand.history(named)) == 6
+    again = Server(named.path).start()
+    try:
+        page = opened(again, "/review?kind=random")
+        page.locator("[data-test=which]").wait_for()
+        assert which(page) not in before
+        page.keyboard.press("z")
+        settled(page, "undone: 1 named")
+        rows = by_hand.history(named).to_pylist()
+        assert len(rows) == 7 and rows[-1]["undoes"] == rows[-2]["act"]
+    finally:
+        again.end()
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_review_is_fit_for_people(server: Server, opened: Any, size: dict[str, int], dark: bool) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    for mode, ready in (("one", "[data-test=which]"), ("grid", "[data-test=tile]")):
+        page = opened(server, f"/review?kind=unsure&mode={mode}", size=size, dark=dark)
+        page.locator(ready).first.wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        found = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+        assert not found, [(each["help"], each["nodes"][0]["html"]) for each in found]
+
+
+def test_an_admin_looks_at_labels_before_they_are_taken_over(server: Server, opened: Any, named: bc.Collection) -> None:
+    page = opened(server, "/review?kind=unsure")
+    page.locator("[data-test=which]").wait_for()
+    first = which(page)
+    page.keyboard.press("Enter")
+    page.locator("[data-test=take-over-look]").click()
+    page.locator("[data-test=take-over-do]").click()
+    page.locator("[data-test=take-over-undo]").wait_for()
+    row = named.table(["id", "class"], where=f"id = '{first}'").to_pylist()[0]
+    assert row["class"] == said(named)[first][0]
+    page.locator("[data-test=take-over-undo]").click()
+    page.locator("[data-test=take-over-told]", has_text="labels of before").wait_for()
+    assert named.table(["id", "class"], where=f"id = '{first}'").to_pylist()[0]["class"] is None
