@@ -178,3 +178,35 @@ def test_an_admin_looks_at_labels_before_they_are_taken_over(server: Server, ope
     page.locator("[data-test=take-over-undo]").click()
     page.locator("[data-test=take-over-told]", has_text="labels of before").wait_for()
     assert named.table(["id", "class"], where=f"id = '{first}'").to_pylist()[0]["class"] is None
+
+
+@pytest.mark.parametrize("mode", ["one", "grid"])
+def test_an_act_that_is_refused_comes_back_with_its_reason(server: Server, opened: Any, named: bc.Collection, mode: str) -> None:
+    page = opened(server, f"/review?kind=unsure&mode={mode}")
+    page.locator("[data-test=which], [data-test=tile]").first.wait_for()
+    full = '{"error": "the disk is full: free some space"}'
+    page.route("**/api/labels", lambda route: route.fulfill(status=400, content_type="application/json", body=full))
+    before = which(page) if mode == "one" else page.locator("[data-test=tile]").count()
+    page.keyboard.press("Enter")
+    page.locator("[data-test=toast-error]", has_text="the disk is full").wait_for()
+    if mode == "one":
+        expect(page.locator("[data-test=which]")).to_have_text(before)
+    else:
+        expect(page.locator("[data-test=tile]")).to_have_count(before)
+    page.unroute("**/api/labels")
+    page.keyboard.press("Enter")
+    page.locator("[data-test=my-tally]", has_text=str(before if mode == "grid" else 1)).wait_for()
+    assert len(said(named)) == (before if mode == "grid" else 1)
+
+
+def test_a_button_that_has_the_focus_is_pressed_by_enter_and_nothing_else_is(
+    server: Server, opened: Any, named: bc.Collection
+) -> None:
+    page = opened(server, "/review?kind=unsure")
+    page.locator("[data-test=which]").wait_for()
+    first = which(page)
+    page.locator("[data-test=unsure]").focus()
+    page.keyboard.press("Enter")
+    other_than(page, first)
+    page.locator("[data-test=my-tally]", has_text="1").wait_for()
+    assert {row["status"] for row in by_hand.history(named).to_pylist()} == {"dubious"}
