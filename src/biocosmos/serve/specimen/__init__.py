@@ -2,8 +2,8 @@
 
 from biocosmos.serve.specimen.facts import About, about
 from biocosmos.serve.specimen.history import Event, history
-from biocosmos.serve.specimen.looking import Looking, Waiting
+from biocosmos.serve.specimen.looking import Looking
 from biocosmos.serve.specimen.rivals import Rivals, Side, rivals
-from biocosmos.serve.specimen.tiles import Tile, tiles
+from biocosmos.serve.specimen.tiles import near_tiles, tiles
 
-__all__ = ["About", "Event", "Looking", "Rivals", "Side", "Tile", "Waiting", "about", "history", "rivals", "tiles"]
+__all__ = ["About", "Event", "Looking", "Rivals", "Side", "about", "history", "near_tiles", "rivals", "tiles"]
