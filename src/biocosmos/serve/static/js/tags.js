@@ -140,8 +140,7 @@ function rename(row, old) {
     document.dispatchEvent(new CustomEvent("tagged", { detail: { name: box.value } }));
     await fill();
   });
-  row.replaceChildren(form);
-  box.select();
+  setTimeout(() => { row.replaceChildren(form); box.select(); }); // after the click was seen to be within the menu
 }
 
 async function forget(address, words) {
