@@ -42,7 +42,8 @@ EVERY = 15.0
 
 SHOWN = "() => [...document.querySelectorAll('#members .tile, #review-grid .tile')].map((tile) => tile.dataset.id)"
 PLACE = (
-    "(id) => { const picture = [...document.querySelectorAll('.tile')].find((tile) => tile.dataset.id === id).querySelector('img'); "
+    "(id) => { const tile = [...document.querySelectorAll('.tile')].find((each) => each.dataset.id === id); "
+    "const picture = tile.querySelector('img'); "
     "picture.scrollIntoView({block: 'center'}); const box = picture.getBoundingClientRect(); "
     "return [box.x + box.width / 2, box.y + box.height / 2] }"
 )

@@ -151,7 +151,7 @@ async function forget(address, words) {
 }
 
 if (menu) {
-  menu.addEventListener("toggle", () => { if (menu.open) fill(); });
+  menu.addEventListener("toggle", () => { if (menu.open) fill(); else menu.querySelector(".menu-body").replaceChildren(); });
   menu.addEventListener("click", (event) => { if (event.target.closest("a[data-view]")) menu.open = false; });
   document.addEventListener("undone", () => { if (menu.open) fill(); });
   onKey("v", "saved views and tags", () => { menu.open = !menu.open; if (menu.open) menu.querySelector("summary").focus(); });
