@@ -163,7 +163,7 @@ class Catalogue:
     def _read_aside(self) -> None:
         with self._writing:
             if self._reading is None or not self._reading.is_alive():
-                self._reading = threading.Thread(target=self._read_or_tell, name="catalogue", daemon=True)
+                self._reading = threading.Thread(target=self._read_or_tell, name="catalogue")
                 self._reading.start()
 
     def _read_or_tell(self) -> None:
@@ -184,8 +184,8 @@ class Catalogue:
             self._exact = exact
 
     def warm_aside(self) -> None:
-        """:meth:`warm` by a thread of its own."""
-        threading.Thread(target=self.warm, name="warm", daemon=True).start()
+        """:meth:`warm` by a thread of its own; a process that ends waits for it."""
+        threading.Thread(target=self.warm, name="warm").start()
 
     def warm(self) -> None:
         """Work out what the first questions need, so that no person waits for it."""

@@ -22,7 +22,10 @@ from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
 from biocosmos.serve.routes.images import SAFE, drawn
-from biocosmos.serve.specimen import Event, about, history, near_tiles, rivals
+from biocosmos.serve.specimen.facts import about
+from biocosmos.serve.specimen.history import Event, history
+from biocosmos.serve.specimen.rivals import rivals
+from biocosmos.serve.specimen.tiles import near_tiles
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api/specimen", tags=["specimens"])
