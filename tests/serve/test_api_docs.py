@@ -29,3 +29,4 @@ def test_the_client_of_the_page_runs(
     assert code == 0 and "fault" not in said
     first, second, third = capsys.readouterr().out.splitlines()
     assert first.count("('") == 5 and second.startswith("[('") and third.split()[0] == "2"
+    assert "planktonset-" in Path("test.csv").read_text(encoding="utf-8-sig")

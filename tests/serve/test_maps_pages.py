@@ -7,6 +7,7 @@ import math
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mapped
@@ -313,3 +314,60 @@ def test_nothing_is_wider_than_a_phone(opened: Any, server: Server, path: str) -
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     box = page.locator(f"[data-pane={path[1:]}] canvas").bounding_box()
     assert box["width"] > 340 and box["height"] > 250
+
+
+def test_fingers_pinch_point_and_draw(opened: Any, server: Server, ids: list[str]) -> None:
+    page = opened(server, "/likeness?by=state", size=PHONE)
+    canvas = ready(page)
+    fingers = page.context.new_cdp_session(page)
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        listed = [{"x": float(x), "y": float(y), "id": number} for number, (x, y) in enumerate(points)]
+        fingers.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": listed})
+
+    before = coloured(painted(page, canvas)).sum()
+    x, y = middles(canvas)[0]
+    touch("Start", (x - 20, y), (x + 20, y))
+    for spread in range(30, 90, 10):
+        touch("Move", (x - spread, y), (x + spread, y))
+    touch("End")
+    page.wait_for_timeout(500)
+    assert coloured(painted(page, canvas)).sum() != before
+    page.click("[data-test=whole]")
+    page.wait_for_timeout(300)
+    touch("Start", (x, y))
+    touch("End")  # the first tap shows
+    shown = page.wait_for_selector("[data-test=tooltip]:not([hidden]) figure").get_attribute("data-id")
+    assert ids.index(shown) % 3 == 0 and "/likeness" in page.url
+    page.click("[data-test=lasso]")
+    x, y = middles(canvas)[2]
+    around = [(x + 40 * math.cos(a / 3), y + 40 * math.sin(a / 3)) for a in range(19)]
+    touch("Start", around[0])
+    for point in around:
+        touch("Move", point)
+    touch("End")
+    selected(page, sum(i % 3 == 2 for i in range(mapped.ROWS - mapped.UNMAPPED)))
+
+
+def test_without_a_map_a_button_starts_the_job(opened: Any, tmp_path: Path, sample_table: pa.Table) -> None:
+    server = Server(mapped.make(tmp_path, sample_table, projection=False, places=False).path).start()
+    try:
+        page = opened(server, "/likeness")
+        states = iter(["running", "done"])
+        asked: list[Any] = []
+
+        def job(route: Any) -> None:
+            asked.append(route.request.post_data_json)
+            route.fulfill(json={"id": "job-1", "status": "queued"})
+
+        at = {"description": "compare", "done": 1, "total": 2, "unit": "blocks", "rate": 1.0}
+        page.route("**/api/jobs", job)
+        page.route("**/api/jobs/job-1", lambda route: route.fulfill(json={"status": next(states), "progress": at, "message": ""}))
+        with page.expect_navigation():  # what the job made is shown
+            page.click("[data-test=start-project]")
+            page.wait_for_selector("[data-test=progress]:has-text('compare: 1 of 2 blocks')")
+        assert asked == [{"kind": "embed", "settings": {}}]  # there are no vectors either
+        page.goto(f"{server.address}/places")
+        assert "biocosmos update mapped.cosmos places.csv" in page.inner_text("[data-test=empty]")
+    finally:
+        server.stop(signal.SIGKILL)

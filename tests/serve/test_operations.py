@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import Body, FastAPI, File, Form, Query, UploadFile
+from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, Field
 
 from biocosmos.serve.operations import Operation, operations
@@ -42,6 +43,9 @@ def described() -> dict[str, Operation]:
     @app.delete("/api/views/{name}")
     def forget(name: str) -> None: ...
 
+    @app.get("/api/table", response_class=PlainTextResponse)
+    def table() -> str: ...
+
     @app.post("/api/words")
     def words(given: Annotated[list[str], Body()]) -> None: ...
 
@@ -69,8 +73,10 @@ def test_examples_can_be_typed() -> None:
     assert label.python == """api.post("/api/labels/1", json={'box': {'west': 0.5}}).json()"""
     assert "-F images=@photo.jpg http://here/api/search" in found["post-search"].curl
     assert """files={'images': open("photo.jpg", "rb")}""" in found["post-search"].python
-    assert "'http://here/api/taxa?q=...'" in found["get-taxa"].curl
-    assert found["get-taxa"].python == """api.get("/api/taxa", params={'q': '...'}).json()"""
+    assert "'http://here/api/taxa?q=Q'" in found["get-taxa"].curl
+    assert found["get-taxa"].python == """api.get("/api/taxa", params={'q': 'Q'}).json()"""
+    assert found["delete-views-name"].python == """api.delete("/api/views/NAME").json()"""
+    assert found["get-table"].python.endswith(".content") and found["get-table"].title == ""
     assert " -X DELETE " in found["delete-views-name"].curl
     for each in found.values():
         compile(each.python, "example", "eval")

@@ -64,23 +64,33 @@ def _operation(schema: Mapping[str, Any], base: str, method: str, path: str, fac
     needed = body.get("required", ())
     place = "form" if kind in _FORMS else "body"
     given += [_given(schema, name, place, {"schema": each}, name in needed) for name, each in body.get("properties", {}).items()]
-    values = {each["name"]: _example(schema, each.get("schema", {})) for each in parameters if each.get("required")}
+    values = {each["name"]: _example(schema, each.get("schema", {}), each["name"]) for each in parameters if each.get("required")}
     filled = path
     for each in parameters:
         if each["in"] == "path":
             filled = filled.replace("{" + each["name"] + "}", str(values.pop(each["name"])))
-    sent = _example(schema, body) if kind == "application/json" else None
+    sent = _example(schema, body, "body") if kind == "application/json" else None
     files = _form(schema, body) if kind in _FORMS else {}
     return Operation(
         key=f"{method}-{path.removeprefix('/api/').replace('/', '-').replace('{', '').replace('}', '')}",
         method=method.upper(),
         path=path,
-        title=facts.get("summary", ""),
+        title=_title(facts),
         what=tuple(part.strip() for part in facts.get("description", "").split("\n\n") if part.strip()),
         given=tuple(given),
         curl=_curl(base, method, filled, values, sent, files),
-        python=_python(method, filled, values, sent, files),
+        python=_python(method, filled, values, sent, files) + (".json()" if _is_json(facts) else ".content"),
     )
+
+
+def _title(facts: Mapping[str, Any]) -> str:
+    """What somebody wrote as a title; "" for what FastAPI makes of the function's name."""
+    title = str(facts.get("summary", ""))
+    return "" if str(facts.get("operationId", "")).startswith(title.lower().replace(" ", "_") + "_") else title
+
+
+def _is_json(facts: Mapping[str, Any]) -> bool:
+    return "application/json" in facts.get("responses", {}).get("200", {}).get("content", {})
 
 
 def _given(schema: Mapping[str, Any], name: str, place: str, facts: Mapping[str, Any], required: bool) -> Given:
@@ -96,7 +106,7 @@ def _kind(schema: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
     """A type in words."""
     facts = _resolved(schema, facts)
     if "enum" in facts or "const" in facts:
-        return "one of " + ", ".join(str(each) for each in facts.get("enum", [facts.get("const")]))
+        return "one of " + ", ".join(str(each) or '""' for each in facts.get("enum", [facts.get("const")]))
     if "anyOf" in facts:
         return " or ".join(dict.fromkeys(_kind(schema, each) for each in facts["anyOf"] if each.get("type") != "null"))
     if _is_file(facts):
@@ -128,8 +138,8 @@ def _resolved(schema: Mapping[str, Any], facts: Mapping[str, Any]) -> Mapping[st
     return facts
 
 
-def _example(schema: Mapping[str, Any], facts: Mapping[str, Any], depth: int = 0) -> Any:
-    """A value that fits a schema."""
+def _example(schema: Mapping[str, Any], facts: Mapping[str, Any], name: str, depth: int = 0) -> Any:
+    """A value that fits a schema; a text is the name of what it stands for, in capitals."""
     facts = _resolved(schema, facts)
     if facts.get("examples"):
         return facts["examples"][0]
@@ -138,15 +148,16 @@ def _example(schema: Mapping[str, Any], facts: Mapping[str, Any], depth: int = 0
     if "enum" in facts or "const" in facts:
         return facts.get("enum", [facts.get("const")])[0]
     if facts.get("anyOf"):
-        return _example(schema, facts["anyOf"][0], depth)
+        return _example(schema, facts["anyOf"][0], name, depth)
     kind = facts.get("type")
     if kind == "array":
-        return [] if depth > DEEPEST else [_example(schema, facts.get("items", {}), depth + 1)]
+        return [] if depth > DEEPEST else [_example(schema, facts.get("items", {}), name.removesuffix("s"), depth + 1)]
     if kind == "object":
         fields = facts.get("properties", {})
-        chosen = [name for name in fields if name in facts.get("required", ())] or list(fields)
-        return {} if depth > DEEPEST else {name: _example(schema, fields[name], depth + 1) for name in chosen}
-    return {"integer": 1, "number": 0.5, "boolean": True}.get(str(kind), "...")
+        chosen = [each for each in fields if each in facts.get("required", ())] or list(fields)[:1]
+        return {} if depth > DEEPEST else {each: _example(schema, fields[each], each, depth + 1) for each in chosen}
+    numbers = {"integer": int(facts.get("minimum", 1)), "number": float(facts.get("minimum", 0.5))}
+    return {**numbers, "boolean": True}.get(str(kind), name.upper())
 
 
 def _form(schema: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
@@ -158,7 +169,7 @@ def _form(schema: Mapping[str, Any], body: Mapping[str, Any]) -> dict[str, str]:
         if _is_file(inner):
             made[name] = "@photo.jpg"
         elif name in body.get("required", ()):
-            made[name] = str(_example(schema, inner))
+            made[name] = str(_example(schema, inner, name))
     return made
 
 
@@ -174,7 +185,7 @@ def _curl(base: str, method: str, path: str, query: Mapping[str, Any], sent: Any
 
 
 def _python(method: str, path: str, query: Mapping[str, Any], sent: Any, form: Mapping[str, str]) -> str:
-    return f"api.{method}({', '.join(_arguments(path, query, sent, form))}).json()"
+    return f"api.{method}({', '.join(_arguments(path, query, sent, form))})"
 
 
 def _arguments(path: str, query: Mapping[str, Any], sent: Any, form: Mapping[str, str]) -> Iterator[str]:

@@ -59,12 +59,6 @@ class ResidentGallery:
         """Length of the vectors."""
         return int(self.facts["dim"])
 
-    def rows_of(self, ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """(k,) row of each id, -1 where it has no vector."""
-        found = pc.index_in(pa.array(ids, pa.string()), value_set=self.ids).fill_null(-1)
-        rows: npt.NDArray[np.int64] = found.to_numpy(zero_copy_only=False).astype(np.int64)
-        return rows
-
     def vectors(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Float32:
         """(k, dim) float32 unit vectors of rows."""
         asked: Float32 = self.index.vectors[torch.as_tensor(np.asarray(rows, np.int64))].numpy()

@@ -170,9 +170,10 @@ class Annotations:
             path = append(self.collection, rows, status, by=by, how=how, note=note, at=now)
             self.ledger.take(path)
             self.catalogue.refresh()
-            about = self.catalogue.rows_of_ids(rows["id"])
-            for told in self._listeners:
-                told(about[about >= 0])
+            if self._listeners:
+                about = self.catalogue.rows_of_ids(rows["id"])
+                for told in self._listeners:
+                    told(about[about >= 0])
             self._acts += 1
             if self._acts % EVERY == 0:
                 self._merge()

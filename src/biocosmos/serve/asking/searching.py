@@ -65,6 +65,17 @@ class Searched:
 
 
 @dataclass(frozen=True)
+class _Places:
+    """Where the rows of a gallery are in a catalogue. rows: (n,) int32 in the catalogue, -1 for a specimen that is there no more;
+    back: (m,) int32 in the gallery of each row of the catalogue, -1 without a vector."""
+
+    ids: pa.StringArray
+    stored: Stored
+    rows: npt.NDArray[np.int32]
+    back: npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
 class _Asked:
     names: list[str] = field(default_factory=list)
     kinds: list[tuple[Kind, int]] = field(default_factory=list)
@@ -87,7 +98,7 @@ class Asking:
         self.galleries, self.models = Galleries(collection), Models(collection)
         self.namings = Namings(collection, self.models)
         catalogue.register("like", self.likeness, self._likeness_of)
-        self._places: dict[str, tuple[Any, Any, npt.NDArray[np.int32]]] = {}
+        self._places: dict[str, _Places] = {}
         self._lock = threading.Lock()
 
     # ------------------------------------------------------------------ what can be asked
@@ -161,7 +172,7 @@ class Asking:
             self._ask_images(encoder, images, asked, refused)
         for place, (text, vector) in enumerate(zip(texts, self._texts(encoder, texts), strict=True)):
             asked.add(text, "text", place, vector)
-        for place, (id_, row) in enumerate(zip(ids, gallery.rows_of(ids).tolist(), strict=True)):
+        for place, (id_, row) in enumerate(zip(ids, self._own_rows(gallery, ids), strict=True)):
             if row >= 0:
                 asked.add(id_, "specimen", place, gallery.vectors([row])[0], row)
             else:
@@ -173,11 +184,11 @@ class Asking:
         those of 8-bit copies for the rest. Raises BiocosmosError where it has no vector."""
         encoder = self.encoder()
         gallery = self.galleries.get(encoder, wait=limits.WAIT_SECONDS)
-        row = int(gallery.rows_of([id])[0])
+        row = self._own_rows(gallery, [id])[0]
         if row < 0:
             raise BiocosmosError(self._without_vector(id, encoder))
         stored = self.catalogue.now.stored
-        scores, rows = gallery.likeness(gallery.vectors([row])[0], limits.LIKENESS_EXACT), self._rows(gallery, stored)
+        scores, rows = gallery.likeness(gallery.vectors([row])[0], limits.LIKENESS_EXACT), self._places_of(gallery, stored).rows
         found = np.full(len(stored), np.nan, np.float32)
         found[rows[rows >= 0]] = scores[rows >= 0]
         return found
@@ -239,7 +250,7 @@ class Asking:
         self, gallery: ResidentGallery, encoder: str, asked: _Asked, refused: list[tuple[str, str]], k: int, view: View | None
     ) -> Searched:
         moment = self.catalogue.now  # all of an answer is from one moment
-        rows = self._rows(gallery, moment.stored)
+        rows = self._places_of(gallery, moment.stored).rows
         mask = rows >= 0
         if view is not None:
             mask &= np.append(self.catalogue.mask(view, moment), False)[rows]
@@ -256,11 +267,21 @@ class Asking:
             answers.append(Answer(name, kind, place, neighbours, votes(moment.nodes[near], scores, moment.taxonomy)))
         return Searched(encoder, answers, refused, int(mask.sum()))
 
-    def _rows(self, gallery: ResidentGallery, stored: Stored) -> npt.NDArray[np.int32]:
-        """(n,) row in the catalogue of each row of the gallery, -1 for a specimen that is there no more."""
+    def _own_rows(self, gallery: ResidentGallery, ids: Sequence[str]) -> list[int]:
+        """Row in the gallery of each id, -1 where it has no vector."""
+        if not ids:
+            return []
+        stored = self.catalogue.now.stored
+        places, rows = self._places_of(gallery, stored), stored.rows_of_ids(ids)
+        return [int(row) for row in np.append(places.back, -1)[rows]]
+
+    def _places_of(self, gallery: ResidentGallery, stored: Stored) -> _Places:
         with self._lock:
             kept = self._places.get(gallery.encoder)
-            if kept is None or kept[0] is not gallery.ids or kept[1] is not stored.ids:
-                kept = (gallery.ids, stored.ids, np.asarray(stored.rows_of_ids(gallery.ids), np.int32))
-                self._places[gallery.encoder] = kept
-            return kept[2]
+            if kept is None or kept.ids is not gallery.ids or kept.stored.ids is not stored.ids:
+                rows = np.asarray(stored.rows_of_ids(gallery.ids), np.int32)
+                back = np.full(len(stored), -1, np.int32)
+                there = np.flatnonzero(rows >= 0)
+                back[rows[there]] = there
+                kept = self._places[gallery.encoder] = _Places(gallery.ids, stored, rows, back)
+            return kept

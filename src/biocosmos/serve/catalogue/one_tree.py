@@ -52,6 +52,16 @@ def one_tree(
     return tree, label_map, none if moved is None else np.maximum(tree.index(moved), 0)
 
 
+def grown(tree: Taxonomy, said: Iterable[Called]) -> tuple[Taxonomy, Int32]:
+    """The tree with the names that it lacks, and of each node its node there."""
+    added = _added({(each.taxon, each.rank) for each in said if each.taxon is not None}, tree, tree.ranks)
+    if added is None:
+        return tree, np.arange(len(tree), dtype=np.int32)
+    rows = _rows(tree, tree.ranks)
+    whole = Taxonomy.from_table(pa.concat_tables([rows, added]), ranks=tree.ranks)
+    return whole, np.maximum(whole.index(rows), 0)
+
+
 def _merged(ranks: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
     try:
         return merge_orders(ranks, more) if ranks and more else ranks or more

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from biocosmos.serve.catalogue.answers import Answers
 from biocosmos.serve.catalogue.label_states import DUBIOUS, PREDICTED, UNLABELLED, VALIDATED
-from biocosmos.serve.catalogue.one_tree import FINEST, nodes_called, one_tree
+from biocosmos.serve.catalogue.one_tree import FINEST, grown, nodes_called, one_tree
 from biocosmos.serve.catalogue.people import Called, People
 from biocosmos.serve.catalogue.stored import Kept, Stored
 from biocosmos.specimens import by_hand
@@ -77,12 +77,18 @@ def join(number: int, stored: Stored, answers: Answers, people: People) -> Momen
 def follow(moment: Moment, people: People, about: Iterable[str]) -> Moment:
     """The moment after people said more of the specimens ``about``."""
     rows, said = _said_of(moment.stored, people, about)
-    names = {(each.taxon, each.rank): each for each in said if each is not None and each.taxon is not None}
-    if any(_node(moment.taxonomy, each, None) is None for each in names.values()):
-        return join(moment.number + 1, moment.stored, moment.answers, people)  # a name that the tree lacks
-    after = replace(moment, number=moment.number + 1, nodes=moment.nodes.copy(), states=moment.states.copy())
-    after = replace(after, kept=Kept(48), rows=Kept(12))
+    taxonomy, moved = grown(moment.taxonomy, {each for each in said if each is not None})
+    nodes, labels, predicted = moment.nodes, moment.labels, moment.predicted
+    if taxonomy is not moment.taxonomy:
+        labels, predicted = moved[labels], np.where(predicted >= 0, moved[predicted], -1).astype(np.int32)
+        labels.setflags(write=False)
+        predicted.setflags(write=False)
+    nodes = nodes.copy() if taxonomy is moment.taxonomy else moved[nodes]
+    after = replace(moment, number=moment.number + 1, taxonomy=taxonomy, nodes=nodes, labels=labels, predicted=predicted)
+    after = replace(after, states=moment.states.copy(), kept=Kept(48), rows=Kept(12))
     _put(after, rows, said)
+    for array in (after.nodes, after.states):
+        array.setflags(write=False)
     return after
 
 
@@ -95,24 +101,25 @@ def _said_of(stored: Stored, people: People, about: Iterable[str]) -> tuple[Int3
 
 def _put(moment: Moment, rows: Int32, said: Sequence[Called | None]) -> None:
     """Write into a moment that nobody has seen yet what people say of these rows, or what is there where nothing stands."""
-    labels, predicted, stored = moment.labels, moment.predicted, moment.stored
-    usual: dict[tuple[str, str | None], int | None] = {}
-    for row, each in zip(rows.tolist(), said):
+    number: dict[Called | None, int] = {}
+    which = np.fromiter((number.setdefault(each, len(number)) for each in said), np.int32, len(said))
+    order = np.argsort(which, kind="stable")
+    ends = np.cumsum(np.bincount(which, minlength=len(number)))
+    for each, mine in zip(number, np.split(rows[order], ends[:-1])):
         if each is None or each.taxon is None:
-            guess = max(int(predicted[row]), 0)
-            moment.nodes[row] = labels[row] or guess
-            own = int(stored.states[row])
-            usually = PREDICTED if own == UNLABELLED and guess else own
-            moment.states[row] = usually if each is None else DUBIOUS
+            guess, own = np.maximum(moment.predicted[mine], 0), moment.stored.states[mine]
+            moment.nodes[mine] = np.where(moment.labels[mine] > 0, moment.labels[mine], guess)
+            usually = np.where((own == UNLABELLED) & (guess > 0), PREDICTED, own)
+            moment.states[mine] = usually if each is None else DUBIOUS
             continue
-        key = each.taxon, each.rank
-        if key not in usual:
-            usual[key] = _node(moment.taxonomy, each, None)
-        node = usual[key]
+        node = _node(moment.taxonomy, each, None)
         if node is None or node < 0:
-            node = _node(moment.taxonomy, each, max(int(labels[row]), int(predicted[row]), 0))
-        moment.nodes[row] = max(node or 0, 0)
-        moment.states[row] = DUBIOUS if each.status == by_hand.DUBIOUS else VALIDATED
+            near = np.maximum(np.maximum(moment.labels[mine], moment.predicted[mine]), 0).tolist()
+            meant = {one: _node(moment.taxonomy, each, one) for one in {*near}}
+            moment.nodes[mine] = [max(meant[one] or 0, 0) for one in near]
+        else:
+            moment.nodes[mine] = node
+        moment.states[mine] = DUBIOUS if each.status == by_hand.DUBIOUS else VALIDATED
 
 
 def _node(tree: Taxonomy, said: Called, near: int | None) -> int | None:

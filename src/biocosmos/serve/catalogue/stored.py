@@ -133,7 +133,13 @@ class Stored:
         if not len(asked) or not len(self):
             return np.full(len(asked), -1, np.int32)
         if len(asked) * 40 > len(self):
-            return np.asarray(pc.fill_null(pc.index_in(asked, value_set=self.ids), -1).to_numpy(zero_copy_only=False), np.int32)
+            distinct = pc.unique(asked).drop_null()  # the smaller side is hashed
+            which = pc.fill_null(pc.index_in(self.ids, value_set=distinct), -1).to_numpy(zero_copy_only=False)
+            there = np.flatnonzero(which >= 0)
+            places = np.full(len(distinct) + 1, -1, np.int32)
+            places[which[there]] = there
+            found = pc.fill_null(pc.index_in(asked, value_set=distinct), -1)
+            return np.asarray(places[found.to_numpy(zero_copy_only=False)])
         order, texts = self.id_order, _Bytes(self.ids)
         rows = np.full(len(asked), -1, np.int32)
         for i, id_ in enumerate(asked.to_pylist()):

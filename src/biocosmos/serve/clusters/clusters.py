@@ -5,22 +5,25 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.discover import kept
-from biocosmos.discover.growing import Session
 from biocosmos.discover.growing.acts import History
-from biocosmos.discover.growing.board import Tile
 from biocosmos.discover.growing.border import Border
 from biocosmos.discover.growing.undoing import take_back
 from biocosmos.errors import BiocosmosError
-from biocosmos.serve.annotating.annotations import Annotations, Named
-from biocosmos.serve.catalogue import Catalogue
 from biocosmos.serve.clusters.called import OfCatalogue
-from biocosmos.specimens.collection import Collection
+
+if TYPE_CHECKING:
+    from biocosmos.discover.growing import Session
+    from biocosmos.discover.growing.board import Tile
+    from biocosmos.serve.annotating import Annotations
+    from biocosmos.serve.annotating.annotations import Named
+    from biocosmos.serve.catalogue import Catalogue
+    from biocosmos.specimens.collection import Collection
 
 PAGE = 60
 """Pictures of a page when a cluster grows."""
@@ -218,6 +221,8 @@ class Clusters:
         if self._made is None:
             if not self.collection.encoders:
                 raise NothingToCluster("no specimen has a vector yet: start the job that computes them")
+            from biocosmos.discover.growing import Session  # torch is in it
+
             dims = DIMS if len(self.catalogue) <= MANY else FEWER
             self._made = Session(
                 self.collection, dims=dims, page=PAGE, tolerance=TOLERANCE, called=self._called, history=self._history

@@ -107,6 +107,7 @@ results.addEventListener("click", async (event) => {
 let later = 0;
 const recount = () => { clearTimeout(later); later = setTimeout(side, 400); };
 document.addEventListener("labelled", recount);
+document.addEventListener("tagged", recount);
 document.addEventListener("undone", () => { grid.renew(); recount(); });
 
 begin();

@@ -1,6 +1,7 @@
 // @ts-check
 // What can be done with the specimens of the view: see them as a grid, name, tag, export them; and the filters one by one.
 import { getJSON, postJSON } from "../api.js";
+import { download } from "../download.js";
 import { label, undo } from "../labels.js";
 import { onKey } from "../keys.js";
 import { pickTaxon } from "../taxon_picker.js";
@@ -56,7 +57,7 @@ export class Actions {
       toast(`tagged “${name}”`, { action: { label: "Undo", run: () => undo() } });
       document.dispatchEvent(new Event("tagged"));
     }
-    if (act === "export") exported(await postJSON("/api/export", { view: this.view.query, format: "csv" }));
+    if (act === "export") await download("/api/export", { view: this.view.query, format: "csv" });
   }
 }
 
@@ -90,9 +91,4 @@ async function askTag(count) {
     dialog.addEventListener("close", () => { dialog.remove(); resolve(dialog.returnValue === "yes" ? box.value.trim() : null); });
     dialog.showModal();
   });
-}
-
-function exported(answer) {
-  if (answer?.url) location.assign(answer.url);
-  else if (answer?.job) toast("the export is being made", { action: { label: "See the job", run: () => location.assign(`/jobs?id=${encodeURIComponent(answer.job.id ?? answer.job)}`) } });
 }

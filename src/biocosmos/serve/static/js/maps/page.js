@@ -19,6 +19,8 @@ export function start(first) {
   new Actions(page.querySelector("[data-actions]"), page.querySelector("[data-chips]"), view);
   const beside = document.querySelector("[data-narrow]");
   if (beside) narrow(beside, view);
+  const colours = document.querySelector('[data-test="colours"]');
+  if (colours && matchMedia("(max-width: 760px)").matches) page.querySelector('[data-pane="likeness"]')?.append(colours); // not in the folded side
   const started = {};
   const open = (name) => {
     const root = page.querySelector(`[data-pane="${name}"]`);

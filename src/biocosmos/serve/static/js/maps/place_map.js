@@ -5,7 +5,7 @@ import { Bins, cellsOf, FIRST, LEVELS } from "./bins.js";
 import { Hands } from "./hands.js";
 
 const CELL = 44, CLOSEST = 60_000; // CSS pixels of a cell at most, and of a degree
-const SMALL = 4, LARGE = 15; // radius of one specimen, and of very many
+const SMALL = 4, LARGE = 16; // radius of one specimen, and of very many
 const RULES = [90, 60, 30, 10, 5, 2, 1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01];
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 });
 const short = (count) => (count < 1000 ? String(count) : compact.format(count));
@@ -120,7 +120,7 @@ export class PlaceMap extends EventTarget {
     return found;
   }
 
-  #radius(count) { return Math.min(LARGE, SMALL + 1.15 * Math.log2(count)); }
+  #radius(count) { return Math.min(LARGE, SMALL + 1.3 * Math.log2(count)); }
 
   pick(px, py, reach = 4) {
     if (!this.points?.longitude.length) return -1;
