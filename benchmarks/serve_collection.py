@@ -16,6 +16,9 @@ from PIL import Image
 
 import biocosmos as bc
 from biocosmos.discover import kept
+from biocosmos.serve.thumbnails.pictures import mark_of
+from biocosmos.serve.thumbnails.places import Shelf
+from biocosmos.serve.thumbnails.store import Kept
 from biocosmos.specimens.records import Source
 from biocosmos.tables import write_table
 
@@ -33,14 +36,14 @@ def paths(seed: int = SEED) -> list[list[str | None]]:
     """The names of :data:`TAXA` taxa at each rank, with ranks that are null here and there."""
     rng = np.random.default_rng(seed)
     parent = [rng.integers(0, above, here) for above, here in itertools.pairwise(PER_RANK)]
+    gone = [rng.random(here) < share for here, share in zip(PER_RANK, ABSENT)]
     found = []
     for taxon in range(TAXA):
-        at, path = taxon, [f"Species {taxon:04d}"]
+        at, path = taxon, [None if gone[-1][taxon] else f"Species {taxon:04d}"]
         for level in range(len(RANKS) - 2, -1, -1):
             at = int(parent[level][at])
-            path.append(f"{RANKS[level].capitalize()}us {at:04d}")
-        absent = rng.random(len(RANKS)) < ABSENT
-        found.append([None if gone else name for name, gone in zip(reversed(path), absent)])
+            path.append(None if gone[level][at] else f"{RANKS[level].capitalize()}us {at:04d}")
+        found.append(path[::-1])
     return found
 
 
@@ -144,3 +147,15 @@ def picture(number: int, size: int) -> bytes:
     out = io.BytesIO()
     Image.fromarray(coarse).resize((size, size)).save(out, "JPEG", quality=80)
     return out.getvalue()
+
+
+def hang_pictures(path: Path, count: int, size: int = 128) -> None:
+    """Keep a thumbnail of noise for every specimen, as far as there is none: 64 pictures in turn."""
+    shelf = Shelf(path, size)
+    try:
+        jpegs = [picture(number, size) for number in range(64)]
+        for start in range(shelf.store.count() // BATCH * BATCH, count, BATCH):
+            ids = _ids(start, min(count, start + BATCH)).to_pylist()
+            shelf.store.keep([Kept(id_, mark_of(None, None), jpegs[i % len(jpegs)]) for i, id_ in enumerate(ids)])
+    finally:
+        shelf.close()

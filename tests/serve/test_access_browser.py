@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import http.server
+import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import biocosmos as bc
+import browsing
 from biocosmos.serve.access import Access, Limits
+from browsing import Server
 from doors import PASSWORDS, TOKEN, Live, bearer, users_file, with_token
 
 MB = 1 << 20
@@ -162,6 +166,36 @@ def test_a_link_on_another_site_opens_a_page_for_who_is_logged_in(chromium: Any,
     page.wait_for_load_state("networkidle")
     assert "Log in" not in (page.frames[-1].content() if len(page.frames) > 1 else ""), "no page is framed elsewhere"
     context.close()
+
+
+# ---------------------------------------------------------------------- a server
+
+
+def test_a_server_with_users_has_no_token_and_outlives_a_kill(tmp_path: Path) -> None:
+    bc.Collection.create(tmp_path / "a.cosmos")
+    server = Server(tmp_path / "a.cosmos", ("--users", str(users_file(tmp_path)))).start()
+    try:
+        given = {"user": "ada", "password": PASSWORDS["ada"]}
+        token = httpx.post(f"{server.address}/api/login", json=given).json()["token"]
+        me = f"{server.address}/api/me"
+        assert httpx.get(me, headers=bearer(token)).json() == {"user": "ada", "role": "annotator"}
+        assert httpx.get(me, headers=bearer(browsing.TOKEN)).status_code == 401
+        assert httpx.get(f"{server.address}/explore").headers["location"] == "/login?next=%2Fexplore"
+        _, said = server.stop(signal.SIGKILL)
+        server.start()
+        me = f"{server.address}/api/me"
+        assert not said and httpx.get(me, headers=bearer(token)).status_code == 401, "a session ends with its server"
+        token = httpx.post(f"{server.address}/api/login", json=given).json()["token"]
+        assert httpx.get(me, headers=bearer(token)).status_code == 200
+    finally:
+        server.end()
+
+
+def test_a_server_does_not_start_on_users_that_do_not_hold(tmp_path: Path, biocosmos: Callable[..., str]) -> None:
+    bc.Collection.create(tmp_path / "a.cosmos")
+    (tmp_path / "users.toml").write_text("[users.ada]\nrole = 'emperor'\n")
+    said = biocosmos("serve", tmp_path / "a.cosmos", "--port", 0, "--no-open", "--users", tmp_path / "users.toml", fails=1)
+    assert "users.toml: [users.ada]: role is 'emperor'" in said and len(said.splitlines()) == 1
 
 
 # ---------------------------------------------------------------------- a connection

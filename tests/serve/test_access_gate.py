@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,13 @@ def test_without_the_token_a_page_leads_to_the_login_and_back(path: str) -> None
     assert client(with_token()).get(path, headers={"sec-fetch-mode": "no-cors"}).status_code == 401
     piece = client(with_token()).get(path, headers={"HX-Request": "true"})
     assert piece.status_code == 401 and piece.headers["hx-redirect"].startswith("/login?next=%2F") and "<html" not in piece.text
+
+
+def test_a_page_that_is_still_open_is_told_to_reload() -> None:
+    answer = client(with_token()).post(
+        "/api/write", json={"ids": ["a"]}, headers={"origin": HERE, "sec-fetch-site": "same-origin"}
+    )
+    assert answer.status_code == 401 and answer.json()["error"].startswith("you are logged out: reload this page")
 
 
 @pytest.mark.parametrize("path", ["/login", "/health", "/static/app.css"])
@@ -288,7 +296,10 @@ def test_a_body_that_does_not_come_is_waited_for_only_so_long() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app({**scope, "scheme": "http", "server": ("127.0.0.1", 80), "root_path": ""}, receive, send))
+    request = app({**scope, "scheme": "http", "server": ("127.0.0.1", 80), "root_path": ""}, receive, send)
+    thread = threading.Thread(target=asyncio.run, args=(request,))  # Playwright, where it runs, has this thread's loop
+    thread.start()
+    thread.join()
     assert sent[0]["status"] == 408 and b"took too long" in sent[1]["body"]
 
 

@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import expect
 
 import biocosmos as bc
+from biocosmos.serve.access.accounts import changed_account
 from biocosmos.specimens import by_hand
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
@@ -178,3 +179,77 @@ def test_an_admin_looks_at_labels_before_they_are_taken_over(server: Server, ope
     page.locator("[data-test=take-over-undo]").click()
     page.locator("[data-test=take-over-told]", has_text="labels of before").wait_for()
     assert named.table(["id", "class"], where=f"id = '{first}'").to_pylist()[0]["class"] is None
+
+
+@pytest.mark.parametrize("mode", ["one", "grid"])
+def test_an_act_that_is_refused_comes_back_with_its_reason(server: Server, opened: Any, named: bc.Collection, mode: str) -> None:
+    page = opened(server, f"/review?kind=unsure&mode={mode}")
+    page.locator("[data-test=which], [data-test=tile]").first.wait_for()
+    full = '{"error": "the disk is full: free some space"}'
+    page.route("**/api/labels", lambda route: route.fulfill(status=400, content_type="application/json", body=full))
+    before = which(page) if mode == "one" else page.locator("[data-test=tile]").count()
+    page.keyboard.press("Enter")
+    page.locator("[data-test=toast-error]", has_text="the disk is full").wait_for()
+    if mode == "one":
+        expect(page.locator("[data-test=which]")).to_have_text(before)
+    else:
+        expect(page.locator("[data-test=tile]")).to_have_count(before)
+    page.unroute("**/api/labels")
+    page.keyboard.press("Enter")
+    page.locator("[data-test=my-tally]", has_text=str(before if mode == "grid" else 1)).wait_for()
+    assert len(said(named)) == (before if mode == "grid" else 1)
+
+
+def test_a_button_that_has_the_focus_is_pressed_by_enter_and_nothing_else_is(
+    server: Server, opened: Any, named: bc.Collection
+) -> None:
+    page = opened(server, "/review?kind=unsure")
+    page.locator("[data-test=which]").wait_for()
+    first = which(page)
+    page.locator("[data-test=unsure]").focus()
+    page.keyboard.press("Enter")
+    other_than(page, first)
+    page.locator("[data-test=my-tally]", has_text="1").wait_for()
+    assert {row["status"] for row in by_hand.history(named).to_pylist()} == {"dubious"}
+
+
+def test_two_named_people_work_one_queue_and_undo_each_their_own(chromium: Any, named: bc.Collection, tmp_path: Path) -> None:
+    users = tmp_path / "users.toml"
+    for name in ("ada", "bo"):
+        changed_account(users, name, role="annotator", password=f"the password of {name}")
+    server = Server(named.path, ("--users", str(users))).start()
+    contexts = [chromium.new_context(viewport=WIDE) for _ in range(2)]
+    try:
+        pages = []
+        for name, context in zip(("ada", "bo"), contexts):
+            page = context.new_page()
+            page.goto(f"{server.address}/review?kind=unsure&mode=grid")
+            page.locator("[data-test=login-user]").fill(name)
+            page.locator("[data-test=login-password]").fill(f"the password of {name}")
+            page.locator("[data-test=login-go]").click()
+            page.goto(f"{server.address}/review?kind=unsure")
+            page.locator("[data-test=which]").wait_for()
+            pages.append(page)
+        ada, bo = pages
+        assert which(ada) != which(bo)
+        for _ in range(3):
+            for page in pages:
+                page.keyboard.press("Enter")
+        for page in pages:
+            page.locator("[data-test=my-tally]", has_text="3").wait_for()
+        rows = by_hand.history(named).to_pylist()
+        assert sorted(row["by"] for row in rows) == ["ada"] * 3 + ["bo"] * 3
+        assert len({row["id"] for row in rows}) == 6
+        for _ in range(3):
+            ada.keyboard.press("z")
+        ada.locator("[data-test=my-tally]", has_text="0").wait_for()
+        ada.keyboard.press("z")
+        settled(ada, "nothing to undo")
+        assert sorted(by_hand.standing(named)["by"].to_pylist()) == ["bo"] * 3
+        bo.reload()
+        bo.locator("[data-test=my-tally]", has_text="3").wait_for()
+        assert not ada.locator("[data-test=take-over]").count()
+    finally:
+        for context in contexts:
+            context.close()
+        server.end()

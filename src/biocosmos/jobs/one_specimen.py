@@ -64,6 +64,14 @@ class Candidates:
     kept: str = ""
     note: str = ""
 
+    def likely(self, least: float = 0.005) -> list[tuple[str, list[Candidate]]]:
+        """The ranks with their taxa that are worth showing: those on the best path, and others of this confidence."""
+        found = []
+        for rank, taxa in self.ranks:
+            kept = [each for each in taxa if each.best or each.confidence is None or each.confidence >= least]
+            found += [(rank, kept)] if kept else []
+        return found
+
 
 def kept_candidates(collection: Collection, id_: str) -> Candidates | None:
     """What the latest kept identifications that have this specimen say; None where none has."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
@@ -16,7 +16,11 @@ from biocosmos.provenance import package_version
 from biocosmos.serve import routes
 from biocosmos.serve.access import OWN_PAGES, Access, Gate, install_errors
 from biocosmos.serve.desk import Desk
+from biocosmos.serve.late import Late, Patience
 from biocosmos.serve.pages import STATIC
+
+LATE = ("clusters", "identify", "models", "search", "specimen")
+"""Modules of ``routes/`` that import torch."""
 
 
 def make_app(desk: Desk, access: Access) -> FastAPI:
@@ -25,7 +29,10 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(desk.open)
+        desk.catalogue.plugs.wait = late.wait
+        late.start()
         yield
+        await run_in_threadpool(late.wait)
         await run_in_threadpool(desk.close)
 
     app = FastAPI(
@@ -38,15 +45,28 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
     app.state.desk, app.state.access = desk, access
     install_errors(app)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-    for module in pkgutil.iter_modules(routes.__path__):
-        found = importlib.import_module(f"{routes.__name__}.{module.name}")
-        for name in ("pages", "api"):
-            if hasattr(found, name):
-                app.include_router(getattr(found, name), include_in_schema=name == "api")
+    names = [module.name for module in pkgutil.iter_modules(routes.__path__)]
+    _include(app, [name for name in names if name not in LATE])
+
+    def later() -> None:
+        desk.open_late()
+        _include(app, LATE)
+
+    late = Late(app, later)
 
     @app.get("/", include_in_schema=False)
     def first() -> RedirectResponse:
         return RedirectResponse("/explore", status_code=303)
 
+    app.add_middleware(Patience, late=late)
     app.add_middleware(Gate, access=access)
     return app
+
+
+def _include(app: FastAPI, modules: Sequence[str]) -> None:
+    """Every router of some modules of ``routes/``."""
+    for module in modules:
+        found = importlib.import_module(f"{routes.__name__}.{module}")
+        for name in ("pages", "api"):
+            if hasattr(found, name):
+                app.include_router(getattr(found, name), include_in_schema=name == "api")

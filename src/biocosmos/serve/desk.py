@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -22,12 +22,29 @@ if TYPE_CHECKING:
     from biocosmos.serve.curation import Curation
     from biocosmos.serve.likeness.likeness import Likeness
     from biocosmos.serve.places.places import Places
-    from biocosmos.serve.specimen import Looking
+    from biocosmos.serve.specimen.looking import Looking
     from biocosmos.serve.thumbnails import Thumbnails
     from biocosmos.serve.work import Work
 
+T = TypeVar("T")
 MOST_AT_ONCE = 50_000
 """Specimens that one act may name or tag."""
+
+
+class once(cached_property[T]):
+    """A part that is made when it is first asked for, by one thread while others wait."""
+
+    @overload
+    def __get__(self, desk: None, owner: type[Any] | None = None) -> Self: ...
+
+    @overload
+    def __get__(self, desk: object, owner: type[Any] | None = None) -> T: ...
+
+    def __get__(self, desk: Any, owner: type[Any] | None = None) -> Any:
+        if desk is None or self.attrname in desk.__dict__:
+            return super().__get__(desk, owner)
+        with desk._making:
+            return super().__get__(desk, owner)
 
 
 class Desk:
@@ -38,14 +55,14 @@ class Desk:
         self._making = threading.RLock()
         self._undoers: list[tuple[Callable[[str], str | None], Callable[[str], Any]]] = []
 
-    @cached_property
+    @once
     def catalogue(self) -> Catalogue:
         """Arrays over all specimens."""
         from biocosmos.serve.catalogue import Catalogue
 
         return Catalogue(self.collection)
 
-    @cached_property
+    @once
     def annotations(self) -> Annotations:
         """What people say."""
         from biocosmos.serve.annotating import Annotations
@@ -54,14 +71,14 @@ class Desk:
         self.undoes(made.last, made.undo)
         return made
 
-    @cached_property
+    @once
     def queues(self) -> Queues:
         """Queues of review."""
         from biocosmos.serve.annotating import Queues
 
         return Queues(self.annotations)
 
-    @cached_property
+    @once
     def curation(self) -> Curation:
         """Tags and saved views."""
         from biocosmos.serve.curation import Curation
@@ -70,7 +87,7 @@ class Desk:
         made.join(self)
         return made
 
-    @cached_property
+    @once
     def clusters(self) -> Clusters:
         """Clusters that are validated, grown and named."""
         from biocosmos.serve.clusters import Clusters
@@ -79,21 +96,21 @@ class Desk:
         made.join(self)
         return made
 
-    @cached_property
+    @once
     def thumbnails(self) -> Thumbnails:
         """Small pictures."""
         from biocosmos.serve.thumbnails import Thumbnails
 
         return Thumbnails(self.collection, lambda id_: int(self.catalogue.rows_of_ids([id_])[0]))
 
-    @cached_property
+    @once
     def looking(self) -> Looking:
         """One specimen looked at closely."""
-        from biocosmos.serve.specimen import Looking
+        from biocosmos.serve.specimen.looking import Looking
 
         return Looking(self.collection)
 
-    @cached_property
+    @once
     def work(self) -> Work:
         """Long work."""
         from biocosmos.serve.work import Work
@@ -102,14 +119,14 @@ class Desk:
         made.when_over(lambda _: self.take_over())
         return made
 
-    @cached_property
+    @once
     def asking(self) -> Asking:
         """Search and identification."""
         from biocosmos.serve.asking import Asking
 
         return Asking(self.collection, self.catalogue)
 
-    @cached_property
+    @once
     def likeness(self) -> Likeness:
         """The map of likeness."""
         from biocosmos.serve.likeness.likeness import Likeness
@@ -118,7 +135,7 @@ class Desk:
         made.join()
         return made
 
-    @cached_property
+    @once
     def places(self) -> Places:
         """The map of places."""
         from biocosmos.serve.places.places import Places
@@ -127,10 +144,14 @@ class Desk:
 
     def open(self) -> None:
         """Make what every page needs, before the first one is asked for."""
-        parts = ("catalogue", "annotations", "queues", "curation", "clusters", "thumbnails", "work", "asking")
-        for part in (*parts, "likeness", "places"):
+        for part in ("catalogue", "annotations", "queues", "curation", "thumbnails", "work", "likeness", "places"):
             getattr(self, part)
         self.catalogue.warm_aside()
+
+    def open_late(self) -> None:
+        """Make what takes seconds to import; the first page does not wait for it."""
+        for part in ("clusters", "asking"):
+            getattr(self, part)
 
     def take_over(self) -> None:
         """Take over what another process, such as a job that is done, changed in the collection."""
@@ -184,6 +205,7 @@ class Desk:
 
     def undo(self, user: str) -> Any:
         """Take back the user's last act that stands, of whatever kind; None where there is none."""
+        _ = self.clusters  # its acts are among them
         found = [(when, place) for place, (last, _) in enumerate(self._undoers) if (when := last(user)) is not None]
         return self._undoers[max(found)[1]][1](user) if found else None
 

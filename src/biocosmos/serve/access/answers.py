@@ -68,6 +68,8 @@ def unknown_user(request: Request, *, named: bool) -> Response:
     if is_api(path):
         how = "POST /api/login gives a session token" if named else "the server printed its token when it started"
         line = f"nobody is logged in: send 'Authorization: Bearer TOKEN' ({how})"
+        if "sec-fetch-site" in request.headers:  # a page that is still open
+            line = "you are logged out: reload this page to log in again; what was saved before is kept"
         return refused(request, 401, line, headers={"WWW-Authenticate": "Bearer"})
     login = "/login?next=" + quote(here(request), safe="")
     if request.headers.get("hx-request") == "true":

@@ -154,12 +154,15 @@ class Namings:
         for column in ("id", "image_path"):
             table = table.set_column(table.column_names.index(column), column, shown)
         for row in done.failures:
-            if row.severity == "error" or row.source not in names:
+            if row.severity == "error":
                 naming.failures.append((names.get(row.source or "", "") or row.id or "", row.reason))
+            elif row.source not in names:  # how a picture was converted is told nowhere else either
+                naming.notes.append(row.reason)
         naming.names = shown.to_pylist()
         naming.pictures = [picture(Path(path)) for path in paths]
         naming.ranks = tuple(done.identifier.namer.taxonomy.ranks)
-        naming.summary, naming.promise, naming.notes = done.summary.lines(), done.identifier.describe(), list(done.notes)
+        naming.summary, naming.promise = done.summary.lines(), done.identifier.describe()
+        naming.notes += done.notes
         naming.table = table
 
 

@@ -14,7 +14,7 @@ from biocosmos.serve.catalogue.view import STATES
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue import Catalogue
 
-VOTES_SHOWN = 5
+VOTES_SHOWN = 3
 """Taxa of each rank."""
 
 

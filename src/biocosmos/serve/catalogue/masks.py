@@ -35,6 +35,8 @@ class Plugs:
     def __init__(self) -> None:
         self._asked: dict[str, tuple[Callable[[Any], Any], Callable[[], Hashable]]] = {}
         self._lock = threading.Lock()
+        self.wait: Callable[[], None] = lambda: None
+        """Called for a kind that nobody answers, who may still come."""
 
     def register(self, kind: Kind, ask: Callable[[Any], Any], version: Callable[[], Hashable] | None = None) -> None:
         """version: something that is another whenever an answer may be; without it every question is asked anew."""
@@ -45,7 +47,7 @@ class Plugs:
 
     def ask(self, kind: Kind, value: Any, count: int) -> npt.NDArray[Any]:
         """The answer, as a mask or as numbers of all ``count`` specimens. Raises BiocosmosError where nobody knows the kind."""
-        if kind not in self._asked:
+        if not self._is_known(kind):
             raise BiocosmosError(f"this view asks for a {kind}, and there is none here: leave it out")
         said = np.asarray(self._asked[kind][0](value))
         if kind == "like" or said.dtype == bool:
@@ -57,7 +59,12 @@ class Plugs:
         return mask
 
     def version(self, kind: Kind) -> Hashable:
-        return self._asked[kind][1]() if kind in self._asked else None
+        return self._asked[kind][1]() if self._is_known(kind) else None
+
+    def _is_known(self, kind: Kind) -> bool:
+        if kind not in self._asked:
+            self.wait()
+        return kind in self._asked
 
 
 def mask_of(moment: Moment, plugs: Plugs, parts: Parts, view: View, without: Iterable[str] = ()) -> Bool | None:

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.jobs.models import promoted
 from biocosmos.serve.access import User, Viewer
 from biocosmos.serve.asking import limits, shown
 from biocosmos.serve.asking.forms import Form, received
@@ -62,9 +63,11 @@ def identify_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
         missing = str(error)
     if missing is None and not desk.collection.ranks:
         missing = "nobody can be named yet, as no specimen has a name: name some in Explore or Review first"
+    chosen = promoted(desk.collection)
     return page(
         request,
         "identify.html.j2",
+        in_use=None if chosen is None else chosen.name,
         missing=missing,
         promises=PROMISES,
         models=models_of(desk.collection),

@@ -18,11 +18,14 @@ from biocosmos.jobs.one_specimen import Candidates, Heat
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.asking import NotReady
 from biocosmos.serve.catalogue import View
+from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
 from biocosmos.serve.routes.images import SAFE, drawn
-from biocosmos.serve.specimen import Event, Tile, about, history, rivals, tiles
-from biocosmos.serve.specimen.rivals import rows_of
+from biocosmos.serve.specimen.facts import about
+from biocosmos.serve.specimen.history import Event, history
+from biocosmos.serve.specimen.rivals import rivals
+from biocosmos.serve.specimen.tiles import near_tiles
 
 pages = APIRouter(include_in_schema=False)
 api = APIRouter(prefix="/api/specimen", tags=["specimens"])
@@ -193,9 +196,8 @@ def told(desk: Desk, id_: str) -> list[Event]:
     return history(desk.collection, id_, desk.annotations.history(id_))
 
 
-def _near(desk: Desk, id_: str, k: int, view: View | None) -> list[Tile]:
-    near = desk.asking.nearest(id_, k, view)
-    return tiles(desk.catalogue.now, rows_of(near), [each.score for each in near])
+def _near(desk: Desk, id_: str, k: int, view: View | None) -> list[Card]:
+    return near_tiles(desk.catalogue.now, desk.asking.nearest(id_, k, view))
 
 
 def _patient(ask: Callable[[], Any]) -> Any:

@@ -1,9 +1,1 @@
-"""One specimen: all that is known of it, what it may be, and what it is like."""
-
-from biocosmos.serve.specimen.facts import About, about
-from biocosmos.serve.specimen.history import Event, history
-from biocosmos.serve.specimen.looking import Looking, Waiting
-from biocosmos.serve.specimen.rivals import Rivals, Side, rivals
-from biocosmos.serve.specimen.tiles import Tile, tiles
-
-__all__ = ["About", "Event", "Looking", "Rivals", "Side", "Tile", "Waiting", "about", "history", "rivals", "tiles"]
+"""One specimen: all that is known of it, what it may be, what it is like. Nothing is imported here: some of it takes seconds."""

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from biocosmos.serve.catalogue import Catalogue, View
+from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.catalogue.state import Moment
 from biocosmos.serve.catalogue.taxa import address
 from biocosmos.serve.catalogue.tree import way_to
-from biocosmos.serve.specimen.tiles import Tile, tiles
+from biocosmos.serve.specimen.tiles import tiles
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
 
 LONGEST = 20_000
@@ -56,7 +57,7 @@ class About:
     width, height: of its whole image in pixels, None without one; crop: x, y, width, height of the part that it is, or None;
     place: in the view; latitude, longitude: degrees, None where unknown; confidence, novelty: of the latest answer kept."""
 
-    tile: Tile
+    tile: Card
     steps: tuple[Step, ...]
     fields: tuple[Field, ...]
     empty: tuple[str, ...]

@@ -18,10 +18,6 @@ WAITING = 64
 """Questions that may wait; when there are more, the oldest is not answered."""
 
 
-class Waiting(BiocosmosError):
-    """It is being worked out: ask again in a moment."""
-
-
 class Looking:
     """Of one server; thread-safe. Each question is worked on once, whoever asks."""
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.asking import Asking, Near
 from biocosmos.serve.catalogue import Catalogue, View
+from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.catalogue.state import Moment
 from biocosmos.serve.catalogue.taxa import address, resolve
 from biocosmos.serve.specimen.facts import Step, steps_to
-from biocosmos.serve.specimen.tiles import Tile, tiles
+from biocosmos.serve.specimen.tiles import near_tiles
 
 SHOWN = 5
 AROUND = 50
@@ -29,7 +29,7 @@ class Side:
     rank: str
     taxon: str
     steps: tuple[Step, ...]
-    near: list[Tile]
+    near: list[Card]
     specimens: int
 
 
@@ -91,15 +91,10 @@ def _side(catalogue: Catalogue, asking: Asking, moment: Moment, id_: str, node: 
         view = View(taxon=where)
     count = _others(catalogue, moment, view, id_)
     near = asking.nearest(id_, SHOWN, view) if count else []
-    shown = tiles(moment, rows_of(near), [each.score for each in near])
+    shown = near_tiles(moment, near)
     return Side(str(tree.names[node]), tree.ranks[int(tree.rank[node])], where, steps_to(moment, node), shown, count)
 
 
 def _others(catalogue: Catalogue, moment: Moment, view: View, id_: str) -> int:
     rows = catalogue.rows(view, moment)
     return len(rows) - int((rows == catalogue.row_of(id_, moment)).any())
-
-
-def rows_of(near: list[Near]) -> npt.NDArray[np.int32]:
-    """Rows of neighbours."""
-    return np.array([each.row for each in near], np.int32)

@@ -57,6 +57,13 @@ class Column:
         self._count += more
 
 
+def marked(numbers: Array, count: int) -> Array:
+    """Which of the numbers 0 to ``count`` - 1 occur, ascending."""
+    there = np.zeros(count, bool)
+    there[numbers] = True
+    return np.flatnonzero(there)
+
+
 def coded(column: pa.ChunkedArray) -> tuple[Array, list[Any]]:
     """((n,) numbers, words), null the last of the words."""
     whole = column.unify_dictionaries().combine_chunks()

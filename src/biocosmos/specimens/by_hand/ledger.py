@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.specimens.by_hand.acts import DUBIOUS, FOLDER, VALIDATED, WITHDRAWN
-from biocosmos.specimens.by_hand.columns import Column, Words, coded, distinct
+from biocosmos.specimens.by_hand.columns import Column, Words, coded, distinct, marked
 from biocosmos.specimens.by_hand.files import listed, read_file, read_rows
 from biocosmos.specimens.by_hand.replay import LAST, NOBODY, last_of, stands
 
@@ -136,14 +136,16 @@ class Ledger:
         by, people = words["by"]
         taxa, names = words["taxon"]
         ranks, finest = words["rank"]
-        pairs, which = np.unique(taxa.astype(np.int64) * (len(finest) + 1) + ranks, return_inverse=True)
-        called = self.called.numbers([(names[pair // (len(finest) + 1)], finest[pair % (len(finest) + 1)]) for pair in pairs])
+        pairs = taxa * len(finest) + ranks
+        there = marked(pairs, len(names) * len(finest))
+        called = np.zeros(len(names) * len(finest), np.int32)
+        called[there] = self.called.numbers([(names[pair // len(finest)], finest[pair % len(finest)]) for pair in there])
         status, stated = words["status"]
         undone, acts = words["undoes"]
         new = {
             "_of_subject": subject,
             "_of_user": np.array([self.users.number.get(word or "", 0) for word in people], np.int32)[by],
-            "_of_called": called[which.ravel()],
+            "_of_called": called[pairs],
             "_of_act": act,
             "_undoes": self._number_of_acts(acts)[undone],
             "_status": np.array([STATUSES.index(word) if word in STATUSES else 0 for word in stated], np.uint8)[status],
@@ -153,7 +155,7 @@ class Ledger:
         self._alive.extend(False, count)
         self._link(subject, start)
         changed = self._resolve_early(start, undone, acts)
-        self._look_again(np.unique(np.append(subject, changed)))
+        self._look_again(marked(np.append(subject, changed), len(self._last)))
 
     def _add_acts(self, first: Array, count: int, start: int, words: dict[str, tuple[Array, list[Any]]], at: Array) -> None:
         def word(name: str, row: int) -> Any:
@@ -217,7 +219,7 @@ class Ledger:
         before = self._alive.all[entries]
         np.add.at(self._standing.all, act, alive.astype(np.int32) - before.astype(np.int32))
         self._alive.all[entries] = alive
-        for number in np.unique(act).tolist():
+        for number in marked(act[alive != before], len(self.acts)).tolist():
             self.acts[number].standing = int(self._standing.all[number])
         self._current.all[subjects], self._disagreed.all[subjects] = -1, False
         rows = np.flatnonzero(alive)
@@ -225,8 +227,8 @@ class Ledger:
         last = mine[last_of(of[mine])]
         self._current.all[of[last]] = entries[last]
         names = self._plain_names()[called[mine]]
-        told = mine[names >= 0], names[names >= 0]
-        pairs = np.unique(of[told[0]].astype(np.int64) * max(len(self.called.words), 1) + told[1])
+        several = (np.bincount(of[mine], minlength=1)[of[mine]] > 1) & (names >= 0)
+        pairs = np.unique(of[mine[several]].astype(np.int64) * max(len(self.called.words), 1) + names[several])
         with_name, times = np.unique(pairs // max(len(self.called.words), 1), return_counts=True)
         self._disagreed.all[with_name[times > 1]] = True
 
@@ -243,8 +245,8 @@ class Ledger:
                 at = self._before.all[at]
                 at = at[at >= 0]
             found = np.sort(np.concatenate(parts)) if parts else np.empty(0, np.int64)
-        act = self._of_act.all[found]
-        return np.asarray(found[np.lexsort((found, self._at.all[act]))])
+        at = self._at.all[self._of_act.all[found]]
+        return found if (at[1:] >= at[:-1]).all() else np.asarray(found[np.lexsort((found, at))])
 
     def _plain_names(self) -> Array:
         """(called,) a number for each name without its rank, -1 for none."""

@@ -51,6 +51,13 @@ def last_of(groups: Array) -> Array:
     """Places of the last of each group, ascending. groups: (n,) integers."""
     if not len(groups):
         return np.empty(0, np.int64)
+    most = int(groups.max()) + 1
+    if int(groups.min()) >= 0 and most < 8 * len(groups) + 4096:  # without sorting
+        last = np.full(most, -1, np.int64)
+        np.maximum.at(last, groups, np.arange(len(groups)))
+        found = np.zeros(len(groups), bool)
+        found[last[last >= 0]] = True
+        return np.flatnonzero(found)
     _, last = np.unique(groups[::-1], return_index=True)
     return np.sort(len(groups) - 1 - last)
 

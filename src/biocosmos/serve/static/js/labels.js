@@ -4,6 +4,8 @@ import { onKey } from "./keys.js";
 import { recentTaxa, remember } from "./recent.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { toast } from "./toast.js";
+
+const MOST_LIKE = 20;
 import { inTurn } from "./turns.js";
 
 /** Name specimens, by ids or by a view's query. Returns {act, count, refused}; sends "labelled" on the document. */
@@ -76,6 +78,12 @@ export function labelGrid(selection, { how = "explore", after = null } = {}) {
   for (let number = 0; number < 9; number++) onKey(String(number + 1), number ? "" : "1–9: name by a taxon used last", () => recent(number));
   onKey("u", "unsure: doubt the name", () => { act(null, "dubious"); });
   onKey("z", "undo the last act, any number of steps", () => { undo(); });
+  const like = () => {
+    const ids = selection.target().slice(0, MOST_LIKE);
+    if (!ids.length) { toast("select specimens first: click them, or press space"); return; }
+    location.assign(`/search?${new URLSearchParams(ids.map((id) => ["like", id]))}`);
+  };
+  onKey("m", "more like the selected specimens", like);
   onKey("Escape", "clear the selection", () => selection.clear());
   onKey(" ", "select or leave out (on a tile)", () => false);
   onKey("ctrl+a", "select all that is shown", () => { selection.all(); });
@@ -96,7 +104,7 @@ export function labelGrid(selection, { how = "explore", after = null } = {}) {
         return button;
       }));
     };
-    const acts = { name, unsure: () => act(null, "dubious"), undo, clear: () => selection.clear() };
+    const acts = { name, unsure: () => act(null, "dubious"), undo, like, clear: () => selection.clear() };
     bar.addEventListener("click", (event) => acts[event.target.closest("[data-act]")?.dataset.act]?.());
     selection.addEventListener("selection", draw);
     document.addEventListener("recent", draw);
