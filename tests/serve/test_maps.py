@@ -325,3 +325,22 @@ def test_both_maps_show_the_same_view(client: TestClient) -> None:
         assert selected["view"] in client.get(f"{page}?{selected['view']}").text
     assert client.get("/likeness?by=nothing&flat=1").status_code == 200
     assert client.get("/likeness?colour=blue").status_code == 400
+
+
+def test_homonyms_are_told_apart_in_the_legend(tmp_path: Path) -> None:
+    from biocosmos.specimens.records import Source
+
+    collection = bc.Collection.create(tmp_path / "homonyms.cosmos")
+    rows = [("a", "Animalia", "Oenanthe"), ("b", "Plantae", "Oenanthe"), ("c", "Plantae", "Oenanthe"), ("d", "Plantae", None)]
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(("id", "kingdom", "genus"))}
+    collection.add(Source("h", "table", pa.table(columns).to_batches(), ("kingdom", "genus")))
+    xy = {"id": columns["id"], "x": [0.0, 1.0, 2.0, 3.0], "y": [0.0] * 4}
+    keep(collection, "projection", pa.table(xy), {})
+    with client_of(collection) as client:
+        header, arrays = read(client.get("/api/likeness/points?by=rank:genus").content)
+    assert [(each["name"], each["count"]) for each in header["legend"]] == [
+        ("Oenanthe (Plantae)", 2),
+        ("Oenanthe (Animalia)", 1),
+        ("none", 1),
+    ]
+    assert arrays["code"] == (1, 0, 0, NAMED + 1)

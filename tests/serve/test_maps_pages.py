@@ -7,6 +7,7 @@ import math
 import re
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import mapped
@@ -107,7 +108,7 @@ def test_a_lasso_selects_the_heap_it_is_drawn_around(opened: Any, server: Server
     assert "region=" in page.url
     shown = page.evaluate(f"fetch('/api/specimens?{view_of(page)}').then((answer) => answer.json())")
     assert [each["id"] for each in shown["specimens"]] == [ids[i] for i in heap]
-    page.click("[data-test=lasso]")
+    assert page.get_attribute("[data-test=lasso]", "aria-pressed") == "false"  # a drag moves again
     seen = coloured(painted(page, canvas))  # the others are grey now
     box = canvas.bounding_box()
     for heap_number, (mx, my) in enumerate(middles(canvas) - (box["x"], box["y"])):
@@ -346,3 +347,38 @@ def test_fingers_pinch_point_and_draw(opened: Any, server: Server, ids: list[str
         touch("Move", point)
     touch("End")
     selected(page, sum(i % 3 == 2 for i in range(mapped.ROWS - mapped.UNMAPPED)))
+
+
+def test_without_a_map_a_button_starts_the_job(opened: Any, tmp_path: Path, sample_table: pa.Table) -> None:
+    server = Server(mapped.make(tmp_path, sample_table, projection=False, places=False).path).start()
+    try:
+        page = opened(server, "/likeness")
+        states = iter(["running", "done"])
+        asked: list[Any] = []
+
+        def job(route: Any) -> None:
+            asked.append(route.request.post_data_json)
+            route.fulfill(json={"id": "job-1", "status": "queued"})
+
+        at = {"description": "compare", "done": 1, "total": 2, "unit": "blocks", "rate": 1.0}
+        page.route("**/api/jobs", job)
+        page.route("**/api/jobs/job-1", lambda route: route.fulfill(json={"status": next(states), "progress": at, "message": ""}))
+        with page.expect_navigation():  # what the job made is shown
+            page.click("[data-test=start-project]")
+            page.wait_for_selector("[data-test=progress]:has-text('compare: 1 of 2 blocks')")
+        assert asked == [{"kind": "embed", "settings": {}}]  # there are no vectors either
+        page.goto(f"{server.address}/places")
+        assert "biocosmos update mapped.cosmos places.csv" in page.inner_text("[data-test=empty]")
+    finally:
+        server.stop(signal.SIGKILL)
+
+
+def test_what_is_selected_is_saved_as_a_file(opened: Any, server: Server, ids: list[str]) -> None:
+    page = opened(server, "/places?from=2019-03&to=2019-03")
+    ready(page, "places")
+    with page.expect_download() as saved:
+        page.click("[data-test=export-view]")
+    lines = Path(saved.value.path()).read_text().splitlines()
+    march = [ids[i] for i in range(mapped.ROWS) if i % 20 and i % 12 == 2]
+    assert saved.value.suggested_filename.endswith(".csv") and len(lines) == len(march) + 1
+    assert all(any(id_ in line for line in lines) for id_ in march)

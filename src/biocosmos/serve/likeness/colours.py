@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -94,15 +95,18 @@ def _taxa(catalogue: Any, rank: str, rows: npt.NDArray[np.int32]) -> Colouring:
     taxonomy = catalogue.taxonomy
     if rank not in taxonomy.ranks:
         raise BiocosmosError(f"there is no rank {rank[:60]!r} to colour by: there are {', '.join(taxonomy.ranks)}")
-    nodes = taxonomy.ancestor(catalogue.nodes[rows], rank)
-    distinct, inverse = np.unique(nodes, return_inverse=True)
-    names = [str(taxonomy.names[node]) if node > 0 else "" for node in distinct]
+    nodes = np.maximum(taxonomy.ancestor(catalogue.nodes[rows], rank), 0)
+    distinct = np.flatnonzero(np.bincount(nodes, minlength=1))
+    distinct = distinct[distinct > 0]
+    names = [str(taxonomy.names[node]) for node in distinct]
+    several = Counter(names)
     for place, name in enumerate(names):
-        if name and names.count(name) > 1:  # homonyms: their parents tell them apart
+        if several[name] > 1:  # homonyms: their parents tell them apart
             path = [each for each in taxonomy.path(int(distinct[place])) if each]
             names[place] = f"{name} ({path[-2] if len(path) > 1 else rank})"
-    codes = np.where(distinct > 0, np.arange(len(distinct)), -1)[inverse]
-    return _classes(codes, names)
+    codes = np.full(len(taxonomy) + 1, -1, np.int64)
+    codes[distinct] = np.arange(len(distinct))
+    return _classes(codes[nodes], names)
 
 
 def _live(desk: Desk) -> Any:
