@@ -74,6 +74,27 @@ export class EndlessGrid {
     this.draw();
   }
 
+  /** Go to a tile that may be far down. at: its place in the view of `total`; ends: the last ids of the full pages before it. */
+  async goTo(id, at, total, ends) {
+    while (this.pages.length <= ends.length) {
+      const number = this.pages.length;
+      this.pages.push({ after: ends[number - 1], tiles: null, ids: new Array(Math.min(this.size, total - number * this.size)).fill(null) });
+    }
+    this.done = this.count >= total;
+    this.shown = "";
+    this.draw();
+    if (!this.row) return;
+    const top = this.above.getBoundingClientRect().top + scrollY;
+    scrollTo(0, Math.max(0, top + Math.floor(at / this.columns) * this.row - innerHeight / 3));
+    this.draw();
+    const { signal } = this.asking;
+    for (const until = performance.now() + 8000; performance.now() < until && !signal.aborted;) {
+      const tile = [...this.list.querySelectorAll(".tile")].find((each) => each.dataset.id === id);
+      if (tile) { tile.querySelector(".pick")?.focus({ preventScroll: true }); return; }
+      await new Promise((resolve) => { setTimeout(resolve, 60); });
+    }
+  }
+
   draw() {
     if (!this.pages.length || this.list.offsetParent === null) return;
     this.#measure();
