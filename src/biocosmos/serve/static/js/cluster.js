@@ -210,7 +210,10 @@ async function ended() {
   if (taxon && now.size) { now.busy = false; await nameAs(taxon); }
 }
 
-const grow = once(async () => { if (!proposed(await postJSON("/api/clusters/grow", { cluster: now.name }))) await ended(); });
+const grow = once(async () => {
+  if (selection.ids().length) await postJSON("/api/clusters/look", { cluster: now.name, shown: shown(), strangers: selection.ids() });
+  if (!proposed(await postJSON("/api/clusters/grow", { cluster: now.name }))) await ended();
+});
 
 const accept = once(async () => {
   const found = await postJSON("/api/clusters/grow", { cluster: now.name, shown: now.growing, strangers: selection.ids() });
