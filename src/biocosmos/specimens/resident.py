@@ -18,6 +18,7 @@ import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import PREPARE_ROWS, ExactIndex, Found
+from biocosmos.search.kernel.plan import kernel_here
 from biocosmos.search.row_file import CAN_BE, RowFile
 from biocosmos.search.vectors import as_matrix, unit_rows
 from biocosmos.specimens.damage import reading
@@ -146,7 +147,9 @@ def resident_gallery(collection: Collection, encoder: str, *, in_memory: int = I
                 rows.put(wanted, vectors)
             else:
                 memory[wanted] = vectors
-    index = ExactIndex(memory if rows is None else rows)
+    # the smallest copy, whatever is fastest: it is what lies in memory
+    precision = "int4" if rows is not None and kernel_here() is not None else "auto"
+    index = ExactIndex(memory if rows is None else rows, precision=precision)
     if n >= PREPARE_ROWS:
         index.prepare("one")
     _give_back()
