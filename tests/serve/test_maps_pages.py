@@ -108,7 +108,7 @@ def test_a_lasso_selects_the_heap_it_is_drawn_around(opened: Any, server: Server
     assert "region=" in page.url
     shown = page.evaluate(f"fetch('/api/specimens?{view_of(page)}').then((answer) => answer.json())")
     assert [each["id"] for each in shown["specimens"]] == [ids[i] for i in heap]
-    page.click("[data-test=lasso]")
+    assert page.get_attribute("[data-test=lasso]", "aria-pressed") == "false"  # a drag moves again
     seen = coloured(painted(page, canvas))  # the others are grey now
     box = canvas.bounding_box()
     for heap_number, (mx, my) in enumerate(middles(canvas) - (box["x"], box["y"])):
@@ -371,3 +371,14 @@ def test_without_a_map_a_button_starts_the_job(opened: Any, tmp_path: Path, samp
         assert "biocosmos update mapped.cosmos places.csv" in page.inner_text("[data-test=empty]")
     finally:
         server.stop(signal.SIGKILL)
+
+
+def test_what_is_selected_is_saved_as_a_file(opened: Any, server: Server, ids: list[str]) -> None:
+    page = opened(server, "/places?from=2019-03&to=2019-03")
+    ready(page, "places")
+    with page.expect_download() as saved:
+        page.click("[data-test=export-view]")
+    lines = Path(saved.value.path()).read_text().splitlines()
+    march = [ids[i] for i in range(mapped.ROWS) if i % 20 and i % 12 == 2]
+    assert saved.value.suggested_filename.endswith(".csv") and len(lines) == len(march) + 1
+    assert all(any(id_ in line for line in lines) for id_ in march)

@@ -18,8 +18,8 @@ from biocosmos.serve.access import Access
 from biocosmos.serve.app import make_app
 from biocosmos.serve.catalogue import View
 from biocosmos.serve.desk import Desk
-from biocosmos.serve.specimen import about, history
-from biocosmos.serve.specimen.facts import shown, web_address
+from biocosmos.serve.specimen.facts import about, shown, web_address
+from biocosmos.serve.specimen.history import history
 from biocosmos.tables import write_table
 
 TOKEN = "a-token-of-the-tests"

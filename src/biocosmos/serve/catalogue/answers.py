@@ -41,9 +41,19 @@ def no_answers(count: int) -> Answers:
     return Answers(None, np.full(count, -1, np.int32), _nan(count), _nan(count))
 
 
-def load_answers(collection: Collection, stored: Stored) -> Answers:
-    """The answers to the specimens that are there; raises BiocosmosError for a damaged file."""
-    paths = sorted((collection.path / FOLDER).glob("*.parquet"))
+def _tables(collection: Collection) -> list[Path]:
+    return sorted((collection.path / FOLDER).glob("*.parquet"))
+
+
+def read_latest(collection: Collection) -> Read | None:
+    """The latest table, ahead of :func:`load_answers`; None where there is none. Raises BiocosmosError for a damaged file."""
+    paths = _tables(collection)
+    return _read(paths[-1]) if paths else None
+
+
+def load_answers(collection: Collection, stored: Stored, latest: Read | None = None) -> Answers:
+    """The answers to the specimens that are there; raises BiocosmosError for a damaged file. latest: if it was read already."""
+    paths = _tables(collection)
     if not paths:
         return no_answers(len(stored))
     confidence, novelty = _nan(len(stored)), _nan(len(stored))
@@ -51,7 +61,7 @@ def load_answers(collection: Collection, stored: Stored) -> Answers:
     way = _way(paths[-1])
     trees: list[tuple[Taxonomy | None, Int32, Int32]] = []
     for number, path in enumerate(paths):
-        read = _read(path)
+        read = latest if latest is not None and latest.path == path else _read(path)
         rows = _rows(stored, read.ids)
         there = rows >= 0
         at = rows[there]
@@ -87,9 +97,10 @@ def _on_ranks(tree: Taxonomy, ranks: tuple[str, ...]) -> pa.Table:
 
 
 @dataclass(frozen=True)
-class _Read:
+class Read:
     """A table of answers: what it says, told apart once (``distinct``), and (rows,) which of these each row says."""
 
+    path: Path
     ids: pa.Array
     confidence: Float32
     novelty: Float32
@@ -97,7 +108,7 @@ class _Read:
     codes: Int32
 
 
-def _read(path: Path) -> _Read:
+def _read(path: Path) -> Read:
     try:
         file = pq.ParquetFile(path)
         names = file.schema_arrow.names
@@ -111,7 +122,7 @@ def _read(path: Path) -> _Read:
             said.add(batch)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise BiocosmosError(f"{path} is damaged ({first_line(error)}): restore it, or remove it and identify again") from error
-    return _Read(pa.concat_arrays(ids), np.concatenate(read["confidence"]), np.concatenate(read["novelty"]), *said.finish())
+    return Read(path, pa.concat_arrays(ids), np.concatenate(read["confidence"]), np.concatenate(read["novelty"]), *said.finish())
 
 
 def _rows(stored: Stored, ids: pa.Array) -> Int32:

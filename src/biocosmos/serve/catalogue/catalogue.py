@@ -20,8 +20,9 @@ from biocosmos.serve.catalogue.masks import Kind, Plugs, mask_of
 from biocosmos.serve.catalogue.orders import order_of
 from biocosmos.serve.catalogue.parts import Parts
 from biocosmos.serve.catalogue.people import People
+from biocosmos.serve.catalogue.reading import give_back_memory, load_both
 from biocosmos.serve.catalogue.state import Moment, follow, join
-from biocosmos.serve.catalogue.stored import Stored, load
+from biocosmos.serve.catalogue.stored import Stored
 from biocosmos.serve.catalogue.taxa import Found, find_taxa, resolve
 from biocosmos.serve.catalogue.tree import Branch, branches
 from biocosmos.serve.catalogue.view import View
@@ -63,8 +64,8 @@ class Catalogue:
         self._exact, self._marks = exact_of(collection), cast(Marks | None, None)
         self._people = People(collection.path)
         self._people.read_new()
-        stored = load(collection)
-        self._now = join(0, stored, load_answers(collection, stored), self._people)
+        self._now = join(0, *load_both(collection), self._people)
+        give_back_memory()
         self._reading: threading.Thread | None = None
 
     # ------------------------------------------------------------------ the present moment
@@ -176,12 +177,13 @@ class Catalogue:
     def _read_again(self) -> None:
         exact, old = exact_of(self.collection), self._exact
         same = (exact.version, exact.facts) == (old.version, old.facts)
-        stored = self._now.stored if same else load(self.collection)
-        answers = load_answers(self.collection, stored)
+        now = self._now.stored
+        stored, answers = (now, load_answers(self.collection, now)) if same else load_both(self.collection)
         with self._writing:
             self._people.read_new()
             self._now = join(self._now.number + 1, stored, answers, self._people)
             self._exact = exact
+        give_back_memory()
 
     def warm_aside(self) -> None:
         """:meth:`warm` by a thread of its own; a process that ends waits for it."""

@@ -56,6 +56,7 @@ def map_page(request: Request, desk: Desk, user: User, template: str) -> Respons
         placed=len(spots.rows),
         specimens=len(desk.catalogue.ids),
         encoders=list(desk.collection.encoders),
+        may_name=user.may("annotator"),
         may_start=user.may("annotator" if desk.collection.encoders else "admin"),
     )
 

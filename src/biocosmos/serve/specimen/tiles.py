@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.serve.asking import Near
 from biocosmos.serve.catalogue import View
 from biocosmos.serve.catalogue.cards import Card, cards_of
 from biocosmos.serve.catalogue.state import Moment
+
+if TYPE_CHECKING:
+    from biocosmos.serve.asking import Near
 
 Tile = Card
 

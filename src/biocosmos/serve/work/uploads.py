@@ -49,7 +49,12 @@ def receive(files: Iterable[tuple[str, IO[bytes]]], folder: Path) -> int:
 
 def _place(folder: Path, name: str) -> Path:
     parts = [part for part in name.replace("\\", "/").split("/") if part]
-    if not parts or len(parts) > DEEPEST or not all(is_file_name(part) and not part.startswith(".") for part in parts):
+    if (
+        not parts
+        or name[:1] in "/\\"
+        or len(parts) > DEEPEST
+        or not all(is_file_name(part) and not part.startswith(".") for part in parts)
+    ):
         raise BiocosmosError(f"the file name {name[:80]!r} cannot be used: rename the file")
     return folder.joinpath(*parts)
 

@@ -276,4 +276,4 @@ try { stay.checked = localStorage.getItem("cluster-stay") === "1"; } catch { /* 
 stay.addEventListener("change", () => { try { localStorage.setItem("cluster-stay", stay.checked ? "1" : "0"); } catch { /* the same */ } });
 
 recents();
-open(now.name, { back: true, focus: false });
+open(now.name, { back: true, focus: false }).then(() => { page.dataset.ready = "1"; });

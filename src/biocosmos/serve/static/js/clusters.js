@@ -107,3 +107,4 @@ if (grid) {
   grid.addEventListener("click", (event) => { const button = event.target.closest("[data-more-clusters]"); if (button) more(button.closest(".sentinel")); });
   watch();
 }
+if (page) page.dataset.ready = "1";

@@ -140,8 +140,7 @@ function rename(row, old) {
     document.dispatchEvent(new CustomEvent("tagged", { detail: { name: box.value } }));
     await fill();
   });
-  row.replaceChildren(form);
-  box.select();
+  setTimeout(() => { row.replaceChildren(form); box.select(); }); // after the click was seen to be within the menu
 }
 
 async function forget(address, words) {
@@ -152,7 +151,7 @@ async function forget(address, words) {
 }
 
 if (menu) {
-  menu.addEventListener("toggle", () => { if (menu.open) fill(); });
+  menu.addEventListener("toggle", () => { if (menu.open) fill(); else menu.querySelector(".menu-body").replaceChildren(); });
   menu.addEventListener("click", (event) => { if (event.target.closest("a[data-view]")) menu.open = false; });
   document.addEventListener("undone", () => { if (menu.open) fill(); });
   onKey("v", "saved views and tags", () => { menu.open = !menu.open; if (menu.open) menu.querySelector("summary").focus(); });

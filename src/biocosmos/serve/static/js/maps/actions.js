@@ -44,8 +44,10 @@ export class Actions {
   }
 
   async #do(act) {
+    if (!act) return;
     if (act === "grid") location.assign(this.view.at("/explore"));
     if (act === "clear") this.view.set("");
+    if (act !== "grid" && act !== "clear" && !this.bar.querySelector(`[data-act="${act}"]`)) return; // who only looks
     if (act === "name") {
       const taxon = await pickTaxon({ title: `Name ${number.format(this.count)} specimens` });
       if (taxon) await label({ view: this.view.query }, { ...taxon, how: "map" });

@@ -129,7 +129,9 @@ export class LikenessPane {
     if (!done) return;
     this.outline.show("drawn", null);
     const path = simplified(points.map(([x, y]) => this.scatter.toScreen(x, y)));
-    if (path.length >= 3) this.select(path.map(([px, py]) => this.scatter.toUnits(px, py)));
+    if (path.length < 3) return;
+    this.lassoing(false); // and on with moving
+    this.select(path.map(([px, py]) => this.scatter.toUnits(px, py)));
   }
 
   #rectangle(west, south, east, north) {

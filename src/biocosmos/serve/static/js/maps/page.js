@@ -45,5 +45,6 @@ export function start(first) {
   }
   onKey("l", "draw a lasso on the map of likeness", async () => { const pane = await started.likeness; pane?.lassoing(!pane.scatter.lassoing); });
   onKey("b", "draw a box on the map of places", async () => { const pane = await started.places; pane?.boxing(!pane.map.boxing); });
+  onKey("Escape", "move the map again instead of drawing", async () => { (await started.likeness)?.lassoing(false); (await started.places)?.boxing(false); });
   onKey("+", "on a map: closer; - farther; 0 all of it; arrows move; Enter opens what lies in the middle", () => false);
 }

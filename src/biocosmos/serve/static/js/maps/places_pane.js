@@ -46,7 +46,9 @@ export class PlacesPane {
     map.addEventListener("painted", () => { this.canvas.dataset.painted = String(Number(this.canvas.dataset.painted ?? 0) + 1); });
     map.addEventListener("box", ({ detail: { box, done } }) => {
       this.outline.show("drawn", done ? null : this.#corners(box));
-      if (done) this.select({ box: this.#rounded(box) });
+      if (!done) return;
+      this.boxing(false); // and on with moving
+      this.select({ box: this.#rounded(box) });
     });
     this.time.addEventListener("dates", ({ detail: { dates } }) => this.select({ dates: dates ?? [null, null] }));
     this.tools.addEventListener("click", (event) => this.#tool(event.target.closest("button")?.dataset.tool));
