@@ -10,6 +10,7 @@ import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import ExactIndex
+from biocosmos.search.kernel.plan import kernel_here
 from biocosmos.search.row_file import CAN_BE, RowFile
 
 pytestmark = pytest.mark.skipif(not CAN_BE, reason="this system cannot read at a place of a file")
@@ -58,6 +59,20 @@ def test_search_is_the_same(tmp_path: Path, n: int, dim: int, prepared: bool) ->
             assert np.array_equal(one.rows, other.rows) and np.array_equal(one.scores, other.scores)
     among = [index.search(queries[:1], 5, start=100, stop=400) for index in (memory, file)]
     assert np.array_equal(among[0].rows, among[1].rows) and (among[0].rows >= 100).all()
+
+
+def test_four_bits_for_one_query_and_eight_for_many(tmp_path: Path) -> None:
+    x = clustered(20_000, 48)
+    exact = ExactIndex(x)
+    if kernel_here() is None:
+        with pytest.raises(BiocosmosError, match="precision int4 needs"):
+            ExactIndex(x, precision="int4").prepare()
+        return
+    index = ExactIndex(in_file(x, tmp_path), precision="int4").prepare()
+    assert {each["scan"] for kind, each in index.provenance["scans"].items() if kind != "one"} == {"int8"}
+    for queries in (x[5:6], x[:30], x[:80]):
+        one, other = exact.search(queries, 7), index.search(queries, 7)
+        assert np.array_equal(one.rows, other.rows) and np.array_equal(one.scores, other.scores)
 
 
 @pytest.mark.parametrize("prepared", [False, True])

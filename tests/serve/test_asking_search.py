@@ -17,6 +17,9 @@ import biocosmos as bc
 from biocosmos.jobs.search import search_collection
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.serve.desk import Desk
+from biocosmos.specimens.records import Source
+from biocosmos.specimens.sample import SAMPLE_RANKS
+from tiny_clip import save_tiny_clip
 
 
 @pytest.fixture(scope="module")
@@ -182,3 +185,20 @@ def test_a_view_is_sorted_by_likeness(desk: Desk) -> None:
     near = desk.asking.nearest(id_, 20, wait=60)
     rows = desk.catalogue.rows(desk.catalogue.view({"like": id_, "sort": "likeness"}))
     assert [one.row for one in near] == [int(row) for row in rows if int(row) != desk.catalogue.row_of(id_)][:20]
+
+
+def test_words_are_searched_for_where_the_encoder_has_a_text_tower(sample_table: Any, tmp_path: Path) -> None:
+    mine = bc.Collection.create(tmp_path / "words.cosmos")
+    mine.add(Source("words", "sample", sample_table.slice(0, 40).to_batches(), SAMPLE_RANKS), pack=True)
+    bc.embed(mine, str(save_tiny_clip(tmp_path / "clip", seed=3)))
+    desk = Desk(mine)
+    try:
+        site = site_of(desk)
+        answer = ask(site, "/api/search", json={"text": ["a copepod", "a fish"], "ids": ids_of(desk, 1), "k": 5}).json()
+        assert [one["kind"] for one in answer["answers"]] == ["text", "text", "specimen"]
+        for found, words in zip(answer["answers"], ("a copepod", "a fish"), strict=False):
+            assert found["name"] == words and same(told(found), expected(desk, 5, text=(words,))[0])
+        assert 'data-test="text"' in site.get("/search", params={"text": "a copepod"}).text
+        assert "shorten it" in error(ask(site, "/api/search", json={"text": ["x" * 501]}))
+    finally:
+        desk.close()

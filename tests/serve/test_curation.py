@@ -40,6 +40,23 @@ def test_a_tag_says_who_and_when_and_how_many(curation):
     assert curation.tags_of(["a", "nobody"]) == {"a": ["to photograph again", "Ältere"]}
 
 
+def test_where_nothing_may_be_written_tags_are_still_read(tmp_path, monkeypatch):
+    made = Curation(tmp_path)
+    made.tag("a tag", ["s0"], by="ada")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.setattr("biocosmos.serve.curation.database._may_write", lambda _: False)
+    beside = Curation(tmp_path)  # while somebody else writes
+    assert [tag.name for tag in beside.tags()] == ["a tag"]
+    made.tag("another", ["s0"], by="ada")
+    assert beside.tags_of(["s0"]) == {"s0": ["a tag", "another"]} and beside.version == 2
+    made.close()
+    assert standing(Curation(tmp_path)) == {"a tag": {"s0"}, "another": {"s0"}}
+    empty = Curation(elsewhere)
+    assert (empty.tags(), empty.views(), empty.version, empty.last("ada")) == ([], [], 0, None)
+    assert not list(elsewhere.iterdir())
+
+
 @pytest.mark.parametrize("name", ["", "   ", "a\x00b", "x" * 101, "a\u202eb"])
 def test_a_name_that_cannot_be_shown_is_refused(curation, name):
     for act in (lambda: curation.tag(name, ["a"], by="ada"), lambda: curation.save_view(name, "sort=id", by="ada")):

@@ -271,3 +271,14 @@ def test_nobody_is_not_found_and_a_stranger_sees_nothing(site, ids, path):
         assert ("<script>alert" not in found.text or path.startswith("/api")) and "Traceback" not in found.text
     stranger = site.get(f"{path}?id={ids[0]}", headers={"Authorization": ""}, follow_redirects=False)
     assert stranger.status_code in (303, 401)
+
+
+def test_where_a_grid_begins_that_comes_back_to_a_specimen(site, desk, ids):
+    rows = desk.catalogue.rows(View(sort="id")).tolist()
+    for place in (0, 9, 10, 157, len(rows) - 1):
+        found = ask(site, "/api/specimen/place", id=ids[rows[place]], sort="id", size=10).json()
+        assert (found["place"], found["in_view"], found["total"]) == (place, True, len(rows))
+        assert found["ends"] == [ids[rows[at]] for at in range(9, place // 10 * 10, 10)]
+    empty = ask(site, "/api/specimen/place", id=ids[3], words="no such word").json()
+    assert (empty["total"], empty["ends"], empty["in_view"]) == (0, [], False)
+    assert ask(site, "/api/specimen/place", id="nobody").status_code == 404

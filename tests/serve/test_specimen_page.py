@@ -62,13 +62,13 @@ def test_before_after_and_back_by_keys(shared_server, opened, ids):
     tiles.first.wait_for()
     order = tiles.evaluate_all("tiles => tiles.slice(0, 4).map((tile) => tile.dataset.id)")
     tiles.nth(1).locator("[data-test=open]").click()
-    page.wait_for_selector("[data-test=specimen]")
+    page.wait_for_selector("#viewer.ready")
     assert id_of(page) == order[1] and "taxon=Copepoda" in page.url
     assert re.match(r"2 of \d+", page.inner_text("[data-test=place]"))
     for key, expected in (("j", 2), ("ArrowRight", 3), ("k", 2), ("ArrowLeft", 1), ("ArrowLeft", 0)):
         page.keyboard.press(key)
         page.wait_for_url(f"**id={order[expected]}*")
-        page.wait_for_selector("[data-test=specimen]")
+        page.wait_for_selector("#viewer.ready")
     assert page.locator("[data-test=previous]").count() == 0
     page.keyboard.press("Escape")
     page.wait_for_url("**/explore?*")
@@ -115,7 +115,7 @@ def test_what_it_is_like_and_the_other_taxon(shared_server, opened, embedded):
     page.keyboard.press("Enter")
     page.wait_for_selector("[data-test=rival][data-taxon='class:Hydrozoa']")
     page.locator("#nearest [data-test=near]").first.click()
-    page.wait_for_selector("[data-test=specimen]")
+    page.wait_for_selector("#viewer.ready")
     assert id_of(page) != id_
 
 
@@ -137,3 +137,26 @@ def test_two_fingers_on_a_phone(shared_server, opened, ids):
     assert scale(page) == pytest.approx(fitted * 3, rel=0.01)
     wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert wide <= 0
+
+
+@pytest.mark.parametrize("how", ["Escape", "back"])
+def test_back_leads_to_the_same_place_of_the_grid(shared_server, opened, ids, how):
+    page = opened(shared_server, "/explore?sort=id")
+    page.locator("[data-test=tile]").first.wait_for()
+    while page.locator("[data-test=end]:visible").count() == 0:
+        page.mouse.wheel(0, 3000)
+        page.wait_for_timeout(100)
+    tile = page.locator("[data-test=tile]").nth(-20)
+    id_ = tile.get_attribute("data-id")
+    tile.locator("[data-test=open]").click()
+    page.wait_for_selector("#viewer.ready")
+    if how == "back":
+        page.go_back()
+    else:
+        page.keyboard.press("Escape")
+    page.wait_for_url("**/explore?*")
+    again = page.locator(f"[data-test=tile][data-id='{id_}']")
+    again.wait_for()
+    page.wait_for_timeout(300)
+    box = again.bounding_box()
+    assert page.evaluate("scrollY") > 0 and 0 <= box["y"] < 800

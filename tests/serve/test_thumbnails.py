@@ -16,6 +16,7 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.serve.thumbnails import NoSpecimen, Thumbnails, drawing, make_all, mark_of, places
 from biocosmos.serve.thumbnails import thumbnails as asking
+from biocosmos.serve.thumbnails.store import Kept, Store
 
 
 @pytest.fixture(autouse=True)
@@ -382,3 +383,35 @@ def test_a_specimen_is_there_only_if_the_collection_says_so(tiny_collection):
         after.ask(ids[0], 128, mark).result()
     pictures.close()
     after.close()
+
+
+KEEPER = """
+import sys
+from pathlib import Path
+from biocosmos.serve.thumbnails.store import Kept, Store
+store = Store(Path(sys.argv[1]))
+for number in range(10**9):
+    assert store.keep([Kept(f"{number}-{part}", "mark", bytes([number % 256]) * 3000) for part in range(3)])
+    print(number, flush=True)
+"""
+
+
+def test_a_kill_loses_nothing_that_was_kept(tmp_path):
+    file = tmp_path / "128.sqlite"
+    process = subprocess.Popen([sys.executable, "-c", KEEPER, str(file)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(40):
+        last = int(process.stdout.readline())
+    process.kill()
+    rest = process.stdout.read().split()
+    process.wait()
+    last = int(rest[-1]) if rest and rest[-1].isdigit() and len(rest) > 1 else last
+    store = Store(file)
+    for number in range(last):
+        for part in range(3):
+            found = store.find(f"{number}-{part}")
+            assert found is not None and found.jpeg == bytes([number % 256]) * 3000
+    assert store.keep([Kept("after", "mark", b"x")]) and store.find("after") is not None
+    store.close()
+    with sqlite3.connect(file) as kept:
+        assert kept.execute("PRAGMA integrity_check").fetchone() == ("ok",)

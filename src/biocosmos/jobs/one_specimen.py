@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow.compute as pc
+import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.evidence.gather import image_reader
 from biocosmos.identify.evidence.heat_maps import HeatMapper, overlay
 from biocosmos.identify.identifier import Identifier
-from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namer import Namer, Specimens
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.namers.linear import Linear
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.who_names import TRAIN, identifier_of
@@ -144,6 +146,8 @@ class CloseLook:
             identifier = self._identifier(self._asked_as(id_))
             if (identifier.known is not None and id_ in identifier.known.ids) or id_ in identifier.calibrated_on:
                 raise LearntFrom(_LEARNT)
+            if identifier.namer.takes != "vectors":
+                raise BiocosmosError("the model in use looks at images: start the job 'identify' and keep its names")
             table = identifier.identify(([id_], self._vector(id_)), top=top)
             ranks, encoder = identifier.namer.taxonomy.ranks, self._collection.encoder_name(None)
             made = _candidates(table.to_pylist()[0], ranks, method=identifier.method, encoder=encoder)
@@ -188,8 +192,9 @@ class CloseLook:
             )
 
     def _mark(self) -> Hashable:
-        """Changes when the collection or its splits do."""
-        files = sorted((self._collection.path / "splits").glob("*.parquet"))
+        """Changes when the collection, its splits or the model in use do."""
+        path = self._collection.path
+        files = [path / "collection.json", *sorted((path / "splits").glob("*.parquet"))]
         return self._collection.dataset.version, tuple((file.name, file.stat().st_mtime_ns) for file in files)
 
     def _vector(self, id_: str) -> npt.NDArray[np.float32]:
@@ -215,25 +220,28 @@ class CloseLook:
             identifier = self._identifier(None)
             namer = identifier.namer
             mapper = self._mapper_of(namer)
-            node = self._likeliest(identifier, id_) if taxon is None else namer.taxonomy.find(taxon)
-            if not namer.taxonomy.is_ancestor(node, namer.classes).any():
-                raise BiocosmosError(f"the namer has no specimen of {namer.taxonomy.name(node)} to know it by")
+            known = None if taxon is None else namer.taxonomy.find(taxon)
+            if known is not None and not namer.taxonomy.is_ancestor(known, namer.classes).any():
+                raise BiocosmosError(f"the namer has no specimen of {namer.taxonomy.name(known)} to know it by")
+            self._vector(id_)
             images, good = image_reader(mapper.preprocessing, self._collection)([id_])
             if not good[0]:
                 raise BiocosmosError("the image of this specimen cannot be read")
+            node = self._likeliest(namer, id_, images) if known is None else known
             found = mapper(images, np.array([node], np.int32))
             png = overlay(images[0], found.maps[0])
             return Heat(png, str(namer.taxonomy.name(node)), _rank(namer.taxonomy, node), found.method)
 
     def _mapper_of(self, namer: Any) -> HeatMapper:
         if self._mapper is None or self._mapper[0] is not namer:
-            if not isinstance(namer, Linear):
+            if not isinstance(namer, (Linear, TrainedHead)) or namer.wants_sizes:
                 raise BiocosmosError(f"the namer '{namer.title}' compares vectors one by one: there is no heat map of it")
             self._mapper = (namer, HeatMapper(namer))
         return self._mapper[1]
 
-    def _likeliest(self, identifier: Identifier, id_: str) -> int:
-        found = identifier.namer.predict(Specimens(np.array([id_], object), vectors=self._vector(id_)))
+    def _likeliest(self, namer: Namer, id_: str, images: torch.Tensor) -> int:
+        given: dict[str, Any] = {"vectors": self._vector(id_)} if namer.takes == "vectors" else {"images": images}
+        found = namer.predict(Specimens(np.array([id_], object), **given))
         return int(found.classes[int(found.logits[0].argmax())])
 
 

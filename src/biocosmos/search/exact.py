@@ -53,9 +53,9 @@ class ExactIndex:
     """Cosine top-k over unit vectors, exactly as if all rows were sorted by (score descending, row ascending).
 
     vectors: (n, d) float32 unit rows, array or tensor, not copied, or a :class:`RowFile` of them, which is not checked;
-    precision: of the scan, "auto" (what this machine does fastest, timed), "float32", "bfloat16" or "int8"; the answers are the
-    same; device: where to search, "auto" for a GPU if there is one, None for where the vectors are. The compact copies that the
-    scans read are built when enough queries have come to
+    precision: of the scan, "auto" (what this machine does fastest, timed), "float32", "bfloat16", "int8" or "int4" (for a query
+    alone; 8 bits for batches); the answers are the same; device: where to search, "auto" for a GPU if there is one, None for
+    where the vectors are. The compact copies that the scans read are built when enough queries have come to
     pay for them, or by :meth:`prepare`. Raises BiocosmosError naming the rows that are not finite.
     """
 

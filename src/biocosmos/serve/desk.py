@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from biocosmos.serve.annotating import Annotations, Queues
     from biocosmos.serve.asking import Asking
     from biocosmos.serve.catalogue import Catalogue, View
+    from biocosmos.serve.catalogue.state import Moment
     from biocosmos.serve.clusters import Clusters
     from biocosmos.serve.curation import Curation
     from biocosmos.serve.likeness.likeness import Likeness
@@ -179,19 +180,26 @@ class Desk:
 
         return View.parse(parameters)
 
-    def rows_of(self, ids: list[str] | None, view: str | None, *, most: int | None = MOST_AT_ONCE) -> npt.NDArray[np.int32]:
-        """Rows of what a selection names: ids, or the query string of a view. Raises BiocosmosError for neither, both, ids that
-        are not there, and more than ``most``."""
+    def ids_of(self, ids: list[str] | None, view: str | None, *, most: int | None = MOST_AT_ONCE) -> list[str]:
+        """Ids of what a selection names, as :meth:`rows_of` has it, even if the collection changes meanwhile."""
+        moment = self.catalogue.now
+        return self.catalogue.ids_of(self.rows_of(ids, view, most=most, moment=moment), moment)
+
+    def rows_of(
+        self, ids: list[str] | None, view: str | None, *, most: int | None = MOST_AT_ONCE, moment: Moment | None = None
+    ) -> npt.NDArray[np.int32]:
+        """Rows, at a moment of the catalogue (by default now), of what a selection names: ids, or the query string of a view.
+        Raises BiocosmosError for neither, both, ids that are not there, and more than ``most``."""
         from urllib.parse import parse_qsl
 
         if (ids is None) == (view is None):
             raise BiocosmosError("say which specimens: give their ids, or a view")
         if ids is not None:
-            rows: npt.NDArray[np.int32] = self.catalogue.rows_of_ids(ids)
+            rows: npt.NDArray[np.int32] = (moment or self.catalogue.now).stored.rows_of_ids(ids)
             if (rows < 0).any():
                 raise BiocosmosError(f"there is no specimen {ids[int(np.argmin(rows))]!r}: reload the page")
         else:
-            rows = self.catalogue.rows(self.view(parse_qsl(view or "", keep_blank_values=True)))
+            rows = self.catalogue.rows(self.view(parse_qsl(view or "", keep_blank_values=True)), moment)
         if most is not None and len(rows) > most:
             raise BiocosmosError(f"{len(rows):,} specimens are too many for one act, at most {most:,}: narrow the view")
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import torch
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import PREPARE_ROWS, ExactIndex, Found
+from biocosmos.search.kernel.plan import kernel_here
 from biocosmos.search.row_file import CAN_BE, RowFile
 from biocosmos.search.vectors import as_matrix, unit_rows
 from biocosmos.specimens.damage import reading
@@ -28,7 +30,8 @@ IN_MEMORY_BYTES = 128 << 20
 """Vectors of more bytes lie in a file while their 8-bit copies are searched."""
 FOLDER = "galleries"
 """Of a collection, in which such a file is; it has no name there."""
-BATCH = 8192
+LITTLE: dict[str, Any] = {"batch_size": 4096, "batch_readahead": 2, "fragment_readahead": 1, "io_buffer_size": 64 << 20}
+"""How the store is read beside everything else that is in memory: it would read gigabytes ahead."""
 
 Float32 = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -134,7 +137,7 @@ def resident_gallery(collection: Collection, encoder: str, *, in_memory: int = I
     memory = np.empty((0 if rows is not None else n, dim), np.float32)
     at = 0
     with reading(collection.path):
-        for batch in dataset.to_batches(columns=[column], batch_size=BATCH):
+        for batch in dataset.to_batches(columns=[column], **LITTLE):
             stored = batch.column(column)
             there = stored.filter(pc.is_valid(stored)).flatten().to_numpy().reshape(-1, dim)
             wanted = place[at : at + len(there)]
@@ -144,9 +147,12 @@ def resident_gallery(collection: Collection, encoder: str, *, in_memory: int = I
                 rows.put(wanted, vectors)
             else:
                 memory[wanted] = vectors
-    index = ExactIndex(memory if rows is None else rows)
+    # the smallest copy, whatever is fastest: it is what lies in memory
+    precision = "int4" if rows is not None and kernel_here() is not None else "auto"
+    index = ExactIndex(memory if rows is None else rows, precision=precision)
     if n >= PREPARE_ROWS:
         index.prepare("one")
+    _give_back()
     return ResidentGallery(encoder, ids, facts, _stored(dataset, column), index)
 
 
@@ -156,13 +162,20 @@ def _in_order(collection: Collection, dataset: lance.LanceDataset, column: str) 
     taxonomy = collection.taxonomy if ranks else None
     ids, nodes = [pa.array([], pa.string())], [np.empty(0, np.int32)]
     with reading(collection.path):
-        for batch in dataset.to_batches(columns=["id", *ranks], filter=f"`{column}` IS NOT NULL", batch_size=BATCH):
+        for batch in dataset.to_batches(columns=["id", *ranks], filter=f"`{column}` IS NOT NULL", **LITTLE):
             ids.append(batch.column("id").cast(pa.string()))
             nodes.append(np.zeros(batch.num_rows, np.int32) if taxonomy is None else taxonomy.index(batch))
     order = np.argsort(np.concatenate(nodes), kind="stable")
     place = np.empty(len(order), np.int64)
     place[order] = np.arange(len(order))
     return pa.concat_arrays(ids).take(pa.array(order)), place
+
+
+def _give_back() -> None:
+    """Let the system have what was used on the way: the allocators of Arrow and of the C library (glibc) keep it for later."""
+    pa.default_memory_pool().release_unused()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def _row_file(path: Path, n: int, dim: int) -> RowFile | None:

@@ -45,4 +45,4 @@ def last_named(lineage: Int32) -> npt.NDArray[np.int8]:
     ranks = lineage.shape[1]
     last = ranks - 1 - np.argmax(lineage[:, ::-1] >= 0, axis=1)
     last[ROOT] = -1
-    return np.asarray(last, np.int8)
+    return np.asarray(last, np.int8 if ranks <= np.iinfo(np.int8).max else np.int16)

@@ -86,6 +86,7 @@ class Board:
         self._placed: dict[str, _Placed] = {}
         self._rows: dict[str, tuple[int, Array]] = {}
         self._freed: tuple[int, Array] = (-1, np.empty(0, bool))
+        self._asked: tuple[int, Array, Array] = (-1, np.empty(0, np.int64), np.empty((0, 0), np.float32))
         self.refresh()
 
     def refresh(self) -> None:
@@ -229,6 +230,14 @@ class Board:
         some = np.sort(some)  # equal ones by row
         return np.asarray(some[np.argsort(-near[some], kind="stable")], np.int64)
 
+    def _known(self) -> tuple[Array, Array]:
+        """(rows of some named specimens, their vectors), kept until names change."""
+        if self._asked[0] != self.called.version:
+            rows = np.array([row for row in np.flatnonzero(~self._free()) if self.names[row]], np.int64)
+            rows = rows[:: max(len(rows) // GUESSED_FROM, 1)]
+            self._asked = self.called.version, rows, self.vectors[rows]
+        return self._asked[1:]
+
     def _guess(self, one: Cluster, placed: _Placed) -> tuple[str | None, float, int]:
         """(name that it may have, its share, members that have a name)."""
         rows = self._all_rows(one)
@@ -238,11 +247,10 @@ class Board:
         guessed = [] if self.called.guessed is None else [name for name in self.called.guessed[placed.rows] if name]
         if guessed:
             return *_commonest(guessed), 0
-        known = np.flatnonzero(~self._free())
+        known, vectors = self._known()
         if not len(known) or not len(placed.rows):
             return None, float("nan"), 0
-        known = known[:: max(len(known) // GUESSED_FROM, 1)]
-        near = self.vectors[known] @ placed.mean
+        near = vectors @ placed.mean
         nearest = known[np.argsort(-near, kind="stable")[:GUESSED_BY]]
         return *_commonest(list(self.names[nearest])), 0
 

@@ -17,7 +17,8 @@ from biocosmos.search.kernel.scan import DenseScan, Scan
 from biocosmos.search.kernel.single import SINGLE_QUERY_MAX
 from biocosmos.search.row_file import Rows
 
-PRECISIONS = ("auto", "float32", "bfloat16", "int8")
+PRECISIONS = ("auto", "float32", "bfloat16", "int8", "int4")
+"""Of scans; int4 is 8 bits for batches, and 4 for a query alone where that is not too coarse."""
 BATCHES = {"one": 1, "small": 16, "large": 256}
 """Sizes of batch that may be served best by different scans, and the number of queries each is timed with."""
 PACKED: dict[str, type[PackedScan]] = {"int8": PackedScan, "int8 matrix": MatrixScan}
@@ -127,11 +128,10 @@ class Plan:
         self.vectors, self.precision, self.plain = vectors, precision, plain
         self.bare = not len(vectors) or vectors.device.type == "mps"
         on_cpu = vectors.device.type == "cpu" and not self.bare
-        self.kernel = kernel_here() if on_cpu and precision in ("auto", "int8") else None
-        if precision == "int8" and self.kernel is None and not self.bare:
-            raise BiocosmosError(
-                "precision int8 needs an x86 CPU with AVX2 and the llvmlite package: choose float32, or pip install llvmlite"
-            )
+        self.kernel = kernel_here() if on_cpu and precision in ("auto", "int8", "int4") else None
+        if precision in ("int8", "int4") and self.kernel is None and not self.bare:
+            needs = "needs an x86 CPU with AVX2 and the llvmlite package: choose float32, or pip install llvmlite"
+            raise BiocosmosError(f"precision {precision} {needs}")
         self._made: dict[str, Scan | SingleScan] = {}
 
     @cached_property
@@ -148,6 +148,8 @@ class Plan:
             return self.plain
         device, dim = self.vectors.device, self.vectors.shape[1]
         chosen = precision_for(device, dim, kind) if self.precision == "auto" else self.precision
+        if chosen == "int4" and kind != "one":
+            chosen = "int8"
         if chosen == "int4" and self._pilot.best("int8", one=True)[0] < INT8_CLEARLY * self._pilot.best("int4")[0]:
             chosen = "int8"
         if chosen not in self._made:

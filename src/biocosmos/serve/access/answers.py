@@ -7,6 +7,7 @@ import secrets
 import sys
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from html import escape
 from pathlib import Path
 from urllib.parse import quote
@@ -107,9 +108,10 @@ def fault(request: Request, error: BaseException) -> Response:
     where = traceback.extract_tb(error.__traceback__)
     place = f" at {Path(where[-1].filename).name}:{where[-1].lineno}" if where else ""
     what = f"{type(error).__name__}: {first_line(error)}{place}"
-    print(one_line(f"fault {reference}: {request.method} {request.url.path}: {what}"), file=sys.stderr)
-    if os.environ.get(TRACEBACK) == "1":
-        traceback.print_exception(error)
+    with suppress(OSError, ValueError):  # standard error may be a file on a full disk, or closed
+        print(one_line(f"fault {reference}: {request.method} {request.url.path}: {what}"), file=sys.stderr)
+        if os.environ.get(TRACEBACK) == "1":
+            traceback.print_exception(error)
     return refused(request, 500, f"something went wrong (reference {reference})", reference=reference)
 
 

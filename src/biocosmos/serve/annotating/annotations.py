@@ -16,6 +16,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.serve.annotating.machines import answers_to
 from biocosmos.serve.annotating.meaning import named_at, understood
 from biocosmos.serve.catalogue import Catalogue
+from biocosmos.serve.catalogue.state import Moment
 from biocosmos.specimens.by_hand import DUBIOUS, STAGE, VALIDATED, WITHDRAWN, append, compact
 from biocosmos.specimens.by_hand.ledger import Act, Said
 from biocosmos.specimens.collection import Collection
@@ -119,7 +120,7 @@ class Annotations:
             raise BiocosmosError(f"a name is given as validated or dubious, not {status[:40]!r}")
         self.refresh()
         meant = understood(self.catalogue.taxonomy, self.collection.ranks, taxon, rank)
-        known, failures = self._known(ids)
+        known, failures = self._known(ids, self.catalogue.now)
         rows: dict[str, list[Any]] = {"id": known, "taxon": [meant.taxon] * len(known), "rank": [meant.rank] * len(known)}
         act = self._do(rows, status, by=by, how=how, note=note)
         return Named(act, len(known), meant.taxon, meant.rank, meant.fresh, failures)
@@ -128,8 +129,9 @@ class Annotations:
         """Doubt what specimens are called now; of one without a name it is said that this person does not know it."""
         self.refresh()
         moment = self.catalogue.now
-        known, failures = self._known(ids)
-        names = named_at(moment.taxonomy, moment.nodes[self.catalogue.rows_of_ids(known)] if known else np.empty(0, np.int32))
+        known, failures = self._known(ids, moment)
+        at = moment.stored.rows_of_ids(known)
+        names = named_at(moment.taxonomy, moment.nodes[at] if known else np.empty(0, np.int32))
         rows: dict[str, list[Any]] = {"id": known, "taxon": [name for name, _ in names], "rank": [rank for _, rank in names]}
         act = self._do(rows, DUBIOUS, by=by, how=how, note=note)
         one = names[0] if len({*names}) == 1 else (None, None)
@@ -148,11 +150,11 @@ class Annotations:
                 act.name, len(rows["id"]), said_of(act, len(rows["id"])), act.when.isoformat(), tuple(rows["id"][:SHOWN])
             )
 
-    def _known(self, ids: Sequence[str]) -> tuple[list[str], Failures]:
+    def _known(self, ids: Sequence[str], moment: Moment) -> tuple[list[str], Failures]:
         """The ids that specimens have, each once."""
         failures, distinct = Failures(), list(dict.fromkeys(map(str, ids)))
         known = []
-        for id_, row in zip(distinct, self.catalogue.rows_of_ids(distinct).tolist() if distinct else []):
+        for id_, row in zip(distinct, moment.stored.rows_of_ids(distinct).tolist() if distinct else []):
             if row < 0:
                 failures.add("no specimen of the collection has this id", stage=STAGE, id=id_)
             else:

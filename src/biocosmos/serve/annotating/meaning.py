@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, one_line
+from biocosmos.serve.catalogue.taxa import resolve
 from biocosmos.taxonomy import Taxonomy
 
 LONGEST = 200
@@ -33,20 +34,25 @@ def understood(tree: Taxonomy, ranks: Sequence[str], taxon: str, rank: str | Non
     name = " ".join(str(taxon).split())
     if not name:
         raise BiocosmosError("no name is given: pick a taxon")
-    if len(name) > LONGEST or one_line(name) != name:
-        raise BiocosmosError(f"no name of a taxon: {name[:80]!r} (at most {LONGEST} letters, none that cannot be printed)")
     if rank is not None and rank not in {*tree.ranks, *ranks}:
         raise BiocosmosError(f"there is no rank {rank[:40]!r}: the collection has {', '.join(ranks or tree.ranks)}")
     same = _called(tree, name, rank)
     if len(same) == 1:
         return _taxon(tree, int(same[0]))
     try:
-        node = tree.find(name if rank is None or name.startswith(f"{rank}:") or "/" in name else f"{rank}:{name}")
+        node = resolve(tree, name if rank is None or name.startswith(f"{rank}:") or "/" in name else f"{rank}:{name}")
     except BiocosmosError as error:
+        if len(name) > LONGEST or one_line(name) != name:
+            rule = f"at most {LONGEST} letters, none that cannot be printed"
+            raise BiocosmosError(f"no name of a taxon: {name[:80]!r} ({rule})") from error
         if rank is None:
             raise BiocosmosError(f"{error}; a new name needs a rank") from error
         if rank not in (ranks or tree.ranks) or len(same) or bool(pc.any(pc.equal(tree.name_array, name)).as_py()):
             raise
+        if name.partition(":")[0] in {*tree.ranks, *ranks}:
+            raise BiocosmosError(f"{error}; a new name is given without the rank before it") from error
+        if not any(letter.isalnum() for letter in name):
+            raise BiocosmosError(f"no name of a taxon: {name!r} holds no letter") from error
         return Meant(name, rank, fresh=True)
     found = _taxon(tree, node)
     if rank is not None and found.rank != rank:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future
 from concurrent.futures import TimeoutError as TooLong
 from contextlib import suppress
 from dataclasses import dataclass
 
+import torch
+
 from biocosmos.errors import BiocosmosError
+from biocosmos.serve.asking.background import Background
 from biocosmos.serve.asking.limits import RESIDENT_NUMBERS
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.resident import ResidentGallery, resident_gallery, stored_vectors
@@ -21,6 +24,15 @@ LOOK_SECONDS = 1.0
 
 class NotReady(BiocosmosError):
     """A gallery that is being read: ask again in a moment."""
+
+
+def compute_alone() -> None:
+    """Have torch compute in the calling thread alone, and elsewhere as before: the other cores answer requests meanwhile."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    other = threading.Thread(target=torch.set_num_threads, args=(threads,))  # what threads begun from now on are given
+    other.start()
+    other.join()
 
 
 @dataclass
@@ -42,7 +54,7 @@ class Galleries:
         self._slots = OrderedDict[str, _Slot]()
         self._lock = threading.Lock()
         self._looked = 0.0
-        self._pool = ThreadPoolExecutor(1, "galleries")
+        self._background = Background("galleries", compute_alone)
 
     def warm(self, encoder: str) -> None:
         """Begin to read it, if nobody has."""
@@ -76,6 +88,8 @@ class Galleries:
                     f"the {len(self._collection):,} specimens are getting ready to be searched ({seconds:.0f} s so far): "
                     "ask again in a moment"
                 ) from None
+            except CancelledError:
+                raise BiocosmosError("the server is stopping") from None
             except BaseException:
                 with self._lock:  # another try may do better
                     if slot.future is future:
@@ -101,14 +115,14 @@ class Galleries:
 
     def close(self) -> None:
         """Forget all of them."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._background.close()
         with self._lock:
             self._slots.clear()
 
     def _begin(self, encoder: str, slot: _Slot) -> None:
         slot.began = time.monotonic()
         slot.version = self._collection.dataset.version
-        slot.future = self._pool.submit(resident_gallery, self._collection, encoder)
+        slot.future = self._background.submit(resident_gallery, self._collection, encoder)
 
     def _look(self, encoder: str, slot: _Slot) -> None:
         """Begin to read the gallery anew where its vectors changed; the old one answers until then."""

@@ -9,7 +9,6 @@ import sys
 import threading
 import time
 from collections import OrderedDict
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from biocosmos.jobs.identify import Job
 from biocosmos.jobs.listing import AskedFile
 from biocosmos.progress import telling
 from biocosmos.serve.asking import limits
+from biocosmos.serve.asking.background import Background
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.namers import HowToName
 from biocosmos.serve.asking.uploads import Uploads
@@ -83,7 +83,8 @@ class Namings:
 
     def __init__(self, collection: Collection, models: Models) -> None:
         self._collection, self._models = collection, models
-        self._pool = ThreadPoolExecutor(1, "identify")
+        self._background = Background("identify")
+        self._uploads: dict[str, Uploads] = {}
         self._kept = OrderedDict[str, Naming]()
         self._lock = threading.Lock()
 
@@ -103,7 +104,8 @@ class Namings:
         except BaseException:
             uploads.close()
             raise
-        self._pool.submit(self._run, naming, uploads, settings)
+        self._uploads[naming.token] = uploads
+        self._background.submit(self._run, naming, uploads, settings)
         return naming
 
     def get(self, token: str, by: str) -> Naming:
@@ -116,8 +118,14 @@ class Namings:
         return found
 
     def close(self) -> None:
-        """Begin nothing more; what is being named is waited for."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        """Begin nothing more, and remove the files of what is not named yet."""
+        self._background.close()
+        for uploads in list(self._uploads.values()):
+            uploads.close()
+        for naming in list(self._kept.values()):
+            if not naming.over.is_set():
+                naming.state, naming.error = "failed", "the server is stopping"
+                naming.over.set()
 
     # ------------------------------------------------------------------ inside
 
@@ -140,6 +148,7 @@ class Namings:
             naming.state, naming.error = "failed", f"something went wrong: {type(error).__name__}"
             print(f"fault while naming an upload: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
         finally:
+            self._uploads.pop(naming.token, None)
             naming.at = time.monotonic()
             naming.over.set()
 

@@ -205,7 +205,7 @@ class Asking:
         self.galleries.refresh()
 
     def close(self) -> None:
-        """Let go of the galleries, when what is being named is named."""
+        """Let go of the galleries and of uploads that are not named yet."""
         self.namings.close()
         self.galleries.close()
 

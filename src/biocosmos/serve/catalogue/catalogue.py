@@ -327,9 +327,9 @@ class Catalogue:
             raise BiocosmosError(f"no specimen has the id {id_[:200]!r}: it may have been removed, load the page again")
         return row
 
-    def ids_of(self, rows: npt.ArrayLike) -> list[str]:
+    def ids_of(self, rows: npt.ArrayLike, moment: Moment | None = None) -> list[str]:
         """Ids of rows."""
-        ids: list[str] = self.ids.take(pa.array(np.asarray(rows, np.int32))).to_pylist()
+        ids: list[str] = (moment or self._now).stored.ids.take(pa.array(np.asarray(rows, np.int32))).to_pylist()
         return ids
 
     def table(self, rows: npt.ArrayLike, columns: Sequence[str]) -> pa.Table:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.errors import BiocosmosError
 from biocosmos.serve.catalogue.one_tree import nodes_called
 from biocosmos.serve.catalogue.state import Moment
 from biocosmos.serve.catalogue.synonyms import synonyms_of
@@ -51,7 +52,24 @@ def resolve(tree: Taxonomy, taxon: str) -> int:
         found = nodes_called(tree, name, rank)
         if len(found) == 1:
             return int(found[0])
-    return tree.find(taxon)
+    try:
+        return tree.find(taxon)
+    except BiocosmosError:
+        node = _at_path(tree, 0, taxon.removeprefix(f"{tree.names[0]}/")) if "/" in taxon else None
+        if node is None:
+            raise
+        return node
+
+
+def _at_path(tree: Taxonomy, node: int, path: str) -> int | None:
+    """The node below ``node`` whose :func:`address` is a path, some name of which holds a slash itself."""
+    for child in tree.children(node).tolist():
+        step = f"{tree.ranks[tree.rank[child]]}:{tree.names[child]}"
+        if path == step:
+            return int(child)
+        if path.startswith(f"{step}/") and (found := _at_path(tree, child, path[len(step) + 1 :])) is not None:
+            return found
+    return None
 
 
 def above(tree: Taxonomy, node: int) -> tuple[str, ...]:

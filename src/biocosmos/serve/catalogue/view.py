@@ -59,14 +59,18 @@ class View:
         def put(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        for name in ("taxon", "part", "cluster", "like"):
-            put(name, _text(name, getattr(self, name)) or None)
+        for name in ("taxon", "part", "cluster"):
+            put(name, _text(name, getattr(self, name)).strip() or None)
+        put("like", _text("like", self.like) or None)  # an id may begin or end with a blank
         put("words", " ".join(_text("words", self.words).split()))
         for state in self.states:
             _one_of("state", state, STATES)
         put("states", tuple(state for state in STATES if state in self.states) if len({*self.states}) < len(STATES) else ())
-        put("tags", tuple(sorted({_text("tag", tag) for tag in self.tags})))
-        put("columns", tuple(sorted({(_text("column", name), _text(name, value)) for name, value in self.columns})))
+        put("tags", tuple(sorted({_text("tag", tag).strip() for tag in self.tags})))
+        put(
+            "columns",
+            tuple(sorted({(_text("column", name).strip(), _text(name, value).strip()) for name, value in self.columns})),
+        )
         put("box", None if self.box is None else _box(self.box))
         put("dates", tuple(_day(name, text) for name, text in zip(("from", "to"), self.dates, strict=True)))
         put("region", None if self.region is None else _region(self.region))
@@ -164,7 +168,7 @@ def _pairs(params: Any) -> Iterable[tuple[str, str]]:
 
 
 def _text(name: str, value: str | None) -> str:
-    value = (value or "").strip()
+    value = value or ""
     if len(value) > LONGEST:
         raise BiocosmosError(f"'{name[:80]}' is {len(value):,} letters long: at most {LONGEST:,}")
     if "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value):

@@ -7,10 +7,11 @@ Every act is one transaction with a row of its own: who, when, what, and what it
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, first_line
@@ -60,9 +61,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
-        """The connection, to read. Raises BiocosmosError where the file is damaged, or a newer biocosmos wrote it."""
+        """The connection, to read, also where nothing may be written. Raises BiocosmosError where the file is damaged, or a
+        newer biocosmos wrote it."""
         with self._lock, self._told():
-            yield self._opened()
+            if self._connection is not None or _may_write(self.path.parent):
+                yield self._opened()
+                return
+            with closing(self._read_only()) as connection:
+                yield connection
 
     @contextmanager
     def changing(self) -> Iterator[sqlite3.Connection]:
@@ -98,15 +104,30 @@ class Database:
             self._connection = connection
         return self._connection
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
+    def _read_only(self) -> sqlite3.Connection:
+        """A connection of its own to a file in a folder that may not be written to; nothing is in it where there is no file."""
+        if not self.path.exists():
+            connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            connection.executescript(SCHEMA)
+            return connection
+        alive = self.path.with_name(f"{self.path.name}-shm").exists()  # somebody else writes, or did till a crash
+        place = f"{self.path.resolve().as_uri()}?{'mode=ro' if alive else 'immutable=1'}"
+        connection = sqlite3.connect(place, uri=True, timeout=WAIT_SECONDS, isolation_level=None, check_same_thread=False)
+        self._version_of(connection)
+        return connection
+
+    def _version_of(self, connection: sqlite3.Connection) -> int:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise BiocosmosError(
                 f"{self.path} was written by a newer biocosmos (version {version}, this one knows {VERSION}): update biocosmos"
             )
-        if version < VERSION:
+        return int(version)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        if self._version_of(connection) < VERSION:
             connection.executescript(f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
 
     @contextmanager
@@ -121,3 +142,10 @@ class Database:
             raise BiocosmosError(
                 f"{self.path} is damaged ({first_line(error)}): restore it from a backup, or remove it (tags and views are in it)"
             ) from error
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether a folder, or the one in which it would be made, may be written to."""
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK)

@@ -46,10 +46,9 @@ def export(wanted: Exporting, desk: Here, user: Viewer) -> Response:
 
     Up to 50,000 without pictures are the answer itself; for more, and with pictures, the answer is ``{"job": ...}`` with status
     202, and the file is among those that the job made."""
-    rows = desk.rows_of(wanted.ids, wanted.view, most=MOST)
-    if not len(rows):
+    ids = desk.ids_of(wanted.ids, wanted.view, most=MOST)
+    if not ids:
         raise BiocosmosError("the selection is empty: select specimens, or widen the view")
-    ids = desk.catalogue.ids_of(rows)
     if wanted.format == "csv" and wanted.images:
         raise BiocosmosError("a CSV has no pictures: choose Parquet, Darwin Core or EcoTaxa, or leave the pictures out")
     if wanted.images or wanted.format == "ecotaxa" or len(ids) > AT_ONCE:

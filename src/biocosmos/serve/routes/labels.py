@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.access import Admin, Annotator, Viewer
 from biocosmos.serve.annotating.annotations import said_of
+from biocosmos.serve.catalogue.view import LONGEST
 from biocosmos.serve.desk import MOST_AT_ONCE, Desk, Here
 from biocosmos.specimens import by_hand
 
@@ -26,7 +27,7 @@ class Labels(BaseModel):
 
     ids: list[Annotated[str, Field(max_length=LONGEST_ID)]] | None = Field(None, max_length=MOST_AT_ONCE)
     view: str | None = Field(None, max_length=20_000, description="the query of an address of Explore")
-    taxon: str | None = Field(None, max_length=1000)
+    taxon: str | None = Field(None, max_length=LONGEST)
     rank: str | None = Field(None, max_length=100)
     status: Literal["validated", "dubious"] = "validated"
     how: str = Field("by hand", max_length=100)
@@ -42,10 +43,8 @@ class TakeOver(BaseModel):
 @api.post("/labels")
 def label(desk: Here, user: Annotator, given: Labels) -> dict[str, Any]:
     """Name specimens, in one act that is on the disk when this answers."""
-    if given.ids is not None and given.view is None:
-        ids = given.ids
-    else:
-        ids = desk.catalogue.ids_of(desk.rows_of(given.ids, given.view))
+    alone = given.ids is not None and given.view is None  # ids that are not there are refused one by one
+    ids = given.ids if alone and given.ids is not None else desk.ids_of(given.ids, given.view)
     if not ids:
         raise BiocosmosError("no specimen is selected: nothing was named")
     about: dict[str, Any] = {"by": user.name, "how": given.how, "note": given.note}

@@ -22,7 +22,7 @@ from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
 from biocosmos.serve.routes.images import SAFE, drawn
-from biocosmos.serve.specimen.facts import about
+from biocosmos.serve.specimen.facts import about, index_in
 from biocosmos.serve.specimen.history import Event, history
 from biocosmos.serve.specimen.rivals import rivals
 from biocosmos.serve.specimen.tiles import near_tiles
@@ -38,8 +38,7 @@ API_SECONDS = 300.0
 Id = Annotated[str, Query(alias="id", max_length=4096, description="Id of the specimen.")]
 Taxon = Annotated[str, Query(max_length=4096, description="The other taxon, as a view takes it; by default the likeliest.")]
 K = Annotated[int, Query(ge=1, le=500, description="How many.")]
-OWN = ("taxon", "k")
-"""Parameters of these addresses that are no part of a view."""
+Size = Annotated[int, Query(ge=1, le=1000, description="Specimens of a page.")]
 
 
 # ---------------------------------------------------------------------- the page
@@ -150,6 +149,20 @@ def specimen_json(request: Request, desk: Here, _: Viewer, id_: Id) -> dict[str,
         **found,
         "history": [asdict(event) for event in told(desk, id_)],
     }
+
+
+@api.get("/place")
+def place_json(request: Request, desk: Here, _: Viewer, id_: Id, size: Size = 120) -> dict[str, Any]:
+    """Where a specimen stands in a view, for a grid that is to begin there: its place from 0 (or where it would be: ``in_view``),
+    how many there are, and the last ids of the full pages of ``size`` specimens before it."""
+    row = known(desk, id_)
+    given = [(name, value) for name, value in request.query_params.multi_items() if name not in ("id", "size")]
+    moment, view = desk.catalogue.now, View.parse(given)
+    rows = desk.catalogue.rows(view, moment)
+    place, in_view = index_in(desk.catalogue, moment, row, view)
+    place = max(0, min(place, len(rows) - 1))
+    ends = desk.catalogue.ids_of(rows[size - 1 : place // size * size : size])
+    return {"place": place, "in_view": in_view, "total": len(rows), "ends": ends}
 
 
 @api.get("/nearest")

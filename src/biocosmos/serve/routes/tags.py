@@ -46,10 +46,10 @@ class Saving(BaseModel):
 
 def ids_of(desk: Desk, ids: list[str] | None, view: str | None) -> list[str]:
     """The ids that a selection names."""
-    rows = desk.rows_of(ids, view, most=MOST_TAGGED)
-    if not len(rows):
+    found = desk.ids_of(ids, view, most=MOST_TAGGED)
+    if not found:
         raise BiocosmosError("the selection is empty: select specimens, or widen the view")
-    return desk.catalogue.ids_of(rows)
+    return found
 
 
 def told(act: CurationAct | None) -> dict[str, Any]:

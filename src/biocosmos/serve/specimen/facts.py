@@ -70,6 +70,15 @@ class About:
     confidence: float | None
     novelty: float | None
 
+    @property
+    def around(self) -> str | None:
+        """A box of a degree around its place, as a view takes it."""
+        if self.latitude is None or self.longitude is None:
+            return None
+        west, east = (((self.longitude + by + 180) % 360) - 180 for by in (-0.5, 0.5))
+        south, north = max(self.latitude - 0.5, -90.0), min(self.latitude + 0.5, 90.0)
+        return f"{west:.6g},{south:.6g},{east:.6g},{north:.6g}"
+
 
 def about(catalogue: Catalogue, id_: str, view: View) -> About:
     """All about one specimen. Raises BiocosmosError for an id that none has, and for a view that names what is not there."""
@@ -104,18 +113,20 @@ def steps_to(moment: Moment, node: int) -> tuple[Step, ...]:
 def place_in(catalogue: Catalogue, moment: Moment, row: int, view: View) -> Place:
     """Where a specimen stands in a view; of one that is not in it (any more), what it would stand between."""
     rows = catalogue.rows(view, moment)
+    here, is_there = index_in(catalogue, moment, row, view)
+    before, after = here - 1, here + 1 if is_there else here
+    ids = [str(moment.stored.ids[int(rows[at])]) if 0 <= at < len(rows) else None for at in (before, after)]
+    return Place(here + 1 if is_there else None, len(rows), *ids)
+
+
+def index_in(catalogue: Catalogue, moment: Moment, row: int, view: View) -> tuple[int, bool]:
+    """(place in a view from 0, whether the specimen is in it); of one that is not, the place where it would be."""
+    rows = catalogue.rows(view, moment)
     there = np.flatnonzero(rows == row)
-    ids = moment.stored.ids
-
-    def at(place: int) -> str | None:
-        return str(ids[int(rows[place])]) if 0 <= place < len(rows) else None
-
     if len(there):
-        here = int(there[0])
-        return Place(here + 1, len(rows), at(here - 1), at(here + 1))
-    following = catalogue.page(view, str(ids[row]), 1, moment).rows if len(rows) else rows
-    here = int(np.flatnonzero(rows == following[0])[0]) if len(following) else len(rows)
-    return Place(None, len(rows), at(here - 1), at(here))
+        return int(there[0]), True
+    following = catalogue.page(view, str(moment.stored.ids[row]), 1, moment).rows if len(rows) else rows
+    return (int(np.flatnonzero(rows == following[0])[0]) if len(following) else len(rows)), False
 
 
 def shown(value: Any) -> str:

@@ -21,6 +21,7 @@ from biocosmos.serve.work.command import UPLOAD, Offered, Place, environment, gr
 from biocosmos.serve.work.kinds import kind_of, words_of
 from biocosmos.serve.work.states import ENDED, Job
 from biocosmos.settings import SettingError
+from biocosmos.unfinished import writing
 
 AT_ONCE = 2
 MOST_KEPT = 200
@@ -73,7 +74,8 @@ class Work:
         """Id and folder of a job to be, into whose ``upload`` files may be put before :meth:`start` says what to do with them."""
         id_ = states.new_id()
         folder = self.folder / id_
-        (folder / UPLOAD).mkdir(parents=True)
+        with writing(folder):
+            (folder / UPLOAD).mkdir(parents=True)
         return id_, folder
 
     def start(self, kind: str, settings: Mapping[str, Any], by: str, *, id: str | None = None) -> Job:

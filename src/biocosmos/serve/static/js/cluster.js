@@ -1,7 +1,7 @@
 // @ts-check
 // One cluster: untick strangers, name the rest, grow, split, merge, go on; keys for all of it. Pages come as JSON, so that nothing is loaded twice.
 import { getJSON, postJSON } from "./api.js";
-import { onKey } from "./keys.js";
+import { onKey, seen } from "./keys.js";
 import { undo } from "./labels.js";
 import { recentTaxa, remember } from "./recent.js";
 import { Selection } from "./selection.js";
@@ -210,7 +210,10 @@ async function ended() {
   if (taxon && now.size) { now.busy = false; await nameAs(taxon); }
 }
 
-const grow = once(async () => { if (!proposed(await postJSON("/api/clusters/grow", { cluster: now.name }))) await ended(); });
+const grow = once(async () => {
+  if (selection.ids().length) await postJSON("/api/clusters/look", { cluster: now.name, shown: shown(), strangers: selection.ids() });
+  if (!proposed(await postJSON("/api/clusters/grow", { cluster: now.name }))) await ended();
+});
 
 const accept = once(async () => {
   const found = await postJSON("/api/clusters/grow", { cluster: now.name, shown: now.growing, strangers: selection.ids() });
@@ -231,7 +234,7 @@ function recents() {
     button.className = "quiet";
     button.title = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
     button.append(key(String(number + 1)), ` ${taxon.taxon}`);
-    button.addEventListener("click", () => nameAs(taxon));
+    button.addEventListener("click", seen(() => nameAs(taxon)));
     return button;
   }));
 }
@@ -241,7 +244,8 @@ const turn = () => { now.order = now.order === "centre" ? "border" : "centre"; o
 const invert = () => { const odd = new Set(selection.ids()); const all = shown(); selection.clear(); selection.set(all.filter((id) => !odd.has(id))); };
 
 const controls = { name: pick, accept: guessed, grow, turn, look, invert, split, alike, dissolve: aside, undo, yes: accept, stop, before: () => open(now.before), after: () => open(now.after), "show-more": more };
-for (const [id, run] of Object.entries(controls)) byId(id).addEventListener("click", () => run());
+const looking = new Set([undo, turn, invert, more, controls.before, controls.after]);
+for (const [id, run] of Object.entries(controls)) byId(id).addEventListener("click", looking.has(run) ? () => run() : seen(() => run()));
 
 const plain = (run) => () => { if (now.growing) return false; run(); };
 onKey("/", "name the rest by searching a taxon", plain(pick));

@@ -27,7 +27,24 @@ export const query = () => head().dataset.query;
 function begin() {
   const { page, more } = head().dataset;
   grid.begin(query(), Number(page), more === "1");
+  comeBack(Number(page));
 }
+
+/** Whoever comes back from a specimen (id=... in the address) finds the grid where it was. */
+async function comeBack(size) {
+  const id = new URLSearchParams(location.search).get("id");
+  if (!id) return;
+  const found = await getJSON(`/api/specimen/place?${new URLSearchParams({ id, size: String(size) })}${query() ? `&${query()}` : ""}`, { quiet: true }).catch(() => null);
+  if (found?.total) await grid.goTo(id, found.place, found.total, found.ends);
+}
+
+list.addEventListener("click", (event) => {
+  const tile = event.target.closest(".name")?.closest(".tile");
+  if (!tile || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  const here = new URLSearchParams(query());
+  here.set("id", tile.dataset.id);
+  history.replaceState(history.state, "", `/explore?${here}`);
+}, { capture: true });
 
 /** Show another view. search: its query; push: whether it becomes a step of the history. */
 export async function navigate(search, { push = true } = {}) {

@@ -16,6 +16,6 @@ export async function piece(path, { signal } = {}) {
   const body = parsed(await response.text());
   if (response.ok) return { body, headers: response.headers };
   if (response.status === 401) location.assign("/login?next=" + encodeURIComponent(location.pathname + location.search));
-  else toast(body.querySelector("[data-test=error], .error, main")?.textContent?.trim() || `the server answered ${response.status}`, { error: true });
+  else toast(body.querySelector("[role=alert], [data-test=error], .error, main")?.textContent?.trim() || `the server answered ${response.status}`, { error: true });
   return null;
 }

@@ -18,6 +18,17 @@ const spacer = () => {
   return item;
 };
 
+/** Tiles that stay where they are get the names of fresh ones: the view may have shrunk or grown since, and the focus stays. */
+function refresh(tiles, fresh) {
+  const found = new Map(fresh.map((tile) => [tile.dataset.id, tile]));
+  for (const tile of tiles) {
+    const now = found.get(tile.dataset.id);
+    if (!now) continue;
+    for (const part of [".name", ".mark"]) if (tile.querySelector(part).textContent !== now.querySelector(part).textContent) tile.querySelector(part).replaceWith(now.querySelector(part));
+    tile.querySelector(".pick").setAttribute("aria-label", now.querySelector(".pick").getAttribute("aria-label"));
+  }
+}
+
 export class EndlessGrid {
   /** list: <ul class="grid">; more(count): called with the number of tiles that are known, and whether these are all. */
   constructor(list, { more = () => {} } = {}) {
@@ -61,6 +72,27 @@ export class EndlessGrid {
     for (const page of this.pages) page.stale = true;
     this.shown = "";
     this.draw();
+  }
+
+  /** Go to a tile that may be far down. at: its place in the view of `total`; ends: the last ids of the full pages before it. */
+  async goTo(id, at, total, ends) {
+    while (this.pages.length <= ends.length) {
+      const number = this.pages.length;
+      this.pages.push({ after: ends[number - 1], tiles: null, ids: new Array(Math.min(this.size, total - number * this.size)).fill(null) });
+    }
+    this.done = this.count >= total;
+    this.shown = "";
+    this.draw();
+    if (!this.row) return;
+    const top = this.above.getBoundingClientRect().top + scrollY;
+    scrollTo(0, Math.max(0, top + Math.floor(at / this.columns) * this.row - innerHeight / 3));
+    this.draw();
+    const { signal } = this.asking;
+    for (const until = performance.now() + 8000; performance.now() < until && !signal.aborted;) {
+      const tile = [...this.list.querySelectorAll(".tile")].find((each) => each.dataset.id === id);
+      if (tile) { tile.querySelector(".pick")?.focus({ preventScroll: true }); return; }
+      await new Promise((resolve) => { setTimeout(resolve, 60); });
+    }
   }
 
   draw() {
@@ -138,7 +170,8 @@ export class EndlessGrid {
     this.waiting = null;
     if (!got) { this.done ||= !known; if (known) known.stale = false; return; }
     const tiles = [...got.body.querySelectorAll(".tile")].map((tile) => document.adoptNode(tile));
-    if (known && tiles.length === known.ids.length) Object.assign(known, { tiles, ids: tiles.map((tile) => tile.dataset.id), stale: false, ghosts: null });
+    if (known?.stale && known.tiles) { refresh(known.tiles, tiles); known.stale = false; }
+    else if (known && tiles.length === known.ids.length) Object.assign(known, { tiles, ids: tiles.map((tile) => tile.dataset.id), stale: false, ghosts: null });
     else if (known) Object.assign(known, { tiles: known.tiles ?? known.ghosts, stale: false }); // the view has shrunk: what is shown stays
     else {
       if (tiles.length) this.pages.push({ after, tiles, ids: tiles.map((tile) => tile.dataset.id) });

@@ -21,8 +21,12 @@ document.addEventListener("keydown", (event) => {
   if (event.defaultPrevented || event.isComposing || event.altKey || typing(event.target)) return;
   if (document.querySelector("dialog[open]")) return;
   const found = keys.get(named(event));
+  if (event.repeat && found && !event.key.startsWith("Arrow")) { event.preventDefault(); return; } // held down: nobody saw what came between
   if (found && found.run(event) !== false) event.preventDefault();
 });
+
+/** For what acts on a whole page that was looked at: the second click of a double click is not for the page that came after the first. */
+export const seen = (run) => (event) => { if (event.detail < 2) run(event); };
 
 /** Show the keys of the page in a dialog. */
 export function showKeys() {

@@ -4,9 +4,10 @@ import { onKey } from "./keys.js";
 import { recentTaxa, remember } from "./recent.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { toast } from "./toast.js";
+import { inTurn } from "./turns.js";
 
 const MOST_LIKE = 20;
-import { inTurn } from "./turns.js";
+const SIGNS = { validated: "✓", dubious: "?", predicted: "≈", unlabelled: "–" };
 
 /** Name specimens, by ids or by a view's query. Returns {act, count, refused}; sends "labelled" on the document. */
 export async function label(what, { taxon, rank = null, status = "validated", how = "by hand", path = "" }) {
@@ -36,11 +37,17 @@ export async function undo() {
 /** Show what a specimen is called now in a tile. */
 export function retitle(tile, { taxon, status }) {
   const name = tile.querySelector(".name"), mark = tile.querySelector(".mark");
-  if (taxon && name) name.textContent = taxon;
+  if (taxon && name) {
+    name.textContent = taxon;
+    tile.querySelector(".pick")?.setAttribute("aria-label", `Select ${taxon}, ${tile.dataset.id}`);
+  }
   if (mark) {
+    const words = document.createElement("span");
+    words.className = "sr";
+    words.textContent = ` ${status}`;
     mark.className = `mark mark-${status}`;
     mark.title = status;
-    mark.textContent = { validated: "✓", dubious: "?", predicted: "≈", unlabelled: "–" }[status] ?? "";
+    mark.replaceChildren(SIGNS[status] ?? "", words);
   }
 }
 
@@ -51,11 +58,16 @@ export function retitle(tile, { taxon, status }) {
 export function labelGrid(selection, { how = "explore", after = null } = {}) {
   const grid = selection.grid;
   const bar = document.querySelector(`[data-selection-bar="${grid.id}"]`);
+  const asked = new Set();
   const act = async (taxon, status = "validated") => {
-    const ids = selection.target();
-    if (!ids.length) { toast("select specimens first: click them, or press space"); return; }
+    const ids = selection.target().filter((id) => !asked.has(id)); // what is clicked before the answer comes is of the next act
+    if (!ids.length) { if (!asked.size) toast("select specimens first: click them, or press space"); return; }
+    const chosen = selection.ids();
+    if (!after) selection.set(ids, false);
+    else for (const id of ids) asked.add(id);
     const done = await label(ids, { ...(taxon ?? { taxon: null }), status, how }).catch(() => null);
-    if (!done) return;
+    for (const id of ids) asked.delete(id);
+    if (!done) { if (!after) selection.set(chosen); return; }
     const refused = new Set((done.refused ?? []).map((each) => each.id));
     const named = ids.filter((id) => !refused.has(id));
     const what = { taxon: taxon?.taxon ?? null, rank: taxon?.rank ?? null, status };
@@ -63,7 +75,6 @@ export function labelGrid(selection, { how = "explore", after = null } = {}) {
     else {
       const those = new Set(named);
       for (const tile of selection.tiles()) if (those.has(tile.dataset.id)) retitle(tile, what);
-      selection.set(named, false);
     }
   };
   const name = async () => {

@@ -2,7 +2,7 @@
 const KEY = "recent-taxa:" + document.title.split(" · ").at(-1);
 const MOST = 9;
 
-/** [{taxon, rank, path}], the last one first. */
+/** [{taxon, rank, path, used}], in the order of their keys; used: higher where used later. */
 export function recentTaxa() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY) ?? "[]");
@@ -10,13 +10,15 @@ export function recentTaxa() {
   } catch { return []; }
 }
 
-/** Remember a taxon; one that is there keeps its key, so that fingers learn it. */
+/** Remember a taxon. A key keeps its taxon, so that fingers learn it; when all are taken, a new one takes the key that was not used for longest. */
 export function remember({ taxon, rank = null, path = "" }) {
   const kept = recentTaxa();
-  if (!kept.some((each) => each.taxon === taxon && each.rank === rank)) {
-    if (kept.length === MOST) kept.pop();
-    kept.unshift({ taxon, rank, path });
-  }
+  const used = Math.max(0, ...kept.map((each) => each.used ?? 0)) + 1;
+  const known = kept.find((each) => each.taxon === taxon && each.rank === rank);
+  const fresh = { taxon, rank, path, used };
+  if (known) known.used = used;
+  else if (kept.length < MOST) kept.push(fresh);
+  else kept[kept.reduce((least, each, at) => ((each.used ?? 0) < (kept[least].used ?? 0) ? at : least), 0)] = fresh;
   try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* a browser that keeps nothing */ }
   document.dispatchEvent(new Event("recent"));
 }

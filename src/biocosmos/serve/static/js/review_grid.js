@@ -1,6 +1,6 @@
 // @ts-check
 // A grid of one proposed taxon: accept all but those that were clicked.
-import { onKey } from "./keys.js";
+import { onKey, seen } from "./keys.js";
 import { labelGrid } from "./labels.js";
 import { remember } from "./recent.js";
 import { Selection } from "./selection.js";
@@ -131,7 +131,7 @@ export function reviewGrid(queue) {
   selection.addEventListener("selection", tell);
   choice.addEventListener("change", () => load());
   order.addEventListener("change", () => load());
-  el("accept").addEventListener("click", accept);
+  el("accept").addEventListener("click", seen(accept));
   el("next").addEventListener("click", () => load({ more: true }));
   onKey("Enter", "accept all but those that are clicked", (event) => (event.target instanceof Element && event.target.closest("button, a, summary, select") ? false : void accept()));
   onKey("n", "the next page; what is left stays in the queue", () => { load({ more: true }); });
