@@ -122,7 +122,7 @@ def server(collection: Path) -> Iterator[tuple[str, int, float]]:
             raise SystemExit("the server did not start")
     finally:
         process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.wait(300)
 
 
 def views(rng: np.random.Generator, taxa: list[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -67,6 +68,7 @@ class Catalogue:
         self._now = join(0, *load_both(collection), self._people)
         give_back_memory()
         self._reading: threading.Thread | None = None
+        self._closed = False
 
     # ------------------------------------------------------------------ the present moment
 
@@ -191,11 +193,22 @@ class Catalogue:
 
     def warm(self) -> None:
         """Work out what the first questions need, so that no person waits for it."""
-        moment = self._now
-        _ = moment.stored.id_order, moment.stored.folded_ids, moment.stored.days
-        find_taxa(moment, "a", 1)
-        for split in self.parts.splits:
-            self.parts.split(moment.stored, split)
+        stored, parts = self._now.stored, self.parts
+        steps: list[Callable[[], object]] = [
+            lambda: stored.id_order,
+            lambda: stored.days,
+            lambda: self.find_taxa("a", 1),
+            *(partial(parts.split, stored, split) for split in parts.splits),
+            lambda: stored.folded_ids,
+        ]
+        for step in steps:
+            if self._closed:
+                return
+            step()
+
+    def close(self) -> None:
+        """Begin nothing that takes long any more."""
+        self._closed = True
 
     # ------------------------------------------------------------------ views
 
