@@ -69,15 +69,22 @@ if (grid) {
     if (!done) return;
     toast(`${names.length} clusters are one of ${done.cluster.size.toLocaleString("en")}`, { action: { label: "Undo", run: () => undo() } });
     selection.drop(names.slice(1));
+    counted(names.length - 1);
     selection.clear();
     const tile = [...grid.querySelectorAll(".tile")].find((each) => each.dataset.id === names[0]);
     const name = tile?.querySelector(".name");
     if (name) name.textContent = `${done.cluster.size.toLocaleString("en")} · ${done.cluster.guess ?? "not named yet"}`;
   };
+  const counted = (fewer) => {
+    const words = document.querySelector("[data-test=count]"), left = Number(words?.dataset.total) - fewer;
+    if (!words || !(left >= 0)) return;
+    words.dataset.total = String(left);
+    words.textContent = `${left.toLocaleString("en")} ${left === 1 ? "cluster that holds" : "clusters that hold"} something without a name`;
+  };
   const aside = async () => {
     const names = selection.target();
     for (const name of names) if (!await postJSON("/api/clusters/dissolve", { cluster: name }).catch(() => null)) return;
-    if (names.length) { selection.drop(names); toast(`${names.length} put aside`, { action: { label: "Undo", run: () => undo() } }); }
+    if (names.length) { selection.drop(names); counted(names.length); toast(`${names.length} put aside`, { action: { label: "Undo", run: () => undo() } }); }
   };
   byId("merge").addEventListener("click", merge);
   byId("dissolve").addEventListener("click", aside);

@@ -10,6 +10,9 @@ document.getElementById("theme")?.addEventListener("click", () => {
   try { localStorage.setItem("theme", root.dataset.theme); } catch { /* a browser that keeps nothing */ }
 });
 
+const pages = document.querySelector(".pages"), here = pages?.querySelector("[aria-current]"); // on a phone they are wider than the screen
+if (here) pages.scrollLeft = here.offsetLeft - pages.offsetLeft - (pages.clientWidth - here.offsetWidth) / 2;
+
 const fold = document.querySelector(".side-fold");
 if (fold && matchMedia("(max-width: 760px)").matches) fold.open = false;
 

@@ -59,7 +59,7 @@ async function promote(name, button) {
   button.disabled = true;
   try {
     await postJSON(`/api/models/${encodeURIComponent(name)}/promote`, {});
-    toast(`${name} names from now on`);
+    toast(`${name} names from now on; names that were predicted before stay until “Name the unnamed” is started again`, { seconds: 10 });
     await showModels();
   } catch { button.disabled = false; }
 }
