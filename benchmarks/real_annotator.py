@@ -57,6 +57,10 @@ POST = (
     "headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body)})).json())"
 )
 OVER = "async (id) => ['done', 'failed', 'lost'].includes((await (await fetch('/api/jobs/' + id)).json()).status)"
+OF_THIS = (
+    "() => { const choice = document.getElementById('taxa'); const name = choice.selectedOptions[0]?.text.split(' (')[0]; "
+    "return document.getElementById('told').textContent.includes(`not ${name}.`) }"
+)
 SETTLED = (
     "() => { const page = document.querySelector('[data-cluster]'); "
     "return page?.dataset.ready && !page.hasAttribute('aria-busy') }"
@@ -295,8 +299,7 @@ class Annotator:
                 break
             self.page.select_option("[data-test=taxa]", left[0])
             done.add(left[0])
-            self.until("() => document.querySelectorAll('#review-grid .tile').length > 0")
-            time.sleep(0.2)
+            self.until(OF_THIS)
             while self.seconds < until and self._one_page(left[0]):
                 self.tell()
         self.tell(always=True)
@@ -368,7 +371,8 @@ def main() -> None:
         ends = person.seconds + 60 * asked.minutes
         person.by_clusters(ends - 60 * asked.minutes * asked.queue)
         if asked.queue and person.seconds < ends:
-            person.learn()
+            if not list((path / "identifications").glob("*.parquet")):  # else it learnt in an earlier sitting
+                person.learn()
             person.by_queue(ends)
         browser.close()
     report(person.points, judged(path, truth, paths))

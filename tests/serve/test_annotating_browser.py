@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +59,13 @@ def other_than(page: Any, id_: str) -> None:
 
 def settled(page: Any, text: str) -> None:
     page.locator("[data-test=toast]", has_text=text).first.wait_for()
+
+
+def settled_acts(collection: bc.Collection, count: int) -> None:
+    until = time.monotonic() + 20
+    while len(said(collection)) < count and time.monotonic() < until:
+        time.sleep(0.05)
+    assert len(said(collection)) == count
 
 
 def settled_tally(page: Any, named: int) -> None:
@@ -148,6 +156,19 @@ def test_what_is_held_down_or_clicked_twice_accepts_one_page(server: Server, ope
     page.keyboard.up("u")
     settled_tally(page, count + 1)
     assert len(said(named)) == count + 1
+
+
+def test_what_was_accepted_is_kept_when_the_page_is_left_at_once(server: Server, opened: Any, named: bc.Collection) -> None:
+    page = opened(server, "/review?kind=unsure")
+    page.locator("[data-test=which]").wait_for()
+    for leave in (lambda: page.evaluate("location.reload()"), lambda: page.goto(f"{server.address}/explore")):
+        before = len(said(named))
+        for _ in range(6):
+            page.keyboard.press("Enter")
+        leave()
+        settled_acts(named, before + 6)
+        page.goto(f"{server.address}/review?kind=unsure")
+        page.locator("[data-test=which]").wait_for()
 
 
 def test_two_at_once_and_a_server_that_is_killed_lose_nothing(server: Server, opened: Any, named: bc.Collection) -> None:

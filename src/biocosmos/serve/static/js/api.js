@@ -1,6 +1,8 @@
 // Asking the server; what it refuses is shown as it says it.
 import { toast } from "./toast.js";
 
+const MOST_KEPT = 60_000; // bytes, of up to 3 a letter
+
 /** An answer of the server that is no success; `message` is its one line, `status` its number (0: no answer at all). */
 export class Refused extends Error {
   constructor(message, status) {
@@ -39,7 +41,10 @@ export const getJSON = (path, { quiet = false, signal } = {}) => ask(path, { hea
 
 /** POST JSON (or another method), and get JSON. */
 export const postJSON = (path, body, { quiet = false, method = "POST", signal } = {}) =>
-  ask(path, { method, signal, headers: { "Content-Type": "application/json", Accept: "application/json" }, body: JSON.stringify(body) }, quiet);
+  ask(path, { method, signal, headers: { "Content-Type": "application/json", Accept: "application/json" }, ...kept(JSON.stringify(body)) }, quiet);
+
+/** A body, which goes on being sent when the page is left, as far as browsers allow that (64 kB). */
+const kept = (body) => ({ body, keepalive: body.length < MOST_KEPT / 3 });
 
 /** POST a FormData (files), and get JSON. */
 export const postForm = (path, form, { quiet = false, signal } = {}) => ask(path, { method: "POST", signal, headers: { Accept: "application/json" }, body: form }, quiet);

@@ -28,7 +28,7 @@ export const doubt = (ids) => label(ids, { taxon: null, status: "dubious" });
 
 /** Take back the last act that stands, whatever it was and whenever. */
 export async function undo() {
-  const { undone } = await inTurn(() => postJSON("/api/undo", {}));
+  const { undone } = await inTurn(() => postJSON("/api/undo", {}), { alone: true });
   toast(undone ? `undone: ${undone.what ?? undone.says ?? "the last act"}` : "there is nothing to undo");
   document.dispatchEvent(new CustomEvent("undone", { detail: undone ?? {} }));
   return undone;

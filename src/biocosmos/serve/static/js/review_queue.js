@@ -62,7 +62,7 @@ export class Queue {
       const done = await postJSON("/api/undo", {});
       this.told(done.tally);
       return done.undone;
-    });
+    }, { alone: true });
   }
 
   told(tally) {
