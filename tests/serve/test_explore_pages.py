@@ -11,7 +11,7 @@ import biocosmos as bc
 from browsing import PHONE, Server
 from brute import collection_of
 
-COUNT = 2500
+COUNT = 2000
 SHIFTS = """() => new Promise((done) => {
   let sum = 0;
   const add = (list) => { for (const entry of list.getEntries()) if (!entry.hadRecentInput) sum += entry.value; };
@@ -42,6 +42,12 @@ def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server.end()
 
 
+def patient(page: Any) -> Any:
+    """The page, for which a busy machine may take its time."""
+    page.set_default_timeout(60_000)
+    return page
+
+
 def total(page: Any) -> str:
     return str(page.locator("[data-test=total]").inner_text())
 
@@ -52,7 +58,7 @@ def settled(page: Any, count: str) -> None:
 
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
 def test_the_grid_goes_on_to_the_end_and_keeps_its_height(many: Server, opened: Callable[..., Any], size: dict[str, int]) -> None:
-    page = opened(many, "/explore", size=size)
+    page = patient(opened(many, "/explore", size=size))
     page.wait_for_selector("[data-test=tile]")
     seen: list[str] = []
     most = 0
@@ -82,7 +88,7 @@ def test_the_grid_goes_on_to_the_end_and_keeps_its_height(many: Server, opened: 
 
 
 def test_a_selection_outlives_what_is_out_of_sight(many: Server, opened: Callable[..., Any]) -> None:
-    page = opened(many, "/explore")
+    page = patient(opened(many, "/explore"))
     page.locator("[data-test=pick]").nth(3).click()
     for _ in range(4):
         last = page.evaluate(IDS)[-1]
@@ -104,14 +110,14 @@ def test_a_selection_outlives_what_is_out_of_sight(many: Server, opened: Callabl
     page.keyboard.press("Escape")
     assert page.locator("[data-test=selection-bar]").is_hidden()
     page.locator("[data-test=select-all]").click()
-    page.wait_for_function("document.querySelector('[data-test=selected]').textContent === '2,500 selected'")
+    page.wait_for_function("document.querySelector('[data-test=selected]').textContent === '2,000 selected'")
 
 
 def test_tree_facets_search_and_sort_change_the_address_and_back_brings_it_back(many: Server, opened: Callable[..., Any]) -> None:
-    page = opened(many, "/explore")
+    page = patient(opened(many, "/explore"))
     page.locator("[data-test=open-branch]").click()
     page.locator("[data-test=taxon]", has_text="Calanus").click()
-    settled(page, "625")
+    settled(page, "500")
     assert page.url.endswith("/explore?taxon=genus:Calanus") and page.title().startswith("Calanus")
     assert page.locator("[data-test=taxon][aria-current]").inner_text().startswith("Calanus")
     page.select_option("[data-test=column]", "group")
@@ -127,35 +133,34 @@ def test_tree_facets_search_and_sort_change_the_address_and_back_brings_it_back(
     copied = page.url
     ids = page.evaluate(IDS)
     assert ids == sorted(ids, reverse=True)
-    again = opened(many, copied.removeprefix(many.address))
+    again = patient(opened(many, copied.removeprefix(many.address)))
     again.wait_for_selector("[data-test=tile]")
     assert again.evaluate(IDS)[:100] == ids[:100] and total(again) == total(page)
     for _ in range(5):
         page.go_back()
-        page.wait_for_timeout(300)
-    settled(page, "2,500")
-    assert page.url == f"{many.address}/explore"
+    page.wait_for_url(f"{many.address}/explore")
+    settled(page, "2,000")
     page.go_forward()
-    settled(page, "625")
+    settled(page, "500")
     page.locator("[data-test=drop-taxon]").click()
-    settled(page, "2,500")
+    settled(page, "2,000")
     page.fill("[data-test=search]", "oland")
     page.wait_for_selector("[data-test=found-taxon]")
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Enter")
-    settled(page, "625")
+    settled(page, "500")
     assert "taxon=genus" in page.url
     page.fill("[data-test=search]", "s00001")
     page.keyboard.press("Enter")
     settled(page, "0")
     assert page.locator("[data-test=empty]").is_visible() and page.locator("[data-test=grid]").is_hidden()
     page.locator("[data-test=drop-all]").click()
-    settled(page, "2,500")
+    settled(page, "2,000")
     assert page.locator("[data-test=tile]").count() > 50
 
 
 def test_names_are_given_seen_and_taken_back(served: Server, embedded: bc.Collection, opened: Callable[..., Any]) -> None:
-    page = opened(served, "/explore")
+    page = patient(opened(served, "/explore"))
     tile = page.locator("[data-test=tile]").nth(1)
     before = tile.locator("[data-test=open]").inner_text()
     tile.locator("[data-test=pick]").focus()
@@ -175,7 +180,7 @@ def test_names_are_given_seen_and_taken_back(served: Server, embedded: bc.Collec
 
 
 def test_the_tree_by_keys(many: Server, opened: Callable[..., Any]) -> None:
-    page = opened(many, "/explore")
+    page = patient(opened(many, "/explore"))
     page.locator("[data-test=taxon]").first.focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelectorAll('[data-test=branch]').length === 4")
@@ -191,7 +196,7 @@ def test_the_tree_by_keys(many: Server, opened: Callable[..., Any]) -> None:
 
 
 def test_nothing_jumps_when_pictures_come(served: Server, opened: Callable[..., Any]) -> None:
-    page = opened(served, "/explore")
+    page = patient(opened(served, "/explore"))
     page.wait_for_load_state("networkidle")
     shift = page.evaluate(SHIFTS)
     assert shift < 0.1  # "good" by web.dev's measure of cumulative layout shift
