@@ -7,7 +7,9 @@ from concurrent.futures import CancelledError
 
 import pytest
 
+import biocosmos as bc
 from biocosmos.serve.asking.background import Background
+from biocosmos.specimens.resident import resident_gallery
 
 
 def test_one_after_another_with_what_goes_wrong() -> None:
@@ -31,3 +33,20 @@ def test_closing_waits_for_nobody() -> None:
     for future in (waiting, background.submit(int)):
         with pytest.raises(CancelledError):
             future.result(10)
+
+
+def test_what_asks_now_and_then_ends_with_it(embedded: bc.Collection) -> None:
+    background, begun = Background("test"), threading.Event()
+
+    def work() -> None:
+        while True:
+            begun.set()
+            background.go_on()
+
+    future = background.submit(work)
+    begun.wait(10)
+    background.close()
+    with pytest.raises(bc.BiocosmosError, match="the server is stopping"):
+        future.result(0)
+    with pytest.raises(bc.BiocosmosError, match="the server is stopping"):
+        resident_gallery(embedded, "efficientnet-lite0", before=background.go_on)

@@ -110,3 +110,15 @@ def test_a_fault_is_told_though_it_cannot_be_logged(tmp_path: Path, monkeypatch:
     answer = client.post("/api/export", json={"view": ""})
     assert answer.status_code == 500 and answer.json()["error"].startswith("something went wrong (reference ")
     desk.close()
+
+
+def test_of_several_taxa_of_one_name_no_other_is_kept_than_was_meant(tmp_path: Path) -> None:
+    rows = [{"id": "bird", "class": "Aves", "genus": "Prunella"}, {"id": "herb", "kingdom": "Plantae", "genus": "Prunella"}]
+    desk = Desk(collection_of(tmp_path / "a.cosmos", [*rows, {"id": "none"}, {"id": "near", "class": "Aves"}]))
+    done = desk.annotations.name(["bird", "herb", "none", "near"], "class:Aves/genus:Prunella", by="ada")
+    assert done.rows == 2 and {failure.id for failure in done.failures} == {"herb", "none"}
+    moment = desk.catalogue.now
+    names = {id_: address(moment.taxonomy, int(node)) for id_, node in zip(moment.stored.ids.to_pylist(), moment.nodes)}
+    assert names["bird"] == names["near"] == "class:Aves/genus:Prunella"
+    assert names["herb"] == "kingdom:Plantae/genus:Prunella" and names["none"] == ""
+    desk.close()

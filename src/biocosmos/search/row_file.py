@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ class RowFile:
     """``n`` rows of ``dim`` float32 numbers, written once by :meth:`put` and then read by row number, as of a tensor.
 
     The file is in ``folder`` and has no name there: it is gone with the process, however that ends. Only what is asked for is in
-    memory; the system keeps what is read often in its own cache. Raises OSError where the folder cannot be written or is full.
+    memory; the system keeps what is read often in its own cache. before: is called before each piece is read or written, and may
+    raise to end long work. Raises OSError where the folder cannot be written or is full.
     """
 
     device = torch.device("cpu")
 
-    def __init__(self, n: int, dim: int, folder: str | Path | None = None) -> None:
-        self.shape = (n, dim)
+    def __init__(self, n: int, dim: int, folder: str | Path | None = None, before: Callable[[], None] = lambda: None) -> None:
+        self.shape, self._before = (n, dim), before
         self._row = 4 * dim
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - open as long as this lives
         os.truncate(self._file.fileno(), n * self._row)
@@ -38,6 +40,7 @@ class RowFile:
 
     def put(self, rows: np.ndarray[Any, Any], values: np.ndarray[Any, Any]) -> None:
         """Write ``values`` (k, dim) float32 as the rows with these numbers (k,), each of them once."""
+        self._before()
         order = np.argsort(rows, kind="stable")
         data = np.ascontiguousarray(values[order], np.float32).reshape(-1).view(np.uint8)
         for first, start, count in _runs(rows[order]):
@@ -70,6 +73,7 @@ class RowFile:
         self._file.close()
 
     def _read(self, out: torch.Tensor, runs: list[tuple[int, int, int]]) -> None:
+        self._before()
         data = out.numpy().reshape(-1).view(np.uint8)
         for first, start, count in runs:
             part, at = data[start * self._row : (start + count) * self._row], first * self._row

@@ -9,6 +9,9 @@ On disk a collection is a folder::
         embeddings/         quantised models, and what made the columns of older versions
         identifications/    append-only tables, Parquet
         discoveries/        clusters, projections, groups of duplicates ..., Parquet; see biocosmos.discover.kept
+        models/             heads that were fitted for it; see biocosmos.jobs.models
+        reports/            pages of evaluations, each one HTML file
+        web/                what the web application keeps: jobs, small pictures, tags
         failures.parquet    everything that was refused or converted, by any command
         lock                held by whoever changes it; see biocosmos.specimens.lock
         checksums.json      of every data file; see biocosmos.specimens.checksums

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -119,25 +119,34 @@ def _stored(dataset: lance.LanceDataset, column: str) -> str:
     return ";".join(parts)
 
 
-def resident_gallery(collection: Collection, encoder: str, *, in_memory: int = IN_MEMORY_BYTES) -> ResidentGallery:
+def resident_gallery(
+    collection: Collection,
+    encoder: str,
+    *,
+    in_memory: int = IN_MEMORY_BYTES,
+    before: Callable[[], None] = lambda: None,
+) -> ResidentGallery:
     """Read an embedding and make its compact copies: some seconds for a hundred thousand specimens.
 
     Vectors of more than ``in_memory`` bytes go into a file without a name in the collection's folder (or, where it may not be
-    written to, that of temporary files). Raises BiocosmosError where there is no such embedding or none has a vector.
+    written to, that of temporary files). before: is called between pieces of the work, and may raise to end it. Raises
+    BiocosmosError where there is no such embedding or none has a vector.
     """
     encoder = collection.encoder_name(encoder)
     column, facts = collection.embedding_column(encoder), collection.encoders[encoder]
     collection.check_vectors(encoder)
     dataset = collection.dataset  # this version of it, whatever is added meanwhile
-    ids, place = _in_order(collection, dataset, column)
+    before()
+    ids, place = _in_order(collection, dataset, column, before)
     if not len(ids):
         raise BiocosmosError(f"no specimen of {collection.path} has a vector of '{encoder}': run 'biocosmos embed'")
     n, dim = len(ids), int(facts["dim"])
-    rows = _row_file(collection.path, n, dim) if 4 * n * dim > in_memory and CAN_BE else None
+    rows = _row_file(collection.path, n, dim, before) if 4 * n * dim > in_memory and CAN_BE else None
     memory = np.empty((0 if rows is not None else n, dim), np.float32)
     at = 0
     with reading(collection.path):
         for batch in dataset.to_batches(columns=[column], **LITTLE):
+            before()
             stored = batch.column(column)
             there = stored.filter(pc.is_valid(stored)).flatten().to_numpy().reshape(-1, dim)
             wanted = place[at : at + len(there)]
@@ -156,13 +165,16 @@ def resident_gallery(collection: Collection, encoder: str, *, in_memory: int = I
     return ResidentGallery(encoder, ids, facts, _stored(dataset, column), index)
 
 
-def _in_order(collection: Collection, dataset: lance.LanceDataset, column: str) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
+def _in_order(
+    collection: Collection, dataset: lance.LanceDataset, column: str, before: Callable[[], None]
+) -> tuple[pa.StringArray, npt.NDArray[np.int64]]:
     """Ids of the specimens with a vector in taxonomy order, and the row that each of them gets, in the order stored."""
     ranks = list(collection.ranks)
     taxonomy = collection.taxonomy if ranks else None
     ids, nodes = [pa.array([], pa.string())], [np.empty(0, np.int32)]
     with reading(collection.path):
         for batch in dataset.to_batches(columns=["id", *ranks], filter=f"`{column}` IS NOT NULL", **LITTLE):
+            before()
             ids.append(batch.column("id").cast(pa.string()))
             nodes.append(np.zeros(batch.num_rows, np.int32) if taxonomy is None else taxonomy.index(batch))
     order = np.argsort(np.concatenate(nodes), kind="stable")
@@ -178,12 +190,12 @@ def _give_back() -> None:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
-def _row_file(path: Path, n: int, dim: int) -> RowFile | None:
+def _row_file(path: Path, n: int, dim: int, before: Callable[[], None]) -> RowFile | None:
     """In the collection's folder, or among temporary files; None where neither has room."""
     folder = path / FOLDER
     with suppress(OSError):
         folder.mkdir(exist_ok=True)
-        return RowFile(n, dim, folder)
+        return RowFile(n, dim, folder, before)
     with suppress(OSError):
-        return RowFile(n, dim)
+        return RowFile(n, dim, None, before)
     return None

@@ -14,9 +14,9 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.serve.annotating.machines import answers_to
-from biocosmos.serve.annotating.meaning import named_at, understood
+from biocosmos.serve.annotating.meaning import Meant, named_at, understood
 from biocosmos.serve.catalogue import Catalogue
-from biocosmos.serve.catalogue.state import Moment
+from biocosmos.serve.catalogue.state import Moment, as_called
 from biocosmos.specimens.by_hand import DUBIOUS, STAGE, VALIDATED, WITHDRAWN, append, compact
 from biocosmos.specimens.by_hand.ledger import Act, Said
 from biocosmos.specimens.collection import Collection
@@ -119,8 +119,11 @@ class Annotations:
         if status not in (VALIDATED, DUBIOUS):
             raise BiocosmosError(f"a name is given as validated or dubious, not {status[:40]!r}")
         self.refresh()
-        meant = understood(self.catalogue.taxonomy, self.collection.ranks, taxon, rank)
-        known, failures = self._known(ids, self.catalogue.now)
+        moment = self.catalogue.now
+        meant = understood(moment.taxonomy, self.collection.ranks, taxon, rank)
+        known, failures = self._known(ids, moment)
+        if meant.node >= 0 and known:
+            known = _kept_apart(moment, meant, known, failures)
         rows: dict[str, list[Any]] = {"id": known, "taxon": [meant.taxon] * len(known), "rank": [meant.rank] * len(known)}
         act = self._do(rows, status, by=by, how=how, note=note)
         return Named(act, len(known), meant.taxon, meant.rank, meant.fresh, failures)
@@ -236,6 +239,16 @@ def said_of(act: Act, rows: int) -> str:
     if act.status == DUBIOUS:
         return f"{rows:,} marked as unsure{f' ({shown})' if shown else ''}"
     return f"{rows:,} named {shown}"
+
+
+def _kept_apart(moment: Moment, meant: Meant, ids: list[str], failures: Failures) -> list[str]:
+    """The ids of which a row that holds a name and its rank says the taxon that is meant: of several taxa of one name, a row
+    means the one that the specimen's own name lies with, so another one is refused rather than taken for it."""
+    taken = as_called(moment, meant.taxon, meant.rank, moment.stored.rows_of_ids(ids)) == meant.node
+    for id_ in (id_ for id_, fits in zip(ids, taken.tolist()) if not fits):
+        why = f"several taxa are called {meant.taxon}, and which of them is meant cannot be kept for this specimen yet"
+        failures.add(f"{why}: name it by a taxon above or below", stage=STAGE, id=id_)
+    return [id_ for id_, fits in zip(ids, taken.tolist()) if fits]
 
 
 def _in_words(said: Said) -> dict[str, Any]:

@@ -18,11 +18,12 @@ LONGEST = 200
 
 @dataclass(frozen=True)
 class Meant:
-    """A taxon by its name and rank. fresh: nobody named it before."""
+    """A taxon by its name and rank. fresh: nobody named it before; node: in the tree, -1 for a fresh one."""
 
     taxon: str
     rank: str | None
     fresh: bool = False
+    node: int = -1
 
 
 def understood(tree: Taxonomy, ranks: Sequence[str], taxon: str, rank: str | None = None) -> Meant:
@@ -77,4 +78,4 @@ def _called(tree: Taxonomy, name: str, rank: str | None) -> npt.NDArray[np.int64
 def _taxon(tree: Taxonomy, node: int) -> Meant:
     if node <= 0:
         raise BiocosmosError("that is all of life, and no name: pick a taxon below it")
-    return Meant(str(tree.names[node]), str(tree.ranks[int(tree.rank[node])]))
+    return Meant(str(tree.names[node]), str(tree.ranks[int(tree.rank[node])]), node=node)

@@ -8,11 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+from biocosmos.errors import BiocosmosError
+
 T = TypeVar("T")
 
 
 class Background:
-    """Runs what it is given, one after another, in a daemon thread: Ctrl-C ends the server while it computes."""
+    """Runs what it is given, one after another, in a daemon thread; what calls :meth:`go_on` now and then ends with it."""
 
     def __init__(self, name: str, first: Callable[[], None] = lambda: None) -> None:
         self._name, self._first = name, first
@@ -43,8 +45,13 @@ class Background:
         self._waiting.put(run)
         return future
 
-    def close(self, seconds: float = 1.0) -> None:
-        """Begin nothing more; what runs is given this long."""
+    def go_on(self) -> None:
+        """Called within long work. Raises BiocosmosError once this is closed."""
+        if self._closed:
+            raise BiocosmosError("the server is stopping")
+
+    def close(self, seconds: float = 10.0) -> None:
+        """Begin nothing more; what runs is given this long to notice."""
         with self._lock:
             self._closed = True
         self._waiting.put(None)

@@ -122,7 +122,10 @@ class Galleries:
     def _begin(self, encoder: str, slot: _Slot) -> None:
         slot.began = time.monotonic()
         slot.version = self._collection.dataset.version
-        slot.future = self._background.submit(resident_gallery, self._collection, encoder)
+        slot.future = self._background.submit(self._read, encoder)
+
+    def _read(self, encoder: str) -> ResidentGallery:
+        return resident_gallery(self._collection, encoder, before=self._background.go_on)
 
     def _look(self, encoder: str, slot: _Slot) -> None:
         """Begin to read the gallery anew where its vectors changed; the old one answers until then."""

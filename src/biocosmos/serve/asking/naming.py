@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,9 +60,11 @@ class Naming:
     notes: list[str] = field(default_factory=list)
     at: float = field(default_factory=time.monotonic)
     over: threading.Event = field(default_factory=threading.Event)
+    go_on: Callable[[], None] = lambda: None
 
     def heard(self, what: str, count: int, total: int | None) -> None:
-        """Take over a count of :mod:`biocosmos.progress`."""
+        """Take over a count of :mod:`biocosmos.progress`. Raises BiocosmosError where nothing is to go on."""
+        self.go_on()
         self.what, self.count, self.total = what, count, total
 
     def csv(self) -> str:
@@ -95,7 +98,8 @@ class Namings:
             if not uploads.images:
                 raise BiocosmosError(nothing(uploads))
             settings = how.settings(self._collection)
-            naming = Naming(secrets.token_urlsafe(16), by, len(uploads.images), failures=list(uploads.refused))
+            token, refused = secrets.token_urlsafe(16), list(uploads.refused)
+            naming = Naming(token, by, len(uploads.images), failures=refused, go_on=self._background.go_on)
             with self._lock:
                 self._forget()
                 if sum(not each.over.is_set() for each in self._kept.values()) > limits.WAITING:

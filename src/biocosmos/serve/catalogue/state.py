@@ -114,12 +114,21 @@ def _put(moment: Moment, rows: Int32, said: Sequence[Called | None]) -> None:
             continue
         node = _node(moment.taxonomy, each, None)
         if node is None or node < 0:
-            near = np.maximum(np.maximum(moment.labels[mine], moment.predicted[mine]), 0).tolist()
-            meant = {one: _node(moment.taxonomy, each, one) for one in {*near}}
-            moment.nodes[mine] = [max(meant[one] or 0, 0) for one in near]
+            moment.nodes[mine] = np.maximum(as_called(moment, each.taxon, each.rank, mine), 0)
         else:
             moment.nodes[mine] = node
         moment.states[mine] = DUBIOUS if each.status == by_hand.DUBIOUS else VALIDATED
+
+
+def as_called(moment: Moment, taxon: str, rank: str | None, rows: Int32) -> Int32:
+    """(m,) int32: the node that each of these rows has once a person calls it by this name and rank."""
+    said = Called(taxon, rank, by_hand.VALIDATED)
+    node = _node(moment.taxonomy, said, None)
+    if node is None or node >= 0:
+        return np.full(len(rows), -1 if node is None else node, np.int32)
+    near = np.maximum(np.maximum(moment.labels[rows], moment.predicted[rows]), 0).tolist()
+    meant = {one: max(_node(moment.taxonomy, said, one) or 0, 0) for one in {*near}}
+    return np.array([meant[one] for one in near], np.int32)
 
 
 def _node(tree: Taxonomy, said: Called, near: int | None) -> int | None:

@@ -32,7 +32,7 @@ function facts(found) {
   const { cluster } = found;
   Object.assign(now, { size: cluster.size, guess: cluster.guess });
   const words = [`density ${cluster.density === null ? "–" : cluster.density.toFixed(2)}`];
-  if (cluster.guess) words.unshift(`perhaps ${cluster.guess}${cluster.sure === null ? "" : ` (${Math.round(100 * cluster.sure)} %)`}`);
+  if (cluster.guess) words.unshift(`perhaps ${cluster.guess}${cluster.sure === null ? "" : ` (${Math.round(100 * cluster.sure)} % ${cluster.named ? `of the ${count(cluster.named)} named` : "by the machine"})`}`);
   if (cluster.named) words.push(`${count(cluster.named)} of it have a name`);
   if (cluster.looked) words.push(`${count(cluster.looked)} of ${count(cluster.size)} looked at`);
   if (found.strangers) words.push(`${count(found.strangers)} strangers left out`);

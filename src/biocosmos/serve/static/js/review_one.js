@@ -92,9 +92,10 @@ export function reviewOne(queue) {
     verdicts.set(one.id, words);
     if (taxon) remember({ taxon: taxon.taxon, rank: taxon.rank ?? null, path: taxon.path ?? "" });
     if (!before) queue.tell(queue.left - 1);
-    step(1);
+    const posted = queue.say([one.id], { taxon: taxon?.taxon ?? null, rank: taxon?.rank ?? null, status });
+    step(1); // behind the post: what is fetched then knows of it
     try {
-      const done = await queue.say([one.id], { taxon: taxon?.taxon ?? null, rank: taxon?.rank ?? null, status });
+      const done = await posted;
       if (!done.act) throw new Error("refused");
       if (done.new) toast(`${done.taxon} is a new name, a ${done.rank}`);
     } catch { // it comes back; the reason is shown
