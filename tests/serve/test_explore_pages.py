@@ -77,7 +77,7 @@ def test_the_grid_goes_on_to_the_end_and_keeps_its_height(many: Server, opened: 
     height = page.evaluate("document.documentElement.scrollHeight")
     for share in (0.5, 0.1, 0.8, 0):
         page.evaluate("(share) => scrollTo(0, share * document.documentElement.scrollHeight)", share)
-        page.wait_for_function("!document.querySelector('.ghost')")
+        page.wait_for_function("() => !document.querySelector('.ghost')")
         assert abs(page.evaluate("document.documentElement.scrollHeight") - height) <= 2
         tops = page.evaluate(
             "[...document.querySelectorAll('.tile')].map((tile) => [tile.dataset.id, tile.getBoundingClientRect().top + scrollY])"
@@ -94,7 +94,7 @@ def test_a_selection_outlives_what_is_out_of_sight(many: Server, opened: Callabl
         last = page.evaluate(IDS)[-1]
         page.evaluate("scrollBy(0, 3000)")
         page.wait_for_function(MOVED, arg=last)
-    page.wait_for_function("[...document.querySelectorAll('.tile')].every((tile) => tile.dataset.id > 's00003')")
+    page.wait_for_function("() => [...document.querySelectorAll('.tile')].every((tile) => tile.dataset.id > 's00003')")
     last = page.locator("[data-test=tile]").filter(has=page.locator(":scope")).nth(100)
     last.scroll_into_view_if_needed()
     id_ = last.get_attribute("data-id")
@@ -102,7 +102,7 @@ def test_a_selection_outlives_what_is_out_of_sight(many: Server, opened: Callabl
     chosen = int(id_[1:]) - 3 + 1
     assert page.locator("[data-test=selected]").inner_text() == f"{chosen:,} selected"
     page.evaluate("scrollTo(0, 0)")
-    page.wait_for_function("document.querySelector('.tile')?.dataset.id === 's00000'")
+    page.wait_for_function("() => document.querySelector('.tile')?.dataset.id === 's00000'")
     assert (
         page.evaluate("[...document.querySelectorAll('.tile .pick')].slice(0, 6).map((pick) => pick.checked)")
         == [False] * 3 + [True] * 3
@@ -110,7 +110,7 @@ def test_a_selection_outlives_what_is_out_of_sight(many: Server, opened: Callabl
     page.keyboard.press("Escape")
     assert page.locator("[data-test=selection-bar]").is_hidden()
     page.locator("[data-test=select-all]").click()
-    page.wait_for_function("document.querySelector('[data-test=selected]').textContent === '2,000 selected'")
+    page.wait_for_function("() => document.querySelector('[data-test=selected]').textContent === '2,000 selected'")
 
 
 def test_tree_facets_search_and_sort_change_the_address_and_back_brings_it_back(many: Server, opened: Callable[..., Any]) -> None:
@@ -183,16 +183,16 @@ def test_the_tree_by_keys(many: Server, opened: Callable[..., Any]) -> None:
     page = patient(opened(many, "/explore"))
     page.locator("[data-test=taxon]").first.focus()
     page.keyboard.press("ArrowRight")
-    page.wait_for_function("document.querySelectorAll('[data-test=branch]').length === 4")
+    page.wait_for_function("() => document.querySelectorAll('[data-test=branch]').length === 4")
     page.keyboard.press("ArrowDown")
     assert page.evaluate("document.activeElement.textContent").strip().startswith("Calanus")
     page.keyboard.press("ArrowLeft")
     page.keyboard.press("ArrowLeft")
-    page.wait_for_function("document.querySelectorAll('[data-test=branch]').length === 1")
+    page.wait_for_function("() => document.querySelectorAll('[data-test=branch]').length === 1")
     page.locator("[data-test=taxon]").first.focus()
     page.keyboard.press("Enter")
     page.wait_for_url("**taxon=kingdom:Animalia")
-    page.wait_for_function("document.activeElement.matches('#tree a')")
+    page.wait_for_function("() => document.activeElement.matches('#tree a')")
 
 
 def test_nothing_jumps_when_pictures_come(served: Server, opened: Callable[..., Any]) -> None:

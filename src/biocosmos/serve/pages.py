@@ -76,6 +76,8 @@ def address(path: str, **parameters: Any) -> str:
 
 def thumb(specimen: Any, size: int = 128) -> str:
     """Where the thumbnail of a specimen is, from its ``id`` and, where it has one, ``hash`` (of its image's content)."""
+    if specimen.get("hash") == "none":  # no image: one drawing for all of them, and no request for each
+        return static("pictures/none.svg")
     return address("/image/thumb", id=specimen["id"], size=size, v=specimen.get("hash"))
 
 

@@ -20,6 +20,8 @@ Find = Callable[[str], int]
 """The position of an id in the collection's storage order, -1 where it is not known."""
 COLUMNS = ("id", "image", "image_path", "crop", "content_hash")
 NO_IMAGE = "no image"
+NOTHING = "none"
+"""The mark of a specimen without an image."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ def mark_of(content_hash: str | None, crop: Sequence[float] | None) -> str:
     >>> mark_of("5f3c", None), mark_of(None, None)
     ('5f3c', 'none')
     """
-    mark = content_hash or "none"
+    mark = content_hash or NOTHING
     if crop is None:
         return mark
     box = ",".join(f"{value:g}" for value in crop)

@@ -12,7 +12,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.machine import usable_cores
 from biocosmos.serve.thumbnails.drawing import SIZES, make
 from biocosmos.serve.thumbnails.full_size import Full, full
-from biocosmos.serve.thumbnails.pictures import NO_IMAGE, Find, Picture, Pictures
+from biocosmos.serve.thumbnails.pictures import NO_IMAGE, NOTHING, Find, Picture, Pictures
 from biocosmos.serve.thumbnails.places import Shelf
 from biocosmos.specimens.collection import Collection
 
@@ -127,6 +127,8 @@ class Thumbnails:
     def _look(self, key: tuple[str, int, str], wanted: Future[Thumbnail]) -> Thumbnail | None:
         """What is kept; otherwise None, and the work is handed to those who make it."""
         id_, size, mark = key
+        if mark == NOTHING and self._find is not None and self._find(id_) >= 0:
+            return Thumbnail(None, mark, NO_IMAGE)
         kept = self._shelves[size].find(id_)
         if mark and (self._find is None or self._find(id_) >= 0):
             for one in kept:

@@ -5,6 +5,7 @@ const SIGNS = { validated: "✓", dubious: "?", predicted: "≈", unlabelled: "�
 
 /** Where the thumbnail of a specimen ({id, hash}) is. */
 export function thumb(specimen, size = 128) {
+  if (specimen.hash === "none") return "/static/pictures/none.svg";
   const given = new URLSearchParams({ id: specimen.id, size: String(size) });
   if (specimen.hash) given.set("v", specimen.hash);
   return `/image/thumb?${given}`;
