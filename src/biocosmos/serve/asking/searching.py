@@ -114,7 +114,7 @@ class Asking:
         """The embedding of this name, or the one used unasked. Raises BiocosmosError where there is none."""
         have = self.encoders
         if not have:
-            raise BiocosmosError("nothing can be searched yet, as no specimen has a vector: start the job “Compute vectors” first")
+            raise BiocosmosError("nothing can be searched yet, for no specimen has a vector: start “Compute vectors” first")
         if name and name not in have:
             raise BiocosmosError(f"there is no embedding {name[:80]!r}: there is {', '.join(have)}")
         return name or have[0]
