@@ -171,6 +171,35 @@ def test_what_was_accepted_is_kept_when_the_page_is_left_at_once(server: Server,
         page.locator("[data-test=which]").wait_for()
 
 
+def test_quick_fingers_name_each_specimen_once_and_an_undo_shows_in_a_narrowed_view(
+    server: Server, opened: Any, named: bc.Collection
+) -> None:
+    page = opened(server, "/explore?state=predicted&sort=id")
+    tiles, states = page.locator("[data-test=tile]"), page.locator("[data-test=tile] .mark")
+    tiles.first.wait_for()
+    ids = [tiles.nth(i).get_attribute("data-id") for i in range(4)]
+    for at, words in enumerate(("Copepoda", "Hydrozoa")):
+        tiles.nth(at).locator(".pick").click()
+        page.keyboard.press("/")
+        page.locator("[data-test=taxon-search]").fill(words)
+        page.locator("[data-test=taxon-option]").first.wait_for()
+        page.keyboard.press("Enter")
+        expect(states.nth(at)).to_have_attribute("title", "validated")
+    page.route("**/api/labels", lambda route: (time.sleep(0.3), route.continue_()))  # an answer that is slow to come
+    for at, key in ((2, "1"), (3, "2")):
+        tiles.nth(at).locator(".pick").click()
+        page.keyboard.press(key)
+    for at in (2, 3):  # answered in turn
+        states.nth(at).and_(page.locator(".mark-validated")).wait_for()
+    assert [said(named)[str(id_)][0] for id_ in ids] == ["Copepoda", "Hydrozoa"] * 2
+    assert page.locator("[data-test=toast] button").count() == 1  # "Undo" is of the last act alone
+    page.keyboard.press("z")
+    settled(page, "undone: 1 named Hydrozoa")
+    expect(states.nth(3)).to_have_attribute("title", "predicted")
+    expect(states.nth(2)).to_have_attribute("title", "validated")
+    assert [tiles.nth(i).get_attribute("data-id") for i in range(4)] == ids
+
+
 def test_two_at_once_and_a_server_that_is_killed_lose_nothing(server: Server, opened: Any, named: bc.Collection) -> None:
     one, two = opened(server, "/review?kind=random"), opened(server, "/review?kind=random")
     for page in (one, two):

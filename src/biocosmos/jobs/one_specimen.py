@@ -204,7 +204,7 @@ class CloseLook:
         if not len(found):
             raise BiocosmosError("there is no such specimen: reload the page")
         if found[0].as_py() is None:
-            raise BiocosmosError("this specimen has no vector yet: start the job 'embed'")
+            raise BiocosmosError("this specimen has no vector yet: compute vectors first")
         return np.array([found[0].as_py()], np.float32)
 
     # ------------------------------------------------------------------ where the namer looked

@@ -114,7 +114,7 @@ class Asking:
         """The embedding of this name, or the one used unasked. Raises BiocosmosError where there is none."""
         have = self.encoders
         if not have:
-            raise BiocosmosError("nothing can be searched yet, as no specimen has a vector: start the job 'embed' first")
+            raise BiocosmosError("nothing can be searched yet, for no specimen has a vector: start “Compute vectors” first")
         if name and name not in have:
             raise BiocosmosError(f"there is no embedding {name[:80]!r}: there is {', '.join(have)}")
         return name or have[0]
@@ -244,7 +244,7 @@ class Asking:
     def _without_vector(self, id_: str, encoder: str) -> str:
         if int(self.catalogue.rows_of_ids([id_])[0]) < 0:
             return f"there is no specimen {id_[:200]!r}"
-        return f"the specimen {id_[:200]!r} has no vector of '{encoder}': start the job 'embed'"
+        return f"the specimen {id_[:200]!r} has no vector of '{encoder}': start the job “Compute vectors”"
 
     def _answer(
         self, gallery: ResidentGallery, encoder: str, asked: _Asked, refused: list[tuple[str, str]], k: int, view: View | None
