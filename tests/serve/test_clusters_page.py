@@ -184,6 +184,7 @@ def test_clusters_are_merged_and_put_aside_in_the_list(served, opened):
     until(page, "count => document.querySelectorAll('[data-test=cluster]').length === count", arg=count - 2)
     page.keyboard.press("z")
     until(page, "count => document.querySelectorAll('[data-test=cluster]').length === count", arg=count - 1)
+    page.wait_for_selector("[data-clusters][data-ready]")  # of the page that was loaded anew
     page.select_option("[data-test=sort]", "size")
     page.wait_for_url("**sort=size**")
     sizes = [int(words.split(" · ")[0].replace(",", "")) for words in page.locator("[data-test=open-cluster]").all_inner_texts()]
