@@ -32,7 +32,7 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
         desk.catalogue.plugs.wait = late.wait
         late.start()
         yield
-        await run_in_threadpool(late.wait)
+        await run_in_threadpool(late.stop)
         await run_in_threadpool(desk.close)
 
     app = FastAPI(

@@ -15,6 +15,8 @@ LISTED = ("/api", "/api/openapi.json")
 """What lists all routes, and so waits for them."""
 LONGEST = 120
 """Seconds that a request waits for a route that may still come."""
+PAUSE = 1.5
+"""Seconds after the start before it is begun unasked, so that the first page has the processor for itself."""
 
 
 class Late:
@@ -22,9 +24,10 @@ class Late:
 
     def __init__(self, app: FastAPI, work: Callable[[], None]) -> None:
         self._app, self._work = app, work
-        self._done = threading.Event()
+        self._done, self._wanted = threading.Event(), threading.Event()
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._stopped = False
 
     def start(self) -> None:
         """Begin, where nobody did."""
@@ -34,13 +37,22 @@ class Late:
                 self._thread.start()
 
     def wait(self) -> None:
-        """Until it is done; begins it where nobody did."""
+        """Until it is done; begins it where nobody did, and at once."""
+        self._wanted.set()
         self.start()
         if threading.current_thread() is not self._thread:
             self._done.wait(LONGEST)
 
+    def stop(self) -> None:
+        """Until it is done, where it was begun; else it is left."""
+        self._stopped = True
+        self.wait()
+
     def _run(self) -> None:
+        self._wanted.wait(PAUSE)
         try:
+            if self._stopped:
+                return
             self._work()
             self._app.openapi_schema = None
         except Exception:  # the pages that there are go on; whoever started the server sees why the others are missing
