@@ -56,6 +56,12 @@ def settled(page: Any, count: str) -> None:
     page.wait_for_function("(count) => document.querySelector('[data-test=total]')?.textContent === count", arg=count)
 
 
+SEEN = """() => [...document.querySelectorAll('.tile')].some((tile) => {
+    const box = tile.getBoundingClientRect();
+    return box.top < innerHeight && box.bottom > 0;
+})"""
+
+
 @pytest.mark.parametrize("size", [{"width": 1280, "height": 800}, PHONE])
 def test_the_grid_goes_on_to_the_end_and_keeps_its_height(many: Server, opened: Callable[..., Any], size: dict[str, int]) -> None:
     page = patient(opened(many, "/explore", size=size))
@@ -77,6 +83,7 @@ def test_the_grid_goes_on_to_the_end_and_keeps_its_height(many: Server, opened: 
     height = page.evaluate("document.documentElement.scrollHeight")
     for share in (0.5, 0.1, 0.8, 0):
         page.evaluate("(share) => scrollTo(0, share * document.documentElement.scrollHeight)", share)
+        page.wait_for_function(SEEN)
         page.wait_for_function("() => !document.querySelector('.ghost')")
         assert abs(page.evaluate("document.documentElement.scrollHeight") - height) <= 2
         tops = page.evaluate(
@@ -84,7 +91,7 @@ def test_the_grid_goes_on_to_the_end_and_keeps_its_height(many: Server, opened: 
         )
         row = page.evaluate("Number.parseFloat(getComputedStyle(document.getElementById('grid')).gridAutoRows)")
         assert row > 90 and tops == sorted(tops, key=lambda each: each[0])
-    assert page.evaluate(IDS)[0] == "s00000"
+    page.wait_for_function("() => document.querySelector('.tile')?.dataset.id === 's00000'")
 
 
 def test_a_selection_outlives_what_is_out_of_sight(many: Server, opened: Callable[..., Any]) -> None:
