@@ -53,6 +53,9 @@ LINES: dict[str, Line] = {
     ),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
+    "export what is said now": Line(
+        "export {collection} -o {out}/now.zip --format darwin-core --current --ids {ids} --without-images", says="specimens"
+    ),
     "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
     "export kept names": Line(
         "export {collection} -o {out}/kept.zip --format darwin-core --identifications latest", after=("identify",)

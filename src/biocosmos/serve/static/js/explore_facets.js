@@ -16,7 +16,12 @@ export async function showFacets(query) {
   if (!got) return;
   const focused = facets.contains(document.activeElement) ? document.activeElement : null;
   const same = focused && { name: focused.name, value: focused.type === "checkbox" ? focused.value : null, id: focused.id };
+  const typed = [...facets.querySelectorAll("input")].filter((each) => each.type !== "checkbox" && each.value !== each.defaultValue);
   facets.replaceChildren(...got.body.children);
+  for (const old of typed) { // what somebody types while the counts come is kept
+    const box = [...facets.querySelectorAll("input")].find((each) => each.name === old.name && each.type === old.type && each.defaultValue === old.defaultValue);
+    if (box) box.value = old.value;
+  }
   facets.removeAttribute("aria-busy");
   for (const bar of facets.querySelectorAll(".bar-of")) bar.style.height = `${Math.max(2, 56 * Number(bar.dataset.share))}px`;
   if (same) [...facets.querySelectorAll("input, select, button")].find((each) => (same.id ? each.id === same.id : each.name === same.name && (same.value === null || each.value === same.value)))?.focus();
