@@ -1,6 +1,7 @@
 """The server over a collection of a million specimens: time and memory, measured over HTTP.
 
-    python benchmarks/bench_serve.py --work WORK                 # 1,000,000 specimens, vectors of 256 numbers; about 3 GB in WORK
+    python benchmarks/bench_serve.py                             # 1,000,000 specimens, vectors of 256 numbers; about 3 GB, kept
+    python benchmarks/bench_serve.py --work WORK                 # in a folder of your own
     python benchmarks/bench_serve.py --work WORK --quick 20000   # a small one
     python benchmarks/bench_serve.py --work WORK --peer PYTHON   # and embedding-atlas on the same table, of that environment
 
@@ -19,6 +20,7 @@ import signal
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,6 +36,7 @@ import serve_peer
 from machine import write_results
 
 TOKEN = "a-token-of-the-benchmark"
+WORK = Path(tempfile.gettempdir()) / "biocosmos-serve"
 PAGE, LABELS = 120, 200
 TARGETS = {
     "first page of a fresh start": 3000,
@@ -231,7 +234,7 @@ def fresh_start(collection: Path) -> tuple[float, float, float]:
 def main() -> None:
     """Make the collection, start the server, ask."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, required=True, help="folder of the collection, kept for the next run")
+    parser.add_argument("--work", type=Path, default=WORK, help="folder of the collection, kept for the next run")
     parser.add_argument("--quick", type=int, metavar="N", help="a collection of N specimens in place of a million")
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=256, help="numbers of a vector")
