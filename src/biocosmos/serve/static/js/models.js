@@ -9,8 +9,11 @@ const percent = (value) => (value === null || value === undefined ? "–" : `${(
 const signed = (value) => `${value > 0 ? "+" : ""}${(100 * value).toFixed(1)}`;
 
 function verdict(row) {
-  if (row.low > 0) return element("span", { className: "better", text: "▲ better" });
-  if (row.high < 0) return element("span", { className: "worse", text: "▼ worse" });
+  const sign = row.low > 0 ? 1 : row.high < 0 ? -1 : 0;
+  const good = row.measure === "answered wrongly" ? -sign : sign; // fewer wrong answers are better
+  const arrow = sign > 0 ? "▲" : "▼";
+  if (good > 0) return element("span", { className: "better", text: `${arrow} better` });
+  if (good < 0) return element("span", { className: "worse", text: `${arrow} worse` });
   return element("span", { text: "not told apart" });
 }
 
