@@ -3,7 +3,7 @@
 import { getJSON, postJSON } from "./api.js";
 import { onKey, seen } from "./keys.js";
 import { undo } from "./labels.js";
-import { recentTaxa, remember } from "./recent.js";
+import { recentButtons, recentKeys, remember } from "./recent.js";
 import { Selection } from "./selection.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { picture, tileOf } from "./tiles.js";
@@ -228,18 +228,6 @@ const stop = once(async () => {
 
 // ---------------------------------------------------------------- controls and keys
 
-function recents() {
-  byId("recent").replaceChildren(...recentTaxa().map((taxon, number) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "quiet";
-    button.title = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
-    button.append(key(String(number + 1)), ` ${taxon.taxon}`);
-    button.addEventListener("click", seen(() => nameAs(taxon)));
-    return button;
-  }));
-}
-
 const guessed = () => { if (now.guess && !now.growing) nameAs({ taxon: now.guess, rank: null }); };
 const turn = () => { now.order = now.order === "centre" ? "border" : "centre"; open(now.name, { focus: false }); };
 const invert = () => { const odd = new Set(selection.ids()); const all = shown(); selection.clear(); selection.set(all.filter((id) => !odd.has(id))); };
@@ -250,7 +238,7 @@ for (const [id, run] of Object.entries(controls)) byId(id).addEventListener("cli
 
 const plain = (run) => () => { if (now.growing) return false; run(); };
 onKey("/", "name the rest by searching a taxon", plain(pick));
-for (let number = 0; number < 9; number++) onKey(String(number + 1), number ? "" : "1–9: name the rest by a taxon used last", () => { const taxon = recentTaxa()[number]; if (!taxon || now.growing) return false; nameAs(taxon); });
+recentKeys("name the rest by a taxon used last", (taxon) => { if (now.growing) return false; nameAs(taxon); });
 onKey("y", "name the rest as is guessed", plain(guessed));
 onKey("g", "grow by the nearest without a name", plain(grow));
 onKey("Enter", "these belong, but for those clicked (when it grows)", () => { if (!now.growing) return false; accept(); });
@@ -268,7 +256,6 @@ onKey(" ", "click or leave out (on a tile)", () => false);
 onKey("ctrl+a", "click all that are shown", () => selection.all());
 
 selection.addEventListener("selection", title);
-document.addEventListener("recent", recents);
 document.addEventListener("undone", async (event) => {
   const about = event.detail?.clusters ?? [];
   const to = about.includes(now.name) || !visited.length ? now.name : visited.pop();
@@ -280,5 +267,5 @@ const stay = byId("stay");
 try { stay.checked = localStorage.getItem("cluster-stay") === "1"; } catch { /* a browser that keeps nothing */ }
 stay.addEventListener("change", () => { try { localStorage.setItem("cluster-stay", stay.checked ? "1" : "0"); } catch { /* the same */ } });
 
-recents();
+recentButtons(byId("recent"), (taxon, event) => seen(() => nameAs(taxon))(event));
 open(now.name, { back: true, focus: false }).then(() => { page.dataset.ready = "1"; });

@@ -1,25 +1,11 @@
 // The search box of Explore: taxa as they are typed; Enter without a choice searches names and ids for the words.
 import { getJSON } from "./api.js";
+import { taxonOption } from "./taxon_option.js";
 
 const WAIT = 120;
 
-function option(found, index) {
-  const item = document.createElement("li");
-  item.setAttribute("role", "option");
-  item.id = `word-${index}`;
-  item.dataset.test = "found-taxon";
-  const words = document.createElement("span");
-  words.textContent = found.synonym ? `${found.taxon} (${found.synonym})` : found.taxon;
-  const path = document.createElement("span");
-  path.className = "path";
-  path.textContent = [found.rank, found.path.join(" › ")].filter(Boolean).join(" · ");
-  words.append(path);
-  const count = document.createElement("span");
-  count.className = "faint";
-  count.textContent = found.specimens.toLocaleString("en");
-  item.append(words, count);
-  return item;
-}
+const option = (found, index) => taxonOption(
+  { ...found, path: found.path.join(" › "), title: found.synonym ? `${found.taxon} (${found.synonym})` : found.taxon }, `word-${index}`, "found-taxon");
 
 /** Offer taxa under a box. choose(address): one was taken. */
 export function suggest(box, list, choose) {

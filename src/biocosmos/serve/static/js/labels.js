@@ -1,7 +1,7 @@
 // Naming: one POST an act, an undo for every act, the keys of naming, and the bar under a grid.
 import { postJSON } from "./api.js";
 import { onKey } from "./keys.js";
-import { recentTaxa, remember } from "./recent.js";
+import { recentButtons, recentKeys, remember } from "./recent.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { toast } from "./toast.js";
 import { inTurn } from "./turns.js";
@@ -84,9 +84,8 @@ export function labelGrid(selection, { how = "explore", after = null } = {}) {
     focused?.focus?.({ preventScroll: true });
     if (taxon) await act(taxon);
   };
-  const recent = (number) => { const taxon = recentTaxa()[number]; if (taxon) act(taxon); else return false; };
   onKey("/", "name by searching a taxon", () => { name(); });
-  for (let number = 0; number < 9; number++) onKey(String(number + 1), number ? "" : "1–9: name by a taxon used last", () => recent(number));
+  recentKeys("name by a taxon used last", (taxon) => { act(taxon); });
   onKey("u", "unsure: doubt the name", () => { act(null, "dubious"); });
   onKey("z", "undo the last act, any number of steps", () => { undo(); });
   const like = () => {
@@ -103,22 +102,11 @@ export function labelGrid(selection, { how = "explore", after = null } = {}) {
       const count = selection.ids().length;
       bar.hidden = count === 0;
       bar.querySelector(".selected").textContent = `${count.toLocaleString("en")} selected`;
-      bar.querySelector(".recent").replaceChildren(...recentTaxa().map((taxon, number) => {
-        const button = document.createElement("button");
-        button.type = "button";
-        button.className = "quiet";
-        button.title = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
-        const key = document.createElement("kbd");
-        key.textContent = String(number + 1);
-        button.append(key, ` ${taxon.taxon}`);
-        button.addEventListener("click", () => act(taxon));
-        return button;
-      }));
     };
     const acts = { name, unsure: () => act(null, "dubious"), undo, like, clear: () => selection.clear() };
     bar.addEventListener("click", (event) => acts[event.target.closest("[data-act]")?.dataset.act]?.());
     selection.addEventListener("selection", draw);
-    document.addEventListener("recent", draw);
+    recentButtons(bar.querySelector(".recent"), (taxon) => act(taxon));
     draw();
   }
   return { act, name };

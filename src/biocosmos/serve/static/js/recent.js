@@ -1,4 +1,6 @@
 // The taxa that were used last, per browser: keys 1 to 9.
+import { onKey } from "./keys.js";
+
 const KEY = "recent-taxa:" + document.title.split(" · ").at(-1);
 const MOST = 9;
 
@@ -21,4 +23,28 @@ export function remember({ taxon, rank = null, path = "" }) {
   else kept[kept.reduce((least, each, at) => ((each.used ?? 0) < (kept[least].used ?? 0) ? at : least), 0)] = fresh;
   try { localStorage.setItem(KEY, JSON.stringify(kept)); } catch { /* a browser that keeps nothing */ }
   document.dispatchEvent(new Event("recent"));
+}
+
+/** Show them as buttons in `box`, each with its key, and again when they change. name(taxon, event): what a button does. */
+export function recentButtons(box, name) {
+  const draw = () => box.replaceChildren(...recentTaxa().map((taxon, number) => {
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "quiet";
+    button.title = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
+    const key = document.createElement("kbd");
+    key.textContent = String(number + 1);
+    button.append(key, ` ${taxon.taxon}`);
+    button.addEventListener("click", (event) => name(taxon, event));
+    return button;
+  }));
+  document.addEventListener("recent", draw);
+  draw();
+}
+
+/** Keys 1 to 9. says: what they do; name(taxon): may return false, not used. */
+export function recentKeys(says, name) {
+  for (let number = 0; number < MOST; number++) {
+    onKey(String(number + 1), number ? "" : `1–9: ${says}`, () => { const taxon = recentTaxa()[number]; return taxon ? name(taxon) : false; });
+  }
 }

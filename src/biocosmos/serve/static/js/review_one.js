@@ -1,7 +1,7 @@
 // @ts-check
 // One specimen after another: its picture, what is proposed, and one key for every answer.
 import { onKey } from "./keys.js";
-import { recentTaxa, remember } from "./recent.js";
+import { recentButtons, recentKeys, remember } from "./recent.js";
 import { pressed } from "./review_queue.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { toast } from "./toast.js";
@@ -128,19 +128,6 @@ export function reviewOne(queue) {
     show();
   }
 
-  function drawRecent() {
-    el("recent").replaceChildren(...recentTaxa().map((taxon, number) => {
-      const button = document.createElement("button"), key = document.createElement("kbd");
-      button.type = "button";
-      button.className = "quiet";
-      button.title = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
-      key.textContent = String(number + 1);
-      button.append(key, ` ${taxon.taxon}`);
-      button.addEventListener("click", () => say(taxon));
-      return button;
-    }));
-  }
-
   const accept = () => { const proposed = here()?.proposed; if (proposed) say(proposed); };
   el("accept").addEventListener("click", accept);
   el("other").addEventListener("click", other);
@@ -150,15 +137,12 @@ export function reviewOne(queue) {
   el("skip").addEventListener("click", () => step(1));
   onKey("Enter", "yes: accept the proposed name", (event) => (pressed(event) ? false : accept()));
   onKey("/", "another name, by searching a taxon", () => { other(); });
-  for (let number = 0; number < 9; number++) {
-    onKey(String(number + 1), number ? "" : "1–9: name by a taxon used last", () => { const taxon = recentTaxa()[number]; if (!taxon) return false; say(taxon); });
-  }
+  recentKeys("name by a taxon used last", (taxon) => { say(taxon); });
   onKey("u", "unsure", () => { say(null, "dubious"); });
   onKey("ArrowRight", "skip: the next one", () => step(1));
   onKey(" ", "skip: the next one", (event) => (pressed(event) ? false : step(1)));
   onKey("ArrowLeft", "back to the one before", () => step(-1));
   onKey("z", "undo the last act, any number of steps", () => { undo(); });
-  document.addEventListener("recent", drawRecent);
-  drawRecent();
+  recentButtons(el("recent"), (taxon) => say(taxon));
   fill();
 }

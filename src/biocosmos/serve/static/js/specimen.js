@@ -1,7 +1,7 @@
 // The page of one specimen: its image, naming it here, the one before and after it by keys, and the other taxon it could be.
 import { onKey } from "./keys.js";
 import { doubt, label, undo } from "./labels.js";
-import { recentTaxa } from "./recent.js";
+import { recentButtons, recentKeys } from "./recent.js";
 import { pickTaxon } from "./taxon_picker.js";
 import { Viewer } from "./viewer.js";
 
@@ -73,21 +73,8 @@ if (mayName) {
   onKey("/", "name it by searching a taxon", () => { acts.name(); });
   onKey("u", "unsure: doubt its name", () => { acts.unsure(); });
   onKey("z", "undo the last act, any number of steps", () => { acts.undo(); });
-  const recent = document.getElementById("recent");
-  const draw = () => recent.replaceChildren(...recentTaxa().map((taxon, number) => {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.className = "quiet";
-    button.title = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
-    const key = document.createElement("kbd");
-    key.textContent = String(number + 1);
-    button.append(key, ` ${taxon.taxon}`);
-    button.addEventListener("click", () => named(taxon));
-    return button;
-  }));
-  document.addEventListener("recent", draw);
-  draw();
-  for (let number = 0; number < 9; number++) onKey(String(number + 1), number ? "" : "1–9: name it by a taxon used last", () => { const taxon = recentTaxa()[number]; if (!taxon) return false; named(taxon); return true; });
+  recentButtons(document.getElementById("recent"), (taxon) => named(taxon));
+  recentKeys("name it by a taxon used last", (taxon) => { named(taxon); });
 }
 
 // ------------------------------------------------------------------ why not the other

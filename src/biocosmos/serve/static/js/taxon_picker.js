@@ -1,26 +1,11 @@
 // Picking a taxon: a dialog with a search box, after a few letters the taxa that fit, and those that were used last.
 import { getJSON } from "./api.js";
 import { recentTaxa } from "./recent.js";
+import { taxonOption } from "./taxon_option.js";
 
 const WAIT = 120; // milliseconds after the last letter
 
-function option(taxon, index) {
-  const item = document.createElement("li");
-  item.setAttribute("role", "option");
-  item.id = `taxon-${index}`;
-  item.dataset.test = "taxon-option";
-  const words = document.createElement("span");
-  words.textContent = taxon.taxon;
-  const path = document.createElement("span");
-  path.className = "path";
-  path.textContent = [taxon.rank, taxon.path].filter(Boolean).join(" · ");
-  words.append(path);
-  const count = document.createElement("span");
-  count.className = "faint";
-  count.textContent = taxon.specimens == null ? "" : taxon.specimens.toLocaleString("en");
-  item.append(words, count);
-  return item;
-}
+const option = (taxon, index) => taxonOption(taxon, `taxon-${index}`, "taxon-option");
 
 const asTaxon = (found) => ({ taxon: found.taxon ?? found.name, rank: found.rank ?? null, path: Array.isArray(found.path) ? found.path.join(" › ") : found.path ?? "", specimens: found.specimens ?? null });
 
