@@ -29,6 +29,7 @@ def make_app(desk: Desk, access: Access) -> FastAPI:
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(desk.open)
+        desk.catalogue.warm_aside()
         desk.catalogue.plugs.wait = late.wait
         late.start()
         yield

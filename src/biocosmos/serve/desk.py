@@ -147,7 +147,6 @@ class Desk:
         """Make what every page needs, before the first one is asked for."""
         for part in ("catalogue", "annotations", "queues", "curation", "thumbnails", "work", "likeness", "places"):
             getattr(self, part)
-        self.catalogue.warm_aside()
 
     def open_late(self) -> None:
         """Make what takes seconds to import; the first page does not wait for it."""
