@@ -22,8 +22,6 @@ AT_ONCE = 200
 """Images that are named while the browser waits; more become a job."""
 TEXTS, TEXT_LENGTH, SPECIMENS = 20, 500, 50
 """Descriptions of one search, letters of each, and specimens of one search."""
-DNA_LENGTH = 10_000
-"""Letters of a barcode."""
 NEIGHBOURS, NEIGHBOURS_FEWEST, NEIGHBOURS_MOST = 24, 1, 500
 """Nearest specimens of each: unasked, and the least and most that can be asked for."""
 LIKENESS_EXACT = 1000

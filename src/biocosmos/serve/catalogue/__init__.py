@@ -2,7 +2,6 @@
 
 from biocosmos.serve.catalogue.catalogue import Catalogue, Page
 from biocosmos.serve.catalogue.facets import Bar, Dates, Facets, Values
-from biocosmos.serve.catalogue.polygon import inside
 from biocosmos.serve.catalogue.state import Moment
 from biocosmos.serve.catalogue.taxa import Found
 from biocosmos.serve.catalogue.tree import Branch
@@ -21,5 +20,4 @@ __all__ = [
     "Page",
     "Values",
     "View",
-    "inside",
 ]

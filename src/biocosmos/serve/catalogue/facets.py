@@ -3,7 +3,7 @@ could be chosen is seen with its count."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -18,8 +18,6 @@ from biocosmos.serve.catalogue.view import STATES
 
 MOST_VALUES, MOST_BARS = 50, 60
 Bool = npt.NDArray[np.bool_]
-Masked = Callable[[str], Bool | None]
-"""Name of a filter -> the mask of the view without it; None for all."""
 
 
 @dataclass(frozen=True)

@@ -86,10 +86,6 @@ class Clusters:
             self._history.refresh()
             return len(self._history.acts)
 
-    def is_open(self) -> bool:
-        """Whether the vectors are in memory."""
-        return self._made is not None
-
     def rows(self, cluster: str) -> npt.NDArray[np.int32]:
         """(m,) int32 rows of the catalogue of a cluster's members, named ones too. Raises BiocosmosError where there is none."""
         with self._lock:

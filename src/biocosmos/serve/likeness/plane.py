@@ -15,7 +15,6 @@ import pyarrow.compute as pc
 from biocosmos.discover import kept
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.likeness.polygons import MARGIN, UNITS, Polygon, Within
-from biocosmos.specimens.collection import Collection
 
 Array = npt.NDArray[Any]
 
@@ -54,15 +53,6 @@ class Plane:
         found = np.zeros(self.total, np.bool_)
         found[self.rows] = self._within(polygon)
         return found
-
-
-def latest_plane(collection: Collection, ids: pa.Array) -> Plane | None:
-    """The latest projection that is kept with the collection, for rows with these ids, or None where none was made.
-
-    Raises BiocosmosError where its file is damaged.
-    """
-    found = kept.kept(collection, "projection")
-    return plane_of(found[-1], ids) if found else None
 
 
 def plane_of(found: kept.Discovery, ids: pa.Array) -> Plane:
