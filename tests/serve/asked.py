@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,21 @@ import numpy as np
 from fastapi.testclient import TestClient
 from PIL import Image
 
+import biocosmos as bc
 from biocosmos.serve.access import Access
 from biocosmos.serve.app import make_app
 from biocosmos.serve.desk import Desk
 
 TOKEN = "a-token-of-the-tests"
 HERE = "http://127.0.0.1:8765"
+
+
+def desk_over(collection: bc.Collection, folder: Path) -> Iterator[Desk]:
+    """The desk of a copy of a collection, made in a folder and closed in the end."""
+    shutil.copytree(collection.path, folder / "mine.cosmos")
+    made = Desk(bc.Collection.open(folder / "mine.cosmos"))
+    yield made
+    made.close()
 
 
 def site_of(desk: Desk) -> TestClient:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import HERE, TOKEN, error, huge_png, left_behind, png, site_of, zipped
+from asked import HERE, TOKEN, desk_over, error, huge_png, left_behind, png, site_of, zipped
 from fastapi.testclient import TestClient
 
 import biocosmos as bc
@@ -24,11 +23,7 @@ from biocosmos.serve.desk import Desk
 
 @pytest.fixture(scope="module")
 def desk(embedded: bc.Collection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("naming")
-    shutil.copytree(embedded.path, folder / "mine.cosmos")
-    made = Desk(bc.Collection.open(folder / "mine.cosmos"))
-    yield made
-    made.close()
+    yield from desk_over(embedded, tmp_path_factory.mktemp("naming"))
 
 
 @pytest.fixture(scope="module")

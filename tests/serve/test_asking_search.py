@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from asked import ask, error, png, site_of
+from asked import ask, desk_over, error, png, site_of
 from fastapi.testclient import TestClient
 
 import biocosmos as bc
@@ -24,11 +24,7 @@ from tiny_clip import save_tiny_clip
 
 @pytest.fixture(scope="module")
 def desk(embedded: bc.Collection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("asking")
-    shutil.copytree(embedded.path, folder / "mine.cosmos")
-    made = Desk(bc.Collection.open(folder / "mine.cosmos"))
-    yield made
-    made.close()
+    yield from desk_over(embedded, tmp_path_factory.mktemp("asking"))
 
 
 @pytest.fixture(scope="module")

@@ -5,22 +5,19 @@ A step is the beginning or the end of a call that writes something; 0 kills nowh
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
-from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import lance
 import pyarrow.parquet as pq
+from killing import Steps
 
 import biocosmos as bc
 from biocosmos.specimens.care import log, merge, plan
 from biocosmos.specimens.collection import Collection
 
-steps = 0
 WRITERS: list[tuple[Any, str]] = [
     (pq.ParquetWriter, "close"),
     (log.Log, "intend"),
@@ -37,22 +34,6 @@ WRITERS: list[tuple[Any, str]] = [
     (plan.Plan, "save"),
     (plan, "clear"),
 ]
-
-
-def killing(function: Callable[..., Any], at: int) -> Callable[..., Any]:
-    def step() -> None:
-        global steps
-        steps += 1
-        if steps == at:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    def run(*arguments: Any, **options: Any) -> Any:
-        step()
-        found = function(*arguments, **options)
-        step()
-        return found
-
-    return run
 
 
 def carry_out(collection: Path, what: str, *more: str) -> None:
@@ -74,8 +55,7 @@ def carry_out(collection: Path, what: str, *more: str) -> None:
 
 
 if __name__ == "__main__":
-    kill_at = int(sys.argv[1])
-    for place, name in WRITERS:
-        setattr(place, name, killing(getattr(place, name), kill_at))
+    steps = Steps(int(sys.argv[1]))
+    steps.watch(WRITERS)
     carry_out(Path(sys.argv[2]), *sys.argv[3:])
-    print(steps)
+    print(steps.taken)
