@@ -11,7 +11,9 @@ from biocosmos.files import is_file, is_folder, is_there
 
 COLLECTION_FILES = ("collection.json", "specimens.lance")
 """What every collection has: a folder with both is one."""
-RESULTS = ("web", "reports", "models")
+WEB, REPORTS, MODELS = "web", "reports", "models"
+"""Folders of a collection: what the web application keeps, pages of evaluations, and what was fitted for naming."""
+RESULTS = (WEB, REPORTS, MODELS)
 """Folders of a collection that hold results: below them may be written what else lies outside a collection."""
 
 

@@ -20,10 +20,19 @@ NAMER, DETECTOR = ("method", "namers", NAMERS), ("novelty detector", "detectors"
 NOTHING = (
     "nothing to identify: give images, --part unlabelled for the specimens without a name, or a part of a split: --part test"
 )
+PROMISED = ("1", "5", "10", "20", "none")
+"""What a form offers to promise, see :func:`stops_of`."""
 _GALLERY = {"head": NOT_GIVEN}
 _FILES = {"part": NOT_GIVEN}
 _EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
 """Where images or texts are embedded; specimens have their vectors."""
+
+
+def stops_of(promise: str) -> dict[str, float]:
+    """The setting that says where answers stop. promise: of the answers at most so many percent are wrong, or "none"."""
+    from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
+
+    return {"threshold": DEFAULT_THRESHOLD} if promise == "none" else {"error_rate": int(promise) / 100}
 
 
 @dataclass(frozen=True)

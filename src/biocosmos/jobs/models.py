@@ -17,12 +17,13 @@ from biocosmos.facts import is_file_name, misfit, read_facts
 from biocosmos.files import is_file
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import STATE
+from biocosmos.outputs import MODELS
 from biocosmos.provenance import now
 from biocosmos.specimens.care.entry import who
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
 
-FOLDER, FACTS = "models", "model.json"
+FACTS = "model.json"
 PROMOTED = "promoted"
 """In ``collection.json``: name, by, at."""
 _PROMOTED = {"name": str, "by": str, "at": str}
@@ -84,7 +85,7 @@ def folder_of(collection: Collection, name: str) -> Path:
     """Where a model of this name is. Raises BiocosmosError for a name that no folder has."""
     if not is_file_name(name) or name.startswith("."):
         raise BiocosmosError(f"no model can be called {name[:60]!r}")
-    return collection.path / FOLDER / name
+    return collection.path / MODELS / name
 
 
 def model(collection: Collection, name: str) -> Model:
@@ -99,7 +100,7 @@ def model(collection: Collection, name: str) -> Model:
 
 def models(collection: Collection) -> list[Model]:
     """All of them, the latest first; a folder that cannot be read is passed over."""
-    folder = collection.path / FOLDER
+    folder = collection.path / MODELS
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         if is_file(path / FACTS) and is_file(path / STATE) and not path.name.startswith("."):

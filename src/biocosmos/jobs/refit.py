@@ -24,6 +24,7 @@ from biocosmos.jobs.models import Model, check_vectors, folder_of, model, promot
 from biocosmos.jobs.refit_compare import compared
 from biocosmos.jobs.refit_settings import RefitSettings
 from biocosmos.jobs.who_names import CALIBRATION, by_groups
+from biocosmos.outputs import REPORTS
 from biocosmos.provenance import now
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
@@ -150,7 +151,7 @@ def refit(collection: Collection, settings: RefitSettings | None = None, **optio
     )
     place = None
     if page is not None and found.report is not None:
-        place = found.report.html(collection.path / "reports" / page, thumbnails=collection.image_bytes)
+        place = found.report.html(collection.path / REPORTS / page, thumbnails=collection.image_bytes)
     kept.save(folder)
     return Refitted(identifier, folder, kept, place)
 

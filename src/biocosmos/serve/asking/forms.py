@@ -33,6 +33,19 @@ class Form:
         return next(iter(reversed(self.all(name))), default)
 
 
+def described(fields: dict[str, Any], required: Sequence[str] = ()) -> dict[str, Any]:
+    """What the API's page says of a form with images. fields: name -> JSON schema of what comes besides."""
+    images = {
+        "type": "array",
+        "items": {"type": "string", "format": "binary"},
+        "description": "Image files, or zips of them.",
+    }
+    schema: dict[str, Any] = {"type": "object", "properties": {"images": images, **fields}}
+    if required:
+        schema["required"] = list(required)
+    return {"requestBody": {"content": {"multipart/form-data": {"schema": schema}}}}
+
+
 @asynccontextmanager
 async def received(request: Request) -> AsyncIterator[Form]:
     """The form of a request, with what its address says before it; its files are gone at the end. A JSON object does as well.

@@ -10,13 +10,12 @@ from typing import Any
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
 from biocosmos.identify.namers.heads import HEAD
-from biocosmos.jobs.identify_settings import IdentifySettings
+from biocosmos.jobs.identify_settings import IdentifySettings, stops_of
+from biocosmos.outputs import MODELS
 from biocosmos.serve.asking.limits import NAMER_BYTES
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
-MODELS = "models"
-"""Folder of a collection with trained heads."""
 MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 PROMISES = {
     "": "at most 10 % of the answers are wrong, if the collection has enough specimens for it",
@@ -43,10 +42,8 @@ class HowToName:
         if self.promise not in PROMISES:
             raise BiocosmosError(f"no promise {self.promise[:20]!r}: choose 1, 5, 10, 20 or none")
         told: dict[str, Any] = {}
-        if self.promise == "none":
-            told["threshold"] = DEFAULT_THRESHOLD
-        elif self.promise:
-            told["error_rate"] = int(self.promise) / 100
+        if self.promise:
+            told |= stops_of(self.promise)
         if self.model is not None:
             there = models_of(collection)
             if self.model not in there:

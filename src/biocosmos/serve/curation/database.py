@@ -15,9 +15,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.outputs import WEB
 from biocosmos.unfinished import writing
 
-PLACE = Path("web") / "curation.sqlite"
+PLACE = Path(WEB) / "curation.sqlite"
 VERSION = 1
 WAIT_SECONDS = 30.0
 """How long one process waits for another's transaction."""

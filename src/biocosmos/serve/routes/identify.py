@@ -14,7 +14,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.models import promoted
 from biocosmos.serve.access import User, Viewer
 from biocosmos.serve.asking import limits, shown
-from biocosmos.serve.asking.forms import Form, received
+from biocosmos.serve.asking.forms import Form, described, received
 from biocosmos.serve.asking.namers import PROMISES, HowToName, models_of, too_large
 from biocosmos.serve.asking.naming import Naming, nothing
 from biocosmos.serve.asking.uploads import Uploads
@@ -24,33 +24,19 @@ from biocosmos.serve.pages import page
 pages = APIRouter()
 api = APIRouter(prefix="/api")
 LOOK_SECONDS = 0.1
-FORM: dict[str, Any] = {
-    "requestBody": {
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["images"],
-                    "properties": {
-                        "images": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Image files, or zips of them.",
-                        },
-                        "promise": {
-                            "type": "string",
-                            "enum": list(PROMISES),
-                            "description": "Of the answers, at most so many percent are wrong; none: nothing is promised.",
-                        },
-                        "model": {"type": "string", "description": "A trained head of the collection; its vectors unasked."},
-                        "encoder": {"type": "string", "description": "By which vectors; the default ones unasked."},
-                        "wait": {"type": "string", "description": "0: answer at once with a token to ask for the rows by."},
-                    },
-                }
-            }
-        }
-    }
-}
+FORM = described(
+    {
+        "promise": {
+            "type": "string",
+            "enum": list(PROMISES),
+            "description": "Of the answers, at most so many percent are wrong; none: nothing is promised.",
+        },
+        "model": {"type": "string", "description": "A trained head of the collection; its vectors unasked."},
+        "encoder": {"type": "string", "description": "By which vectors; the default ones unasked."},
+        "wait": {"type": "string", "description": "0: answer at once with a token to ask for the rows by."},
+    },
+    required=["images"],
+)
 
 
 @pages.get("/identify")

@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import APIRouter, HTTPException, Request, Response
 from fastapi.responses import FileResponse
 
+from biocosmos.outputs import REPORTS
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.access.headers import REPORT_POLICY
 from biocosmos.serve.desk import Desk, Here
@@ -19,7 +20,6 @@ from biocosmos.serve.pages import page
 pages = APIRouter()
 api = APIRouter(prefix="/api", tags=["reports"])
 
-FOLDER = "reports"
 MOST = 500
 """Reports that are listed, the latest."""
 _HEAD = 1 << 14
@@ -28,22 +28,26 @@ _TITLE = re.compile(rb"<title>(.{1,2000}?)</title>", re.DOTALL | re.IGNORECASE)
 
 def listed(desk: Desk) -> list[dict[str, Any]]:
     """What there is, the latest first: name, title, made (ISO, UTC), bytes."""
-    folder = desk.collection.path / FOLDER
+    return [{**about, "title": _title(desk.collection.path / REPORTS / str(about["name"]))} for about in _there(desk)]
+
+
+def _there(desk: Desk) -> list[dict[str, Any]]:
+    """What there is, without the titles, which stand in the files."""
+    folder = desk.collection.path / REPORTS
     found = []
     for path in folder.glob("*.html") if folder.is_dir() and not folder.is_symlink() else ():
         if path.is_file() and not path.is_symlink() and not path.name.startswith("."):
             facts = path.stat()
             made = datetime.fromtimestamp(facts.st_mtime, timezone.utc).isoformat(timespec="seconds")
             found.append((facts.st_mtime_ns, {"name": path.name, "made": made, "bytes": facts.st_size}))
-    latest = [about for _, about in sorted(found, key=lambda pair: (-pair[0], pair[1]["name"]))[:MOST]]
-    return [{**about, "title": _title(folder / str(about["name"]))} for about in latest]
+    return [about for _, about in sorted(found, key=lambda pair: (-pair[0], pair[1]["name"]))[:MOST]]
 
 
 def report_at(desk: Desk, name: str) -> Path:
     """The page of this name; 404 unless it is listed."""
-    if name not in {about["name"] for about in listed(desk)}:
+    if name not in {about["name"] for about in _there(desk)}:
         raise HTTPException(404, f"there is no report {name[:80]!r}: see the list of reports")
-    return desk.collection.path / FOLDER / name
+    return desk.collection.path / REPORTS / name
 
 
 @pages.get("/reports")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
@@ -11,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.asking import NotReady, Searched, limits, shown
-from biocosmos.serve.asking.forms import Form, number, received
+from biocosmos.serve.asking.forms import Form, described, number, received
 from biocosmos.serve.asking.naming import picture
 from biocosmos.serve.asking.uploads import Uploads
 from biocosmos.serve.catalogue import View
@@ -24,29 +22,15 @@ api = APIRouter(prefix="/api")
 OURS = ("images", "text", "texts", "ids", "dna", "k", "encoder", "like", "id", "view")
 """Parameters of a search; the others are those of a view."""
 TEXTS = {"type": "array", "items": {"type": "string"}}
-FORM: dict[str, Any] = {
-    "requestBody": {
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {
-                        "images": {
-                            "type": "array",
-                            "items": {"type": "string", "format": "binary"},
-                            "description": "Image files, or zips of them.",
-                        },
-                        "text": {**TEXTS, "description": "Words, for encoders with a text tower."},
-                        "ids": {**TEXTS, "description": "Specimens of the collection."},
-                        "dna": {**TEXTS, "description": "Barcodes, for encoders of them."},
-                        "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
-                        "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
-                    },
-                }
-            }
-        }
+FORM = described(
+    {
+        "text": {**TEXTS, "description": "Words, for encoders with a text tower."},
+        "ids": {**TEXTS, "description": "Specimens of the collection."},
+        "dna": {**TEXTS, "description": "Barcodes, for encoders of them."},
+        "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
+        "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
     }
-}
+)
 
 
 @pages.get("/search")

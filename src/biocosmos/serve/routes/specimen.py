@@ -86,27 +86,25 @@ async def candidates_piece(request: Request, desk: Here, _: Viewer, id_: Id) -> 
 @pages.get("/specimen/nearest")
 def nearest_piece(request: Request, desk: Here, _: Viewer, id_: Id) -> HTMLResponse:
     """The five specimens most like it."""
-    known(desk, id_)
-    try:
-        found = _near(desk, id_, NEAREST, None)
-    except NotReady as error:
-        return page(request, "specimen/waiting.html.j2", again="/specimen/nearest", id=id_, what=str(error))
-    except BiocosmosError as error:
-        return page(request, "specimen/reason.html.j2", reason=str(error), kind="nearest")
-    return page(request, "specimen/nearest.html.j2", near=found, id=id_)
+    return _piece(request, desk, id_, "nearest", lambda: {"near": _near(desk, id_, NEAREST, None)})
 
 
 @pages.get("/specimen/against")
 def against_piece(request: Request, desk: Here, _: Viewer, id_: Id, taxon: Taxon = "") -> HTMLResponse:
     """Two taxa side by side."""
+    return _piece(request, desk, id_, "against", lambda: {"rivals": rivals(desk.catalogue, desk.asking, id_, taxon or None)})
+
+
+def _piece(request: Request, desk: Desk, id_: str, kind: str, find: Callable[[], dict[str, Any]]) -> HTMLResponse:
+    """A piece of the page by the template of its kind: what was found, that it is not ready yet, or why there is none."""
     known(desk, id_)
     try:
-        found = rivals(desk.catalogue, desk.asking, id_, taxon or None)
+        found = find()
     except NotReady as error:
-        return page(request, "specimen/waiting.html.j2", again="/specimen/against", id=id_, what=str(error))
+        return page(request, "specimen/waiting.html.j2", again=f"/specimen/{kind}", id=id_, what=str(error))
     except BiocosmosError as error:
-        return page(request, "specimen/reason.html.j2", reason=str(error), kind="against")
-    return page(request, "specimen/against.html.j2", rivals=found, id=id_)
+        return page(request, "specimen/reason.html.j2", reason=str(error), kind=kind)
+    return page(request, f"specimen/{kind}.html.j2", **found, id=id_)
 
 
 @pages.get("/specimen/heat")

@@ -13,6 +13,7 @@ from typing import Any
 
 from biocosmos import progress
 from biocosmos.files import is_file
+from biocosmos.outputs import MODELS
 from biocosmos.serve.work.states import PROGRESS
 from biocosmos.settings import SettingError, hints_of, settings_of, spelled, told
 from biocosmos.specimens.care.entry import WHO
@@ -60,7 +61,6 @@ class Offered:
     """What settings of this collection may name. parts: "train", "openworld:novel"; models: trained heads in ``models``."""
 
     embeddings: tuple[str, ...]
-    default_embedding: str | None
     parts: tuple[str, ...]
     ranks: tuple[str, ...]
     encoders: tuple[str, ...]
@@ -74,12 +74,11 @@ class Offered:
         parts = []
         for name in collection.split_names:
             parts += [part if name == "default" else f"{name}:{part}" for part in collection.split(name).counts()]
-        models = collection.path / "models"
+        models = collection.path / MODELS
         folders = [path for path in models.iterdir() if path.is_dir()] if models.is_dir() else []
         there = sorted(path.name for path in folders if not is_file(path / "model.json"))  # a refitted one is no trained head
         return cls(
             tuple(collection.encoders),
-            collection.default_encoder,
             tuple(parts),
             tuple(collection.ranks),
             tuple(encoder_names()),

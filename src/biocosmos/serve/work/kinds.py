@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.files import is_image_name
-from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
+from biocosmos.jobs.identify_settings import PROMISED, stops_of
+from biocosmos.outputs import MODELS, REPORTS
 from biocosmos.serve.work import states
 from biocosmos.serve.work.command import (
     UPLOAD,
@@ -168,7 +169,7 @@ class Name(_Checked):
     promise: str | None = setting(
         None,
         "Of the answers, at most so many percent may be wrong.",
-        choices=("1", "5", "10", "20", "none"),
+        choices=PROMISED,
         unset="10, if it can be",
     )
     model: str | None = setting(None, "A trained head of the collection.", unset="its vectors")
@@ -179,10 +180,8 @@ class Name(_Checked):
     def words(self, place: Place) -> list[str]:
         if not place.uploads:
             raise SettingError("there is nothing to name: choose images or a zip")
-        stops: dict[str, Any] = {}
-        if self.promise is not None:
-            stops = {"threshold": DEFAULT_THRESHOLD} if self.promise == "none" else {"error_rate": int(self.promise) / 100}
-        head = None if self.model is None else place.collection / "models" / self.model
+        stops = {} if self.promise is None else stops_of(self.promise)
+        head = None if self.model is None else place.collection / MODELS / self.model
         told = options(output=place.made / "names.csv", head=head, encoder=self.encoder, **stops)
         return line("identify", options=told, places=[place.collection, Path("..") / UPLOAD])
 
@@ -202,7 +201,7 @@ class Evaluate(_Checked):
         check_name(self.title, "--title")
 
     def words(self, place: Place) -> list[str]:
-        page = place.collection / "reports" / f"{place.stamp}-{self.title}.html"
+        page = place.collection / REPORTS / f"{place.stamp}-{self.title}.html"
         told = [*self.options("encoder", "method", "queries", "gallery"), *options(report=page)]
         return line("evaluate", options=told, places=[place.collection])
 
@@ -224,7 +223,7 @@ class Train(_Checked):
         check_name(self.name, "--name")
 
     def words(self, place: Place) -> list[str]:
-        output = options(output=place.collection / "models" / self.name, freeze=True)
+        output = options(output=place.collection / MODELS / self.name, freeze=True)
         told = [*output, *self.options("encoder", "head", "imbalance", "epochs")]
         return line("train", "heads", options=told, places=[place.collection])
 

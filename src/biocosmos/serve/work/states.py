@@ -16,12 +16,13 @@ from typing import Any, Literal
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import misfit
+from biocosmos.outputs import WEB
 from biocosmos.tables import replacing
 from biocosmos.unfinished import machine, process_start
 
 Status = Literal["queued", "running", "done", "failed", "cancelled", "lost"]
 ENDED = ("done", "failed", "cancelled", "lost")
-FOLDER = Path("web") / "jobs"
+FOLDER = Path(WEB) / "jobs"
 ID = re.compile(r"\d{8}T\d{9}-[0-9a-f]{8}")
 ASKED, CLAIM, STARTED, CANCEL, END, LOG, PROGRESS = (
     "job.json",
