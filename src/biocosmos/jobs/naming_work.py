@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -151,23 +151,29 @@ class NamingWork:
 
 @contextmanager
 def locked(output: Path, say: Callable[[str], None]) -> Iterator[NamingWork]:
-    """The work folder of a table, made if it is missing and locked; an empty one is removed at the end.
+    """The work folder of a table, made if it is missing and locked; one without a single block is removed at the end.
 
     say: is told what of an interrupted run is of no use.
 
     Raises BiocosmosError: another process is making the same table. A lock left by a process that was killed is free.
     """
-    folder = work_beside(output)
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("a+") as file:
-        if not try_lock(file.fileno()):
-            raise BiocosmosError(f"another process is naming into {output} already ({folder}): wait for it, or stop it")
-        try:
-            yield NamingWork(folder, say)
-        finally:
-            if [entry.name for entry in folder.iterdir()] == [_LOCK]:
-                shutil.rmtree(folder, ignore_errors=True)
+    folder, own = work_beside(output), False
+    try:
+        with writing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        with (folder / _LOCK).open("a+") as file:
+            own = try_lock(file.fileno())
+            if not own:
+                raise BiocosmosError(f"another process is naming into {output} already ({folder}): wait for it, or stop it")
+            try:
+                yield NamingWork(folder, say)
+            finally:
+                if not any(folder.glob(f"*{_SUFFIX}")):
+                    shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        if not own:  # a signal came before the lock: the folder that was made for it
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _count(name: str, stored: list[str]) -> int:
