@@ -34,8 +34,8 @@ Barcodes = Sequence[str | None] | pa.Array | pa.ChunkedArray
 class KmerCounts:
     """n barcodes as overlapping k-mers: rows of counts in R^(4**k), compared by the cosine.
 
-    k: length; codes: (total,) uint16, the k-mers of all rows as numbers to the base 4 (A 0, C 1, G 2, T 3, the first base the most
-    significant), ascending within a row and repeated as often as they occur; starts: (n + 1,) int64, where each row's begin.
+    k: length; codes: (total,) uint16, the k-mers of all rows as numbers to the base 4 (A 0, C 1, G 2, T 3, the first base
+    the most significant), ascending within a row and repeated as often as they occur; starts: (n + 1,) int64, where each row's begin.
     K-mers with a letter other than A, C, G, T are not counted; a barcode without any is a row without codes.
     """
 
@@ -83,7 +83,7 @@ class KmerCounts:
         """(n,) float64 lengths of the rows of counts; 0 of a row without codes."""
         squares = np.empty(len(self), np.int64)
         for rows, part in self._parts():
-            codes, counts, starts = part.unique()
+            _, counts, starts = part.unique()
             ends = np.concatenate([[0], np.cumsum(counts.astype(np.int64) ** 2)])
             squares[rows] = ends[starts[1:]] - ends[starts[:-1]]
         return np.sqrt(squares)
