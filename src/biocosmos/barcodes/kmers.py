@@ -35,8 +35,8 @@ class KmerCounts:
     """n barcodes as overlapping k-mers: rows of counts in R^(4**k), compared by the cosine.
 
     k: length; codes: (total,) uint16, the k-mers of all rows as numbers to the base 4 (A 0, C 1, G 2, T 3, the first base
-    the most significant), ascending within a row and repeated as often as they occur; starts: (n + 1,) int64, where each row's begin.
-    K-mers with a letter other than A, C, G, T are not counted; a barcode without any is a row without codes.
+    the most significant), ascending within a row and repeated as often as they occur; starts: (n + 1,) int64, where each row
+    begins. K-mers with a letter other than A, C, G, T are not counted; a barcode without any is a row without codes.
     """
 
     k: int
