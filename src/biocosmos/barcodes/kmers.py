@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ _CODES = np.full(256, _OTHER, np.uint8)
 for _letter, _code in (("A", 0), ("C", 1), ("G", 2), ("T", 3)):
     _CODES[ord(_letter)] = _CODES[ord(_letter.lower())] = _code
 
-Barcodes = Sequence[str | None] | pa.Array | pa.ChunkedArray
+Barcodes: TypeAlias = Sequence[str | None] | Any
 
 
 @dataclass(frozen=True, eq=False)
