@@ -55,7 +55,9 @@ def test_a_signal_ends_a_command_with_one_line_also_while_it_imports(
     told = child.communicate(timeout=60)[1]
     assert (child.returncode, told) == (128 + number, f"{says}: run the same command again to go on\n")
     left = list(tmp_path.iterdir())
-    assert not left or (left == [work_beside(tmp_path / "names.csv")] and any(left[0].glob("*.block"))), "only what is named is kept"
+    assert not left or (left == [work_beside(tmp_path / "names.csv")] and any(left[0].glob("*.block"))), (
+        "only what is named is kept"
+    )
 
 
 def _has_come(moment: str, pid: int, folder: Path) -> bool:
