@@ -39,7 +39,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 Ints = npt.NDArray[np.int64]
-Strings = pa.Array | pa.ChunkedArray
 
 PRETRAIN, TRAIN, KEY_UNSEEN, OTHER = "pretrain", "train", "key_unseen", "other_heldout"
 PARTS = (PRETRAIN, TRAIN, "val", "test", KEY_UNSEEN, "val_unseen", "test_unseen", OTHER)
@@ -140,7 +139,7 @@ _RULES = {"test": _test, "val": _val, "test_unseen": _test, "val_unseen": _val_u
 
 
 def bioscan_parts(
-    barcodes: Strings, species: Strings, genera: Strings | None = None, *, seed: int = 0
+    barcodes: pa.Array, species: pa.Array, genera: pa.Array | None = None, *, seed: int = 0
 ) -> tuple[npt.NDArray[np.object_], dict[str, Any], list[str]]:
     """The part of every specimen.
 
@@ -192,7 +191,7 @@ def _take(name: str, units: Ints, owner: Ints, sizes: Ints, whole: Ints, part: I
             part[mine[pick(here, wanted, rng)]] = PARTS.index(name)
 
 
-def _names(species: Strings, genera: Strings | None) -> tuple[pa.Array, pa.Array]:
+def _names(species: pa.Array, genera: pa.Array | None) -> tuple[pa.Array, pa.Array]:
     """Binomials and genera of every row as they are compared; "vulgaris" of the genus "Apis" is "Apis vulgaris"."""
     names = _clean(species)
     given = _clean(genera) if genera is not None else pa.nulls(len(names), pa.string())
@@ -204,7 +203,7 @@ def _names(species: Strings, genera: Strings | None) -> tuple[pa.Array, pa.Array
     return names, genus
 
 
-def _clean(values: Strings) -> pa.Array:
+def _clean(values: pa.Array) -> pa.Array:
     """Strings without blanks at their ends, null for blank."""
     flat = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     flat = pc.utf8_trim_whitespace(flat.cast(pa.string()))
@@ -221,7 +220,7 @@ def _codes(values: pa.Array) -> tuple[Ints, list[str]]:
     return place[pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False)], [names[i] for i in order]
 
 
-def _units(barcodes: Strings) -> tuple[Ints, int]:
+def _units(barcodes: pa.Array) -> tuple[Ints, int]:
     """(n,) the barcode of every row, 0 on; rows without one are barcodes of their own. And how many those are."""
     plain = pc.utf8_trim(pc.replace_substring(pc.utf8_upper(_clean(barcodes)), "-", ""), "N")
     codes, names = _codes(_clean(plain))
