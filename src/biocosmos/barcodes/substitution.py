@@ -2,7 +2,7 @@
 
 Hasegawa, Kishino, Yano 1985, J. Mol. Evol. 22:160. A site of base frequencies p and rate r meets two kinds of events: at rate b r
 its base is drawn anew from p; at rate b r (k - 1) P it is drawn anew among the bases of its own class (purines A G, pyrimidines
-C T), whose frequencies sum to P. That is HKY85 exactly, with k for transitions over transversions; no matrix exponential is needed.
+C T), whose frequencies sum to P. That is HKY85 exactly, with k for transitions over transversions, without a matrix exponential.
 """
 
 from __future__ import annotations
