@@ -273,6 +273,13 @@ LINES: dict[str, Line] = {
     "doctor": Line("doctor", says="processor"),
     "doctor for machines": Line("doctor --json", says='"processor"'),
     "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
+    # ------------------------------------------------------------------ barcodes
+    "simulate": Line(
+        "simulate {out}/simulated.fasta --metadata {out}/simulated.tsv --seed 1 --species 12 --genera 6 --families 3 --orders 2 "
+        "--specimens 40 --short 0.2 --unsure 0.1 --shared 0.5",
+        says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
+    ),
+    "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"
