@@ -41,8 +41,8 @@ class KmerTokens:
         k: bases of a token.
         stride: bases from one token to the next; 0 is k, side by side.
         vocabulary: "barcodebert": [MASK] 0, [UNK] 1, then the 4^k k-mers in the order A, C, G, T; a k-mer with another letter is
-            [UNK]. "with-n": the same, and after them the k-mers with N in alphabetical order, 5^k in all (a stated choice: the
-            published order depends on a library's version). "clibd": <MASK> 0, <CLS> 1, <UNK> 2, then the k-mers; <CLS> comes first.
+            [UNK]. "with-n": the same, and after them the k-mers with N in alphabetical order, 5^k in all (our choice: the
+            published order depends on a library's version). "clibd": <MASK> 0, <CLS> 1, <UNK> 2, the k-mers; <CLS> comes first.
         length: bases that are read; what is beyond is cut off, what is shorter is filled with N on the right.
     """
 
@@ -140,7 +140,7 @@ class KmerTokens:
         return np.concatenate([np.full((len(tokens), 1), self.start), tokens], 1)
 
     def padded(self, tokens: Tokens) -> tuple[Tokens, npt.NDArray[np.bool_]]:
-        """(ids as published, whose pads are the token of a k-mer of N; mask of the real ones), both of the shape of ``tokens``."""
+        """(ids as published, a pad being the token of a k-mer of N; mask of the real ones), both shaped as ``tokens``."""
         return np.where(tokens == PAD, self.pad, tokens), tokens != PAD
 
     @property

@@ -20,7 +20,13 @@ class MaskedAutoencoder(nn.Module):
     """
 
     def __init__(
-        self, encoder: BarcodeTransformer, classes: int, layers: int = 6, heads: int = 6, positions: int = 512, dropout: float = 0.1
+        self,
+        encoder: BarcodeTransformer,
+        classes: int,
+        layers: int = 6,
+        heads: int = 6,
+        positions: int = 512,
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         width = encoder.width

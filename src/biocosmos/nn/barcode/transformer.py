@@ -51,9 +51,7 @@ class Layer(nn.Module):
     def forward(self, x: torch.Tensor, seen: torch.Tensor | None) -> torch.Tensor:
         """x: (n, t, width); seen: (n, 1, 1, t) bool, which tokens may be attended to; None for all."""
         n, t, width = x.shape
-        query, key, value = (
-            part(x).view(n, t, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value)
-        )
+        query, key, value = (part(x).view(n, t, self.heads, -1).transpose(1, 2) for part in (self.query, self.key, self.value))
         dropout = self.dropout.p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, dropout_p=dropout)
         mixed = mixed.transpose(1, 2).reshape(n, t, width)
@@ -85,9 +83,7 @@ class BarcodeTransformer(nn.Module):
         self.layers = nn.ModuleList(Layer(width, heads, hidden or 4 * width, dropout) for _ in range(layers))
         self.apply(_begin)
 
-    def forward(
-        self, tokens: torch.Tensor, real: torch.Tensor | None = None, places: torch.Tensor | None = None
-    ) -> torch.Tensor:
+    def forward(self, tokens: torch.Tensor, real: torch.Tensor | None = None, places: torch.Tensor | None = None) -> torch.Tensor:
         """tokens: (n, t) int64, or (n, t, width) vectors in their place; real: (n, t) bool, tokens of the barcode, None for all;
         places: (n, t) int64 of each token in its barcode. What is not real is never attended to."""
         x: torch.Tensor = self.embeddings(tokens, places)
