@@ -16,7 +16,6 @@ MEASURES: tuple[Measure, ...] = ("p", "k2p")
 LEAST_OVERLAP = 300
 """Compared sites under which two barcodes are not compared: BOLD asks as many of a sequence that joins a BIN (its handbook)."""
 _ANCHOR = 8
-_TRANSITIONS = {"AG", "GA", "CT", "TC"}
 
 
 class Distance(NamedTuple):
@@ -74,7 +73,11 @@ def aligned(first: str, second: str) -> tuple[str, str]:
         return "", ""
     a, b = first[max(0, -shift) :], second[max(0, shift) :]
     size = min(len(a), len(b))
-    nice = edlib.getNiceAlignment(edlib.align(a[:size], b[:size], mode="NW", task="path"), a[:size], b[:size])
+    a, b = a[:size], b[:size]
+    unlike = int((np.frombuffer(a.encode(), np.uint8) != np.frombuffer(b.encode(), np.uint8)).sum())
+    if not unlike or edlib.align(a, b, mode="NW", k=unlike - 1)["editDistance"] < 0:
+        return a, b  # no alignment with gaps has fewer differences
+    nice = edlib.getNiceAlignment(edlib.align(a, b, mode="NW", task="path"), a, b)
     x, y = nice["query_aligned"], nice["target_aligned"]
     start = max(len(x) - len(x.lstrip("-")), len(y) - len(y.lstrip("-")))
     stop = min(len(x.rstrip("-")), len(y.rstrip("-")))
@@ -83,45 +86,46 @@ def aligned(first: str, second: str) -> tuple[str, str]:
 
 def counted(first: str, second: str) -> Distance:
     """Transitions and transversions of two aligned strings of one length."""
-    a, b = (np.frombuffer(side.encode(), np.uint8) for side in (first, second))
-    both = np.isin(a, _BASES) & np.isin(b, _BASES)
-    differ = np.flatnonzero(both & (a != b))
-    transitions = sum(first[i] + second[i] in _TRANSITIONS for i in differ)
-    return Distance(int(both.sum()), transitions, len(differ) - transitions)
+    a, b = (_CODES[np.frombuffer(side.encode(), np.uint8)] for side in (first, second))
+    kinds = np.bincount(_KINDS[a, b], minlength=4)
+    return Distance(int(kinds[:3].sum()), int(kinds[1]), int(kinds[2]))
 
 
-_BASES = np.frombuffer(b"ACGT", np.uint8)
+_CODES = np.full(256, 4, np.uint8)
+_CODES[np.frombuffer(b"ACGT", np.uint8)] = range(4)
+_KINDS = np.full((5, 5), 3, np.uint8)
+"""Of two letters: 0 the same, 1 a transition, 2 a transversion, 3 not compared."""
+_KINDS[:4, :4] = 2
+_KINDS[range(4), range(4)] = 0
+_KINDS[[0, 2, 1, 3], [2, 0, 3, 1]] = 1
 
 
 def _shift(first: str, second: str) -> int | None:
     """Where ``first`` begins in ``second`` (negative: before it), by the diagonal with the most shared words."""
-    here, there = _words(first), _words(second)
-    order = np.argsort(there, kind="stable")
-    ranked = there[order]
-    left, right = np.searchsorted(ranked, here, "left"), np.searchsorted(ranked, here, "right")
+    (here, rows), (there, order) = _words(first), _words(second)
+    left, right = np.searchsorted(there, here, "left"), np.searchsorted(there, here, "right")
     found = right - left
-    found[here < 0] = 0
-    if not found.any():
+    total = int(found.sum())
+    if not total:
         return None
-    rows = np.repeat(np.arange(len(here)), found)
-    offset = np.arange(len(rows)) - np.repeat(np.cumsum(found) - found, found)
-    shifts = order[np.repeat(left, found) + offset] - rows
-    values, votes = np.unique(shifts, return_counts=True)
-    return int(values[votes.argmax()])
+    offset = np.arange(total) - np.repeat(np.cumsum(found) - found, found)
+    shifts = order[np.repeat(left, found) + offset] - np.repeat(rows, found)
+    return int(np.bincount(shifts + len(first)).argmax()) - len(first)
 
 
-@lru_cache(maxsize=4096)
-def _words(barcode: str) -> Array:
-    """(n,) int64 of every word of 8 bases as a number, -1 where it has another letter."""
-    codes = np.searchsorted(_BASES, letters := np.frombuffer(barcode.encode(), np.uint8)).clip(max=3).astype(np.int64)
-    if len(codes) < _ANCHOR:
-        return np.full(0, -1, np.int64)
-    count = len(codes) - _ANCHOR + 1
-    out, good = np.zeros(count, np.int64), np.ones(count, bool)
+@lru_cache(maxsize=20_000)
+def _words(barcode: str) -> tuple[Array, Array]:
+    """(the words of 8 bases without another letter as numbers, ascending; where each begins)."""
+    codes = _CODES[np.frombuffer(barcode.encode(), np.uint8)]
+    count = max(len(codes) - _ANCHOR + 1, 0)
+    out, good = np.zeros(count, np.int32), np.ones(count, bool)
     for i in range(_ANCHOR):
-        out = out * 4 + codes[i : i + count]
-        good &= _BASES[codes[i : i + count]] == letters[i : i + count]
-    return np.where(good, out, -1)
+        here = codes[i : i + count]
+        out = out * 4 + here
+        good &= here < 4
+    places = np.flatnonzero(good).astype(np.int32)
+    order = np.argsort(out[places], kind="stable")
+    return out[places][order], places[order]
 
 
 def between(barcodes: Sequence[str], pairs: Iterable[tuple[int, int]], least: int = LEAST_OVERLAP) -> list[Distance]:
