@@ -12,7 +12,7 @@ from biocosmos.evaluate.barcode.neighbour_joining import Tree
 from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, axes, fit, legend, legend_room
 
 GAP_WIDTH, PLOT = 520.0, 380.0
-TREE_WIDTH, TREE_LEFT, ROW, LABEL = 860.0, 12.0, 18.0, 430.0
+TREE_WIDTH, TREE_LEFT, ROW, LABEL = 760.0, 12.0, 18.0, 340.0
 
 
 @dataclass(frozen=True)

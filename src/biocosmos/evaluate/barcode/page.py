@@ -15,10 +15,10 @@ from biocosmos.evaluate.pages.charts import Bar, Bin, bars, reliability
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.rows import Row, interval, pick
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.pages.words import Columns
+from biocosmos.evaluate.pages.words import Columns, grid
 from biocosmos.evaluate.report import Report
 
-PAIRS = 25
+PAIRS = 20
 """Confused sisters shown."""
 JUDGED = (GAP, NO_GAP)
 BYTES = 1024
@@ -136,10 +136,11 @@ def _rarity(report: Report, encoders: Sequence[str], ranks: Sequence[str], speci
         return []
     blocks: list[Block] = []
     for rank in (species, _above(ranks, species)):
-        cells = [
-            (f"{group} specimen{'' if group == '1' else 's'}", [_bar(_share(rows, encoder, group, rank)) for encoder in encoders])
-            for group in groups
-        ]
+        cells = []
+        for group in groups:
+            found = [_share(rows, encoder, group, rank) for encoder in encoders]
+            asked = max((row["queries"] for row in found if row), default=0)
+            cells.append((f"{group} ({asked:,} queries)", [_bar(row) for row in found]))
         if rank is not None:
             blocks.append(WORDS.figure("rarity.chart", bars(f"{rank} by rarity", cells, encoders), rank=rank))
     blocks.append(WORDS.grid("rarity.grid", rows, _COLUMNS, fold=True, left=4))
@@ -160,8 +161,10 @@ def _names(report: Report, species: str) -> list[Section]:
     answers = [row for row in rows if row["rank"] == ANSWER]
     ranked = [row for row in rows if row["rank"] != ANSWER and row["answered"]]
     blocks: list[Block] = [
-        WORDS.grid("names.answer", answers, columns, left=1 + several, promise=rows[0]["promise"]),
-        WORDS.grid("names.ranks", ranked, [("rank", "rank"), *columns, ("calibration error", "ece")], left=2 + several),
+        Paragraph(WORDS("names.answer", promise=rows[0]["promise"])),
+        grid(answers, columns, left=1 + several),
+        Paragraph(WORDS("names.ranks")),
+        grid(ranked, [("rank", "rank"), *columns, ("calibration error", "ece")], left=2 + several),
     ]
     for group in (SEEN, UNSEEN):
         bins = report.rows("reliability", group=group, rank=species, namer=rows[0]["namer"])
@@ -178,19 +181,23 @@ def _error_ends(row: Row) -> str:
 
 
 def _sisters(report: Report, encoders: Sequence[str], species: str) -> list[Section]:
-    rows = [row for row in report.rows("confusion", encoder=encoders[0], target=species)]
-    pairs = sorted((row for row in rows if row["siblings"] and row["parent"] is not None), key=lambda row: -row["count"])
-    if not rows:
+    every = report.rows("confusion", encoder=encoders[0], target=species)
+    if not every:
         return []
+    rows = [row for row in every if row["seen"]]
+    pairs = sorted((row for row in rows if row["siblings"] and row["parent"] is not None), key=lambda row: -row["count"])
     facts = {"rank": species, "encoder": encoders[0], "shown": min(len(pairs), PAIRS), "all": len(pairs)}
     facts |= {"within": sum(row["count"] for row in pairs), "wrong": sum(row["count"] for row in rows)}
+    facts["unseen"] = sum(row["count"] for row in every if not row["seen"])
+    facts["unseen_within"] = sum(row["count"] for row in every if not row["seen"] and row["siblings"])
     columns: Columns = [
         *(("is", "true"), ("taken for", "found"), ("both in", "parent"), ("times", "count")),
         *(("of queries", "queries"), ("share", "share"), ("example", "example_id"), ("found", "example_found_id")),
     ]
     if not pairs:
         return [WORDS.section("sisters", [Paragraph(WORDS("sisters.none", **facts))], **facts)]
-    return [WORDS.section("sisters", [WORDS.grid("sisters.grid", pairs[:PAIRS], columns, left=3, **facts)], **facts)]
+    blocks: list[Block] = [Paragraph(WORDS("sisters.grid", **facts)), grid(pairs[:PAIRS], columns, left=3)]
+    return [WORDS.section("sisters", blocks, **facts)]
 
 
 def _cost(report: Report) -> list[Section]:

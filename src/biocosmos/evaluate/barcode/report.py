@@ -35,6 +35,8 @@ PUBLISHED = pa.schema(
     + [("published", pa.float64()), ("measured_here", pa.float64())]
 )
 """Shares; null where nothing was published or measured."""
+CONFUSED = pa.schema([("encoder", pa.string()), ("seen", pa.bool_()), *CONFUSION])
+"""seen: the gallery has the true taxon, so that the answer could have been right."""
 PROBES = pa.schema(
     [(name, pa.string()) for name in ("encoder", "probe", "rank", "measure")]
     + [(name, pa.float64()) for name in ("value", "low", "high")]
@@ -109,10 +111,11 @@ def barcode_report(
         "rarity": pa.Table.from_pylist(rows["rarity"], accuracy.ACCURACY),
         "named": pa.Table.from_pylist(named, NAMED),
         "reliability": pa.Table.from_pylist(bins, BINS),
-        "confusion": pa.Table.from_pylist(rows["confusion"], pa.schema([("encoder", pa.string()), *CONFUSION])),
+        "confusion": pa.Table.from_pylist(rows["confusion"], CONFUSED),
     }
     if library is not None:
-        confused = [row for row in rows["confusion"] if row["encoder"] == next(iter(galleries)) and row["target"] == main]
+        of_first = [row for row in rows["confusion"] if row["encoder"] == next(iter(galleries)) and row["target"] == main]
+        confused = [row for row in of_first if row["seen"]] or of_first
         tables |= library_tables(library, confused, tree_genera, measure, interim=interim, seed=seed)
     tables["cost"] = pa.Table.from_pylist(list(beside.cost), COST)
     tables["probes"] = PROBES.empty_table() if beside.probes is None else beside.probes
@@ -158,7 +161,8 @@ def _judge(
     for target in targets:
         said, at = accuracy.named(near, target)
         pairs = confused_pairs(gallery.taxonomy, target, said, asked.ids, gallery.ids[np.maximum(at, 0)])
-        rows["confusion"] += [{"encoder": name, **row} for row in pairs]
+        there = set(target.paths[np.unique(target.gallery[target.gallery >= 0])])
+        rows["confusion"] += [{"encoder": name, "seen": row["true_path"] in there, **row} for row in pairs]
     groups = {group: int(mask.sum()) for group, mask in accuracy.groups_of(species)}
     facts.setdefault("species", species.name)
     facts.setdefault("counts", {"interim": left, **groups})

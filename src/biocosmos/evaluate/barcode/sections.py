@@ -12,16 +12,16 @@ from biocosmos.evaluate.barcode.bins import KINDS, MATCH
 from biocosmos.evaluate.barcode.drawing import GapPoint, Leaf, gap_plot, tree_drawing
 from biocosmos.evaluate.barcode.gap import ALONE, APART, GAP, NO_GAP
 from biocosmos.evaluate.barcode.neighbour_joining import Tree
-from biocosmos.evaluate.pages.blocks import Block, Section
+from biocosmos.evaluate.pages.blocks import Block, Paragraph, Section
 from biocosmos.evaluate.pages.charts import histograms, stacked
 from biocosmos.evaluate.pages.rows import Row
 from biocosmos.evaluate.pages.svg import percent
-from biocosmos.evaluate.pages.words import Columns, Words
+from biocosmos.evaluate.pages.words import Columns, Words, grid
 from biocosmos.evaluate.report import Report
 
 WORDS = Words(__package__)
 DISTANCE = {"p": "p-distance over the overlap", "k2p": "Kimura's two-parameter distance (K2P) over the overlap"}
-SHOWN = 40
+SHOWN = 20
 """Rows of a table on the page; all are in the report's tables."""
 EDGE = 0.25
 """Distances beyond are no barcodes of one group: the histogram ends here."""
@@ -47,7 +47,8 @@ def gap_section(report: Report) -> list[Section]:
         )
         for row in drawn
     ]
-    facts: dict[str, Any] = {"distance": DISTANCE[measure], "judged": len(drawn), "alone": counts[ALONE]}
+    facts: dict[str, Any] = {"distance": DISTANCE[measure], "judged": len(drawn)}
+    facts |= {"gap": counts[GAP], "without": counts[NO_GAP], "alone": counts[ALONE], "apart": counts[APART]}
     blocks: list[Block] = []
     if points:
         chart = gap_plot(
@@ -57,15 +58,20 @@ def gap_section(report: Report) -> list[Section]:
     blocks += _histogram(report, facts)
     without = sorted((row for row in rows if row["verdict"] == NO_GAP), key=lambda row: (row[between], row["path"]))
     columns: Columns = [
-        *(("species", "species"), ("collides with", "nearest"), ("specimens", "specimens")),
+        *(("species", "species"), ("collides with", "nearest"), ("one genus", _one_parent), ("specimens", "specimens")),
         *(("largest within", within), ("smallest between", between), ("specimen", "id"), ("of the other", "nearest_id")),
     ]
     if without:
+        far = sum(_one_parent(row) == "no" for row in without)
         shown = without[:SHOWN]
-        blocks.append(WORDS.grid("gap.without", shown, columns, left=2, shown=len(shown), all=len(without)))
-    verdicts = [{"verdict": name, "species": counts[name]} for name in (GAP, NO_GAP, ALONE, APART) if counts[name]]
-    blocks.append(WORDS.grid("gap.grid", verdicts, [("verdict", "verdict"), ("species", "species")]))
+        blocks.append(Paragraph(WORDS("gap.without", shown=len(shown), all=len(without), far=far)))
+        blocks.append(grid(shown, columns, left=3))
     return [WORDS.section("gap", blocks, **facts)]
+
+
+def _one_parent(row: Row) -> str:
+    """Whether the two species hang from one taxon."""
+    return "yes" if row["path"].rpartition(" / ")[0] == row["nearest_path"].rpartition(" / ")[0] else "no"
 
 
 def _histogram(report: Report, facts: dict[str, Any]) -> list[Block]:
@@ -89,16 +95,18 @@ def bin_section(report: Report) -> list[Section]:
     if not rows:
         return []
     counts = Counter(row["concordance"] for row in rows)
-    chart = stacked("BINs", [("species", [counts[kind] for kind in KINDS])], KINDS, ("c3", "c1", "c2", "c4"))
+    named = [f"{kind} ({counts[kind]:,})" for kind in KINDS]
+    chart = stacked("BINs", [("species", [counts[kind] for kind in KINDS])], named, ("c3", "c1", "c2", "c4"))
     blocks: list[Block] = [WORDS.figure("bins.chart", chart, rows=len(rows))]
-    blocks.append(WORDS.grid("bins.chart", [dict(counts)], [(kind, lambda row, kind=kind: row.get(kind, 0)) for kind in KINDS], left=0, rows=len(rows)))
-    odd = sorted((row for row in rows if row["concordance"] != MATCH), key=lambda row: (KINDS.index(row["concordance"]), -row["specimens"]))
+    odd = [row for row in rows if row["concordance"] != MATCH]
+    odd.sort(key=lambda row: (-KINDS.index(row["concordance"]), -row["specimens"], row["path"]))
     columns: Columns = [
-        *(("species", "species"), ("verdict", "concordance"), ("specimens", "specimens")),
-        *(("BINs", lambda row: ", ".join(row["bins"])), ("shared with", lambda row: ", ".join(row["shared_with"]) or "–")),
+        *(("species", "species"), ("verdict", "concordance"), ("BINs", lambda row: ", ".join(row["bins"]))),
+        *(("shared with", lambda row: _some(row["shared_with"], 4) or "–"), ("specimens", "specimens")),
     ]
     if odd:
-        blocks.append(WORDS.grid("bins.odd", odd[:SHOWN], columns, left=2, shown=min(len(odd), SHOWN), all=len(odd)))
+        blocks.append(Paragraph(WORDS("bins.odd", shown=min(len(odd), SHOWN), all=len(odd))))
+        blocks.append(grid(odd[:SHOWN], columns, left=4))
     return [WORDS.section("bins", blocks, rows=len(rows))]
 
 
@@ -111,7 +119,7 @@ def tree_sections(report: Report) -> list[Section]:
         leaves = [_leaf(node) for node in nodes if node["tip"] is not None]
         chart = tree_drawing(f"Tree of {row['genus']}", tree, leaves, f"distance from the root ({DISTANCE[row['measure']]})")
         facts = {**row, "distance": DISTANCE[row["measure"]]}
-        sections.append(WORDS.section("tree", [WORDS.figure("tree.chart", chart, **facts)], **facts))
+        sections.append(WORDS.section("tree", [WORDS.figure("tree.chart", chart, wide=True, **facts)], **facts))
     return sections
 
 
@@ -122,5 +130,5 @@ def _leaf(node: Row) -> Leaf:
     return Leaf(name, label, f"{name}: {_some(ids)}{asked}", node["queries"] > 0)
 
 
-def _some(ids: Sequence[str]) -> str:
-    return ", ".join(ids[:IDS]) + (f" and {len(ids) - IDS:,} more" if len(ids) > IDS else "")
+def _some(names: Sequence[str], most: int = IDS) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most:,} more" if len(names) > most else "")
