@@ -48,6 +48,7 @@ LINES: dict[str, Line] = {
     "split by group": Line("split {collection} --method grouped --name grouped --column group"),
     "split by rules": Line("split {out}/bioscan.cosmos --method bioscan --seed 0", after=("ingest a size",), says="pretrain"),
     "split by files": Line("split {collection} --method files --files {parts} --name theirs", says="seen"),
+    "split of two kinds": Line("split {collection} --method random --name two --fractions train=0.5,test=0.3,test_unseen=0.2"),
     "split without taxa": Line("split {collection} --method open-world --name openworld --held-out 0.2"),
     "export": Line(
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
@@ -164,6 +165,12 @@ LINES: dict[str, Line] = {
         "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise mean "
         "--sets label --calibration val --novelty msp --report {out}/why.html --device cpu --strict",
         after=("train heads",),
+    ),
+    "evaluate seen and unseen": Line(
+        "evaluate {collection} --protocol open-world --queries two:test --unseen two:test_unseen --gallery two:train "
+        "--report {out}/open.html",
+        after=("split of two kinds",),
+        says="of unseen species",
     ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
