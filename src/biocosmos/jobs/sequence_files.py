@@ -187,9 +187,9 @@ def _record(number: int, id_: str, parts: list[str], size: int, path: Path, fail
 
 
 def _id(line: str) -> str:
-    """The first word of a header line."""
+    """The first word of a header line, without annotations like ``;size=3;`` or ``;tax=k:Animalia``."""
     words = line[1:].split(None, 1)
-    return words[0] if words else ""
+    return (words[0].split(";", 1)[0] or words[0]) if words else ""
 
 
 def _lines(stream: IO[str]) -> Iterator[str]:

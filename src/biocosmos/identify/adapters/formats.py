@@ -189,11 +189,12 @@ def _is(parse: Callable[[str], Parsed | None], line: str) -> bool:
 
 
 def _id(cell: str, what: str = "query") -> str:
-    """The id in a cell: up to the first space, as BLAST and vsearch (but for sintax, which keeps the description) write it."""
+    """The id in a cell: up to the first space, as BLAST and vsearch (but for sintax, which keeps the description) write it; of a
+    query without annotations like ``;size=3;``."""
     words = cell.split(None, 1)
     if not words:
         raise NotThisFormat(f"no {what} id")
-    return words[0]
+    return words[0] if what == "target" else words[0].split(";", 1)[0] or words[0]
 
 
 def _share(percent: float) -> float:
