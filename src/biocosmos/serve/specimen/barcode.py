@@ -1,0 +1,42 @@
+"""The barcode of a specimen as its page shows it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.serve.catalogue import Catalogue
+
+
+@dataclass(frozen=True)
+class Barcode:
+    """letters: as stored; bases: letters that are A, C, G or T; unsure: the others; gc: part of the bases that are G or C, None
+    without bases."""
+
+    letters: str
+    bases: int
+    unsure: int
+    gc: float | None
+
+    @classmethod
+    def of(cls, letters: str | None) -> Barcode | None:
+        """None without letters."""
+        if not letters:
+            return None
+        counts = {base: letters.upper().count(base) for base in "ACGT"}
+        bases = sum(counts.values())
+        gc = (counts["G"] + counts["C"]) / bases if bases else None
+        return cls(letters, bases, len(letters) - bases, gc)
+
+
+def barcode_of(catalogue: Catalogue, id_: str) -> str | None:
+    """The barcode of a specimen; None where it has none or there is no such specimen."""
+    stored = catalogue.now.stored
+    try:
+        row = catalogue.row_of(id_)
+    except BiocosmosError:
+        return None
+    if "barcode" not in stored.dataset.schema.names:
+        return None
+    found: str | None = stored.table([row], ["barcode"])["barcode"][0].as_py()
+    return found or None
