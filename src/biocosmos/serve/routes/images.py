@@ -16,7 +16,6 @@ from biocosmos.errors import ImageError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.desk import Here
 from biocosmos.serve.pages import STATIC
-from biocosmos.serve.specimen.barcode import barcode_of
 from biocosmos.serve.thumbnails import SIZES, NoSpecimen
 from biocosmos.serve.thumbnails.pictures import NO_IMAGE
 from biocosmos.serve.thumbnails.stripes import PREFIX, stripes, stripes_mark
@@ -39,7 +38,7 @@ async def thumb(desk: Here, _: Viewer, id_: Id, size: int = SIZES[0], v: Mark = 
         raise HTTPException(400, f"thumbnails have {' or '.join(map(str, SIZES))} pixels a side")
     found = await _waited(desk.thumbnails.ask(id_, size, "" if v.startswith(PREFIX) else v))
     if found.jpeg is None:
-        barcode = await run_in_threadpool(barcode_of, desk.catalogue, id_) if found.reason == NO_IMAGE else None
+        barcode = await run_in_threadpool(desk.thumbnails.barcode, id_) if found.reason == NO_IMAGE else None
         return _stripes(barcode, size, v, known) if barcode else drawn(found.reason)
     tag = f"{found.mark}-{size}"
     headers = _headers(tag, v == found.mark)

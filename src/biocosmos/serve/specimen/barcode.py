@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from biocosmos.errors import BiocosmosError
-from biocosmos.serve.catalogue import Catalogue
-
 
 @dataclass(frozen=True)
 class Barcode:
@@ -27,16 +24,3 @@ class Barcode:
         bases = sum(counts.values())
         gc = (counts["G"] + counts["C"]) / bases if bases else None
         return cls(letters, bases, len(letters) - bases, gc)
-
-
-def barcode_of(catalogue: Catalogue, id_: str) -> str | None:
-    """The barcode of a specimen; None where it has none or there is no such specimen."""
-    stored = catalogue.now.stored
-    try:
-        row = catalogue.row_of(id_)
-    except BiocosmosError:
-        return None
-    if "barcode" not in stored.dataset.schema.names:
-        return None
-    found: str | None = stored.table([row], ["barcode"])["barcode"][0].as_py()
-    return found or None

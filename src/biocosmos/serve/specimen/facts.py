@@ -56,7 +56,8 @@ class Place:
 class About:
     """tile: as in a grid; steps: its taxon, coarse to fine; fields: those with a value, as stored; empty: names of the others;
     width, height: of its whole image in pixels, None without one; crop: x, y, width, height of the part that it is, or None;
-    place: in the view; barcode: None without one; latitude, longitude: degrees, None where unknown; confidence, novelty: of the latest answer kept."""
+    place: in the view; latitude, longitude: degrees, None where unknown; confidence, novelty: of the latest answer kept;
+    barcode: None without one."""
 
     tile: Card
     steps: tuple[Step, ...]
