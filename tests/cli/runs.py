@@ -46,6 +46,8 @@ LINES: dict[str, Line] = {
         """--where "status = 'living'" """
     ),
     "split by group": Line("split {collection} --method grouped --name grouped --column group"),
+    "split by rules": Line("split {out}/bioscan.cosmos --method bioscan --seed 0", after=("ingest a size",), says="pretrain"),
+    "split by files": Line("split {collection} --method files --files {parts} --name theirs", says="seen"),
     "split without taxa": Line("split {collection} --method open-world --name openworld --held-out 0.2"),
     "export": Line(
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
