@@ -287,6 +287,10 @@ LINES: dict[str, Line] = {
         says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
     ),
     "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
+    "ingest barcodes": Line("ingest {out}/simulated.csv -o {out}/coi.cosmos", after=("simulate a table",), says="24 specimens"),
+    "identify from hits": Line(
+        "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"
+    ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"
