@@ -136,8 +136,12 @@ def test_bins_match_split_merge_and_mix_as_by_hand():
     ]
     rows = {row["species"]: row for row in concordance(*zip(*held))}
     assert {name: row["concordance"] for name, row in rows.items()} == {
-        **{"match": "match", "split": "split", "merge": "merge", "merged too": "merge"},
-        **{"mixed": "mixture", "guest": "merge"},
+        "match": "match",
+        "split": "split",
+        "merge": "merge",
+        "merged too": "merge",
+        "mixed": "mixture",
+        "guest": "merge",
     }
     assert rows["split"]["bins"] == ["B3", "B2"] and rows["split"]["specimens"] == 3
     assert rows["mixed"]["shared_with"] == ["guest"] and rows["match"]["shared_with"] == []
@@ -152,7 +156,10 @@ def test_all_pairs_are_symmetric_with_nan_where_nothing_overlaps():
 @pytest.mark.parametrize(
     ("name", "interim"),
     [
-        *[(name, True) for name in ("Pardosa sp. 1", "Aus cf. bus", "Aus nr. bus", "Aus sp.1ES", "Aus BOLD:AAB1234", "malaise4021")],
+        *[
+            (name, True)
+            for name in ("Pardosa sp. 1", "Aus cf. bus", "Aus nr. bus", "Aus sp.1ES", "Aus BOLD:AAB1234", "malaise4021")
+        ],
         *[(name, False) for name in ("Pardosa lugubris", "lugubris", "Salix x rubens", "Aus bus cus")],
     ],
 )

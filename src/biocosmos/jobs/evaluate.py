@@ -12,7 +12,15 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.files import is_folder
 from biocosmos.identify.namers.rules import RULES
-from biocosmos.jobs.evaluate_settings import BARCODE, CLUSTERING, LEAVE_OUT, NAMES, SHOTS, EvaluateSettings
+from biocosmos.jobs.evaluate_settings import (
+    BARCODE,
+    CLUSTERING,
+    LEAVE_OUT,
+    NAMES,
+    OPEN_WORLD,
+    SHOTS,
+    EvaluateSettings,
+)
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
 from biocosmos.specimens import guard
@@ -71,6 +79,10 @@ def evaluate_collection(
         from biocosmos.jobs.evaluate_barcodes import judge_barcodes
 
         report = judge_barcodes(collection, encoders, settings)
+    elif settings.protocol == OPEN_WORLD:
+        from biocosmos.jobs.evaluate_open_world import judge_open_world
+
+        report = judge_open_world(collection, encoders, settings)
     elif settings.protocol in SHOTS:
         report = _shots(collection, encoders, settings)
     else:

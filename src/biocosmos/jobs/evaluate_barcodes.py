@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,9 +13,12 @@ import pyarrow.compute as pc
 from biocosmos.encoders.barcodes import load_barcode_encoder, modality_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate import Report
+from biocosmos.evaluate.barcode.accuracy import SEEN
+from biocosmos.evaluate.barcode.accuracy import UNSEEN as UNSEEN_SPECIES
 from biocosmos.evaluate.barcode.report import NEIGHBOURS, Beside, barcode_report
 from biocosmos.evaluate.barcode.specimens import Library
 from biocosmos.evaluate.clustering.cost import Cost
+from biocosmos.evaluate.open_world.published import ACCURACY, GENUS_OF_UNSEEN, SPECIES_OF_SEEN, measured, published_table
 from biocosmos.identify.namers.names import NAMES
 from biocosmos.jobs.evaluate_settings import UNSEEN, EvaluateSettings
 from biocosmos.jobs.identify_settings import IdentifySettings
@@ -61,7 +64,7 @@ def judge_barcodes(collection: Collection, encoders: Sequence[str], settings: Ev
         galleries,
         queries,
         library=library_of(collection, part, settings),
-        beside=Beside(found, answers, known, promise, cost),
+        beside=Beside(found, answers, known, promise, cost, published=_beside_published(collection, cost, settings)),
         measure=settings.distance,  # type: ignore[arg-type]
         tree_genera=settings.tree_genus,
         interim=settings.interim,
@@ -126,6 +129,25 @@ def _searched(
     return rows, row
 
 
+def _beside_published(
+    collection: Collection, cost: Sequence[Row], settings: EvaluateSettings
+) -> Callable[[Sequence[Row]], pa.Table]:
+    """Rows of accuracy -> published figures of barcodes and, under those of a task, what was measured here."""
+    dna = [row["encoder"] for row in cost if row["of"] == "dna"]
+    data = f"{collection.path.stem}: {settings.gallery}"
+
+    def table(rows: Sequence[Row]) -> pa.Table:
+        found = [
+            measured(task, data, row["encoder"], ACCURACY, row["value"])
+            for task, group, rank in ((SPECIES_OF_SEEN, SEEN, "species"), (GENUS_OF_UNSEEN, UNSEEN_SPECIES, "genus"))
+            for row in rows
+            if (row["group"], row["rank"], row["average"]) == (group, rank, "micro") and row["encoder"] in dna and row["queries"]
+        ]
+        return published_table(found)
+
+    return table
+
+
 def _answers(
     collection: Collection, encoders: Sequence[str], galleries: dict[str, Gallery], part: str, settings: EvaluateSettings
 ) -> tuple[dict[str, pa.Table], Gallery | None, float | None, list[str]]:
@@ -149,9 +171,7 @@ def _answers(
         )
         identifier = identifier_of(collection, asked)
         failures = Failures()
-        blocks = part_blocks(
-            collection, identifier.namer, part, encoder=encoders[0], where=settings.where, failures=failures
-        )
+        blocks = part_blocks(collection, identifier.namer, part, encoder=encoders[0], where=settings.where, failures=failures)
         said = [answered.table for answered in identifier.stream(blocks)]
         tables[method] = identifier.finished(said, part_facts(collection, part, settings.where))
         promise = None if identifier.promise is None else identifier.promise.alpha

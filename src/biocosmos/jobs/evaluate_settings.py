@@ -17,10 +17,10 @@ SHOTS = ("few-shot", "zero-shot")
 NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
-BARCODE = "barcode"
+BARCODE, OPEN_WORLD = "barcode", "open-world"
 UNSEEN = "test_unseen"
-"""The part that asks with species the gallery lacks, where nobody names another."""
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE)
+"""The part that asks with species that no training saw, where nobody names another."""
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN}
@@ -70,7 +70,8 @@ class EvaluateSettings:
         "query-gallery: the part that asks against the part that answers; all-vs-all: within the part that asks; both. few-shot: "
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
-        "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees.",
+        "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
+        "open-world: the nearest of --queries and of --unseen, and their harmonic mean.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -80,7 +81,17 @@ class EvaluateSettings:
         "train",
         "The part that answers.",
         part="given",
-        only=({"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY}, {**_CLUSTERED, "clusters": GALLERY}),
+        only=(
+            {"head": NOT_GIVEN, "protocol": (*_WITH_A_GALLERY, OPEN_WORLD)},
+            {**_CLUSTERED, "clusters": GALLERY},
+        ),
+        panel=BY_GALLERY,
+    )
+    unseen: str = setting(
+        UNSEEN,
+        "The part that asks with species that no training saw; with --protocol barcode none where the split has no such part.",
+        part="given",
+        only={"head": NOT_GIVEN, "protocol": (BARCODE, OPEN_WORLD)},
         panel=BY_GALLERY,
     )
     by: tuple[str, ...] = setting(
@@ -135,13 +146,6 @@ class EvaluateSettings:
         only=_CLUSTERED,
         panel=IN_CLUSTERS,
     )
-    unseen: str = setting(
-        UNSEEN,
-        "The part that asks with species that the gallery lacks, beside --queries; none where the split has no such part.",
-        part="given",
-        only=_BARCODED,
-        panel=OF_BARCODES,
-    )
     distance: str = setting(
         "p",
         "Of the barcode gap and of trees: p, the share of sites that differ over the overlap; k2p, Kimura's.",
@@ -164,9 +168,7 @@ class EvaluateSettings:
         only=_BARCODED,
         panel=OF_BARCODES,
     )
-    interim: bool = setting(
-        False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES
-    )
+    interim: bool = setting(False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES)
     views: int = setting(
         1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
     )
@@ -216,7 +218,7 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE)},),
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)

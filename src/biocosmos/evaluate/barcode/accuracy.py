@@ -40,7 +40,7 @@ def named(rows: Array, target: Target) -> tuple[Array, Array]:
 
 
 def groups_of(species: Target) -> Iterator[tuple[str, Array]]:
-    """All queries (q,) bool, then those whose species the gallery has, has not, and those without a species; none that is empty."""
+    """All queries (q,) bool, then those whose species the gallery has, those it has not, and those without one; none empty."""
     able = species.answerable(all_vs_all=False)
     has = species.query >= 0
     yield ALL, np.ones(len(has), bool)

@@ -12,8 +12,10 @@ Row = dict[str, Any]
 MATCH, SPLIT, MERGE, MIXTURE = "match", "split", "merge", "mixture"
 KINDS = (MATCH, SPLIT, MERGE, MIXTURE)
 CONCORDANCE = pa.schema(
-    [("species", pa.string()), ("path", pa.string()), ("concordance", pa.string()), ("specimens", pa.int64())]
-    + [("bins", pa.list_(pa.string())), ("shared_with", pa.list_(pa.string()))]
+    [
+        *(("species", pa.string()), ("path", pa.string()), ("concordance", pa.string()), ("specimens", pa.int64())),
+        *(("bins", pa.list_(pa.string())), ("shared_with", pa.list_(pa.string()))),
+    ]
 )
 
 

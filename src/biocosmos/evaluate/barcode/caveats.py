@@ -24,9 +24,9 @@ def barcode_caveats(
     out = []
     if counts.get(UNSEEN):
         out.append(
-            f"{counts[UNSEEN]:,} queries are of a {species} that the gallery has no specimen of: no encoder can name it, they are in "
-            f"no average at {species}, and their figures at the ranks above are told apart. They are not comparable with those of "
-            "seen species: other taxa are asked about."
+            f"{counts[UNSEEN]:,} queries are of a {species} that the gallery has no specimen of: no encoder can name it, they are "
+            f"in no average at {species}, and their figures at the ranks above are told apart. They are not comparable with those "
+            "of seen species: other taxa are asked about."
         )
     if counts.get(UNNAMED):
         out.append(f"{counts[UNNAMED]:,} queries have no name at {species} and are judged above it alone.")
@@ -44,25 +44,25 @@ def barcode_caveats(
         least = provenance["options"]["least_overlap"]
         out.append(
             f"Distances are of pairs that share at least {least} sites{f'; {apart:,} species have no such pair' if apart else ''}. "
-            f"Another species' barcode is looked for among the {ALIGNED} nearest by k-mers, and of a species with more than {MOST} "
-            "different barcodes a seeded sample is compared: the smallest distance to another species may be a little smaller "
-            "still, and the largest within a little larger."
+            f"Another species' barcode is looked for among the {ALIGNED} nearest by k-mers, and of a species with more than "
+            f"{MOST} different barcodes a seeded sample is compared: the smallest distance to another species may be a little "
+            "smaller still, and the largest within a little larger."
         )
         out.append(
-            "A gap between the specimens at hand says little of those that are not: with more specimens and more species gaps close "
-            "(Meyer and Paulay 2005)."
+            "A gap between the specimens at hand says little of those that are not: with more specimens and more species gaps "
+            "close (Meyer and Paulay 2005)."
         )
-    if tables["published"].num_rows:
+    if "published" in tables:
         out.append(
-            "Published figures are of the papers' own data and partitions: a figure measured here stands beside them only where the "
-            "same partition was evaluated."
+            "Published figures are of the papers' own data and partitions: a figure measured here stands beside them only where "
+            "the same partition was evaluated."
         )
     if not boot.draws:
         out.append("No intervals were asked for: differences between the figures cannot be told from chance.")
     else:
         out.append(
-            f"Intervals hold {boot.confidence:.0%} of {boot.draws:,} bootstrap draws (seed {boot.seed}) of {boot.resample}. They take "
-            "them as independent: barcodes of one population or one trap are alike, and then the true uncertainty is larger. They "
+            f"Intervals hold {boot.confidence:.0%} of {boot.draws:,} bootstrap draws (seed {boot.seed}) of {boot.resample}. They "
+            "take them as independent: barcodes of one population or one trap are alike, and then the true uncertainty is larger. They "
             "say nothing of other regions or groups."
         )
     return out + provenance_caveats(provenance)

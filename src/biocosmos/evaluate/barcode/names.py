@@ -35,7 +35,7 @@ BINS = pa.schema(
 def named_rows(
     answers: pa.Table, queries: Gallery, known: Gallery, species: str, promise: float | None, *, interim: bool = False
 ) -> tuple[list[Row], list[Row]]:
-    """(per group and rank how many were answered and how many of these are wrong, bins of confidence), judged by the queries' taxa.
+    """(per group and rank how many were answered and how many are wrong, bins of confidence), judged by the queries' taxa.
 
     answers: as :meth:`Identifier.identify` gives them. An answer at or below a rank is wrong there where the name is not the
     query's, and so is a species where the query's species is not in the gallery. Undecided: the query has no name there. The rank
@@ -71,7 +71,9 @@ def named_rows(
                 rows[-1]["ece"] = found.ece
                 columns = (found.confidence, found.accuracy, found.low, found.high, found.count)
                 bins += [
-                    about | dict(zip(("confidence", "accuracy", "low", "high", "count"), map(float, each))) | {"count": int(each[4])}
+                    about
+                    | dict(zip(("confidence", "accuracy", "low", "high", "count"), map(float, each)))
+                    | {"count": int(each[4])}
                     for each in zip(*columns)
                 ]
     return rows, bins

@@ -41,7 +41,9 @@ def page(report: Report, pictures: Pictures) -> Page:
         *_cost(report),
         *_published(report),
     ]
-    return Page(_lead(report, rows, encoders, ranks, species), _cards(report, rows, encoders, ranks, species), sections, WORDS.terms)
+    return Page(
+        _lead(report, rows, encoders, ranks, species), _cards(report, rows, encoders, ranks, species), sections, WORDS.terms
+    )
 
 
 def _above(ranks: Sequence[str], species: str) -> str | None:
@@ -57,7 +59,11 @@ def _share(rows: Sequence[Row], encoder: str, group: str, rank: str | None, aver
 
 def _gaps(report: Report) -> tuple[int, int]:
     """(species with a gap, species of which it can be said)."""
-    rows = [row for row in report.rows("gaps") if row["verdict"] in JUDGED and row["specimens"] > 1] if "gaps" in report.tables else []
+    rows = (
+        [row for row in report.rows("gaps") if row["verdict"] in JUDGED and row["specimens"] > 1]
+        if "gaps" in report.tables
+        else []
+    )
     return sum(row["verdict"] == GAP for row in rows), len(rows)
 
 
@@ -155,8 +161,19 @@ def _names(report: Report, species: str) -> list[Section]:
     first: Columns = [("namer", "namer")] if several else []
     columns: Columns = [
         *first,
-        *(("queries", "group"), ("number", "queries"), ("given a name", "share_answered"), ("right", "right"), ("wrong", "wrong")),
-        *(("undecided", "undecided"), ("wrong of the given", "error"), ("interval", _error_ends), ("wrong of all", "wrong_of_all")),
+        *(
+            ("queries", "group"),
+            ("number", "queries"),
+            ("given a name", "share_answered"),
+            ("right", "right"),
+            ("wrong", "wrong"),
+        ),
+        *(
+            ("undecided", "undecided"),
+            ("wrong of the given", "error"),
+            ("interval", _error_ends),
+            ("wrong of all", "wrong_of_all"),
+        ),
     ]
     answers = [row for row in rows if row["rank"] == ANSWER]
     ranked = [row for row in rows if row["rank"] != ANSWER and row["answered"]]
@@ -186,7 +203,7 @@ def _sisters(report: Report, encoders: Sequence[str], species: str) -> list[Sect
         return []
     rows = [row for row in every if row["seen"]]
     pairs = sorted((row for row in rows if row["siblings"] and row["parent"] is not None), key=lambda row: -row["count"])
-    facts = {"rank": species, "encoder": encoders[0], "shown": min(len(pairs), PAIRS), "all": len(pairs)}
+    facts: Row = {"rank": species, "encoder": encoders[0], "shown": min(len(pairs), PAIRS), "all": len(pairs)}
     facts |= {"within": sum(row["count"] for row in pairs), "wrong": sum(row["count"] for row in rows)}
     facts["unseen"] = sum(row["count"] for row in every if not row["seen"])
     facts["unseen_within"] = sum(row["count"] for row in every if not row["seen"] and row["siblings"])
@@ -238,11 +255,12 @@ def _probes(report: Report) -> list[Section]:
 
 
 def _published(report: Report) -> list[Section]:
-    rows = report.rows("published")
+    rows = report.rows("published") if "published" in report.tables else []
     if not rows:
         return []
     columns: Columns = [
-        *(("task", "task"), ("model", "model"), ("measure", "measure")),
-        *(("published", "published"), ("measured here", "measured_here"), ("source", "source")),
+        *(("task", "task"), ("data", "data"), ("model", "model"), ("measure", "measure")),
+        *(("published", "published"), ("measured here", "measured_here")),
     ]
-    return [WORDS.section("published", [WORDS.grid("published.grid", rows, columns, left=3)])]
+    sources = "; ".join(dict.fromkeys(row["source"] for row in rows if row["published"] is not None))
+    return [WORDS.section("published", [Paragraph(WORDS("published.grid", sources=sources)), grid(rows, columns, left=4)])]

@@ -1,8 +1,8 @@
-"""Barcodes as names: how often the nearest is right, seen and unseen species apart, and what the barcodes of a species look like."""
+"""Barcodes as names: how often the nearest is right, seen and unseen species apart, and how barcodes of a species differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -30,11 +30,6 @@ Array = npt.NDArray[Any]
 Row = dict[str, Any]
 NEIGHBOURS = 10
 """Nearest barcodes looked at: the first of them that has a name at a rank is the answer there."""
-PUBLISHED = pa.schema(
-    [(name, pa.string()) for name in ("task", "model", "measure", "source")]
-    + [("published", pa.float64()), ("measured_here", pa.float64())]
-)
-"""Shares; null where nothing was published or measured."""
 CONFUSED = pa.schema([("encoder", pa.string()), ("seen", pa.bool_()), *CONFUSION])
 """seen: the gallery has the true taxon, so that the answer could have been right."""
 PROBES = pa.schema(
@@ -49,9 +44,9 @@ class Beside:
     """What a job found beside the neighbours; all may be left out.
 
     found: encoder -> (q, k) int64 gallery rows of the queries' neighbours, best first, where the job has searched (and taken the
-    time) itself; answers: namer -> its answers to the queries (:meth:`Identifier.identify`); known: what that namer was fitted on;
-    promise: the share of wrong answers promised; cost: rows of ``COST``; probes: rows of :data:`PROBES`; published: rows of
-    :data:`PUBLISHED`.
+    time) itself; answers: namer -> its answers to the queries (:meth:`Identifier.identify`); known: what that namer was fitted
+    on; promise: the share of wrong answers promised; cost: rows of ``COST``; probes: rows of :data:`PROBES`; published: makes a
+    table of published figures (task, data, model, measure, published, measured_here, source) from the rows of accuracy.
     """
 
     found: Mapping[str, Array] = field(default_factory=dict)
@@ -60,7 +55,7 @@ class Beside:
     promise: float | None = None
     cost: Sequence[Row] = ()
     probes: pa.Table | None = None
-    published: pa.Table | None = None
+    published: Callable[[Sequence[Row]], pa.Table] | None = None
 
 
 def barcode_report(
@@ -119,7 +114,8 @@ def barcode_report(
         tables |= library_tables(library, confused, tree_genera, measure, interim=interim, seed=seed)
     tables["cost"] = pa.Table.from_pylist(list(beside.cost), COST)
     tables["probes"] = PROBES.empty_table() if beside.probes is None else beside.probes
-    tables["published"] = PUBLISHED.empty_table() if beside.published is None else beside.published
+    if beside.published is not None:
+        tables["published"] = beside.published(rows["accuracy"])
     answering = next(iter(galleries.values()))
     provenance = {
         "protocol": "barcode",
@@ -183,5 +179,3 @@ def _targets(gallery: Gallery, asked: Gallery, interim: bool) -> tuple[list[Targ
     if not any((target.query >= 0).any() for target in found):
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank")
     return found, left
-
-

@@ -12,7 +12,7 @@ from biocosmos.evaluate.barcode.bins import KINDS, MATCH
 from biocosmos.evaluate.barcode.drawing import GapPoint, Leaf, gap_plot, tree_drawing
 from biocosmos.evaluate.barcode.gap import ALONE, APART, GAP, NO_GAP
 from biocosmos.evaluate.barcode.neighbour_joining import Tree
-from biocosmos.evaluate.pages.blocks import Block, Paragraph, Section
+from biocosmos.evaluate.pages.blocks import Block, Figure, Paragraph, Section
 from biocosmos.evaluate.pages.charts import histograms, stacked
 from biocosmos.evaluate.pages.rows import Row
 from biocosmos.evaluate.pages.svg import percent
@@ -119,7 +119,7 @@ def tree_sections(report: Report) -> list[Section]:
         leaves = [_leaf(node) for node in nodes if node["tip"] is not None]
         chart = tree_drawing(f"Tree of {row['genus']}", tree, leaves, f"distance from the root ({DISTANCE[row['measure']]})")
         facts = {**row, "distance": DISTANCE[row["measure"]]}
-        sections.append(WORDS.section("tree", [WORDS.figure("tree.chart", chart, wide=True, **facts)], **facts))
+        sections.append(WORDS.section("tree", [Figure(chart, WORDS("tree.chart", **facts), wide=True)], **facts))
     return sections
 
 

@@ -43,9 +43,7 @@ class Library:
     def subset(self, rows: Array) -> Library:
         """Some rows, by a mask or numbers."""
         bins = None if self.bins is None else self.bins[rows]
-        return Library(
-            self.ids[rows], self.barcodes[rows], self.taxa[rows], self.taxonomy, self.query[rows], bins, None
-        )
+        return Library(self.ids[rows], self.barcodes[rows], self.taxa[rows], self.taxonomy, self.query[rows], bins, None)
 
 
 def species_of(targets: Sequence[Target]) -> Target:
@@ -91,7 +89,12 @@ def _bins(library: Library, codes: Array, names: Sequence[str], paths: Sequence[
     name_of = dict(zip(paths, names))
     rows = concordance([None if code < 0 else paths[code] for code in codes], library.bins.tolist())
     return [
-        {**row, "path": row["species"], "species": name_of[row["species"]], "shared_with": [name_of[p] for p in row["shared_with"]]}
+        {
+            **row,
+            "path": row["species"],
+            "species": name_of[row["species"]],
+            "shared_with": [name_of[p] for p in row["shared_with"]],
+        }
         for row in rows
     ]
 

@@ -21,12 +21,16 @@ MOST_TIPS = 60
 """Tips of a tree: more cannot be read on a page."""
 FEWEST_TIPS = 3
 TREES = pa.schema(
-    [("genus", pa.string()), ("path", pa.string()), ("tips", pa.int64()), ("specimens", pa.int64()), ("not_drawn", pa.int64())]
-    + [("not_comparable", pa.int64()), ("measure", pa.string()), ("newick", pa.string())]
+    [
+        *(("genus", pa.string()), ("path", pa.string()), ("tips", pa.int64()), ("specimens", pa.int64())),
+        *(("not_drawn", pa.int64()), ("not_comparable", pa.int64()), ("measure", pa.string()), ("newick", pa.string())),
+    ]
 )
 TIPS = pa.schema(
-    [("genus", pa.string()), ("tip", pa.int64()), ("species", pa.string()), ("ids", pa.list_(pa.string()))]
-    + [("queries", pa.int64()), ("parent", pa.int64()), ("length", pa.float64())]
+    [
+        *(("genus", pa.string()), ("tip", pa.int64()), ("species", pa.string()), ("ids", pa.list_(pa.string()))),
+        *(("queries", pa.int64()), ("parent", pa.int64()), ("length", pa.float64())),
+    ]
 )
 """A row a node of each tree: its tip, or null of an inner node; parent: the row of the node above, -1 of the root."""
 
@@ -57,7 +61,7 @@ def tips_of(
     order = np.random.default_rng(seed).permutation(len(tips)).tolist()
     order.sort(key=lambda i: tips[i].queries == 0)
     turn: Counter[str] = Counter()
-    ranked = []
+    ranked: list[tuple[int, int, int]] = []
     for i in order:
         name = tips[i].species or ""
         ranked.append((turn[name], len(ranked), i))
@@ -78,7 +82,7 @@ def tree_of(tips: Sequence[Tip], measure: Measure, least: int = LEAST_OVERLAP) -
     if len(kept) < FEWEST_TIPS:
         raise BiocosmosError(f"{len(kept)} different barcodes can be compared with each other, and a tree needs {FEWEST_TIPS}")
     tree = midpoint_rooted(neighbour_joining(distances[np.ix_(kept, kept)]))
-    return tree, [tips[i] for i in kept], len(tips) - len(kept)
+    return tree, [tips[int(i)] for i in kept], len(tips) - len(kept)
 
 
 def tree_rows(genus: str, path: str, tree: Tree, tips: Sequence[Tip], facts: Mapping[str, Any]) -> tuple[Row, list[Row]]:

@@ -51,9 +51,9 @@ class Words:
         """A section by its ``title`` and ``lead``."""
         return Section(self(f"{key}.title", **facts), self(f"{key}.lead", **facts), blocks, once)
 
-    def figure(self, key: str, svg: str, /, *, wide: bool = False, **facts: Any) -> Figure:
+    def figure(self, key: str, svg: str, /, **facts: Any) -> Figure:
         """A chart and its sentence."""
-        return Figure(svg, self(key, **facts), wide)
+        return Figure(svg, self(key, **facts))
 
     def card(self, key: str, value: str, /, **facts: Any) -> Card:
         """A headline: its label under ``<key>.label``, what it rests on under ``<key>.detail``."""
