@@ -8,14 +8,14 @@ of an alignment and unknown bases at the ends are put right without a word.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
 
-from biocosmos.barcodes.genetic_codes import INVERTEBRATE_MITOCHONDRIAL, fewest_stops, stops_of
+from biocosmos.barcodes.genetic_codes import fewest_stops
 from biocosmos.barcodes.orientation import LEARN_FROM, Profile, coi_profile, learnt_profile, reverse_complement
-from biocosmos.barcodes.primers import primers_named, without_primers
-from biocosmos.errors import BiocosmosError
+from biocosmos.barcodes.primers import Primer, primers_named
+from biocosmos.barcodes.rules import Rules
+from biocosmos.barcodes.trimming import without_primers
 
 Note = Literal["RNA", "ambiguous", "reversed", "primers", "stops"]
 NOTES: dict[Note, str] = {
@@ -45,37 +45,6 @@ _DELETED = GAPS + b" \t\r\n\v\f"
 _PLAIN = b"ACGTNacgtn?"
 
 
-@dataclass(frozen=True)
-class Rules:
-    """What a sequence must be to be a barcode, and what is done to it.
-
-    Attributes:
-        primers: names, names of pairs, or sequences of primers to cut off (:func:`biocosmos.barcodes.primers.primers_named`).
-        primer_errors: share of a primer's bases that may differ.
-        orientation: "coi" turns what lies on the other strand by the profile of COI, "source" by the first barcodes of the
-            source, for other markers; "keep" turns nothing.
-        min_length, max_length: bases, without unknown ones at the ends.
-        most_n: largest share of unknown bases.
-        stop_codons: what is done with one that has a stop codon in every frame: "tell", "refuse" or "keep", which does not look.
-        genetic_code: NCBI's number.
-    """
-
-    primers: tuple[str, ...] = ()
-    primer_errors: float = 0.15
-    orientation: Literal["coi", "source", "keep"] = "coi"
-    min_length: int = 100
-    max_length: int = 5000
-    most_n: float = 0.1
-    stop_codons: Literal["tell", "refuse", "keep"] = "tell"
-    genetic_code: int = INVERTEBRATE_MITOCHONDRIAL
-
-    def __post_init__(self) -> None:
-        primers_named(self.primers)
-        stops_of(self.genetic_code)
-        if self.min_length > self.max_length:
-            raise BiocosmosError(f"--min-length {self.min_length} is above --max-length {self.max_length}: no barcode is both")
-
-
 class Cleaned(NamedTuple):
     """sequence: the barcode in upper case ACGTN, or None; refused: why it is None; notes: what was changed or seen."""
 
@@ -97,7 +66,7 @@ class Cleaning:
         self._first = True
 
     @cached_property
-    def _primers(self) -> tuple[object, ...]:
+    def _primers(self) -> tuple[Primer, ...]:
         return primers_named(self.rules.primers)
 
     def clean(self, sequences: Sequence[str | None]) -> list[Cleaned]:
@@ -155,7 +124,7 @@ class Cleaning:
         """Primers cut off, and every limit looked at."""
         rules = self.rules
         if rules.primers:
-            cut = without_primers(sequence, self._primers, rules.primer_errors).strip("N")  # type: ignore[arg-type]
+            cut = without_primers(sequence, self._primers, rules.primer_errors).strip("N")
             if len(cut) < len(sequence):
                 sequence, notes = cut, (*notes, "primers")
         if len(sequence) < rules.min_length:

@@ -1,27 +1,15 @@
-"""Primers cut off the ends of barcodes: named ones, and any that are given, on either strand and with some mismatches."""
+"""Primers by name, and any that are given. Nothing heavy is imported here: the command line checks them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property
-
-import numpy as np
-import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-
-Masks = npt.NDArray[np.uint8]
 
 # One bit a base, so that a letter fits another where they share a bit; I (inosine) pairs with all.
 BITS = {"A": 1, "C": 2, "G": 4, "T": 8, "U": 8, "R": 5, "Y": 10, "S": 6, "W": 9, "K": 12, "M": 3, "B": 14, "D": 13, "H": 11}
 BITS |= {"V": 7, "N": 15, "I": 15}
-_COMPLEMENT = str.maketrans("ACGTURYSWKMBDHVNI", "TGCAAYRSWMKVHDBNN")
-_OF_PRIMER, _OF_BARCODE = np.zeros(256, np.uint8), np.zeros(256, np.uint8)
-for _letter, _bits in BITS.items():
-    _OF_PRIMER[ord(_letter)] = _bits
-    _OF_BARCODE[ord(_letter)] = _bits if _letter in "ACGT" else 0  # an unknown base of a barcode proves no primer
-
 NAMED: dict[str, str] = {
     "LCO1490": "GGTCAACAAATCATAAAGATATTGG",  # Folmer et al. 1994
     "HCO2198": "TAAACTTCAGGGTGACCAAAAAATCA",
@@ -52,10 +40,6 @@ SETS: dict[str, tuple[str, ...]] = {
     "rbcla": ("rbcLa-F", "rbcLa-R"),
 }
 """Pairs that are used together, by a word of their own."""
-WITHIN = 60
-"""Bases at either end of a barcode in which a primer is looked for: adapters and tags of that length may stand outside it."""
-LEAST_PART = 12
-"""Bases of a primer that was itself cut: fewer would be found by chance."""
 SHORTEST = 10
 
 
@@ -65,13 +49,6 @@ class Primer:
 
     name: str
     sequence: str
-
-    @cached_property
-    def masks(self) -> tuple[Masks, Masks]:
-        """(as it is, its reverse complement), one byte of bits a base."""
-        as_it_is = np.frombuffer(self.sequence.encode(), np.uint8)
-        turned = np.frombuffer(self.sequence.translate(_COMPLEMENT)[::-1].encode(), np.uint8)
-        return _OF_PRIMER[as_it_is], _OF_PRIMER[turned]
 
 
 def primers_named(asked: Iterable[str]) -> tuple[Primer, ...]:
@@ -94,35 +71,4 @@ def primers_named(asked: Iterable[str]) -> tuple[Primer, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def without_primers(barcode: str, primers: Iterable[Primer], errors: float) -> str:
-    """The barcode without the primers at its ends, on whichever strand, and without what stands outside them.
-
-    barcode: upper case ACGTN. errors: share of a primer's bases that may differ; no gaps are thought of, as primers bind without.
-    A primer that is itself cut short is found from :data:`LEAST_PART` bases on where it stands at the very end.
-    """
-    bits = _OF_BARCODE[np.frombuffer(barcode.encode(), np.uint8)]
-    start, stop = 0, len(bits)
-    for primer in primers:
-        for mask in primer.masks:
-            start = max(start, _end_of(mask, bits[:WITHIN], errors))
-            stop = min(stop, len(bits) - _end_of(mask[::-1], bits[::-1][:WITHIN], errors))
-    return barcode[start:stop] if start < stop else ""
-
-
-def _end_of(mask: Masks, bits: Masks, errors: float) -> int:
-    """Where a primer ends in the first bases of a barcode: the place after it with the fewest mismatches, 0 for none."""
-    size = len(mask)
-    best, end = int(errors * size) + 1, 0
-    if len(bits) >= size:
-        windows = np.lib.stride_tricks.sliding_window_view(bits, size)
-        wrong = ((windows & mask) == 0).sum(axis=1)
-        at = int(wrong.argmin())
-        if wrong[at] < best:
-            return at + size
-    for part in range(min(size - 1, len(bits)), LEAST_PART - 1, -1):
-        if int(((bits[:part] & mask[size - part :]) == 0).sum()) <= int(errors * part):
-            return part
-    return end
-
-
-__all__ = ["NAMED", "SETS", "Primer", "primers_named", "without_primers"]
+__all__ = ["BITS", "NAMED", "SETS", "Primer", "primers_named"]

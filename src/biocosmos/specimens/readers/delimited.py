@@ -65,6 +65,8 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
         ranks=options.ranks,
         taxonomy=options.taxonomy,
         warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(plan.names)),
+        drop=not plan.records,
+        **options.shaping(),
     )
 
     def blocks() -> Iterator[Block]:
@@ -98,6 +100,8 @@ class _Plan:
     """The column of addresses that ``image_url`` is taken from, if it has none itself."""
     place: str | None
     """The column that latitude and longitude are taken from, if they have none themselves."""
+    records: bool = False
+    """Whether its rows are records of occurrences, which stand for themselves."""
 
     def block(self, rows: Sequence[tuple[int, list[str]]], path: Path) -> Block:
         """Some rows as typed columns under our names."""
@@ -140,7 +144,7 @@ def _plan(path: Path, options: Options, check: bool) -> _Plan:
         check_content([*names, *kinds], header, path, options.failures)
     if archive is not None and "image_path" in names:
         kinds["image"] = STANDARD["image"]
-    return _Plan(encoding, separator, names, kinds, media, place)
+    return _Plan(encoding, separator, names, kinds, media, place, is_records(header))
 
 
 def _places(cells: Sequence[object]) -> dict[str, list[object]]:
