@@ -60,8 +60,8 @@ class Cleaning:
     [Cleaned(sequence='AACGT', refused=None, notes=('RNA',)), Cleaned(sequence=None, refused='...', notes=())]
     """
 
-    def __init__(self, rules: Rules = Rules()) -> None:
-        self.rules = rules
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = Rules() if rules is None else rules
         self._learnt: Profile | None = None
         self._first = True
 

@@ -42,7 +42,7 @@ class BarcodeSettings:
     )
     orientation: str = setting(
         _DEFAULT.orientation,
-        "Turn sequences of the other strand, told by the k-mers of COI, or of the source's first ones (other markers); or keep all.",
+        "Turn sequences of the other strand, by the k-mers of COI, or of the source's first ones (other markers); or keep all.",
         choices=("coi", "source", "keep"),
         panel=BARCODES,
     )

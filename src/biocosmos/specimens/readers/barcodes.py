@@ -20,15 +20,15 @@ MOST_IDS = 5
 """Ids that a warning about many barcodes names."""
 PERSONAL = frozenset(
     {
-        *("collector", "collectors", "collectedby", "collectorname", "collectornames", "collectoremail", "leg", "legit", "legator"),
+        *("collector", "collectors", "collectedby", "collectorname", "collectornames", "collectoremail", "legit"),
         *("recordedby", "recordedbyid", "identifier", "identifiers", "identifieremail", "identifiedby", "identifiedbyid"),
         *("identificationprovidedby", "determiner", "determinedby", "det", "determinator", "detby", "username", "userlogin"),
-        *("email", "emailaddress", "contactemail", "contactperson", "phone", "telephone", "copyrightcontact", "copyrightcontacts"),
-        *("submitter", "submittedby", "observer", "observers"),
+        *("leg", "legator", "email", "emailaddress", "contactemail", "contactperson", "phone", "telephone"),
+        *("copyrightcontact", "copyrightcontacts", "submitter", "submittedby", "observer", "observers"),
     }
 )
-"""Columns that say who a person is or how to reach them, without case, blanks and punctuation. Holders of rights stay: licences ask
-for their names."""
+"""Columns that say who a person is or how to reach them, without case, blanks and punctuation. Holders of rights stay: licences
+ask for their names."""
 
 Fail = Callable[[str, int, bool], None]
 """(reason, row of the block, whether it is a warning)."""

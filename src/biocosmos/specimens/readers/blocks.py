@@ -32,7 +32,7 @@ BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whate
 MOST_NAMES = 20
 """Names that one warning lists."""
 PROVISIONAL = ("open", "code")
-"""Kinds of names that are no certain species, though a column of species has them: Culex sp. 1, Culex cf. pipiens, BOLD:AAA0001."""
+"""Kinds of names that are no certain species, though columns of species have them: Culex sp. 1, BOLD:AAA0001."""
 LIMITS = {"latitude": 90.0, "longitude": 180.0}
 
 Values: TypeAlias = Any  # a list of Python values, or an Arrow array that is passed through
@@ -83,7 +83,8 @@ class Shaper:
 
     def __post_init__(self) -> None:
         self._dna = "barcode" in self.columns
-        types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items() if name not in self._left_out()}
+        left_out = self._left_out()
+        types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items() if name not in left_out}
         kept = KEPT if self.unreadable == "left blank" else self.unreadable
         self._barcodes = RowBarcodes(self.rules, self.failures, drop=self.drop, kept=kept)
         if self.rules != Rules() and not self._dna:
@@ -290,7 +291,7 @@ class Shaper:
                 found = parse(name)
                 genus = genus or found.genus
                 binomial = binomial or found.species
-                if binomial is None:
+                if binomial is None and name not in self.provisional_names:
                     self._tell(name, found, genus, any(column[i] is not None for column in others), block, i, columns["id"][i])
             if genus is None and binomial is not None:
                 genus = parse(binomial).genus
