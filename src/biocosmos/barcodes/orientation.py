@@ -95,7 +95,7 @@ class Profile:
         back = self.scores([_middle(barcode) for barcode in barcodes]) < LEAST
         unsure = np.flatnonzero(back)
         if len(unsure):
-            back[unsure] = self.scores([barcodes[i] for i in unsure]) < -LEAST
+            back[unsure] = self.scores([barcodes[i] for i in unsure.tolist()]) < -LEAST
         return back
 
 
@@ -139,7 +139,7 @@ def _middle(barcode: str) -> str:
 
 def _counted(barcodes: Sequence[str]) -> Profile:
     codes, good = _kmers(barcodes, K)
-    return Profile.of_counts("the first barcodes of the source", np.bincount(codes[good], minlength=4**K) + 1e-9)
+    return Profile.of_counts("the first barcodes of the source", np.bincount(codes[good], minlength=4**K).astype(np.float64))
 
 
 def _turned(k: int) -> npt.NDArray[np.int64]:

@@ -172,9 +172,10 @@ class _Reader:
             return self._refuse(record, "the sequence is empty", fields["id"])
         return fields
 
-    def _refuse(self, record: Record, reason: str, id: str | None = None) -> None:
+    def _refuse(self, record: Record, reason: str, id: str | None = None) -> dict[str, str] | None:
         first = record.header.split(None, 1)[0][:200] if record.header.strip() else None
         self.options.failures.add(reason, stage="read", source=self.path, row=record.number, id=id or first)
+        return None
 
     def _block(self, held: Sequence[tuple[int, dict[str, object]]]) -> Block:
         names = dict.fromkeys(name for _, values in held for name in values)

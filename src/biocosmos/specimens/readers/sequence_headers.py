@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.specimens.readers.columns import shown
+from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, shown
 from biocosmos.specimens.readers.names import clean_taxon
 
 Fields = dict[str, str]
@@ -27,15 +27,11 @@ LETTERS = {
 }
 """Ranks as SINTAX (p:) and QIIME, UNITE and PR2 (p__) shorten them."""
 MIDORI_RANKS = ("root", "domain", "phylum", "class", "order", "family", "genus", "species")
-PIPES = ("id", "label", "marker", "accession")
-"""What BOLD puts between its pipes: process id, identification, marker, GenBank's accession."""
 SEEN = 200
 """Records by which the form of a file is told."""
 MARKER = re.compile(r"(?i)(COI|COX|CO1|CYTB|ITS|MATK|RBCL|TRN|\d\dS|28S|ATP|ND\d|H3|EF1|WNT|PSB|TUFA|UPA|AATS|CAD|COII)[-\w./]*")
 TAXID = re.compile(r"_\d+$")
-UNKNOWN = re.compile(
-    r"(?i)(.*[ _])?(unidentified|incertae[ _]sedis|uncultured|unassigned|unclassified|not[ _]classified)([ _].*)?"
-)
+UNKNOWN = re.compile(r"(?i)(.* )?(unidentified|incertae sedis|uncultured|unassigned|unclassified|not classified)( .*)?")
 _SINTAX = re.compile(r"(?:^|;)\s*tax=([^;]*)")
 _PREFIXED = re.compile(r"(?:^|[;,|\s])\s*([dkpcofgst])__([^;|]*)")
 
@@ -130,7 +126,7 @@ def _bold(header: str) -> Fields | None:
     at = next(i for i, part in enumerate(parts) if i and MARKER.fullmatch(part))
     named["marker"] = parts[at]
     for part in parts[1:at]:
-        known = "dna_bin" if part.startswith("BOLD:") else "label"
+        known = "dna_bin" if part.startswith("BOLD:") else SCIENTIFIC_NAME
         named.setdefault(known, part)
     for part in parts[at + 1 :]:
         known = "dna_bin" if part.startswith("BOLD:") else "accession"
@@ -154,7 +150,7 @@ FORMS = (
     Form("MIDORI", ("id", *MIDORI_RANKS[1:]), _midori),
     Form("RDP", ("id", *_RANKS), _rdp),
     Form("ranks", ("id", *_RANKS), _prefixed),
-    Form("BOLD", ("id", "label", "marker", "accession", "dna_bin"), _bold),
+    Form("BOLD", ("id", SCIENTIFIC_NAME, "marker", "accession", "dna_bin"), _bold),
 )
 
 

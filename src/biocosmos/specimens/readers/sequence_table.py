@@ -33,7 +33,7 @@ class SequenceTable:
             self.names = our_names(table.header, columns, str(path))
             if "id" not in self.names:
                 raise BiocosmosError(
-                    f"{path} has no column with the ids of the sequences: say --column id=NAME; its columns: {shown(table.header)}"
+                    f"{path} has no column of the sequences' ids: say --column id=NAME; its columns: {shown(table.header)}"
                 )
             finder = TypeFinder(self.names)
             finder.add_all(fields for _, fields in table.rows())
@@ -103,7 +103,8 @@ class SequenceTable:
                 first.append(key)
         if count:
             more = " ..." if count > len(first) else ""
-            reason = f"{count:,} rows are used for no sequence of {source.name}: {', '.join(first)}{more}"
+            rows = "1 row is" if count == 1 else f"{count:,} rows are"
+            reason = f"{rows} used for no sequence of {source.name}: {', '.join(first)}{more}"
             failures.add(reason, stage="read", source=self.path, severity="warning")
 
     def close(self) -> None:

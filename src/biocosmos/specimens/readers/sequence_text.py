@@ -11,7 +11,7 @@ MOST_LETTERS = 8 << 20
 
 
 class Record(NamedTuple):
-    """One sequence: its number in the file from 1, its first line without the sign, its letters (with line ends), or a problem."""
+    """One sequence: its number in the file from 1, first line without the sign, letters (with line ends), or a problem."""
 
     number: int
     header: str
