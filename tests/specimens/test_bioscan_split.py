@@ -15,6 +15,7 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import bioscan_split as rules
 from biocosmos.specimens.splits import make_split
+from biocosmos.train.loop.settings import refuse_held_out_part, watched_part
 
 NAMED = st.sampled_from(["Apis mellifera", "Apis cerana", "Bombus hortorum", "Culex pipiens"])
 UNNAMED = st.sampled_from(["Apis sp. 1", "Bombus BOLD:AAA1", "Nomen sp. X", "Culex aff pipiens"])
@@ -187,3 +188,12 @@ def test_a_collection_without_species_is_told(tmp_path) -> None:  # type: ignore
     collection.add(pa.table({"id": ["a"], "family": ["Apidae"], "barcode": ["ACGT"]}))
     with pytest.raises(BiocosmosError, match="needs a column 'species'"):
         collection.make_split("bioscan")
+
+
+@pytest.mark.parametrize("part", ["train+test", "test_unseen", "val", "official:train+val_unseen"])
+def test_nothing_is_trained_on_a_part_that_is_held_out_under_a_longer_name(part: str) -> None:
+    with pytest.raises(BiocosmosError, match="is held out to measure on and is never trained on"):
+        refuse_held_out_part(part)
+    with pytest.raises(BiocosmosError, match="no choice is made on the part 'test_unseen"):
+        watched_part("train", "test_unseen+val")
+    assert watched_part("order:train+pretrain", "val+val_unseen") == "order:val+val_unseen"

@@ -77,6 +77,11 @@ class Split:
                 raise BiocosmosError(f"split '{self.name}' has no part '{each}': it has {', '.join(counts)}")
         return self.ids.filter(pc.is_in(self.parts, value_set=pa.array(names, self.parts.type)))
 
+    def has(self, name: str) -> bool:
+        """Whether :meth:`part` knows it."""
+        counts = self.counts()
+        return name in counts or all(each.strip() in counts for each in name.split("+"))
+
     def counts(self) -> dict[str, int]:
         """Specimens per part, largest part first."""
         counts = {row["values"]: row["counts"] for row in pc.value_counts(self.parts).to_pylist()}
