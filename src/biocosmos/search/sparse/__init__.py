@@ -1,0 +1,1 @@
+"""Exact nearest rows among sparse counts."""
