@@ -63,7 +63,7 @@ FORMS = (
     ("hf:ORG/NAME", "image, text", "once fetched", "a timm or open_clip model of the hub"),
     ("FOLDER", "image, text", "with the folder", "a folder of a timm or open_clip model, or of one that 'biocosmos train' made"),
     ("python:PACKAGE.MODULE:NAME", "image", "with the module", "a callable of your own"),
-    ("kmer:K", "DNA", "yes", "counts of overlapping k-mers of DNA barcodes, K from 5 to 8"),
+    ("kmer:K", "DNA", "always", "counts of overlapping k-mers of DNA barcodes, K from 5 to 8"),
     ("FOLDER", "DNA", "with the folder", "a model of barcodes: BarcodeBERT's, or one that 'biocosmos train barcode' made"),
 )
 """The forms of an encoder's name: (form, modalities, when it is on this machine, what it is)."""
