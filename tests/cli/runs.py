@@ -46,6 +46,8 @@ LINES: dict[str, Line] = {
         """--where "status = 'living'" """
     ),
     "split by group": Line("split {collection} --method grouped --name grouped --column group"),
+    "split by rules": Line("split {out}/bioscan.cosmos --method bioscan --seed 0", after=("ingest a size",), says="pretrain"),
+    "split by files": Line("split {collection} --method files --files {parts} --name theirs", says="seen"),
     "split without taxa": Line("split {collection} --method open-world --name openworld --held-out 0.2"),
     "export": Line(
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
@@ -271,6 +273,13 @@ LINES: dict[str, Line] = {
     "doctor": Line("doctor", says="processor"),
     "doctor for machines": Line("doctor --json", says='"processor"'),
     "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
+    # ------------------------------------------------------------------ barcodes
+    "simulate": Line(
+        "simulate {out}/simulated.fasta --metadata {out}/simulated.tsv --seed 1 --species 12 --genera 6 --families 3 --orders 2 "
+        "--specimens 40 --short 0.2 --unsure 0.1 --shared 0.5",
+        says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
+    ),
+    "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"

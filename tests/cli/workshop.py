@@ -98,6 +98,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
+    (folder / "parts").mkdir()
+    (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
     (folder / "accepted.csv").write_text(f"id,proposal,rank,accept\n{ids[5]},b,label,yes\n")
     (folder / "templates.txt").write_text("a photo of {name}.\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
@@ -122,6 +124,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
+        "parts": "parts",
         "boxes": "boxes.json",
         "detections": "detections.json",
         "foreign": "foreign",

@@ -15,6 +15,7 @@ from biocosmos.cli import (
     refitting,
     searching,
     serving,
+    simulating,
     specimens,
     taxonomy,
     thumbnails,
@@ -54,6 +55,7 @@ def _root(
 
 
 demo.register(app)
+simulating.register(app)
 specimens.register(app)
 care.register(app)
 embeddings.register(app)

@@ -36,7 +36,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
 TRAIN, CALIBRATION = "train", "val"
-APART = ("grouped", "column")
+APART = ("grouped", "column", "files", "bioscan")
 """Splits whose parts are of other sites or samples, as new images will be: their validation part calibrates better than folds."""
 _WHO_NAMES = ("method", "head", "known", "within", "taxa", "where", "class_weight", "templates", "calibration")
 _RULES = ("threshold", "error_rate", "promise", "delta", "sets", "novelty", "false_alarm_rate")

@@ -128,7 +128,7 @@ class _Base:
         handicaps = np.zeros(len(seen), np.float32)
         name, _, part = settings.validation.rpartition(":")
         chosen = taxa.of("chosen on")
-        if part and part in self.collection.split(name or "default").counts() and chosen.any():
+        if part and self.collection.split(name or "default").has(part) and chosen.any():
             held = labelled_part(self.collection, taxa, settings.validation).only(seen | chosen)
             watched = self._stored("held", held.ids), held.taxa
             handicaps[seen] = best_handicap(*watched, points, seen, chosen).handicap

@@ -23,6 +23,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,7 @@ from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.selecting import Selecting
+from biocosmos.specimens.split_files import read_parts
 from biocosmos.specimens.splits import Split, make_split
 from biocosmos.tables import write_table, write_tables
 
@@ -273,16 +275,18 @@ class Collection(Selecting):
         held_out: float | Sequence[str] = 0.1,
         where: str | None = None,
         groups: pa.Table | None = None,
+        files: Path | None = None,
     ) -> Split:
         """Make a split (see :func:`biocosmos.specimens.splits.make_split`) and save it with the collection.
 
         ``rank``: stratify or hold out at this rank; default the lowest name of each specimen. ``groups``: for "grouped", in place
-        of a column, a table of ``id`` and ``group`` (null: alone), as ``discover duplicates`` finds them.
+        of a column, a table of ``id`` and ``group`` (null: alone), as ``discover duplicates`` finds them. ``files``: for "files",
+        the folder with one for each part.
         """
         with self.writing("split"):
-            columns = ["id", *self.ranks]
-            if column is not None and column not in columns:
-                columns.append(column)
+            listed, told = read_parts(Path(files)) if files is not None else ({}, [])
+            more = [column, "barcode" if method == "bioscan" else None]
+            columns = list(dict.fromkeys(["id", *self.ranks, *(name for name in more if name is not None)]))
             table = self.table(columns, where=where)
             if groups is not None:
                 column = GROUPS
@@ -303,8 +307,17 @@ class Collection(Selecting):
                 held = [taxonomy.path(taxonomy.find(taxon)) for taxon in held_out]
                 held_out = ["/".join(name for name in path if name) for path in held]
             split = make_split(
-                table, method, name=name, seed=seed, fractions=fractions, taxa=taxa, column=column, held_out=held_out
+                table,
+                method,
+                name=name,
+                seed=seed,
+                fractions=fractions,
+                taxa=taxa,
+                column=column,
+                held_out=held_out,
+                listed=listed,
             )
+            split = replace(split, notes=(*split.notes, *told))
             self.save_split(split)
             return split
 

@@ -14,7 +14,9 @@ EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
 UNLABELLED = "unlabelled"
 """In place of a part of a split, where one is named: the specimens without a name at any rank."""
-METHODS = ("stratified", "random", "open-world", "grouped", "column")
+METHODS = ("stratified", "random", "open-world", "grouped", "column", "bioscan", "files")
+SHARED_OUT = ("stratified", "random", "open-world", "grouped")
+"""Methods that are told shares."""
 EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
 
 
@@ -103,17 +105,23 @@ class SplitSettings:
 
     method: str = setting("stratified", "How they are shared out.", choices=METHODS)
     name: str = setting("default", "What to call it; 'default' is the one every verb uses.")
-    seed: int = setting(0, "Seed of every random choice.", low=0, only={"method": METHODS[:-1]})
-    fractions: str = setting(
-        "train=0.7,val=0.15,test=0.15", "Shares of the parts, adding up to 1.", only={"method": METHODS[:-1]}
-    )
+    seed: int = setting(0, "Seed of every random choice.", low=0, only={"method": (*SHARED_OUT, "bioscan")})
+    fractions: str = setting("train=0.7,val=0.15,test=0.15", "Shares of the parts, adding up to 1.", only={"method": SHARED_OUT})
     rank: str | None = setting(
         None,
         "Stratify or hold out taxa of this rank.",
         unset="the lowest name of each",
         only={"method": ("stratified", "open-world")},
     )
-    column: str | None = setting(None, "Whose values stay together, or are the parts.", only={"method": ("grouped", "column")})
+    column: str | None = setting(
+        None,
+        "Whose values stay together, or are the parts, or stand in the files.",
+        unset="the id, for files",
+        only={"method": ("grouped", "column", "files")},
+    )
+    files: Path | None = setting(
+        None, "Folder with a file PART.txt for each part, one id a line.", file=True, only={"method": "files"}
+    )
     duplicates: bool = setting(
         False,
         "In place of --column: the groups that 'biocosmos discover duplicates' found last stay together.",
@@ -124,6 +132,8 @@ class SplitSettings:
 
     def __post_init__(self) -> None:
         check(self)
+        if self.method == "files" and self.files is None:
+            raise SettingError("--method files needs --files, the folder with a file PART.txt for each part")
         self.splitting()
 
     def splitting(self) -> dict[str, Any]:
@@ -143,6 +153,7 @@ class SplitSettings:
             "fractions": shares,
             "rank": self.rank,
             "column": self.column,
+            "files": self.files,
             "held_out": held,
             "where": self.where,
         }

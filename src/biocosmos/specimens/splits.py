@@ -23,7 +23,7 @@ from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import parse_facts
 from biocosmos.tables import replacing
 
-METHODS = ("random", "stratified", "open-world", "grouped", "column")
+METHODS = ("random", "stratified", "open-world", "grouped", "column", "bioscan", "files")
 DEFAULT_FRACTIONS = {"train": 0.7, "val": 0.15, "test": 0.15}
 NOVEL_PART = "novel"
 """The part that holds the taxa held out whole by an open-world split: no other part has a specimen of them."""
@@ -69,10 +69,18 @@ class Split:
         return digest.hexdigest()[:16]
 
     def part(self, name: str) -> pa.Array:
-        """Ids of one part. Raises BiocosmosError if there is no such part."""
-        if name not in self.counts():
-            raise BiocosmosError(f"split '{self.name}' has no part '{name}': it has {', '.join(self.counts())}")
-        return self.ids.filter(pc.equal(self.parts, name))
+        """Ids of one part, or of several together: "test+test_unseen". Raises BiocosmosError if there is no such part."""
+        counts = self.counts()
+        names = [name] if name in counts else [each.strip() for each in name.split("+")]
+        for each in names:
+            if each not in counts:
+                raise BiocosmosError(f"split '{self.name}' has no part '{each}': it has {', '.join(counts)}")
+        return self.ids.filter(pc.is_in(self.parts, value_set=pa.array(names, self.parts.type)))
+
+    def has(self, name: str) -> bool:
+        """Whether :meth:`part` knows it."""
+        counts = self.counts()
+        return name in counts or all(each.strip() in counts for each in name.split("+"))
 
     def counts(self) -> dict[str, int]:
         """Specimens per part, largest part first."""
@@ -151,17 +159,20 @@ def make_split(
     taxa: Sequence[Any] | None = None,
     column: str | None = None,
     held_out: float | Sequence[Any] = 0.1,
+    listed: Mapping[str, str] | None = None,
 ) -> Split:
     """Assign every row of ``table`` (column ``id``) to a part.
 
     Args:
         method: "random"; "stratified": every taxon is shared out in the same proportions; "open-world": a share of whole
             taxa goes to the part "novel" and the rest is stratified; "grouped": rows of equal ``column`` stay together;
-            "column": parts are the values of ``column``.
+            "column": parts are the values of ``column``; "bioscan": the rules of BIOSCAN-5M, see
+            :mod:`biocosmos.specimens.bioscan_split`; "files": parts are ``listed``.
         fractions: part name to share, adding up to 1; the first part is the one trained on. Default 0.7/0.15/0.15.
         taxa: one hashable per row, for "stratified" and "open-world" (None = unlabelled, shared out as one taxon).
-        column: for "grouped" and "column".
+        column: for "grouped" and "column"; for "files" the one that ``listed`` names, default "id".
         held_out: for "open-world": a share of the taxa, or the taxa themselves.
+        listed: for "files": value of ``column`` -> part, see :func:`biocosmos.specimens.split_files.read_parts`.
 
     Raises:
         BiocosmosError: unknown method, missing column, fractions that do not add up, nothing to split.
@@ -196,6 +207,11 @@ def make_split(
             parameters["held_out"] = names
     elif method == "random":
         parts = _shared_out(table.num_rows, shares, rng)
+    elif method == "bioscan":
+        parts, parameters, notes = _by_bioscan_rules(table, seed)
+    elif method == "files":
+        parts = _listed(table, column or "id", listed or {}, notes)
+        parameters = {"column": column or "id"}
     else:
         if column is None or column not in table.column_names:
             raise BiocosmosError(f"a split '{method}' needs a column of the collection, not {column!r}")
@@ -208,9 +224,37 @@ def make_split(
             parts = _objects([None if value is None else str(value).strip() or None for value in values])
     kept = np.array([part is not None for part in parts], bool)
     if not kept.all():
-        notes.append(f"{int((~kept).sum()):,} specimens without a value in '{column}' belong to no part")
+        why = "in none of the files" if method == "files" else f"without a value in '{column}'"
+        notes.append(f"{int((~kept).sum()):,} specimens {why} belong to no part")
     ids = table["id"].combine_chunks().filter(pa.array(kept))
     return Split(name, method, seed, parameters, ids, pa.array(parts[kept].tolist(), pa.string()), tuple(notes))
+
+
+def _by_bioscan_rules(table: pa.Table, seed: int) -> tuple[_Objects, dict[str, Any], list[str]]:
+    from biocosmos.specimens.bioscan_split import bioscan_parts
+
+    for name in ("species", "barcode"):
+        if name not in table.column_names:
+            raise BiocosmosError(
+                f"a split 'bioscan' needs a column '{name}' of the collection: give it at ingest, --column {name}=..."
+            )
+    genera = table["genus"] if "genus" in table.column_names else None
+    return bioscan_parts(table["barcode"], table["species"], genera, seed=seed)
+
+
+def _listed(table: pa.Table, column: str, listed: Mapping[str, str], notes: list[str]) -> _Objects:
+    if column not in table.column_names:
+        raise BiocosmosError(f"a split 'files' needs a column of the collection, not {column!r}")
+    values = [None if value is None else str(value).strip() for value in table[column].to_pylist()]
+    parts = _objects([None if value is None else listed.get(value) for value in values])
+    missing = sorted(set(listed) - set(values))
+    if len(missing) == len(listed):
+        raise BiocosmosError(
+            f"no '{column}' of the collection is in the files, which have {', '.join(missing[:3])}: name another"
+        )
+    if missing:
+        notes.append(f"{len(missing):,} lines of the files are no '{column}' of the collection: {', '.join(missing[:3])} ...")
+    return parts
 
 
 def _objects(values: Sequence[Any]) -> _Objects:

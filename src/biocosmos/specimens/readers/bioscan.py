@@ -5,6 +5,7 @@ Any part of them is accepted: a table of some rows, some of the images, or barco
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,13 @@ LAYOUTS = (
 )
 LEVELS_UP = 3  # the table of BIOSCAN-5M lies in bioscan5m/metadata/csv, the images in bioscan5m/images
 MARKS = (b"dna_bin", b"dna_barcode", b"nucraw")
+CHUNK_LETTERS = {"pretrain": 2, "train": 1, "other_heldout": 1}
+"""Part of BIOSCAN-5M -> letters of the name of its chunks; the other parts have none."""
+
+
+def chunk_of(process_id: str, part: str) -> str:
+    """The chunk (sub-folder) of an image of BIOSCAN-5M: the first hex digits of the MD5 of its process id, "" where none."""
+    return hashlib.md5(process_id.encode(), usedforsecurity=False).hexdigest()[: CHUNK_LETTERS.get(part, 0)]
 
 
 def is_table(path: Path) -> bool:
@@ -57,7 +65,7 @@ def _table_in(folder: Path) -> Path:
 
 
 class _Images:
-    """Finds the image of a row; the layout that worked last is tried first."""
+    """Finds the image of a row; the layout that worked last is tried first, the table's own chunk before the one of its id."""
 
     def __init__(self, table: Path, options: Options) -> None:
         self.options, self.table = options, table.absolute()
@@ -70,7 +78,7 @@ class _Images:
         if options.size and not self.bases:
             raise BiocosmosError(f"there is no folder {options.size!r} of images near {table}")
         self._resolvers = [Resolver(base) for base in self.bases]
-        self._last: tuple[Resolver, str] | None = None
+        self._last: tuple[Resolver, str, bool] | None = None
 
     def find(self, block: Block) -> set[int]:
         """Fill ``image_path``; rows with neither an image nor a barcode are left out."""
@@ -96,22 +104,19 @@ class _Images:
             return None
         chunk = _cell(columns, "chunk", i) or _cell(columns, "chunk_number", i)
         split, file = _cell(columns, "split", i), _cell(columns, "image_path", i).rsplit("/", 1)[-1]
-        if self._last is not None:
-            found = self._last[0].find(self._last[1].format(split=split, chunk=chunk, name=name, file=file))
+        made = chunk_of(name, split)  # of a table without the column, or whose "00" a spreadsheet made 0
+        tried = [(resolver, layout, own) for resolver in self._resolvers for layout in LAYOUTS for own in (False, True)]
+        for way in [self._last, *tried] if self._last is not None else tried:
+            resolver, layout, own = way
+            each = made if own else chunk
+            if ("{chunk}" in layout and not each) or (own and (each == chunk or "{chunk}" not in layout)):
+                continue
+            if ("{split}" in layout and not split) or ("{file}" in layout and not file):
+                continue
+            found = resolver.find(layout.format(split=split, chunk=each, name=name, file=file))
             if found.there:
+                self._last = way
                 return Path(found.path)
-        for resolver in self._resolvers:
-            for layout in LAYOUTS:
-                if (
-                    ("{chunk}" in layout and not chunk)
-                    or ("{split}" in layout and not split)
-                    or ("{file}" in layout and not file)
-                ):
-                    continue
-                found = resolver.find(layout.format(split=split, chunk=chunk, name=name, file=file))
-                if found.there:
-                    self._last = (resolver, layout)
-                    return Path(found.path)
         return None
 
 

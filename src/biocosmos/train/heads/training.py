@@ -133,7 +133,7 @@ def targets_of(collection: Collection, settings: HeadSettings) -> HeadTargets:
 def held_out(collection: Collection, settings: HeadSettings, targets: HeadTargets) -> HeadTargets | None:
     """The specimens of the validation part whose class is one of the head's, at most :data:`HELD`; None without such a part."""
     name, _, part = settings.validation.rpartition(":")
-    if not part or part not in collection.split(name or "default").counts():
+    if not part or not collection.split(name or "default").has(part):
         if settings.patience is not None:
             raise BiocosmosError(
                 f"--patience watches the part '{part}', which the split does not have: make one, or name another"

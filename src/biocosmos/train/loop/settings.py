@@ -19,7 +19,7 @@ STEPS, RUN, DATA, MODEL = "Steps", "Run", "Data", "Model"
 """Headings of the help text that all recipes share."""
 AUGMENTATIONS = ("none", "plankton", "photo")
 HELD_OUT = ("test", "val", "validation", "novel")
-"""Parts that nothing is ever trained on."""
+"""Parts that nothing is ever trained on, and those whose names go on from theirs: test_unseen."""
 CHOOSES_NOTHING = ("test", "novel")
 """Parts by which nothing is ever chosen."""
 
@@ -104,9 +104,15 @@ def from_toml(kind: type[S], path: str | Path, overrides: Mapping[str, Any]) -> 
 def refuse_held_out_part(split: str) -> str:
     """The part a split string names. Raises BiocosmosError for one that is kept apart to measure on."""
     part = split.rpartition(":")[2]
-    if part.lower() in HELD_OUT:
-        raise BiocosmosError(f"part '{part}' is held out to measure on and is never trained on: use the training part")
+    for each in part.split("+"):
+        if _kind(each) in HELD_OUT:
+            raise BiocosmosError(f"part '{each}' is held out to measure on and is never trained on: use the training part")
     return part
+
+
+def _kind(part: str) -> str:
+    """What a part is for, by its name: "test" of BIOSCAN-5M's test_unseen and of "Test"."""
+    return part.strip().lower().partition("_")[0]
 
 
 def watched_part(split: str, validation: str) -> str:
@@ -114,7 +120,7 @@ def watched_part(split: str, validation: str) -> str:
     refuse_held_out_part(split)
     whole = beside(split, validation)
     part = whole.rpartition(":")[2].lower()
-    if part in CHOOSES_NOTHING:
+    if any(_kind(each) in CHOOSES_NOTHING for each in part.split("+")):
         raise BiocosmosError(f"--validation {whole}: no choice is made on the part '{part}'; name another, or '' for none")
     return whole
 

@@ -126,7 +126,7 @@ class _Training:
         if taxa.of(CHOSEN_ON).any():
             parts["chosen"] = own.only(taxa.of(CHOSEN_ON))
         name, _, part = settings.validation.rpartition(":")
-        if part and part in self.collection.split(name or "default").counts():
+        if part and self.collection.split(name or "default").has(part):
             held = labelled_part(self.collection, taxa, settings.validation)
             refuse_trained_validation(held.ids, own.ids, settings.validation)
             parts["held"] = held.only(taxa.of(SEEN, CHOSEN_ON))

@@ -120,7 +120,7 @@ def _parts(collection: Collection, settings: UnicomSettings, test: str) -> dict[
     found = {}
     for role, part in asked.items():
         name, _, short = part.rpartition(":")
-        if part and short in collection.split(name or "default").counts():
+        if part and collection.split(name or "default").has(short):
             found[role] = part
     if "train" not in found:
         raise BiocosmosError(f"the split of {collection.path} has no part '{settings.split}' to train on")

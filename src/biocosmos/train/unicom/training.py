@@ -221,7 +221,7 @@ class _Training:
         settings = self.settings
         name, _, part = settings.validation.rpartition(":")
         held: Gallery | None = None
-        if part and part in self.collection.split(name or "default").counts():
+        if part and self.collection.split(name or "default").has(part):
             held = self.collection.gallery(settings.encoder, split=settings.validation, columns=())
         if held is not None:
             refuse_trained_validation(held.ids, labels.ids, settings.validation)

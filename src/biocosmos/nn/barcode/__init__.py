@@ -1,0 +1,1 @@
+"""Networks over tokens of barcodes: transformer, masked autoencoder, CNN; plain torch modules."""
