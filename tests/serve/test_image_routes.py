@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +11,12 @@ from urllib.parse import urlencode
 import pytest
 from fastapi.testclient import TestClient
 from pictured import collection_of, deep_tiff, encoded, on_disk, opened, ramp
+from PIL import Image
 
 from biocosmos.serve.access import Access
 from biocosmos.serve.app import make_app
 from biocosmos.serve.thumbnails import Thumbnails
+from biocosmos.serve.thumbnails.stripes import stripes, stripes_mark
 
 TOKEN = "a-token-of-the-tests"
 JPEG = encoded(ramp(300, 200), "JPEG", quality=90)
@@ -63,10 +66,37 @@ def test_what_cannot_be_shown_is_a_drawing(site, path, id_):
     if (path, id_) == ("full", "broken"):
         assert ask(site, path, id=id_).content == JPEG[:3000]  # browsers show what there is of it
         return
+    if (path, id_) == ("thumb", "none"):  # it has a barcode, which is drawn below
+        return
     found = ask(site, path, id=id_)
     assert found.status_code == 200 and found.headers["content-type"] == "image/svg+xml"
     assert found.headers["cache-control"] == "private, no-cache" and b"<svg" in found.content
     assert b"script" not in found.content and (b"no image" in found.content) == (id_ == "none")
+
+
+def drawn(png: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(png)).convert("RGBA")
+
+
+def test_a_specimen_without_an_image_is_shown_by_its_barcode(site):
+    first = ask(site, "thumb", id="none")
+    assert first.headers["content-type"] == "image/png" and first.headers["cache-control"] == "private, no-cache"
+    picture = drawn(first.content)
+    assert picture.size == (128, 128) and drawn(ask(site, "thumb", id="none", size=384).content).size == (384, 384)
+    colours = [picture.getpixel((9 + place, 64)) for place in (0, 1, 2, 3, 12)]
+    assert colours == [(0, 158, 115, 255), (0, 114, 178, 255), (230, 159, 0, 255), (213, 94, 0, 255), (0, 0, 0, 0)]  # A C G T
+    mark = stripes_mark("ACGTACGTACGT")
+    for_good = ask(site, "thumb", id="none", v=mark)
+    assert for_good.headers["cache-control"] == "private, max-age=31536000, immutable" and for_good.content == first.content
+    assert ask(site, "thumb", id="none", headers={"If-None-Match": first.headers["etag"]}).status_code == 304
+    assert ask(site, "thumb", id="a", v=mark).headers["content-type"] == "image/jpeg"  # an image was added since
+
+
+def test_a_long_barcode_is_cut_and_letters_that_are_none_are_grey():
+    line, whole = drawn(stripes("N" * 110)), drawn(stripes("T" * 5000))
+    assert line.getpixel((118, 64)) == (154, 154, 154, 255) and line.getpixel((119, 64))[3] == 0
+    tall = [whole.getpixel((64, y))[3] > 0 for y in range(128)]
+    assert sum(tall) == 6 * 13 and not tall[0] and not tall[-1]
 
 
 def test_the_whole_image_has_the_kind_of_its_content_and_is_never_sniffed(site):

@@ -11,7 +11,8 @@ import pyarrow as pa
 
 from biocosmos.serve.catalogue.taxa import address
 from biocosmos.serve.catalogue.view import STATES, State, View
-from biocosmos.serve.thumbnails.pictures import mark_of
+from biocosmos.serve.thumbnails.pictures import NOTHING, mark_of
+from biocosmos.serve.thumbnails.stripes import stripes_mark
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue.state import Moment
@@ -65,7 +66,13 @@ def _marks(moment: Moment, rows: npt.NDArray[np.int32]) -> list[str]:
     if len(columns) < len(_SEEN) or not len(rows):
         return [""] * len(rows)
     table = moment.stored.table(rows, columns)
-    return [mark_of(hash_, crop) for hash_, crop in zip(*(table[name].to_pylist() for name in columns), strict=True)]
+    marks = [mark_of(hash_, crop) for hash_, crop in zip(*(table[name].to_pylist() for name in columns), strict=True)]
+    bare = [place for place, mark in enumerate(marks) if mark == NOTHING]
+    if bare and "barcode" in moment.stored.dataset.schema.names:
+        barcodes = moment.stored.table(rows[bare], ["barcode"])["barcode"].to_pylist()
+        for place, barcode in zip(bare, barcodes, strict=True):
+            marks[place] = stripes_mark(barcode) or NOTHING
+    return marks
 
 
 def _number(value: float) -> float | None:

@@ -10,12 +10,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, HTTPException, Query, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from biocosmos.errors import ImageError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.desk import Here
 from biocosmos.serve.pages import STATIC
 from biocosmos.serve.thumbnails import SIZES, NoSpecimen
+from biocosmos.serve.thumbnails.pictures import NO_IMAGE
+from biocosmos.serve.thumbnails.stripes import PREFIX, stripes, stripes_mark
 
 pages = APIRouter(prefix="/image", include_in_schema=False)
 
@@ -33,9 +36,10 @@ async def thumb(desk: Here, _: Viewer, id_: Id, size: int = SIZES[0], v: Mark = 
     """A thumbnail. ``v``: the mark of what is wanted; where it is right the browser never asks again."""
     if size not in SIZES:
         raise HTTPException(400, f"thumbnails have {' or '.join(map(str, SIZES))} pixels a side")
-    found = await _waited(desk.thumbnails.ask(id_, size, v))
+    found = await _waited(desk.thumbnails.ask(id_, size, "" if v.startswith(PREFIX) else v))
     if found.jpeg is None:
-        return drawn(found.reason)
+        barcode = await run_in_threadpool(desk.thumbnails.barcode, id_) if found.reason == NO_IMAGE else None
+        return _stripes(barcode, size, v, known) if barcode else drawn(found.reason)
     tag = f"{found.mark}-{size}"
     headers = _headers(tag, v == found.mark)
     if tag in _TAG.findall(known):
@@ -59,9 +63,19 @@ async def full(desk: Here, _: Viewer, id_: Id, v: Mark = "", known: Known = "") 
     return StreamingResponse(found.pieces(), media_type=found.kind, headers=headers)
 
 
+def _stripes(barcode: str, size: int, v: str, known: str) -> Response:
+    """The barcode as a picture, where there is no other."""
+    mark = stripes_mark(barcode) or ""
+    tag = f"{mark}-{size}"
+    headers = _headers(tag, v == mark)
+    if tag in _TAG.findall(known):
+        return Response(status_code=304, headers=headers)
+    return Response(stripes(barcode, size), media_type="image/png", headers=headers)
+
+
 def drawn(reason: str) -> Response:
     """What stands where there is no picture; the specimen's page says why."""
-    name = "none.svg" if reason == "no image" else "broken.svg"
+    name = "none.svg" if reason == NO_IMAGE else "broken.svg"
     return Response(_drawing(name), media_type="image/svg+xml", headers={"Cache-Control": ASK_AGAIN, **SAFE})
 
 

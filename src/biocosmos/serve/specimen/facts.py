@@ -14,6 +14,7 @@ from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.catalogue.state import Moment
 from biocosmos.serve.catalogue.taxa import address
 from biocosmos.serve.catalogue.tree import way_to
+from biocosmos.serve.specimen.barcode import Barcode
 from biocosmos.serve.specimen.tiles import tiles
 from biocosmos.specimens.records import ADDED_BY_COLLECTION
 
@@ -55,7 +56,8 @@ class Place:
 class About:
     """tile: as in a grid; steps: its taxon, coarse to fine; fields: those with a value, as stored; empty: names of the others;
     width, height: of its whole image in pixels, None without one; crop: x, y, width, height of the part that it is, or None;
-    place: in the view; latitude, longitude: degrees, None where unknown; confidence, novelty: of the latest answer kept."""
+    place: in the view; latitude, longitude: degrees, None where unknown; confidence, novelty: of the latest answer kept;
+    barcode: None without one."""
 
     tile: Card
     steps: tuple[Step, ...]
@@ -69,6 +71,7 @@ class About:
     longitude: float | None
     confidence: float | None
     novelty: float | None
+    barcode: Barcode | None
 
     @property
     def around(self) -> str | None:
@@ -100,6 +103,7 @@ def about(catalogue: Catalogue, id_: str, view: View) -> About:
         _finite(moment.stored.longitude[row]),
         _finite(moment.confidence[row]),
         _finite(moment.novelty[row]),
+        Barcode.of(cells.get("barcode")),
     )
 
 

@@ -73,15 +73,25 @@ class Pictures:
 
     def of(self, id_: str) -> Picture | None:
         """The picture of one specimen; None where the collection has no such specimen."""
+        table = self._row(id_, COLUMNS)
+        return _pictures(table)[0] if table.num_rows else None
+
+    def barcode(self, id_: str) -> str | None:
+        """The barcode of one specimen; None where it has none or the collection has no such specimen."""
+        if "barcode" not in self._collection.dataset.schema.names:
+            return None
+        return next((barcode or None for barcode in self._row(id_, ("id", "barcode"))["barcode"].to_pylist()), None)
+
+    def _row(self, id_: str, columns: Sequence[str]) -> pa.Table:
+        """Cells of the specimen of this id, which is among the columns; a table without a row where there is none."""
         dataset = self._collection.dataset
         place = -1 if self._find is None else self._find(id_)
         with reading(self._collection.path):
             if 0 <= place < dataset.count_rows():
-                found = self.at(dataset, [place])[0]
-                if found.id == id_:
+                found = dataset.take([place], columns=list(columns))
+                if found["id"][0].as_py() == id_:
                     return found
-            table = dataset.to_table(columns=list(COLUMNS), filter=f"id = {quoted(id_)}", limit=1)
-        return _pictures(table)[0] if table.num_rows else None
+            return dataset.to_table(columns=list(columns), filter=f"id = {quoted(id_)}", limit=1)
 
     def at(self, dataset: lance.LanceDataset, places: Sequence[int]) -> list[Picture]:
         """The pictures of the specimens stored at these places, in their order."""

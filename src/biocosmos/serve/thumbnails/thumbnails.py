@@ -83,6 +83,10 @@ class Thumbnails:
         self._submit(self._lookers, key, wanted, lambda: self._look(key, wanted))
         return wanted
 
+    def barcode(self, id_: str) -> str | None:
+        """The barcode of a specimen, which may stand where there is no image; None where it has none or there is no specimen."""
+        return self._pictures.barcode(id_)
+
     def full(self, id_: str) -> Future[Full]:
         """What a browser is shown of the whole picture; ImageError says why it cannot be, NoSpecimen that there is none."""
         return self._makers.submit(self._full, id_)

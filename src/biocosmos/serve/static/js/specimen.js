@@ -3,6 +3,7 @@ import { onKey } from "./keys.js";
 import { doubt, label, undo } from "./labels.js";
 import { recentButtons, recentKeys } from "./recent.js";
 import { pickTaxon } from "./taxon_picker.js";
+import { toast } from "./toast.js";
 import { Viewer } from "./viewer.js";
 
 const page = document.querySelector("[data-specimen]");
@@ -76,6 +77,20 @@ if (mayName) {
   recentButtons(document.getElementById("recent"), (taxon) => named(taxon));
   recentKeys("name it by a taxon used last", (taxon) => { named(taxon); });
 }
+
+// ------------------------------------------------------------------ barcode
+
+const letters = document.getElementById("letters");
+document.getElementById("copy-barcode")?.addEventListener("click", async () => {
+  try {
+    await navigator.clipboard.writeText(letters.textContent);
+    toast("the barcode is copied");
+  } catch { // a browser that lets no page write: the letters are selected, to be copied by hand
+    letters.closest("details").open = true;
+    getSelection().selectAllChildren(letters);
+    toast("press Ctrl-C to copy the letters");
+  }
+});
 
 // ------------------------------------------------------------------ why not the other
 
