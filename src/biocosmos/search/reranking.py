@@ -84,7 +84,10 @@ def _ordered(hits: Hits, query: Any, place: Any, found: Alignments, k: int) -> R
 
     score = spread(alignment_scores(found), np.iinfo(np.int32).min)
     order = np.lexsort([hits.rows, -hits.scores, -score.astype(np.int64)], axis=1)[:, :k]
-    parts = ((found.identity, np.nan), (found.length, 0), (found.mismatches, 0), (found.gaps, 0))
-    taken = [np.take_along_axis(spread(*part), order, 1) for part in parts]
     rows, scores = np.take_along_axis(hits.rows, order, 1), np.take_along_axis(hits.scores, order, 1)
-    return Reranked(replace(hits, rows=rows, scores=scores), *taken, np.take_along_axis(score, order, 1))
+    identity, length, mismatches, gaps = (
+        np.take_along_axis(spread(values, missing), order, 1)
+        for values, missing in ((found.identity, np.nan), (found.length, 0), (found.mismatches, 0), (found.gaps, 0))
+    )
+    score = np.take_along_axis(score, order, 1)
+    return Reranked(replace(hits, rows=rows, scores=scores), identity, length, mismatches, gaps, score)
