@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from biocosmos.evaluate.barcode.bins import concordance
-from biocosmos.evaluate.barcode.distances import NO_OVERLAP, aligned, distance, matrix
+from biocosmos.evaluate.barcode.distances import between, matrix
 from biocosmos.evaluate.barcode.gap import Barcodes, barcode_gaps
 from biocosmos.evaluate.barcode.interim import is_interim
 from biocosmos.evaluate.barcode.near import NearBarcodes
@@ -18,6 +18,16 @@ from biocosmos.evaluate.barcode.near import NearBarcodes
 BASE = "".join(np.random.default_rng(7).choice(list("ACGT"), 400))
 TRANSITION = str.maketrans("ACGT", "GTAC")
 TRANSVERSION = str.maketrans("ACGT", "TGCA")
+
+
+def distance(first, second, least=300):
+    """(sites, transitions, transversions) and the two distances of one pair."""
+    found = between([first, second], [(0, 1)], least)
+    return (
+        *(int(part[0]) for part in (found.sites, found.transitions, found.transversions)),
+        float(found.p[0]),
+        float(found.k2p[0]),
+    )
 
 
 def changed(text, transitions=(), transversions=()):
@@ -31,33 +41,29 @@ def changed(text, transitions=(), transversions=()):
 def test_sites_transitions_and_transversions_are_counted_and_kimura_follows():
     other = changed(BASE, range(10, 90, 10), range(205, 225, 5))  # 8 transitions, 4 transversions
     found = distance(BASE, other)
-    assert found == (400, 8, 4)
-    assert found.p == 12 / 400
+    assert found[:4] == (400, 8, 4, 12 / 400)
     p, q = 8 / 400, 4 / 400
-    assert found.k2p == pytest.approx(-0.5 * math.log((1 - 2 * p - q) * math.sqrt(1 - 2 * q)))
+    assert found[4] == pytest.approx(-0.5 * math.log((1 - 2 * p - q) * math.sqrt(1 - 2 * q)))
     assert distance(other, BASE) == found
 
 
 def test_the_overlap_alone_counts_wherever_the_ends_are():
     other = changed(BASE, [150, 250])
-    assert distance(BASE[40:], other[:380]) == (340, 2, 0)
-    assert distance(BASE[40:], other) == (360, 2, 0)
-    assert distance("N" * 10 + BASE[10:], other) == (390, 2, 0)
+    assert distance(BASE[40:], other[:380])[:3] == (340, 2, 0)
+    assert distance(BASE[40:], other)[:3] == (360, 2, 0)
+    assert distance("N" * 10 + BASE[10:], other)[:3] == (390, 2, 0)
 
 
 def test_a_gap_is_not_counted_and_shifts_nothing():
     other = changed(BASE[:200] + BASE[203:], [20, 300])
     found = distance(BASE, other)
-    assert (found.transitions, found.transversions) == (2, 0)
-    assert found.sites >= 390
+    assert found[:3] == (397, 2, 0)
 
 
 def test_what_overlaps_too_little_or_not_at_all_is_not_compared():
-    assert distance(BASE[:250], BASE[:250]) is NO_OVERLAP
-    assert distance(BASE[:250], changed(BASE, [5])) is NO_OVERLAP
-    assert distance(BASE, "A" * 400) is NO_OVERLAP
-    assert aligned(BASE, "AC") == ("", "")
-    assert math.isnan(NO_OVERLAP.p) and math.isnan(NO_OVERLAP.k2p)
+    for first, second in ((BASE[:250], BASE[:250]), (BASE[:250], changed(BASE, [5])), (BASE, "A" * 400), (BASE, "AC")):
+        found = distance(first, second)
+        assert found[:3] == (0, 0, 0) and math.isnan(found[3]) and math.isnan(found[4])
 
 
 @settings(max_examples=30, deadline=None)
@@ -67,9 +73,8 @@ def test_substitutions_anywhere_are_found_whatever_is_cut_off(places, left, righ
     cut = other[left : len(other) - right]
     inside = [place for place in places if left <= place < 400 - right]
     found = distance(BASE, cut, least=1)
-    assert found.transitions + found.transversions <= len(inside)
     if len(inside) < 20:
-        assert (found.transitions, found.transversions, found.sites) == (len(inside), 0, len(cut))
+        assert found[:3] == (len(cut), len(inside), 0)
 
 
 def six():

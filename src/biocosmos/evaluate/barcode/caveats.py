@@ -22,22 +22,22 @@ def barcode_caveats(
     """Sentences, the gravest first."""
     counts, species = facts["counts"], facts["species"]
     out = []
-    if counts.get(UNSEEN):
+    if unseen := counts.get(UNSEEN):
         out.append(
-            f"{counts[UNSEEN]:,} queries are of a {species} that the gallery has no specimen of: no encoder can name it, they are "
-            f"in no average at {species}, and their figures at the ranks above are told apart. They are not comparable with those "
-            "of seen species: other taxa are asked about."
+            f"{unseen:,} queries are of a {species} that the gallery has no specimen of: no encoder can name it, they are in no "
+            f"average at {species}, and their figures at the ranks above are told apart. They are not comparable with those of "
+            "seen species: other taxa are asked about."
         )
-    if counts.get(UNNAMED):
-        out.append(f"{counts[UNNAMED]:,} queries have no name at {species} and are judged above it alone.")
+    if unnamed := counts.get(UNNAMED):
+        out.append(f"{unnamed:,} queries have no name at {species} and are judged above it alone.")
     few = [f"{counts[group]:,} of {group}" for group in (SEEN, UNSEEN) if 0 < counts.get(group, 0) < FEW]
     if few:
         out.append(f"There are few queries ({' and '.join(few)}): read the intervals, not the values.")
     interim = counts["interim"]
     if interim["gallery"] or interim["queries"]:
         out.append(
-            f"{interim['gallery']:,} specimens of the gallery and {interim['queries']:,} queries have an interim name (sp. 1, cf., "
-            "nr.), which was taken for no species; their taxa above count. --interim takes such names for species."
+            f"{interim['gallery']:,} specimens of the gallery and {interim['queries']:,} queries have an interim name (sp. 1, "
+            "cf., nr.), which was taken for no species; their taxa above count. --interim takes such names for species."
         )
     if "gaps" in tables:
         apart = sum(row["verdict"] == APART for row in tables["gaps"].select(["verdict"]).to_pylist())

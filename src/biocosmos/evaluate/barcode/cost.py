@@ -11,4 +11,5 @@ COST = pa.schema(
         *(("queries", pa.int64()), ("search_seconds", pa.float64()), ("search_mib", pa.float64())),
     ]
 )
-"""bytes: of the gallery's vectors in memory; embedded: barcodes that were embedded anew to take the time, None for none; seconds: of this process, CPU of all threads; mib: the memory held at most above what was held before."""
+"""bytes: of the gallery's vectors in memory; embedded: barcodes that were embedded anew to take the time, None for none;
+seconds: of this process, CPU of all threads; mib: the memory held at most above what was held before."""

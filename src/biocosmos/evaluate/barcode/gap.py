@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from biocosmos.evaluate.barcode.distances import LEAST_OVERLAP, MEASURES, Distance, Measure, distance
+from biocosmos.barcodes.alignment import Letters
+from biocosmos.evaluate.barcode.distances import LEAST_OVERLAP, MEASURES, Distances, Measure, between
 from biocosmos.progress import progress
 
 Array = npt.NDArray[Any]
@@ -23,6 +24,8 @@ MOST = 60
 ALIGNED = 10
 """Nearest barcodes of other species by k-mers that are aligned with each barcode; the closest of these counts."""
 GAP, NO_GAP, ALONE, APART = "gap", "no gap", "one specimen", "not compared"
+AT_ONCE = 64
+"""Species whose pairs are aligned together."""
 BIN_WIDTH = 0.005
 """Of the histogram."""
 
@@ -44,24 +47,6 @@ class Barcodes:
     species: Array
     names: Sequence[str]
     paths: Sequence[str]
-
-
-@dataclass
-class _Extreme:
-    """The largest or the smallest of the distances offered, by each measure; the pair is that of the chosen one."""
-
-    sign: int
-    by: Measure
-    values: dict[str, float] = field(default_factory=lambda: dict.fromkeys(MEASURES, math.nan))
-    pair: tuple[int, int] | None = None
-
-    def offer(self, found: Distance, pair: tuple[int, int]) -> None:
-        for measure in MEASURES:
-            value, before = found.by(measure), self.values[measure]
-            if not math.isnan(value) and (math.isnan(before) or self.sign * value > self.sign * before):
-                self.values[measure] = value
-                if measure == self.by:
-                    self.pair = pair
 
 
 def distinct(barcodes: Barcodes, most: int = MOST, seed: int = 0) -> tuple[dict[int, Array], Array, set[int]]:
@@ -101,25 +86,86 @@ def barcode_gaps(
     held, counts, several = distinct(barcodes, seed=seed)
     specimens = np.bincount(barcodes.species[barcodes.species >= 0], minlength=len(barcodes.names))
     others = _others(barcodes, held, near)
+    letters = Letters(barcodes.text)
     rows: list[Row] = []
-    spread: tuple[list[float], list[float]] = ([], [])
+    spread: tuple[list[Array], list[Array]] = ([], [])
     with progress("distances", total=len(held), unit="species") as bar:
-        for code, places in held.items():
-            within, between = _Extreme(1, measure), _Extreme(-1, measure)
-            for i, place in enumerate(places.tolist()):
-                for other in [*places[:i].tolist(), *([place] if place in several else [])]:
-                    found = distance(barcodes.text[place], barcodes.text[other], least)
-                    within.offer(found, (other, place))
-                    spread[0].append(found.by(measure))
-                smallest = _Extreme(-1, measure)
-                for other in others[place].tolist():
-                    found = distance(barcodes.text[place], barcodes.text[other], least)
-                    between.offer(found, (place, other))
-                    smallest.offer(found, (place, other))
-                spread[1].append(smallest.values[measure])
-            rows.append(_row(barcodes, code, specimens, counts, places, within, between, measure))
-            bar.advance()
-    return rows, _histogram(*spread)
+        for codes in _chunks(held):
+            within = [_pairs_within(held[code], several) for code in codes]
+            outside = [[(place, int(other)) for place in held[code].tolist() for other in others[place]] for code in codes]
+            sides = [np.array([pair for pairs in side for pair in pairs], np.int64).reshape(-1, 2) for side in (within, outside)]
+            found = [between(letters, side, least) for side in sides]
+            ends = [np.cumsum([0, *map(len, side)]) for side in (within, outside)]
+            spread[0].append(found[0].by(measure)[sides[0][:, 0] != sides[0][:, 1]])
+            spread[1].append(_smallest(sides[1][:, 0], found[1].by(measure)))
+            for i, code in enumerate(codes):
+                row: Row = {"species": barcodes.names[code], "path": barcodes.paths[code], "specimens": int(specimens[code])}
+                row |= {"barcodes": int(counts[code]), "compared": len(held[code])}
+                parts = [slice(int(end[i]), int(end[i + 1])) for end in ends]
+                rows.append(row | _extremes(barcodes, found, sides, parts, measure, row["specimens"]))
+            bar.advance(len(codes))
+    return rows, _histogram(*(np.concatenate([*side, np.empty(0)]) for side in spread))
+
+
+def _chunks(held: dict[int, Array]) -> Iterator[list[int]]:
+    """Species, so many at a time that their pairs fit in memory whatever there are."""
+    codes = list(held)
+    for start in range(0, len(codes), AT_ONCE):
+        yield codes[start : start + AT_ONCE]
+
+
+def _pairs_within(places: Array, several: set[int]) -> list[tuple[int, int]]:
+    """All pairs of different barcodes, and a barcode with itself where several specimens have it."""
+    rows, columns = np.triu_indices(len(places), 1)
+    pairs = list(zip(places[rows].tolist(), places[columns].tolist()))
+    return pairs + [(place, place) for place in places.tolist() if place in several]
+
+
+def _smallest(places: Array, values: Array) -> Array:
+    """The smallest of each place's values, NaN left out; places stand together."""
+    kept = ~np.isnan(values)
+    places, values = places[kept], values[kept]
+    starts = np.flatnonzero(np.diff(places, prepend=-1))
+    return np.minimum.reduceat(values, starts) if len(starts) else np.empty(0)
+
+
+def _extremes(
+    barcodes: Barcodes,
+    found: Sequence[Distances],
+    sides: Sequence[Array],
+    parts: Sequence[slice],
+    measure: Measure,
+    specimens: int,
+) -> Row:
+    """The largest distance within and the smallest to another species by each measure, whose they are, and the verdict."""
+    row: Row = {}
+    pairs: list[tuple[int, int] | None] = [None, None]
+    for side, (name, pick) in enumerate((("max_within", np.nanargmax), ("min_between", np.nanargmin))):
+        for each in MEASURES:
+            values = found[side].by(each)[parts[side]]
+            at = None if np.isnan(values).all() else int(pick(values))
+            row[f"{name}_{each}"] = None if at is None else float(values[at])
+            if each == measure and at is not None:
+                first, second = sides[side][parts[side]][at].tolist()
+                pairs[side] = (first, second)
+    row["verdict"] = _verdict(row[f"max_within_{measure}"], row[f"min_between_{measure}"], specimens)
+    if pairs[0] is not None and pairs[0][0] != pairs[0][1]:
+        row |= {"within_id": barcodes.ids[pairs[0][0]], "within_other_id": barcodes.ids[pairs[0][1]]}
+    if pairs[1] is not None:
+        other = int(barcodes.species[pairs[1][1]])
+        row |= {"nearest": barcodes.names[other], "nearest_path": barcodes.paths[other]}
+        row |= {"id": barcodes.ids[pairs[1][0]], "nearest_id": barcodes.ids[pairs[1][1]]}
+    return row
+
+
+def _verdict(inside: float | None, outside: float | None, specimens: int) -> str:
+    if outside is None:
+        return APART
+    if outside == 0:
+        return NO_GAP
+    if inside is None:
+        return ALONE if specimens == 1 else APART
+    return GAP if outside > inside else NO_GAP
 
 
 def _others(barcodes: Barcodes, held: dict[int, Array], near: Near) -> dict[int, Array]:
@@ -141,41 +187,8 @@ def _others(barcodes: Barcodes, held: dict[int, Array], near: Near) -> dict[int,
     return out
 
 
-def _row(
-    barcodes: Barcodes,
-    code: int,
-    specimens: Array,
-    counts: Array,
-    places: Array,
-    within: _Extreme,
-    between: _Extreme,
-    measure: Measure,
-) -> Row:
-    inside, outside = within.values[measure], between.values[measure]
-    if math.isnan(outside):
-        verdict = APART
-    elif outside == 0:
-        verdict = NO_GAP
-    elif math.isnan(inside):
-        verdict = ALONE if specimens[code] == 1 else APART
-    else:
-        verdict = GAP if outside > inside else NO_GAP
-    row: Row = {"species": barcodes.names[code], "path": barcodes.paths[code], "verdict": verdict}
-    row |= {"specimens": int(specimens[code]), "barcodes": int(counts[code]), "compared": len(places)}
-    for name, extreme in (("max_within", within), ("min_between", between)):
-        row |= {f"{name}_{each}": None if math.isnan(value) else value for each, value in extreme.values.items()}
-    if within.pair is not None and within.pair[0] != within.pair[1]:
-        row |= {"within_id": barcodes.ids[within.pair[0]], "within_other_id": barcodes.ids[within.pair[1]]}
-    if between.pair is not None:
-        mine, theirs = between.pair
-        other = int(barcodes.species[theirs])
-        row |= {"nearest": barcodes.names[other], "nearest_path": barcodes.paths[other]}
-        row |= {"id": barcodes.ids[mine], "nearest_id": barcodes.ids[theirs]}
-    return row
-
-
-def _histogram(within: Sequence[float], between: Sequence[float]) -> list[Row]:
-    values = [np.array([value for value in side if not math.isnan(value)]) for side in (within, between)]
+def _histogram(within: Array, between_: Array) -> list[Row]:
+    values = [side[~np.isnan(side)] for side in (within, between_)]
     most = max([float(side.max()) for side in values if len(side)], default=0.0)
     edges = np.arange(math.floor(most / BIN_WIDTH) + 2) * BIN_WIDTH
     counts = [np.histogram(side, edges)[0] for side in values]
