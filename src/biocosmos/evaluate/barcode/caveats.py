@@ -41,9 +41,10 @@ def barcode_caveats(
         )
     if "gaps" in tables:
         apart = sum(row["verdict"] == APART for row in tables["gaps"].select(["verdict"]).to_pylist())
+        none = f"; {apart:,} species have no such pair" if apart else ""
         least = provenance["options"]["least_overlap"]
         out.append(
-            f"Distances are of pairs that share at least {least} sites{f'; {apart:,} species have no such pair' if apart else ''}. "
+            f"Distances are of pairs that share at least {least} sites{none}. "
             f"Another species' barcode is looked for among the {ALIGNED} nearest by k-mers, and of a species with more than "
             f"{MOST} different barcodes a seeded sample is compared: the smallest distance to another species may be a little "
             "smaller still, and the largest within a little larger."
@@ -62,7 +63,7 @@ def barcode_caveats(
     else:
         out.append(
             f"Intervals hold {boot.confidence:.0%} of {boot.draws:,} bootstrap draws (seed {boot.seed}) of {boot.resample}. They "
-            "take them as independent: barcodes of one population or one trap are alike, and then the true uncertainty is larger. They "
-            "say nothing of other regions or groups."
+            "take them as independent: barcodes of one population or one trap are alike, and then the true uncertainty is "
+            "larger. They say nothing of other regions or groups."
         )
     return out + provenance_caveats(provenance)
