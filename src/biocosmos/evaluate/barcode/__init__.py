@@ -1,0 +1,1 @@
+"""What is measured of barcodes and of encoders of them."""
