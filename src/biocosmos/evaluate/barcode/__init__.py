@@ -1,1 +1,1 @@
-"""What is measured of barcodes and of encoders of them."""
+"""Barcodes as names: accuracy by rank and rarity, the barcode gap, BINs, confused sisters, trees, what encoders cost; probes."""
