@@ -2,7 +2,7 @@
 
 k-mers find the neighbourhood fast, and judge distant relatives badly: a substitution costs as many k-mers as overlap it, and a
 barcode that is longer or shorter than the query is less like it. So of the nearest distinct barcodes each is laid over the query
-(:mod:`biocosmos.barcodes.alignment`), and the order is that of
+(:mod:`biocosmos.search.sparse.laying`), and the order is that of
 
     score = matches - 2 (mismatches + gaps)
 
@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.barcodes.alignment import Alignments, Letters, align_many
+from biocosmos.barcodes.alignment import Alignments, Letters
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.hits import Hits
+from biocosmos.search.sparse.laying import PENALTY, lay
 
 CANDIDATES = 50
 """Nearest distinct barcodes that are aligned."""
-PENALTY = 2
-"""Matches that a mismatch or a gap costs."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +66,7 @@ def rerank(queries: Sequence[str], barcodes: Sequence[str | None] | Letters, hit
         )
     theirs = barcodes if isinstance(barcodes, Letters) else Letters([barcode or "" for barcode in barcodes])
     query, place = np.nonzero(hits.rows >= 0)
-    found = align_many(queries, theirs, np.stack([query, hits.rows[query, place]], axis=1))
+    found = lay(Letters(queries), theirs, np.stack([query, hits.rows[query, place]], axis=1))
     return _ordered(hits, query, place, found, hits.rows.shape[1] if k is None else k)
 
 
