@@ -46,16 +46,24 @@ def lay(queries: Letters, targets: Letters, pairs: npt.NDArray[np.int64]) -> Ali
     if kernel is None:
         return align_many(queries, targets, pairs)
     out = np.zeros((len(pairs), 8), np.int32)
-    arrays = [queries.letters, queries.words, queries.starts, targets.letters, targets.words, targets.starts]
-    pairs = np.ascontiguousarray(pairs, np.int64)
-    fixed = [array.ctypes.data for array in (*arrays, pairs, out)]
+    arrays: list[npt.NDArray[np.generic]] = [
+        queries.letters,
+        queries.words,
+        queries.starts,
+        targets.letters,
+        targets.words,
+        targets.starts,
+    ]
+    arrays += [np.ascontiguousarray(pairs, np.int64), out]
+    fixed = [array.ctypes.data for array in arrays]
 
     def part(_: int, first: int, last: int) -> None:
         place = np.full(WORDS + 1, -1, np.int32)
         votes = np.zeros(2 * LONGEST + 2, np.int32)
         paths = np.empty((LONGEST + BAND + 2) * DIAGONALS, np.int64)
         diagonals = np.zeros(DIAGONALS, np.int64)
-        kernel(*fixed, *(array.ctypes.data for array in (place, votes, paths, diagonals)), first, last)
+        spaces = (place.ctypes.data, votes.ctypes.data, paths.ctypes.data, diagonals.ctypes.data)
+        kernel(*fixed, *spaces, first, last)
 
     split(part, len(pairs), least=LEAST_PAIRS)
     found = Alignments(*(np.ascontiguousarray(out[:, i]) for i in range(len(fields(Alignments)))))
