@@ -1,4 +1,4 @@
-"""The encoders that turn images and words into vectors: loaded when first needed, asked by one thread at a time."""
+"""The encoders that turn images, words and barcodes into vectors: loaded when first needed, asked by one thread at a time."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.jobs.queries import encoder_of_column
+from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -79,12 +80,47 @@ class Models:
                 refuse_code(encoder, self._collection.path)
             except BiocosmosError as error:
                 no_model = str(error)
+        if facts.get("modality") == "dna":
+            no_image = f"'{encoder}' compares DNA barcodes, not images: choose another embedding"
+            no_words = f"'{encoder}' compares DNA barcodes and knows no words"
+            return {"images": no_image, "texts": no_words, "dna": no_model}
         no_text = None if facts.get("modality") == "image+text" else f"'{encoder}' has no text tower: it knows images only"
         return {
             "images": no_model,
             "texts": no_model or no_text,
-            "dna": "this collection has no encoder of barcodes, which would be an embedding of its own",
+            "dna": self._no_barcodes(encoder),
         }
+
+    def _no_barcodes(self, encoder: str) -> str:
+        """Why an encoder of images cannot be asked with barcodes."""
+        have = [name for name, facts in self._collection.encoders.items() if facts.get("modality") == "dna"]
+        if have:
+            return f"'{encoder}' knows images only: choose {' or '.join(have)}"
+        return "this collection has no vectors of barcodes yet: start “Compute vectors” with the encoder kmer:7"
+
+    def barcodes(self, encoder: str, dna: Sequence[tuple[str, str]]) -> list[tuple[str, Float32 | KmerCounts | None, str]]:
+        """Of each (name, letters) its name, its row of one as the encoder makes it, and why there is none.
+
+        Letters are cleaned as those of files: case, gaps and white space do not count, U is T, what stands for several bases N.
+        """
+        from biocosmos.jobs.sequences import cleaned
+
+        if not dna:
+            return []
+        told = [cleaned("".join(letters.split())) for _, letters in dna]
+        good = [barcode for barcode, _ in told if barcode is not None]
+        with self._running:
+            rows = barcode_encoder_of_column(self._collection, encoder).encode_barcodes(good) if good else []
+        found, at = list[tuple[str, Float32 | KmerCounts | None, str]](), 0
+        for (name, _), (barcode, reason) in zip(dna, told, strict=True):
+            row: Float32 | KmerCounts | None = None
+            if barcode is not None:
+                row = rows.take([at]) if isinstance(rows, KmerCounts) else rows[at : at + 1]  # type: ignore[assignment]
+                at += 1
+                if row.empty.any() if isinstance(row, KmerCounts) else not np.any(row):
+                    row, reason = None, "nothing to compare: no k-mer of A, C, G and T"
+            found.append((name, row, reason))
+        return found
 
     def images(
         self, encoder: str, files: Sequence[Path], failures: Failures, *, seconds: float = limits.SEARCH_SECONDS
