@@ -115,6 +115,12 @@ class Failures:
         with self._lock:
             self._rows.extend(rows)
 
+    def drain(self) -> list[Failure]:
+        """The rows, which are taken out: of a stream that hands them on block by block."""
+        with self._lock:
+            rows, self._rows = self._rows, []
+        return rows
+
     def __len__(self) -> int:
         return len(self._rows)
 

@@ -116,6 +116,16 @@ class Setting:
         return (self.only,) if isinstance(self.only, Mapping) else self.only
 
 
+@dataclass(frozen=True)
+class _Other:
+    values: tuple[Any, ...]
+
+
+def other_than(*values: Any) -> Any:
+    """Condition of ``only``: the other setting is none of these."""
+    return _Other(values)
+
+
 def setting(default: Any, help: str, **more: Any) -> Any:
     """A dataclass field with a default and a :class:`Setting`. A tuple's default is immutable and stands as it is."""
     return field(default=default, metadata={_KEY: Setting(help, **more)})
@@ -269,6 +279,8 @@ def _words(kind: Any, name: str, wanted: Any) -> str:
         return f"without {called}"
     if isinstance(wanted, _Part):
         return f"with {called} {wanted.name}"
+    if isinstance(wanted, _Other):
+        return f"with another {called} than {' or '.join(map(str, wanted.values))}"
     wanted = wanted if isinstance(wanted, tuple) else (wanted,)
     values = [str(each) for each in wanted if each is not None]
     said = [f"with {called} {' or '.join(values)}"] if values else []
@@ -278,6 +290,8 @@ def _words(kind: Any, name: str, wanted: Any) -> str:
 def _holds(value: Any, wanted: Any) -> bool:
     if isinstance(wanted, _Mark):
         return bool(value) == (wanted is GIVEN)
+    if isinstance(wanted, _Other):
+        return value not in wanted.values
     if isinstance(wanted, _Part):
         return wanted.name in names_in(str(value).replace("+", ","))
     return value in wanted if isinstance(wanted, tuple) else bool(value == wanted)

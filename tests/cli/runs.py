@@ -48,6 +48,7 @@ LINES: dict[str, Line] = {
     "split by group": Line("split {collection} --method grouped --name grouped --column group"),
     "split by rules": Line("split {out}/bioscan.cosmos --method bioscan --seed 0", after=("ingest a size",), says="pretrain"),
     "split by files": Line("split {collection} --method files --files {parts} --name theirs", says="seen"),
+    "split of two kinds": Line("split {collection} --method random --name two --fractions train=0.5,test=0.3,test_unseen=0.2"),
     "split without taxa": Line("split {collection} --method open-world --name openworld --held-out 0.2"),
     "export": Line(
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
@@ -165,6 +166,12 @@ LINES: dict[str, Line] = {
         "--sets label --calibration val --novelty msp --report {out}/why.html --device cpu --strict",
         after=("train heads",),
     ),
+    "evaluate seen and unseen": Line(
+        "evaluate {collection} --protocol open-world --queries two:test --unseen two:test_unseen --gallery two:train "
+        "--report {out}/open.html",
+        after=("split of two kinds",),
+        says="of unseen species",
+    ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
         "--tables csv --queries test --gallery train --by group --identify --method simpleshot --calibration val "
@@ -280,6 +287,10 @@ LINES: dict[str, Line] = {
         says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
     ),
     "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
+    "ingest barcodes": Line("ingest {out}/simulated.csv -o {out}/coi.cosmos", after=("simulate a table",), says="24 specimens"),
+    "identify from hits": Line(
+        "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"
+    ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"

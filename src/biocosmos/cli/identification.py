@@ -15,7 +15,7 @@ from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_there
-from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
+from biocosmos.jobs.identify_settings import IdentifySettings, asks_tool, check_asked
 
 SHOWN = ("id", "taxon", "rank", "confidence", "best_guess", "best_guess_confidence", "novel", "set")
 
@@ -52,6 +52,8 @@ def identify(
 
     biocosmos identify mine.cosmos camera/ --watch -o names.csv
 
+    biocosmos identify coi.cosmos unknown.fasta --method sintax -o sintax.csv
+
     Every row has the path it was asked with, the answer at the lowest rank that can be trusted, a name and a confidence at
     every rank, how novel it looks, and the specimens that support it. Of the answers at most 10 % are wrong, with a probability
     of 90 %, unless --error-rate, --promise or --threshold say otherwise. Kill it and run it again: it goes on where it was.
@@ -59,6 +61,9 @@ def identify(
     _check(settings, images or (), output, report, save)
     if settings.watch:
         _watch(collection, settings, images or (), output, strict)
+        return
+    if asks_tool(settings):
+        _by_tool(collection, settings, images or (), output, save, strict)
         return
     from biocosmos.jobs.identify import explain, identifying
     from biocosmos.specimens.collection import Collection
@@ -86,6 +91,27 @@ def identify(
     finish(done.failures, there, "images or listed taxa", table=failures_beside(output), strict=strict, written=True)
 
 
+def _by_tool(
+    collection: Path, settings: IdentifySettings, files: Sequence[Path], output: Path | None, save: bool, strict: bool
+) -> None:
+    from biocosmos.jobs.other_tools import named_by_tool
+    from biocosmos.specimens.collection import Collection
+
+    opened = Collection.open(collection)
+    with named_by_tool(opened, settings, files=files, output=output, say=say) as done:
+        if output is None:
+            table = done.table
+            show_arrow(table, [name for name in SHOWN if name in table.column_names])
+        first, *rest = done.summary.lines()
+        for line in (first if output is None else f"{output}: {first}", *rest, done.described):
+            say(line)
+        for note in done.notes:
+            say(f"note: {note}")
+        if save:
+            say(f"kept in {done.kept_with(opened)}")
+    finish(done.failures, done.summary.specimens, "sequences", table=failures_beside(output), strict=strict, written=True)
+
+
 def _watch(collection: Path, settings: IdentifySettings, images: Sequence[Path], output: Path | None, strict: bool) -> None:
     from biocosmos.jobs.watch import watch
     from biocosmos.specimens.collection import Collection
@@ -103,6 +129,8 @@ def _check(settings: IdentifySettings, images: Sequence[Path], output: Path | No
     check_asked(settings, bool(images), output)
     if images and not settings.watch and not any(os.path.lexists(path) for path in images):
         _nothing_there(images, output)
+    if asks_tool(settings) and report is not None:
+        refuse("report", "with a method of our own, which says what it stands on")
     for name, given in (("report", report), ("save", save)):
         if settings.watch and given:
             refuse(name, "without --watch, which ends when you end it")

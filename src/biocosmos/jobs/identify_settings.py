@@ -10,7 +10,7 @@ from biocosmos.encoders.settings import ComputeSettings
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.names import NAMES as NAMERS
 from biocosmos.identify.novelty.names import NAMES as DETECTORS
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, setting, settings_of
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, other_than, setting, settings_of
 from biocosmos.specimens.settings import UNLABELLED
 
 STOPS, WHO, OUTPUT, MACHINE = "Where answers stop", "Who names", "The table", "Machine"
@@ -22,9 +22,13 @@ NOTHING = (
 )
 PROMISED = ("1", "5", "10", "20", "none")
 """What a form offers to promise, see :func:`stops_of`."""
-_GALLERY = {"head": NOT_GIVEN}
-_FILES = {"part": NOT_GIVEN}
-_EMBEDS = ({"part": NOT_GIVEN}, {"method": "zero-shot"})
+SINTAX = "sintax"
+"""The method that runs another tool, vsearch, in place of a namer of ours."""
+_OURS: dict[str, Any] = {"method": other_than(SINTAX), "read": NOT_GIVEN}
+_KNOWN = {"head": NOT_GIVEN}
+_GALLERY = {"head": NOT_GIVEN, **_OURS}
+_FILES = {"part": NOT_GIVEN, **_OURS}
+_EMBEDS = ({"part": NOT_GIVEN, **_OURS}, {"method": "zero-shot", "read": NOT_GIVEN})
 """Where images or texts are embedded; specimens have their vectors."""
 
 
@@ -44,7 +48,21 @@ class IdentifySettings:
         "In place of images: unlabelled, the specimens of the collection without a name, or a part of a split: test.",
         part="named",
     )
-    method: str = setting("linear", f"{METHODS}.", panel=WHO, only=_GALLERY, plugged=NAMER)
+    method: str = setting(
+        "linear",
+        f"{METHODS}; or {SINTAX}, for barcodes: vsearch's, to compare with (docs/barcodes.md).",
+        panel=WHO,
+        only={"head": NOT_GIVEN, "read": NOT_GIVEN},
+        plugged=(NAMER[0], NAMER[1], (*NAMERS, SINTAX)),
+    )
+    read: Path | None = setting(
+        None,
+        "Name nothing anew: read what another tool said of sequences, a blast6, uc or sintax file, into the same table.",
+        panel=WHO,
+        names=("--from",),
+        file=True,
+        only={"head": NOT_GIVEN, "part": NOT_GIVEN},
+    )
     head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO, file=True)
     encoder: str | None = setting(
         None,
@@ -60,7 +78,7 @@ class IdentifySettings:
         panel=WHO,
         part="given",
         unset="train with a part of a split, else all labelled specimens",
-        only=_GALLERY,
+        only=_KNOWN,
     )
     within: str | None = setting(
         None, "Only this taxon, at any rank, may be the answer: Copepoda, or class:Copepoda.", panel=WHO, only=_GALLERY
@@ -71,7 +89,7 @@ class IdentifySettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds, known and named ones alike: 'latitude > 40'.",
-        only=(_GALLERY, {"part": GIVEN}),
+        only=(_KNOWN, {"part": GIVEN}),
     )
     class_weight: str | None = setting(
         None, "Weigh rare taxa as much as common ones.", panel=WHO, choices=("balanced",), only={"method": "linear", **_GALLERY}
@@ -92,7 +110,7 @@ class IdentifySettings:
         above=0,
         below=1,
         unset="0.1",
-        only={"threshold": NOT_GIVEN},
+        only={"threshold": NOT_GIVEN, **_OURS},
     )
     promise: str | None = setting(
         None,
@@ -101,7 +119,7 @@ class IdentifySettings:
         panel=STOPS,
         choices=("answered", "mean"),
         unset="answered",
-        only={"threshold": NOT_GIVEN},
+        only={"threshold": NOT_GIVEN, **_OURS},
     )
     delta: float | None = setting(
         None,
@@ -110,13 +128,21 @@ class IdentifySettings:
         above=0,
         below=1,
         unset="0.1",
-        only={"threshold": NOT_GIVEN, "promise": (None, "answered")},
+        only={"threshold": NOT_GIVEN, "promise": (None, "answered"), **_OURS},
     )
     threshold: float | None = setting(
-        None, "Promise nothing: answer at the lowest rank with this confidence.", panel=STOPS, above=0, high=1
+        None,
+        "Promise nothing: answer at the lowest rank with this confidence.",
+        panel=STOPS,
+        above=0,
+        high=1,
+        unset="0.8 with --method sintax and of sintax files; an identity of 0.97 of blast6 and uc files",
     )
     sets: str | None = setting(
-        None, "Also a set of taxa of this rank that holds the true one with probability 1 - error rate.", panel=STOPS
+        None,
+        "Also a set of taxa of this rank that holds the true one with probability 1 - error rate.",
+        panel=STOPS,
+        only=_OURS,
     )
     calibration: str | None = setting(
         None,
@@ -124,14 +150,17 @@ class IdentifySettings:
         panel=STOPS,
         part="given",
         unset="the known specimens, cross-fitted; val of a split by groups; the head's validation part with --head",
+        only=_OURS,
     )
     novelty: str | None = setting(
-        None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined", plugged=DETECTOR
+        None, "How novelty is scored (docs/novelty.md).", panel=STOPS, unset="combined", plugged=DETECTOR, only=_OURS
     )
     false_alarm_rate: float = setting(
-        0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1
+        0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1, only=_OURS
     )
-    top: int = setting(1, "Taxa of each rank in the table: the best, and the next in columns like genus_2.", low=1, high=100)
+    top: int = setting(
+        1, "Taxa of each rank in the table: the best, and the next in columns like genus_2.", low=1, high=100, only=_OURS
+    )
     append: bool = setting(False, "Add the names of images that the output has not yet.", panel=OUTPUT, only=_FILES)
     overwrite: bool = setting(False, "Replace the output, whatever it holds.", panel=OUTPUT)
     watch: bool = setting(
@@ -144,16 +173,21 @@ class IdentifySettings:
     idle: float | None = setting(
         None, "End when nothing new has come for so many seconds.", panel=OUTPUT, above=0, unset="never", only={"watch": True}
     )
-    fresh: bool = setting(False, "Fit anew, whatever is kept with the collection.")
-    seed: int = setting(0, "Seed of every random choice.")
-    device: str = changed(ComputeSettings, "device", panel=MACHINE)
+    fresh: bool = setting(False, "Fit anew, whatever is kept with the collection.", only=_OURS)
+    seed: int = setting(0, "Seed of every random choice.", only={"read": NOT_GIVEN})
+    device: str = changed(ComputeSettings, "device", panel=MACHINE, only=_OURS)
     precision: str = changed(ComputeSettings, "precision", panel=MACHINE, only=_EMBEDS)
     backend: str = changed(ComputeSettings, "backend", panel=MACHINE, only=_EMBEDS)
     batch_size: int | None = setting(
         None, "Images per model call.", above=0, unset="what the backend runs fastest", panel=MACHINE, only=_FILES
     )
     workers: int | None = setting(
-        None, "Threads that read and embed images.", above=0, unset="one per core", panel=MACHINE, only=(_FILES, {"head": GIVEN})
+        None,
+        "Threads that read and embed images.",
+        above=0,
+        unset="one per core",
+        panel=MACHINE,
+        only=(_FILES, {"head": GIVEN, **_OURS}),
     )
 
     def __post_init__(self) -> None:
@@ -188,9 +222,16 @@ def asks_unlabelled(settings: IdentifySettings) -> bool:
     return settings.part == UNLABELLED
 
 
+def asks_tool(settings: IdentifySettings) -> bool:
+    """Whether another tool names, or has named."""
+    return settings.read is not None or (settings.method == SINTAX and settings.head is None)
+
+
 def check_asked(settings: IdentifySettings, images: bool, output: Path | None) -> None:
     """Refuse what asks for nothing, for two things, or for an output without one."""
-    if images == (settings.part is not None):
+    if settings.read is not None and images:
+        raise SettingError("--from reads names that another tool gave: leave the files out, or --from")
+    if settings.read is None and images == (settings.part is not None):
         raise BiocosmosError("give images or --part, not both" if images else NOTHING)
     for name in ("append", "overwrite", "watch"):
         if getattr(settings, name) and output is None:
