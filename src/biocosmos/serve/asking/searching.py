@@ -138,8 +138,11 @@ class Asking:
         return name or have[0]
 
     def refusals(self, encoder: str | None = None) -> dict[str, str | None]:
-        """Why "images", "texts" and "dna" cannot be asked with, None where they can."""
-        return self.models.refusals(self.encoder(encoder))
+        """Why "images", "texts" and "dna" cannot be asked with, None where they can: by this embedding, or by the one that is used
+        for them unasked."""
+        if encoder is not None:
+            return self.models.refusals(self.encoder(encoder))
+        return {kind: self.models.refusals(self.encoder_for({kind: (kind,)}))[kind] for kind in ("images", "texts", "dna")}
 
     # ------------------------------------------------------------------ search
 

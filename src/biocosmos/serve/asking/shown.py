@@ -19,12 +19,30 @@ VOTES_SHOWN = 3
 
 
 def specimens(catalogue: Catalogue, near: Iterable[Near]) -> list[dict[str, Any]]:
-    """What a tile shows of each neighbour: id, name (None where unnamed), rank, path, state, score."""
+    """What a tile shows of each neighbour: id, name (None where unnamed), rank, path, state, score; of barcodes also identity (of 1),
+    alignment_length and gaps."""
     moment = catalogue.now
     return [
-        {**_named(moment, one.row), "id": one.id, "state": STATES[int(moment.states[one.row])], "score": round(one.score, 6)}
+        {
+            **_named(moment, one.row),
+            "id": one.id,
+            "state": STATES[int(moment.states[one.row])],
+            "score": round(one.score, 6),
+            **(one.overlap.facts() if one.overlap else {}),
+        }
         for one in near
     ]
+
+
+def with_overlaps(tiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Tiles of barcodes with a line on what they share with the one that was asked about."""
+    return [{**tile, "note": overlap_line(tile)} if "identity" in tile else tile for tile in tiles]
+
+
+def overlap_line(facts: dict[str, Any]) -> str:
+    """ "99.4 % of 652 bases, 1 gap"."""
+    gaps = f", {facts['gaps']} gap{'' if facts['gaps'] == 1 else 's'}" if facts["gaps"] else ""
+    return f"{100 * facts['identity']:.1f} % of {facts['alignment_length']} bases{gaps}"
 
 
 def _named(moment: Any, row: int) -> dict[str, Any]:
