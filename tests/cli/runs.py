@@ -125,6 +125,8 @@ LINES: dict[str, Line] = {
         "--where \"status = 'living'\" --device cpu --precision float32 --backend torch -o {out}/near.csv --strict --allow-code"
     ),
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
+    "embed barcodes": Line("embed {barcodes} --encoder kmer:5 --batch-size 8 --precision float32 --device cpu"),
+    "search by DNA": Line("search {barcodes} --dna {dna} -k 2", after=("embed barcodes",)),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
