@@ -103,8 +103,8 @@ class ResidentGallery:
         return Found(rows, scores, certified)
 
     def likeness(self, query: Float32, exact: int) -> Float32:
-        """(n,) float32 cosines of all rows with a query (dim,) or (1, dim): exact for the ``exact`` nearest, and after 8-bit rounding for the
-        others, which never stand before those."""
+        """(n,) float32 cosines of all rows with a query (dim,) or (1, dim): exact for the ``exact`` nearest, and after 8-bit
+        rounding for the others, which never stand before those."""
         query = query.reshape(-1)
         estimates = self.index.estimates(query)
         found = self.index.search(query[None], min(exact, len(self)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,11 @@ import numpy.typing as npt
 import torch
 
 from biocosmos.barcodes.kmers import KmerCounts
+from biocosmos.encoders.barcodes import BarcodeEncoder
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
+from biocosmos.jobs.sequences import cleaned
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -53,12 +55,28 @@ class OneAtATime(Encoder):
         """Nothing to do."""
 
 
+@dataclass(frozen=True)
+class AskedBarcode:
+    """letters: in ACGTN, None without a barcode; reason: why there is nothing to compare; row: (1, dim), or counts of one."""
+
+    letters: str | None
+    reason: str
+    row: Float32 | KmerCounts | None = None
+
+    def with_row(self, rows: Float32 | KmerCounts, at: int) -> AskedBarcode:
+        """With what an encoder made of it, unless that is nothing."""
+        row = rows.take([at]) if isinstance(rows, KmerCounts) else rows[at : at + 1]
+        nothing = bool(row.empty[0]) if isinstance(row, KmerCounts) else not row.any()
+        return replace(self, reason="nothing to compare: no k-mer of A, C, G and T") if nothing else replace(self, row=row)
+
+
 class Models:
     """Of one collection."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._running = threading.RLock()
+        self._barcode_encoders: dict[str, BarcodeEncoder] = {}
 
     def get(self, encoder: str) -> OneAtATime:
         """The encoder that made an embedding. Raises BiocosmosError where it cannot be had here, or made other vectors."""
@@ -98,29 +116,23 @@ class Models:
             return f"'{encoder}' knows images only: choose {' or '.join(have)}"
         return "this collection has no vectors of barcodes yet: start “Compute vectors” with the encoder kmer:7"
 
-    def barcodes(self, encoder: str, dna: Sequence[tuple[str, str]]) -> list[tuple[str, Float32 | KmerCounts | None, str]]:
-        """Of each (name, letters) its name, its row of one as the encoder makes it, and why there is none.
-
-        Letters are cleaned as those of files: case, gaps and white space do not count, U is T, what stands for several bases N.
-        """
-        from biocosmos.jobs.sequences import cleaned
-
-        if not dna:
-            return []
-        told = [cleaned("".join(letters.split())) for _, letters in dna]
-        good = [barcode for barcode, _ in told if barcode is not None]
+    def barcodes(self, encoder: str, texts: Sequence[str]) -> list[AskedBarcode]:
+        """Of each text its barcode, cleaned as files of queries are, and its row."""
+        found = [AskedBarcode(*cleaned(text)) for text in texts]
+        letters = [one.letters for one in found if one.letters is not None]
+        if not letters:
+            return found
         with self._running:
-            rows = barcode_encoder_of_column(self._collection, encoder).encode_barcodes(good) if good else []
-        found, at = list[tuple[str, Float32 | KmerCounts | None, str]](), 0
-        for (name, _), (barcode, reason) in zip(dna, told, strict=True):
-            row: Float32 | KmerCounts | None = None
-            if barcode is not None:
-                row = rows.take([at]) if isinstance(rows, KmerCounts) else rows[at : at + 1]  # type: ignore[assignment]
-                at += 1
-                if row.empty.any() if isinstance(row, KmerCounts) else not np.any(row):
-                    row, reason = None, "nothing to compare: no k-mer of A, C, G and T"
-            found.append((name, row, reason))
-        return found
+            rows = self._barcode_encoder(encoder).encode_barcodes(letters)
+        there = iter(range(len(letters)))
+        return [one if one.letters is None else one.with_row(rows, next(there)) for one in found]
+
+    def _barcode_encoder(self, encoder: str) -> BarcodeEncoder:
+        """Loaded once, as long as the embedding is of the same weights."""
+        kept = self._barcode_encoders.get(encoder)
+        if kept is None or kept.digest != self._collection.encoders[encoder].get("digest"):
+            kept = self._barcode_encoders[encoder] = barcode_encoder_of_column(self._collection, encoder)
+        return kept
 
     def images(
         self, encoder: str, files: Sequence[Path], failures: Failures, *, seconds: float = limits.SEARCH_SECONDS

@@ -19,6 +19,7 @@ from biocosmos.serve.asking import limits
 from biocosmos.serve.asking.galleries import Galleries
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.naming import Namings
+from biocosmos.serve.asking.overlaps import Overlap, overlaps
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.resident import Resident
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 Kind = Literal["image", "text", "dna", "specimen"]
 Float32 = npt.NDArray[np.float32]
 Query = Float32 | KmerCounts
+BARCODE = "barcode"
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,15 @@ class _Asked:
     vectors: list[Query] = field(default_factory=list)
     own: list[int] = field(default_factory=list)
     """Row in the gallery of what is asked about, -1 for something from outside."""
+    letters: list[str | None] = field(default_factory=list)
+    """Barcodes, over which those that are found are laid."""
 
-    def add(self, name: str, kind: Kind, place: int, vector: Query, own: int = -1) -> None:
+    def add(self, name: str, kind: Kind, place: int, vector: Query, own: int = -1, letters: str | None = None) -> None:
         self.names.append(name)
         self.kinds.append((kind, place))
         self.vectors.append(vector)
         self.own.append(own)
+        self.letters.append(letters)
 
 
 class Asking:
@@ -138,8 +143,8 @@ class Asking:
         return name or have[0]
 
     def refusals(self, encoder: str | None = None) -> dict[str, str | None]:
-        """Why "images", "texts" and "dna" cannot be asked with, None where they can: by this embedding, or by the one that is used
-        for them unasked."""
+        """Why "images", "texts" and "dna" cannot be asked with, None where they can: by this embedding, unnamed by the one
+        that :meth:`encoder_for` gives."""
         if encoder is not None:
             return self.models.refusals(self.encoder(encoder))
         return {kind: self.models.refusals(self.encoder_for({kind: (kind,)}))[kind] for kind in ("images", "texts", "dna")}
@@ -195,14 +200,15 @@ class Asking:
             self._ask_images(encoder, images, asked, refused)
         for place, (text, vector) in enumerate(zip(texts, self._texts(encoder, texts), strict=True)):
             asked.add(text, "text", place, vector)
-        for place, (name, vector, reason) in enumerate(self.models.barcodes(encoder, dna)):
-            if vector is None:
-                refused.append((name, reason))
+        for place, (one, (name, _)) in enumerate(zip(self.models.barcodes(encoder, [each for _, each in dna]), dna, strict=True)):
+            if one.row is None:
+                refused.append((name, one.reason))
             else:
-                asked.add(name, "dna", place, vector)
+                asked.add(name, "dna", place, one.row, letters=one.letters)
+        own_letters = self._barcodes_of(encoder, ids)
         for place, (id_, row) in enumerate(zip(ids, self._own_rows(gallery, ids), strict=True)):
             if row >= 0:
-                asked.add(id_, "specimen", place, gallery.vectors([row]), row)
+                asked.add(id_, "specimen", place, gallery.vectors([row]), row, own_letters.get(id_))
             else:
                 refused.append((id_, self._without_vector(id_, encoder)))
         return self._answer(gallery, encoder, asked, refused, k, view)
@@ -293,9 +299,27 @@ class Asking:
             there = found.rows[i] >= 0
             near, scores = rows[found.rows[i, there]], found.scores[i, there]
             ids = moment.stored.ids.take(pa.array(near)).to_pylist()
-            neighbours = [Near(id_, int(row), float(score)) for id_, row, score in zip(ids, near, scores, strict=True)]
+            shared = self._overlaps(asked.letters[i], moment.stored, near)
+            neighbours = [
+                Near(id_, int(row), float(score), one) for id_, row, score, one in zip(ids, near, scores, shared, strict=True)
+            ]
             answers.append(Answer(name, kind, place, neighbours, votes(moment.nodes[near], scores, moment.taxonomy)))
         return Searched(encoder, answers, refused, int(mask.sum()))
+
+    def _barcodes_of(self, encoder: str, ids: Sequence[str]) -> dict[str, str]:
+        """id -> barcode of specimens, where the embedding is of barcodes."""
+        stored = self.catalogue.now.stored
+        rows = np.array([row for row in stored.rows_of_ids(ids) if row >= 0], np.int64) if ids else np.empty(0, np.int64)
+        if encoder not in self.of_modality("dna") or not len(rows) or BARCODE not in stored.dataset.schema.names:
+            return {}
+        table = stored.table(rows, ["id", BARCODE])
+        return {id_: barcode for id_, barcode in zip(*(table[name].to_pylist() for name in ("id", BARCODE))) if barcode}
+
+    def _overlaps(self, letters: str | None, stored: Stored, rows: npt.NDArray[np.int32]) -> list[Overlap | None]:
+        """A barcode with those of rows of the catalogue; None where it is no barcode that was asked about."""
+        if letters is None or not len(rows) or BARCODE not in stored.dataset.schema.names:
+            return [None] * len(rows)
+        return overlaps(letters, stored.table(rows, [BARCODE])[BARCODE].to_pylist())
 
     def _own_rows(self, gallery: Resident, ids: Sequence[str]) -> list[int]:
         """Row in the gallery of each id, -1 where it has no vector."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +19,8 @@ VOTES_SHOWN = 3
 
 
 def specimens(catalogue: Catalogue, near: Iterable[Near]) -> list[dict[str, Any]]:
-    """What a tile shows of each neighbour: id, name (None where unnamed), rank, path, state, score; of barcodes also identity (of 1),
-    alignment_length and gaps."""
+    """What a tile shows of each neighbour: id, name (None where unnamed), rank, path, state, score; of barcodes also identity in
+    percent, alignment_length and gaps."""
     moment = catalogue.now
     return [
         {
@@ -34,15 +34,10 @@ def specimens(catalogue: Catalogue, near: Iterable[Near]) -> list[dict[str, Any]
     ]
 
 
-def with_overlaps(tiles: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Tiles of barcodes with a line on what they share with the one that was asked about."""
-    return [{**tile, "note": overlap_line(tile)} if "identity" in tile else tile for tile in tiles]
-
-
-def overlap_line(facts: dict[str, Any]) -> str:
-    """ "99.4 % of 652 bases, 1 gap"."""
-    gaps = f", {facts['gaps']} gap{'' if facts['gaps'] == 1 else 's'}" if facts["gaps"] else ""
-    return f"{100 * facts['identity']:.1f} % of {facts['alignment_length']} bases{gaps}"
+def tiles(catalogue: Catalogue, near: Sequence[Near]) -> list[dict[str, Any]]:
+    """As :func:`specimens`, those of barcodes with a line on what they share with the one that was asked about."""
+    found = specimens(catalogue, near)
+    return [{**tile, "note": one.overlap.line()} if one.overlap else tile for tile, one in zip(found, near, strict=True)]
 
 
 def _named(moment: Any, row: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Images and barcodes that somebody sends: in a folder of their own under numbers, whatever their names, and gone when they are done with."""
+"""Images and barcodes that somebody sends: in a folder of their own under numbers, whatever their names, and gone in the end."""
 
 from __future__ import annotations
 

@@ -28,7 +28,10 @@ FORM = described(
     {
         "text": {**TEXTS, "description": "Words, for encoders with a text tower."},
         "ids": {**TEXTS, "description": "Specimens of the collection."},
-        "dna": {**TEXTS, "description": "Barcodes: letters, or FASTA. With an embedding of barcodes; so do FASTA files among images."},
+        "dna": {
+            **TEXTS,
+            "description": "Barcodes: letters, or FASTA. With an embedding of barcodes; so do FASTA files among images.",
+        },
         "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
         "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
     }
@@ -83,7 +86,7 @@ async def results(request: Request, desk: Here, _: Viewer) -> Response:
         {
             "answer": answer,
             "picture": pictures.get((answer.kind, answer.place), ""),
-            "near": shown.with_overlaps(shown.specimens(desk.catalogue, answer.near)),
+            "near": shown.tiles(desk.catalogue, answer.near),
             "bars": shown.bars(answer),
         }
         for answer in found.answers
@@ -93,8 +96,9 @@ async def results(request: Request, desk: Here, _: Viewer) -> Response:
 
 @api.post("/search", openapi_extra=FORM)
 async def search(request: Request, desk: Here, _: Viewer) -> Response:
-    """The nearest specimens of images, words, barcodes and specimens, with scores (cosine) and the vote per rank. The parameters of a view
-    in the address restrict what may be found. While vectors are read for the first time the answer is 503: ask again."""
+    """The nearest specimens of images, words, barcodes and specimens, with scores (cosine) and the vote per rank; of barcodes
+    also with percent identity, length and gaps of their overlap. The parameters of a view in the address restrict what may be
+    found. While vectors are read for the first time the answer is 503: ask again."""
     async with received(request) as form:
         try:
             found, _none = await run_in_threadpool(_search, desk, form, False)
