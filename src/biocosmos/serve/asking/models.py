@@ -114,7 +114,7 @@ class Models:
         have = [name for name, facts in self._collection.encoders.items() if facts.get("modality") == "dna"]
         if have:
             return f"'{encoder}' knows images only: choose {' or '.join(have)}"
-        return "this collection has no vectors of barcodes yet: start “Compute vectors” with the encoder kmer:7"
+        return "this collection has no encoder of barcodes yet: start “Compute vectors” with kmer:7"
 
     def barcodes(self, encoder: str, texts: Sequence[str]) -> list[AskedBarcode]:
         """Of each text its barcode, cleaned as files of queries are, and its row."""
