@@ -24,13 +24,13 @@ def barcodes_alone(folder: Path, *, embedded: bool = True, specimens: int = 240)
 
 
 def with_barcodes(embedded: bc.Collection, folder: Path) -> bc.Collection:
-    """A copy of a collection of images in which every fifth specimen has a barcode too, embedded both ways."""
+    """A copy of a collection of images in which every tenth specimen has a barcode too, embedded both ways."""
     shutil.copytree(embedded.path, folder / "both.cosmos")
     collection = bc.Collection.open(folder / "both.cosmos")
-    ids = collection.table(["id"])["id"].to_pylist()[::5]
-    barcodes = simulate_barcodes(seed=4, species=12, specimens=len(ids))["barcode"].to_pylist()
-    cases = " ".join(f"WHEN id = '{id_}' THEN '{barcode}'" for id_, barcode in zip(ids, barcodes, strict=True))
-    collection.dataset.update({"barcode": f"CASE {cases} ELSE barcode END"})
+    ids = collection.table(["id"])["id"].to_pylist()[::10]
+    barcodes = simulate_barcodes(seed=4, species=6, specimens=len(ids))["barcode"].to_pylist()
+    for id_, barcode in zip(ids, barcodes, strict=True):
+        collection.dataset.update({"barcode": f"'{barcode}'"}, where=f"id = '{id_}'")
     collection = bc.Collection.open(collection.path)
     bc.embed(collection, KMER)
     return collection

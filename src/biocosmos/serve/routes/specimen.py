@@ -64,7 +64,7 @@ def specimen(request: Request, desk: Here, user: Viewer, id_: Id) -> HTMLRespons
 
 
 def _default_is_of_images(desk: Desk) -> bool:
-    return desk.collection.default_encoder in desk.asking.of_modality("image")
+    return desk.asking.encoders[:1] == desk.asking.of_modality("image")[:1] != []
 
 
 @pages.get("/specimen/names")
