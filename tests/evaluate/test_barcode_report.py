@@ -15,14 +15,16 @@ from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.settings import SettingError
 from biocosmos.specimens import guard
+from biocosmos.specimens.readers import read
 
 INTERIM = "Aus sp. 1"
 
 
 @pytest.fixture(scope="module")
 def rows():
-    """120 barcodes of 15 species: three species are unseen, one specimen that asks has an interim name, one that answers too."""
-    table = simulate_barcodes(seed=3, orders=2, families=3, genera=6, species=15, specimens=120, short=0, unsure=0).to_pylist()
+    """120 barcodes of 15 species: three species are unseen, and one specimen of either side has a provisional name."""
+    sizes = {"orders": 2, "families": 3, "genera": 6, "species": 15, "specimens": 120}
+    table = simulate_barcodes(seed=3, short=0, unsure=0, **sizes).to_pylist()
     mates: dict[str, set[str]] = {}
     for row in table:
         mates.setdefault(row["genus"], set()).add(row["species"])
@@ -41,7 +43,7 @@ def rows():
 def collection(rows, tmp_path_factory):
     """They, split and embedded with kmer:5."""
     made = Collection.create(tmp_path_factory.mktemp("barcodes") / "coi.cosmos")
-    made.add(pa.Table.from_pylist(rows))
+    made.add(read(pa.Table.from_pylist(rows), provisional=True))
     made.make_split(method="column", column="split")
     from biocosmos.embed import embed
 
@@ -89,13 +91,13 @@ def test_seen_and_unseen_species_are_counted_apart_as_by_hand(rows, report):
     assert report.provenance["counts"][UNNAMED] == total[UNNAMED] == 1
 
 
-def test_interim_names_are_species_only_when_asked(collection, report):
+def test_provisional_names_are_species_only_when_asked(collection, report):
     assert INTERIM not in {row["species"] for row in report.rows("gaps")}
-    assert report.provenance["counts"]["interim"] == {"gallery": 1, "queries": 1}
-    assert any("interim name" in each for each in report.caveats)
-    asked = evaluate_collection(collection, encoder=("kmer:5",), protocol="barcode", interim=True, identify=False)
+    assert report.provenance["counts"]["provisional"] == {"gallery": 1, "queries": 1}
+    assert any("provisional name" in each for each in report.caveats)
+    asked = evaluate_collection(collection, encoder=("kmer:5",), protocol="barcode", provisional=True, identify=False)
     assert INTERIM in {row["species"] for row in asked.rows("gaps")}
-    assert not any("interim name" in each for each in asked.caveats)
+    assert not any("provisional name" in each for each in asked.caveats)
 
 
 def test_every_species_is_in_one_group_of_rarity_of_the_gallery(rows, report):
