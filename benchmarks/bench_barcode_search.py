@@ -29,7 +29,6 @@ import pyarrow.parquet as pq
 
 from machine import write_results
 
-DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "coi" / "nltin.parquet"
 SEED = 5
 ID = "0.7"
 Rows = list[dict[str, Any]]
@@ -100,6 +99,7 @@ def main() -> None:
     options.add_argument("--only", choices=("nltin", "simulated"))
     options.add_argument("--references", type=int, default=200_000)
     options.add_argument("--queries", type=int, default=1_000, help="simulated ones")
+    options.add_argument("--data", type=Path, default=Path("../shared/data/coi/nltin.parquet"))
     options.add_argument("--search", nargs=3, metavar="FILE", type=Path, help=argparse.SUPPRESS)
     options.add_argument("--candidates", type=int, default=50, help=argparse.SUPPRESS)
     asked = options.parse_args()
@@ -112,7 +112,7 @@ def main() -> None:
     rows: Rows = []
     with tempfile.TemporaryDirectory() as folder:
         if asked.only != "simulated":
-            rows += compare("nltin", *nltin(), Path(folder))
+            rows += compare("nltin", *nltin(asked.data), Path(folder))
         if asked.only != "nltin":
             rows += compare("simulated", *simulated(asked.references, asked.queries), Path(folder))
     versions = [
@@ -157,10 +157,10 @@ def write(path: Path, rows: Rows, times: int = 1) -> None:
     path.write_text("".join(f">{row['id']}\n{row['barcode']}\n" for _ in range(times) for row in rows), encoding="ascii")
 
 
-def nltin() -> tuple[Rows, Rows]:
+def nltin(data: Path) -> tuple[Rows, Rows]:
     """(gallery, queries) of the real records."""
     columns = ["processid", "dna_barcode", "family", "genus", "species", "split"]
-    table = pq.read_table(DATA, columns=columns).to_pylist()
+    table = pq.read_table(data, columns=columns).to_pylist()
     for row in table:
         row["id"], row["barcode"] = row["processid"], (row["dna_barcode"] or "").upper().replace("-", "").strip("N")
     gallery = [row for row in table if row["split"] == "train"]
