@@ -200,6 +200,11 @@ LINES: dict[str, Line] = {
         "--clusters 9 --by group -o {out}/clusterings",
         says="chosen by silhouette",
     ),
+    "evaluate barcodes": Line(
+        "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
+        "{genus} --bins dna_bin --provisional --no-identify --report {out}/barcode.html",
+        says="species with a barcode gap",
+    ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(
         "evaluate {collection} --head {out}/head --protocol leave-one-class-out --folds 2 --most 2 --far {foreign} "

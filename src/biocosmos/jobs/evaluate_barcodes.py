@@ -67,7 +67,7 @@ def judge_barcodes(collection: Collection, encoders: Sequence[str], settings: Ev
         beside=Beside(found, answers, known, promise, cost, published=_beside_published(collection, cost, settings)),
         measure=settings.distance,  # type: ignore[arg-type]
         tree_genera=settings.tree_genus,
-        interim=settings.interim,
+        provisional=settings.provisional,
         seed=settings.seed,
     )
     report.caveats += notes + guard.told(collection, queries[encoders[0]].ids, *encoders)

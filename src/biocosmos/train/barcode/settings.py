@@ -73,7 +73,7 @@ class BarcodeSettings(LoopSettings):
         "mean", "mean of real tokens, mean-all with pads, or cls.", choices=("mean", "mean-all", "cls"), only=_NEW, panel=MODEL
     )
     width: int = setting(256, "Numbers of a vector.", above=0, only=_NEW, panel=MODEL)
-    layers: int = setting(4, "Blocks of the transformer.", above=0, only=_NEW, panel=MODEL)
+    layers: int = setting(4, "Blocks of the transformer; 0 with --bag alone.", low=0, only=_NEW, panel=MODEL)
     heads: int = setting(4, "Attention heads of a block.", above=0, only=_NEW, panel=MODEL)
     dropout: float = setting(0.1, "Dropout of the transformer.", low=0, below=1, only=_NEW, panel=MODEL)
     mask_ratio: float = setting(
@@ -123,6 +123,8 @@ class BarcodeSettings(LoopSettings):
             object.__setattr__(self, "encoder", "")
         if self.network == "cnn" and self.objective in TOKENWISE and not self.encoder:
             raise SettingError(f"--objective {self.objective} hides tokens, which --network cnn does not have: leave one out")
+        if not self.layers and not self.bag:
+            raise SettingError("--layers 0 leaves nothing to look around with: it goes with --bag, which learns to weigh k-mers")
         if self.width % self.heads:
             raise SettingError(f"--width must be a multiple of --heads, not {self.width} of {self.heads}")
         if self.stride > self.k:
