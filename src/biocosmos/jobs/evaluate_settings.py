@@ -94,6 +94,12 @@ class EvaluateSettings:
         only={"head": NOT_GIVEN, "protocol": (BARCODE, OPEN_WORLD)},
         panel=BY_GALLERY,
     )
+    linear: bool = setting(
+        False,
+        "Also name --queries by a softmax on the frozen vectors of --gallery, as the papers' linear probe does.",
+        only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
+        panel=BY_GALLERY,
+    )
     by: tuple[str, ...] = setting(
         (),
         "Columns or ranks to group results by; of clusters, columns to compare them with too.",
