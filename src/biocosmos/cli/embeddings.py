@@ -23,9 +23,11 @@ def register(app: typer.Typer) -> None:
 
 @takes(EmbedSettings)
 def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
-    """Turn every image of a collection into a vector.
+    """Turn every image of a collection into a vector, or every DNA barcode.
 
     biocosmos embed mine.cosmos
+
+    biocosmos embed coi.cosmos --encoder kmer:7
 
     biocosmos embed mine.cosmos --encoder open_clip:ViT-B-32/laion2b_s34b_b79k --device cuda
 
@@ -45,18 +47,19 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     from biocosmos.specimens.collection import Collection
 
     summary = embed_collection(Collection.open(collection), settings)
-    say(f"{collection}: {summary.images:,} images embedded in {summary.seconds:.1f} s, {summary.images_per_second:,.1f} images/s")
+    rate = f"{summary.images_per_second:,.1f} {summary.unit}/s"
+    say(f"{collection}: {summary.images:,} {summary.unit} embedded in {summary.seconds:.1f} s, {rate}")
     say(f"  computed in {summary.computed_with}" + (f"; {summary.hint}" if summary.hint else ""))
     counts = {
         "embedded before": summary.kept,
         f"from the vectors of '{summary.base}', no image opened": summary.projected,
         "from an interrupted run": summary.resumed,
-        "without an image": summary.without_image,
+        f"without {'an image' if summary.unit == 'images' else 'a barcode'}": summary.without_image,
     }
     for what, count in counts.items():
         if count:
             say(f"  {count:,} specimens {what}")
-    finish(summary.failures, summary.images, "images", strict=strict)
+    finish(summary.failures, summary.images, summary.unit, strict=strict)
 
 
 def _named_by_its_file(settings: EmbedSettings) -> EmbedSettings:

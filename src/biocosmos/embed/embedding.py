@@ -18,12 +18,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from biocosmos.embed.barcodes import embed_barcodes
 from biocosmos.embed.column import Column
 from biocosmos.embed.parts import Work, locked_work
 from biocosmos.embed.run import PART_ROWS, Blocks
 from biocosmos.embed.sampling import sample_images
 from biocosmos.embed.summary import EmbedSummary
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
+from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder, modality_of
 from biocosmos.encoders.encoder import Encoder, Layout
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
@@ -31,6 +33,7 @@ from biocosmos.encoders.ways import openvino_is_here
 from biocosmos.errors import BiocosmosError
 from biocosmos.machine import usable_cores
 from biocosmos.provenance import encoder_name
+from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, joined_facts
 from biocosmos.tables import file_stem
@@ -41,7 +44,7 @@ WORTH_TIMING = 1000
 
 def embed(
     collection: Collection | str | Path,
-    encoder: str | Encoder = DEFAULT,
+    encoder: str | Encoder | BarcodeEncoder = DEFAULT,
     *,
     device: str = "auto",
     precision: str = "auto",
@@ -51,11 +54,11 @@ def embed(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> EmbedSummary:
-    """Add the vectors of every specimen that has an image and no vector yet.
+    """Add the vectors of every specimen that has an image, or for an encoder of barcodes a barcode, and no vector yet.
 
     Args:
         collection: an open collection or its path.
-        encoder: a name (see :func:`biocosmos.load_encoder`) or a loaded encoder.
+        encoder: a name (see :func:`biocosmos.load_encoder` and :mod:`biocosmos.encoders.barcodes`) or a loaded encoder.
         device, precision, backend, resize: as for :func:`biocosmos.load_encoder`, when ``encoder`` is a name.
         batch_size: images per run of the model; default what the backend runs fastest.
         workers: threads that decode; default one per core.
@@ -70,7 +73,15 @@ def embed(
     """
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
-    name = encoder.name if isinstance(encoder, Encoder) else encoder_name(encoder)
+    name = encoder_name(encoder) if isinstance(encoder, str) else encoder.name
+    if modality_of(encoder) == "dna":
+        given = {"backend": backend != "auto", "resize": resize is not None, "workers": workers is not None}
+        if unused := [option for option, asked in given.items() if asked]:
+            raise UnusedSetting(unused[0], flag(unused[0]), "with an encoder of images")
+        made = load_barcode_encoder(encoder, device=device, precision=precision) if isinstance(encoder, str) else encoder
+        assert isinstance(made, BarcodeEncoder)
+        return _embed_barcodes(collection, made, batch_size, overwrite)
+    assert not isinstance(encoder, BarcodeEncoder)
     with locked_work(collection.path / "work" / f"embedding_{file_stem(name)}") as work:
         agreement: dict[str, float] = {}
         if not isinstance(encoder, Encoder):
@@ -92,6 +103,19 @@ def embed(
         work.begin(settings, restart=overwrite, notes={"chosen": encoder.chosen})
         workers = workers or (encoder.streams if encoder.streams > 1 else usable_cores())
         while (done := _embed(collection, encoder, work, metadata, batch, workers, overwrite)) is None:
+            pass  # specimens were changed meanwhile: on with those
+        return done
+
+
+def _embed_barcodes(collection: Collection, encoder: BarcodeEncoder, batch_size: int | None, overwrite: bool) -> EmbedSummary:
+    if batch_size is not None:
+        encoder.batch_size = batch_size
+    with locked_work(collection.path / "work" / f"embedding_{file_stem(encoder.name)}") as work:
+        metadata = _metadata(collection, encoder, overwrite)
+        facts = encoder.metadata()
+        settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", "precision", "backend", "device")}
+        work.begin(settings, restart=overwrite)
+        while (done := embed_barcodes(collection, encoder, work, metadata, overwrite=overwrite)) is None:
             pass  # specimens were changed meanwhile: on with those
         return done
 
@@ -206,7 +230,7 @@ def _embed(
     return summary
 
 
-def _metadata(collection: Collection, encoder: Encoder, overwrite: bool) -> dict[str, Any]:
+def _metadata(collection: Collection, encoder: Encoder | BarcodeEncoder, overwrite: bool) -> dict[str, Any]:
     """What is recorded with the column. Vectors of two precisions may share one; of two models they may not."""
     metadata = encoder.metadata()
     old = collection.encoders.get(encoder.name)
@@ -219,7 +243,7 @@ def _metadata(collection: Collection, encoder: Encoder, overwrite: bool) -> dict
                 f"load it under another name, or replace them with overwrite (--overwrite)"
             )
     for key in COMPUTED_WITH:
-        metadata[key] = joined_facts([old.get(key), metadata[key]])
+        metadata[key] = joined_facts([old.get(key), metadata.get(key)])
     return metadata
 
 

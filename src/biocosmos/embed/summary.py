@@ -12,6 +12,7 @@ class EmbedSummary:
     """What an embedding did.
 
     Attributes:
+        unit: what is embedded, "images" or "barcodes", which the other names below say "images" for.
         images: vectors made for the column, those of an interrupted run before this one included.
         failed: images that could not be read; each is in ``failures``.
         without_image: specimens that have no image.
@@ -36,4 +37,5 @@ class EmbedSummary:
     images_per_second: float = 0.0
     computed_with: str = ""
     hint: str | None = None
+    unit: str = "images"
     failures: Failures = field(default_factory=Failures)

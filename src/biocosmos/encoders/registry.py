@@ -10,6 +10,7 @@
     ./my-model                                      a folder with the configuration and weights of either kind
     run/                                            a folder that training wrote (biocosmos train)
     python:package.module:name                      a callable of your own
+    kmer:7                                          DNA barcodes (biocosmos.encoders.barcodes)
     NAME or NAME:REST                               what an installed package adds (biocosmos.plugins, docs/extending.md)
 
 Importing this module does not import torch: a name that cannot be had fails at once.
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
+from biocosmos.encoders.barcodes import KMER, load_barcode_encoder, modality_of
 from biocosmos.encoders.fetch import fetch
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
@@ -61,6 +63,8 @@ FORMS = (
     ("hf:ORG/NAME", "image, text", "once fetched", "a timm or open_clip model of the hub"),
     ("FOLDER", "image, text", "with the folder", "a folder of a timm or open_clip model, or of one that 'biocosmos train' made"),
     ("python:PACKAGE.MODULE:NAME", "image", "with the module", "a callable of your own"),
+    ("kmer:K", "DNA", "always", "counts of overlapping k-mers of DNA barcodes, K from 5 to 8"),
+    ("FOLDER", "DNA", "with the folder", "a model of barcodes: BarcodeBERT's, or one that 'biocosmos train barcode' made"),
 )
 """The forms of an encoder's name: (form, modalities, when it is on this machine, what it is)."""
 
@@ -171,6 +175,11 @@ def build_encoder(
     return Encoder(name, towers, made, preprocessing, facts, chosen.hint)
 
 
+def digest_of(name: str) -> str:
+    """The digest of an encoder's weights, whatever it takes; errors as for :func:`load_encoder`."""
+    return load_barcode_encoder(name).digest if modality_of(name) == "dna" else load_encoder(name).digest
+
+
 def encoder_names() -> list[str]:
     """Names that load on this machine without fetching anything: the default, and what the hub's cache holds."""
     names = [DEFAULT]
@@ -211,6 +220,8 @@ def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple
 
         return name, timm_models.load_shipped()
     kind, _, rest = name.partition(":")
+    if modality_of(name) == "dna":
+        raise BiocosmosError(f"encoder '{name}' takes DNA barcodes, and images or texts are asked for here: name another encoder")
     if kind in _LOADERS and rest:
         return name, _LOADERS[kind](rest, name)
     if (plug_in := plug_ins("encoders", _taken()).get(kind)) is not None:
@@ -297,7 +308,7 @@ def _added(plug_in: PlugIn, rest: str) -> Towers:
 
 def _taken() -> list[str]:
     """Names that no package may give another meaning."""
-    return [DEFAULT, *_LOADERS]
+    return [DEFAULT, KMER, *_LOADERS]
 
 
 def _folder(folder: Path, above: tuple[Path, ...] = ()) -> Towers:

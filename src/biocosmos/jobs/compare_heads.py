@@ -17,6 +17,7 @@ from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.stored_vectors import read_stored
 
 TRAIN = "train"
 NEAREST = "nearest neighbour"
@@ -86,8 +87,7 @@ def nearest_names(collection: Collection, encoder: str, asked: Predictions, gall
     has = rows >= 0
     has[has] = np.asarray(table[column].is_valid())[rows[has]]
     if has.any():
-        found = table[column].take(pa.array(rows[has])).combine_chunks()
-        vectors = np.asarray(found.flatten().to_numpy(zero_copy_only=False), np.float32).reshape(len(found), -1)
-        hits = known.search(vectors, k=1, mask=taxa > 0)
+        found = read_stored(table[column].take(pa.array(rows[has])), collection.encoders[encoder])
+        hits = known.search(found, k=1, mask=taxa > 0)
         out[has] = taxa[hits.rows[:, 0]]
     return out

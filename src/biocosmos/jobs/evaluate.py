@@ -214,7 +214,7 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
     Returns (names, those that were embedded now). A folder whose weights are not those of its column any more is refused.
     """
     from biocosmos.embed import embed
-    from biocosmos.encoders.registry import load_encoder
+    from biocosmos.encoders.registry import digest_of
     from biocosmos.provenance import encoder_name
 
     names, made = [], []
@@ -226,10 +226,12 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
         if name not in collection.encoders:
             summary = embed(collection, name)
             if not summary.images:
-                raise BiocosmosError(f"'{name}' could embed no image of {collection.path}: see 'biocosmos failures'")
+                raise BiocosmosError(
+                    f"'{name}' could embed no {summary.unit.removesuffix('s')} of {collection.path}: see 'biocosmos failures'"
+                )
             made.append(name)
         elif is_folder(name):
-            stored, here = collection.encoders[name].get("digest"), load_encoder(name).digest
+            stored, here = collection.encoders[name].get("digest"), digest_of(name)
             if stored != here:
                 raise BiocosmosError(
                     f"{name} has other weights now ({here}) than when {collection.path} was embedded with it ({stored}): "

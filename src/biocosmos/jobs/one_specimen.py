@@ -24,6 +24,7 @@ from biocosmos.jobs.who_names import TRAIN, identifier_of
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.identifications import KeptAnswer, answers_of, runners_up
 from biocosmos.specimens.splits import Split
+from biocosmos.specimens.stored_vectors import read_dense
 from biocosmos.taxonomy import Taxonomy
 
 TOP = 5
@@ -199,13 +200,14 @@ class CloseLook:
 
     def _vector(self, id_: str) -> npt.NDArray[np.float32]:
         """(1, d)."""
-        column = self._collection.embedding_column(self._collection.encoder_name(None))
+        name = self._collection.encoder_name(None)
+        column = self._collection.embedding_column(name)
         found = self._collection.take([id_], [column])[column]
         if not len(found):
             raise BiocosmosError("there is no such specimen: reload the page")
         if found[0].as_py() is None:
             raise BiocosmosError("this specimen has no vector yet: compute vectors first")
-        return np.array([found[0].as_py()], np.float32)
+        return np.array(read_dense(found, self._collection.encoders[name]), np.float32)
 
     # ------------------------------------------------------------------ where the namer looked
 

@@ -29,6 +29,7 @@ from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
 from biocosmos.identify.predictions import Predictions
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.stored_vectors import read_dense
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.outlier_images import ImageSource
 
@@ -214,7 +215,7 @@ def _vector_blocks(
     failures: Failures,
 ) -> Iterator[Specimens]:
     column = collection.embedding_column(encoder)
-    dim = int(collection.encoders[encoder]["dim"])
+    facts = collection.encoders[encoder]
     wanted = list(dict.fromkeys(["id", *columns]))
     for batch in collection.scan([*wanted, column], split=part, where=where):
         table = _chosen(pa.Table.from_batches([batch]), only)
@@ -222,11 +223,10 @@ def _vector_blocks(
         for id_ in table["id"].filter(pc.invert(there)).to_pylist():
             failures.add(f"no vector of {encoder}: run 'biocosmos embed' first", stage=STAGE, id=str(id_))
         table = table.filter(there)
-        flat = table[column].combine_chunks().flatten().to_numpy(zero_copy_only=False)
         ids = [str(id_) for id_ in table["id"].to_pylist()]
         yield Specimens(
             np.array(ids, object),
-            vectors=np.array(flat, np.float32).reshape(-1, dim),
+            vectors=np.array(read_dense(table[column], facts), np.float32),
             sizes=image_sizes(collection, ids) if namer.wants_sizes else None,
             truth=namer.taxonomy.index(table),
             columns=table.drop_columns([column]),

@@ -1,4 +1,4 @@
-"""What is asked about: image files, folders, words or specimens of the collection, as vectors of one encoder."""
+"""What is asked about: image files, folders, words, DNA barcodes or specimens of the collection, as vectors of one encoder."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.barcodes.kmers import KmerCounts
+from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
+from biocosmos.specimens.stored_vectors import read_stored
 from biocosmos.trust import refuse_code
 
 
@@ -24,12 +27,13 @@ from biocosmos.trust import refuse_code
 class Queries:
     """Vectors to ask about.
 
-    ids: one name per query (the path as it was given, the text, or the specimen's id); vectors: (q, d) float32 unit rows;
+    ids: one name per query (the path as it was given, the text, or the specimen's id); vectors: (q, d) float32 unit rows, or
+    counts of k-mers;
     specimens: True when the ids are specimens of the collection, which must not find themselves.
     """
 
     ids: list[str]
-    vectors: npt.NDArray[np.float32]
+    vectors: npt.NDArray[np.float32] | KmerCounts
     specimens: bool = False
     failures: Failures = field(default_factory=Failures)
     encoder: dict[str, Any] = field(default_factory=dict)
@@ -42,18 +46,23 @@ def encode_queries(
     images: Sequence[Path] = (),
     texts: Sequence[str] = (),
     ids: Sequence[str] = (),
+    barcodes: Sequence[str] = (),
     **how: Any,
 ) -> Queries:
-    """Vectors for images, texts and specimens, with the encoder that made the collection's embedding.
+    """Vectors for images, texts, barcodes and specimens, with the encoder that made the collection's embedding.
 
     ``how``: typed, device, precision and backend, see :func:`encoder_of_column`. Images that fail are in
     ``failures``. Raises BiocosmosError if the encoder's weights or preprocessing are not those of the embedding, if an id
     is unknown or has no vector, or if nothing is asked.
     """
-    if not images and not texts and not ids:
-        raise BiocosmosError("nothing to ask: give images, --text or --id")
-    if ids and not (images or texts):
+    if not images and not texts and not ids and not barcodes:
+        raise BiocosmosError("nothing to ask: give images, --text, --dna or --id")
+    if ids and not (images or texts or barcodes):
         return _specimens(collection, encoder, ids)
+    if barcodes:
+        if images or texts or ids:
+            raise BiocosmosError("--dna goes with nothing else that is asked about: search twice")
+        return _barcodes(collection, encoder, barcodes, **how)
     loaded = encoder_of_column(collection, encoder, **how)
     facts = loaded.metadata()
     failures = Failures()
@@ -70,8 +79,40 @@ def encode_queries(
     if ids:
         specimens = _specimens(collection, encoder, ids)
         names += specimens.ids
-        parts.append(specimens.vectors)
+        parts.append(np.asarray(specimens.vectors))
     return Queries(names, np.concatenate(parts), bool(ids), failures, facts)
+
+
+def _barcodes(collection: Collection, encoder: str, barcodes: Sequence[str], **how: Any) -> Queries:
+    loaded = barcode_encoder_of_column(collection, encoder, **how)
+    failures = Failures()
+    vectors = loaded.encode_barcodes(barcodes)
+    good = np.flatnonzero(~vectors.empty if isinstance(vectors, KmerCounts) else vectors.any(axis=1))
+    for row in sorted(set(range(len(barcodes))) - set(good.tolist())):
+        failures.add("the barcode has nothing to compare: no k-mer of A, C, G and T", stage="encode", row=row + 1)
+    kept = vectors.take(good) if isinstance(vectors, KmerCounts) else vectors[good]
+    return Queries([barcodes[int(row)] for row in good], kept, False, failures, loaded.metadata())
+
+
+def barcode_encoder_of_column(
+    collection: Collection, encoder: str, *, typed: bool = False, device: str = "auto", precision: str = "auto", **_: Any
+) -> BarcodeEncoder:
+    """The encoder of barcodes that made an embedding. Raises BiocosmosError if its weights are not those of the embedding, and
+    where the embedding is not of barcodes."""
+    stored = collection.encoders[encoder]
+    if stored.get("modality") != "dna":
+        have = [name for name, facts in collection.encoders.items() if facts.get("modality") == "dna"]
+        instead = (
+            f"name {' or '.join(have)} with --encoder" if have else f"run 'biocosmos embed {collection.path} -e kmer:7' first"
+        )
+        raise BiocosmosError(f"'{encoder}' takes no DNA barcodes: {instead}")
+    loaded = load_barcode_encoder(encoder, device=device, precision=precision)
+    if stored.get("digest") != loaded.digest:
+        raise BiocosmosError(
+            f"encoder '{encoder}' here has another digest than the one that embedded {collection.path}: "
+            f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
+        )
+    return loaded
 
 
 def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = False, **how: Any) -> Encoder:
@@ -121,5 +162,5 @@ def _specimens(collection: Collection, encoder: str, ids: Sequence[str]) -> Quer
         raise BiocosmosError(
             f"specimen '{table['id'][row]}' has no vector of '{encoder}': run 'biocosmos embed {collection.path}'"
         )
-    vectors = np.array(table[column].to_pylist(), np.float32).reshape(len(ids), -1)
+    vectors = read_stored(table[column], collection.encoders[encoder])
     return Queries(list(ids), vectors, True, Failures(), collection.encoders[encoder])

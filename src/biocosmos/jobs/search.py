@@ -1,4 +1,4 @@
-"""Search a collection by images, words or its own specimens."""
+"""Search a collection by images, words, DNA barcodes or its own specimens."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import encode_queries
 from biocosmos.jobs.settings import SearchSettings
@@ -23,12 +24,16 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
     """
     name = collection.encoder_name(settings.encoder)
     how = {"typed": settings.encoder is not None, **settings.how()}
-    queries = encode_queries(collection, name, images=settings.images, texts=settings.text, ids=settings.id, **how)
+    queries = encode_queries(
+        collection, name, images=settings.images, texts=settings.text, ids=settings.id, barcodes=settings.dna, **how
+    )
     exclude = queries.ids if queries.specimens else None
     shown = ["label", *[rank for rank in collection.ranks if rank != "label"], "image_path"]
     if settings.approximate:
         if settings.split is not None:
             raise BiocosmosError("an approximate search cannot be limited to a part of a split: use --where, or search exactly")
+        if isinstance(queries.vectors, KmerCounts):
+            raise BiocosmosError(f"'{name}' counts k-mers, which are searched exactly: leave --approximate out")
         index = approximate_index(collection, name)
         hits = index.search(queries.vectors, settings.k, within=settings.within, where=settings.where, exclude=exclude)
     else:

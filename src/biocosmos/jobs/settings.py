@@ -18,13 +18,16 @@ _COMPUTED = {"vectors": NOT_GIVEN}
 class SearchSettings(Selection, ComputeSettings):
     """A search; where a model runs matters for images and words only, since specimens have their vectors.
 
-    images: files and folders that are asked about. text: words. id: specimens of the collection, which never find themselves.
-    k: neighbours of each. encoder: which embedding. approximate: by Lance's vector index.
+    images: files and folders that are asked about. text: words. dna: barcodes. id: specimens of the collection,
+    which never find themselves. k: neighbours of each. encoder: which embedding. approximate: by Lance's vector index.
     """
 
     images: tuple[Path, ...] = setting((), "Image files, or folders of them.", file=True, told=False)
     text: tuple[str, ...] = setting((), "Words (open_clip encoders).", repeated=True)
     id: tuple[str, ...] = setting((), "A specimen of the collection.", repeated=True)
+    dna: tuple[str, ...] = setting(
+        (), "A DNA barcode, as letters (encoders of DNA, such as kmer:7).", repeated=True, metavar="ACGT"
+    )
     k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
     encoder: str | None = setting(
         None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default", embedding=True

@@ -11,15 +11,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import ExactIndex, Found
 from biocosmos.search.hits import Hits
+from biocosmos.search.sparse.index import SparseIndex
 from biocosmos.search.vectors import as_matrix, unit_rows
 
 if TYPE_CHECKING:
     from biocosmos.taxonomy import Taxonomy
 
 Array = np.ndarray[Any, np.dtype[Any]]
+MOST_DENSE = 4 << 30
+"""Bytes of vectors that are made of counts at the most: 65,000 barcodes in the 16,384 numbers of k = 7."""
 
 
 @dataclass(eq=False)
@@ -28,7 +32,8 @@ class Gallery:
 
     ids: (n,) object array of str; vectors: (n, d) float32 unit rows, C-contiguous, never copied; taxa: (n,) int32 node ids of
     ``taxonomy``, ascending, or None; columns: one row per vector (label, group, ...), or None; provenance: encoder and so on.
-    Use :meth:`build`, which checks, normalises and sorts.
+    counts: of barcodes, the same rows as counts of k-mers, or None; they are searched as they are, and ``vectors`` are made of
+    them when somebody asks. Use :meth:`build`, which checks, normalises and sorts.
     """
 
     ids: Array
@@ -37,20 +42,39 @@ class Gallery:
     taxonomy: Taxonomy | None = None
     provenance: dict[str, Any] = field(default_factory=dict)
     columns: pa.Table | None = None
+    counts: KmerCounts | None = None
 
     def __post_init__(self) -> None:
         self.ids = _id_array(self.ids)
-        self.vectors = np.ascontiguousarray(self.vectors, dtype=np.float32)
-        if self.vectors.ndim != 2:
-            raise BiocosmosError(f"a gallery's vectors must be a matrix (rows, dim), but their shape is {self.vectors.shape}")
+        if self.counts is not None:
+            del self.vectors  # until they are asked for
+        else:
+            self.vectors = np.ascontiguousarray(self.vectors, dtype=np.float32)
+            if self.vectors.ndim != 2:
+                raise BiocosmosError(f"a gallery's vectors must be a matrix (rows, dim), but their shape is {self.vectors.shape}")
+        rows = len(self.vectors if self.counts is None else self.counts)
         if self.taxa is not None:
             self.taxa = np.ascontiguousarray(self.taxa, dtype=np.int32)
             if len(self.taxa) > 1 and bool((self.taxa[1:] < self.taxa[:-1]).any()):
                 raise BiocosmosError("a gallery's taxa must ascend, in depth-first order: make it with Gallery.build")
         for name, part in (("ids", self.ids), ("taxa", self.taxa), ("columns", self.columns)):
-            if part is not None and len(part) != len(self.vectors):
-                raise BiocosmosError(f"a gallery of {len(self.vectors)} vectors cannot have {len(part)} {name}: one for each row")
-        self._indexes: dict[tuple[str, str], ExactIndex] = {}
+            if part is not None and len(part) != rows:
+                raise BiocosmosError(f"a gallery of {rows} vectors cannot have {len(part)} {name}: one for each row")
+        self._indexes: dict[tuple[str, str], ExactIndex | SparseIndex] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """``vectors``, where they are not there yet: dense rows of the counts. Raises BiocosmosError where they are too many."""
+        if name != "vectors" or self.__dict__.get("counts") is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        counts: KmerCounts = self.__dict__["counts"]
+        size = 4 * len(counts) * counts.dim
+        if size > MOST_DENSE:
+            raise BiocosmosError(
+                f"{len(counts):,} barcodes as dense vectors of {counts.dim:,} numbers are {size / 2**30:.0f} GB: select fewer, "
+                "or embed with kmer:5 or a trained barcode model"
+            )
+        self.vectors = counts.dense()
+        return self.vectors
 
     @classmethod
     def build(
@@ -64,34 +88,38 @@ class Gallery:
         provenance: Mapping[str, Any] | None = None,
         columns: pa.Table | None = None,
     ) -> Gallery:
-        """A gallery of ``vectors`` (n, d) of any float type, in any order.
+        """A gallery of ``vectors`` (n, d) of any float type, or of counts of k-mers, in any order.
 
         Rows get their taxon from ``taxa`` (n,) node ids, or from the rank columns of ``table``; without ``taxonomy`` one is
         made from ``table``. Rows are sorted stably by taxon, unlabelled ones (taxon 0) first; without taxa they keep their order.
         Raises BiocosmosError naming the ids whose vectors are zero or not finite.
         """
         names = _id_array(ids)
-        x = as_matrix(vectors, what="gallery")
-        if len(names) != len(x):
-            raise BiocosmosError(f"{len(names)} ids for {len(x)} vectors: pass one id for each vector")
-        x = unit_rows(x, what="gallery", names=names)
+        counts = vectors if isinstance(vectors, KmerCounts) else None
+        x = as_matrix(vectors, what="gallery") if counts is None else None
+        if len(names) != len(vectors):
+            raise BiocosmosError(f"{len(names)} ids for {len(vectors)} vectors: pass one id for each vector")
+        if counts is not None and len(bad := names[counts.empty]):
+            raise BiocosmosError(f"{len(bad)} of {len(names)} barcodes have no k-mer of A, C, G, T (id {bad[0]}): leave them out")
+        x = None if x is None else unit_rows(x, what="gallery", names=names)
         if taxa is None and table is not None:
             if taxonomy is None:
                 from biocosmos.taxonomy import Taxonomy as Tree
 
                 taxonomy = Tree.from_table(table)
             taxa = taxonomy.index(table)
-        matrix = x.cpu().numpy()
+        matrix = None if x is None else x.cpu().numpy()
         if taxa is not None:
             taxa = np.asarray(taxa, dtype=np.int32)
-            if len(taxa) == len(x) and bool((taxa[1:] < taxa[:-1]).any()):
+            if len(taxa) == len(names) and bool((taxa[1:] < taxa[:-1]).any()):
                 order = np.argsort(taxa, kind="stable")
-                names, matrix, taxa = names[order], matrix[order], taxa[order]
+                names, taxa = names[order], taxa[order]
+                matrix, counts = None if matrix is None else matrix[order], None if counts is None else counts.take(order)
                 columns = None if columns is None else columns.take(pa.array(order))
-        return cls(names, matrix, taxa, taxonomy, dict(provenance or {}), columns)
+        return cls(names, matrix, taxa, taxonomy, dict(provenance or {}), columns, counts)  # type: ignore[arg-type]
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.ids)
 
     def __repr__(self) -> str:
         taxa = "no taxa" if self.taxa is None else f"{len(np.unique(self.taxa[self.taxa > 0])):,} taxa"
@@ -111,7 +139,7 @@ class Gallery:
     @property
     def dim(self) -> int:
         """Number of dimensions of the vectors."""
-        return int(self.vectors.shape[1])
+        return int(self.vectors.shape[1]) if self.counts is None else self.counts.dim
 
     def slice(self, taxon: str | int) -> slice:
         """The rows of ``taxon`` (a name the taxonomy finds, or a node id) and everything below it: one contiguous slice."""
@@ -132,7 +160,9 @@ class Gallery:
         if columns is not None:
             columns = columns.take(pa.array(np.arange(len(self))[rows]))
         taxa = None if self.taxa is None else self.taxa[rows]
-        return Gallery(self.ids[rows], self.vectors[rows], taxa, self.taxonomy, dict(self.provenance), columns)
+        counts = None if self.counts is None else self.counts.take(rows)
+        vectors = self.vectors[rows] if counts is None else np.empty((0, 0), np.float32)
+        return Gallery(self.ids[rows], vectors, taxa, self.taxonomy, dict(self.provenance), columns, counts)
 
     def search(
         self,
@@ -148,20 +178,24 @@ class Gallery:
     ) -> Hits:
         """The ``k`` nearest rows of each query by cosine, exactly; equal scores in row order.
 
-        queries: (q, d) array or tensor of any float type, or a Gallery; within: a taxon, whose rows alone are searched; mask:
-        (n,) bool, True where a row may be returned; exclude: (q,) one id for each query that is never returned to it, None for
-        none; exclude_self: exclude the ids of the query Gallery.
+        queries: (q, d) array or tensor of any float type, a Gallery, or counts of k-mers; within: a taxon, whose rows alone are
+        searched; mask: (n,) bool, True where a row may be returned; exclude: (q,) one id for each query that is never returned
+        to it, None for none; exclude_self: exclude the ids of the query Gallery.
         Raises BiocosmosError for zero or non-finite queries, another dimension, an unknown taxon.
         """
         if isinstance(queries, Gallery):
             if exclude_self and exclude is None:
                 exclude = queries.ids
-            queries = queries.vectors
+            queries = queries.vectors if self.counts is None or queries.counts is None else queries.counts
         elif exclude_self:
             raise BiocosmosError("exclude_self needs the queries' ids: pass a Gallery, or the ids as exclude")
+        if self.counts is None and isinstance(queries, KmerCounts):
+            queries = queries.dense()
         part = slice(0, len(self)) if within is None else self.slice(within)
         allowed = None if mask is None else self._mask(mask)
-        index = self.index(precision=precision, device=device)
+        index: Any = self.index(precision=precision, device=device)
+        if self.counts is not None and not isinstance(queries, KmerCounts):
+            index = self.index(precision=precision, device=device, dense=True)
         barred = None if exclude is None else self._rows_of(exclude)
         extra = 0 if barred is None else barred.shape[1]
         found = index.search(queries, k + extra, start=part.start, stop=part.stop, mask=allowed)
@@ -171,11 +205,16 @@ class Gallery:
             found = _without(found, barred, k)
         return Hits(self, found.rows, found.scores, found.certified, {**self.provenance, "search": index.provenance})
 
-    def index(self, *, precision: str = "auto", device: str | None = None) -> ExactIndex:
-        """The search index of this gallery, made at the first search and kept."""
-        key = (precision, str(device))
+    def index(self, *, precision: str = "auto", device: str | None = None, dense: bool = False) -> ExactIndex | SparseIndex:
+        """The search index of this gallery, made at the first search and kept; dense: of vectors, also where there are counts."""
+        sparse = self.counts is not None and not dense
+        key = ("sparse", "cpu") if sparse else (precision, str(device))
         if key not in self._indexes:
-            self._indexes[key] = ExactIndex(self.vectors, precision=precision, device=device)
+            if sparse:
+                assert self.counts is not None
+                self._indexes[key] = SparseIndex(self.counts)
+            else:
+                self._indexes[key] = ExactIndex(self.vectors, precision=precision, device=device)
         return self._indexes[key]
 
     def _mask(self, mask: Any) -> Array:

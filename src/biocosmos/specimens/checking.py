@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -106,9 +107,10 @@ def _vectors(collection: Collection, name: str) -> str:
         for batch in collection.dataset.to_batches(columns=[column]):
             values = batch.column(column).drop_null()
             without += batch.num_rows - len(values)
-            matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), values.type.list_size)
-            rows += len(matrix)
-            bad += int((~np.isfinite(matrix).all(axis=1)).sum())
+            rows += len(values)
+            if pa.types.is_fixed_size_list(values.type):  # k-mers are whole numbers
+                matrix = values.flatten().to_numpy(zero_copy_only=False).reshape(len(values), values.type.list_size)
+                bad += int((~np.isfinite(matrix).all(axis=1)).sum())
     if bad:
         again = f"'biocosmos embed {collection.path} --encoder {name} --overwrite'"
         raise BiocosmosError(f"{bad:,} vectors are not finite: make them anew with {again}")

@@ -323,7 +323,7 @@ class Collection(Selecting):
 
     # ------------------------------------------------------------------ embeddings
 
-    def add_vectors(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
+    def add_vectors(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.Array]) -> None:
         """Store one vector (or null) per specimen, in the order stored, as the column of ``encoder``; all or nothing.
 
         An embedding that is there is replaced. Raises BiocosmosError if the vectors do not count as many as the specimens.

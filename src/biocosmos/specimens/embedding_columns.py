@@ -18,6 +18,7 @@ from biocosmos.facts import Number, misfit, read_facts
 from biocosmos.provenance import now
 from biocosmos.specimens.damage import library_says
 from biocosmos.specimens.records import EMBEDDING_PREFIX
+from biocosmos.specimens.stored_vectors import stored_type
 from biocosmos.unfinished import is_full
 
 _UNFINISHED = "~unfinished"
@@ -90,7 +91,7 @@ class EmbeddingColumns:
         files.sort(key=lambda facts: str(facts.get("created")))  # the newest of an encoder last
         return {f["name"]: f for f in files if columns[f["name"]] in names and columns[f["name"]] not in taken}
 
-    def add(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.FixedSizeListArray]) -> None:
+    def add(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.Array]) -> None:
         """See :meth:`Collection.add_vectors`."""
         column = embedding_column(encoder)
         if other := [name for name in self.facts() if name != encoder and embedding_column(name) == column]:
@@ -100,7 +101,7 @@ class EmbeddingColumns:
         if unfinished in dataset.schema.names:
             dataset.drop_columns([unfinished])
         rows = dataset.count_rows()
-        kind = pa.list_(pa.float32(), int(metadata["dim"]))
+        kind = stored_type(metadata)
         facts = {"name": encoder, **dict(metadata), "created": now()}
         schema = pa.schema([described(pa.field(unfinished, kind), facts)])
 

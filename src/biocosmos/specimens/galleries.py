@@ -9,8 +9,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.given_vectors import Vectors
+from biocosmos.specimens.stored_vectors import holds_kmers, read_dense, read_stored
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -30,17 +32,24 @@ def build_gallery(
     carried = None if columns is None else list(dict.fromkeys(["id", *collection.ranks, *columns]))
     scalars = collection.chosen_columns(carried)
     facts = collection.encoders[name]
-    dim = int(facts["dim"])
-    vectors = np.empty((len(collection), dim), np.float32)  # untouched pages cost nothing when less is selected
+    counts: list[KmerCounts] = []
+    size = 0 if holds_kmers(facts) else len(collection)
+    vectors = np.empty((size, int(facts["dim"])), np.float32)  # untouched pages cost nothing when less is selected
     row = 0
     kept = []
     for batch in collection.scan([*scalars, column], split=split, within=within, where=where):
         batch = batch.filter(pc.is_valid(batch.column(column)))
-        vectors[row : row + batch.num_rows] = batch.column(column).flatten().to_numpy().reshape(-1, dim)
+        stored = read_stored(batch.column(column), facts)
+        if isinstance(stored, KmerCounts):
+            counts.append(stored)
+        else:
+            vectors[row : row + batch.num_rows] = stored
         row += batch.num_rows
         kept.append(batch.drop_columns([column]))
-    stored = collection.dataset.schema
-    schema = pa.schema([stored.field(scalar) for scalar in scalars])
+    if holds_kmers(facts):
+        counts = counts or [KmerCounts.of([], int(facts["preprocessing"]["k"]))]
+    fields = collection.dataset.schema
+    schema = pa.schema([fields.field(scalar) for scalar in scalars])
     rest = pa.Table.from_batches(kept, schema=schema)
     provenance: dict[str, Any] = {
         **{key: value for key, value in facts.items() if key != "name"},
@@ -54,7 +63,7 @@ def build_gallery(
     taxonomy = collection.taxonomy if collection.ranks else None
     return Gallery.build(
         ids=rest["id"].to_pylist(),
-        vectors=vectors[:row],
+        vectors=KmerCounts.concatenate(counts) if counts else vectors[:row],
         taxa=None if taxonomy is None else taxonomy.index(rest),
         taxonomy=taxonomy,
         provenance=provenance,
@@ -64,11 +73,11 @@ def build_gallery(
 
 def vectors_of(collection: Collection, name: str, **selection: Any) -> Vectors:
     """See :meth:`Collection.vectors`; ``name`` is that of an embedding."""
-    column, dim = collection.embedding_column(name), int(collection.encoders[name]["dim"])
+    column, facts = collection.embedding_column(name), collection.encoders[name]
     ids: list[str] = []
-    parts = [np.empty((0, dim), np.float32)]
+    parts = [np.empty((0, int(facts["dim"])), np.float32)]
     for batch in collection.scan(["id", column], **selection):
         batch = batch.filter(pc.is_valid(batch.column(column)))
         ids += batch.column("id").to_pylist()
-        parts.append(batch.column(column).flatten().to_numpy().reshape(-1, dim))
+        parts.append(read_dense(batch.column(column), facts))
     return Vectors(np.array(ids, object), np.concatenate(parts))

@@ -82,8 +82,16 @@ def read_corrections(
     if "crop" in kept:
         kept["crop"] = STANDARD["crop"]
     wanted = None if ranks is None else [rank for rank in ranks if rank in kept]
-    shaper = Shaper(kept, failures, ranks=wanted, label_is_rank=False, warn_unlabelled=False)
-    shaper.unreadable = "left blank" if clear else "kept as it was"
+    shaper = Shaper(
+        kept,
+        failures,
+        ranks=wanted,
+        label_is_rank=False,
+        warn_unlabelled=False,
+        unreadable="left blank" if clear else "kept as it was",
+        drop=False,
+        personal=True,
+    )
     resolver = Resolver(Path(images) if images is not None else base)
     batches = list(shaper.batches(_named(block, resolver if "image_path" in names else None, failures) for block in blocks))
     made = _not_given(shaper.schema.names, set(kept))

@@ -11,6 +11,7 @@ import pyarrow as pa
 from biocosmos.specimens.care.parts import Part
 from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, described, embedding_column, joined_facts
 from biocosmos.specimens.given_vectors import GIVEN
+from biocosmos.specimens.stored_vectors import stored_type
 
 
 @dataclass
@@ -54,8 +55,7 @@ def columns_of_vectors(parts: Sequence[Part], there: Mapping[str, Mapping[str, A
                 joined[key] = joined_facts([joined.get(key), facts.get(key)])
         if any(sources) or name in there:
             found.sources[column] = sources
-            kind = pa.list_(pa.float32(), int(first["dim"]))
-            found.fields[column] = described(pa.field(column, kind), joined)
+            found.fields[column] = described(pa.field(column, stored_type(first)), joined)
     return found
 
 

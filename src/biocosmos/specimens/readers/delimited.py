@@ -65,11 +65,13 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
         ranks=options.ranks,
         taxonomy=options.taxonomy,
         warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(plan.names)),
+        drop=not plan.records,
+        **options.shaping(),
     )
 
     def blocks() -> Iterator[Block]:
         with (
-            _table_at(path, options, options.failures) as (file, archive),
+            table_at(path, options, options.failures) as (file, archive),
             open_table(file, encoding=plan.encoding, separator=plan.separator, failures=options.failures) as table,
             RowImages(
                 options, path, None if archive else image_resolver(path, options), archive, records=is_records(table.header)
@@ -98,6 +100,8 @@ class _Plan:
     """The column of addresses that ``image_url`` is taken from, if it has none itself."""
     place: str | None
     """The column that latitude and longitude are taken from, if they have none themselves."""
+    records: bool = False
+    """Whether its rows are records of occurrences, which stand for themselves."""
 
     def block(self, rows: Sequence[tuple[int, list[str]]], path: Path) -> Block:
         """Some rows as typed columns under our names."""
@@ -106,14 +110,14 @@ class _Plan:
         if self.media is not None:
             columns[IMAGE_URL] = [first_address(str(text or "")) for text in columns[self.media]]
         if self.place is not None:
-            columns |= _places(columns[self.place])
+            columns |= places(columns[self.place])
         return Block(columns, [number for number, _ in rows], str(path))
 
 
 def _plan(path: Path, options: Options, check: bool) -> _Plan:
     scan = Failures()
     with (
-        _table_at(path, options, Failures()) as (file, archive),
+        table_at(path, options, Failures()) as (file, archive),
         open_table(file, encoding=options.encoding, separator=options.separator, failures=scan) as table,
     ):
         for failure in list(scan):  # of the file; what its rows have comes when the rows are read
@@ -140,10 +144,10 @@ def _plan(path: Path, options: Options, check: bool) -> _Plan:
         check_content([*names, *kinds], header, path, options.failures)
     if archive is not None and "image_path" in names:
         kinds["image"] = STANDARD["image"]
-    return _Plan(encoding, separator, names, kinds, media, place)
+    return _Plan(encoding, separator, names, kinds, media, place, is_records(header))
 
 
-def _places(cells: Sequence[object]) -> dict[str, list[object]]:
+def places(cells: Sequence[object]) -> dict[str, list[object]]:
     """Latitude and longitude out of one cell each; what is no such pair stays whole, for the check of degrees to refuse."""
     texts = [str(cell).strip() if cell is not None else "" for cell in cells]
     pairs = [DEGREES.fullmatch(text) for text in texts]
@@ -165,7 +169,7 @@ def _by_gbif_id(names: list[str], header: Sequence[str], path: Path, failures: F
 
 
 @contextmanager
-def _table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, tuple[Archive, str] | None]]:
+def table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, tuple[Archive, str] | None]]:
     """(the table, the archive that its images are in and its folder there, or None) of a file, or of a zip with one table."""
     if not is_zip(path):
         yield path, None

@@ -17,6 +17,7 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.stored_vectors import read_dense
 from biocosmos.train.batches.drawing import LARGEST_OF_VECTORS, suited_batch
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import VectorBatches
@@ -102,11 +103,8 @@ def stored_vectors(collection: Collection, encoder: str, where: Processes) -> Ca
     def look_up(ids: Array) -> tuple[Array, Array]:
         table = collection.take([str(id_) for id_ in ids], columns=["id", column])
         there = ~np.asarray(table[column].is_null())
-        dim = int(collection.encoders[encoder]["dim"])
-        kept = table[column].combine_chunks().drop_null()
-        return there, np.array(
-            kept.flatten().to_numpy(zero_copy_only=False).reshape(-1, dim), np.float32
-        )  # a copy: arrow's cannot be written
+        # a copy: arrow's cannot be written
+        return there, np.array(read_dense(table[column], collection.encoders[encoder]), np.float32)
 
     return look_up
 

@@ -1,0 +1,130 @@
+"""Encoders of DNA barcodes: letters in, rows of a gallery out. One string names them, as it names encoders of images.
+
+    kmer:7                  counts of overlapping k-mers, k from 5 to 8: nothing is learnt, and nothing need be fetched
+    run/                    a folder that 'biocosmos train barcode' wrote
+    ./BarcodeBERT           a folder with a checkpoint of BarcodeBERT, as its authors publish it
+
+Nothing heavy is imported until a model is loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.barcodes.kmers import K, KmerCounts
+from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_file
+from biocosmos.provenance import encoder_name
+
+KMER = "kmer"
+TRAINED, CONFIG = "biocosmos.json", "config.json"
+BARCODE = "barcode"
+"""What the description of a trained folder says its kind is."""
+Modality = Literal["image", "dna"]
+BARCODES_AT_ONCE = 1024
+
+
+@runtime_checkable
+class BarcodeEncoder(Protocol):
+    """What :func:`load_barcode_encoder` gives.
+
+    name: the string it was loaded by; dim: numbers of a vector; modality: "dna"; digest: of what it computes with, 16 hex digits;
+    stored: what a column of it holds; batch_size: barcodes of a call; device, precision, backend: what it computes with.
+    """
+
+    name: str
+    dim: int
+    modality: Literal["dna"]
+    digest: str
+    stored: Literal["k-mers", "vectors"]
+    batch_size: int
+    device: str
+    precision: str
+    backend: str
+
+    def metadata(self) -> dict[str, Any]:
+        """What must be known to compare rows: name, digest, dim, modality, preprocessing, precision, backend, device, stored."""
+
+    def encode_barcodes(self, barcodes: Sequence[str]) -> KmerCounts | npt.NDArray[np.float32]:
+        """barcodes: n strings of A, C, G, T and N. Returns n rows: counts of k-mers, or (n, dim) float32 unit vectors; a barcode
+        from which nothing can be computed is a row without codes, or of zeros."""
+
+
+class KmerEncoder:
+    """Counts of overlapping k-mers; see :class:`biocosmos.barcodes.kmers.KmerCounts`."""
+
+    modality: Literal["dna"] = "dna"
+    stored: Literal["k-mers", "vectors"] = "k-mers"
+    device, precision, backend = "cpu", "exact", "k-mers"
+    batch_size = BARCODES_AT_ONCE
+
+    def __init__(self, k: int) -> None:
+        self.k, self.name, self.dim = k, f"{KMER}:{k}", 4**k
+        self.digest = hashlib.sha256(f"overlapping k-mers of A C G T, counted, k = {k}".encode()).hexdigest()[:16]
+
+    def __repr__(self) -> str:
+        return f"<KmerEncoder {self.name}: {self.dim:,} numbers>"
+
+    def metadata(self) -> dict[str, Any]:
+        """See :class:`BarcodeEncoder`."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "dim": self.dim,
+            "modality": self.modality,
+            "preprocessing": {"k": self.k},
+            "precision": self.precision,
+            "backend": self.backend,
+            "device": self.device,
+            "stored": self.stored,
+            "source": "counts of k-mers",
+        }
+
+    def encode_barcodes(self, barcodes: Sequence[str]) -> KmerCounts:
+        """See :class:`BarcodeEncoder`."""
+        return KmerCounts.of(barcodes, self.k)
+
+
+def modality_of(name: object) -> Modality:
+    """What an encoder of this name, or a loaded one, takes; a look at a file at most, and "image" for what is not known."""
+    if isinstance(name, str):
+        return "dna" if name.partition(":")[0] == KMER or _is_barcode_folder(Path(name)) else "image"
+    return "dna" if getattr(name, "modality", None) == "dna" else "image"
+
+
+def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "auto") -> BarcodeEncoder:
+    """Load an encoder of barcodes; device, precision: of a model, as for images.
+
+    Raises BiocosmosError: an unknown name, a folder without such a model, a k that is not counted.
+    """
+    kind, _, rest = name.partition(":")
+    if kind == KMER:
+        if not rest.isdecimal() or int(rest) not in K:
+            raise BiocosmosError(f"encoder '{name}' is not known: write kmer:5, kmer:6, kmer:7 or kmer:8")
+        return KmerEncoder(int(rest))
+    if not _is_barcode_folder(Path(name)):
+        raise BiocosmosError(f"encoder '{name}' is no encoder of barcodes: write kmer:7, or the folder of a trained one")
+    from biocosmos.encoders.barcode_models import load_barcode_folder
+
+    made: BarcodeEncoder = load_barcode_folder(Path(name), name=encoder_name(name), device=device, precision=precision)
+    return made
+
+
+def _is_barcode_folder(folder: Path) -> bool:
+    """Whether a folder holds a model of barcodes: trained here, or a BERT of k-mers."""
+    for file, key, value in ((TRAINED, "kind", BARCODE), (CONFIG, "model_type", "bert")):
+        if is_file(folder / file):
+            try:
+                facts = json.loads((folder / file).read_text(encoding="utf-8"))
+            except (OSError, ValueError):
+                continue
+            if isinstance(facts, dict) and facts.get(key) == value:
+                return True
+    return False
