@@ -48,6 +48,7 @@ LINES: dict[str, Line] = {
     "split by group": Line("split {collection} --method grouped --name grouped --column group"),
     "split by rules": Line("split {out}/bioscan.cosmos --method bioscan --seed 0", after=("ingest a size",), says="pretrain"),
     "split by files": Line("split {collection} --method files --files {parts} --name theirs", says="seen"),
+    "split of two kinds": Line("split {collection} --method random --name two --fractions train=0.5,test=0.3,test_unseen=0.2"),
     "split without taxa": Line("split {collection} --method open-world --name openworld --held-out 0.2"),
     "export": Line(
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
@@ -124,6 +125,8 @@ LINES: dict[str, Line] = {
         "--where \"status = 'living'\" --device cpu --precision float32 --backend torch -o {out}/near.csv --strict --allow-code"
     ),
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
+    "embed barcodes": Line("embed {barcodes} --encoder kmer:5 --batch-size 8 --precision float32 --device cpu"),
+    "search by DNA": Line("search {barcodes} --dna {dna} -k 2", after=("embed barcodes",)),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
@@ -164,6 +167,12 @@ LINES: dict[str, Line] = {
         "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise mean "
         "--sets label --calibration val --novelty msp --report {out}/why.html --device cpu --strict",
         after=("train heads",),
+    ),
+    "evaluate seen and unseen": Line(
+        "evaluate {collection} --protocol open-world --queries two:test --unseen two:test_unseen --gallery two:train "
+        "--report {out}/open.html",
+        after=("split of two kinds",),
+        says="of unseen species",
     ),
     "evaluate": Line(
         "evaluate {collection} -e efficientnet-lite0 -o {out}/report --report {out}/page.html --protocol query-gallery "
@@ -280,6 +289,14 @@ LINES: dict[str, Line] = {
         says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
     ),
     "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
+    "ingest sequences": Line(
+        "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "
+        "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "
+        "--most-n 0.2 --stop-codons refuse --genetic-code 5 --keep-personal --provisional",
+        after=("simulate",),
+        says="40 specimens",
+    ),
+    "ingest one marker": Line("ingest {bold} -o {out}/bold.cosmos --marker COI-5P", says="1 specimens added"),
     "ingest barcodes": Line("ingest {out}/simulated.csv -o {out}/coi.cosmos", after=("simulate a table",), says="24 specimens"),
     "identify from hits": Line(
         "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"

@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import biocosmos as bc
+from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.cli import main
 from runs import LINES
 from tiny_clip import save_tiny_clip
@@ -88,6 +89,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
+    dna = "ACGT" * 30
+    (folder / "bold.fas").write_text(f">A1-10|Culex pipiens|COI-5P\n{dna}\n>A1-10|Culex pipiens|ITS\n{dna}\n")
     _detections(folder / "detections.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     (folder / "foreign").mkdir()
@@ -110,7 +113,11 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     own = bc.Collection.create(folder / "out" / "theirs.cosmos")
     own.add(pa.table({"id": ids, "label": ["a"] * len(ids), "text": ["seen at night"] * len(ids)}))
     own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
+    barcodes = _barcodes(folder)
     names = {
+        "barcodes": "barcodes.cosmos",
+        "fasta": "barcodes.fasta",
+        "dna": barcodes,
         "collection": "mine.cosmos",
         "half": "half.cosmos",
         "photos": "photos",
@@ -125,6 +132,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
+        "bold": "bold.fas",
         "parts": "parts",
         "boxes": "boxes.json",
         "detections": "detections.json",
@@ -148,6 +156,18 @@ def _bioscan(folder: Path) -> None:
     (folder / "images/cropped_256/train").mkdir(parents=True)
     (folder / "metadata.csv").write_text(BIOSCAN + "P1,Diptera,Arthropoda,Insecta,Diptera,,,,ACGT,train,\n")
     Image.new("RGB", (40, 30), (90, 90, 90)).save(folder / "images/cropped_256/train/P1.jpg")
+
+
+def _barcodes(folder: Path) -> str:
+    """barcodes.cosmos with 120 simulated barcodes, embedded and split, barcodes.fasta with others; one of these."""
+    rows = simulate_barcodes(seed=3, orders=2, families=3, genera=6, species=15, specimens=120)
+    made = bc.Collection.create(folder / "barcodes.cosmos")
+    made.add(rows)
+    made.make_split("stratified", seed=1)
+    bc.embed(made, "kmer:6")
+    asked = simulate_barcodes(seed=4, orders=2, families=3, genera=6, species=6, specimens=6).to_pylist()
+    (folder / "barcodes.fasta").write_text("".join(f">asked-{i}\n{row['barcode']}\n" for i, row in enumerate(asked)))
+    return str(asked[0]["barcode"])
 
 
 def _boxes(file: Path, photo: str) -> None:

@@ -41,4 +41,7 @@ class Rules:
             raise BiocosmosError(f"--min-length {self.min_length} is above --max-length {self.max_length}: no barcode is both")
 
 
-__all__ = ["Rules"]
+LETTERS_ALONE = Rules(orientation="keep", min_length=1, max_length=1 << 30, most_n=1.0, stop_codons="keep")
+"""Puts the letters right and judges nothing: for a barcode that a person corrects."""
+
+__all__ = ["LETTERS_ALONE", "Rules"]

@@ -125,7 +125,7 @@ class TrainedBarcodes:
     def metadata(self) -> dict[str, Any]:
         """What a collection keeps beside the vectors."""
         return {
-            "encoder": self.name,
+            "name": self.name,
             "digest": self.digest,
             "dim": self.dim,
             "modality": self.modality,
@@ -134,6 +134,9 @@ class TrainedBarcodes:
             "tokens": self.model.tokens.as_dict(),
             "pooling": self.pooling,
             "source": self.model.source,
+            "preprocessing": {"tokens": self.model.tokens.as_dict(), "pooling": self.pooling},
+            "precision": "float32",
+            "backend": "torch",
             "device": self.device.type,
         }
 

@@ -21,7 +21,6 @@ import numpy.typing as npt
 from biocosmos.barcodes.kmers import K, KmerCounts
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file
-from biocosmos.provenance import encoder_name
 
 KMER = "kmer"
 TRAINED, CONFIG = "biocosmos.json", "config.json"
@@ -36,7 +35,7 @@ class BarcodeEncoder(Protocol):
     """What :func:`load_barcode_encoder` gives.
 
     name: the string it was loaded by; dim: numbers of a vector; modality: "dna"; digest: of what it computes with, 16 hex digits;
-    stored: what a column of it holds; batch_size: barcodes of a call; device, precision, backend: what it computes with.
+    stored: what a column of it holds; batch_size: barcodes of a call.
     """
 
     name: str
@@ -45,9 +44,6 @@ class BarcodeEncoder(Protocol):
     digest: str
     stored: Literal["k-mers", "vectors"]
     batch_size: int
-    device: str
-    precision: str
-    backend: str
 
     def metadata(self) -> dict[str, Any]:
         """What must be known to compare rows: name, digest, dim, modality, preprocessing, precision, backend, device, stored."""
@@ -62,7 +58,6 @@ class KmerEncoder:
 
     modality: Literal["dna"] = "dna"
     stored: Literal["k-mers", "vectors"] = "k-mers"
-    device, precision, backend = "cpu", "exact", "k-mers"
     batch_size = BARCODES_AT_ONCE
 
     def __init__(self, k: int) -> None:
@@ -80,9 +75,9 @@ class KmerEncoder:
             "dim": self.dim,
             "modality": self.modality,
             "preprocessing": {"k": self.k},
-            "precision": self.precision,
-            "backend": self.backend,
-            "device": self.device,
+            "precision": "exact",
+            "backend": "k-mers",
+            "device": "cpu",
             "stored": self.stored,
             "source": "counts of k-mers",
         }
@@ -100,10 +95,12 @@ def modality_of(name: object) -> Modality:
 
 
 def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "auto") -> BarcodeEncoder:
-    """Load an encoder of barcodes; device, precision: of a model, as for images.
+    """Load an encoder of barcodes; device: of a model, as for images; precision: "auto" or "float32", in which models compute.
 
-    Raises BiocosmosError: an unknown name, a folder without such a model, a k that is not counted.
+    Raises BiocosmosError: an unknown name, a folder without such a model, a k that is not counted, another precision.
     """
+    if precision not in ("auto", "float32"):
+        raise BiocosmosError(f"encoders of barcodes compute in float32, not in {precision}: leave --precision out")
     kind, _, rest = name.partition(":")
     if kind == KMER:
         if not rest.isdecimal() or int(rest) not in K:
@@ -113,8 +110,7 @@ def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "a
         raise BiocosmosError(f"encoder '{name}' is no encoder of barcodes: write kmer:7, or the folder of a trained one")
     from biocosmos.encoders.barcode_models import load_barcode_folder
 
-    made: BarcodeEncoder = load_barcode_folder(Path(name), name=encoder_name(name), device=device, precision=precision)
-    return made
+    return load_barcode_folder(name, device=device)
 
 
 def _is_barcode_folder(folder: Path) -> bool:

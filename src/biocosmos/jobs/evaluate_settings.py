@@ -16,7 +16,8 @@ SHOTS = ("few-shot", "zero-shot")
 NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING)
+OPEN_WORLD = "open-world"
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, OPEN_WORLD)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN}
@@ -65,7 +66,8 @@ class EvaluateSettings:
         "query-gallery: the part that asks against the part that answers; all-vs-all: within the part that asks; both. few-shot: "
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
-        "clustering: clusters of several settings against the taxa.",
+        "clustering: clusters of several settings against the taxa. open-world: the nearest of --queries and of --unseen, and "
+        "their harmonic mean.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -75,7 +77,17 @@ class EvaluateSettings:
         "train",
         "The part that answers.",
         part="given",
-        only=({"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY}, {**_CLUSTERED, "clusters": GALLERY}),
+        only=(
+            {"head": NOT_GIVEN, "protocol": (*_WITH_A_GALLERY, OPEN_WORLD)},
+            {**_CLUSTERED, "clusters": GALLERY},
+        ),
+        panel=BY_GALLERY,
+    )
+    unseen: str = setting(
+        "test_unseen",
+        "The part that asks with species that no training saw.",
+        part="given",
+        only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
         panel=BY_GALLERY,
     )
     by: tuple[str, ...] = setting(
@@ -179,7 +191,7 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING)},),
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, OPEN_WORLD)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)

@@ -45,8 +45,8 @@ class IngestSettings(BarcodeSettings):
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, vlm4bio, coco, webdataset, hugging-face, camtrap-dp, "
-        "megadetector, or a package's own.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, genbank, xlsx, vlm4bio, coco, webdataset, hugging-face, "
+        "camtrap-dp, megadetector, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)

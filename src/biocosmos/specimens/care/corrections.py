@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from biocosmos.barcodes.rules import LETTERS_ALONE
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import Found, Resolver, is_file
 from biocosmos.specimens.readers.blocks import Block, Shaper
@@ -89,6 +90,7 @@ def read_corrections(
         label_is_rank=False,
         warn_unlabelled=False,
         unreadable="left blank" if clear else "kept as it was",
+        rules=LETTERS_ALONE,
         drop=False,
         personal=True,
     )

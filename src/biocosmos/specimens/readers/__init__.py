@@ -23,8 +23,17 @@ from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_rea
 from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
 from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
-from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, is_sequences, sequences_among, table_among
+from biocosmos.specimens.readers.packed import (
+    SUFFIXES,
+    TABLE_SUFFIXES,
+    genbank_among,
+    is_genbank,
+    is_sequences,
+    sequences_among,
+    table_among,
+)
 from biocosmos.specimens.readers.taxonomy_table import open_taxonomy
+from biocosmos.specimens.readers.workbook import is_workbook
 from biocosmos.specimens.records import Source
 
 # format -> (module, function, what it is). The order is the order of the help text.
@@ -36,6 +45,8 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
     "fasta": ("fasta", "read", "FASTA or FASTQ of DNA barcodes, packed or not"),
+    "genbank": ("genbank", "read", "GenBank flat file: the barcode gene of each record"),
+    "xlsx": ("workbook", "read", "Excel workbook: one sheet, or BOLD's spreadsheet of several"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
@@ -54,6 +65,8 @@ USES: dict[str, tuple[str, ...]] = {
     "darwin-core": BARCODES[1:],
     "ecotaxa": ("encoding",),
     "bioscan": ("encoding", "separator", "images", "size", "marker", *BARCODES),
+    "genbank": ("encoding", "marker", *BARCODES),
+    "xlsx": ("images", "marker", *BARCODES),
     "fasta": ("encoding", "separator", "metadata", "pattern", "marker", *BARCODES),
     "vlm4bio": ("encoding",),
     "coco": ("images", "boxes"),
@@ -205,14 +218,16 @@ def _of_file(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "parquet"
-    if suffix in (".xlsx", ".xls", ".xlsm", ".ods"):
+    if is_workbook(path):
+        return "xlsx"
+    if suffix in (".xls", ".ods"):
         raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
     if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
         from biocosmos.specimens.readers.bioscan import is_table
 
         return "bioscan" if is_table(path) else "csv"
-    if is_sequences(path.name):
-        return "fasta"
+    if is_sequences(path.name) or is_genbank(path.name):
+        return "fasta" if is_sequences(path.name) else "genbank"
     if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
     if suffix == ".arrow":
@@ -225,10 +240,15 @@ def _of_file(path: Path) -> str | None:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [name.replace("\\", "/") for name in archive.namelist()]
-                return _of_names(names) or ("fasta" if sequences_among(names) else _table_of(path, names))
+                return _of_names(names) or _of_sequences(names) or _table_of(path, names)
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise BiocosmosError(f"cannot read {path} as a zip: {error}") from error
     return None
+
+
+def _of_sequences(names: Sequence[str]) -> str | None:
+    """fasta or genbank for a zip with one such file."""
+    return "fasta" if sequences_among(names) else "genbank" if genbank_among(names) else None
 
 
 def _of_json(path: Path) -> str:

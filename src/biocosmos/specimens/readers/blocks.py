@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.barcodes.rules import Rules
+from biocosmos.barcodes.rules import LETTERS_ALONE, Rules
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import readable
 from biocosmos.specimens.readers.barcodes import KEPT, PERSONAL, RowBarcodes
@@ -87,7 +87,7 @@ class Shaper:
         types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items() if name not in left_out}
         kept = KEPT if self.unreadable == "left blank" else self.unreadable
         self._barcodes = RowBarcodes(self.rules, self.failures, drop=self.drop, kept=kept)
-        if self.rules != Rules() and not self._dna:
+        if self.rules not in (Rules(), LETTERS_ALONE) and not self._dna:
             raise BiocosmosError("there is no column of barcodes, which the options for barcodes need: --column barcode=NAME")
         types.setdefault("id", STANDARD["id"])
         if SCIENTIFIC_NAME in types or (EPITHET in types and "genus" in types):

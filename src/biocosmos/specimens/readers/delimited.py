@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,7 @@ from biocosmos.specimens.readers.row_images import RowImages, without
 from biocosmos.specimens.readers.spreadsheet import unguarded
 from biocosmos.specimens.readers.textfile import Readable, TextTable, open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
+from biocosmos.specimens.readers.workbook import Workbook, is_workbook
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 
 CONTENT = ("image_path", "image", "barcode", "text")
@@ -171,6 +172,10 @@ def _by_gbif_id(names: list[str], header: Sequence[str], path: Path, failures: F
 @contextmanager
 def table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, tuple[Archive, str] | None]]:
     """(the table, the archive that its images are in and its folder there, or None) of a file, or of a zip with one table."""
+    if is_workbook(path):
+        with closing(Workbook(path, failures)) as workbook:
+            yield workbook, None
+        return
     if not is_zip(path):
         yield path, None
         return
@@ -200,8 +205,8 @@ def _rows(table: TextTable, failures: Failures | None = None) -> Iterator[tuple[
 def _scan(
     rows: Iterator[tuple[int, list[str]]], names: Sequence[str], header: Sequence[str]
 ) -> tuple[list[pa.DataType], bool, bool]:
-    """(Arrow type of each column, whether the barcodes are nothing but DNA, whether occurrence ids repeat beside GBIF's own)."""
-    finder, is_dna, repeated = TypeFinder(names), True, False
+    """(Arrow type of each column, whether most barcodes are DNA, whether occurrence ids repeat beside GBIF's own)."""
+    finder, dna, filled, repeated = TypeFinder(names), 0, 0, False
     at = names.index("barcode") if "barcode" in names else None
     id_at = names.index("id") if "id" in names else None
     if id_at is not None and (plain(header[id_at]) != "occurrenceid" or "gbifid" not in map(plain, header)):
@@ -209,11 +214,13 @@ def _scan(
     with Seen() as seen:
         while held := [fields for _, fields in islice(rows, BATCH_ROWS)]:
             finder.add(held)
-            if at is not None and is_dna:
-                is_dna = all(DNA.fullmatch(fields[at]) for fields in held)
+            if at is not None:
+                cells = [fields[at] for fields in held if fields[at].strip()]
+                filled += len(cells)
+                dna += sum(DNA.fullmatch(cell) is not None for cell in cells)
             if id_at is not None and not repeated:
                 repeated = any(seen.count(fields[id_at]) > 1 for fields in held if fields[id_at].strip())
-    return list(finder.types().values()), is_dna, repeated
+    return list(finder.types().values()), 2 * dna > filled or not filled, repeated
 
 
 def check_content(names: Sequence[str], header: Sequence[str], path: Path, failures: Failures) -> None:

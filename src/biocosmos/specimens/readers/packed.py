@@ -21,6 +21,7 @@ MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 SUFFIXES = (".gz", ".bz2", ".xz")
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
 SEQUENCE_SUFFIXES = (".fasta", ".fa", ".fas", ".fna", ".ffn", ".fsa", ".fastq", ".fq")
+GENBANK_SUFFIXES = (".gb", ".gbk", ".genbank", ".gbff")
 _BESIDE = re.compile(r"(?i)read[-_ ]?me|licen[cs]e|rights|citations?|metadata|data[-_ ]?dictionary|changelog|about|manifest")
 _MAIN = re.compile(r"(?i)(occurrences?|observations?|specimens?)\.")
 FREE_BYTES = 256 << 20
@@ -110,15 +111,33 @@ def table_among(names: Sequence[str]) -> tuple[str | None, str]:
 
 def is_sequences(name: str) -> bool:
     """Whether a file is FASTA or FASTQ by its name, packed or not."""
-    name = name.lower()
-    for suffix in SUFFIXES:
-        name = name.removesuffix(suffix)
-    return name.endswith(SEQUENCE_SUFFIXES)
+    return _bare(name).endswith(SEQUENCE_SUFFIXES)
+
+
+def is_genbank(name: str) -> bool:
+    """Whether a file is a GenBank flat file by its name, packed or not."""
+    return _bare(name).endswith(GENBANK_SUFFIXES)
 
 
 def sequences_among(names: Sequence[str]) -> str | None:
     """The one file of sequences among those of an archive, if there is one alone."""
-    found = [name for name in names if is_sequences(name) and not any(map(is_junk, name.split("/")))]
+    return _single([name for name in names if is_sequences(name)])
+
+
+def genbank_among(names: Sequence[str]) -> str | None:
+    """The one GenBank file among those of an archive, if there is one alone."""
+    return _single([name for name in names if is_genbank(name)])
+
+
+def _bare(name: str) -> str:
+    name = name.lower()
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _single(names: Sequence[str]) -> str | None:
+    found = [name for name in names if not any(map(is_junk, name.split("/")))]
     return found[0] if len(found) == 1 else None
 
 
