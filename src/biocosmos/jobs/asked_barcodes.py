@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from biocosmos.barcodes.cleaning import Cleaning
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcodes import BarcodeEncoder, modality_of
-from biocosmos.errors import BiocosmosError, Failure
+from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
@@ -51,12 +52,13 @@ class AskedBarcodes:
             asked = AskedBlock(block.number, block.asked, [], block.failures)
             if not done(block.number):
                 if block.ids:
-                    specimens, failed = self._specimens(block.ids, block.barcodes)
+                    specimens, failed = self.specimens(block.ids, block.barcodes)
                     asked.specimens, asked.failures = [specimens] if len(specimens) else [], [*block.failures, *failed]
                 advance(block.asked)
             yield asked
 
-    def _specimens(self, ids: list[str], barcodes: list[str]) -> tuple[Specimens, list[Failure]]:
+    def specimens(self, ids: list[str], barcodes: list[str]) -> tuple[Specimens, list[Failure]]:
+        """What the namer takes of cleaned barcodes, and those that have nothing to compare."""
         names, letters = np.array(ids, object), np.array(barcodes, object)
         if self._encoder is None:
             return Specimens(names, barcodes=letters), []
@@ -81,6 +83,41 @@ def asked_barcodes(collection: Collection, identifier: Identifier, settings: Ide
     name = namer.encoder if isinstance(namer, TrainedHead) else collection.encoder_name(settings.encoder)
     encoder = barcode_encoder_of_column(collection, name, device=settings.device, precision=settings.precision)
     return AskedBarcodes(asking, encoder)
+
+
+def barcode_specimens(
+    collection: Collection,
+    identifier: Identifier,
+    barcodes: Mapping[str, str],
+    *,
+    encoder: str | None = None,
+    failures: Failures | None = None,
+) -> Specimens:
+    """Sequences of a program as a block that ``identifier.stream`` names, cleaned as those of files are.
+
+    >>> identifier = identifier_of(collection, encoder="kmer:7")
+    >>> block = barcode_specimens(collection, identifier, {"unknown 1": "AACATTATATTTTATTTTCGG..."})
+    >>> table = identifier.finished([said.table for said in identifier.stream([block])])
+
+    barcodes: id -> letters. encoder: of a namer of vectors, by default the collection's embedding of barcodes. Sequences that are
+    none are in ``failures``; without it they raise BiocosmosError.
+    """
+    told = Failures() if failures is None else failures
+    cleaned = Cleaning().clean(list(barcodes.values()))
+    kept = {id_: one.sequence for id_, one in zip(barcodes, cleaned, strict=True) if one.sequence is not None}
+    for id_, one in zip(barcodes, cleaned, strict=True):
+        if one.refused is not None:
+            told.add(one.refused, stage=STAGE, id=id_)
+    made: BarcodeEncoder | None = None
+    if identifier.namer.takes != "barcodes":
+        made = barcode_encoder_of_column(collection, encoder_for(collection, encoder, "sequences"))
+    specimens, failed = AskedBarcodes(OfFiles([], BLOCK), made).specimens(list(kept), list(kept.values()))
+    for row in failed:
+        told.append(row)
+    if failures is None and told.errors:
+        first = next(iter(told))
+        raise BiocosmosError(f"{told.errors:,} of {len(barcodes):,} sequences cannot be named; {first.id}: {first.reason}")
+    return specimens
 
 
 def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:

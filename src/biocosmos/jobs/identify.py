@@ -92,8 +92,8 @@ def identify_collection(
 ) -> Identified:
     """Name ``images``, or the specimens in ``part`` of a split; images and vectors of no more than some blocks are in memory.
 
-    images: files and folders of images, or of DNA barcodes (FASTA, FASTQ, tables with a column of sequences), not both; barcodes
-    that are no file are named by ``Identifier.stream`` (docs/barcodes.md).
+    images: files and folders of images, or of DNA barcodes (FASTA, FASTQ, tables with a column of sequences), not both; sequences
+    that are in no file: :func:`biocosmos.jobs.asked_barcodes.barcode_specimens`.
 
     settings, or as options: see :class:`IdentifySettings`; evidence: keep what :func:`explain` needs. Images that cannot be read
     and paths where there is nothing are in ``failures``.
