@@ -126,7 +126,10 @@ LINES: dict[str, Line] = {
     ),
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
     "embed barcodes": Line("embed {barcodes} --encoder kmer:5 --batch-size 8 --precision float32 --device cpu"),
-    "search by DNA": Line("search {barcodes} --dna {dna} -k 2", after=("embed barcodes",)),
+    "search by DNA": Line("search {barcodes} --dna {dna} -k 2", after=("embed barcodes",), says="alignment_length"),
+    "search by a file of DNA": Line(
+        "search {barcodes} --fasta {fasta} -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
+    ),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
@@ -196,6 +199,11 @@ LINES: dict[str, Line] = {
         "evaluate {collection} -e efficientnet-lite0 --protocol clustering --reducer none,pca:8 --clusterer kmeans,ward "
         "--clusters 9 --by group -o {out}/clusterings",
         says="chosen by silhouette",
+    ),
+    "evaluate barcodes": Line(
+        "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
+        "{genus} --bins dna_bin --provisional --no-identify --report {out}/barcode.html",
+        says="species with a barcode gap",
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(
@@ -300,6 +308,30 @@ LINES: dict[str, Line] = {
     "ingest barcodes": Line("ingest {out}/simulated.csv -o {out}/coi.cosmos", after=("simulate a table",), says="24 specimens"),
     "identify from hits": Line(
         "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"
+    ),
+    "split barcodes": Line("split {out}/coi.cosmos --seed 0", after=("ingest barcodes",), says="train"),
+    "train barcode": Line(
+        f"train barcode {{out}}/coi.cosmos -o {{out}}/dna {LOOP}{RUN}--objective contrastive --network transformer --k 4 "
+        "--stride 2 --vocabulary with-n --window 8 --bag --pooling mean --width 16 --layers 1 --heads 2 --dropout 0.2 "
+        "--temperature 0.2 --ranks species=1,family=0.5 --teacher-weight 0.5 --teacher-k 6 --frame --crop 0.5 --mutate 0.1 "
+        "--split train --validation val --batch-size 16",
+        after=("split barcodes",),
+        says="weights of the encoder",
+    ),
+    "train barcode masked": Line(
+        "train barcode {out}/coi.cosmos -o {out}/masked --objective masked --mask-ratio 0.4 --loss-over masked --k 3 --width 16 "
+        "--layers 1 --heads 2 --epochs 1 --device cpu",
+        after=("split barcodes",),
+        says="hidden tokens right",
+    ),
+    "train barcode as an autoencoder": Line(
+        "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
+        after=("train barcode masked",),
+    ),
+    "train barcode to species": Line(
+        "train barcode {out}/coi.cosmos -o {out}/named --init {out}/masked --objective species --rank species --epochs 1",
+        after=("train barcode masked",),
+        says="accuracy of species",
     ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
