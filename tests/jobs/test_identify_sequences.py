@@ -159,7 +159,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_alike(coi: bc.Collection, tmp_pat
 
     whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
     assert run(whole, 99).returncode == 0
-    assert run(broken, 3).returncode == -9 and not broken.exists()
+    assert run(broken, 2).returncode == -9 and not broken.exists()
     again = run(broken, 99)
     assert again.returncode == 0 and "going on after" in again.stdout + again.stderr, again.stderr
     assert broken.read_bytes() == whole.read_bytes()
@@ -242,9 +242,8 @@ def test_the_one_embedding_of_barcodes_is_taken_and_of_several_none(coi: bc.Coll
     bc.embed(collection, "kmer:6")
     collection.set_default_encoder("theirs")
     assert encoder_for(collection, None, "sequences") == "kmer:6" and encoder_for(collection, None, "images") == "theirs"
-    assert named(collection, fasta(tmp_path / "new.fasta")) == RIGHT
     bc.embed(collection, "kmer:5")
-    with pytest.raises(BiocosmosError, match=r"several embeddings of DNA barcodes: name one with --encoder \(kmer:6, kmer:5\)"):
+    with pytest.raises(BiocosmosError, match=r"several embeddings of DNA barcodes: name one with --encoder \(kmer:5, kmer:6\)"):
         encoder_for(collection, None, "sequences")
     assert encoder_for(collection, "kmer:5", "sequences") == "kmer:5"
     with pytest.raises(BiocosmosError, match="not of DNA barcodes"):

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_folder, is_image_name, is_junk
+from biocosmos.specimens.readers import read
+from biocosmos.specimens.readers.packed import SEQUENCE_SUFFIXES, TABLE_SUFFIXES, is_sequences, unpacked
 from biocosmos.specimens.readers.packed import SUFFIXES as PACKED
-from biocosmos.specimens.readers.packed import TABLE_SUFFIXES, is_sequences, unpacked
 
-STAGE = "identify"
+STAGE, BARCODE = "identify", "barcode"
+FASTQ = frozenset({".fastq", ".fq"})
+FASTA = frozenset(SEQUENCE_SUFFIXES) - FASTQ
+TABLES = frozenset({".csv", ".tsv", ".tab"})
 FORMATS = (*TABLE_SUFFIXES, ".parquet", ".xlsx", ".gb", ".gbk", ".genbank")
 """Files, beside those of sequences alone, that are read for a column of sequences."""
 Kind = Literal["images", "sequences"]
 
 
+def suffix_of(name: str) -> str:
+    """The suffix in lower case, of a packed file that of what is in it: "reads.FASTQ.gz" -> ".fastq"."""
+    path = Path(name)
+    return (Path(path.stem) if path.suffix.lower() in PACKED else path).suffix.lower()
+
+
 def has_sequences(path: Path) -> bool:
     """Whether a file is one of sequences, by its name; one whose name says nothing by its first letter."""
-    inner = Path(path.stem) if path.suffix.lower() in PACKED else path
-    if is_sequences(path.name) or inner.suffix.lower() in FORMATS:
+    if is_sequences(path.name) or suffix_of(path.name) in FORMATS:
         return True
     return not is_image_name(path.name) and begins_as_sequences(path)
 
@@ -66,3 +75,20 @@ def sequence_files(paths: Sequence[Path], failures: Failures) -> list[Path]:
     if not found:
         raise BiocosmosError(f"no file of sequences at {', '.join(map(str, paths))}: give FASTA, FASTQ or a table")
     return list(found.values())
+
+
+def pieces(path: Path, failures: Failures, size: int) -> Iterator[tuple[list[str], list[str]]]:
+    """(ids, barcodes) of a file, at most ``size`` at a time, as its reader gives them; what cannot be read is a failure."""
+    try:
+        unnamed = not is_sequences(path.name) and begins_as_sequences(path)
+        source = read(path, format="fasta" if unnamed else None, failures=failures)
+        for batch in source.batches:
+            if BARCODE not in batch.schema.names:
+                raise BiocosmosError(f"{path} has no column of sequences: call one 'sequence', and that of ids 'id'")
+            both = zip(batch["id"].to_pylist(), batch[BARCODE].to_pylist(), strict=True)
+            kept = [(str(id_), str(barcode)) for id_, barcode in both if barcode]
+            for start in range(0, len(kept), size):
+                some = kept[start : start + size]
+                yield [id_ for id_, _ in some], [barcode for _, barcode in some]
+    except (BiocosmosError, OSError) as error:
+        failures.add(str(error), stage=STAGE, source=path)

@@ -12,16 +12,14 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.barcodes.cleaning import Cleaning
+from biocosmos.barcodes.rules import Rules
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.listing import AskedFile
-from biocosmos.jobs.sequence_files import STAGE, begins_as_sequences, sequence_files
+from biocosmos.jobs.sequence_files import BARCODE, STAGE, pieces, sequence_files
 from biocosmos.jobs.unlabelled import selection
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.readers import read
-from biocosmos.specimens.readers.packed import is_sequences
-
-BARCODE = "barcode"
 
 
 @dataclass
@@ -50,15 +48,16 @@ def asked_sequences(
 ) -> Asking:
     """Of files, or of the part that ``settings`` name; block: sequences of one. Paths without a file are in ``failures``."""
     if files:
-        return OfFiles([AskedFile.of(file) for file in sequence_files(files, failures)], block)
+        return OfFiles(sequence_files(files, failures), block)
     return OfPart(collection, settings, block)
 
 
 class OfFiles:
     """Sequences of files, in their order, cleaned as at ingest; what is refused there is a failure here."""
 
-    def __init__(self, files: Sequence[AskedFile], block: int) -> None:
-        self.files, self._block = files, block
+    def __init__(self, files: Sequence[AskedFile | Path], block: int) -> None:
+        self.files = [file if isinstance(file, AskedFile) else AskedFile.of(file) for file in files]
+        self._block = block
 
     def digests(self) -> Iterator[str]:
         """Of all files and the number: a file that was changed begins everything anew."""
@@ -70,7 +69,7 @@ class OfFiles:
         seen, failures = SeenIds(), Failures()
         block = SequenceBlock(0)
         for file in self.files:
-            for ids, barcodes in _pieces(Path(file.path), failures, self._block):
+            for ids, barcodes in pieces(Path(file.path), failures, self._block):
                 again = seen.again(ids)
                 for id_, barcode, told in zip(ids, barcodes, again, strict=True):
                     if told:
@@ -139,29 +138,15 @@ class SeenIds:
         return found
 
 
+def cleaned(letters: str) -> tuple[str | None, str]:
+    """(barcode of letters that somebody typed, however few; why there is none)."""
+    one = Cleaning(Rules(min_length=1)).clean([letters])[0]
+    return one.sequence, one.refused or ""
+
+
 def _key(id_: str) -> int:
     """Eight bytes that tell one id from another."""
     return int.from_bytes(hashlib.blake2b(id_.encode("utf-8", "surrogateescape"), digest_size=8).digest())
-
-
-def _pieces(path: Path, failures: Failures, size: int) -> Iterator[tuple[list[str], list[str]]]:
-    """(ids, barcodes) of a file, as its reader gives them; a file that cannot be read, or not on, is a failure."""
-    try:
-        unnamed = not is_sequences(path.name) and begins_as_sequences(path)
-        source = read(path, format="fasta" if unnamed else None, failures=failures)
-        for batch in source.batches:
-            if BARCODE not in batch.schema.names:
-                raise BiocosmosError(f"{path} has no column of sequences: call one 'sequence', and that of ids 'id'")
-            kept = [
-                (str(id_), str(barcode))
-                for id_, barcode in zip(batch["id"].to_pylist(), batch[BARCODE].to_pylist(), strict=True)
-                if barcode
-            ]
-            for start in range(0, len(kept), size):
-                some = kept[start : start + size]
-                yield [id_ for id_, _ in some], [barcode for _, barcode in some]
-    except (BiocosmosError, OSError) as error:
-        failures.add(str(error), stage=STAGE, source=path)
 
 
 def _closed(block: SequenceBlock, failures: Failures, done: Callable[[int], bool]) -> SequenceBlock:
