@@ -28,8 +28,8 @@ def judge_tables(collection: Collection, settings: EvaluateSettings) -> Report:
     """The tables in ``settings.names`` against each other, on the part ``queries``; seen is a species that ``gallery`` has.
 
     A specimen of the part that a table says nothing of counts as one without an answer; rows of other specimens are left out,
-    and both are told. Raises BiocosmosError for a file that is no table of names, one that names a specimen twice, and one that has no
-    specimen of the part.
+    and both are told. Raises BiocosmosError for a file that is no table of names, one that names a specimen twice, and one that
+    has no specimen of the part.
     """
     ranks = list(collection.ranks)
     if not ranks:
