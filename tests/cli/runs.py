@@ -289,6 +289,14 @@ LINES: dict[str, Line] = {
         says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
     ),
     "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
+    "ingest sequences": Line(
+        "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "
+        "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "
+        "--most-n 0.2 --stop-codons refuse --genetic-code 5 --keep-personal --provisional",
+        after=("simulate",),
+        says="40 specimens",
+    ),
+    "ingest one marker": Line("ingest {bold} -o {out}/bold.cosmos --marker COI-5P", says="1 specimens added"),
     "ingest barcodes": Line("ingest {out}/simulated.csv -o {out}/coi.cosmos", after=("simulate a table",), says="24 specimens"),
     "identify from hits": Line(
         "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"

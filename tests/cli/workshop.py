@@ -89,6 +89,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
+    dna = "ACGT" * 30
+    (folder / "bold.fas").write_text(f">A1-10|Culex pipiens|COI-5P\n{dna}\n>A1-10|Culex pipiens|ITS\n{dna}\n")
     _detections(folder / "detections.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     _boxes(folder / "boxes.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     (folder / "foreign").mkdir()
@@ -130,6 +132,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
+        "bold": "bold.fas",
         "parts": "parts",
         "boxes": "boxes.json",
         "detections": "detections.json",

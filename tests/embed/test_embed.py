@@ -159,7 +159,7 @@ def test_failing_images_are_listed_and_null_and_tried_again(tmp_path):
 
 def test_specimens_without_an_image_have_no_vector_and_are_no_failure(tmp_path):
     collection = made(tmp_path / "c", 5)
-    bare = pa.table({"id": ["b0", "b1"], "class": ["Copepoda", None], "barcode": ["ACGT", "TTTT"]})
+    bare = pa.table({"id": ["b0", "b1"], "class": ["Copepoda", None], "barcode": ["ACGT" * 30, "TTTT" * 30]})
     collection.add(Source(name="t", format="t", batches=bare.to_batches(), ranks=("class",)))
     summary = embed(collection, load_encoder(Coarse()))
     assert (summary.images, summary.failed, summary.without_image) == (5, 0, len(collection) - 5)

@@ -298,7 +298,7 @@ def test_the_failures_of_an_earlier_run_do_not_stand_beside_a_run_without(
     tmp_path: Path, collection: bc.Collection, biocosmos: Callable[..., str]
 ) -> None:
     beside = tmp_path / "up.failures.csv"
-    collection.add(pa.table({"id": ["bare"], "barcode": ["ACGT"]}))
+    collection.add(pa.table({"id": ["bare"], "barcode": ["ACGT" * 30]}))
     biocosmos("export", collection.path, "-o", tmp_path / "up.zip", "--format", "ecotaxa")
     assert "no image" in beside.read_text()
     biocosmos("export", collection.path, "-o", tmp_path / "up.zip", "--format", "ecotaxa", "--where", "id <> 'bare'")

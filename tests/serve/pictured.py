@@ -68,7 +68,7 @@ def collection_of(
             "image": pa.array([content if isinstance(content, bytes) else None for content in contents], pa.large_binary()),
             "image_path": pa.array([str(content) if isinstance(content, Path) else None for content in contents], pa.string()),
             "crop": pa.array([(crops or {}).get(id_) for id_ in images], pa.list_(pa.float32(), 4)),
-            "barcode": pa.array(["ACGTACGTACGT" if content is None else None for content in contents], pa.string()),
+            "barcode": pa.array(["ACGT" * 30 if content is None else None for content in contents], pa.string()),
         }
     )
     collection.add(Source("pictured", "test", table.to_batches(), ()))

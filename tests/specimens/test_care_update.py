@@ -280,7 +280,7 @@ def test_remove_asks_whoever_can_be_asked(
 
 def test_what_cannot_be_read_keeps_what_is_there_and_says_so(tmp_path: Path) -> None:
     made = bc.Collection.create(tmp_path / "c.cosmos")
-    made.add(pa.table({"id": ["a", "b"], "label": ["x", "y"], "barcode": ["ACGT", "ACGT"], "latitude": [1.0, 2.0]}))
+    made.add(pa.table({"id": ["a", "b"], "label": ["x", "y"], "barcode": ["ACGT" * 30, "ACGT" * 30], "latitude": [1.0, 2.0]}))
     table = tmp_path / "t.csv"
     table.write_text("id,latitude\na,123\nb,3\n")
     reasons = [failure.reason for failure in made.update(table).failures]
@@ -290,7 +290,7 @@ def test_what_cannot_be_read_keeps_what_is_there_and_says_so(tmp_path: Path) -> 
     assert made.history()[-1].arguments == {}
     assert history_table(made)["what"].to_pylist()[-1] == "specimens named by their ids"
     other = bc.Collection.create(tmp_path / "d.cosmos")
-    other.add(pa.table({"id": ["b"], "label": ["z"], "barcode": ["ACGG"]}))
+    other.add(pa.table({"id": ["b"], "label": ["z"], "barcode": ["ACGG" * 30]}))
     whole, _ = bc.Collection.merged([made.path, other.path], tmp_path / "e.cosmos", id_prefix={"d.cosmos": "south-"})
     said = "c.cosmos and d.cosmos put together; ids of d.cosmos begin with 'south-'"
     assert history_table(whole)["what"].to_pylist()[-1] == said
@@ -301,7 +301,7 @@ def test_a_dry_run_says_how_many_cells_it_does_not_list(
 ) -> None:
     made = bc.Collection.create(tmp_path / "c.cosmos")
     ids = [f"s{i:02}" for i in range(25)]
-    made.add(pa.table({"id": ids, "label": ["x"] * 25, "barcode": ["ACGT"] * 25}))
+    made.add(pa.table({"id": ids, "label": ["x"] * 25, "barcode": ["ACGT" * 30] * 25}))
     table = tmp_path / "t.csv"
     table.write_text("id,label\n" + "".join(f"{id_},y\n" for id_ in ids))
     said: list[str] = []

@@ -141,7 +141,7 @@ def test_what_has_no_readable_image_is_recorded(tmp_path: Path) -> None:
             "id": ["a", "b", "c"],
             "image_path": [str(tmp_path / "gone.jpg"), None, str(tmp_path / "ok.jpg")],
             "label": ["x", "x", "x"],
-            "barcode": [None, "ACGT", None],
+            "barcode": [None, "ACGT" * 30, None],
         }
     )
     (tmp_path / "ok.jpg").write_bytes(photo())

@@ -10,7 +10,7 @@ from biocosmos import Collection
 from biocosmos.specimens.readers import read
 from reading import rows_of
 
-DNA = "AACATTATATTTTATTTTTGGTGCTTGAGC"
+DNA = "AACATTATATTTTATTTTTGGTGCTTGAGC" * 4
 CLASSIC = (
     "processid,sampleid,recordID,bin_uri,phylum_name,class_name,order_name,family_name,subfamily_name,genus_name,species_name,"
     "lat,lon,image_urls,markercode,nucleotides\n"
@@ -42,7 +42,7 @@ def test_the_classic_table(tmp_path: Path) -> None:
         "Culicinae",
     )
     assert (second["id"], second["label"], second["family"], second["genus"]) == ("ABC002-10", "Culicidae", "Culicidae", None)
-    assert (first["barcode"], second["barcode"]) == (DNA, DNA + "--A")
+    assert (first["barcode"], second["barcode"]) == (DNA, DNA + "A")
     assert (first["latitude"], first["longitude"], second["latitude"]) == (48.1, 11.5, None)
     assert first["image_url"] == "http://b.org/1.jpg" and first["image_urls"] == "http://b.org/1.jpg|http://b.org/2.jpg"
     assert [(f.severity, f.id, f.reason) for f in failures] == [

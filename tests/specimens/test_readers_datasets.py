@@ -38,13 +38,14 @@ def rows_of(path: Path, **options: object) -> tuple[Rows, Failures, tuple[str, .
 
 # ---------------------------------------------------------------- BIOSCAN
 
+DNA, OTHER = "ACGT" * 30, "AACTNTAT" + "ACGT" * 30
 BIOSCAN_5M = (
     "processid,sampleid,taxon,phylum,class,order,family,subfamily,genus,species,dna_bin,dna_barcode,country,coord-lat,coord-lon,"
     "split,chunk,inferred_ranks\n"
-    "P1,S1,Megaselia,Arthropoda,Insecta,Diptera,Phoridae,,Megaselia,,BOLD:A,AACTNTAT,Costa Rica,10.8,-85.6,pretrain,0,0\n"
-    "P2,S2,Aus bus,Arthropoda,Insecta,Diptera,Phoridae,,Aus,Aus bus,BOLD:B,ACGT,Kenya,,,train,,0\n"
+    f"P1,S1,Megaselia,Arthropoda,Insecta,Diptera,Phoridae,,Megaselia,,BOLD:A,{OTHER},Costa Rica,10.8,-85.6,pretrain,0,0\n"
+    f"P2,S2,Aus bus,Arthropoda,Insecta,Diptera,Phoridae,,Aus,Aus bus,BOLD:B,{DNA},Kenya,,,train,,0\n"
     "P3,S3,Diptera,Arthropoda,Insecta,Diptera,,,,,,,Kenya,91,10,train,,1\n"
-    "P4,S4,Diptera,Arthropoda,Insecta,Diptera,,,,,BOLD:C,ACG,Kenya,1,10,train,,1\n"
+    f"P4,S4,Diptera,Arthropoda,Insecta,Diptera,,,,,BOLD:C,{DNA},Kenya,1,10,train,,1\n"
 )
 
 
@@ -63,8 +64,8 @@ def test_bioscan_5m_images_are_found_by_size_split_and_chunk(tmp_path: Path) -> 
             ("P4", None),
         ]
         assert [(r["label"], r["barcode"], r["split"], r["latitude"], r["country"]) for r in rows][:2] == [
-            ("Megaselia", "AACTNTAT", "pretrain", 10.8, "Costa Rica"),
-            ("Aus bus", "ACGT", "train", None, "Kenya"),
+            ("Megaselia", OTHER, "pretrain", 10.8, "Costa Rica"),
+            ("Aus bus", DNA, "train", None, "Kenya"),
         ]
         assert [(f.severity, f.id, f.reason) for f in failures] == [
             ("error", "P3", "no image found, and no barcode"),
@@ -77,8 +78,8 @@ def test_bioscan_1m_and_a_users_own_subset(tmp_path: Path) -> None:
     table = put(
         tmp_path / "meta.tsv",
         header
-        + "S1\tP1\tPhoridae\tArthropoda\tPhoridae\tnot_classified\tnot_classified\tACGT\t4900531.jpg\t18\n"
-        + "S2\tP2\tPhoridae\tArthropoda\tPhoridae\tAus\tAus bus\tACGT\t4900532.jpg\t18\n",
+        + f"S1\tP1\tPhoridae\tArthropoda\tPhoridae\tnot_classified\tnot_classified\t{DNA}\t4900531.jpg\t18\n"
+        + f"S2\tP2\tPhoridae\tArthropoda\tPhoridae\tAus\tAus bus\t{DNA}\t4900532.jpg\t18\n",
     )
     put(tmp_path / "original_256/part18/4900531.jpg")
     put(tmp_path / "mine/P2.jpg")

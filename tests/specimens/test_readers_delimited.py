@@ -15,6 +15,8 @@ from biocosmos.specimens.readers import read
 
 Rows = list[dict[str, object]]
 
+DNA = "ACGT" * 30
+
 
 def rows_of(path: Path, **options: object) -> tuple[Rows, Failures, tuple[str, ...]]:
     failures = Failures()
@@ -33,7 +35,7 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
     path = table(
         tmp_path,
         "Catalog Number,File Name,Scientific Name,Family,decimalLatitude,decimalLongitude,eventDate,nucraw,depth,count,code\n"
-        "BM1,a.jpg,Pica hudsonia,Corvidae,45.5,-110,2020-05-01,ACGTN,12.5,3,007\n"
+        f"BM1,a.jpg,Pica hudsonia,Corvidae,45.5,-110,2020-05-01,{DNA},12.5,3,007\n"
         "BM2,sub/b.jpg,Pica pica,Corvidae,,,,,NA,4,12e4\n",
     )
     (tmp_path / "a.jpg").touch()
@@ -44,7 +46,7 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "id": "BM1",
             "image_path": str(tmp_path / "a.jpg"),
             "label": "Pica hudsonia",
-            "barcode": "ACGTN",
+            "barcode": DNA,
             "latitude": 45.5,
             "longitude": -110.0,
             "date": "2020-05-01",

@@ -110,8 +110,10 @@ def test_what_is_no_table_is_called_what_it_is(tmp_path: Path, content: bytes, w
         rows_of(table(tmp_path, content), format="csv")
 
 
-def test_a_workbook_is_asked_for_as_csv(tmp_path: Path) -> None:
+def test_a_workbook_that_cannot_be_read_is_asked_for_as_csv(tmp_path: Path) -> None:
     with pytest.raises(BiocosmosError, match="is a workbook: save the sheet as CSV"):
+        read(zipped(tmp_path / "t.ods", {"content.xml": "<x/>"}))
+    with pytest.raises(BiocosmosError, match="xlsx as a workbook"):
         read(zipped(tmp_path / "t.xlsx", {"xl/workbook.xml": "<x/>"}))
 
 

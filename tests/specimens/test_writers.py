@@ -38,7 +38,7 @@ def specimens() -> pa.Table:
             "id": ["a 1", "b/2", "ç3"],
             "image": pa.array([jpeg(1), jpeg(2), jpeg(3)], pa.large_binary()),
             "label": ["Pica hudsonia", "Diptera", None],
-            "barcode": ["ACGTN", None, None],
+            "barcode": ["ACGT" * 20 + "N" + "ACGT" * 20, None, None],
             "latitude": [45.123456789012345, None, -90.0],
             "longitude": [-0.1, None, 180.0],
             "date": ["2020-05-01", "2021", None],

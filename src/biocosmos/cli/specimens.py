@@ -12,6 +12,7 @@ from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
 from biocosmos.cli.printing import counted, failures_beside, finish, say, show_arrow, show_table, size, tell_merger
 from biocosmos.cli.verbs import add
 from biocosmos.files import is_file
+from biocosmos.settings import defaults_of
 from biocosmos.specimens.settings import ExportSettings, IngestSettings, SplitSettings
 
 if TYPE_CHECKING:
@@ -96,8 +97,9 @@ def _other(path: Path, settings: IngestSettings) -> Collection | None:
 
     if not is_file(path / "collection.json"):
         return None
-    for name, shape in vars(settings).items():
-        if shape and name not in OF_COLLECTIONS:
+    defaults = defaults_of(IngestSettings)
+    for name, value in vars(settings).items():
+        if value != defaults[name] and name not in OF_COLLECTIONS:
             refuse(name, f"on files, and {path} is a collection")
     return Collection.open(path)
 

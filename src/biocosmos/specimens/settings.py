@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from biocosmos.settings import NOT_GIVEN, SettingError, check, names_in, setting
+from biocosmos.specimens.barcode_settings import BarcodeSettings
 
 SELECTION = "Which specimens"
 EVERYTHING = "all"
@@ -39,20 +40,20 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class IngestSettings:
+class IngestSettings(BarcodeSettings):
     """How files become specimens; the arguments of :func:`biocosmos.specimens.readers.read` of the same names."""
 
     format: str | None = setting(
         None,
-        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, vlm4bio, coco, webdataset, hugging-face, camtrap-dp, "
-        "megadetector, or a package's own.",
+        "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, genbank, xlsx, vlm4bio, coco, webdataset, hugging-face, "
+        "camtrap-dp, megadetector, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
     ranks: tuple[str, ...] = setting(
         (), "Rank columns or folder levels: family,genus,species.", unset="those the columns are named by"
     )
-    metadata: Path | None = setting(None, "A CSV with more columns, joined by file name.", file=True)
+    metadata: Path | None = setting(None, "A CSV with more columns, joined by file name, or by id to sequences.", file=True)
     taxonomy: Path | None = setting(
         None,
         "The ranks of each label: a CSV with label and ranks, or a checklist (ColDP, GBIF, WoRMS; id, parent, rank, name).",
@@ -96,6 +97,7 @@ class IngestSettings:
             "empty": self.empty,
             "encoding": self.encoding,
             "separator": self.separator,
+            **self.barcodes(),
         }
 
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from biocosmos.barcodes.rules import LETTERS_ALONE
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import Found, Resolver, is_file
 from biocosmos.specimens.readers.blocks import Block, Shaper
@@ -82,8 +83,17 @@ def read_corrections(
     if "crop" in kept:
         kept["crop"] = STANDARD["crop"]
     wanted = None if ranks is None else [rank for rank in ranks if rank in kept]
-    shaper = Shaper(kept, failures, ranks=wanted, label_is_rank=False, warn_unlabelled=False)
-    shaper.unreadable = "left blank" if clear else "kept as it was"
+    shaper = Shaper(
+        kept,
+        failures,
+        ranks=wanted,
+        label_is_rank=False,
+        warn_unlabelled=False,
+        unreadable="left blank" if clear else "kept as it was",
+        rules=LETTERS_ALONE,
+        drop=False,
+        personal=True,
+    )
     resolver = Resolver(Path(images) if images is not None else base)
     batches = list(shaper.batches(_named(block, resolver if "image_path" in names else None, failures) for block in blocks))
     made = _not_given(shaper.schema.names, set(kept))

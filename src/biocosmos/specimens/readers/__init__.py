@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from biocosmos.barcodes.rules import Rules
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_folder, is_junk, is_there, refuse_special
 from biocosmos.plugins import plug_ins
@@ -22,8 +23,17 @@ from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_rea
 from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
 from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
-from biocosmos.specimens.readers.packed import SUFFIXES, TABLE_SUFFIXES, table_among
+from biocosmos.specimens.readers.packed import (
+    SUFFIXES,
+    TABLE_SUFFIXES,
+    genbank_among,
+    is_genbank,
+    is_sequences,
+    sequences_among,
+    table_among,
+)
 from biocosmos.specimens.readers.taxonomy_table import open_taxonomy
+from biocosmos.specimens.readers.workbook import is_workbook
 from biocosmos.specimens.records import Source
 
 # format -> (module, function, what it is). The order is the order of the help text.
@@ -34,6 +44,9 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "darwin-core": ("darwin_core", "read", "Darwin Core Archive, zip or folder"),
     "ecotaxa": ("ecotaxa", "read", "EcoTaxa export or import, zip or folder"),
     "bioscan": ("bioscan", "read", "BIOSCAN-5M/1M metadata CSV, or the folder it lies in"),
+    "fasta": ("fasta", "read", "FASTA or FASTQ of DNA barcodes, packed or not"),
+    "genbank": ("genbank", "read", "GenBank flat file: the barcode gene of each record"),
+    "xlsx": ("workbook", "read", "Excel workbook: one sheet, or BOLD's spreadsheet of several"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
     "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
@@ -42,17 +55,22 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
+BARCODES = ("keep_personal", "provisional", *vars(Rules()))
+"""What every format with barcodes uses."""
 USES: dict[str, tuple[str, ...]] = {
     "folder": ("metadata",),
-    "csv": ("encoding", "separator", "images"),
-    "parquet": ("images",),
-    "data frame": ("images",),
-    "darwin-core": (),
+    "csv": ("encoding", "separator", "images", "marker", *BARCODES),
+    "parquet": ("images", *BARCODES),
+    "data frame": ("images", *BARCODES),
+    "darwin-core": BARCODES[1:],
     "ecotaxa": ("encoding",),
-    "bioscan": ("encoding", "separator", "images", "size"),
+    "bioscan": ("encoding", "separator", "images", "size", "marker", *BARCODES),
+    "genbank": ("encoding", "marker", *BARCODES),
+    "xlsx": ("images", "marker", *BARCODES),
+    "fasta": ("encoding", "separator", "metadata", "pattern", "marker", *BARCODES),
     "vlm4bio": ("encoding",),
     "coco": ("images", "boxes"),
-    "hugging-face": ("images",),
+    "hugging-face": ("images", *BARCODES),
     "camtrap-dp": ("images", "boxes", "empty"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "webdataset": (),
@@ -79,6 +97,11 @@ def read(
     boxes: str | None = None,
     confidence: float | None = None,
     empty: bool = False,
+    rules: Rules | None = None,
+    pattern: str | None = None,
+    marker: str | None = None,
+    keep_personal: bool = False,
+    provisional: bool = False,
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Source:
     """Open specimens of any known format, or of a data frame; rows are read as the batches are asked for.
@@ -89,6 +112,9 @@ def read(
     ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
     names start from. size: which image size (BIOSCAN). boxes: of photos as "stored" or "upright", told from the file when None.
     confidence: detections of less are left out. empty: keep pictures in which nothing was detected or seen.
+    rules: what is done to barcodes, :class:`biocosmos.barcodes.cleaning.Rules`. pattern: a regular expression with named groups
+    that reads the first lines of sequences. marker: only sequences of this marker. keep_personal: keep columns about people, who
+    are left out of sources with barcodes. provisional: names such as "Culex sp. 1" are species there.
     max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
@@ -100,6 +126,13 @@ def read(
     if format not in added:
         given: dict[str, Any] = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images}
         given |= {"size": size} | {"boxes": boxes, "confidence": confidence, "empty": empty or None}
+        given |= {
+            "pattern": pattern,
+            "marker": marker,
+            "keep_personal": keep_personal or None,
+            "provisional": provisional or None,
+        }
+        given |= {} if rules is None else {name: value for name, value in vars(rules).items() if value != getattr(Rules(), name)}
         _refuse_unused(format, {name for name, value in given.items() if value is not None})
     failures = Failures() if failures is None else failures
     options = Options(
@@ -115,6 +148,11 @@ def read(
         boxes=boxes,
         confidence=confidence,
         empty=empty,
+        rules=Rules() if rules is None else rules,
+        pattern=pattern,
+        marker=marker,
+        keep_personal=keep_personal,
+        provisional=provisional,
         max_image_bytes=max_image_bytes,
     )
     if is_frame(path):
@@ -180,12 +218,16 @@ def _of_file(path: Path) -> str | None:
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "parquet"
-    if suffix in (".xlsx", ".xls", ".xlsm", ".ods"):
+    if is_workbook(path):
+        return "xlsx"
+    if suffix in (".xls", ".ods"):
         raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
     if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
         from biocosmos.specimens.readers.bioscan import is_table
 
         return "bioscan" if is_table(path) else "csv"
+    if is_sequences(path.name) or is_genbank(path.name):
+        return "fasta" if is_sequences(path.name) else "genbank"
     if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):
         return "webdataset"
     if suffix == ".arrow":
@@ -198,10 +240,15 @@ def _of_file(path: Path) -> str | None:
         try:
             with zipfile.ZipFile(path) as archive:
                 names = [name.replace("\\", "/") for name in archive.namelist()]
-                return _of_names(names) or _table_of(path, names)
+                return _of_names(names) or _of_sequences(names) or _table_of(path, names)
         except (zipfile.BadZipFile, NotImplementedError) as error:
             raise BiocosmosError(f"cannot read {path} as a zip: {error}") from error
     return None
+
+
+def _of_sequences(names: Sequence[str]) -> str | None:
+    """fasta or genbank for a zip with one such file."""
+    return "fasta" if sequences_among(names) else "genbank" if genbank_among(names) else None
 
 
 def _of_json(path: Path) -> str:

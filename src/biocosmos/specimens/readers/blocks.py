@@ -12,23 +12,27 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.barcodes.rules import LETTERS_ALONE, Rules
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import readable
+from biocosmos.specimens.readers.barcodes import KEPT, PERSONAL, RowBarcodes
 from biocosmos.specimens.readers.checklist_ranks import in_order
-from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, shown
+from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, plain, shown
 from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
 from biocosmos.specimens.readers.names import clean, clean_taxon
 from biocosmos.specimens.readers.taxonomy_table import Taxa, refuse_without_ranks
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
 from biocosmos.taxonomy.scientific_names import Name, is_open, parse, says_nothing
 
-TEXT_COLUMNS = ("id", "image_path", "label", "barcode", "text", "date")
+TEXT_COLUMNS = ("id", "image_path", "label", "text", "date")
 AS_THEY_ARE = ("id", "image_path", "text")
 """Names of files and records, and texts, keep their blanks: only prose about a specimen is tidied."""
-DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv.\-\s]*")
+DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv?~.\-\s]*")
 BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whatever the size of an image
 MOST_NAMES = 20
 """Names that one warning lists."""
+PROVISIONAL = ("open", "code")
+"""Kinds of names that are no certain species, though columns of species have them: Culex sp. 1, BOLD:AAA0001."""
 LIMITS = {"latitude": 90.0, "longitude": 180.0}
 
 Values: TypeAlias = Any  # a list of Python values, or an Arrow array that is passed through
@@ -63,13 +67,28 @@ class Shaper:
     label_is_rank: bool | None = None
     warn_unlabelled: bool = True
     unreadable: str = "left blank"
+    rules: Rules = field(default_factory=Rules)
+    """What is done to barcodes."""
+    drop: bool = True
+    """Rows without anything but a barcode that is refused are left out."""
+    personal: bool | None = None
+    """Keep columns about people; None does where there are no barcodes, whose tables are public."""
+    provisional: bool = True
+    """Species such as "Culex sp. 1" are species; without, where there are barcodes, they are labels only."""
     unknown_labels: set[str] = field(default_factory=set)
     told_names: set[str] = field(default_factory=set)
     nameless_ranks: Counter[str] = field(default_factory=Counter)
     """Labels that stand at no rank, with how many rows have each."""
+    provisional_names: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items()}
+        self._dna = "barcode" in self.columns
+        left_out = self._left_out()
+        types = {name: STANDARD.get(name, kind) for name, kind in self.columns.items() if name not in left_out}
+        kept = KEPT if self.unreadable == "left blank" else self.unreadable
+        self._barcodes = RowBarcodes(self.rules, self.failures, drop=self.drop, kept=kept)
+        if self.rules not in (Rules(), LETTERS_ALONE) and not self._dna:
+            raise BiocosmosError("there is no column of barcodes, which the options for barcodes need: --column barcode=NAME")
         types.setdefault("id", STANDARD["id"])
         if SCIENTIFIC_NAME in types or (EPITHET in types and "genus" in types):
             types.setdefault("genus", pa.string())
@@ -98,6 +117,15 @@ class Shaper:
                 reason = f"a column cannot be called {readable(name)!r} here: it is kept as {kept!r}"
                 self.failures.add(reason, stage="read", severity="warning")
 
+    def _left_out(self) -> set[str]:
+        """The columns about people that are not kept, which a warning names."""
+        keep = self.personal if self.personal is not None else not self._dna
+        found = [] if keep else [name for name in self.columns if plain(name) in PERSONAL and name not in STANDARD]
+        if found:
+            reason = f"columns about people are left out: {shown(found)}; --keep-personal keeps them"
+            self.failures.add(reason, stage="read", severity="warning")
+        return set(found)
+
     def _rank_columns(self, types: Mapping[str, pa.DataType], label_given: bool) -> tuple[str, ...]:
         if self.ranks is not None:
             missing = [rank for rank in self.ranks if rank not in types]
@@ -120,6 +148,8 @@ class Shaper:
             if batch.num_rows:
                 yield batch
         self._tell_without_rank()
+        self._tell_provisional()
+        self._barcodes.tell()
 
     def _tell_without_rank(self) -> None:
         """One warning for all labels that stand at no rank, which nothing that names specimens can learn."""
@@ -133,6 +163,20 @@ class Shaper:
             "--ranks label makes every label a taxon, --taxonomy FILE gives their ranks"
         )
         self.nameless_ranks.clear()
+        self.failures.add(reason, stage="read", severity="warning")
+
+    def _tell_provisional(self) -> None:
+        """One warning for all names of the species column that are no certain species."""
+        if not self.provisional_names:
+            return
+        many, rows = len(self.provisional_names), self.provisional_names.total()
+        names = ", ".join(f"{name!r} ({count:,})" for name, count in self.provisional_names.most_common(MOST_NAMES))
+        more = f" and {many - MOST_NAMES:,} more" if many > MOST_NAMES else ""
+        reason = (
+            f"{rows:,} rows have a name that is no certain species: {names}{more}: kept as the label; --provisional takes such "
+            "names for species"
+        )
+        self.provisional_names.clear()
         self.failures.add(reason, stage="read", severity="warning")
 
     def _batch(self, block: Block) -> pa.RecordBatch:
@@ -150,7 +194,7 @@ class Shaper:
         self._taxa(columns, block)
         self._places(columns, block)
         if "barcode" in columns:
-            self._barcodes(columns, block)
+            keep = self._clean(columns, block, keep)
         whole = len(keep) == count
         arrays = []
         for column in self.schema:
@@ -236,14 +280,18 @@ class Shaper:
         epithets = [clean_taxon(value) for value in _list(columns.get(EPITHET)) or blank]
         others = [columns[rank] for rank in self.rank_columns if rank in columns and rank not in ("genus", "species", "label")]
         spelt = list(blank)
+        certain = self._dna and not self.provisional
         for i in range(count):
             genus, binomial, spelt[i] = _joined(genera[i], species[i], epithets[i])
+            if certain and binomial is not None and parse(binomial).kind in PROVISIONAL:
+                self.provisional_names[binomial] += 1
+                genus, binomial, spelt[i] = genus or parse(binomial).genus, None, binomial
             name = clean(names[i]) or spelt[i]
             if name is not None and (genus is None or binomial is None):
                 found = parse(name)
                 genus = genus or found.genus
                 binomial = binomial or found.species
-                if binomial is None:
+                if binomial is None and name not in self.provisional_names:
                     self._tell(name, found, genus, any(column[i] is not None for column in others), block, i, columns["id"][i])
             if genus is None and binomial is not None:
                 genus = parse(binomial).genus
@@ -293,14 +341,17 @@ class Shaper:
                 degrees.append(number)
             columns[name] = degrees
 
-    def _barcodes(self, columns: dict[str, Values], block: Block) -> None:
-        barcodes = columns["barcode"]
-        for i, barcode in enumerate(barcodes):
-            if barcode is not None and not DNA.fullmatch(barcode):
-                self._fail(
-                    "the barcode has letters that are not DNA (IUPAC): " + self.unreadable, block, i, columns["id"][i], True
-                )
-                barcodes[i] = None
+    def _clean(self, columns: dict[str, Values], block: Block, keep: list[int]) -> list[int]:
+        """The barcodes cleaned; those of the rows ``keep`` that have something left."""
+
+        def fail(reason: str, i: int, warning: bool) -> None:
+            self._fail(reason, block, i, columns["id"][i], warning)
+
+        out = self._barcodes.clean(columns, fail)
+        names = columns.get("species" if "species" in self.schema.names else "label")
+        if names is not None:
+            self._barcodes.remember(columns, _list(names))
+        return [i for i in keep if i not in out] if out else keep
 
     def _fail(self, reason: str, block: Block, i: int, id: str | None = None, warning: bool = False) -> None:
         self.failures.add(

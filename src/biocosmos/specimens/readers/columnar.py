@@ -175,6 +175,8 @@ def columnar_source(
         ranks=ranks,
         taxonomy=options.taxonomy,
         warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(names.values())),
+        drop=not is_records(schema.names),
+        **options.shaping(),
     )
 
     def blocks() -> Iterator[Block]:

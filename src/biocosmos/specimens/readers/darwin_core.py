@@ -68,7 +68,15 @@ def read(path: Path, options: Options) -> Source:
         ranks = tuple(rank for rank in stated if rank in columns)
     # names that are no taxon anywhere in the archive, such as those of folders, are the taxa that there are
     by_label = True if not scan.has_taxa and options.taxonomy is None and {"label", SCIENTIFIC_NAME} & set(columns) else None
-    shaper = Shaper(columns, options.failures, ranks=ranks, taxonomy=options.taxonomy, label_is_rank=by_label)
+    shaper = Shaper(
+        columns,
+        options.failures,
+        ranks=ranks,
+        taxonomy=options.taxonomy,
+        label_is_rank=by_label,
+        drop=False,
+        **options.shaping() | {"personal": True},  # the terms of the standard, which export gives back
+    )
     rows = _rows(path, main, event, named, ours, kinds, options)
     blocks = gather(rows, list(columns), f"{path}/{main.files[0]}")
     return Source(path.name, "darwin-core", shaper.batches(blocks), shaper.rank_columns, options.failures)

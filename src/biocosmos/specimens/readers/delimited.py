@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -36,6 +36,7 @@ from biocosmos.specimens.readers.row_images import RowImages, without
 from biocosmos.specimens.readers.spreadsheet import unguarded
 from biocosmos.specimens.readers.textfile import Readable, TextTable, open_table
 from biocosmos.specimens.readers.typing_of_text import TypeFinder, typed
+from biocosmos.specimens.readers.workbook import Workbook, is_workbook
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 
 CONTENT = ("image_path", "image", "barcode", "text")
@@ -65,11 +66,13 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
         ranks=options.ranks,
         taxonomy=options.taxonomy,
         warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(plan.names)),
+        drop=not plan.records,
+        **options.shaping(),
     )
 
     def blocks() -> Iterator[Block]:
         with (
-            _table_at(path, options, options.failures) as (file, archive),
+            table_at(path, options, options.failures) as (file, archive),
             open_table(file, encoding=plan.encoding, separator=plan.separator, failures=options.failures) as table,
             RowImages(
                 options, path, None if archive else image_resolver(path, options), archive, records=is_records(table.header)
@@ -98,6 +101,8 @@ class _Plan:
     """The column of addresses that ``image_url`` is taken from, if it has none itself."""
     place: str | None
     """The column that latitude and longitude are taken from, if they have none themselves."""
+    records: bool = False
+    """Whether its rows are records of occurrences, which stand for themselves."""
 
     def block(self, rows: Sequence[tuple[int, list[str]]], path: Path) -> Block:
         """Some rows as typed columns under our names."""
@@ -106,14 +111,14 @@ class _Plan:
         if self.media is not None:
             columns[IMAGE_URL] = [first_address(str(text or "")) for text in columns[self.media]]
         if self.place is not None:
-            columns |= _places(columns[self.place])
+            columns |= places(columns[self.place])
         return Block(columns, [number for number, _ in rows], str(path))
 
 
 def _plan(path: Path, options: Options, check: bool) -> _Plan:
     scan = Failures()
     with (
-        _table_at(path, options, Failures()) as (file, archive),
+        table_at(path, options, Failures()) as (file, archive),
         open_table(file, encoding=options.encoding, separator=options.separator, failures=scan) as table,
     ):
         for failure in list(scan):  # of the file; what its rows have comes when the rows are read
@@ -140,10 +145,10 @@ def _plan(path: Path, options: Options, check: bool) -> _Plan:
         check_content([*names, *kinds], header, path, options.failures)
     if archive is not None and "image_path" in names:
         kinds["image"] = STANDARD["image"]
-    return _Plan(encoding, separator, names, kinds, media, place)
+    return _Plan(encoding, separator, names, kinds, media, place, is_records(header))
 
 
-def _places(cells: Sequence[object]) -> dict[str, list[object]]:
+def places(cells: Sequence[object]) -> dict[str, list[object]]:
     """Latitude and longitude out of one cell each; what is no such pair stays whole, for the check of degrees to refuse."""
     texts = [str(cell).strip() if cell is not None else "" for cell in cells]
     pairs = [DEGREES.fullmatch(text) for text in texts]
@@ -165,8 +170,12 @@ def _by_gbif_id(names: list[str], header: Sequence[str], path: Path, failures: F
 
 
 @contextmanager
-def _table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, tuple[Archive, str] | None]]:
+def table_at(path: Path, options: Options, failures: Failures) -> Iterator[tuple[Readable, tuple[Archive, str] | None]]:
     """(the table, the archive that its images are in and its folder there, or None) of a file, or of a zip with one table."""
+    if is_workbook(path):
+        with closing(Workbook(path, failures)) as workbook:
+            yield workbook, None
+        return
     if not is_zip(path):
         yield path, None
         return
@@ -196,8 +205,8 @@ def _rows(table: TextTable, failures: Failures | None = None) -> Iterator[tuple[
 def _scan(
     rows: Iterator[tuple[int, list[str]]], names: Sequence[str], header: Sequence[str]
 ) -> tuple[list[pa.DataType], bool, bool]:
-    """(Arrow type of each column, whether the barcodes are nothing but DNA, whether occurrence ids repeat beside GBIF's own)."""
-    finder, is_dna, repeated = TypeFinder(names), True, False
+    """(Arrow type of each column, whether most barcodes are DNA, whether occurrence ids repeat beside GBIF's own)."""
+    finder, dna, filled, repeated = TypeFinder(names), 0, 0, False
     at = names.index("barcode") if "barcode" in names else None
     id_at = names.index("id") if "id" in names else None
     if id_at is not None and (plain(header[id_at]) != "occurrenceid" or "gbifid" not in map(plain, header)):
@@ -205,11 +214,13 @@ def _scan(
     with Seen() as seen:
         while held := [fields for _, fields in islice(rows, BATCH_ROWS)]:
             finder.add(held)
-            if at is not None and is_dna:
-                is_dna = all(DNA.fullmatch(fields[at]) for fields in held)
+            if at is not None:
+                cells = [fields[at] for fields in held if fields[at].strip()]
+                filled += len(cells)
+                dna += sum(DNA.fullmatch(cell) is not None for cell in cells)
             if id_at is not None and not repeated:
                 repeated = any(seen.count(fields[id_at]) > 1 for fields in held if fields[id_at].strip())
-    return list(finder.types().values()), is_dna, repeated
+    return list(finder.types().values()), 2 * dna > filled or not filled, repeated
 
 
 def check_content(names: Sequence[str], header: Sequence[str], path: Path, failures: Failures) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from biocosmos.barcodes.rules import Rules
 from biocosmos.errors import Failures
 from biocosmos.specimens.readers.taxonomy_table import Taxa
 
@@ -33,5 +35,19 @@ class Options:
     """Detections of less are left out; None: what the file says is typical of its detector."""
     empty: bool = False
     """Keep pictures in which nothing was detected, whole."""
+    rules: Rules = field(default_factory=Rules)
+    """What is done to barcodes."""
+    pattern: str | None = None
+    """How the first line of a sequence is read: a regular expression with named groups."""
+    marker: str | None = None
+    """Only sequences of this marker."""
+    keep_personal: bool = False
+    """Keep columns about people."""
+    provisional: bool = False
+    """Names such as "Culex sp. 1" are species."""
     max_image_bytes: int = MAX_IMAGE_BYTES
     """A larger file inside an archive is refused unread."""
+
+    def shaping(self) -> dict[str, Any]:
+        """What a Shaper is told of barcodes, people and names."""
+        return {"rules": self.rules, "personal": True if self.keep_personal else None, "provisional": self.provisional}

@@ -15,11 +15,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.files import is_file, refuse_special
+from biocosmos.files import is_file, is_junk, refuse_special
 
 MAGIC = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 SUFFIXES = (".gz", ".bz2", ".xz")
 TABLE_SUFFIXES = (".csv", ".tsv", ".tab", ".txt")
+SEQUENCE_SUFFIXES = (".fasta", ".fa", ".fas", ".fna", ".ffn", ".fsa", ".fastq", ".fq")
+GENBANK_SUFFIXES = (".gb", ".gbk", ".genbank", ".gbff")
 _BESIDE = re.compile(r"(?i)read[-_ ]?me|licen[cs]e|rights|citations?|metadata|data[-_ ]?dictionary|changelog|about|manifest")
 _MAIN = re.compile(r"(?i)(occurrences?|observations?|specimens?)\.")
 FREE_BYTES = 256 << 20
@@ -105,6 +107,38 @@ def table_among(names: Sequence[str]) -> tuple[str | None, str]:
     if len(found) == 1:
         return found[0], ""
     return None, f"has {len(found)} tables ({', '.join(found[:5])})" if found else "has no table (.csv, .tsv, .txt) in it"
+
+
+def is_sequences(name: str) -> bool:
+    """Whether a file is FASTA or FASTQ by its name, packed or not."""
+    return _bare(name).endswith(SEQUENCE_SUFFIXES)
+
+
+def is_genbank(name: str) -> bool:
+    """Whether a file is a GenBank flat file by its name, packed or not."""
+    return _bare(name).endswith(GENBANK_SUFFIXES)
+
+
+def sequences_among(names: Sequence[str]) -> str | None:
+    """The one file of sequences among those of an archive, if there is one alone."""
+    return _single([name for name in names if is_sequences(name)])
+
+
+def genbank_among(names: Sequence[str]) -> str | None:
+    """The one GenBank file among those of an archive, if there is one alone."""
+    return _single([name for name in names if is_genbank(name)])
+
+
+def _bare(name: str) -> str:
+    name = name.lower()
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _single(names: Sequence[str]) -> str | None:
+    found = [name for name in names if not any(map(is_junk, name.split("/")))]
+    return found[0] if len(found) == 1 else None
 
 
 def unpacked(path: Path) -> Path | PackedFile:
