@@ -30,7 +30,7 @@ Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.object_]
-Takes = Literal["vectors", "images"]
+Takes = Literal["vectors", "images", "barcodes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +39,8 @@ class Specimens:
 
     ids: (n,) object array of str; vectors: (n, d) float32 unit vectors of the namer's encoder; images: (n, 3, size, size) uint8,
     prepared as the namer's ``preprocessing`` says; sizes: (n, 2) float32 logarithms of height and width in pixels before that;
-    truth: (n,) int32 nodes of the namer's taxonomy, 0 unknown, -1 not in it, None for all unknown; columns: one row a specimen.
+    truth: (n,) int32 nodes of the namer's taxonomy, 0 unknown, -1 not in it, None for all unknown; columns: one row a specimen;
+    barcodes: (n,) object array of str, upper case ACGTN.
     """
 
     ids: Ids
@@ -48,6 +49,7 @@ class Specimens:
     sizes: Float32 | None = None
     truth: Int32 | None = None
     columns: pa.Table | None = None
+    barcodes: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -31,10 +31,12 @@ MOST_KNOWN = 20_000
 
 @dataclass(frozen=True)
 class Part:
-    """asked: predictions of held-out specimens; known: of (a sample of) the specimens that their namer was fitted on."""
+    """asked: predictions of held-out specimens; known: of (a sample of) the specimens that their namer was fitted on; unseen: (n,)
+    bool, of which the whole taxon was hidden; None for none."""
 
     asked: Predictions
     known: Predictions
+    unseen: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,16 @@ class HeldOut:
         """Those of all parts."""
         return Predictions.concatenate(part.asked for part in self.parts)
 
+    @property
+    def unseen(self) -> NDArray[np.bool_] | None:
+        """(n,) bool of all parts, None where no taxon was hidden."""
+        if all(part.unseen is None for part in self.parts):
+            return None
+        return np.concatenate([np.zeros(len(p.asked), np.bool_) if p.unseen is None else p.unseen for p in self.parts])
+
     def tempered(self, temperature: float) -> HeldOut:
         """The same with all scores over a temperature."""
-        parts = (Part(_over(part.asked, temperature), _over(part.known, temperature)) for part in self.parts)
+        parts = (Part(_over(part.asked, temperature), _over(part.known, temperature), part.unseen) for part in self.parts)
         return replace(self, parts=tuple(parts))
 
     def score_temperature(self, kept: NDArray[np.bool_] | None = None) -> float:

@@ -16,7 +16,6 @@ _SLOW_KNOTS = (0.05, 0.08, 0.12, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7)
 _VOTES = ((BASE, 0.01), (SLOW, 0.03), (SLOW, 0.1))
 """Which distance votes fall with, and how fast."""
 _RARE = 1e-3
-_RAW = 17
 WIDTH = 1 + len(_BASE_KNOTS) + len(_SLOW_KNOTS) + 2 + 4 + 5 + 5 + 2
 """Numbers a taxon."""
 

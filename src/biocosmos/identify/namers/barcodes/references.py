@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.barcodes.placement import UNKNOWN, UNKNOWN_ACID, Codes, Marker
-from biocosmos.search.sparse import SparseIndex
+from biocosmos.search.sparse.index import SparseIndex
 from biocosmos.taxonomy import Taxonomy
 
 Int32 = npt.NDArray[np.int32]
