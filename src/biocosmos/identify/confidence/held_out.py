@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.blocks import BLOCK_ELEMENTS, NodeArray, RowArray
 from biocosmos.identify.confidence.temperature import fit_score_temperature
 from biocosmos.identify.folds import FOLDS, fold_numbers
-from biocosmos.identify.namer import FitOptions, GalleryNamer, Specimens
+from biocosmos.identify.namer import FitOptions, GalleryNamer, Specimens, Takes
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
@@ -105,7 +106,11 @@ def cross_fitted(namer: GalleryNamer, gallery: Gallery, options: FitOptions) -> 
     """The gallery's own specimens, fold by fold within each taxon, as many of the folds as :data:`ENOUGH` asks for.
 
     A specimen alone in its taxon stays in what is fitted on and takes no part: without it, its taxon would be no answer at all.
+    A namer that can tell the unknown holds out in its own way (:meth:`~biocosmos.identify.namer.GalleryNamer.held_out`).
     """
+    own = namer.held_out(gallery, options.seed)
+    if own is not None:
+        return own
     fold = fold_numbers(gallery, options.seed)
     parts: list[Part] = []
     held, largest = 0, largest_sample(namer)
@@ -132,12 +137,17 @@ def largest_sample(namer: GalleryNamer) -> int:
 
 def ask(namer: GalleryNamer, gallery: Gallery, rows: RowArray) -> Predictions:
     """What a namer says of some rows of a gallery, with their names as truth."""
-    return Predictions.concatenate(namer.stream(gallery_blocks(gallery, rows)))
+    return Predictions.concatenate(namer.stream(gallery_blocks(gallery, rows, namer.takes)))
 
 
-def gallery_blocks(gallery: Gallery, rows: RowArray) -> Iterable[Specimens]:
-    """Rows of a gallery as one block of specimens, which a namer cuts."""
+def gallery_blocks(gallery: Gallery, rows: RowArray, takes: Takes = "vectors") -> Iterable[Specimens]:
+    """Rows of a gallery as one block of specimens, with what a namer takes, which cuts it."""
     taxa: NodeArray | None = None if gallery.taxa is None else gallery.taxa[rows]
+    if takes == "barcodes":
+        assert gallery.columns is not None
+        letters = gallery.columns["barcode"].take(pa.array(rows)).to_numpy(zero_copy_only=False)
+        yield Specimens(gallery.ids[rows], truth=taxa, barcodes=letters)
+        return
     yield Specimens(gallery.ids[rows], vectors=gallery.vectors[rows], truth=taxa)
 
 

@@ -21,6 +21,7 @@ from biocosmos.identify.namers.barcodes.references import Hidden, Near, Referenc
 from biocosmos.identify.namers.barcodes.weights import Choices, fit_weights
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.hits import Hits
 
 Int64 = npt.NDArray[np.int64]
 
@@ -39,6 +40,8 @@ SHOWN = 20
 """Nearest known barcodes that are shown."""
 _MOST_KNOWN = 300
 """Known specimens that a novelty detector is told of; that of barcodes learns nothing from them."""
+BIN = "dna_bin"
+"""The column of BINs (BOLD), of which that of the nearest barcode is shown."""
 FAR = 1.0
 """A distance where there is no other taxon."""
 
@@ -188,6 +191,30 @@ class Barcode(GalleryNamer):
         rows = self.references.rows[near.rows[order]]
         return rows.tolist(), near.identity[order].astype(float).tolist(), near.length[order].tolist()
 
+    def nearest(self, predictions: Predictions, known: Gallery) -> Hits | None:
+        """The nearest known barcodes, as they were found; scores are identities."""
+        columns = predictions.columns
+        if columns is None or "barcode_rows" not in columns.column_names:
+            return None
+        rows, scores = np.full((len(predictions), SHOWN), -1, np.int64), np.full((len(predictions), SHOWN), -np.inf, np.float32)
+        for i, (found, identity) in enumerate(zip(columns["barcode_rows"].to_pylist(), columns["identity"].to_pylist())):
+            rows[i, : len(found)], scores[i, : len(found)] = found, identity
+        return Hits(known, rows, scores, np.ones(len(rows), np.bool_), dict(known.provenance))
+
+    def shown(self, predictions: Predictions, known: Gallery | None) -> dict[str, pa.Array]:
+        """Of the nearest known barcode: identity in percent, over how many columns, and its BIN where one is known."""
+        columns = predictions.columns
+        if columns is None or "barcode_rows" not in columns.column_names:
+            empty = [None] * len(predictions)
+            return {"identity": pa.array(empty, pa.float64()), "alignment_length": pa.array(empty, pa.int32())}
+        first = [rows[0] if rows else None for rows in columns["barcode_rows"].to_pylist()]
+        identity = [100 * each[0] if each and np.isfinite(each[0]) else None for each in columns["identity"].to_pylist()]
+        length = [each[0] if each else None for each in columns["alignment_length"].to_pylist()]
+        out = {"identity": pa.array(identity, pa.float64()), "alignment_length": pa.array(length, pa.int32())}
+        if known is not None and known.columns is not None and BIN in known.columns.column_names:
+            out["nearest_bin"] = known.columns[BIN].combine_chunks().take(pa.array(first, pa.int64()))
+        return out
+
     # ------------------------------------------------------------------ hold out
 
     def held_out(self, gallery: Gallery, seed: int) -> HeldOut:
@@ -289,5 +316,3 @@ def _beside(columns: pa.Table, more: pa.Table) -> pa.Table:
     for name in more.column_names:
         columns = columns.append_column(name, more[name])
     return columns
-
-
