@@ -301,6 +301,30 @@ LINES: dict[str, Line] = {
     "identify from hits": Line(
         "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"
     ),
+    "split barcodes": Line("split {out}/coi.cosmos --seed 0", after=("ingest barcodes",), says="train"),
+    "train barcode": Line(
+        f"train barcode {{out}}/coi.cosmos -o {{out}}/dna {LOOP}{RUN}--objective contrastive --network transformer --k 4 "
+        "--stride 2 --vocabulary with-n --window 8 --bag --pooling mean --width 16 --layers 1 --heads 2 --dropout 0.2 "
+        "--temperature 0.2 --ranks species=1,family=0.5 --teacher-weight 0.5 --teacher-k 6 --frame --crop 0.5 --mutate 0.1 "
+        "--split train --validation val --batch-size 16",
+        after=("split barcodes",),
+        says="weights of the encoder",
+    ),
+    "train barcode masked": Line(
+        "train barcode {out}/coi.cosmos -o {out}/masked --objective masked --mask-ratio 0.4 --loss-over masked --k 3 --width 16 "
+        "--layers 1 --heads 2 --epochs 1 --device cpu",
+        after=("split barcodes",),
+        says="hidden tokens right",
+    ),
+    "train barcode as an autoencoder": Line(
+        "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
+        after=("train barcode masked",),
+    ),
+    "train barcode to species": Line(
+        "train barcode {out}/coi.cosmos -o {out}/named --init {out}/masked --objective species --rank species --epochs 1",
+        after=("train barcode masked",),
+        says="accuracy of species",
+    ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"

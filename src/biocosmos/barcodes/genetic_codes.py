@@ -6,6 +6,9 @@ not here: their stop codons are amino acids elsewhere in a gene, so that nothing
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 from biocosmos.errors import BiocosmosError
 
 INVERTEBRATE_MITOCHONDRIAL = 5
@@ -45,6 +48,12 @@ def stops_of(code: int) -> tuple[str, ...]:
     return STOPS[code]
 
 
+@lru_cache(maxsize=len(STOPS))
+def _open_frame(code: int) -> re.Pattern[str]:
+    """Matches a sequence without a stop codon in its first frame, the last whole codon apart."""
+    return re.compile(rf"(?:(?!{'|'.join(stops_of(code))})...)*+(?:...)?.{{0,2}}\Z")
+
+
 def fewest_stops(barcode: str, code: int = INVERTEBRATE_MITOCHONDRIAL) -> int:
     """Stop codons of the one of the three frames of the strand that has the fewest.
 
@@ -53,6 +62,8 @@ def fewest_stops(barcode: str, code: int = INVERTEBRATE_MITOCHONDRIAL) -> int:
     >>> fewest_stops("TAATTAATTAATT"), fewest_stops("ATGTAA")
     (1, 0)
     """
+    if any(map(_open_frame(code).match, (barcode, barcode[1:], barcode[2:]))):
+        return 0  # as nearly always: which is told twice as fast as counted
     counts = [0, 0, 0]
     last = len(barcode) - 5  # a codon that begins here or later is the last whole one of its frame
     for codon in stops_of(code):

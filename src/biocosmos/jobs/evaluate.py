@@ -12,7 +12,15 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.files import is_folder
 from biocosmos.identify.namers.rules import RULES
-from biocosmos.jobs.evaluate_settings import CLUSTERING, LEAVE_OUT, NAMES, OPEN_WORLD, SHOTS, EvaluateSettings
+from biocosmos.jobs.evaluate_settings import (
+    BARCODE,
+    CLUSTERING,
+    LEAVE_OUT,
+    NAMES,
+    OPEN_WORLD,
+    SHOTS,
+    EvaluateSettings,
+)
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
 from biocosmos.specimens import guard
@@ -67,6 +75,10 @@ def evaluate_collection(
 
         _refuse_learnt(collection, encoders, settings)
         report = judge_clusters(collection, encoders, settings)
+    elif settings.protocol == BARCODE:
+        from biocosmos.jobs.evaluate_barcodes import judge_barcodes
+
+        report = judge_barcodes(collection, encoders, settings)
     elif settings.protocol == OPEN_WORLD:
         from biocosmos.jobs.evaluate_open_world import judge_open_world
 

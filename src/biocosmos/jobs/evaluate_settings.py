@@ -11,25 +11,29 @@ from biocosmos.specimens.settings import EVERYTHING
 
 BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
 IN_CLUSTERS = "Clusters"
+OF_BARCODES = "Barcodes"
 NEIGHBOURS = ("query-gallery", "all-vs-all", "both")
 SHOTS = ("few-shot", "zero-shot")
 NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
-OPEN_WORLD = "open-world"
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, OPEN_WORLD)
+BARCODE, OPEN_WORLD = "barcode", "open-world"
+UNSEEN = "test_unseen"
+"""The part that asks with species that no training saw, where nobody names another."""
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN}
-_WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES)
+_WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES, BARCODE)
 _BY_HEAD = {"head": GIVEN, "protocol": (None, *NAMES)}
 _NAMED = ({"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY, "interpolate": NOT_GIVEN}, _BY_HEAD)
 _ANSWERED = (
-    {"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both", "ranks"), "interpolate": NOT_GIVEN},
+    {"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both", "ranks", BARCODE), "interpolate": NOT_GIVEN},
     {"head": GIVEN, "protocol": (None, "ranks")},
 )
 _LEFT_OUT = {"head": GIVEN, "protocol": LEAVE_OUT}
 _CLUSTERED = {"head": NOT_GIVEN, "protocol": CLUSTERING}
+_BARCODED = {"head": NOT_GIVEN, "protocol": BARCODE}
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,7 @@ class EvaluateSettings:
     method: str = setting(
         "",
         f"How to name: {METHODS}; several, comma-separated, are compared.",
-        unset="linear",
+        unset="linear; barcode with --protocol barcode",
         only=_NAMED,
         panel=NAMERS,
         plugged=NAMER,
@@ -66,8 +70,8 @@ class EvaluateSettings:
         "query-gallery: the part that asks against the part that answers; all-vs-all: within the part that asks; both. few-shot: "
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
-        "clustering: clusters of several settings against the taxa. open-world: the nearest of --queries and of --unseen, and "
-        "their harmonic mean.",
+        "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
+        "open-world: the nearest of --queries and of --unseen, and their harmonic mean.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -84,10 +88,10 @@ class EvaluateSettings:
         panel=BY_GALLERY,
     )
     unseen: str = setting(
-        "test_unseen",
-        "The part that asks with species that no training saw.",
+        UNSEEN,
+        "The part that asks with species that no training saw; with --protocol barcode none where the split has no such part.",
         part="given",
-        only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
+        only={"head": NOT_GIVEN, "protocol": (BARCODE, OPEN_WORLD)},
         panel=BY_GALLERY,
     )
     by: tuple[str, ...] = setting(
@@ -101,7 +105,7 @@ class EvaluateSettings:
     identify: bool = setting(
         True,
         "Also judge names, confidence and novelty (one embedding).",
-        only={"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both"), "interpolate": NOT_GIVEN},
+        only={"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both", BARCODE), "interpolate": NOT_GIVEN},
         panel=NAMERS,
     )
     interpolate: str = setting(
@@ -142,6 +146,29 @@ class EvaluateSettings:
         only=_CLUSTERED,
         panel=IN_CLUSTERS,
     )
+    distance: str = setting(
+        "p",
+        "Of the barcode gap and of trees: p, the share of sites that differ over the overlap; k2p, Kimura's.",
+        choices=("p", "k2p"),
+        only=_BARCODED,
+        panel=OF_BARCODES,
+    )
+    tree_genus: tuple[str, ...] = setting(
+        (),
+        "A genus, or another taxon, that is drawn as a neighbour-joining tree.",
+        repeated=True,
+        unset="the genus with the most confusions",
+        only=_BARCODED,
+        panel=OF_BARCODES,
+    )
+    bins: str | None = setting(
+        None,
+        "The column with BINs.",
+        unset="dna_bin, bin_uri or bin, whichever is there",
+        only=_BARCODED,
+        panel=OF_BARCODES,
+    )
+    interim: bool = setting(False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES)
     views: int = setting(
         1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
     )
@@ -191,7 +218,7 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, OPEN_WORLD)},),
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)

@@ -25,10 +25,12 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Figure:
-    """A chart with the sentence that explains it."""
+    """A chart with the sentence that explains it; ``wide``: one whose words would be too small on a phone, where it is moved
+    sideways instead."""
 
     svg: str
     caption: str
+    wide: bool = False
     block: str = "figure"
 
 

@@ -262,8 +262,16 @@ def share_boxes(
     return drawing.render()
 
 
-def histograms(title: str, series: Sequence[tuple[str, npt.NDArray[np.float64]]], x_name: str, bins: int = 30) -> str:
-    """Histograms of a score laid over each other, each as shares of its own series."""
+def histograms(
+    title: str,
+    series: Sequence[tuple[str, npt.NDArray[np.float64]]],
+    x_name: str,
+    bins: int = 30,
+    *,
+    of: str = "queries",
+    x_percent: bool = False,
+) -> str:
+    """Histograms of a score laid over each other, each as shares of its own series; of: what is counted."""
     every = np.concatenate([values for _, values in series])
     low, high = (float(every.min()), float(every.max())) if len(every) else (0.0, 1.0)
     edges = np.linspace(low, high if high > low else low + 1, bins + 1)
@@ -274,7 +282,7 @@ def histograms(title: str, series: Sequence[tuple[str, npt.NDArray[np.float64]]]
     drawing = Drawing(WIDTH, 300 + more, title, f"Histograms of {', '.join(name for name, _ in series)}.")
     x, y = Scale(float(edges[0]), float(edges[-1]), 60, WIDTH - 16), Scale(0, most, 240 + more, 34 + more)
     legend(drawing, 60, 14, named)
-    axes(drawing, x, y, x_name, "share of queries", y_percent=True)
+    axes(drawing, x, y, x_name, f"share of {of}", x_percent=x_percent, y_percent=True)
     for i, share in enumerate(shares):
         outline = [(x(edges[0]), y(0))]
         for left, right, value in zip(edges[:-1], edges[1:], share):

@@ -6,6 +6,8 @@ Any part of them is accepted: a table of some rows, some of the images, or barco
 from __future__ import annotations
 
 import hashlib
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ LAYOUTS = (
     "{file}",
 )
 LEVELS_UP = 3  # the table of BIOSCAN-5M lies in bioscan5m/metadata/csv, the images in bioscan5m/images
+BIN_OF_1M = re.compile(rb"\buri\b")
+"""What BIOSCAN-1M calls the bin."""
 MARKS = (b"dna_bin", b"dna_barcode", b"nucraw")
 CHUNK_LETTERS = {"pretrain": 2, "train": 1, "other_heldout": 1}
 """Part of BIOSCAN-5M -> letters of the name of its chunks; the other parts have none."""
@@ -39,14 +43,21 @@ def chunk_of(process_id: str, part: str) -> str:
 
 def is_table(path: Path) -> bool:
     """Whether the first line has the columns that tell a BIOSCAN table from any other."""
-    with unpacked(path).open("rb") as file:
-        header = file.read(4096).split(b"\n", 1)[0].lower()
+    header = _header(path)
     return b"processid" in header and any(mark in header for mark in MARKS)
+
+
+def _header(path: Path) -> bytes:
+    """The first line, in lower case."""
+    with unpacked(path).open("rb") as file:
+        return file.read(4096).split(b"\n", 1)[0].lower()
 
 
 def read(path: Path, options: Options) -> Source:
     """A metadata CSV or TSV, or a folder with one in it; images are looked for beside and above the table."""
     table = path if is_file(path) else _table_in(path)
+    if "dna_bin" not in options.columns.values() and BIN_OF_1M.search(_header(table)):
+        options = replace(options, columns={**options.columns, "uri": "dna_bin"})
     finder = _Images(table, options)
     if not finder.bases:
         reason = f"no folder of images ({', '.join(SIZES[:2])}, ...) near the table: read without images"

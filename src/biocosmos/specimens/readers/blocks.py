@@ -16,13 +16,14 @@ from biocosmos.barcodes.rules import LETTERS_ALONE, Rules
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import readable
 from biocosmos.specimens.readers.barcodes import KEPT, PERSONAL, RowBarcodes
+from biocosmos.specimens.readers.binomials import is_provisional, joined
 from biocosmos.specimens.readers.checklist_ranks import in_order
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, plain, shown
 from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
 from biocosmos.specimens.readers.names import clean, clean_taxon
 from biocosmos.specimens.readers.taxonomy_table import Taxa, refuse_without_ranks
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD
-from biocosmos.taxonomy.scientific_names import Name, is_open, parse, says_nothing
+from biocosmos.taxonomy.scientific_names import Name, parse
 
 TEXT_COLUMNS = ("id", "image_path", "label", "text", "date")
 AS_THEY_ARE = ("id", "image_path", "text")
@@ -31,8 +32,6 @@ DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv?~.\-\s]*")
 BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whatever the size of an image
 MOST_NAMES = 20
 """Names that one warning lists."""
-PROVISIONAL = ("open", "code")
-"""Kinds of names that are no certain species, though columns of species have them: Culex sp. 1, BOLD:AAA0001."""
 LIMITS = {"latitude": 90.0, "longitude": 180.0}
 
 Values: TypeAlias = Any  # a list of Python values, or an Arrow array that is passed through
@@ -173,8 +172,8 @@ class Shaper:
         names = ", ".join(f"{name!r} ({count:,})" for name, count in self.provisional_names.most_common(MOST_NAMES))
         more = f" and {many - MOST_NAMES:,} more" if many > MOST_NAMES else ""
         reason = (
-            f"{rows:,} rows have a name that is no certain species: {names}{more}: kept as the label; --provisional takes such "
-            "names for species"
+            f"{rows:,} {'row has' if rows == 1 else 'rows have'} a name that is no certain species: {names}{more}: kept as the "
+            "label; --provisional takes such names for species"
         )
         self.provisional_names.clear()
         self.failures.add(reason, stage="read", severity="warning")
@@ -282,8 +281,8 @@ class Shaper:
         spelt = list(blank)
         certain = self._dna and not self.provisional
         for i in range(count):
-            genus, binomial, spelt[i] = _joined(genera[i], species[i], epithets[i])
-            if certain and binomial is not None and parse(binomial).kind in PROVISIONAL:
+            genus, binomial, spelt[i] = joined(genera[i], species[i], epithets[i])
+            if certain and binomial is not None and is_provisional(genus, binomial):
                 self.provisional_names[binomial] += 1
                 genus, binomial, spelt[i] = genus or parse(binomial).genus, None, binomial
             name = clean(names[i]) or spelt[i]
@@ -357,30 +356,6 @@ class Shaper:
         self.failures.add(
             reason, stage="read", source=block.source, row=block.rows[i], id=id, severity="warning" if warning else "error"
         )
-
-
-def _joined(genus: str | None, species: str | None, epithet: str | None) -> tuple[str | None, str | None, str | None]:
-    """(genus, binomial or None, the name they spell where it says no species) from a source's columns.
-
-    >>> _joined("Oithona", None, "similis"), _joined("Oithona", "sp.", None)
-    (('Oithona', 'Oithona similis', None), ('Oithona', None, 'Oithona sp.'))
-    """
-    if species is None and genus and epithet:
-        species = epithet
-    if species is None:
-        return genus, None, None
-    if (genus and " " not in species and not species[0].isupper()) or (genus and species == epithet):
-        whole = f"{genus} {species}"
-        return (genus, None, whole) if is_open(species) else (genus, parse(whole).species or whole, None)
-    first, _, rest = species.partition(" ")
-    if genus and rest and first.endswith(".") and genus.startswith(first[:-1]) and not is_open(rest):
-        return genus, f"{genus} {rest}", species  # "C. finmarchicus" beside the genus Calanus
-    bare = parse(species)
-    if bare.kind == "species" and bare.authorship:
-        return genus or bare.genus, bare.species, species
-    if (bare.kind == "open" and bare.reason is None) or (" " not in species and species[0].islower() and says_nothing(species)):
-        return genus or bare.genus, None, species
-    return genus, species, None
 
 
 def _list(values: Values | None) -> list[Any]:

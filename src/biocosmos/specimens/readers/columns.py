@@ -89,6 +89,7 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "latitude": ("latitude", "decimallatitude", "lat", "coordlat", "objectlat", "gpslatitude"),
     "longitude": ("longitude", "decimallongitude", "lon", "long", "lng", "coordlon", "objectlon", "gpslongitude"),
     "date": ("date", "eventdate", "observedon", "collectiondate", "objectdate", "datecollected", "collectiondatestart"),
+    "dna_bin": ("dnabin", "binuri"),
     "crop": ("crop",),
     "split": ("split",),
 }
@@ -184,7 +185,7 @@ def place_column(names: Sequence[str]) -> str | None:
     if {"latitude", "longitude"} & set(names):
         return None
     known = {plain(name): name for name in reversed(names)}
-    asked = ("latlon", "latlong", "latitudelongitude", *(("coord",) if "processid" in known or "binuri" in known else ()))
+    asked = ("latlon", "latlong", "latitudelongitude", *(("coord",) if {"processid", "binuri", "dnabin"} & set(known) else ()))
     return next((known[name] for name in asked if name in known), None)
 
 

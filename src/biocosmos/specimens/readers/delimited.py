@@ -40,6 +40,8 @@ from biocosmos.specimens.readers.workbook import Workbook, is_workbook
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 
 CONTENT = ("image_path", "image", "barcode", "text")
+MARKERS = ("markercode", "marker")
+"""Columns that say which gene a sequence is of, as BOLD calls them."""
 MARKED = "utf-8-sig"
 """The encoding of a text that begins with a byte-order mark, as one for spreadsheets does."""
 DEGREES = re.compile(r"[\[(]?\s*(-?\d+(?:\.\d+)?)\s*[,;\s]\s*(-?\d+(?:\.\d+)?)\s*[\])]?")
@@ -79,12 +81,17 @@ def read_text_with(path: Path, options: Options, format: str, find_images: Image
             ) as images,
         ):
             rows = _rows(table, options.failures)
+            wanted = None if options.marker is None else _Marker(options.marker, plan.names, path)
             while held := list(islice(rows, UNPACKED_ROWS if archive else BATCH_ROWS)):
                 block = plan.block(held, path)
+                if wanted is not None:
+                    block = wanted.of(block)
                 if find_images is None:
                     yield from images.finish(block)
                 else:
                     yield without(block, find_images(block))
+            if wanted is not None:
+                wanted.tell(options.failures)
 
     return Source(path.name, format, shaper.batches(blocks()), shaper.rank_columns, options.failures)
 
@@ -146,6 +153,29 @@ def _plan(path: Path, options: Options, check: bool) -> _Plan:
     if archive is not None and "image_path" in names:
         kinds["image"] = STANDARD["image"]
     return _Plan(encoding, separator, names, kinds, media, place, is_records(header))
+
+
+class _Marker:
+    """Keeps the rows of one marker, by the column that says it, and counts the others."""
+
+    def __init__(self, marker: str, names: Sequence[str], path: Path) -> None:
+        self.path, self._marker, self._others = path, marker, 0
+        self._column = next((name for name in names if plain(name) in MARKERS), None)
+        if self._column is None:
+            raise BiocosmosError(f"{path} has no column of markers ({', '.join(MARKERS)}), which --marker needs: leave it out")
+
+    def of(self, block: Block) -> Block:
+        """The block without the rows of other markers."""
+        said = [str(value or "").strip().lower() for value in block.columns[str(self._column)]]
+        others = {i for i, value in enumerate(said) if value != self._marker.lower()}
+        self._others += len(others)
+        return without(block, others) if others else block
+
+    def tell(self, failures: Failures) -> None:
+        """Say how many rows were left out."""
+        if self._others:
+            reason = f"of other markers than {self._marker}, {self._others:,} left out"
+            failures.add(reason, stage="read", source=self.path, severity="warning")
 
 
 def places(cells: Sequence[object]) -> dict[str, list[object]]:

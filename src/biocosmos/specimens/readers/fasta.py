@@ -39,6 +39,8 @@ def read(path: Path, options: Options) -> Source:
     if any(SIZE.search(header) for header in headers):
         kinds["size"] = pa.int64()
     kinds["barcode"] = pa.string()
+    if "species" in kinds:
+        kinds.setdefault("genus", pa.string())  # which a binomial says
     shaper = Shaper(
         kinds,
         options.failures,
@@ -184,7 +186,7 @@ class _Reader:
 
     def _tell(self) -> None:
         if self._other_marker:
-            reason = f"{self._other_marker:,} sequences of other markers than {self.options.marker} are left out"
+            reason = f"of other markers than {self.options.marker}, {self._other_marker:,} left out"
             self.options.failures.add(reason, stage="read", source=self.path, severity="warning")
         if self._other_form:
             reason = f"{self._other_form:,} first lines are not of the form {self.form.name} the others have: read for the id"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,7 +101,12 @@ def _rows(path: Path, options: Options, marker: str) -> Iterator[tuple[int, str 
             try:
                 if not text.endswith("//\n"):
                     raise ValueError("it is cut off: it has no end '//'")
-                record = SeqIO.read(io.StringIO(text), "genbank")
+                with warnings.catch_warnings(record=True) as odd:  # a parser that doubts says so on the screen
+                    warnings.simplefilter("always")
+                    record = SeqIO.read(io.StringIO(text), "genbank")
+                for each in odd[:1]:
+                    reason = f"the record is odd: {first_line(each.message)}"  # type: ignore[arg-type]
+                    options.failures.add(reason, stage="read", source=path, row=number, id=record.id, severity="warning")
                 found = list(_specimens(record, marker))
             except Exception as error:  # a damaged record makes the parser raise anything
                 name = text[:80].split()

@@ -119,19 +119,16 @@ def _rdp(header: str) -> Fields | None:
 
 def _bold(header: str) -> Fields | None:
     """``processid|identification|marker|accession``, as BOLD and its packages write; the marker tells it from others."""
-    parts = [part.strip() for part in header.split("|")]
-    if len(parts) < 3 or not parts[0] or " " in parts[0] or not any(MARKER.fullmatch(part) for part in parts[1:]):
+    id_, *parts = [part.strip() for part in header.split("|")]
+    at = next((i for i, part in enumerate(parts) if MARKER.fullmatch(part)), None)
+    if at is None or len(parts) < 2 or not id_ or " " in id_:
         return None
-    named: Fields = {"id": parts[0]}
-    at = next(i for i, part in enumerate(parts) if i and MARKER.fullmatch(part))
-    named["marker"] = parts[at]
-    for part in parts[1:at]:
-        known = "dna_bin" if part.startswith("BOLD:") else SCIENTIFIC_NAME
-        named.setdefault(known, part)
-    for part in parts[at + 1 :]:
-        known = "dna_bin" if part.startswith("BOLD:") else "accession"
-        named.setdefault(known, part)
-    return {name: value for name, value in named.items() if clean_taxon(value) is not None}
+    named: Fields = {"id": id_, "marker": parts[at]}
+    for i, part in enumerate(parts):
+        if i != at and clean_taxon(part) is not None:
+            known = "dna_bin" if part.startswith("BOLD:") else SCIENTIFIC_NAME if i < at else "accession"
+            named.setdefault(known, part)
+    return named
 
 
 def _plain(header: str) -> Fields | None:

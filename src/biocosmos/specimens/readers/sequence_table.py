@@ -94,7 +94,8 @@ class SequenceTable:
             )
         if self._missing:
             more = " ..." if self._missing > len(self._without) else ""
-            reason = f"{self._missing:,} sequences have no row in {self.path.name}: {', '.join(self._without)}{more}"
+            sequences = "1 sequence has" if self._missing == 1 else f"{self._missing:,} sequences have"
+            reason = f"{sequences} no row in {self.path.name}: {', '.join(self._without)}{more}"
             failures.add(reason, stage="read", source=source, severity="warning")
         count, first = 0, list[str]()
         for key, _ in self._lookup.unused():

@@ -21,7 +21,7 @@ class Record(NamedTuple):
 
 def fasta_records(stream: IO[str]) -> Iterator[Record]:
     """The records of a FASTA text (``newline=""``). What stands before the first ">" is one record with a problem."""
-    number, rest, first, length = 0, "", True, 0
+    number, rest, first, length = 0, "", True, 0  # first: no record has begun yet
     for chunk in _chunks(stream):
         rest += chunk
         if first:
@@ -33,7 +33,9 @@ def fasta_records(stream: IO[str]) -> Iterator[Record]:
                 before, sign, rest = rest.partition("\n>")
                 number += 1
                 yield Record(number, "", "", f"{before[:40]!r} stands before the first '>': this is no FASTA record")
-                rest = sign[1:] + rest
+                if not sign:
+                    return
+                rest = ">" + rest
         *whole, rest = rest.split("\n>")
         for record in whole:
             number += 1
@@ -42,7 +44,7 @@ def fasta_records(stream: IO[str]) -> Iterator[Record]:
         if len(rest) > MOST_LETTERS:
             length += len(rest) - 2 * CHUNK
             rest = rest[:CHUNK] + rest[-CHUNK:]
-    if rest:
+    if not first:
         yield _fasta(number + 1, rest, length)
 
 
@@ -60,21 +62,17 @@ def fastq_records(stream: IO[str]) -> Iterator[Record]:
             yield Record(number, header[:40], "", f"a record of FASTQ begins with '@', not with {header[:20]!r}")
             header = _next_header(lines)
             continue
-        letters, quality, line = "", 0, next(lines, None)
-        while line is not None and not line.startswith("+") and len(letters) <= MOST_LETTERS:
-            letters += line
-            line = next(lines, None)
+        letters, folded, line = "", 0, next(lines, None)
+        while line is not None and line[:1] not in ("+", "@") and len(letters) <= MOST_LETTERS:
+            letters, folded, line = letters + line, folded + 1, next(lines, None)
         if line is None or not line.startswith("+"):
             yield Record(number, header[1:], "", "the record has no line '+' after its letters: it is cut off or no FASTQ")
-            header = _next_header(lines)
+            header = line if line is not None and line.startswith("@") else _next_header(lines)
             continue
-        line = next(lines, None)
-        while line is not None and quality + len(line) <= len(letters) and quality < len(letters):
-            quality += len(line)
-            line = next(lines, None) if quality < len(letters) else None
+        quality = sum(len(next(lines, "")) for _ in range(folded))  # as many lines: a quality may begin with "@" or "+"
         problem = None if quality == len(letters) else "the record has not as many qualities as letters: cut off or damaged"
         yield Record(number, header[1:], "" if problem else letters, problem)
-        header = next(lines, None) if problem is None else line if line and line.startswith("@") else _next_header(lines)
+        header = next(lines, None)
 
 
 def first_sign(stream: IO[str]) -> str:

@@ -101,7 +101,7 @@ def choose_computing(
     Args:
         model: as it will be trained; it stays as it is.
         loss: the loss of these inputs, given a model.
-        inputs: some of a batch, on the model's device; a model that takes no images computes in float32, which loses nothing
+        inputs: some of a batch, on the model's device; a model that takes vectors computes in float32, which loses nothing
             there.
         precision: "auto", "float32" or "bfloat16".
         images: how many the whole run will go through; for fewer than :data:`WORTH_TIMING` nothing is timed.
@@ -109,17 +109,18 @@ def choose_computing(
     asked = machine.told("train.precision") or "auto" if precision == "auto" else precision
     source = "given" if precision != "auto" else "told" if asked != "auto" else "default"
     number: Number = "bfloat16" if asked == "bfloat16" else "float32"
-    if not are_images(inputs):
+    pictures = are_images(inputs)
+    if not pictures and not are_tokens(inputs):
         return Computing(number, source=source)
     called = call_of(loss) if images >= WORTH_TIMING else None
     if called is None:
-        return Computing(number, "channels last", source=source)
+        return Computing(number, "channels last" if pictures else "contiguous", source=source)
     call, inputs = called
     kind = inputs.device.type
     ways = [
         Computing(one, layout)
         for one in NUMBERS
-        for layout in LAYOUTS
+        for layout in (LAYOUTS if pictures else LAYOUTS[1:])
         if asked in ("auto", one) and (one == "float32" or asked == one or kind in BFLOAT16_KINDS)
     ]
     calls = {way.name: _Timed(model, call, inputs, way) for way in ways}
@@ -167,6 +168,11 @@ def _tensors(out: Any) -> list[torch.Tensor]:
 def are_images(inputs: torch.Tensor) -> bool:
     """Whether these are (n, 3, height, width)."""
     return inputs.ndim == 4 and inputs.shape[1] == 3
+
+
+def are_tokens(inputs: torch.Tensor) -> bool:
+    """Whether these are (n, t) whole numbers, such as the tokens of barcodes, whose transformer gains by bfloat16 too."""
+    return inputs.ndim == 2 and not inputs.is_floating_point()
 
 
 def _described(model: nn.Module) -> str:
