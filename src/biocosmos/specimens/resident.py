@@ -16,12 +16,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.exact import PREPARE_ROWS, ExactIndex, Found
 from biocosmos.search.kernel.plan import kernel_here
 from biocosmos.search.row_file import CAN_BE, RowFile
+from biocosmos.search.sparse.index import SparseIndex
 from biocosmos.search.vectors import as_matrix, unit_rows
 from biocosmos.specimens.damage import reading
+from biocosmos.specimens.resident_barcodes import ResidentBarcodes
+from biocosmos.specimens.stored_vectors import holds_kmers, read_stored
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -62,6 +66,16 @@ class ResidentGallery:
         """Length of the vectors."""
         return int(self.facts["dim"])
 
+    @property
+    def numbers(self) -> int:
+        """Of all vectors together."""
+        return len(self) * self.dim
+
+    @staticmethod
+    def together(queries: Sequence[Float32]) -> Float32:
+        """(q, dim) of q queries (dim,) or (1, dim)."""
+        return np.stack([query.reshape(-1) for query in queries])
+
     def vectors(self, rows: Sequence[int] | npt.NDArray[np.int64]) -> Float32:
         """(k, dim) float32 unit vectors of rows."""
         asked: Float32 = self.index.vectors[torch.as_tensor(np.asarray(rows, np.int64))].numpy()
@@ -89,8 +103,9 @@ class ResidentGallery:
         return Found(rows, scores, certified)
 
     def likeness(self, query: Float32, exact: int) -> Float32:
-        """(n,) float32 cosines of all rows with a query (dim,): exact for the ``exact`` nearest, and after 8-bit rounding for the
-        others, which never stand before those."""
+        """(n,) float32 cosines of all rows with a query (dim,) or (1, dim): exact for the ``exact`` nearest, and after 8-bit
+        rounding for the others, which never stand before those."""
+        query = query.reshape(-1)
         estimates = self.index.estimates(query)
         found = self.index.search(query[None], min(exact, len(self)))
         scores: Float32 = np.minimum(estimates, found.scores[0, -1])
@@ -101,6 +116,10 @@ class ResidentGallery:
         """Let go of the file, if there is one."""
         if isinstance(self.index.vectors, RowFile):
             self.index.vectors.close()
+
+
+Resident = ResidentGallery | ResidentBarcodes
+"""Both are asked alike; a query is what ``vectors`` gives of a row."""
 
 
 def stored_vectors(collection: Collection, encoder: str) -> str:
@@ -125,7 +144,7 @@ def resident_gallery(
     *,
     in_memory: int = IN_MEMORY_BYTES,
     before: Callable[[], None] = lambda: None,
-) -> ResidentGallery:
+) -> Resident:
     """Read an embedding and make its compact copies: some seconds for a hundred thousand specimens.
 
     Vectors of more than ``in_memory`` bytes go into a file without a name in the collection's folder (or, where it may not be
@@ -140,6 +159,8 @@ def resident_gallery(
     ids, place = _in_order(collection, dataset, column, before)
     if not len(ids):
         raise BiocosmosError(f"no specimen of {collection.path} has a vector of '{encoder}': run 'biocosmos embed'")
+    if holds_kmers(facts):
+        return _barcodes(collection, dataset, encoder, ids, place, before)
     n, dim = len(ids), int(facts["dim"])
     rows = _row_file(collection.path, n, dim, before) if 4 * n * dim > in_memory and CAN_BE else None
     memory = np.empty((0 if rows is not None else n, dim), np.float32)
@@ -163,6 +184,28 @@ def resident_gallery(
         index.prepare("one")
     _give_back()
     return ResidentGallery(encoder, ids, facts, _stored(dataset, column), index)
+
+
+def _barcodes(
+    collection: Collection,
+    dataset: lance.LanceDataset,
+    encoder: str,
+    ids: pa.StringArray,
+    place: npt.NDArray[np.int64],
+    before: Callable[[], None],
+) -> ResidentBarcodes:
+    column, facts, parts = collection.embedding_column(encoder), collection.encoders[encoder], list[KmerCounts]()
+    with reading(collection.path):
+        for batch in dataset.to_batches(columns=[column], **LITTLE):
+            before()
+            found = read_stored(batch.column(column), facts)
+            assert isinstance(found, KmerCounts)
+            parts.append(found)
+    counts = KmerCounts.concatenate(parts).take(np.argsort(place))
+    before()
+    index = SparseIndex(counts)
+    _give_back()
+    return ResidentBarcodes(encoder, ids, facts, _stored(dataset, column), counts, index)
 
 
 def _in_order(

@@ -16,7 +16,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.serve.asking.background import Background
 from biocosmos.serve.asking.limits import RESIDENT_NUMBERS
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.resident import ResidentGallery, resident_gallery, stored_vectors
+from biocosmos.specimens.resident import Resident, resident_gallery, stored_vectors
 
 LOOK_SECONDS = 1.0
 """Between two looks at whether the collection was changed by another process."""
@@ -40,8 +40,8 @@ class _Slot:
     """future: of the gallery, or of the one that will take its place; gallery: the one in use; version: of the collection, last
     looked at; stored: what its vectors were then."""
 
-    future: Future[ResidentGallery] | None = None
-    gallery: ResidentGallery | None = None
+    future: Future[Resident] | None = None
+    gallery: Resident | None = None
     version: int = -1
     began: float = 0.0
 
@@ -71,7 +71,7 @@ class Galleries:
         slot = self._slots.get(encoder)
         return None if slot is None or slot.gallery is None else (encoder, slot.gallery.stored)
 
-    def get(self, encoder: str, *, wait: float) -> ResidentGallery:
+    def get(self, encoder: str, *, wait: float) -> Resident:
         """The gallery of an embedding. Raises NotReady after ``wait`` seconds, BiocosmosError where it cannot be read."""
         with self._lock:
             slot = self._slots.setdefault(encoder, _Slot())
@@ -124,7 +124,7 @@ class Galleries:
         slot.version = self._collection.dataset.version
         slot.future = self._background.submit(self._read, encoder)
 
-    def _read(self, encoder: str) -> ResidentGallery:
+    def _read(self, encoder: str) -> Resident:
         return resident_gallery(self._collection, encoder, before=self._background.go_on)
 
     def _look(self, encoder: str, slot: _Slot) -> None:
@@ -145,7 +145,7 @@ class Galleries:
 
     def _make_room(self, used: str) -> None:
         held = {name: slot.gallery for name, slot in self._slots.items() if slot.gallery is not None}
-        numbers = {name: len(gallery) * gallery.dim for name, gallery in held.items()}
+        numbers = {name: gallery.numbers for name, gallery in held.items()}
         for name in list(self._slots):
             if sum(numbers.values()) <= RESIDENT_NUMBERS or name == used:
                 continue

@@ -22,6 +22,8 @@ AT_ONCE = 200
 """Images that are named while the browser waits; more become a job."""
 TEXTS, TEXT_LENGTH, SPECIMENS = 20, 500, 50
 """Descriptions of one search, letters of each, and specimens of one search."""
+BARCODES, BARCODE_LENGTH = 50, 100_000
+"""Barcodes of one search, and letters of each; and for FASTA files what :data:`UPLOAD_BYTES` says."""
 NEIGHBOURS, NEIGHBOURS_FEWEST, NEIGHBOURS_MOST = 24, 1, 500
 """Nearest specimens of each: unasked, and the least and most that can be asked for."""
 LIKENESS_EXACT = 1000

@@ -1,20 +1,23 @@
-"""The encoders that turn images and words into vectors: loaded when first needed, asked by one thread at a time."""
+"""The encoders that turn images, words and barcodes into vectors: loaded when first needed, asked by one thread at a time."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from biocosmos.barcodes.kmers import KmerCounts
+from biocosmos.encoders.barcodes import BarcodeEncoder
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.jobs.queries import encoder_of_column
+from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
+from biocosmos.jobs.sequences import cleaned
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -52,12 +55,28 @@ class OneAtATime(Encoder):
         """Nothing to do."""
 
 
+@dataclass(frozen=True)
+class AskedBarcode:
+    """letters: in ACGTN, None without a barcode; reason: why there is nothing to compare; row: (1, dim), or counts of one."""
+
+    letters: str | None
+    reason: str
+    row: Float32 | KmerCounts | None = None
+
+    def with_row(self, rows: Float32 | KmerCounts, at: int) -> AskedBarcode:
+        """With what an encoder made of it, unless that is nothing."""
+        row = rows.take([at]) if isinstance(rows, KmerCounts) else rows[at : at + 1]
+        nothing = bool(row.empty[0]) if isinstance(row, KmerCounts) else not row.any()
+        return replace(self, reason="nothing to compare: no k-mer of A, C, G and T") if nothing else replace(self, row=row)
+
+
 class Models:
     """Of one collection."""
 
     def __init__(self, collection: Collection) -> None:
         self._collection = collection
         self._running = threading.RLock()
+        self._barcode_encoders: dict[str, BarcodeEncoder] = {}
 
     def get(self, encoder: str) -> OneAtATime:
         """The encoder that made an embedding. Raises BiocosmosError where it cannot be had here, or made other vectors."""
@@ -79,12 +98,41 @@ class Models:
                 refuse_code(encoder, self._collection.path)
             except BiocosmosError as error:
                 no_model = str(error)
+        if facts.get("modality") == "dna":
+            no_image = f"'{encoder}' compares DNA barcodes, not images: choose another embedding"
+            no_words = f"'{encoder}' compares DNA barcodes and knows no words"
+            return {"images": no_image, "texts": no_words, "dna": no_model}
         no_text = None if facts.get("modality") == "image+text" else f"'{encoder}' has no text tower: it knows images only"
         return {
             "images": no_model,
             "texts": no_model or no_text,
-            "dna": "this collection has no encoder of barcodes, which would be an embedding of its own",
+            "dna": self._no_barcodes(encoder),
         }
+
+    def _no_barcodes(self, encoder: str) -> str:
+        """Why an encoder of images cannot be asked with barcodes."""
+        have = [name for name, facts in self._collection.encoders.items() if facts.get("modality") == "dna"]
+        if have:
+            return f"'{encoder}' knows images only: choose {' or '.join(have)}"
+        return "this collection has no encoder of barcodes yet: start “Compute vectors” with kmer:7"
+
+    def barcodes(self, encoder: str, texts: Sequence[str]) -> list[AskedBarcode]:
+        """Of each text its barcode, cleaned as files of queries are, and its row."""
+        found = [AskedBarcode(*cleaned(text)) for text in texts]
+        letters = [one.letters for one in found if one.letters is not None]
+        if not letters:
+            return found
+        with self._running:
+            rows = self._barcode_encoder(encoder).encode_barcodes(letters)
+        there = iter(range(len(letters)))
+        return [one if one.letters is None else one.with_row(rows, next(there)) for one in found]
+
+    def _barcode_encoder(self, encoder: str) -> BarcodeEncoder:
+        """Loaded once, as long as the embedding is of the same weights."""
+        kept = self._barcode_encoders.get(encoder)
+        if kept is None or kept.digest != self._collection.encoders[encoder].get("digest"):
+            kept = self._barcode_encoders[encoder] = barcode_encoder_of_column(self._collection, encoder)
+        return kept
 
     def images(
         self, encoder: str, files: Sequence[Path], failures: Failures, *, seconds: float = limits.SEARCH_SECONDS

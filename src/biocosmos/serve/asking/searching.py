@@ -1,4 +1,4 @@
-"""Search: the nearest specimens of images, words and specimens, and how they vote."""
+"""Search: the nearest specimens of images, words, barcodes and specimens, and how they vote."""
 
 from __future__ import annotations
 
@@ -12,30 +12,35 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.evidence.votes import Vote, votes
 from biocosmos.serve.asking import limits
 from biocosmos.serve.asking.galleries import Galleries
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.naming import Namings
+from biocosmos.serve.asking.overlaps import Overlap, overlaps
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.resident import ResidentGallery
+from biocosmos.specimens.resident import Resident
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue import Catalogue, View
     from biocosmos.serve.catalogue.stored import Stored
 
-Kind = Literal["image", "text", "specimen"]
+Kind = Literal["image", "text", "dna", "specimen"]
 Float32 = npt.NDArray[np.float32]
+Query = Float32 | KmerCounts
+BARCODE = "barcode"
 
 
 @dataclass(frozen=True)
 class Near:
-    """A neighbour. row: in the catalogue; score: cosine."""
+    """A neighbour. row: in the catalogue; score: cosine; overlap: of two barcodes, laid over each other."""
 
     id: str
     row: int
     score: float
+    overlap: Overlap | None = None
 
 
 @dataclass(frozen=True)
@@ -79,15 +84,18 @@ class _Places:
 class _Asked:
     names: list[str] = field(default_factory=list)
     kinds: list[tuple[Kind, int]] = field(default_factory=list)
-    vectors: list[Float32] = field(default_factory=list)
+    vectors: list[Query] = field(default_factory=list)
     own: list[int] = field(default_factory=list)
     """Row in the gallery of what is asked about, -1 for something from outside."""
+    letters: list[str | None] = field(default_factory=list)
+    """Barcodes, over which those that are found are laid."""
 
-    def add(self, name: str, kind: Kind, place: int, vector: Float32, own: int = -1) -> None:
+    def add(self, name: str, kind: Kind, place: int, vector: Query, own: int = -1, letters: str | None = None) -> None:
         self.names.append(name)
         self.kinds.append((kind, place))
         self.vectors.append(vector)
         self.own.append(own)
+        self.letters.append(letters)
 
 
 class Asking:
@@ -110,6 +118,21 @@ class Asking:
         first = self.collection.default_encoder
         return sorted(names, key=lambda name: (name != first, name))
 
+    def of_modality(self, modality: str) -> list[str]:
+        """Those of them that images ("image") or barcodes ("dna") are compared by."""
+        facts = self.collection.encoders
+        return [name for name in self.encoders if (facts[name].get("modality") == "dna") == (modality == "dna")]
+
+    def encoder_for(self, asked: dict[str, Sequence[Any]], name: str | None = None) -> str:
+        """The embedding of this name; unnamed the default one where it takes what is asked about, else the first that does, else
+        the default one. Raises BiocosmosError where there is none."""
+        first = self.encoder(name)
+        if name:
+            return first
+        wanted = "dna" if asked.get("dna") else "image" if asked.get("images") or asked.get("texts") else None
+        fitting = self.encoders if wanted is None else self.of_modality(wanted)
+        return first if first in fitting or not fitting else fitting[0]
+
     def encoder(self, name: str | None = None) -> str:
         """The embedding of this name, or the one used unasked. Raises BiocosmosError where there is none."""
         have = self.encoders
@@ -120,8 +143,11 @@ class Asking:
         return name or have[0]
 
     def refusals(self, encoder: str | None = None) -> dict[str, str | None]:
-        """Why "images", "texts" and "dna" cannot be asked with, None where they can."""
-        return self.models.refusals(self.encoder(encoder))
+        """Why "images", "texts" and "dna" cannot be asked with, None where they can: by this embedding, unnamed by the one
+        that :meth:`encoder_for` gives."""
+        if encoder is not None:
+            return self.models.refusals(self.encoder(encoder))
+        return {kind: self.models.refusals(self.encoder_for({kind: (kind,)}))[kind] for kind in ("images", "texts", "dna")}
 
     # ------------------------------------------------------------------ search
 
@@ -147,7 +173,7 @@ class Asking:
         images: Sequence[tuple[str, Path]] = (),
         texts: Sequence[str] = (),
         ids: Sequence[str] = (),
-        dna: Sequence[str] = (),
+        dna: Sequence[tuple[str, str]] = (),
         k: int = limits.NEIGHBOURS,
         view: View | None = None,
         encoder: str | None = None,
@@ -155,26 +181,34 @@ class Asking:
     ) -> Searched:
         """The ``k`` nearest specimens of each thing asked about, among those of the view.
 
-        images: (name, file); ids: of specimens, which do not find themselves; wait: seconds for a gallery that is getting ready.
+        images: (name, file); dna: (name, letters); ids: of specimens, which do not find themselves; encoder: see
+        :meth:`encoder_for`; wait: seconds for a gallery that is getting ready.
 
         Raises BiocosmosError for nothing, too much, and kinds that the encoder does not take; NotReady. An image that cannot be
-        read and an id without a vector are ``refused``, and the others go on.
+        read, letters that are no barcode and an id without a vector are ``refused``, and the others go on.
         """
         if not limits.NEIGHBOURS_FEWEST <= k <= limits.NEIGHBOURS_MOST:
             raise BiocosmosError(
                 f"{k:,} neighbours cannot be shown: ask for {limits.NEIGHBOURS_FEWEST} to {limits.NEIGHBOURS_MOST}"
             )
-        encoder = self.encoder(encoder)
-        self._check(encoder, {"images": images, "texts": texts, "dna": dna, "ids": ids})
+        things: dict[str, Sequence[Any]] = {"images": images, "texts": texts, "dna": dna, "ids": ids}
+        encoder = self.encoder_for(things, encoder)
+        self._check(encoder, things)
         gallery = self.galleries.get(encoder, wait=limits.WAIT_SECONDS if wait is None else wait)
         asked, refused = _Asked(), list[tuple[str, str]]()
         if images:
             self._ask_images(encoder, images, asked, refused)
         for place, (text, vector) in enumerate(zip(texts, self._texts(encoder, texts), strict=True)):
             asked.add(text, "text", place, vector)
+        for place, (one, (name, _)) in enumerate(zip(self.models.barcodes(encoder, [each for _, each in dna]), dna, strict=True)):
+            if one.row is None:
+                refused.append((name, one.reason))
+            else:
+                asked.add(name, "dna", place, one.row, letters=one.letters)
+        own_letters = self._barcodes_of(encoder, ids)
         for place, (id_, row) in enumerate(zip(ids, self._own_rows(gallery, ids), strict=True)):
             if row >= 0:
-                asked.add(id_, "specimen", place, gallery.vectors([row])[0], row)
+                asked.add(id_, "specimen", place, gallery.vectors([row]), row, own_letters.get(id_))
             else:
                 refused.append((id_, self._without_vector(id_, encoder)))
         return self._answer(gallery, encoder, asked, refused, k, view)
@@ -188,7 +222,8 @@ class Asking:
         if row < 0:
             raise BiocosmosError(self._without_vector(id, encoder))
         stored = self.catalogue.now.stored
-        scores, rows = gallery.likeness(gallery.vectors([row])[0], limits.LIKENESS_EXACT), self._places_of(gallery, stored).rows
+        scores: Float32 = gallery.likeness(gallery.vectors([row]), limits.LIKENESS_EXACT)  # type: ignore[arg-type]
+        rows = self._places_of(gallery, stored).rows
         found = np.full(len(stored), np.nan, np.float32)
         found[rows[rows >= 0]] = scores[rows >= 0]
         return found
@@ -212,9 +247,9 @@ class Asking:
     # ------------------------------------------------------------------ steps
 
     def _check(self, encoder: str, asked: dict[str, Sequence[Any]]) -> None:
-        most = {"images": limits.SEARCH_IMAGES, "texts": limits.TEXTS, "ids": limits.SPECIMENS, "dna": limits.TEXTS}
+        most = {"images": limits.SEARCH_IMAGES, "texts": limits.TEXTS, "ids": limits.SPECIMENS, "dna": limits.BARCODES}
         if not any(asked.values()):
-            raise BiocosmosError("nothing to search for: give images, words or a specimen")
+            raise BiocosmosError("nothing to search for: give images, words, barcodes or a specimen")
         refusals = self.models.refusals(encoder)
         for kind, given in asked.items():
             if not given:
@@ -223,7 +258,8 @@ class Asking:
             if reason is not None:
                 raise BiocosmosError(reason)
             if len(given) > most[kind]:
-                raise BiocosmosError(f"{len(given):,} {kind} are too many for one search: ask about at most {most[kind]}")
+                called = "barcodes" if kind == "dna" else kind
+                raise BiocosmosError(f"{len(given):,} {called} are too many for one search: ask about at most {most[kind]}")
         if any(len(text) > limits.TEXT_LENGTH for text in asked["texts"]):
             raise BiocosmosError(f"a description may have {limits.TEXT_LENGTH} letters: shorten it")
 
@@ -247,7 +283,7 @@ class Asking:
         return f"the specimen {id_[:200]!r} has no vector of '{encoder}': start the job “Compute vectors”"
 
     def _answer(
-        self, gallery: ResidentGallery, encoder: str, asked: _Asked, refused: list[tuple[str, str]], k: int, view: View | None
+        self, gallery: Resident, encoder: str, asked: _Asked, refused: list[tuple[str, str]], k: int, view: View | None
     ) -> Searched:
         moment = self.catalogue.now  # all of an answer is from one moment
         rows = self._places_of(gallery, moment.stored).rows
@@ -257,17 +293,35 @@ class Asking:
         if not asked.names:
             return Searched(encoder, [], refused, int(mask.sum()))
         own = np.array(asked.own, np.int64)
-        found = gallery.search(np.stack(asked.vectors), k, mask=mask, exclude=own)
+        found = gallery.search(gallery.together(asked.vectors), k, mask=mask, exclude=own)  # type: ignore[arg-type]
         answers = []
         for i, (name, (kind, place)) in enumerate(zip(asked.names, asked.kinds, strict=True)):
             there = found.rows[i] >= 0
             near, scores = rows[found.rows[i, there]], found.scores[i, there]
             ids = moment.stored.ids.take(pa.array(near)).to_pylist()
-            neighbours = [Near(id_, int(row), float(score)) for id_, row, score in zip(ids, near, scores, strict=True)]
+            shared = self._overlaps(asked.letters[i], moment.stored, near)
+            neighbours = [
+                Near(id_, int(row), float(score), one) for id_, row, score, one in zip(ids, near, scores, shared, strict=True)
+            ]
             answers.append(Answer(name, kind, place, neighbours, votes(moment.nodes[near], scores, moment.taxonomy)))
         return Searched(encoder, answers, refused, int(mask.sum()))
 
-    def _own_rows(self, gallery: ResidentGallery, ids: Sequence[str]) -> list[int]:
+    def _barcodes_of(self, encoder: str, ids: Sequence[str]) -> dict[str, str]:
+        """id -> barcode of specimens, where the embedding is of barcodes."""
+        stored = self.catalogue.now.stored
+        rows = np.array([row for row in stored.rows_of_ids(ids) if row >= 0], np.int64) if ids else np.empty(0, np.int64)
+        if encoder not in self.of_modality("dna") or not len(rows) or BARCODE not in stored.dataset.schema.names:
+            return {}
+        table = stored.table(rows, ["id", BARCODE])
+        return {id_: barcode for id_, barcode in zip(*(table[name].to_pylist() for name in ("id", BARCODE))) if barcode}
+
+    def _overlaps(self, letters: str | None, stored: Stored, rows: npt.NDArray[np.int32]) -> list[Overlap | None]:
+        """A barcode with those of rows of the catalogue; None where it is no barcode that was asked about."""
+        if letters is None or not len(rows) or BARCODE not in stored.dataset.schema.names:
+            return [None] * len(rows)
+        return overlaps(letters, stored.table(rows, [BARCODE])[BARCODE].to_pylist())
+
+    def _own_rows(self, gallery: Resident, ids: Sequence[str]) -> list[int]:
         """Row in the gallery of each id, -1 where it has no vector."""
         if not ids:
             return []
@@ -275,7 +329,7 @@ class Asking:
         places, rows = self._places_of(gallery, stored), stored.rows_of_ids(ids)
         return [int(row) for row in np.append(places.back, -1)[rows]]
 
-    def _places_of(self, gallery: ResidentGallery, stored: Stored) -> _Places:
+    def _places_of(self, gallery: Resident, stored: Stored) -> _Places:
         with self._lock:
             kept = self._places.get(gallery.encoder)
             if kept is None or kept.ids is not gallery.ids or kept.stored.ids is not stored.ids:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,25 @@ VOTES_SHOWN = 3
 
 
 def specimens(catalogue: Catalogue, near: Iterable[Near]) -> list[dict[str, Any]]:
-    """What a tile shows of each neighbour: id, name (None where unnamed), rank, path, state, score."""
+    """What a tile shows of each neighbour: id, name (None where unnamed), rank, path, state, score; of barcodes also identity in
+    percent, alignment_length and gaps."""
     moment = catalogue.now
     return [
-        {**_named(moment, one.row), "id": one.id, "state": STATES[int(moment.states[one.row])], "score": round(one.score, 6)}
+        {
+            **_named(moment, one.row),
+            "id": one.id,
+            "state": STATES[int(moment.states[one.row])],
+            "score": round(one.score, 6),
+            **(one.overlap.facts() if one.overlap else {}),
+        }
         for one in near
     ]
+
+
+def tiles(catalogue: Catalogue, near: Sequence[Near]) -> list[dict[str, Any]]:
+    """As :func:`specimens`, those of barcodes with a line on what they share with the one that was asked about."""
+    found = specimens(catalogue, near)
+    return [{**tile, "note": one.overlap.line()} if one.overlap else tile for tile, one in zip(found, near, strict=True)]
 
 
 def _named(moment: Any, row: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Images that somebody sends: in a folder of their own under numbers, whatever their names, and gone when they are done with."""
+"""Images and barcodes that somebody sends: in a folder of their own under numbers, whatever their names, and gone in the end."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import IO, Protocol
 from biocosmos.errors import BiocosmosError, ImageError, one_line
 from biocosmos.images import inspect_image
 from biocosmos.serve.asking import limits, zips
+from biocosmos.serve.asking.barcodes import sequence_suffix
 
 PREFIX = "biocosmos-upload-"
 NAME_LENGTH = 200
@@ -49,10 +50,11 @@ class Image:
 class Uploads:
     """What one person sent at once; ``with`` it, or :meth:`close` it.
 
-    images: in the order sent, those of a zip where it stood; refused: (name, reason) of the others.
+    images: in the order sent, those of a zip where it stood; sequences: files of barcodes; refused: (name, reason) of the others.
     """
 
     images: list[Image] = field(default_factory=list)
+    sequences: list[Image] = field(default_factory=list)
     refused: list[tuple[str, str]] = field(default_factory=list)
     size: int = 0
     _folder: Path | None = None
@@ -84,6 +86,10 @@ class Uploads:
             plain = "".join(letter if letter.isascii() and (letter.isalnum() or letter in "-_") else "_" for letter in stem)
             found.append(f"{number:05d}-{plain[:60]}{SUFFIXES.get(image.kind, '.jpg')}")
         return found
+
+    def sequence_names(self) -> list[str]:
+        """As :meth:`file_names`, of the files of barcodes."""
+        return [f"{number:05d}{file.path.suffix}" for number, file in enumerate(self.sequences, 1)]
 
     def __enter__(self) -> Uploads:
         return self
@@ -122,11 +128,11 @@ class Uploads:
                 self.refused.append((name, "an empty zip"))
 
     def _keep(self, name: str, pieces: Iterable[bytes], most: int) -> None:
-        if len(self.images) + len(self.refused) >= most:
+        if len(self.images) + len(self.sequences) + len(self.refused) >= most:
             raise TooMuch(f"more than {most:,} files at once: send them in parts, or use 'biocosmos identify' on their folder")
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-        path, size = self._folder / f"{len(self.images):06d}", 0
+        path, size = self._folder / f"{len(self.images) + len(self.sequences):06d}", 0
         try:
             with path.open("wb") as out:
                 for piece in pieces:
@@ -137,6 +143,10 @@ class Uploads:
                     if size > limits.IMAGE_BYTES:
                         raise zips.Refused(f"an image may have {limits.IMAGE_BYTES // limits.MB} MB, and this has more")
                     out.write(piece)
+            suffix = _sequences(name, path)
+            if suffix is not None:
+                self.sequences.append(Image(name, path.rename(path.with_suffix(suffix)), "sequences"))
+                return
             kind = _check_image(path)
         except (zips.Refused, ImageError) as error:
             path.unlink(missing_ok=True)
@@ -155,6 +165,11 @@ class TooMuch(BiocosmosError):
 def shown_name(name: str | None) -> str:
     """A name from a stranger as it is shown: one line, no blanks around it, cut."""
     return (one_line(name or "").strip() or UNNAMED)[:NAME_LENGTH]
+
+
+def _sequences(name: str, path: Path) -> str | None:
+    with path.open("rb") as file:
+        return sequence_suffix(name, file.read(1 << 12))
 
 
 def _check_image(path: Path) -> str:

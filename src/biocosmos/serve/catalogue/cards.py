@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +22,7 @@ _SEEN = ("content_hash", "crop")
 
 class Card(TypedDict):
     """name, rank, taxon (the address of it): None where it is unnamed; score: what the view is sorted by, None where it is not
-    sorted by a number or there is none; hash: of what the thumbnail shows."""
+    sorted by a number or there is none; hash: of what the thumbnail shows; note and the rest: of a neighbour by its barcode."""
 
     id: str
     name: str | None
@@ -33,6 +33,10 @@ class Card(TypedDict):
     novelty: float | None
     score: float | None
     hash: str
+    note: NotRequired[str]
+    identity: NotRequired[float]
+    alignment_length: NotRequired[int]
+    gaps: NotRequired[int]
 
 
 def cards_of(moment: Moment, rows: npt.NDArray[np.int32], view: View) -> list[Card]:

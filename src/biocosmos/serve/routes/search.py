@@ -1,4 +1,4 @@
-"""Search: what is most like images, words or a specimen."""
+"""Search: what is most like images, words, barcodes or a specimen."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.asking import NotReady, Searched, limits, shown
+from biocosmos.serve.asking.barcodes import in_files, pasted
 from biocosmos.serve.asking.forms import Form, described, number, received
 from biocosmos.serve.asking.naming import picture
 from biocosmos.serve.asking.uploads import Uploads
@@ -16,6 +17,7 @@ from biocosmos.serve.catalogue import View
 from biocosmos.serve.catalogue.parts import DEFAULT
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
+from biocosmos.serve.thumbnails.stripes import stripes_uri
 
 pages = APIRouter()
 api = APIRouter(prefix="/api")
@@ -26,7 +28,10 @@ FORM = described(
     {
         "text": {**TEXTS, "description": "Words, for encoders with a text tower."},
         "ids": {**TEXTS, "description": "Specimens of the collection."},
-        "dna": {**TEXTS, "description": "Barcodes, for encoders of them."},
+        "dna": {
+            **TEXTS,
+            "description": "Barcodes: letters, or FASTA. With an embedding of barcodes; so do FASTA files among images.",
+        },
         "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
         "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
     }
@@ -40,9 +45,9 @@ def search_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
     view, like = _view(desk, given), given.all("like", "id")
     number(given.one("k"), "k", limits.NEIGHBOURS)
     try:
-        encoder, refusals, missing = desk.asking.encoder(given.one("encoder") or None), {}, None
-        refusals = desk.asking.refusals(encoder)
-        desk.asking.galleries.warm(encoder)
+        encoder, refusals, missing = given.one("encoder"), {}, None
+        refusals = desk.asking.refusals(encoder or None)
+        desk.asking.galleries.warm(desk.asking.encoder(encoder or None))
     except BiocosmosError as error:
         encoder, refusals, missing = "", {}, str(error)
     fields = {"taxon", "part", "box", "from", "to"}
@@ -54,8 +59,10 @@ def search_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
         encoder=encoder,
         encoders=desk.asking.encoders,
         refusals=refusals,
+        mixed=bool(desk.asking.of_modality("dna") and desk.asking.of_modality("image")),
         like=like,
         texts=given.all("text"),
+        dna=given.one("dna"),
         k=number(given.one("k"), "k", limits.NEIGHBOURS),
         most=limits.NEIGHBOURS_MOST,
         restricted={name: value for name, value in pairs if name in fields},
@@ -78,8 +85,8 @@ async def results(request: Request, desk: Here, _: Viewer) -> Response:
     answers = [
         {
             "answer": answer,
-            "picture": pictures.get(answer.place, "") if answer.kind == "image" else "",
-            "near": shown.specimens(desk.catalogue, answer.near),
+            "picture": pictures.get((answer.kind, answer.place), ""),
+            "near": shown.tiles(desk.catalogue, answer.near),
             "bars": shown.bars(answer),
         }
         for answer in found.answers
@@ -89,8 +96,9 @@ async def results(request: Request, desk: Here, _: Viewer) -> Response:
 
 @api.post("/search", openapi_extra=FORM)
 async def search(request: Request, desk: Here, _: Viewer) -> Response:
-    """The nearest specimens of images, words and specimens, with scores (cosine) and the vote per rank. The parameters of a view
-    in the address restrict what may be found. While vectors are read for the first time the answer is 503: ask again."""
+    """The nearest specimens of images, words, barcodes and specimens, with scores (cosine) and the vote per rank; of barcodes
+    also with percent identity, length and gaps of their overlap. The parameters of a view in the address restrict what may be
+    found. While vectors are read for the first time the answer is 503: ask again."""
     async with received(request) as form:
         try:
             found, _none = await run_in_threadpool(_search, desk, form, False)
@@ -101,7 +109,7 @@ async def search(request: Request, desk: Here, _: Viewer) -> Response:
 
 @api.get("/search")
 async def search_again(request: Request, desk: Here, _: Viewer) -> Response:
-    """As POST, for ``id`` and ``text`` in the address."""
+    """As POST, for ``id``, ``text`` and ``dna`` in the address."""
     form = Form(request.query_params.multi_items(), [])
     try:
         found, _none = await run_in_threadpool(_search, desk, form, False)
@@ -110,9 +118,10 @@ async def search_again(request: Request, desk: Here, _: Viewer) -> Response:
     return JSONResponse(shown.searched(desk.catalogue, found))
 
 
-def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict[int, str]]:
+def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict[tuple[str, int], str]]:
     with Uploads.of(form.files, most=limits.SEARCH_IMAGES) as uploads:
-        texts, ids, dna = form.all("text", "texts"), form.all("like", "id", "ids"), form.all("dna")
+        texts, ids, dna = form.all("text", "texts"), form.all("like", "id", "ids"), pasted(form.all("dna"))
+        dna += in_files(uploads.sequences, uploads.refused)
         k, view = number(form.one("k"), "k", limits.NEIGHBOURS), _view(desk, form)
         if uploads.refused and not uploads.images and not (texts or ids or dna):
             return Searched(desk.asking.encoder(form.one("encoder") or None), [], uploads.refused, 0), {}
@@ -126,8 +135,10 @@ def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict
             encoder=form.one("encoder") or None,
         )
         found.refused[:0] = uploads.refused
-        pictures = {place: picture(image.path) for place, image in enumerate(uploads.images)} if with_pictures else {}
-        return found, pictures
+        if not with_pictures:
+            return found, {}
+        pictures = {("image", place): picture(image.path) for place, image in enumerate(uploads.images)}
+        return found, pictures | {("dna", place): stripes_uri(letters) for place, (_, letters) in enumerate(dna)}
 
 
 def _view(desk: Desk, form: Form) -> View:

@@ -37,6 +37,7 @@ API_SECONDS = 300.0
 
 Id = Annotated[str, Query(alias="id", max_length=4096, description="Id of the specimen.")]
 Taxon = Annotated[str, Query(max_length=4096, description="The other taxon, as a view takes it; by default the likeliest.")]
+Encoder = Annotated[str | None, Query(max_length=4096, description="By which embedding; the default one unasked.")]
 K = Annotated[int, Query(ge=1, le=500, description="How many.")]
 Size = Annotated[int, Query(ge=1, le=1000, description="Specimens of a page.")]
 
@@ -57,8 +58,13 @@ def specimen(request: Request, desk: Here, user: Viewer, id_: Id) -> HTMLRespons
         events=told(desk, id_),
         view=view.query(),
         reason=desk.thumbnails.reason(id_),
+        by_barcode=bool(found.barcode) and _default_is_of_images(desk),
         may_name=user.may("annotator"),
     )
+
+
+def _default_is_of_images(desk: Desk) -> bool:
+    return desk.asking.encoders[:1] == desk.asking.of_modality("image")[:1] != []
 
 
 @pages.get("/specimen/names")
@@ -89,10 +95,28 @@ def nearest_piece(request: Request, desk: Here, _: Viewer, id_: Id) -> HTMLRespo
     return _piece(request, desk, id_, "nearest", lambda: {"near": _near(desk, id_, NEAREST, None)})
 
 
+@pages.get("/specimen/barcodes")
+def barcodes_piece(request: Request, desk: Here, _: Viewer, id_: Id) -> HTMLResponse:
+    """The five specimens whose barcodes are most like its own, where its image is what others are found by."""
+
+    def find() -> dict[str, Any]:
+        encoder = next(iter(desk.asking.of_modality("dna")), None)
+        if encoder is None:
+            raise BiocosmosError("no barcode of this collection has a vector yet: start “Compute vectors” with kmer:7")
+        return {"near": _near(desk, id_, NEAREST, None, encoder)}
+
+    return _piece(request, desk, id_, "barcodes", find)
+
+
 @pages.get("/specimen/against")
 def against_piece(request: Request, desk: Here, _: Viewer, id_: Id, taxon: Taxon = "") -> HTMLResponse:
     """Two taxa side by side."""
-    return _piece(request, desk, id_, "against", lambda: {"rivals": rivals(desk.catalogue, desk.asking, id_, taxon or None)})
+
+    def find() -> dict[str, Any]:
+        found = rivals(desk.catalogue, desk.asking, id_, taxon or None)
+        return {"rivals": found, "pictured": not desk.thumbnails.reason(id_)}
+
+    return _piece(request, desk, id_, "against", find)
 
 
 def _piece(request: Request, desk: Desk, id_: str, kind: str, find: Callable[[], dict[str, Any]]) -> HTMLResponse:
@@ -164,12 +188,13 @@ def place_json(request: Request, desk: Here, _: Viewer, id_: Id, size: Size = 12
 
 
 @api.get("/nearest")
-def nearest_json(request: Request, desk: Here, _: Viewer, id_: Id, k: K = NEAREST) -> dict[str, Any]:
-    """The specimens most like this one, without it, with their cosine; a view says among which."""
+def nearest_json(request: Request, desk: Here, _: Viewer, id_: Id, k: K = NEAREST, encoder: Encoder = None) -> dict[str, Any]:
+    """The specimens most like this one, without it, with their cosine, and by barcodes with percent identity, length and gaps of
+    their overlap; a view says among which."""
     known(desk, id_)
-    given = [(name, value) for name, value in request.query_params.multi_items() if name not in ("id", "k")]
+    given = [(name, value) for name, value in request.query_params.multi_items() if name not in ("id", "k", "encoder")]
     view = View.parse(given) if given else None
-    return {"id": id_, "nearest": _patient(lambda: _near(desk, id_, k, view))}
+    return {"id": id_, "nearest": _patient(lambda: _near(desk, id_, k, view, encoder))}
 
 
 @api.get("/candidates")
@@ -207,8 +232,8 @@ def told(desk: Desk, id_: str) -> list[Event]:
     return history(desk.collection, id_, desk.annotations.history(id_))
 
 
-def _near(desk: Desk, id_: str, k: int, view: View | None) -> list[Card]:
-    return near_tiles(desk.catalogue.now, desk.asking.nearest(id_, k, view))
+def _near(desk: Desk, id_: str, k: int, view: View | None, encoder: str | None = None) -> list[Card]:
+    return near_tiles(desk.catalogue.now, desk.asking.nearest(id_, k, view, encoder=encoder))
 
 
 def _patient(ask: Callable[[], Any]) -> Any:

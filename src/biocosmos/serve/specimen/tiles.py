@@ -27,5 +27,14 @@ def tiles(moment: Moment, rows: npt.ArrayLike, scores: Sequence[float | None] | 
 
 
 def near_tiles(moment: Moment, near: Sequence[Near]) -> list[Card]:
-    """The tiles of neighbours, with their cosine."""
-    return tiles(moment, [each.row for each in near], [each.score for each in near])
+    """The tiles of neighbours, with their cosine and, by barcodes, their overlap."""
+    found = tiles(moment, [each.row for each in near], [each.score for each in near])
+    for card, each in zip(found, near, strict=True):
+        if each.overlap is not None:
+            card["note"] = each.overlap.line()
+            card["identity"], card["alignment_length"], card["gaps"] = (
+                each.overlap.identity,
+                each.overlap.length,
+                each.overlap.gaps,
+            )
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import io
 
@@ -26,6 +27,11 @@ _PALETTE = list(bytes.fromhex(CLEAR + OTHER + "".join(COLOURS.values())))
 def stripes_mark(barcode: str | None) -> str | None:
     """A mark that changes with the barcode; None without one."""
     return PREFIX + hashlib.sha256(barcode.encode()).hexdigest()[:12] if barcode else None
+
+
+def stripes_uri(barcode: str) -> str:
+    """The picture as an address that holds it."""
+    return f"data:image/png;base64,{base64.b64encode(stripes(barcode)).decode()}"
 
 
 def stripes(barcode: str, size: int = SIDE) -> bytes:

@@ -22,7 +22,7 @@ function address(data) {
 async function search() {
   const data = files.data();
   const asked = files.files.length || ["like", "text", "dna"].some((name) => data.getAll(name).some((value) => value));
-  if (!asked) { status.textContent = "Give an image, words, or press “more like this” on a specimen."; return; }
+  if (!asked) { status.textContent = "Give an image, words, a barcode, or press “more like this” on a specimen."; return; }
   const query = new URLSearchParams();
   for (const [name, value] of [...data]) {
     if (OWN.includes(name)) continue;
@@ -59,4 +59,4 @@ function likeButton(tile) {
 
 form.addEventListener("submit", (event) => { event.preventDefault(); search(); });
 form.addEventListener("click", (event) => { event.target.closest("[data-remove]")?.closest("[data-like]")?.remove(); });
-if (form.querySelector("[data-like]") || form.querySelector("[name=text]")?.value) search();
+if (form.querySelector("[data-like]") || ["text", "dna"].some((name) => form.querySelector(`[name=${name}]`)?.value)) search();
