@@ -1,7 +1,7 @@
 """Barcodes of one marker laid over one another: every base in the column of the marker that it belongs to.
 
-A coding marker such as COI hardly has gaps, so that barcodes are compared column by column once each is at its place: over what two
-of them share, by position in the codon, and as amino acids. That is what tells genera and families of species nobody has seen.
+A coding marker such as COI hardly has gaps, so that barcodes are compared column by column once each is at its place: over what
+two of them share, by position in the codon, and as amino acids. That tells genera and families of species nobody has seen.
 """
 
 from __future__ import annotations
@@ -52,16 +52,17 @@ class Marker:
 
     @classmethod
     def learnt(cls, barcodes: Sequence[str], seed: int = 0) -> Marker:
-        """From barcodes, most of which are of one marker: those of the length that most bases are of are laid down first, then all
-        are placed by them, and the columns are counted anew."""
+        """From barcodes, most of which are of one marker: those of the length that most bases are of are laid down first, then
+        all are placed by them, and the columns are counted anew."""
         rows = np.arange(len(barcodes))
         if len(rows) > SAMPLE:
             rows = np.sort(np.random.default_rng(seed).choice(rows, SAMPLE, replace=False))
-        letters = [encode(barcodes[row]) for row in rows]
+        sample = [barcodes[int(row)] for row in rows]
+        letters = [encode(each) for each in sample]
         lengths = np.array([len(each) for each in letters])
         width = _width(lengths)
         first = cls(_log_odds(np.stack([each for each in letters if len(each) == width])), None)
-        placed = first.place([barcodes[row] for row in rows]).codes
+        placed = first.place(sample).codes
         return cls(_log_odds(placed), reading_frame(placed))
 
     @property
@@ -197,7 +198,7 @@ def _width(lengths: npt.NDArray[np.int64]) -> int:
 def _log_odds(codes: Codes) -> npt.NDArray[np.float32]:
     counts = np.stack([(codes == base).sum(axis=0) for base in range(4)], axis=1) + 1.0
     share = counts / counts.sum(axis=1, keepdims=True)
-    return np.maximum(np.log(share / (counts.sum(axis=0) / counts.sum())), LEAST_LOG_ODDS).astype(np.float32)
+    return np.asarray(np.maximum(np.log(share / (counts.sum(axis=0) / counts.sum())), LEAST_LOG_ODDS), np.float32)
 
 
 def _codons(codes: Codes, phase: int) -> tuple[Codes, Codes, Codes]:

@@ -172,7 +172,7 @@ class Identifier:
             )
         predictions = held.predictions
         fitting, testing = set_apart(predictions.ids, np.flatnonzero(predictions.truth != 0), seed)
-        alarm, deepest, said = sound_alarm(held, fitting, _detector(namer, rules), rules.false_alarm_rate)
+        alarm, deepest, said = sound_alarm(held, fitting, _detector(namer, rules, known), rules.false_alarm_rate)
         calibration, threshold, promise, more = _stops(predictions, rules, seed, deepest, held)
         of_sets = testing if held.unseen is None else testing[~held.unseen[testing]]  # of a hidden taxon no set can hold it
         sets = None if rules.sets is None else PredictionSets.fit(predictions.subset(of_sets), rules.alpha, rules.sets)
@@ -388,19 +388,23 @@ def on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed:
     return held.tempered(namer.temperature)
 
 
-def _detector(namer: Namer, rules: AnswerRules) -> str:
-    """The novelty detector: the one asked for, or the namer's own. Raises BiocosmosError for one that cannot read its features."""
+def _detector(namer: Namer, rules: AnswerRules, known: Gallery | None) -> str:
+    """The novelty detector that is asked for, or the namer's own. Raises BiocosmosError for one that cannot read its features."""
     can: tuple[str, ...] = namer.detectors if isinstance(namer, GalleryNamer) else ()
+    if not can and known is not None and known.counts is not None and known.dim > WIDEST:
+        can = ("knn", "max-logit", "msp", "energy")  # others invert the covariance of that many numbers
     if not can:
         return rules.detector
     if rules.novelty is not None and rules.novelty not in can:
         raise BiocosmosError(
-            f"the novelty detector {rules.novelty!r} compares vectors, and {namer.title!r} has distances between barcodes: "
-            f"choose one of {', '.join(can)}"
+            f"the novelty detector {rules.novelty!r} does not go with the method {namer.title!r} on k-mers: choose one of "
+            f"{', '.join(can)}"
         )
     return rules.novelty or can[0]
 
 
+WIDEST = 4096
+"""Numbers of a vector of k-mers up to which any detector learns from it."""
 FEW = 8
 """Held-out specimens of which a quarter is none."""
 

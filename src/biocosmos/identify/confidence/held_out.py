@@ -32,8 +32,8 @@ MOST_KNOWN = 20_000
 
 @dataclass(frozen=True)
 class Part:
-    """asked: predictions of held-out specimens; known: of (a sample of) the specimens that their namer was fitted on; unseen: (n,)
-    bool, of which the whole taxon was hidden; None for none."""
+    """asked: predictions of held-out specimens; known: of (a sample of) the specimens that their namer was fitted on; unseen:
+    (n,) bool, of which the whole taxon was hidden; None for none."""
 
     asked: Predictions
     known: Predictions
@@ -123,7 +123,8 @@ def cross_fitted(namer: GalleryNamer, gallery: Gallery, options: FitOptions) -> 
         rows = _sample(rows, max(1, largest // FOLDS) if held else largest, options.seed)
         known = ask(fitted, kept, _sample(np.arange(len(kept)), MOST_KNOWN, options.seed))
         # a fold's namer stands in for the one fitted on all, and the detectors that it calibrates will judge what that one says
-        parts.append(Part(*(said.described(digest=namer.digest) for said in (ask(fitted, gallery, rows), known))))
+        asked = ask(fitted, gallery, rows)
+        parts.append(Part(asked.described(digest=namer.digest), known.described(digest=namer.digest)))
         held += len(rows)
         if held >= min(ENOUGH, largest):
             break

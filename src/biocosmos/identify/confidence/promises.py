@@ -88,9 +88,9 @@ class Promise:
     a coarser rank only, an answer beside a null rank (truth without status, answer "living"), any answer to a specimen
     whose path is not in the namer's tree (truth -1). Specimens of which nothing is known (truth 0) are left out.
 
-    Where groups are given (:class:`Group`: known taxa, and taxa that were hidden whole), the promise is made for each by itself: the
-    threshold of "mean" is the largest of theirs, that of "answered" goes down while the test of each passes, so that it holds
-    whatever the share of either among the specimens asked about.
+    Where groups are given (:class:`Group`: known taxa, and taxa that were hidden whole), the promise is made for each by itself:
+    the threshold of "mean" is the largest of theirs, that of "answered" goes down while the test of each passes, so that it
+    holds whatever the share of either among the specimens asked about.
 
     kind; alpha; delta (None for "mean"); threshold: inf when nothing may be answered; calibration; specimens: those that set the
     threshold; seed; head, tree: digests of what it was fitted for; notes: sentences to show with it;
@@ -186,9 +186,10 @@ class Promise:
     def from_dict(cls, data: dict[str, Any]) -> Promise:
         """Read what :meth:`to_dict` wrote."""
         threshold = float("inf") if data["threshold"] is None else float(data["threshold"])
-        told = {"calibration": Calibration.from_dict(data["calibration"]), "notes": tuple(data["notes"])}
+        calibration = Calibration.from_dict(data["calibration"])
         groups = tuple(Group(**group) for group in data.get("groups", ()))
-        return cls(**{**data, **told, "threshold": threshold, "groups": groups})
+        told = {**data, "threshold": threshold, "notes": tuple(data["notes"]), "groups": groups}
+        return cls(**{**told, "calibration": calibration})
 
 
 def roll_back(predictions: Predictions, promise: Promise, deepest: Int64 | None = None) -> Answers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -32,8 +31,8 @@ HELD_OUT = 2000
 UNSEEN_SHARE = 0.5
 """Share of these whose whole taxon is hidden, however many others it has."""
 WAYS = (("own barcode", 1.0), ("species", 0.5), ("genus", 0.2), ("family", 0.05))
-"""What is hidden from a barcode when the weights are fitted, and how much that counts: how often a species, a genus, a family that
-nobody knows is to be expected. The promise does not rest on it."""
+"""What is hidden from a barcode when the weights are fitted, and how much that counts: how often a species, a genus, a family
+that nobody knows is to be expected. The promise does not rest on it."""
 NEAREST = 24
 """Distinct taxa whose distances are kept as features."""
 SHOWN = 20
@@ -218,14 +217,14 @@ class Barcode(GalleryNamer):
     # ------------------------------------------------------------------ hold out
 
     def held_out(self, gallery: Gallery, seed: int) -> HeldOut:
-        """Known barcodes that the weights were not fitted on: some without the same barcode, and as many, where there are, without
-        their whole taxon. A barcode is held out, not a specimen: one that is known letter for letter proves nothing."""
+        """Known barcodes that the weights were not fitted on: some without the same barcode, and as many, where there are,
+        without their whole taxon. A barcode is held out, not a specimen: one that is known letter for letter proves nothing."""
         _, rest = self._set_apart(seed)
         rest = rest[self.kinds[self.references.taxa[rest]] == 0]
         most = min(HELD_OUT, largest_sample(self))
         others = np.array([self._has_another(row) for row in rest], np.bool_)
-        seen = rest[others][: int(round(most * (1 - UNSEEN_SHARE)))]
-        unseen = rest[~np.isin(rest, seen)][: int(round(most * UNSEEN_SHARE))]
+        seen = rest[others][: round(most * (1 - UNSEEN_SHARE))]
+        unseen = rest[~np.isin(rest, seen)][: round(most * UNSEEN_SHARE)]
         parts = [self._asked(gallery, seen, "own barcode"), self._asked(gallery, unseen, "species")]
         asked = Predictions.concatenate(parts)
         group = np.repeat([False, True], [len(seen), len(unseen)])

@@ -1,4 +1,4 @@
-"""How much each number counts: a choice among the taxa near a barcode and, above each, "none of the known", learnt by likelihood."""
+"""How much each number counts: a choice among the taxa near a barcode and, above them, "none of the known", by likelihood."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ ITERATIONS = 120
 class Choices:
     """Barcodes, each with the taxa near it, and which is right.
 
-    kinds: (m,) int64 kind of each taxon, in [0, number of kinds); numbers: (m, WIDTH) float32; starts: (n + 1,) int64; right: (n,)
-    int64 place of the right one among its taxa, -1 where it is none of them; weight: (n,) float64.
+    kinds: (m,) int64 kind of each taxon, in [0, number of kinds); numbers: (m, WIDTH) float32; starts: (n + 1,) int64; right:
+    (n,) int64 place of the right one among its taxa, -1 where it is none of them; weight: (n,) float64.
     """
 
     kinds: Int64
