@@ -38,7 +38,9 @@ def test_barcodes_of_the_common_length_stay_as_they_are(marker: Marker, barcodes
 def test_a_piece_goes_to_its_place(marker: Marker, barcodes: list[str]) -> None:
     codes = marker.place([barcodes[3][87:250], "N" * 5 + barcodes[3][5:], "ACGTA" + barcodes[3]]).codes
     whole = encode(barcodes[3])
-    assert np.array_equal(codes[0, 87:250], whole[87:250]) and (codes[0, :87] == UNKNOWN).all() and (codes[0, 250:] == UNKNOWN).all()
+    assert (
+        np.array_equal(codes[0, 87:250], whole[87:250]) and (codes[0, :87] == UNKNOWN).all() and (codes[0, 250:] == UNKNOWN).all()
+    )
     assert np.array_equal(codes[1, 5:], whole[5:]) and (codes[1, :5] == UNKNOWN).all()
     assert np.array_equal(codes[2], whole)
 
@@ -76,7 +78,9 @@ def test_amino_acids_and_codon_positions(marker: Marker) -> None:
 def test_no_frame_where_nothing_is_coded() -> None:
     random = np.random.default_rng(2)
     ancestor = random.integers(0, 4, 240)
-    rows = ["".join("ACGT"[i] for i in np.where(random.random(240) < 0.1, random.integers(0, 4, 240), ancestor)) for _ in range(50)]
+    rows = [
+        "".join("ACGT"[i] for i in np.where(random.random(240) < 0.1, random.integers(0, 4, 240), ancestor)) for _ in range(50)
+    ]
     marker = Marker.learnt(rows)
     assert marker.phase is None and marker.amino_acids(marker.place(rows).codes).shape == (50, 0)
 

@@ -105,9 +105,9 @@ class Barcode(GalleryNamer):
             )
 
     def _set_apart(self, seed: int) -> tuple[Int64, Int64]:
-        """References that the weights are fitted on, and those held out: half of all each, at the most."""
+        """References that the weights are fitted on, a third of all at the most, and those that may be held out, in random order."""
         drawn = np.random.default_rng(seed).permutation(len(self.references))
-        count = min(MOST_FITTED, (len(drawn) + 1) // 2)
+        count = min(MOST_FITTED, (len(drawn) + 2) // 3)
         return np.sort(drawn[:count]), drawn[count:]
 
     def _hidden(self, rows: Int64, way: str) -> Hidden:
@@ -223,6 +223,7 @@ class Barcode(GalleryNamer):
         rest = rest[self.kinds[self.references.taxa[rest]] == 0]
         most = min(HELD_OUT, largest_sample(self))
         others = np.array([self._has_another(row) for row in rest], np.bool_)
+        most = min(most, len(rest))
         seen = rest[others][: round(most * (1 - UNSEEN_SHARE))]
         unseen = rest[~np.isin(rest, seen)][: round(most * UNSEEN_SHARE)]
         parts = [self._asked(gallery, seen, "own barcode"), self._asked(gallery, unseen, "species")]
