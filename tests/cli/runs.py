@@ -126,7 +126,10 @@ LINES: dict[str, Line] = {
     ),
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
     "embed barcodes": Line("embed {barcodes} --encoder kmer:5 --batch-size 8 --precision float32 --device cpu"),
-    "search by DNA": Line("search {barcodes} --dna {dna} -k 2", after=("embed barcodes",)),
+    "search by DNA": Line("search {barcodes} --dna {dna} -k 2 -e kmer:5", after=("embed barcodes",), says="alignment_length"),
+    "search by a file of DNA": Line(
+        "search {barcodes} --fasta {fasta} -e kmer:5 -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
+    ),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
@@ -196,6 +199,11 @@ LINES: dict[str, Line] = {
         "evaluate {collection} -e efficientnet-lite0 --protocol clustering --reducer none,pca:8 --clusterer kmeans,ward "
         "--clusters 9 --by group -o {out}/clusterings",
         says="chosen by silhouette",
+    ),
+    "evaluate barcodes": Line(
+        "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
+        "{genus} --bins dna_bin --probes nearest,linear --provisional --no-identify --report {out}/barcode.html",
+        says="species with a barcode gap",
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(

@@ -113,11 +113,12 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     own = bc.Collection.create(folder / "out" / "theirs.cosmos")
     own.add(pa.table({"id": ids, "label": ["a"] * len(ids), "text": ["seen at night"] * len(ids)}))
     own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
-    barcodes = _barcodes(folder)
+    dna, genus = _barcodes(folder)
     names = {
         "barcodes": "barcodes.cosmos",
         "fasta": "barcodes.fasta",
-        "dna": barcodes,
+        "dna": dna,
+        "genus": genus,
         "collection": "mine.cosmos",
         "half": "half.cosmos",
         "photos": "photos",
@@ -158,8 +159,8 @@ def _bioscan(folder: Path) -> None:
     Image.new("RGB", (40, 30), (90, 90, 90)).save(folder / "images/cropped_256/train/P1.jpg")
 
 
-def _barcodes(folder: Path) -> str:
-    """barcodes.cosmos with 120 simulated barcodes, embedded and split, barcodes.fasta with others; one of these."""
+def _barcodes(folder: Path) -> tuple[str, str]:
+    """barcodes.cosmos with 120 simulated barcodes, embedded and split, barcodes.fasta with others; one of these, and a genus."""
     rows = simulate_barcodes(seed=3, orders=2, families=3, genera=6, species=15, specimens=120)
     made = bc.Collection.create(folder / "barcodes.cosmos")
     made.add(rows)
@@ -167,7 +168,8 @@ def _barcodes(folder: Path) -> str:
     bc.embed(made, "kmer:6")
     asked = simulate_barcodes(seed=4, orders=2, families=3, genera=6, species=6, specimens=6).to_pylist()
     (folder / "barcodes.fasta").write_text("".join(f">asked-{i}\n{row['barcode']}\n" for i, row in enumerate(asked)))
-    return str(asked[0]["barcode"])
+    genera = rows["genus"].to_pylist()
+    return str(asked[0]["barcode"]), max(sorted(set(genera)), key=genera.count)
 
 
 def _boxes(file: Path, photo: str) -> None:

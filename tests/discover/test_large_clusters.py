@@ -91,3 +91,13 @@ def test_many_rows_go_that_way(monkeypatch):
         kept = found.labels >= 0
         assert kept.mean() > 0.9 and adjusted_rand_score(truth[kept], found.labels[kept]) > 0.99
         assert np.array_equal(found.labels, cluster(x, reducer="none", **options).labels)
+
+
+def test_more_clusters_than_centres_can_tell_apart_are_cut_from_the_tree_of_all_rows(monkeypatch):
+    x, _ = blobs((5,) * 80, dim=8, noise=0.5)
+    x[10:20] = x[0]
+    monkeypatch.setattr("biocosmos.discover.clusters.methods.WHOLE", {"ward": 100})
+    monkeypatch.setattr("biocosmos.discover.clusters.methods.CENTRES", 64)
+    found = cluster(x, reducer="none", method="ward", clusters=80)
+    exact = AgglomerativeClustering(80).fit_predict(x)
+    assert adjusted_rand_score(exact, found.labels) == 1

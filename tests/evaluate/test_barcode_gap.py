@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from biocosmos.evaluate.barcode.bins import concordance
 from biocosmos.evaluate.barcode.distances import between, matrix
 from biocosmos.evaluate.barcode.gap import Barcodes, barcode_gaps
-from biocosmos.evaluate.barcode.interim import is_interim
 from biocosmos.evaluate.barcode.near import NearBarcodes
+from biocosmos.evaluate.barcode.provisional import is_open_species
 
 BASE = "".join(np.random.default_rng(7).choice(list("ACGT"), 400))
 TRANSITION = str.maketrans("ACGT", "GTAC")
@@ -159,7 +159,7 @@ def test_all_pairs_are_symmetric_with_nan_where_nothing_overlaps():
 
 
 @pytest.mark.parametrize(
-    ("name", "interim"),
+    ("name", "provisional"),
     [
         *[
             (name, True)
@@ -168,5 +168,5 @@ def test_all_pairs_are_symmetric_with_nan_where_nothing_overlaps():
         *[(name, False) for name in ("Pardosa lugubris", "lugubris", "Salix x rubens", "Aus bus cus")],
     ],
 )
-def test_interim_names_are_told_from_names(name, interim):
-    assert is_interim(name) == interim
+def test_provisional_names_are_told_from_names(name, provisional):
+    assert is_open_species(name) == provisional

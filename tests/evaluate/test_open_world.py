@@ -25,9 +25,15 @@ def collection_of(tmp_path: Path, *, keys: bool) -> bc.Collection:
         centre = np.eye(16)[genus] + 0.7 * np.eye(16)[4 + s]
         for i in range(12):
             part = ("key_unseen" if i < 6 else "test_unseen") if unseen else ("train" if i < 6 else "test")
-            name = None if i == 11 and not unseen else f"G{'abcd'[genus]} s{'abcdefghijkl'[s]}"
+            name = None if i == 11 and not unseen else f"G{'abcd'[genus]}us minor{'abcdefghijkl'[s]}"
             rows.append(
-                {"id": f"{s:02d}-{i:02d}", "genus": f"G{'abcd'[genus]}", "species": name, "part": part, "barcode": "ACGT"}
+                {
+                    "id": f"{s:02d}-{i:02d}",
+                    "genus": f"G{'abcd'[genus]}us",
+                    "species": name,
+                    "part": part,
+                    "barcode": "ACGTTGCA" * 80,
+                }
             )
             vectors.append(centre + rng.normal(0, 0.25, 16))
     if not keys:

@@ -34,7 +34,7 @@ def test_images_are_found_whatever_the_table_says_of_chunks(tmp_path: Path, said
         image.parent.mkdir(parents=True, exist_ok=True)
         image.write_bytes(b"a picture")
         cell = {"right": f",{chunk}", "as a number": f",{chunk.lstrip('0') or '0'}", "no column": ""}[said]
-        lines.append(f"{process_id},Apis mellifera,ACGT,{part}{cell}")
+        lines.append(f"{process_id},Apis mellifera,{'ACGTTGCA' * 80},{part}{cell}")
     table = tmp_path / "metadata.csv"
     table.write_text("\n".join(lines) + "\n")
     rows = [row for batch in read(table).batches for row in batch.to_pylist()]

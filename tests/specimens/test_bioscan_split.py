@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import bioscan_split as rules
+from biocosmos.specimens.readers import read
 from biocosmos.specimens.splits import make_split
 from biocosmos.train.loop.settings import refuse_held_out_part, watched_part
 
@@ -35,10 +36,10 @@ def crowd(seed: int, species: int = 30) -> pa.Table:
         left = int(rng.integers(1, 80))
         while left > 0:
             size = min(left, int(rng.integers(1, 10)))
-            barcode = "".join(rng.choice(list("ACGT"), 40))
+            barcode = "".join(rng.choice(list("ACGT"), 400))
             rows += [(name, genus, barcode + "N" * int(rng.integers(0, 4))) for _ in range(size)]
             left -= size
-    rows += [(None, "Gaus", "".join(rng.choice(list("ACGT"), 40))) for _ in range(20)]
+    rows += [(None, "Gaus", "".join(rng.choice(list("ACGT"), 400))) for _ in range(20)]
     order = rng.permutation(len(rows))
     names, genera, barcodes = (list(column) for column in zip(*(rows[i] for i in order)))
     ids = [f"S{i:05d}" for i in range(len(rows))]
@@ -172,7 +173,7 @@ def test_epithets_with_a_genus_beside_them_and_image_files_without_barcodes() ->
 
 def test_a_collection_keeps_it_and_asks_for_parts_together(tmp_path) -> None:  # type: ignore[no-untyped-def]
     collection = bc.Collection.create(tmp_path / "crowd.cosmos")
-    collection.add(crowd(0))
+    collection.add(read(crowd(0), provisional=True))
     made = collection.make_split("bioscan")
     again = collection.split()
     assert (again.hash, again.method, again.seed) == (made.hash, "bioscan", 0)
@@ -185,7 +186,7 @@ def test_a_collection_keeps_it_and_asks_for_parts_together(tmp_path) -> None:  #
 
 def test_a_collection_without_species_is_told(tmp_path) -> None:  # type: ignore[no-untyped-def]
     collection = bc.Collection.create(tmp_path / "few.cosmos")
-    collection.add(pa.table({"id": ["a"], "family": ["Apidae"], "barcode": ["ACGT"]}))
+    collection.add(pa.table({"id": ["a"], "family": ["Apidae"], "barcode": ["ACGTTGCA" * 80]}))
     with pytest.raises(BiocosmosError, match="needs a column 'species'"):
         collection.make_split("bioscan")
 

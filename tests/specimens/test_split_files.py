@@ -66,7 +66,7 @@ def test_lines_may_name_another_column(tmp_path: Path) -> None:
                 "id": [f"P{i}" for i in range(7)],
                 "sampleid": [*"abcdefg"],
                 "species": ["Apis mellifera"] * 7,
-                "barcode": ["ACGT"] * 7,
+                "barcode": ["ACGTTGCA" * 80] * 7,
             }
         )
     )
@@ -83,7 +83,7 @@ def test_lines_may_name_another_column(tmp_path: Path) -> None:
 
 def test_the_command_line(tmp_path: Path, biocosmos) -> None:  # type: ignore[no-untyped-def]
     collection = bc.Collection.create(tmp_path / "c.cosmos")
-    collection.add(pa.table({"id": [*"abcdef"], "species": ["Apis mellifera"] * 6, "barcode": ["ACGT"] * 6}))
+    collection.add(pa.table({"id": [*"abcdef"], "species": ["Apis mellifera"] * 6, "barcode": ["ACGTTGCA" * 80] * 6}))
     folder = folder_of(tmp_path, CLIBD)
     assert "train_seen" in biocosmos("split", collection.path, "--method", "files", "--files", folder)
     assert "--files" in biocosmos("split", collection.path, "--method", "files", fails=2)

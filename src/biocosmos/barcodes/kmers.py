@@ -20,8 +20,9 @@ from biocosmos.errors import BiocosmosError
 
 K = (5, 6, 7, 8)
 """Lengths that are counted: under 5 species are confused, over 8 a code does not fit 16 bits."""
-AT_ONCE = 4096
-"""Barcodes that are counted together."""
+AT_ONCE = 512
+"""Barcodes that are counted together: what is at hand then stays in the cache."""
+_TABLE_SHARE = 4  # numbers of a table for one that is sorted, at the most
 _OTHER = 4
 _CODES = np.full(256, _OTHER, np.uint8)
 for _letter, _code in (("A", 0), ("C", 1), ("G", 2), ("T", 3)):
@@ -151,11 +152,10 @@ def check_k(k: int) -> None:
 
 
 def _count(barcodes: pa.Array | pa.ChunkedArray, k: int) -> KmerCounts:
-    """Of at most AT_ONCE barcodes: all codes as one roll of numbers, sorted by row and code together."""
+    """Of at most AT_ONCE barcodes: all codes as one roll of numbers, then every row sorted by itself."""
     if isinstance(barcodes, pa.ChunkedArray):
         barcodes = barcodes.combine_chunks()
     barcodes = barcodes.cast(pa.large_string()).fill_null("")
-    lengths = pc.binary_length(barcodes).to_numpy(zero_copy_only=False).astype(np.int64)
     buffer = barcodes.buffers()[2]
     ends = np.frombuffer(barcodes.buffers()[1], np.int64)[barcodes.offset : barcodes.offset + len(barcodes) + 1]
     first, last = (int(ends[0]), int(ends[-1])) if len(barcodes) else (0, 0)
@@ -163,13 +163,32 @@ def _count(barcodes: pa.Array | pa.ChunkedArray, k: int) -> KmerCounts:
     counted = len(letters) - k + 1
     if counted <= 0:
         return KmerCounts(k, np.empty(0, np.uint16), np.zeros(len(barcodes) + 1, np.int64))
-    codes, good = np.zeros(counted, np.uint32), np.ones(counted, np.bool_)
+    codes, good = np.zeros(counted, np.uint16), np.ones(counted, np.bool_)
     for i in range(k):
-        here = letters[i : i + counted]
-        good &= here != _OTHER
-        codes = (codes << np.uint32(2)) | here
-    row = np.repeat(np.arange(len(lengths), dtype=np.uint32), lengths)
-    good &= row[:counted] == row[k - 1 :]  # not from one barcode into the next
-    keys = np.sort((row[:counted][good] << np.uint32(16)) | (codes[good] & np.uint32(0xFFFF)))
-    starts = np.searchsorted(keys >> np.uint32(16), np.arange(len(lengths) + 1)).astype(np.int64)
-    return KmerCounts(k, (keys & np.uint32(0xFFFF)).astype(np.uint16), starts)
+        codes <<= 2
+        codes |= letters[i : i + counted]  # what another letter leaves behind is not counted
+    others, ends = np.flatnonzero(letters == _OTHER), ends[1:] - first
+    for i in range(k):
+        within = others - i
+        good[within[(within >= 0) & (within < counted)]] = False
+        if i:  # not from one barcode into the next
+            across = ends - i
+            good[across[(across >= 0) & (across < counted)]] = False
+    starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(good)[np.minimum(ends, counted) - 1]])
+    starts[1:][ends == 0] = 0
+    return KmerCounts(k, _sorted(codes[good], starts), starts)
+
+
+def _sorted(codes: npt.NDArray[np.uint16], starts: npt.NDArray[np.int64]) -> npt.NDArray[np.uint16]:
+    """The codes, ascending within every row: as a table with the largest number behind a row's own, where rows are alike in
+    length, else by row and code together."""
+    lengths = np.diff(starts)
+    width = int(lengths.max(initial=0))
+    if width * len(lengths) > _TABLE_SHARE * len(codes) + width:
+        keys = np.repeat(np.arange(len(lengths), dtype=np.uint64), lengths) << np.uint64(16) | codes
+        return np.sort(keys).astype(np.uint16)
+    table = np.full((len(lengths), width), np.iinfo(np.uint16).max, np.uint16)
+    inside = np.arange(width) < lengths[:, None]
+    table[inside] = codes
+    table.sort(axis=1)
+    return np.asarray(table[inside])

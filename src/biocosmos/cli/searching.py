@@ -24,13 +24,17 @@ def search(
     output: OUTPUT = None,
     strict: STRICT = False,
 ) -> None:
-    """Find the specimens most like an image, a text or another specimen.
+    """Find the specimens most like an image, a text, a DNA barcode or another specimen.
 
     biocosmos search mine.cosmos unknown.jpg
 
     biocosmos search mine.cosmos photos/ -k 5 --within Copepoda -o neighbours.csv
 
     biocosmos search mine.cosmos --text "a copepod with eggs" --encoder open_clip:hf-hub:imageomics/bioclip-2
+
+    biocosmos search coi.cosmos --fasta unknown.fasta -e kmer:7 --fold -o neighbours.csv
+
+    biocosmos search coi.cosmos --dna AACATTATATTTTATTTTTGGAATTTGATCTGGAATAGTAGGAACATCA --no-align
     """
     from biocosmos.jobs.search import search_collection
     from biocosmos.specimens.collection import Collection
@@ -42,4 +46,10 @@ def search(
     else:
         write_table(table, output, provenance)
         say(f"{output}: {table.num_rows:,} neighbours")
-    finish(failures, table.num_rows, "images", table=failures_beside(output), strict=strict)
+    finish(
+        failures,
+        table.num_rows,
+        "barcodes" if settings.dna or settings.fasta else "images",
+        table=failures_beside(output),
+        strict=strict,
+    )

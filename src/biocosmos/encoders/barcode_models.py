@@ -44,7 +44,7 @@ _WHOLE = Number(1, 1 << 20, whole=True)
 _TRANSFORMER = {
     "vocabulary": _WHOLE,
     "width": _WHOLE,
-    "layers": Number(1, 200, whole=True),
+    "layers": Number(0, 200, whole=True),
     "heads": Number(1, 1024, whole=True),
     "hidden": _WHOLE,
     "positions": _WHOLE,

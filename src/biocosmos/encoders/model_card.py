@@ -20,6 +20,8 @@ def licence_of(base: str) -> str | None:
     if base in LICENCES:
         return LICENCES[base]
     kind, _, rest = base.partition(":")
+    if kind == "timm" and "@" in rest:  # a checkpoint file of one's own
+        return None
     repository = rest.removeprefix("hf-hub:") if kind in ("hf", "open_clip") else f"timm/{rest}" if kind == "timm" else None
     folder = cache.hub_folder(repository) if repository else Path(base)
     card = None if folder is None else folder / "README.md"

@@ -161,6 +161,15 @@ class EvaluateSettings:
         only=_BARCODED,
         panel=OF_BARCODES,
     )
+    probes: str = setting(
+        "",
+        "Also the probes of the BarcodeBERT papers, one or several, comma-separated: nearest, linear, clustering.",
+        choices=("nearest", "linear", "clustering"),
+        several=True,
+        unset="none",
+        only=_BARCODED,
+        panel=OF_BARCODES,
+    )
     bins: str | None = setting(
         None,
         "The column with BINs.",
@@ -168,7 +177,9 @@ class EvaluateSettings:
         only=_BARCODED,
         panel=OF_BARCODES,
     )
-    interim: bool = setting(False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES)
+    provisional: bool = setting(
+        False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES
+    )
     views: int = setting(
         1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
     )

@@ -8,6 +8,7 @@ import pyarrow as pa
 
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.jobs.barcode_search import asks_barcodes, search_barcodes
 from biocosmos.jobs.queries import encode_queries
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.provenance import software
@@ -19,16 +20,18 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
     """The ``settings.k`` nearest specimens of every image, text and specimen that is asked about.
 
     Returns:
-        the neighbours, one row each (query, position from 1, id, score = cosine, label and rank names, image_path); the images
-        that failed; and the provenance of the table.
+        the neighbours, one row each (query, position from 1, id, score = cosine, label and rank names, image_path; of barcodes
+        that are aligned also identity in percent, alignment_length and gaps); what failed; and the provenance of the table.
     """
     name = collection.encoder_name(settings.encoder)
+    if not settings.approximate and asks_barcodes(collection, name, settings):
+        found, failures, searched = search_barcodes(collection, name, settings)
+        return _named(collection, found), failures, _provenance(collection, name, settings, searched)
     how = {"typed": settings.encoder is not None, **settings.how()}
     queries = encode_queries(
         collection, name, images=settings.images, texts=settings.text, ids=settings.id, barcodes=settings.dna, **how
     )
     exclude = queries.ids if queries.specimens else None
-    shown = ["label", *[rank for rank in collection.ranks if rank != "label"], "image_path"]
     if settings.approximate:
         if settings.split is not None:
             raise BiocosmosError("an approximate search cannot be limited to a part of a split: use --where, or search exactly")
@@ -42,19 +45,28 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
             raise BiocosmosError(f"nothing to search in {collection.path}: no specimen with a vector was selected")
         hits = gallery.search(queries.vectors, settings.k, exclude=exclude)
     table = hits.table(queries.ids).select(["query", "position", "id", "score"])
+    return _named(collection, table), queries.failures, _provenance(collection, name, settings, hits.provenance.get("search"))
+
+
+def _named(collection: Collection, table: pa.Table) -> pa.Table:
+    """Neighbours with label, ranks and image of each."""
+    shown = ["label", *[rank for rank in collection.ranks if rank != "label"], "image_path"]
     named = collection.take(sorted(set(table["id"].to_pylist())), columns=shown)
     row_of = {id_: row for row, id_ in enumerate(named["id"].to_pylist())}
     rows = pa.array([row_of[id_] for id_ in table["id"].to_pylist()], pa.int64())
     for column in shown:
         table = table.append_column(column, named[column].take(rows))
-    provenance = {
+    return table
+
+
+def _provenance(collection: Collection, name: str, settings: SearchSettings, searched: Any) -> dict[str, Any]:
+    return {
         **software(),
         "collection": str(collection.path),
         "encoder": collection.encoders[name],
         "selection": {**settings.selected(), "approximate": settings.approximate},
-        **({"search": hits.provenance["search"]} if "search" in hits.provenance else {}),
+        **({"search": searched} if searched else {}),
     }
-    return table, queries.failures, provenance
 
 
 def approximate_index(collection: Collection, encoder: str) -> ApproximateIndex:

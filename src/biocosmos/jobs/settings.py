@@ -11,6 +11,7 @@ from biocosmos.settings import GIVEN, NOT_GIVEN, changed, setting
 from biocosmos.specimens.settings import SELECTION, Selection
 
 _ASKED = ({"images": GIVEN}, {"text": GIVEN})
+_SEQUENCES = ({"dna": GIVEN}, {"fasta": GIVEN}, {"id": GIVEN})
 _COMPUTED = {"vectors": NOT_GIVEN}
 
 
@@ -18,8 +19,9 @@ _COMPUTED = {"vectors": NOT_GIVEN}
 class SearchSettings(Selection, ComputeSettings):
     """A search; where a model runs matters for images and words only, since specimens have their vectors.
 
-    images: files and folders that are asked about. text: words. dna: barcodes. id: specimens of the collection,
-    which never find themselves. k: neighbours of each. encoder: which embedding. approximate: by Lance's vector index.
+    images: files and folders that are asked about. text: words. dna: barcodes; fasta: files of them. id: specimens of the
+    collection, which never find themselves. k: neighbours of each. encoder: which embedding. align: barcodes stand in the order
+    of their alignments. fold: each barcode once. approximate: by Lance's vector index.
     """
 
     images: tuple[Path, ...] = setting((), "Image files, or folders of them.", file=True, told=False)
@@ -28,7 +30,14 @@ class SearchSettings(Selection, ComputeSettings):
     dna: tuple[str, ...] = setting(
         (), "A DNA barcode, as letters (encoders of DNA, such as kmer:7).", repeated=True, metavar="ACGT"
     )
+    fasta: tuple[Path, ...] = setting(
+        (), "Files of DNA barcodes: FASTA, FASTQ, or tables with a column of them.", repeated=True, file=True
+    )
     k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
+    align: bool = setting(
+        True, "Align the nearest barcodes, and list them by alignment, with identity in percent.", only=_SEQUENCES
+    )
+    fold: bool = setting(False, "Show identical barcodes once, so that they do not use up the neighbours.", only=_SEQUENCES)
     encoder: str | None = setting(
         None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default", embedding=True
     )

@@ -173,6 +173,7 @@ class Gallery:
         mask: Any = None,
         exclude: Sequence[Any] | Array | None = None,
         exclude_self: bool = False,
+        fold: bool = False,
         precision: str = "auto",
         device: str | None = None,
     ) -> Hits:
@@ -180,8 +181,9 @@ class Gallery:
 
         queries: (q, d) array or tensor of any float type, a Gallery, or counts of k-mers; within: a taxon, whose rows alone are
         searched; mask: (n,) bool, True where a row may be returned; exclude: (q,) one id for each query that is never returned
-        to it, None for none; exclude_self: exclude the ids of the query Gallery.
-        Raises BiocosmosError for zero or non-finite queries, another dimension, an unknown taxon.
+        to it, None for none; exclude_self: exclude the ids of the query Gallery; fold: of rows with the same k-mers the first
+        alone, so that duplicates do not use up the hits.
+        Raises BiocosmosError for zero or non-finite queries, another dimension, an unknown taxon, and for fold without counts.
         """
         if isinstance(queries, Gallery):
             if exclude_self and exclude is None:
@@ -198,10 +200,15 @@ class Gallery:
             index = self.index(precision=precision, device=device, dense=True)
         barred = None if exclude is None else self._rows_of(exclude)
         extra = 0 if barred is None else barred.shape[1]
-        found = index.search(queries, k + extra, start=part.start, stop=part.stop, mask=allowed)
+        if fold and not isinstance(index, SparseIndex):
+            raise BiocosmosError("only counts of k-mers are folded: search with an encoder such as kmer:7, or without fold")
+        more: dict[str, Any] = {"fold": True} if fold else {}
+        found = index.search(queries, k + extra, start=part.start, stop=part.stop, mask=allowed, **more)
         if barred is not None:
             if len(barred) != len(found.rows):
                 raise BiocosmosError(f"{len(barred)} ids to exclude for {len(found.rows)} queries: pass one for each query")
+            if fold:
+                found = index.instead(found, barred, start=part.start, stop=part.stop, mask=allowed)
             found = _without(found, barred, k)
         return Hits(self, found.rows, found.scores, found.certified, {**self.provenance, "search": index.provenance})
 

@@ -175,6 +175,8 @@ def bioscan_parts(
         )
         if count
     ]
+    if len(side) and not side.any():
+        notes.append("no species has a placeholder for a name, so that none is unseen: 'ingest --provisional' keeps such names")
     parameters = {"seeds": {name: [shuffle + seed, draw + seed] for name, (shuffle, draw) in SEEDS.items()}, "unit": "barcode"}
     return np.array(PARTS, object)[part[unit]], parameters, notes
 

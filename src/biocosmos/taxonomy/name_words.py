@@ -65,7 +65,12 @@ STAGES = _words("""
 """)
 
 # Names of taxa whose epithet is one of the words above or below.
-EXCEPTIONS = frozenset({("Paenibacillus", "larvae"), ("Bacillus", "larvae"), ("Opuntia", "tuna")})
+EXCEPTIONS = frozenset(
+    {
+        *(("Paenibacillus", "larvae"), ("Bacillus", "larvae"), ("Opuntia", "tuna")),
+        *(("Rabigus", "pullus"), ("Chlamydatus", "pullus"), ("Chorthippus", "pullus")),
+    }
+)
 
 # Collective words for organisms and samples: neither a genus nor an epithet.
 COLLECTIVES = _words("""

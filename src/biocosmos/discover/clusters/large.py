@@ -17,6 +17,9 @@ from biocosmos.search.kmeans import kmeans
 Array = npt.NDArray[Any]
 CENTRES = 4096
 """Of the first step of two-level Ward; fewer where there are under four rows for each."""
+FINER = 8
+"""Centres for each cluster that is asked for, at least: with fewer the clusters would be k-means' own."""
+ROUNDING = 1e-12
 NEIGHBOURS = 30
 """Of each row in the graph whose tree stands for HDBSCAN's."""
 
@@ -118,9 +121,9 @@ def two_level_ward(
 
     x: (n, p) float32; clusters: how many, or threshold: the height below which clusters are joined, as scikit-learn and scipy
     measure it: sqrt(2 |a| |b| / (|a| + |b|)) times the distance of the means (Ward 1963). centres: of the k-means, default
-    :data:`CENTRES`.
+    :data:`CENTRES`, or :data:`FINER` for each cluster.
     """
-    k = min(centres or CENTRES, max(len(x) // 4, 1), len(x))
+    k = min(centres or max(CENTRES, FINER * (clusters or 0)), max(len(x) // 4, 1), len(x))
     k = max(k, min(clusters or 1, len(x)))
     found = kmeans(x, k, metric="euclidean", init="k-means++", iterations=50, seed=seed)
     joins = weighted_ward(found.centroids, found.sizes)
@@ -130,36 +133,76 @@ def two_level_ward(
 def weighted_ward(centres: Array, sizes: Array) -> tuple[Array, Array, Array]:
     """Ward's joins of weighed points: ((m - 1,) a point of the one side, (m - 1,) a point of the other, (m - 1,) height), lowest
     first. By chains of nearest neighbours (Murtagh 1983), with m means in memory and no distances."""
-    means, weight = centres.astype(np.float64).copy(), sizes.astype(np.float64).copy()
-    m = len(means)
-    alive = weight > 0
-    weight[~alive] = 1
-    joins = [(int(np.flatnonzero(alive)[0]), int(empty), 0.0) for empty in np.flatnonzero(~alive)]
+    m = len(centres)
+    there = np.flatnonzero(np.asarray(sizes) > 0)
+    joins = [(int(there[0]), int(empty), 0.0) for empty in np.flatnonzero(np.asarray(sizes) <= 0)]
+    left = _Means(centres[there], sizes[there])
     chain: list[int] = []
-    for _ in range(int(alive.sum()) - 1):
+    for _ in range(len(there) - 1):
+        chain = left.compacted(chain)
         if not chain:
-            chain = [int(np.flatnonzero(alive)[0])]
+            chain = [left.first()]
         while True:
             last = chain[-1]
-            squares = ((means - means[last]) ** 2).sum(axis=1) * (2 * weight * weight[last] / (weight + weight[last]))
-            squares[~alive] = np.inf
-            squares[last] = np.inf
+            squares = left.squares(last)
             best = int(squares.argmin())
-            if len(chain) > 1 and squares[chain[-2]] <= squares[best]:
+            # a hair's breadth of rounding must not send the chain in circles
+            if len(chain) > 1 and squares[chain[-2]] <= squares[best] * (1 + ROUNDING) + left.tiny:
                 best = chain[-2]
                 break
             chain.append(best)
         a, b = min(last, best), max(last, best)
-        joins.append((a, b, float(np.sqrt(squares[best]))))
-        means[a] = (weight[a] * means[a] + weight[b] * means[b]) / (weight[a] + weight[b])
-        weight[a] += weight[b]
-        alive[b] = False
+        joins.append((int(there[left.row[a]]), int(there[left.row[b]]), float(np.sqrt(squares[best]))))
+        left.join(a, b)
         del chain[-2:]
     one, other, height = (
         (np.array(column) for column in zip(*joins)) if m > 1 else (np.empty(0, int), np.empty(0, int), np.empty(0))
     )
     order = np.argsort(height, kind="stable")
     return one[order], other[order], height[order]
+
+
+class _Means:
+    """Weighed means that are joined; row: (n,) the point each began as. Those that are gone are taken out when many are."""
+
+    def __init__(self, points: Array, sizes: Array) -> None:
+        x = points.astype(np.float64)
+        self.means = x - x.mean(axis=0) if len(x) else x
+        self.weight = np.asarray(sizes).astype(np.float64)
+        self.lengths = (self.means**2).sum(axis=1)
+        self.row, self.gone = np.arange(len(x)), 0
+        self.tiny = ROUNDING * float(self.lengths.max(initial=0.0))
+
+    def first(self) -> int:
+        return int(np.flatnonzero(np.isfinite(self.lengths))[0])
+
+    def squares(self, i: int) -> Array:
+        """(n,) 2 |a| |b| / (|a| + |b|) times the squared distance to mean i; inf for itself and for what is gone."""
+        found = self.lengths + self.lengths[i]
+        found -= 2 * (self.means @ self.means[i])
+        np.maximum(found, 0, out=found)
+        found *= 2 * self.weight * self.weight[i] / (self.weight + self.weight[i])
+        found[i] = np.inf
+        return np.asarray(found)
+
+    def join(self, a: int, b: int) -> None:
+        whole = self.weight[a] + self.weight[b]
+        self.means[a] = (self.weight[a] * self.means[a] + self.weight[b] * self.means[b]) / whole
+        self.weight[a], self.lengths[a] = whole, (self.means[a] ** 2).sum()
+        self.means[b], self.lengths[b] = 0, np.inf
+        self.gone += 1
+
+    def compacted(self, chain: list[int]) -> list[int]:
+        """The chain as it is called once a quarter that is gone has been taken out."""
+        if 4 * self.gone < len(self.row):
+            return chain
+        stays = np.isfinite(self.lengths)
+        now = np.cumsum(stays) - 1
+        self.means, self.weight, self.lengths, self.row = (
+            each[stays] for each in (self.means, self.weight, self.lengths, self.row)
+        )
+        self.gone = 0
+        return [int(now[i]) for i in chain]
 
 
 def cut(joins: tuple[Array, Array, Array], points: int, *, clusters: int | None = None, threshold: float | None = None) -> Array:

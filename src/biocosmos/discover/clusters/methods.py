@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.discover.clusters.large import large_hdbscan, two_level_ward
+from biocosmos.discover.clusters.large import CENTRES, FINER, cut, large_hdbscan, two_level_ward, weighted_ward
 from biocosmos.discover.clusters.settings import ClusterSettings
 from biocosmos.discover.extras import load
 from biocosmos.errors import BiocosmosError
@@ -21,6 +21,9 @@ MOST = {"average": 40_000, "affinity": 12_000, "optics": 60_000, "spectral": 60_
 """Rows above which the method as scikit-learn has it would need too much memory (pairs of rows: 6.4 and 3.5 GB) or hours."""
 WHOLE = {"ward": 40_000, "hdbscan": 60_000}
 """Rows above which these two go over k-means' centres, or the neighbour graph: :mod:`biocosmos.discover.clusters.large`."""
+ONE_BY_ONE = 100_000
+"""Rows up to which Ward's tree is made of the rows themselves, without their distances, where k-means' centres are too few for
+the clusters asked for: 47,260 rows of 50 numbers (BIOSCAN-5M's test and test_unseen) take minutes."""
 _INSTEAD = {
     "average": "--method ward or hdbscan",
     "affinity": "--method hdbscan",
@@ -51,6 +54,8 @@ def _kmeans(x: Array, s: ClusterSettings, graph: Neighbours | None) -> Array:
 
 def _tree(x: Array, s: ClusterSettings, graph: Neighbours | None) -> Array:
     if s.method == "ward" and len(x) > WHOLE["ward"]:
+        if (s.clusters or 0) * FINER > CENTRES and len(x) <= ONE_BY_ONE:
+            return cut(weighted_ward(x, np.ones(len(x))), len(x), clusters=s.clusters)
         return two_level_ward(x, clusters=s.clusters, threshold=s.threshold, seed=s.seed)
     from sklearn.cluster import AgglomerativeClustering
 

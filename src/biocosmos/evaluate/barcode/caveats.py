@@ -33,11 +33,12 @@ def barcode_caveats(
     few = [f"{counts[group]:,} of {group}" for group in (SEEN, UNSEEN) if 0 < counts.get(group, 0) < FEW]
     if few:
         out.append(f"There are few queries ({' and '.join(few)}): read the intervals, not the values.")
-    interim = counts["interim"]
-    if interim["gallery"] or interim["queries"]:
+    provisional = counts["provisional"]
+    if provisional["gallery"] or provisional["queries"]:
         out.append(
-            f"{interim['gallery']:,} specimens of the gallery and {interim['queries']:,} queries have an interim name (sp. 1, "
-            "cf., nr.), which was taken for no species; their taxa above count. --interim takes such names for species."
+            f"{provisional['gallery']:,} of the gallery and {provisional['queries']:,} of the queries have a provisional name "
+            "(sp. 1, cf., nr.), which was taken for no species; their taxa above count. --provisional takes such names for "
+            "species."
         )
     if "gaps" in tables:
         apart = sum(row["verdict"] == APART for row in tables["gaps"].select(["verdict"]).to_pylist())

@@ -12,6 +12,8 @@ from biocosmos.evaluate.barcode.neighbour_joining import Tree
 from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, axes, fit, legend, legend_room
 
 GAP_WIDTH, PLOT = 520.0, 380.0
+PLOT_EDGE = 0.3
+"""Distances beyond are of no use to see a gap: barcodes of one gene of animals of one order differ less."""
 TREE_WIDTH, TREE_LEFT, ROW, LABEL = 760.0, 12.0, 18.0, 340.0
 
 
@@ -27,9 +29,9 @@ class GapPoint:
 
 def gap_plot(title: str, points: Sequence[GapPoint], names: tuple[str, str], x_name: str, y_name: str) -> str:
     """Largest distance within against smallest to another species, both axes alike, with the diagonal; names: of species with and
-    without a gap."""
+    without a gap. Points beyond :data:`PLOT_EDGE` stand at the edge."""
     most = max([value for p in points for value in (p.within, p.between)], default=0.05)
-    most = max(math.ceil(most * 50) / 50, 0.02)
+    most = min(max(math.ceil(most * 50) / 50, 0.02), PLOT_EDGE)
     named = [("c1", names[0]), ("c2", names[1])]
     more = legend_room(64, GAP_WIDTH, named)
     drawing = Drawing(GAP_WIDTH, PLOT + 60 + more, title, f"{len(points)} species.")
@@ -54,8 +56,9 @@ class Leaf:
 
 def tree_drawing(title: str, tree: Tree, leaves: Sequence[Leaf], x_name: str) -> str:
     """The tree from left to right; a dot for each tip in the colour of its species, with a ring of ink where it is a query's."""
-    colours = {name: i % SERIES + 1 for i, name in enumerate(dict.fromkeys(leaf.species for leaf in leaves))}
     order, places = _places(tree)
+    drawn = [leaves[i].species for i in sorted(range(len(leaves)), key=lambda i: places[i])]
+    colours = {name: i % SERIES + 1 for i, name in enumerate(dict.fromkeys(drawn))}
     deep = Tree(tree.parent, np.maximum(tree.length, 0), tree.leaves).depths()
     height = 16 + ROW * len(leaves) + 52
     drawing = Drawing(TREE_WIDTH, height, title, f"{len(leaves)} tips of {len(colours)} species.")

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.evaluate.barcode.accuracy import groups_of
-from biocosmos.evaluate.barcode.interim import lifted, without_interim
+from biocosmos.evaluate.barcode.provisional import lifted, without_provisional
 from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, wilson
 from biocosmos.evaluate.numbers.calibration import reliability
 from biocosmos.evaluate.numbers.targets import Target
@@ -33,7 +33,7 @@ BINS = pa.schema(
 
 
 def named_rows(
-    answers: pa.Table, queries: Gallery, known: Gallery, species: str, promise: float | None, *, interim: bool = False
+    answers: pa.Table, queries: Gallery, known: Gallery, species: str, promise: float | None, *, provisional: bool = False
 ) -> tuple[list[Row], list[Row]]:
     """(per group and rank how many were answered and how many are wrong, bins of confidence), judged by the queries' taxa.
 
@@ -43,9 +43,9 @@ def named_rows(
     that was promised, None for none. Confidence is judged of the best path, however unsure.
     """
     asked, named = from_answers(answers, queries, queries.taxonomy, known, None, None)
-    if not interim:
+    if not provisional:
         asked = replace(asked, truth=lifted(asked.taxonomy, asked.truth))
-    targets = [target if interim else without_interim(target)[0] for target in asked.targets()]
+    targets = [target if provisional else without_provisional(target)[0] for target in asked.targets()]
     if not any(target.name == species for target in targets) or named.stop is None:
         return [], []
     of_species = next(target for target in targets if target.name == species)

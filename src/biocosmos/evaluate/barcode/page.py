@@ -224,9 +224,9 @@ def _cost(report: Report) -> list[Section]:
     columns: Columns = [
         *(("encoder", "encoder"), ("of", "of"), ("numbers", "dim"), ("specimens", "specimens"), ("vectors, MiB", _mebibytes)),
         *(("embedded", "embedded"), ("embedded a second", lambda row: _rate(row["embedded"], row["embed_seconds"]))),
-        ("memory, MiB", lambda row: _whole(row["embed_mib"])),
+        ("embedding, MiB", lambda row: _whole(row["embed_mib"])),
         *(("queries", "queries"), ("searched a second", lambda row: _rate(row["queries"], row["search_seconds"]))),
-        ("memory, MiB", lambda row: _whole(row["search_mib"])),
+        ("search, MiB", lambda row: _whole(row["search_mib"])),
     ]
     return [WORDS.section("cost", [WORDS.grid("cost.grid", rows, columns, left=2)])]
 

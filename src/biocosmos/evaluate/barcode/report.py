@@ -15,9 +15,9 @@ from biocosmos.evaluate.barcode import accuracy
 from biocosmos.evaluate.barcode.caveats import barcode_caveats
 from biocosmos.evaluate.barcode.cost import COST
 from biocosmos.evaluate.barcode.distances import LEAST_OVERLAP, MEASURES, Measure
-from biocosmos.evaluate.barcode.interim import without_interim
 from biocosmos.evaluate.barcode.names import BINS, NAMED, named_rows
 from biocosmos.evaluate.barcode.page import page
+from biocosmos.evaluate.barcode.provisional import without_provisional
 from biocosmos.evaluate.barcode.specimens import Library, library_tables, species_of
 from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap, Resample
 from biocosmos.evaluate.numbers.examples import CONFUSION, confused_pairs
@@ -66,7 +66,7 @@ def barcode_report(
     beside: Beside | None = None,
     measure: Measure = "p",
     tree_genera: Sequence[str] = (),
-    interim: bool = False,
+    provisional: bool = False,
     seed: int = 0,
     bootstrap: int = DRAWS,
     resample: Resample = "specimens",
@@ -78,7 +78,7 @@ def barcode_report(
     unseen species may be together: they are told apart by whether their species is in the gallery. library: the barcodes whose
     distances are taken (:class:`Library`), None for none. measure: of the gap and of trees, "p" the share of sites that differ
     over the overlap, "k2p" Kimura's distance. tree_genera: taxa that are drawn as trees, the genus with the most confusions by
-    default. interim: take names like "Aus sp. 1" for species. seed, bootstrap, resample, confidence: of the intervals.
+    default. provisional: take names like "Aus sp. 1" for species. seed, bootstrap, resample, confidence: of the intervals.
 
     Tables: accuracy (encoder, group, rank; seen, unseen species, all), rarity (seen species by specimens in the gallery),
     confusion, named and reliability (of a namer), gaps (a row a species), distances (their histogram), bins (a row a species),
@@ -92,13 +92,13 @@ def barcode_report(
     rows: dict[str, list[Row]] = {"accuracy": [], "rarity": [], "confusion": []}
     facts: Row = {}
     for name, gallery in galleries.items():
-        _judge(name, gallery, queries[name], beside.found.get(name), boot, interim, rows, facts)
+        _judge(name, gallery, queries[name], beside.found.get(name), boot, provisional, rows, facts)
     main = facts["species"]
     named, bins = [], []
     first = next(iter(queries.values()))
     for answers in beside.answers.values():
         known = next(iter(galleries.values())) if beside.known is None else beside.known
-        some, more = named_rows(answers, first, known, main, beside.promise, interim=interim)
+        some, more = named_rows(answers, first, known, main, beside.promise, provisional=provisional)
         named += some
         bins += more
     tables = {
@@ -111,7 +111,7 @@ def barcode_report(
     if library is not None:
         of_first = [row for row in rows["confusion"] if row["encoder"] == next(iter(galleries)) and row["target"] == main]
         confused = [row for row in of_first if row["seen"]] or of_first
-        tables |= library_tables(library, confused, tree_genera, measure, interim=interim, seed=seed)
+        tables |= library_tables(library, confused, tree_genera, measure, provisional=provisional, seed=seed)
     tables["cost"] = pa.Table.from_pylist(list(beside.cost), COST)
     tables["probes"] = PROBES.empty_table() if beside.probes is None else beside.probes
     if beside.published is not None:
@@ -128,7 +128,7 @@ def barcode_report(
             "distance": measure,
             "least_overlap": LEAST_OVERLAP,
             "neighbours": NEIGHBOURS,
-            "interim_names_are_species": interim,
+            "provisional_names_are_species": provisional,
             "promise": beside.promise,
             "intervals": asdict(boot),
         },
@@ -143,13 +143,13 @@ def _judge(
     asked: Gallery,
     found: Array | None,
     boot: Bootstrap,
-    interim: bool,
+    provisional: bool,
     rows: dict[str, list[Row]],
     facts: Row,
 ) -> None:
     """Accuracy, rarity and confusions of one encoder; facts of the first are kept."""
     check_apart(gallery, asked)
-    targets, left = _targets(gallery, asked, interim)
+    targets, left = _targets(gallery, asked, provisional)
     species = species_of(targets)
     near = found if found is not None else gallery.search(asked, NEIGHBOURS).rows
     rows["accuracy"] += accuracy.accuracy_rows(name, near, targets, list(accuracy.groups_of(species)), boot)
@@ -161,18 +161,18 @@ def _judge(
         rows["confusion"] += [{"encoder": name, "seen": row["true_path"] in there, **row} for row in pairs]
     groups = {group: int(mask.sum()) for group, mask in accuracy.groups_of(species)}
     facts.setdefault("species", species.name)
-    facts.setdefault("counts", {"interim": left, **groups})
+    facts.setdefault("counts", {"provisional": left, **groups})
 
 
-def _targets(gallery: Gallery, asked: Gallery, interim: bool) -> tuple[list[Target], dict[str, int]]:
-    """The ranks that are judged, and how many specimens of either side have an interim name, which is none there."""
+def _targets(gallery: Gallery, asked: Gallery, provisional: bool) -> tuple[list[Target], dict[str, int]]:
+    """The ranks that are judged, and how many specimens of either side have a provisional name, which is none there."""
     targets = rank_targets(gallery, asked, None)
     if not targets:
         raise BiocosmosError("nothing to evaluate: no specimen has a taxon; give rank columns at ingest")
     left = {"gallery": 0, "queries": 0}
     found = []
     for target in targets:
-        kept, _ = (target, None) if interim else without_interim(target)
+        kept, _ = (target, None) if provisional else without_provisional(target)
         left["gallery"] += int(((target.gallery >= 0) & (kept.gallery < 0)).sum())
         left["queries"] += int(((target.query >= 0) & (kept.query < 0)).sum())
         found.append(kept)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from biocosmos.evaluate.barcode.bins import KINDS, MATCH
-from biocosmos.evaluate.barcode.drawing import GapPoint, Leaf, gap_plot, tree_drawing
+from biocosmos.evaluate.barcode.drawing import PLOT_EDGE, GapPoint, Leaf, gap_plot, tree_drawing
 from biocosmos.evaluate.barcode.gap import ALONE, APART, GAP, NO_GAP
 from biocosmos.evaluate.barcode.neighbour_joining import Tree
 from biocosmos.evaluate.pages.blocks import Block, Figure, Paragraph, Section
@@ -48,6 +48,7 @@ def gap_section(report: Report) -> list[Section]:
         for row in drawn
     ]
     facts: dict[str, Any] = {"distance": DISTANCE[measure], "judged": len(drawn)}
+    facts |= {"edge": PLOT_EDGE, "far": sum(max(row[within], row[between]) > PLOT_EDGE for row in drawn)}
     facts |= {"gap": counts[GAP], "without": counts[NO_GAP], "alone": counts[ALONE], "apart": counts[APART]}
     blocks: list[Block] = []
     if points:
@@ -86,7 +87,7 @@ def _histogram(report: Report, facts: dict[str, Any]) -> list[Block]:
     beyond = sum(row["within"] + row["between"] for row in rows if row["low"] >= EDGE)
     series = [("within a species", sides[0]), ("to the nearest other species", sides[1])]
     chart = histograms("Distances", series, "distance", len(kept), of="distances", x_percent=True)
-    return [WORDS.figure("gap.histogram", chart, beyond=beyond, edge=EDGE, **facts)]
+    return [WORDS.figure("gap.histogram", chart, **{**facts, "beyond": beyond, "edge": EDGE})]
 
 
 def bin_section(report: Report) -> list[Section]:

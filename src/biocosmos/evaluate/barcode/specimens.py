@@ -14,8 +14,8 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.barcode.bins import CONCORDANCE, concordance
 from biocosmos.evaluate.barcode.distances import Measure
 from biocosmos.evaluate.barcode.gap import GAPS, SPREAD, Barcodes, Near, barcode_gaps
-from biocosmos.evaluate.barcode.interim import SPECIES, lifted
 from biocosmos.evaluate.barcode.near import NearBarcodes
+from biocosmos.evaluate.barcode.provisional import SPECIES, lifted
 from biocosmos.evaluate.barcode.trees import TIPS, TREES, most_confused, tips_of, tree_of, tree_rows
 from biocosmos.evaluate.numbers.targets import Target, node_paths
 from biocosmos.taxonomy import Taxonomy
@@ -57,13 +57,13 @@ def library_tables(
     genera: Sequence[str],
     measure: Measure,
     *,
-    interim: bool = False,
+    provisional: bool = False,
     seed: int = 0,
 ) -> dict[str, pa.Table]:
     """Tables gaps, distances, bins, trees and tips of the barcodes; confused: pairs of species, which choose the tree."""
     taxonomy = library.taxonomy
     taxa = np.maximum(library.taxa, 0)
-    taxa = taxa if interim else lifted(taxonomy, taxa)
+    taxa = taxa if provisional else lifted(taxonomy, taxa)
     rank = SPECIES[0] if SPECIES[0] in taxonomy.ranks else taxonomy.ranks[-1]
     nodes = taxonomy.ancestor(taxa, rank).astype(np.int64)
     some, codes = np.unique(nodes, return_inverse=True)

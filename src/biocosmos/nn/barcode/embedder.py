@@ -44,6 +44,7 @@ class BarcodeEmbedder(nn.Module):
     ) -> None:
         super().__init__()
         self.pad, self.pooling, self.window, self.width = pad, pooling, window, width
+        self.heads, self.inner = heads, hidden or 4 * width
         self.encoder = BarcodeTransformer(vocabulary, width, layers, heads, hidden, positions, segments, dropout)
         self.beside: nn.Linear | None = None
         if bag:
@@ -91,16 +92,15 @@ class BarcodeEmbedder(nn.Module):
     def shape(self) -> dict[str, Any]:
         """The arguments that build it again, dropout as it is."""
         e = self.encoder
-        layer: Any = e.layers[0]
         return {
             "vocabulary": e.embeddings.tokens.num_embeddings,
             "width": self.width,
             "layers": len(e.layers),
-            "heads": layer.heads,
-            "hidden": layer.inner.out_features,
+            "heads": self.heads,
+            "hidden": self.inner,
             "positions": e.embeddings.positions.num_embeddings,
             "segments": e.embeddings.segments.num_embeddings,
-            "dropout": layer.dropout.p,
+            "dropout": e.embeddings.dropout.p,
             "pad": self.pad,
             "pooling": self.pooling,
             "window": self.window,

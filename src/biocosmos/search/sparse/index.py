@@ -76,11 +76,7 @@ class SparseIndex:
         Raises BiocosmosError for k-mers of another length, and for queries without any.
         """
         self._check(queries, k)
-        allowed = None
-        stop = len(self) if stop is None else min(stop, len(self))
-        if mask is not None or start > 0 or stop < len(self):
-            allowed = np.zeros(len(self), np.bool_)
-            allowed[start:stop] = True if mask is None else np.asarray(mask, np.bool_)[start:stop]
+        allowed = self._allowed(start, stop, mask)
         first = self.folding.first_allowed(allowed)
         near = max(1, min(k, int((first >= 0).sum())))
         scores, rows = self._distinct(queries, near, first)
@@ -89,6 +85,36 @@ class SparseIndex:
         out = Found(np.full((len(rows), k), -1, np.int64), np.full((len(rows), k), -np.inf, np.float32), np.ones(len(rows), bool))
         out.rows[:, : rows.shape[1]], out.scores[:, : rows.shape[1]] = rows, scores
         return out
+
+    def instead(
+        self, found: Found, barred: Numbers, *, start: int = 0, stop: int | None = None, mask: npt.NDArray[np.bool_] | None = None
+    ) -> Found:
+        """Folded hits in which a row that is ``barred`` (q, e) to its query is changed for the next allowed one that is like it,
+        where there is one."""
+        allowed, folding = self._allowed(start, stop, mask), self.folding
+        rows = found.rows.copy()
+        for query, place in zip(*np.nonzero((rows[:, :, None] == barred[:, None, :]).any(2) & (rows >= 0))):
+            number = folding.of[rows[query, place]]
+            like = folding.members[folding.starts[number] : folding.starts[number + 1]]
+            like = like[~np.isin(like, barred[query])]
+            like = like if allowed is None else like[allowed[like]]
+            if len(like):
+                rows[query, place] = like[0]
+        scores, rows = _best(found.scores, rows, rows.shape[1])
+        return Found(rows, scores, found.certified)
+
+    def like(self, row: int) -> Numbers:
+        """All rows with the k-mers of a row, itself among them, in their order."""
+        number = self.folding.of[row]
+        return self.folding.members[self.folding.starts[number] : self.folding.starts[number + 1]]
+
+    def _allowed(self, start: int, stop: int | None, mask: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_] | None:
+        stop = len(self) if stop is None else min(stop, len(self))
+        if mask is None and start <= 0 and stop == len(self):
+            return None
+        allowed = np.zeros(len(self), np.bool_)
+        allowed[start:stop] = True if mask is None else np.asarray(mask, np.bool_)[start:stop]
+        return allowed
 
     def _distinct(self, queries: KmerCounts, k: int, first: Numbers) -> tuple[Scores, Numbers]:
         """(scores, rows) of the k best distinct rows, each under its first allowed row."""
