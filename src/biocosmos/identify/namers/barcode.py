@@ -105,7 +105,7 @@ class Barcode(GalleryNamer):
             )
 
     def _set_apart(self, seed: int) -> tuple[Int64, Int64]:
-        """References that the weights are fitted on, a third of all at the most, and those that may be held out, in random order."""
+        """References that the weights are fitted on, at most a third of all, and those that may be held out, in random order."""
         drawn = np.random.default_rng(seed).permutation(len(self.references))
         count = min(MOST_FITTED, (len(drawn) + 2) // 3)
         return np.sort(drawn[:count]), drawn[count:]
