@@ -202,7 +202,7 @@ LINES: dict[str, Line] = {
     ),
     "evaluate barcodes": Line(
         "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
-        "{genus} --bins dna_bin --provisional --no-identify --report {out}/barcode.html",
+        "{genus} --bins dna_bin --probes nearest,linear --provisional --no-identify --report {out}/barcode.html",
         says="species with a barcode gap",
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
