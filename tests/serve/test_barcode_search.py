@@ -76,6 +76,10 @@ def test_a_barcode_finds_what_the_command_line_finds(site: TestClient, coi: bc.C
     told = [(one["id"], one["score"]) for each in answer["answers"] for one in each["neighbours"]]
     assert [id_ for id_, _ in told] == table["id"].to_pylist()
     assert np.allclose([score for _, score in told], table["score"].to_numpy(), atol=1e-6)
+    every = [one for each in answer["answers"] for one in each["neighbours"]]
+    assert np.allclose([one["identity"] for one in every], table["identity"].to_numpy(), atol=1e-3)
+    for name in ("alignment_length", "gaps"):
+        assert [one[name] for one in every] == table[name].to_pylist()
     known = dict(barcodes(coi))
     for asked, one in zip(letters, answer["answers"], strict=True):
         for near in one["neighbours"][:3]:
@@ -101,7 +105,8 @@ def test_letters_are_cleaned_and_fasta_is_read_pasted_or_as_a_file(site: TestCli
         found = ask(site, "/api/search", **given).json()
         assert [one["neighbours"] for one in found["answers"]] == [one["neighbours"] for one in wanted]
         assert found["answers"][0]["name"] == first
-        assert [one["name"] for one in found["refused"]] == ["bad"] and "letters that no DNA has" in found["refused"][0]["reason"]
+        (bad,) = found["refused"]
+        assert bad["name"] == "bad" and "letters that stand for no nucleotide" in bad["reason"]
 
 
 def test_specimens_are_compared_by_their_barcodes_and_do_not_find_themselves(site: TestClient, coi: bc.Collection) -> None:
@@ -111,17 +116,20 @@ def test_specimens_are_compared_by_their_barcodes_and_do_not_find_themselves(sit
     assert near == ask(site, "/api/search", json={"ids": [id_], "k": 6, "encoder": KMER}).json()["answers"][0]["neighbours"]
     mine = site.get(f"/api/specimen/nearest?id={id_}&k=6").json()["nearest"]
     assert [one["id"] for one in mine] == [one["id"] for one in near] and mine[0]["note"].endswith("bases")
+    assert [one["id"] for one in near] == search_collection(coi, SearchSettings(k=6, id=(id_,)))[0]["id"].to_pylist()
     within = near[0]["path"][5]  # its genus
     some = ask(site, f"/api/search?taxon={within}", json={"ids": [id_], "k": 200}).json()
     assert some["among"] < 240 and all(within in one["path"] for one in some["answers"][0]["neighbours"])
+    table = search_collection(coi, SearchSettings(k=200, id=(id_,), within=within))[0]
+    assert [one["id"] for one in some["answers"][0]["neighbours"]] == table["id"].to_pylist()
 
 
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
         ({"json": {"dna": ["ACGT"]}}, "nothing to compare: no k-mer"),
-        ({"json": {"dna": ["NNNNNNNNNNNN"]}}, "nothing but N"),
-        ({"json": {"dna": ["MKVLAAGIE"]}}, "letters that no DNA has"),
+        ({"json": {"dna": ["NNNNNNNNNNNN"]}}, "nothing but unknown bases"),
+        ({"json": {"dna": ["MKVLAAGIE"]}}, "letters that stand for no nucleotide"),
         ({"files": {"images": ("empty.fasta", b"")}}, "no sequence"),
         ({"files": {"images": ("some.csv", b"id,colour\na,red\n")}}, "no column of sequences"),
         ({"files": {"images": ("long.fasta", b">contig\n" + b"ACGT" * 30_000)}}, "too long for a barcode"),

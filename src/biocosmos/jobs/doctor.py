@@ -114,6 +114,18 @@ def _extras() -> Rows:
         yield extra, f"without {', '.join(missing)}: pip install 'biocosmos[{extra}]'" if missing else "installed"
 
 
+def _barcodes() -> Rows:
+    """What reads and aligns DNA barcodes, and the other tools that 'biocosmos identify --method sintax' and benchmarks run."""
+    for name, extra, what in (
+        ("edlib", "", "aligns"),
+        ("biopython", "[dna]", "reads GenBank"),
+        ("openpyxl", "[dna]", "reads spreadsheets of BOLD"),
+    ):
+        found = package_version(name)
+        yield name, f"{found}, {what}" if found != "not installed" else f"not installed ({what}): pip install 'biocosmos{extra}'"
+    yield "vsearch", shutil.which("vsearch") or "not here: 'identify --method sintax' needs it"
+
+
 def _weights() -> Rows:
     from biocosmos.encoders import cache
     from biocosmos.encoders.registry import encoder_names
@@ -203,6 +215,7 @@ SECTIONS: dict[str, Callable[[], Rows]] = {
     "GPU": _accelerators,
     "versions": _software,
     "extras": _extras,
+    "DNA barcodes": _barcodes,
     "weights": _weights,
     "plug-ins": _plug_ins,
     "environment": _variables,

@@ -72,7 +72,7 @@ class ResidentGallery:
         return len(self) * self.dim
 
     @staticmethod
-    def together(queries: Sequence[Float32]) -> Float32:
+    def together(queries: Sequence[Any]) -> Float32:
         """(q, dim) of q queries (dim,) or (1, dim)."""
         return np.stack([query.reshape(-1) for query in queries])
 

@@ -53,12 +53,20 @@ class ResidentBarcodes:
         return KmerCounts.concatenate(list(queries))
 
     def search(
-        self, queries: KmerCounts, k: int, *, mask: Mask | None = None, exclude: npt.NDArray[np.int64] | None = None
+        self,
+        queries: KmerCounts,
+        k: int,
+        *,
+        mask: Mask | None = None,
+        exclude: npt.NDArray[np.int64] | None = None,
+        fold: bool = False,
     ) -> Found:
         """The ``k`` nearest rows of each query where ``mask`` (n,) is True, exactly; exclude: (q,) a row that is not returned, -1
-        for none. Rows are -1 where there are fewer."""
+        for none; fold: of rows with the same k-mers one alone. Rows are -1 where there are fewer."""
         barred = np.full(len(queries), -1, np.int64) if exclude is None else exclude
-        found = self.index.search(queries, k + bool((barred >= 0).any()), mask=mask)
+        found = self.index.search(queries, k + bool((barred >= 0).any()), mask=mask, fold=fold)
+        if fold and (barred >= 0).any():
+            found = self.index.instead(found, barred[:, None], mask=mask)
         rows, scores = np.full((len(queries), k), -1, np.int64), np.full((len(queries), k), -np.inf, np.float32)
         for i, own in enumerate(barred):
             kept = np.flatnonzero((found.rows[i] != own) & (found.rows[i] >= 0))[:k]

@@ -20,6 +20,8 @@ SEARCH_IMAGES = 50
 """Images of one search."""
 AT_ONCE = 200
 """Images that are named while the browser waits; more become a job."""
+BARCODES_AT_ONCE = 2000
+"""Barcodes that are named while the browser waits."""
 TEXTS, TEXT_LENGTH, SPECIMENS = 20, 500, 50
 """Descriptions of one search, letters of each, and specimens of one search."""
 BARCODES, BARCODE_LENGTH = 50, 100_000

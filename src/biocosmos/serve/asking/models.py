@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from biocosmos.barcodes.cleaning import Cleaning
 from biocosmos.barcodes.kmers import KmerCounts
+from biocosmos.barcodes.rules import Rules
 from biocosmos.encoders.barcodes import BarcodeEncoder
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
-from biocosmos.jobs.sequences import cleaned
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -118,7 +119,8 @@ class Models:
 
     def barcodes(self, encoder: str, texts: Sequence[str]) -> list[AskedBarcode]:
         """Of each text its barcode, cleaned as files of queries are, and its row."""
-        found = [AskedBarcode(*cleaned(text)) for text in texts]
+        cleaned = Cleaning(Rules(min_length=1)).clean(list(texts))
+        found = [AskedBarcode(one.sequence, one.refused or "") for one in cleaned]
         letters = [one.letters for one in found if one.letters is not None]
         if not letters:
             return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,12 +19,13 @@ from biocosmos.serve.asking import limits
 from biocosmos.serve.asking.galleries import Galleries
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.naming import Namings
-from biocosmos.serve.asking.overlaps import Overlap, overlaps
+from biocosmos.serve.asking.overlaps import Overlap, aligned
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.resident import Resident
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue import Catalogue, View
+    from biocosmos.serve.catalogue.state import Moment
     from biocosmos.serve.catalogue.stored import Stored
 
 Kind = Literal["image", "text", "dna", "specimen"]
@@ -292,14 +293,11 @@ class Asking:
             mask &= np.append(self.catalogue.mask(view, moment), False)[rows]
         if not asked.names:
             return Searched(encoder, [], refused, int(mask.sum()))
-        own = np.array(asked.own, np.int64)
-        found = gallery.search(gallery.together(asked.vectors), k, mask=mask, exclude=own)  # type: ignore[arg-type]
         answers = []
-        for i, (name, (kind, place)) in enumerate(zip(asked.names, asked.kinds, strict=True)):
-            there = found.rows[i] >= 0
-            near, scores = rows[found.rows[i, there]], found.scores[i, there]
+        every = self._found(gallery, asked, k, mask, rows, moment)
+        for name, (kind, place), (found, scores, shared) in zip(asked.names, asked.kinds, every, strict=True):
+            near = rows[found]
             ids = moment.stored.ids.take(pa.array(near)).to_pylist()
-            shared = self._overlaps(asked.letters[i], moment.stored, near)
             neighbours = [
                 Near(id_, int(row), float(score), one) for id_, row, score, one in zip(ids, near, scores, shared, strict=True)
             ]
@@ -315,11 +313,27 @@ class Asking:
         table = stored.table(rows, ["id", BARCODE])
         return {id_: barcode for id_, barcode in zip(*(table[name].to_pylist() for name in ("id", BARCODE))) if barcode}
 
-    def _overlaps(self, letters: str | None, stored: Stored, rows: npt.NDArray[np.int32]) -> list[Overlap | None]:
-        """A barcode with those of rows of the catalogue; None where it is no barcode that was asked about."""
-        if letters is None or not len(rows) or BARCODE not in stored.dataset.schema.names:
-            return [None] * len(rows)
-        return overlaps(letters, stored.table(rows, [BARCODE])[BARCODE].to_pylist())
+    @staticmethod
+    def _found(
+        gallery: Resident, asked: _Asked, k: int, mask: npt.NDArray[np.bool_], rows: npt.NDArray[np.int32], moment: Moment
+    ) -> Iterator[tuple[npt.NDArray[np.int64], Float32, list[Overlap | None]]]:
+        """Of each thing the rows of the gallery that are nearest, their cosines, and their overlaps, None where it is no barcode.
+
+        rows: of the catalogue, of each row of the gallery.
+        """
+
+        def barcodes_of(found: npt.NDArray[np.int64]) -> list[str | None]:
+            return list(moment.stored.table(rows[found], [BARCODE])[BARCODE].to_pylist())
+
+        if not any(asked.letters) or BARCODE not in moment.stored.dataset.schema.names:
+            every = gallery.search(gallery.together(asked.vectors), k, mask=mask, exclude=np.array(asked.own, np.int64))  # type: ignore[arg-type]
+            for i in range(len(asked.names)):
+                near = every.rows[i][every.rows[i] >= 0]
+                yield near, every.scores[i, : len(near)], [None] * len(near)
+            return
+        for vector, letters, own in zip(asked.vectors, asked.letters, asked.own, strict=True):
+            query = gallery.together([vector])
+            yield aligned(gallery, query, letters or "", k, mask=mask, own=own, barcodes_of=barcodes_of)
 
     def _own_rows(self, gallery: Resident, ids: Sequence[str]) -> list[int]:
         """Row in the gallery of each id, -1 where it has no vector."""

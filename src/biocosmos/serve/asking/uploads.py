@@ -13,7 +13,7 @@ from typing import IO, Protocol
 from biocosmos.errors import BiocosmosError, ImageError, one_line
 from biocosmos.images import inspect_image
 from biocosmos.serve.asking import limits, zips
-from biocosmos.serve.asking.barcodes import sequence_suffix
+from biocosmos.serve.asking.barcodes import Named, sequence_suffix
 
 PREFIX = "biocosmos-upload-"
 NAME_LENGTH = 200
@@ -71,6 +71,17 @@ class Uploads:
             found.close()
             raise
         return found
+
+    def paste(self, barcodes: Iterable[Named]) -> None:
+        """Add barcodes that came as text, as a file of sequences."""
+        lines = [f">{'_'.join(name.split())}\n{letters}\n" for name, letters in barcodes]
+        if not lines:
+            return
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+        path = self._folder / "pasted.fasta"
+        path.write_text("".join(lines), encoding="utf-8")
+        self.sequences.append(Image("pasted", path, "sequences"))
 
     def close(self) -> None:
         """Remove the files."""
