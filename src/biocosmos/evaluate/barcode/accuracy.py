@@ -83,8 +83,8 @@ def accuracy_rows(
 ) -> list[Row]:
     """Micro and macro averages at every rank, of each group, over the queries that the gallery can answer.
 
-    rows, tied: (q, k) neighbours as for :func:`ties`. unanswerable: queries of the group whose taxon is not in the gallery, who are in
-    no average; nameless: those without a name at the rank.
+    rows, tied: (q, k) neighbours as for :func:`ties`. unanswerable: queries of the group whose taxon is not in the gallery, who
+    are in no average; nameless: those without a name at the rank.
     """
     out = []
     for target in targets:

@@ -32,9 +32,9 @@ def barcode_caveats(
     for row in tables["accuracy"].to_pylist():
         if row["tied"] and (row["group"], row["rank"], row["average"]) == (SEEN, species, "micro"):
             out.append(
-                f"{row['tied']:,} queries of seen species are equally near to specimens of several {species} ({row['encoder']}): the "
-                f"order of the gallery answered. Had it been another, {percent(row['at_worst'])} to {percent(row['at_best'])} might "
-                f"be right in place of {percent(row['value'])}."
+                f"{row['tied']:,} queries of seen species are equally near to specimens of several {species} ({row['encoder']}): "
+                f"the order of the gallery answered. In another order {percent(row['at_worst'])} to {percent(row['at_best'])} "
+                f"might be right in place of {percent(row['value'])}."
             )
     if unnamed := counts.get(UNNAMED):
         out.append(f"{unnamed:,} queries have no name at {species} and are judged above it alone.")

@@ -43,10 +43,11 @@ PROBES = pa.schema(
 class Beside:
     """What a job found beside the neighbours; all may be left out.
 
-    found: encoder -> (rows, tied): (q, k) int64 gallery rows of the queries' neighbours, best first, and (q, k) bool, whether each
-    is exactly as near as the first, where the job has searched (and taken the time) itself; answers: namer -> its answers to the queries (:meth:`Identifier.identify`); known: what that namer was fitted
-    on; promise: the share of wrong answers promised; cost: rows of ``COST``; probes: rows of :data:`PROBES`; published: makes a
-    table of published figures (task, data, model, measure, published, measured_here, source) from the rows of accuracy.
+    found: encoder -> (rows, tied): (q, k) int64 gallery rows of the queries' neighbours, best first, and (q, k) bool, whether
+    each is exactly as near as the first, where the job has searched (and taken the time) itself; answers: namer -> its answers to
+    the queries (:meth:`Identifier.identify`); known: what that namer was fitted on; promise: the share of wrong answers promised;
+    cost: rows of ``COST``; probes: rows of :data:`PROBES`; published: makes a table of published figures (task, data, model,
+    measure, published, measured_here, source) from the rows of accuracy.
     """
 
     found: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
