@@ -36,15 +36,16 @@ PROJECTED = 512
 LINEAR = LinearRecipe(1.0, 0.95, 1e-9, epochs=40)
 """The published recipe for vectors, with 40 epochs in place of 200: a processor trains it."""
 BASE = "--split dev:train --device cpu"
-OVERLAPPING = "--k 6 --stride 1 --window 12 --bag"
+OVERLAPPING = "--network transformer --stride 1 --bag"
 TRAININGS = {
-    "masked": f"{BASE} --objective masked --k 6 --epochs 2 --precision bfloat16",
+    "masked": f"{BASE} --objective masked --epochs 2 --precision bfloat16",
     "cnn": f"{BASE} --network cnn --objective species --epochs 8 --lr 0.001",
-    "contrastive": f"{BASE} --k 6 --epochs 2 --precision bfloat16",
-    "overlapping": f"{BASE} {OVERLAPPING} --epochs 8 --precision bfloat16",
-    "bag": f"{BASE} {OVERLAPPING} --layers 0 --width 512 --epochs 30",
-    "distilled": f"{BASE} {OVERLAPPING} --layers 0 --width 512 --objective distil --epochs 30",
-    "both": f"{BASE} {OVERLAPPING} --layers 0 --width 512 --teacher-weight 1 --epochs 30",
+    "contrastive": f"{BASE} --network transformer --epochs 2 --precision bfloat16",
+    "overlapping": f"{BASE} {OVERLAPPING} --window 12 --epochs 8 --precision bfloat16",
+    "bag": f"{BASE} --width 512",
+    "both": f"{BASE} --width 512 --teacher-weight 1",
+    "distilled": f"{BASE} --width 512 --objective distil",
+    "wide": f"{BASE} --width 1024",
     "default": "--device cpu",
 }
 COUNTS = "kmer:7"

@@ -126,9 +126,9 @@ LINES: dict[str, Line] = {
     ),
     "search by text": Line("search {collection} --text copepod --encoder {clip}", after=("embed",)),
     "embed barcodes": Line("embed {barcodes} --encoder kmer:5 --batch-size 8 --precision float32 --device cpu"),
-    "search by DNA": Line("search {barcodes} --dna {dna} -k 2", after=("embed barcodes",), says="alignment_length"),
+    "search by DNA": Line("search {barcodes} --dna {dna} -k 2 -e kmer:5", after=("embed barcodes",), says="alignment_length"),
     "search by a file of DNA": Line(
-        "search {barcodes} --fasta {fasta} -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
+        "search {barcodes} --fasta {fasta} -e kmer:5 -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
     ),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
@@ -202,7 +202,7 @@ LINES: dict[str, Line] = {
     ),
     "evaluate barcodes": Line(
         "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
-        "{genus} --bins dna_bin --provisional --no-identify --report {out}/barcode.html",
+        "{genus} --bins dna_bin --probes nearest,linear --provisional --no-identify --report {out}/barcode.html",
         says="species with a barcode gap",
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),

@@ -119,6 +119,9 @@ def test_what_is_no_fasta_at_all_is_said(tmp_path: Path) -> None:
     assert [row["barcode"] for row in rows] == [A] and not failures
     rows, failures, _ = rows_of(put(tmp_path / "z.fasta", f"ACGT\n>a\n{A}\n"))
     assert [row["id"] for row in rows] == ["a"] and "stands before the first '>'" in next(iter(failures)).reason
+    far = "no record\n" * 300_000 + f">a\n{A}\n>"  # more than is read at once
+    rows, failures, _ = rows_of(put(tmp_path / "far.fasta", far))
+    assert [row["id"] for row in rows] == ["a"] and [f.row for f in failures] == [1, 3]
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("a.fasta", ">a\nACGT\n")
         archive.writestr("b.fasta", ">a\nACGT\n")
@@ -304,6 +307,14 @@ def test_a_table_is_joined_by_id(tmp_path: Path) -> None:
         rows_of(path, metadata=table, columns={"sampleid": "id"})
     with pytest.raises(BiocosmosError, match="has no column of the sequences' ids"):
         read(path, metadata=put(tmp_path / "t.csv", "depth,text\n1,x\n"))
+
+
+def test_a_table_has_an_encoding_of_its_own(tmp_path: Path) -> None:
+    path = put(tmp_path / "x.fasta", f">a Mücke\n{A}\n".encode())
+    table = put(tmp_path / "t.csv", "id,place\na,München\n".encode("cp1252"))
+    rows, failures, _ = rows_of(path, metadata=table)
+    assert (rows[0]["description"], rows[0]["place"]) == ("Mücke", "München")
+    assert ["read as Windows-1252" in f.reason for f in failures] == [True]
 
 
 def test_the_first_line_of_the_issue(tmp_path: Path, biocosmos: Callable[..., str]) -> None:

@@ -32,7 +32,17 @@ from biocosmos.train.barcode.settings import barcode_settings
 from biocosmos.train.barcode.specimens import barcode_rows
 from biocosmos.train.barcode.training import BarcodeResult, train_barcode
 
-SMALL = {"k": 4, "width": 16, "layers": 1, "heads": 2, "epochs": 2, "device": "cpu", "precision": "float32", "batch_size": 16}
+SMALL = {
+    "network": "transformer",
+    "k": 4,
+    "width": 16,
+    "layers": 1,
+    "heads": 2,
+    "epochs": 2,
+    "device": "cpu",
+    "precision": "float32",
+    "batch_size": 16,
+}
 FREE_PORT = itertools.count(29731)
 
 
@@ -69,6 +79,7 @@ def options(**given: object) -> Iterator[str]:
         {"objective": "contrastive", "teacher_weight": 1.0, "stride": 1, "window": 12, "bag": True, "mutate": 0.05},
         {"objective": "distil", "teacher_k": 5, "ema": 0.9},
         {"objective": "species", "rank": "genus"},
+        {"network": "bag", "layers": None, "heads": None, "objective": "contrastive"},
     ],
 )
 def test_every_objective_leaves_an_encoder(collection: bc.Collection, tmp_path: Path, given: dict[str, object]) -> None:
@@ -234,12 +245,14 @@ def test_barcodes_are_changed_as_asked_and_alike_for_the_same_seed() -> None:
     ("given", "words"),
     [
         ({"objective": "masked", "window": 12}, "--window does nothing here"),
+        ({"objective": "masked", "network": "bag"}, "hides tokens one by one"),
+        ({"layers": 2}, "--layers does nothing here"),
         ({"objective": "masked", "crop": 0.5}, "--crop does nothing here"),
         ({"objective": "species", "temperature": 0.2}, "--temperature does nothing here"),
-        ({"network": "cnn", "objective": "mae"}, "cnn does not have"),
+        ({"network": "cnn", "objective": "mae"}, "hides tokens one by one"),
         ({"network": "cnn", "k": 4}, "--k does nothing here"),
         ({"encoder": "here", "width": 32}, "--width does nothing here"),
-        ({"width": 30}, "multiple of --heads"),
+        ({"network": "transformer", "width": 30}, "multiple of --heads"),
         ({"k": 3, "stride": 4}, "--stride must be at most"),
         ({"ranks": "species=x"}, "--ranks must be"),
         ({"teacher_k": 6}, "--teacher-k does nothing here"),
@@ -255,7 +268,7 @@ def test_what_a_collection_lacks_is_said(collection: bc.Collection, tmp_path: Pa
         train(collection, tmp_path / "run", ranks="tribe=1")
     with pytest.raises(BiocosmosError, match="its own folder"):
         train_barcode(collection, barcode_settings(encoder=str(tmp_path / "run")), tmp_path / "run")
-    train(collection, tmp_path / "bag", bag=True, epochs=1)
+    train(collection, tmp_path / "bag", network="bag", layers=None, heads=None, epochs=1)
     settings = barcode_settings(encoder=str(tmp_path / "bag"), objective="masked")
     with pytest.raises(BiocosmosError, match="sums tokens in windows"):
         train_barcode(collection, settings, tmp_path / "masked")

@@ -48,14 +48,17 @@ class SameBarcodes:
         """Barcodes under more than one name, those with the most rows first."""
         if not len(self._hashes):
             return []
-        pairs = np.stack([np.frombuffer(self._hashes, np.int64), np.frombuffer(self._names, np.int64)], axis=1)
-        distinct, counts = np.unique(pairs, axis=0, return_counts=True)
-        _, starts = np.unique(distinct[:, 0], return_index=True)
-        sizes = np.diff(np.append(starts, len(distinct)))
+        hashes, codes = np.frombuffer(self._hashes, np.int64), np.frombuffer(self._names, np.int64)
+        order = np.lexsort((codes, hashes))
+        hashes, codes = hashes[order], codes[order]
+        first = np.flatnonzero(np.append(True, (hashes[1:] != hashes[:-1]) | (codes[1:] != codes[:-1])))  # of each pair
+        counts, pairs = np.diff(np.append(first, len(hashes))), hashes[first]
+        starts = np.flatnonzero(np.append(True, pairs[1:] != pairs[:-1]))
+        sizes = np.diff(np.append(starts, len(pairs)))
         names = list(self._codes)
         found = []
         for start, size in zip(starts[sizes > 1], sizes[sizes > 1]):
-            rows = [(int(counts[i]), names[int(distinct[i, 1])]) for i in range(start, start + size)]
+            rows = [(int(counts[i]), names[int(codes[first[i]])]) for i in range(start, start + size)]
             found.append(Group({name: count for count, name in sorted(rows, key=lambda row: (-row[0], row[1]))}))
         return sorted(found, key=lambda group: (-sum(group.names.values()), *group.names))
 

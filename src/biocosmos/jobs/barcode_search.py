@@ -70,7 +70,7 @@ def search_barcodes(collection: Collection, encoder: str, settings: SearchSettin
         if asked.names:
             table, how = _neighbours(gallery, loaded, asked, letters, settings, failures)
             tables.append(table)
-    if not tables:
+    if not tables or (failures.errors and not any(table.num_rows for table in tables)):
         raise BiocosmosError(f"nothing to ask: none of the barcodes can be compared ({_first(failures)})")
     return pa.concat_tables(tables), failures, how
 

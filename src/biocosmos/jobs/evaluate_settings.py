@@ -161,6 +161,15 @@ class EvaluateSettings:
         only=_BARCODED,
         panel=OF_BARCODES,
     )
+    probes: str = setting(
+        "",
+        "Also the probes of the BarcodeBERT papers, one or several, comma-separated: nearest, linear, clustering.",
+        choices=("nearest", "linear", "clustering"),
+        several=True,
+        unset="none",
+        only=_BARCODED,
+        panel=OF_BARCODES,
+    )
     bins: str | None = setting(
         None,
         "The column with BINs.",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import IO
@@ -30,7 +32,7 @@ SIZE = re.compile(r";size=(\d+)")
 
 def read(path: Path, options: Options) -> Source:
     """A FASTA or FASTQ file, packed or not, or the one such file of a zip. The first records say how first lines are read."""
-    form, headers = _form(path, options)
+    form, headers, encoding = _form(path, options)
     names = _our_names(form, options, path)
     table = None if options.metadata is None else SequenceTable(options.metadata, options, taken=())
     kinds = {ours: STANDARD.get(ours, pa.string()) for ours in names.values()}
@@ -49,24 +51,25 @@ def read(path: Path, options: Options) -> Source:
         warn_unlabelled=bool({"label", SCIENTIFIC_NAME} & set(kinds)),
         **options.shaping(),
     )
-    reader = _Reader(path, options, form, names, table, "size" in kinds)
+    reader = _Reader(path, options, form, names, table, "size" in kinds, encoding)
     return Source(path.name, f"fasta, {form.name}", shaper.batches(reader.blocks()), shaper.rank_columns, options.failures)
 
 
-def _form(path: Path, options: Options) -> tuple[Form, list[str]]:
-    """How first lines are read, and the first of them. Raises BiocosmosError for a file without any sequence."""
-    with _records(path, options, Failures()) as records:
+def _form(path: Path, options: Options) -> tuple[Form, list[str], str]:
+    """How first lines are read, the first of them, and the encoding. Raises BiocosmosError for a file without any sequence."""
+    with _stream(path, options) as stream:
+        encoding, records = stream.encoding, _of_stream(stream)
         first = [record for record in islice(records, SEEN) if record.problem is None]
     if not first:
         raise BiocosmosError(f"{path} has no sequence that can be read: FASTA begins with '>', FASTQ with '@'")
     headers = [record.header for record in first]
     if options.pattern is not None:
-        return form_of_pattern(options.pattern, options.columns), headers
+        return form_of_pattern(options.pattern), headers, encoding
     form = form_of(headers)
     if "description" in form.columns and (reason := lineage_ranks(headers)) is not None:
         options.failures.add(reason, stage="read", source=path, severity="warning")
     there = {name for header in headers for name in form.read(header) or ()}
-    return Form(form.name, tuple(name for name in form.columns if name in there or name == "id"), form.read), headers
+    return Form(form.name, tuple(name for name in form.columns if name in there or name == "id"), form.read), headers, encoding
 
 
 def _our_names(form: Form, options: Options, path: Path) -> dict[str, str]:
@@ -83,18 +86,18 @@ def _our_names(form: Form, options: Options, path: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _records(path: Path, options: Options, failures: Failures) -> Iterator[Iterator[Record]]:
-    """The records of a file, or of the one file of sequences in a zip."""
-    with _file(path, options, failures) as file, open_text(file, options.encoding, failures) as stream:
-        yield _of_stream(stream)
+def _stream(path: Path, options: Options) -> Iterator[io.TextIOWrapper]:
+    """The text of a file, or of the one file of sequences in a zip."""
+    with _file(path, options) as file, open_text(file, options.encoding, options.failures) as stream:
+        yield stream
 
 
 @contextmanager
-def _file(path: Path, options: Options, failures: Failures) -> Iterator[Readable]:
+def _file(path: Path, options: Options) -> Iterator[Readable]:
     if not is_zip(path):
         yield path
         return
-    with open_archive(path, failures, options.max_image_bytes) as archive:
+    with open_archive(path, Failures(), options.max_image_bytes) as archive:
         name = sequences_among(archive.names)
         if name is None:
             raise BiocosmosError(f"{path} has no single file of sequences (.fasta, .fa, .fastq ...): unpack it")
@@ -116,8 +119,10 @@ class _Reader:
         names: Mapping[str, str],
         table: SequenceTable | None,
         sizes: bool,
+        encoding: str,
     ) -> None:
         self.path, self.options, self.form, self.names, self.table, self.sizes = path, options, form, names, table, sizes
+        self._encoding = encoding
         self._other_marker = self._other_form = 0
 
     def blocks(self) -> Iterator[Block]:
@@ -125,8 +130,8 @@ class _Reader:
         if self.table is not None:
             self.table.load(self.options)
         try:
-            with _records(self.path, self.options, self.options.failures) as records:
-                rows = self._rows(records)
+            with _stream(self.path, replace(self.options, encoding=self._encoding)) as stream:
+                rows = self._rows(_of_stream(stream))
                 while held := list(islice(rows, BATCH_ROWS)):
                     yield self._block(held)
             self._tell()

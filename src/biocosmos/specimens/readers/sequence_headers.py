@@ -6,7 +6,7 @@ The form is told from the first records of a file and must be that of all of the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from biocosmos.errors import BiocosmosError
@@ -157,7 +157,7 @@ def form_of(headers: Sequence[str]) -> Form:
     return next((form for form in FORMS if filled and all(form.read(header) is not None for header in filled)), PLAIN)
 
 
-def form_of_pattern(pattern: str, columns: Mapping[str, str]) -> Form:
+def form_of_pattern(pattern: str) -> Form:
     """The form of a user's pattern: a regular expression whose named groups are columns.
 
     Raises BiocosmosError for a pattern that is none, and for one without a group.

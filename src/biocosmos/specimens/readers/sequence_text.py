@@ -21,21 +21,22 @@ class Record(NamedTuple):
 
 def fasta_records(stream: IO[str]) -> Iterator[Record]:
     """The records of a FASTA text (``newline=""``). What stands before the first ">" is one record with a problem."""
-    number, rest, first, length = 0, "", True, 0  # first: no record has begun yet
+    number, rest, length = 0, "", 0
+    begun, stray = False, ""
     for chunk in _chunks(stream):
         rest += chunk
-        if first:
-            rest = _begun(rest)
-            if not rest:
-                continue
-            first = False
-            if rest[0] != ">":
-                before, sign, rest = rest.partition("\n>")
+        if not begun:
+            rest = rest if stray else _begun(rest)
+            if not rest.startswith(">") or stray:
+                stray = stray or rest[:40]
+                _, sign, rest = rest.partition("\n>")
+                begun = bool(sign)
+                if not begun:
+                    continue
                 number += 1
-                yield Record(number, "", "", f"{before[:40]!r} stands before the first '>': this is no FASTA record")
-                if not sign:
-                    return
-                rest = ">" + rest
+                yield Record(number, "", "", _before(stray))
+            else:
+                begun, rest = True, rest[1:]
         *whole, rest = rest.split("\n>")
         for record in whole:
             number += 1
@@ -43,9 +44,15 @@ def fasta_records(stream: IO[str]) -> Iterator[Record]:
             length = 0
         if len(rest) > MOST_LETTERS:
             length += len(rest) - 2 * CHUNK
-            rest = rest[:CHUNK] + rest[-CHUNK:]
-    if not first:
+            rest = f"{rest[:CHUNK]}-{rest[-CHUNK:]}"
+    if begun:
         yield _fasta(number + 1, rest, length)
+    elif stray:
+        yield Record(1, "", "", _before(stray))
+
+
+def _before(stray: str) -> str:
+    return f"{stray!r} stands before the first '>': this is no FASTA record"
 
 
 def fastq_records(stream: IO[str]) -> Iterator[Record]:
@@ -86,7 +93,7 @@ def _fasta(number: int, text: str, passed: int) -> Record:
     header, _, letters = text.partition("\n")
     if "\n;" in text:  # comments of the first FASTA
         letters = "\n".join(line for line in letters.split("\n") if not line.startswith(";"))
-    header = header.removeprefix(">").strip()
+    header = header.strip()
     if passed:
         return Record(number, header, "", f"the sequence has more than {MOST_LETTERS:,} letters: a chromosome, no barcode")
     return Record(number, header, letters)

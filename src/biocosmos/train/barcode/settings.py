@@ -16,7 +16,10 @@ WHOLE = ("contrastive", "distil", "species")
 """Objectives over vectors of whole barcodes."""
 UNUSED = ("workers", "cache_gb", "centre_lr_factor")
 """Settings of the loop that barcodes have no use for."""
-_NEW = {"encoder": NOT_GIVEN, "network": "transformer"}
+NETWORKS = ("bag", "transformer", "cnn")
+BAG_WIDTH, BERT_WIDTH = 512, 256
+_BERT = {"encoder": NOT_GIVEN, "network": "transformer"}
+_TOKENS = {"encoder": NOT_GIVEN, "network": ("bag", "transformer")}
 
 
 @dataclass(frozen=True)
@@ -27,8 +30,9 @@ class BarcodeSettings(LoopSettings):
         objective: "masked": half of the tokens are hidden and predicted (BarcodeBERT); "mae": the encoder never sees a hidden
             token (BarcodeMAE); "contrastive": barcodes of a species, genus, family together; "distil": the neighbours that k-mer
             counts have; "species": a softmax over taxa on top, for fine-tuning.
-        network: "transformer" or "cnn", the published baseline (objectives over whole barcodes alone).
-        k, stride, vocabulary: of the tokens (:class:`biocosmos.barcodes.tokens.KmerTokens`); stride 0 is k, side by side.
+        network: "bag": learns how much each overlapping k-mer says, and sums; "transformer": BarcodeBERT's; "cnn": the published
+            baseline. The bag and the CNN have objectives over whole barcodes alone.
+        k, stride, vocabulary: of the tokens (:class:`biocosmos.barcodes.tokens.KmerTokens`).
         window, bag, pooling, width, layers, heads, dropout: of :class:`biocosmos.nn.barcode.embedder.BarcodeEmbedder`.
         mask_ratio: share of the tokens that are hidden.
         loss_over: "all" tokens, hidden or not, as BarcodeBERT's code has it, or those that are "masked".
@@ -53,29 +57,39 @@ class BarcodeSettings(LoopSettings):
         file=True,
     )
     objective: str = setting("contrastive", "What is learnt: see above.", choices=OBJECTIVES, panel=LEARNT)
-    network: str = setting(
-        "transformer",
-        "cnn: the published baseline, for contrastive, distil and species.",
-        choices=("transformer", "cnn"),
+    network: str | None = setting(
+        None,
+        "bag: weighs overlapping k-mers; transformer: BarcodeBERT's; cnn: the published baseline.",
+        choices=NETWORKS,
+        unset="bag; transformer with --objective masked or mae",
         only={"encoder": NOT_GIVEN},
         panel=MODEL,
     )
-    k: int = setting(6, "Bases of a token.", low=1, high=9, only=_NEW, panel=MODEL)
-    stride: int = setting(0, "Bases from one token to the next.", low=0, unset="k, side by side", only=_NEW, panel=MODEL)
-    vocabulary: str = setting(
-        "barcodebert", "Which numbers tokens have.", choices=("barcodebert", "with-n", "clibd"), only=_NEW, panel=MODEL
+    k: int = setting(6, "Bases of a token.", low=1, high=9, only=_TOKENS, panel=MODEL)
+    stride: int | None = setting(
+        None,
+        "Bases from one token to the next; 0 is k, side by side.",
+        low=0,
+        unset="1 in a bag, else k",
+        only=_TOKENS,
+        panel=MODEL,
     )
-    window: int = setting(1, "Tokens summed to one place.", above=0, only={**_NEW, "objective": WHOLE}, panel=MODEL)
+    vocabulary: str = setting(
+        "barcodebert", "Which numbers tokens have.", choices=("barcodebert", "with-n", "clibd"), only=_TOKENS, panel=MODEL
+    )
+    window: int = setting(1, "Tokens summed to one place.", above=0, only={**_BERT, "objective": WHOLE}, panel=MODEL)
     bag: bool = setting(
-        False, "Begin at the sum of the token vectors, near k-mer counts.", only={**_NEW, "objective": WHOLE}, panel=MODEL
+        False, "Begin at the sum of the token vectors, near k-mer counts.", only={**_BERT, "objective": WHOLE}, panel=MODEL
     )
     pooling: str = setting(
-        "mean", "mean of real tokens, mean-all with pads, or cls.", choices=("mean", "mean-all", "cls"), only=_NEW, panel=MODEL
+        "mean", "mean of real tokens, mean-all with pads, or cls.", choices=("mean", "mean-all", "cls"), only=_BERT, panel=MODEL
     )
-    width: int = setting(256, "Numbers of a vector.", above=0, only=_NEW, panel=MODEL)
-    layers: int = setting(4, "Blocks of the transformer; 0 with --bag alone.", low=0, only=_NEW, panel=MODEL)
-    heads: int = setting(4, "Attention heads of a block.", above=0, only=_NEW, panel=MODEL)
-    dropout: float = setting(0.1, "Dropout of the transformer.", low=0, below=1, only=_NEW, panel=MODEL)
+    width: int | None = setting(
+        None, "Numbers of a vector.", above=0, unset=f"{BAG_WIDTH} in a bag, else {BERT_WIDTH}", only=_TOKENS, panel=MODEL
+    )
+    layers: int = setting(4, "Blocks of the transformer.", above=0, only=_BERT, panel=MODEL)
+    heads: int = setting(4, "Attention heads of a block.", above=0, only=_BERT, panel=MODEL)
+    dropout: float = setting(0.1, "Dropout of the transformer.", low=0, below=1, only=_TOKENS, panel=MODEL)
     mask_ratio: float = setting(
         0.5, "Share of the tokens that are hidden.", above=0, below=1, only={"objective": TOKENWISE}, panel=LEARNT
     )
@@ -108,7 +122,7 @@ class BarcodeSettings(LoopSettings):
     mutate: float = setting(
         0.0, "Most of the bases that are changed.", low=0, below=0.75, unset="none", only={"objective": WHOLE}, panel=DATA
     )
-    epochs: int = changed(LoopSettings, "epochs", 20)
+    epochs: int = changed(LoopSettings, "epochs", 30)
     batch_size: int | None = changed(
         LoopSettings, "batch_size", help="Barcodes per process and pass.", unset="128, fewer where an epoch has under 40 steps"
     )
@@ -121,15 +135,27 @@ class BarcodeSettings(LoopSettings):
         super().__post_init__()
         if self.encoder == ".":  # "" as a path
             object.__setattr__(self, "encoder", "")
-        if self.network == "cnn" and self.objective in TOKENWISE and not self.encoder:
-            raise SettingError(f"--objective {self.objective} hides tokens, which --network cnn does not have: leave one out")
-        if not self.layers and not self.bag:
-            raise SettingError("--layers 0 leaves nothing to look around with: it goes with --bag, which learns to weigh k-mers")
-        if self.width % self.heads:
+        if not self.encoder:
+            self._complete()
+        self.rank_weights()
+
+    def _complete(self) -> None:
+        """What follows from the objective and the network where it is not said; what does not go together is refused."""
+        tokenwise = self.objective in TOKENWISE
+        if self.network is None:
+            object.__setattr__(self, "network", "transformer" if tokenwise else "bag")
+        if self.network != "transformer" and tokenwise:
+            raise SettingError(f"--objective {self.objective} hides tokens one by one: it goes with --network transformer")
+        bag = self.network == "bag"
+        if self.stride is None:
+            object.__setattr__(self, "stride", 1 if bag else 0)
+        if self.width is None:
+            object.__setattr__(self, "width", BAG_WIDTH if bag else BERT_WIDTH)
+        assert self.stride is not None and self.width is not None
+        if self.width % self.heads and not bag:
             raise SettingError(f"--width must be a multiple of --heads, not {self.width} of {self.heads}")
         if self.stride > self.k:
             raise SettingError(f"--stride must be at most --k, not {self.stride} with {self.k}")
-        self.rank_weights()
 
     def rank_weights(self) -> dict[str, float]:
         """rank -> weight of the contrastive objective. Raises SettingError for anything else than name=number."""

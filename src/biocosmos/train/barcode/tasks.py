@@ -41,6 +41,8 @@ LARGEST_BATCH = 128
 TABLE_FACTOR = 2.0
 """How many times as fast the vectors of tokens learn where they begin as a bag, with numbers of size 1."""
 BLOCK = 64
+BAG_WINDOW = 12
+"""Tokens of a window that the network "bag" sees at once, besides the sum of all."""
 
 Array = npt.NDArray[Any]
 
@@ -48,21 +50,24 @@ Array = npt.NDArray[Any]
 def new_model(settings: BarcodeSettings) -> BarcodeModel:
     """The network the settings describe, with random weights."""
     s = settings
-    tokens = KmerTokens(s.k, s.stride, s.vocabulary)
     if s.network == "cnn":
+        tokens = KmerTokens()
         return BarcodeModel(BarcodeCNN(tokens.length), tokens)
-    places = -(-tokens.tokens // s.window)
+    assert s.stride is not None and s.width is not None
+    tokens, bag = KmerTokens(s.k, s.stride, s.vocabulary), s.network == "bag"
+    window = BAG_WINDOW if bag else s.window
+    places = -(-tokens.tokens // window)
     network = BarcodeEmbedder(
         tokens.size,
         s.width,
-        s.layers,
-        s.heads,
-        positions=max(512, places) if s.window == 1 else places,
+        0 if bag else s.layers,
+        1 if bag else s.heads,
+        positions=max(512, places) if window == 1 else places,
         dropout=s.dropout,
         pad=tokens.pad,
-        pooling=s.pooling,
-        window=s.window,
-        bag=s.bag,
+        pooling="mean" if bag else s.pooling,
+        window=window,
+        bag=bag or s.bag,
     )
     return BarcodeModel(network, tokens)
 

@@ -171,6 +171,8 @@ def _facts(
     name, _, part = settings.split.rpartition(":")
     split = collection.split(name or "default").describe()
     network = "A CNN" if isinstance(made.network, BarcodeCNN) else "A transformer"
+    if isinstance(made.network, BarcodeEmbedder) and not made.network.encoder.layers:
+        network = "A bag of k-mers"
     start = f", from {settings.encoder}" if settings.encoder else ""
     return {
         "what": f"{network} over barcodes, trained {_DID[settings.objective]} on {len(rows):,} barcodes{start} "
