@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from barcoded import KMER, barcodes_alone
+
 from browsing import PHONE, WIDE, Server
 
 PAGES = ("/explore", "/search", "/identify", "/review", "/clusters", "/likeness", "/places", "/jobs", "/reports")
