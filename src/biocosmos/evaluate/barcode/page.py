@@ -131,7 +131,8 @@ def _ranks(report: Report, rows: Sequence[Row], encoders: Sequence[str], ranks: 
 _COLUMNS: Columns = [
     *((name, name) for name in ("encoder", "group", "rank", "average")),
     *(("right (interval)", interval), ("queries", "queries"), ("taxa", "taxa")),
-    *(("unanswerable", "unanswerable"), ("no name", "nameless")),
+    *(("unanswerable", "unanswerable"), ("no name", "nameless"), ("tied", "tied"), ("at worst", "at_worst")),
+    ("at best", "at_best"),
 ]
 
 
