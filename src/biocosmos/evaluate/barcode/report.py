@@ -135,8 +135,10 @@ def barcode_report(
         },
     }
     caveats = barcode_caveats(tables, facts, boot, provenance)
-    encoders = {id(gallery): name for name, gallery in reversed(galleries.items())}  # an order by alignment has the same gallery
-    return Report("barcode", f"Barcodes: {', '.join(reversed(encoders.values()))}", tables, caveats, provenance, page)
+    encoders = {
+        id(gallery): name for name, gallery in reversed(list(galleries.items()))
+    }  # an order by alignment has the same gallery
+    return Report("barcode", f"Barcodes: {', '.join(reversed(list(encoders.values())))}", tables, caveats, provenance, page)
 
 
 def _judge(
