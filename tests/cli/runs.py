@@ -202,7 +202,7 @@ LINES: dict[str, Line] = {
     ),
     "evaluate barcodes": Line(
         "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
-        "{genus} --bins dna_bin --provisional --no-identify --report {out}/barcode.html",
+        "{genus} --bins dna_bin --probes nearest,linear --provisional --no-identify --report {out}/barcode.html",
         says="species with a barcode gap",
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
@@ -309,6 +309,14 @@ LINES: dict[str, Line] = {
     "identify from hits": Line(
         "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"
     ),
+    "identify barcodes": Line(
+        "identify {barcodes} {fasta} -e kmer:5 --method nearest --threshold 0.5 -o {out}/barcodes.csv",
+        after=("embed barcodes",),
+        says="specimens named",
+    ),
+    "evaluate tables of names": Line(
+        "evaluate {collection} --names {told} --queries test --gallery train -o {out}/told", says="given a wrong"
+    ),
     "split barcodes": Line("split {out}/coi.cosmos --seed 0", after=("ingest barcodes",), says="train"),
     "train barcode": Line(
         f"train barcode {{out}}/coi.cosmos -o {{out}}/dna {LOOP}{RUN}--objective contrastive --network transformer --k 4 "
@@ -327,6 +335,16 @@ LINES: dict[str, Line] = {
     "train barcode as an autoencoder": Line(
         "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
         after=("train barcode masked",),
+    ),
+    "split barcodes of two kinds": Line(
+        "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",
+        after=("ingest barcodes",),
+    ),
+    "evaluate a linear probe": Line(
+        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --gallery kinds:train --queries kinds:test "
+        "--unseen kinds:test_unseen --report {out}/linear.html",
+        after=("split barcodes of two kinds",),
+        says="of unseen species",
     ),
     "train barcode to species": Line(
         "train barcode {out}/coi.cosmos -o {out}/named --init {out}/masked --objective species --rank species --epochs 1",

@@ -10,7 +10,7 @@ from biocosmos import Collection
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import read_tables
-from biocosmos.evaluate.barcode.accuracy import SEEN, UNNAMED, UNSEEN, named
+from biocosmos.evaluate.barcode.accuracy import SEEN, UNNAMED, UNSEEN, named, ties
 from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.settings import SettingError
@@ -82,9 +82,9 @@ def test_seen_and_unseen_species_are_counted_apart_as_by_hand(rows, report):
         best = max(answering, key=lambda o: cosine(row["barcode"], o["barcode"]))
         if group == UNSEEN:
             right[UNSEEN] += best["genus"] == row["genus"]
-    (seen,) = report.rows("accuracy", group=SEEN, rank="species", average="micro")
-    (unseen,) = report.rows("accuracy", group=UNSEEN, rank="genus", average="micro")
-    (nothing,) = report.rows("accuracy", group=UNSEEN, rank="species", average="micro")
+    (seen,) = report.rows("accuracy", encoder="kmer:5", group=SEEN, rank="species", average="micro")
+    (unseen,) = report.rows("accuracy", encoder="kmer:5", group=UNSEEN, rank="genus", average="micro")
+    (nothing,) = report.rows("accuracy", encoder="kmer:5", group=UNSEEN, rank="species", average="micro")
     assert (seen["queries"], seen["right"]) == (total[SEEN], right[SEEN])
     assert unseen["queries"] + unseen["unanswerable"] == total[UNSEEN] and unseen["right"] == right[UNSEEN]
     assert (nothing["queries"], nothing["unanswerable"], nothing["value"]) == (0, total[UNSEEN], None)
@@ -110,7 +110,7 @@ def test_every_species_is_in_one_group_of_rarity_of_the_gallery(rows, report):
     ]
     bounds = {"1": (1, 1), "2-5": (2, 5), "6-20": (6, 20), "more than 20": (21, 10**9)}
     for name, (low, high) in bounds.items():
-        found = report.rows("rarity", group=name, rank="species", average="micro")
+        found = report.rows("rarity", encoder="kmer:5", group=name, rank="species", average="micro")
         assert sum(row["queries"] for row in found) == sum(low <= count <= high for count in asked)
 
 
@@ -120,8 +120,9 @@ def test_bins_gaps_and_a_tree_are_there_and_the_page_shows_them(report, tmp_path
     assert report.rows("trees")[0]["newick"].endswith(";")
     tips = report.rows("tips", genus=report.rows("trees")[0]["genus"])
     assert sum(row["tip"] is not None for row in tips) == report.rows("trees")[0]["tips"]
-    (cost,) = report.rows("cost")
-    assert cost["encoder"] == "kmer:5" and cost["embedded"] and cost["queries"] and cost["bytes"]
+    cost, aligned = report.rows("cost")
+    assert (cost["encoder"], aligned["encoder"]) == ("kmer:5", "kmer:5 + alignment")
+    assert cost["embedded"] and cost["queries"] and cost["bytes"]
     page = report.write(tmp_path / "report", tables="csv").read_text(encoding="utf-8")
     for words in ("Is there a barcode gap?", "Do BINs and species agree?", "hang together", "What does it cost?"):
         assert words in page
@@ -165,3 +166,27 @@ def test_the_nearest_with_a_name_answers_and_none_without():
     rows = np.array([[0, 2, 1], [0, 3, -1], [1, 2, -1]])
     said, at = named(rows, target)
     assert said.tolist() == [1, -1, 0] and at.tolist() == [2, -1, 1]
+
+
+def test_answers_of_a_namer_are_judged_with_seen_and_unseen_species_apart(collection, rows):
+    report = evaluate_collection(collection, encoder=("kmer:5",), protocol="barcode", method="nearest", threshold=0.5)
+    by_group = {row["group"]: row for row in report.rows("named", rank="species")}
+    unseen = by_group[UNSEEN]
+    assert unseen["queries"] == sum(row["split"] == "test_unseen" for row in rows)
+    assert unseen["right"] == 0 and unseen["wrong"] == unseen["answered"]  # every species said of them is wrong
+    assert by_group[SEEN]["right"] + by_group[SEEN]["wrong"] == by_group[SEEN]["answered"]
+    answer = {row["group"]: row for row in report.rows("named", rank="the answer")}
+    assert answer["all"]["queries"] == sum(row["split"] != "train" for row in rows)
+    assert {row["promise"] for row in report.rows("named")} == {None}
+    bins = report.rows("reliability", group=SEEN, rank="species")
+    assert sum(row["count"] for row in bins) == by_group[SEEN]["queries"]
+    assert "unseen species given a wrong species" in {card.label for card in report.cards()}
+
+
+def test_ties_between_names_are_told_with_the_best_and_the_worst_they_could_be():
+    target = Target("species", "rank", np.array([0, 1, 1]), np.array([0, 1, 1, -1]), *(np.array([1, 2]),) * 3)
+    rows = np.array([[0, 1, 3], [1, 2, 0], [3, 0, 1]])
+    tied = np.array([[True, True, False], [True, True, False], [True, True, False]])
+    disagree, right = ties(rows, tied, target)
+    assert disagree.tolist() == [True, False, False]  # two names; one name twice; no name and one
+    assert right.tolist() == [True, True, False]

@@ -31,6 +31,7 @@ from biocosmos.identify.runners_up import RunnersUp
 from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.hits import Hits
 from biocosmos.search.vectors import as_matrix, unit_rows
 from biocosmos.specimens import guard
 from biocosmos.tables import PROVENANCE_KEY
@@ -136,7 +137,9 @@ class Identifier:
             "templates": None if templates is None else list(templates),
         }
         made = cls.around(namer, held, known=gallery, rules=asked, seed=seed, settings=settings, failures=failures)
-        return replace(made, notes=(*made.notes, *_unseen_taxa(gallery))) if calibration is None else made
+        if calibration is not None or held.unseen is not None:
+            return made
+        return replace(made, notes=(*made.notes, *_unseen_taxa(gallery)))
 
     @classmethod
     def around(
@@ -169,9 +172,10 @@ class Identifier:
             )
         predictions = held.predictions
         fitting, testing = set_apart(predictions.ids, np.flatnonzero(predictions.truth != 0), seed)
-        alarm, deepest, said = sound_alarm(held, fitting, rules.detector, rules.false_alarm_rate)
-        calibration, threshold, promise, more = _stops(predictions, rules, seed, deepest, held.source)
-        sets = None if rules.sets is None else PredictionSets.fit(predictions.subset(testing), rules.alpha, rules.sets)
+        alarm, deepest, said = sound_alarm(held, fitting, _detector(namer, rules, known), rules.false_alarm_rate)
+        calibration, threshold, promise, more = _stops(predictions, rules, seed, deepest, held)
+        of_sets = testing if held.unseen is None else testing[~held.unseen[testing]]  # of a hidden taxon no set can hold it
+        sets = None if rules.sets is None else PredictionSets.fit(predictions.subset(of_sets), rules.alpha, rules.sets)
         rows = np.sort(np.random.default_rng(seed).permutation(len(predictions))[:KEPT_FEATURES])
         return cls(
             namer,
@@ -241,9 +245,7 @@ class Identifier:
         self.refuse_seen(predictions.ids)
         nodes, confidence = self.calibration.best_path(predictions)
         n = len(predictions)
-        hits = None
-        if self.known is not None and n and bool(predictions.features.any(axis=1).all()):
-            hits = self.known.search(predictions.features, min(VOTERS, len(self.known)), device=device)
+        hits = self._nearest(predictions, device)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
             novelty, p, deepest = self.alarm.judge(predictions)
@@ -255,9 +257,22 @@ class Identifier:
         table = answer_table(
             named, self.namer.taxonomy, threshold=self.threshold, false_alarm_rate=rate, method=self.method, provenance={}
         )
+        if isinstance(self.namer, GalleryNamer):
+            for name, values in self.namer.shown(predictions, self.known).items():
+                table = table.append_column(name, values)
         if self.sets is not None:
             table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
         return Answered(table, predictions, hits)
+
+    def _nearest(self, predictions: Predictions, device: str | None) -> Hits | None:
+        """The nearest known specimens; None where they cannot be told."""
+        if self.known is None or not len(predictions):
+            return None
+        if isinstance(self.namer, GalleryNamer) and (hits := self.namer.nearest(predictions, self.known)) is not None:
+            return hits
+        if not bool(predictions.features.any(axis=1).all()):
+            return None
+        return self.known.search(predictions.features, min(VOTERS, len(self.known)), device=device)
 
     def finished(self, tables: Sequence[pa.Table], queries: dict[str, Any] | None = None, *, top: int = 1) -> pa.Table:
         """The tables of blocks as one, with what made it."""
@@ -373,18 +388,37 @@ def on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed:
     return held.tempered(namer.temperature)
 
 
+def _detector(namer: Namer, rules: AnswerRules, known: Gallery | None) -> str:
+    """The novelty detector that is asked for, or the namer's own. Raises BiocosmosError for one that cannot read its features."""
+    can: tuple[str, ...] = namer.detectors if isinstance(namer, GalleryNamer) else ()
+    if not can and known is not None and known.counts is not None and known.dim > WIDEST:
+        can = ("knn", "max-logit", "msp", "energy")  # others invert the covariance of that many numbers
+    if not can:
+        return rules.detector
+    if rules.novelty is not None and rules.novelty not in can:
+        raise BiocosmosError(
+            f"the novelty detector {rules.novelty!r} does not go with the method {namer.title!r} on k-mers: choose one of "
+            f"{', '.join(can)}"
+        )
+    return rules.novelty or can[0]
+
+
+WIDEST = 4096
+"""Numbers of a vector of k-mers up to which any detector learns from it."""
 FEW = 8
 """Held-out specimens of which a quarter is none."""
 
 
 def _stops(
-    predictions: Predictions, rules: AnswerRules, seed: int, deepest: NDArray[np.int64] | None, source: str
+    predictions: Predictions, rules: AnswerRules, seed: int, deepest: NDArray[np.int64] | None, held: HeldOut
 ) -> tuple[Calibration, float, Promise | None, list[str]]:
     """Calibration, threshold, promise and notes. A promise that nobody asked for gives way where it is impossible."""
+    source = held.source
     if rules.promises:
         try:
             kind: Any = rules.kind
-            made = Promise.fit(predictions, kind, rules.alpha, delta=rules.given_delta, seed=seed, deepest=deepest)
+            how: dict[str, Any] = {"delta": rules.given_delta, "seed": seed, "deepest": deepest, "unseen": held.unseen}
+            made = Promise.fit(predictions, kind, rules.alpha, **how)
             if np.isfinite(made.threshold) or rules.asked_for:
                 return made.calibration, made.threshold, made, list(made.notes)
             note = f"no error rate of {rules.alpha:g} can be promised; answers stop at a confidence of {rules.fallback:g} instead"

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from biocosmos.arrays import read_array, read_arrays
+from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError, Failure, Failures, first_line
 from biocosmos.facts import Number, is_file_name, read_facts
 from biocosmos.files import is_folder, is_there
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 FORMAT = 3
 STATE = "identifier.json"
 _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parquet", "taxonomy.parquet"
+_COUNTS, _COLUMN = "kmers.npz", "column/"
+"""K-mers in place of vectors, and what columns of known specimens are called among the rows."""
+_NO_VECTORS = np.empty((0, 0), np.float32)
 _CHUNK = 1 << 22
 _TOLD = {"what": "an identifier", "remedy": "fit the identifier again"}
 _SHAPE = {
@@ -77,8 +81,14 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
         if known is not None:
             assert known.taxa is not None
             rows = pa.table({"id": pa.array(known.ids, pa.string()), "taxon": pa.array(known.taxa)})
+            if known.columns is not None and known.counts is not None:
+                for name in known.columns.column_names:
+                    rows = rows.append_column(f"{_COLUMN}{name}", known.columns[name])
             pq.write_table(rows, temporary / _ROWS)
-            np.save(temporary / _VECTORS, known.vectors, allow_pickle=False)
+            if known.counts is None:
+                np.save(temporary / _VECTORS, known.vectors, allow_pickle=False)
+            else:
+                _save_counts(known.counts, temporary / _COUNTS)
         with (temporary / _ARRAYS).open("wb") as out:
             np.savez(out, **_arrays(identifier))  # type: ignore[arg-type]
         _record(identifier, folder).save(temporary)
@@ -213,12 +223,28 @@ def _arrays(identifier: Identifier) -> dict[str, NDArray[Any]]:
 
 def _known(folder: Path, provenance: Any, taxonomy: Taxonomy) -> Gallery:
     rows = pq.read_table(folder / _ROWS)
+    counts = _read_counts(folder / _COUNTS) if is_there(folder / _COUNTS) else None
+    names = [name for name in rows.column_names if name.startswith(_COLUMN)]
     return Gallery(
         ids=rows.column("id").to_numpy(zero_copy_only=False),
-        vectors=read_array(folder / _VECTORS, ("f", 2), mapped=True, **_TOLD),
+        vectors=read_array(folder / _VECTORS, ("f", 2), mapped=True, **_TOLD) if counts is None else _NO_VECTORS,
         taxa=rows.column("taxon").to_numpy().astype(np.int32),
         taxonomy=taxonomy,
         provenance=provenance,
+        columns=rows.select(names).rename_columns([name.removeprefix(_COLUMN) for name in names]) if names else None,
+        counts=counts,
+    )
+
+
+def _save_counts(counts: KmerCounts, path: Path) -> None:
+    with path.open("wb") as out:
+        np.savez(out, k=np.array(counts.k), codes=counts.codes, starts=counts.starts)
+
+
+def _read_counts(path: Path) -> KmerCounts:
+    stored = read_arrays(path, {"k": ("iu", 0), "codes": ("u", 1), "starts": ("i", 1)}, **_TOLD)
+    return KmerCounts(
+        int(stored["k"]), stored["codes"].astype(np.uint16, copy=False), stored["starts"].astype(np.int64, copy=False)
     )
 
 

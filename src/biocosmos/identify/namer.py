@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,17 @@ from biocosmos.identify.blocks import block_rows
 from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
+from biocosmos.search.hits import Hits
 from biocosmos.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from biocosmos.identify.confidence.held_out import HeldOut
 
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.object_]
-Takes = Literal["vectors", "images"]
+Takes = Literal["vectors", "images", "barcodes"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +43,8 @@ class Specimens:
 
     ids: (n,) object array of str; vectors: (n, d) float32 unit vectors of the namer's encoder; images: (n, 3, size, size) uint8,
     prepared as the namer's ``preprocessing`` says; sizes: (n, 2) float32 logarithms of height and width in pixels before that;
-    truth: (n,) int32 nodes of the namer's taxonomy, 0 unknown, -1 not in it, None for all unknown; columns: one row a specimen.
+    truth: (n,) int32 nodes of the namer's taxonomy, 0 unknown, -1 not in it, None for all unknown; columns: one row a specimen;
+    barcodes: (n,) object array of str, upper case ACGTN.
     """
 
     ids: Ids
@@ -48,6 +53,7 @@ class Specimens:
     sizes: Float32 | None = None
     truth: Int32 | None = None
     columns: pa.Table | None = None
+    barcodes: npt.NDArray[np.object_] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -174,11 +180,15 @@ class GalleryNamer(Namer):
 
     options: names of the fields of :class:`FitOptions` that it uses; temperature: its scores are divided by it to be logits;
     own_scale: its scores are logits as they are; fallback_temperature: where no specimen can be held out to fit one.
+    detectors: the novelty detectors that can read its features, the default first; () for all.
+    unknown_below: the mass of an inner class is that of its members that it does not know, not of specimens known no deeper.
     """
 
     options: ClassVar[frozenset[str]] = frozenset()
     own_scale: ClassVar[bool] = False
     fallback_temperature: ClassVar[float] = 0.05
+    detectors: ClassVar[tuple[str, ...]] = ()
+    unknown_below: ClassVar[bool] = False
     temperature: float = 1.0
 
     @classmethod
@@ -205,7 +215,9 @@ class GalleryNamer(Namer):
 
     def about(self) -> dict[str, Any]:
         """The encoder of its vectors, the split it was fitted on, and a digest of what it learnt."""
-        return {"encoder": encoder_of(self.provenance), "split": self.provenance.get("split"), "digest": self.digest}
+        return {"encoder": encoder_of(self.provenance), "split": self.provenance.get("split"), "digest": self.digest} | (
+            {"unknown_below": True} if self.unknown_below else {}
+        )
 
     @cached_property
     def digest(self) -> str:
@@ -220,6 +232,19 @@ class GalleryNamer(Namer):
     @abstractmethod
     def restore(cls, gallery: Gallery, classes: Int32, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
         """The namer again, from the gallery it was fitted on and what :meth:`arrays` gave."""
+
+    def held_out(self, gallery: Gallery, seed: int) -> HeldOut | None:
+        """Specimens of the gallery it was fitted on as it sees them without them, where it has a way of its own; None for the
+        usual one (:func:`biocosmos.identify.confidence.held_out.cross_fitted`)."""
+        return None
+
+    def nearest(self, predictions: Predictions, known: Gallery) -> Hits | None:
+        """The nearest known specimens, where it has found them itself; None to search for those with the nearest features."""
+        return None
+
+    def shown(self, predictions: Predictions, known: Gallery | None) -> dict[str, pa.Array]:
+        """More columns of the table of answers, one value a specimen."""
+        return {}
 
     def refitted(self, gallery: Gallery, options: FitOptions) -> Self:
         """The same kind of namer on another gallery, such as this one's without a fold."""

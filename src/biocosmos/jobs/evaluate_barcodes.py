@@ -6,20 +6,20 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.encoders.barcodes import load_barcode_encoder, modality_of
+from biocosmos.encoders.barcodes import modality_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.barcode.accuracy import SEEN
 from biocosmos.evaluate.barcode.accuracy import UNSEEN as UNSEEN_SPECIES
-from biocosmos.evaluate.barcode.report import NEIGHBOURS, Beside, barcode_report
+from biocosmos.evaluate.barcode.report import Beside, barcode_report
 from biocosmos.evaluate.barcode.specimens import Library
-from biocosmos.evaluate.clustering.cost import Cost
 from biocosmos.evaluate.open_world.published import ACCURACY, GENUS_OF_UNSEEN, SPECIES_OF_SEEN, measured, published_table
 from biocosmos.identify.namers.names import NAMES
+from biocosmos.jobs.barcode_neighbours import COLUMN, search_all
+from biocosmos.jobs.barcode_probes import probe_all
 from biocosmos.jobs.evaluate_settings import UNSEEN, EvaluateSettings
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts
@@ -30,12 +30,8 @@ from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 Row = dict[str, Any]
-Array = npt.NDArray[Any]
-COLUMN = "barcode"
 BINS = ("dna_bin", "bin_uri", "bin")
 METHOD = "barcode"
-TIMED = 512
-"""Barcodes that are embedded anew to take the time."""
 
 
 def judge_barcodes(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:
@@ -48,28 +44,32 @@ def judge_barcodes(collection: Collection, encoders: Sequence[str], settings: Ev
         raise BiocosmosError(f"{collection.path} has no column '{COLUMN}': read barcodes with 'biocosmos ingest' first")
     part = asked_part(collection, settings)
     guard.refuse_part(collection, part, *encoders, where=settings.where)
-    pick: dict[str, Any] = {"where": settings.where, "columns": ()}
+    pick: dict[str, Any] = {"where": settings.where, "columns": (COLUMN,)}
     galleries = {name: collection.gallery(name, split=settings.gallery, **pick) for name in encoders}
     queries = {name: collection.gallery(name, split=part, **pick) for name in encoders}
     for name in encoders:
         for side, each in ((settings.gallery, galleries[name]), (part, queries[name])):
             if not len(each):
                 raise BiocosmosError(f"part '{side}' has no specimen with a vector of {name}: choose another")
-    found, cost = {}, []
-    for name in encoders:
-        found[name], row = _searched(collection, name, galleries[name], queries[name], settings)
-        cost.append(row)
+    done = search_all(galleries, queries, settings)
+    probes: pa.Table | None = None
+    unmade: list[str] = []
+    if settings.probes:
+        options: dict[str, Any] = {"provisional": settings.provisional, "seed": settings.seed}
+        probes, unmade = probe_all(galleries, queries, names_in(settings.probes), **options)
     answers, known, promise, notes = _answers(collection, encoders, galleries, part, settings)
+    published = _beside_published(collection, done.cost, settings)
     report = barcode_report(
-        galleries,
-        queries,
+        done.galleries,
+        done.queries,
         library=library_of(collection, part, settings),
-        beside=Beside(found, answers, known, promise, cost, published=_beside_published(collection, cost, settings)),
+        beside=Beside(done.found, answers, known, promise, done.cost, probes, published),
         measure=settings.distance,  # type: ignore[arg-type]
         tree_genera=settings.tree_genus,
         provisional=settings.provisional,
         seed=settings.seed,
     )
+    notes += unmade
     report.caveats += notes + guard.told(collection, queries[encoders[0]].ids, *encoders)
     return report
 
@@ -106,27 +106,6 @@ def library_of(collection: Collection, part: str, settings: EvaluateSettings) ->
         query,
         None if bins is None else np.array(table[bins].to_pylist(), object),
     )
-
-
-def _searched(
-    collection: Collection, name: str, gallery: Gallery, queries: Gallery, settings: EvaluateSettings
-) -> tuple[Array, Row]:
-    """The neighbours of all queries, and what embedding and searching cost."""
-    with Cost() as search:
-        rows = gallery.search(queries, NEIGHBOURS).rows
-    counts = gallery.counts
-    row: Row = {"encoder": name, "of": modality_of(name), "dim": gallery.dim, "specimens": len(gallery)}
-    row |= {"bytes": counts.nbytes if counts is not None else gallery.vectors.nbytes}
-    row |= {"queries": len(queries), "search_seconds": search.seconds, "search_mib": search.mib}
-    if row["of"] == "dna":
-        texts = collection.table(["id", COLUMN], split=settings.gallery, where=f"{COLUMN} IS NOT NULL")[COLUMN]
-        sample = texts.slice(0, TIMED).to_pylist()
-        encoder = load_barcode_encoder(name, device=settings.device)
-        encoder.encode_barcodes(sample[:1])  # what the first call alone costs is not its rate
-        with Cost() as embed:
-            encoder.encode_barcodes(sample)
-        row |= {"embedded": len(sample), "embed_seconds": embed.seconds, "embed_mib": embed.mib}
-    return rows, row
 
 
 def _beside_published(

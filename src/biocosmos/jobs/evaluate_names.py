@@ -20,13 +20,12 @@ from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
-from biocosmos.jobs.who_names import CALIBRATION, by_groups, head_of, identifier_of
+from biocosmos.jobs.who_names import CALIBRATION, by_groups, default_method, head_of, identifier_of
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import UnusedSetting, flag, names_in
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
-METHOD = "linear"
 MOST_PROMISED = 20_000
 """Specimens that promises are tested on, a seeded sample of more: class scores of all of them are held."""
 BLOCK = 1024
@@ -59,8 +58,10 @@ def judge_names(collection: Collection, encoders: Sequence[str], settings: Evalu
     their ids. Raises BiocosmosError: an unknown method or part; promises that were asked for with too few specimens.
     """
     guard.refuse_part(collection, settings.queries, *settings.head, where=settings.where)
-    methods = names_in(settings.method) or (() if settings.head else (METHOD,))
+    methods = names_in(settings.method)
     by_method = [(encoder, method) for encoder in encoders for method in methods]
+    if not methods and not settings.head:
+        by_method = [(encoder, default_method(collection, encoder)) for encoder in encoders]
     namers = [_by_method(collection, encoder, method, len(encoders) > 1, settings) for encoder, method in by_method]
     heads = [str(folder) for folder in settings.head]
     short = [Path(name).name for name in heads]

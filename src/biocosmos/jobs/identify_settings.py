@@ -48,10 +48,11 @@ class IdentifySettings:
         "In place of images: unlabelled, the specimens of the collection without a name, or a part of a split: test.",
         part="named",
     )
-    method: str = setting(
-        "linear",
+    method: str | None = setting(
+        None,
         f"{METHODS}; or {SINTAX}, for barcodes: vsearch's, to compare with (docs/barcodes.md).",
         panel=WHO,
+        unset="linear; for an embedding of barcodes, barcode",
         only={"head": NOT_GIVEN, "read": NOT_GIVEN},
         plugged=(NAMER[0], NAMER[1], (*NAMERS, SINTAX)),
     )
@@ -92,7 +93,11 @@ class IdentifySettings:
         only=(_KNOWN, {"part": GIVEN}),
     )
     class_weight: str | None = setting(
-        None, "Weigh rare taxa as much as common ones.", panel=WHO, choices=("balanced",), only={"method": "linear", **_GALLERY}
+        None,
+        "Weigh rare taxa as much as common ones.",
+        panel=WHO,
+        choices=("balanced",),
+        only={**_GALLERY, "method": ("linear", None)},
     )
     templates: Path | None = setting(
         None,

@@ -23,6 +23,7 @@ from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.names import OF_BARCODES, OF_IMAGES
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.threads import SMALL_VECTORS, one_thread
@@ -36,6 +37,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
 TRAIN, CALIBRATION = "train", "val"
+BARCODE, BIN = "barcode", "dna_bin"
 APART = ("grouped", "column", "files", "bioscan")
 """Splits whose parts are of other sites or samples, as new images will be: their validation part calibrates better than folds."""
 _WHO_NAMES = ("method", "head", "known", "within", "taxa", "where", "class_weight", "templates", "calibration")
@@ -132,14 +134,33 @@ def known_and_calibration(
     asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}")
     if calibration is None and known in (None, TRAIN) and CALIBRATION in parts and not asks_itself:
         calibration = CALIBRATION if by_groups(collection, "default") else None
-    gallery = collection.gallery(encoder, split=known, where=where, columns=())
+    columns = barcode_columns(collection, encoder)
+    gallery = collection.gallery(encoder, split=known, where=where, columns=columns)
     if calibration is None:
         return gallery, None
-    held = collection.gallery(encoder, split=calibration, where=where, columns=())
+    held = collection.gallery(encoder, split=calibration, where=where, columns=columns)
     if known is None:
         apart = pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string()))
         gallery = gallery.subset(~apart.to_numpy(zero_copy_only=False))
     return gallery, held
+
+
+def method_of(collection: Collection, settings: IdentifySettings) -> str:
+    """The method that names: what is asked for, else the one for what the embedding is of."""
+    return settings.method or default_method(collection, settings.encoder)
+
+
+def default_method(collection: Collection, encoder: str | None) -> str:
+    """The method where none is asked for: of barcodes by their letters, of images by a linear model of their vectors."""
+    stored = collection.encoders[collection.encoder_name(encoder)]
+    return OF_BARCODES if stored.get("modality") == "dna" and BARCODE in collection.stored_columns else OF_IMAGES
+
+
+def barcode_columns(collection: Collection, encoder: str) -> tuple[str, ...]:
+    """The columns of a gallery of barcodes that its namer reads; none of images."""
+    if collection.encoders[encoder].get("modality") != "dna":
+        return ()
+    return tuple(name for name in (BARCODE, BIN) if name in collection.stored_columns)
 
 
 def _part_of_split(settings: IdentifySettings) -> str | None:
@@ -158,7 +179,8 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
         where=settings.where,
     )
     text: dict[str, Any] = {}
-    if settings.method == "zero-shot":
+    method = method_of(collection, settings)
+    if method == "zero-shot":
         from biocosmos.encoders.registry import load_encoder
         from biocosmos.identify.namers.text import read_templates
 
@@ -168,13 +190,13 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
         text["templates"] = None if settings.templates is None else read_templates(settings.templates)
     if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
         raise BiocosmosError(
-            f"the novelty detector '{settings.novelty}' takes a gradient through a model of images, and '{settings.method}' "
+            f"the novelty detector '{settings.novelty}' takes a gradient through a model of images, and '{method}' "
             "compares vectors: choose another detector, or name with a head that was trained without --freeze"
         )
-    with one_thread(known.vectors.size < SMALL_VECTORS):
+    with one_thread(len(known) * known.dim < SMALL_VECTORS):
         return Identifier.fit(
             known,
-            method=settings.method,
+            method=method,
             calibration=calibration,
             within=settings.within,
             taxa=settings.taxa,
@@ -255,6 +277,8 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
     """What the fitted namer depends on, 16 hex digits."""
     facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_OF_NAMER}
     facts["of_part"] = _part_of_split(settings) is not None
+    if head is None:
+        facts["method"] = method_of(collection, settings)
     rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
     facts["rules"] = _stopping(rules)
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()

@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.barcodes.alignment import Letters, align_many
+from biocosmos.barcodes.alignment import Letters
+from biocosmos.search.sparse.laying import lay
 
 Array = npt.NDArray[Any]
 Measure = Literal["p", "k2p"]
@@ -61,11 +62,11 @@ def _shares(counts: Array, sites: Array) -> Array:
 def between(barcodes: Sequence[str] | Letters, pairs: Iterable[tuple[int, int]] | Array, least: int = LEAST_OVERLAP) -> Distances:
     """The distance of each pair (n, 2) of places in ``barcodes``, over their overlap; none where it has under ``least`` sites.
 
-    Pairs are laid over each other by :mod:`biocosmos.barcodes.alignment`.
+    Pairs are laid over each other by :mod:`biocosmos.search.sparse.laying`; those of a place should stand together.
     """
     letters = barcodes if isinstance(barcodes, Letters) else Letters(barcodes)
     places = np.asarray(list(pairs) if not isinstance(pairs, np.ndarray) else pairs, np.int64).reshape(-1, 2)
-    found = align_many(letters, letters, places)
+    found = lay(letters, letters, places)
     sites = (found.matches + found.mismatches).astype(np.int64)
     sites[sites < least] = 0
     transitions = np.zeros(len(places), np.int64)

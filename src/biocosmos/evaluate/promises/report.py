@@ -160,7 +160,8 @@ def _run(
     if alpha < smallest_alpha(kind, n, delta) - 1e-9:
         empty = {"answered": None, "wrong": None, "error": None, "p": None}
         return tables_of.Run({**row, **empty}, np.full(ranks + 1, np.nan), {}, False)
-    threshold = promised_threshold(kind, alpha, delta, scene.outcomes.rows(scene.fitting), scene.outcomes.rows(scene.testing))
+    testing = scene.outcomes.rows(scene.testing)
+    threshold = promised_threshold(kind, alpha, delta, scene.outcomes.rows(scene.fitting), [testing])
     answers = answers_at(walked.nodes[asked], scene.confidence[asked], threshold)
     wrong = is_wrong(known.taxonomy, answers.nodes, known.truth[asked])
     said = answers.nodes > 0

@@ -10,13 +10,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.blocks import BLOCK_ELEMENTS, NodeArray, RowArray
 from biocosmos.identify.confidence.temperature import fit_score_temperature
 from biocosmos.identify.folds import FOLDS, fold_numbers
-from biocosmos.identify.namer import FitOptions, GalleryNamer, Specimens
+from biocosmos.identify.namer import FitOptions, GalleryNamer, Specimens, Takes
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
@@ -31,10 +32,12 @@ MOST_KNOWN = 20_000
 
 @dataclass(frozen=True)
 class Part:
-    """asked: predictions of held-out specimens; known: of (a sample of) the specimens that their namer was fitted on."""
+    """asked: predictions of held-out specimens; known: of (a sample of) the specimens that their namer was fitted on; unseen:
+    (n,) bool, of which the whole taxon was hidden; None for none."""
 
     asked: Predictions
     known: Predictions
+    unseen: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,9 +56,16 @@ class HeldOut:
         """Those of all parts."""
         return Predictions.concatenate(part.asked for part in self.parts)
 
+    @property
+    def unseen(self) -> NDArray[np.bool_] | None:
+        """(n,) bool of all parts, None where no taxon was hidden."""
+        if all(part.unseen is None for part in self.parts):
+            return None
+        return np.concatenate([np.zeros(len(p.asked), np.bool_) if p.unseen is None else p.unseen for p in self.parts])
+
     def tempered(self, temperature: float) -> HeldOut:
         """The same with all scores over a temperature."""
-        parts = (Part(_over(part.asked, temperature), _over(part.known, temperature)) for part in self.parts)
+        parts = (Part(_over(part.asked, temperature), _over(part.known, temperature), part.unseen) for part in self.parts)
         return replace(self, parts=tuple(parts))
 
     def score_temperature(self, kept: NDArray[np.bool_] | None = None) -> float:
@@ -96,7 +106,11 @@ def cross_fitted(namer: GalleryNamer, gallery: Gallery, options: FitOptions) -> 
     """The gallery's own specimens, fold by fold within each taxon, as many of the folds as :data:`ENOUGH` asks for.
 
     A specimen alone in its taxon stays in what is fitted on and takes no part: without it, its taxon would be no answer at all.
+    A namer that can tell the unknown holds out in its own way (:meth:`~biocosmos.identify.namer.GalleryNamer.held_out`).
     """
+    own = namer.held_out(gallery, options.seed)
+    if own is not None:
+        return own
     fold = fold_numbers(gallery, options.seed)
     parts: list[Part] = []
     held, largest = 0, largest_sample(namer)
@@ -109,7 +123,8 @@ def cross_fitted(namer: GalleryNamer, gallery: Gallery, options: FitOptions) -> 
         rows = _sample(rows, max(1, largest // FOLDS) if held else largest, options.seed)
         known = ask(fitted, kept, _sample(np.arange(len(kept)), MOST_KNOWN, options.seed))
         # a fold's namer stands in for the one fitted on all, and the detectors that it calibrates will judge what that one says
-        parts.append(Part(*(said.described(digest=namer.digest) for said in (ask(fitted, gallery, rows), known))))
+        asked = ask(fitted, gallery, rows)
+        parts.append(Part(asked.described(digest=namer.digest), known.described(digest=namer.digest)))
         held += len(rows)
         if held >= min(ENOUGH, largest):
             break
@@ -123,12 +138,17 @@ def largest_sample(namer: GalleryNamer) -> int:
 
 def ask(namer: GalleryNamer, gallery: Gallery, rows: RowArray) -> Predictions:
     """What a namer says of some rows of a gallery, with their names as truth."""
-    return Predictions.concatenate(namer.stream(gallery_blocks(gallery, rows)))
+    return Predictions.concatenate(namer.stream(gallery_blocks(gallery, rows, namer.takes)))
 
 
-def gallery_blocks(gallery: Gallery, rows: RowArray) -> Iterable[Specimens]:
-    """Rows of a gallery as one block of specimens, which a namer cuts."""
+def gallery_blocks(gallery: Gallery, rows: RowArray, takes: Takes = "vectors") -> Iterable[Specimens]:
+    """Rows of a gallery as one block of specimens, with what a namer takes, which cuts it."""
     taxa: NodeArray | None = None if gallery.taxa is None else gallery.taxa[rows]
+    if takes == "barcodes":
+        assert gallery.columns is not None
+        letters = gallery.columns["barcode"].take(pa.array(rows)).to_numpy(zero_copy_only=False)
+        yield Specimens(gallery.ids[rows], truth=taxa, barcodes=letters)
+        return
     yield Specimens(gallery.ids[rows], vectors=gallery.vectors[rows], truth=taxa)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
@@ -41,6 +42,26 @@ class Answers(NamedTuple):
     confidence: Float64
 
 
+SEEN, UNSEEN = "known taxa", "taxa that were hidden whole"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Testing specimens that a promise holds for by themselves: name; specimens; answered, wrong: how many of them at its
+    threshold."""
+
+    name: str
+    specimens: int
+    answered: int
+    wrong: int
+
+    @classmethod
+    def of(cls, name: str, outcomes: Outcomes, threshold: float) -> Group:
+        """At a threshold."""
+        answered, wrong = outcomes.at(np.array([threshold]))
+        return cls(name, len(outcomes.answered), int(answered[0]), int(wrong[0]))
+
+
 @dataclass(frozen=True)
 class Promise:
     """A threshold on the confidence, and what was promised with it. Make one with :meth:`fit`.
@@ -67,8 +88,13 @@ class Promise:
     a coarser rank only, an answer beside a null rank (truth without status, answer "living"), any answer to a specimen
     whose path is not in the namer's tree (truth -1). Specimens of which nothing is known (truth 0) are left out.
 
+    Where groups are given (:class:`Group`: known taxa, and taxa that were hidden whole), the promise is made for each by itself:
+    the threshold of "mean" is the largest of theirs, that of "answered" goes down while the test of each passes, so that it
+    holds whatever the share of either among the specimens asked about.
+
     kind; alpha; delta (None for "mean"); threshold: inf when nothing may be answered; calibration; specimens: those that set the
-    threshold; seed; head, tree: digests of what it was fitted for; notes: sentences to show with it.
+    threshold; seed; head, tree: digests of what it was fitted for; notes: sentences to show with it;
+    groups: those it holds for, each by itself.
     """
 
     kind: Kind
@@ -81,6 +107,7 @@ class Promise:
     head: str | None = None
     tree: str = ""
     notes: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()
 
     @classmethod
     def fit(
@@ -92,10 +119,13 @@ class Promise:
         delta: float = DEFAULT_DELTA,
         seed: int = 0,
         deepest: Int64 | None = None,
+        unseen: NDArray[np.bool_] | None = None,
     ) -> Promise:
         """Set the threshold on calibration specimens that the namer was neither fitted nor chosen on.
 
         deepest: (n,) the rank below which each is given no answer, -1 for none at all: what :func:`roll_back` is told too.
+        unseen: (n,) whether the whole taxon of each was hidden from the namer: then the promise is made for these and for the
+        others, each by itself; None where none was.
 
         Raises BiocosmosError: alpha or delta not between 0 and 1; no specimen with a known taxon; alpha is impossible with so
         few specimens (the smallest possible is named).
@@ -107,14 +137,19 @@ class Promise:
                 f"none of the {len(predictions):,} calibration specimens has a known taxon: a promise needs labelled specimens"
             )
         fitting, testing = set_apart(predictions.ids, np.flatnonzero(known), seed)
-        check_possible(kind, alpha, delta, len(testing), len(fitting) + len(testing))
+        split = {"": np.ones(len(testing), np.bool_)} if unseen is None else {SEEN: ~unseen[testing], UNSEEN: unseen[testing]}
+        split = {name: mine for name, mine in split.items() if mine.any()}
+        fewest = min((int(mine.sum()) for mine in split.values()), default=0)
+        check_possible(kind, alpha, delta, fewest, len(fitting) + len(testing))
         walked = walk(predictions, fitting=True)
         mask = np.zeros(len(predictions), np.bool_)
         mask[fitting] = True
         calibration = fit_calibration(predictions, walked, mask, f"{len(fitting):,} of the calibration specimens")
         nodes, confidence = cut_off(walked.nodes, calibration.confidence(walked), deepest)
         outcomes = Outcomes.of(predictions.taxonomy, nodes, confidence, predictions.truth)
-        threshold = promised_threshold(kind, alpha, delta, outcomes.rows(fitting), outcomes.rows(testing))
+        tested = {name: outcomes.rows(testing[mine]) for name, mine in split.items()}
+        threshold = promised_threshold(kind, alpha, delta, outcomes.rows(fitting), list(tested.values()))
+        groups = () if unseen is None else tuple(Group.of(name, tested[name], threshold) for name in tested)
         return cls(
             kind,
             float(alpha),
@@ -125,7 +160,8 @@ class Promise:
             seed,
             _digest(predictions),
             predictions.taxonomy.digest,
-            (*calibration_notes(predictions, walked.nodes), *_reached(kind, alpha, threshold)),
+            (*calibration_notes(predictions, walked.nodes), *_reached(kind, alpha, threshold), *_of_groups(groups)),
+            groups,
         )
 
     def describe(self) -> str:
@@ -136,11 +172,14 @@ class Promise:
             said = f"with probability {1 - (self.delta or 0):.4g}, at most {self.alpha:.4g} of the answers are wrong"
         if not np.isfinite(self.threshold):
             return f"{said}: kept only by answering nothing, as {self.specimens:,} calibration specimens show"
-        return f"{said} (threshold {self.threshold:.4f} set on {self.specimens:,} calibration specimens)"
+        each = " and ".join(f"{group.specimens:,} of {group.name}" for group in self.groups)
+        for_each = f", for each of these by itself: {each}" if each else ""
+        return f"{said} (threshold {self.threshold:.4f} set on {self.specimens:,} calibration specimens{for_each})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` reads it. A threshold of inf is null."""
         facts = {**vars(self), "calibration": self.calibration.to_dict(), "notes": list(self.notes)}
+        facts["groups"] = [vars(group) for group in self.groups]
         return {**facts, "threshold": self.threshold if np.isfinite(self.threshold) else None}
 
     @classmethod
@@ -148,7 +187,9 @@ class Promise:
         """Read what :meth:`to_dict` wrote."""
         threshold = float("inf") if data["threshold"] is None else float(data["threshold"])
         calibration = Calibration.from_dict(data["calibration"])
-        return cls(**{**data, "threshold": threshold, "calibration": calibration, "notes": tuple(data["notes"])})
+        groups = tuple(Group(**group) for group in data.get("groups", ()))
+        told = {**data, "threshold": threshold, "notes": tuple(data["notes"]), "groups": groups}
+        return cls(**{**told, "calibration": calibration})
 
 
 def roll_back(predictions: Predictions, promise: Promise, deepest: Int64 | None = None) -> Answers:
@@ -209,10 +250,11 @@ class Outcomes:
         return _at_least(self.answered, thresholds), _at_least(self.wrong, thresholds)
 
 
-def promised_threshold(kind: Kind, alpha: float, delta: float, fitting: Outcomes, testing: Outcomes) -> float:
-    """The lowest threshold that the testing specimens allow; see :class:`Promise`. inf when none but answering nothing."""
+def promised_threshold(kind: Kind, alpha: float, delta: float, fitting: Outcomes, testing: Sequence[Outcomes]) -> float:
+    """The lowest threshold that each group of testing specimens allows; see :class:`Promise`. inf when none but answering
+    nothing."""
     if kind == "mean":
-        return mean_threshold(testing.wrong, alpha)
+        return max(mean_threshold(group.wrong, alpha) for group in testing)
     return answered_threshold(fitting, testing, alpha, delta)
 
 
@@ -231,19 +273,20 @@ def mean_threshold(wrong: Float64, alpha: float) -> float:
     return float(np.nextafter(edge, np.inf)) if edge >= 0 else 0.0
 
 
-def answered_threshold(fitting: Outcomes, testing: Outcomes, alpha: float, delta: float) -> float:
+def answered_threshold(fitting: Outcomes, testing: Sequence[Outcomes], alpha: float, delta: float) -> float:
     """Learn then Test by fixed sequence: the last threshold of the sequence before the first that fails.
 
     The sequence is fixed by the fitting specimens alone, so each p-value is exact: of the m testing specimens answered at a
     fixed t, the number that is wrong is binomial, and P(Bin(m, alpha) <= wrong) is under delta with probability at most delta
     where the true share is above alpha; the first such t of the sequence is one fixed t. It begins where the fitting specimens
-    speak loudest for safety: at the very highest confidences so few are answered that one error would end it.
+    speak loudest for safety: at the very highest confidences so few are answered that one error would end it. Of several groups
+    the largest p-value decides: "some group is above alpha" is refuted where it is of each (Berger, Technometrics 1982).
     """
     seen = fitting.confidence[np.isfinite(fitting.confidence)]
     levels = np.quantile(seen, np.linspace(1, 0, _GRID)) if len(seen) else seen
     grid = np.unique(np.append(levels, 0.0))[::-1]
     begin = int(np.argmin(risk_p_values(fitting, grid, alpha)))
-    passed = passed_in_sequence(risk_p_values(testing, grid[begin:], alpha), delta)
+    passed = passed_in_sequence(np.max([risk_p_values(group, grid[begin:], alpha) for group in testing], axis=0), delta)
     return float(grid[begin + passed - 1]) if passed else float("inf")
 
 
@@ -349,6 +392,14 @@ def _reached(kind: Kind, alpha: float, threshold: float) -> list[str]:
         f"no confidence from which on at most {alpha:g} of {among} are wrong: too few calibration specimens show it, or too "
         "many confident names are wrong; nothing is answered: allow more with --error-rate, ask for --promise mean, or stop "
         "at a confidence with --threshold"
+    ]
+
+
+def _of_groups(groups: Sequence[Group]) -> list[str]:
+    return [
+        f"of {group.specimens:,} held-out specimens of {group.name}, {group.answered:,} are answered at this threshold and "
+        f"{group.wrong:,} of these wrongly ({group.wrong / group.specimens:.1%} of all of them)"
+        for group in groups
     ]
 
 

@@ -202,7 +202,8 @@ def walk(predictions: Predictions, *, fitting: bool = False) -> Walked:
             taken[step].append(_moved(choices, start))
         if fitting:
             truth = predictions.truth[rows].astype(np.int64)
-            for step, choices, _ in _descend(tree, below, log_c, _known(tree, truth), widest):
+            known = _known(tree, truth, bool(predictions.facts.get("unknown_below")))
+            for step, choices, _ in _descend(tree, below, log_c, known, widest):
                 true[step].append(_moved(choices, start))
     joined = tuple(_joined(step, int(width)) for step, width in zip(taken, widest))
     return Walked(predictions.ranks, nodes, joined, tuple(map(_joined, true, map(int, widest))) if fitting else ())
@@ -245,9 +246,9 @@ def _likeliest(place: int, children: Int64, rows: Int64, z: Float64, own: int) -
     return np.asarray(best)
 
 
-def _known(tree: CandidateTree, truth: Int64) -> _Chooser:
+def _known(tree: CandidateTree, truth: Int64, unknown_below: bool = False) -> _Chooser:
     """The child that the truth is at or under; stopping where it is this very node and the head has a class for it; -1 where
-    nothing more is known, or the head has no class there."""
+    nothing more is known, or the head has no class there; unknown_below: then the own mass, which stands for what is hidden."""
 
     def choose(place: int, children: Int64, rows: Int64, z: Float64, own: int) -> Int64:
         wanted, nodes = truth[rows], tree.nodes[children]
@@ -257,6 +258,8 @@ def _known(tree: CandidateTree, truth: Int64) -> _Chooser:
         if own and place:
             column = np.where(wanted == tree.nodes[place], 0, column)
         said = np.isfinite(z[np.arange(len(z)), np.maximum(column, 0)])
+        if unknown_below and own and place:  # of a taxon that was hidden: what the own mass stands for
+            column, said = np.where(said & (column >= 0), column, 0), np.isfinite(z[:, 0]) | (said & (column >= 0))
         return np.asarray(np.where(said, column, -1))
 
     return choose

@@ -25,6 +25,8 @@ _THREADED_WORK = 1 << 28
 # training rows (docs/identify.md).
 L2 = 0.03
 ITERATIONS = 60
+# Of k-mers, where a gradient and its history are a dozen times as many numbers.
+MOST_WEIGHTS = 1 << 25
 
 
 class LinearHead:
@@ -89,6 +91,12 @@ class Linear(GalleryNamer):
     def fit(cls, gallery: Gallery, options: FitOptions) -> Self:
         """Fit the head."""
         assert gallery.taxa is not None
+        size = len(np.unique(gallery.taxa)) * gallery.dim
+        if gallery.counts is not None and size > MOST_WEIGHTS:
+            raise BiocosmosError(
+                f"linear would learn {size:,} weights of {gallery.dim:,} k-mers: choose the method 'barcode' or 'nearest', or "
+                "embed with kmer:5 or a trained barcode model"
+            )
         head = LinearHead.fit(gallery.vectors, gallery.taxa, class_weight=options.class_weight, device=options.device)
         return cls()._with(head, gallery)
 

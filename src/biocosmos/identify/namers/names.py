@@ -2,4 +2,9 @@
 
 from __future__ import annotations
 
-NAMES = ("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean", "centroid", "simpleshot", "linear", "zero-shot")
+NAMES = (
+    *("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean", "centroid", "simpleshot"),
+    *("linear", "zero-shot", "barcode"),
+)
+OF_IMAGES, OF_BARCODES = "linear", "barcode"
+"""Who names where no method is asked for."""

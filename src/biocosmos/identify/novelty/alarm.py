@@ -78,7 +78,7 @@ def sound_alarm(held: HeldOut, fitting: Int64, detector: str, false_alarms: floa
         start += len(part.asked)
         scales = part.asked.subset(mine)
         detectors.append(make_detector(detector).fit(part.known, scales if len(scales) else None))
-        usual.append(Usual.of(detectors[-1], part.asked.subset(~mine)))
+        usual.append(Usual.of(detectors[-1], part.asked.subset(~mine if part.unseen is None else ~mine & ~part.unseen)))
     pooled = Usual.pooled(usual)
     alarms = [Alarm(fitted, pooled, false_alarms) for fitted in detectors]
     deepest = np.concatenate([alarm.judge(part.asked)[2] for alarm, part in zip(alarms, held.parts, strict=True)])

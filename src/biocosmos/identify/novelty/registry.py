@@ -7,6 +7,7 @@ from biocosmos.identify.novelty.combined import Combined
 from biocosmos.identify.novelty.detector import Detector
 from biocosmos.identify.novelty.features import ClassAngle, Mahalanobis, NearestNeighbours, ViM, WhitenedNeighbours
 from biocosmos.identify.novelty.logits import Energy, MaxLogit, MaxSoftmax
+from biocosmos.identify.novelty.nearest_barcode import BarcodeDistance
 from biocosmos.identify.novelty.odin import Odin
 from biocosmos.identify.novelty.rank_outliers import RankOutliers
 from biocosmos.plugins import plug_ins
@@ -25,11 +26,12 @@ DETECTORS: dict[str, type[Detector]] = {
         ViM,
         RankOutliers,
         Odin,
+        BarcodeDistance,
     )
 }
 DEFAULT_DETECTOR = Combined.name
-BY_PREDICTIONS = tuple(name for name in DETECTORS if name != Odin.name)
-"""Detectors that need nothing but predictions; ODIN needs the model as well."""
+BY_PREDICTIONS = tuple(name for name in DETECTORS if name not in (Odin.name, BarcodeDistance.name))
+"""Detectors that need nothing but predictions of any namer; ODIN needs the model as well, one of barcodes their distances."""
 
 
 def detector_names() -> list[str]:
