@@ -38,9 +38,8 @@ LINEAR = LinearRecipe(1.0, 0.95, 1e-9, epochs=20)
 BASE = "--split dev:train --device cpu"
 OVERLAPPING = "--network transformer --stride 1 --bag"
 TRAININGS = {
-    "masked": f"{BASE} --objective masked --epochs 2 --precision bfloat16",
+    "masked": f"{BASE} --objective masked --epochs 1 --precision bfloat16",
     "cnn": f"{BASE} --network cnn --objective species --epochs 8 --lr 0.001",
-    "contrastive": f"{BASE} --network transformer --epochs 2 --precision bfloat16",
     "overlapping": f"{BASE} {OVERLAPPING} --window 12 --epochs 8 --precision bfloat16",
     "bag": f"{BASE}",
     "both": f"{BASE} --teacher-weight 1",
