@@ -254,9 +254,10 @@ def _infix(query: str, target: str) -> Alignment:
 
 
 def _count(cigar: str, short: str, long: str, start: int) -> tuple[int, int, int, int, int]:
-    """Columns of an extended cigar by kind, and the bases of either; a gap at the end is no column."""
+    """Columns of an extended cigar by kind, and the bases of either; what hangs over behind the end of ``long`` is no column."""
     steps = [(int(number), kind) for number, kind in _STEP.findall(cigar)]
-    while steps and steps[-1][1] in "ID":
+    ended = start + sum(number for number, kind in steps if kind != "I") >= len(long)
+    while steps and (steps[-1][1] == "D" or (steps[-1][1] == "I" and ended)):
         steps.pop()
     gone = {kind: sum(number for number, each in steps if each == kind) for kind in "=XID"}
     i, j, matches, mismatches = 0, start, gone["="], gone["X"]
