@@ -309,6 +309,14 @@ LINES: dict[str, Line] = {
     "identify from hits": Line(
         "identify {out}/coi.cosmos --from {hits} -o {out}/hits.csv", after=("ingest barcodes",), says="best hit"
     ),
+    "identify barcodes": Line(
+        "identify {barcodes} {fasta} -e kmer:5 --method nearest --threshold 0.5 -o {out}/barcodes.csv",
+        after=("embed barcodes",),
+        says="specimens named",
+    ),
+    "evaluate tables of names": Line(
+        "evaluate {collection} --names {told} --queries test --gallery train -o {out}/told", says="given a wrong"
+    ),
     "split barcodes": Line("split {out}/coi.cosmos --seed 0", after=("ingest barcodes",), says="train"),
     "train barcode": Line(
         f"train barcode {{out}}/coi.cosmos -o {{out}}/dna {LOOP}{RUN}--objective contrastive --network transformer --k 4 "

@@ -88,7 +88,7 @@ def identify(
         if save:
             say(f"kept in {done.kept_with(opened)}")
     there = done.summary.specimens + (done.had or 0)
-    finish(done.failures, there, "images or listed taxa", table=failures_beside(output), strict=strict, written=True)
+    finish(done.failures, there, "images, sequences or listed taxa", table=failures_beside(output), strict=strict, written=True)
 
 
 def _by_tool(
@@ -119,7 +119,9 @@ def _watch(collection: Path, settings: IdentifySettings, images: Sequence[Path],
     assert output is not None
     done = watch(Collection.open(collection), settings, images=images, output=output, say=say)
     say(f"{output}: {done.named:,} images named while it was watched, {done.there:,} in all")
-    finish(done.failures, done.there, "images or listed taxa", table=failures_beside(output), strict=strict, written=True)
+    finish(
+        done.failures, done.there, "images, sequences or listed taxa", table=failures_beside(output), strict=strict, written=True
+    )
     if done.interrupted:
         raise KeyboardInterrupt
 

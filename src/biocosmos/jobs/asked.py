@@ -254,7 +254,7 @@ def asked_part(
         identifier.refuse_seen(np.array(ids, object))
         split = collection.split(part.rpartition(":")[0] or "default").describe()["hash"]
         version += f", part {part} of {split}"
-    if namer.takes == "vectors":
+    if namer.takes != "images":
         if settings.workers is not None:
             raise UnusedSetting("workers", flag("workers"), "where images are looked at, and this head takes stored vectors")
         encoder = None if settings.head is not None else collection.encoder_name(settings.encoder)

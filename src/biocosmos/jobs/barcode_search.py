@@ -16,8 +16,8 @@ from biocosmos.barcodes.rules import Rules
 from biocosmos.encoders.barcodes import BarcodeEncoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column
-from biocosmos.jobs.sequence_files import sequence_files
-from biocosmos.jobs.sequences import BARCODE, OfFiles
+from biocosmos.jobs.sequence_files import BARCODE, sequence_files
+from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.reranking import CANDIDATES, rerank

@@ -50,6 +50,10 @@ def evaluate_collection(
     settings = told(EvaluateSettings, **options) if settings is None else settings
     if settings.protocol in LEAVE_OUT:
         return _leave_out(collection, settings, output)
+    if settings.names:
+        from biocosmos.jobs.evaluate_tables import judge_tables
+
+        return judge_tables(collection, settings)
     if settings.head:
         from biocosmos.jobs.evaluate_names import judge_names
 

@@ -23,17 +23,22 @@ UNSEEN = "test_unseen"
 PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
-_EMBEDDED = {"head": NOT_GIVEN}
+_EMBEDDED = {"head": NOT_GIVEN, "names": NOT_GIVEN}
 _WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES, BARCODE)
-_BY_HEAD = {"head": GIVEN, "protocol": (None, *NAMES)}
-_NAMED = ({"head": NOT_GIVEN, "protocol": _WITH_A_GALLERY, "interpolate": NOT_GIVEN}, _BY_HEAD)
+_BY_HEAD = {"head": GIVEN, "names": NOT_GIVEN, "protocol": (None, *NAMES)}
+_NAMED = ({"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": _WITH_A_GALLERY, "interpolate": NOT_GIVEN}, _BY_HEAD)
 _ANSWERED = (
-    {"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both", "ranks", BARCODE), "interpolate": NOT_GIVEN},
-    {"head": GIVEN, "protocol": (None, "ranks")},
+    {
+        "head": NOT_GIVEN,
+        "names": NOT_GIVEN,
+        "protocol": (None, "query-gallery", "both", "ranks", BARCODE),
+        "interpolate": NOT_GIVEN,
+    },
+    {"head": GIVEN, "names": NOT_GIVEN, "protocol": (None, "ranks")},
 )
-_LEFT_OUT = {"head": GIVEN, "protocol": LEAVE_OUT}
-_CLUSTERED = {"head": NOT_GIVEN, "protocol": CLUSTERING}
-_BARCODED = {"head": NOT_GIVEN, "protocol": BARCODE}
+_LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
+_CLUSTERED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CLUSTERING}
+_BARCODED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": BARCODE}
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,15 @@ class EvaluateSettings:
     )
     head: tuple[Path, ...] = setting(
         (), "Once for each trained head ('biocosmos train heads').", repeated=True, file=True, panel=NAMERS
+    )
+    names: tuple[Path, ...] = setting(
+        (),
+        "Once for each table of names, of 'biocosmos identify' or any with ids and ranks: they are judged as they stand, side by "
+        "side, seen and unseen species apart.",
+        repeated=True,
+        file=True,
+        only={"head": NOT_GIVEN, "protocol": None},
+        panel=NAMERS,
     )
     method: str = setting(
         "",
@@ -98,14 +112,19 @@ class EvaluateSettings:
         (),
         "Columns or ranks to group results by; of clusters, columns to compare them with too.",
         only=(
-            {"head": NOT_GIVEN, "protocol": (None, *NEIGHBOURS, "promises", CLUSTERING)},
+            {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": (None, *NEIGHBOURS, "promises", CLUSTERING)},
             {"head": GIVEN, "protocol": (None, "promises")},
         ),
     )
     identify: bool = setting(
         True,
         "Also judge names, confidence and novelty (one embedding).",
-        only={"head": NOT_GIVEN, "protocol": (None, "query-gallery", "both", BARCODE), "interpolate": NOT_GIVEN},
+        only={
+            "head": NOT_GIVEN,
+            "names": NOT_GIVEN,
+            "protocol": (None, "query-gallery", "both", BARCODE),
+            "interpolate": NOT_GIVEN,
+        },
         panel=NAMERS,
     )
     interpolate: str = setting(
@@ -113,7 +132,7 @@ class EvaluateSettings:
         "START:STOP:STEP: evaluate the weights between two encoders, from the first (0) to the second (1); the best on the part "
         "val is reported on the queries.",
         unset="not at all",
-        only={"head": NOT_GIVEN, "protocol": None},
+        only={"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": None},
         panel=BY_GALLERY,
     )
     templates: Path | None = setting(
@@ -232,7 +251,7 @@ class EvaluateSettings:
         only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
-    device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", panel=MACHINE)
+    device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", only={"names": NOT_GIVEN}, panel=MACHINE)
 
     def __post_init__(self) -> None:
         check(self)

@@ -1,11 +1,11 @@
-"""Name images, or a part of the collection itself, by whatever names: one job, one set of options, one form of answer."""
+"""Name images, DNA barcodes, or a part of the collection itself, by whatever names: one job, one set of options, one answer."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,17 +21,20 @@ from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.runners_up import column_names
 from biocosmos.identify.summary import Summary
 from biocosmos.jobs.asked import Asked, AskedVectors, asked_files, asked_part
+from biocosmos.jobs.asked_barcodes import BLOCK, asked_barcodes, encoder_for
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked, names_depend_on
 from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.sequence_files import kinds_of, sequence_files
+from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
 from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
 from biocosmos.outputs import place_of
 from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
-from biocosmos.settings import told
+from biocosmos.settings import SettingError, flag, told
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import PROVENANCE_KEY
 
@@ -89,6 +92,9 @@ def identify_collection(
 ) -> Identified:
     """Name ``images``, or the specimens in ``part`` of a split; images and vectors of no more than some blocks are in memory.
 
+    images: files and folders of images, or of DNA barcodes (FASTA, FASTQ, tables with a column of sequences), not both; sequences
+    that are in no file: :func:`biocosmos.jobs.asked_barcodes.barcode_specimens`.
+
     settings, or as options: see :class:`IdentifySettings`; evidence: keep what :func:`explain` needs. Images that cannot be read
     and paths where there is nothing are in ``failures``.
 
@@ -122,7 +128,8 @@ def identifying(
     refuse_nothing(collection, settings)
     failures = Failures()
     if output is None:
-        yield Job(collection, settings, None, evidence, say).name(listed(images, failures) if images else [], failures)
+        job = Job(collection, settings, None, evidence, say)
+        yield job.name(job.listed(images, failures) if images else [], failures)
         return
     output = place_of(output)
     with locked(output, say) as work:
@@ -152,6 +159,8 @@ class Job:
         self.asked = names_depend_on(settings)
         self.interrupted = False
         """Whether Ctrl-C ended a watch in the middle: what was named until then is in the table."""
+        self.sequences = False
+        """Whether what is asked about are files of DNA barcodes."""
         self._identifier: Identifier | None = None
         self._told = Failures()
         """What was told when the identifier was made; it belongs to every table that it names."""
@@ -160,6 +169,24 @@ class Job:
     def adds(self) -> bool:
         """Whether names are added to those that the output has."""
         return self.settings.append or self.settings.watch
+
+    def listed(
+        self, paths: Sequence[Path], failures: Failures, known: frozenset[str] | set[str] = frozenset()
+    ) -> list[AskedFile]:
+        """The files at some paths that are to be named, without images that are ``known``.
+
+        Raises BiocosmosError where there is nothing, images and sequences together, or sequences with an option of images.
+        """
+        kinds = kinds_of(paths)
+        if len(kinds) > 1:
+            raise BiocosmosError("images and files of DNA barcodes are asked about together: name each by a command of its own")
+        self.sequences = kinds == {"sequences"}
+        if not self.sequences:
+            return listed(paths, failures, known=known)
+        for name in ("append", "watch"):
+            if getattr(self.settings, name):
+                raise SettingError(f"{flag(name)} is about images; a file of sequences is named whole, into a table of its own")
+        return [AskedFile.of(path) for path in sequence_files(paths, failures)]
 
     def look_first(self, work: NamingWork, images: Sequence[Path], failures: Failures) -> list[AskedFile]:
         """The files to name, where the output may be written; nothing is computed yet.
@@ -170,13 +197,16 @@ class Job:
         begun = work.begun_with().get("settings") == self._settings()
         known = self.known_images(work)
         try:
-            files = listed(images, failures, known=known) if images else []
+            files = self.listed(images, failures, known) if images else []
         except BiocosmosError:
             if not self.table.there:
                 self.table.write_failures(failures)
             raise
         if not (self.settings.overwrite or self.adds or begun):
-            differs = self.table.refuse_loss(self.asked, [file.path for file in files] if images else None)
+            paths = [file.path for file in files]
+            if self.sequences:
+                self.table.refuse_other_files(paths)
+            differs = self.table.refuse_loss(self.asked, paths if images and not self.sequences else None)
             if differs is not None:
                 self.say(f"{self.table.path} was made with {differs}: its names are replaced")
         return files
@@ -194,11 +224,19 @@ class Job:
     def identifier(self, failures: Failures) -> Identifier:
         """Who names, made when first asked for."""
         if self._identifier is None:
-            self._identifier = identifier_of(self.collection, self.settings, self._told)
+            self._identifier = identifier_of(self.collection, self._naming_settings(), self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
             column_names(self._identifier.namer.taxonomy.ranks, self.settings.top)
         failures.extend(self._told)
         return self._identifier
+
+    def _naming_settings(self) -> IdentifySettings:
+        """The settings with an embedding that what is asked about can be compared by."""
+        settings = self.settings
+        if settings.part is not None or settings.head is not None:
+            return settings
+        chosen = encoder_for(self.collection, settings.encoder, "sequences" if self.sequences else "images")
+        return settings if chosen == self.collection.encoder_name(settings.encoder) else replace(settings, encoder=chosen)
 
     def name(self, files: Sequence[AskedFile], failures: Failures, work: NamingWork | None = None) -> Identified:
         """Name files, or the part; what could not be listed is in ``failures`` already. With ``work`` the table is written.
@@ -212,6 +250,8 @@ class Job:
         asked: Asked
         if settings.part is not None:
             asked = asked_part(self.collection, identifier, settings, Failures())
+        elif files and self.sequences:
+            asked = asked_barcodes(self.collection, identifier, self._naming_settings(), OfFiles(files, BLOCK))
         elif files:
             asked = asked_files(self.collection, identifier, settings, files, self.through)
         else:
@@ -233,7 +273,9 @@ class Job:
         self, naming: Naming, kept: InMemory | NamingWork, files: Sequence[AskedFile], failures: Failures
     ) -> Identified:
         identifier, settings, table = naming.identifier, self.settings, self.table
-        queries = {"part": settings.part, "images": len(files), "where": settings.where}
+        queries: dict[str, Any] = {"part": settings.part, "images": len(files), "where": settings.where}
+        if self.sequences:
+            queries |= {"images": 0, "files": [file.path for file in files]}
         if settings.part is not None:
             queries["collection"] = str(self.collection.path)
         facts = identifier.provenance(queries)
@@ -244,7 +286,8 @@ class Job:
                 table.write_failures(failures)
             if isinstance(kept, NamingWork):
                 kept.clear()
-            raise BiocosmosError(f"none of {len(files):,} images could be read: {failures.reasons()[0][0]}")
+            what = f"no sequence of {len(files):,} files" if self.sequences else f"none of {len(files):,} images"
+            raise BiocosmosError(f"{what} could be read: {failures.reasons()[0][0] if len(failures) else 'they are empty'}")
         had = None if before is None else sum(1 for _ in before.images())
         if table is not None:
             told = failures

@@ -81,6 +81,18 @@ class NamesTable:
             )
         return _difference(before, asked)
 
+    def refuse_other_files(self, files: Sequence[str]) -> None:
+        """Refuse to replace names of sequences in other files than ``files``."""
+        if not self.there:
+            return
+        before = (read_provenance(self.path) or {}).get("queries", {}).get("files")
+        if before is None or not {*map(same_file, before)} <= {*map(same_file, files)}:
+            named = "other things" if before is None else before[0] if len(before) == 1 else f"{len(before):,} files"
+            raise SettingError(
+                f"{self.path} has names of {named}, which are not asked about now: replace it with --overwrite, or write to "
+                f"another {flag('output')}"
+            )
+
     def refuse_unlike(self, asked: Mapping[str, Any], namer: str | None = None) -> None:
         """Refuse to add names to those made with other options or by another namer; None where it is not known yet."""
         if not self.there:

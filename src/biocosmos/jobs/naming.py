@@ -84,7 +84,7 @@ class Naming:
     def __init__(self, identifier: Identifier, *, seed: int, top: int = 1, evidence: bool = False, device: str = "cpu") -> None:
         self.identifier, self._top, self._device = identifier, top, device
         known = identifier.known
-        self._small = identifier.namer.takes == "vectors" and known is not None and known.vectors.size < SMALL_VECTORS
+        self._small = identifier.namer.takes == "vectors" and known is not None and len(known) * known.dim < SMALL_VECTORS
         self._features = Sample(KEPT_FEATURES if len(identifier.features) else 0, seed)
         self._shown = Sample(SHOWN if evidence else 0, seed)
         self.columns, self.named, self.asked, self.failures = set(CORE), 0, 0, list[Failure]()

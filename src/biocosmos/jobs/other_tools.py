@@ -28,7 +28,8 @@ from biocosmos.jobs.identify_settings import IdentifySettings, asks_unlabelled, 
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, NamedBlock
 from biocosmos.jobs.naming_work import NamingWork, locked
-from biocosmos.jobs.sequences import BARCODE, Asking, asked_sequences
+from biocosmos.jobs.sequence_files import BARCODE
+from biocosmos.jobs.sequences import Asking, asked_sequences
 from biocosmos.jobs.who_names import TRAIN
 from biocosmos.outputs import place_of
 from biocosmos.progress import progress

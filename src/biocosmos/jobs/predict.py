@@ -36,6 +36,7 @@ from biocosmos.train.batches.outlier_images import ImageSource
 BLOCK = 64
 """Images that are in memory at once, for each thread that reads ahead."""
 STAGE = "identify"
+BARCODE = "barcode"
 
 
 def predict_part(
@@ -136,6 +137,8 @@ def part_blocks(
     ranks = stored_ranks(collection, namer)
     if namer.takes == "images":
         return _image_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
+    if namer.takes == "barcodes":
+        return _barcode_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
     if isinstance(namer, TrainedHead):
         _embed_alike(collection, namer)
         encoder = namer.encoder
@@ -182,6 +185,31 @@ def read_blocks(reader: ImageReader, encoder: Encoder | None, title: str) -> Ite
             columns = pa.table({"image_path": pa.array(ids, pa.string())})  # of files; of specimens, who reads knows better
             block = Specimens(ids, sizes=batch.log_sizes[good], columns=columns)
             yield replace(block, images=images) if encoder is None else replace(block, vectors=encoder.encode_images(images))
+
+
+def _barcode_blocks(
+    collection: Collection,
+    namer: Namer,
+    part: str | None,
+    where: str | None,
+    only: Sequence[str] | None,
+    columns: Sequence[str],
+    failures: Failures,
+) -> Iterator[Specimens]:
+    """Stored barcodes; a specimen without one is a failure."""
+    if BARCODE not in collection.stored_columns:
+        raise BiocosmosError(f"{collection.path} has no barcodes, which the namer {namer.title!r} takes: ingest them first")
+    wanted = list(dict.fromkeys(["id", *columns]))
+    for batch in collection.scan([*wanted, BARCODE], split=part, where=where):
+        table = _chosen(pa.Table.from_batches([batch]), only)
+        there = table[BARCODE].is_valid()
+        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
+            failures.add("no barcode", stage=STAGE, id=str(id_))
+        table = table.filter(there)
+        ids = np.array([str(id_) for id_ in table["id"].to_pylist()], object)
+        barcodes = np.array(table[BARCODE].to_pylist(), object)
+        kept = table.drop_columns([BARCODE])
+        yield Specimens(ids, barcodes=barcodes, truth=namer.taxonomy.index(table), columns=kept)
 
 
 def _image_blocks(

@@ -1,86 +1,71 @@
-"""Files of sequences that are asked about: FASTA, FASTQ and tables with a sequence column, packed or not, record by record.
-
-Nothing of a file but one record is in memory. What cannot be asked about is a row of the failures, with its file and the number
-of its record from 1.
-"""
+"""Files of sequences that are asked about, those that barcodes are ingested from: FASTA, FASTQ, tables with their column."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import IO, Literal
+from pathlib import Path
+from typing import Literal
 
-from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_folder, is_image_name, is_junk
-from biocosmos.specimens.readers.columns import guess_columns
-from biocosmos.specimens.readers.encoding import has_surrogate
+from biocosmos.specimens.readers import read
+from biocosmos.specimens.readers.packed import SEQUENCE_SUFFIXES, TABLE_SUFFIXES, is_sequences, unpacked
 from biocosmos.specimens.readers.packed import SUFFIXES as PACKED
-from biocosmos.specimens.readers.textfile import open_table, open_text
 
-STAGE = "identify"
-FASTA = frozenset({".fasta", ".fa", ".fas", ".fna", ".ffn", ".fsa", ".fst", ".seq"})
+STAGE, BARCODE = "identify", "barcode"
 FASTQ = frozenset({".fastq", ".fq"})
+FASTA = frozenset(SEQUENCE_SUFFIXES) - FASTQ
 TABLES = frozenset({".csv", ".tsv", ".tab"})
-LONGEST = 100_000
-"""Letters of a sequence that are read: the longest barcode has some thousands, a contig would fill the memory."""
+FORMATS = (*TABLE_SUFFIXES, ".parquet", ".xlsx", ".gb", ".gbk", ".genbank")
+"""Files, beside those of sequences alone, that are read for a column of sequences."""
+Kind = Literal["images", "sequences"]
 
 
-@dataclass(frozen=True)
-class Record:
-    """One sequence as its file has it: number from 1; letters None: too many to be a barcode."""
-
-    number: int
-    id: str
-    letters: str | None
-
-
-def suffix_of(path: str | os.PathLike[str]) -> str:
+def suffix_of(name: str) -> str:
     """The suffix in lower case, of a packed file that of what is in it: "reads.FASTQ.gz" -> ".fastq"."""
-    name = PurePosixPath(os.fspath(path))
-    inner = name.with_suffix("") if name.suffix.lower() in PACKED else name
-    return inner.suffix.lower()
+    path = Path(name)
+    return (Path(path.stem) if path.suffix.lower() in PACKED else path).suffix.lower()
 
 
-def has_sequences(path: str | Path) -> bool:
+def has_sequences(path: Path) -> bool:
     """Whether a file is one of sequences, by its name; one whose name says nothing by its first letter."""
-    suffix = suffix_of(path)
-    if suffix in FASTA | FASTQ | TABLES:
+    if is_sequences(path.name) or suffix_of(path.name) in FORMATS:
         return True
-    if is_image_name(os.fspath(path)) or not is_file(path):
+    return not is_image_name(path.name) and begins_as_sequences(path)
+
+
+def begins_as_sequences(path: Path) -> bool:
+    """Whether a file begins as FASTA or FASTQ do, with ">" or "@"."""
+    if not is_file(path):
         return False
     try:
-        with open_text(Path(path), None, Failures()) as stream:
-            return stream.read(1) in (">", "@")
+        with unpacked(path).open("rb") as file:
+            return file.read(64).lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b">", b"@")
     except (BiocosmosError, OSError):
         return False
 
 
-def kinds_of(paths: Sequence[Path]) -> set[Literal["images", "sequences"]]:
-    """What is asked about at some paths, folders by what their files are called; what is not there is taken for an image.
-
-    Raises nothing: whoever reads the files says what is wrong with them.
-    """
-    found = set[Literal["images", "sequences"]]()
+def kinds_of(paths: Sequence[Path]) -> set[Kind]:
+    """What is asked about at some paths, folders by what their files are called; what is not there is taken for an image."""
+    found = set[Kind]()
     for path in paths:
-        if is_folder(path):
-            names = [name for _, _, files in os.walk(path) for name in files if not is_junk(name)]
-            found |= {"sequences"} if any(suffix_of(name) in FASTA | FASTQ for name in names) else set()
-            found |= {"images"} if any(is_image_name(name) for name in names) else set()
-        else:
-            found.add("sequences" if has_sequences(path) else "images")
+        if not is_folder(path):
+            found.add("sequences" if has_sequences(Path(path)) else "images")
+            continue
+        for _, _, names in os.walk(path):
+            found |= {"sequences"} if any(is_sequences(name) for name in names if not is_junk(name)) else set()
+            found |= {"images"} if any(is_image_name(name) for name in names if not is_junk(name)) else set()
     return found
 
 
 def sequence_files(paths: Sequence[Path], failures: Failures) -> list[Path]:
-    """Files as they are and folders as the FASTA and FASTQ files below them, by name; each once. What is not there is a row of
+    """Files as they are and folders as the files of sequences below them, by name; each once. What is not there is a row of
     ``failures``. Raises BiocosmosError where nothing is left."""
     found = dict[str, Path]()
     for path in paths:
         inside = sorted(Path(top, name) for top, _, files in os.walk(path) for name in files if not is_junk(name))
-        files = [file for file in inside if suffix_of(file) in FASTA | FASTQ] if is_folder(path) else [path]
-        for file in files:
+        for file in [file for file in inside if is_sequences(file.name)] if is_folder(path) else [Path(path)]:
             if not is_file(file):
                 failures.add("there is no such file", stage=STAGE, source=file)
             elif os.path.abspath(file) in found:  # noqa: PTH100 - Path.absolute keeps ".."
@@ -92,113 +77,18 @@ def sequence_files(paths: Sequence[Path], failures: Failures) -> list[Path]:
     return list(found.values())
 
 
-def records(path: Path, failures: Failures) -> Iterator[Record]:
-    """The sequences of a file. Those that have no id, and lines that belong to none, are rows of ``failures``; so is a file that
-    cannot be read on."""
-    suffix = suffix_of(path)
+def pieces(path: Path, failures: Failures, size: int) -> Iterator[tuple[list[str], list[str]]]:
+    """(ids, barcodes) of a file, at most ``size`` at a time, as its reader gives them; what cannot be read is a failure."""
     try:
-        if suffix in TABLES:
-            yield from _table(path, failures)
-            return
-        with open_text(path, None, failures) as stream:
-            first = _first_letter(stream)
-            yield from _fastq(stream, path, failures) if first == "@" else _fasta(stream, path, failures)
-    except (BiocosmosError, OSError, UnicodeError) as error:
-        failures.add(first_line(error), stage=STAGE, source=path)
-
-
-def _first_letter(stream: IO[str]) -> str:
-    letter = stream.read(1)
-    while letter.isspace() and letter:
-        letter = stream.read(1)
-    stream.seek(0)
-    return letter
-
-
-def _fasta(stream: IO[str], path: Path, failures: Failures) -> Iterator[Record]:
-    number, id_, parts, size = 0, "", list[str](), 0
-    stray = False
-    for line in _lines(stream):
-        if line.startswith(">"):
-            if number and (record := _record(number, id_, parts, size, path, failures)):
-                yield record
-            number, id_, parts, size = number + 1, _id(line), [], 0
-        elif line.startswith(";") and not parts:
-            continue  # a comment, as the oldest files have them
-        elif number:
-            size += len(line)
-            if size <= LONGEST:
-                parts.append(line)
-        elif not stray and line.strip():
-            stray = True
-            failures.add("lines before the first '>': no FASTA file begins so", stage=STAGE, source=path)
-    if number and (record := _record(number, id_, parts, size, path, failures)):
-        yield record
-    if not number and not stray:
-        failures.add("no sequence in this file", stage=STAGE, source=path)
-
-
-def _fastq(stream: IO[str], path: Path, failures: Failures) -> Iterator[Record]:
-    number, lines = 0, _lines(stream)
-    line = next(lines, None)
-    while line is not None:
-        if not line.strip():
-            line = next(lines, None)
-            continue
-        number += 1
-        if not line.startswith("@"):
-            failures.add("no '@' where a record of FASTQ begins", stage=STAGE, source=path, row=number)
-            while (line := next(lines, None)) is not None and not line.startswith("@"):
-                pass
-            continue
-        id_, parts, size = _id(line), list[str](), 0
-        while (line := next(lines, None)) is not None and not line.startswith("+"):
-            size += len(line)
-            if size <= LONGEST:
-                parts.append(line)
-        quality, line = 0, None if line is None else next(lines, None)
-        while line is not None and quality < size:
-            quality, line = quality + len(line), next(lines, None)
-        if quality != size:
-            failures.add(f"{size:,} letters with {quality:,} signs of quality", stage=STAGE, source=path, row=number, id=id_)
-        elif record := _record(number, id_, parts, size, path, failures):
-            yield record
-
-
-def _table(path: Path, failures: Failures) -> Iterator[Record]:
-    with open_table(path, failures=failures) as table:
-        columns = {ours: table.header.index(theirs) for theirs, ours in guess_columns(table.header).items()}
-        if "barcode" not in columns:
-            raise BiocosmosError(f"{path} has no column of sequences: call one 'sequence', and one of ids 'id'")
-        if "id" not in columns:
-            raise BiocosmosError(f"{path} has no column of ids: call one 'id'")
-        for number, row in table.rows():
-            letters = row[columns["barcode"]]
-            record = _record(number, row[columns["id"]].strip(), [letters[:LONGEST]], len(letters), path, failures)
-            if record:
-                yield record
-
-
-def _record(number: int, id_: str, parts: list[str], size: int, path: Path, failures: Failures) -> Record | None:
-    if not id_ or has_surrogate(id_):
-        failures.add("no id" if not id_ else "an id that is no text", stage=STAGE, source=path, row=number)
-        return None
-    return Record(number, id_, None if size > LONGEST else "".join(parts))
-
-
-def _id(line: str) -> str:
-    """The first word of a header line, without annotations like ``;size=3;`` or ``;tax=k:Animalia``."""
-    words = line[1:].split(None, 1)
-    return (words[0].split(";", 1)[0] or words[0]) if words else ""
-
-
-def _lines(stream: IO[str]) -> Iterator[str]:
-    """Lines without their ends; a line longer than LONGEST in pieces."""
-    begun = False
-    while line := stream.readline(LONGEST):
-        whole = line.endswith(("\n", "\r"))
-        text = line.rstrip("\r\n")
-        if text and begun and text[0] in ">@;+":
-            text = "?" + text[1:]  # in the middle of a line no record begins
-        begun = not whole
-        yield text
+        unnamed = not is_sequences(path.name) and begins_as_sequences(path)
+        source = read(path, format="fasta" if unnamed else None, failures=failures)
+        for batch in source.batches:
+            if BARCODE not in batch.schema.names:
+                raise BiocosmosError(f"{path} has no column of sequences: call one 'sequence', and that of ids 'id'")
+            both = zip(batch["id"].to_pylist(), batch[BARCODE].to_pylist(), strict=True)
+            kept = [(str(id_), str(barcode)) for id_, barcode in both if barcode]
+            for start in range(0, len(kept), size):
+                some = kept[start : start + size]
+                yield [id_ for id_, _ in some], [barcode for _, barcode in some]
+    except (BiocosmosError, OSError) as error:
+        failures.add(str(error), stage=STAGE, source=path)

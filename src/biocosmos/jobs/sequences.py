@@ -12,28 +12,24 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.barcodes.cleaning import Cleaning
+from biocosmos.barcodes.rules import Rules
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.listing import AskedFile
-from biocosmos.jobs.sequence_files import STAGE, records, sequence_files
+from biocosmos.jobs.sequence_files import BARCODE, STAGE, pieces, sequence_files
 from biocosmos.jobs.unlabelled import selection
 from biocosmos.specimens.collection import Collection
-
-BARCODE = "barcode"
-NOT_DNA = "RYSWKMBDHV"
-"""IUPAC letters for one of several bases, which are kept as N."""
 
 
 @dataclass
 class SequenceBlock:
-    """One block: its number; how many sequences were asked about; ids and cleaned barcodes of those that can be; sources: the
-    file of each, None for a specimen of the collection."""
+    """One block: its number; how many sequences were asked about; ids and cleaned barcodes of those that can be."""
 
     number: int
     asked: int = 0
     ids: list[str] = field(default_factory=list)
     barcodes: list[str] = field(default_factory=list)
-    sources: list[str | None] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
 
@@ -57,10 +53,11 @@ def asked_sequences(
 
 
 class OfFiles:
-    """Sequences of files, in their order."""
+    """Sequences of files, in their order, cleaned as at ingest; what is refused there is a failure here."""
 
-    def __init__(self, files: Sequence[Path], block: int) -> None:
-        self.files, self._block = [AskedFile.of(file) for file in files], block
+    def __init__(self, files: Sequence[AskedFile | Path], block: int) -> None:
+        self.files = [file if isinstance(file, AskedFile) else AskedFile.of(file) for file in files]
+        self._block = block
 
     def digests(self) -> Iterator[str]:
         """Of all files and the number: a file that was changed begins everything anew."""
@@ -69,32 +66,22 @@ class OfFiles:
 
     def blocks(self, done: Callable[[int], bool]) -> Iterator[SequenceBlock]:
         """Read on through every file. An id that stood before is told; both are asked about."""
-        seen, block, failures = SeenIds(), SequenceBlock(0), Failures()
-
-        def whole() -> SequenceBlock:
-            for id_, source, again in zip(block.ids, block.sources, seen.again(block.ids), strict=True):
-                if again:
-                    failures.add("the id of an earlier one too", stage=STAGE, source=source, id=id_, severity="warning")
-            block.failures = failures.drain()
-            if done(block.number):
-                block.barcodes = []
-            return block
-
+        seen, failures = SeenIds(), Failures()
+        block = SequenceBlock(0)
         for file in self.files:
-            for record in records(Path(file.path), failures):
-                barcode, reason = cleaned(record.letters)
-                block.asked += 1
-                if barcode is None:
-                    failures.add(reason, stage=STAGE, source=file.path, row=record.number, id=record.id)
-                else:
-                    block.ids.append(record.id)
+            for ids, barcodes in pieces(Path(file.path), failures, self._block):
+                again = seen.again(ids)
+                for id_, barcode, told in zip(ids, barcodes, again, strict=True):
+                    if told:
+                        reason = "the id of an earlier sequence too: both are named under it"
+                        failures.add(reason, stage=STAGE, source=file.path, id=id_, severity="warning")
+                    block.ids.append(id_)
                     block.barcodes.append(barcode)
-                    block.sources.append(file.path)
-                if block.asked == self._block:
-                    yield whole()
-                    block = SequenceBlock(block.number + 1)
-        if block.asked or len(failures):
-            yield whole()
+                    if len(block.ids) == self._block:
+                        yield _closed(block, failures, done)
+                        block = SequenceBlock(block.number + 1)
+        if block.ids or len(failures):
+            yield _closed(block, failures, done)
 
 
 class OfPart:
@@ -115,22 +102,17 @@ class OfPart:
         """In the order they were stored."""
         block, failures = SequenceBlock(0), Failures()
         for batch in self._collection.scan(["id", BARCODE], split=self._part, where=self._where):
-            for id_, letters in zip(batch["id"].to_pylist(), batch[BARCODE].to_pylist(), strict=True):
-                barcode, reason = (None, "no barcode") if letters is None else cleaned(letters)
-                block.asked += 1
-                if barcode is None:
-                    failures.add(reason, stage=STAGE, source=self._collection.path, id=id_)
-                else:
-                    block.ids.append(id_)
-                    block.barcodes.append(barcode)
-                    block.sources.append(None)
-                if block.asked == self._block:
-                    block.failures = failures.drain()
-                    yield block
+            for id_, barcode in zip(batch["id"].to_pylist(), batch[BARCODE].to_pylist(), strict=True):
+                if not barcode:
+                    failures.add("no barcode", stage=STAGE, source=self._collection.path, id=id_)
+                    continue
+                block.ids.append(id_)
+                block.barcodes.append(barcode)
+                if len(block.ids) == self._block:
+                    yield _closed(block, failures, done)
                     block = SequenceBlock(block.number + 1)
-        block.failures = failures.drain()
-        if block.asked:
-            yield block
+        if block.ids or len(failures):
+            yield _closed(block, failures, done)
 
 
 class SeenIds:
@@ -141,10 +123,7 @@ class SeenIds:
 
     def again(self, ids: Sequence[str]) -> list[bool]:
         """Of each of some ids whether it stood before them, or among them."""
-        keys = np.array(
-            [int.from_bytes(hashlib.blake2b(id_.encode("utf-8", "surrogateescape"), digest_size=8).digest()) for id_ in ids],
-            np.uint64,
-        )
+        keys = np.array([_key(id_) for id_ in ids], np.uint64)
         order = np.argsort(keys, kind="stable")
         there = np.zeros(len(keys), bool)
         there[order[1:]] = keys[order[1:]] == keys[order[:-1]]
@@ -155,22 +134,25 @@ class SeenIds:
             self._sorted.append(keys[order])
         while len(self._sorted) > 1 and len(self._sorted[-2]) <= 2 * len(self._sorted[-1]):  # sizes fall by halves
             self._sorted[-2:] = [np.sort(np.concatenate(self._sorted[-2:]))]
-        return there.tolist()
+        found: list[bool] = there.tolist()
+        return found
 
 
-def cleaned(letters: str | None) -> tuple[str | None, str]:
-    """(barcode in ACGTN, reason why there is none)."""
-    if letters is None:
-        return None, "too long for a barcode"
-    text = "".join(letters.split()).upper().replace("-", "").replace(".", "").replace("U", "T")
-    text = text.translate(_AS_N)
-    if not text:
-        return None, "no sequence"
-    if strange := sorted(set(text) - set("ACGTN")):
-        return None, f"letters that no DNA has: {' '.join(strange[:8])}"
-    if not text.strip("N"):
-        return None, "nothing but N"
-    return text, ""
+def cleaned(letters: str) -> tuple[str | None, str]:
+    """(barcode of letters that somebody typed, however few; why there is none)."""
+    one = Cleaning(Rules(min_length=1)).clean([letters])[0]
+    return one.sequence, one.refused or ""
 
 
-_AS_N = str.maketrans(dict.fromkeys(NOT_DNA, "N"))
+def _key(id_: str) -> int:
+    """Eight bytes that tell one id from another."""
+    return int.from_bytes(hashlib.blake2b(id_.encode("utf-8", "surrogateescape"), digest_size=8).digest())
+
+
+def _closed(block: SequenceBlock, failures: Failures, done: Callable[[int], bool]) -> SequenceBlock:
+    """The block with what was told until it was whole; without its barcodes where it is done."""
+    block.failures = failures.drain()
+    block.asked = len(block.ids) + sum(row.severity == "error" for row in block.failures)
+    if done(block.number):
+        block.barcodes = []
+    return block

@@ -13,6 +13,8 @@ from biocosmos.jobs.identify import Job, Say
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked
 from biocosmos.jobs.listing import NO_IMAGE, AskedFile, listed, same_file
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.sequence_files import kinds_of
+from biocosmos.settings import SettingError
 from biocosmos.specimens.collection import Collection
 
 ROUND = 4096
@@ -92,6 +94,8 @@ def watch(
     :func:`biocosmos.jobs.identify.identifying`.
     """
     check_asked(settings, bool(images), output)
+    if "sequences" in kinds_of(images):
+        raise SettingError("--watch is about images; a file of sequences is named whole, into a table of its own")
     with locked(output, say) as work:
         job = Job(collection, settings, output, say=say)
         known = job.known_images(work)

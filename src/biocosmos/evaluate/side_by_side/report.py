@@ -28,7 +28,9 @@ from biocosmos.identify.predictions import Predictions
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
-Said: TypeAlias = Predictions | Iterable[Predictions] | tuple[Predictions | Iterable[Predictions], Answered | None]
+Said: TypeAlias = (
+    Predictions | Iterable[Predictions] | tuple[Predictions | Iterable[Predictions], Answered | None] | tuple[Asked, Names]
+)
 
 
 def side_by_side(
@@ -45,9 +47,10 @@ def side_by_side(
     """Namers beside each other; the first is what the others are measured against.
 
     namers: name -> predictions of the same specimens, in any order, whole or block by block, or these and the table of answers
-    that was given; trees that differ are cut to the ranks that all have. named: name -> (n,) the deepest node of the first
-    namer's tree that each of its specimens was named by something without probabilities, such as its nearest neighbour; 0 for no
-    name; they stand in the table and in the differences, after the namers. Other arguments as in :func:`naming`.
+    that was given, or what :func:`biocosmos.evaluate.ranks.names.from_answers` makes of a table of answers alone; trees that
+    differ are cut to the ranks that all have. named: name -> (n,) the deepest node of the first namer's tree that each of its
+    specimens was named by something without probabilities, such as its nearest neighbour; 0 for no name; they stand in the table
+    and in the differences, after the namers. Other arguments as in :func:`naming`.
 
     Tables: summary, hierarchical, severity, consistency, rollback, answers, coverage, calibration, reliability, community,
     per_taxon as there, with a column namer; differences (each against the first: accuracy, precision, recall, F1 at every rank,
@@ -104,6 +107,8 @@ def side_by_side(
 
 
 def _pair(name: str, said: Said, decoding: str) -> tuple[Asked, Names]:
+    if isinstance(said, tuple) and isinstance(said[0], Asked):
+        return said
     predictions, answers = said if isinstance(said, tuple) else (said, None)
     return asked_and_named(predictions, answers, name=name, decoding=decoding)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.jobs.sequence_files import FASTA, FASTQ, TABLES, records, suffix_of
+from biocosmos.jobs.sequence_files import FASTA, FASTQ, TABLES, pieces, suffix_of
 from biocosmos.serve.asking import limits
 
 if TYPE_CHECKING:
@@ -57,11 +57,8 @@ def in_files(files: Sequence[Image], refused: list[tuple[str, str]]) -> list[Nam
 def _in_files(files: Sequence[Image], refused: list[tuple[str, str]]) -> Iterator[Named]:
     for file in files:
         failures = Failures()
-        for record in records(file.path, failures):
-            if record.letters is None:
-                refused.append((record.id, "too long for a barcode"))
-            else:
-                yield record.id, record.letters
+        for ids, barcodes in pieces(file.path, failures, limits.BARCODES):
+            yield from zip(ids, barcodes, strict=True)
         refused += [(f"{file.name}: record {one.row}" if one.row else file.name, one.reason) for one in failures]
 
 

@@ -1,0 +1,146 @@
+"""DNA barcodes of files that are asked about: as letters for a namer of barcodes, as vectors for one of vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from biocosmos.barcodes.cleaning import Cleaning
+from biocosmos.barcodes.kmers import KmerCounts
+from biocosmos.encoders.barcodes import BarcodeEncoder, modality_of
+from biocosmos.errors import BiocosmosError, Failure, Failures
+from biocosmos.identify.identifier import Identifier
+from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.jobs.asked import AskedBlock, _quietly
+from biocosmos.jobs.identify_settings import IdentifySettings
+from biocosmos.jobs.queries import barcode_encoder_of_column
+from biocosmos.jobs.sequence_files import STAGE
+from biocosmos.jobs.sequences import OfFiles
+from biocosmos.settings import UnusedSetting, flag
+from biocosmos.specimens.collection import Collection
+
+BLOCK = 512
+"""Barcodes of a block: as vectors of 16,384 numbers they take 32 MB."""
+NOT_COMPARED = "nothing to compare: no k-mer of A, C, G and T"
+
+
+class AskedBarcodes:
+    """Blocks of barcodes; see :class:`biocosmos.jobs.asked.Asked`. encoder: of a namer of vectors, None for one of barcodes."""
+
+    images = False
+    total: int | None = None
+
+    def __init__(self, asking: OfFiles, encoder: BarcodeEncoder | None) -> None:
+        self._asking, self._encoder = asking, encoder
+
+    @property
+    def computed(self) -> dict[str, Any]:
+        """What decides the last bits of vectors."""
+        facts = {} if self._encoder is None else self._encoder.metadata()
+        return {name: facts[name] for name in ("name", "digest", "precision", "backend", "device") if name in facts}
+
+    def digests(self) -> Iterator[str]:
+        """Of the files and the number."""
+        return self._asking.digests()
+
+    def blocks(self, done: Callable[[int], bool], advance: Callable[[int], None] = _quietly) -> Iterator[AskedBlock]:
+        """One after the other: what is cleaned and encoded takes a hundredth of the naming."""
+        for block in self._asking.blocks(done):
+            asked = AskedBlock(block.number, block.asked, [], block.failures)
+            if not done(block.number):
+                if block.ids:
+                    specimens, failed = self.specimens(block.ids, block.barcodes)
+                    asked.specimens, asked.failures = [specimens] if len(specimens) else [], [*block.failures, *failed]
+                advance(block.asked)
+            yield asked
+
+    def specimens(self, ids: list[str], barcodes: list[str]) -> tuple[Specimens, list[Failure]]:
+        """What the namer takes of cleaned barcodes, and those that have nothing to compare."""
+        names, letters = np.array(ids, object), np.array(barcodes, object)
+        if self._encoder is None:
+            return Specimens(names, barcodes=letters), []
+        found = self._encoder.encode_barcodes(barcodes)
+        vectors = found.dense() if isinstance(found, KmerCounts) else np.asarray(found, np.float32)
+        good = vectors.any(axis=1)
+        failed = [Failure(STAGE, "error", None, None, str(id_), NOT_COMPARED) for id_ in names[~good]]
+        return Specimens(names[good], vectors=vectors[good], barcodes=letters[good]), failed
+
+
+def asked_barcodes(collection: Collection, identifier: Identifier, settings: IdentifySettings, asking: OfFiles) -> AskedBarcodes:
+    """Barcodes as the identifier takes them. Raises BiocosmosError for a namer of images, and UnusedSetting for what leaves
+    barcodes as they are."""
+    namer = identifier.namer
+    for name in ("backend", "batch_size", "workers"):
+        if getattr(settings, name) not in ("auto", None):
+            raise UnusedSetting(name, flag(name), "where images are embedded, and these are DNA barcodes")
+    if namer.takes == "barcodes":
+        return AskedBarcodes(asking, None)
+    if isinstance(namer, TrainedHead) and (namer.takes == "images" or modality_of(namer.encoder) != "dna"):
+        raise BiocosmosError(f"the head in {namer.folder} was trained on images, and these are DNA barcodes: leave --head out")
+    name = namer.encoder if isinstance(namer, TrainedHead) else collection.encoder_name(settings.encoder)
+    encoder = barcode_encoder_of_column(collection, name, device=settings.device, precision=settings.precision)
+    return AskedBarcodes(asking, encoder)
+
+
+def barcode_specimens(
+    collection: Collection,
+    identifier: Identifier,
+    barcodes: Mapping[str, str],
+    *,
+    encoder: str | None = None,
+    failures: Failures | None = None,
+) -> Specimens:
+    """Sequences of a program as a block that ``identifier.stream`` names, cleaned as those of files are.
+
+    >>> identifier = identifier_of(collection, encoder="kmer:7")
+    >>> block = barcode_specimens(collection, identifier, {"unknown 1": "AACATTATATTTTATTTTCGG..."})
+    >>> table = identifier.finished([said.table for said in identifier.stream([block])])
+
+    barcodes: id -> letters. encoder: of a namer of vectors, by default the collection's embedding of barcodes. Sequences that are
+    none are in ``failures``; without it they raise BiocosmosError.
+    """
+    told = Failures() if failures is None else failures
+    cleaned = Cleaning().clean(list(barcodes.values()))
+    kept = {id_: one.sequence for id_, one in zip(barcodes, cleaned, strict=True) if one.sequence is not None}
+    for id_, one in zip(barcodes, cleaned, strict=True):
+        if one.refused is not None:
+            told.add(one.refused, stage=STAGE, id=id_)
+    made: BarcodeEncoder | None = None
+    if identifier.namer.takes != "barcodes":
+        made = barcode_encoder_of_column(collection, encoder_for(collection, encoder, "sequences"))
+    specimens, failed = AskedBarcodes(OfFiles([], BLOCK), made).specimens(list(kept), list(kept.values()))
+    for row in failed:
+        told.append(row)
+    if failures is None and told.errors:
+        first = next(iter(told))
+        raise BiocosmosError(f"{told.errors:,} of {len(barcodes):,} sequences cannot be named; {first.id}: {first.reason}")
+    return specimens
+
+
+def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
+    """The embedding that what is asked about is compared by: the one that was named, else the collection's default where it is of
+    that kind, else the one of that kind that it has. kind: "images" or "sequences".
+
+    Raises BiocosmosError where it has none, or several and none was named, with the command that helps.
+    """
+    wanted = "dna" if kind == "sequences" else "image"
+    have = {name: str(facts.get("modality", "image")) for name, facts in collection.encoders.items()}
+    fitting = [name for name, modality in have.items() if (modality == "dna") == (wanted == "dna")]
+    what, make = ("DNA barcodes", "kmer:7") if wanted == "dna" else ("images", "efficientnet-lite0")
+    name = collection.encoder_name(encoder) if encoder is not None or have or wanted == "image" else ""
+    if name in fitting:
+        return name
+    if encoder is None and len(fitting) == 1:
+        return fitting[0]
+    if encoder is None and fitting:
+        raise BiocosmosError(
+            f"{collection.path} has several embeddings of {what}: name one with --encoder ({', '.join(fitting)})"
+        )
+    instead = (
+        f"name {' or '.join(fitting)} with --encoder" if fitting else f"run 'biocosmos embed {collection.path} -e {make}' first"
+    )
+    who = f"the embedding '{name}' is not of {what}" if name else f"{collection.path} has no embedding of {what}"
+    raise BiocosmosError(f"{who}, which are asked about: {instead}")
