@@ -162,7 +162,7 @@ def _vote(row: Row) -> str:
 TERMS = (
     (
         "neighbours",
-        "The known specimens whose features, as the namer sees them, have the highest cosine with these; barcodes that align best.",
+        "The known specimens whose features, as the namer sees them, have the highest cosine; barcodes that align best.",
     ),
     ("vote", "Each neighbour names its own taxon at every rank; one without a name at a rank abstains there."),
     ("roll-back", "Stopping at the lowest rank that is sure enough; the answer is the taxon there."),
