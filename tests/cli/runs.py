@@ -336,6 +336,16 @@ LINES: dict[str, Line] = {
         "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
         after=("train barcode masked",),
     ),
+    "split barcodes of two kinds": Line(
+        "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",
+        after=("ingest barcodes",),
+    ),
+    "evaluate a linear probe": Line(
+        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --gallery kinds:train --queries kinds:test "
+        "--unseen kinds:test_unseen --report {out}/linear.html",
+        after=("split barcodes of two kinds",),
+        says="of unseen species",
+    ),
     "train barcode to species": Line(
         "train barcode {out}/coi.cosmos -o {out}/named --init {out}/masked --objective species --rank species --epochs 1",
         after=("train barcode masked",),

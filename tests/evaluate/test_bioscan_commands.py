@@ -45,6 +45,21 @@ def test_bioscan_5m_by_its_own_parts_and_by_its_rules(tmp_path: Path, rows: list
     page = (tmp_path / "keys.html").read_text()
     assert "species, DNA to DNA" in page and "image to image" not in page
 
+    named = tmp_path / "named"
+    tiny = ("--k", "3", "--width", "16", "--layers", "1", "--heads", "2", "--epochs", "1", "--device", "cpu")
+    biocosmos("train", "barcode", collection, "-o", named, "--objective", "species", *tiny)
+    biocosmos("embed", collection, "-e", named)
+    biocosmos(
+        *("evaluate", collection, "-e", "kmer:5", "-e", named, "--protocol", "open-world", "--linear", "--device", "cpu"),
+        *("-o", tmp_path / "probes"),
+    )
+    tables = bc.evaluate.read_tables(tmp_path / "probes")
+    found = {(row["encoder"], row["how"]): row for row in tables["tasks"].to_pylist() if row["rank"] == "species"}
+    assert found["kmer:5", "linear"]["accuracy"] > 0.9 and (str(named), "fine-tuned") in found
+    assert ("kmer:5", "fine-tuned") not in found
+    here = {(row["task"], row["model"]) for row in tables["published"].to_pylist() if row["measured_here"] is not None}
+    assert {("species, linear", "kmer:5"), ("species, fine-tuned", str(named))} <= here
+
     said = biocosmos(
         *("evaluate", collection, "-e", "kmer:5", "--protocol", "clustering", "--queries", "test+test_unseen"),
         *("--reducer", "none", "--clusterer", "ward", "--by", "dna_bin", "-o", tmp_path / "clusters"),
@@ -59,7 +74,7 @@ def test_bioscan_1m_image_baselines_and_clibd(tmp_path: Path, rows: list[dict[st
     collection = tmp_path / "bioscan1m.cosmos"
     biocosmos("ingest", tmp_path / "bioscan1m", "-o", collection, "--format", "bioscan", "--provisional")
     opened = bc.Collection.open(collection)
-    assert set(COLUMNS_1M) - set(opened.stored_columns) <= {"processid", "nucraw", "image_file", "name"}
+    assert set(COLUMNS_1M) - set(opened.stored_columns) <= {"processid", "nucraw", "image_file", "name", "uri"}
     assert opened.count(where="species = 'not_classified' OR tribe IS NOT NULL") == 0
     for task, rank, column in (("order", "order", "medium_insect_order"), ("family", "family", "medium_diptera_family")):
         biocosmos("split", collection, "--method", "column", "--column", column, "--name", task)

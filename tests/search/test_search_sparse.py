@@ -9,14 +9,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from biocosmos import machine
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError
 from biocosmos.search.sparse import kernel as kernels
 from biocosmos.search.sparse.index import SparseIndex
 
 Array = np.ndarray[Any, Any]
-WIDTHS = [wide for wide in (True, False) if not wide or kernels.load() == kernels._compiled(True)]
-WAYS: list[Any] = [None, *(made for wide in WIDTHS if (made := kernels._compiled(wide)))]
+WAYS: list[Any] = [None, *(made for name in kernels.known() if (made := kernels.load(name)))]
 
 
 def relatives(n: int, length: int, seed: int, *, copies: float = 0.3, cut: float = 0.3) -> list[str | None]:
@@ -121,3 +121,14 @@ def test_what_cannot_be_asked_is_said() -> None:
     with pytest.raises(BiocosmosError, match="at least 1"):
         index.search(counts, 0)
     assert SparseIndex(counts.take(slice(0, 0))).search(counts.take(slice(0, 1)), 2).rows.tolist() == [[-1, -1]]
+
+
+def test_what_a_processor_is_said_to_have_is_what_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(machine.ISA, "avx2")
+    machine.forget()
+    try:
+        assert "avx512" not in kernels.known()
+        assert "avx512" not in str(SparseIndex(KmerCounts.of(["ACGTACGTACGT"], 5)).provenance["scan"])
+    finally:
+        monkeypatch.undo()
+        machine.forget()

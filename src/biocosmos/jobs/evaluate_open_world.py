@@ -1,17 +1,27 @@
-"""The nearest of seen and of unseen species in one gallery, for a collection's embeddings."""
+"""The nearest of seen and of unseen species in one gallery, for a collection's embeddings; a linear probe, a fine-tuned head."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from biocosmos.encoders.barcode_models import TrainedBarcodes
+from biocosmos.encoders.barcodes import load_barcode_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
+from biocosmos.evaluate.barcode.probes import ProbeFigures, linear_probe
+from biocosmos.evaluate.numbers.targets import Target, rank_targets
 from biocosmos.evaluate.open_world.published import DNA, IMAGE
-from biocosmos.evaluate.open_world.report import open_world
+from biocosmos.evaluate.open_world.report import FINE_TUNED, LINEAR, SEEN, SPECIES, open_world
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
+from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+
+BARCODE = "barcode"
+Row = dict[str, Any]
 
 
 def judge_open_world(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:
@@ -25,19 +35,61 @@ def judge_open_world(collection: Collection, encoders: Sequence[str], settings: 
         guard.refuse_part(collection, part, *encoders, where=settings.where)
     seen, unseen = (collection.table(["id"], split=part, where=settings.where)["id"] for part in sides.values())
     guard.refuse_shared(seen, unseen, "specimens are in --queries and in --unseen", "name two parts")
-    pick: dict[str, Any] = {"where": settings.where, "columns": ()}
+    columns = [BARCODE] if BARCODE in collection.stored_columns else []
+    pick: dict[str, Any] = {"where": settings.where, "columns": columns}
     galleries = {name: collection.gallery(name, split=settings.gallery, **pick) for name in encoders}
     asked = {side: {name: collection.gallery(name, split=part, **pick) for name in encoders} for side, part in sides.items()}
     for side, found in asked.items():
         if not all(len(each) for each in found.values()):
             raise BiocosmosError(f"part '{sides[side]}' has no specimen with a vector: name another with --{side}")
+    modalities = {name: DNA if collection.encoders[name].get("modality") == DNA else IMAGE for name in encoders}
+    probes = [
+        row
+        for name in encoders
+        for row in probed(name, galleries[name], asked["queries"][name], settings, dna=modalities[name] == DNA)
+    ]
     report = open_world(
         galleries,
         asked["queries"],
         asked["unseen"],
         data=f"{collection.path.stem}: {settings.queries}, {settings.unseen} in {settings.gallery}",
-        modalities={name: DNA if collection.encoders[name].get("modality") == DNA else IMAGE for name in encoders},
+        modalities=modalities,
+        probes=probes,
         seed=settings.seed,
     )
     report.caveats += guard.told(collection, asked["unseen"][encoders[0]].ids, *encoders)
     return report
+
+
+def probed(name: str, gallery: Gallery, queries: Gallery, settings: EvaluateSettings, *, dna: bool) -> list[Row]:
+    """Species of the seen queries by other ways than the nearest, as rows of the table of tasks: "linear" where it is asked for,
+    "fine-tuned" where the encoder was trained to name species."""
+    targets = rank_targets(gallery, queries, None)
+    target = next((each for each in targets if each.name == SPECIES), None)
+    if target is None:
+        if settings.linear:
+            raise BiocosmosError("--linear names species, and no specimen has one")
+        return []
+    theirs, mine = target.names_of(target.gallery), target.names_of(target.query)
+    rows = []
+    if settings.linear:
+        found = linear_probe(gallery.vectors, theirs, queries.vectors, mine, recipe="vectors", seed=settings.seed)
+        rows.append(_row(name, LINEAR, target, found))
+    encoder = load_barcode_encoder(name, device=settings.device) if dna else None
+    if isinstance(encoder, TrainedBarcodes) and encoder.model.head is not None and queries.columns is not None:
+        classes = np.array(encoder.model.classes, object)
+        named = np.flatnonzero(target.query >= 0)
+        barcodes = [text or "" for text in queries.columns[BARCODE].to_pylist()]
+        true = np.array(mine, object)[named]
+        if (known := np.isin(true, classes)).any():  # else it was trained to name another rank
+            said = classes[encoder.log_probabilities([barcodes[i] for i in named]).argmax(1)]
+            rows.append(_row(name, FINE_TUNED, target, ProbeFigures.of(true.astype(str), said.astype(str), known)))
+    return rows
+
+
+def _row(encoder: str, how: str, target: Target, found: ProbeFigures) -> Row:
+    scores = {"accuracy": found.accuracy, "balanced_accuracy": found.balanced}
+    scores |= {name: getattr(found, name) for name in ("f1_micro", "f1_macro", "f1_weighted")}
+    facts = {"specimens": found.queries, "unanswerable": found.queries - found.answerable}
+    facts |= {"taxa": int((target.query_counts() > 0).sum()), "unnamed": int((target.query < 0).sum())}
+    return {"encoder": encoder, "how": how, "queries": SEEN, "rank": SPECIES, **scores, **facts}

@@ -52,7 +52,7 @@ class EvaluateSettings:
     encoder: tuple[str, ...] = setting(
         (),
         "Once for each embedding; two or more are compared with the first. One that is not in the collection yet is embedded "
-        "first.",
+        "first. To be clustered, a+b joins two, each standardised.",
         names=("--encoder", "-e"),
         repeated=True,
         unset="the collection's default",
@@ -106,6 +106,12 @@ class EvaluateSettings:
         "The part that asks with species that no training saw; with --protocol barcode none where the split has no such part.",
         part="given",
         only={"head": NOT_GIVEN, "protocol": (BARCODE, OPEN_WORLD)},
+        panel=BY_GALLERY,
+    )
+    linear: bool = setting(
+        False,
+        "Also name --queries by a softmax on the frozen vectors of --gallery, as the papers' linear probe does.",
+        only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
         panel=BY_GALLERY,
     )
     by: tuple[str, ...] = setting(

@@ -40,7 +40,7 @@ def _cards(tasks: Sequence[Row]) -> list[Card]:
     cards = []
     for encoder in dict.fromkeys(row["encoder"] for row in tasks):
         for part in (SEEN, UNSEEN):
-            mine = [row for row in tasks if (row["encoder"], row["queries"]) == (encoder, part)]
+            mine = [row for row in tasks if (row["encoder"], row["how"], row["queries"]) == (encoder, "nearest", part)]
             able = [row for row in mine if row["specimens"] > row["unanswerable"]]
             if able:
                 cards.append(WORDS.card(f"cards.{part}", percent(able[-1]["accuracy"]), row=able[-1]))
@@ -61,18 +61,19 @@ def _nearest(rows: Sequence[Row]) -> Section:
         *((part, lambda row, part=part: _interval(row, part)) for part in (SEEN, UNSEEN)),
         ("H.M.", ("harmonic_mean", percent)),
     ]
-    blocks.append(WORDS.grid("open_world.grid", rows, columns, left=3))
+    blocks.append(WORDS.grid("open_world.grid", [row for row in rows if row["k"] == 1], columns, left=3))
+    blocks.append(WORDS.grid("open_world.all", rows, columns, fold=True, left=3))
     return WORDS.section("open_world", blocks)
 
 
 def _tasks(tasks: Sequence[Row]) -> Section:
     scores = ("accuracy", "balanced_accuracy", "f1_micro", "f1_macro", "f1_weighted")
     columns = [
-        *(("encoder", "encoder"), ("queries", "queries"), ("rank", "rank")),
+        *(("encoder", "encoder"), ("how", "how"), ("queries", "queries"), ("rank", "rank")),
         *((name.replace("_", " "), (name, percent)) for name in scores),
         *(("specimens", "specimens"), ("taxa", "taxa"), ("unanswerable", "unanswerable"), ("without a name", "unnamed")),
     ]
-    return WORDS.section("tasks", [WORDS.grid("tasks.grid", tasks, columns, left=3)])
+    return WORDS.section("tasks", [WORDS.grid("tasks.grid", tasks, columns, left=4)])
 
 
 def _bar(row: Row | None, part: str) -> Bar:

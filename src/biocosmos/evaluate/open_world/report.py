@@ -19,6 +19,8 @@ from biocosmos.evaluate.open_world.published import (
     DNA,
     GENUS_OF_UNSEEN,
     IMAGE,
+    SPECIES_FINE_TUNED,
+    SPECIES_LINEAR,
     SPECIES_OF_SEEN,
     measured,
     published_table,
@@ -34,13 +36,15 @@ Row = dict[str, Any]
 KS = (1, 3, 5)
 SEEN, UNSEEN = "seen", "unseen"
 SPECIES, GENUS = "species", "genus"
+NEAREST, LINEAR, FINE_TUNED = "nearest", "linear", "fine-tuned"
+"""How an answer was found: by 1-NN, by a softmax on frozen vectors, by the head that the encoder was fine-tuned with."""
 OPEN_WORLD = pa.schema(
     [("encoder", pa.string()), ("rank", pa.string()), ("k", pa.int64()), ("average", pa.string())]
     + [(f"{part}{end}", pa.float64()) for part in (SEEN, UNSEEN) for end in ("", "_low", "_high")]
     + [("harmonic_mean", pa.float64())]
 )
 TASKS = pa.schema(
-    [(name, pa.string()) for name in ("encoder", "queries", "rank")]
+    [(name, pa.string()) for name in ("encoder", "how", "queries", "rank")]
     + [(name, pa.float64()) for name in MEASURES]
     + [(name, pa.int64()) for name in ("specimens", "taxa", "unanswerable", "unnamed")]
 )
@@ -53,6 +57,7 @@ def open_world(
     *,
     data: str = "",
     modalities: Mapping[str, str] | None = None,
+    probes: Sequence[Row] = (),
     ks: Sequence[int] = KS,
     ranks: Sequence[str] | None = None,
     seed: int = 0,
@@ -64,12 +69,13 @@ def open_world(
     galleries, seen, unseen: encoder -> the specimens that answer, and the two parts that ask, of one collection. Where the
     gallery holds no specimen of the unseen species this is the genus task of BIOSCAN-5M; where it holds keys of them, CLIBD's.
     data: the collection and its parts, for the table of published figures; modalities: encoder -> "dna" or "image", default
-    DNA.
+    DNA; probes: rows of :data:`TASKS` by other ways than the nearest (:func:`biocosmos.jobs.evaluate_open_world.probed`).
 
     Tables: open_world (top-k, micro over queries and macro over true taxa), tasks (the nearest one as an answer: accuracy,
     balanced accuracy, F1), published (figures of the papers beside these). A query without a name at a rank is left out there
     and counted; one whose taxon the gallery does not have counts as wrong, as in the papers, and is counted too. A neighbour
-    without a name is wrong: in CLIBD's code two "not_classified" agree.
+    without a name is wrong: in CLIBD's code two "not_classified" agree. Where no query of a part can be right at a rank, there is
+    no share of it: NaN.
 
     Raises BiocosmosError where nothing is labelled, and for query ids that are in the gallery.
     """
@@ -81,8 +87,8 @@ def open_world(
         parts = {SEEN: _asked(gallery, seen[name], max(ks), ranks), UNSEEN: _asked(gallery, unseen[name], max(ks), ranks)}
         more, own = _retrieved(name, parts, ks, boot), _tasks(name, parts)
         rows += more
-        tasks += own
-        found += _measured(data, name, modalities.get(name, DNA), more, own, parts)
+        tasks += own + [row for row in probes if row["encoder"] == name]
+        found += _measured(data, name, modalities.get(name, DNA), more, tasks, parts)
     first = next(iter(galleries.values()))
     tables = {
         "open_world": pa.Table.from_pylist(rows, OPEN_WORLD),
@@ -127,7 +133,7 @@ def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot
                 row: Row = {"encoder": encoder, "rank": rank, "k": k, "average": average}
                 for part, pair in at.items():
                     low = high = value = float("nan")
-                    if pair is not None:
+                    if pair is not None and pair[0].answerable(all_vs_all=False).any():
                         target, codes = pair
                         hits = np.bincount(target.query[hits_within(target.query, codes, k)], minlength=len(target))
                         value, low, high = getattr(boot, average)(hits, target.query_counts())
@@ -144,7 +150,7 @@ def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
             facts = {"specimens": int(named.sum()), "unnamed": int((~named).sum()), "taxa": len(np.unique(target.query[named]))}
             facts["unanswerable"] = int((named & ~target.answerable(all_vs_all=False)).sum())
             scores = answer_scores(target.query, codes[:, 0])
-            rows.append({"encoder": encoder, "queries": part, "rank": target.name, **scores, **facts})
+            rows.append({"encoder": encoder, "how": NEAREST, "queries": part, "rank": target.name, **scores, **facts})
     return rows
 
 
@@ -152,11 +158,17 @@ def _measured(
     data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, _Part]
 ) -> list[Row]:
     """Rows of the table of published figures: the tasks that these parts pose."""
+    asked = {LINEAR: SPECIES_LINEAR, FINE_TUNED: SPECIES_FINE_TUNED}
+    found = [
+        measured(asked[row["how"]], data, encoder, ACCURACY, row["accuracy"])
+        for row in tasks
+        if row["how"] in asked and (row["encoder"], row["queries"], row["rank"]) == (encoder, SEEN, SPECIES)
+    ]
     keys_of_unseen = any(
         target.name == SPECIES and bool(target.answerable(all_vs_all=False).any()) for target, _ in parts[UNSEEN]
     )
     if keys_of_unseen:
-        return [
+        return found + [
             measured(retrieval_task(row["rank"], modality), data, encoder, f"top-1 macro, {name.replace('_', ' ')}", row[name])
             for row in retrieved
             if (row["k"], row["average"]) == (1, "macro") and row["rank"] in ("order", "family", GENUS, SPECIES)
@@ -164,10 +176,10 @@ def _measured(
             if not np.isnan(row[name])
         ]
     wanted = {(SEEN, SPECIES): SPECIES_OF_SEEN, (UNSEEN, GENUS): GENUS_OF_UNSEEN}
-    return [
+    return found + [
         measured(wanted[row["queries"], row["rank"]], data, encoder, ACCURACY, row["accuracy"])
         for row in tasks
-        if (row["queries"], row["rank"]) in wanted and row["specimens"]
+        if (row["encoder"], row["how"]) == (encoder, NEAREST) and (row["queries"], row["rank"]) in wanted and row["specimens"]
     ]
 
 
@@ -182,7 +194,7 @@ def _caveats(tasks: Sequence[Row]) -> list[str]:
         f"{row['unanswerable']:,} of {row['specimens']:,} {row['queries']} queries have a {row['rank']} that the gallery does "
         "not have: they count as wrong."
         for row in tasks
-        if row["unanswerable"] and row["encoder"] == first and row["rank"] != SPECIES
+        if row["unanswerable"] and (row["encoder"], row["how"]) == (first, NEAREST) and row["rank"] != SPECIES
     ]
     if any(row["queries"] == UNSEEN and row["rank"] == SPECIES and row["unanswerable"] == row["specimens"] > 0 for row in tasks):
         said.append("The gallery has no specimen of the unseen species, so that their species cannot be right, and no mean is.")

@@ -20,7 +20,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.search.bounded import Found
 from biocosmos.search.sparse.blocks import Blocks
 from biocosmos.search.sparse.folding import Folding
-from biocosmos.search.sparse.kernel import Kernel, load
+from biocosmos.search.sparse.kernel import Kernel, known, load
 from biocosmos.search.sparse.products import Products
 
 Scores = npt.NDArray[np.float32]
@@ -36,7 +36,7 @@ class SparseIndex:
     def __init__(self, counts: KmerCounts, *, kernel: Kernel | str | None = "auto") -> None:
         self.counts = counts
         self.folding = Folding.by(counts)
-        compiled = load() if isinstance(kernel, str) else kernel
+        compiled = load(known()[0]) if isinstance(kernel, str) else kernel
         self._blocks: Blocks | None = None
         others = self.folding.rows
         if compiled is not None:

@@ -11,7 +11,6 @@ reach the k-th best score found so far, the rest is not read: the certificate of
 
 from __future__ import annotations
 
-import platform
 from functools import cache
 from typing import Any
 
@@ -31,35 +30,42 @@ STEP = 1 << TREE
 SPACE_BYTES = 4 * ROOM + 8 * 1024
 MARGIN = 1 - 1e-6  # of a bound, against its own rounding
 _AVX512 = frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"})
+_AVX2 = frozenset({"avx2", "fma", "bmi1", "bmi2", "popcnt"})
+INSTRUCTIONS = {
+    "avx512": "+" + ",+".join(sorted(_AVX512)),
+    "avx2": "+avx2,+fma,+bmi,+bmi2,+popcnt,-avx512f",
+    "any": "",  # what LLVM finds, where the system does not say what there is
+}
+"""name -> what LLVM may use."""
 
 
 class Kernel:
-    """``find``, ``fill``, ``levels`` and ``shape``; width: bits of a register, the rows that are counted together."""
+    """``find``, ``fill``, ``levels`` and ``shape``; width: bits of a register, the rows that are counted together.
 
-    def __init__(self, wide: bool) -> None:
+    instructions: one of :data:`INSTRUCTIONS`.
+    """
+
+    def __init__(self, instructions: str) -> None:
+        wide = instructions == "avx512"
         self.width = 512 if wide else 256
-        on_x86 = platform.machine().lower() in ("x86_64", "amd64")
-        features = "+" + ",+".join(sorted(_AVX512)) if wide else ("+avx2,+fma,+bmi,+bmi2,+popcnt,-avx512f" if on_x86 else "")
-        program = Program("\n".join([_find(self.width, wide), _fill(), _levels(), _shape(), _declarations(self.width)]), features)
-        self._program = program  # what is compiled lives as long as this
+        self.name = f"bitmaps, {instructions}"
+        text = [_find(self.width, wide), _fill(), _levels(), _shape(), _declarations(self.width)]
+        self._program = program = Program("\n".join(text), INSTRUCTIONS[instructions])  # what is compiled lives as long as this
         self.find, self.fill = program.function("find", 15, 6), program.function("fill", 6, 2)
         self.levels, self.shape = program.function("levels", 5, 2), program.function("shape", 4, 2)
 
-    @property
-    def name(self) -> str:
-        """In words, for provenance."""
-        return f"bitmaps of {self.width}"
 
-
-def load() -> Kernel | None:
-    """The kernels for this processor, as BIOCOSMOS_ISA shows it; None without llvmlite or where LLVM cannot."""
-    return _compiled(machine.flags() >= _AVX512)
+def known() -> tuple[str, ...]:
+    """The instructions that this processor has, as BIOCOSMOS_ISA shows it, the most capable first."""
+    flags = machine.flags()
+    return tuple(name for name, needs in (("avx512", _AVX512), ("avx2", _AVX2), ("any", frozenset())) if needs <= flags)
 
 
 @cache
-def _compiled(wide: bool) -> Kernel | None:
+def load(instructions: str) -> Kernel | None:
+    """The compiled kernels; None without llvmlite or where LLVM cannot."""
     try:
-        return Kernel(wide)
+        return Kernel(instructions)
     except (ImportError, OSError, RuntimeError):
         return None
 

@@ -12,7 +12,6 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
 from biocosmos.taxonomy import Taxonomy
-from biocosmos.train.batches.taxa import tree_of
 
 Array = npt.NDArray[Any]
 
@@ -50,7 +49,7 @@ def barcode_rows(collection: Collection, split: str, *, named_at: Sequence[str] 
 
     named_at: only specimens with a name at one of these ranks. Raises BiocosmosError, naming what is missing, for none.
     """
-    taxonomy = tree_of(collection, collection.ranks) if collection.ranks else Taxonomy.from_table({"none": [None]}, ("none",))
+    taxonomy = collection.taxonomy if collection.ranks else Taxonomy.from_table({"none": [None]}, ("none",))
     for rank in named_at:
         taxonomy.rank_index(rank)
     table = collection.table(["id", "barcode", *collection.ranks], split=split)

@@ -17,12 +17,13 @@ from biocosmos.taxonomy import Taxonomy
 
 
 def chosen_ranks(collection: Collection, ranks: Sequence[str]) -> tuple[str, ...]:
-    """The ranks of a head: those asked for, or all of the collection's.
+    """The ranks of a head: those asked for, or all of the collection's at which something has a name.
 
     Raises BiocosmosError for a column the collection does not have, one named twice, and a rank that no specimen has a name at.
     """
     if not ranks:
-        ranks = collection.ranks
+        named = set(collection.taxonomy.rank.tolist()) if collection.ranks else set()
+        ranks = [rank for place, rank in enumerate(collection.ranks) if place in named]
     if not ranks:
         raise BiocosmosError(f"{collection.path} has no ranks: name columns with --ranks, coarsest first, such as group,label")
     columns = collection.stored_columns
