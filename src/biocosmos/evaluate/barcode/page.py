@@ -229,7 +229,7 @@ def _cost(report: Report) -> list[Section]:
         *(("queries", "queries"), ("searched a second", lambda row: _rate(row["queries"], row["search_seconds"]))),
         ("search, MiB", lambda row: _whole(row["search_mib"])),
     ]
-    return [WORDS.section("cost", [WORDS.grid("cost.grid", rows, columns, left=2)])]
+    return [WORDS.section("cost", [Paragraph(WORDS("cost.grid")), grid(rows, columns, left=2)])]
 
 
 def _mebibytes(row: Row) -> str:
@@ -252,7 +252,7 @@ def _probes(report: Report) -> list[Section]:
         *(("encoder", "encoder"), ("probe", "probe"), ("rank", "rank"), ("measure", "measure")),
         *(("value (interval)", interval), ("specimens", "specimens")),
     ]
-    return [WORDS.section("probes", [WORDS.grid("probes.grid", rows, columns, left=4)])]
+    return [WORDS.section("probes", [Paragraph(WORDS("probes.grid")), grid(rows, columns, left=4)])]
 
 
 def _published(report: Report) -> list[Section]:

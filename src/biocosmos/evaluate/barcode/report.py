@@ -135,7 +135,10 @@ def barcode_report(
         },
     }
     caveats = barcode_caveats(tables, facts, boot, provenance)
-    return Report("barcode", f"Barcodes: {', '.join(galleries)}", tables, caveats, provenance, page)
+    encoders = {
+        id(gallery): name for name, gallery in reversed(list(galleries.items()))
+    }  # an order by alignment has the same gallery
+    return Report("barcode", f"Barcodes: {', '.join(reversed(list(encoders.values())))}", tables, caveats, provenance, page)
 
 
 def _judge(
