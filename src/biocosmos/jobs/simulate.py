@@ -63,7 +63,9 @@ def simulate(
 
     FASTA has its lineage in the header, as ``vsearch --sintax`` reads it. With ``metadata``, a table of the ids, bins and names,
     the headers are ids alone. unknown: a FASTA file of its own for what is to be named: about one specimen in ten, and all
-    specimens of about one species in ten, with their true lineage in the header. The files depend on the settings alone. Raises BiocosmosError for names and counts that cannot be.
+    specimens of about one species in ten, with their true lineage in the header. The files depend on the settings alone.
+
+    Raises BiocosmosError for names and counts that cannot be.
     """
     import pyarrow as pa
 
