@@ -10,7 +10,7 @@ from biocosmos import Collection
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import read_tables
-from biocosmos.evaluate.barcode.accuracy import SEEN, UNNAMED, UNSEEN, named
+from biocosmos.evaluate.barcode.accuracy import SEEN, UNNAMED, UNSEEN, named, ties
 from biocosmos.evaluate.numbers.targets import Target
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.settings import SettingError
@@ -181,3 +181,12 @@ def test_answers_of_a_namer_are_judged_with_seen_and_unseen_species_apart(collec
     bins = report.rows("reliability", group=SEEN, rank="species")
     assert sum(row["count"] for row in bins) == by_group[SEEN]["queries"]
     assert "unseen species given a wrong species" in {card.label for card in report.cards()}
+
+
+def test_ties_between_names_are_told_with_the_best_and_the_worst_they_could_be():
+    target = Target("species", "rank", np.array([0, 1, 1]), np.array([0, 1, 1, -1]), *(np.array([1, 2]),) * 3)
+    rows = np.array([[0, 1, 3], [1, 2, 0], [3, 0, 1]])
+    tied = np.array([[True, True, False], [True, True, False], [True, True, False]])
+    disagree, right = ties(rows, tied, target)
+    assert disagree.tolist() == [True, False, False]  # two names; one name twice; no name and one
+    assert right.tolist() == [True, True, False]

@@ -30,7 +30,7 @@ class Searched:
 
     galleries: dict[str, Gallery]
     queries: dict[str, Gallery]
-    found: dict[str, Array] = field(default_factory=dict)
+    found: dict[str, tuple[Array, Array]] = field(default_factory=dict)
     cost: list[Row] = field(default_factory=list)
 
 
@@ -41,7 +41,8 @@ def search_all(galleries: dict[str, Gallery], queries: dict[str, Gallery], setti
         asked = queries[name]
         gallery.search(asked.subset(slice(0, 1)), 1)  # makes the index, which is not part of the rate
         with Cost() as cost:
-            rows = gallery.search(asked, NEIGHBOURS).rows
+            hits = gallery.search(asked, NEIGHBOURS)
+        rows = hits.rows, hits.scores == hits.scores[:, :1]
         row: Row = {"encoder": name, "of": modality_of(name), "dim": gallery.dim, "specimens": len(gallery)}
         row |= {"bytes": gallery.vectors.nbytes if gallery.counts is None else gallery.counts.nbytes}
         _keep(out, name, gallery, asked, rows, row | _embedded(name, gallery, row["of"], settings), cost)
@@ -53,16 +54,17 @@ def search_all(galleries: dict[str, Gallery], queries: dict[str, Gallery], setti
     return out
 
 
-def _keep(out: Searched, name: str, gallery: Gallery, asked: Gallery, rows: Array, row: Row, cost: Cost) -> None:
+def _keep(out: Searched, name: str, gallery: Gallery, asked: Gallery, rows: tuple[Array, Array], row: Row, cost: Cost) -> None:
     out.galleries[name], out.queries[name], out.found[name] = gallery, asked, rows
     out.cost.append(row | {"queries": len(asked), "search_seconds": cost.seconds, "search_mib": cost.mib})
 
 
-def _aligned(gallery: Gallery, asked: Gallery) -> Array:
-    """(q, NEIGHBOURS) rows, the nearest different barcodes in the order of their alignments."""
+def _aligned(gallery: Gallery, asked: Gallery) -> tuple[Array, Array]:
+    """(rows, tied) (q, NEIGHBOURS): the nearest different barcodes in the order of their alignments, then of their cosines."""
     hits = gallery.search(asked, CANDIDATES, fold=True)
-    found = rerank(_texts(asked), [text or None for text in _texts(gallery)], hits)
-    return np.asarray(found.unfolded(NEIGHBOURS).hits.rows)
+    found = rerank(_texts(asked), [text or None for text in _texts(gallery)], hits).unfolded(NEIGHBOURS)
+    same = (found.alignment_score == found.alignment_score[:, :1]) & (found.hits.scores == found.hits.scores[:, :1])
+    return np.asarray(found.hits.rows), np.asarray(same)
 
 
 def _texts(gallery: Gallery) -> list[str]:

@@ -59,7 +59,11 @@ def evaluate_collection(
 
         encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
         return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
-    encoders, made = embedded(collection, settings.encoder or [collection.encoder_name()])
+    given = list(settings.encoder or [collection.encoder_name()])
+    if settings.protocol == CLUSTERING and any("+" in name for name in given):
+        encoders, made = _together_embedded(collection, given)
+    else:
+        encoders, made = embedded(collection, given)
     if settings.interpolate:
         from biocosmos.jobs.interpolate import interpolate_collection
 
@@ -75,9 +79,9 @@ def evaluate_collection(
             output=output,
         )
     elif settings.protocol == CLUSTERING:
-        from biocosmos.jobs.evaluate_clusters import judge_clusters
+        from biocosmos.jobs.evaluate_clusters import judge_clusters, parts_of
 
-        _refuse_learnt(collection, encoders, settings)
+        _refuse_learnt(collection, [part for name in encoders for part in parts_of(collection, name)], settings)
         report = judge_clusters(collection, encoders, settings)
     elif settings.protocol == BARCODE:
         from biocosmos.jobs.evaluate_barcodes import judge_barcodes
@@ -93,6 +97,18 @@ def evaluate_collection(
         report = _neighbours_and_names(collection, encoders, settings)
     report.caveats += [f"{collection.path.name} was embedded with {name} for this report: it was not yet." for name in made]
     return report
+
+
+def _together_embedded(collection: Collection, given: Sequence[str]) -> tuple[list[str], list[str]]:
+    """As :func:`embedded`, for names that join several embeddings by +, to be clustered side by side."""
+    from biocosmos.jobs.evaluate_clusters import parts_of
+
+    names, made = [], []
+    for one in given:
+        own, new = embedded(collection, parts_of(collection, one))
+        names.append("+".join(own))
+        made += new
+    return list(dict.fromkeys(names)), list(dict.fromkeys(made))
 
 
 def _neighbours_and_names(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:

@@ -52,7 +52,7 @@ class EvaluateSettings:
     encoder: tuple[str, ...] = setting(
         (),
         "Once for each embedding; two or more are compared with the first. One that is not in the collection yet is embedded "
-        "first.",
+        "first. To be clustered, a+b joins two, each standardised.",
         names=("--encoder", "-e"),
         repeated=True,
         unset="the collection's default",

@@ -11,6 +11,7 @@ from biocosmos.evaluate.barcode.accuracy import SEEN, UNNAMED, UNSEEN
 from biocosmos.evaluate.barcode.gap import ALIGNED, APART, MOST
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.numbers.caveats import provenance_caveats
+from biocosmos.evaluate.pages.svg import percent
 
 FEW = 100
 """Queries under which a group's figures are rough as a whole."""
@@ -28,6 +29,13 @@ def barcode_caveats(
             f"average at {species}, and their figures at the ranks above are told apart. They are not comparable with those of "
             "seen species: other taxa are asked about."
         )
+    for row in tables["accuracy"].to_pylist():
+        if row["tied"] and (row["group"], row["rank"], row["average"]) == (SEEN, species, "micro"):
+            out.append(
+                f"{row['tied']:,} queries of seen species are equally near to specimens of several {species} ({row['encoder']}): "
+                f"the order of the gallery answered. In another order {percent(row['at_worst'])} to {percent(row['at_best'])} "
+                f"might be right in place of {percent(row['value'])}."
+            )
     if unnamed := counts.get(UNNAMED):
         out.append(f"{unnamed:,} queries have no name at {species} and are judged above it alone.")
     few = [f"{counts[group]:,} of {group}" for group in (SEEN, UNSEEN) if 0 < counts.get(group, 0) < FEW]

@@ -131,7 +131,8 @@ def _ranks(report: Report, rows: Sequence[Row], encoders: Sequence[str], ranks: 
 _COLUMNS: Columns = [
     *((name, name) for name in ("encoder", "group", "rank", "average")),
     *(("right (interval)", interval), ("queries", "queries"), ("taxa", "taxa")),
-    *(("unanswerable", "unanswerable"), ("no name", "nameless")),
+    *(("unanswerable", "unanswerable"), ("no name", "nameless"), ("tied", "tied"), ("at worst", "at_worst")),
+    ("at best", "at_best"),
 ]
 
 
@@ -176,7 +177,7 @@ def _names(report: Report, species: str) -> list[Section]:
         ),
     ]
     answers = [row for row in rows if row["rank"] == ANSWER]
-    ranked = [row for row in rows if row["rank"] != ANSWER and row["answered"]]
+    ranked = [row for row in rows if row["rank"] != ANSWER and row["group"] in (SEEN, UNSEEN)]
     blocks: list[Block] = [
         Paragraph(WORDS("names.answer", promise=rows[0]["promise"])),
         grid(answers, columns, left=1 + several),
@@ -228,7 +229,7 @@ def _cost(report: Report) -> list[Section]:
         *(("queries", "queries"), ("searched a second", lambda row: _rate(row["queries"], row["search_seconds"]))),
         ("search, MiB", lambda row: _whole(row["search_mib"])),
     ]
-    return [WORDS.section("cost", [WORDS.grid("cost.grid", rows, columns, left=2)])]
+    return [WORDS.section("cost", [Paragraph(WORDS("cost.grid")), grid(rows, columns, left=2)])]
 
 
 def _mebibytes(row: Row) -> str:
@@ -251,7 +252,7 @@ def _probes(report: Report) -> list[Section]:
         *(("encoder", "encoder"), ("probe", "probe"), ("rank", "rank"), ("measure", "measure")),
         *(("value (interval)", interval), ("specimens", "specimens")),
     ]
-    return [WORDS.section("probes", [WORDS.grid("probes.grid", rows, columns, left=4)])]
+    return [WORDS.section("probes", [Paragraph(WORDS("probes.grid")), grid(rows, columns, left=4)])]
 
 
 def _published(report: Report) -> list[Section]:

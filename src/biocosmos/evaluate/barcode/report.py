@@ -43,13 +43,14 @@ PROBES = pa.schema(
 class Beside:
     """What a job found beside the neighbours; all may be left out.
 
-    found: encoder -> (q, k) int64 gallery rows of the queries' neighbours, best first, where the job has searched (and taken the
-    time) itself; answers: namer -> its answers to the queries (:meth:`Identifier.identify`); known: what that namer was fitted
-    on; promise: the share of wrong answers promised; cost: rows of ``COST``; probes: rows of :data:`PROBES`; published: makes a
-    table of published figures (task, data, model, measure, published, measured_here, source) from the rows of accuracy.
+    found: encoder -> (rows, tied): (q, k) int64 gallery rows of the queries' neighbours, best first, and (q, k) bool, whether
+    each is exactly as near as the first, where the job has searched (and taken the time) itself; answers: namer -> its answers to
+    the queries (:meth:`Identifier.identify`); known: what that namer was fitted on; promise: the share of wrong answers promised;
+    cost: rows of ``COST``; probes: rows of :data:`PROBES`; published: makes a table of published figures (task, data, model,
+    measure, published, measured_here, source) from the rows of accuracy.
     """
 
-    found: Mapping[str, Array] = field(default_factory=dict)
+    found: Mapping[str, tuple[Array, Array]] = field(default_factory=dict)
     answers: Mapping[str, pa.Table] = field(default_factory=dict)
     known: Gallery | None = None
     promise: float | None = None
@@ -134,14 +135,17 @@ def barcode_report(
         },
     }
     caveats = barcode_caveats(tables, facts, boot, provenance)
-    return Report("barcode", f"Barcodes: {', '.join(galleries)}", tables, caveats, provenance, page)
+    encoders = {
+        id(gallery): name for name, gallery in reversed(list(galleries.items()))
+    }  # an order by alignment has the same gallery
+    return Report("barcode", f"Barcodes: {', '.join(reversed(list(encoders.values())))}", tables, caveats, provenance, page)
 
 
 def _judge(
     name: str,
     gallery: Gallery,
     asked: Gallery,
-    found: Array | None,
+    found: tuple[Array, Array] | None,
     boot: Bootstrap,
     provisional: bool,
     rows: dict[str, list[Row]],
@@ -151,9 +155,12 @@ def _judge(
     check_apart(gallery, asked)
     targets, left = _targets(gallery, asked, provisional)
     species = species_of(targets)
-    near = found if found is not None else gallery.search(asked, NEIGHBOURS).rows
-    rows["accuracy"] += accuracy.accuracy_rows(name, near, targets, list(accuracy.groups_of(species)), boot)
-    rows["rarity"] += accuracy.accuracy_rows(name, near, targets, list(accuracy.rarity_of(species)), boot)
+    if found is None:
+        hits = gallery.search(asked, NEIGHBOURS)
+        found = hits.rows, hits.scores == hits.scores[:, :1]
+    near, tied = found
+    rows["accuracy"] += accuracy.accuracy_rows(name, near, tied, targets, list(accuracy.groups_of(species)), boot)
+    rows["rarity"] += accuracy.accuracy_rows(name, near, tied, targets, list(accuracy.rarity_of(species)), boot)
     for target in targets:
         said, at = accuracy.named(near, target)
         pairs = confused_pairs(gallery.taxonomy, target, said, asked.ids, gallery.ids[np.maximum(at, 0)])

@@ -61,7 +61,8 @@ def _nearest(rows: Sequence[Row]) -> Section:
         *((part, lambda row, part=part: _interval(row, part)) for part in (SEEN, UNSEEN)),
         ("H.M.", ("harmonic_mean", percent)),
     ]
-    blocks.append(WORDS.grid("open_world.grid", rows, columns, left=3))
+    blocks.append(WORDS.grid("open_world.grid", [row for row in rows if row["k"] == 1], columns, left=3))
+    blocks.append(WORDS.grid("open_world.all", rows, columns, fold=True, left=3))
     return WORDS.section("open_world", blocks)
 
 

@@ -74,7 +74,8 @@ def open_world(
     Tables: open_world (top-k, micro over queries and macro over true taxa), tasks (the nearest one as an answer: accuracy,
     balanced accuracy, F1), published (figures of the papers beside these). A query without a name at a rank is left out there
     and counted; one whose taxon the gallery does not have counts as wrong, as in the papers, and is counted too. A neighbour
-    without a name is wrong: in CLIBD's code two "not_classified" agree.
+    without a name is wrong: in CLIBD's code two "not_classified" agree. Where no query of a part can be right at a rank, there is
+    no share of it: NaN.
 
     Raises BiocosmosError where nothing is labelled, and for query ids that are in the gallery.
     """
@@ -132,7 +133,7 @@ def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot
                 row: Row = {"encoder": encoder, "rank": rank, "k": k, "average": average}
                 for part, pair in at.items():
                     low = high = value = float("nan")
-                    if pair is not None:
+                    if pair is not None and pair[0].answerable(all_vs_all=False).any():
                         target, codes = pair
                         hits = np.bincount(target.query[hits_within(target.query, codes, k)], minlength=len(target))
                         value, low, high = getattr(boot, average)(hits, target.query_counts())

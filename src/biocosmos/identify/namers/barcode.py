@@ -203,14 +203,20 @@ class Barcode(GalleryNamer):
     def shown(self, predictions: Predictions, known: Gallery | None) -> dict[str, pa.Array]:
         """Of the nearest known barcode: identity in percent, over how many columns, and its BIN where one is known."""
         columns = predictions.columns
+        has_bins = known is not None and known.columns is not None and BIN in known.columns.column_names
         if columns is None or "barcode_rows" not in columns.column_names:
             empty = [None] * len(predictions)
-            return {"identity": pa.array(empty, pa.float64()), "alignment_length": pa.array(empty, pa.int32())}
+            none: dict[str, pa.Array] = {
+                "identity": pa.array(empty, pa.float64()),
+                "alignment_length": pa.array(empty, pa.int32()),
+            }
+            return none | ({"nearest_bin": pa.array(empty, pa.string())} if has_bins else {})
         first = [rows[0] if rows else None for rows in columns["barcode_rows"].to_pylist()]
         identity = [100 * each[0] if each and np.isfinite(each[0]) else None for each in columns["identity"].to_pylist()]
         length = [each[0] if each else None for each in columns["alignment_length"].to_pylist()]
         out = {"identity": pa.array(identity, pa.float64()), "alignment_length": pa.array(length, pa.int32())}
-        if known is not None and known.columns is not None and BIN in known.columns.column_names:
+        if has_bins:
+            assert known is not None and known.columns is not None
             out["nearest_bin"] = known.columns[BIN].combine_chunks().take(pa.array(first, pa.int64()))
         return out
 

@@ -23,7 +23,7 @@ class BarcodeEmbedder(nn.Module):
             overlapping k-mers, one from each base, cost no more attention than k-mers side by side.
         bag: add what the transformer says to the unit sum of all token vectors, through a linear layer that is zero at the start.
             Random token vectors keep the cosines of k-mer counts (Johnson and Lindenstrauss 1984), so that training begins near
-            the k-mer encoder and moves from there. Ours, not BarcodeBERT's.
+            the k-mer encoder and moves from there. Without layers the sum is all. Ours, not BarcodeBERT's.
     """
 
     def __init__(
@@ -44,14 +44,18 @@ class BarcodeEmbedder(nn.Module):
     ) -> None:
         super().__init__()
         self.pad, self.pooling, self.window, self.width = pad, pooling, window, width
-        self.heads, self.inner = heads, hidden or 4 * width
+        self.heads, self.inner, self.bag = heads, hidden or 4 * width, bag
         self.encoder = BarcodeTransformer(vocabulary, width, layers, heads, hidden, positions, segments, dropout)
         self.beside: nn.Linear | None = None
         if bag:
             nn.init.normal_(self.encoder.embeddings.tokens.weight)
+        if bag and layers:
             self.beside = nn.Linear(width, width)
             nn.init.zeros_(self.beside.weight)
             nn.init.zeros_(self.beside.bias)
+        elif bag:  # nothing looks around: the sum of the token vectors is all, and places are not looked at
+            for weights in self.encoder.embeddings.parameters():
+                weights.requires_grad_(weights is self.encoder.embeddings.tokens.weight)
 
     def hidden(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """((n, places, width) last hidden states, (n, places) bool of those with a real token)."""
@@ -63,7 +67,7 @@ class BarcodeEmbedder(nn.Module):
         ids = tokens.masked_fill(~real, self.pad)
         bag = None
         inputs = ids
-        if self.window > 1 or self.beside is not None:
+        if self.window > 1 or self.bag:
             inputs, real = self._folded(ids, real)
             bag = nn.functional.normalize(inputs.sum(1), dim=1)
             inputs = inputs / self.window**0.5
@@ -85,6 +89,9 @@ class BarcodeEmbedder(nn.Module):
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """tokens: (n, t) int64, -1 for pads."""
+        if self.bag and self.beside is None:
+            real = tokens >= 0
+            return nn.functional.normalize(self._folded(tokens.masked_fill(~real, self.pad), real)[0].sum(1), dim=1)
         hidden, real, bag = self._states(tokens)
         vectors = pooled(hidden, real, self.pooling)
         return vectors if self.beside is None or bag is None else bag + self.beside(vectors)
@@ -104,5 +111,5 @@ class BarcodeEmbedder(nn.Module):
             "pad": self.pad,
             "pooling": self.pooling,
             "window": self.window,
-            "bag": self.beside is not None,
+            "bag": self.bag,
         }

@@ -59,7 +59,10 @@ def _in_files(files: Sequence[Image], refused: list[tuple[str, str]]) -> Iterato
         failures = Failures()
         for ids, barcodes in pieces(file.path, failures, limits.BARCODES):
             yield from zip(ids, barcodes, strict=True)
-        refused += [(f"{file.name}: record {one.row}" if one.row else file.name, one.reason) for one in failures]
+        for one in failures:
+            if one.severity == "error":
+                name = one.id or (f"{file.name}: record {one.row}" if one.row else file.name)
+                refused.append((name, one.reason.replace(str(file.path), "this file")))
 
 
 def how_many(files: Sequence[Image]) -> int:

@@ -10,12 +10,16 @@ from typing import Any
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
 from biocosmos.identify.namers.heads import HEAD
+from biocosmos.jobs.asked_barcodes import encoder_for
 from biocosmos.jobs.identify_settings import IdentifySettings, stops_of
 from biocosmos.outputs import MODELS
 from biocosmos.serve.asking.limits import NAMER_BYTES
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.stored_vectors import holds_kmers
 from biocosmos.trust import refuse_code
 
+BYTES_OF_COUNTS = 2 * 658
+"""Of a whole barcode of COI as k-mers."""
 MODEL = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 PROMISES = {
     "": "at most 10 % of the answers are wrong, if the collection has enough specimens for it",
@@ -68,9 +72,11 @@ def _is_model(path: Path) -> bool:
     return bool(MODEL.fullmatch(path.name)) and not path.is_symlink() and (path / HEAD).is_file()
 
 
-def too_large(collection: Collection, how: HowToName) -> bool:
+def too_large(collection: Collection, how: HowToName, *, barcodes: bool = False) -> bool:
     """Whether the namer's known specimens would not fit into the server beside everything else: a job names then."""
     if how.model is not None:
         return False
-    facts = collection.encoders[collection.encoder_name(how.encoder)]
+    facts = collection.encoders[encoder_for(collection, how.encoder, "sequences" if barcodes else "images")]
+    if holds_kmers(facts):
+        return len(collection) * BYTES_OF_COUNTS > NAMER_BYTES
     return 4 * len(collection) * int(facts["dim"]) > NAMER_BYTES

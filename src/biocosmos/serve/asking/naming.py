@@ -1,4 +1,4 @@
-"""Names for uploads: one upload at a time, in a thread of its own, with its progress; answers are kept for a while."""
+"""Names for uploads of images or barcodes: one at a time, in a thread of its own; answers are kept for a while."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures, ImageError, first_line
 from biocosmos.evaluate.pages.pictures import data_uri
 from biocosmos.identify.summary import without_empty
-from biocosmos.jobs.identify import Job
+from biocosmos.jobs.identify import Identified, Job
 from biocosmos.jobs.listing import AskedFile
+from biocosmos.jobs.sequence_files import pieces
 from biocosmos.progress import telling
 from biocosmos.serve.asking import limits
 from biocosmos.serve.asking.background import Background
+from biocosmos.serve.asking.barcodes import how_many
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.namers import HowToName
 from biocosmos.serve.asking.uploads import Uploads
+from biocosmos.serve.thumbnails.stripes import stripes_uri
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.readers.spreadsheet import MARK, guarded
 from biocosmos.specimens.writers.tabular import text_of
@@ -70,7 +73,7 @@ class Naming:
     def csv(self) -> str:
         """The table as 'biocosmos identify' writes it; no spreadsheet runs its cells. Raises BiocosmosError before its end."""
         if self.table is None:
-            raise BiocosmosError("these images are not named yet" if not self.error else self.error)
+            raise BiocosmosError("these files are not named yet" if not self.error else self.error)
         told = without_empty(self.table)
         out = io.StringIO(newline="")
         out.write(MARK)
@@ -95,11 +98,14 @@ class Namings:
         """Name an upload, which is closed when that is done. Raises BiocosmosError where nothing can be named or too much waits;
         the upload is closed then too."""
         try:
-            if not uploads.images:
+            if not (uploads.images or uploads.sequences):
                 raise BiocosmosError(nothing(uploads))
+            if uploads.images and uploads.sequences:
+                raise BiocosmosError("images and barcodes are named apart: send them one after the other")
             settings = how.settings(self._collection)
             token, refused = secrets.token_urlsafe(16), list(uploads.refused)
-            naming = Naming(token, by, len(uploads.images), failures=refused, go_on=self._background.go_on)
+            count = len(uploads.images) or how_many(uploads.sequences)
+            naming = Naming(token, by, count, failures=refused, go_on=self._background.go_on)
             with self._lock:
                 self._forget()
                 if sum(not each.over.is_set() for each in self._kept.values()) > limits.WAITING:
@@ -118,7 +124,7 @@ class Namings:
             self._forget()
             found = self._kept.get(token)
         if found is None or found.by != by:
-            raise BiocosmosError("these answers are no longer kept: send the images again")
+            raise BiocosmosError("these answers are no longer kept: send the files again")
         return found
 
     def close(self) -> None:
@@ -157,10 +163,23 @@ class Namings:
             naming.over.set()
 
     def _name(self, naming: Naming, uploads: Uploads, settings: Any) -> None:
-        names = {str(image.path): name for image, name in zip(uploads.images, distinct(uploads), strict=True)}
         failures = Failures()
         job = Job(self._collection, settings, None, say=lambda line: None, through=self._models.one_at_a_time)
-        done = job.name([AskedFile.of(path) for path in names], failures)
+        if uploads.sequences:
+            done = job.name(job.listed([file.path for file in uploads.sequences], failures), failures)
+            table = self._barcodes(naming, uploads, done)
+        else:
+            names = {str(image.path): name for image, name in zip(uploads.images, distinct(uploads), strict=True)}
+            done = job.name([AskedFile.of(path) for path in names], failures)
+            table = self._images(naming, names, done)
+        naming.ranks = tuple(done.identifier.namer.taxonomy.ranks)
+        naming.summary, naming.promise = done.summary.lines(), done.identifier.describe()
+        naming.notes += done.notes
+        naming.table = table
+
+    @staticmethod
+    def _images(naming: Naming, names: dict[str, str], done: Identified) -> pa.Table:
+        """The table with the names that its sender knows; names: by path."""
         table = done.table
         paths = table["id"].to_pylist()
         shown = pa.array([names[path] for path in paths], pa.string())
@@ -173,10 +192,25 @@ class Namings:
                 naming.notes.append(row.reason)
         naming.names = shown.to_pylist()
         naming.pictures = [picture(Path(path)) for path in paths]
-        naming.ranks = tuple(done.identifier.namer.taxonomy.ranks)
-        naming.summary, naming.promise = done.summary.lines(), done.identifier.describe()
-        naming.notes += done.notes
-        naming.table = table
+        return table
+
+    @staticmethod
+    def _barcodes(naming: Naming, uploads: Uploads, done: Identified) -> pa.Table:
+        """The table, and the bases of each barcode as its picture."""
+        files = {str(file.path): file.name for file in uploads.sequences}
+        letters = dict[str, str]()
+        for path in files:
+            for ids, barcodes in pieces(Path(path), Failures(), limits.BARCODES_AT_ONCE):
+                letters.update(zip(ids, barcodes, strict=True))
+        for row in done.failures:
+            name = row.id or files.get(row.source or "", "") + (f": record {row.row}" if row.row else "")
+            if row.severity == "error":
+                naming.failures.append((name, row.reason.replace(row.source or "\0", "this file")))
+            else:
+                naming.notes.append(f"{name}: {row.reason}" if name else row.reason)
+        naming.names = done.table["id"].to_pylist()
+        naming.pictures = [stripes_uri(letters.get(name) or "N") for name in naming.names]
+        return done.table
 
 
 def distinct(uploads: Uploads) -> list[str]:
@@ -191,7 +225,7 @@ def distinct(uploads: Uploads) -> list[str]:
 def nothing(uploads: Uploads) -> str:
     """Why nothing of an upload can be named, in one line."""
     if not uploads.refused:
-        return "nothing to identify: choose images, or a zip of images"
+        return "nothing to identify: choose images, a zip of images, or barcodes"
     name, reason = uploads.refused[0]
     more = f" (and {len(uploads.refused) - 1:,} more)" if len(uploads.refused) > 1 else ""
     return f"none of the files can be named: {name}: {reason}{more}"

@@ -1,4 +1,4 @@
-"""Identify: names for images from outside, as far down the tree as the promise allows."""
+"""Identify: names for images and barcodes from outside, as far down the tree as the promise allows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.models import promoted
 from biocosmos.serve.access import User, Viewer
 from biocosmos.serve.asking import limits, shown
+from biocosmos.serve.asking.barcodes import how_many, pasted
 from biocosmos.serve.asking.forms import Form, described, received
 from biocosmos.serve.asking.namers import PROMISES, HowToName, models_of, too_large
-from biocosmos.serve.asking.naming import Naming, nothing
+from biocosmos.serve.asking.naming import Naming
 from biocosmos.serve.asking.uploads import Uploads
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
@@ -33,9 +34,13 @@ FORM = described(
         },
         "model": {"type": "string", "description": "A trained head of the collection; its vectors unasked."},
         "encoder": {"type": "string", "description": "By which vectors; the default ones unasked."},
+        "dna": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "Barcodes: letters, or FASTA; so do FASTA files among images.",
+        },
         "wait": {"type": "string", "description": "0: answer at once with a token to ask for the rows by."},
     },
-    required=["images"],
 )
 
 
@@ -58,7 +63,9 @@ def identify_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
         promises=PROMISES,
         models=models_of(desk.collection),
         encoders=desk.asking.encoders,
+        takes={"images": bool(desk.asking.of_modality("image")), "dna": bool(desk.asking.of_modality("dna"))},
         at_once=limits.AT_ONCE,
+        barcodes_at_once=limits.BARCODES_AT_ONCE,
         most=limits.FILES,
         megabytes=limits.UPLOAD_BYTES // limits.MB,
     )
@@ -76,8 +83,9 @@ def results(request: Request, desk: Here, user: Viewer, token: str) -> HTMLRespo
 
 @api.post("/identify", openapi_extra=FORM)
 async def identify(request: Request, desk: Here, user: Viewer) -> Response:
-    """Name images: a row for each, with the answer at the lowest rank that the promise allows, a confidence at every rank,
-    novelty and the nearest known specimens. More than 200 images become a job, and the answer is its id."""
+    """Name images or barcodes: a row for each, with the answer at the lowest rank that the promise allows, a confidence at
+    every rank, novelty and the nearest known specimens. More than 200 images or 2,000 barcodes become a job: then its id is
+    the answer."""
     async with received(request) as form:
         started = await run_in_threadpool(_start, desk, form, user)
     if not isinstance(started, Naming):
@@ -111,19 +119,28 @@ def _start(desk: Desk, form: Form, user: User) -> Naming | dict[str, Any]:
     how.settings(desk.collection)  # refused before anything is unpacked
     if how.model is None:
         desk.asking.encoder(how.encoder)
+    pasted_ones = pasted(form.all("dna"))
     uploads = Uploads.of(form.files)
-    if len(uploads.images) <= limits.AT_ONCE and not too_large(desk.collection, how):
+    uploads.paste(pasted_ones)
+    barcodes = bool(uploads.sequences)
+    if barcodes == bool(uploads.images):  # nothing, or both
+        return desk.asking.namings.start(uploads, how, user.name)
+    if how.model is None and how.encoder is None and not desk.asking.of_modality("dna" if barcodes else "image"):
+        uploads.close()
+        have = "nothing by which barcodes are known: start “Compute vectors” with kmer:7" if barcodes else "barcodes alone"
+        raise BiocosmosError(f"this collection has {have}")
+    count, most = (how_many(uploads.sequences), limits.BARCODES_AT_ONCE) if barcodes else (len(uploads.images), limits.AT_ONCE)
+    if count <= most and not too_large(desk.collection, how, barcodes=barcodes):
         return desk.asking.namings.start(uploads, how, user.name)
     with uploads:
-        if not uploads.images:
-            raise BiocosmosError(nothing(uploads))
+        what = "barcodes" if barcodes else "images"
         if not user.may("annotator"):
-            most = limits.AT_ONCE
-            raise BiocosmosError(f"{len(uploads.images):,} images need a job, which a viewer cannot start: send at most {most}")
+            raise BiocosmosError(f"{count:,} {what} need a job, which a viewer cannot start: send at most {most}")
         id_, folder = desk.work.prepare()
-        for image, name in zip(uploads.images, uploads.file_names(), strict=True):
-            shutil.move(image.path, folder / "upload" / name)
+        files, names = (uploads.sequences, uploads.sequence_names()) if barcodes else (uploads.images, uploads.file_names())
+        for file, name in zip(files, names, strict=True):
+            shutil.move(file.path, folder / "upload" / name)
         settings = {"promise": how.promise or None, "model": how.model, "encoder": how.encoder}
         job = desk.work.start("name", settings, user.name, id=id_)
     refused = [{"name": name, "reason": reason} for name, reason in uploads.refused]
-    return {"job": job.id, "images": len(uploads.images), "state": "job", "failures": refused}
+    return {"job": job.id, "images": count, "state": "job", "failures": refused}

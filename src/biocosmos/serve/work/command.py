@@ -28,6 +28,8 @@ UPLOAD = "upload"
 """Folder of what came with a job."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,47}")
 """A name that a person gives to what a job makes: it becomes the name of a folder or file."""
+KMERS = ("kmer:7", "kmer:5", "kmer:6", "kmer:8")
+"""Encoders of barcodes that a browser may name; folders of trained ones are named on the command line."""
 _ENCODER = re.compile(r"(timm|open_clip|hf):[A-Za-z0-9][A-Za-z0-9_.:/-]*")
 
 
@@ -58,13 +60,15 @@ class Place:
 
 @dataclass(frozen=True)
 class Offered:
-    """What settings of this collection may name. parts: "train", "openworld:novel"; models: trained heads in ``models``."""
+    """What settings of this collection may name. parts: "train", "openworld:novel"; models: trained heads in ``models``;
+    barcodes: whether its specimens have barcodes and no images."""
 
     embeddings: tuple[str, ...]
     parts: tuple[str, ...]
     ranks: tuple[str, ...]
     encoders: tuple[str, ...]
     models: tuple[str, ...] = ()
+    barcodes: bool = False
 
     @classmethod
     def of(cls, collection: Any) -> Offered:
@@ -81,9 +85,22 @@ class Offered:
             tuple(collection.encoders),
             tuple(parts),
             tuple(collection.ranks),
-            tuple(encoder_names()),
+            (*encoder_names(), *KMERS),
             tuple(there),
+            _barcodes_alone(collection),
         )
+
+
+def _barcodes_alone(collection: Any) -> bool:
+    """Whether there are barcodes and no images."""
+    dataset = collection.dataset
+    looked_at = any(facts.get("modality") != "dna" for facts in collection.encoders.values())
+    if "barcode" not in dataset.schema.names or looked_at:
+        return False
+    pictured = [name for name in ("image", "image_path") if name in dataset.schema.names]
+    if pictured and dataset.count_rows(filter=" OR ".join(f"{name} IS NOT NULL" for name in pictured)):
+        return False
+    return bool(dataset.count_rows(filter="barcode IS NOT NULL"))
 
 
 def options(**values: Any) -> list[str]:

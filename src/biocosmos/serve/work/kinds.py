@@ -13,6 +13,7 @@ from biocosmos.jobs.identify_settings import PROMISED, stops_of
 from biocosmos.outputs import MODELS, REPORTS
 from biocosmos.serve.work import states
 from biocosmos.serve.work.command import (
+    KMERS,
     UPLOAD,
     Offered,
     Place,
@@ -71,9 +72,9 @@ class Ingest(_Checked):
 
 @dataclass(frozen=True)
 class Embed(_Checked):
-    """Turn images into vectors."""
+    """Turn images or DNA barcodes into vectors."""
 
-    encoder: str = setting(DEFAULT, "The model that looks at the images.")
+    encoder: str = setting(DEFAULT, f"The model that looks at the images; for barcodes {KMERS[0]}.")
     default: bool = setting(False, "Use these vectors from now on wherever none are named.")
 
     def words(self, place: Place) -> list[str]:
@@ -291,6 +292,8 @@ class Kind:
 
 def _field(kind: type, name: str, offered: Offered) -> dict[str, Any]:
     shape, default = settings_of(kind)[name], defaults_of(kind)[name]
+    if kind is Embed and name == "encoder" and offered.barcodes:
+        default = KMERS[0]
     several = field_kind(kind, name) == "list"
     choices = list(shape.choices)
     if shape.embedding:

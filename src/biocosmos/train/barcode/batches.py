@@ -15,8 +15,10 @@ from biocosmos.train.loop.loop import Batch, derived_seed
 
 SHORTEST, LONGEST = 200, 600
 """Bases that a barcode keeps that loses ends: in BOLD they are 100 and more."""
-CLUMP, OF_SPECIES = 4, 2
-"""Specimens of a genus, and of them of a species, that come together."""
+PAIR = 2
+"""Specimens of a species, species of a genus, genera of a family that come together."""
+OF_FAMILIES = 0.5
+"""Draws of two genera of a family, the others are of one genus."""
 
 Array = npt.NDArray[Any]
 
@@ -77,21 +79,29 @@ class BarcodeBatches:
 
 
 def relatives_together(species: Array, genus: Array, family: Array, seed: int) -> Callable[[int], Rows]:
-    """The order of each epoch: all rows once, in clumps of a genus that hold pairs of species, clumps of a family in pairs.
+    """The rows of each epoch, as many as there are: specimens of a species in pairs, species of a genus in pairs, and for half of
+    the draws two genera of a family side by side.
 
-    species, genus, family: (n,) int64, below 0 where unknown: such rows are alone. Random batches would hold almost no two
-    specimens of one species, and a contrastive loss nothing to pull together.
+    species, genus, family: (n,) int64, below 0 where unknown: each of its own. Genera and families are drawn alike often, so that
+    large ones do not take all; over the epochs every row comes. Random batches would hold almost no two specimens of a species,
+    and a contrastive loss nothing to pull together.
     """
+    n = len(species)
+    of_species = _members(_key(species), np.arange(n))
+    of_genus = _members(_key(genus), np.array([rows[0] for rows in of_species]))
+    of_family = _members(_key(family), np.array([of_species[own[0]][0] for own in of_genus]))
 
     def order(epoch: int) -> Rows:
         rng = np.random.default_rng([seed, epoch, 3])
-        pairs = _cut(_key(species), OF_SPECIES, rng)
-        first = np.array([pair[0] for pair in pairs])
-        clumps = _cut(_key(genus)[first], CLUMP // OF_SPECIES, rng)
-        ahead = np.array([first[clump[0]] for clump in clumps])
-        twos = _cut(_key(family)[ahead], 2, rng)
-        found = [row for two in twos for clump in two for pair in clumps[clump] for row in pairs[pair]]
-        return np.array(found, np.int64)
+        found: list[int] = []
+        while len(found) < n:
+            one = [int(rng.integers(len(of_genus)))]
+            if rng.random() < OF_FAMILIES:
+                one = rng.permutation(of_family[rng.integers(len(of_family))])[:PAIR].tolist()
+            for chosen in one:
+                for own in rng.permutation(of_genus[chosen])[:PAIR]:
+                    found += rng.permutation(of_species[own])[:PAIR].tolist()
+        return np.array(found[:n], np.int64)
 
     return order
 
@@ -101,11 +111,8 @@ def _key(labels: Array) -> Array:
     return np.where(labels >= 0, labels, -1 - np.arange(len(labels)))
 
 
-def _cut(labels: Array, most: int, rng: np.random.Generator) -> list[Array]:
-    """Numbers 0..n-1 in pieces of at most ``most`` of one label, in a random order."""
-    mixed = rng.permutation(len(labels))
-    mixed = mixed[np.argsort(labels[mixed], kind="stable")]
-    place = np.flatnonzero(np.diff(labels[mixed], prepend=labels[mixed[:1]] - 1))
-    within = np.arange(len(mixed)) - np.repeat(place, np.diff([*place, len(mixed)]))
-    pieces = np.split(mixed, np.flatnonzero(within % most == 0)[1:])
-    return [pieces[i] for i in rng.permutation(len(pieces))]
+def _members(labels: Array, firsts: Array) -> list[Array]:
+    """Numbers 0..len(firsts)-1 by the label of the row each stands for."""
+    own = labels[firsts]
+    order = np.argsort(own, kind="stable")
+    return np.split(order, np.flatnonzero(np.diff(own[order])) + 1)

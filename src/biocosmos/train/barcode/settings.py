@@ -17,7 +17,7 @@ WHOLE = ("contrastive", "distil", "species")
 UNUSED = ("workers", "cache_gb", "centre_lr_factor")
 """Settings of the loop that barcodes have no use for."""
 NETWORKS = ("bag", "transformer", "cnn")
-BAG_WIDTH, BERT_WIDTH = 512, 256
+BAG_WIDTH, BERT_WIDTH = 1024, 256
 _BERT = {"encoder": NOT_GIVEN, "network": "transformer"}
 _TOKENS = {"encoder": NOT_GIVEN, "network": ("bag", "transformer")}
 
@@ -122,7 +122,7 @@ class BarcodeSettings(LoopSettings):
     mutate: float = setting(
         0.0, "Most of the bases that are changed.", low=0, below=0.75, unset="none", only={"objective": WHOLE}, panel=DATA
     )
-    epochs: int = changed(LoopSettings, "epochs", 30)
+    epochs: int = changed(LoopSettings, "epochs", 13)
     batch_size: int | None = changed(
         LoopSettings, "batch_size", help="Barcodes per process and pass.", unset="128, fewer where an epoch has under 40 steps"
     )

@@ -42,7 +42,7 @@ TABLE_FACTOR = 2.0
 """How many times as fast the vectors of tokens learn where they begin as a bag, with numbers of size 1."""
 BLOCK = 64
 BAG_WINDOW = 12
-"""Tokens of a window that the network "bag" sees at once, besides the sum of all."""
+"""Tokens that the network "bag" sums in one go; the sum of all is the same for any number."""
 
 Array = npt.NDArray[Any]
 
@@ -122,7 +122,7 @@ class BarcodeTask(DrawnTask):
     def lr_factor(self, name: str) -> float:
         """The table of tokens learns faster where it is a bag."""
         network = self.made.network
-        bag = isinstance(network, BarcodeEmbedder) and network.beside is not None
+        bag = isinstance(network, BarcodeEmbedder) and network.bag
         return TABLE_FACTOR if bag and name.endswith("embeddings.tokens.weight") else 1.0
 
     def loss(self, model: nn.Module, batch: Batch) -> torch.Tensor:

@@ -135,7 +135,7 @@ def _refuse_network(made: BarcodeModel, settings: BarcodeSettings) -> None:
     if isinstance(made.network, BarcodeCNN):
         raise BiocosmosError(f"'{settings.encoder}' is a CNN, which has no tokens to hide: use --objective contrastive")
     network = made.network
-    if isinstance(network, BarcodeEmbedder) and (network.window > 1 or network.beside is not None):
+    if isinstance(network, BarcodeEmbedder) and (network.window > 1 or network.bag):
         raise BiocosmosError(
             f"'{settings.encoder}' sums tokens in windows, none of which can be hidden alone: use --objective contrastive"
         )

@@ -18,12 +18,12 @@ function tell(line, warn = false) {
 }
 
 async function identify() {
-  if (!files.files.length) { tell("Choose images, or a zip of them, first."); return; }
+  if (!files.files.length && !form.querySelector("[name=dna]")?.value.trim()) { tell(form.dataset.nothing); return; }
   const data = files.data();
   data.set("wait", "0");
   button.disabled = true;
   results.setAttribute("aria-busy", "true");
-  tell(`Sending ${files.files.length.toLocaleString("en")} files…`);
+  tell(files.files.length ? `Sending ${files.files.length.toLocaleString("en")} files…` : "Sending…");
   try {
     const started = await postForm("/api/identify", data, { quiet: true });
     if (started.job) { becameJob(started); return; }
@@ -54,7 +54,7 @@ async function follow(token) {
 }
 
 function becameJob(started) {
-  tell(`${started.images.toLocaleString("en")} images are named by a job: `);
+  tell(`${started.images.toLocaleString("en")} of them are named by a job: `);
   const link = document.createElement("a");
   link.href = `/jobs/${encodeURIComponent(started.job)}`;
   link.textContent = "follow it";
