@@ -293,8 +293,8 @@ LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ barcodes
     "simulate": Line(
         "simulate {out}/simulated.fasta --metadata {out}/simulated.tsv --seed 1 --species 12 --genera 6 --families 3 --orders 2 "
-        "--specimens 40 --short 0.2 --unsure 0.1 --shared 0.5",
-        says="40 barcodes of 12 species, 6 genera, 3 families, 2 orders",
+        "--specimens 40 --short 0.2 --unsure 0.1 --shared 0.5 --unknown {out}/simulated_unknown.fa",
+        says=" to be named",
     ),
     "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
     "ingest sequences": Line(

@@ -46,3 +46,12 @@ def test_other_names_are_refused(tmp_path: Path, name: str, metadata: str | None
     with pytest.raises(BiocosmosError, match=said):
         simulate(tmp_path / name, FEW, metadata=metadata and tmp_path / metadata)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_is_to_be_named_is_in_no_other_file(tmp_path: Path) -> None:
+    many = SimulateSettings(seed=1, species=40, specimens=800)
+    done = simulate(tmp_path / "b.fa", many, unknown=tmp_path / "u.fa")
+    known, unknown = ([record.id for record in SeqIO.parse(tmp_path / name, "fasta")] for name in ("b.fa", "u.fa"))
+    assert len(known) == done.specimens and len(unknown) == done.unknown and len({*known, *unknown}) == 800
+    species = [{each.split("s:")[1] for each in part} for part in (known, unknown)]
+    assert species[1] - species[0] and species[1] & species[0] and 100 < len(unknown) < 300

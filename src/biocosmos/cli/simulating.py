@@ -28,10 +28,17 @@ def simulate(
         Path | None,
         typer.Option(help="Write ids, bins and names to this table; the FASTA's headers are ids then.", show_default=False),
     ] = None,
+    unknown: Annotated[
+        Path | None,
+        typer.Option(
+            help="Put a tenth of the specimens, and a tenth of the species, into this FASTA file instead: to be named.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Write DNA barcodes of invented insects that evolved along a small tree: to try things on, and to test with.
 
-    biocosmos simulate barcodes.fasta --seed 1 --species 40
+    biocosmos simulate barcodes.fasta --unknown unknown.fasta --seed 1 --species 40
 
     biocosmos simulate barcodes.fasta --metadata names.tsv --specimens 2000
 
@@ -44,9 +51,11 @@ def simulate(
     """
     from biocosmos.jobs.simulate import simulate as write
 
-    done = write(output, settings, metadata=metadata)
+    done = write(output, settings, metadata=metadata, unknown=unknown)
     taxa = ", ".join(
         counted(done.taxa[one], one) if done.taxa[one] == 1 else f"{done.taxa[one]:,} {many}"
         for one, many in (("species", "species"), ("genus", "genera"), ("family", "families"), ("order", "orders"))
     )
     say(f"{output}: {counted(done.specimens, 'barcode')} of {taxa}; the same seed gives the same")
+    if unknown is not None:
+        say(f"{unknown}: {counted(done.unknown, 'barcode')} to be named")

@@ -344,6 +344,7 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
     Neighbours and votes for all, heat maps where a model of images stands behind the namer. Specimens of the collection are
     shown from it, images from their files.
     """
+    from biocosmos.evaluate.evidence.page import IDENTITY
     from biocosmos.evaluate.evidence.report import evidence_report
     from biocosmos.identify.evidence.gather import gather, image_reader
     from biocosmos.identify.evidence.heat_maps import HeatMapper
@@ -367,6 +368,7 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
         "encoders": {str(made["encoder"].get("name", "")): {}},
         "split": split,
         "split_hash": split.get("hash"),
+        **({"likeness": IDENTITY} if namer.takes == "barcodes" else {}),
     }
     report = evidence_report(found, title=f"{collection.path.stem}: names by {namer.title}", provenance=about)
     report.caveats[:0] = done.notes

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.outputs import place_of
@@ -15,6 +18,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 FASTA = (".fasta", ".fa", ".fna")
+HIDDEN = 0.1
+"""Part of the specimens, and of the species, that ``unknown`` takes."""
 _COUNTS, _READING = "How many", "What sequencing does"
 
 
@@ -40,18 +45,30 @@ class SimulateSettings:
 
 @dataclass(frozen=True)
 class Simulated:
-    """What was written: number of specimens, and of different names at each rank."""
+    """What was written: number of specimens, of different names at each rank, and of specimens that are to be named."""
 
     specimens: int
     taxa: dict[str, int]
+    unknown: int = 0
 
 
-def simulate(output: str | Path, settings: SimulateSettings | None = None, *, metadata: str | Path | None = None) -> Simulated:
+def simulate(
+    output: str | Path,
+    settings: SimulateSettings | None = None,
+    *,
+    metadata: str | Path | None = None,
+    unknown: str | Path | None = None,
+) -> Simulated:
     """Write barcodes to ``output``: .fasta, .fa, .fna, or a table (.csv, .tsv, .parquet, .json, .jsonl).
 
     FASTA has its lineage in the header, as ``vsearch --sintax`` reads it. With ``metadata``, a table of the ids, bins and names,
-    the headers are ids alone. The file depends on the settings alone. Raises BiocosmosError for names and counts that cannot be.
+    the headers are ids alone. unknown: a FASTA file of its own for what is to be named: about one specimen in ten, and all
+    specimens of about one species in ten, with their true lineage in the header. The files depend on the settings alone.
+
+    Raises BiocosmosError for names and counts that cannot be.
     """
+    import pyarrow as pa
+
     from biocosmos.barcodes.simulate import RANKS, SCHEMA, stream_barcodes
     from biocosmos.tables import SUFFIXES, write_tables
 
@@ -63,10 +80,16 @@ def simulate(output: str | Path, settings: SimulateSettings | None = None, *, me
         raise BiocosmosError(f"--metadata does nothing here: {output} has the names in its columns; it is used with a FASTA file")
     names: dict[str, set[str]] = {rank: set() for rank in RANKS}
     rows = 0
+    hidden = list[pa.Table]()
+    random = np.random.default_rng([settings.seed, 1])
 
     def parts() -> Iterator[pa.Table]:
         nonlocal rows
         for table in stream_barcodes(**asdict(settings)):
+            if unknown is not None:
+                apart = (random.random(len(table)) < HIDDEN) | np.array(list(map(_is_hidden, table["species"].to_pylist())))
+                hidden.append(table.filter(pa.array(apart)))
+                table = table.filter(pa.array(~apart))
             rows += len(table)
             for rank in RANKS:
                 names[rank].update(table[rank].unique().to_pylist())
@@ -81,7 +104,14 @@ def simulate(output: str | Path, settings: SimulateSettings | None = None, *, me
         columns = [name for name in SCHEMA.names if name != "barcode"]
         beside = (part.select(columns) for part in _write_passing(parts(), output))
         write_tables(beside, SCHEMA.remove(SCHEMA.get_field_index("barcode")), place_of(metadata), provenance)
-    return Simulated(rows, {rank: len(found) for rank, found in names.items()})
+    if unknown is not None:
+        _write_fasta(iter(hidden), place_of(unknown), lineage=True)
+    return Simulated(rows, {rank: len(found) for rank, found in names.items()}, sum(map(len, hidden)))
+
+
+def _is_hidden(species: str) -> bool:
+    """Whether a species is among those of which nothing is known."""
+    return int(hashlib.sha256(species.encode()).hexdigest(), 16) % round(1 / HIDDEN) == 0
 
 
 def _write_fasta(tables: Iterator[pa.Table], path: Path, *, lineage: bool) -> None:

@@ -177,7 +177,7 @@ def _names(report: Report, species: str) -> list[Section]:
         ),
     ]
     answers = [row for row in rows if row["rank"] == ANSWER]
-    ranked = [row for row in rows if row["rank"] != ANSWER and row["answered"]]
+    ranked = [row for row in rows if row["rank"] != ANSWER and row["group"] in (SEEN, UNSEEN)]
     blocks: list[Block] = [
         Paragraph(WORDS("names.answer", promise=rows[0]["promise"])),
         grid(answers, columns, left=1 + several),

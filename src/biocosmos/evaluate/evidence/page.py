@@ -14,6 +14,8 @@ from biocosmos.evaluate.report import Report
 from biocosmos.identify.evidence.gather import HEAT
 from biocosmos.identify.evidence.heat_maps import ROLL_OUT
 
+IDENTITY = "identity"
+"""Of the provenance's "likeness": neighbours were aligned, and their score is the share of identical bases."""
 Row = dict[str, Any]
 MOST_NEIGHBOURS = 4  # pictures beside the specimen and its heat map, which leaves room for the words
 MOST_NAMED = 3  # taxa of a split vote that are named; the others are counted
@@ -86,9 +88,9 @@ def _where(report: Report) -> Section:
 
 
 def _look(report: Report, pictures: Pictures) -> list[Section]:
-    rows, blocks = report.rows("shown"), list[Block]()
+    rows, blocks, aligned = report.rows("shown"), list[Block](), report.provenance.get("likeness") == IDENTITY
     for kind, (title, caption) in KINDS.items():
-        strips = [_strip(row, pictures) for row in rows if row["kind"] == kind]
+        strips = [_strip(row, pictures, aligned) for row in rows if row["kind"] == kind]
         if strips:
             blocks.append(Strips(title, strips, caption))
     if not blocks:
@@ -102,14 +104,20 @@ def _look(report: Report, pictures: Pictures) -> list[Section]:
     return [Section("Look at them", lead, blocks)]
 
 
-def _strip(row: Row, pictures: Pictures) -> Strip:
+def _strip(row: Row, pictures: Pictures, aligned: bool = False) -> Strip:
+    """aligned: neighbours were aligned, and their score is a share of identical bases."""
     marks = {True: "right", False: "wrong", None: ""}
     found = []
     if row["heat_of"]:
         title, below = ("looked at", "") if row["heat_by"] == ROLL_OUT else (row["heat_of"], "what speaks for it")
         found.append(Picture(pictures(f"{HEAT}{row['id']}"), title, below))
     found += [
-        Picture(pictures(near["id"]), near["taxon"] or "no name", f"cosine {near['score']:.3f}", marks[near["agrees"]])
+        Picture(
+            pictures(near["id"]),
+            near["taxon"] or "no name",
+            f"{near['score']:.1%} identical" if aligned else f"cosine {near['score']:.3f}",
+            marks[near["agrees"]],
+        )
         for near in row["neighbours"][:MOST_NEIGHBOURS]
     ]
     name = row["id"].rpartition("/")[2]
@@ -154,7 +162,7 @@ def _vote(row: Row) -> str:
 TERMS = (
     (
         "neighbours",
-        "The known specimens whose features, as the namer sees them, have the highest cosine with these.",
+        "The known specimens whose features, as the namer sees them, have the highest cosine; barcodes that align best.",
     ),
     ("vote", "Each neighbour names its own taxon at every rank; one without a name at a rank abstains there."),
     ("roll-back", "Stopping at the lowest rank that is sure enough; the answer is the taxon there."),
