@@ -78,8 +78,9 @@ def main() -> None:
         f"projected to {PROJECTED} at random); AMI: UMAP and Ward over test and test_unseen, as many clusters as species. dev: "
     )
     note += (
-        "genus of species that were taken out of train, on which recipes were compared. One run, one seed. Trainings without a row were not finished here; that of the row overlapping drew every barcode once an epoch.\n\n"
-        + commands
+        "genus of species that were taken out of train, on which recipes were compared. One run, one seed. Trainings without "
+        "a row were not finished here; "
+        "that of the row overlapping drew every barcode once an epoch.\n\n" + commands
     )
     write_results("barcode_models", rows, note)
 
