@@ -40,7 +40,7 @@ OVERLAPPING = "--network transformer --stride 1 --bag"
 TRAININGS = {
     "masked": f"{BASE} --objective masked --epochs 1",
     "cnn": f"{BASE} --network cnn --objective species --epochs 8 --lr 0.001",
-    "overlapping": f"{BASE} {OVERLAPPING} --window 12 --epochs 8",
+    "overlapping": f"{BASE} {OVERLAPPING} --window 12 --epochs 8 --precision bfloat16",
     "bag": f"{BASE}",
     "both": f"{BASE} --teacher-weight 1",
     "distilled": f"{BASE} --objective distil",
@@ -77,7 +77,11 @@ def main() -> None:
     note += (
         f"projected to {PROJECTED} at random); AMI: UMAP and Ward over test and test_unseen, as many clusters as species. dev: "
     )
-    note += "genus of species that were taken out of train, on which recipes were compared. One run, one seed.\n\n" + commands
+    note += (
+        "genus of species that were taken out of train, on which recipes were compared. One run, one seed. Trainings without "
+        "a row were not finished here; "
+        "that of the row overlapping drew every barcode once an epoch.\n\n" + commands
+    )
     write_results("barcode_models", rows, note)
 
 
