@@ -72,8 +72,8 @@ def test_temperatures_and_sets_do_what_they_should(report: Report) -> None:
 
 
 def test_a_method_that_breaks_its_promise_is_called_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    def careless(kind: str, alpha: float, delta: float, fitting: object, testing: promises.Outcomes) -> float:
-        return mean_threshold(testing.wrong, 1.5 * alpha)
+    def careless(kind: str, alpha: float, delta: float, fitting: object, testing: list[promises.Outcomes]) -> float:
+        return mean_threshold(testing[0].wrong, 1.5 * alpha)
 
     monkeypatch.setattr(promises, "promised_threshold", careless)
     report = promise_report(POOL, alphas=(0.1,), resplits=12)

@@ -174,7 +174,7 @@ def test_the_promise_about_the_answered_is_kept_with_its_probability() -> None:
     for _ in range(repeats):
         rows = rng.permutation(len(POOL))
         fitting, testing, rest = pool.rows(rows[: n // 4]), pool.rows(rows[n // 4 : n]), pool.rows(rows[n:])
-        threshold = answered_threshold(fitting, testing, alpha, delta)
+        threshold = answered_threshold(fitting, [testing], alpha, delta)
         if np.isfinite(threshold):
             answered, wrong = rest.at(np.array([threshold]))
             failed += wrong[0] > alpha * answered[0]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -100,28 +101,32 @@ class Alignments:
 
 
 class Letters:
-    """Barcodes as numbers, one after another, with the words that begin at each base.
+    """Barcodes as numbers, one after another, a byte a base.
 
-    letters: (total,) uint8, A 0, C 1, G 2, T 3, others 4; words: (total,) int32, -1 where a word holds another letter or ends
-    behind the barcode; starts: (n + 1,) int64.
+    letters: (total,) uint8, A 0, C 1, G 2, T 3, others 4; starts: (n + 1,) int64.
     """
 
     def __init__(self, barcodes: Sequence[str]) -> None:
         lengths = np.fromiter(map(len, barcodes), np.int64, len(barcodes))
         self.starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         self.letters = _LETTERS[np.frombuffer("".join(barcodes).encode("ascii", "replace"), np.uint8)]
+
+    @cached_property
+    def words(self) -> npt.NDArray[np.int32]:
+        """(total,) the word that begins at each base, -1 where it holds another letter or ends behind the barcode."""
         total = len(self.letters)
-        self.words = np.full(total, -1, np.int32)
+        found = np.full(total, -1, np.int32)
         counted = total - WORD + 1
         if counted > 0:
             words, good = np.zeros(counted, np.int32), np.ones(counted, np.bool_)
             for i in range(WORD):
                 words = (words << 2) | self.letters[i : i + counted]
                 good &= self.letters[i : i + counted] < _N
-            self.words[:counted] = np.where(good, words, -1)
+            found[:counted] = np.where(good, words, -1)
             for i in range(1, WORD):  # not from one barcode into the next
                 ends = self.starts[1:] - i
-                self.words[ends[ends >= 0]] = -1
+                found[ends[ends >= 0]] = -1
+        return found
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -249,9 +254,10 @@ def _infix(query: str, target: str) -> Alignment:
 
 
 def _count(cigar: str, short: str, long: str, start: int) -> tuple[int, int, int, int, int]:
-    """Columns of an extended cigar by kind, and the bases of either; a gap at the end is no column."""
+    """Columns of an extended cigar by kind, and the bases of either; what hangs over behind the end of ``long`` is no column."""
     steps = [(int(number), kind) for number, kind in _STEP.findall(cigar)]
-    while steps and steps[-1][1] in "ID":
+    ended = start + sum(number for number, kind in steps if kind != "I") >= len(long)
+    while steps and (steps[-1][1] == "D" or (steps[-1][1] == "I" and ended)):
         steps.pop()
     gone = {kind: sum(number for number, each in steps if each == kind) for kind in "=XID"}
     i, j, matches, mismatches = 0, start, gone["="], gone["X"]

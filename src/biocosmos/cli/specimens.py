@@ -76,7 +76,8 @@ def ingest(
         say(f"see them with: biocosmos failures {output}")
     if not done:  # a run that adds nothing is no success, whatever the reason
         raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
-    say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}")
+    letters = collection.count(where="barcode IS NOT NULL") and not collection.count(where="content_hash IS NOT NULL")
+    say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}{' -e kmer:7' if letters else ''}")
 
 
 def _told(summary: AddSummary) -> str:

@@ -23,7 +23,12 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
         the neighbours, one row each (query, position from 1, id, score = cosine, label and rank names, image_path; of barcodes
         that are aligned also identity in percent, alignment_length and gaps); what failed; and the provenance of the table.
     """
-    name = collection.encoder_name(settings.encoder)
+    if settings.dna or settings.fasta:
+        from biocosmos.jobs.asked_barcodes import encoder_for  # here: it brings everything that names
+
+        name = encoder_for(collection, settings.encoder, "sequences")
+    else:
+        name = collection.encoder_name(settings.encoder)
     if not settings.approximate and asks_barcodes(collection, name, settings):
         found, failures, searched = search_barcodes(collection, name, settings)
         return _named(collection, found), failures, _provenance(collection, name, settings, searched)

@@ -7,6 +7,8 @@ another at the price of the gap (Viterbi, 1967). Most pairs have one diagonal, a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 from functools import cache
 
@@ -48,10 +50,8 @@ def lay(queries: Letters, targets: Letters, pairs: npt.NDArray[np.int64]) -> Ali
     out = np.zeros((len(pairs), 8), np.int32)
     arrays: list[npt.NDArray[np.generic]] = [
         queries.letters,
-        queries.words,
         queries.starts,
         targets.letters,
-        targets.words,
         targets.starts,
     ]
     arrays += [np.ascontiguousarray(pairs, np.int64), out]
@@ -77,7 +77,7 @@ def lay(queries: Letters, targets: Letters, pairs: npt.NDArray[np.int64]) -> Ali
 def _kernel(modern: bool) -> Compiled | None:
     try:
         program = Program(_Laying().text(), "+avx2,+bmi,+bmi2,+popcnt" if modern else "")
-        function = program.function("lay", 12, 2)
+        function = program.function("lay", 10, 2)
     except (ImportError, OSError, RuntimeError):
         return None
     function.program = program  # type: ignore[attr-defined]  # what is compiled lives as long as this
@@ -85,13 +85,13 @@ def _kernel(modern: bool) -> Compiled | None:
 
 
 class _Laying:
-    """The assembly of ``lay(letters, words, starts of the queries and of the targets, pairs, out, space, first, last)``.
+    """The assembly of ``lay(letters and starts of the queries and of the targets, pairs, out, space, first, last)``.
 
     out: (pairs, 8) i32, the parts of Alignments and whether the pair is left to another way.
     """
 
     def __init__(self) -> None:
-        pointers = "qletters qwords qstarts tletters twords tstarts pairs out place votes paths diagonals"
+        pointers = "qletters qstarts tletters tstarts pairs out place votes paths diagonals"
         self.f = Function("lay", pointers, "first last")
 
     def text(self) -> str:
@@ -113,7 +113,7 @@ class _Laying:
                 with f.when(f.let(f"icmp ne i64 {f.get('i64', known)}, {query}")):
                     self.learn(f.get("i64", known), query)
                     f.set("i64", known, query)
-                best, votes = self.vote(f.at("i32", "%twords", t0))
+                best, votes = self.vote()
                 some = f.let(f"icmp sgt i32 {votes}, 0")
                 with f.when(f.let(f"xor i1 {some}, true")):
                     self.put(7, "1")
@@ -142,24 +142,36 @@ class _Laying:
     def place_words(self, query: str, *, forget: bool) -> None:
         f = self.f
         start = f.item("i64", "%qstarts", query)
-        stop = f.item("i64", "%qstarts", f.let(f"add i64 {query}, 1"))
-        with f.loop(start, stop) as i:
-            word = f.item("i32", "%qwords", i)
-            with f.when(f.let(f"icmp sge i32 {word}, 0")):
-                at = f.at("i32", "%place", f.let(f"zext i32 {word} to i64"))
-                here = f.let(f"trunc i64 {f.let(f'sub i64 {i}, {start}')} to i32")
-                f.set("i32", at, "-1" if forget else here)
+        length = f.let(f"sub i64 {f.item('i64', '%qstarts', f.let(f'add i64 {query}, 1'))}, {start}")
+        with self.words(f.at("i8", "%qletters", start), length) as (i, word):
+            f.set("i32", f.at("i32", "%place", word), "-1" if forget else f.let(f"trunc i64 {i} to i32"))
+        f.set("i32", f.at("i32", "%place", str(WORDS)), "-1")
 
-    def vote(self, words: str) -> tuple[str, str]:
+    @contextmanager
+    def words(self, letters: str, length: str) -> Iterator[tuple[str, str]]:
+        """Once for each base: (where the word that ends there begins, the word; WORDS where it holds another letter)."""
+        f = self.f
+        rolling, known = f.variable("i64", "0"), f.variable("i64", "0")
+        with f.loop("0", length) as end:
+            letter = f.let(f"zext i8 {f.item('i8', letters, end)} to i64")
+            before = f.get("i64", rolling)
+            word = f.let(f"and i64 {f.let(f'shl i64 {before}, 2')}, {WORDS - 1}")
+            word = f.let(f"or i64 {word}, {f.let(f'and i64 {letter}, 3')}")
+            f.set("i64", rolling, word)
+            other = f.let(f"icmp uge i64 {letter}, {_UNKNOWN}")
+            longer = f.let(f"add i64 {f.get('i64', known)}, 1")
+            run = f.let(f"select i1 {other}, i64 0, i64 {longer}")
+            f.set("i64", known, run)
+            whole = f.let(f"icmp sge i64 {run}, {WORD}")
+            yield f.let(f"sub i64 {end}, {WORD - 1}"), f.let(f"select i1 {whole}, i64 {word}, i64 {WORDS}")
+
+    def vote(self) -> tuple[str, str]:
         """(number of the diagonal with most votes, its votes): the target's base less the query's, plus the query's length."""
         f = self.f
         count = f.let(f"add i64 {f.let(f'add i64 {self.n}, {self.m}')}, 1")
         with f.loop("0", count) as i:
             f.set("i32", f.at("i32", "%votes", i), "0")
-        with f.loop("0", self.m) as j:
-            word = f.item("i32", words, j)
-            none = f.let(f"icmp slt i32 {word}, 0")
-            index = f.let(f"zext i32 {f.let(f'select i1 {none}, i32 {WORDS}, i32 {word}')} to i64")
+        with self.words(self.t, self.m) as (j, index):
             place = f.let(f"sext i32 {f.item('i32', '%place', index)} to i64")
             absent = f.let(f"icmp slt i64 {place}, 0")
             diagonal = f.let(f"add i64 {f.let(f'sub i64 {j}, {place}')}, {self.n}")
