@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from biocosmos.discover.growing import STRATEGIES, Costs, Session, Simulation, Working
+from biocosmos.discover.growing import STRATEGIES, Costs, Session, Simulation, Working, spaces
 from biocosmos.discover.growing.acceptance import accept, to_audit
 from biocosmos.discover.growing.annotator import SimulatedAnnotator
 from biocosmos.discover.growing.border import grow_to_border
@@ -237,7 +237,9 @@ def test_clusters_of_one_point_and_of_less_than_a_page():
         Simulation(x, np.zeros(29), ALONE)
 
 
-def test_the_space_keeps_cosines_as_far_as_its_axes_go():
+@pytest.mark.parametrize("wide", [4096, 39])
+def test_the_space_keeps_cosines_as_far_as_its_axes_go(wide, monkeypatch):
+    monkeypatch.setattr(spaces, "WIDE", wide)  # above it the axes are sketched
     rng = np.random.default_rng(0)
     x = (rng.normal(size=(500, 6)) @ rng.normal(size=(6, 40))).astype(np.float32)
     small = reduced(x, 6)

@@ -273,3 +273,13 @@ def test_a_report_shows_what_was_asked_about_and_what_is_near_as_stripes(coi: bc
     page = report.html(tmp_path / "names.html", thumbnails=pictures).read_text()
     assert "no picture" not in page and "in the image" not in page
     assert coi.picture_bytes("nobody") is None
+
+
+def test_an_id_that_a_known_specimen_has_is_a_failure_and_the_others_are_named(coi: bc.Collection, tmp_path: Path) -> None:
+    own = TABLE["id"][20].as_py()
+    asked = fasta(tmp_path / "new.fasta", f">{own}\n{TABLE['barcode'][20].as_py()}\n")
+    for options in ({"method": "nearest", "threshold": 0.5}, {}):
+        done = identify_collection(coi, images=[asked], **options)
+        assert done.table["id"].to_pylist() == [f"new_{id_}" for id_ in NEW["id"].to_pylist()]
+        (failed,) = [row for row in done.failures if row.severity == "error"]
+        assert failed.id == own and "rename it in the file" in failed.reason

@@ -56,6 +56,7 @@ def ingest(
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.description import KMERS, barcodes_alone
     from biocosmos.specimens.readers import read
+    from biocosmos.specimens.readers.fasta import NAMELESS
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
     others = [_other(path, settings) for path in paths]
@@ -74,6 +75,8 @@ def ingest(
         total.extend(summary.failures)
         done += summary.added + summary.known + summary.moved
         say(f"{source.name} ({source.format}): {_told(summary)}")
+        if source.format == NAMELESS and settings.metadata is None:
+            say("  no names are read from such first lines: --metadata TABLE joins them by id, --pattern reads them")
     finish(total, done, "rows", strict=strict)
     if total:
         say(f"see them with: biocosmos failures {output}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcodes import BarcodeEncoder, modality_of
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
-from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namer import Ids, Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.asked import AskedBlock, _quietly
 from biocosmos.jobs.identify_settings import IdentifySettings
@@ -20,21 +20,24 @@ from biocosmos.jobs.queries import barcode_encoder_of_column
 from biocosmos.jobs.sequence_files import STAGE
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.settings import UnusedSetting, flag
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
 BLOCK = 512
 """Barcodes of a block: as vectors of 16,384 numbers they take 32 MB."""
+KNOWN = "a specimen that names would come from has this id: rename it in the file, or name the collection's own with --part"
 NOT_COMPARED = "nothing to compare: no k-mer of A, C, G and T"
 
 
 class AskedBarcodes:
-    """Blocks of barcodes; see :class:`biocosmos.jobs.asked.Asked`. encoder: of a namer of vectors, None for one of barcodes."""
+    """Blocks of barcodes; see :class:`biocosmos.jobs.asked.Asked`. encoder: of a namer of vectors, None for one of barcodes;
+    known: ids of the specimens that names come from, by which nothing may be named that has the same id."""
 
     images = False
     total: int | None = None
 
-    def __init__(self, asking: OfFiles, encoder: BarcodeEncoder | None) -> None:
-        self._asking, self._encoder = asking, encoder
+    def __init__(self, asking: OfFiles, encoder: BarcodeEncoder | None, known: Sequence[Ids] = ()) -> None:
+        self._asking, self._encoder, self._known = asking, encoder, known
 
     @property
     def computed(self) -> dict[str, Any]:
@@ -51,9 +54,12 @@ class AskedBarcodes:
         for block in self._asking.blocks(done):
             asked = AskedBlock(block.number, block.asked, [], block.failures)
             if not done(block.number):
-                if block.ids:
-                    specimens, failed = self.specimens(block.ids, block.barcodes)
-                    asked.specimens, asked.failures = [specimens] if len(specimens) else [], [*block.failures, *failed]
+                known = {id_ for ids in self._known for id_ in guard.common(np.array(block.ids, object), ids)}
+                asked.failures = [*block.failures, *(Failure(STAGE, "error", None, None, id_, KNOWN) for id_ in sorted(known))]
+                new = [(id_, barcode) for id_, barcode in zip(block.ids, block.barcodes, strict=True) if id_ not in known]
+                if new:
+                    specimens, failed = self.specimens([id_ for id_, _ in new], [barcode for _, barcode in new])
+                    asked.specimens, asked.failures = [specimens] if len(specimens) else [], [*asked.failures, *failed]
                 advance(block.asked)
             yield asked
 
@@ -76,13 +82,14 @@ def asked_barcodes(collection: Collection, identifier: Identifier, settings: Ide
     for name in ("backend", "batch_size", "workers"):
         if getattr(settings, name) not in ("auto", None):
             raise UnusedSetting(name, flag(name), "where images are embedded, and these are DNA barcodes")
+    known = [identifier.calibrated_on, *([] if identifier.known is None else [identifier.known.ids])]
     if namer.takes == "barcodes":
-        return AskedBarcodes(asking, None)
+        return AskedBarcodes(asking, None, known)
     if isinstance(namer, TrainedHead) and (namer.takes == "images" or modality_of(namer.encoder) != "dna"):
         raise BiocosmosError(f"the head in {namer.folder} was trained on images, and these are DNA barcodes: leave --head out")
     name = namer.encoder if isinstance(namer, TrainedHead) else collection.encoder_name(settings.encoder)
     encoder = barcode_encoder_of_column(collection, name, device=settings.device, precision=settings.precision)
-    return AskedBarcodes(asking, encoder)
+    return AskedBarcodes(asking, encoder, known)
 
 
 def barcode_specimens(

@@ -241,7 +241,7 @@ def _rate(number: int | None, seconds: float | None) -> str:
 
 
 def _whole(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{value:,.0f}"
+    return "–" if value is None or math.isnan(value) else f"{round(value):,}"
 
 
 def _probes(report: Report) -> list[Section]:

@@ -20,7 +20,7 @@ from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, our_names, show
 from biocosmos.specimens.readers.encoding import has_surrogate
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.packed import is_zip, sequences_among
-from biocosmos.specimens.readers.sequence_headers import SEEN, Form, form_of, form_of_pattern, lineage_ranks
+from biocosmos.specimens.readers.sequence_headers import PLAIN, SEEN, Form, form_of, form_of_pattern, lineage_ranks
 from biocosmos.specimens.readers.sequence_table import SequenceTable
 from biocosmos.specimens.readers.sequence_text import Record, fasta_records, fastq_records, first_sign
 from biocosmos.specimens.readers.textfile import Readable, open_text
@@ -28,6 +28,8 @@ from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 
 SIZE = re.compile(r";size=(\d+)")
 """How often a sequence was seen, as programs for metabarcoding write it."""
+NAMELESS = f"fasta, {PLAIN.name}"
+"""The format of a source whose first lines hold an id and words, of which no names are made."""
 
 
 def read(path: Path, options: Options) -> Source:
