@@ -233,7 +233,7 @@ def _tell_cells(summary: ChangeSummary, collection: Path, output: Path | None, *
         say(f"  {note}")
     if summary.vectors:
         anew = f"make the vectors anew with biocosmos embed {collection}"
-        say(f"  {counted(summary.vectors, 'specimen')} with another image or crop: {anew}")
+        say(f"  {counted(summary.vectors, 'specimen')} with another image, crop or barcode: {anew}")
     if output is not None:
         write_tables(summary.changes(), LONG, output)
         say(f"{output}: {counted(summary.cells, 'changed cell')}")

@@ -49,16 +49,17 @@ class Tally:
     """Counts of one pass.
 
     changed: cells that differ, by column; specimens: rows that change.
-    other_images: ids of specimens of which something else is seen than before.
+    others: modality -> ids of specimens of which something else is seen, or read, than before.
     """
 
     changed: dict[str, int] = field(default_factory=dict)
     specimens: int = 0
-    other_images: list[str] = field(default_factory=list)
+    others: dict[str, list[str]] = field(default_factory=dict)
 
 
-OF_THE_IMAGE = ("crop", "content_hash")
-"""When one of these changes, the specimen's vectors are no longer those of what is seen."""
+IMAGE, DNA = "image", "dna"
+MADE_OF = {"crop": IMAGE, "content_hash": IMAGE, "barcode": DNA}
+"""When one of these changes, the specimen's vectors of that modality are no longer those of what is seen or read."""
 
 
 def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -71,19 +72,16 @@ def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -
     for batch in dataset.to_batches(columns=reads):
         proposed = proposal.propose(batch)
         any_changed, row = np.zeros(batch.num_rows, bool), [batch.column("id")]
-        seen = np.zeros(batch.num_rows, bool)
         for name in names:
             said, new = proposed[name]
             old = batch.column(name) if name in have else pa.nulls(batch.num_rows, new.type)
             differs = distinct(old, new) & said
             tally.changed[name] = tally.changed.get(name, 0) + int(differs.sum())
             any_changed |= differs
-            if name in OF_THE_IMAGE:
-                seen |= differs
+            if name in MADE_OF and differs.any():
+                tally.others.setdefault(MADE_OF[name], []).extend(batch.column("id").filter(pa.array(differs)).to_pylist())
             row += [old, chosen(differs, new, old)]
         tally.specimens += int(any_changed.sum())
-        if seen.any():
-            tally.other_images += batch.column("id").filter(pa.array(seen)).to_pylist()
         if any_changed.any():
             kept = pa.array(any_changed)
             yield pa.RecordBatch.from_arrays([values.filter(kept) for values in row], schema=schema)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection as Values
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,10 +17,11 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.care.apply import ROWS_AT_ONCE
-from biocosmos.specimens.care.cells import Proposal, TableProposal, Tally, differences, long_table
+from biocosmos.specimens.care.cells import DNA, IMAGE, Proposal, TableProposal, Tally, chosen, differences, long_table
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import NEW, OLD, Entry
 from biocosmos.specimens.care.writing import done_already, writing
+from biocosmos.specimens.embedding_columns import facts_of_field
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD
@@ -39,7 +41,8 @@ class ChangeSummary:
 
     Attributes:
         specimens: that changed; columns: cells that changed, by column; unchanged: cells that were given and were there already.
-        vectors: specimens whose vectors were taken away, because their image or its crop changed: ``embed`` makes these anew.
+        vectors: specimens whose vectors were taken away, because their image, its crop or their barcode changed: ``embed`` makes
+            these anew.
         entry: of the history; None for a dry run, and where nothing changed.
         ids: of the specimens that are removed. failures: rows and cells that could not be used.
         notes: what else a person should know.
@@ -126,7 +129,7 @@ def propose(
     dataset, before = collection.dataset, collection.ranks
     draft, tally = Draft(collection, aside=dry_run, **facts), Tally()
     fields = draft.cells("fields", differences(dataset, proposal, tally))
-    vectors = None if fields is None else draft.cells("vectors", _forgotten(dataset, tally.other_images))
+    vectors = None if fields is None else draft.cells("vectors", forgotten(dataset, tally.others))
     for id_ in proposal.unknown():
         summary.failures.add("no specimen has this id", stage=str(facts["verb"]), id=id_)
     summary.specimens, summary.unchanged = tally.specimens, proposal.unchanged
@@ -240,14 +243,26 @@ def _one(value: pa.Scalar, kind: pa.DataType) -> Any:
     return value.cast(kind).as_py()
 
 
-def _forgotten(dataset: lance.LanceDataset, ids: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """The vectors of these specimens as cells that become null."""
-    names = [name for name in dataset.schema.names if name.startswith(EMBEDDING_PREFIX)]
-    fields = [dataset.schema.field(name) for name in names]
-    if not names or not ids:
+def forgotten(
+    dataset: lance.LanceDataset, others: Mapping[str, Sequence[str]], *, but: Values[str] = ()
+) -> Iterator[pa.RecordBatch]:
+    """The vectors of these specimens (ids by modality) as cells that become null; of all columns but these."""
+    made_of = {
+        column.name: DNA if facts_of_field(column).get("modality") == DNA else IMAGE
+        for column in dataset.schema
+        if column.name.startswith(EMBEDDING_PREFIX) and column.name not in but
+    }
+    made_of = {name: modality for name, modality in made_of.items() if others.get(modality)}
+    if not made_of:
         return
-    marked = [field.with_name(mark + field.name) for field in fields for mark in (OLD, NEW)]
+    gone = {modality: pa.array(list(dict.fromkeys(others[modality])), pa.string()) for modality in set(made_of.values())}
+    ids = list(dict.fromkeys(id_ for found in gone.values() for id_ in found.to_pylist()))
+    marked = [dataset.schema.field(name).with_name(mark + name) for name in made_of for mark in (OLD, NEW)]
     schema = pa.schema([pa.field("id", pa.string()), *marked])
-    for batch in rows_at(dataset, positions_of(dataset, ids), ["id", *names]):
-        columns = [values for name in names for values in (batch.column(name), pa.nulls(batch.num_rows, batch.column(name).type))]
-        yield pa.RecordBatch.from_arrays([batch.column("id"), *columns], schema=schema)
+    for batch in rows_at(dataset, positions_of(dataset, ids), ["id", *made_of]):
+        columns = [batch.column("id")]
+        for name, modality in made_of.items():
+            which = np.asarray(pc.is_in(batch.column("id"), value_set=gone[modality]))
+            old = batch.column(name)
+            columns += [old, chosen(which, pa.nulls(len(old), old.type), old)]
+        yield pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -12,8 +12,8 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.care.apply import ROWS_OF_NARROW_PIECES, same_weights
-from biocosmos.specimens.care.cells import chosen
-from biocosmos.specimens.care.change import ChangeSummary
+from biocosmos.specimens.care.cells import MADE_OF, chosen
+from biocosmos.specimens.care.change import ChangeSummary, forgotten
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
 from biocosmos.specimens.care.log import Log, undone
@@ -130,6 +130,7 @@ class _Undoing:
         note = f"undoes {entry.verb} of {entry.time}"
         draft = Draft(self.collection, UNDO, by=by, arguments=arguments, note=note, undoes=entry.number)
         pieces = [self._back(draft, place, piece) for place, piece in reversed(list(enumerate(entry.pieces)))]
+        pieces.insert(0, draft.cells("vectors", forgotten(self.dataset, self._made_of(), but=self._vectors_back())))
         ranks = None
         if entry.ranks is not None and self.collection.ranks == entry.ranks[1]:
             ranks = (entry.ranks[1], entry.ranks[0])
@@ -231,6 +232,7 @@ class _Undoing:
                 if name.startswith(EMBEDDING_PREFIX):
                     if name not in current or not same_weights(field.with_name(name), self.dataset.schema.field(name)):
                         continue
+                    mine |= np.asarray(new.is_null())  # made since, of what goes now
                     field = self.dataset.schema.field(name)
                 else:
                     self._columns[name] = self._columns.get(name, 0) + int(mine.sum())
@@ -240,6 +242,24 @@ class _Undoing:
             if changed:
                 self.summary.specimens += batch.num_rows
             yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
+
+    def _made_of(self) -> dict[str, list[str]]:
+        """Modality -> ids of the specimens whose image, crop or barcode is written back."""
+        found: dict[str, list[str]] = {}
+        for piece in self.entry.pieces:
+            names = [name for name in piece.columns if name in MADE_OF] if piece.kind == CELLS else []
+            for batch in self.log.batches(piece, rows=ROWS_OF_NARROW_PIECES) if names else ():
+                for name in names:
+                    mine = distinct(batch.column(OLD + name), batch.column(NEW + name))
+                    found.setdefault(MADE_OF[name], []).extend(batch.column("id").filter(pa.array(mine)).to_pylist())
+        return found
+
+    def _vectors_back(self) -> set[str]:
+        """Columns of vectors that come back with the change; the others were made since."""
+        pieces = [piece for piece in self.entry.pieces if piece.kind == CELLS]
+        before = [field.with_name(field.name.removeprefix(OLD)) for piece in pieces for field in self.log.schema(piece.file)]
+        back = [field for field in before if field.name.startswith(EMBEDDING_PREFIX) and field.name in self.dataset.schema.names]
+        return {field.name for field in back if same_weights(field, self.dataset.schema.field(field.name))}
 
     def _filled(self, name: str) -> int:
         """Values of a column, without those of specimens that go."""
