@@ -7,12 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import biocosmos as bc
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.embed import barcodes as embedding
 from biocosmos.encoders.barcodes import KmerEncoder, load_barcode_encoder, modality_of
+from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.search import search_collection
 from biocosmos.jobs.settings import SearchSettings
@@ -116,3 +118,12 @@ def test_what_does_not_fit_is_refused_in_one_line(coi: bc.Collection, monkeypatc
         _ = coi.gallery("kmer:7").vectors
     with pytest.raises(BiocosmosError, match="searched exactly"):
         search_collection(coi, SearchSettings(dna=("ACGTACGTACGT",), approximate=True))
+
+
+def test_an_encoder_of_images_says_what_barcodes_are_embedded_with(coi: bc.Collection) -> None:
+    def coarse(batch: torch.Tensor) -> torch.Tensor:
+        return batch.float().flatten(1) + 1
+
+    with pytest.raises(BiocosmosError, match=r"has no image for.*: biocosmos embed .*coi\.cosmos -e kmer:7"):
+        bc.embed(coi, load_encoder(coarse))
+    assert not coi.encoders, "and it is not the collection's default"

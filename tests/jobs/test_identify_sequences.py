@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 import biocosmos as bc
 from biocosmos.barcodes.simulate import RANKS, simulate_barcodes
+from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namer import Specimens
 from biocosmos.jobs.asked_barcodes import encoder_for
-from biocosmos.jobs.identify import identify_collection
+from biocosmos.jobs.identify import explain, identify_collection
 from biocosmos.jobs.listing import AskedFile
 from biocosmos.jobs.sequence_files import kinds_of
 from biocosmos.jobs.sequences import OfFiles, SeenIds
@@ -259,3 +260,16 @@ def test_blocks_are_the_same_however_large_the_file(tmp_path: Path) -> None:
         (2, 4, 4),
     ]
     assert sum(block.asked for block in blocks) == 13
+
+
+def test_a_report_shows_what_was_asked_about_and_what_is_near_as_stripes(coi: bc.Collection, tmp_path: Path) -> None:
+    asked = fasta(tmp_path / "new.fasta")
+    done = identify_collection(coi, images=[asked], evidence=True)
+    report, pictures = explain(done, coi)
+    own = dict(zip([f"new_{id_}" for id_ in NEW["id"].to_pylist()], NEW["barcode"].to_pylist(), strict=True))
+    for row in report.rows("shown"):
+        assert pictures(row["id"]) == stripes(own[row["id"]])
+        assert all(pictures(near["id"]) == coi.picture_bytes(near["id"]) for near in row["neighbours"])
+    page = report.html(tmp_path / "names.html", thumbnails=pictures).read_text()
+    assert "no picture" not in page and "in the image" not in page
+    assert coi.picture_bytes("nobody") is None

@@ -79,9 +79,9 @@ def _write(report: Report, collection: Collection, folder: Path | None, page: Pa
     """The report in ``folder``, the page at ``page``, and the headlines for people."""
     written = []
     if folder is not None:
-        written.append(report.write(folder, thumbnails=collection.image_bytes, tables=tables))
+        written.append(report.write(folder, thumbnails=collection.picture_bytes, tables=tables))
     if page is not None:
-        written.append(report.html(page, thumbnails=collection.image_bytes))
+        written.append(report.html(page, thumbnails=collection.picture_bytes))
     rows = [(row["what"], row["value"], row["detail"]) for row in report.headlines()]
     show_table(("what", "value", "of what"), rows, title=report.title)
     say(f"report: {', '.join(map(str, written))}")

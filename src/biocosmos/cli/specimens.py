@@ -45,6 +45,8 @@ def ingest(
 
     biocosmos ingest ecotaxa_export.zip -o mine.cosmos
 
+    biocosmos ingest barcodes.fasta --metadata bold.tsv -o coi.cosmos
+
     biocosmos ingest other.cosmos -o mine.cosmos
 
     Sub-folders are labels. Images that cannot be used are listed, the rest goes in; run it again after an interruption and
@@ -52,6 +54,7 @@ def ingest(
     """
     from biocosmos.errors import BiocosmosError, Failures
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.description import KMERS, barcodes_alone
     from biocosmos.specimens.readers import read
 
     # the paths are checked before the collection is made: a typing error leaves nothing behind
@@ -76,8 +79,8 @@ def ingest(
         say(f"see them with: biocosmos failures {output}")
     if not done:  # a run that adds nothing is no success, whatever the reason
         raise BiocosmosError(f"no specimen was found in {', '.join(map(str, paths))}: {output} is as it was")
-    letters = collection.count(where="barcode IS NOT NULL") and not collection.count(where="content_hash IS NOT NULL")
-    say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}{' -e kmer:7' if letters else ''}")
+    encoder = f" -e {KMERS}" if barcodes_alone(collection) else ""
+    say(f"{output}: {len(collection):,} specimens. Next: biocosmos embed {output}{encoder}")
 
 
 def _told(summary: AddSummary) -> str:

@@ -41,7 +41,8 @@ def embed_barcodes(
     name = collection.embedding_column(encoder.name)
     exists = name in dataset.schema.names and not overwrite
     summary = EmbedSummary(encoder.name, name, unit="barcodes")
-    summary.computed_with = f"{metadata['precision']} by {metadata['backend']} on {metadata['device']}"
+    how = "whole numbers" if encoder.stored == "k-mers" else f"{metadata['precision']} by {metadata['backend']}"
+    summary.computed_with = f"{how} on {metadata['device']}"
     start = time.monotonic()
     blocks = _Blocks(dataset, name if exists else None, encoder, work)
     computed = blocks.compute(summary)

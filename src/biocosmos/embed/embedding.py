@@ -35,6 +35,7 @@ from biocosmos.machine import usable_cores
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.description import KMERS, barcodes_alone
 from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, joined_facts
 from biocosmos.tables import file_stem
 
@@ -68,8 +69,9 @@ def embed(
         what was done. Images that could not be read have a null vector and are in the collection's failures, stage "embed".
 
     Raises:
-        BiocosmosError: no such encoder; other weights or preprocessing than the column or the interrupted run was made with
-            (and not ``overwrite``); another process is embedding with it; the backend does not agree with torch.
+        BiocosmosError: no such encoder; an encoder of images, and nothing but barcodes; other weights or preprocessing than the
+            column or the interrupted run was made with (and not ``overwrite``); another process is embedding with it; the
+            backend does not agree with torch.
     """
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
@@ -212,6 +214,10 @@ def _embed(
     summary.computed_with = f"{encoder.precision} by {encoder.backend} on {encoder.device}"
     summary.projected = column.rows - len(blocks.pending) - summary.kept
     summary.images += summary.projected
+    if len(blocks.pending) == column.rows and barcodes_alone(collection):
+        raise BiocosmosError(
+            f"{collection.path} has no image for '{encoder.name}'; for its barcodes: biocosmos embed {collection.path} -e {KMERS}"
+        )
     if len(blocks.pending) and "agreement" not in metadata and not _is_reference(encoder):
         metadata["agreement"] = _agreement(collection, encoder)
     start = time.monotonic()

@@ -45,7 +45,7 @@ def run(folder: Path, settings: DemoSettings = STANDARD) -> Demonstration:
     named.kept_with(collection)  # what people review in the browser
     names = write_table(named.table, folder / "identifications.csv", named.identifier.provenance({"part": "test"}))
     report = evaluate_collection(collection, encoder=(ENCODER,), by=("group",), seed=settings.seed)
-    page = report.write(folder / "report", thumbnails=collection.image_bytes)
+    page = report.write(folder / "report", thumbnails=collection.picture_bytes)
     (folder / "CITATION.txt").write_text(sample_citation() + "\n", encoding="utf-8")
     seconds = time.perf_counter() - start
     parts = ", ".join(f"{part} {n:,}" for part, n in split.counts().items())

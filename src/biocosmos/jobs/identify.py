@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.answers import check_rank_names
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
@@ -27,7 +28,7 @@ from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
-from biocosmos.jobs.sequence_files import kinds_of, sequence_files
+from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
 from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
@@ -342,7 +343,7 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
     """A report on what was named and why, for every way of naming, and the pictures its page asks for.
 
     Neighbours and votes for all, heat maps where a model of images stands behind the namer. Specimens of the collection are
-    shown from it, images from their files.
+    shown from it, images from their files, barcodes as stripes.
     """
     from biocosmos.evaluate.evidence.page import IDENTITY
     from biocosmos.evaluate.evidence.report import evidence_report
@@ -376,7 +377,9 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
         report.caveats.append(
             f"Shown and counted are {len(table):,} of the {done.summary.specimens:,} specimens, drawn by the seed."
         )
-    return report, found.thumbnails(collection.image_bytes)
+    asked = letters_of(done._facts.get("queries", {}).get("files", ()), found.shown["id"].to_pylist())
+    own = {id_: stripes(barcode) for id_, barcode in asked.items()}
+    return report, found.thumbnails(lambda id_: own.get(id_) or collection.picture_bytes(id_))
 
 
 __all__ = ["Identified", "Job", "explain", "identify_collection", "identifying"]

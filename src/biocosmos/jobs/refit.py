@@ -151,7 +151,7 @@ def refit(collection: Collection, settings: RefitSettings | None = None, **optio
     )
     place = None
     if page is not None and found.report is not None:
-        place = found.report.html(collection.path / REPORTS / page, thumbnails=collection.image_bytes)
+        place = found.report.html(collection.path / REPORTS / page, thumbnails=collection.picture_bytes)
     kept.save(folder)
     return Refitted(identifier, folder, kept, place)
 

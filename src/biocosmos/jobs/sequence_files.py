@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -14,6 +14,8 @@ from biocosmos.specimens.readers.packed import SEQUENCE_SUFFIXES, TABLE_SUFFIXES
 from biocosmos.specimens.readers.packed import SUFFIXES as PACKED
 
 STAGE, BARCODE = "identify", "barcode"
+_AT_ONCE = 4096
+"""Sequences that are looked through at a time."""
 FASTQ = frozenset({".fastq", ".fq"})
 FASTA = frozenset(SEQUENCE_SUFFIXES) - FASTQ
 TABLES = frozenset({".csv", ".tsv", ".tab"})
@@ -92,3 +94,12 @@ def pieces(path: Path, failures: Failures, size: int) -> Iterator[tuple[list[str
                 yield [id_ for id_, _ in some], [barcode for _, barcode in some]
     except (BiocosmosError, OSError) as error:
         failures.add(str(error), stage=STAGE, source=path)
+
+
+def letters_of(paths: Iterable[str | Path], ids: Iterable[str]) -> dict[str, str]:
+    """The barcodes of some ids in these files, the last one where an id stands twice; files are read once more for it."""
+    wanted, found = set(ids), dict[str, str]()
+    for path in paths:
+        for names, barcodes in pieces(Path(path), Failures(), _AT_ONCE):
+            found |= {name: letters for name, letters in zip(names, barcodes, strict=True) if name in wanted}
+    return found

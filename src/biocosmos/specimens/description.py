@@ -10,6 +10,17 @@ if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
 
+KMERS = "kmer:7"
+"""The encoder that is named to whoever has barcodes: no training, no weights."""
+
+
+def barcodes_alone(collection: Collection) -> bool:
+    """Whether there are barcodes and no images."""
+    dataset = collection.dataset
+    pictured = "image IS NOT NULL OR image_path IS NOT NULL"
+    return not dataset.count_rows(filter=pictured) and bool(dataset.count_rows(filter="barcode IS NOT NULL"))
+
+
 def describe(collection: Collection) -> dict[str, Any]:
     """See :meth:`Collection.describe`."""
     dataset = collection.dataset

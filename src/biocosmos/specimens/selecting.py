@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_there
 from biocosmos.search.conditions import quoted, within_condition
@@ -126,6 +127,12 @@ class Selecting(Opened):
             except OSError:
                 return None
         return source
+
+    def picture_bytes(self, id_: str) -> bytes | None:
+        """What stands for one specimen on a page: its image, else its barcode as stripes, a PNG; None if it has neither."""
+        image = self.image_bytes(id_)
+        barcode = None if image is not None else next(iter(self.take([id_], columns=["barcode"])["barcode"].to_pylist()), None)
+        return stripes(barcode) if barcode else image
 
     def _part(self, split: str) -> pa.Array:
         name, _, part = split.rpartition(":")

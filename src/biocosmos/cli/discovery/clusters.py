@@ -56,5 +56,5 @@ def clusters(
     if output is not None:
         say(f"table: {write_table(found.table, output, about)}")
     if report is not None:
-        say(f"page: {found.report.html(report, thumbnails=opened.image_bytes)}")
+        say(f"page: {found.report.html(report, thumbnails=opened.picture_bytes)}")
     say(f"kept with the collection as clusters {found.kept.name}")

@@ -63,7 +63,7 @@ def duplicates(
     if output is not None:
         say(f"table: {write_table(found.table, output, about)}")
     if report is not None:
-        say(f"page: {found.report.html(report, thumbnails=opened.image_bytes)}")
+        say(f"page: {found.report.html(report, thumbnails=opened.picture_bytes)}")
     if spare is not None:
         ids = [
             id_

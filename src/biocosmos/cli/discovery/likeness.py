@@ -51,5 +51,5 @@ def likeness(
     if output is not None:
         say(f"table: {write_table(atlas(found, opened, images=output.suffix == '.parquet'), output, about)}")
     if report is not None:
-        say(f"page: {found.report.html(report, thumbnails=opened.image_bytes)}")
+        say(f"page: {found.report.html(report, thumbnails=opened.picture_bytes)}")
     say(f"kept with the collection as projection {found.kept.name}")

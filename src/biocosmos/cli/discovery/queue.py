@@ -55,4 +55,4 @@ def queue(
     if output is not None:
         say(f"written: {write_table(found.table, output, found.provenance)}")
     if report is not None:
-        say(f"report: {report_on(found).html(report, thumbnails=opened.image_bytes)}")
+        say(f"report: {report_on(found).html(report, thumbnails=opened.picture_bytes)}")

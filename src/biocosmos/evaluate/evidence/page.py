@@ -23,7 +23,10 @@ NOWHERE = "nowhere, all agree"
 
 KINDS = {
     "wrong": ("Wrong", "The answer is not the true taxon, nor above it."),
-    "novel": ("Flagged as novel", "Less like the known specimens than nearly all known ones are."),
+    "novel": (
+        "Flagged as novel",
+        "Less like the known specimens than nearly all known ones are; the answer stops above the rank that is unknown.",
+    ),
     "no answer": ("No answer", "No rank is sure enough. The heat map, if there is one, is of the best guess."),
     "rolled back": ("Answered at a coarser rank", "There is a name at a deeper rank, but it is not sure enough."),
     "deepest": ("Answered at the deepest rank", "It is sure enough of the whole path."),
@@ -37,8 +40,8 @@ def page(report: Report, pictures: Pictures) -> Page:
     found = [*about.get("summary", ()), *([about["promise"]] if about.get("promise") else ())]
     lead = "".join(f"{line[:1].upper()}{line[1:]}.\n" for line in found) + (
         f"{about['queries']:,} specimens were asked about. For some of them, drawn at random, this page shows what a person can "
-        "check: the known specimens that are most alike, the rank at which these disagree and, where a head was trained for it, "
-        "where in the image the answer comes from."
+        "check: the known specimens that are most alike and the rank at which these disagree"
+        + (", and where in the image the answer comes from." if about["heat_maps"] != "none" else ".")
     )
     cards = [
         Card("specimens asked about", f"{about['queries']:,}", f"{len(report.rows('shown')):,} of them are shown below"),
@@ -115,7 +118,7 @@ def _strip(row: Row, pictures: Pictures, aligned: bool = False) -> Strip:
         Picture(
             pictures(near["id"]),
             near["taxon"] or "no name",
-            f"{near['score']:.1%} identical" if aligned else f"cosine {near['score']:.3f}",
+            f"{percent(near['score'])} identical" if aligned else f"cosine {near['score']:.3f}",
             marks[near["agrees"]],
         )
         for near in row["neighbours"][:MOST_NEIGHBOURS]
@@ -151,11 +154,10 @@ def _vote(row: Row) -> str:
     if row["splits_at"] is None:
         return "Its neighbours agree at every rank."
     here = [vote for vote in row["votes"] if vote["rank"] == row["splits_at"]]
-    named = [f"{vote['votes']} {vote['taxon']}" for vote in here[:MOST_NAMED]]
-    if len(here) > MOST_NAMED:
-        rest = here[MOST_NAMED:]
-        taxa = "other taxa" if len(rest) > 1 else "other taxon"
-        named.append(f"{sum(vote['votes'] for vote in rest)} of {len(rest)} {taxa}")
+    most = MOST_NAMED if len(here) > MOST_NAMED + 1 else len(here)  # one more is named in as few words as it is counted
+    named = [f"{vote['votes']} {vote['taxon']}" for vote in here[:most]]
+    if rest := here[most:]:
+        named.append(f"{sum(vote['votes'] for vote in rest)} of {len(rest)} other taxa")
     return f"Its neighbours part at {row['splits_at']}: {', '.join(named)}."
 
 

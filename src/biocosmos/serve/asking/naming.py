@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from biocosmos.barcodes.stripes import stripes_uri
 from biocosmos.errors import BiocosmosError, Failures, ImageError, first_line
 from biocosmos.evaluate.pages.pictures import data_uri
 from biocosmos.identify.summary import without_empty
@@ -29,7 +30,6 @@ from biocosmos.serve.asking.barcodes import how_many
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.namers import HowToName
 from biocosmos.serve.asking.uploads import Uploads
-from biocosmos.serve.thumbnails.stripes import stripes_uri
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.readers.spreadsheet import MARK, guarded
 from biocosmos.specimens.writers.tabular import text_of

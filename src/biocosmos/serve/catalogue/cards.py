@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from biocosmos.barcodes.stripes import stripes_mark
 from biocosmos.serve.catalogue.taxa import address
 from biocosmos.serve.catalogue.view import STATES, State, View
 from biocosmos.serve.thumbnails.pictures import NOTHING, mark_of
-from biocosmos.serve.thumbnails.stripes import stripes_mark
 
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue.state import Moment

@@ -12,13 +12,13 @@ from fastapi import APIRouter, Header, HTTPException, Query, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
+from biocosmos.barcodes.stripes import PREFIX, stripes, stripes_mark
 from biocosmos.errors import ImageError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.desk import Here
 from biocosmos.serve.pages import STATIC
 from biocosmos.serve.thumbnails import SIZES, NoSpecimen
 from biocosmos.serve.thumbnails.pictures import NO_IMAGE
-from biocosmos.serve.thumbnails.stripes import PREFIX, stripes, stripes_mark
 
 pages = APIRouter(prefix="/image", include_in_schema=False)
 

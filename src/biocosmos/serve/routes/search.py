@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 
+from biocosmos.barcodes.stripes import stripes_uri
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.asking import NotReady, Searched, limits, shown
@@ -17,7 +18,6 @@ from biocosmos.serve.catalogue import View
 from biocosmos.serve.catalogue.parts import DEFAULT
 from biocosmos.serve.desk import Desk, Here
 from biocosmos.serve.pages import page
-from biocosmos.serve.thumbnails.stripes import stripes_uri
 
 pages = APIRouter()
 api = APIRouter(prefix="/api")

@@ -17,6 +17,7 @@ from biocosmos.outputs import MODELS
 from biocosmos.serve.work.states import PROGRESS
 from biocosmos.settings import SettingError, hints_of, settings_of, spelled, told
 from biocosmos.specimens.care.entry import WHO
+from biocosmos.specimens.description import barcodes_alone
 from biocosmos.specimens.settings import EVERYTHING, UNLABELLED
 
 MOST_TEXT = 200
@@ -92,15 +93,9 @@ class Offered:
 
 
 def _barcodes_alone(collection: Any) -> bool:
-    """Whether there are barcodes and no images."""
-    dataset = collection.dataset
+    """Whether there are barcodes and no images, and no embedding of images."""
     looked_at = any(facts.get("modality") != "dna" for facts in collection.encoders.values())
-    if "barcode" not in dataset.schema.names or looked_at:
-        return False
-    pictured = [name for name in ("image", "image_path") if name in dataset.schema.names]
-    if pictured and dataset.count_rows(filter=" OR ".join(f"{name} IS NOT NULL" for name in pictured)):
-        return False
-    return bool(dataset.count_rows(filter="barcode IS NOT NULL"))
+    return not looked_at and barcodes_alone(collection)
 
 
 def options(**values: Any) -> list[str]:

@@ -7,10 +7,9 @@ import hashlib
 import io
 
 import numpy as np
-from PIL import Image
 
 PREFIX = "dna-"
-"""How the mark of such a picture begins; see :func:`.pictures.mark_of`."""
+"""How the mark of such a picture begins; see :func:`biocosmos.serve.thumbnails.pictures.mark_of`."""
 SIDE = 128
 PER_LINE, LINES = 110, 6
 """Bases of a line, a pixel each, and lines: 660 bases, which are a whole barcode of COI. Longer ones are cut."""
@@ -36,6 +35,8 @@ def stripes_uri(barcode: str) -> str:
 
 def stripes(barcode: str, size: int = SIDE) -> bytes:
     """A PNG of ``size`` (a multiple of SIDE) pixels a side, clear where there is no base."""
+    from PIL import Image
+
     places = _PLACES[np.frombuffer(barcode[: PER_LINE * LINES].encode("latin-1", "replace"), np.uint8)]
     lines = [places[start : start + PER_LINE] for start in range(0, len(places), PER_LINE)]
     pixels = np.zeros((SIDE, SIDE), np.uint8)
