@@ -150,6 +150,12 @@ class Failures:
             counts[common] += 1
         return [(next(iter(told[common])) if len(told[common]) == 1 else common, n) for common, n in counts.most_common()]
 
+    def gravest(self) -> str:
+        """The commonest reason of what was left out; where nothing was, of what went through changed."""
+        rows = Failures()
+        rows._rows = [row for row in self._rows if row.severity == "error"] or self._rows
+        return rows.reasons()[0][0]
+
     def table(self) -> pa.Table:
         """The rows as an Arrow table with the columns of :class:`Failure`."""
         import pyarrow as pa  # here, because every command imports this module and pyarrow takes a quarter of a second

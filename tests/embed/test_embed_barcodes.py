@@ -108,6 +108,8 @@ def test_what_does_not_fit_is_refused_in_one_line(coi: bc.Collection, monkeypatc
     assert modality_of("kmer:7") == "dna" and modality_of("efficientnet-lite0") == "image"
     with pytest.raises(BiocosmosError, match="write kmer:5, kmer:6, kmer:7 or kmer:8"):
         load_barcode_encoder("kmer:9")
+    with pytest.raises(BiocosmosError, match="'kmer:07' is not known: write kmer:5"):
+        load_barcode_encoder("kmer:07")
     with pytest.raises(BiocosmosError, match="takes DNA barcodes"):
         bc.load_encoder("kmer:7")
     with pytest.raises(UnusedSetting, match="--resize"):

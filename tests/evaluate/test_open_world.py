@@ -110,3 +110,22 @@ def test_a_part_that_also_answers_is_refused(tmp_path: Path) -> None:
 def test_a_split_knows_parts_together() -> None:
     split = Split("s", "column", 0, {}, pa.array(["a", "b", "c"]), pa.array(["x", "y", "z"]))
     assert split.has("x+z") and not split.has("x+w") and split.part("x+z").to_pylist() == ["a", "c"]
+
+
+def test_a_part_of_unseen_species_that_are_seen_is_told(tmp_path: Path) -> None:
+    collection = collection_of(tmp_path, keys=True)
+    train, test, unseen = ({"made": collection.gallery("made", split=part)} for part in ("train", "test", "test_unseen"))
+    assert not any("is not about unseen ones" in caveat for caveat in open_world(train, test, unseen, bootstrap=0).caveats)
+    keys = {"made": collection.gallery("made", split="key_unseen")}
+    wrong = open_world(keys, unseen, test, bootstrap=0)  # the parts exchanged: still no species in both
+    assert not any("is not about unseen ones" in caveat for caveat in wrong.caveats)
+    rows = [row["id"] for row in collection.table(["id"], split="test").to_pylist()]
+    half = {
+        name: {"made": collection.gallery("made", split="test", where=f"id {sign} '{rows[3]}'")}
+        for name, sign in (("a", "<"), ("b", ">="))
+    }
+    told = open_world(train, half["a"], half["b"], bootstrap=0).caveats
+    assert (
+        told[-1].startswith("1 of 8 species of the part that stands for unseen species are in")
+        and "is not about unseen ones" in told[-1]
+    )

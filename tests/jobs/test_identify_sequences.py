@@ -112,7 +112,7 @@ def test_one_bad_file_costs_itself_alone(coi: bc.Collection, tmp_path: Path) -> 
     assert done.table["id"].to_pylist()[:12] == [id_ for id_, _ in RIGHT]
     failed = {row.source for row in done.failures if row.severity == "error"}
     assert failed >= {str(empty), str(text), str(broken)}
-    with pytest.raises(BiocosmosError, match="no sequence of 1 files could be read"):
+    with pytest.raises(BiocosmosError, match="no sequence of 1 file could be read"):
         identify_collection(coi, images=[empty], method="nearest")
 
 

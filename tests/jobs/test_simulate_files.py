@@ -55,3 +55,11 @@ def test_what_is_to_be_named_is_in_no_other_file(tmp_path: Path) -> None:
     assert len(known) == done.specimens and len(unknown) == done.unknown and len({*known, *unknown}) == 800
     species = [{each.split("s:")[1] for each in part} for part in (known, unknown)]
     assert species[1] - species[0] and species[1] & species[0] and 100 < len(unknown) < 300
+
+
+def test_one_file_does_not_replace_another(tmp_path: Path) -> None:
+    with pytest.raises(BiocosmosError, match="one file would replace another"):
+        simulate(tmp_path / "b.fasta", FEW, unknown=tmp_path / "." / "b.fasta")
+    with pytest.raises(BiocosmosError, match="one file would replace another"):
+        simulate(tmp_path / "b.fasta", FEW, metadata=tmp_path / "b.tsv", unknown=tmp_path / "b.tsv")
+    assert not list(tmp_path.iterdir())

@@ -147,7 +147,8 @@ def _no_bases(raw: bytes) -> str:
     left = raw.translate(None, AMBIGUOUS + _PLAIN + b"Uu" + _DELETED).decode("ascii")
     odd = sorted(set(left.upper()))
     shown = ", ".join(repr(letter) for letter in odd[:5]) + (" ..." if len(odd) > 5 else "")
-    protein = ": a protein" if len(OF_PROTEINS.intersection(odd)) > 1 or len(left) > len(raw) // 8 else ""
+    amino = [letter for letter in left.upper() if letter in OF_PROTEINS or letter == "X"]
+    protein = ": a protein" if len(OF_PROTEINS.intersection(odd)) > 1 or len(amino) > len(raw) // 8 else ""
     return f"the sequence has letters that stand for no nucleotide ({shown}){protein}"
 
 

@@ -103,7 +103,7 @@ def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "a
         raise BiocosmosError(f"encoders of barcodes compute in float32, not in {precision}: leave --precision out")
     kind, _, rest = name.partition(":")
     if kind == KMER:
-        if not rest.isdecimal() or int(rest) not in K:
+        if rest not in map(str, K):  # kmer:07 would be another name of the same
             raise BiocosmosError(f"encoder '{name}' is not known: write kmer:5, kmer:6, kmer:7 or kmer:8")
         return KmerEncoder(int(rest))
     if not _is_barcode_folder(Path(name)):

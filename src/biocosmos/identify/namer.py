@@ -233,6 +233,9 @@ class GalleryNamer(Namer):
     def restore(cls, gallery: Gallery, classes: Int32, arrays: Mapping[str, npt.NDArray[Any]]) -> Self:
         """The namer again, from the gallery it was fitted on and what :meth:`arrays` gave."""
 
+    hides_taxa: ClassVar[bool] = False
+    """Whether :meth:`held_out` hides whole taxa too."""
+
     def held_out(self, gallery: Gallery, seed: int) -> HeldOut | None:
         """Specimens of the gallery it was fitted on as it sees them without them, where it has a way of its own; None for the
         usual one (:func:`biocosmos.identify.confidence.held_out.cross_fitted`)."""

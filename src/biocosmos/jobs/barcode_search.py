@@ -146,4 +146,4 @@ def _specimens(collection: Collection, ids: tuple[str, ...]) -> _Asked:
 
 
 def _first(failures: Failures) -> str:
-    return next((row.reason for row in failures), "no sequence")
+    return failures.gravest() if len(failures) else "no sequence"

@@ -15,6 +15,7 @@ from biocosmos.evaluate import Report
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
+from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -108,12 +109,13 @@ def _side_by_side(collection: Collection, namers: Sequence[Judged], settings: Ev
 def _by_method(collection: Collection, encoder: str, method: str, several: bool, settings: EvaluateSettings) -> Judged:
     part = settings.calibration or _calibration_part(collection, settings)
     split = settings.gallery.rpartition(":")[0] or "default"
+    by_part = part is not None and not find_namer(method).hides_taxa
     asked = IdentifySettings(  # the one that is kept with the collection, if it is the same
         part=settings.queries,
         method=method,
         encoder=encoder,
         known=settings.gallery,
-        calibration=settings.calibration or (part if part and by_groups(collection, split) else None),
+        calibration=settings.calibration or (part if by_part and by_groups(collection, split) else None),
         where=settings.where,
         seed=settings.seed,
         device=settings.device,

@@ -287,8 +287,9 @@ class Job:
                 table.write_failures(failures)
             if isinstance(kept, NamingWork):
                 kept.clear()
-            what = f"no sequence of {len(files):,} files" if self.sequences else f"none of {len(files):,} images"
-            raise BiocosmosError(f"{what} could be read: {failures.reasons()[0][0] if len(failures) else 'they are empty'}")
+            of = "1 file" if len(files) == 1 else f"{len(files):,} files"
+            what = f"no sequence of {of}" if self.sequences else f"none of {len(files):,} images"
+            raise BiocosmosError(f"{what} could be read: {failures.gravest() if len(failures) else 'they are empty'}")
         had = None if before is None else sum(1 for _ in before.images())
         if table is not None:
             told = failures

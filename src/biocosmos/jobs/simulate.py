@@ -78,6 +78,9 @@ def simulate(
         raise BiocosmosError(f"cannot write barcodes to {output}: the name must end in one of {', '.join((*FASTA, *SUFFIXES))}")
     if metadata is not None and suffix not in FASTA:
         raise BiocosmosError(f"--metadata does nothing here: {output} has the names in its columns; it is used with a FASTA file")
+    written = [output, *(place_of(path) for path in (metadata, unknown) if path is not None)]
+    if len({path.resolve() for path in written}) < len(written):
+        raise BiocosmosError(f"one file would replace another ({', '.join(map(str, written))}): give each a name of its own")
     names: dict[str, set[str]] = {rank: set() for rank in RANKS}
     rows = 0
     hidden = list[pa.Table]()

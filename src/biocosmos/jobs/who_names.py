@@ -24,6 +24,7 @@ from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.namers.names import OF_BARCODES, OF_IMAGES
+from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.threads import SMALL_VECTORS, one_thread
@@ -120,6 +121,7 @@ def known_and_calibration(
     known: str | None = None,
     calibration: str | None = None,
     where: str | None = None,
+    hides: bool = False,
 ) -> tuple[Gallery, Gallery | None]:
     """The labelled gallery that names, and the specimens its confidence is set on; None where it is to be cross-fitted.
 
@@ -127,11 +129,12 @@ def known_and_calibration(
     specimen, whatever part it is in, since more known specimens name more right. Cross-fitted, there are several times as many
     specimens to calibrate on as "val" holds, and a promise that needs certainty answers the more; only where the split is by
     groups, whose own members are too like one another to stand for new ones, is it the part "val", or what ``calibration`` names.
+    hides: the namer hides whole taxa of the gallery to be calibrated on, and no part shows as well how it does on unknown ones.
     """
     parts = collection.split("default").counts() if "default" in collection.split_names else {}
     if known is None and part is not None and TRAIN in parts:
         known = TRAIN
-    asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}")
+    asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}") or hides
     if calibration is None and known in (None, TRAIN) and CALIBRATION in parts and not asks_itself:
         calibration = CALIBRATION if by_groups(collection, "default") else None
     columns = barcode_columns(collection, encoder)
@@ -169,7 +172,7 @@ def _part_of_split(settings: IdentifySettings) -> str | None:
 
 
 def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
-    name = collection.encoder_name(settings.encoder)
+    name, method = collection.encoder_name(settings.encoder), method_of(collection, settings)
     known, calibration = known_and_calibration(
         collection,
         name,
@@ -177,9 +180,9 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
         known=settings.known,
         calibration=settings.calibration,
         where=settings.where,
+        hides=find_namer(method).hides_taxa,
     )
     text: dict[str, Any] = {}
-    method = method_of(collection, settings)
     if method == "zero-shot":
         from biocosmos.encoders.registry import load_encoder
         from biocosmos.identify.namers.text import read_templates

@@ -241,7 +241,7 @@ def _rate(number: int | None, seconds: float | None) -> str:
 
 
 def _whole(value: float | None) -> str:
-    return "–" if value is None or math.isnan(value) else f"{round(value):,}"
+    return "–" if value is None or math.isnan(value) else f"{max(0.0, value):,.0f}"
 
 
 def _probes(report: Report) -> list[Section]:
@@ -264,4 +264,9 @@ def _published(report: Report) -> list[Section]:
         *(("published", "published"), ("measured here", "measured_here")),
     ]
     sources = "; ".join(dict.fromkeys(row["source"] for row in rows if row["published"] is not None))
-    return [WORDS.section("published", [Paragraph(WORDS("published.grid", sources=sources)), grid(rows, columns, left=4)])]
+    here = [row for row in rows if row["measured_here"] is not None]
+    papers = [row for row in rows if row["measured_here"] is None]
+    blocks: list[Block] = [Paragraph(WORDS("published.grid", sources=sources)), *([grid(here, columns, left=4)] if here else [])]
+    if papers:
+        blocks.append(grid(papers, columns, summary=WORDS("published.papers", number=len(papers)), left=4))
+    return [WORDS.section("published", blocks)]

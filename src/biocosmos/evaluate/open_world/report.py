@@ -83,11 +83,13 @@ def open_world(
     rows: list[Row] = []
     tasks: list[Row] = []
     found: list[Row] = []
+    both: list[str] = []
     for name, gallery in galleries.items():
         parts = {SEEN: _asked(gallery, seen[name], max(ks), ranks), UNSEEN: _asked(gallery, unseen[name], max(ks), ranks)}
         more, own = _retrieved(name, parts, ks, boot), _tasks(name, parts)
         rows += more
         tasks += own + [row for row in probes if row["encoder"] == name]
+        both = both or _in_both(parts)
         found += _measured(data, name, modalities.get(name, DNA), more, tasks, parts)
     first = next(iter(galleries.values()))
     tables = {
@@ -107,7 +109,7 @@ def open_world(
         "split_hash": split_hash(first.provenance),
         "options": {"ks": list(ks), "intervals": asdict(boot)},
     }
-    return Report("open_world", f"Seen and unseen: {', '.join(galleries)}", tables, _caveats(tasks), provenance, page)
+    return Report("open_world", f"Seen and unseen: {', '.join(galleries)}", tables, _caveats(tasks) + both, provenance, page)
 
 
 _Part = list[tuple[Target, Array]]
@@ -180,6 +182,21 @@ def _measured(
         measured(wanted[row["queries"], row["rank"]], data, encoder, ACCURACY, row["accuracy"])
         for row in tasks
         if (row["encoder"], row["how"]) == (encoder, NEAREST) and (row["queries"], row["rank"]) in wanted and row["specimens"]
+    ]
+
+
+def _in_both(parts: Mapping[str, _Part]) -> list[str]:
+    """What is said where species of the unseen part are asked about in the seen part too."""
+    asked = {
+        part: {name for target, _ in pairs if target.name == SPECIES for name in target.names_of(np.unique(target.query)) if name}
+        for part, pairs in parts.items()
+    }
+    shared = sorted(asked[SEEN] & asked[UNSEEN])
+    if not shared:
+        return []
+    return [
+        f"{len(shared):,} of {len(asked[UNSEEN]):,} species of the part that stands for unseen species are in the part of seen "
+        f"species too ({', '.join(shared[:3])} ...): what is said of unseen species is not about unseen ones."
     ]
 
 

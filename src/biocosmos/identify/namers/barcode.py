@@ -57,6 +57,7 @@ class Barcode(GalleryNamer):
 
     name, says = "barcode", "the nearest DNA barcodes, base by base; knows species that nobody knows here, and places them"
     takes = "barcodes"
+    hides_taxa = True
     options: ClassVar[frozenset[str]] = frozenset()
     own_scale, fallback_temperature = True, 1.0
     detectors: ClassVar[tuple[str, ...]] = ("barcode-distance", "msp", "max-logit", "energy")

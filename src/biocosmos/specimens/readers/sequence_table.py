@@ -45,6 +45,7 @@ class SequenceTable:
         self._lookup: Lookup | None = None
         self._missing, self._found = 0, 0
         self._without: list[str] = []
+        self._several, self._differing = 0, list[str]()
 
     def load(self, options: Options) -> None:
         """Read the table into the join; rows without an id become failures."""
@@ -64,7 +65,7 @@ class SequenceTable:
         self._lookup.fill(entries())
 
     def of(self, id: str, number: int) -> dict[str, Any]:
-        """The table's values for a sequence; the first of several rows, which are counted."""
+        """The table's values for a sequence: of its first row, where it has several; those that differ are counted."""
         assert self._lookup is not None
         rows = self._lookup.get(id)
         if not rows:
@@ -73,7 +74,11 @@ class SequenceTable:
                 self._without.append(id)
             return {}
         self._found += 1
-        self._lookup.use(rows[:1])
+        before = self._lookup.use(rows)
+        if not before and any(row.value != rows[0].value for row in rows):
+            self._several += 1
+            if len(self._differing) < MOST_SHOWN:
+                self._differing.append(id)
         found: dict[str, Any] = {}
         for name, text in zip(self._kept, rows[0].value):
             if text.strip():
@@ -97,6 +102,11 @@ class SequenceTable:
             sequences = "1 sequence has" if self._missing == 1 else f"{self._missing:,} sequences have"
             reason = f"{sequences} no row in {self.path.name}: {', '.join(self._without)}{more}"
             failures.add(reason, stage="read", source=source, severity="warning")
+        if self._several:
+            more = " ..." if self._several > len(self._differing) else ""
+            ids = "1 id has" if self._several == 1 else f"{self._several:,} ids have"
+            reason = f"{ids} several rows with other values in {self.path.name}, of which the first is used: "
+            failures.add(f"{reason}{', '.join(self._differing)}{more}", stage="read", source=self.path, severity="warning")
         count, first = 0, list[str]()
         for key, _ in self._lookup.unused():
             count += 1
