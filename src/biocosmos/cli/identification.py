@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.generated import refuse, takes
-from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
+from biocosmos.cli.options import ASKED, COLLECTION, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.errors import BiocosmosError, Failures
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
 def identify(
     collection: COLLECTION,
     settings: IdentifySettings,
-    images: IMAGES = None,
+    images: ASKED = None,
     output: OUTPUT = None,
     report: Annotated[
         Path | None,
@@ -42,7 +42,7 @@ def identify(
     save: Annotated[bool, typer.Option("--save", help="Keep the names with the collection too; nothing is overwritten.")] = False,
     strict: STRICT = False,
 ) -> None:
-    """Name images with the labelled specimens of a collection.
+    """Name images, or DNA barcodes, with the labelled specimens of a collection.
 
     biocosmos identify mine.cosmos new/*.jpg -o names.csv
 
@@ -52,11 +52,14 @@ def identify(
 
     biocosmos identify mine.cosmos camera/ --watch -o names.csv
 
+    biocosmos identify coi.cosmos unknown.fasta -o names.csv --report names.html
+
     biocosmos identify coi.cosmos unknown.fasta --method sintax -o sintax.csv
 
-    Every row has the path it was asked with, the answer at the lowest rank that can be trusted, a name and a confidence at
-    every rank, how novel it looks, and the specimens that support it. Of the answers at most 10 % are wrong, with a probability
-    of 90 %, unless --error-rate, --promise or --threshold say otherwise. Kill it and run it again: it goes on where it was.
+    Every row has the path, or the id of the sequence, it was asked with, the answer at the lowest rank that can be trusted, a
+    name and a confidence at every rank, how novel it looks, and the specimens that support it. Of the answers at most 10 % are
+    wrong, with a probability of 90 %, unless --error-rate, --promise or --threshold say otherwise. Kill it and run it again: it
+    goes on where it was.
     """
     _check(settings, images or (), output, report, save)
     if settings.watch:

@@ -19,6 +19,10 @@ def _output(output: Path | None) -> Path | None:
 
 COLLECTION = Annotated[Path, typer.Argument(help="The collection's folder.", show_default=False)]
 IMAGES = Annotated[list[Path] | None, typer.Argument(help="Image files, or folders of them.", show_default=False)]
+ASKED = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Image files, or files of DNA barcodes (FASTA ...), or folders of them.", show_default=False),
+]
 WITHIN = Annotated[
     str | None, typer.Option(help="Only this taxon, at any rank: Copepoda, or class:Copepoda.", show_default=False)
 ]

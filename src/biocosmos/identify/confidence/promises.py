@@ -174,7 +174,8 @@ class Promise:
             return f"{said}: kept only by answering nothing, as {self.specimens:,} calibration specimens show"
         each = " and ".join(f"{group.specimens:,} of {group.name}" for group in self.groups)
         for_each = f", for each of these by itself: {each}" if each else ""
-        return f"{said} (threshold {self.threshold:.4f} set on {self.specimens:,} calibration specimens{for_each})"
+        limit = f"threshold {self.threshold:.4f} set on" if self.threshold >= 0.00005 else "no threshold was needed on"
+        return f"{said} ({limit} {self.specimens:,} calibration specimens{for_each})"
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; :meth:`from_dict` reads it. A threshold of inf is null."""
