@@ -50,15 +50,18 @@ def begins_as_sequences(path: Path) -> bool:
 
 def kinds_of(paths: Sequence[Path]) -> set[Kind]:
     """What is asked about at some paths, folders by what their files are called; what is not there is taken for an image."""
-    found = set[Kind]()
+    found, notes = set[Kind](), False
     for path in paths:
+        if suffix_of(Path(path).name) == ".txt" and is_file(path) and not begins_as_sequences(Path(path)):
+            notes = True  # a table perhaps, or a note beside images
+            continue
         if not is_folder(path):
             found.add("sequences" if has_sequences(Path(path)) else "images")
             continue
         for _, _, names in os.walk(path):
             found |= {"sequences"} if any(is_sequences(name) for name in names if not is_junk(name)) else set()
             found |= {"images"} if any(is_image_name(name) for name in names if not is_junk(name)) else set()
-    return found
+    return found or ({"sequences"} if notes else found)
 
 
 def sequence_files(paths: Sequence[Path], failures: Failures) -> list[Path]:
