@@ -11,6 +11,7 @@ from biocosmos.barcodes.cleaning import Cleaning
 from biocosmos.barcodes.rules import Rules
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.adapters.formats import ToolFile
 from biocosmos.jobs.identify import identify_collection
 from biocosmos.jobs.search import search_collection
 from biocosmos.jobs.settings import SearchSettings
@@ -60,3 +61,17 @@ def test_rows_of_one_id_that_differ_are_told(tmp_path: Path) -> None:
 def test_not_every_letter_is_of_a_protein(sequence: str, protein: bool) -> None:
     told = str(Cleaning(Rules()).clean([sequence])[0].refused)
     assert told.startswith("the sequence has letters that stand for no nucleotide") and told.endswith(": a protein") == protein
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [((2, "150"), "150"), ((2, "nan"), "nan"), ((11, "nan"), "bits: 'nan'"), ((3, "x"), "no number where blast6")],
+)
+def test_a_line_with_the_right_columns_and_wrong_numbers_is_explained(tmp_path: Path, cell: tuple[int, str], why: str) -> None:
+    cells = ["q", "t", "99.5", "600", "5", "0", "1", "600", "1", "600", "1e-100", "900"]
+    (tmp_path / "good.b6").write_text("\t".join(cells) + "\n")
+    assert ToolFile.of(tmp_path / "good.b6").format == "blast6"
+    cells[cell[0]] = cell[1]
+    (tmp_path / "bad.b6").write_text("\t".join(cells) + "\n")
+    with pytest.raises(BiocosmosError, match=f"its first line has 12 columns, .* \\(.*{why}.*\\); make one"):
+        ToolFile.of(tmp_path / "bad.b6")

@@ -70,6 +70,8 @@ def test_what_cannot_be_named_is_said_in_a_line(site: TestClient, fasta: Path, m
     assert "barcodes alone" in error(site.post("/api/identify", files={"images": ("a.png", png())}))
     assert "protein" in error(site.post("/api/identify", json={"dna": ["MKVLAAGIEL"]}))
     assert "nothing to identify" in error(site.post("/api/identify", json={}))
+    said = error(site.post("/api/identify", files={"images": ("my own.fasta", b"")}))
+    assert "my own.fasta has no sequence that can be read" in said and "/" not in said  # no path of the server
     page = site.get("/identify").text
     assert "FASTA files, or a zip of them" in page and 'data-test="dna"' in page and "barcodes become a job" in page
 
@@ -80,3 +82,10 @@ def test_many_barcodes_become_a_job(site: TestClient, fasta: Path, monkeypatch: 
     assert started.status_code == 202 and started.json()["images"] == 6
     job = site.get(f"/api/jobs/{started.json()['job']}").json()
     assert job["kind"] == "name"
+
+
+def test_a_file_without_our_line_ends_counts_by_its_bytes(site: TestClient, fasta: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BARCODES_AT_ONCE", 3)
+    wide = "\n".join([fasta.read_text()] * 20).encode("utf-16")
+    started = site.post("/api/identify", files={"images": ("wide.fasta", wide)})
+    assert started.status_code == 202 and started.json()["images"] == len(wide) // 5000

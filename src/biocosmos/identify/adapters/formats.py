@@ -8,6 +8,7 @@ sintax: ``--tabbedout`` of vsearch: query, ranks with their bootstrap support, s
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,6 +73,8 @@ def blast6(line: str) -> Hit:
         bits = float(cells[11])
     except ValueError as error:
         raise NotThisFormat(f"no number where blast6 has one: {error}") from None
+    if not math.isfinite(bits):
+        raise NotThisFormat(f"no number where blast6 has its bits: {cells[11][:20]!r}")
     return Hit(_id(cells[0]), _id(cells[1], "target"), _share(identity), length, max(bits, 0.0), "-" if end < start else "+")
 
 
@@ -114,6 +117,14 @@ def sintax(line: str) -> Support:
 PARSERS: dict[str, Callable[[str], Parsed | None]] = {BLAST6: blast6, UC: uc, SINTAX: sintax}
 
 
+def _why_not(parse: Callable[[str], Parsed | None], line: str) -> str:
+    try:
+        parse(line)
+    except NotThisFormat as error:
+        return str(error)
+    return ""
+
+
 @dataclass(frozen=True)
 class ToolFile:
     """A file that another tool wrote, packed or not.
@@ -137,9 +148,11 @@ class ToolFile:
         if not fits[best]:
             first = lines[0]
             count = first.count("\t") + 1
+            meant = {12: BLAST6, 10: UC, 3: SINTAX, 4: SINTAX}.get(count)
+            why = "" if meant is None else f" ({_why_not(PARSERS[meant], first)})"
             raise BiocosmosError(
                 f"{path} is no blast6 (12 columns), uc (10) or sintax (3 or 4) file: its first line has {count} columns, "
-                f"{first[:40]!r}; make one with blastn -outfmt 6, or vsearch --blast6out, --uc or --tabbedout"
+                f"{first[:40]!r}{why}; make one with blastn -outfmt 6, or vsearch --blast6out, --uc or --tabbedout"
             )
         return cls(path, best)
 

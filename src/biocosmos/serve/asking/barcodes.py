@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN_LETTERS = 24
 """Of a barcode without a name, by which it is called."""
+LONGEST = 5000
+"""Bytes of a record at the most, as :class:`biocosmos.barcodes.rules.Rules` has it by default."""
 Named = tuple[str, str]
 """A name and letters."""
 
@@ -66,7 +68,7 @@ def _in_files(files: Sequence[Image], refused: list[tuple[str, str]]) -> Iterato
 
 
 def how_many(files: Sequence[Image]) -> int:
-    """Barcodes of files, roughly: lines that begin one; of tables, their lines."""
+    """Barcodes of files, roughly: lines that begin one; of tables, their lines; at least as many as their bytes can be."""
     return sum(_begin(file.path) for file in files)
 
 
@@ -74,4 +76,4 @@ def _begin(path: Path) -> int:
     with path.open("rb") as lines:
         every = 4 if path.suffix in FASTQ else 1
         count = sum(path.suffix not in FASTA or line.startswith(b">") for line in lines)
-    return count // every
+    return max(count // every, path.stat().st_size // LONGEST)  # UTF-16, or the line ends of an old Mac

@@ -153,7 +153,10 @@ class Namings:
                 self._name(naming, uploads, settings)
             naming.state = "done"
         except BiocosmosError as error:
-            naming.state, naming.error = "failed", str(error)
+            said = str(error)
+            for file in (*uploads.images, *uploads.sequences):  # as its sender calls it
+                said = said.replace(str(file.path), file.name)
+            naming.state, naming.error = "failed", said
         except Exception as error:
             naming.state, naming.error = "failed", f"something went wrong: {type(error).__name__}"
             print(f"fault while naming an upload: {type(error).__name__}: {first_line(error)}", file=sys.stderr)
