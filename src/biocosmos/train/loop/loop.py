@@ -195,7 +195,7 @@ class _Loop:
             with (
                 stop_signals(self._stop),
                 enough_memory(self.task.batch_size),
-                progress(f"train {self.task.name}", images, "images") as bar,
+                progress(f"train {self.task.name}", images, "specimens") as bar,
             ):
                 bar.advance(self.step * self.images_per_step)
                 while self.epoch < self.settings.epochs and not self.history.stopped_early:
