@@ -302,7 +302,7 @@ LINES: dict[str, Line] = {
         "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "
         "--most-n 0.2 --stop-codons refuse --genetic-code 5 --keep-personal --provisional",
         after=("simulate",),
-        says="40 specimens",
+        says="28 specimens",
     ),
     "ingest one marker": Line("ingest {bold} -o {out}/bold.cosmos --marker COI-5P", says="1 specimens added"),
     "ingest barcodes": Line("ingest {out}/simulated.csv -o {out}/coi.cosmos", after=("simulate a table",), says="24 specimens"),

@@ -15,7 +15,8 @@ from torch import nn
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.barcodes.tokens import KmerTokens
 from biocosmos.encoders.barcode_models import BarcodeModel, load_barcode_folder, save_barcode_model
-from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder, modality_of
+from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
+from biocosmos.encoders.modality import modality_of
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.barcode.convolution import BarcodeCNN
 from biocosmos.nn.barcode.embedder import BarcodeEmbedder

@@ -46,7 +46,7 @@ def test_bioscan_5m_by_its_own_parts_and_by_its_rules(tmp_path: Path, rows: list
     assert "species, DNA to DNA" in page and "image to image" not in page
 
     named = tmp_path / "named"
-    tiny = ("--k", "3", "--width", "16", "--layers", "1", "--heads", "2", "--epochs", "1", "--device", "cpu")
+    tiny = ("--k", "3", "--width", "16", "--epochs", "1", "--device", "cpu")
     biocosmos("train", "barcode", collection, "-o", named, "--objective", "species", *tiny)
     biocosmos("embed", collection, "-e", named)
     biocosmos(

@@ -133,5 +133,5 @@ def test_a_recipe_of_ones_own_is_a_file(tmp_path_factory: pytest.TempPathFactory
     own = tmp_path_factory.mktemp("own") / "mine.toml"
     own.write_text("# mine\nepochs = 3\n")
     assert recipe(str(own)) == {"epochs": 3} and recipe_file("convnext").name == "convnext.toml"
-    with pytest.raises(BiocosmosError, match="no recipe 'resnet': choose convnext"):
+    with pytest.raises(BiocosmosError, match="no recipe 'resnet': choose bioscan1m-resnet50, bioscan1m-vit-b, convnext"):
         recipe("resnet")

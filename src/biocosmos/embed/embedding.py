@@ -25,8 +25,9 @@ from biocosmos.embed.run import PART_ROWS, Blocks
 from biocosmos.embed.sampling import sample_images
 from biocosmos.embed.summary import EmbedSummary
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
-from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder, modality_of
+from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder, Layout
+from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.ways import openvino_is_here

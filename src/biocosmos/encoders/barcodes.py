@@ -10,7 +10,6 @@ Nothing heavy is imported until a model is loaded.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -19,14 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.barcodes.kmers import K, KmerCounts
+from biocosmos.encoders.modality import KMER, is_barcode_folder
 from biocosmos.errors import BiocosmosError
-from biocosmos.files import is_file
 
-KMER = "kmer"
-TRAINED, CONFIG = "biocosmos.json", "config.json"
-BARCODE = "barcode"
-"""What the description of a trained folder says its kind is."""
-Modality = Literal["image", "dna"]
 BARCODES_AT_ONCE = 1024
 
 
@@ -87,13 +81,6 @@ class KmerEncoder:
         return KmerCounts.of(barcodes, self.k)
 
 
-def modality_of(name: object) -> Modality:
-    """What an encoder of this name, or a loaded one, takes; a look at a file at most, and "image" for what is not known."""
-    if isinstance(name, str):
-        return "dna" if name.partition(":")[0] == KMER or _is_barcode_folder(Path(name)) else "image"
-    return "dna" if getattr(name, "modality", None) == "dna" else "image"
-
-
 def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "auto") -> BarcodeEncoder:
     """Load an encoder of barcodes; device: of a model, as for images; precision: "auto" or "float32", in which models compute.
 
@@ -106,21 +93,8 @@ def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "a
         if rest not in map(str, K):  # kmer:07 would be another name of the same
             raise BiocosmosError(f"encoder '{name}' is not known: write kmer:5, kmer:6, kmer:7 or kmer:8")
         return KmerEncoder(int(rest))
-    if not _is_barcode_folder(Path(name)):
+    if not is_barcode_folder(Path(name)):
         raise BiocosmosError(f"encoder '{name}' is no encoder of barcodes: write kmer:7, or the folder of a trained one")
     from biocosmos.encoders.barcode_models import load_barcode_folder
 
     return load_barcode_folder(name, device=device)
-
-
-def _is_barcode_folder(folder: Path) -> bool:
-    """Whether a folder holds a model of barcodes: trained here, or a BERT of k-mers."""
-    for file, key, value in ((TRAINED, "kind", BARCODE), (CONFIG, "model_type", "bert")):
-        if is_file(folder / file):
-            try:
-                facts = json.loads((folder / file).read_text(encoding="utf-8"))
-            except (OSError, ValueError):
-                continue
-            if isinstance(facts, dict) and facts.get(key) == value:
-                return True
-    return False

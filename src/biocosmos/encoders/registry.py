@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
-from biocosmos.encoders.barcodes import KMER, load_barcode_encoder, modality_of
 from biocosmos.encoders.fetch import fetch
+from biocosmos.encoders.modality import KMER, modality_of
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
 from biocosmos.plugins import PlugIn, plug_ins
@@ -177,6 +177,8 @@ def build_encoder(
 
 def digest_of(name: str) -> str:
     """The digest of an encoder's weights, whatever it takes; errors as for :func:`load_encoder`."""
+    from biocosmos.encoders.barcodes import load_barcode_encoder
+
     return load_barcode_encoder(name).digest if modality_of(name) == "dna" else load_encoder(name).digest
 
 

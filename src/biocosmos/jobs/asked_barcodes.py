@@ -9,7 +9,8 @@ import numpy as np
 
 from biocosmos.barcodes.cleaning import Cleaning
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.encoders.barcodes import BarcodeEncoder, modality_of
+from biocosmos.encoders.barcodes import BarcodeEncoder
+from biocosmos.encoders.modality import modality_of
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Ids, Specimens

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.encoders.barcodes import load_barcode_encoder, modality_of
+from biocosmos.encoders.barcodes import load_barcode_encoder
+from biocosmos.encoders.modality import modality_of
 from biocosmos.evaluate.barcode.report import NEIGHBOURS
 from biocosmos.evaluate.clustering.cost import Cost
 from biocosmos.jobs.evaluate_settings import EvaluateSettings

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.encoders.barcodes import modality_of
+from biocosmos.encoders.modality import modality_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.barcode.accuracy import SEEN

@@ -105,7 +105,7 @@ class IdentifySettings:
         panel=WHO,
         file=True,
         unset="six of our own",
-        only={"method": "zero-shot", **_GALLERY},
+        only={**_GALLERY, "method": "zero-shot"},
     )
     views: int = setting(1, "Turned and mirrored views of each image to average.", panel=WHO, low=1, high=8, only={"head": GIVEN})
     error_rate: float | None = setting(

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from biocosmos.errors import BiocosmosError
 from biocosmos.outputs import place_of
 from biocosmos.settings import check, setting
@@ -67,6 +65,7 @@ def simulate(
 
     Raises BiocosmosError for names and counts that cannot be.
     """
+    import numpy as np
     import pyarrow as pa
 
     from biocosmos.barcodes.simulate import RANKS, SCHEMA, stream_barcodes
