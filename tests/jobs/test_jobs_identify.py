@@ -156,7 +156,7 @@ def test_a_report_is_written_for_every_way_of_naming(
         (["--threshold", "0.9", "--error-rate", "0.1"], "--error-rate does nothing here: it is used without --threshold"),
         (["--promise", "mean", "--delta", "0.1"], "--delta does nothing here"),
         (["--views", "2"], "--views does nothing here: it is used with --head"),
-        (["--templates", __file__], "--templates does nothing here: it is used with --method zero-shot"),
+        (["--templates", __file__], "--templates does nothing here: it is used without --head and with --method zero-shot"),
         (["--method", "nearest", "--class-weight", "balanced"], "--class-weight does nothing here"),
         (["--novelty", "odin"], "takes a gradient through a model of images"),
         (["--novelty", "smell"], "no novelty detector 'smell'"),
