@@ -21,9 +21,9 @@ from biocosmos.barcodes.simulate import RANKS, simulate_barcodes
 from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namer import Specimens
-from biocosmos.jobs.asked_barcodes import encoder_for
 from biocosmos.jobs.identify import explain, identify_collection
 from biocosmos.jobs.listing import AskedFile
+from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.sequence_files import kinds_of
 from biocosmos.jobs.sequences import OfFiles, SeenIds
 from biocosmos.jobs.who_names import identifier_of

@@ -107,6 +107,10 @@ class KmerCounts:
         at = np.arange(starts[-1]) + np.repeat(self.starts[numbers] - starts[:-1], lengths)
         return KmerCounts(self.k, self.codes[at], starts)
 
+    def __getitem__(self, rows: Any) -> KmerCounts:
+        """As :meth:`take`, so that rows of counts are picked as those of a matrix are."""
+        return self.take(rows)
+
     def unique(self) -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint16], npt.NDArray[np.int64]]:
         """(codes, how often each occurs in its row, starts (n + 1,) int64): the same rows with every code once."""
         first = np.ones(len(self.codes), np.bool_)

@@ -22,6 +22,10 @@ from biocosmos.encoders.modality import KMER, is_barcode_folder
 from biocosmos.errors import BiocosmosError
 
 BARCODES_AT_ONCE = 1024
+NOT_COMPARED = "nothing to compare: no k-mer of A, C, G and T"
+"""Why a row of an encoder says nothing."""
+Rows = KmerCounts | npt.NDArray[np.float32]
+"""What an encoder makes of n barcodes: counts of k-mers, or (n, dim) float32 unit vectors."""
 
 
 @runtime_checkable
@@ -42,9 +46,9 @@ class BarcodeEncoder(Protocol):
     def metadata(self) -> dict[str, Any]:
         """What must be known to compare rows: name, digest, dim, modality, preprocessing, precision, backend, device, stored."""
 
-    def encode_barcodes(self, barcodes: Sequence[str]) -> KmerCounts | npt.NDArray[np.float32]:
-        """barcodes: n strings of A, C, G, T and N. Returns n rows: counts of k-mers, or (n, dim) float32 unit vectors; a barcode
-        from which nothing can be computed is a row without codes, or of zeros."""
+    def encode_barcodes(self, barcodes: Sequence[str]) -> Rows:
+        """barcodes: n strings of A, C, G, T and N. Returns n rows; a barcode from which nothing can be computed is a row without
+        codes, or of zeros: :func:`comparable` tells."""
 
 
 class KmerEncoder:
@@ -79,6 +83,11 @@ class KmerEncoder:
     def encode_barcodes(self, barcodes: Sequence[str]) -> KmerCounts:
         """See :class:`BarcodeEncoder`."""
         return KmerCounts.of(barcodes, self.k)
+
+
+def comparable(rows: Rows) -> npt.NDArray[np.bool_]:
+    """(n,) whether there is anything in a row to compare."""
+    return ~rows.empty if isinstance(rows, KmerCounts) else np.asarray(rows.any(axis=1))
 
 
 def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "auto") -> BarcodeEncoder:

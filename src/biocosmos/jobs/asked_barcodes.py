@@ -9,7 +9,7 @@ import numpy as np
 
 from biocosmos.barcodes.cleaning import Cleaning
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.encoders.barcodes import BarcodeEncoder
+from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable
 from biocosmos.encoders.modality import modality_of
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
@@ -17,7 +17,7 @@ from biocosmos.identify.namer import Ids, Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.asked import AskedBlock, _quietly
 from biocosmos.jobs.identify_settings import IdentifySettings
-from biocosmos.jobs.queries import barcode_encoder_of_column
+from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_for
 from biocosmos.jobs.sequence_files import STAGE
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.settings import UnusedSetting, flag
@@ -27,7 +27,6 @@ from biocosmos.specimens.collection import Collection
 BLOCK = 512
 """Barcodes of a block: as vectors of 16,384 numbers they take 32 MB."""
 KNOWN = "a specimen that names would come from has this id: rename it in the file, or name the collection's own with --part"
-NOT_COMPARED = "nothing to compare: no k-mer of A, C, G and T"
 
 
 class AskedBarcodes:
@@ -71,7 +70,7 @@ class AskedBarcodes:
             return Specimens(names, barcodes=letters), []
         found = self._encoder.encode_barcodes(barcodes)
         vectors = found.dense() if isinstance(found, KmerCounts) else np.asarray(found, np.float32)
-        good = vectors.any(axis=1)
+        good = comparable(vectors)
         failed = [Failure(STAGE, "error", None, None, str(id_), NOT_COMPARED) for id_ in names[~good]]
         return Specimens(names[good], vectors=vectors[good], barcodes=letters[good]), failed
 
@@ -126,29 +125,3 @@ def barcode_specimens(
         first = next(iter(told))
         raise BiocosmosError(f"{told.errors:,} of {len(barcodes):,} sequences cannot be named; {first.id}: {first.reason}")
     return specimens
-
-
-def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
-    """The embedding that what is asked about is compared by: the one that was named, else the collection's default where it is of
-    that kind, else the one of that kind that it has. kind: "images" or "sequences".
-
-    Raises BiocosmosError where it has none, or several and none was named, with the command that helps.
-    """
-    wanted = "dna" if kind == "sequences" else "image"
-    have = {name: str(facts.get("modality", "image")) for name, facts in collection.encoders.items()}
-    fitting = [name for name, modality in have.items() if (modality == "dna") == (wanted == "dna")]
-    what, make = ("DNA barcodes", "kmer:7") if wanted == "dna" else ("images", "efficientnet-lite0")
-    name = collection.encoder_name(encoder) if encoder is not None or have or wanted == "image" else ""
-    if name in fitting:
-        return name
-    if encoder is None and len(fitting) == 1:
-        return fitting[0]
-    if encoder is None and fitting:
-        raise BiocosmosError(
-            f"{collection.path} has several embeddings of {what}: name one with --encoder ({', '.join(fitting)})"
-        )
-    instead = (
-        f"name {' or '.join(fitting)} with --encoder" if fitting else f"run 'biocosmos embed {collection.path} -e {make}' first"
-    )
-    who = f"the embedding '{name}' is not of {what}" if name else f"{collection.path} has no embedding of {what}"
-    raise BiocosmosError(f"{who}, which are asked about: {instead}")

@@ -10,14 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.barcodes.alignment import Letters
-from biocosmos.barcodes.cleaning import Cleaning
-from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.barcodes.rules import Rules
-from biocosmos.encoders.barcodes import BarcodeEncoder
+from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column
 from biocosmos.jobs.sequence_files import BARCODE, sequence_files
-from biocosmos.jobs.sequences import OfFiles
+from biocosmos.jobs.sequences import OfFiles, typed
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.reranking import CANDIDATES, rerank
@@ -53,8 +50,7 @@ def asks_barcodes(collection: Collection, encoder: str, settings: SearchSettings
 def search_barcodes(collection: Collection, encoder: str, settings: SearchSettings) -> tuple[pa.Table, Failures, dict[str, Any]]:
     """The neighbours of every barcode: a table of query, position from 1, id, score (cosine) and, where they are aligned,
     identity (percent of the overlap), alignment_length and gaps (columns); what failed; and how it was searched."""
-    typed = settings.encoder is not None
-    loaded = barcode_encoder_of_column(collection, encoder, typed=typed, device=settings.device, precision=settings.precision)
+    loaded = barcode_encoder_of_column(collection, encoder, device=settings.device, precision=settings.precision)
     known = BARCODE in collection.stored_columns
     gallery = collection.gallery(encoder, columns=(BARCODE,) if known else (), **settings.selected())
     if not len(gallery):
@@ -85,16 +81,15 @@ def _neighbours(
 ) -> tuple[pa.Table, dict[str, Any]]:
     """The table of one block."""
     vectors = encoder.encode_barcodes(asked.barcodes)
-    good = ~vectors.empty if isinstance(vectors, KmerCounts) else vectors.any(axis=1)
+    good = comparable(vectors)
     for name in np.array(asked.names, object)[~good]:
-        failures.add("the barcode has nothing to compare: no k-mer of A, C, G and T", stage=STAGE, id=name)
+        failures.add(f"the barcode has {NOT_COMPARED}", stage=STAGE, id=name)
     rows = np.flatnonzero(good)
-    kept = vectors.take(rows) if isinstance(vectors, KmerCounts) else vectors[rows]
     names, barcodes = [asked.names[i] for i in rows], [asked.barcodes[i] for i in rows]
     folded = gallery.counts is not None and (settings.fold or letters is not None)
     exclude = names if asked.specimens else None
     near = settings.k if letters is None else max(settings.k, CANDIDATES)
-    hits = gallery.search(kept, near, exclude=exclude, fold=folded)
+    hits = gallery.search(vectors[rows], near, exclude=exclude, fold=folded)
     columns = ["query", "position", "id", "score"]
     if letters is None:
         return hits.table(names).select(columns), dict(hits.provenance["search"])
@@ -111,7 +106,7 @@ def _asked(collection: Collection, settings: SearchSettings) -> Iterator[_Asked]
         yield _specimens(collection, settings.id)
     if settings.dna:
         asked = _Asked([], [])
-        for name, one in zip(settings.dna, Cleaning(Rules(min_length=1)).clean(settings.dna)):
+        for name, one in zip(settings.dna, typed(settings.dna)):
             if one.sequence is None:
                 asked.failures.add(one.refused or "no barcode", stage=STAGE, id=name)
             else:

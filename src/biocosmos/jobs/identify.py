@@ -22,12 +22,13 @@ from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.identify.runners_up import column_names
 from biocosmos.identify.summary import Summary
 from biocosmos.jobs.asked import Asked, AskedVectors, asked_files, asked_part
-from biocosmos.jobs.asked_barcodes import BLOCK, asked_barcodes, encoder_for
+from biocosmos.jobs.asked_barcodes import BLOCK, asked_barcodes
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked, names_depend_on
 from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.unlabelled import notes, refuse_nothing

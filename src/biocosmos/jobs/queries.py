@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
+from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
@@ -62,7 +62,7 @@ def encode_queries(
     if barcodes:
         if images or texts or ids:
             raise BiocosmosError("--dna goes with nothing else that is asked about: search twice")
-        return _barcodes(collection, encoder, barcodes, **how)
+        return _barcodes(collection, encoder, barcodes, how)
     loaded = encoder_of_column(collection, encoder, **how)
     facts = loaded.metadata()
     failures = Failures()
@@ -83,36 +83,55 @@ def encode_queries(
     return Queries(names, np.concatenate(parts), bool(ids), failures, facts)
 
 
-def _barcodes(collection: Collection, encoder: str, barcodes: Sequence[str], **how: Any) -> Queries:
-    loaded = barcode_encoder_of_column(collection, encoder, **how)
+def _barcodes(collection: Collection, encoder: str, barcodes: Sequence[str], how: Mapping[str, Any]) -> Queries:
+    where = {name: how[name] for name in ("device", "precision") if name in how}
+    loaded = barcode_encoder_of_column(collection, encoder, **where)
     failures = Failures()
     vectors = loaded.encode_barcodes(barcodes)
-    good = np.flatnonzero(~vectors.empty if isinstance(vectors, KmerCounts) else vectors.any(axis=1))
-    for row in sorted(set(range(len(barcodes))) - set(good.tolist())):
-        failures.add("the barcode has nothing to compare: no k-mer of A, C, G and T", stage="encode", row=row + 1)
-    kept = vectors.take(good) if isinstance(vectors, KmerCounts) else vectors[good]
-    return Queries([barcodes[int(row)] for row in good], kept, False, failures, loaded.metadata())
+    good = comparable(vectors)
+    for row in np.flatnonzero(~good):
+        failures.add(f"the barcode has {NOT_COMPARED}", stage="encode", row=int(row) + 1)
+    return Queries([barcodes[int(row)] for row in np.flatnonzero(good)], vectors[good], False, failures, loaded.metadata())
 
 
 def barcode_encoder_of_column(
-    collection: Collection, encoder: str, *, typed: bool = False, device: str = "auto", precision: str = "auto", **_: Any
+    collection: Collection, encoder: str, *, device: str = "auto", precision: str = "auto"
 ) -> BarcodeEncoder:
-    """The encoder of barcodes that made an embedding. Raises BiocosmosError if its weights are not those of the embedding, and
-    where the embedding is not of barcodes."""
-    stored = collection.encoders[encoder]
-    if stored.get("modality") != "dna":
-        have = [name for name, facts in collection.encoders.items() if facts.get("modality") == "dna"]
-        instead = (
-            f"name {' or '.join(have)} with --encoder" if have else f"run 'biocosmos embed {collection.path} -e kmer:7' first"
-        )
-        raise BiocosmosError(f"'{encoder}' takes no DNA barcodes: {instead}")
-    loaded = load_barcode_encoder(encoder, device=device, precision=precision)
-    if stored.get("digest") != loaded.digest:
+    """The encoder of barcodes that made an embedding. Raises BiocosmosError if its weights are not those of the embedding, and as
+    :func:`encoder_for` where the embedding is not of barcodes."""
+    loaded = load_barcode_encoder(encoder_for(collection, encoder, "sequences"), device=device, precision=precision)
+    if collection.encoders[encoder].get("digest") != loaded.digest:
         raise BiocosmosError(
             f"encoder '{encoder}' here has another digest than the one that embedded {collection.path}: "
             f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
         )
     return loaded
+
+
+def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
+    """The embedding that what is asked about is compared by: the one that was named, else the collection's default where it is of
+    that kind, else the one of that kind that it has. kind: "images" or "sequences".
+
+    Raises BiocosmosError where it has none, or several and none was named, with the command that helps.
+    """
+    wanted = "dna" if kind == "sequences" else "image"
+    have = {name: str(facts.get("modality", "image")) for name, facts in collection.encoders.items()}
+    fitting = [name for name, modality in have.items() if (modality == "dna") == (wanted == "dna")]
+    what, make = ("DNA barcodes", "kmer:7") if wanted == "dna" else ("images", "efficientnet-lite0")
+    name = collection.encoder_name(encoder) if encoder is not None or have or wanted == "image" else ""
+    if name in fitting:
+        return name
+    if encoder is None and len(fitting) == 1:
+        return fitting[0]
+    if encoder is None and fitting:
+        raise BiocosmosError(
+            f"{collection.path} has several embeddings of {what}: name one with --encoder ({', '.join(fitting)})"
+        )
+    instead = (
+        f"name {' or '.join(fitting)} with --encoder" if fitting else f"run 'biocosmos embed {collection.path} -e {make}' first"
+    )
+    who = f"the embedding '{name}' is not of {what}" if name else f"{collection.path} has no embedding of {what}"
+    raise BiocosmosError(f"{who}, which are asked about: {instead}")
 
 
 def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = False, **how: Any) -> Encoder:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.barcode_search import asks_barcodes, search_barcodes
-from biocosmos.jobs.queries import encode_queries
+from biocosmos.jobs.queries import encode_queries, encoder_for
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.provenance import software
 from biocosmos.search.approximate import ApproximateIndex
@@ -24,8 +24,6 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
         that are aligned also identity in percent, alignment_length and gaps); what failed; and the provenance of the table.
     """
     if settings.dna or settings.fasta:
-        from biocosmos.jobs.asked_barcodes import encoder_for  # here: it brings everything that names
-
         name = encoder_for(collection, settings.encoder, "sequences")
     else:
         name = collection.encoder_name(settings.encoder)

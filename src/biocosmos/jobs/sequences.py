@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.barcodes.cleaning import Cleaning
+from biocosmos.barcodes.cleaning import Cleaned, Cleaning
 from biocosmos.barcodes.rules import Rules
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.jobs.identify_settings import IdentifySettings
@@ -66,8 +66,11 @@ class OfFiles:
 
     def blocks(self, done: Callable[[int], bool]) -> Iterator[SequenceBlock]:
         """Read on through every file. An id that stood before is told; both are asked about."""
-        seen, failures = SeenIds(), Failures()
-        block = SequenceBlock(0)
+        failures = Failures()
+        return _filled(self._sequences(failures), failures, self._block, done)
+
+    def _sequences(self, failures: Failures) -> Iterator[tuple[str, str]]:
+        seen = SeenIds()
         for file in self.files:
             for ids, barcodes in pieces(Path(file.path), failures, self._block):
                 again = seen.again(ids)
@@ -75,13 +78,7 @@ class OfFiles:
                     if told:
                         reason = "the id of an earlier sequence too: both are named under it"
                         failures.add(reason, stage=STAGE, source=file.path, id=id_, severity="warning")
-                    block.ids.append(id_)
-                    block.barcodes.append(barcode)
-                    if len(block.ids) == self._block:
-                        yield _closed(block, failures, done)
-                        block = SequenceBlock(block.number + 1)
-        if block.ids or len(failures):
-            yield _closed(block, failures, done)
+                    yield id_, barcode
 
 
 class OfPart:
@@ -100,19 +97,16 @@ class OfPart:
 
     def blocks(self, done: Callable[[int], bool]) -> Iterator[SequenceBlock]:
         """In the order they were stored."""
-        block, failures = SequenceBlock(0), Failures()
+        failures = Failures()
+        return _filled(self._sequences(failures), failures, self._block, done)
+
+    def _sequences(self, failures: Failures) -> Iterator[tuple[str, str]]:
         for batch in self._collection.scan(["id", BARCODE], split=self._part, where=self._where):
             for id_, barcode in zip(batch["id"].to_pylist(), batch[BARCODE].to_pylist(), strict=True):
-                if not barcode:
+                if barcode:
+                    yield id_, barcode
+                else:
                     failures.add("no barcode", stage=STAGE, source=self._collection.path, id=id_)
-                    continue
-                block.ids.append(id_)
-                block.barcodes.append(barcode)
-                if len(block.ids) == self._block:
-                    yield _closed(block, failures, done)
-                    block = SequenceBlock(block.number + 1)
-        if block.ids or len(failures):
-            yield _closed(block, failures, done)
 
 
 class SeenIds:
@@ -138,15 +132,29 @@ class SeenIds:
         return found
 
 
-def cleaned(letters: str) -> tuple[str | None, str]:
-    """(barcode of letters that somebody typed, however few; why there is none)."""
-    one = Cleaning(Rules(min_length=1)).clean([letters])[0]
-    return one.sequence, one.refused or ""
+def typed(letters: Sequence[str]) -> list[Cleaned]:
+    """Of letters that somebody typed, however few, the barcode, or why there is none."""
+    return Cleaning(Rules(min_length=1)).clean(list(letters))
 
 
 def _key(id_: str) -> int:
     """Eight bytes that tell one id from another."""
     return int.from_bytes(hashlib.blake2b(id_.encode("utf-8", "surrogateescape"), digest_size=8).digest())
+
+
+def _filled(
+    sequences: Iterator[tuple[str, str]], failures: Failures, size: int, done: Callable[[int], bool]
+) -> Iterator[SequenceBlock]:
+    """Blocks of ``size`` ids and barcodes; failures: what reading them tells, of which each block takes what came until it."""
+    block = SequenceBlock(0)
+    for id_, barcode in sequences:
+        block.ids.append(id_)
+        block.barcodes.append(barcode)
+        if len(block.ids) == size:
+            yield _closed(block, failures, done)
+            block = SequenceBlock(block.number + 1)
+    if block.ids or len(failures):
+        yield _closed(block, failures, done)
 
 
 def _closed(block: SequenceBlock, failures: Failures, done: Callable[[int], bool]) -> SequenceBlock:

@@ -12,13 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from biocosmos.barcodes.cleaning import Cleaning
-from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.barcodes.rules import Rules
-from biocosmos.encoders.barcodes import BarcodeEncoder
+from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, Rows, comparable
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
+from biocosmos.jobs.sequences import typed
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -62,13 +60,12 @@ class AskedBarcode:
 
     letters: str | None
     reason: str
-    row: Float32 | KmerCounts | None = None
+    row: Rows | None = None
 
-    def with_row(self, rows: Float32 | KmerCounts, at: int) -> AskedBarcode:
+    def with_row(self, rows: Rows, at: int) -> AskedBarcode:
         """With what an encoder made of it, unless that is nothing."""
-        row = rows.take([at]) if isinstance(rows, KmerCounts) else rows[at : at + 1]
-        nothing = bool(row.empty[0]) if isinstance(row, KmerCounts) else not row.any()
-        return replace(self, reason="nothing to compare: no k-mer of A, C, G and T") if nothing else replace(self, row=row)
+        row = rows[at : at + 1]
+        return replace(self, row=row) if comparable(row)[0] else replace(self, reason=NOT_COMPARED)
 
 
 class Models:
@@ -119,8 +116,7 @@ class Models:
 
     def barcodes(self, encoder: str, texts: Sequence[str]) -> list[AskedBarcode]:
         """Of each text its barcode, cleaned as files of queries are, and its row."""
-        cleaned = Cleaning(Rules(min_length=1)).clean(list(texts))
-        found = [AskedBarcode(one.sequence, one.refused or "") for one in cleaned]
+        found = [AskedBarcode(one.sequence, one.refused or "") for one in typed(texts)]
         letters = [one.letters for one in found if one.letters is not None]
         if not letters:
             return found

@@ -10,8 +10,8 @@ from typing import Any
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
 from biocosmos.identify.namers.heads import HEAD
-from biocosmos.jobs.asked_barcodes import encoder_for
 from biocosmos.jobs.identify_settings import IdentifySettings, stops_of
+from biocosmos.jobs.queries import encoder_for
 from biocosmos.outputs import MODELS
 from biocosmos.serve.asking.limits import NAMER_BYTES
 from biocosmos.specimens.collection import Collection
