@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import Names, is_folder, is_junk, readable, tidy, walk
-from biocosmos.specimens.readers.packed import Unpacked
+from biocosmos.specimens.readers.packed import Unpacked, is_zip
 
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError)
 
@@ -131,6 +131,21 @@ class Archive:
         """Close the zip."""
         if self._zip is not None:
             self._zip.close()
+
+
+@contextmanager
+def file_or_member(
+    path: Path, among: Callable[[Sequence[str]], str | None], what: str, max_image_bytes: int
+) -> Iterator[Path | Member]:
+    """The file itself, or of a zip the one member that ``among`` finds by the names. BiocosmosError where there is not one."""
+    if not is_zip(path):
+        yield path
+        return
+    with open_archive(path, Failures(), max_image_bytes) as archive:
+        name = among(archive.names)
+        if name is None:
+            raise BiocosmosError(f"{path} has no single {what}: unpack it")
+        yield Member(archive, name)
 
 
 @contextmanager

@@ -154,11 +154,9 @@ class Shaper:
         """One warning for all labels that stand at no rank, which nothing that names specimens can learn."""
         if not self.nameless_ranks:
             return
-        many, rows = len(self.nameless_ranks), self.nameless_ranks.total()
-        shown_names = ", ".join(f"{name!r} ({count:,})" for name, count in self.nameless_ranks.most_common(MOST_NAMES))
-        more = f" and {many - MOST_NAMES:,} more" if many > MOST_NAMES else ""
         reason = (
-            f"{rows:,} rows have a name that stands at no rank, so that it is never learnt or given: {shown_names}{more}; "
+            f"{self.nameless_ranks.total():,} rows have a name that stands at no rank, so that it is never learnt or given: "
+            f"{_commonest(self.nameless_ranks)}; "
             "--ranks label makes every label a taxon, --taxonomy FILE gives their ranks"
         )
         self.nameless_ranks.clear()
@@ -168,12 +166,10 @@ class Shaper:
         """One warning for all names of the species column that are no certain species."""
         if not self.provisional_names:
             return
-        many, rows = len(self.provisional_names), self.provisional_names.total()
-        names = ", ".join(f"{name!r} ({count:,})" for name, count in self.provisional_names.most_common(MOST_NAMES))
-        more = f" and {many - MOST_NAMES:,} more" if many > MOST_NAMES else ""
+        rows = self.provisional_names.total()
         reason = (
-            f"{rows:,} {'row has' if rows == 1 else 'rows have'} a name that is no certain species: {names}{more}: kept as the "
-            "label; --provisional takes such names for species"
+            f"{rows:,} {'row has' if rows == 1 else 'rows have'} a name that is no certain species: "
+            f"{_commonest(self.provisional_names)}: kept as the label; --provisional takes such names for species"
         )
         self.provisional_names.clear()
         self.failures.add(reason, stage="read", severity="warning")
@@ -356,6 +352,12 @@ class Shaper:
         self.failures.add(
             reason, stage="read", source=block.source, row=block.rows[i], id=id, severity="warning" if warning else "error"
         )
+
+
+def _commonest(names: Counter[str]) -> str:
+    """The commonest names with how often each occurs, and how many more there are."""
+    shown = ", ".join(f"{name!r} ({count:,})" for name, count in names.most_common(MOST_NAMES))
+    return shown + (f" and {len(names) - MOST_NAMES:,} more" if len(names) > MOST_NAMES else "")
 
 
 def _list(values: Values | None) -> list[Any]:

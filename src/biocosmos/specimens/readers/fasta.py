@@ -13,17 +13,17 @@ from typing import IO
 
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.readers.archive import Member, open_archive
+from biocosmos.errors import BiocosmosError
+from biocosmos.specimens.readers.archive import file_or_member
 from biocosmos.specimens.readers.blocks import Block, Shaper
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME, our_names, shown
 from biocosmos.specimens.readers.encoding import has_surrogate
 from biocosmos.specimens.readers.options import Options
-from biocosmos.specimens.readers.packed import is_zip, sequences_among
+from biocosmos.specimens.readers.packed import sequences_among
 from biocosmos.specimens.readers.sequence_headers import PLAIN, SEEN, Form, form_of, form_of_pattern, lineage_ranks
 from biocosmos.specimens.readers.sequence_table import SequenceTable
 from biocosmos.specimens.readers.sequence_text import Record, fasta_records, fastq_records, first_sign
-from biocosmos.specimens.readers.textfile import Readable, open_text
+from biocosmos.specimens.readers.textfile import open_text
 from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 
 SIZE = re.compile(r";size=(\d+)")
@@ -90,20 +90,11 @@ def _our_names(form: Form, options: Options, path: Path) -> dict[str, str]:
 @contextmanager
 def _stream(path: Path, options: Options) -> Iterator[io.TextIOWrapper]:
     """The text of a file, or of the one file of sequences in a zip."""
-    with _file(path, options) as file, open_text(file, options.encoding, options.failures) as stream:
+    with (
+        file_or_member(path, sequences_among, "file of sequences (.fasta, .fa, .fastq ...)", options.max_image_bytes) as file,
+        open_text(file, options.encoding, options.failures) as stream,
+    ):
         yield stream
-
-
-@contextmanager
-def _file(path: Path, options: Options) -> Iterator[Readable]:
-    if not is_zip(path):
-        yield path
-        return
-    with open_archive(path, Failures(), options.max_image_bytes) as archive:
-        name = sequences_among(archive.names)
-        if name is None:
-            raise BiocosmosError(f"{path} has no single file of sequences (.fasta, .fa, .fastq ...): unpack it")
-        yield Member(archive, name)
 
 
 def _of_stream(stream: IO[str]) -> Iterator[Record]:

@@ -10,21 +10,20 @@ import io
 import re
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.specimens.dates import MONTHS
-from biocosmos.specimens.readers.archive import Member, open_archive
+from biocosmos.specimens.readers.archive import file_or_member
 from biocosmos.specimens.readers.blocks import Block, Shaper, gather
 from biocosmos.specimens.readers.columns import SCIENTIFIC_NAME
 from biocosmos.specimens.readers.family_names import ranks_of_lineage
 from biocosmos.specimens.readers.options import Options
-from biocosmos.specimens.readers.packed import genbank_among, is_zip
-from biocosmos.specimens.readers.textfile import Readable, open_text
+from biocosmos.specimens.readers.packed import genbank_among
+from biocosmos.specimens.readers.textfile import open_text
 from biocosmos.specimens.records import STANDARD, Source
 
 if TYPE_CHECKING:
@@ -94,7 +93,10 @@ def records(stream: IO[str]) -> Iterator[str]:
 def _rows(path: Path, options: Options, marker: str) -> Iterator[tuple[int, str | None, dict[str, Any]]]:
     from Bio import SeqIO
 
-    with _file(path, options) as file, open_text(file, options.encoding, options.failures) as stream:
+    with (
+        file_or_member(path, genbank_among, "GenBank file (.gb, .gbk ...)", options.max_image_bytes) as file,
+        open_text(file, options.encoding, options.failures) as stream,
+    ):
         stream.reconfigure(newline=None)
         number = 0
         for number, text in enumerate(records(stream), 1):
@@ -125,18 +127,6 @@ def _rows(path: Path, options: Options, marker: str) -> Iterator[tuple[int, str 
 
 def _refuse(options: Options, path: Path, number: int, reason: str, id: str | None) -> None:
     options.failures.add(reason, stage="read", source=path, row=number, id=id)
-
-
-@contextmanager
-def _file(path: Path, options: Options) -> Iterator[Readable]:
-    if not is_zip(path):
-        yield path
-        return
-    with open_archive(path, Failures(), options.max_image_bytes) as archive:
-        name = genbank_among(archive.names)
-        if name is None:
-            raise BiocosmosError(f"{path} has no single GenBank file (.gb, .gbk ...): unpack it")
-        yield Member(archive, name)
 
 
 def _specimens(record: SeqRecord, marker: str) -> Iterator[dict[str, Any]]:
