@@ -22,8 +22,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from biocosmos.barcodes.tokens import PAD, VOCABULARIES, KmerTokens
+from biocosmos.encoders.modality import BARCODE, TRAINED
 from biocosmos.encoders.public_barcode_bert import is_public, load_public
-from biocosmos.encoders.registry import TRAINED
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
 from biocosmos.encoders.weights import check_room, fill, read_weights
@@ -35,7 +35,7 @@ from biocosmos.nn.barcode.pooling import POOLINGS
 from biocosmos.provenance import encoder_name, now, package_version
 from biocosmos.tables import replacing
 
-KIND, FORMAT = "barcode", 1
+FORMAT = 1
 WEIGHTS, HEAD, CARD = "model.safetensors", "head.safetensors", "README.md"
 BATCH = 64
 BUCKET = 16
@@ -57,7 +57,7 @@ _TRANSFORMER = {
 }
 _SHAPE = {
     "format": FORMAT,
-    "kind": KIND,
+    "kind": BARCODE,
     "digest": str,
     "network": ("transformer", "cnn"),
     "tokens": {"k": _WHOLE, "stride": Number(0, 64, whole=True), "vocabulary": VOCABULARIES, "length": _WHOLE},
@@ -277,7 +277,7 @@ def save_barcode_model(folder: str | Path, model: BarcodeModel, *, training: Map
         shape["dropout"] = model.network.shape()["dropout"]
     facts = {
         "format": FORMAT,
-        "kind": KIND,
+        "kind": BARCODE,
         "digest": model.digest,
         "dim": model.dim,
         "network": "cnn" if isinstance(model.network, BarcodeCNN) else "transformer",

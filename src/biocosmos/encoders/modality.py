@@ -9,7 +9,9 @@ from typing import Literal
 from biocosmos.files import is_file
 
 KMER = "kmer"
-TRAINED, CONFIG = "biocosmos.json", "config.json"
+TRAINED = "biocosmos.json"
+"""In the folder of an encoder that this package trained."""
+CONFIG = "config.json"
 BARCODE = "barcode"
 """What the description of a trained folder says its kind is."""
 Modality = Literal["image", "dna"]

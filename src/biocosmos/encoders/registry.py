@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
-from biocosmos.encoders.modality import KMER, modality_of
+from biocosmos.encoders.modality import KMER, TRAINED, modality_of
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
 from biocosmos.plugins import PlugIn, plug_ins
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT",
+    "TRAINED",
     "build_encoder",
     "encoder_names",
     "encoder_table",
@@ -50,8 +51,6 @@ __all__ = [
 
 DEFAULT = "efficientnet-lite0"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
-TRAINED = "biocosmos.json"
-"""In the folder of an encoder that this package trained."""
 UNFINISHED = ".saving"
 """Beside it: a new version that is whole and was not yet moved to its place."""
 FORMS = (

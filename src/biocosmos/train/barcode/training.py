@@ -30,7 +30,15 @@ from biocosmos.train.barcode.tasks import BarcodeTask, SpeciesTask, TokenTask, V
 from biocosmos.train.batches.taxa import save_taxa
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, finished_run, keep_record, refuse_trained_validation
+from biocosmos.train.loop.run_folder import (
+    LABELS,
+    SUMMARY,
+    begin_folder,
+    finished_run,
+    keep_record,
+    refuse_own_folder,
+    refuse_trained_validation,
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,8 @@ def train_barcode(
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     output = Path(output)
-    if settings.encoder and Path(settings.encoder).expanduser().resolve() == output.resolve():
-        raise BiocosmosError(f"{output} cannot be trained into its own folder: choose another --output")
+    if settings.encoder:
+        refuse_own_folder(settings.encoder, output)
     with processes(settings.device) as where:
         if where.device.type == "cpu":
             keep_freed_memory()

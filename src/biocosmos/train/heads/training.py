@@ -31,7 +31,15 @@ from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets
 from biocosmos.train.heads.task import HeadTask
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, finished_run, keep_record, refuse_trained_validation
+from biocosmos.train.loop.run_folder import (
+    LABELS,
+    SUMMARY,
+    begin_folder,
+    finished_run,
+    keep_record,
+    refuse_own_folder,
+    refuse_trained_validation,
+)
 
 HELD = 5_000
 """Validation specimens that are looked at after each epoch, a seeded sample of larger parts."""
@@ -71,8 +79,7 @@ def train_heads(
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     output = Path(output)
-    if Path(settings.encoder).expanduser().resolve() == output.resolve():
-        raise BiocosmosError(f"{output} cannot be trained into its own folder: choose another --output")
+    refuse_own_folder(settings.encoder, output)
     with processes(settings.device) as where:
         if where.size > 1 and settings.decouple:
             raise BiocosmosError("--decouple trains in one process only: leave torchrun or --decouple out")

@@ -35,6 +35,12 @@ _MAY_CHANGE = ("device", "workers", "cache_gb", "checkpoint_steps")
 """Settings that a resumed run may have otherwise: they do not change what is computed, on the same kind of device."""
 
 
+def refuse_own_folder(encoder: str, output: Path) -> None:
+    """Raise BiocosmosError where the encoder that a training begins from lies in the folder it would write."""
+    if Path(encoder).expanduser().resolve() == output.resolve():
+        raise BiocosmosError(f"{output} cannot be trained into its own folder: choose another --output")
+
+
 def begin_folder(
     output: Path, settings: LoopSettings, where: Processes, *, overwrite: bool = False, leaves: Sequence[str] = ()
 ) -> None:

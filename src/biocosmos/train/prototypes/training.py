@@ -33,7 +33,15 @@ from biocosmos.train.batches.taxa import save_taxa
 from biocosmos.train.batches.text_vectors import text_vectors
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import LABELS, SUMMARY, begin_folder, finished_run, keep_record, refuse_trained_validation
+from biocosmos.train.loop.run_folder import (
+    LABELS,
+    SUMMARY,
+    begin_folder,
+    finished_run,
+    keep_record,
+    refuse_own_folder,
+    refuse_trained_validation,
+)
 from biocosmos.train.prototypes.geometry import Geometry, geometry
 from biocosmos.train.prototypes.handicap import best_handicap
 from biocosmos.train.prototypes.held_out_taxa import LabelledPart, TaxaRoles, labelled_part, taxa_roles
@@ -89,8 +97,7 @@ class _Training:
 
     def run(self, overwrite: bool, tell: Callable[[TaxaRoles, Array], None] | None) -> ZeroShotTraining:
         settings, output = self.settings, self.output
-        if Path(settings.encoder).expanduser().resolve() == output.resolve():
-            raise BiocosmosError(f"{output} cannot be trained into its own folder: choose another --output")
+        refuse_own_folder(settings.encoder, output)
         taxa = roles_of(self.collection, settings)
         begin_folder(output, settings, self.where, overwrite=overwrite, leaves=(PROTOTYPES, TREE))
         summary = output / SUMMARY

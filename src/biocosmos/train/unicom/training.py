@@ -37,6 +37,7 @@ from biocosmos.train.loop.run_folder import (
     begin_folder,
     finished_run,
     keep_record,
+    refuse_own_folder,
     refuse_trained_validation,
 )
 from biocosmos.train.unicom.audit import Audit, audit
@@ -161,8 +162,7 @@ class _Training:
     def _refuse_early(self) -> None:
         """What would fail after hours fails now."""
         settings = self.settings
-        if Path(settings.encoder).expanduser().resolve() == self.output.resolve():
-            raise BiocosmosError(f"{self.output} cannot be trained into its own folder: choose another --output")
+        refuse_own_folder(settings.encoder, self.output)
         name, _, part = settings.split.rpartition(":")
         images = len(self.collection.split(name or "default").part(part))
         if settings.taxa is None and settings.labels is None and self.given is None:
