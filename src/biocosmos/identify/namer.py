@@ -116,9 +116,16 @@ class Namer(ABC):
 
     def predict(self, specimens: Specimens, **facts: Any) -> Predictions:
         """What it says of one block. Raises BiocosmosError for a block without what it takes."""
+        self.refuse_without(specimens)
+        return self.predictions(specimens, self.said(specimens), specimens.columns, **facts)
+
+    def refuse_without(self, specimens: Specimens) -> None:
+        """Raise BiocosmosError for a block without what it takes."""
         if getattr(specimens, self.takes) is None:
             raise BiocosmosError(f"the namer {self.title!r} takes {self.takes}, and these specimens come without")
-        found = self.said(specimens)
+
+    def predictions(self, specimens: Specimens, found: Said, columns: pa.Table | None, **facts: Any) -> Predictions:
+        """What was computed of a block, as everything that stands on a namer takes it; columns: one row a specimen."""
         return Predictions(
             ids=specimens.ids,
             taxonomy=self.taxonomy,
@@ -129,7 +136,7 @@ class Namer(ABC):
             rank_scores=found.rank_scores,
             rank_nodes=self.rank_nodes if found.rank_scores is not None else (),
             facts={"namer": self.title, **self.about(), **facts},
-            columns=specimens.columns,
+            columns=columns,
         )
 
     def stream(self, blocks: Iterable[Specimens], **facts: Any) -> Iterator[Predictions]:

@@ -199,16 +199,8 @@ def _barcode_blocks(
     """Stored barcodes; a specimen without one is a failure."""
     if BARCODE not in collection.stored_columns:
         raise BiocosmosError(f"{collection.path} has no barcodes, which the namer {namer.title!r} takes: ingest them first")
-    wanted = list(dict.fromkeys(["id", *columns]))
-    for batch in collection.scan([*wanted, BARCODE], split=part, where=where):
-        table = _chosen(pa.Table.from_batches([batch]), only)
-        there = table[BARCODE].is_valid()
-        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
-            failures.add("no barcode", stage=STAGE, id=str(id_))
-        table = table.filter(there)
-        ids = np.array([str(id_) for id_ in table["id"].to_pylist()], object)
-        barcodes = np.array(table[BARCODE].to_pylist(), object)
-        kept = table.drop_columns([BARCODE])
+    for ids, table in _stored(collection, BARCODE, "no barcode", part, where, only, columns, failures):
+        barcodes, kept = np.array(table[BARCODE].to_pylist(), object), table.drop_columns([BARCODE])
         yield Specimens(ids, barcodes=barcodes, truth=namer.taxonomy.index(table), columns=kept)
 
 
@@ -244,21 +236,35 @@ def _vector_blocks(
 ) -> Iterator[Specimens]:
     column = collection.embedding_column(encoder)
     facts = collection.encoders[encoder]
-    wanted = list(dict.fromkeys(["id", *columns]))
-    for batch in collection.scan([*wanted, column], split=part, where=where):
-        table = _chosen(pa.Table.from_batches([batch]), only)
-        there = table[column].is_valid()
-        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
-            failures.add(f"no vector of {encoder}: run 'biocosmos embed' first", stage=STAGE, id=str(id_))
-        table = table.filter(there)
-        ids = [str(id_) for id_ in table["id"].to_pylist()]
+    missing = f"no vector of {encoder}: run 'biocosmos embed' first"
+    for ids, table in _stored(collection, column, missing, part, where, only, columns, failures):
         yield Specimens(
-            np.array(ids, object),
+            ids,
             vectors=np.array(read_dense(table[column], facts), np.float32),
-            sizes=image_sizes(collection, ids) if namer.wants_sizes else None,
+            sizes=image_sizes(collection, ids.tolist()) if namer.wants_sizes else None,
             truth=namer.taxonomy.index(table),
             columns=table.drop_columns([column]),
         )
+
+
+def _stored(
+    collection: Collection,
+    column: str,
+    missing: str,
+    part: str | None,
+    where: str | None,
+    only: Sequence[str] | None,
+    columns: Sequence[str],
+    failures: Failures,
+) -> Iterator[tuple[npt.NDArray[np.object_], pa.Table]]:
+    """(ids, id and columns and ``column``) of specimens that have something in it, piece by piece; the others are failures."""
+    for batch in collection.scan([*dict.fromkeys(["id", *columns]), column], split=part, where=where):
+        table = _chosen(pa.Table.from_batches([batch]), only)
+        there = table[column].is_valid()
+        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
+            failures.add(missing, stage=STAGE, id=str(id_))
+        table = table.filter(there)
+        yield np.array([str(id_) for id_ in table["id"].to_pylist()], object), table
 
 
 def _chosen(table: pa.Table, only: Sequence[str] | None) -> pa.Table:

@@ -149,21 +149,11 @@ class Barcode(GalleryNamer):
         raise BiocosmosError("the namer 'barcode' takes barcodes, not vectors: give specimens with their sequences")
 
     def _predicted(self, specimens: Specimens, hidden: Hidden | None, **facts: Any) -> Predictions:
-        if specimens.barcodes is None:
-            raise BiocosmosError(f"the namer {self.title!r} takes {self.takes}, and these specimens come without")
+        self.refuse_without(specimens)
         found, nearest = self._said(specimens, hidden)
         columns = specimens.columns
         table = nearest if columns is None else _beside(columns, nearest)
-        return Predictions(
-            ids=specimens.ids,
-            taxonomy=self.taxonomy,
-            classes=self.classes,
-            logits=found.logits,
-            features=found.features,
-            truth=np.zeros(len(specimens), np.int32) if specimens.truth is None else specimens.truth,
-            facts={"namer": self.title, **self.about(), **facts},
-            columns=table,
-        )
+        return self.predictions(specimens, found, table, **facts)
 
     def _said(self, specimens: Specimens, hidden: Hidden | None) -> tuple[Said, pa.Table]:
         assert specimens.barcodes is not None
