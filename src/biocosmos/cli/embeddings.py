@@ -46,8 +46,7 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     from biocosmos.jobs.embed import embed_collection
     from biocosmos.specimens.collection import Collection
 
-    opened = Collection.open(collection)
-    summary = embed_collection(opened, settings)
+    summary = embed_collection(Collection.open(collection), settings)
     rate = f"{summary.images_per_second:,.1f} {summary.unit}/s"
     say(f"{collection}: {summary.images:,} {summary.unit} embedded in {summary.seconds:.1f} s, {rate}")
     say(f"  computed in {summary.computed_with}" + (f"; {summary.hint}" if summary.hint else ""))
@@ -60,8 +59,6 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     for what, count in counts.items():
         if count:
             say(f"  {count:,} specimens {what}")
-    if summary.unit == "images" and not summary.images + summary.kept and opened.count(where="barcode IS NOT NULL"):
-        say(f"  the barcodes are embedded by an encoder of DNA: biocosmos embed {collection} -e kmer:7")
     finish(summary.failures, summary.images, summary.unit, strict=strict)
 
 
