@@ -1,1 +1,1 @@
-"""Train one space of pictures, barcodes and names: CLIBD's loss over pairs of modalities, on whole encoders or on stored vectors."""
+"""Train one space of pictures, barcodes and names: CLIBD's loss, on whole encoders or on projections of stored vectors."""

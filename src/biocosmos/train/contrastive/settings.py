@@ -26,8 +26,8 @@ class ContrastiveSettings(LoopSettings):
     """A training of one space; what is not here is in :class:`LoopSettings`, whose ``encoder`` is not used.
 
     Attributes:
-        image, dna, text: the encoders that are brought together, "" for none; two at least. Text "tiny" is a small transformer that
-            is trained from nothing, with a tokenizer of its own.
+        image, dna, text: the encoders that are brought together, "" for none; two at least. Text "tiny" is a small transformer
+            that is trained from nothing, with a tokenizer of its own.
         tune: what is trained of them: "heads", projections on their stored vectors; "lora", low-rank changes of their weights and
             a projection; "full", all weights and a projection. One word, or by modality: "image=lora,dna=full", the others heads.
         lora_rank: of the low-rank changes; CLIBD has 4.

@@ -20,9 +20,9 @@ Array = npt.NDArray[Any]
 class ModalRows:
     """n specimens, by ascending id: first those that are learnt from, then those that are only watched.
 
-    collection: whose they are; ids: (n,); learnt: how many are learnt from; nodes: (n,) int64 deepest taxon, 0 for none; taxonomy:
-    of the whole collection; there: of each modality (n,) bool, whether the collection has it: a picture, a barcode, a name;
-    facts: counts for people.
+    collection: whose they are; ids: (n,); learnt: how many are learnt from; nodes: (n,) int64 deepest taxon, 0 for none;
+    taxonomy: of the whole collection; there: of each modality (n,) bool, whether the collection has it: a picture, a barcode, a
+    name; facts: counts for people.
     """
 
     collection: Collection
