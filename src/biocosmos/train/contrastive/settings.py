@@ -101,9 +101,7 @@ class ContrastiveSettings(LoopSettings):
         """Pairs of modalities that the loss brings together, each once."""
         dropped = {frozenset(pair.split("-")) for pair in names_in(self.drop)}
         found = [(a, b) for at, a in enumerate(self.modalities) for b in self.modalities[at + 1 :]]
-        return tuple(
-            pair for pair in found if frozenset(pair) not in dropped and (not self.bind_to or self.bind_to in pair)
-        )
+        return tuple(pair for pair in found if frozenset(pair) not in dropped and (not self.bind_to or self.bind_to in pair))
 
     def tune_of(self, modality: str) -> str:
         """What is trained of one modality: one of :data:`TUNES`. Raises SettingError for another word."""
