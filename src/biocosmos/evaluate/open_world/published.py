@@ -43,7 +43,8 @@ def measured(task: str, data: str, model: str, measure: str, value: float, sourc
 def published_table(found: Iterable[Row] = (), *, modalities: Iterable[str] = (DNA,)) -> pa.Table:
     """The published figures of these modalities as rows of :data:`PUBLISHED`, and under those of each task what was found here.
 
-    modalities: "dna", "image", or those of :data:`ACROSS`. found: rows of :func:`measured`. One of the same task, data, model and measure as a published figure stands beside it; any
+    modalities: "dna", "image", or those of :data:`ACROSS`.
+    found: rows of :func:`measured`. One of the same task, data, model and measure as a published figure stands beside it; any
     other is a row of its own: figures on other data are no reproduction of the published ones. Tasks without a published figure
     come last.
     """
