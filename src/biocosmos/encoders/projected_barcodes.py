@@ -87,7 +87,7 @@ class ProjectedBarcodes:
         says = np.asarray(dense.any(axis=1))
         vectors: npt.NDArray[np.float32] = self.projection(torch.from_numpy(dense).to(self.device)).float().cpu().numpy()
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.where(lengths > 0, lengths, 1.0)
+        vectors /= np.where(lengths > 0, lengths, 1.0)
         vectors[~says] = 0.0
         return vectors
 
