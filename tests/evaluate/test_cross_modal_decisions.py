@@ -91,10 +91,15 @@ def test_both_schemes_name_seen_by_images_and_unseen_by_barcodes() -> None:
 
     seen_keys, unseen_keys = side([0, 1, 2, 3], 10), side([4, 5], 5)
     parts = {"seen": side([0, 1, 2, 3], 6), "unseen": side([4, 5], 6)}
-    for made in ({p: nearest_choices(seen_keys, unseen_keys, q) for p, q in parts.items()}, linear_choices(seen_keys, unseen_keys, parts)):
+    for made in (
+        {p: nearest_choices(seen_keys, unseen_keys, q) for p, q in parts.items()},
+        linear_choices(seen_keys, unseen_keys, parts),
+    ):
         chosen = best_threshold(made["seen"], made["unseen"])
         rows = decision_scores("s", chosen, made["seen"], made["unseen"], bootstrap=Bootstrap(0))
-        assert {(row["rank"], row["average"]) for row in rows} == {(r, a) for r in ("genus", "species") for a in ("micro", "macro")}
+        assert {(row["rank"], row["average"]) for row in rows} == {
+            (r, a) for r in ("genus", "species") for a in ("micro", "macro")
+        }
         assert all(row["harmonic_mean"] > 0.85 for row in rows)
 
 
@@ -118,7 +123,9 @@ def test_answers_stop_at_the_rank_that_can_be_trusted() -> None:
     def gallery(each: int, prefix: str, by_species: float) -> Gallery:
         kinds = np.repeat(np.arange(18), each)
         x = np.eye(24)[kinds // 3] + by_species * np.eye(24)[6 + kinds] + rng.normal(0, 0.05, (len(kinds), 24))
-        return Gallery.build([f"{prefix}{i}" for i in range(len(kinds))], x.astype(np.float32), taxa=nodes[kinds], taxonomy=taxonomy)
+        return Gallery.build(
+            [f"{prefix}{i}" for i in range(len(kinds))], x.astype(np.float32), taxa=nodes[kinds], taxonomy=taxonomy
+        )
 
     keys, calibration, queries = gallery(5, "k", 0.3), gallery(20, "c", 0.0), gallery(20, "q", 0.0)
     rows, notes = back_off_scores(keys, calibration, queries, error_rates=(0.001, 0.1))

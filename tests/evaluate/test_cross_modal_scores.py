@@ -112,7 +112,9 @@ def test_nothing_answerable_is_no_share() -> None:
 
 def test_two_unknown_names_are_no_hit() -> None:
     """The published code counts them: "not_classified" equals "not_classified"."""
-    keys, asks = coded({"species": ["not_classified", None, "", "Aus minor"]}, {"species": ["not_classified", "none", None, "Aus minor"]})
+    keys, asks = coded(
+        {"species": ["not_classified", None, "", "Aus minor"]}, {"species": ["not_classified", "none", None, "Aus minor"]}
+    )
     assert keys["species"].tolist() == [-1, -1, -1, 0] and asks["species"].tolist() == [-1, -1, -1, 0]
     same = np.eye(4, dtype=np.float32)
     row = retrieval_scores(Side({"image": same}, keys), {"seen": Side({"image": same}, asks)}, ks=(1,), bootstrap=NONE)[0]
@@ -127,7 +129,9 @@ def test_equal_keys_answer_in_their_order() -> None:
     assert found[:, :4].tolist() == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]] and (scores[:, :4] == 1).all()
     assert found[0, 4] == 4 and found[1, 4] == 0, "the next are all as far: the lowest"
     once = Side({"text": np.eye(3, dtype=np.float32)}, {"species": np.arange(3)})
-    asks = {"seen": Side({"image": np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)}, {"species": np.arange(50) % 3})}
+    asks = {
+        "seen": Side({"image": np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)}, {"species": np.arange(50) % 3})
+    }
     one, all_of_them = (retrieval_scores(each, asks, ks=(1,), bootstrap=NONE) for each in (once, keys))
     assert [row["seen"] for row in one] == [row["seen"] for row in all_of_them]
 

@@ -74,7 +74,9 @@ def retrieval_scores(
                         if part in found and rank in queries[part].taxa:
                             side = queries[part]
                             true, near = side.taxa[rank][side.rows(query)], np.append(codes, -1)[found[part]]
-                            row |= {f"{part}{end}": of for end, of in _part(true, near, codes[key_rows], k, average, boot).items()}
+                            row |= {
+                                f"{part}{end}": of for end, of in _part(true, near, codes[key_rows], k, average, boot).items()
+                            }
                         else:
                             row |= {f"{part}{end}": float("nan") for end in ("", "_low", "_high", "_chance")}
                             row |= {f"{part}_{end}": 0 for end in ("specimens", "taxa", "unanswerable", "unnamed")}
