@@ -1,8 +1,8 @@
 """Rank back-off: at which rank can the nearest barcodes name an image of a species that training never saw?
 
 At species the published answer is right for 8.6 % of such images, so that an answer must stop above it. DNA keys are the known
-specimens of a namer, image vectors of the same space are asked of it, and the house's promise sets the confidence at which an answer
-may go a rank deeper (:mod:`biocosmos.identify.confidence.promises`): on images of other unseen species, the validation part.
+specimens of a namer, image vectors of the same space are asked of it, and a promise sets the confidence at which an answer may go
+a rank deeper (:mod:`biocosmos.identify.confidence.promises`): on images of other unseen species, the validation part.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ def back_off_scores(
 ) -> tuple[list[Row], list[str]]:
     """Rows of error_rate, rank, and how many answers stop at it; and sentences on error rates that cannot be promised.
 
-    keys: specimens with a name, vectors of one modality (DNA); calibration, queries: vectors of another of the same space (image),
-    over the same taxonomy. A row of each rank and of "no answer" has answered (queries whose answer stops there), right, wrong,
-    share (of all queries with a name), precision (right of the answered) with its Wilson interval, and reached: the share of queries
-    whose answer goes at least so deep. An answer at a rank that the query's own name does not reach counts as wrong.
+    keys: specimens with a name, vectors of one modality (DNA); calibration, queries: vectors of another of the same space
+    (image), over the same taxonomy. A row of each rank and of "no answer" has answered (queries whose answer stops there), right,
+    wrong, share (of all queries with a name), precision (right of the answered) with its Wilson interval, and reached: the share
+    of queries whose answer goes at least so deep. An answer at a rank that the query's own name does not reach counts as wrong.
     """
     namer = find_namer(method).fit(_named(keys, "keys"), FitOptions(seed=seed))
     held_in, asked = _named(calibration, "calibration specimens"), _named(queries, "queries")

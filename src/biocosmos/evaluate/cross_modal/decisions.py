@@ -1,10 +1,10 @@
 """Open-world decisions: is an image of a species with image keys, or of one that is known by its barcode alone?
 
-CLIBD (Gong et al., ICLR 2025, scripts method_nn and method_linear): a query gets the label of the seen side where that side's score
-is above t, else that of the nearest DNA key of the unseen species. The score is the cosine of the nearest seen image key
-("nearest"), or the largest softmax of a linear classifier on seen image vectors ("linear"). t has the best harmonic mean of species
-micro top-1 on the validation parts, and is fixed before a test part is looked at. Published: the best of 1,000 values in [0, 1];
-here the exact best, from the scores themselves, which is never worse on validation.
+CLIBD (Gong et al., ICLR 2025, scripts method_nn and method_linear): a query gets the label of the seen side where that side's
+score is above t, else that of the nearest DNA key of the unseen species. The score is the cosine of the nearest seen image key
+("nearest"), or the largest softmax of a linear classifier on seen image vectors ("linear"). t has the best harmonic mean of
+species micro top-1 on the validation parts, and is fixed before a test part is looked at. Published: the best of 1,000 values in
+[0, 1]; here the exact best, from the scores themselves, which is never worse on validation.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ def nearest_choices(seen_keys: Side, unseen_keys: Side, queries: Side) -> Choice
     return _choices(seen_keys, near[:, 0], scores[:, 0], unseen_keys, queries.subset(rows))
 
 
-def linear_choices(seen_keys: Side, unseen_keys: Side, validation: Mapping[str, Side]) -> dict[str, Choices]:
-    """By a softmax regression on the image vectors of seen species, and the nearest DNA key of unseen ones; one fit for all parts.
+def linear_choices(seen_keys: Side, unseen_keys: Side, queries: Mapping[str, Side]) -> dict[str, Choices]:
+    """By a softmax regression on the image vectors of seen species, and the nearest DNA key of unseen ones; one fit for all.
 
-    Other ranks of a species are those of its first key, as published. Raises BiocosmosError for fewer than two species.
+    queries: part -> who asks. Other ranks of a species are those of its first key, as published. Raises BiocosmosError for fewer than two species.
     """
     from biocosmos.identify.namers.linear import LinearHead
     from biocosmos.identify.paths import probabilities
@@ -104,7 +104,7 @@ def linear_choices(seen_keys: Side, unseen_keys: Side, validation: Mapping[str, 
     head = LinearHead.fit(seen_keys.vectors[IMAGE][rows], seen_keys.taxa[SPECIES][rows])
     first = rows[np.unique(seen_keys.taxa[SPECIES][rows], return_index=True)[1]]
     made = {}
-    for part, side in validation.items():
+    for part, side in queries.items():
         asked = side.subset(side.rows(IMAGE))
         said = probabilities(head.scores(asked.vectors[IMAGE]), 1.0)
         made[part] = _choices(seen_keys, first[said.argmax(axis=1)], said.max(axis=1), unseen_keys, asked)

@@ -6,8 +6,8 @@
 A query of one kind meets keys of another by their cosine. It is right within k, at a rank, when one of its k nearest keys is of
 its taxon. Micro: the share of queries; macro: the share within each true taxon, then the mean over true taxa.
 
-Where this departs from the published code, and why: two unknown names are no hit there ("not_classified" equals itself and counts);
-a query without a name at a rank is left out of that rank and counted, as it can be neither right nor wrong.
+Where this departs from the published code: two unknown names are no hit (there "not_classified" equals "not_classified"), and
+a query without a name at a rank is left out of that rank and counted.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Row = dict[str, Any]
 
 
 def pairs(keys: Side, queries: Mapping[str, Side]) -> Iterator[tuple[str, str]]:
-    """(kind of the query, kind of the key) of all that can be asked: the nine of image, DNA and text, averaged ones against all but
-    concatenated ones, which stand alone, since they are of twice the dimension."""
+    """(kind of the query, kind of the key) of all that can be asked: the nine of image, DNA and text, averaged ones against all
+    but concatenated ones, which stand alone, since they are of twice the dimension."""
     there = keys.kinds()
     for query in QUERIES:
         if any(len(side.rows(query)) for side in queries.values()):
@@ -59,7 +59,7 @@ def retrieval_scores(
     A row has query, key, rank, k, average; for each part its share with ``_low`` and ``_high``, ``_chance`` (the same share for k
     keys drawn at random with replacement), ``_specimens`` (with this modality and a name at the rank), ``_taxa`` of them,
     ``_unanswerable`` (no key of this kind is of their taxon: they count as wrong) and ``_unnamed`` (left out); harmonic_mean of
-    seen and unseen. Where no query of a part can be right there is no share: NaN. With a part left out, so are its columns' values.
+    seen and unseen. Where no query of a part can be right, and for a part left out, there is no share: NaN.
     """
     boot = Bootstrap() if bootstrap is None else bootstrap
     rows: list[Row] = []
