@@ -94,7 +94,8 @@ def nearest_choices(seen_keys: Side, unseen_keys: Side, queries: Side) -> Choice
 def linear_choices(seen_keys: Side, unseen_keys: Side, queries: Mapping[str, Side]) -> dict[str, Choices]:
     """By a softmax regression on the image vectors of seen species, and the nearest DNA key of unseen ones; one fit for all.
 
-    queries: part -> who asks. Other ranks of a species are those of its first key, as published. Raises BiocosmosError for fewer than two species.
+    queries: part -> who asks. Other ranks of a species are those of its first key, as published. Raises BiocosmosError for fewer
+    than two species.
     """
     from biocosmos.identify.namers.linear import LinearHead
     from biocosmos.identify.paths import probabilities
