@@ -13,6 +13,7 @@ import numpy as np
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.cross_modal.scores import Row
+from biocosmos.evaluate.cross_modal.sides import Array
 from biocosmos.evaluate.numbers.bootstrap import wilson
 from biocosmos.identify.confidence.held_out import HeldOut, Part, ask
 from biocosmos.identify.confidence.promises import Promise, roll_back
@@ -78,7 +79,7 @@ def _rows(said: Predictions, promise: Promise, rate: float) -> list[Row]:
     return [*rows, _row(rate, promise, UNANSWERED, none, 0, 1.0)]
 
 
-def _row(rate: float, promise: Promise, rank: str, here: np.ndarray, right: int, reached: float) -> Row:  # type: ignore[type-arg]
+def _row(rate: float, promise: Promise, rank: str, here: Array, right: int, reached: float) -> Row:
     answered = int(here.sum())
     counted = answered and rank != UNANSWERED
     low, high = (float(end[0]) for end in wilson(np.array([right]), np.array([answered if counted else 0])))

@@ -49,8 +49,7 @@ class Side:
         """(n,) bool: the specimen has a vector of this modality."""
         if modality not in self.vectors:
             return np.zeros(len(self), np.bool_)
-        there: Array = self.vectors[modality].any(axis=1)
-        return there
+        return np.asarray(self.vectors[modality].any(axis=1))
 
     def kinds(self, kinds: Sequence[str] = KEYS) -> list[str]:
         """Which of ``kinds`` any specimen has."""
