@@ -19,9 +19,9 @@ from biocosmos.evaluate.open_world.published import measured, published_table
 from biocosmos.jobs.benchmark.download import Benchmarked, Data, opened
 from biocosmos.jobs.benchmark.settings import PHOTOS, SHORT_KMERS, ClusteringSettings
 from biocosmos.jobs.evaluate import evaluate_collection
-from biocosmos.jobs.evaluate_barcodes import BINS
 from biocosmos.jobs.evaluate_settings import CLUSTERING, EvaluateSettings
 from biocosmos.settings import names_in
+from biocosmos.specimens.records import BINS
 
 AMI = "AMI"
 Row = dict[str, Any]

@@ -108,7 +108,8 @@ class _Images:
 
     def find(self, block: Block) -> set[int]:
         """Fill ``image_path``; rows that are not asked for, and those with neither an image nor a barcode, are left out."""
-        columns, bad, paths = block.columns, set(), []
+        columns, bad = block.columns, set[int]()
+        paths: list[str | None] = []
         for i, number in enumerate(block.rows):
             if self.options.rows is not None and _cell(columns, self.options.rows[0], i) not in self.options.rows[1]:
                 bad.add(i)
