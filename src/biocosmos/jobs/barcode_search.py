@@ -26,7 +26,7 @@ STAGE = "search"
 
 
 @dataclass
-class _Asked:
+class AskedLetters:
     """Barcodes of a block; names: of the queries, which are ids of the collection where ``specimens`` is so."""
 
     names: list[str]
@@ -61,7 +61,7 @@ def search_barcodes(collection: Collection, encoder: str, settings: SearchSettin
     if settings.align and known and gallery.columns is not None:
         letters = Letters([barcode or "" for barcode in gallery.columns[BARCODE].to_pylist()])
     failures, tables, how = Failures(), list[pa.Table](), dict[str, Any]()
-    for asked in _asked(collection, settings):
+    for asked in asked_letters(collection, settings):
         failures.extend(asked.failures)
         if asked.names:
             table, how = _neighbours(gallery, loaded, asked, letters, settings, failures)
@@ -74,7 +74,7 @@ def search_barcodes(collection: Collection, encoder: str, settings: SearchSettin
 def _neighbours(
     gallery: Gallery,
     encoder: BarcodeEncoder,
-    asked: _Asked,
+    asked: AskedLetters,
     letters: Letters | None,
     settings: SearchSettings,
     failures: Failures,
@@ -101,11 +101,12 @@ def _neighbours(
     return table, {**hits.provenance["search"], "aligned": near}
 
 
-def _asked(collection: Collection, settings: SearchSettings) -> Iterator[_Asked]:
+def asked_letters(collection: Collection, settings: SearchSettings) -> Iterator[AskedLetters]:
+    """What is asked about as cleaned barcodes, block by block; what is none is among the failures."""
     if settings.id:
         yield _specimens(collection, settings.id)
     if settings.dna:
-        asked = _Asked([], [])
+        asked = AskedLetters([], [])
         for name, one in zip(settings.dna, typed(settings.dna)):
             if one.sequence is None:
                 asked.failures.add(one.refused or "no barcode", stage=STAGE, id=name)
@@ -116,9 +117,9 @@ def _asked(collection: Collection, settings: SearchSettings) -> Iterator[_Asked]
     if settings.fasta:
         missing = Failures()
         files = OfFiles(sequence_files(settings.fasta, missing), AT_ONCE)
-        yield _Asked([], [], failures=_of_search(missing))
+        yield AskedLetters([], [], failures=_of_search(missing))
         for block in files.blocks(lambda _: False):
-            yield _Asked(block.ids, block.barcodes, failures=_of_search(block.failures))
+            yield AskedLetters(block.ids, block.barcodes, failures=_of_search(block.failures))
 
 
 def _of_search(rows: Any) -> Failures:
@@ -128,7 +129,7 @@ def _of_search(rows: Any) -> Failures:
     return told
 
 
-def _specimens(collection: Collection, ids: tuple[str, ...]) -> _Asked:
+def _specimens(collection: Collection, ids: tuple[str, ...]) -> AskedLetters:
     if BARCODE not in collection.stored_columns:
         raise BiocosmosError(f"{collection.path} has no barcodes: ask with --dna or --fasta")
     table = collection.take(ids, columns=[BARCODE])
@@ -137,7 +138,7 @@ def _specimens(collection: Collection, ids: tuple[str, ...]) -> _Asked:
         raise BiocosmosError(f"{collection.path} has no specimen '{missing[0]}'")
     if bare := sorted(id_ for id_ in ids if not barcodes[id_]):
         raise BiocosmosError(f"specimen '{bare[0]}' has no barcode")
-    return _Asked(list(ids), [barcodes[id_] for id_ in ids], specimens=True)
+    return AskedLetters(list(ids), [barcodes[id_] for id_ in ids], specimens=True)
 
 
 def _first(failures: Failures) -> str:
