@@ -14,7 +14,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.barcode_search import search_barcodes
 from biocosmos.jobs.searched import nothing_to_search, searcher
 from biocosmos.jobs.settings import ALL, SearchSettings
-from biocosmos.jobs.space_queries import no_such_tower, space_queries
+from biocosmos.jobs.space_queries import SpaceTowers, no_such_tower, space_queries
 from biocosmos.provenance import encoder_name
 from biocosmos.search.hits import Hits
 from biocosmos.settings import UnusedSetting
@@ -34,29 +34,34 @@ class Crossing:
 def crossing_of(collection: Collection, settings: SearchSettings) -> Crossing | None:
     """How the search crosses modalities; None where everything is compared with its own kind by one encoder.
 
-    It does with ``among``, and where words are asked about by an encoder without a text tower, and there is a space.
+    It does with ``among``; where ``encoder`` is a tower of something else than what is asked about, whose vectors are then looked
+    at; and where words are asked about and the encoder has no text tower, but there is a space.
     Raises BiocosmosError where ``among`` has no space, or several and none was named, or not the vectors that are asked for.
     """
-    if settings.among is None:
+    among = settings.among or _unasked(collection, settings)
+    if among is None:
         if settings.ask_with is not None:
             raise UnusedSetting("ask_with", "--ask-with", "with --among")
-        if not settings.text or not _needs_a_space(collection, settings.encoder):
-            return None
+        return None
     if (settings.dna or settings.fasta) and (settings.images or settings.text or settings.id):
         raise BiocosmosError("--dna and --fasta go with nothing else that is asked about: search twice")
-    space = space_named(collection, settings.encoder)
-    have = collection.spaces()[space]
-    wanted = settings.among or next(iter(have))
-    if wanted != ALL and wanted not in have and (towers := towers_of(space)) and wanted not in towers:
-        raise no_such_tower(space, wanted, towers)
-    chosen = {wanted: collection.tower(space, wanted)} if wanted != ALL else have
-    among: dict[Modality, str] = {modality: chosen[modality] for modality in MODALITIES if modality in chosen}
-    digest = str(collection.encoders[next(iter(among.values()))]["space"])
-    crossing = Crossing(space, digest, among)
+    crossing = crossing_among(collection, among, settings.encoder)
     if not _barcodes_among_barcodes(crossing, settings) and (settings.fold or not settings.align):
         name, called = ("fold", "--fold") if settings.fold else ("align", "--no-align")
         raise UnusedSetting(name, called, "where barcodes are asked about among barcodes")
     return crossing
+
+
+def crossing_among(collection: Collection, among: str, encoder: str | None = None) -> Crossing:
+    """The space that ``encoder`` is or is of, or the only one, and its embeddings of a modality, or of all. Raises BiocosmosError
+    as :func:`crossing_of`."""
+    space = space_named(collection, encoder)
+    have = collection.spaces()[space]
+    if among != ALL and among not in have and (towers := towers_of(space)) and among not in towers:
+        raise no_such_tower(space, among, towers)
+    chosen = have if among == ALL else {among: collection.tower(space, among)}
+    searched: dict[Modality, str] = {modality: chosen[modality] for modality in MODALITIES if modality in chosen}
+    return Crossing(space, str(collection.encoders[next(iter(searched.values()))]["space"]), searched)
 
 
 def space_named(collection: Collection, encoder: str | None) -> str:
@@ -96,7 +101,8 @@ def search_across(
     if not ready:
         raise nothing_to_search(collection)
     failures, tables, asking = Failures(), [_EMPTY], dict[str, Any]()
-    for modality, block in space_queries(collection, crossing.space, crossing.digest, settings.ask_with, settings):
+    towers = SpaceTowers(collection, crossing.space, crossing.digest, typed=settings.encoder is not None)
+    for modality, block in space_queries(towers, settings):
         failures.extend(block.failures)
         asking[modality] = block.encoder
         if block.ids:
@@ -138,15 +144,26 @@ def provenance_of(collection: Collection, crossing: Crossing) -> dict[str, Any]:
     }
 
 
-def _needs_a_space(collection: Collection, encoder: str | None) -> bool:
-    """Whether words can be asked about by a space, and not by the encoder that is named or the default."""
+def _unasked(collection: Collection, settings: SearchSettings) -> str | None:
+    """Among which vectors of a space is looked where nobody said so; None where no space is needed."""
     spaces = collection.spaces()
-    if not spaces:
-        return False
-    if encoder is not None:
-        return any(encoder_name(encoder) in (space, *towers.values()) for space, towers in spaces.items())
+    kinds = {"image": settings.images, "text": settings.text, "dna": settings.dna or settings.fasta}
+    asked = {modality for modality, given in kinds.items() if given}
+    if not spaces or not asked:
+        return None
+    name = None if settings.encoder is None else encoder_name(settings.encoder)
+    for space, towers in spaces.items():
+        for modality, tower in towers.items():
+            if name == tower:
+                return modality if asked - {modality} or modality == "text" else None
+        if name == space:
+            return next(iter(towers)) if "text" in asked else None
+    if "text" not in asked or name is not None:
+        return None
     default = collection.default_encoder
-    return default is None or collection.encoders[default].get("modality") != "image+text"
+    if default is not None and collection.encoders[default].get("modality") == "image+text":
+        return None
+    return next(iter(spaces[space_named(collection, None)]))
 
 
 def _barcodes_among_barcodes(crossing: Crossing, settings: SearchSettings) -> bool:

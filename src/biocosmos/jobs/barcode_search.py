@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,7 @@ def search_barcodes(collection: Collection, encoder: str, settings: SearchSettin
     if settings.align and known and gallery.columns is not None:
         letters = Letters([barcode or "" for barcode in gallery.columns[BARCODE].to_pylist()])
     failures, tables, how = Failures(), list[pa.Table](), dict[str, Any]()
-    for asked in asked_letters(collection, settings):
+    for asked in _asked(collection, settings):
         failures.extend(asked.failures)
         if asked.names:
             table, how = _neighbours(gallery, loaded, asked, letters, settings, failures)
@@ -101,22 +102,26 @@ def _neighbours(
     return table, {**hits.provenance["search"], "aligned": near}
 
 
-def asked_letters(collection: Collection, settings: SearchSettings) -> Iterator[AskedLetters]:
-    """What is asked about as cleaned barcodes, block by block; what is none is among the failures."""
+def _asked(collection: Collection, settings: SearchSettings) -> Iterator[AskedLetters]:
     if settings.id:
         yield _specimens(collection, settings.id)
-    if settings.dna:
+    yield from asked_letters(dna=settings.dna, fasta=settings.fasta)
+
+
+def asked_letters(*, dna: Sequence[str] = (), fasta: Sequence[Path] = ()) -> Iterator[AskedLetters]:
+    """Typed barcodes and those of files, cleaned, block by block; what is none is among the failures."""
+    if dna:
         asked = AskedLetters([], [])
-        for name, one in zip(settings.dna, typed(settings.dna)):
+        for name, one in zip(dna, typed(dna)):
             if one.sequence is None:
                 asked.failures.add(one.refused or "no barcode", stage=STAGE, id=name)
             else:
                 asked.names.append(name)
                 asked.barcodes.append(one.sequence)
         yield asked
-    if settings.fasta:
+    if fasta:
         missing = Failures()
-        files = OfFiles(sequence_files(settings.fasta, missing), AT_ONCE)
+        files = OfFiles(sequence_files(fasta, missing), AT_ONCE)
         yield AskedLetters([], [], failures=_of_search(missing))
         for block in files.blocks(lambda _: False):
             yield AskedLetters(block.ids, block.barcodes, failures=_of_search(block.failures))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.encoders.barcodes import NOT_COMPARED, comparable, load_barcode_encoder
+from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable, load_barcode_encoder
+from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.modality import Modality, towers_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
@@ -18,62 +21,65 @@ from biocosmos.jobs.settings import SearchSettings
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
+if TYPE_CHECKING:
+    from biocosmos.encoders.texts import TextEncoder
+
+Loaded = TypeVar("Loaded", Encoder, BarcodeEncoder, "TextEncoder")
 TAKES: dict[str, str] = {"image": "images", "dna": "DNA barcodes", "text": "texts"}
 """modality -> what its tower takes, in words."""
 
 
-def space_queries(
-    collection: Collection, space: str, digest: str, ask_with: str | None, settings: SearchSettings
-) -> Iterator[tuple[Modality, Queries]]:
-    """Everything that ``settings`` asks about, block by block, with the modality of the tower that made its vectors.
+@dataclass(frozen=True)
+class SpaceTowers:
+    """The towers of a space that make vectors of what is asked about.
 
-    space, digest: the space's name and its digest, as the searched columns have it; ask_with: the modality of the vector that
-    stands for a specimen. No column of the asking tower is needed but for specimens.
-
-    Raises BiocosmosError for a tower that the space does not have or that is of another training than the searched columns, for a
-    specimen without a vector, and where nothing is asked.
+    space, digest: its name and what tells its training, as the searched columns of the collection have them; typed: a person
+    named it, else the collection did. Each method loads a tower, and raises BiocosmosError where the space's folder is not on this
+    machine, has no such tower, or is of another training.
     """
-    if not (settings.images or settings.text or settings.id or settings.dna or settings.fasta):
-        raise BiocosmosError("nothing to ask: give images, --text, --dna, --fasta or --id")
-    if settings.id:
-        column = collection.tower(space, ask_with or "image")
-        yield _modality(column), _specimens(collection, column, settings)
-    if settings.images:
-        how = {name: getattr(settings, name) for name in ("device", "precision", "backend")}
-        name = tower_here(collection, space, "image", typed=settings.encoder is not None)
-        encoder = image_encoder(name, collection.encoders.get(name, {}), **how)
-        refuse_other_training(collection, space, digest, encoder.metadata())
-        failures = Failures()
-        files = image_files(settings.images, failures)
-        vectors, kept = encoder.encode_files([str(file) for file in files], failures=failures)
-        yield "image", Queries([str(files[row]) for row in kept], vectors, False, failures, encoder.metadata())
-    if settings.text:
+
+    collection: Collection
+    space: str
+    digest: str
+    typed: bool = False
+
+    def image(self, **how: Any) -> Encoder:
+        """how: device, precision and backend."""
+        name = self.name("image")
+        return self._of_this_training(image_encoder(name, self.collection.encoders.get(name, {}), **how))
+
+    def dna(self) -> BarcodeEncoder:
+        """Of barcodes."""
+        return self._of_this_training(load_barcode_encoder(self.name("dna")))
+
+    def text(self) -> TextEncoder:
+        """Of texts."""
         from biocosmos.encoders.texts import load_text_encoder
 
-        words = load_text_encoder(tower_here(collection, space, "text", typed=settings.encoder is not None))
-        refuse_other_training(collection, space, digest, words.metadata())
-        made = np.asarray(words.encode_texts(list(settings.text)), np.float32)
-        yield "text", Queries(list(settings.text), made, False, Failures(), words.metadata())
-    if settings.dna or settings.fasta:
-        yield from (("dna", block) for block in _barcodes(collection, space, digest, settings))
+        return self._of_this_training(load_text_encoder(self.name("text")))
 
+    def name(self, modality: Modality) -> str:
+        """The name of a tower; nothing is loaded."""
+        if not self.typed:
+            refuse_code(self.space, self.collection.path)
+        towers = towers_of(self.space)
+        if not towers:
+            raise BiocosmosError(
+                f"the space '{self.space}' that embedded {self.collection.path} is not here, and its tower must make vectors of "
+                "what is asked about: run this where its folder is, or ask with a specimen (--id)"
+            )
+        if modality not in towers:
+            raise no_such_tower(self.space, modality, towers)
+        return towers[modality]
 
-def tower_here(collection: Collection, space: str, modality: Modality, *, typed: bool) -> str:
-    """The name of a space's tower, which is on this machine; typed: a person named the space, else the collection did.
-
-    Raises BiocosmosError where the space's folder is not here, or has no tower of this modality.
-    """
-    if not typed:
-        refuse_code(space, collection.path)
-    towers = towers_of(space)
-    if not towers:
-        raise BiocosmosError(
-            f"the space '{space}' that embedded {collection.path} is not here, and its tower must make vectors of what is asked "
-            "about: run this where its folder is, or ask with --id"
-        )
-    if modality not in towers:
-        raise no_such_tower(space, modality, towers)
-    return towers[modality]
+    def _of_this_training(self, tower: Loaded) -> Loaded:
+        if tower.metadata().get("space") != self.digest:
+            path = self.collection.path
+            raise BiocosmosError(
+                f"'{tower.name}' here is not of the training that embedded {path}, and vectors of two trainings cannot be "
+                f"compared: embed again with 'biocosmos embed {path} -e {self.space} --overwrite'"
+            )
+        return tower
 
 
 def no_such_tower(space: str, modality: str, towers: Iterable[str]) -> BiocosmosError:
@@ -82,17 +88,29 @@ def no_such_tower(space: str, modality: str, towers: Iterable[str]) -> Biocosmos
     return BiocosmosError(f"the space '{space}' has no tower of {TAKES[modality]}: it was trained with {have}")
 
 
-def refuse_other_training(collection: Collection, space: str, digest: str, facts: Mapping[str, Any]) -> None:
-    """Raise BiocosmosError unless the loaded tower with these facts is of the space that the searched columns are of."""
-    if facts.get("space") != digest:
-        raise BiocosmosError(
-            f"'{facts.get('name', space)}' here is not of the training that embedded {collection.path}, and vectors of two "
-            f"trainings cannot be compared: embed again with 'biocosmos embed {collection.path} -e {space} --overwrite'"
-        )
+def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tuple[Modality, Queries]]:
+    """Everything that ``settings`` asks about, block by block, with the modality of the tower that made its vectors: no column of
+    that tower is needed but for specimens.
 
-
-def _modality(column: str) -> Modality:
-    return column.rpartition("/")[2]  # type: ignore[return-value]
+    Raises BiocosmosError as the towers do, for a specimen without a vector, and where nothing is asked.
+    """
+    if not (settings.images or settings.text or settings.id or settings.dna or settings.fasta):
+        raise BiocosmosError("nothing to ask: give images, --text, --dna, --fasta or --id")
+    if settings.id:
+        column = towers.collection.tower(towers.space, settings.ask_with or "image")
+        yield column.rpartition("/")[2], _specimens(towers.collection, column, settings)  # type: ignore[misc]
+    if settings.images:
+        encoder = towers.image(**settings.how())
+        failures = Failures()
+        files = image_files(settings.images, failures)
+        vectors, kept = encoder.encode_files([str(file) for file in files], failures=failures)
+        yield "image", Queries([str(files[row]) for row in kept], vectors, False, failures, encoder.metadata())
+    if settings.text:
+        words = towers.text()
+        made = np.asarray(words.encode_texts(list(settings.text)), np.float32)
+        yield "text", Queries(list(settings.text), made, False, Failures(), words.metadata())
+    if settings.dna or settings.fasta:
+        yield from (("dna", block) for block in _barcodes(towers.dna(), settings))
 
 
 def _specimens(collection: Collection, column: str, settings: SearchSettings) -> Queries:
@@ -105,15 +123,20 @@ def _specimens(collection: Collection, column: str, settings: SearchSettings) ->
         raise
 
 
-def _barcodes(collection: Collection, space: str, digest: str, settings: SearchSettings) -> Iterator[Queries]:
-    name = tower_here(collection, space, "dna", typed=settings.encoder is not None)
-    encoder = load_barcode_encoder(name)
-    facts = encoder.metadata()
-    refuse_other_training(collection, space, digest, facts)
-    for asked in asked_letters(collection, SearchSettings(dna=settings.dna, fasta=settings.fasta)):
-        rows = encoder.encode_barcodes(asked.barcodes) if asked.names else np.empty((0, encoder.dim), np.float32)
-        vectors = rows.dense() if isinstance(rows, KmerCounts) else rows
-        good = comparable(vectors)
+def _barcodes(encoder: BarcodeEncoder, settings: SearchSettings) -> Iterator[Queries]:
+    """settings: asks about no specimens."""
+    for asked in asked_letters(dna=settings.dna, fasta=settings.fasta):
+        vectors, good = dense_barcodes(encoder, asked.barcodes)
         for place in np.flatnonzero(~good):
             asked.failures.add(f"the barcode has {NOT_COMPARED}", stage=STAGE, id=asked.names[int(place)])
-        yield Queries([asked.names[int(i)] for i in np.flatnonzero(good)], vectors[good], False, asked.failures, facts)
+        names = [asked.names[int(i)] for i in np.flatnonzero(good)]
+        yield Queries(names, vectors[good], False, asked.failures, encoder.metadata())
+
+
+def dense_barcodes(encoder: BarcodeEncoder, barcodes: Sequence[str]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    """Of n barcodes vectors (n, dim) float32, also where the encoder counts, and (n,) which of them say anything."""
+    if not barcodes:
+        return np.empty((0, encoder.dim), np.float32), np.empty(0, np.bool_)
+    rows = encoder.encode_barcodes(barcodes)
+    vectors = rows.dense() if isinstance(rows, KmerCounts) else rows
+    return vectors, comparable(vectors)
