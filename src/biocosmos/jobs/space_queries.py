@@ -34,8 +34,8 @@ class SpaceTowers:
     """The towers of a space that make vectors of what is asked about.
 
     space, digest: its name and what tells its training, as the searched columns of the collection have them; typed: a person
-    named it, else the collection did. Each method loads a tower, and raises BiocosmosError where the space's folder is not on this
-    machine, has no such tower, or is of another training.
+    named it, else the collection did. Each method loads a tower, and raises BiocosmosError where the folder of the space is not
+    here, has no such tower, or is of another training.
     """
 
     collection: Collection
@@ -52,11 +52,11 @@ class SpaceTowers:
         """Of barcodes."""
         return self._of_this_training(load_barcode_encoder(self.name("dna")))
 
-    def text(self) -> TextEncoder:
+    def text(self, *, device: str = "auto") -> TextEncoder:
         """Of texts."""
         from biocosmos.encoders.texts import load_text_encoder
 
-        return self._of_this_training(load_text_encoder(self.name("text")))
+        return self._of_this_training(load_text_encoder(self.name("text"), device=device))
 
     def name(self, modality: Modality) -> str:
         """The name of a tower; nothing is loaded."""
@@ -106,9 +106,7 @@ def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tup
         vectors, kept = encoder.encode_files([str(file) for file in files], failures=failures)
         yield "image", Queries([str(files[row]) for row in kept], vectors, False, failures, encoder.metadata())
     if settings.text:
-        words = towers.text()
-        made = np.asarray(words.encode_texts(list(settings.text)), np.float32)
-        yield "text", Queries(list(settings.text), made, False, Failures(), words.metadata())
+        yield "text", _words(towers.text(device=settings.device), settings.text)
     if settings.dna or settings.fasta:
         yield from (("dna", block) for block in _barcodes(towers.dna(), settings))
 
@@ -121,6 +119,16 @@ def _specimens(collection: Collection, column: str, settings: SearchSettings) ->
             said = str(error).partition(":")[0]
             raise BiocosmosError(f"{said}: ask with its barcode or its name (--ask-with dna or text), or embed") from None
         raise
+
+
+def _words(encoder: TextEncoder, texts: Sequence[str]) -> Queries:
+    from biocosmos.encoders.texts import NO_WORDS
+
+    vectors, failures = np.asarray(encoder.encode_texts(list(texts)), np.float32), Failures()
+    good = vectors.any(axis=1)
+    for place in np.flatnonzero(~good):
+        failures.add(NO_WORDS, stage=STAGE, row=int(place) + 1)
+    return Queries([texts[int(i)] for i in np.flatnonzero(good)], vectors[good], False, failures, encoder.metadata())
 
 
 def _barcodes(encoder: BarcodeEncoder, settings: SearchSettings) -> Iterator[Queries]:
