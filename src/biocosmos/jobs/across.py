@@ -158,12 +158,17 @@ def _unasked(collection: Collection, settings: SearchSettings) -> str | None:
                 return modality if asked - {modality} or modality == "text" else None
         if name == space:
             return next(iter(towers)) if "text" in asked else None
-    if "text" not in asked or name is not None:
+    if "text" not in asked or name is not None or not knows_words(collection):
         return None
     default = collection.default_encoder
     if default is not None and collection.encoders[default].get("modality") == "image+text":
         return None
     return next(iter(spaces[space_named(collection, None)]))
+
+
+def knows_words(collection: Collection) -> bool:
+    """Whether a space of the collection has a text tower."""
+    return any("text" in towers or "text" in towers_of(space) for space, towers in collection.spaces().items())
 
 
 def _barcodes_among_barcodes(crossing: Crossing, settings: SearchSettings) -> bool:

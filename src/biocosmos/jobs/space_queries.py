@@ -54,9 +54,10 @@ class SpaceTowers:
 
     def text(self, *, device: str = "auto") -> TextEncoder:
         """Of texts."""
+        name = self.name("text")
         from biocosmos.encoders.texts import load_text_encoder
 
-        return self._of_this_training(load_text_encoder(self.name("text"), device=device))
+        return self._of_this_training(load_text_encoder(name, device=device))
 
     def name(self, modality: Modality) -> str:
         """The name of a tower; nothing is loaded."""

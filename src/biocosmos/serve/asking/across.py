@@ -12,6 +12,7 @@ import numpy.typing as npt
 from biocosmos.encoders.modality import MODALITIES, Modality
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.across import crossing_among
+from biocosmos.jobs.across import knows_words as spaces_know_words
 from biocosmos.jobs.space_queries import SpaceTowers
 from biocosmos.search.conditions import quoted
 from biocosmos.specimens.collection import Collection
@@ -72,7 +73,7 @@ def _unasked(collection: Collection, kinds: set[Modality], encoder: str | None, 
         for modality, column in towers.items():
             if encoder == column:
                 return modality if kinds - {_known(modality)} or (kinds and modality == "text") else None
-    if not spaces or encoder or "text" not in kinds or knows_words():
+    if encoder or "text" not in kinds or not spaces_know_words(collection) or knows_words():
         return None
     return next(iter(next(iter(spaces.values()))))
 
