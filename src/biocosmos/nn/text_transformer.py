@@ -93,3 +93,37 @@ class TextTransformer(nn.Module):
             "dropout": 0.0 if self.encoder is None else self.encoder.embeddings.dropout.p,
             "pooling": self.pooling,
         }
+
+
+class PooledBert(nn.Module):
+    """A BERT and its pooling: (n, t) ids, -1 for pads -> (n, width) vectors, not yet unit.
+
+    encoder: the hidden states; pooling: "mean" over tokens that are no pads (Reimers and Gurevych 2019, arXiv:1908.10084), or "cls".
+    """
+
+    def __init__(self, encoder: BarcodeTransformer, pooling: str = "mean") -> None:
+        super().__init__()
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling must be one of {', '.join(POOLINGS)}, not {pooling!r}")
+        self.encoder, self.pooling, self.width = encoder, pooling, encoder.width
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """tokens: (n, t) int64."""
+        real = tokens >= 0
+        hidden: torch.Tensor = self.encoder(tokens.clamp(min=0), real)
+        if self.pooling == "cls":
+            return hidden[:, 0]
+        return (hidden * real[..., None]).sum(1) / real.sum(1, keepdim=True).clamp(min=1)
+
+
+class DistinctRows(nn.Module):
+    """A network that is run once for each distinct row of its inputs: specimens of one taxon share their text."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        """inputs: (n, ...) of any type -> (n, dim)."""
+        rows, place = torch.unique(inputs.flatten(1), dim=0, return_inverse=True)
+        return self.network(rows.view(-1, *inputs.shape[1:]))[place]  # type: ignore[no-any-return]

@@ -7,7 +7,8 @@ Text types are those of TreeOfLife-10M (Stevens et al., BioCLIP, CVPR 2024, arXi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from biocosmos.errors import BiocosmosError
@@ -20,7 +21,7 @@ Missing = Literal["left out", "not_classified"]
 TEXT_TYPES: tuple[TextType, ...] = ("taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag")
 """taxon: the names from coarse to fine; sci: the finest name; com: the common name, the finest name where there is none; X_com: "X
 with common name Y"; taxonTag: each name behind its rank, "order Diptera family Culicidae", no name left out."""
-NOT_CLASSIFIED = "not_classified"
+NOT_CLASSIFIED: Missing = "not_classified"
 """What CLIBD writes for a rank without a name. It is a word in a text and never a name: no metric counts two of them as equal."""
 COMMON_COLUMNS = ("vernacularName", "common_name", "commonName", "common name", "common")
 _WITHOUT_AUTHORS = ("species", "infraspecies", "hybrid", "uninomial")
@@ -123,3 +124,44 @@ def _written(name: str | None) -> str | None:
 def _repeats(name: str, finer: str) -> bool:
     """Whether a finer name says this one again: a genus before its epithet, a label that is the name of its taxon."""
     return finer.lower() == name.lower() or finer.lower().startswith(f"{name.lower()} ")
+
+
+@dataclass(frozen=True)
+class Wording:
+    """How a text tower's texts are written: the same way in training, when a collection is embedded and when a taxon is asked for.
+
+    ranks: coarse to fine, () for all that the collection has; kind, missing: see :func:`taxon_texts`.
+    """
+
+    ranks: tuple[str, ...] = ()
+    kind: TextType = "taxon"
+    missing: Missing = "left out"
+
+    def ranks_of(self, known: Sequence[str]) -> tuple[str, ...]:
+        """Those of the ranks that are known here. Raises BiocosmosError where none is."""
+        found = tuple(rank for rank in self.ranks or known if rank in known)
+        if not found:
+            wanted = f"at {', '.join(self.ranks)}" if self.ranks else "of taxa"
+            has = f"its ranks are {', '.join(known)}" if known else "it has no ranks"
+            raise BiocosmosError(f"there are no names {wanted} to write texts from: {has}; give it names, or --ranks")
+        return found
+
+    def columns(self, known: Sequence[str], stored: Sequence[str]) -> tuple[str, ...]:
+        """What a collection's texts are written from: ranks, and the column of common names where the type uses it."""
+        common = common_name_column(stored) if "com" in self.kind.split("_") else None
+        return (*self.ranks_of(known), *([common] if common else []))
+
+    def texts(self, table: Any, known: Sequence[str]) -> list[str | None]:
+        """A text for each row of a table of a collection with the ranks ``known``; see :func:`taxon_texts`."""
+        table = as_table(table)
+        common = common_name_column(table.column_names)
+        return taxon_texts(table, self.ranks_of(known), missing=self.missing, kind=self.kind, common=common)
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {"ranks": list(self.ranks), "kind": self.kind, "missing": self.missing}
+
+    @classmethod
+    def from_dict(cls, facts: Mapping[str, Any]) -> Wording:
+        """From what :meth:`as_dict` gives."""
+        return cls(tuple(facts["ranks"]), facts["kind"], facts["missing"])
