@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors.torch import save_file
 
 from biocosmos.encoders.public_barcode_bert import CONFIG, SAFE, read_config, read_tensors
@@ -29,7 +28,12 @@ LENGTH = 64
 """Tokens of a text that are read: CLIBD has 20, which cuts long names."""
 POOLING = Path("1_Pooling") / "config.json"
 """Of sentence-transformers: how hidden states become one vector."""
-_NAMES = {"tokens": "word_embeddings", "positions": "position_embeddings", "segments": "token_type_embeddings", "norm": "LayerNorm"}
+_NAMES = {
+    "tokens": "word_embeddings",
+    "positions": "position_embeddings",
+    "segments": "token_type_embeddings",
+    "norm": "LayerNorm",
+}
 _LAYER = {
     "query": "attention.self.query",
     "key": "attention.self.key",
@@ -89,7 +93,9 @@ class BertText:
         with replacing(folder / SAFE) as temporary:
             save_file(state, temporary, metadata={"format": "pt"})
         (folder / POOLING).parent.mkdir(exist_ok=True)
-        pooled = {f"pooling_mode_{how}": self.network.pooling == which for how, which in (("cls_token", "cls"), ("mean_tokens", "mean"))}
+        pooled = {
+            f"pooling_mode_{how}": self.network.pooling == which for how, which in (("cls_token", "cls"), ("mean_tokens", "mean"))
+        }
         (folder / POOLING).write_text(json.dumps({"word_embedding_dimension": self.network.width, **pooled}) + "\n")
         names = self.tokens.save(folder)
         with replacing(folder / CONFIG) as temporary:
@@ -104,4 +110,3 @@ def _published(name: str) -> str:
     if first == "embeddings":
         return f"embeddings.{_NAMES[middle[0]]}.{leaf}"
     return f"encoder.layer.{middle[0]}.{_LAYER[middle[1]]}.{leaf}"
-

@@ -21,6 +21,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +65,8 @@ def words_of(text: str) -> list[str]:
     """The words of a taxonomic string as they are looked up.
 
     Lower case without accents, hyphens and apostrophes closed up ("c-album" is "calbum"), authors with a year, ranks ("order
-    Diptera"), and the words around a name ("a photo of") left out, unless nothing else is there; a word that comes twice in a row,
-    as a genus before its binomial, once.
+    Diptera"), and the words around a name ("a photo of") left out, unless nothing else is there; a word that comes twice in a
+    row, as a genus before its binomial, once.
     """
     text = _AUTHORS.sub(" ", unicodedata.normalize("NFC", text).replace("_", " "))
     folded = unicodedata.normalize("NFKD", text.casefold()).casefold()
@@ -100,9 +101,10 @@ class TaxonTokens:
 
     @classmethod
     def learnt(cls, texts: Iterable[str], *, words: int = WORDS, merges: int = MERGES, length: int = LENGTH) -> TaxonTokens:
-        """From the texts of a training part, the same whatever their order and number: the commonest ``words`` words, at most so many merges.
+        """From the texts of a training part, the same whatever their order and number.
 
-        A pair is merged while at least two words have it; the commonest first, equal ones by their bytes.
+        words: at most so many get a token, the commonest. merges: at most so many; a pair is merged while at least two words have
+        it, the commonest first, equal ones by their bytes.
         """
         counts = Counter(word for text in set(texts) for word in set(words_of(text)))
         common = sorted(counts, key=lambda word: (-counts[word], word))[:words]
@@ -141,9 +143,9 @@ class TaxonTokens:
         return spelt
 
     def of(self, texts: Sequence[str]) -> Tokens:
-        """(n, words, 1 + pieces) int64: of each word its own token, :data:`PAD` for one that is not known, then its pieces; PAD fills.
+        """(n, words, 1 + pieces) int64: of each word its own token, :data:`PAD` for one that is not known, then its pieces.
 
-        As wide as the longest text and word of these need, at least one word and one piece.
+        PAD fills. As wide as the longest text and word of these need, at least one word and one piece.
         """
         every = [[self._word(word) for word in words_of(text)[: self.length]] for text in texts]
         wide = max((len(words) for words in every), default=0)
@@ -178,7 +180,7 @@ class TaxonTokens:
                 self._known.clear()
             pieces = list(word.encode("utf-8", "replace"))
             while len(pieces) > 1:
-                pairs = [(self._order.get(pair, len(self.merges)), i) for i, pair in enumerate(zip(pieces, pieces[1:]))]
+                pairs = [(self._order.get(pair, len(self.merges)), i) for i, pair in enumerate(pairwise(pieces))]
                 rank, at = min(pairs)
                 if rank == len(self.merges):
                     break
@@ -222,7 +224,7 @@ def _byte_pairs(words: Sequence[str], most: int) -> list[tuple[int, int]]:
     counts: Counter[tuple[int, int]] = Counter()
     where: dict[tuple[int, int], set[int]] = defaultdict(set)
     for row, word in enumerate(pieces):
-        for pair in zip(word, word[1:]):
+        for pair in pairwise(word):
             counts[pair] += 1
             where[pair].add(row)
     heap = [(-count, spelt[a] + b"\0" + spelt[b], (a, b)) for (a, b), count in counts.items()]
@@ -241,10 +243,10 @@ def _byte_pairs(words: Sequence[str], most: int) -> list[tuple[int, int]]:
         for row in sorted(where.pop(pair)):
             before = pieces[row]
             after = _merged(before, pair, new)
-            for old in zip(before, before[1:]):
+            for old in pairwise(before):
                 counts[old] -= 1
                 changed.add(old)
-            for fresh in zip(after, after[1:]):
+            for fresh in pairwise(after):
                 counts[fresh] += 1
                 where[fresh].add(row)
                 changed.add(fresh)

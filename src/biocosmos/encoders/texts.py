@@ -34,8 +34,8 @@ Vectors = npt.NDArray[np.float32]
 class TextEncoder(Protocol):
     """What :func:`load_text_encoder` gives.
 
-    name: the string it was loaded by; dim: numbers of a vector; modality: "text"; digest: of what it computes with, 16 hex digits;
-    batch_size: texts of a call; wording: how the texts of specimens are written for it.
+    name: the string it was loaded by; dim: numbers of a vector; modality: "text"; digest: of what it computes with, 16 hex
+    digits; batch_size: texts of a call; wording: how the texts of specimens are written for it.
     """
 
     name: str

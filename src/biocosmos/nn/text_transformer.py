@@ -16,12 +16,12 @@ class TextTransformer(nn.Module):
     """(n, words, 1 + pieces) tokens, -1 for nothing -> (n, dim) vectors, not yet unit.
 
     A word w is E[own token] + mean E[pieces], either alone where the other is not there. What is given is A mean_w(w) + B
-    pool(transformer(w + place)): the first term keeps texts that share words together whatever the transformer does (as fastText's
-    sum of words), the second tells what their order and company say. Blocks: BERT's (:class:`BarcodeTransformer`).
+    pool(transformer(w + place)): the first term keeps texts that share words together, as the sum of fastText
+    does, the second tells what their order and company say. Blocks: BERT's (:class:`BarcodeTransformer`).
 
     Args:
-        vocabulary: tokens of words and of pieces; dim: of the vectors; width, layers, heads, dropout: of the transformer, which is
-            left out with 0 layers.
+        vocabulary: tokens of words and of pieces; dim: of the vectors; width, layers, heads, dropout: of the transformer, left
+            out with 0 layers.
         positions: most words of a text.
         pooling: "mean" of the hidden states of words, "cls": the state of one more token before them.
     """
@@ -98,7 +98,8 @@ class TextTransformer(nn.Module):
 class PooledBert(nn.Module):
     """A BERT and its pooling: (n, t) ids, -1 for pads -> (n, width) vectors, not yet unit.
 
-    encoder: the hidden states; pooling: "mean" over tokens that are no pads (Reimers and Gurevych 2019, arXiv:1908.10084), or "cls".
+    encoder: the hidden states; pooling: "mean" over tokens that are no pads (Reimers and Gurevych 2019, arXiv:1908.10084), or
+    "cls".
     """
 
     def __init__(self, encoder: BarcodeTransformer, pooling: str = "mean") -> None:

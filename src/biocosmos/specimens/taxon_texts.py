@@ -19,8 +19,8 @@ from biocosmos.taxonomy.scientific_names import parse
 TextType = Literal["taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag"]
 Missing = Literal["left out", "not_classified"]
 TEXT_TYPES: tuple[TextType, ...] = ("taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag")
-"""taxon: the names from coarse to fine; sci: the finest name; com: the common name, the finest name where there is none; X_com: "X
-with common name Y"; taxonTag: each name behind its rank, "order Diptera family Culicidae", no name left out."""
+"""taxon: the names from coarse to fine; sci: the finest name; com: the common name, the finest name where there is none; X_com:
+"X with common name Y"; taxonTag: each name behind its rank, "order Diptera family Culicidae", no name left out."""
 NOT_CLASSIFIED: Missing = "not_classified"
 """What CLIBD writes for a rank without a name. It is a word in a text and never a name: no metric counts two of them as equal."""
 COMMON_COLUMNS = ("vernacularName", "common_name", "commonName", "common name", "common")
@@ -128,7 +128,7 @@ def _repeats(name: str, finer: str) -> bool:
 
 @dataclass(frozen=True)
 class Wording:
-    """How a text tower's texts are written: the same way in training, when a collection is embedded and when a taxon is asked for.
+    """How a text tower's texts are written: alike in training, when a collection is embedded and when a taxon is asked for.
 
     ranks: coarse to fine, () for all that the collection has; kind, missing: see :func:`taxon_texts`.
     """
