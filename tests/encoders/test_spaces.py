@@ -75,5 +75,5 @@ def test_what_was_changed_is_refused(place: Path, tmp_path: Path) -> None:
         read_space(tmp_path)
     described.write_text('{"kind": "space", "towers": 3}')
     assert towers_of(str(tmp_path)) == {} and tower_name(str(tmp_path)) == str(tmp_path)
-    with pytest.raises(BiocosmosError, match="towers"):
+    with pytest.raises(BiocosmosError, match="description of a space"):
         read_space(tmp_path)

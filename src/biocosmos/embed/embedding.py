@@ -78,8 +78,8 @@ def embed(
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
     if isinstance(encoder, str) and (towers := towers_of(encoder)):
-        how = {"device": device, "precision": precision, "backend": backend, "resize": resize, "workers": workers}
-        return _embed_space(collection, encoder_name(encoder), towers, batch_size=batch_size, overwrite=overwrite, **how)
+        asked = {"device": device, "precision": precision, "backend": backend, "resize": resize, "workers": workers}
+        return _embed_space(collection, encoder_name(encoder), towers, batch_size=batch_size, overwrite=overwrite, **asked)
     name = encoder_name(encoder) if isinstance(encoder, str) else encoder.name
     if modality_of(encoder) == "dna":
         given = {"backend": backend != "auto", "resize": resize is not None, "workers": workers is not None}

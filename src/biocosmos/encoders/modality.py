@@ -1,7 +1,7 @@
 """What an encoder takes, told by its name: nothing is imported for it.
 
-An encoder takes one modality. A *space* is a folder of several, trained together (``biocosmos train contrastive``), whose vectors may
-be compared: ``run/`` holds ``run/image``, ``run/dna``, ``run/text``, each an encoder by itself.
+An encoder takes one modality. A *space* is a folder of several, trained together (``biocosmos train contrastive``), whose
+vectors may be compared: ``run/`` holds ``run/image``, ``run/dna``, ``run/text``, each an encoder by itself.
 """
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class ProjectedBarcodes:
         says = np.asarray(dense.any(axis=1))
         vectors: npt.NDArray[np.float32] = self.projection(torch.from_numpy(dense).to(self.device)).float().cpu().numpy()
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        vectors = vectors / np.where(lengths > 0, lengths, 1.0)
+        vectors /= np.where(lengths > 0, lengths, 1.0)
         vectors[~says] = 0.0
         return vectors
 
@@ -101,9 +101,9 @@ def projected_digest(base: str, projection: Projection) -> str:
 def save_projected_barcodes(
     folder: str | Path, base: BarcodeEncoder, projection: Projection, *, training: Mapping[str, Any], own_base: bool = False
 ) -> str:
-    """Write a projection over ``base``, which is named, or stands in the sub-folder ``base`` already (own_base); returns its digest.
+    """Write a projection over ``base``, which is named, or stands in the sub-folder ``base`` already (own_base).
 
-    Raises BiocosmosError for weights that are no number.
+    Returns its digest. Raises BiocosmosError for weights that are no number.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,8 +145,8 @@ def load_projected_barcodes(name: str, *, device: str = "auto") -> ProjectedBarc
     base = load_barcode_encoder(str(own) if beneath == OWN_BASE else beneath, device=device)
     if base.digest != facts["base"]["digest"]:
         raise BiocosmosError(
-            f"{folder} is a projection over '{beneath}' with weights {facts['base']['digest']}, and here it has {base.digest}: bring "
-            "the one it was trained on, or train it again"
+            f"{folder} is a projection over '{beneath}' with weights {facts['base']['digest']}, and here it has {base.digest}: "
+            "bring the one it was trained on, or train it again"
         )
     weights = read_weights(folder / PROJECTION)
     with torch.device("meta"):  # what the JSON claims costs nothing until the file has it
@@ -155,8 +155,8 @@ def load_projected_barcodes(name: str, *, device: str = "auto") -> ProjectedBarc
     made = ProjectedBarcodes(name, base, projection, device, str(facts["training"].get("what") or ""))
     if made.digest != facts["digest"]:
         raise BiocosmosError(
-            f"{folder} was changed after it was saved: its weights have the digest {made.digest}, {TRAINED} says {facts['digest']}; "
-            "train it again, or restore the file"
+            f"{folder} was changed after it was saved: its weights have the digest {made.digest}, {TRAINED} says "
+            f"{facts['digest']}; train it again, or restore the file"
         )
     return made
 

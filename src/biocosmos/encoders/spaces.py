@@ -15,7 +15,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from biocosmos.encoders.modality import MODALITIES, SPACE, TRAINED, Modality
 from biocosmos.errors import BiocosmosError
@@ -99,7 +99,7 @@ def space_of(name: str, digest: str) -> str | None:
         space = read_space(folder.parent)
     except BiocosmosError:
         return None
-    return space.digest if space.digests.get(cast("Modality", folder.name)) == digest else None
+    return space.digest if space.digests.get(folder.name) == digest else None
 
 
 def sibling(name: str, digest: str, modality: Modality) -> str | None:

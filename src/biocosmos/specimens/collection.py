@@ -36,10 +36,10 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens import failures_kept, given_vectors
-from biocosmos.specimens.embedded_spaces import spaces_among, tower_among
 from biocosmos.specimens.checksums import check_opening
 from biocosmos.specimens.creating import Occupied, is_collection, make
 from biocosmos.specimens.damage import reading
+from biocosmos.specimens.embedded_spaces import spaces_among, tower_among
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest

@@ -41,8 +41,8 @@ def tower_among(encoders: Mapping[str, Mapping[str, Any]], collection: str, enco
         name = name if name in spaces else folder if leaf in MODALITIES and folder else name
     if name not in spaces:
         raise BiocosmosError(
-            f"'{encoder}' is no space that {collection} is embedded with: run 'biocosmos embed {collection} -e {encoder}', or name one "
-            f"of: {', '.join(spaces) or 'none yet'}"
+            f"'{encoder}' is no space that {collection} is embedded with: run 'biocosmos embed {collection} -e {encoder}', or "
+            f"name one of: {', '.join(spaces) or 'none yet'}"
         )
     if modality not in spaces[name]:
         raise BiocosmosError(
