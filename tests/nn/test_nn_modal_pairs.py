@@ -75,7 +75,9 @@ def batches(draw: st.DrawFn) -> tuple[Rows, list[int], int]:
 
 @settings(max_examples=150, deadline=None)
 @given(batches(), st.booleans(), st.sampled_from([PAIRS, PAIRS[:1], PAIRS[1:]]))
-def test_it_is_what_plain_loops_give(batch: tuple[Rows, list[int], int], as_published: bool, pairs: list[tuple[str, str]]) -> None:
+def test_it_is_what_plain_loops_give(
+    batch: tuple[Rows, list[int], int], as_published: bool, pairs: list[tuple[str, str]]
+) -> None:
     rows, labels, seed = batch
     whole = drawn(len(labels), seed)
     loss = ModalPairs(pairs, as_published=as_published)
@@ -100,7 +102,7 @@ def test_clip_is_the_case_of_one_pair_and_labels_all_different() -> None:
     x, y = (torch.nn.functional.normalize(whole[name], dim=1) for name in ("image", "dna"))
     logits, truth = x @ y.T / 0.07, torch.arange(6)
     clip = (torch.nn.functional.cross_entropy(logits, truth) + torch.nn.functional.cross_entropy(logits.T, truth)) / 2
-    rows = {name: labels for name in NAMES}
+    rows = dict.fromkeys(NAMES, labels)
     assert torch.allclose(of(ModalPairs(PAIRS[:1]), whole, rows, labels), clip, atol=1e-5)
 
 

@@ -21,10 +21,10 @@ _NOWHERE = -1e9
 
 
 class ModalPairs(nn.Module):
-    """L = mean over ordered pairs of modalities (a, b) of the mean over rows i of CE(s A_i B^T, Y_i), Y_ij = [label_i = label_j].
+    """L = mean over ordered pairs of modalities (a, b) of the mean over rows i of CE(s A_i B^T, Y_i), Y_ij = [label i = label j].
 
     A, B: unit vectors of the same specimens in two modalities; s: learnt, ln s begins at ln(1 / temperature). Gong et al., CLIBD,
-    ICLR 2025 (arXiv:2405.17537), section 3.3, with the labels of its code; for one pair and labels all different it is CLIP's loss
+    ICLR 2025 (arXiv:2405.17537), section 3.3, with the labels of its code; for one pair and labels all different it is CLIP's
     (Radford et al. 2021, arXiv:2103.00020). Deviations: a row with several positives shares one unit of probability among them
     (as_published leaves the unit to each); a specimen that lacks a modality has neither row nor column there, a row without a
     positive column has no term, and a pair without a term none in the mean.
@@ -35,9 +35,7 @@ class ModalPairs(nn.Module):
         as_published: the rows of Y do not sum to 1.
     """
 
-    def __init__(
-        self, pairs: Sequence[tuple[str, str]], *, temperature: float = TEMPERATURE, as_published: bool = False
-    ) -> None:
+    def __init__(self, pairs: Sequence[tuple[str, str]], *, temperature: float = TEMPERATURE, as_published: bool = False) -> None:
         super().__init__()
         if not pairs or any(a == b for a, b in pairs) or len({frozenset(pair) for pair in pairs}) < len(pairs):
             raise BiocosmosError(f"a loss between modalities needs pairs of two, each once, not {list(pairs)}")
@@ -48,7 +46,9 @@ class ModalPairs(nn.Module):
         self.as_published = as_published
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
-    def forward(self, vectors: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, vectors: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor], labels: torch.Tensor
+    ) -> torch.Tensor:
         """The loss over the batch of all processes, equal on all; 0 with a gradient of 0 where no pair has a term.
 
         Args:
@@ -93,7 +93,8 @@ class ModalPairs(nn.Module):
             self.log_scale.clamp_(max=math.log(LARGEST_SCALE))
         scale = self.log_scale.exp()
         if processes > 1 and scale.requires_grad:
-            scale.register_hook(lambda gradient: gradient * processes)  # as gather_embeddings does for the vectors
+            # as gather_embeddings does for the vectors
+            scale.register_hook(lambda gradient: gradient * processes)  # type: ignore[no-untyped-call]
         return scale
 
     def extra_repr(self) -> str:

@@ -1,4 +1,4 @@
-"""The specimens that a space is learnt from, and those by which it is watched: what each of them has, and who belongs together."""
+"""The specimens that a space is learnt from and watched by: what each of them has, and who belongs together."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ class ModalRows:
 
 
 def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[ContrastiveSettings, list[str]]:
-    """The settings with every "auto" said, and a sentence on each modality that was left out because the part has none of it.
+    """The settings with every "auto" said, and a sentence on each modality that was left out since the part has none of it.
 
     Raises BiocosmosError for an encoder that was named, and of whose modality the part has nothing.
     """
     _, there = _read(collection, settings.split)
-    said: dict[str, str] = {}
+    said: dict[str, Any] = {}
     notes = []
     for modality in MODALITIES:
         asked, has = getattr(settings, modality), bool(there[modality].any())
@@ -70,14 +70,14 @@ def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[Con
                 notes.append(f"no specimen of part '{settings.split}' has {WHAT[modality]}: trained without --{modality}")
             continue
         raise BiocosmosError(
-            f"no specimen of part '{settings.split}' of {collection.path} has {WHAT[modality]}: leave it out with --{modality} '', "
-            "or name another part"
+            f"no specimen of part '{settings.split}' of {collection.path} has {WHAT[modality]}: leave it out with "
+            f"--{modality} '', or name another part"
         )
     left = [modality for modality in MODALITIES if said.get(modality, getattr(settings, modality))]
     if len(left) < 2:
         raise BiocosmosError(
-            f"part '{settings.split}' of {collection.path} has {WHAT[left[0]] if left else 'nothing'} of its specimens and nothing "
-            "else: a space needs two of pictures, barcodes and names"
+            f"part '{settings.split}' of {collection.path} has {WHAT[left[0]] if left else 'nothing'} of its specimens and "
+            "nothing else: a space needs two of pictures, barcodes and names"
         )
     return replace(settings, **said) if said else settings, notes
 
@@ -108,7 +108,7 @@ def modal_rows(collection: Collection, settings: ContrastiveSettings) -> ModalRo
     taxonomy = collection.taxonomy if collection.ranks else Taxonomy.from_table({"none": [None]}, ("none",))
     nodes = np.maximum(taxonomy.index(whole).astype(np.int64), 0) if collection.ranks else np.zeros(len(whole), np.int64)
     counts = {modality: int(there[modality][:learnt].sum()) for modality in kinds}
-    together = {f"{a} and {b}": int((there[a] & there[b])[:learnt].sum()) for a, b in settings.pairs}  # type: ignore[index]
+    together = {f"{a} and {b}": int((there[a] & there[b])[:learnt].sum()) for a, b in settings.pairs}
     facts = {"specimens": learnt, "with": counts, "with both": together, "left_out": int((~used).sum())}
     facts["groups"] = len(np.unique(labels[:learnt]))
     return ModalRows(collection, whole["id"].to_pylist(), learnt, nodes, taxonomy, there, labels, facts)  # type: ignore[arg-type]
@@ -128,9 +128,7 @@ def _read(collection: Collection, split: str) -> tuple[pa.Table, dict[str, npt.N
     return table, there
 
 
-def _held(
-    collection: Collection, settings: ContrastiveSettings
-) -> tuple[pa.Table, dict[str, npt.NDArray[np.bool_]]] | None:
+def _held(collection: Collection, settings: ContrastiveSettings) -> tuple[pa.Table, dict[str, npt.NDArray[np.bool_]]] | None:
     """The validation part; None without one."""
     name, _, part = settings.validation.rpartition(":")
     have = collection.split(name or "default").counts() if part else {}
@@ -170,9 +168,7 @@ def _labels(collection: Collection, settings: ContrastiveSettings, table: pa.Tab
     return np.where(found >= 0, found, own)
 
 
-def _used(
-    settings: ContrastiveSettings, labels: Array, there: Mapping[str, npt.NDArray[np.bool_]]
-) -> npt.NDArray[np.bool_]:
+def _used(settings: ContrastiveSettings, labels: Array, there: Mapping[str, npt.NDArray[np.bool_]]) -> npt.NDArray[np.bool_]:
     """(n,) which specimens have a positive in some pair of modalities: their own other side, or that of one of their label."""
     used = np.zeros(len(labels), bool)
     for a, b in settings.pairs:

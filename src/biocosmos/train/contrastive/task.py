@@ -25,7 +25,7 @@ from biocosmos.train.loop.loop import Batch, derived_seed
 from biocosmos.train.loop.processes import Processes
 
 LARGEST_BATCH, FEWEST_STEPS = 1024, 8
-"""Specimens of a step where nothing is asked for, and steps that an epoch then has at least: large batches hold more that is wrong."""
+"""Specimens of a step where nothing is asked for, and steps that an epoch then has at least."""
 STAND_INS = 2
 """Inputs that a tower always gets, of any specimen: a process without a row of a modality takes part in the step all the same."""
 BLOCK = 256
@@ -47,10 +47,16 @@ class ModalTask(DrawnTask):
         self.where, self.rows, self.sources, self.failures = where, rows, sources, failures
         self.name = f"one space of {' and '.join(sources)}"
         pairs = ModalPairs(s.pairs, temperature=s.temperature, as_published=s.as_published)
-        self.model: ModalTowers = ModalTowers({name: source.module for name, source in sources.items()}, pairs)
+        self.model: nn.Module = ModalTowers({name: source.module for name, source in sources.items()}, pairs)
         self._objective = nn.Identity()
         self._batches = ModalBatches(rows, sources, s, where)
         self.watched = Watched(rows, {name: source.there for name, source in sources.items()}, s.seed)
+
+    @property
+    def space(self) -> ModalTowers:
+        """The model, as what it is."""
+        assert isinstance(self.model, ModalTowers)
+        return self.model
 
     @property
     def objective(self) -> nn.Module:
@@ -107,7 +113,7 @@ class ModalBatches:
             yield self._batch(self._drawing.rows(order, number), epoch, number)
 
     def _batch(self, rows: Rows, epoch: int, number: int) -> Batch:
-        inputs = {}
+        inputs: dict[str, torch.Tensor] = {}
         for at, (name, source) in enumerate(self._sources.items()):
             places = np.flatnonzero(source.there[rows])
             chosen = rows[places]

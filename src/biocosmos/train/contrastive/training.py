@@ -37,7 +37,7 @@ from biocosmos.train.loop.run_folder import SUMMARY, begin_folder, finished_run,
 class ContrastiveResult:
     """What a training left.
 
-    folder: of the space; settings: with every encoder named; history: figures of every epoch; base: the same figures at the start;
+    folder: of the space; settings: with every encoder named; history: figures of every epoch; base: the same at the start;
     rows: what was learnt from; notes: what must be known, in sentences; failures: what could not be read; already_done: nothing
     was computed; main_process: this process is the one that tells the user.
     """
@@ -66,8 +66,8 @@ def train_contrastive(
     Interrupted, it goes on from its last checkpoint when called again, and ends with the same weights. Under torchrun all
     processes call it alike. ``tell`` is called with what is learnt from, by one process, before training begins.
 
-    Raises BiocosmosError: settings other than those the folder was begun with; a part that is held out, or in which fewer than two
-    specimens have two modalities; an encoder of other weights than its column; a loss that is not finite.
+    Raises BiocosmosError: settings other than those the folder was begun with; a part that is held out, or of which fewer than
+    two specimens have two modalities; an encoder of other weights than its column; a loss that is not finite.
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     output = Path(output)
@@ -158,7 +158,7 @@ def _facts(task: ModalTask, history: History) -> dict[str, Any]:
         "part": part,
         "rows": task.rows.facts,
         "settings": asdict(settings),
-        "temperature": round(float((-task.model.pairs.log_scale).exp()), 4),
+        "temperature": round(float((-task.space.pairs.log_scale.detach()).exp()), 4),
         "metrics": history.epochs,
         "kept": history.best,
         "steps": history.steps,

@@ -1,4 +1,4 @@
-"""What is watched while a space is learnt: which training specimens lie nearest to those of the validation part, across modalities."""
+"""What is watched while a space is learnt: the training specimens nearest to those of the validation part, across modalities."""
 
 from __future__ import annotations
 
