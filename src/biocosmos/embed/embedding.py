@@ -64,7 +64,8 @@ def embed(
     Args:
         collection: an open collection or its path.
         encoder: a name (see :func:`biocosmos.load_encoder`, :mod:`biocosmos.encoders.barcodes` and
-            :mod:`biocosmos.encoders.texts`) or a loaded encoder; of a space (:mod:`biocosmos.encoders.spaces`) every tower that has something to embed is computed, each its own column.
+            :mod:`biocosmos.encoders.texts`) or a loaded encoder; of a space (:mod:`biocosmos.encoders.spaces`) every
+            tower that has something to embed is computed, each its own column.
         device, precision, backend, resize: as for :func:`biocosmos.load_encoder`, when ``encoder`` is a name.
         batch_size: images per run of the model; default what the backend runs fastest.
         workers: threads that decode; default one per core.

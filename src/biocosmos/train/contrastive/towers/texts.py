@@ -45,8 +45,8 @@ _AT_ONCE = 4096
 class TextTower:
     """The tower of texts; see :class:`biocosmos.train.contrastive.towers.source.TowerSource`.
 
-    What is done with a text stands in ``way``: ``tiny`` is trained whole whatever ``tune`` says; of another encoder a projection
-    of its vectors (heads), or its weights too (lora, full).
+    ``way`` is what is done with a text: ``tiny`` is trained whole whatever ``tune`` says; of another encoder a projection of its
+    vectors (heads), or its weights too (lora, full).
     """
 
     modality: Literal["text"] = "text"
@@ -56,7 +56,7 @@ class TextTower:
         asked = tuple(rank.strip() for rank in settings.text_ranks.split(",") if rank.strip())
         if unknown := [rank for rank in asked if rank not in collection.ranks]:
             known = ", ".join(collection.ranks)
-            raise BiocosmosError(f"--text-ranks names '{unknown[0]}', and {collection.path} has the ranks {known}: choose of these")
+            raise BiocosmosError(f"--text-ranks names '{unknown[0]}', and {collection.path} has {known}: choose of these")
         self.wording = Wording(asked or tuple(collection.ranks))
         table = collection.take(rows.ids, columns=["id", *self.wording.columns(collection.ranks, collection.stored_columns)])
         written = self.wording.texts(table, collection.ranks)
@@ -109,7 +109,7 @@ class _Tiny(_Way):
         self.module = DistinctRows(network)
 
     def inputs(self, texts: npt.NDArray[np.int64], generator: torch.Generator | None) -> torch.Tensor:
-        """(m, words, 1 + pieces) int64. In training some words come in pieces, as new ones do, and some are left out, never all."""
+        """(m, words, 1 + pieces) int64. In training some words come in pieces, as new ones do, and some not at all."""
         tokens = self._read[torch.from_numpy(texts)].clone()
         if generator is None:
             return tokens
@@ -162,9 +162,7 @@ class _Tuned(_Way):
         self._read = torch.from_numpy(self._of.inputs(texts))
         self._lora = settings.tune_of("text") == "lora"
         if self._lora:
-            from biocosmos.nn.low_rank import add_low_rank
-
-            add_low_rank(self._of.network, rank=settings.lora_rank, what=f"'{encoder.name}'")
+            raise BiocosmosError("--tune text=lora is not there yet: tune heads or full")
         projection = Projection(encoder.dim, settings.width, hidden=settings.hidden or None)
         self.module = nn.Sequential(OrderedDict(base=DistinctRows(self._of.network), projection=projection))
 
@@ -181,10 +179,6 @@ class _Tuned(_Way):
         from biocosmos.encoders.text_models import OWN_BASE, save_projected_texts
 
         network: nn.Module = copy.deepcopy(self.module.base.network).cpu().eval()  # type: ignore[union-attr]
-        if self._lora:
-            from biocosmos.nn.low_rank import merge_low_rank
-
-            merge_low_rank(network)
         self._of.save(folder / OWN_BASE, network)
         base = load_text_encoder(str(folder / OWN_BASE), device="cpu")
         projection = self.module.projection.cpu()
@@ -196,7 +190,7 @@ def _way(texts: Sequence[str], learnt: Sequence[str], settings: ContrastiveSetti
     """Raises BiocosmosError for an encoder that reads no texts, and one that cannot be tuned."""
     if settings.text == TINY:
         if not learnt:
-            raise BiocosmosError(f"no specimen of part '{settings.split}' has a name to learn words from: leave it out (--text '')")
+            raise BiocosmosError(f"no specimen of part '{settings.split}' has a name to learn from: leave text out (--text '')")
         return _Tiny(texts, learnt, settings)
     if modality_of(settings.text) == "dna":
         raise BiocosmosError(f"--text {settings.text} is an encoder of barcodes: name {TINY}, or an encoder of texts")
