@@ -341,7 +341,7 @@ LINES: dict[str, Line] = {
         after=("ingest barcodes",),
     ),
     "evaluate a linear probe": Line(
-        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --gallery kinds:train --queries kinds:test "
+        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --aligned --gallery kinds:train --queries kinds:test "
         "--unseen kinds:test_unseen --report {out}/linear.html",
         after=("split barcodes of two kinds",),
         says="of unseen species",
