@@ -235,7 +235,7 @@ def test_without_ranks_each_specimen_is_looked_for(collection: bc.Collection, tm
     plain.make_split("column", column="part")
     result = train(plain, tmp_path / "run", epochs=1)
     assert list(result.base) == ["retrieval", "image to dna, itself"]
-    with pytest.raises(BiocosmosError, match="--targets species: .* has no such rank, its ranks are none"):
+    with pytest.raises(BiocosmosError, match=r"--targets species: .* has no such rank, its ranks are none"):
         train(plain, tmp_path / "other", targets="species")
 
 

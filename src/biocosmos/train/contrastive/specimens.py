@@ -187,8 +187,8 @@ def _refuse_lonely(settings: ContrastiveSettings, labels: Array, there: Mapping[
         if most < FEWEST:
             others = " or ".join(WHAT[other] for other in settings.modalities if other != modality)
             raise BiocosmosError(
-                f"{most or 'no'} {settings.targets} of part '{settings.split}' has {WHAT[modality]} and also {others}: a space is "
-                f"learnt from {FEWEST} or more; name another part, or leave it out with --{modality} ''"
+                f"{most or 'no'} {settings.targets} of part '{settings.split}' has {WHAT[modality]} and also {others}: a space "
+                f"is learnt from {FEWEST} or more; name another part, or leave it out with --{modality} ''"
             )
 
 
