@@ -357,6 +357,23 @@ LINES: dict[str, Line] = {
         after=("train barcode masked",),
         says="accuracy of species",
     ),
+    # ------------------------------------------------------------------ benchmarks of the BIOSCAN papers
+    "benchmark barcodes": Line(
+        "benchmark barcodes {bioscan5m} -o {out}/models -e kmer:5 -e {out}/masked --fine-tune {out}/masked --epochs 1 --linear "
+        "--aligned --seed 3 --device cpu --allow-code",
+        after=("train barcode masked",),
+        says="genus of unseen species",
+    ),
+    "benchmark barcodes of 1M": Line(
+        "benchmark barcodes {bioscan1m} --partition {clibd} --images {bioscan1m} --size original_256 --no-linear --no-aligned "
+        "-o {out}/models1m",
+        says="missing: species, linear",
+    ),
+    "benchmark clustering": Line(
+        "benchmark clustering {bioscan1m} --partition {clibd} --images {bioscan1m} --size original_256 -o {out}/zero_shot "
+        "--image efficientnet-lite0 --dna kmer:5 --no-joined --reducer none --seed 3 --device cpu --allow-code",
+        says="missing: images with barcodes",
+    ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"
