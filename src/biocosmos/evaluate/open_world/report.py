@@ -85,8 +85,8 @@ def open_world(
     found: list[Row] = []
     both: list[str] = []
     for name, gallery in galleries.items():
-        parts = {SEEN: _asked(gallery, seen[name], max(ks), ranks), UNSEEN: _asked(gallery, unseen[name], max(ks), ranks)}
-        more, own = _retrieved(name, parts, ks, boot), _tasks(name, parts)
+        parts = {SEEN: asked_of(gallery, seen[name], max(ks), ranks), UNSEEN: asked_of(gallery, unseen[name], max(ks), ranks)}
+        more, own = retrieved(name, parts, ks, boot), _tasks(name, parts)
         rows += more
         tasks += own + [row for row in probes if row["encoder"] == name]
         both = both or _in_both(parts)
@@ -112,11 +112,12 @@ def open_world(
     return Report("open_world", f"Seen and unseen: {', '.join(galleries)}", tables, _caveats(tasks) + both, provenance, page)
 
 
-_Part = list[tuple[Target, Array]]
+Part = list[tuple[Target, Array]]
 """Every rank, and (q, k) int64 codes of the neighbours of every query at it, best first, -1 for none."""
 
 
-def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None) -> _Part:
+def asked_of(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None = None) -> Part:
+    """The k nearest of one gallery for the queries of a part. Raises BiocosmosError as :func:`open_world`."""
     check_apart(gallery, queries)
     targets = rank_targets(gallery, queries, ranks)
     if not any((target.query >= 0).any() for target in targets):
@@ -125,7 +126,8 @@ def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | No
     return [(target, np.append(target.gallery, -1)[near]) for target in targets]
 
 
-def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+def retrieved(encoder: str, parts: Mapping[str, Part], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+    """Rows of :data:`OPEN_WORLD`: top-k shares of "seen" and "unseen" queries, and their harmonic mean."""
     rows = []
     names = dict.fromkeys(target.name for part in parts.values() for target, _ in part)
     for rank in names:
@@ -142,7 +144,7 @@ def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot
     return rows
 
 
-def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
+def _tasks(encoder: str, parts: Mapping[str, Part]) -> list[Row]:
     rows = []
     for part, pairs in parts.items():
         for target, codes in pairs:
@@ -155,7 +157,7 @@ def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
 
 
 def _measured(
-    data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, _Part]
+    data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, Part]
 ) -> list[Row]:
     """Rows of the table of published figures: the tasks that these parts pose."""
     asked = {LINEAR: SPECIES_LINEAR, FINE_TUNED: SPECIES_FINE_TUNED}
@@ -183,7 +185,7 @@ def _measured(
     ]
 
 
-def _in_both(parts: Mapping[str, _Part]) -> list[str]:
+def _in_both(parts: Mapping[str, Part]) -> list[str]:
     """What is said where species of the unseen part are asked about in the seen part too."""
     asked = {
         part: {name for target, _ in pairs if target.name == SPECIES for name in target.names_of(np.unique(target.query)) if name}
