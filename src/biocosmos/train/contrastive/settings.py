@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
+from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import SettingError, changed, names_in, setting, told
 from biocosmos.train.loop.settings import DATA, MODEL, LoopSettings
 
 MODALITIES = ("image", "dna", "text")
 """In this order everywhere."""
+AUTO = "auto"
+DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
+"""What "auto" is, where the collection has the modality."""
 TUNES = ("heads", "lora", "full")
 SPECIMEN, BIN = "specimen", "bin"
 """What ``targets`` may be besides a rank."""
@@ -26,8 +29,9 @@ class ContrastiveSettings(LoopSettings):
     """A training of one space; what is not here is in :class:`LoopSettings`, whose ``encoder`` is not used.
 
     Attributes:
-        image, dna, text: the encoders that are brought together, "" for none; two at least. Text "tiny" is a small transformer
-            that is trained from nothing, with a tokenizer of its own.
+        image, dna, text: the encoders that are brought together, "" for none; two at least. "auto" is that of :data:`DEFAULTS`,
+            or none where the collection has no such thing. Text "tiny" is a small transformer that is trained from nothing, with
+            a tokenizer of its own.
         tune: what is trained of them: "heads", projections on their stored vectors; "lora", low-rank changes of their weights and
             a projection; "full", all weights and a projection. One word, or by modality: "image=lora,dna=full", the others heads.
         lora_rank: of the low-rank changes; CLIBD has 4.
@@ -43,10 +47,10 @@ class ContrastiveSettings(LoopSettings):
         chunk: specimens that go through a tower at once; the gradient is that of the whole batch.
     """
 
-    image: str = setting(DEFAULT, "Encoder of pictures; '' for none.", unset="none", metavar="ENCODER", panel=MODEL)
-    dna: str = setting("kmer:6", "Encoder of barcodes; '' for none.", unset="none", metavar="ENCODER", panel=MODEL)
+    image: str = setting(AUTO, f"Encoder of pictures; '' for none. auto: {LITE}.", metavar="ENCODER", panel=MODEL)
+    dna: str = setting(AUTO, "Encoder of barcodes; '' for none. auto: kmer:6.", metavar="ENCODER", panel=MODEL)
     text: str = setting(
-        "tiny", "Encoder of names: tiny, trained anew, or a folder; '' for none.", unset="none", metavar="ENCODER", panel=MODEL
+        AUTO, "Encoder of names, or a folder; '' for none. auto: tiny, trained anew.", metavar="ENCODER", panel=MODEL
     )
     tune: str = setting(
         "heads", "heads, lora or full; by modality: image=lora,dna=full.", metavar="HOW", several=True, panel=MODEL
