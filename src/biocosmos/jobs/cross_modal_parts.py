@@ -133,7 +133,9 @@ def part_of(collection: Collection, towers: Mapping[str, str], part: str, where:
     place: dict[str, int] = {}
     for gallery in galleries.values():
         if gallery.taxa is None or gallery.taxonomy is None:
-            raise BiocosmosError(f"{collection.path} has no names of taxa, and keys are judged by them: give rank columns at ingest")
+            raise BiocosmosError(
+                f"{collection.path} has no names of taxa, and keys are judged by them: give rank columns at ingest"
+            )
         for id_, taxon in zip(gallery.ids.tolist(), gallery.taxa.tolist()):
             place.setdefault(id_, taxon)
     if not place:

@@ -40,6 +40,14 @@ AT_ONCE = 1024
 """Barcodes that are encoded at a time."""
 PICTURE, SYNTHETIC = "picture", "synthetic"
 """The column, and what stands in it, by which 'biocosmos simulate pictures' marks a picture that is none of an animal."""
+OPTIONS = {
+    "keys": "--gallery",
+    "unseen_keys": "--unseen-keys",
+    "validation": "--calibration",
+    "unseen_validation": "--calibration-unseen",
+    SEEN: "--queries",
+    UNSEEN: "--unseen",
+}
 MAKE_PARTS = "'biocosmos split COLLECTION --method bioscan' makes such parts, --column takes them from a column"
 
 
@@ -111,10 +119,13 @@ def _parts(collection: Collection, settings: EvaluateSettings) -> tuple[dict[str
             caveats.append(f"The split has no part '{usual}': {lost}. {MAKE_PARTS}.")
     for which in ("keys", SEEN, UNSEEN):
         if not _has(collection, names[which]):
-            option = {"keys": "--gallery", SEEN: "--queries", UNSEEN: "--unseen"}[which]
-            has = ", ".join(collection.split(prefix or "default").counts()) if (prefix or "default") in collection.split_names else "none"
+            has = (
+                ", ".join(collection.split(prefix or "default").counts())
+                if (prefix or "default") in collection.split_names
+                else "none"
+            )
             raise BiocosmosError(
-                f"{collection.path} has no part '{names[which]}' (it has {has}): name one with {option}; {MAKE_PARTS}"
+                f"{collection.path} has no part '{names[which]}' (it has {has}): name one with {OPTIONS[which]}; {MAKE_PARTS}"
             )
     return names, caveats
 
@@ -127,8 +138,8 @@ def _has(collection: Collection, part: str) -> bool:
 def _refuse_meeting(parts: Mapping[str, Part]) -> None:
     """Refuse a specimen that two parts have: a query would find itself, or set the threshold that it is judged by."""
     for i, (which, one) in enumerate(parts.items()):
-        for other in list(parts.values())[i + 1 :]:
-            what = f"specimens are in part '{one.name}' and in part '{other.name}'"
+        for another, other in list(parts.items())[i + 1 :]:
+            what = f"specimens are in part '{one.name}' ({OPTIONS[which]}) and in part '{other.name}' ({OPTIONS[another]})"
             guard.refuse_shared(one.ids, other.ids, what, "name parts that do not meet")
 
 
@@ -220,9 +231,7 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
     found.caveats += [note[:1].upper() + note[1:] + "." for note in notes]
 
 
-def _damaged(
-    tower: str, parts: Mapping[str, Part], keys: Side, settings: EvaluateSettings, boot: Bootstrap
-) -> list[Row]:
+def _damaged(tower: str, parts: Mapping[str, Part], keys: Side, settings: EvaluateSettings, boot: Bootstrap) -> list[Row]:
     """DNA to DNA with barcodes of the queries cut, misread or missing, encoded again by the space's DNA tower."""
     encoder = load_barcode_encoder(tower, device=settings.device)
     rows: list[Row] = []
@@ -251,10 +260,7 @@ def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str])
     said = guard.told(collection, parts[UNSEEN].ids, *who)
     if "unseen_keys" in parts and (taught := guard.shared(parts["unseen_keys"].ids, *who)):
         count = sum(len(one.ids) for one in taught)
-        said.append(
-            f"{count:,} specimens of part '{parts['unseen_keys'].name}' trained the space: the species that it stands for are not "
-            "unseen."
-        )
+        said.append(f"{count:,} specimens of part '{parts['unseen_keys'].name}' trained the space: its species are not unseen.")
     known, asked = (np.unique(parts[which].side.taxa.get(SPECIES, np.empty(0))) for which in ("keys", UNSEEN))
     both = np.intersect1d(known[known >= 0], asked[asked >= 0])
     if len(both):
@@ -262,9 +268,11 @@ def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str])
             f"{len(both):,} of {int((asked >= 0).sum()):,} species of part '{parts[UNSEEN].name}' have keys in part "
             f"'{parts['keys'].name}' too: what is said of unseen species is not about unseen ones."
         )
+    made_up = all(str(id_).startswith("SIM") for id_ in parts[UNSEEN].ids)  # as simulated barcodes are numbered
+    barcodes = "simulated barcodes" if made_up else "real barcodes"
     if PICTURE in collection.stored_columns and collection.dataset.count_rows(filter=f"{PICTURE} = '{SYNTHETIC}'"):
         said.append(
-            "Synthetic images, real barcodes: the pictures were drawn ('biocosmos simulate pictures'), with traits that follow the "
-            "tree. What is said of images is about the method and about no animal."
+            f"Synthetic images, {barcodes}: the pictures were drawn ('biocosmos simulate pictures'), with traits that follow "
+            "the tree. What is said of images is about the method and about no animal."
         )
     return said

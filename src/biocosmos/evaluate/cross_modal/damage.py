@@ -60,8 +60,8 @@ DAMAGES = (
 def damage_scores(keys: Side, queries: Mapping[str, Side], *, bootstrap: Bootstrap | None = None) -> list[Row]:
     """Rows of rank, average and the share of each part whose nearest DNA key is of its taxon, with the harmonic mean.
 
-    queries: part ("seen", "unseen") -> who asks, with vectors of damaged barcodes under "dna"; a row of zeros, where nothing is left
-    to compute from, counts as wrong.
+    queries: part ("seen", "unseen") -> who asks, with vectors of damaged barcodes under "dna"; a row of zeros, where nothing is
+    left to compute from, counts as wrong.
     """
     boot = Bootstrap() if bootstrap is None else bootstrap
     found: dict[str, Array] = {}

@@ -150,13 +150,15 @@ def _back_off(rows: Sequence[Row]) -> Section:
     css = css or [f"c{i % 8 + 1}" for i in range(len(answers))]
     bands = [(percent(rate, 0), [_count(pick(rows, error_rate=rate, rank=rank)) for rank in answers]) for rate in rates]
     figure = Figure(stacked("Where the answer stops, by the promised error rate", bands, answers, css), WORDS("back_off.figure"))
-    groups = [(rank, [_precision(pick(rows, error_rate=rate, rank=rank)) for rate in rates]) for rank in answers if rank != ranks[-1]]
+    groups = [
+        (rank, [_precision(pick(rows, error_rate=rate, rank=rank)) for rate in rates]) for rank in answers if rank != ranks[-1]
+    ]
     right = Figure(
         bars("Right, of the answers that stop at the rank", groups, [f"{percent(rate, 0)} promised" for rate in rates]),
         WORDS("back_off.right"),
     )
     totals = [_total([row for row in rows if row["error_rate"] == rate]) for rate in rates]
-    columns = [
+    columns: list[tuple[str, Any]] = [
         *(("promised error rate", ("error_rate", percent)), ("queries", "queries"), ("answered", ("share", percent))),
         *(("wrong, of the answered", ("error", percent)), ("calibrated on", "calibrated_on")),
     ]
@@ -164,7 +166,7 @@ def _back_off(rows: Sequence[Row]) -> Section:
     columns = [
         *(("promised error rate", ("error_rate", percent)), ("rank", "rank"), ("stop here", "answered"), ("right", "right")),
         *(("wrong", "wrong"), ("share of queries", ("share", percent)), ("at this rank or deeper", ("reached", percent))),
-        ("right of the answered", lambda row: _bounded(row)),
+        ("right of the answered", _bounded),
     ]
     blocks.append(WORDS.grid("back_off.grid", rows, columns, left=2))
     return WORDS.section("back_off", blocks)
