@@ -341,9 +341,14 @@ LINES: dict[str, Line] = {
         after=("ingest barcodes",),
     ),
     "evaluate a linear probe": Line(
-        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --gallery kinds:train --queries kinds:test "
+        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --aligned --gallery kinds:train --queries kinds:test "
         "--unseen kinds:test_unseen --report {out}/linear.html",
         after=("split barcodes of two kinds",),
+        says="of unseen species",
+    ),
+    "evaluate across modalities": Line(
+        "evaluate {both} -e {space} --protocol cross-modal --linear --damage --gallery train --unseen-keys key_unseen --queries test "
+        "--unseen test_unseen --calibration val --calibration-unseen val_unseen --device cpu --report {out}/across.html",
         says="of unseen species",
     ),
     "train barcode to species": Line(
