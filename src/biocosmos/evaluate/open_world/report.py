@@ -125,9 +125,7 @@ def _search(gallery: Gallery, queries: Gallery, k: int) -> Array:
     return np.asarray(gallery.search(queries, k).rows)
 
 
-def asked_of(
-    gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None = None, search: Search = _search
-) -> Part:
+def asked_of(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None = None, search: Search = _search) -> Part:
     """The k nearest of one gallery for the queries of a part. Raises BiocosmosError as :func:`open_world`."""
     check_apart(gallery, queries)
     targets = rank_targets(gallery, queries, ranks)
