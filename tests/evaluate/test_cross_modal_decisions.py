@@ -25,7 +25,6 @@ from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
 
-
 SIZES = ("keys", "unseen_keys", "seen", "unseen")
 
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from space_sample import both, space
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.jobs.evaluate import evaluate_collection
+from space_sample import both, space
 
 UNSEEN = ("key_unseen", "val_unseen", "test_unseen")
 
@@ -97,7 +97,7 @@ def test_parts_that_are_missing_are_told_with_the_command(
     assert "has no part 'val_unseen'" in caveats and "biocosmos split" in caveats and "of a species that no key has" in caveats
     wrong = biocosmos(*asked, "--unseen", "nowhere", *parts[:2], fails=1)
     assert "no part 'nowhere'" in wrong
-    with pytest.raises(BiocosmosError, match="no part 'nowhere' .*name one with --unseen; 'biocosmos split"):
+    with pytest.raises(BiocosmosError, match=r"no part 'nowhere' .*name one with --unseen; 'biocosmos split"):
         evaluate_collection(collection, encoder=(str(run),), protocol="cross-modal", unseen="nowhere")
     meets = biocosmos(*asked[:-1], f"genera:{one}+{two}", *parts, fails=1)
     assert f"in part 'genera:{one}+{two}' (--gallery) and in part 'genera:{two}' (--queries)" in meets
@@ -130,5 +130,5 @@ def test_a_space_without_barcodes_in_the_collection_is_told(made: tuple[bc.Colle
     pictures = bc.Collection.create(tmp_path / "pictures.cosmos")
     table = collection.table(["id", "genus", "species"], split="val")
     pictures.add(table.slice(0, 4).append_column("image_path", [[str(tmp_path.parent / "none.png")] * 4]))
-    with pytest.raises(BiocosmosError, match="(add barcodes|no image|could embed|nothing that)"):
+    with pytest.raises(BiocosmosError, match=r"(add barcodes|no image|could embed|nothing that)"):
         evaluate_collection(pictures, encoder=(str(run),), protocol="cross-modal")
