@@ -354,7 +354,8 @@ LINES: dict[str, Line] = {
     ),
     "evaluate across modalities": Line(
         "evaluate {both} -e {space} --protocol cross-modal --linear --damage --gallery train --unseen-keys key_unseen "
-        "--queries test --unseen test_unseen --calibration val --calibration-unseen val_unseen --device cpu --report {out}/across.html",
+        "--queries test --unseen test_unseen --calibration val --calibration-unseen val_unseen --device cpu "
+        "--report {out}/across.html",
         says="of unseen species",
     ),
     "train barcode to species": Line(

@@ -21,6 +21,9 @@ PARTS = (SEEN, UNSEEN)
 SHOWN = {"dna": "DNA"}
 MEASURES = {name: f"top-1 macro, {name.replace('_', ' ')}" for name in (SEEN, UNSEEN, MEAN)}
 HEADINGS = {SEEN: "seen", UNSEEN: "unseen", MEAN: "H.M."}
+ALONE = "concatenated"
+"""Vectors that are asked of their like alone: a line of the table, and no line of the heat table."""
+HERE = "measured here"
 FINE_RANKS = 2
 """Ranks, the finest, that have a heat table of their own."""
 
@@ -29,12 +32,12 @@ def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page shows."""
     there = {name: report.rows(name) if name in report.tables else [] for name in _TABLES}
     facts = report.provenance
-    sections = [_pairs(there["retrieval"]), _layout(there["published"], facts["space"])]
+    sections = [_pairs(there["retrieval"]), _layout(there["published"], facts["name"])]
     sections += [_decisions(there["decisions"], there["decision_curve"])] if there["decisions"] else []
     sections += [_back_off(there["back_off"])] if there["back_off"] else []
     sections += [_damage(there["damage"])] if there["damage"] else []
     sections.append(_every(there["retrieval"], there["baselines"]))
-    return Page(WORDS("lead", space=facts["space"], **facts["specimens"]), _cards(there["retrieval"]), sections, WORDS.terms)
+    return Page(WORDS("lead", space=facts["name"], **facts["specimens"]), _cards(there["retrieval"]), sections, WORDS.terms)
 
 
 _TABLES = ("retrieval", "baselines", "decisions", "decision_curve", "back_off", "damage", "published")
@@ -65,6 +68,7 @@ def _pairs(rows: Sequence[Row]) -> Section:
             mine = [row for row in rows if (row["rank"], row["k"], row["average"]) == (rank, 1, "micro")]
             if not any(row[part] == row[part] for row in mine):
                 continue
+            mine = [row for row in mine if row["query"] != ALONE]
             queries, keys = (list(dict.fromkeys(row[name] for row in mine)) for name in ("query", "key"))
             table = [[pick(mine, query=query, key=key) for key in keys] for query in queries]
             values = [[float("nan") if row is None else row[part] for row in line] for line in table]
@@ -104,19 +108,27 @@ def _layout(published: Sequence[Row], space: str) -> Section:
         rank, _, pair = row["task"].partition(", ")
         if " to " not in pair or row["measure"] not in MEASURES.values():
             continue
-        value = row["published"] if row["measured_here"] is None else row["measured_here"]
-        found.setdefault((rank, row["data"], row["model"]), {})[pair, row["measure"]] = value
+        own = row["measured_here"] is not None
+        value = row["measured_here"] if own else row["published"]
+        found.setdefault((rank, HERE if own else row["data"], row["model"]), {})[pair, row["measure"]] = value
         pairs += [] if pair in pairs else [pair]
     ranks = list(dict.fromkeys(rank for rank, _, _ in found))
-    columns = ["rank", "data", "aligned", *(f"{pair}: {HEADINGS[name]}" for pair in pairs for name in MEASURES)]
+    columns = ["rank", "data", "aligned", *pairs]
     rows = []
     for rank in ranks:
         for (own, data, model), cells in found.items():
             if own == rank:
-                shares = [percent(cells.get((pair, measure))) for pair in pairs for measure in MEASURES.values()]
-                rows.append([rank, data, model, *shares])
+                rows.append([rank, data, model, *(_three(cells, pair) for pair in pairs)])
     blocks: list[Block] = [Grid(columns, rows, WORDS("layout.grid", space=space), left=3)]
     return WORDS.section("layout", blocks)
+
+
+def _three(cells: Mapping[tuple[str, str], float], pair: str) -> str:
+    """ "78.8 / 91.8 / 84.8": seen, unseen and harmonic mean, in percent."""
+    shares = [cells.get((pair, measure)) for measure in MEASURES.values()]
+    if all(share is None for share in shares):
+        return "–"
+    return " / ".join("–" if share is None else f"{100 * share:.1f}" for share in shares)
 
 
 def _decisions(rows: Sequence[Row], curve: Sequence[Row]) -> Section:
@@ -138,7 +150,9 @@ def _decisions(rows: Sequence[Row], curve: Sequence[Row]) -> Section:
         *(("best t", ("oracle_t", lambda t: f"{t:.3f}")), ("H.M. on validation", ("validation", percent))),
         *((f"named by the seen side, {part}", (f"{part}_by_seen", percent)) for part in PARTS),
     ]
-    blocks.append(WORDS.grid("decisions.grid", rows, columns, left=3))
+    fine = list(dict.fromkeys(row["rank"] for row in rows))[-FINE_RANKS:]
+    blocks.append(WORDS.grid("decisions.grid", [row for row in rows if row["rank"] in fine], columns, left=3))
+    blocks.append(WORDS.grid("decisions.every", rows, columns, fold=True, left=3))
     return WORDS.section("decisions", blocks)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
@@ -75,8 +76,9 @@ def cross_modal_report(
 
     Tables: retrieval, baselines, decisions, decision_curve, back_off, damage, published.
     """
-    aligned = f"{space}: {' + '.join('DNA' if each == DNA else each for each in MODALITIES if each in modalities)}"
-    rows = [*_measured(data, aligned, found.retrieval), *_measured(data, NOT_ALIGNED, found.baselines)]
+    name = PurePath(space).name
+    aligned = f"{name}: {' + '.join('DNA' if each == DNA else each for each in MODALITIES if each in modalities)}"
+    rows = [*_measured(data, NOT_ALIGNED, found.baselines), *_measured(data, aligned, found.retrieval)]
     tables = {
         "retrieval": pa.Table.from_pylist(found.retrieval, RETRIEVAL),
         "baselines": pa.Table.from_pylist(found.baselines, BASELINES),
@@ -87,9 +89,16 @@ def cross_modal_report(
         "published": published_table(rows, modalities=(DNA, IMAGE, *ACROSS)),
     }
     tables = {name: table for name, table in tables.items() if len(table) or name == "retrieval"}
-    facts = {"protocol": "cross-modal", "space": space, "specimens": dict(specimens), "data": data, **(provenance or {})}
+    facts = {
+        "protocol": "cross-modal",
+        "space": space,
+        "specimens": dict(specimens),
+        "data": data,
+        **(provenance or {}),
+        "name": name,
+    }
     caveats = [*found.caveats, *_unanswerable(found.retrieval), *_COMPARED]
-    return Report("cross_modal", f"Across modalities: {space}", tables, caveats, facts, page)
+    return Report("cross_modal", f"Across modalities: {name}", tables, caveats, facts, page)
 
 
 _COMPARED = (
