@@ -108,9 +108,9 @@ def _layout(published: Sequence[Row], space: str) -> Section:
         rank, _, pair = row["task"].partition(", ")
         if " to " not in pair or row["measure"] not in MEASURES.values():
             continue
-        own = row["measured_here"] is not None
-        value = row["measured_here"] if own else row["published"]
-        found.setdefault((rank, HERE if own else row["data"], row["model"]), {})[pair, row["measure"]] = value
+        here = row["measured_here"] is not None
+        value = row["measured_here"] if here else row["published"]
+        found.setdefault((rank, HERE if here else row["data"], row["model"]), {})[pair, row["measure"]] = value
         pairs += [] if pair in pairs else [pair]
     ranks = list(dict.fromkeys(rank for rank, _, _ in found))
     columns = ["rank", "data", "aligned", *pairs]
