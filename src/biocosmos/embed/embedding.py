@@ -27,7 +27,7 @@ from biocosmos.embed.summary import EmbedSummary
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
 from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder, Layout
-from biocosmos.encoders.modality import modality_of
+from biocosmos.encoders.modality import Modality, modality_of, towers_of
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.ways import openvino_is_here
@@ -60,7 +60,8 @@ def embed(
 
     Args:
         collection: an open collection or its path.
-        encoder: a name (see :func:`biocosmos.load_encoder` and :mod:`biocosmos.encoders.barcodes`) or a loaded encoder.
+        encoder: a name (see :func:`biocosmos.load_encoder` and :mod:`biocosmos.encoders.barcodes`) or a loaded encoder; of a
+            space (:mod:`biocosmos.encoders.spaces`) every tower that has something to embed is computed, each its own column.
         device, precision, backend, resize: as for :func:`biocosmos.load_encoder`, when ``encoder`` is a name.
         batch_size: images per run of the model; default what the backend runs fastest.
         workers: threads that decode; default one per core.
@@ -76,6 +77,9 @@ def embed(
     """
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
+    if isinstance(encoder, str) and (towers := towers_of(encoder)):
+        asked = {"device": device, "precision": precision, "backend": backend, "resize": resize, "workers": workers}
+        return _embed_space(collection, encoder_name(encoder), towers, batch_size=batch_size, overwrite=overwrite, **asked)
     name = encoder_name(encoder) if isinstance(encoder, str) else encoder.name
     if modality_of(encoder) == "dna":
         given = {"backend": backend != "auto", "resize": resize is not None, "workers": workers is not None}
@@ -108,6 +112,25 @@ def embed(
         while (done := _embed(collection, encoder, work, metadata, batch, workers, overwrite)) is None:
             pass  # specimens were changed meanwhile: on with those
         return done
+
+
+_OF_IMAGES = ("backend", "resize", "workers")
+_STORED = {"image": ("image", "image_path"), "dna": ("barcode",)}
+
+
+def _embed_space(collection: Collection, name: str, towers: Mapping[Modality, str], **how: Any) -> EmbedSummary:
+    """Every tower of which the collection has something to embed; the first's summary, the others' beside it."""
+    done: list[EmbedSummary] = []
+    for modality, tower in towers.items():
+        columns = [column for column in _STORED.get(modality, collection.ranks) if column in collection.dataset.schema.names]
+        if not any(collection.dataset.count_rows(filter=f"`{column}` IS NOT NULL") for column in columns):
+            continue
+        fitting = how if modality == "image" else {key: value for key, value in how.items() if key not in _OF_IMAGES}
+        done.append(embed(collection, tower, **fitting))
+    if not done:
+        raise BiocosmosError(f"{collection.path} has nothing that '{name}' embeds: it takes {', '.join(towers)}")
+    done[0].beside = done[1:]
+    return done[0]
 
 
 def _embed_barcodes(collection: Collection, encoder: BarcodeEncoder, batch_size: int | None, overwrite: bool) -> EmbedSummary:

@@ -250,12 +250,13 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
     Returns (names, those that were embedded now). A folder whose weights are not those of its column any more is refused.
     """
     from biocosmos.embed import embed
+    from biocosmos.encoders.modality import tower_name
     from biocosmos.encoders.registry import digest_of
     from biocosmos.provenance import encoder_name
 
     names, made = [], []
     for given in encoders:
-        name = given if given in collection.encoders else encoder_name(given)
+        name = given if given in collection.encoders else tower_name(encoder_name(given))
         if name in names:
             continue
         names.append(name)

@@ -26,7 +26,7 @@ from biocosmos.evaluate.open_world.published import (
     published_table,
     retrieval_task,
 )
-from biocosmos.evaluate.open_world.scores import MEASURES, answer_scores, harmonic_mean, hits_within
+from biocosmos.evaluate.open_world.scores import MEASURES, answer_scores, harmonic_mean, share_within
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.retrieval.report import check_apart
 from biocosmos.search.gallery import Gallery
@@ -136,9 +136,7 @@ def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot
                 for part, pair in at.items():
                     low = high = value = float("nan")
                     if pair is not None and pair[0].answerable(all_vs_all=False).any():
-                        target, codes = pair
-                        hits = np.bincount(target.query[hits_within(target.query, codes, k)], minlength=len(target))
-                        value, low, high = getattr(boot, average)(hits, target.query_counts())
+                        value, low, high = share_within(pair[0].query, pair[1], k, average, boot)
                     row |= {part: value, f"{part}_low": low, f"{part}_high": high}
                 rows.append({**row, "harmonic_mean": harmonic_mean(row[SEEN], row[UNSEEN])})
     return rows

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from biocosmos.encoders.modality import tower_name
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
@@ -89,7 +90,7 @@ class LoopSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
+        object.__setattr__(self, "encoder", tower_name(encoder_name(self.encoder)))  # "run/" is "run"
         object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
 
