@@ -63,7 +63,7 @@ def disturb(model: nn.Module) -> None:
 def test_a_change_begins_as_nothing_and_merges_into_plain_weights(kind: str) -> None:
     make, inputs, places = MODELS[kind]
     model = make()
-    names, before = set(model.state_dict()), model(inputs)
+    names, before = list(model.state_dict()), model(inputs)
     found = add_low_rank(model)
     assert places in (None, found)
     torch.testing.assert_close(model(inputs), before, atol=1e-6, rtol=0)
@@ -72,7 +72,7 @@ def test_a_change_begins_as_nothing_and_merges_into_plain_weights(kind: str) -> 
         changed = model(inputs)
     assert float((changed - before).abs().max().detach()) > 1e-4  # otherwise the test sees nothing
     merged = merge_low_rank(copy.deepcopy(model))
-    assert not has_low_rank(merged) and set(merged.state_dict()) == names
+    assert not has_low_rank(merged) and list(merged.state_dict()) == names
     torch.testing.assert_close(merged(inputs), changed, atol=1e-5, rtol=0)
     plain = make()
     plain.load_state_dict(merged.state_dict())

@@ -39,6 +39,7 @@ class LowRank(nn.Module):
         super().__init__()
         outputs, inputs = weight.shape[0] // parts, weight[0].numel()
         self.scale, self.parts, self.chosen = alpha / rank, parts, chosen
+        self.order: tuple[str, ...] = ()
         self.down = nn.ParameterList(weight.new_empty(rank, inputs) for _ in chosen)
         self.up = nn.ParameterList(weight.new_zeros(outputs, rank) for _ in chosen)
         for down in self.down:
@@ -89,10 +90,12 @@ def add_low_rank(model: nn.Module, *, rank: int = RANK, alpha: float | None = No
             "(--tune full), or train a head on its vectors (--tune heads)"
         )
     model.requires_grad_(False)
+    orders = {id(place.module): tuple(place.module._parameters) for place in places}
     for place in places:
         weight = getattr(place.module, place.weight)
         of = min(rank, weight.shape[0] // place.parts, weight[0].numel())
         change = LowRank(weight, of, of if alpha is None else alpha * of / rank, place.parts, place.chosen)
+        change.order = orders[id(place.module)]
         parametrize.register_parametrization(place.module, place.weight, change)
     return len(places)
 
@@ -102,9 +105,18 @@ def merge_low_rank(model: nn.Module) -> nn.Module:
     for module in list(model.modules()):
         if parametrize.is_parametrized(module):
             for name, changes in list(module.parametrizations.items()):  # type: ignore[union-attr, operator]
-                if any(isinstance(change, LowRank) for change in changes):
+                change = next((each for each in changes if isinstance(each, LowRank)), None)
+                if change is not None:
                     parametrize.remove_parametrizations(module, name, leave_parametrized=True)
+                    _put_in_order(module, change.order)
     return model
+
+
+def _put_in_order(module: nn.Module, order: tuple[str, ...]) -> None:
+    """Its weights in the order they had: digests of an encoder go by it, and a weight that was changed comes back last."""
+    weights = {name: module._parameters[name] for name in order if name in module._parameters}
+    module._parameters.clear()
+    module._parameters.update(weights)
 
 
 def has_low_rank(model: nn.Module) -> bool:
