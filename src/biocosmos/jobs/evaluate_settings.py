@@ -114,6 +114,12 @@ class EvaluateSettings:
         only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
         panel=BY_GALLERY,
     )
+    aligned: bool = setting(
+        False,
+        "Also put the nearest barcodes by k-mers in the order of their alignments.",
+        only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
+        panel=BY_GALLERY,
+    )
     by: tuple[str, ...] = setting(
         (),
         "Columns or ranks to group results by; of clusters, columns to compare them with too.",

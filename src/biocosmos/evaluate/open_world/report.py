@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -33,6 +33,8 @@ from biocosmos.search.gallery import Gallery
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
+Search = Callable[[Gallery, Gallery, int], Array]
+"""(gallery, queries, k) -> (q, k) int64 rows of the gallery, best first, -1 for none."""
 KS = (1, 3, 5)
 SEEN, UNSEEN = "seen", "unseen"
 SPECIES, GENUS = "species", "genus"
@@ -58,6 +60,7 @@ def open_world(
     data: str = "",
     modalities: Mapping[str, str] | None = None,
     probes: Sequence[Row] = (),
+    searches: Mapping[str, Search] | None = None,
     ks: Sequence[int] = KS,
     ranks: Sequence[str] | None = None,
     seed: int = 0,
@@ -69,7 +72,8 @@ def open_world(
     galleries, seen, unseen: encoder -> the specimens that answer, and the two parts that ask, of one collection. Where the
     gallery holds no specimen of the unseen species this is the genus task of BIOSCAN-5M; where it holds keys of them, CLIBD's.
     data: the collection and its parts, for the table of published figures; modalities: encoder -> "dna" or "image", default
-    DNA; probes: rows of :data:`TASKS` by other ways than the nearest (:func:`biocosmos.jobs.evaluate_open_world.probed`).
+    DNA; probes: rows of :data:`TASKS` by other ways than the nearest (:func:`biocosmos.jobs.evaluate_open_world.probed`);
+    searches: encoder -> how its neighbours are found, where it is not by :meth:`Gallery.search`.
 
     Tables: open_world (top-k, micro over queries and macro over true taxa), tasks (the nearest one as an answer: accuracy,
     balanced accuracy, F1), published (figures of the papers beside these). A query without a name at a rank is left out there
@@ -85,7 +89,8 @@ def open_world(
     found: list[Row] = []
     both: list[str] = []
     for name, gallery in galleries.items():
-        parts = {SEEN: _asked(gallery, seen[name], max(ks), ranks), UNSEEN: _asked(gallery, unseen[name], max(ks), ranks)}
+        search = (searches or {}).get(name, _search)
+        parts = {side: _asked(gallery, each[name], max(ks), ranks, search) for side, each in ((SEEN, seen), (UNSEEN, unseen))}
         more, own = _retrieved(name, parts, ks, boot), _tasks(name, parts)
         rows += more
         tasks += own + [row for row in probes if row["encoder"] == name]
@@ -116,12 +121,16 @@ _Part = list[tuple[Target, Array]]
 """Every rank, and (q, k) int64 codes of the neighbours of every query at it, best first, -1 for none."""
 
 
-def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None) -> _Part:
+def _search(gallery: Gallery, queries: Gallery, k: int) -> Array:
+    return np.asarray(gallery.search(queries, k).rows)
+
+
+def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None, search: Search) -> _Part:
     check_apart(gallery, queries)
     targets = rank_targets(gallery, queries, ranks)
     if not any((target.query >= 0).any() for target in targets):
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank")
-    near = gallery.search(queries, k).rows
+    near = search(gallery, queries, k)
     return [(target, np.append(target.gallery, -1)[near]) for target in targets]
 
 
