@@ -24,14 +24,18 @@ from biocosmos.encoders.barcode_models import BarcodeModel, save_barcode_model
 from biocosmos.encoders.barcodes import load_barcode_encoder
 from biocosmos.encoders.registry import DEFAULT, load_towers
 from biocosmos.encoders.saving import save_encoder
+from biocosmos.encoders.spaces import read_space
+from biocosmos.encoders.texts import load_text_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.nn.barcode.convolution import BarcodeCNN
 from biocosmos.nn.barcode.embedder import BarcodeEmbedder
 from biocosmos.nn.projection import Projection
 from biocosmos.settings import UnusedSetting
+from biocosmos.specimens.taxon_texts import taxon_texts
 from biocosmos.train.contrastive.settings import ContrastiveSettings, contrastive_settings
 from biocosmos.train.contrastive.specimens import modal_rows
 from biocosmos.train.contrastive.towers.barcodes import TunedBarcodes
+from biocosmos.train.contrastive.towers.choosing import make_sources
 from biocosmos.train.contrastive.towers.images import TRAINED_FACTOR, TunedImages
 from biocosmos.train.contrastive.training import train_contrastive
 from biocosmos.train.loop.processes import Processes
@@ -70,14 +74,8 @@ def transformer() -> BarcodeModel:
 def settings(place: Path, image: str, dna: str, tune: str, **more: Any) -> ContrastiveSettings:
     names = {"image": image, "dna": dna}
     named = {key: str(place / name) if (place / name).is_dir() else name for key, name in names.items()}
-    return contrastive_settings(
-        **named,
-        text="",
-        tune=tune,
-        width=WIDTH,
-        hidden=WIDTH,
-        **{"epochs": 2, "batch_size": 8, "seed": 1, "workers": 1, "keep": "last", **more},
-    )
+    small = {"text": "", "width": WIDTH, "hidden": WIDTH, "epochs": 2, "batch_size": 8, "seed": 1, "workers": 1, "keep": "last"}
+    return contrastive_settings(**{**named, "tune": tune, **small, **more})
 
 
 def collection_of(place: Path) -> bc.Collection:
@@ -136,6 +134,24 @@ def test_a_saved_dna_tower_gives_the_vectors_that_were_trained(place: Path, tmp_
     np.testing.assert_allclose(encoder.encode_barcodes(letters), before, atol=1e-4)
 
 
+@pytest.mark.parametrize("tune", ["full", "lora"])
+def test_a_saved_text_tower_gives_the_vectors_that_were_trained(place: Path, tmp_path: Path, tune: str) -> None:
+    asked = settings(place, "clip", "bag", f"image={tune},text={tune},dna=full", text=str(place / "clip"))
+    rows = modal_rows(collection_of(place), asked)
+    source = make_sources(rows, asked, ALONE, Failures())["text"]
+    disturb(source.module)
+    chosen = np.flatnonzero(source.there)[:6]
+    with torch.no_grad():
+        before = unit(source.module.eval()(source.inputs(chosen, None)))
+    digest = source.save(tmp_path / "text", {"what": "Trained."})
+    encoder = load_text_encoder(str(tmp_path / "text"), device="cpu")
+    assert encoder.digest == digest
+    ranks = rows.collection.ranks
+    table = rows.collection.take([rows.ids[row] for row in chosen], columns=["id", *ranks])
+    texts = [text for text in taxon_texts(table, ranks) if text is not None]
+    np.testing.assert_allclose(encoder.encode_texts(texts), before, atol=1e-4)
+
+
 def test_lora_learns_as_what_is_new_and_an_encoder_slower(place: Path) -> None:
     rows = modal_rows(collection_of(place), settings(place, "vit", "bert", "full"))
     for tune, wanted in (("full", TRAINED_FACTOR), ("lora", 1.0)):
@@ -173,6 +189,18 @@ def test_chunks_and_the_whole_batch_train_the_same_weights(place: Path, tmp_path
     assert {name for name in before if name in moved and not torch.equal(before[name], moved[name])} == {
         f"blocks.{block}.attn.qkv.weight" for block in range(2)
     }
+
+
+def test_three_towers_are_tuned_together_and_every_one_is_an_encoder(place: Path, tmp_path: Path) -> None:
+    asked = settings(place, "clip", "new:bag", "image=lora,text=lora", text=str(place / "clip"), augment="clibd", mutate=0.05)
+    collection = both(tmp_path, embedded=False)
+    result = train_contrastive(collection, asked, tmp_path / "run")
+    assert len(result.history.epochs) == 2 and all(0 <= row["retrieval"] <= 1 for row in result.history.epochs)
+    space = read_space(tmp_path / "run")
+    assert set(space.towers) == {"image", "dna", "text"} and space.dim == WIDTH
+    for name in (space.towers["image"], space.towers["dna"]):
+        bc.embed(collection, name)
+        assert collection.encoders[name]["space"] == space.digest
 
 
 def test_a_killed_training_of_towers_goes_on_to_the_same_weights(place: Path, tmp_path: Path) -> None:
