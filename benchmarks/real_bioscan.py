@@ -1,11 +1,11 @@
-"""BIOSCAN-5M's benchmarks of barcodes on other real COI barcodes: what masked pre-training, a linear probe and clusters are worth.
+"""BIOSCAN-5M's benchmarks of barcodes on other real COI barcodes: masked pre-training, a linear probe, clusters.
 
     python benchmarks/real_bioscan.py --work bioscan [--data nltin.parquet] [--only masked] [--as-they-are]
 
 Runs the trainings listed below, which go on where they were stopped and do nothing when they are done, then ``biocosmos benchmark
 barcodes`` and ``benchmark clustering``, and a linear probe of 20 epochs in place of 200: a processor trains it. Nothing is chosen
-on test or test_unseen. ``--as-they-are`` trains nothing and measures the encoders whose training is done. About half an hour of one
-processor; not a part of ``make bench``.
+on test or test_unseen. ``--as-they-are`` trains nothing and measures the encoders whose training is done. About half
+an hour of one processor; not a part of ``make bench``.
 """
 
 from __future__ import annotations
