@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def test_merges_are_those_of_counting_by_hand() -> None:
     for one, other in TOKENS.merges[:12]:
         counts: dict[tuple[bytes, bytes], int] = {}
         for word in spelt:
-            for pair in zip(word, word[1:], strict=False):
+            for pair in pairwise(word):
                 counts[pair] = counts.get(pair, 0) + 1
         best = min(counts, key=lambda pair: (-counts[pair], pair[0] + b"\0" + pair[1]))
         assert (pieces[one], pieces[other]) == best

@@ -132,7 +132,7 @@ def test_a_projection_over_a_tower_stands_on_its_weights(tmp_path: Path) -> None
     np.testing.assert_allclose(encoder.encode_texts(TEXTS), by_hand, atol=1e-6)
     assert not encoder.encode_texts(["?"]).any()
     tower(tmp_path / "base", seed=9)
-    with pytest.raises(BiocosmosError, match="is a projection over .* and here it has"):
+    with pytest.raises(BiocosmosError, match=r"is a projection over .* and here it has"):
         load_text_encoder(str(tmp_path / "run"))
 
 
@@ -143,7 +143,7 @@ def test_a_projection_over_a_tower_stands_on_its_weights(tmp_path: Path) -> None
         (lambda folder: (folder / FILE).write_text("{"), "is not the tokenizer of a text tower"),
         (lambda folder: TaxonTokens.learnt(TEXTS[:1]).save(folder), "they are of two trainings"),
         (
-            lambda folder: TaxonTokens.learnt([text.replace("Aedes", "Aedeo") for text in TEXTS]).save(folder),
+            lambda folder: (folder / FILE).write_text((folder / FILE).read_text().replace('"vexans"', '"vexani"')),
             "changed after it was",
         ),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot read"),
@@ -233,5 +233,5 @@ def test_the_tower_of_images_reads_names_by_the_tower_beside_it(tmp_path: Path) 
     with pytest.raises(BiocosmosError, match="has no word of a name: ask for a taxon"):
         image.encode_texts(["Diptera", "..."])
     tower(tmp_path / "run" / "text", seed=3)
-    with pytest.raises(BiocosmosError, match="is not the tower of texts that .* was trained with"):
+    with pytest.raises(BiocosmosError, match=r"is not the tower of texts that .* was trained with"):
         bc.load_encoder(str(tmp_path / "run")).encode_texts(["Diptera"])
