@@ -352,6 +352,12 @@ LINES: dict[str, Line] = {
         after=("split barcodes of two kinds",),
         says="of unseen species",
     ),
+    "evaluate across modalities": Line(
+        "evaluate {both} -e {space} --protocol cross-modal --linear --damage --gallery train --unseen-keys key_unseen "
+        "--queries test --unseen test_unseen --calibration val --calibration-unseen val_unseen --device cpu "
+        "--report {out}/across.html",
+        says="of unseen species",
+    ),
     "train barcode to species": Line(
         "train barcode {out}/coi.cosmos -o {out}/named --init {out}/masked --objective species --rank species --epochs 1",
         after=("train barcode masked",),

@@ -21,6 +21,7 @@ from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.cli import main
 from bioscan_like import insects, write_1m, write_5m, write_clibd
 from runs import LINES
+from space_sample import both, space
 from tiny_clip import save_tiny_clip
 
 BIOSCAN = "processid,taxon,phylum,class,order,family,genus,species,dna_barcode,split,chunk\n"
@@ -120,7 +121,11 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     own.add(pa.table({"id": ids, "label": ["a"] * len(ids), "text": ["seen at night"] * len(ids)}))
     own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
     dna, genus = _barcodes(folder)
+    both(folder / "across", specimens=30, unseen_parts=("key_unseen", "val_unseen", "test_unseen"))
+    space(folder / "across" / "run")
     names = {
+        "both": "across/both.cosmos",
+        "space": "across/run",
         "barcodes": "barcodes.cosmos",
         "fasta": "barcodes.fasta",
         "dna": dna,
