@@ -38,7 +38,7 @@ TINY = "tiny"
 WIDTH, LAYERS, HEADS = 256, 2, 4
 """Of the transformer that is trained from nothing."""
 AS_NEW, LEFT_OUT, CUT = 0.2, 0.2, 0.1
-"""Share of words that a text shows by their pieces alone, as words of a species nobody saw come; of words it leaves out; and of texts
+"""Share of words that a text shows by their pieces alone, as words of a species nobody saw come; of words it leaves out; of texts
 that end at a coarser rank, as "Diptera" does."""
 TUNED = 0.05
 """Learning rate of weights that are tuned, against that of new ones: CLIBD's highest is 5e-5."""
