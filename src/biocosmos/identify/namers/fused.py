@@ -15,7 +15,7 @@ from biocosmos.identify.blocks import FloatArray, NodeArray
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.namer import FitOptions, GalleryNamer, Said, Specimens
 from biocosmos.identify.namers.barcode import Barcode
-from biocosmos.identify.namers.fusion.contradictions import Reliable, disagree
+from biocosmos.identify.namers.fusion.contradictions import UNTESTED, Reliable, disagree
 from biocosmos.identify.namers.fusion.lessons import Lessons, in_columns, learn_lessons
 from biocosmos.identify.namers.fusion.modalities import BOTH, DNA, IMAGE, Modalities, has_letters
 from biocosmos.identify.namers.fusion.pool import (
@@ -85,7 +85,7 @@ class Fused(GalleryNamer):
             BOTH: Pool.independent(self.tree, (IMAGE, DNA, PRIOR), (False, True, True)),
             IMAGE: Pool.independent(self.tree, (IMAGE, PRIOR), (False, True)),
         }
-        self.reliable = {IMAGE: Reliable(float("inf")), DNA: Reliable(float("inf"))}
+        self.reliable = {IMAGE: Reliable(UNTESTED), DNA: Reliable(UNTESTED)}
         self._lessons: Lessons | None = None
         return self.known(gallery, self.tree.nodes)
 

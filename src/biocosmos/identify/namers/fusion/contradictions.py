@@ -15,12 +15,14 @@ from biocosmos.taxonomy import Taxonomy
 
 WRONG, DELTA = 0.05, 0.1
 """What one modality says by itself is relied upon where at most so many of its answers are wrong, with probability 1 - DELTA."""
+UNTESTED = 0.95
+"""The probability from which on a modality is relied upon where too few specimens, or too wrong ones, set none."""
 Int32 = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class Reliable:
-    """threshold: the probability of a taxon on the best path from which on one modality by itself is relied upon; inf never."""
+    """threshold: the probability of a taxon on the best path from which on one modality by itself is relied upon."""
 
     threshold: float
 
@@ -35,8 +37,9 @@ class Reliable:
         groups = [np.flatnonzero(~fitted & mine) for mine in (unseen, ~unseen)]
         testing = [outcomes.rows(group) for group in groups if len(group)]
         if not testing or not fitted.any():
-            return cls(float("inf"))
-        return cls(answered_threshold(outcomes.rows(np.flatnonzero(fitted)), testing, WRONG, DELTA))
+            return cls(UNTESTED)
+        found = answered_threshold(outcomes.rows(np.flatnonzero(fitted)), testing, WRONG, DELTA)
+        return cls(found if np.isfinite(found) else UNTESTED)
 
     def says(self, tree: Nodes, scores: Float64) -> Int32:
         """(n,) the lowest taxon that can be relied upon, 0 for none."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from biocosmos.identify.confidence.temperature import fit_score_temperature
 from biocosmos.identify.namer import FitOptions, GalleryNamer, Specimens
-from biocosmos.identify.namers.barcode import Barcode
+from biocosmos.identify.namers.barcode import NEAREST, Barcode
 from biocosmos.identify.namers.fusion.apart import Apart, Candidates, set_apart
 from biocosmos.identify.namers.fusion.modalities import Modalities
 from biocosmos.identify.namers.fusion.pool import Float32, Int64, Nodes
@@ -82,7 +82,7 @@ def _of_barcodes(gallery: Gallery, dna: Barcode, apart: Apart) -> tuple[Float32,
             said[mine] = found.logits
             for i, row in zip(mine, found.features, strict=True):
                 features[i] = row
-    return said, np.array(features, np.float32).reshape(len(apart), -1)
+    return said, np.array(features, np.float32).reshape(len(apart), 2 * NEAREST)
 
 
 def _of_images(gallery: Gallery, has: Modalities, image: GalleryNamer, apart: Apart, options: FitOptions) -> Float32:

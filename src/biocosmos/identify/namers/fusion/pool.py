@@ -189,7 +189,8 @@ class Pool:
         steps, stops = np.ones((2, len(names), ranks)), np.zeros((len(names) + 1, ranks))
         informed = len(names) - 1
         steps[:, -1] = 1.0 - informed
-        stops[[i for i, knows in enumerate(knows_unknown) if knows]] = 1.0
+        stops[:informed] = np.array(knows_unknown[:-1], np.float64)[:, None]
+        stops[informed] = 1.0 - sum(knows_unknown[:-1])
         return cls(tree, tuple(names), steps, stops, tuple(knows_unknown))
 
     def scores(self, opinions: Sequence[Opinion], gone: Int64 | None = None) -> Float64:
