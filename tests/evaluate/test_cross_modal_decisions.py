@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -17,10 +19,13 @@ from biocosmos.evaluate.cross_modal.decisions import (
     linear_choices,
     nearest_choices,
 )
+from biocosmos.evaluate.cross_modal.report import Findings, cross_modal_report
 from biocosmos.evaluate.cross_modal.sides import Side
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.search.gallery import Gallery
 from biocosmos.taxonomy import Taxonomy
+
+SIZES = ("keys", "unseen_keys", "seen", "unseen")
 
 
 def choices(rng: np.random.Generator, n: int, seen: bool) -> Choices:
@@ -115,7 +120,7 @@ def tree(species: int) -> tuple[Taxonomy, np.ndarray]:
     return taxonomy, taxonomy.index(table)
 
 
-def test_answers_stop_at_the_rank_that_can_be_trusted() -> None:
+def test_answers_stop_at_the_rank_that_can_be_trusted(tmp_path: Path) -> None:
     """Images tell the genus and not the species: answers at genus, and few wrong."""
     rng = np.random.default_rng(1)
     taxonomy, nodes = tree(18)
@@ -137,6 +142,10 @@ def test_answers_stop_at_the_rank_that_can_be_trusted() -> None:
     assert genus["right"] + genus["wrong"] == genus["answered"] and genus["precision_low"] <= genus["precision"]
     assert sum(row["wrong"] for row in rows) <= 0.15 * len(queries)
     assert rows[2]["reached"] == pytest.approx(1 - rows[3]["share"])
+    found = Findings([], back_off=rows)
+    report = cross_modal_report(found, space="run", modalities=("image", "dna"), specimens=dict.fromkeys(SIZES, 1))
+    text = report.html(tmp_path / "page.html").read_text()
+    assert "at which rank can it be trusted?" in text and "Where the answer stops" in text and ">nan" not in text
 
 
 def test_damage_is_what_its_words_say() -> None:

@@ -15,6 +15,7 @@ from biocosmos.identify.namers.rules import RULES
 from biocosmos.jobs.evaluate_settings import (
     BARCODE,
     CLUSTERING,
+    CROSS_MODAL,
     LEAVE_OUT,
     NAMES,
     OPEN_WORLD,
@@ -59,6 +60,10 @@ def evaluate_collection(
 
         encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
         return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
+    if settings.protocol == CROSS_MODAL:
+        from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
+
+        return judge_cross_modal(collection, settings)
     given = list(settings.encoder or [collection.encoder_name()])
     if settings.protocol == CLUSTERING and any("+" in name for name in given):
         encoders, made = _together_embedded(collection, given)

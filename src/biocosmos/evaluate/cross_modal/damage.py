@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from biocosmos.evaluate.cross_modal.scores import AVERAGES, Row, nearest
+from biocosmos.evaluate.cross_modal.sides import DNA, SEEN, UNSEEN, Array, Side
+from biocosmos.evaluate.numbers.bootstrap import Bootstrap
+from biocosmos.evaluate.open_world.scores import harmonic_mean, share_within
 
 LENGTHS = (300, 200, 100)
 ERRORS = (0.01, 0.02, 0.05)
@@ -50,6 +55,29 @@ DAMAGES = (
     *(Damage(errors=share) for share in ERRORS),
     Damage(missing=True),
 )
+
+
+def damage_scores(keys: Side, queries: Mapping[str, Side], *, bootstrap: Bootstrap | None = None) -> list[Row]:
+    """Rows of rank, average and the share of each part whose nearest DNA key is of its taxon, with the harmonic mean.
+
+    queries: part ("seen", "unseen") -> who asks, with vectors of damaged barcodes under "dna"; a row of zeros, where nothing is
+    left to compute from, counts as wrong.
+    """
+    boot = Bootstrap() if bootstrap is None else bootstrap
+    found: dict[str, Array] = {}
+    for part, side in queries.items():
+        found[part] = np.full(len(side), -1, np.int64)
+        if len(rows := side.rows(DNA)):
+            found[part][rows] = nearest(keys, side, DNA, DNA, 1)[0][:, 0]
+    made = []
+    for rank, codes in keys.taxa.items():
+        for average in AVERAGES:
+            row: Row = {"rank": rank, "average": average}
+            for part, side in queries.items():
+                shared = share_within(side.taxa[rank], np.append(codes, -1)[found[part]][:, None], 1, average, boot)
+                row |= {f"{part}{end}": of for end, of in zip(("", "_low", "_high"), shared)}
+            made.append({**row, "harmonic_mean": harmonic_mean(row[SEEN], row[UNSEEN])})
+    return made
 
 
 def _cut(barcode: str | None, bases: int | None, end: str) -> str | None:

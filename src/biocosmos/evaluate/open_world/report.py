@@ -90,8 +90,8 @@ def open_world(
     both: list[str] = []
     for name, gallery in galleries.items():
         search = (searches or {}).get(name, _search)
-        parts = {side: _asked(gallery, each[name], max(ks), ranks, search) for side, each in ((SEEN, seen), (UNSEEN, unseen))}
-        more, own = _retrieved(name, parts, ks, boot), _tasks(name, parts)
+        parts = {side: asked_of(gallery, each[name], max(ks), ranks, search) for side, each in ((SEEN, seen), (UNSEEN, unseen))}
+        more, own = retrieved(name, parts, ks, boot), _tasks(name, parts)
         rows += more
         tasks += own + [row for row in probes if row["encoder"] == name]
         both = both or _in_both(parts)
@@ -117,7 +117,7 @@ def open_world(
     return Report("open_world", f"Seen and unseen: {', '.join(galleries)}", tables, _caveats(tasks) + both, provenance, page)
 
 
-_Part = list[tuple[Target, Array]]
+Part = list[tuple[Target, Array]]
 """Every rank, and (q, k) int64 codes of the neighbours of every query at it, best first, -1 for none."""
 
 
@@ -125,7 +125,8 @@ def _search(gallery: Gallery, queries: Gallery, k: int) -> Array:
     return np.asarray(gallery.search(queries, k).rows)
 
 
-def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None, search: Search) -> _Part:
+def asked_of(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None = None, search: Search = _search) -> Part:
+    """The k nearest of one gallery for the queries of a part. Raises BiocosmosError as :func:`open_world`."""
     check_apart(gallery, queries)
     targets = rank_targets(gallery, queries, ranks)
     if not any((target.query >= 0).any() for target in targets):
@@ -134,7 +135,8 @@ def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | No
     return [(target, np.append(target.gallery, -1)[near]) for target in targets]
 
 
-def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+def retrieved(encoder: str, parts: Mapping[str, Part], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+    """Rows of :data:`OPEN_WORLD`: top-k shares of "seen" and "unseen" queries, and their harmonic mean."""
     rows = []
     names = dict.fromkeys(target.name for part in parts.values() for target, _ in part)
     for rank in names:
@@ -151,7 +153,7 @@ def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot
     return rows
 
 
-def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
+def _tasks(encoder: str, parts: Mapping[str, Part]) -> list[Row]:
     rows = []
     for part, pairs in parts.items():
         for target, codes in pairs:
@@ -164,7 +166,7 @@ def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
 
 
 def _measured(
-    data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, _Part]
+    data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, Part]
 ) -> list[Row]:
     """Rows of the table of published figures: the tasks that these parts pose."""
     asked = {LINEAR: SPECIES_LINEAR, FINE_TUNED: SPECIES_FINE_TUNED}
@@ -192,7 +194,7 @@ def _measured(
     ]
 
 
-def _in_both(parts: Mapping[str, _Part]) -> list[str]:
+def _in_both(parts: Mapping[str, Part]) -> list[str]:
     """What is said where species of the unseen part are asked about in the seen part too."""
     asked = {
         part: {name for target, _ in pairs if target.name == SPECIES for name in target.names_of(np.unique(target.query)) if name}

@@ -9,14 +9,12 @@ import pyarrow as pa
 
 from biocosmos.discover.extras import load
 from biocosmos.embed import embed
-from biocosmos.encoders.barcodes import load_barcode_encoder
-from biocosmos.encoders.modality import modality_of
-from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.benchmark.report import beside_papers
 from biocosmos.evaluate.open_world.published import measured, published_table
 from biocosmos.jobs.benchmark.download import Benchmarked, Data, opened
+from biocosmos.jobs.benchmark.encoders import check_encoder
 from biocosmos.jobs.benchmark.settings import PHOTOS, SHORT_KMERS, ClusteringSettings
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.jobs.evaluate_settings import CLUSTERING, EvaluateSettings
@@ -75,14 +73,10 @@ def _check(settings: ClusteringSettings) -> None:
     """Refuse encoders that are not there, or that take something else, and a reducer that is not installed."""
     if any(name.partition(":")[0] == "umap" for name in names_in(settings.reducer)):
         load("umap", "zero-shot clustering")
-    for name, wanted in [*((each, "image") for each in settings.image), *((each, "dna") for each in settings.dna)]:
-        if modality_of(name) != wanted:
-            what = "images" if wanted == "image" else "barcodes"
-            raise BiocosmosError(f"--{wanted} {name}: this is no encoder of {what}")
-        if wanted == "dna":
-            load_barcode_encoder(name, device="cpu")
-        else:
-            load_encoder(name, device="cpu", backend="torch")
+    for name in settings.image:
+        check_encoder(name, "image")
+    for name in settings.dna:
+        check_encoder(name, "dna")
 
 
 def _figures(base: Report, data: str) -> pa.Table:

@@ -187,9 +187,8 @@ def _refuse_lonely(settings: ContrastiveSettings, labels: Array, there: Mapping[
         if most < FEWEST:
             others = " or ".join(WHAT[other] for other in settings.modalities if other != modality)
             raise BiocosmosError(
-                f"{most or 'no'} specimen{'' if most == 1 else 's'} of part '{settings.split}' "
-                f"{'has' if most == 1 else 'have'} {WHAT[modality]} and also {others}: a space is learnt from {FEWEST} or more; "
-                f"name another part, or leave it out with --{modality} ''"
+                f"{most or 'no'} {settings.targets} of part '{settings.split}' has {WHAT[modality]} and also {others}: a space "
+                f"is learnt from {FEWEST} or more; name another part, or leave it out with --{modality} ''"
             )
 
 
