@@ -22,7 +22,7 @@ PUBLISHED_PAIRS = ((DNA, DNA), (IMAGE, IMAGE), (IMAGE, DNA), (IMAGE, TEXT))
 LAYOUT_RANKS = ("order", "family", "genus", "species")
 NOT_ALIGNED = "not aligned"
 _SHARES = [(f"{part}{end}", pa.float64()) for part in PARTS for end in ("", "_low", "_high")] + [("harmonic_mean", pa.float64())]
-_ABOUT = [(f"{part}_chance", pa.float64()) for part in PARTS] + [
+_ABOUT = [(f"{part}_{of}", pa.float64()) for part in PARTS for of in ("answerable", "chance")] + [
     (f"{part}_{fact}", pa.int64()) for part in PARTS for fact in ("specimens", "taxa", "unanswerable", "unnamed")
 ]
 _ASKED = [("query", pa.string()), ("key", pa.string()), ("rank", pa.string()), ("k", pa.int64()), ("average", pa.string())]

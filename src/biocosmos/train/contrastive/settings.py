@@ -8,8 +8,8 @@ from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
-from biocosmos.settings import SettingError, changed, names_in, setting, told
-from biocosmos.train.loop.settings import DATA, MODEL, LoopSettings
+from biocosmos.settings import SettingError, changed, holding, names_in, setting, told
+from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
 MODALITIES = ("image", "dna", "text")
 """In this order everywhere."""
@@ -19,9 +19,19 @@ DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
 TUNES = ("heads", "lora", "full")
 SPECIMEN, BIN = "specimen", "bin"
 """What ``targets`` may be besides a rank."""
-UNUSED = ("encoder", "centre_lr_factor", "workers", "cache_gb")
+NEW = "new:"
+"""Before the kind of a network over barcodes that begins with random weights."""
+UNUSED = ("encoder", "centre_lr_factor")
 """Settings of the loop that have no use here."""
 LEARNT = "What is learnt"
+_LORA = tuple({"tune": holding(word)} for word in ("lora", *(f"{modality}=lora" for modality in MODALITIES)))
+
+
+def _tuned(*modalities: str) -> tuple[dict[str, Any], ...]:
+    """Condition of a setting: that one of these modalities is tuned, which --tune may say in so many ways."""
+    words = [*TUNES[1:], *(f"{modality}={how}" for modality in modalities for how in TUNES[1:])]
+    new = [{"dna": tuple(f"{NEW}{kind}" for kind in ("bag", "transformer"))}] if "dna" in modalities else []
+    return (*({"tune": holding(word)} for word in words), *new)
 
 
 @dataclass(frozen=True)
@@ -31,7 +41,7 @@ class ContrastiveSettings(LoopSettings):
     Attributes:
         image, dna, text: the encoders that are brought together, "" for none; two at least. "auto" is that of :data:`DEFAULTS`,
             or none where the collection has no such thing. Text "tiny" is a small transformer that is trained from nothing, with
-            a tokenizer of its own.
+            a tokenizer of its own. DNA "new:bag" and "new:transformer" are networks with random weights, which are always tuned.
         tune: what is trained of them: "heads", projections on their stored vectors; "lora", low-rank changes of their weights and
             a projection; "full", all weights and a projection. One word, or by modality: "image=lora,dna=full", the others heads.
         lora_rank: of the low-rank changes; CLIBD has 4.
@@ -45,6 +55,8 @@ class ContrastiveSettings(LoopSettings):
         temperature: the softmax begins with it; it is learnt.
         text_ranks: whose names make a text, coarsest first; "" is all the ranks of the collection.
         chunk: specimens that go through a tower at once; the gradient is that of the whole batch.
+        augment, size: of images that a tower is trained on: how they are changed, and their side in pixels.
+        crop, mutate: of barcodes that a tower is trained on: the share that loses ends, and the most bases that are changed.
     """
 
     image: str = setting(AUTO, f"Encoder of pictures; '' for none. auto: {LITE}.", metavar="ENCODER", panel=MODEL)
@@ -57,7 +69,7 @@ class ContrastiveSettings(LoopSettings):
     )
     width: int = setting(256, "Numbers of a vector of the space.", low=2, high=1 << 14, panel=MODEL)
     hidden: int = setting(512, "Hidden units of a projection.", low=0, high=1 << 16, unset="none: linear", panel=MODEL)
-    lora_rank: int = setting(4, "Rank of the changes.", above=0, high=1024, panel=MODEL)
+    lora_rank: int = setting(4, "Rank of the changes.", above=0, high=1024, only=_LORA, panel=MODEL)
     chunk: int | None = setting(
         None, "Specimens that go through a tower at once; the gradient stays.", above=0, unset="what suits the tower", panel=MODEL
     )
@@ -71,6 +83,22 @@ class ContrastiveSettings(LoopSettings):
     text_ranks: str = setting(
         "", "Ranks whose names make a text, coarsest first.", several=True, unset="the collection's ranks", panel=DATA
     )
+    augment: str = setting(
+        "plankton",
+        "plankton: any turn; photo: has an up; clibd: as published.",
+        choices=AUGMENTATIONS,
+        only=_tuned("image"),
+        panel=DATA,
+    )
+    size: int | None = setting(
+        None, "Train on images of so many pixels.", low=8, unset="the encoder's own", only=_tuned("image"), panel=MODEL
+    )
+    crop: float = setting(0.3, "Share of barcodes that lose ends.", low=0, high=1, only=_tuned("dna"), panel=DATA)
+    mutate: float = setting(
+        0.0, "Most of the bases that are changed.", low=0, below=0.75, unset="none", only=_tuned("dna"), panel=DATA
+    )
+    workers: int | None = changed(LoopSettings, "workers", only=_tuned("image"))
+    cache_gb: float = changed(LoopSettings, "cache_gb", only=_tuned("image"))
     encoder: str = changed(LoopSettings, "encoder", "", told=False)
     split: str = changed(LoopSettings, "split", help="The training part, such as train or train+pretrain.")
     epochs: int = changed(LoopSettings, "epochs", 20)
@@ -117,7 +145,8 @@ class ContrastiveSettings(LoopSettings):
                 raise SettingError(
                     f"--tune must be heads, lora or full, or by modality like image=lora,dna=full, not '{self.tune}'"
                 )
-        return own.get(modality, common[0] if common else "heads")
+        how = own.get(modality, common[0] if common else "heads")
+        return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
 
     def _refuse_pairs(self) -> None:
         for pair in names_in(self.drop):

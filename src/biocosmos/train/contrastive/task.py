@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from biocosmos.embed.reader import ahead
 from biocosmos.encoders.modality import Modality
 from biocosmos.errors import Failures
 from biocosmos.nn.modal_pairs import ModalPairs
@@ -100,6 +101,7 @@ class ModalBatches:
         self, rows: ModalRows, sources: Mapping[Modality, TowerSource], settings: ContrastiveSettings, where: Processes
     ) -> None:
         self._rows, self._sources, self._seed, self._rank = rows, sources, settings.seed, where.rank
+        self._workers = settings.workers
         suited = max(SMALLEST, min(LARGEST_BATCH, rows.learnt // (FEWEST_STEPS * where.size)))
         size = settings.batch_size or suited
         self._drawing = Drawing(rows.learnt, size, seed=settings.seed, rank=where.rank, size=where.size)
@@ -109,8 +111,11 @@ class ModalBatches:
     def epoch(self, epoch: int, start: int) -> Iterator[Batch]:
         """Batches ``start`` to ``count`` of an epoch."""
         order = self._drawing.order(epoch)
-        for number in range(start, self.count):
-            yield self._batch(self._drawing.rows(order, number), epoch, number)
+
+        def make(number: int) -> Batch:
+            return self._batch(self._drawing.rows(order, number), epoch, number)
+
+        yield from ahead(make, range(start, self.count), self._workers, each=1)
 
     def _batch(self, rows: Rows, epoch: int, number: int) -> Batch:
         inputs: dict[str, torch.Tensor] = {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from biocosmos.encoders.modality import Modality
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import Failures
 from biocosmos.train.contrastive.settings import MODALITIES, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
+from biocosmos.train.contrastive.towers.barcodes import TunedBarcodes
+from biocosmos.train.contrastive.towers.images import TunedImages
 from biocosmos.train.contrastive.towers.source import TowerSource
 from biocosmos.train.contrastive.towers.stored import StoredBarcodes, StoredImages
+from biocosmos.train.contrastive.towers.texts import TextTower
 from biocosmos.train.loop.processes import Processes
 
 
@@ -24,6 +27,7 @@ def make_sources(
 
 def _kind(modality: str, tune: str) -> type:
     """The class of a tower; each is made of (rows, settings, where, failures)."""
-    if tune == "heads" and modality != "text":
-        return StoredImages if modality == "image" else StoredBarcodes
-    raise BiocosmosError(f"--{modality} with --tune {tune} is not there yet")
+    if modality == "text":
+        return TextTower
+    heads, tuned = (StoredImages, TunedImages) if modality == "image" else (StoredBarcodes, TunedBarcodes)
+    return heads if tune == "heads" else tuned

@@ -17,15 +17,23 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.texts import ClipTexts, TextEncoder
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
+from biocosmos.nn.low_rank import add_low_rank
 
 
 @dataclass(frozen=True)
 class TextNetwork:
-    """network: what :attr:`inputs` gives of texts -> (n, dim), not unit; save: (folder, network) writes the encoder."""
+    """network: what :attr:`inputs` gives of texts -> (n, dim), not unit; save: (folder, network) writes the encoder; read: the
+    part of the network that reads texts, where it has others too."""
 
     network: nn.Module
     inputs: Callable[[Sequence[str]], npt.NDArray[np.int64]]
     save: Callable[[Path, nn.Module], Any]
+    read: nn.Module | None = None
+
+    def add_low_rank(self, rank: int, name: str) -> None:
+        """LoRA on what reads texts; all else stays as it is. Raises BiocosmosError where nothing can have it."""
+        self.network.requires_grad_(False)
+        add_low_rank(self.network if self.read is None else self.read, rank=rank, what=f"'{name}'")
 
 
 def network_of(encoder: TextEncoder) -> TextNetwork:
@@ -87,4 +95,7 @@ def _clip(name: str) -> TextNetwork:
         image.model = network.text.model
         write_folder(folder, replace(towers, image=image), towers.preprocessing)
 
-    return TextNetwork(_ClipText(towers), lambda texts: tokenize(list(texts)).numpy(), save)
+    network = _ClipText(towers)
+    model = network.text.model
+    read = getattr(model, "text", None) or getattr(model, "transformer", None)  # a tower of its own, or the model's
+    return TextNetwork(network, lambda texts: tokenize(list(texts)).numpy(), save, read if isinstance(read, nn.Module) else None)

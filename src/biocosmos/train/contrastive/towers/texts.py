@@ -21,6 +21,8 @@ from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.taxon_tokens import PAD, TaxonTokens
 from biocosmos.encoders.texts import TextEncoder, load_text_encoder
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.nn.chunked import Chunked
+from biocosmos.nn.low_rank import merge_low_rank
 from biocosmos.nn.projection import Projection
 from biocosmos.nn.text_transformer import DistinctRows, TextTransformer
 from biocosmos.progress import progress
@@ -39,6 +41,8 @@ AS_NEW, LEFT_OUT = 0.2, 0.1
 """Share of words that a text shows by their pieces alone, as words of a species nobody saw come, and of those it leaves out."""
 TUNED = 0.05
 """Learning rate of weights that are tuned, against that of new ones: CLIBD's highest is 5e-5."""
+CHUNK = 256
+"""Texts that go through a tuned encoder at once where nothing is asked for."""
 _AT_ONCE = 4096
 
 
@@ -162,9 +166,10 @@ class _Tuned(_Way):
         self._read = torch.from_numpy(self._of.inputs(texts))
         self._lora = settings.tune_of("text") == "lora"
         if self._lora:
-            raise BiocosmosError("--tune text=lora is not there yet: tune heads or full")
+            self._of.add_low_rank(settings.lora_rank, encoder.name)
         projection = Projection(encoder.dim, settings.width, hidden=settings.hidden or None)
-        self.module = nn.Sequential(OrderedDict(base=DistinctRows(self._of.network), projection=projection))
+        base = DistinctRows(Chunked(self._of.network, settings.chunk or CHUNK))
+        self.module = nn.Sequential(OrderedDict(base=base, projection=projection))
 
     def inputs(self, texts: npt.NDArray[np.int64], generator: torch.Generator | None) -> torch.Tensor:
         """(m, t) int64 tokens, or (m, words, 1 + pieces)."""
@@ -178,7 +183,8 @@ class _Tuned(_Way):
         """The tuned encoder stands in ``base/``."""
         from biocosmos.encoders.text_models import OWN_BASE, save_projected_texts
 
-        network: nn.Module = copy.deepcopy(self.module.base.network).cpu().eval()  # type: ignore[union-attr]
+        network: nn.Module = copy.deepcopy(self.module.base.network.module).cpu().eval()  # type: ignore[union-attr]
+        merge_low_rank(network)
         self._of.save(folder / OWN_BASE, network)
         base = load_text_encoder(str(folder / OWN_BASE), device="cpu")
         projection = self.module.projection.cpu()
