@@ -197,8 +197,8 @@ def export(
     from biocosmos.jobs.export import export_vectors
 
     if settings.vectors is not None:
-        found = export_vectors(source, output, settings)
-        say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
+        name, found = export_vectors(source, output, settings)
+        say(f"{output}: {len(found.ids):,} vectors of '{name}', {found.matrix.shape[1]:,} numbers each")
         return
     written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")

@@ -196,7 +196,7 @@ def refuse_own_names(collection: Collection, *encoders: str) -> None:
     for encoder in encoders:
         if collection.encoders.get(encoder, {}).get("modality") == "text":
             raise BiocosmosError(
-                f"'{encoder}' embedded the specimens' own names, so that each would be told its name by itself: name an embedding "
+                f"'{encoder}' embedded the specimens' own names, so that each would be told its name by itself: name one "
                 "of images or barcodes with --encoder"
             )
 
