@@ -209,7 +209,8 @@ def _shots(collection: Collection, encoders: Sequence[str], settings: EvaluateSe
         return few_shot(galleries, seed=settings.seed)
     from biocosmos.encoders.registry import load_encoder
     from biocosmos.evaluate.zero_shot.report import zero_shot
-    from biocosmos.evaluate.zero_shot.texts import common_name_column, read_sentences
+    from biocosmos.evaluate.zero_shot.texts import read_sentences
+    from biocosmos.specimens.taxon_texts import common_name_column
 
     column = common_name_column(collection.stored_columns)
     towers, asked = {}, {}
