@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,8 +12,12 @@ from biocosmos.cli.generated import Given, refuse, takes
 from biocosmos.cli.options import COLLECTION, STRICT
 from biocosmos.cli.printing import finish, say, show_table
 from biocosmos.cli.verbs import add
+from biocosmos.errors import Failures
 from biocosmos.jobs.settings import EmbedSettings
 from biocosmos.settings import SettingError, told
+
+if TYPE_CHECKING:
+    from biocosmos.embed import EmbedSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -47,8 +51,17 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     from biocosmos.specimens.collection import Collection
 
     summary = embed_collection(Collection.open(collection), settings)
+    failures = Failures()
+    for one in (summary, *summary.beside):
+        _tell(collection, one)
+        failures.extend(one.failures)
+    done = sum(one.images for one in (summary, *summary.beside))
+    finish(failures, done, "vectors" if summary.beside else summary.unit, strict=strict)
+
+
+def _tell(collection: Path, summary: EmbedSummary) -> None:
     rate = f"{summary.images_per_second:,.1f} {summary.unit}/s"
-    say(f"{collection}: {summary.images:,} {summary.unit} embedded in {summary.seconds:.1f} s, {rate}")
+    say(f"{collection}: {summary.images:,} {summary.unit} embedded with {summary.encoder} in {summary.seconds:.1f} s, {rate}")
     say(f"  computed in {summary.computed_with}" + (f"; {summary.hint}" if summary.hint else ""))
     counts = {
         "embedded before": summary.kept,
@@ -59,7 +72,6 @@ def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
     for what, count in counts.items():
         if count:
             say(f"  {count:,} specimens {what}")
-    finish(summary.failures, summary.images, summary.unit, strict=strict)
 
 
 def _named_by_its_file(settings: EmbedSettings) -> EmbedSettings:
@@ -108,8 +120,12 @@ def encoders(
     opened = Collection.open(collection)
     if default is not None:
         opened.set_default_encoder(default)
-    rows = [(name, facts["dim"], facts["created"], name == opened.default_encoder) for name, facts in opened.encoders.items()]
-    show_table(("embedding", "numbers", "made", "default"), rows, title=str(collection))
+    space_of = {column: name for name, towers in opened.spaces().items() for column in towers.values()}
+    rows = [
+        (name, facts["dim"], facts["created"], name == opened.default_encoder, space_of.get(name))
+        for name, facts in opened.encoders.items()
+    ]
+    show_table(("embedding", "numbers", "made", "default", "space"), rows, title=str(collection))
 
 
 def fetch(encoder: Annotated[str, typer.Argument(help="The encoder to download, as 'biocosmos encoders' names it.")]) -> None:

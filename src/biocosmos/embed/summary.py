@@ -21,6 +21,7 @@ class EmbedSummary:
         resumed: of ``images``, those that an interrupted run had made.
         seconds, images_per_second: of this run, from the first image to the stored column.
         column: name of the column in the dataset.
+        beside: what was embedded with the other towers, where the encoder is a space.
         computed_with: precision, backend and device in words; hint: how much faster another precision would be, if clearly.
     """
 
@@ -39,3 +40,4 @@ class EmbedSummary:
     hint: str | None = None
     unit: str = "images"
     failures: Failures = field(default_factory=Failures)
+    beside: list[EmbedSummary] = field(default_factory=list)

@@ -1,7 +1,7 @@
 """Encoders of DNA barcodes: letters in, rows of a gallery out. One string names them, as it names encoders of images.
 
     kmer:7                  counts of overlapping k-mers, k from 5 to 8: nothing is learnt, and nothing need be fetched
-    run/                    a folder that 'biocosmos train barcode' wrote
+    run/                    a folder that 'biocosmos train barcode' wrote, or 'biocosmos train contrastive': its tower of barcodes
     ./BarcodeBERT           a folder with a checkpoint of BarcodeBERT, as its authors publish it
 
 Nothing heavy is imported until a model is loaded.
@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.barcodes.kmers import K, KmerCounts
-from biocosmos.encoders.modality import KMER, is_barcode_folder
+from biocosmos.encoders.modality import KMER, is_barcode_folder, tower_name
 from biocosmos.errors import BiocosmosError
 
 BARCODES_AT_ONCE = 1024
@@ -97,6 +97,7 @@ def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "a
     """
     if precision not in ("auto", "float32"):
         raise BiocosmosError(f"encoders of barcodes compute in float32, not in {precision}: leave --precision out")
+    name = tower_name(name, "dna")
     kind, _, rest = name.partition(":")
     if kind == KMER:
         if rest not in map(str, K):  # kmer:07 would be another name of the same
@@ -104,6 +105,10 @@ def load_barcode_encoder(name: str, *, device: str = "auto", precision: str = "a
         return KmerEncoder(int(rest))
     if not is_barcode_folder(Path(name)):
         raise BiocosmosError(f"encoder '{name}' is no encoder of barcodes: write kmer:7, or the folder of a trained one")
+    from biocosmos.encoders.projected_barcodes import is_projected, load_projected_barcodes
+
+    if is_projected(Path(name)):
+        return load_projected_barcodes(name, device=device)
     from biocosmos.encoders.barcode_models import load_barcode_folder
 
     return load_barcode_folder(name, device=device)

@@ -8,7 +8,7 @@
     open_clip:hf-hub:imageomics/bioclip-2           an open_clip model of the Hugging Face hub, fetched before
     hf:timm/resnet18.a1_in1k                        either kind, as its configuration says
     ./my-model                                      a folder with the configuration and weights of either kind
-    run/                                            a folder that training wrote (biocosmos train)
+    run/                                            a folder that training wrote (biocosmos train); of a space, its image tower
     python:package.module:name                      a callable of your own
     kmer:7                                          DNA barcodes (biocosmos.encoders.barcodes)
     NAME or NAME:REST                               what an installed package adds (biocosmos.plugins, docs/extending.md)
@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
-from biocosmos.encoders.modality import KMER, TRAINED, modality_of
+from biocosmos.encoders.modality import KMER, TRAINED, modality_of, tower_name
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
 from biocosmos.plugins import PlugIn, plug_ins
@@ -220,9 +220,11 @@ def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple
         from biocosmos.encoders import timm_models
 
         return name, timm_models.load_shipped()
+    name = tower_name(name)
     kind, _, rest = name.partition(":")
-    if modality_of(name) == "dna":
-        raise BiocosmosError(f"encoder '{name}' takes DNA barcodes, and images or texts are asked for here: name another encoder")
+    if (modality := modality_of(name)) != "image":
+        takes = "DNA barcodes" if modality == "dna" else "texts"
+        raise BiocosmosError(f"encoder '{name}' takes {takes}, and images are asked for here: name another encoder")
     if kind in _LOADERS and rest:
         return name, _LOADERS[kind](rest, name)
     if (plug_in := plug_ins("encoders", _taken()).get(kind)) is not None:

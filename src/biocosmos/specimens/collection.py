@@ -39,6 +39,7 @@ from biocosmos.specimens import failures_kept, given_vectors
 from biocosmos.specimens.checksums import check_opening
 from biocosmos.specimens.creating import Occupied, is_collection, make
 from biocosmos.specimens.damage import reading
+from biocosmos.specimens.embedded_spaces import spaces_among, tower_among
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
@@ -378,11 +379,27 @@ class Collection(Selecting):
             return str(encoder)
         if encoder is not None and encoder_name(encoder) in have:
             return encoder_name(encoder)
+        if encoder is not None and (towers := self.spaces().get(encoder_name(encoder))):
+            return next(iter(towers.values()))
         shown = ", ".join(have) or "none"
         which = "which encoder?" if encoder is None else f"no embedding '{encoder}'"
         embed = f"make one with 'biocosmos embed {self.path}{'' if encoder is None else f' --encoder {encoder}'}'"
         choose = f"name one with --encoder, or choose it for good with 'biocosmos encoders {self.path} --default NAME'"
         raise BiocosmosError(f"{which}: {self.path} has {shown}" + (f"; {choose}" if have and encoder is None else f"; {embed}"))
+
+    def spaces(self) -> dict[str, dict[str, str]]:
+        """Space -> modality -> embedding, of the embeddings here that towers of one space made, image before DNA before text.
+
+        Embeddings of two trainings that wrote the same folder are not of one space: only the newest are told.
+        """
+        return spaces_among(self.encoders)
+
+    def tower(self, encoder: str | None, modality: str) -> str:
+        """The embedding of this modality in the space that ``encoder`` is, or is of; None for the only space here.
+
+        Raises BiocosmosError where there is no such space or tower, or no choice, with the command that helps.
+        """
+        return tower_among(self.encoders, str(self.path), encoder, modality)
 
     def gallery(
         self,

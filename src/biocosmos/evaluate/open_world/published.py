@@ -12,6 +12,8 @@ import pyarrow as pa
 
 FILE = "published.toml"
 DNA, IMAGE = "dna", "image"
+ACROSS = ("image to dna", "image to text")
+"""What :func:`published_table` is asked for to have the figures of retrieval from one modality to another."""
 SPECIES_FINE_TUNED, SPECIES_LINEAR = "species, fine-tuned", "species, linear"
 GENUS_OF_UNSEEN = "genus of unseen species, 1-NN"
 SPECIES_OF_SEEN = "species of seen species, 1-NN"
@@ -26,10 +28,10 @@ PUBLISHED = pa.schema(
 Row = dict[str, Any]
 
 
-def retrieval_task(rank: str, modality: str) -> str:
-    """CLIBD's task: nearest key of the same modality, "species, DNA to DNA"."""
-    name = "DNA" if modality == DNA else "image"
-    return f"{rank}, {name} to {name}"
+def retrieval_task(rank: str, modality: str, key: str | None = None) -> str:
+    """CLIBD's task: nearest key of the same modality, "species, DNA to DNA", or of another, "species, image to DNA"."""
+    asking, answering = ("DNA" if each == DNA else each for each in (modality, key or modality))
+    return f"{rank}, {asking} to {answering}"
 
 
 def measured(task: str, data: str, model: str, measure: str, value: float, source: str = SOURCE_HERE) -> Row:
@@ -41,6 +43,7 @@ def measured(task: str, data: str, model: str, measure: str, value: float, sourc
 def published_table(found: Iterable[Row] = (), *, modalities: Iterable[str] = (DNA,)) -> pa.Table:
     """The published figures of these modalities as rows of :data:`PUBLISHED`, and under those of each task what was found here.
 
+    modalities: "dna", "image", or those of :data:`ACROSS`.
     found: rows of :func:`measured`. One of the same task, data, model and measure as a published figure stands beside it; any
     other is a row of its own: figures on other data are no reproduction of the published ones. Tasks without a published figure
     come last.

@@ -68,8 +68,10 @@ class Computing:
         """The layout as torch names it."""
         return torch.channels_last if self.layout == "channels last" else torch.contiguous_format
 
-    def laid_out(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Images (n, 3, size, size) in the layout; anything else as it is."""
+    def laid_out(self, inputs: Any) -> Any:
+        """Images (n, 3, size, size) in the layout, also among several inputs by name; anything else as it is."""
+        if isinstance(inputs, Mapping):
+            return {name: self.laid_out(each) for name, each in inputs.items()}
         return inputs.contiguous(memory_format=self.format) if are_images(inputs) else inputs
 
     def save(self, folder: Path) -> None:
@@ -86,6 +88,13 @@ class Computing:
         remedy = "restore it, or begin anew with --overwrite"
         facts = read_facts(path, _SHAPE, what="how the run was begun", remedy=remedy)
         return Computing(**{name: facts[name] for name in (each.name for each in fields(Computing)) if name in facts})
+
+
+def told_computing(precision: str) -> Computing:
+    """As it was asked for, else float32: nothing is timed."""
+    asked = machine.told("train.precision") or "auto" if precision == "auto" else precision
+    number: Number = "bfloat16" if asked == "bfloat16" else "float32"
+    return Computing(number, source="given" if precision != "auto" else "told" if asked != "auto" else "default")
 
 
 def choose_computing(

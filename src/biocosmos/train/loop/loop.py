@@ -28,7 +28,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.nn.depthwise import use_fast_depthwise
 from biocosmos.progress import Progress, progress
 from biocosmos.train.loop.checkpoint import Checkpoints
-from biocosmos.train.loop.computing import TIMED_IMAGES, Computing, choose_computing
+from biocosmos.train.loop.computing import TIMED_IMAGES, Computing, choose_computing, told_computing
 from biocosmos.train.loop.logs import EPOCHS, STEPS, Logs
 from biocosmos.train.loop.processes import Processes
 from biocosmos.train.loop.schedule import one_cycle
@@ -41,15 +41,21 @@ LOG_STEPS = 10
 
 @dataclass(frozen=True)
 class Batch:
-    """inputs: what the model takes, (n, ...); targets: what the loss compares it with, (n, ...); ids: of the n specimens."""
+    """inputs: what the model takes, (n, ...), or several by name, of which each may have rows of its own; targets: what the loss
+    compares it with, (n, ...); ids: of the n specimens."""
 
-    inputs: torch.Tensor
+    inputs: Any
     targets: torch.Tensor
     ids: Sequence[str]
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return Batch(self.inputs.to(device, non_blocking=True), self.targets.to(device, non_blocking=True), self.ids)
+        inputs = (
+            {name: each.to(device, non_blocking=True) for name, each in self.inputs.items()}
+            if isinstance(self.inputs, Mapping)
+            else self.inputs.to(device, non_blocking=True)
+        )
+        return Batch(inputs, self.targets.to(device, non_blocking=True), self.ids)
 
 
 class Task(Protocol):
@@ -173,6 +179,8 @@ class _Loop:
         first = next(self.task.batches(0, 0), None)
         if first is None:
             return Computing()
+        if isinstance(first.inputs, Mapping):  # several models, whose ways differ: nothing is timed
+            return told_computing(self.settings.precision)
         some = Batch(first.inputs[:TIMED_IMAGES], first.targets[:TIMED_IMAGES], first.ids[:TIMED_IMAGES]).to(self.where.device)
         torch.manual_seed(self.settings.seed)
         return choose_computing(

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from biocosmos.encoders.modality import tower_name
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
@@ -17,7 +18,7 @@ from biocosmos.settings import check, flag, read_toml, setting, write_toml
 
 STEPS, RUN, DATA, MODEL = "Steps", "Run", "Data", "Model"
 """Headings of the help text that all recipes share."""
-AUGMENTATIONS = ("none", "plankton", "photo")
+AUGMENTATIONS = ("none", "plankton", "photo", "clibd")
 HELD_OUT = ("test", "val", "validation", "novel")
 """Parts that nothing is ever trained on, and those whose names go on from theirs: test_unseen."""
 CHOOSES_NOTHING = ("test", "novel")
@@ -89,7 +90,7 @@ class LoopSettings:
 
     def __post_init__(self) -> None:
         check(self)
-        object.__setattr__(self, "encoder", encoder_name(self.encoder))  # "run/" is "run"
+        object.__setattr__(self, "encoder", tower_name(encoder_name(self.encoder)))  # "run/" is "run"
         object.__setattr__(self, "validation", watched_part(self.split, self.validation))
 
 
