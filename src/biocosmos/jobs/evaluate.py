@@ -59,6 +59,7 @@ def evaluate_collection(
         from biocosmos.jobs.evaluate_names import judge_names
 
         encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
+        guard.refuse_own_names(collection, *encoders)
         return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
     if settings.protocol == CROSS_MODAL:
         from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
@@ -265,6 +266,7 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
         name = given if given in collection.encoders else tower_name(encoder_name(given))
         if name in names:
             continue
+        guard.refuse_own_names(collection, name)
         names.append(name)
         if name not in collection.encoders:
             summary = embed(collection, name)
