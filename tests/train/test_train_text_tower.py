@@ -20,7 +20,8 @@ from biocosmos.encoders.word_pieces import WordPieces
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.nn.barcode.transformer import BarcodeTransformer
 from biocosmos.nn.text_transformer import PooledBert
-from biocosmos.train.contrastive.settings import contrastive_settings
+from biocosmos.specimens import taxon_texts
+from biocosmos.train.contrastive.settings import TEXT_TYPES, contrastive_settings
 from biocosmos.train.contrastive.specimens import modal_rows
 from biocosmos.train.contrastive.towers.texts import TextTower
 from biocosmos.train.contrastive.training import train_contrastive
@@ -107,10 +108,12 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for_and_specimens_of_one_text_
         assert len(torch.unique(first[texts == text].flatten(1), dim=0)) == 1
 
 
-@pytest.mark.parametrize("kind", ["tiny", "bert heads", "bert full", "bert lora", "clip full", "text full"])
+@pytest.mark.parametrize("kind", ["tiny", "tiny:1", "bert heads", "bert full", "bert lora", "clip full", "text full"])
 def test_a_space_with_names_is_trained_saved_and_read_again(kind: str, collection: bc.Collection, tmp_path: Path) -> None:
     given: dict[str, Any] = {}
-    if kind.startswith("bert"):
+    if kind == "tiny:1":
+        given = {"text": kind}
+    elif kind.startswith("bert"):
         given = {"text": bert(tmp_path / "bert"), "tune": f"text={kind.split()[1]}"}
     elif kind.startswith("clip"):
         given = {"text": str(save_tiny_clip(tmp_path / "clip")), "tune": "text=full"}
@@ -120,7 +123,7 @@ def test_a_space_with_names_is_trained_saved_and_read_again(kind: str, collectio
     result = train_contrastive(collection, contrastive_settings(**{**SMALL, **given}), tmp_path / "run")
     assert len(result.history.epochs) == 2, result
     encoder = load_text_encoder(str(tmp_path / "run"))
-    assert isinstance(encoder, TransformerTexts if kind == "tiny" else ProjectedTexts) and encoder.dim == 16
+    assert isinstance(encoder, TransformerTexts if kind.startswith("tiny") else ProjectedTexts) and encoder.dim == 16
     assert encoder.digest == read_space(tmp_path / "run").digests["text"]
     assert encoder.wording.ranks == collection.ranks
     if kind.endswith(("full", "lora")):
@@ -143,6 +146,20 @@ def test_the_folder_gives_what_the_module_gave(collection: bc.Collection, tmp_pa
         texts = source.wording.texts(table, collection.ranks)
         found = load_text_encoder(str(tmp_path / name)).encode_texts([text for text in texts if text])
         np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
+def test_texts_are_written_as_the_setting_says(collection: bc.Collection) -> None:
+    assert set(TEXT_TYPES) == {*taxon_texts.TEXT_TYPES, "published"}
+    assert source_of(collection, text_type="published").wording.missing == "not_classified"
+    assert source_of(collection, text_type="sci", text_ranks="genus,species").wording == taxon_texts.Wording(
+        ("genus", "species"), "sci"
+    )
+    layers = source_of(collection, text="tiny:1").module.network.shape()["layers"]  # type: ignore[union-attr, operator]
+    assert layers == 1
+    with pytest.raises(BiocosmosError, match="writes common names, and no column has them"):
+        source_of(collection, text_type="com")
+    with pytest.raises(BiocosmosError, match="write tiny, or tiny:1 to tiny:12"):
+        source_of(collection, text="tiny:x")
 
 
 def test_what_cannot_be_trained_is_refused_in_one_line(collection: bc.Collection, tmp_path: Path) -> None:
