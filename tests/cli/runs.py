@@ -130,6 +130,11 @@ LINES: dict[str, Line] = {
     "search by a file of DNA": Line(
         "search {barcodes} --fasta {fasta} -e kmer:5 -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
     ),
+    "embed a space": Line("embed {both} -e {space}", says="embedded"),
+    "search across": Line(
+        "search {both} --id {paired} --ask-with dna --among image -e {space} -k 2", after=("embed a space",), says="asked_with"
+    ),
+    "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(

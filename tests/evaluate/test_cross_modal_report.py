@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ UNSEEN = ("key_unseen", "val_unseen", "test_unseen")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[bc.Collection, Path]:
     """A collection of 12 species and a space of random projections over it, embedded."""
     folder = tmp_path_factory.mktemp("across")
-    collection = both(folder, specimens=96, species_count=12, unseen_parts=UNSEEN)
+    collection = both(folder, specimens=84, species_count=12, unseen_parts=UNSEEN)
     space(folder / "run")
     bc.embed(collection, str(folder / "run"))
     return bc.Collection.open(collection.path), folder / "run"
@@ -54,7 +55,7 @@ def test_figures_are_those_of_a_loop(made: tuple[bc.Collection, Path], report: R
 
 def test_every_table_is_there(report: Report) -> None:
     assert list(report.tables) == ["retrieval", "baselines", "decisions", "decision_curve", "damage", "published"]
-    assert any("No error rate of 5% was promised" in caveat for caveat in report.caveats), "eight specimens promise nothing"
+    assert any("No error rate of 5% and 10%" in caveat for caveat in report.caveats), "eight specimens promise nothing"
     assert {(row["query"], row["key"]) for row in report.rows()} >= {("image", "all"), ("concatenated", "concatenated")}
     assert {row["encoder"] for row in report.rows("baselines")} == {"efficientnet-lite0", "kmer:5"}
     assert {row["scheme"] for row in report.rows("decisions")} == {"nearest", "linear"}
@@ -101,6 +102,29 @@ def test_parts_that_are_missing_are_told_with_the_command(
         evaluate_collection(collection, encoder=(str(run),), protocol="cross-modal", unseen="nowhere")
     meets = biocosmos(*asked[:-1], f"genera:{one}+{two}", *parts, fails=1)
     assert f"in part 'genera:{one}+{two}' (--gallery) and in part 'genera:{two}' (--queries)" in meets
+
+
+def test_parts_of_one_specimen_or_none(made: tuple[bc.Collection, Path]) -> None:
+    """One pair a part, no validation at all, keys of unseen species among the gallery: a report, and what it lacks is told."""
+    collection, run = made
+    ids = {part: collection.table(["id"], split=part)["id"].to_pylist() for part in ("train", "test", "val", *UNSEEN)}
+    few = ", ".join(f"'{rows[0]}'" for rows in ids.values())
+
+    def asked(where: str | None, **more: Any) -> Report:
+        return evaluate_collection(collection, encoder=(str(run),), protocol="cross-modal", where=where, **more)
+
+    report = asked(f"id IN ({few})", linear=True, damage=True)
+    assert report.rows()[0]["seen_specimens"] == 1 and any("(linear)" in caveat for caveat in report.caveats)
+    report.laid_out()
+    none = ", ".join(f"'{id_}'" for id_ in ids["val"])
+    report = asked(f"id NOT IN ({none})")
+    assert "decisions" not in report.tables and any("Part 'val' has no specimen" in caveat for caveat in report.caveats)
+    with pytest.raises(BiocosmosError, match=r"part 'train' has no specimen .* with --gallery"):
+        asked("id = 'nobody'")
+    joined = asked(None, gallery="train+key_unseen")
+    assert joined.provenance["parts"] == asked(None).provenance["parts"] and "decisions" in joined.tables
+    apart = asked(None, queries="val", unseen="val_unseen")
+    assert "decisions" not in apart.tables and any("'val' is asked itself" in caveat for caveat in apart.caveats)
 
 
 def test_what_is_no_space_is_refused(made: tuple[bc.Collection, Path], biocosmos: Callable[..., str], tmp_path: Path) -> None:

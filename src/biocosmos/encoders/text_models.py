@@ -111,7 +111,8 @@ class _Texts:
     def _computed(self, network: nn.Module, inputs: npt.NDArray[np.int64]) -> Vectors:
         """(n, dim): inputs of as many tokens go through together, so that a vector does not depend on its neighbours'."""
         out = np.zeros((len(inputs), self.dim), np.float32)
-        counts = (inputs.reshape(len(inputs), inputs.shape[1], -1) >= 0).any(-1).sum(1)
+        there = inputs >= 0
+        counts = (there.any(-1) if there.ndim > 2 else there).sum(1)
         for count in np.unique(counts[counts > 0]):
             same = np.flatnonzero(counts == count)
             for start in range(0, len(same), self.batch_size):

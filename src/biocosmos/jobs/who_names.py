@@ -34,6 +34,7 @@ from biocosmos.jobs.predict import predict_part
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import flag, settings_of, told
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
@@ -62,7 +63,9 @@ def identifier_of(
     if chosen is not None:
         return chosen
     head = None
-    if settings.head is not None:
+    if settings.head is None:
+        guard.refuse_own_names(collection, collection.encoder_name(settings.encoder))
+    else:
         head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
     folder = collection.path / NAMERS / _key(collection, settings, head)
     if not settings.fresh and is_file(folder / STATE):
