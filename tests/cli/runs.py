@@ -361,8 +361,8 @@ LINES: dict[str, Line] = {
     ),
     "train contrastive in full": Line(
         "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "
-        "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin --epochs 1 "
-        "--batch-size 4 --device cpu",
+        "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
+        "--epochs 1 --batch-size 4 --device cpu",
         after=("collect pictures and barcodes", "train barcode"),
         says="with image and text",
     ),
