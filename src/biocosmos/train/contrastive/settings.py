@@ -8,7 +8,7 @@ from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
-from biocosmos.settings import SettingError, changed, holding, names_in, setting, told
+from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
 MODALITIES = ("image", "dna", "text")
@@ -76,17 +76,29 @@ class ContrastiveSettings(LoopSettings):
     hidden: int = setting(512, "Hidden units of a projection.", low=0, high=1 << 16, unset="none: linear", panel=MODEL)
     lora_rank: int = setting(4, "Rank of the changes.", above=0, high=1024, only=_LORA, panel=MODEL)
     chunk: int | None = setting(
-        None, "Specimens that go through a tower at once; the gradient stays.", above=0, unset="what suits the tower", panel=MODEL
+        None,
+        "Specimens that go through a tower at once; the gradient stays.",
+        above=0,
+        unset="what suits the tower",
+        only=_tuned(*MODALITIES),
+        panel=MODEL,
     )
     targets: str = setting("specimen", "Who belongs together: specimen, bin, or a rank.", metavar="NAME", panel=LEARNT)
     bind_to: str = setting(
         "", "The modality that the others are brought to.", choices=MODALITIES, unset="all pairs", panel=LEARNT
     )
     drop: str = setting("", "Pairs left out: image-text.", several=True, unset="none", metavar="PAIRS", panel=LEARNT)
-    as_published: bool = setting(False, "Count every positive of a row, as CLIBD's code does.", panel=LEARNT)
+    as_published: bool = setting(
+        False, "Count every positive of a row, as CLIBD's code does.", only={"targets": other_than(SPECIMEN)}, panel=LEARNT
+    )
     temperature: float = setting(0.07, "The softmax begins with it.", low=0.01, high=10, panel=LEARNT)
     text_ranks: str = setting(
-        "", "Ranks whose names make a text, coarsest first.", several=True, unset="the collection's ranks", panel=DATA
+        "",
+        "Ranks whose names make a text, coarsest first.",
+        several=True,
+        unset="the collection's ranks",
+        only={"text": GIVEN},
+        panel=DATA,
     )
     text_type: str = setting(
         "taxon", "How a name is written: taxon, names from coarse to fine; sci, the finest.", choices=TEXT_TYPES, panel=DATA
