@@ -101,12 +101,13 @@ def _trained(data: Data, folder: Path, settings: RetrievalSettings) -> str:
 
 def _asked(data: Data, space: str, settings: RetrievalSettings) -> EvaluateSettings:
     parts = data.parts
-    there = {name: data.there(names) for name, names in (("unseen_keys", parts.unseen_keys),)}
-    given = {
-        "unseen_keys": parts.spelled(there["unseen_keys"]) if there["unseen_keys"] else "",
-        "calibration": parts.spelled([parts.validation]) if data.counts.get(parts.validation) else "",
-        "calibration_unseen": parts.spelled([parts.unseen_validation]) if data.counts.get(parts.unseen_validation) else "",
-    }
+    unseen_keys = data.there(parts.unseen_keys)
+    given: dict[str, Any] = {}
+    if unseen_keys:
+        given["unseen_keys"] = parts.spelled(unseen_keys)
+    for name, part in (("calibration", parts.validation), ("calibration_unseen", parts.unseen_validation)):
+        if data.counts.get(part):
+            given[name] = parts.spelled([part])
     return EvaluateSettings(
         encoder=(space,),
         protocol=CROSS_MODAL,
@@ -115,7 +116,7 @@ def _asked(data: Data, space: str, settings: RetrievalSettings) -> EvaluateSetti
         unseen=parts.spelled([parts.unseen]),
         seed=settings.seed,
         device=settings.device,
-        **{name: value for name, value in given.items() if value},
+        **given,
     )
 
 
