@@ -14,6 +14,7 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.jobs.evaluate import evaluate_collection
+from biocosmos.specimens import guard
 from space_sample import both, space
 
 UNSEEN = ("key_unseen", "val_unseen", "test_unseen")
@@ -23,7 +24,7 @@ UNSEEN = ("key_unseen", "val_unseen", "test_unseen")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[bc.Collection, Path]:
     """A collection of 12 species and a space of random projections over it, embedded."""
     folder = tmp_path_factory.mktemp("across")
-    collection = both(folder, specimens=84, species_count=12, unseen_parts=UNSEEN)
+    collection = both(folder, specimens=72, species_count=12, unseen_parts=UNSEEN)
     space(folder / "run")
     bc.embed(collection, str(folder / "run"))
     return bc.Collection.open(collection.path), folder / "run"
@@ -61,11 +62,16 @@ def test_every_table_is_there(report: Report) -> None:
     assert {row["scheme"] for row in report.rows("decisions")} == {"nearest", "linear"}
     for row in report.rows("decisions", rank="species", average="micro"):
         assert row["harmonic_mean"] <= row["oracle_harmonic_mean"] + 1e-9
-    whole = report.rows("damage", barcode="whole", rank="species", average="micro")[0]
-    same = report.rows(query="dna", key="dna", rank="species", k=1, average="micro")[0]
-    assert (whole["seen"], whole["unseen"]) == (same["seen"], same["unseen"])
-    missing = report.rows("damage", barcode="missing", rank="species", average="micro")[0]
-    assert (missing["seen"], missing["unseen"], missing["harmonic_mean"]) == (0, 0, 0)
+    for by, kind in (("DNA", "dna"), ("image and DNA averaged", "averaged")):
+        whole = report.rows("damage", barcode="whole", by=by, rank="species", average="micro")[0]
+        same = report.rows(query=kind, key=kind, rank="species", k=1, average="micro")[0]
+        assert (whole["seen"], whole["unseen"]) == (same["seen"], same["unseen"])
+        missing = report.rows("damage", barcode="missing", by=by, rank="species", average="micro")[0]
+        if kind == "dna":
+            assert (missing["seen"], missing["unseen"], missing["harmonic_mean"]) == (0, 0, 0)
+        else:
+            alone = report.rows(query="image", key="averaged", rank="species", k=1, average="micro")[0]
+            assert (missing["seen"], missing["unseen"]) == (alone["seen"], alone["unseen"])
     mine = {(row["task"], row["model"]) for row in report.rows("published") if row["measured_here"] is not None}
     assert ("species, DNA to DNA", "not aligned") in mine and any(task == "genus, image to DNA" for task, _ in mine)
     parts = report.provenance["parts"]
@@ -135,6 +141,21 @@ def test_what_is_no_space_is_refused(made: tuple[bc.Collection, Path], biocosmos
     assert "is of one space" in biocosmos("evaluate", collection.path, "-e", run, "-e", "kmer:5", *across, fails=1)
     assert "does nothing here" in biocosmos("evaluate", collection.path, "--damage", fails=2)
     assert "does nothing here" in biocosmos("evaluate", collection.path, "--unseen-keys", "val", fails=2)
+
+
+def test_a_query_that_trained_the_space_is_refused(made: tuple[bc.Collection, Path]) -> None:
+    """Keys may have trained it; queries, and what sets a threshold, may not."""
+    collection, run = made
+    ids = {part: collection.table(["id"], split=part)["id"].to_pylist() for part in ("train", "test", "val_unseen", "key_unseen")}
+    for part in ("test", "val_unseen"):
+        guard.Fitted.of("the space", fitted=ids["train"] + ids[part][:2]).save(run)
+        with pytest.raises(BiocosmosError, match=rf"'{part}', 2 \({ids[part][0]}, .* trained the space"):
+            evaluate_collection(collection, encoder=(str(run),), protocol="cross-modal")
+    guard.Fitted.of("the space", fitted=ids["train"] + ids["key_unseen"]).save(run / "dna")
+    (run / guard.RECORD).unlink()
+    report = evaluate_collection(collection, encoder=(str(run),), protocol="cross-modal")
+    assert any("its species are not unseen" in caveat for caveat in report.caveats)
+    (run / "dna" / guard.RECORD).unlink()
 
 
 def test_another_training_in_the_same_folder_is_refused(made: tuple[bc.Collection, Path]) -> None:

@@ -25,7 +25,7 @@ from biocosmos.evaluate.cross_modal.decisions import (
 )
 from biocosmos.evaluate.cross_modal.report import Findings, cross_modal_report
 from biocosmos.evaluate.cross_modal.scores import KS, Row, retrieval_scores
-from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, UNSEEN, Side
+from biocosmos.evaluate.cross_modal.sides import AVERAGED, DNA, IMAGE, SEEN, UNSEEN, Side
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.report import asked_of, retrieved
 from biocosmos.evaluate.report import split_hash
@@ -44,6 +44,8 @@ from biocosmos.progress import progress
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
+BY = {DNA: "DNA", AVERAGED: "image and DNA averaged"}
+"""What damaged barcodes are compared by."""
 AT_ONCE = 1024
 """Barcodes that are encoded at a time."""
 PICTURE, SYNTHETIC = "picture", "synthetic"
@@ -193,13 +195,16 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
 
 
 def _damaged(tower: str, parts: Mapping[str, Part], keys: Side, settings: EvaluateSettings, boot: Bootstrap) -> list[Row]:
-    """DNA to DNA with barcodes of the queries cut, misread or missing, encoded again by the space's DNA tower."""
+    """Barcodes of the queries cut, misread or missing, encoded again by the space's DNA tower, alone and with the image."""
     encoder = load_barcode_encoder(tower, device=settings.device)
     rows: list[Row] = []
     with progress("damage barcodes", total=len(DAMAGES), unit="kinds of damage") as bar:
         for damage in DAMAGES:
             sides = {which: _damaged_side(parts[which], damage, encoder, settings.seed) for which in (SEEN, UNSEEN)}
-            rows += [{**row, "barcode": damage.name, "encoder": tower} for row in damage_scores(keys, sides, bootstrap=boot)]
+            for by, name in BY.items():
+                if by == DNA or all(side.has(IMAGE).any() for side in (keys, *sides.values())):
+                    found = damage_scores(keys, sides, by, bootstrap=boot)
+                    rows += [{**row, "barcode": damage.name, "by": name} for row in found]
             bar.advance()
     return rows
 
@@ -213,7 +218,10 @@ def _damaged_side(part: Part, damage: Damage, encoder: BarcodeEncoder, seed: int
     for start in range(0, len(left), AT_ONCE):
         rows = left[start : start + AT_ONCE]
         vectors[rows] = np.asarray(encoder.encode_barcodes([str(told[i]) for i in rows]), np.float32)
-    return Side({DNA: vectors}, part.side.subset(part.side.rows(DNA)).taxa)
+    mine = part.side.rows(DNA)
+    place = {id_: i for i, id_ in enumerate(gallery.ids.tolist())}
+    side = part.side.subset(mine)
+    return replace(side, vectors={**side.vectors, DNA: vectors[[place[id_] for id_ in part.ids[mine].tolist()]]})
 
 
 def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str]) -> list[str]:

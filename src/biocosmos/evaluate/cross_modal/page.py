@@ -213,19 +213,19 @@ def _total(rows: Sequence[Row]) -> Row:
 
 def _damage(rows: Sequence[Row]) -> Section:
     micro = [row for row in rows if row["average"] == "micro"]
-    encoders = list(dict.fromkeys(row["encoder"] for row in micro))
+    ways = list(dict.fromkeys(row["by"] for row in micro))
     blocks: list[Block] = []
     for rank in list(dict.fromkeys(row["rank"] for row in micro))[-FINE_RANKS:][::-1]:
         for part in PARTS:
             mine = [row for row in micro if row["rank"] == rank]
             groups = [
-                (name, [_share(pick(mine, barcode=name, encoder=encoder), part) for encoder in encoders])
+                (name, [_share(pick(mine, barcode=name, by=way), part) for way in ways])
                 for name in dict.fromkeys(row["barcode"] for row in mine)
             ]
             title = f"{rank.capitalize()} right, {part} species, by what is left of the barcode"
-            blocks.append(Figure(bars(title, groups, encoders), WORDS("damage.figure", rank=rank, part=part)))
+            blocks.append(Figure(bars(title, groups, ways), WORDS("damage.figure", rank=rank, part=part)))
     columns = [
-        *(("barcode", "barcode"), ("by", "encoder"), ("rank", "rank"), ("average", "average")),
+        *(("barcode", "barcode"), ("by", "by"), ("rank", "rank"), ("average", "average")),
         *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
         ("H.M.", (MEAN, percent)),
     ]

@@ -38,9 +38,7 @@ BACK_OFF = pa.schema(
     + [(name, pa.float64()) for name in ("share", "reached", "precision", "precision_low", "precision_high", "threshold")]
     + [("calibrated_on", pa.int64())]
 )
-DAMAGE = pa.schema(
-    [("barcode", pa.string()), ("encoder", pa.string()), ("rank", pa.string()), ("average", pa.string()), *_SHARES]
-)
+DAMAGE = pa.schema([("barcode", pa.string()), ("by", pa.string()), ("rank", pa.string()), ("average", pa.string()), *_SHARES])
 SYNTHETIC = "synthetic images, real barcodes"
 """What a collection that was made by ``biocosmos simulate pictures`` of real barcodes says of itself."""
 
