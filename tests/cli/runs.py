@@ -130,6 +130,11 @@ LINES: dict[str, Line] = {
     "search by a file of DNA": Line(
         "search {barcodes} --fasta {fasta} -e kmer:5 -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
     ),
+    "embed a space": Line("embed {both} -e {space}", says="embedded"),
+    "search across": Line(
+        "search {both} --id {paired} --ask-with dna --among image -e {space} -k 2", after=("embed a space",), says="asked_with"
+    ),
+    "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
@@ -341,6 +346,25 @@ LINES: dict[str, Line] = {
     "train barcode as an autoencoder": Line(
         "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
         after=("train barcode masked",),
+    ),
+    "collect pictures and barcodes": Line(
+        "simulate pictures {out}/simulated.csv -o {out}/both.cosmos --size 32 --seed 0 --overwrite",
+        after=("simulate a table",),
+        says="24 barcodes",
+    ),
+    "train contrastive": Line(
+        f"train contrastive {{out}}/both.cosmos -o {{out}}/space {LOOP}{RUN}--image efficientnet-lite0 --dna kmer:5 --text tiny "
+        "--tune heads --width 8 --hidden 0 --targets species --bind-to dna --as-published --temperature 0.1 --text-ranks "
+        "genus,species --split train --validation val --batch-size 8",
+        after=("collect pictures and barcodes",),
+        says="with image and dna",
+    ),
+    "train contrastive in full": Line(
+        "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "
+        "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
+        "--epochs 1 --batch-size 4 --device cpu",
+        after=("collect pictures and barcodes", "train barcode"),
+        says="with image and text",
     ),
     "split barcodes of two kinds": Line(
         "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",

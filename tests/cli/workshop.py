@@ -126,6 +126,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     names = {
         "both": "across/both.cosmos",
         "space": "across/run",
+        "paired": "SIM0-000001",
         "barcodes": "barcodes.cosmos",
         "fasta": "barcodes.fasta",
         "dna": dna,

@@ -98,6 +98,7 @@ def test_by_hand() -> None:
     # the first finds taxon 0; the second finds 1; the third finds a key without a name, and its taxon has no key
     assert first["seen"] == pytest.approx(1 / 3) and macro["seen"] == pytest.approx((1 / 2 + 0) / 2)
     assert (first["seen_specimens"], first["seen_taxa"], first["seen_unanswerable"], first["seen_unnamed"]) == (3, 2, 1, 1)
+    assert first["seen_answerable"] == pytest.approx(1 / 2) and macro["seen_answerable"] == pytest.approx(1 / 2)
     assert first["seen_chance"] == pytest.approx((1 / 4 + 1 / 4 + 0) / 3) and macro["seen_chance"] == pytest.approx(1 / 8)
     assert second["seen"] == pytest.approx(2 / 3), "the second key of the second query is of its taxon"
     assert np.isnan(first["unseen"]) and np.isnan(first["harmonic_mean"]) and first["unseen_specimens"] == 0

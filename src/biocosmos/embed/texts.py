@@ -12,6 +12,7 @@ import pyarrow as pa
 from biocosmos.embed.strings import rows_of
 from biocosmos.encoders.texts import NO_WORDS, TextEncoder
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.embedding_columns import WRITTEN_FROM
 
 MOST_KEPT = 1 << 26
 """Numbers of vectors of texts that are kept, to be used again in later blocks of specimens."""
@@ -24,9 +25,10 @@ class TaxonNames:
     unreadable = NO_WORDS
 
     def __init__(self, collection: Collection, encoder: TextEncoder, metadata: dict[str, Any]) -> None:
-        self._encoder, self.name, self.metadata = encoder, encoder.name, metadata
+        self._encoder, self.name = encoder, encoder.name
         self._ranks, self._wording = collection.ranks, encoder.wording
         self.columns: Sequence[str] = self._wording.columns(collection.ranks, collection.stored_columns)
+        self.metadata = {**metadata, WRITTEN_FROM: list(self.columns)}
         self.how = f"{metadata['precision']} by {metadata['backend']}"
         self._known: dict[str, npt.NDArray[np.float32]] = {}
 

@@ -119,7 +119,7 @@ def base_of(tower: str) -> str | None:
 def part_of(collection: Collection, towers: Mapping[str, str], part: str, where: str | None) -> Part:
     """A part of a split ("test", "train+key_unseen") with the vectors of every tower.
 
-    Raises BiocosmosError for a collection without names of taxa, for a part that is not there or has no vector.
+    Raises BiocosmosError for a collection without names of taxa, and for a part that is not there.
     """
     galleries = {
         modality: collection.gallery(
@@ -138,8 +138,6 @@ def part_of(collection: Collection, towers: Mapping[str, str], part: str, where:
             )
         for id_, taxon in zip(gallery.ids.tolist(), gallery.taxa.tolist()):
             place.setdefault(id_, taxon)
-    if not place:
-        raise BiocosmosError(f"part '{part}' has no specimen with a vector of {' or '.join(towers.values())}: name another part")
     ids = np.array(list(place), object)
     taxa = np.array(list(place.values()), np.int64)
     order = np.argsort(taxa, kind="stable")

@@ -25,30 +25,31 @@ from biocosmos.evaluate.cross_modal.decisions import (
 )
 from biocosmos.evaluate.cross_modal.report import Findings, cross_modal_report
 from biocosmos.evaluate.cross_modal.scores import KS, Row, retrieval_scores
-from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, UNSEEN, Side
+from biocosmos.evaluate.cross_modal.sides import AVERAGED, DNA, IMAGE, SEEN, UNSEEN, Side
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.report import asked_of, retrieved
 from biocosmos.evaluate.report import split_hash
+from biocosmos.jobs.cross_modal_asking import (
+    KEYS,
+    UNSEEN_KEYS,
+    UNSEEN_VALIDATION,
+    VALIDATION,
+    asked_parts,
+    refuse_meeting,
+    those_with_specimens,
+)
 from biocosmos.jobs.cross_modal_parts import BARCODE, Part, base_of, part_of, space_towers
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.progress import progress
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
-UNSEEN_KEYS, VALIDATION, UNSEEN_VALIDATION = "key_unseen", "val", "val_unseen"
+BY = {DNA: "DNA", AVERAGED: "image and DNA averaged"}
+"""What damaged barcodes are compared by."""
 AT_ONCE = 1024
 """Barcodes that are encoded at a time."""
 PICTURE, SYNTHETIC = "picture", "synthetic"
 """The column, and what stands in it, by which 'biocosmos simulate pictures' marks a picture that is none of an animal."""
-OPTIONS = {
-    "keys": "--gallery",
-    "unseen_keys": "--unseen-keys",
-    "validation": "--calibration",
-    "unseen_validation": "--calibration-unseen",
-    SEEN: "--queries",
-    UNSEEN: "--unseen",
-}
-MAKE_PARTS = "'biocosmos split COLLECTION --method bioscan' makes such parts, --column takes them from a column"
 
 
 def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Report:
@@ -61,18 +62,20 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
     if len(settings.encoder) > 1:
         raise BiocosmosError("--protocol cross-modal is of one space: name one with --encoder")
     space, towers, made = space_towers(collection, settings.encoder[0] if settings.encoder else None)
-    names, caveats = _parts(collection, settings)
+    names, caveats = asked_parts(collection, settings)
     who = (space, *towers.values())
-    for name in (names[SEEN], names[UNSEEN]):
-        guard.refuse_part(collection, name, *who, where=settings.where)
+    for which, name in names.items():
+        if which not in (KEYS, UNSEEN_KEYS):
+            guard.refuse_part(collection, name, *who, where=settings.where)
     parts = {which: part_of(collection, towers, name, settings.where) for which, name in names.items()}
-    _refuse_meeting(parts)
-    answering = parts["keys"].joined(parts["unseen_keys"]) if "unseen_keys" in parts else parts["keys"].side
+    parts, more = those_with_specimens(parts, towers)
+    refuse_meeting(parts)
+    answering = parts[KEYS].joined(parts[UNSEEN_KEYS]) if UNSEEN_KEYS in parts else parts[KEYS].side
     asked = {which: parts[which].side for which in (SEEN, UNSEEN)}
     keys, *sides = _named_somewhere(answering, *asked.values())
     asked = dict(zip(asked, sides))
     boot = Bootstrap(seed=settings.seed)
-    found = Findings(retrieval_scores(keys, asked, bootstrap=boot), caveats=caveats)
+    found = Findings(retrieval_scores(keys, asked, bootstrap=boot), caveats=[*caveats, *more])
     if not found.retrieval:
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank that a key has: name other parts")
     found.baselines = _baselines(collection, towers, names, settings, boot)
@@ -84,8 +87,8 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
         found.damage = _damaged(towers[DNA], parts, keys, settings, boot)
     found.caveats += _told(collection, parts, who)
     found.caveats += [f"{collection.path.name} was embedded with {name} for this report: it was not yet." for name in made]
-    key_parts = " + ".join(names[which] for which in ("keys", "unseen_keys") if which in names)
-    sizes = {"keys": len(keys), "unseen_keys": len(parts["unseen_keys"]) if "unseen_keys" in parts else 0}
+    key_parts = " + ".join(names[which] for which in (KEYS, UNSEEN_KEYS) if which in names)
+    sizes = {"keys": len(keys), "unseen_keys": len(parts[UNSEEN_KEYS]) if UNSEEN_KEYS in parts else 0}
     first = next(iter(parts[SEEN].galleries.values()))
     return cross_modal_report(
         found,
@@ -100,47 +103,6 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
             "options": {"ks": list(KS), "linear": settings.linear, "damage": settings.damage, "seed": settings.seed},
         },
     )
-
-
-def _parts(collection: Collection, settings: EvaluateSettings) -> tuple[dict[str, str], list[str]]:
-    """What is asked of whom, by the names of parts, and what is said of those that are not there and nobody named."""
-    names = {"keys": settings.gallery, SEEN: settings.queries, UNSEEN: settings.unseen}
-    prefix = settings.gallery.rpartition(":")[0]
-    caveats = []
-    for which, given, usual, lost in (
-        ("unseen_keys", settings.unseen_keys, UNSEEN_KEYS, "no key is of an unseen species and no threshold is chosen"),
-        ("validation", settings.calibration or "", VALIDATION, "no threshold is chosen"),
-        ("unseen_validation", settings.calibration_unseen, UNSEEN_VALIDATION, "no threshold is chosen and no rank trusted"),
-    ):
-        name = given or (f"{prefix}:{usual}" if prefix else usual)
-        if given or _has(collection, name):
-            names[which] = name
-        else:
-            caveats.append(f"The split has no part '{usual}': {lost}. {MAKE_PARTS}.")
-    for which in ("keys", SEEN, UNSEEN):
-        if not _has(collection, names[which]):
-            has = (
-                ", ".join(collection.split(prefix or "default").counts())
-                if (prefix or "default") in collection.split_names
-                else "none"
-            )
-            raise BiocosmosError(
-                f"{collection.path} has no part '{names[which]}' (it has {has}): name one with {OPTIONS[which]}; {MAKE_PARTS}"
-            )
-    return names, caveats
-
-
-def _has(collection: Collection, part: str) -> bool:
-    split, _, name = part.rpartition(":")
-    return (split or "default") in collection.split_names and collection.split(split or "default").has(name)
-
-
-def _refuse_meeting(parts: Mapping[str, Part]) -> None:
-    """Refuse a specimen that two parts have: a query would find itself, or set the threshold that it is judged by."""
-    for i, (which, one) in enumerate(parts.items()):
-        for another, other in list(parts.items())[i + 1 :]:
-            what = f"specimens are in part '{one.name}' ({OPTIONS[which]}) and in part '{other.name}' ({OPTIONS[another]})"
-            guard.refuse_shared(one.ids, other.ids, what, "name parts that do not meet")
 
 
 def _columns(part: Part) -> list[str]:
@@ -159,7 +121,7 @@ def _baselines(
 ) -> list[Row]:
     """The encoders under the towers, where the collection is embedded with them, each asked about its own modality."""
     rows: list[Row] = []
-    answering = "+".join(dict.fromkeys(names[which] for which in ("keys", "unseen_keys") if which in names))
+    answering = "+".join(dict.fromkeys(names[which] for which in (KEYS, UNSEEN_KEYS) if which in names))
     if answering.count(":") > 1:  # parts of a named split are told once: "clibd:a+b"
         split = answering.partition(":")[0]
         answering = f"{split}:{answering.replace(f'{split}:', '')}"
@@ -179,10 +141,10 @@ def _baselines(
 
 def _decide(found: Findings, parts: Mapping[str, Part], settings: EvaluateSettings, boot: Bootstrap) -> None:
     """Open-world decisions, where there are images, barcodes, keys of unseen species and two parts to choose t on."""
-    if not {"unseen_keys", "validation", "unseen_validation"} <= set(parts):
+    if not {UNSEEN_KEYS, VALIDATION, UNSEEN_VALIDATION} <= set(parts):
         return
-    keys, unseen_keys = parts["keys"].side, parts["unseen_keys"].side
-    asked = {which: parts[which].side for which in ("validation", "unseen_validation", SEEN, UNSEEN)}
+    keys, unseen_keys = parts[KEYS].side, parts[UNSEEN_KEYS].side
+    asked = {which: parts[which].side for which in (VALIDATION, UNSEEN_VALIDATION, SEEN, UNSEEN)}
     there = {
         "images of seen species among the keys": len(keys.rows(IMAGE)),
         "barcodes of unseen species among the keys": len(unseen_keys.rows(DNA)),
@@ -192,27 +154,28 @@ def _decide(found: Findings, parts: Mapping[str, Part], settings: EvaluateSettin
     if lacking := [what for what, number in there.items() if not number]:
         found.caveats.append(f"No open-world decision is made: there are no {lacking[0]}.")
         return
-    schemes = {NEAREST: {which: nearest_choices(keys, unseen_keys, side) for which, side in asked.items()}}
-    if settings.linear:
-        schemes[LINEAR] = linear_choices(keys, unseen_keys, asked)
-    for scheme, choices in schemes.items():
+    for scheme in (NEAREST, *([LINEAR] if settings.linear else [])):
         try:
+            if scheme == NEAREST:
+                choices = {which: nearest_choices(keys, unseen_keys, side) for which, side in asked.items()}
+            else:
+                choices = linear_choices(keys, unseen_keys, asked)
             _decided(found, scheme, choices, boot)
         except BiocosmosError as error:
-            found.caveats.append(f"No open-world decision is made: {error}.")
+            found.caveats.append(f"No open-world decision is made ({scheme}): {error}.")
 
 
 def _decided(found: Findings, scheme: str, choices: Mapping[str, Choices], boot: Bootstrap) -> None:
-    chosen = best_threshold(choices["validation"], choices["unseen_validation"])
+    chosen = best_threshold(choices[VALIDATION], choices[UNSEEN_VALIDATION])
     found.decisions += decision_scores(scheme, chosen, choices[SEEN], choices[UNSEEN], bootstrap=boot)
     found.curve += decision_curve(scheme, choices[SEEN], choices[UNSEEN])
 
 
 def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSettings) -> None:
     """Images of unseen species named by barcodes with a promise, where there is a part of others to set it on."""
-    if "unseen_validation" not in parts or not {IMAGE, DNA} <= set(parts[UNSEEN].galleries):
+    if UNSEEN_VALIDATION not in parts or not {IMAGE, DNA} <= set(parts[UNSEEN].galleries):
         return
-    galleries = [parts["keys"].galleries[DNA], *([parts["unseen_keys"].galleries[DNA]] if "unseen_keys" in parts else [])]
+    galleries = [parts[KEYS].galleries[DNA], *([parts[UNSEEN_KEYS].galleries[DNA]] if UNSEEN_KEYS in parts else [])]
     keys = galleries[0]
     if len(galleries) > 1:
         keys = keys.build(
@@ -222,7 +185,7 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
             taxonomy=keys.taxonomy,
             provenance=keys.provenance,
         )
-    asking = [parts[which].galleries[IMAGE] for which in ("unseen_validation", UNSEEN)]
+    asking = [parts[which].galleries[IMAGE] for which in (UNSEEN_VALIDATION, UNSEEN)]
     try:
         rows, notes = back_off_scores(keys, *asking, seed=settings.seed)
     except BiocosmosError as error:
@@ -232,13 +195,16 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
 
 
 def _damaged(tower: str, parts: Mapping[str, Part], keys: Side, settings: EvaluateSettings, boot: Bootstrap) -> list[Row]:
-    """DNA to DNA with barcodes of the queries cut, misread or missing, encoded again by the space's DNA tower."""
+    """Barcodes of the queries cut, misread or missing, encoded again by the space's DNA tower, alone and with the image."""
     encoder = load_barcode_encoder(tower, device=settings.device)
     rows: list[Row] = []
     with progress("damage barcodes", total=len(DAMAGES), unit="kinds of damage") as bar:
         for damage in DAMAGES:
             sides = {which: _damaged_side(parts[which], damage, encoder, settings.seed) for which in (SEEN, UNSEEN)}
-            rows += [{**row, "barcode": damage.name, "encoder": tower} for row in damage_scores(keys, sides, bootstrap=boot)]
+            for by, name in BY.items():
+                if by == DNA or all(side.has(IMAGE).any() for side in (keys, *sides.values())):
+                    found = damage_scores(keys, sides, by, bootstrap=boot)
+                    rows += [{**row, "barcode": damage.name, "by": name} for row in found]
             bar.advance()
     return rows
 
@@ -252,21 +218,24 @@ def _damaged_side(part: Part, damage: Damage, encoder: BarcodeEncoder, seed: int
     for start in range(0, len(left), AT_ONCE):
         rows = left[start : start + AT_ONCE]
         vectors[rows] = np.asarray(encoder.encode_barcodes([str(told[i]) for i in rows]), np.float32)
-    return Side({DNA: vectors}, part.side.subset(part.side.rows(DNA)).taxa)
+    mine = part.side.rows(DNA)
+    place = {id_: i for i, id_ in enumerate(gallery.ids.tolist())}
+    side = part.side.subset(mine)
+    return replace(side, vectors={**side.vectors, DNA: vectors[[place[id_] for id_ in part.ids[mine].tolist()]]})
 
 
 def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str]) -> list[str]:
     """What is no mistake and must be known: taught keys of unseen species, unseen species that are seen, drawn pictures."""
     said = guard.told(collection, parts[UNSEEN].ids, *who)
-    if "unseen_keys" in parts and (taught := guard.shared(parts["unseen_keys"].ids, *who)):
+    if UNSEEN_KEYS in parts and (taught := guard.shared(parts[UNSEEN_KEYS].ids, *who)):
         count = sum(len(one.ids) for one in taught)
-        said.append(f"{count:,} specimens of part '{parts['unseen_keys'].name}' trained the space: its species are not unseen.")
-    known, asked = (np.unique(parts[which].side.taxa.get(SPECIES, np.empty(0))) for which in ("keys", UNSEEN))
+        said.append(f"{count:,} specimens of part '{parts[UNSEEN_KEYS].name}' trained the space: its species are not unseen.")
+    known, asked = (np.unique(parts[which].side.taxa.get(SPECIES, np.empty(0))) for which in (KEYS, UNSEEN))
     both = np.intersect1d(known[known >= 0], asked[asked >= 0])
     if len(both):
         said.append(
             f"{len(both):,} of {int((asked >= 0).sum()):,} species of part '{parts[UNSEEN].name}' have keys in part "
-            f"'{parts['keys'].name}' too: what is said of unseen species is not about unseen ones."
+            f"'{parts[KEYS].name}' too: what is said of unseen species is not about unseen ones."
         )
     made_up = all(str(id_).startswith("SIM") for id_ in parts[UNSEEN].ids)  # as simulated barcodes are numbered
     barcodes = "simulated barcodes" if made_up else "real barcodes"

@@ -23,6 +23,7 @@ from biocosmos.trust import refuse_code
 
 if TYPE_CHECKING:
     from biocosmos.encoders.texts import TextEncoder
+    from biocosmos.specimens.taxon_texts import Wording
 
 Loaded = TypeVar("Loaded", Encoder, BarcodeEncoder, "TextEncoder")
 TAKES: dict[str, str] = {"image": "images", "dna": "DNA barcodes", "text": "texts"}
@@ -107,7 +108,7 @@ def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tup
         vectors, kept = encoder.encode_files([str(file) for file in files], failures=failures)
         yield "image", Queries([str(files[row]) for row in kept], vectors, False, failures, encoder.metadata())
     if settings.text:
-        yield "text", _words(towers.text(device=settings.device), settings.text)
+        yield "text", _words(towers.collection, towers.text(device=settings.device), settings.text)
     if settings.dna or settings.fasta:
         yield from (("dna", block) for block in _barcodes(towers.dna(), settings))
 
@@ -122,10 +123,29 @@ def _specimens(collection: Collection, column: str, settings: SearchSettings) ->
         raise
 
 
-def _words(encoder: TextEncoder, texts: Sequence[str]) -> Queries:
+def as_learnt(collection: Collection, wording: Wording, texts: Sequence[str]) -> list[str]:
+    """Each text as its tower learnt to read taxa: "Diptera", "order Diptera" and "order:Diptera" become "Insecta Diptera" where
+    the collection has one such taxon and the tower's texts begin at the class; what is no taxon of it stays as it is."""
+    if not collection.ranks:
+        return list(texts)
+    taxonomy, found = collection.taxonomy, []
+    for text in texts:
+        rank, _, name = text.strip().partition(" ")
+        asked = f"{rank.lower()}:{name}" if name and rank.lower() in collection.ranks else text.strip()
+        try:
+            node = taxonomy.find(asked) if asked else 0
+            written = wording.texts(taxonomy.rank_table([node]), collection.ranks)[0] if node > 0 else None
+        except BiocosmosError:  # no taxon, or several of this name, or a tower of other ranks
+            written = None
+        found.append(written or text)
+    return found
+
+
+def _words(collection: Collection, encoder: TextEncoder, texts: Sequence[str]) -> Queries:
     from biocosmos.encoders.texts import NO_WORDS
 
-    vectors, failures = np.asarray(encoder.encode_texts(list(texts)), np.float32), Failures()
+    read = as_learnt(collection, encoder.wording, texts)
+    vectors, failures = np.asarray(encoder.encode_texts(read), np.float32), Failures()
     good = vectors.any(axis=1)
     for place in np.flatnonzero(~good):
         failures.add(NO_WORDS, stage=STAGE, row=int(place) + 1)

@@ -157,6 +157,12 @@ class Wording:
         common = common_name_column(table.column_names)
         return taxon_texts(table, self.ranks_of(known), missing=self.missing, kind=self.kind, common=common)
 
+    def text(self, names: Sequence[str | None], known: Sequence[str], common: str | None = None) -> str | None:
+        """The text of one taxon, from its names at the ranks ``known``; None where it has no name at the ranks of the wording."""
+        named = dict(zip(known, names))
+        ranks = [rank for rank in self.ranks or known if rank in known]
+        return text_of([named.get(rank) for rank in ranks], ranks, missing=self.missing, kind=self.kind, common=common)
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         return {"ranks": list(self.ranks), "kind": self.kind, "missing": self.missing}

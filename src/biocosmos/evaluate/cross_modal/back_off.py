@@ -54,15 +54,18 @@ def back_off_scores(
     held = on_logit_scale(namer, held, AnswerRules(error_rate=error_rates[0], promise=kind), seed)
     said = ask(namer, asked, np.arange(len(asked)))
     rows: list[Row] = []
-    notes: list[str] = []
+    refused: dict[float, str] = {}
     for rate in error_rates:
         try:
             promise = Promise.fit(held.predictions, kind, rate, seed=seed)  # type: ignore[arg-type]
         except BiocosmosError as error:
-            notes.append(f"no error rate of {rate:.0%} was promised from images to DNA: {error}")
+            refused[rate] = str(error)
             continue
         rows += _rows(said, promise, rate)
-    return rows, notes
+    if not refused:
+        return rows, []
+    rates = " and ".join(f"{rate:.0%}" for rate in refused)
+    return rows, [f"no error rate of {rates} was promised from images to DNA: {next(iter(refused.values()))}"]
 
 
 def _rows(said: Predictions, promise: Promise, rate: float) -> list[Row]:

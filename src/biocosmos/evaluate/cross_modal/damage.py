@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biocosmos.evaluate.cross_modal.scores import AVERAGES, Row, nearest
-from biocosmos.evaluate.cross_modal.sides import DNA, SEEN, UNSEEN, Array, Side
+from biocosmos.evaluate.cross_modal.sides import AVERAGED, DNA, IMAGE, SEEN, UNSEEN, Array, Side, unit
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.scores import harmonic_mean, share_within
 
@@ -57,18 +57,22 @@ DAMAGES = (
 )
 
 
-def damage_scores(keys: Side, queries: Mapping[str, Side], *, bootstrap: Bootstrap | None = None) -> list[Row]:
-    """Rows of rank, average and the share of each part whose nearest DNA key is of its taxon, with the harmonic mean.
+def damage_scores(keys: Side, queries: Mapping[str, Side], by: str = DNA, *, bootstrap: Bootstrap | None = None) -> list[Row]:
+    """Rows of rank, average and the share of each part whose nearest key is of its taxon, with the harmonic mean.
 
-    queries: part ("seen", "unseen") -> who asks, with vectors of damaged barcodes under "dna"; a row of zeros, where nothing is
-    left to compute from, counts as wrong.
+    queries: part ("seen", "unseen") -> who asks, with vectors of damaged barcodes under "dna"; a row of zeros where nothing is
+    left to compute from. by: "dna", the barcode alone, which is wrong where nothing is left; or "averaged", the mean of image and
+    barcode against that of the keys, or the image alone where no barcode is left.
     """
     boot = Bootstrap() if bootstrap is None else bootstrap
     found: dict[str, Array] = {}
     for part, side in queries.items():
+        asking = side if by == DNA else Side({DNA: unit(side.vectors[IMAGE] + side.vectors[DNA])}, side.taxa)
+        answering = keys if by == DNA else Side({DNA: keys.matrix(AVERAGED)}, {})
         found[part] = np.full(len(side), -1, np.int64)
-        if len(rows := side.rows(DNA)):
-            found[part][rows] = nearest(keys, side, DNA, DNA, 1)[0][:, 0]
+        if len(rows := asking.rows(DNA)):
+            near = nearest(answering, asking, DNA, DNA, 1)[0][:, 0]
+            found[part][rows] = near if by == DNA else keys.rows(AVERAGED)[near]
     made = []
     for rank, codes in keys.taxa.items():
         for average in AVERAGES:

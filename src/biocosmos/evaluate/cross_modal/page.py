@@ -79,8 +79,9 @@ def _pairs(rows: Sequence[Row]) -> Section:
     columns = [
         *(("query", ("query", _shown)), ("key", ("key", _shown)), ("rank", "rank")),
         *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
-        *(("H.M.", (MEAN, percent)), ("chance, unseen", ("unseen_chance", percent))),
+        *(("H.M.", (MEAN, percent)), ("by chance, unseen", ("unseen_chance", percent))),
         *((f"cannot be right, {part}", f"{part}_unanswerable") for part in PARTS),
+        *((f"{part}, of the others", (f"{part}_answerable", percent)) for part in PARTS),
     ]
     shown = [row for row in rows if (row["k"], row["average"]) == (1, "micro")]
     blocks.append(WORDS.grid("pairs.grid", shown, columns, fold=True, left=3))
@@ -146,8 +147,8 @@ def _decisions(rows: Sequence[Row], curve: Sequence[Row]) -> Section:
     columns = [
         *(("scheme", "scheme"), ("rank", "rank"), ("average", "average"), ("t", ("t", lambda t: f"{t:.3f}"))),
         *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
-        *(("H.M.", (MEAN, percent)), ("H.M. of the best t", ("oracle_harmonic_mean", percent))),
-        *(("best t", ("oracle_t", lambda t: f"{t:.3f}")), ("H.M. on validation", ("validation", percent))),
+        *(("H.M.", (MEAN, percent)), ("H.M. of the t best for species", ("oracle_harmonic_mean", percent))),
+        *(("that t", ("oracle_t", lambda t: f"{t:.3f}")), ("H.M. on validation", ("validation", percent))),
         *((f"named by the seen side, {part}", (f"{part}_by_seen", percent)) for part in PARTS),
     ]
     fine = list(dict.fromkeys(row["rank"] for row in rows))[-FINE_RANKS:]
@@ -212,19 +213,19 @@ def _total(rows: Sequence[Row]) -> Row:
 
 def _damage(rows: Sequence[Row]) -> Section:
     micro = [row for row in rows if row["average"] == "micro"]
-    encoders = list(dict.fromkeys(row["encoder"] for row in micro))
+    ways = list(dict.fromkeys(row["by"] for row in micro))
     blocks: list[Block] = []
     for rank in list(dict.fromkeys(row["rank"] for row in micro))[-FINE_RANKS:][::-1]:
         for part in PARTS:
             mine = [row for row in micro if row["rank"] == rank]
             groups = [
-                (name, [_share(pick(mine, barcode=name, encoder=encoder), part) for encoder in encoders])
+                (name, [_share(pick(mine, barcode=name, by=way), part) for way in ways])
                 for name in dict.fromkeys(row["barcode"] for row in mine)
             ]
             title = f"{rank.capitalize()} right, {part} species, by what is left of the barcode"
-            blocks.append(Figure(bars(title, groups, encoders), WORDS("damage.figure", rank=rank, part=part)))
+            blocks.append(Figure(bars(title, groups, ways), WORDS("damage.figure", rank=rank, part=part)))
     columns = [
-        *(("barcode", "barcode"), ("by", "encoder"), ("rank", "rank"), ("average", "average")),
+        *(("barcode", "barcode"), ("by", "by"), ("rank", "rank"), ("average", "average")),
         *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
         ("H.M.", (MEAN, percent)),
     ]

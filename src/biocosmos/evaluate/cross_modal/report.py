@@ -22,7 +22,7 @@ PUBLISHED_PAIRS = ((DNA, DNA), (IMAGE, IMAGE), (IMAGE, DNA), (IMAGE, TEXT))
 LAYOUT_RANKS = ("order", "family", "genus", "species")
 NOT_ALIGNED = "not aligned"
 _SHARES = [(f"{part}{end}", pa.float64()) for part in PARTS for end in ("", "_low", "_high")] + [("harmonic_mean", pa.float64())]
-_ABOUT = [(f"{part}_chance", pa.float64()) for part in PARTS] + [
+_ABOUT = [(f"{part}_{of}", pa.float64()) for part in PARTS for of in ("answerable", "chance")] + [
     (f"{part}_{fact}", pa.int64()) for part in PARTS for fact in ("specimens", "taxa", "unanswerable", "unnamed")
 ]
 _ASKED = [("query", pa.string()), ("key", pa.string()), ("rank", pa.string()), ("k", pa.int64()), ("average", pa.string())]
@@ -38,9 +38,7 @@ BACK_OFF = pa.schema(
     + [(name, pa.float64()) for name in ("share", "reached", "precision", "precision_low", "precision_high", "threshold")]
     + [("calibrated_on", pa.int64())]
 )
-DAMAGE = pa.schema(
-    [("barcode", pa.string()), ("encoder", pa.string()), ("rank", pa.string()), ("average", pa.string()), *_SHARES]
-)
+DAMAGE = pa.schema([("barcode", pa.string()), ("by", pa.string()), ("rank", pa.string()), ("average", pa.string()), *_SHARES])
 SYNTHETIC = "synthetic images, real barcodes"
 """What a collection that was made by ``biocosmos simulate pictures`` of real barcodes says of itself."""
 

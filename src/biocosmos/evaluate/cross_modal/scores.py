@@ -56,10 +56,11 @@ def retrieval_scores(
 
     queries: part ("seen", "unseen") -> who asks. bootstrap: of intervals, by default 1,000 draws; ``Bootstrap(0)`` for none.
 
-    A row has query, key, rank, k, average; for each part its share with ``_low`` and ``_high``, ``_chance`` (the same share for k
-    keys drawn at random with replacement), ``_specimens`` (with this modality and a name at the rank), ``_taxa`` of them,
-    ``_unanswerable`` (no key of this kind is of their taxon: they count as wrong) and ``_unnamed`` (left out); harmonic_mean of
-    seen and unseen. Where no query of a part can be right, and for a part left out, there is no share: NaN.
+    A row has query, key, rank, k, average; for each part its share with ``_low`` and ``_high``, ``_answerable`` (the share of
+    those that can be right), ``_chance`` (the share for k keys drawn at random with replacement), ``_specimens`` (with this
+    modality and a name at the rank), ``_taxa`` of them, ``_unanswerable`` (no key of this kind is of their taxon: they count as
+    wrong) and ``_unnamed`` (left out); harmonic_mean of seen and unseen. Where no query of a part can be right, and for a part
+    left out, there is no share: NaN.
     """
     boot = Bootstrap() if bootstrap is None else bootstrap
     rows: list[Row] = []
@@ -78,7 +79,7 @@ def retrieval_scores(
                                 f"{part}{end}": of for end, of in _part(true, near, codes[key_rows], k, average, boot).items()
                             }
                         else:
-                            row |= {f"{part}{end}": float("nan") for end in ("", "_low", "_high", "_chance")}
+                            row |= {f"{part}{end}": float("nan") for end in ("", "_low", "_high", "_answerable", "_chance")}
                             row |= {f"{part}_{end}": 0 for end in ("specimens", "taxa", "unanswerable", "unnamed")}
                     rows.append({**row, "harmonic_mean": harmonic_mean(row[SEEN], row[UNSEEN])})
     return rows
@@ -89,13 +90,14 @@ def _part(true: Array, near: Array, keys: Array, k: int, average: str, boot: Boo
     named = true >= 0
     counts = np.bincount(keys[keys >= 0], minlength=int(max(true.max(initial=-1), keys.max(initial=-1))) + 1)
     answerable = named & (counts[np.maximum(true, 0)] > 0) if len(counts) else np.zeros(len(true), np.bool_)
-    value = low = high = chance = float("nan")
+    value = low = high = able = chance = float("nan")
     if answerable.any():
         value, low, high = share_within(true, near, k, average, boot)
+        able = share_within(true[answerable], near[answerable], k, average, Bootstrap(0)).value
         chance = _by_chance(true[named], counts / len(keys), k, average)
     facts = {"_specimens": int(named.sum()), "_taxa": len(np.unique(true[named]))}
     facts |= {"_unanswerable": int((named & ~answerable).sum()), "_unnamed": int((~named).sum())}
-    return {"": value, "_low": low, "_high": high, "_chance": chance, **facts}
+    return {"": value, "_low": low, "_high": high, "_answerable": able, "_chance": chance, **facts}
 
 
 def _by_chance(true: Array, shares: Array, k: int, average: str) -> float:

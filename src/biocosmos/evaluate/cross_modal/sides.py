@@ -73,12 +73,17 @@ class Side:
             return np.ascontiguousarray(self.vectors[kind][rows], np.float32)
         image, dna = self.vectors[IMAGE][rows], self.vectors[DNA][rows]
         made = (image + dna) / 2 if kind == AVERAGED else np.concatenate([image, dna], axis=1)
-        lengths = np.maximum(np.linalg.norm(made, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-        return np.ascontiguousarray(made / lengths, np.float32)
+        return unit(made)
 
     def subset(self, rows: Array) -> Side:
         """Those of a mask or of row numbers."""
         return Side({m: v[rows] for m, v in self.vectors.items()}, {rank: codes[rows] for rank, codes in self.taxa.items()})
+
+
+def unit(vectors: Array) -> Array:
+    """(n, d) float32 rows made unit length; a row of zeros stays one."""
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return np.ascontiguousarray(vectors / lengths, np.float32)
 
 
 def coded(*sides: Mapping[str, Sequence[str | None]]) -> list[dict[str, Array]]:

@@ -14,6 +14,8 @@ from biocosmos.images.invented.traits import Traits
 HEAD_LENGTH = {"round": 0.75, "square": 0.8, "snout": 1.3}
 """Over its width."""
 WIDEST_HEAD, LONGEST_HEAD = 0.42, 0.3
+ONE_PART = 0.6
+"""Width of what stands before the abdomen in mites, over it."""
 WING_ROOTS = (0.42, 0.72)
 """Places along the thorax of fore and hind wings."""
 LEAST_OPEN, MOST_OPEN = 3.0, 125.0
@@ -46,7 +48,7 @@ def trunk_of(traits: Traits, pose: Pose) -> Trunk:
         head = Sheet((0.5, 0.0), math.pi + pose.bend * 0.05, length, outline, outline)
     thorax_length = (1.0 - length) * traits.number("thorax")
     shoulders, waist = traits.number("shoulders"), traits.number("waist")
-    outline = width / 2 * min(1.0, shoulders) * _thorax(waist)
+    outline = width / 2 * min(1.0, shoulders) * _thorax(waist) * (ONE_PART if traits.plan.one_part else 1.0)
     thorax = Sheet((0.5 - 0.9 * length, 0.0), math.pi + pose.bend * 0.2, thorax_length * 1.03, outline, outline)
     outline = width / 2 / max(1.0, shoulders) * _abdomen(traits, waist)
     abdomen_length = (1.0 - length - thorax_length) * pose.stretch

@@ -31,7 +31,9 @@ def legs(traits: Traits, trunk: Trunk, pose: Pose, random: np.random.Generator) 
     many, longer = pairs > FEW, traits.number("hind_leg")
     for pair in reversed(range(pairs)):
         place, hindmost = pair / (pairs - 1), pair == pairs - 1 and not many
-        length = traits.number("leg_length") * (0.5 if many else 0.62) * (longer if hindmost else 1)
+        length = (
+            traits.number("leg_length") * (0.5 if many else 0.9 if traits.plan.one_part else 0.62) * (longer if hindmost else 1)
+        )
         knee = traits.number("knee") * (-0.8 if place < 0.4 else 0.9) * (0.3 if many else 1)
         outwards = math.radians(70 + 45 * place if many else float(np.interp(place, [0, 0.5, 1], [42, 92, 138])))
         for side in (-1, 1):
@@ -39,6 +41,8 @@ def legs(traits: Traits, trunk: Trunk, pose: Pose, random: np.random.Generator) 
             if not kept:
                 continue
             sheet, start, reach, off = (trunk.abdomen, 0.06, 0.86, 0.85) if many else (trunk.thorax, 0.2, 0.62, 0.7)
+            if traits.plan.one_part:
+                sheet, start, reach = trunk.abdomen, 0.02, 0.4
             first = outwards + jitter[0]
             angles = [side * first, side * (first + knee + jitter[1]), side * (first + knee * 1.25 + jitter[1])]
             line = walk(sheet.point(start + reach * place, side * off), angles, [part * length for part in PARTS])

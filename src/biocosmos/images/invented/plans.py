@@ -21,11 +21,13 @@ class Plan:
     elytra: bool = False
     two_parts: bool = False
     """Head and thorax are one, as in spiders."""
+    one_part: bool = False
+    """And so is the abdomen, as in mites."""
     means: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
 
 
-def _plan(name: str, legs: int, wings: int, elytra: bool = False, two_parts: bool = False, **means: float) -> Plan:
-    return Plan(name, legs, wings, elytra, two_parts, MappingProxyType(means))
+def _plan(name: str, legs: int, wings: int, elytra: bool = False, parts: int = 3, **means: float) -> Plan:
+    return Plan(name, legs, wings, elytra, parts < 3, parts == 1, MappingProxyType(means))
 
 
 PLANS = (
@@ -48,15 +50,15 @@ PLANS = (
           opacity=1.2, leg_length=0.4, tail_none=2, wing_angle=-1.6, hairs=0.8),
     _plan("dragonfly", 3, 2, slender=-2.4, head=1.2, eyes=2.2, waist=-0.6, wing_length=0.4, wing_width=-0.8, antenna=-2.5,
           opacity=-2.4, leg_length=-0.8, tail_cerci=1.0, wing_angle=2.2, segments=1.4, veins=1.4, cross=1.6, hind=1.6),
-    _plan("spider", 4, 0, two_parts=True, slender=1.2, head=0.9, eyes=-1.4, waist=0.6, antenna=-2.0, leg_length=1.0, taper=-0.4,
+    _plan("spider", 4, 0, parts=2, slender=1.2, head=0.9, eyes=-1.4, waist=0.6, antenna=-2.0, leg_length=1.0, taper=-0.4,
           tail_none=4, hairs=0.6, segments=-3, leg_thick=0.3),
-    _plan("mite", 4, 0, two_parts=True, slender=2.2, head=-1.6, eyes=-2.2, waist=-3.0, antenna=-3.0, leg_length=-0.5, taper=-1.5,
-          tail_none=4, segments=-4, thorax=-2.0),
-    _plan("harvestman", 4, 0, two_parts=True, slender=1.8, head=-0.8, eyes=-2.0, waist=-3.0, antenna=-2.0, leg_length=3.0,
-          leg_thick=-1.5, tail_none=4, taper=-1.0, segments=-1.5),
-    _plan("woodlouse", 7, 0, slender=0.9, head=-0.6, eyes=-1.2, waist=-3.0, antenna=0.2, leg_length=-1.6, tail_cerci=1.0,
+    _plan("mite", 4, 0, parts=1, slender=1.8, head=-1.6, eyes=-2.2, waist=-4.0, antenna=-3.0, leg_length=0.0, taper=0.0,
+          tail_none=4, segments=-4, thorax=-2.0, belly=-0.4),
+    _plan("harvestman", 4, 0, parts=1, slender=1.6, head=-0.8, eyes=-2.0, waist=-4.0, antenna=-2.0, leg_length=3.0,
+          leg_thick=-2.0, tail_none=4, taper=0.0, segments=-1.0, thorax=-1.5),
+    _plan("woodlouse", 7, 0, slender=0.9, head=-0.6, eyes=-1.2, waist=-3.0, antenna=-0.7, leg_length=-0.4, tail_cerci=1.0,
           segments=1.0, taper=0.2, thorax=-2.5),
-    _plan("millipede", 14, 0, slender=-2.4, head=0.8, eyes=-1.4, waist=-3.0, antenna=-0.8, leg_length=-2.0, tail_none=1.0,
+    _plan("millipede", 14, 0, slender=-2.4, head=0.8, eyes=-1.4, waist=-3.0, antenna=-1.4, leg_length=-1.6, tail_none=1.0,
           segments=3.0, taper=-1.0, thorax=-3.0, leg_thick=-1.5),
     _plan("worm", 0, 0, slender=-2.8, head=0.3, eyes=-3.0, waist=-3.0, antenna=-4.0, tail_none=5.0, segments=3.0, taper=0.4,
           thorax=-3.0, shine=1.5),

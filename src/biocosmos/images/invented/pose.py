@@ -41,12 +41,12 @@ class Pose:
 
 def pose_of(random: np.random.Generator) -> Pose:
     """A pose and a photograph, from a specimen's own random numbers."""
-    gain = 1 + random.normal(0, 0.07)
+    gain = 1 + random.normal(0, 0.09)
     grounds = ((236, 236, 232), (222, 222, 224), (240, 234, 220), (214, 220, 224), (228, 224, 216))
     ground = np.array(grounds[int(random.integers(len(grounds)))]) + random.normal(0, 2.5, 3)
     open_wings = random.random() < OPEN
     return Pose(
-        turn=float(random.normal(np.pi / 2, 0.45)),
+        turn=float(random.normal(np.pi / 2, 0.7)),
         mirrored=bool(random.random() < 0.5),
         tilt=float(random.uniform(0.72, 1.0)),
         bend=float(random.normal(0, 0.16)),
@@ -55,7 +55,7 @@ def pose_of(random: np.random.Generator) -> Pose:
         size=float(np.clip(random.normal(1, 0.05), 0.85, 1.1)),
         shift=(float(random.normal(0, 0.03)), float(random.normal(0, 0.03))),
         lost=float(random.choice([0.0, 0.0, 0.0, 0.1, 0.3])),
-        light=tuple(float(x) for x in gain * (1 + random.normal(0, 0.012, 3))),  # type: ignore[arg-type]
+        light=tuple(float(x) for x in gain * (1 + random.normal(0, 0.02, 3))),  # type: ignore[arg-type]
         lit_from=float(random.uniform(0, 2 * np.pi)),
         slope=float(random.uniform(0, 0.16)),
         blur=float(random.choice([0.35, 0.5, 0.7, 1.1], p=[0.4, 0.3, 0.2, 0.1])),

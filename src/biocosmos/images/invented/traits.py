@@ -100,7 +100,7 @@ STEPS = {
     "family": (0.65, 0.7, 0.55),
     "genus": (0.45, 0.7, 0.65),
     "species": (0.16, 0.45, 0.42),
-    "specimen": (0.06, 0.10, 0.12),
+    "specimen": (0.07, 0.12, 0.16),
 }
 """Rank -> standard deviation of the innovation of form, pattern and colour."""
 FOUR = ("order", "family", "genus", "species")

@@ -19,7 +19,7 @@ from biocosmos.encoders.modality import Modality
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
 from biocosmos.jobs.sequences import typed
-from biocosmos.jobs.space_queries import SpaceTowers, dense_barcodes
+from biocosmos.jobs.space_queries import SpaceTowers, as_learnt, dense_barcodes
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -128,7 +128,8 @@ class Models:
         if space is None:
             return self.get(encoder).encode_texts(texts)
         with self._running:
-            found: Float32 = self._tower(space, "text").encode_texts(list(texts))
+            tower = self._tower(space, "text")
+            found: Float32 = tower.encode_texts(as_learnt(self._collection, tower.wording, texts))
         return found
 
     def _tower(self, space: SpaceTowers, modality: Modality) -> Any:
