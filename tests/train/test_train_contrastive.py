@@ -42,15 +42,6 @@ SMALL: dict[str, Any] = {
     "device": "cpu",
     "batch_size": 16,
 }
-    "dna": "kmer:5",
-    "text": "",
-    "width": 16,
-    "hidden": 8,
-    "targets": "specimen",
-    "epochs": 2,
-    "device": "cpu",
-    "batch_size": 16,
-}
 SPECIMENS = 72
 FREE_PORT = itertools.count(29831)
 ALONE = Processes(0, 1, torch.device("cpu"))
