@@ -118,9 +118,9 @@ def _refuse_taken(output: Path, images: Path | None, facts: Path | None, source:
     from biocosmos.files import is_folder, is_there
 
     refuse_inside(output)
-    for path in [path for path in (output, facts) if path is not None]:
-        if source is not None and is_there(path) and source.resolve() == path.resolve():
-            raise BiocosmosError(f"cannot write to {path}: it is what is read; choose another name")
+    for written in [path for path in (output, facts) if path is not None]:
+        if source is not None and is_there(written) and source.resolve() == written.resolve():
+            raise BiocosmosError(f"cannot write to {written}: it is what is read; choose another name")
     for path, may_replace in ((output, overwrite), (facts, overwrite), (images, False)):
         if path is None or may_replace or not is_there(path) or (is_folder(path) and not any(path.iterdir())):
             continue
