@@ -404,6 +404,21 @@ LINES: dict[str, Line] = {
         "--image efficientnet-lite0 --dna kmer:5 --no-joined --reducer none --seed 3 --device cpu --allow-code",
         says="missing: images with barcodes",
     ),
+    "benchmark retrieval": Line(
+        "benchmark retrieval {bioscan5m} --images {bioscan5m} --size cropped_256 --image efficientnet-lite0 --dna kmer:5 "
+        "--text '' --epochs 1 --seed 3 --device cpu --allow-code -o {out}/retrieval",
+        says="missing: images to names",
+    ),
+    "benchmark retrieval as published": Line(
+        "benchmark retrieval {bioscan5m} --as-published --image {clip} --dna {out}/masked --epochs 1 --device cpu -o {out}/clibd",
+        after=("train barcode masked",),
+        says="image to DNA",
+    ),
+    "benchmark retrieval of a space": Line(
+        "benchmark retrieval {bioscan1m} --partition {clibd} --space {out}/retrieval/space -o {out}/retrieval1m",
+        after=("benchmark retrieval",),
+        says="image to DNA",
+    ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(
         "discover clusters {collection} -e efficientnet-lite0 --split train --report {out}/clusters.html", says="kept with"
