@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,10 +22,18 @@ from biocosmos.nn.projection import Projection
 SPECIMENS, WIDTH = 48, 16
 
 
-def both(folder: Path, *, seed: int = 0, specimens: int = SPECIMENS, embedded: bool = True) -> bc.Collection:
-    """``folder``/both.cosmos: pictures of 48 px that differ by species, barcodes, ranks, and a split train, val, test,
-    key_unseen, test_unseen; with efficientnet-lite0 and kmer:5 embedded."""
-    table = simulate_barcodes(specimens=specimens, species=8, genera=4, families=2, orders=2, seed=seed)
+def both(
+    folder: Path,
+    *,
+    seed: int = 0,
+    specimens: int = SPECIMENS,
+    embedded: bool = True,
+    species_count: int = 8,
+    unseen_parts: Sequence[str] = ("key_unseen", "test_unseen"),
+) -> bc.Collection:
+    """``folder``/both.cosmos: pictures of 48 px that differ by species, barcodes, ranks, and a split train, val, test, and of the
+    last quarter of the species ``unseen_parts``; with efficientnet-lite0 and kmer:5 embedded."""
+    table = simulate_barcodes(specimens=specimens, species=species_count, genera=4, families=2, orders=2, seed=seed)
     rng = np.random.default_rng(seed)
     pictures = folder / "pictures"
     pictures.mkdir(parents=True, exist_ok=True)
@@ -39,8 +48,8 @@ def both(folder: Path, *, seed: int = 0, specimens: int = SPECIMENS, embedded: b
         path = pictures / f"{id_}.png"
         image.save(path)
         paths.append(f"pictures/{id_}.png")
-        unseen = names.index(name) >= 6
-        parts.append(("key_unseen", "test_unseen")[row % 2] if unseen else ("train", "train", "train", "val", "test")[row % 5])
+        unseen = names.index(name) >= 3 * len(names) // 4
+        parts.append(unseen_parts[row % len(unseen_parts)] if unseen else ("train", "train", "train", "val", "test")[row % 5])
     table = table.append_column("image_path", [paths]).append_column("part", [parts])
     from biocosmos.tables import write_table
 

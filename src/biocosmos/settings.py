@@ -84,7 +84,8 @@ class Setting:
         part: names a part of a split of the collection: looked for before anything heavy begins, "given" only where it was said
             or "always"; "named" as "given", and may be the specimens without a name.
         file: names a file or folder that must be there.
-        embedding: names an embedding of the collection, None its default: looked for before anything heavy begins.
+        embedding: names an embedding of the collection, None its default: looked for before anything heavy begins, "named" only
+            where it was said.
         plugged: (what it is, the kind of plug-in, the built-in names) of a name that installed packages may add to: looked for
             before anything heavy begins.
         told: the command line has it; settings that are not told are arguments there, or for Python and TOML files.
@@ -106,7 +107,7 @@ class Setting:
     repeated: bool = False
     part: Literal["given", "always", "named"] | None = None
     file: bool = False
-    embedding: bool = False
+    embedding: bool | Literal["named"] = False
     told: bool = True
     plugged: tuple[str, str, tuple[str, ...]] | None = None
 

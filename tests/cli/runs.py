@@ -130,6 +130,11 @@ LINES: dict[str, Line] = {
     "search by a file of DNA": Line(
         "search {barcodes} --fasta {fasta} -e kmer:5 -k 3 --fold --no-align -o {out}/sequences.csv", after=("embed barcodes",)
     ),
+    "embed a space": Line("embed {both} -e {space}", says="embedded"),
+    "search across": Line(
+        "search {both} --id {paired} --ask-with dna --among image -e {space} -k 2", after=("embed a space",), says="asked_with"
+    ),
+    "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
@@ -292,11 +297,17 @@ LINES: dict[str, Line] = {
     "demo": Line("demo -o {out}/demo --seed 1 --device cpu --precision float32 --backend torch"),
     # ------------------------------------------------------------------ barcodes
     "simulate": Line(
-        "simulate {out}/simulated.fasta --metadata {out}/simulated.tsv --seed 1 --species 12 --genera 6 --families 3 --orders 2 "
-        "--specimens 40 --short 0.2 --unsure 0.1 --shared 0.5 --unknown {out}/simulated_unknown.fa",
+        "simulate barcodes {out}/simulated.fasta --metadata {out}/simulated.tsv --seed 1 --species 12 --genera 6 --families 3 "
+        "--orders 2 --specimens 40 --short 0.2 --unsure 0.1 --shared 0.5 --unknown {out}/simulated_unknown.fa",
         says=" to be named",
     ),
-    "simulate a table": Line("simulate {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
+    "simulate a table": Line("simulate barcodes {out}/simulated.csv --species 3", says="24 barcodes of 3 species, 1 genus"),
+    "simulate pictures": Line(
+        "simulate pictures {out}/simulated.csv -o {out}/drawn.csv --images {out}/drawn --facts {out}/drawn_species.csv --seed 1 "
+        "--size 32 --specimens 12 --missing-dna 0.2 --missing-image 0.2 --overwrite",
+        after=("simulate a table",),
+        says="12 specimens",
+    ),
     "ingest sequences": Line(
         "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "
         "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "
@@ -336,20 +347,77 @@ LINES: dict[str, Line] = {
         "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
         after=("train barcode masked",),
     ),
+    "collect pictures and barcodes": Line(
+        "simulate pictures {out}/simulated.csv -o {out}/both.cosmos --size 32 --seed 0 --overwrite",
+        after=("simulate a table",),
+        says="24 barcodes",
+    ),
+    "train contrastive": Line(
+        f"train contrastive {{out}}/both.cosmos -o {{out}}/space {LOOP}{RUN}--image efficientnet-lite0 --dna kmer:5 --text tiny "
+        "--tune heads --width 8 --hidden 0 --targets species --bind-to dna --as-published --temperature 0.1 --text-ranks "
+        "genus,species --split train --validation val --batch-size 8",
+        after=("collect pictures and barcodes",),
+        says="with image and dna",
+    ),
+    "train contrastive in full": Line(
+        "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "
+        "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
+        "--epochs 1 --batch-size 4 --device cpu",
+        after=("collect pictures and barcodes", "train barcode"),
+        says="with image and text",
+    ),
     "split barcodes of two kinds": Line(
         "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",
         after=("ingest barcodes",),
     ),
     "evaluate a linear probe": Line(
-        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --gallery kinds:train --queries kinds:test "
+        "evaluate {out}/coi.cosmos -e kmer:5 --protocol open-world --linear --aligned --gallery kinds:train --queries kinds:test "
         "--unseen kinds:test_unseen --report {out}/linear.html",
         after=("split barcodes of two kinds",),
+        says="of unseen species",
+    ),
+    "evaluate across modalities": Line(
+        "evaluate {both} -e {space} --protocol cross-modal --linear --damage --gallery train --unseen-keys key_unseen "
+        "--queries test --unseen test_unseen --calibration val --calibration-unseen val_unseen --device cpu "
+        "--report {out}/across.html",
         says="of unseen species",
     ),
     "train barcode to species": Line(
         "train barcode {out}/coi.cosmos -o {out}/named --init {out}/masked --objective species --rank species --epochs 1",
         after=("train barcode masked",),
         says="accuracy of species",
+    ),
+    # ------------------------------------------------------------------ benchmarks of the BIOSCAN papers
+    "benchmark barcodes": Line(
+        "benchmark barcodes {bioscan5m} -o {out}/models -e kmer:5 -e {out}/masked --fine-tune {out}/masked --epochs 1 --linear "
+        "--aligned --seed 3 --device cpu --allow-code",
+        after=("train barcode masked",),
+        says="genus of unseen species",
+    ),
+    "benchmark barcodes of 1M": Line(
+        "benchmark barcodes {bioscan1m} --partition {clibd} --images {bioscan1m} --size original_256 --no-linear --no-aligned "
+        "-o {out}/models1m",
+        says="missing: species, linear",
+    ),
+    "benchmark clustering": Line(
+        "benchmark clustering {bioscan1m} --partition {clibd} --images {bioscan1m} --size original_256 -o {out}/zero_shot "
+        "--image efficientnet-lite0 --dna kmer:5 --no-joined --reducer none --seed 3 --device cpu --allow-code",
+        says="missing: images with barcodes",
+    ),
+    "benchmark retrieval": Line(
+        "benchmark retrieval {bioscan5m} --images {bioscan5m} --size cropped_256 --image efficientnet-lite0 --dna kmer:5 "
+        "--text '' --epochs 1 --seed 3 --device cpu --allow-code -o {out}/retrieval",
+        says="missing: images to names",
+    ),
+    "benchmark retrieval as published": Line(
+        "benchmark retrieval {bioscan5m} --as-published --image {clip} --dna {out}/masked --epochs 1 --device cpu -o {out}/clibd",
+        after=("train barcode masked",),
+        says="image to DNA",
+    ),
+    "benchmark retrieval of a space": Line(
+        "benchmark retrieval {bioscan1m} --partition {clibd} --space {out}/retrieval/space -o {out}/retrieval1m",
+        after=("benchmark retrieval",),
+        says="image to DNA",
     ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(

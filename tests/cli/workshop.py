@@ -19,7 +19,9 @@ from PIL import Image
 import biocosmos as bc
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.cli import main
+from bioscan_like import insects, write_1m, write_5m, write_clibd
 from runs import LINES
+from space_sample import both, space
 from tiny_clip import save_tiny_clip
 
 BIOSCAN = "processid,taxon,phylum,class,order,family,genus,species,dna_barcode,split,chunk\n"
@@ -89,6 +91,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "renames.csv").write_text(f"Alt,Neu\n{labels[0]},{labels[1]}\nCopepoda,Copepods\n")
     (folder / "attributes.csv").write_text("taxon,length\n" + "".join(f"{label},{len(label)}\n" for label in labels))
     _bioscan(folder / "bioscan")
+    insects_of_two_kinds = insects(species=24, specimens=240)
+    write_5m(folder / "bioscan5m", insects_of_two_kinds)
+    write_1m(folder / "bioscan1m", insects_of_two_kinds)
+    write_clibd(folder / "clibd", insects_of_two_kinds)
     dna = "ACGT" * 30
     (folder / "bold.fas").write_text(f">A1-10|Culex pipiens|COI-5P\n{dna}\n>A1-10|Culex pipiens|ITS\n{dna}\n")
     _detections(folder / "detections.json", f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
@@ -115,7 +121,12 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     own.add(pa.table({"id": ids, "label": ["a"] * len(ids), "text": ["seen at night"] * len(ids)}))
     own.add_embedding("theirs", ids, rng.normal(size=(len(ids), 8)).astype(np.float32))
     dna, genus = _barcodes(folder)
+    both(folder / "across", specimens=30, unseen_parts=("key_unseen", "val_unseen", "test_unseen"))
+    space(folder / "across" / "run")
     names = {
+        "both": "across/both.cosmos",
+        "space": "across/run",
+        "paired": "SIM0-000001",
         "barcodes": "barcodes.cosmos",
         "fasta": "barcodes.fasta",
         "dna": dna,
@@ -134,6 +145,9 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "bioscan": "bioscan/metadata.csv",
+        "bioscan5m": "bioscan5m",
+        "bioscan1m": "bioscan1m",
+        "clibd": "clibd",
         "bold": "bold.fas",
         "parts": "parts",
         "boxes": "boxes.json",

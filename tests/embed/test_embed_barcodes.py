@@ -12,7 +12,7 @@ import torch
 import biocosmos as bc
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.barcodes.simulate import simulate_barcodes
-from biocosmos.embed import barcodes as embedding
+from biocosmos.embed import strings as embedding
 from biocosmos.encoders.barcodes import KmerEncoder, load_barcode_encoder
 from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.registry import load_encoder

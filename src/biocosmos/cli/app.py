@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from biocosmos.cli import (
+    benchmarking,
     care,
     demo,
     discovery,
@@ -65,6 +66,7 @@ refitting.register(app)
 discovery.register(app)
 thumbnails.register(app)
 evaluation.register(app)
+benchmarking.register(app)
 discovery.register(app)
 training.register(app)
 taxonomy.register(app)

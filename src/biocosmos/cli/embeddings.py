@@ -120,8 +120,12 @@ def encoders(
     opened = Collection.open(collection)
     if default is not None:
         opened.set_default_encoder(default)
-    rows = [(name, facts["dim"], facts["created"], name == opened.default_encoder) for name, facts in opened.encoders.items()]
-    show_table(("embedding", "numbers", "made", "default"), rows, title=str(collection))
+    space_of = {column: name for name, towers in opened.spaces().items() for column in towers.values()}
+    rows = [
+        (name, facts["dim"], facts["created"], name == opened.default_encoder, space_of.get(name))
+        for name, facts in opened.encoders.items()
+    ]
+    show_table(("embedding", "numbers", "made", "default", "space"), rows, title=str(collection))
 
 
 def fetch(encoder: Annotated[str, typer.Argument(help="The encoder to download, as 'biocosmos encoders' names it.")]) -> None:

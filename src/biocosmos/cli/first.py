@@ -40,7 +40,7 @@ def look_first(
                     raise SettingError(f"{spelled(kind, name)}: there is no file or folder {path}")
         if shape.part and value and not (shape.part == "named" and value == UNLABELLED):
             parts.append(str(value))
-        if shape.embedding and (name in given or not shape.conditions):
+        if shape.embedding and (name in given or not (shape.conditions or shape.embedding == "named")):
             embeddings.append(given.get(name))
         if shape.plugged and name in given:
             for each in names_in(str(given[name])):

@@ -104,7 +104,7 @@ def takes(
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
         at = list(own).index(target)
         parameters[at : at + 1] = options
-        if "encoder" in settings_of(kind) or "head" in settings_of(kind):
+        if {"encoder", "image", "head"} & settings_of(kind).keys():
             parameters.append(inspect.Parameter(CODE, inspect.Parameter.KEYWORD_ONLY, annotation=ALLOW_CODE, default=False))
         if "context" not in own:
             parameters.append(inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context))

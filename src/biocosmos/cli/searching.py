@@ -35,6 +35,10 @@ def search(
     biocosmos search coi.cosmos --fasta unknown.fasta -e kmer:7 --fold -o neighbours.csv
 
     biocosmos search coi.cosmos --dna AACATTATATTTTATTTTTGGAATTTGATCTGGAATAGTAGGAACATCA --no-align
+
+    biocosmos search both.cosmos photo.jpg -e run/ --among dna
+
+    biocosmos search both.cosmos --text "order Diptera" --among image
     """
     from biocosmos.jobs.search import search_collection
     from biocosmos.specimens.collection import Collection
@@ -49,7 +53,7 @@ def search(
     finish(
         failures,
         table.num_rows,
-        "barcodes" if settings.dna or settings.fasta else "images",
+        "barcodes" if settings.dna or settings.fasta else "texts" if settings.text and not settings.images else "images",
         table=failures_beside(output),
         strict=strict,
     )

@@ -1,25 +1,43 @@
-"""simulate: barcodes of invented taxa, to try things on."""
+"""simulate: barcodes of invented taxa, and pictures that go with barcodes, to try things on."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.printing import counted, say
+from biocosmos.cli.options import OVERWRITE
+from biocosmos.cli.printing import counted, finish, say
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.simulate import SimulateSettings
+from biocosmos.jobs.simulate_pictures import SimulatePicturesSettings
+
+HELP = ("-h", "--help")
+
+
+class BarcodesUnlessSaid(TyperGroup):
+    """ "simulate barcodes.fasta" is "simulate barcodes barcodes.fasta", as it was when barcodes were all there was."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the word in where it was left out."""
+        if args and args[0] not in self.commands and args[0] not in HELP:
+            args = ["barcodes", *args]
+        return super().parse_args(ctx, args)
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    add(app, simulate)
+    what = "Make things up, to try things on: DNA barcodes of invented insects, and pictures that go with barcodes."
+    group = typer.Typer(cls=BarcodesUnlessSaid, no_args_is_help=True, rich_markup_mode="rich", help=what)
+    add(group, barcodes, pictures)
+    app.add_typer(group, name="simulate")
 
 
 @takes(SimulateSettings)
-def simulate(
+def barcodes(
     output: Annotated[
         Path, typer.Argument(help="Write here: .fasta, or .csv, .tsv, .parquet, .json, .jsonl.", show_default=False)
     ],
@@ -38,11 +56,11 @@ def simulate(
 ) -> None:
     """Write DNA barcodes of invented insects that evolved along a small tree: to try things on, and to test with.
 
-    biocosmos simulate barcodes.fasta --unknown unknown.fasta --seed 1 --species 40
+    biocosmos simulate barcodes barcodes.fasta --unknown unknown.fasta --seed 1 --species 40
 
-    biocosmos simulate barcodes.fasta --metadata names.tsv --specimens 2000
+    biocosmos simulate barcodes barcodes.fasta --metadata names.tsv --specimens 2000
 
-    biocosmos simulate barcodes.parquet --species 30000 --specimens 200000 --shared 0.05
+    biocosmos simulate barcodes barcodes.parquet --species 30000 --specimens 200000 --shared 0.05
 
     The gene is COI between Folmer's primers, 658 bases; it evolves by HKY85 with a rate, base frequencies and gamma-distributed
     rates among sites for each codon position, without stop codons. Two specimens differ at 0.3 % of the bases in a species, at
@@ -59,3 +77,53 @@ def simulate(
     say(f"{output}: {counted(done.specimens, 'barcode')} of {taxa}; the same seed gives the same")
     if unknown is not None:
         say(f"{unknown}: {counted(done.unknown, 'barcode')} to be named")
+
+
+@takes(SimulatePicturesSettings)
+def pictures(
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="A new collection, or a table (.csv, .tsv, .parquet ...) with a folder of files."),
+    ],
+    settings: SimulatePicturesSettings,
+    source: Annotated[
+        Path | None,
+        typer.Argument(
+            help="A table or FASTA file with barcodes and names at ranks, or a collection; without it barcodes are simulated.",
+            show_default=False,
+        ),
+    ] = None,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="Write the image files here; else they are packed, or lie beside the table.", show_default=False),
+    ] = None,
+    facts: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write a table of species: which no eye can tell, which look alike without kinship.", show_default=False
+        ),
+    ] = None,
+    overwrite: OVERWRITE = False,
+) -> None:
+    """Draw small arthropods for specimens with barcodes: synthetic pictures whose traits are inherited along the names.
+
+    biocosmos simulate pictures -o both.cosmos
+
+    biocosmos simulate pictures bold.tsv -o both.cosmos --seed 0 --facts species.csv
+
+    biocosmos simulate pictures coi.cosmos -o pictures.csv --size 128 --specimens 2000
+
+    Relatives look alike, as their barcodes are alike; some things no barcode tells (colours that unrelated species share), and
+    some no picture (species of cryptic genera). A collection gets a split with seen and unseen species, keys and queries. A
+    picture depends on the seed, the names and the id alone. Say of every table made with them: synthetic images.
+    """
+    from biocosmos.jobs.simulate_pictures import simulate_pictures
+
+    done = simulate_pictures(source, output, settings, images=images, facts=facts, overwrite=overwrite)
+    finish(done.failures, done.specimens, "specimens")
+    for note in done.notes:
+        say(note)
+    made = ((done.specimens, "specimen"), (done.pictures, "synthetic picture"), (done.barcodes, "barcode"))
+    say(f"{output}: {', '.join(counted(number, noun) for number, noun in made)}")
+    if done.parts:
+        say("parts: " + ", ".join(f"{part} {count:,}" for part, count in done.parts.items()))

@@ -131,6 +131,7 @@ def info(collection: COLLECTION) -> None:
             ("barcodes", facts["barcodes"]),
             *[(rank, f"{n['taxa']:,} taxa, {n['specimens']:,} specimens") for rank, n in facts["ranks"].items()],
             *[(f"embedding {name}", f"{e['dim']} numbers, {e['created']}") for name, e in facts["encoders"].items()],
+            *[(f"space {name}", ", ".join(towers.values())) for name, towers in facts["spaces"].items()],
             ("default embedding", facts["default_encoder"]),
             *[
                 (f"split {name}", f"{s['method']}, {', '.join(f'{p} {n:,}' for p, n in s['parts'].items())}, hash {s['hash']}")
@@ -196,8 +197,8 @@ def export(
     from biocosmos.jobs.export import export_vectors
 
     if settings.vectors is not None:
-        found = export_vectors(source, output, settings)
-        say(f"{output}: {len(found.ids):,} vectors of '{settings.vectors}', {found.matrix.shape[1]:,} numbers each")
+        name, found = export_vectors(source, output, settings)
+        say(f"{output}: {len(found.ids):,} vectors of '{name}', {found.matrix.shape[1]:,} numbers each")
         return
     written = write_out(source, output, settings)
     say(f"{output}: {written.rows:,} specimens")

@@ -18,18 +18,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from biocosmos.embed.barcodes import embed_barcodes
+from biocosmos.embed.barcodes import Barcodes
 from biocosmos.embed.column import Column
 from biocosmos.embed.parts import Work, locked_work
 from biocosmos.embed.run import PART_ROWS, Blocks
 from biocosmos.embed.sampling import sample_images
+from biocosmos.embed.strings import Strings, embed_strings
 from biocosmos.embed.summary import EmbedSummary
+from biocosmos.embed.texts import TaxonNames
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
 from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder, Layout
 from biocosmos.encoders.modality import Modality, modality_of, towers_of
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
 from biocosmos.encoders.registry import DEFAULT, load_encoder
+from biocosmos.encoders.texts import TextEncoder, load_text_encoder
 from biocosmos.encoders.ways import openvino_is_here
 from biocosmos.errors import BiocosmosError
 from biocosmos.machine import usable_cores
@@ -46,7 +49,7 @@ WORTH_TIMING = 1000
 
 def embed(
     collection: Collection | str | Path,
-    encoder: str | Encoder | BarcodeEncoder = DEFAULT,
+    encoder: str | Encoder | BarcodeEncoder | TextEncoder = DEFAULT,
     *,
     device: str = "auto",
     precision: str = "auto",
@@ -56,12 +59,13 @@ def embed(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> EmbedSummary:
-    """Add the vectors of every specimen that has an image, or for an encoder of barcodes a barcode, and no vector yet.
+    """Add the vectors of every specimen that has an image (for other encoders: a barcode, a name) and no vector yet.
 
     Args:
         collection: an open collection or its path.
-        encoder: a name (see :func:`biocosmos.load_encoder` and :mod:`biocosmos.encoders.barcodes`) or a loaded encoder; of a
-            space (:mod:`biocosmos.encoders.spaces`) every tower that has something to embed is computed, each its own column.
+        encoder: a name (see :func:`biocosmos.load_encoder`, :mod:`biocosmos.encoders.barcodes` and
+            :mod:`biocosmos.encoders.texts`) or a loaded encoder; of a space (:mod:`biocosmos.encoders.spaces`) every
+            tower that has something to embed is computed, each its own column.
         device, precision, backend, resize: as for :func:`biocosmos.load_encoder`, when ``encoder`` is a name.
         batch_size: images per run of the model; default what the backend runs fastest.
         workers: threads that decode; default one per core.
@@ -81,14 +85,14 @@ def embed(
         asked = {"device": device, "precision": precision, "backend": backend, "resize": resize, "workers": workers}
         return _embed_space(collection, encoder_name(encoder), towers, batch_size=batch_size, overwrite=overwrite, **asked)
     name = encoder_name(encoder) if isinstance(encoder, str) else encoder.name
-    if modality_of(encoder) == "dna":
+    if modality_of(encoder) != "image":
         given = {"backend": backend != "auto", "resize": resize is not None, "workers": workers is not None}
         if unused := [option for option, asked in given.items() if asked]:
             raise UnusedSetting(unused[0], flag(unused[0]), "with an encoder of images")
-        made = load_barcode_encoder(encoder, device=device, precision=precision) if isinstance(encoder, str) else encoder
-        assert isinstance(made, BarcodeEncoder)
-        return _embed_barcodes(collection, made, batch_size, overwrite)
-    assert not isinstance(encoder, BarcodeEncoder)
+        made = _of_strings(encoder, device, precision) if isinstance(encoder, str) else encoder
+        assert isinstance(made, (BarcodeEncoder, TextEncoder)) and not isinstance(made, Encoder)
+        return _embed_strings(collection, made, batch_size, overwrite)
+    assert not isinstance(encoder, (BarcodeEncoder, TextEncoder)) or isinstance(encoder, Encoder)
     with locked_work(collection.path / "work" / f"embedding_{file_stem(name)}") as work:
         agreement: dict[str, float] = {}
         if not isinstance(encoder, Encoder):
@@ -133,7 +137,18 @@ def _embed_space(collection: Collection, name: str, towers: Mapping[Modality, st
     return done[0]
 
 
-def _embed_barcodes(collection: Collection, encoder: BarcodeEncoder, batch_size: int | None, overwrite: bool) -> EmbedSummary:
+def _of_strings(name: str, device: str, precision: str) -> BarcodeEncoder | TextEncoder:
+    """The encoder of barcodes or of texts. Raises BiocosmosError for another precision than float32."""
+    if modality_of(name) == "dna":
+        return load_barcode_encoder(name, device=device, precision=precision)
+    if precision not in ("auto", "float32"):
+        raise BiocosmosError(f"encoders of texts compute in float32, not in {precision}: leave --precision out")
+    return load_text_encoder(name, device=device)
+
+
+def _embed_strings(
+    collection: Collection, encoder: BarcodeEncoder | TextEncoder, batch_size: int | None, overwrite: bool
+) -> EmbedSummary:
     if batch_size is not None:
         encoder.batch_size = batch_size
     with locked_work(collection.path / "work" / f"embedding_{file_stem(encoder.name)}") as work:
@@ -141,9 +156,14 @@ def _embed_barcodes(collection: Collection, encoder: BarcodeEncoder, batch_size:
         facts = encoder.metadata()
         settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", "precision", "backend", "device")}
         work.begin(settings, restart=overwrite)
-        while (done := embed_barcodes(collection, encoder, work, metadata, overwrite=overwrite)) is None:
-            pass  # specimens were changed meanwhile: on with those
-        return done
+        while True:
+            strings: Strings
+            if isinstance(encoder, BarcodeEncoder):
+                strings = Barcodes(encoder, metadata)
+            else:
+                strings = TaxonNames(collection, encoder, metadata)
+            if (done := embed_strings(collection, strings, work, overwrite=overwrite)) is not None:
+                return done  # else specimens were changed meanwhile: on with those
 
 
 @dataclass(frozen=True)
@@ -260,7 +280,7 @@ def _embed(
     return summary
 
 
-def _metadata(collection: Collection, encoder: Encoder | BarcodeEncoder, overwrite: bool) -> dict[str, Any]:
+def _metadata(collection: Collection, encoder: Encoder | BarcodeEncoder | TextEncoder, overwrite: bool) -> dict[str, Any]:
     """What is recorded with the column. Vectors of two precisions may share one; of two models they may not."""
     metadata = encoder.metadata()
     old = collection.encoders.get(encoder.name)

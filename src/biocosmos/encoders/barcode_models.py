@@ -150,7 +150,7 @@ class TrainedBarcodes:
         vectors = self.features(barcodes)
         lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
         vectors /= np.where(lengths > 0, lengths, 1.0)
-        vectors[~self._says_something(barcodes)] = 0.0
+        vectors[~says_something(self.model, barcodes)] = 0.0
         return vectors
 
     @torch.no_grad()
@@ -188,15 +188,17 @@ class TrainedBarcodes:
                 rows = order[at : min(at + BATCH, last)]
                 yield rows, inputs[rows, : whole[rows[0]]]
 
-    def _says_something(self, barcodes: Sequence[str]) -> npt.NDArray[np.bool_]:
-        tokens = self.model.tokens.of(barcodes)
-        special = (tokens == PAD) | (tokens == self.model.tokens.unknown)
-        if self.model.tokens.start is not None:
-            special[:, 0] = True
-        if self.model.tokens.vocabulary == "with-n":
-            special |= tokens >= self.model.tokens.special + 4**self.model.tokens.k
-        found: npt.NDArray[np.bool_] = ~special.all(1)
-        return found
+
+def says_something(model: BarcodeModel, barcodes: Sequence[str]) -> npt.NDArray[np.bool_]:
+    """(n,) whether a barcode has a token of A, C, G and T alone."""
+    tokens = model.tokens.of(barcodes)
+    special = (tokens == PAD) | (tokens == model.tokens.unknown)
+    if model.tokens.start is not None:
+        special[:, 0] = True
+    if model.tokens.vocabulary == "with-n":
+        special |= tokens >= model.tokens.special + 4**model.tokens.k
+    found: npt.NDArray[np.bool_] = ~special.all(1)
+    return found
 
 
 def load_barcode_folder(folder: str | Path, *, device: str = "auto", pooling: str | None = None) -> TrainedBarcodes:
@@ -331,4 +333,5 @@ __all__ = [
     "load_barcode_folder",
     "load_barcode_model",
     "save_barcode_model",
+    "says_something",
 ]

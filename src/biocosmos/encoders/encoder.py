@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -16,10 +17,14 @@ from torch import nn
 from biocosmos import machine
 from biocosmos.encoders.image_reader import ImageBatch, ImageFiles, ImageReader, ahead
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.spaces import space_of
+from biocosmos.encoders.spaces import sibling, space_of
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import Decoded
+
+if TYPE_CHECKING:
+    from biocosmos.encoders.texts import TextEncoder
+    from biocosmos.specimens.taxon_texts import Wording
 
 Vectors = npt.NDArray[np.float32]
 Precision = Literal["float32", "bfloat16", "int8"]
@@ -98,7 +103,7 @@ class Encoder:
     Attributes:
         name: the string it was loaded by; names the column of a collection.
         dim: length of its vectors.
-        modality: "image" or "image+text".
+        modality: "image" or "image+text"; of a space's tower of images "image+text" where the space has one of texts.
         digest: of the weights, 16 hex digits.
         preprocessing: how images are prepared.
         precision, backend, device, layout: what it computes with.
@@ -122,7 +127,8 @@ class Encoder:
         self.backend, self.device, self.precision = backend.name, backend.device, backend.precision
         self.layout, self.chosen, self.hint = backend.layout, dict(chosen or {}), hint
         self.batch_size, self.streams = backend.batch_size, backend.streams
-        self.modality = "image" if towers.text is None else "image+text"
+        self._texts_by = sibling(name, towers.digest, "text") if towers.text is None else None
+        self.modality = "image" if towers.text is None and self._texts_by is None else "image+text"
         self.dim = towers.dim or backend.dim(preprocessing.size)
 
     def __repr__(self) -> str:
@@ -251,8 +257,41 @@ class Encoder:
 
     # ------------------------------------------------------------------ texts
 
+    @cached_property
+    def _text_tower(self) -> TextEncoder:
+        """The tower of texts beside this one in its space."""
+        from biocosmos.encoders.texts import load_text_encoder
+
+        assert self._texts_by is not None
+        tower = load_text_encoder(self._texts_by, device=self.device)
+        if tower.metadata().get("space") != space_of(self.name, self.digest) or tower.dim != self.dim:
+            raise BiocosmosError(
+                f"'{self._texts_by}' is not the tower of texts that '{self.name}' was trained with: bring that one, or train the "
+                "space again"
+            )
+        return tower
+
+    @property
+    def templates(self) -> tuple[str, ...] | None:
+        """Sentences that a taxon is asked for with, where they are not those of models of sentences: names alone, in a space."""
+        return None if self._texts_by is None else ("{lineage}",)
+
+    @property
+    def text_wording(self) -> Wording | None:
+        """How the names of a taxon are written for a tower of texts that reads nothing else; None for models of sentences."""
+        return None if self._texts_by is None else self._text_tower.wording
+
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
-        """texts: n strings. Returns: (n, dim) float32 unit vectors. Raises BiocosmosError without a text tower."""
+        """texts: n strings. Returns: (n, dim) float32 unit vectors.
+
+        Raises BiocosmosError without a text tower, and for a text that a tower of names finds no word in.
+        """
+        if self._texts_by is not None:
+            vectors = self._text_tower.encode_texts(texts)
+            if not (says := vectors.any(axis=1)).all():
+                asked = texts[int(np.argmin(says))]
+                raise BiocosmosError(f"'{asked}' has no word of a name: ask for a taxon, such as order Diptera")
+            return vectors
         text, tokenize = self._towers.text, self._towers.tokenize
         if text is None and tokenize is not None:
             raise BiocosmosError(
@@ -260,7 +299,8 @@ class Encoder:
             )
         if text is None or tokenize is None:
             raise BiocosmosError(
-                f"encoder '{self.name}' has no text tower: use an open_clip encoder, such as open_clip:ViT-B-32/..."
+                f"encoder '{self.name}' has no text tower: use an open_clip encoder, such as open_clip:ViT-B-32/..., or a "
+                "space that was trained with --text"
             )
         parts = []
         where = torch.device(self.device)

@@ -20,6 +20,8 @@ BARCODE, TEXT, SPACE = "barcode", "text", "space"
 """What the description of a folder says its kind is; an encoder of images says none."""
 Modality = Literal["image", "dna", "text"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+_KMER_VOCABULARIES = frozenset(size for k in range(1, 10) for size in (4**k + 2, 4**k + 3, 5**k + 2))
+"""Tokens of the three published vocabularies of k-mers: biocosmos.barcodes.tokens."""
 
 
 def modality_of(name: object) -> Modality:
@@ -36,14 +38,20 @@ def modality_of(name: object) -> Modality:
     facts = _facts(folder / TRAINED)
     if facts.get("kind") == SPACE:
         return next(iter(_towers(facts)), "image")
-    if facts.get("kind") == TEXT:
-        return "text"
-    return "dna" if facts.get("kind") == BARCODE or _facts(folder / CONFIG).get("model_type") == "bert" else "image"
+    if facts.get("kind") == BARCODE or (not facts and _bert_of(folder) == "dna"):
+        return "dna"
+    return "text" if is_text_folder(folder) else "image"
 
 
 def is_barcode_folder(folder: Path) -> bool:
     """Whether a folder holds a model of barcodes: trained here, or a BERT of k-mers."""
-    return _facts(folder / TRAINED).get("kind") == BARCODE or _facts(folder / CONFIG).get("model_type") == "bert"
+    return _facts(folder / TRAINED).get("kind") == BARCODE or _bert_of(folder) == "dna"
+
+
+def is_text_folder(folder: Path) -> bool:
+    """Whether a folder holds a model of texts alone: trained here, or a BERT of words."""
+    facts = _facts(folder / TRAINED)
+    return facts.get("kind") == TEXT or (not facts and _bert_of(folder) == "text")
 
 
 def towers_of(name: object) -> dict[Modality, str]:
@@ -72,6 +80,15 @@ def _towers(facts: dict[str, Any]) -> dict[Modality, str]:
     if not isinstance(towers, dict):
         return {}
     return {modality: modality for modality in MODALITIES if modality in towers}
+
+
+def _bert_of(folder: Path) -> Modality | None:
+    """What a BERT of Hugging Face reads, told by its vocabulary: barcodes where it has as many tokens as there are k-mers."""
+    facts = _facts(folder / CONFIG)
+    if facts.get("model_type") != "bert":
+        return None
+    size = facts.get("vocab_size")
+    return "dna" if size in _KMER_VOCABULARIES or not isinstance(size, int) else "text"
 
 
 def _facts(path: Path) -> dict[str, Any]:

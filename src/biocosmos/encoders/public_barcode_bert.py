@@ -68,13 +68,9 @@ def load_public(folder: Path) -> tuple[BarcodeEmbedder, KmerTokens]:
 
     Raises BiocosmosError: no weights; a vocabulary that is none of k-mers; tensors that do not fit; another activation or norm.
     """
-    told = {"what": "the configuration of a BERT over k-mers", "remedy": "restore it, or name another folder"}
-    config = read_facts(folder / CONFIG, _SHAPE, **told)
+    config = read_config(folder, "the configuration of a BERT over k-mers")
     tokens = tokens_of_size(config["vocab_size"], folder)
-    path = next((folder / name for name in (SAFE, PICKLED) if is_file(folder / name)), None)
-    if path is None:
-        raise BiocosmosError(f"{folder} has a {CONFIG} and neither {SAFE} nor {PICKLED}: fetch the weights too")
-    weights = renamed(read_weights(path) if path.name == SAFE else _read_pickled(path))
+    weights, path = read_tensors(folder)
 
     def build() -> BarcodeEmbedder:
         return BarcodeEmbedder(
@@ -93,6 +89,19 @@ def load_public(folder: Path) -> tuple[BarcodeEmbedder, KmerTokens]:
     network = build()
     fill(network.encoder, weights, path)
     return network, tokens
+
+
+def read_config(folder: Path, what: str) -> dict[str, Any]:
+    """The ``config.json`` of a BERT that computes as ours does. Raises BiocosmosError for another."""
+    return read_facts(folder / CONFIG, _SHAPE, what=what, remedy="restore it, or name another folder")
+
+
+def read_tensors(folder: Path) -> tuple[dict[str, torch.Tensor], Path]:
+    """The weights of a BERT's hidden states under our names, and their file. Raises BiocosmosError where there are none."""
+    path = next((folder / name for name in (SAFE, PICKLED) if is_file(folder / name)), None)
+    if path is None:
+        raise BiocosmosError(f"{folder} has a {CONFIG} and neither {SAFE} nor {PICKLED}: fetch the weights too")
+    return renamed(read_weights(path) if path.name == SAFE else _read_pickled(path)), path
 
 
 def tokens_of_size(size: int, folder: Path) -> KmerTokens:

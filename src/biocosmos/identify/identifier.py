@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -52,7 +52,8 @@ class Identifier:
     features tell nothing); calibration, threshold: where an answer stops; promise: what that threshold promises, or None; alarm:
     novelty, None with too few held-out specimens; sets: or None; calibrated_on: ids that it was calibrated on and that are not
     known ones; features: (m, d) of held-out specimens, m at most :data:`KEPT_FEATURES`; settings: what it was made with; notes:
-    sentences that go with its answers; failures: names of a taxa list that could not be used.
+    sentences that go with its answers; failures: names of a taxa list that could not be used; alone: of a namer of images and
+    barcodes, by what a specimen has alone, the identifier that answers for it: each stops where its own answers stop being right.
     """
 
     namer: Namer
@@ -67,6 +68,7 @@ class Identifier:
     settings: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     failures: Failures = field(default_factory=Failures)
+    alone: Mapping[str, Identifier] = field(default_factory=dict)
 
     # ------------------------------------------------------------------ make
 
@@ -137,6 +139,7 @@ class Identifier:
             "templates": None if templates is None else list(templates),
         }
         made = cls.around(namer, held, known=gallery, rules=asked, seed=seed, settings=settings, failures=failures)
+        made = replace(made, alone=_alone(namer, gallery, asked, seed, settings))
         if calibration is not None or held.unseen is not None:
             return made
         return replace(made, notes=(*made.notes, *_unseen_taxa(gallery)))
@@ -222,6 +225,8 @@ class Identifier:
         Raises BiocosmosError for vectors of another dimension or encoder, zero or NaN vectors (naming the ids), and ids that
         the identifier was fitted or calibrated on.
         """
+        if self.namer.takes == "both" and isinstance(queries, Gallery):
+            return self._identify_both(queries, device, top)
         ids, vectors, paths, facts = self._queries(queries, image_paths, provenance)
         columns = pa.table({"image_path": pa.array(paths, pa.string())})
         blocks = [Specimens(ids, vectors=vectors, columns=columns)]
@@ -231,6 +236,18 @@ class Identifier:
                 tables.append(said.table)
                 bar.advance(len(said.table))
         return self.finished(tables, facts, top=top)
+
+    def _identify_both(self, queries: Gallery, device: str | None, top: int) -> pa.Table:
+        """Of a gallery of vectors with a column "barcode"; a row without one of them is named by the other."""
+        if self.known is not None:
+            refuse_mismatch(self.known.provenance, queries.provenance, "the queries")
+        named = [] if queries.columns is None else queries.columns.column_names
+        letters = None if queries.columns is None or "barcode" not in named else queries.columns["barcode"]
+        columns = None if queries.columns is None else queries.columns.select([name for name in ("image_path",) if name in named])
+        barcodes = None if letters is None else np.array(letters.to_pylist(), object)
+        block = Specimens(queries.ids, vectors=queries.vectors, barcodes=barcodes, columns=columns)
+        said = self.stream([block], device=device, top=top)
+        return self.finished([each.table for each in said], queries.provenance, top=top)
 
     def stream(self, blocks: Iterable[Specimens], *, device: str | None = None, top: int = 1) -> Iterator[Answered]:
         """Name a stream of specimens, of which one block is in memory at a time.
@@ -243,9 +260,27 @@ class Identifier:
     def answered(self, predictions: Predictions, *, device: str | None = None, top: int = 1) -> Answered:
         """The answers to one block, given what the namer says of it; top: taxa of each rank."""
         self.refuse_seen(predictions.ids)
+        hits = self._nearest(predictions, device)
+        groups = self._by_evidence(predictions)
+        if len(groups) == 1:
+            return Answered(next(iter(groups))._table(predictions, hits, top), predictions, hits)
+        tables = [who._table(predictions.subset(rows), _of_rows(hits, rows), top) for who, rows in groups.items()]
+        order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
+        return Answered(pa.concat_tables(tables).take(pa.array(order)), predictions, hits)
+
+    def _by_evidence(self, predictions: Predictions) -> dict[Identifier, NDArray[np.int64]]:
+        """Who answers for which rows: this one, and where there are others for what a specimen has alone, these."""
+        columns = predictions.columns
+        if not self.alone or columns is None or "evidence" not in columns.column_names:
+            return {self: np.arange(len(predictions))}
+        kinds = np.array(columns["evidence"].to_pylist(), object)
+        who = {self: ~np.isin(kinds, list(self.alone))} | {other: kinds == kind for kind, other in self.alone.items()}
+        return {other: np.flatnonzero(mine) for other, mine in who.items() if mine.any()} or {self: np.arange(0)}
+
+    def _table(self, predictions: Predictions, hits: Hits | None, top: int) -> pa.Table:
+        """The rows of one block's table of answers."""
         nodes, confidence = self.calibration.best_path(predictions)
         n = len(predictions)
-        hits = self._nearest(predictions, device)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
             novelty, p, deepest = self.alarm.judge(predictions)
@@ -262,7 +297,7 @@ class Identifier:
                 table = table.append_column(name, values)
         if self.sets is not None:
             table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
-        return Answered(table, predictions, hits)
+        return table
 
     def _nearest(self, predictions: Predictions, device: str | None) -> Hits | None:
         """The nearest known specimens; None where they cannot be told."""
@@ -342,6 +377,8 @@ class Identifier:
         provenance: dict[str, Any] | None,
     ) -> tuple[Ids, NDArray[np.float32], Sequence[str | None], dict[str, Any]]:
         """Checked ids (q,), unit vectors (q, d) float32, paths (q,) and provenance."""
+        if self.namer.takes == "both":
+            raise BiocosmosError("the namer 'fused' takes vectors and barcodes: give a Gallery with a column 'barcode'")
         if self.namer.takes != "vectors":
             raise BiocosmosError(f"the namer {self.method!r} takes {self.namer.takes}, not vectors: use stream()")
         if isinstance(queries, Gallery):
@@ -371,6 +408,36 @@ class Answered:
     table: pa.Table
     predictions: Predictions
     hits: Any
+
+
+def _of_rows(hits: Hits | None, rows: NDArray[np.int64]) -> Hits | None:
+    return None if hits is None else replace(hits, rows=hits.rows[rows], scores=hits.scores[rows], certified=hits.certified[rows])
+
+
+def _alone(
+    namer: GalleryNamer,
+    gallery: Gallery,
+    rules: AnswerRules,
+    seed: int,
+    settings: dict[str, Any],
+) -> dict[str, Identifier]:
+    """Identifiers for specimens that have one alone of what the namer takes. One that cannot promise what is asked for answers
+    nothing, and says so."""
+    out: dict[str, Identifier] = {}
+    for kind, held in namer.held_out_alone(gallery, seed).items():
+        made: Identifier
+        about: dict[str, Any] = {"known": gallery, "seed": seed, "settings": settings}
+        try:
+            made = Identifier.around(namer, held, rules=rules, **about)
+        except BiocosmosError as error:
+            made = Identifier.around(
+                namer, held, rules=replace(rules, error_rate=None, promise=None, delta=None, sets=None), **about
+            )
+            made = replace(
+                made, threshold=float("inf"), promise=None, notes=(f"no answer by the {kind} alone: {error}", *made.notes)
+            )
+        out[kind] = made
+    return out
 
 
 def on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed: int) -> HeldOut:

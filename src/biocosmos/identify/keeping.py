@@ -6,7 +6,7 @@ import hashlib
 import json
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,7 @@ _SHAPE = {
     "calibration": {},
     "threshold": (None, float),
     "sets": (None, {}),
+    "alone?": {str: {}},
     "calibrated_on": [str],
     "settings": {},
     "notes": [str],
@@ -81,7 +82,7 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
         if known is not None:
             assert known.taxa is not None
             rows = pa.table({"id": pa.array(known.ids, pa.string()), "taxon": pa.array(known.taxa)})
-            if known.columns is not None and known.counts is not None:
+            if known.columns is not None and (known.counts is not None or identifier.namer.takes == "both"):
                 for name in known.columns.column_names:
                     rows = rows.append_column(f"{_COLUMN}{name}", known.columns[name])
             pq.write_table(rows, temporary / _ROWS)
@@ -135,8 +136,6 @@ def load_identifier(folder: Path, *, device: str = "cpu") -> Identifier:
 
 
 def _loaded(folder: Path, device: str) -> Identifier:
-    from biocosmos.identify.identifier import Identifier
-
     state = read_facts(folder / STATE, _SHAPE, **_TOLD)
     if state["format"] != FORMAT:
         raise BiocosmosError(
@@ -151,27 +150,37 @@ def _loaded(folder: Path, device: str) -> Identifier:
     arrays = read_arrays(folder / _ARRAYS, {"features": ("f", 2)}, **_TOLD)
     known = _known(folder, state["known"], taxonomy) if state["known"] is not None else None
     namer = _restored_namer(state["namer"], known, _under("namer/", arrays), device)
+    made = _answering(state, arrays, namer, known)
+    alone = {
+        kind: _answering(each, _under(f"alone/{kind}/", arrays), namer, known) for kind, each in state.get("alone", {}).items()
+    }
+    failures = _failures(state["failures"])
+    return replace(made, alone=alone, failures=failures)
+
+
+def _answering(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], namer: Namer, known: Gallery | None) -> Identifier:
+    """Where answers stop, around a namer."""
+    from biocosmos.identify.identifier import Identifier
+
     alarm = None
     if state["alarm"] is not None:
         like = namer.nothing(int(arrays["width"]))
         detector = make_detector(state["alarm"]["detector"]).restored(_under("detector/", arrays), like)
-        inside = tuple(arrays[f"inside/{i}"] for i in range(len(taxonomy.ranks)))
-        usual = Usual(taxonomy.ranks, arrays["usual"], inside)
+        inside = tuple(arrays[f"inside/{i}"] for i in range(len(namer.taxonomy.ranks)))
+        usual = Usual(namer.taxonomy.ranks, arrays["usual"], inside)
         alarm = Alarm(detector, usual, state["alarm"]["false_alarms"])
-    promise = None if state["promise"] is None else Promise.from_dict(state["promise"])
     return Identifier(
         namer=namer,
         known=known,
         calibration=Calibration.from_dict(state["calibration"]),
         threshold=float("inf") if state["threshold"] is None else state["threshold"],
-        promise=promise,
+        promise=None if state["promise"] is None else Promise.from_dict(state["promise"]),
         alarm=alarm,
         sets=None if state["sets"] is None else PredictionSets(**state["sets"]),
         calibrated_on=np.array(state["calibrated_on"], object),
         features=arrays["features"],
         settings=state["settings"],
         notes=tuple(state["notes"]),
-        failures=_failures(state["failures"]),
     )
 
 
@@ -183,7 +192,7 @@ def _failures(rows: list[dict[str, Any]]) -> Failures:
 
 
 def _state(identifier: Identifier) -> dict[str, Any]:
-    namer, alarm = identifier.namer, identifier.alarm
+    namer = identifier.namer
     kept: dict[str, Any] = {"name": namer.name, "digest": namer.about().get("digest")}
     if not isinstance(namer, GalleryNamer):
         from biocosmos.identify.namers.heads import TrainedHead
@@ -197,6 +206,15 @@ def _state(identifier: Identifier) -> dict[str, Any]:
         "format": FORMAT,
         "namer": kept,
         "known": None if identifier.known is None else identifier.known.provenance,
+        "failures": [asdict(row) for row in identifier.failures],
+        **_stops(identifier),
+        **({"alone": {kind: _stops(each) for kind, each in identifier.alone.items()}} if identifier.alone else {}),
+    }
+
+
+def _stops(identifier: Identifier) -> dict[str, Any]:
+    alarm = identifier.alarm
+    return {
         "threshold": identifier.threshold if np.isfinite(identifier.threshold) else None,
         "calibration": identifier.calibration.to_dict(),
         "promise": None if identifier.promise is None else identifier.promise.to_dict(),
@@ -205,15 +223,22 @@ def _state(identifier: Identifier) -> dict[str, Any]:
         "calibrated_on": [str(name) for name in identifier.calibrated_on],
         "settings": identifier.settings,
         "notes": list(identifier.notes),
-        "failures": [asdict(row) for row in identifier.failures],
     }
 
 
 def _arrays(identifier: Identifier) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = {"features": identifier.features}
-    namer, alarm = identifier.namer, identifier.alarm
+    namer = identifier.namer
+    arrays: dict[str, NDArray[Any]] = {}
     if isinstance(namer, GalleryNamer):
         arrays |= {"namer/classes": namer.classes} | {f"namer/{name}": array for name, array in namer.arrays().items()}
+    for kind, each in identifier.alone.items():
+        arrays |= {f"alone/{kind}/{name}": array for name, array in _of_stops(each).items()}
+    return arrays | _of_stops(identifier)
+
+
+def _of_stops(identifier: Identifier) -> dict[str, NDArray[Any]]:
+    arrays: dict[str, NDArray[Any]] = {"features": identifier.features}
+    alarm = identifier.alarm
     if alarm is not None:
         arrays |= {f"detector/{name}": array for name, array in alarm.detector.arrays().items()}
         arrays |= {f"inside/{i}": scores for i, scores in enumerate(alarm.usual.inside)}

@@ -34,7 +34,7 @@ Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 Int64 = npt.NDArray[np.int64]
 Ids = npt.NDArray[np.object_]
-Takes = Literal["vectors", "images", "barcodes"]
+Takes = Literal["vectors", "images", "barcodes", "both"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,8 @@ class Specimens:
     ids: (n,) object array of str; vectors: (n, d) float32 unit vectors of the namer's encoder; images: (n, 3, size, size) uint8,
     prepared as the namer's ``preprocessing`` says; sizes: (n, 2) float32 logarithms of height and width in pixels before that;
     truth: (n,) int32 nodes of the namer's taxonomy, 0 unknown, -1 not in it, None for all unknown; columns: one row a specimen;
-    barcodes: (n,) object array of str, upper case ACGTN.
+    barcodes: (n,) object array of str, upper case ACGTN. For a namer that takes "both", a specimen without an image has a vector
+    of zeros, and one without a barcode "" or None.
     """
 
     ids: Ids
@@ -247,6 +248,11 @@ class GalleryNamer(Namer):
         """Specimens of the gallery it was fitted on as it sees them without them, where it has a way of its own; None for the
         usual one (:func:`biocosmos.identify.confidence.held_out.cross_fitted`)."""
         return None
+
+    def held_out_alone(self, gallery: Gallery, seed: int) -> dict[str, HeldOut]:
+        """By what its column "evidence" may say, held-out specimens as it sees them by that alone; none for a namer that takes
+        one thing only."""
+        return {}
 
     def nearest(self, predictions: Predictions, known: Gallery) -> Hits | None:
         """The nearest known specimens, where it has found them itself; None to search for those with the nearest features."""

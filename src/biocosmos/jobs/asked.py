@@ -23,6 +23,7 @@ from biocosmos.jobs.listing import STAGE, AskedFile
 from biocosmos.jobs.predict import encoder_of_head, part_blocks, stored_ranks
 from biocosmos.jobs.queries import encoder_of_column
 from biocosmos.jobs.unlabelled import selection
+from biocosmos.jobs.who_names import embedding_of
 from biocosmos.machine import usable_cores
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens import guard
@@ -229,7 +230,7 @@ def asked_files(
         encoder = encoder_of_head(namer, **how)
     else:
         typed = settings.encoder is not None
-        encoder = encoder_of_column(collection, collection.encoder_name(settings.encoder), typed=typed, **how)
+        encoder = encoder_of_column(collection, embedding_of(collection, settings), typed=typed, **how)
     if batch_size and encoder.backend != "torch" and batch_size != encoder.batch_size:
         raise BiocosmosError(
             f"backend {encoder.backend} computes {encoder.batch_size} images at a time, not {batch_size}: leave the batch size "
@@ -257,7 +258,7 @@ def asked_part(
     if namer.takes != "images":
         if settings.workers is not None:
             raise UnusedSetting("workers", flag("workers"), "where images are looked at, and this head takes stored vectors")
-        encoder = None if settings.head is not None else collection.encoder_name(settings.encoder)
+        encoder = None if settings.head is not None else embedding_of(collection, settings)
         others = _not_learnt(ids, identifier) if part is None else None
         blocks = part_blocks(
             collection, namer, part, encoder=encoder, where=where, only=others, columns=["image_path"], failures=failures

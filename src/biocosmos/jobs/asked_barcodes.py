@@ -82,14 +82,19 @@ def asked_barcodes(collection: Collection, identifier: Identifier, settings: Ide
     for name in ("backend", "batch_size", "workers"):
         if getattr(settings, name) not in ("auto", None):
             raise UnusedSetting(name, flag(name), "where images are embedded, and these are DNA barcodes")
-    known = [identifier.calibrated_on, *([] if identifier.known is None else [identifier.known.ids])]
-    if namer.takes == "barcodes":
+    known = known_ids(identifier)
+    if namer.takes in ("barcodes", "both"):
         return AskedBarcodes(asking, None, known)
     if isinstance(namer, TrainedHead) and (namer.takes == "images" or modality_of(namer.encoder) != "dna"):
         raise BiocosmosError(f"the head in {namer.folder} was trained on images, and these are DNA barcodes: leave --head out")
     name = namer.encoder if isinstance(namer, TrainedHead) else collection.encoder_name(settings.encoder)
     encoder = barcode_encoder_of_column(collection, name, device=settings.device, precision=settings.precision)
     return AskedBarcodes(asking, encoder, known)
+
+
+def known_ids(identifier: Identifier) -> list[Ids]:
+    """Of the specimens that names come from."""
+    return [identifier.calibrated_on, *([] if identifier.known is None else [identifier.known.ids])]
 
 
 def barcode_specimens(
@@ -116,7 +121,7 @@ def barcode_specimens(
         if one.refused is not None:
             told.add(one.refused, stage=STAGE, id=id_)
     made: BarcodeEncoder | None = None
-    if identifier.namer.takes != "barcodes":
+    if identifier.namer.takes not in ("barcodes", "both"):
         made = barcode_encoder_of_column(collection, encoder_for(collection, encoder, "sequences"))
     specimens, failed = AskedBarcodes(OfFiles([], BLOCK), made).specimens(list(kept), list(kept.values()))
     for row in failed:

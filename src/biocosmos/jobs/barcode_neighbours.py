@@ -49,7 +49,7 @@ def search_all(galleries: dict[str, Gallery], queries: dict[str, Gallery], setti
         _keep(out, name, gallery, asked, rows, row | _embedded(name, gallery, row["of"], settings), cost)
         if gallery.counts is not None and asked.counts is not None:
             with Cost() as cost:
-                rows = _aligned(gallery, asked)
+                rows = aligned(gallery, asked)
             called = ALIGNED.format(name)
             _keep(out, called, gallery, asked, rows, {**row, "encoder": called, "bytes": None}, cost)
     return out
@@ -60,7 +60,7 @@ def _keep(out: Searched, name: str, gallery: Gallery, asked: Gallery, rows: tupl
     out.cost.append(row | {"queries": len(asked), "search_seconds": cost.seconds, "search_mib": cost.mib})
 
 
-def _aligned(gallery: Gallery, asked: Gallery) -> tuple[Array, Array]:
+def aligned(gallery: Gallery, asked: Gallery) -> tuple[Array, Array]:
     """(rows, tied) (q, NEIGHBOURS): the nearest different barcodes in the order of their alignments, then of their cosines."""
     hits = gallery.search(asked, CANDIDATES, fold=True)
     found = rerank(_texts(asked), [text or None for text in _texts(gallery)], hits).unfolded(NEIGHBOURS)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ STAGE = "search"
 
 
 @dataclass
-class _Asked:
+class AskedLetters:
     """Barcodes of a block; names: of the queries, which are ids of the collection where ``specimens`` is so."""
 
     names: list[str]
@@ -74,7 +75,7 @@ def search_barcodes(collection: Collection, encoder: str, settings: SearchSettin
 def _neighbours(
     gallery: Gallery,
     encoder: BarcodeEncoder,
-    asked: _Asked,
+    asked: AskedLetters,
     letters: Letters | None,
     settings: SearchSettings,
     failures: Failures,
@@ -101,24 +102,29 @@ def _neighbours(
     return table, {**hits.provenance["search"], "aligned": near}
 
 
-def _asked(collection: Collection, settings: SearchSettings) -> Iterator[_Asked]:
+def _asked(collection: Collection, settings: SearchSettings) -> Iterator[AskedLetters]:
     if settings.id:
         yield _specimens(collection, settings.id)
-    if settings.dna:
-        asked = _Asked([], [])
-        for name, one in zip(settings.dna, typed(settings.dna)):
+    yield from asked_letters(dna=settings.dna, fasta=settings.fasta)
+
+
+def asked_letters(*, dna: Sequence[str] = (), fasta: Sequence[Path] = ()) -> Iterator[AskedLetters]:
+    """Typed barcodes and those of files, cleaned, block by block; what is none is among the failures."""
+    if dna:
+        asked = AskedLetters([], [])
+        for name, one in zip(dna, typed(dna)):
             if one.sequence is None:
                 asked.failures.add(one.refused or "no barcode", stage=STAGE, id=name)
             else:
                 asked.names.append(name)
                 asked.barcodes.append(one.sequence)
         yield asked
-    if settings.fasta:
+    if fasta:
         missing = Failures()
-        files = OfFiles(sequence_files(settings.fasta, missing), AT_ONCE)
-        yield _Asked([], [], failures=_of_search(missing))
+        files = OfFiles(sequence_files(fasta, missing), AT_ONCE)
+        yield AskedLetters([], [], failures=_of_search(missing))
         for block in files.blocks(lambda _: False):
-            yield _Asked(block.ids, block.barcodes, failures=_of_search(block.failures))
+            yield AskedLetters(block.ids, block.barcodes, failures=_of_search(block.failures))
 
 
 def _of_search(rows: Any) -> Failures:
@@ -128,7 +134,7 @@ def _of_search(rows: Any) -> Failures:
     return told
 
 
-def _specimens(collection: Collection, ids: tuple[str, ...]) -> _Asked:
+def _specimens(collection: Collection, ids: tuple[str, ...]) -> AskedLetters:
     if BARCODE not in collection.stored_columns:
         raise BiocosmosError(f"{collection.path} has no barcodes: ask with --dna or --fasta")
     table = collection.take(ids, columns=[BARCODE])
@@ -137,7 +143,7 @@ def _specimens(collection: Collection, ids: tuple[str, ...]) -> _Asked:
         raise BiocosmosError(f"{collection.path} has no specimen '{missing[0]}'")
     if bare := sorted(id_ for id_ in ids if not barcodes[id_]):
         raise BiocosmosError(f"specimen '{bare[0]}' has no barcode")
-    return _Asked(list(ids), [barcodes[id_] for id_ in ids], specimens=True)
+    return AskedLetters(list(ids), [barcodes[id_] for id_ in ids], specimens=True)
 
 
 def _first(failures: Failures) -> str:

@@ -15,6 +15,7 @@ from biocosmos.identify.namers.rules import RULES
 from biocosmos.jobs.evaluate_settings import (
     BARCODE,
     CLUSTERING,
+    CROSS_MODAL,
     LEAVE_OUT,
     NAMES,
     OPEN_WORLD,
@@ -58,7 +59,12 @@ def evaluate_collection(
         from biocosmos.jobs.evaluate_names import judge_names
 
         encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
+        guard.refuse_own_names(collection, *encoders)
         return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
+    if settings.protocol == CROSS_MODAL:
+        from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
+
+        return judge_cross_modal(collection, settings)
     given = list(settings.encoder or [collection.encoder_name()])
     if settings.protocol == CLUSTERING and any("+" in name for name in given):
         encoders, made = _together_embedded(collection, given)
@@ -203,7 +209,8 @@ def _shots(collection: Collection, encoders: Sequence[str], settings: EvaluateSe
         return few_shot(galleries, seed=settings.seed)
     from biocosmos.encoders.registry import load_encoder
     from biocosmos.evaluate.zero_shot.report import zero_shot
-    from biocosmos.evaluate.zero_shot.texts import common_name_column, read_sentences
+    from biocosmos.evaluate.zero_shot.texts import read_sentences
+    from biocosmos.specimens.taxon_texts import common_name_column
 
     column = common_name_column(collection.stored_columns)
     towers, asked = {}, {}
@@ -259,6 +266,7 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
         name = given if given in collection.encoders else tower_name(encoder_name(given))
         if name in names:
             continue
+        guard.refuse_own_names(collection, name)
         names.append(name)
         if name not in collection.encoders:
             summary = embed(collection, name)

@@ -28,9 +28,9 @@ from biocosmos.search.gallery import Gallery
 from biocosmos.settings import SettingError, names_in
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.records import BINS
 
 Row = dict[str, Any]
-BINS = ("dna_bin", "bin_uri", "bin")
 METHOD = "barcode"
 
 

@@ -15,12 +15,14 @@ from biocosmos.evaluate import Report
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
+from biocosmos.identify.namers.names import OF_BARCODES, OF_BOTH
 from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
+from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.who_names import CALIBRATION, by_groups, default_method, head_of, identifier_of
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import UnusedSetting, flag, names_in
@@ -107,6 +109,7 @@ def _side_by_side(collection: Collection, namers: Sequence[Judged], settings: Ev
 
 
 def _by_method(collection: Collection, encoder: str, method: str, several: bool, settings: EvaluateSettings) -> Judged:
+    encoder = _embedding(collection, encoder, method)
     part = settings.calibration or _calibration_part(collection, settings)
     split = settings.gallery.rpartition(":")[0] or "default"
     by_part = part is not None and not find_namer(method).hides_taxa
@@ -131,6 +134,17 @@ def _by_method(collection: Collection, encoder: str, method: str, several: bool,
     name = f"{method}, {encoder}" if several else method
     held = None if part is None else pooled
     return Judged(name, namer, identifier, identifier.known, encoder, held=held, notes=list(identifier.notes))
+
+
+def _embedding(collection: Collection, encoder: str, method: str) -> str:
+    """The embedding of a method: that of barcodes compares letters, so that it stands beside others on an embedding of images;
+    one of images and barcodes beside those on an embedding of barcodes."""
+    kind = {OF_BARCODES: "sequences", OF_BOTH: "images"}.get(method)
+    fits = kind is None or (collection.encoders[encoder].get("modality") == "dna") == (kind == "sequences")
+    if fits:
+        return encoder
+    others = [name for name, facts in collection.encoders.items() if (facts.get("modality") == "dna") == (kind == "sequences")]
+    return others[0] if kind == "sequences" and others else encoder_for(collection, None, str(kind))
 
 
 def _calibration_part(collection: Collection, settings: EvaluateSettings) -> str | None:

@@ -11,10 +11,12 @@ from biocosmos.encoders.barcode_models import TrainedBarcodes
 from biocosmos.encoders.barcodes import load_barcode_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
-from biocosmos.evaluate.barcode.probes import ProbeFigures, linear_probe
+from biocosmos.evaluate.barcode.probes import PROJECTED, ProbeFigures, linear_probe, projected
 from biocosmos.evaluate.numbers.targets import Target, rank_targets
 from biocosmos.evaluate.open_world.published import DNA, IMAGE
 from biocosmos.evaluate.open_world.report import FINE_TUNED, LINEAR, SEEN, SPECIES, open_world
+from biocosmos.jobs.barcode_neighbours import ALIGNED, aligned
+from biocosmos.jobs.barcode_probes import MOST_NUMBERS
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
@@ -48,6 +50,7 @@ def judge_open_world(collection: Collection, encoders: Sequence[str], settings: 
         for name in encoders
         for row in probed(name, galleries[name], asked["queries"][name], settings, dna=modalities[name] == DNA)
     ]
+    searches = _beside(galleries, asked, modalities) if settings.aligned else {}
     report = open_world(
         galleries,
         asked["queries"],
@@ -55,10 +58,40 @@ def judge_open_world(collection: Collection, encoders: Sequence[str], settings: 
         data=f"{collection.path.stem}: {settings.queries}, {settings.unseen} in {settings.gallery}",
         modalities=modalities,
         probes=probes,
+        searches=searches,
         seed=settings.seed,
     )
+    report.caveats += [
+        f"The linear probe of {name} is trained on {PROJECTED} numbers, its {galleries[name].dim:,} counts projected at random."
+        for name in encoders
+        if settings.linear and _many(galleries[name])
+    ]
     report.caveats += guard.told(collection, asked["unseen"][encoders[0]].ids, *encoders)
     return report
+
+
+def _beside(galleries: dict[str, Gallery], asked: dict[str, dict[str, Gallery]], modalities: dict[str, str]) -> dict[str, Any]:
+    """Each encoder that counts k-mers once more, its nearest in the order of their alignments: added to all three; its search.
+
+    Raises BiocosmosError where no encoder counts k-mers.
+    """
+    counted = [name for name, gallery in galleries.items() if gallery.counts is not None]
+    if not counted:
+        raise BiocosmosError("--aligned is about encoders that count k-mers, and none was named: -e kmer:7")
+    for name in counted:
+        also = ALIGNED.format(name)
+        modalities[also], galleries[also] = DNA, galleries[name]
+        for each in asked.values():
+            each[also] = each[name]
+    return {ALIGNED.format(name): _by_alignment for name in counted}
+
+
+def _by_alignment(gallery: Gallery, queries: Gallery, k: int) -> Any:
+    return aligned(gallery, queries)[0][:, :k]
+
+
+def _many(gallery: Gallery) -> bool:
+    return gallery.counts is not None and gallery.dim > MOST_NUMBERS
 
 
 def probed(name: str, gallery: Gallery, queries: Gallery, settings: EvaluateSettings, *, dna: bool) -> list[Row]:
@@ -73,7 +106,12 @@ def probed(name: str, gallery: Gallery, queries: Gallery, settings: EvaluateSett
     theirs, mine = target.names_of(target.gallery), target.names_of(target.query)
     rows = []
     if settings.linear:
-        found = linear_probe(gallery.vectors, theirs, queries.vectors, mine, recipe="vectors", seed=settings.seed)
+        from biocosmos.encoders.torch_backend import choose_device
+
+        sides = (gallery, queries)
+        features = (projected(each.counts) if each.counts is not None and _many(each) else each.vectors for each in sides)
+        how: dict[str, Any] = {"recipe": "vectors", "seed": settings.seed, "device": choose_device(settings.device)}
+        found = linear_probe(next(features), theirs, next(features), mine, **how)
         rows.append(_row(name, LINEAR, target, found))
     encoder = load_barcode_encoder(name, device=settings.device) if dna else None
     if isinstance(encoder, TrainedBarcodes) and encoder.model.head is not None and queries.columns is not None:

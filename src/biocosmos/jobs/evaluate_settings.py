@@ -10,17 +10,17 @@ from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
 from biocosmos.specimens.settings import EVERYTHING
 
 BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
-IN_CLUSTERS = "Clusters"
+IN_CLUSTERS, ACROSS = "Clusters", "Across modalities"
 OF_BARCODES = "Barcodes"
 NEIGHBOURS = ("query-gallery", "all-vs-all", "both")
 SHOTS = ("few-shot", "zero-shot")
 NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
-BARCODE, OPEN_WORLD = "barcode", "open-world"
+BARCODE, OPEN_WORLD, CROSS_MODAL = "barcode", "open-world", "cross-modal"
 UNSEEN = "test_unseen"
 """The part that asks with species that no training saw, where nobody names another."""
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD)
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN, "names": NOT_GIVEN}
@@ -38,6 +38,7 @@ _ANSWERED = (
 )
 _LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
 _CLUSTERED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CLUSTERING}
+_ACROSS = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CROSS_MODAL}
 _BARCODED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": BARCODE}
 
 
@@ -85,7 +86,8 @@ class EvaluateSettings:
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
         "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
-        "open-world: the nearest of --queries and of --unseen, and their harmonic mean.",
+        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: image, DNA and text of one "
+        "space asked of each other.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -96,7 +98,7 @@ class EvaluateSettings:
         "The part that answers.",
         part="given",
         only=(
-            {"head": NOT_GIVEN, "protocol": (*_WITH_A_GALLERY, OPEN_WORLD)},
+            {"head": NOT_GIVEN, "protocol": (*_WITH_A_GALLERY, OPEN_WORLD, CROSS_MODAL)},
             {**_CLUSTERED, "clusters": GALLERY},
         ),
         panel=BY_GALLERY,
@@ -105,12 +107,40 @@ class EvaluateSettings:
         UNSEEN,
         "The part that asks with species that no training saw; with --protocol barcode none where the split has no such part.",
         part="given",
-        only={"head": NOT_GIVEN, "protocol": (BARCODE, OPEN_WORLD)},
+        only={"head": NOT_GIVEN, "protocol": (BARCODE, OPEN_WORLD, CROSS_MODAL)},
         panel=BY_GALLERY,
+    )
+    unseen_keys: str = setting(
+        "",
+        "The part that answers beside --gallery with species that no training saw.",
+        unset="key_unseen, where the split has it",
+        part="given",
+        only=_ACROSS,
+        panel=ACROSS,
+    )
+    calibration_unseen: str = setting(
+        "",
+        "The part of unseen species that thresholds and promises are set on, beside --calibration.",
+        unset="val_unseen, where the split has it",
+        part="given",
+        only=_ACROSS,
+        panel=ACROSS,
+    )
+    damage: bool = setting(
+        False,
+        "Also cut the barcodes that ask and misread their bases, encode them again and see how many are still right.",
+        only=_ACROSS,
+        panel=ACROSS,
     )
     linear: bool = setting(
         False,
         "Also name --queries by a softmax on the frozen vectors of --gallery, as the papers' linear probe does.",
+        only={"head": NOT_GIVEN, "protocol": (OPEN_WORLD, CROSS_MODAL)},
+        panel=BY_GALLERY,
+    )
+    aligned: bool = setting(
+        False,
+        "Also put the nearest barcodes by k-mers in the order of their alignments.",
         only={"head": NOT_GIVEN, "protocol": OPEN_WORLD},
         panel=BY_GALLERY,
     )
@@ -231,9 +261,9 @@ class EvaluateSettings:
     calibration: str | None = setting(
         None,
         "The part that confidence, promises and novelty are set on.",
-        unset="the gallery, cross-fitted; val of a split by groups; with --head its validation part",
+        unset="the gallery, cross-fitted; val of a split by groups, and across modalities; with --head its validation part",
         part="given",
-        only=_NAMED,
+        only=(*_NAMED, _ACROSS),
         panel=STOPS,
     )
     novelty: str | None = setting(
@@ -254,7 +284,7 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD)},),
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", only={"names": NOT_GIVEN}, panel=MACHINE)

@@ -101,8 +101,9 @@ def refuse_names(output: Path, settings: ExportSettings) -> None:
         raise SettingError(f"{output} holds names that 'biocosmos identify' wrote: {remedy}")
 
 
-def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> Vectors:
-    """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again."""
+def export_vectors(source: str | Path, output: str | Path, settings: ExportSettings) -> tuple[str, Vectors]:
+    """Write ids and the vectors of ``settings.vectors``, with what made them; embed --from takes them as that encoder's again.
+    Returns (the embedding, its vectors)."""
     output = place_of(output)
     refuse_names(output, settings)
     collection = Collection.open(source)
@@ -110,7 +111,7 @@ def export_vectors(source: str | Path, output: str | Path, settings: ExportSetti
     name = collection.encoder_name(settings.vectors)
     found = collection.vectors(name, **settings.selected())
     write_vectors(found, output, collection.encoders[name])
-    return found
+    return name, found
 
 
 def _image_paths(collection: Collection) -> Iterator[str | None]:

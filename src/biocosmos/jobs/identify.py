@@ -19,10 +19,12 @@ from biocosmos.identify.answers import check_rank_names
 from biocosmos.identify.confidence.shift import ShiftTest, shift_test
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.names import OF_BOTH
 from biocosmos.identify.runners_up import column_names
 from biocosmos.identify.summary import Summary
 from biocosmos.jobs.asked import Asked, AskedVectors, asked_files, asked_part
 from biocosmos.jobs.asked_barcodes import BLOCK, asked_barcodes
+from biocosmos.jobs.asked_both import asked_both, by_evidence
 from biocosmos.jobs.identify_settings import IdentifySettings, check_asked, names_depend_on
 from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
@@ -94,8 +96,8 @@ def identify_collection(
 ) -> Identified:
     """Name ``images``, or the specimens in ``part`` of a split; images and vectors of no more than some blocks are in memory.
 
-    images: files and folders of images, or of DNA barcodes (FASTA, FASTQ, tables with a column of sequences), not both; sequences
-    that are in no file: :func:`biocosmos.jobs.asked_barcodes.barcode_specimens`.
+    images: files and folders of images, or of DNA barcodes (FASTA, FASTQ, tables with a column of sequences), both with the
+    method "fused"; sequences that are in no file: :func:`biocosmos.jobs.asked_barcodes.barcode_specimens`.
 
     settings, or as options: see :class:`IdentifySettings`; evidence: keep what :func:`explain` needs. Images that cannot be read
     and paths where there is nothing are in ``failures``.
@@ -163,6 +165,8 @@ class Job:
         """Whether Ctrl-C ended a watch in the middle: what was named until then is in the table."""
         self.sequences = False
         """Whether what is asked about are files of DNA barcodes."""
+        self.beside: list[AskedFile] = []
+        """Files of DNA barcodes of the specimens whose images are asked about."""
         self._identifier: Identifier | None = None
         self._told = Failures()
         """What was told when the identifier was made; it belongs to every table that it names."""
@@ -180,15 +184,24 @@ class Job:
         Raises BiocosmosError where there is nothing, images and sequences together, or sequences with an option of images.
         """
         kinds = kinds_of(paths)
-        if len(kinds) > 1:
-            raise BiocosmosError("images and files of DNA barcodes are asked about together: name each by a command of its own")
+        if len(kinds) > 1 and self.settings.method != OF_BOTH:
+            raise BiocosmosError(
+                "images and files of DNA barcodes are asked about together: name each by a command of its own, or the specimens "
+                f"of both with --method {OF_BOTH}"
+            )
         self.sequences = kinds == {"sequences"}
-        if not self.sequences:
+        if "sequences" not in kinds:
             return listed(paths, failures, known=known)
         for name in ("append", "watch"):
             if getattr(self.settings, name):
                 raise SettingError(f"{flag(name)} is about images; a file of sequences is named whole, into a table of its own")
-        return [AskedFile.of(path) for path in sequence_files(paths, failures)]
+        if self.sequences:
+            return [AskedFile.of(path) for path in sequence_files(paths, failures)]
+        of_images = [path for path in paths if "images" in kinds_of([path])]
+        self.beside = [
+            AskedFile.of(each) for each in sequence_files([path for path in paths if "sequences" in kinds_of([path])], failures)
+        ]
+        return listed(of_images, failures, known=known)
 
     def look_first(self, work: NamingWork, images: Sequence[Path], failures: Failures) -> list[AskedFile]:
         """The files to name, where the output may be written; nothing is computed yet.
@@ -237,7 +250,8 @@ class Job:
         settings = self.settings
         if settings.part is not None or settings.head is not None:
             return settings
-        chosen = encoder_for(self.collection, settings.encoder, "sequences" if self.sequences else "images")
+        letters = self.sequences and settings.method != OF_BOTH
+        chosen = encoder_for(self.collection, settings.encoder, "sequences" if letters else "images")
         return settings if chosen == self.collection.encoder_name(settings.encoder) else replace(settings, encoder=chosen)
 
     def name(self, files: Sequence[AskedFile], failures: Failures, work: NamingWork | None = None) -> Identified:
@@ -254,6 +268,9 @@ class Job:
             asked = asked_part(self.collection, identifier, settings, Failures())
         elif files and self.sequences:
             asked = asked_barcodes(self.collection, identifier, self._naming_settings(), OfFiles(files, BLOCK))
+        elif files and self.beside:
+            how = (self.collection, identifier, settings, files, self.beside, self.through)
+            asked = asked_both(*how)
         elif files:
             asked = asked_files(self.collection, identifier, settings, files, self.through)
         else:
@@ -278,6 +295,8 @@ class Job:
         queries: dict[str, Any] = {"part": settings.part, "images": len(files), "where": settings.where}
         if self.sequences:
             queries |= {"images": 0, "files": [file.path for file in files]}
+        if self.beside:
+            queries["files"] = [file.path for file in self.beside]
         if settings.part is not None:
             queries["collection"] = str(self.collection.path)
         facts = identifier.provenance(queries)
@@ -305,13 +324,14 @@ class Job:
         shift = shift_test(calibrated, features, seed=settings.seed) if len(calibrated) and len(features) else None
         warning = shift.warning() if shift is not None and shift.shifted and identifier.promise is not None else None
         ranks = identifier.namer.taxonomy.ranks
+        by = by_evidence(kept.tables())
         return Identified(
             failures,
             identifier,
             Summary.streamed(kept.tables(), ranks, failures.errors),
             shift,
             settings.part is None,
-            (*([warning] if warning else []), *self._notes(identifier)),
+            (*([warning] if warning else []), *([by] if by else []), *self._notes(identifier)),
             naming.shown(),
             had,
             kept.tables,
@@ -371,7 +391,7 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
         "encoders": {str(made["encoder"].get("name", "")): {}},
         "split": split,
         "split_hash": split.get("hash"),
-        **({"likeness": IDENTITY} if namer.takes == "barcodes" else {}),
+        **({"likeness": IDENTITY} if namer.takes in ("barcodes", "both") else {}),
     }
     report = evidence_report(found, title=f"{collection.path.stem}: names by {namer.title}", provenance=about)
     report.caveats[:0] = done.notes

@@ -143,6 +143,8 @@ def part_blocks(
         _embed_alike(collection, namer)
         encoder = namer.encoder
     name = collection.encoder_name(encoder)
+    if namer.takes == "both":
+        return _blocks_of_both(collection, namer, name, part, where, only, [*ranks, *columns], failures)
     return _vector_blocks(collection, namer, name, part, where, only, [*ranks, *columns], failures)
 
 
@@ -244,6 +246,38 @@ def _vector_blocks(
             sizes=image_sizes(collection, ids.tolist()) if namer.wants_sizes else None,
             truth=namer.taxonomy.index(table),
             columns=table.drop_columns([column]),
+        )
+
+
+def _blocks_of_both(
+    collection: Collection,
+    namer: Namer,
+    encoder: str,
+    part: str | None,
+    where: str | None,
+    only: Sequence[str] | None,
+    columns: Sequence[str],
+    failures: Failures,
+) -> Iterator[Specimens]:
+    """Stored vectors and barcodes; a specimen without either is a failure."""
+    if BARCODE not in collection.stored_columns:
+        raise BiocosmosError(f"{collection.path} has no barcodes, which the namer {namer.title!r} takes: ingest them first")
+    column, facts = collection.embedding_column(encoder), collection.encoders[encoder]
+    for batch in collection.scan([*dict.fromkeys(["id", *columns, BARCODE]), column], split=part, where=where):
+        table = _chosen(pa.Table.from_batches([batch]), only)
+        image = table[column].is_valid()
+        there = pc.or_(image, table[BARCODE].is_valid())
+        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
+            failures.add(f"neither a vector of {encoder} nor a barcode", stage=STAGE, id=str(id_))
+        table, image = table.filter(there), image.filter(there).to_numpy()
+        vectors = np.zeros((len(table), int(facts["dim"])), np.float32)
+        vectors[image] = read_dense(table[column].filter(pa.array(image)), facts)
+        yield Specimens(
+            np.array([str(id_) for id_ in table["id"].to_pylist()], object),
+            vectors=vectors,
+            barcodes=np.array([each or "" for each in table[BARCODE].to_pylist()], object),
+            truth=namer.taxonomy.index(table),
+            columns=table.drop_columns([column] if BARCODE in columns else [column, BARCODE]),
         )
 
 

@@ -14,9 +14,11 @@ import numpy.typing as npt
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder
+from biocosmos.encoders.modality import Modality
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
+from biocosmos.provenance import encoder_name
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
 from biocosmos.specimens.stored_vectors import read_stored
@@ -58,7 +60,7 @@ def encode_queries(
     if not images and not texts and not ids and not barcodes:
         raise BiocosmosError("nothing to ask: give images, --text, --dna or --id")
     if ids and not (images or texts or barcodes):
-        return _specimens(collection, encoder, ids)
+        return specimen_queries(collection, encoder, ids)
     if barcodes:
         if images or texts or ids:
             raise BiocosmosError("--dna goes with nothing else that is asked about: search twice")
@@ -77,7 +79,7 @@ def encode_queries(
         names += list(texts)
         parts.append(np.asarray(loaded.encode_texts(list(texts)), np.float32))
     if ids:
-        specimens = _specimens(collection, encoder, ids)
+        specimens = specimen_queries(collection, encoder, ids)
         names += specimens.ids
         parts.append(np.asarray(specimens.vectors))
     return Queries(names, np.concatenate(parts), bool(ids), failures, facts)
@@ -114,15 +116,18 @@ def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
 
     Raises BiocosmosError where it has none, or several and none was named, with the command that helps.
     """
-    wanted = "dna" if kind == "sequences" else "image"
-    have = {name: str(facts.get("modality", "image")) for name, facts in collection.encoders.items()}
-    fitting = [name for name, modality in have.items() if (modality == "dna") == (wanted == "dna")]
+    wanted: Modality = "dna" if kind == "sequences" else "image"
+    have = {name: str(facts.get("modality", "image")).partition("+")[0] for name, facts in collection.encoders.items()}
+    fitting = [name for name, modality in have.items() if modality == wanted]
     what, make = ("DNA barcodes", "kmer:7") if wanted == "dna" else ("images", "efficientnet-lite0")
-    name = collection.encoder_name(encoder) if encoder is not None or have or wanted == "image" else ""
+    if encoder is not None and encoder_name(encoder) in collection.spaces():
+        return collection.tower(encoder, wanted)
+    name = collection.default_encoder if encoder is None else collection.encoder_name(encoder)
     if name in fitting:
-        return name
-    if encoder is None and len(fitting) == 1:
-        return fitting[0]
+        return str(name)
+    alone = [each for each in fitting if not collection.encoders[each].get("space")]  # a space is asked where it is named
+    if encoder is None and 1 in (len(fitting), len(alone)):
+        return fitting[0] if len(fitting) == 1 else alone[0]
     if encoder is None and fitting:
         raise BiocosmosError(
             f"{collection.path} has several embeddings of {what}: name one with --encoder ({', '.join(fitting)})"
@@ -148,7 +153,7 @@ def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = Fal
         )
     if not typed:
         refuse_code(encoder, collection.path)
-    loaded = _loaded(encoder, stored.get("digest"), stored.get("preprocessing", {}).get("resize"), tuple(sorted(how.items())))
+    loaded = image_encoder(encoder, stored, **how)
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):
         if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):
@@ -157,6 +162,13 @@ def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = Fal
                 f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
             )
     return loaded
+
+
+def image_encoder(encoder: str, stored: Mapping[str, Any], **how: Any) -> Encoder:
+    """The encoder of this name, which prepares images as for the column with the facts ``stored``; how: as for
+    :func:`encoder_of_column`."""
+    resize = (stored.get("preprocessing") or {}).get("resize")
+    return _loaded(encoder, stored.get("digest"), resize, tuple(sorted(how.items())))
 
 
 @lru_cache(maxsize=1)
@@ -171,7 +183,8 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=str))
 
 
-def _specimens(collection: Collection, encoder: str, ids: Sequence[str]) -> Queries:
+def specimen_queries(collection: Collection, encoder: str, ids: Sequence[str]) -> Queries:
+    """Specimens by their stored vectors of an embedding. Raises BiocosmosError for an unknown id, and one without a vector."""
     column = collection.embedding_column(encoder)
     table = collection.take(ids, columns=[column])
     if missing := sorted(set(ids) - set(table["id"].to_pylist())):

@@ -111,6 +111,7 @@ def refit(collection: Collection, settings: RefitSettings | None = None, **optio
         raise BiocosmosError(f"there is a model {name!r} already: choose another --name")
     notes: list[str] = []
     encoder = collection.encoder_name(settings.encoder)
+    guard.refuse_own_names(collection, encoder)
     before = _in_use(collection, encoder, notes)
     named = named_now(collection, encoder, None if before is None else before[1].namer.taxonomy)
     assert named.gallery.taxa is not None

@@ -1,4 +1,4 @@
-"""Search a collection by images, words, DNA barcodes or its own specimens."""
+"""Search a collection by images, words, DNA barcodes or its own specimens, among their own kind or across a space."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import Failures
+from biocosmos.jobs.across import crossing_of, provenance_of, search_across
 from biocosmos.jobs.barcode_search import asks_barcodes, search_barcodes
 from biocosmos.jobs.queries import encode_queries, encoder_for
+from biocosmos.jobs.searched import nothing_to_search, searcher
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.provenance import software
-from biocosmos.search.approximate import ApproximateIndex
+from biocosmos.search.hits import Hits
 from biocosmos.specimens.collection import Collection
 
 
@@ -21,34 +22,35 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
 
     Returns:
         the neighbours, one row each (query, position from 1, id, score = cosine, label and rank names, image_path; of barcodes
-        that are aligned also identity in percent, alignment_length and gaps); what failed; and the provenance of the table.
+        that are aligned also identity in percent, alignment_length and gaps; across a space also among and asked_with, the
+        modalities of the vector that was found and of the one that asked); what failed; and the provenance of the table.
     """
+    if (crossing := crossing_of(collection, settings)) is not None:
+        table, failures, how = search_across(collection, crossing, settings)
+        return _named(collection, table), failures, _provenance(collection, settings, provenance_of(collection, crossing) | how)
     if settings.dna or settings.fasta:
         name = encoder_for(collection, settings.encoder, "sequences")
     else:
         name = collection.encoder_name(settings.encoder)
+    made = {"encoder": collection.encoders[name]}
     if not settings.approximate and asks_barcodes(collection, name, settings):
-        found, failures, searched = search_barcodes(collection, name, settings)
-        return _named(collection, found), failures, _provenance(collection, name, settings, searched)
+        table, failures, searched = search_barcodes(collection, name, settings)
+        return _named(collection, table), failures, _provenance(collection, settings, made | {"search": searched})
     how = {"typed": settings.encoder is not None, **settings.how()}
     queries = encode_queries(
         collection, name, images=settings.images, texts=settings.text, ids=settings.id, barcodes=settings.dna, **how
     )
-    exclude = queries.ids if queries.specimens else None
-    if settings.approximate:
-        if settings.split is not None:
-            raise BiocosmosError("an approximate search cannot be limited to a part of a split: use --where, or search exactly")
-        if isinstance(queries.vectors, KmerCounts):
-            raise BiocosmosError(f"'{name}' counts k-mers, which are searched exactly: leave --approximate out")
-        index = approximate_index(collection, name)
-        hits = index.search(queries.vectors, settings.k, within=settings.within, where=settings.where, exclude=exclude)
-    else:
-        gallery = collection.gallery(name, columns=(), **settings.selected())
-        if not len(gallery):
-            raise BiocosmosError(f"nothing to search in {collection.path}: no specimen with a vector was selected")
-        hits = gallery.search(queries.vectors, settings.k, exclude=exclude)
+    search = searcher(collection, name, settings)
+    if search is None:
+        raise nothing_to_search(collection)
+    hits = search(queries.vectors, queries.ids if queries.specimens else None)
     table = hits.table(queries.ids).select(["query", "position", "id", "score"])
-    return _named(collection, table), queries.failures, _provenance(collection, name, settings, hits.provenance.get("search"))
+    return _named(collection, table), queries.failures, _provenance(collection, settings, made | _searched(hits))
+
+
+def _searched(hits: Hits) -> dict[str, Any]:
+    how = hits.provenance.get("search")
+    return {"search": how} if how else {}
 
 
 def _named(collection: Collection, table: pa.Table) -> pa.Table:
@@ -62,19 +64,10 @@ def _named(collection: Collection, table: pa.Table) -> pa.Table:
     return table
 
 
-def _provenance(collection: Collection, name: str, settings: SearchSettings, searched: Any) -> dict[str, Any]:
+def _provenance(collection: Collection, settings: SearchSettings, made: dict[str, Any]) -> dict[str, Any]:
     return {
         **software(),
         "collection": str(collection.path),
-        "encoder": collection.encoders[name],
+        **made,
         "selection": {**settings.selected(), "approximate": settings.approximate},
-        **({"search": searched} if searched else {}),
     }
-
-
-def approximate_index(collection: Collection, encoder: str) -> ApproximateIndex:
-    """The vector index of an embedding, made now if it is not there: minutes for millions of specimens, once."""
-    column = collection.embedding_column(encoder)
-    if any(list(index.field_names) == [column] for index in collection.dataset.describe_indices()):
-        return ApproximateIndex(collection.dataset, column, taxonomy=collection.taxonomy)
-    return ApproximateIndex.build(collection.dataset, column, taxonomy=collection.taxonomy)

@@ -13,6 +13,8 @@ from biocosmos.specimens.settings import SELECTION, Selection
 _ASKED = ({"images": GIVEN}, {"text": GIVEN})
 _SEQUENCES = ({"dna": GIVEN}, {"fasta": GIVEN}, {"id": GIVEN})
 _COMPUTED = {"vectors": NOT_GIVEN}
+ALL = "all"
+"""Among the vectors of all towers of a space."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +23,13 @@ class SearchSettings(Selection, ComputeSettings):
 
     images: files and folders that are asked about. text: words. dna: barcodes; fasta: files of them. id: specimens of the
     collection, which never find themselves. k: neighbours of each. encoder: which embedding. align: barcodes stand in the order
-    of their alignments. fold: each barcode once. approximate: by Lance's vector index.
+    of their alignments. fold: each barcode once. approximate: by Lance's vector index. among: whose vectors are looked at in
+    a space, which ``encoder`` names, or of which the collection has but one; None compares everything with its own kind.
+    ask_with: which of its vectors stands for a specimen then.
     """
 
     images: tuple[Path, ...] = setting((), "Image files, or folders of them.", file=True, told=False)
-    text: tuple[str, ...] = setting((), "Words (open_clip encoders).", repeated=True)
+    text: tuple[str, ...] = setting((), "Words (open_clip encoders, and spaces with a text tower).", repeated=True)
     id: tuple[str, ...] = setting((), "A specimen of the collection.", repeated=True)
     dna: tuple[str, ...] = setting(
         (), "A DNA barcode, as letters (encoders of DNA, such as kmer:7).", repeated=True, metavar="ACGT"
@@ -39,7 +43,21 @@ class SearchSettings(Selection, ComputeSettings):
     )
     fold: bool = setting(False, "Show identical barcodes once, so that they do not use up the neighbours.", only=_SEQUENCES)
     encoder: str | None = setting(
-        None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default", embedding=True
+        None, "Which embedding, or which space.", names=("--encoder", "-e"), unset="the collection's default", embedding="named"
+    )
+    among: str | None = setting(
+        None,
+        "Look among images, barcodes or texts, whatever is asked about, by towers that were trained together ('biocosmos train "
+        "contrastive').",
+        choices=("image", "dna", "text", ALL),
+        unset="among its own kind",
+    )
+    ask_with: str | None = setting(
+        None,
+        "Which vector of the specimen asks.",
+        choices=("image", "dna", "text"),
+        unset="that of its image",
+        only={"id": GIVEN, "among": GIVEN},
     )
     approximate: bool = setting(False, "Lance's vector index, for collections larger than memory.")
     split: str | None = changed(Selection, "split", only={"approximate": False}, panel=SELECTION)

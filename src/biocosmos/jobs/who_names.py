@@ -23,7 +23,7 @@ from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namers.heads import TrainedHead
-from biocosmos.identify.namers.names import OF_BARCODES, OF_IMAGES
+from biocosmos.identify.namers.names import OF_BARCODES, OF_BOTH, OF_IMAGES
 from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
@@ -31,9 +31,11 @@ from biocosmos.identify.threads import SMALL_VECTORS, one_thread
 from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings, asks_unlabelled
 from biocosmos.jobs.models import check_vectors, folder_of, model, promoted
 from biocosmos.jobs.predict import predict_part
+from biocosmos.jobs.queries import encoder_for
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import flag, settings_of, told
+from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
@@ -62,7 +64,9 @@ def identifier_of(
     if chosen is not None:
         return chosen
     head = None
-    if settings.head is not None:
+    if settings.head is None:
+        guard.refuse_own_names(collection, collection.encoder_name(settings.encoder))
+    else:
         head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
     folder = collection.path / NAMERS / _key(collection, settings, head)
     if not settings.fresh and is_file(folder / STATE):
@@ -122,6 +126,7 @@ def known_and_calibration(
     calibration: str | None = None,
     where: str | None = None,
     hides: bool = False,
+    both: bool = False,
 ) -> tuple[Gallery, Gallery | None]:
     """The labelled gallery that names, and the specimens its confidence is set on; None where it is to be cross-fitted.
 
@@ -130,6 +135,7 @@ def known_and_calibration(
     specimens to calibrate on as "val" holds, and a promise that needs certainty answers the more; only where the split is by
     groups, whose own members are too like one another to stand for new ones, is it the part "val", or what ``calibration`` names.
     hides: the namer hides whole taxa of the gallery to be calibrated on, and no part shows as well how it does on unknown ones.
+    both: specimens without a vector are known too, where they have a barcode.
     """
     parts = collection.split("default").counts() if "default" in collection.split_names else {}
     if known is None and part is not None and TRAIN in parts:
@@ -137,11 +143,12 @@ def known_and_calibration(
     asks_itself = part in (CALIBRATION, f"default:{CALIBRATION}") or hides
     if calibration is None and known in (None, TRAIN) and CALIBRATION in parts and not asks_itself:
         calibration = CALIBRATION if by_groups(collection, "default") else None
-    columns = barcode_columns(collection, encoder)
-    gallery = collection.gallery(encoder, split=known, where=where, columns=columns)
+    columns = barcode_columns(collection, encoder, both)
+    also = BARCODE if both and BARCODE in columns else None
+    gallery = collection.gallery(encoder, split=known, where=where, columns=columns, also=also)
     if calibration is None:
         return gallery, None
-    held = collection.gallery(encoder, split=calibration, where=where, columns=columns)
+    held = collection.gallery(encoder, split=calibration, where=where, columns=columns, also=also)
     if known is None:
         apart = pc.is_in(pa.array(gallery.ids, pa.string()), value_set=pa.array(held.ids, pa.string()))
         gallery = gallery.subset(~apart.to_numpy(zero_copy_only=False))
@@ -153,15 +160,22 @@ def method_of(collection: Collection, settings: IdentifySettings) -> str:
     return settings.method or default_method(collection, settings.encoder)
 
 
+def embedding_of(collection: Collection, settings: IdentifySettings) -> str:
+    """The embedding that names: for image and barcode together that of images, beside which barcodes are read as they are."""
+    if settings.method == OF_BOTH:
+        return encoder_for(collection, settings.encoder, "images")
+    return collection.encoder_name(settings.encoder)
+
+
 def default_method(collection: Collection, encoder: str | None) -> str:
     """The method where none is asked for: of barcodes by their letters, of images by a linear model of their vectors."""
     stored = collection.encoders[collection.encoder_name(encoder)]
     return OF_BARCODES if stored.get("modality") == "dna" and BARCODE in collection.stored_columns else OF_IMAGES
 
 
-def barcode_columns(collection: Collection, encoder: str) -> tuple[str, ...]:
-    """The columns of a gallery of barcodes that its namer reads; none of images."""
-    if collection.encoders[encoder].get("modality") != "dna":
+def barcode_columns(collection: Collection, encoder: str, both: bool = False) -> tuple[str, ...]:
+    """The columns of a gallery of barcodes that its namer reads; of images none, but where it reads both."""
+    if collection.encoders[encoder].get("modality") != "dna" and not both:
         return ()
     return tuple(name for name in (BARCODE, BIN) if name in collection.stored_columns)
 
@@ -172,7 +186,7 @@ def _part_of_split(settings: IdentifySettings) -> str | None:
 
 
 def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
-    name, method = collection.encoder_name(settings.encoder), method_of(collection, settings)
+    name, method = embedding_of(collection, settings), method_of(collection, settings)
     known, calibration = known_and_calibration(
         collection,
         name,
@@ -181,6 +195,7 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
         calibration=settings.calibration,
         where=settings.where,
         hides=find_namer(method).hides_taxa,
+        both=find_namer(method).takes == "both",
     )
     text: dict[str, Any] = {}
     if method == "zero-shot":
@@ -290,7 +305,7 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
         path = facts[name]
         facts[name] = None if path is None else hashlib.sha256(Path(path).read_bytes()).hexdigest()
     if head is None:
-        stored = collection.encoders[collection.encoder_name(settings.encoder)]
+        stored = collection.encoders[embedding_of(collection, settings)]
         facts["encoder"] = {key: stored.get(key) for key in ("name", "digest", "preprocessing", "precision")}
     else:
         facts["head"] = [str(head.folder.resolve()), head.digest]

@@ -87,11 +87,13 @@ class Gallery:
         taxonomy: Taxonomy | None = None,
         provenance: Mapping[str, Any] | None = None,
         columns: pa.Table | None = None,
+        bare: bool = False,
     ) -> Gallery:
         """A gallery of ``vectors`` (n, d) of any float type, or of counts of k-mers, in any order.
 
         Rows get their taxon from ``taxa`` (n,) node ids, or from the rank columns of ``table``; without ``taxonomy`` one is
-        made from ``table``. Rows are sorted stably by taxon, unlabelled ones (taxon 0) first; without taxa they keep their order.
+        made from ``table``. bare: rows of zeros are no mistake, but specimens without a vector. Rows are sorted stably by taxon,
+        unlabelled ones (taxon 0) first; without taxa they keep their order.
         Raises BiocosmosError naming the ids whose vectors are zero or not finite.
         """
         names = _id_array(ids)
@@ -101,7 +103,7 @@ class Gallery:
             raise BiocosmosError(f"{len(names)} ids for {len(vectors)} vectors: pass one id for each vector")
         if counts is not None and len(bad := names[counts.empty]):
             raise BiocosmosError(f"{len(bad)} of {len(names)} barcodes have no k-mer of A, C, G, T (id {bad[0]}): leave them out")
-        x = None if x is None else unit_rows(x, what="gallery", names=names)
+        x = None if x is None else _unit(x, names, bare)
         if taxa is None and table is not None:
             if taxonomy is None:
                 from biocosmos.taxonomy import Taxonomy as Tree
@@ -253,6 +255,16 @@ class Gallery:
     @cached_property
     def _ids_unique(self) -> bool:
         return bool(pc.count_distinct(self._arrow_ids).as_py() == len(self))
+
+
+def _unit(x: Any, names: Array, bare: bool) -> Any:
+    if not bare:
+        return unit_rows(x, what="gallery", names=names)
+    there = x.abs().sum(dim=1) > 0
+    x = x.clone()
+    if bool(there.any()):
+        x[there] = unit_rows(x[there], what="gallery", names=names[there.cpu().numpy()])
+    return x
 
 
 def _id_array(ids: Any) -> Array:

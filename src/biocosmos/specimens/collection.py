@@ -409,15 +409,19 @@ class Collection(Selecting):
         within: str | None = None,
         where: str | None = None,
         columns: Sequence[str] | None = None,
+        also: str | None = None,
     ) -> Gallery:
         """The vectors of the selected specimens that have one, in depth-first taxonomy order, ready to be searched.
 
         ``encoder`` may be left out when there is only one embedding; ``columns`` limits what is carried beside the vectors (id
-        and ranks always are), which by default is every column but the images; the rest as for :meth:`scan`.
+        and ranks always are), which by default is every column but the images; ``also``: specimens without a vector are there too
+        where they have something in this column, with a vector of zeros; the rest as for :meth:`scan`.
         """
         from biocosmos.specimens.galleries import build_gallery
 
-        return build_gallery(self, self.encoder_name(encoder), split=split, within=within, where=where, columns=columns)
+        return build_gallery(
+            self, self.encoder_name(encoder), split=split, within=within, where=where, columns=columns, also=also
+        )
 
     # ------------------------------------------------------------------ failures and identifications
 

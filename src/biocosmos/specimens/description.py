@@ -38,6 +38,7 @@ def describe(collection: Collection) -> dict[str, Any]:
         "ranks": names,
         "columns": collection.stored_columns,
         "encoders": collection.encoders,
+        "spaces": collection.spaces(),
         "default_encoder": collection.default_encoder,
         "splits": {name: collection.split(name).describe() for name in collection.split_names},
         "failures": {"errors": severities.count("error"), "warnings": severities.count("warning")},

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.barcodes.kmers import KmerCounts
+from biocosmos.errors import BiocosmosError
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.given_vectors import Vectors
 from biocosmos.specimens.stored_vectors import holds_kmers, read_dense, read_stored
@@ -26,10 +27,14 @@ def build_gallery(
     within: str | None,
     where: str | None,
     columns: Sequence[str] | None,
+    also: str | None = None,
 ) -> Gallery:
     """See :meth:`Collection.gallery`; ``name`` is that of an embedding."""
     column = collection.embedding_column(name)
-    carried = None if columns is None else list(dict.fromkeys(["id", *collection.ranks, *columns]))
+    if also is not None and holds_kmers(collection.encoders[name]):
+        raise BiocosmosError(f"'{name}' is an embedding of barcodes: name one of images, beside which their column is read")
+    more = [] if also is None else [also]
+    carried = None if columns is None else list(dict.fromkeys(["id", *collection.ranks, *columns, *more]))
     scalars = collection.chosen_columns(carried)
     facts = collection.encoders[name]
     counts: list[KmerCounts] = []
@@ -38,7 +43,17 @@ def build_gallery(
     row = 0
     kept = []
     for batch in collection.scan([*scalars, column], split=split, within=within, where=where):
-        batch = batch.filter(pc.is_valid(batch.column(column)))
+        there = pc.is_valid(batch.column(column))
+        if also is not None:
+            batch = batch.filter(pc.or_(there, pc.is_valid(batch.column(also))))
+            there = pc.is_valid(batch.column(column))
+            vectors[row : row + batch.num_rows] = 0
+            rows = row + np.flatnonzero(there.to_numpy(zero_copy_only=False))
+            vectors[rows] = read_dense(batch.column(column).filter(there), facts)
+            row += batch.num_rows
+            kept.append(batch.drop_columns([column]))
+            continue
+        batch = batch.filter(there)
         stored = read_stored(batch.column(column), facts)
         if isinstance(stored, KmerCounts):
             counts.append(stored)
@@ -68,6 +83,7 @@ def build_gallery(
         taxonomy=taxonomy,
         provenance=provenance,
         columns=rest,
+        bare=also is not None,
     )
 
 

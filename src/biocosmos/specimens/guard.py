@@ -191,6 +191,16 @@ def refuse_part(
         refuse(ids, *who, asked=f"specimens of part '{part}'", uses=uses)
 
 
+def refuse_own_names(collection: Collection, *encoders: str) -> None:
+    """Raise BiocosmosError for an embedding of the specimens' own names: it tells each its name, and nothing learns from that."""
+    for encoder in encoders:
+        if collection.encoders.get(encoder, {}).get("modality") == "text":
+            raise BiocosmosError(
+                f"'{encoder}' embedded the specimens' own names, so that each would be told its name by itself: name one "
+                "of images or barcodes with --encoder"
+            )
+
+
 def common(ids: Ids, others: Ids) -> npt.NDArray[np.object_]:
     """(m,) those of ``ids`` that are among ``others``, in the order of ``ids``."""
     mine = _strings(ids)

@@ -30,6 +30,9 @@ column of a source is kept under its own name."""
 ADDED_BY_COLLECTION = {"content_hash": pa.string(), "width": pa.int32(), "height": pa.int32()}
 """Columns that a collection fills in itself: hash of the image file's bytes, and the image's size in pixels."""
 
+BINS = ("dna_bin", "bin_uri", "bin")
+"""Columns in which sources keep a specimen's BIN, the first that is there counts."""
+
 EMBEDDING_PREFIX = "embedding/"
 """Columns whose name begins so hold vectors, one column per encoder."""
 

@@ -42,6 +42,8 @@ class LinearRecipe:
 RECIPES = {"encoder": LinearRecipe(0.01, 0.9, 1e-5), "vectors": LinearRecipe(1.0, 0.95, 1e-9)}
 UMAP = {"n_components": 50, "n_neighbors": 5, "metric": "cosine", "random_state": 42}
 """Of BIOSCAN-5M's zero-shot clustering; min_dist is UMAP's own."""
+PROJECTED = 512
+_DENSE_ROWS = 512
 MOST_CLUSTERED = 20_000
 """Ward's linkage holds a distance of every pair: 1.6 GB for so many."""
 
@@ -145,6 +147,19 @@ def linear_probe(
         asked_x = torch.from_numpy(((asked_features[asked] - mean) / deviation).astype(np.float32)).to(device)
         said = classes[linear(asked_x).argmax(1).cpu().numpy()]
     return ProbeFigures.of(mine[asked], said, np.isin(mine[asked], classes))
+
+
+def projected(vectors: KmerCounts | Array, dim: int = PROJECTED, *, seed: int = 0) -> npt.NDArray[np.float32]:
+    """(n, dim) float32: counts of k-mers projected at random, which keeps their cosines about; vectors as they are.
+
+    A linear probe on the 8,192 numbers and more of long k-mers takes a processor hours.
+    """
+    if not isinstance(vectors, KmerCounts):
+        return np.asarray(vectors, np.float32)
+    directions = np.random.default_rng(seed).normal(size=(vectors.dim, dim)).astype(np.float32) / np.float32(dim**0.5)
+    starts = range(0, len(vectors), _DENSE_ROWS)
+    blocks = [vectors.dense(np.arange(i, min(i + _DENSE_ROWS, len(vectors)))) @ directions for i in starts]
+    return np.concatenate(blocks) if blocks else np.zeros((0, dim), np.float32)
 
 
 def clustering_probe(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -26,13 +26,15 @@ from biocosmos.evaluate.open_world.published import (
     published_table,
     retrieval_task,
 )
-from biocosmos.evaluate.open_world.scores import MEASURES, answer_scores, harmonic_mean, hits_within
+from biocosmos.evaluate.open_world.scores import MEASURES, answer_scores, harmonic_mean, share_within
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.retrieval.report import check_apart
 from biocosmos.search.gallery import Gallery
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
+Search = Callable[[Gallery, Gallery, int], Array]
+"""(gallery, queries, k) -> (q, k) int64 rows of the gallery, best first, -1 for none."""
 KS = (1, 3, 5)
 SEEN, UNSEEN = "seen", "unseen"
 SPECIES, GENUS = "species", "genus"
@@ -58,6 +60,7 @@ def open_world(
     data: str = "",
     modalities: Mapping[str, str] | None = None,
     probes: Sequence[Row] = (),
+    searches: Mapping[str, Search] | None = None,
     ks: Sequence[int] = KS,
     ranks: Sequence[str] | None = None,
     seed: int = 0,
@@ -69,7 +72,8 @@ def open_world(
     galleries, seen, unseen: encoder -> the specimens that answer, and the two parts that ask, of one collection. Where the
     gallery holds no specimen of the unseen species this is the genus task of BIOSCAN-5M; where it holds keys of them, CLIBD's.
     data: the collection and its parts, for the table of published figures; modalities: encoder -> "dna" or "image", default
-    DNA; probes: rows of :data:`TASKS` by other ways than the nearest (:func:`biocosmos.jobs.evaluate_open_world.probed`).
+    DNA; probes: rows of :data:`TASKS` by other ways than the nearest (:func:`biocosmos.jobs.evaluate_open_world.probed`);
+    searches: encoder -> how its neighbours are found, where it is not by :meth:`Gallery.search`.
 
     Tables: open_world (top-k, micro over queries and macro over true taxa), tasks (the nearest one as an answer: accuracy,
     balanced accuracy, F1), published (figures of the papers beside these). A query without a name at a rank is left out there
@@ -85,8 +89,9 @@ def open_world(
     found: list[Row] = []
     both: list[str] = []
     for name, gallery in galleries.items():
-        parts = {SEEN: _asked(gallery, seen[name], max(ks), ranks), UNSEEN: _asked(gallery, unseen[name], max(ks), ranks)}
-        more, own = _retrieved(name, parts, ks, boot), _tasks(name, parts)
+        search = (searches or {}).get(name, _search)
+        parts = {side: asked_of(gallery, each[name], max(ks), ranks, search) for side, each in ((SEEN, seen), (UNSEEN, unseen))}
+        more, own = retrieved(name, parts, ks, boot), _tasks(name, parts)
         rows += more
         tasks += own + [row for row in probes if row["encoder"] == name]
         both = both or _in_both(parts)
@@ -112,20 +117,26 @@ def open_world(
     return Report("open_world", f"Seen and unseen: {', '.join(galleries)}", tables, _caveats(tasks) + both, provenance, page)
 
 
-_Part = list[tuple[Target, Array]]
+Part = list[tuple[Target, Array]]
 """Every rank, and (q, k) int64 codes of the neighbours of every query at it, best first, -1 for none."""
 
 
-def _asked(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None) -> _Part:
+def _search(gallery: Gallery, queries: Gallery, k: int) -> Array:
+    return np.asarray(gallery.search(queries, k).rows)
+
+
+def asked_of(gallery: Gallery, queries: Gallery, k: int, ranks: Sequence[str] | None = None, search: Search = _search) -> Part:
+    """The k nearest of one gallery for the queries of a part. Raises BiocosmosError as :func:`open_world`."""
     check_apart(gallery, queries)
     targets = rank_targets(gallery, queries, ranks)
     if not any((target.query >= 0).any() for target in targets):
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank")
-    near = gallery.search(queries, k).rows
+    near = search(gallery, queries, k)
     return [(target, np.append(target.gallery, -1)[near]) for target in targets]
 
 
-def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+def retrieved(encoder: str, parts: Mapping[str, Part], ks: Sequence[int], boot: Bootstrap) -> list[Row]:
+    """Rows of :data:`OPEN_WORLD`: top-k shares of "seen" and "unseen" queries, and their harmonic mean."""
     rows = []
     names = dict.fromkeys(target.name for part in parts.values() for target, _ in part)
     for rank in names:
@@ -136,15 +147,13 @@ def _retrieved(encoder: str, parts: Mapping[str, _Part], ks: Sequence[int], boot
                 for part, pair in at.items():
                     low = high = value = float("nan")
                     if pair is not None and pair[0].answerable(all_vs_all=False).any():
-                        target, codes = pair
-                        hits = np.bincount(target.query[hits_within(target.query, codes, k)], minlength=len(target))
-                        value, low, high = getattr(boot, average)(hits, target.query_counts())
+                        value, low, high = share_within(pair[0].query, pair[1], k, average, boot)
                     row |= {part: value, f"{part}_low": low, f"{part}_high": high}
                 rows.append({**row, "harmonic_mean": harmonic_mean(row[SEEN], row[UNSEEN])})
     return rows
 
 
-def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
+def _tasks(encoder: str, parts: Mapping[str, Part]) -> list[Row]:
     rows = []
     for part, pairs in parts.items():
         for target, codes in pairs:
@@ -157,7 +166,7 @@ def _tasks(encoder: str, parts: Mapping[str, _Part]) -> list[Row]:
 
 
 def _measured(
-    data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, _Part]
+    data: str, encoder: str, modality: str, retrieved: Iterable[Row], tasks: Iterable[Row], parts: Mapping[str, Part]
 ) -> list[Row]:
     """Rows of the table of published figures: the tasks that these parts pose."""
     asked = {LINEAR: SPECIES_LINEAR, FINE_TUNED: SPECIES_FINE_TUNED}
@@ -185,7 +194,7 @@ def _measured(
     ]
 
 
-def _in_both(parts: Mapping[str, _Part]) -> list[str]:
+def _in_both(parts: Mapping[str, Part]) -> list[str]:
     """What is said where species of the unseen part are asked about in the seen part too."""
     asked = {
         part: {name for target, _ in pairs if target.name == SPECIES for name in target.names_of(np.unique(target.query)) if name}

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.evaluate.numbers.bootstrap import EMPTY, Bootstrap, Interval
+
 Array = npt.NDArray[Any]
 MEASURES = ("accuracy", "balanced_accuracy", "f1_micro", "f1_macro", "f1_weighted")
 NAN = float("nan")
@@ -46,6 +48,17 @@ def hits_within(true: Array, found: Array, k: int) -> Array:
     """(n,) bool: the true taxon is among those of the k nearest; found: (n, m) codes, best first, -1 for none."""
     hit: Array = ((found[:, :k] == true[:, None]) & (true >= 0)[:, None]).any(axis=1)
     return hit
+
+
+def share_within(true: Array, found: Array, k: int, average: str, boot: Bootstrap) -> Interval:
+    """The share of :func:`hits_within` with its interval, "micro" over rows or "macro" over true taxa."""
+    kept = true >= 0
+    if not kept.any():
+        return EMPTY
+    taxa = int(true.max()) + 1
+    hits = np.bincount(true[hits_within(true, found, k)], minlength=taxa)
+    shared: Interval = getattr(boot, average)(hits, np.bincount(true[kept], minlength=taxa))
+    return shared
 
 
 def harmonic_mean(seen: float, unseen: float) -> float:

@@ -11,7 +11,7 @@ from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.rows import ENOUGH, EXTREMES, interval, pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.report import Report
-from biocosmos.evaluate.zero_shot.texts import TEXT_TYPES
+from biocosmos.evaluate.zero_shot.texts import NAME, TEXT_TYPES
 
 Row = dict[str, Any]
 
@@ -33,9 +33,12 @@ def page(report: Report, pictures: Pictures) -> Page:
         for kind in kinds
         if (row := pick(rows, encoder=name, text=kind, k=ks[0], average="micro"))
     ]
+    sentences = report.provenance["templates"]
+    how = f"No image was learnt from. Each {target} was written into {len(sentences)} sentences, and each"
+    if sentences == [NAME]:
+        how = f"Each {target} was asked for by its name alone, by a text tower that learnt names beside images, and each"
     lead = (
-        f"No image was learnt from. Each {target} was written into {len(report.provenance['templates'])} sentences, and each "
-        f"image was given the {target} whose sentences are nearest to it by the encoder's text tower, among {candidates:,}. "
+        f"{how} image was given the {target} whose text is nearest to it by the encoder's text tower, among {candidates:,}. "
         f"Guessing would be right in {percent(1 / candidates)}."
     )
     sections = [_accuracy(rows, encoders, kinds, ks), *_taxa(report, encoders, kinds, target, ks[0]), _texts(report, kinds)]

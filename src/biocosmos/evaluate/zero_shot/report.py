@@ -18,8 +18,8 @@ from biocosmos.evaluate.numbers.targets import Target, finest_common
 from biocosmos.evaluate.report import Report, split_hash
 from biocosmos.evaluate.retrieval.report import checked_ks
 from biocosmos.evaluate.zero_shot.page import page
-from biocosmos.evaluate.zero_shot.texts import TEXT_TYPES, common_names, names_of, sentences, text_vectors
-from biocosmos.identify.namers.text import TextEncoder, check_templates
+from biocosmos.evaluate.zero_shot.texts import NAME, TEXT_TYPES, common_names, names_of, sentences, text_vectors
+from biocosmos.identify.namers.text import TextEncoder, check_templates, wording_of
 from biocosmos.search.gallery import Gallery
 
 Array = npt.NDArray[Any]
@@ -47,7 +47,8 @@ def zero_shot(
     made unit (Radford et al. 2021, arXiv:2103.00020, section 3.1.4). The logit scale does not change the order and is left out.
 
     galleries: encoder -> image vectors to name; encoders: encoder -> its text tower. types: of :data:`TEXT_TYPES`, those that
-    need common names only where there are some by default. templates: 80 of our own by default. common: the column of the
+    need common names only where there are some by default. templates: 80 of our own by default; a tower that was trained on names
+    alone (of a space) is asked with the name as it was trained on, and by default with no other type. common: the column of the
     galleries with common names, or scientific name -> common name; a taxon without one is written by its scientific name, and
     counted. rank: the finest that half the queries have by default; the candidates are all taxa of the taxonomy at that rank.
 
@@ -56,16 +57,18 @@ def zero_shot(
     """
     ks = checked_ks(ks)
     boot = Bootstrap(bootstrap, confidence, seed)
-    templates = check_templates(templates or sentences())
+    asked_with = {name: check_templates(templates or _sentences(encoder)) for name, encoder in encoders.items()}
     first = next(iter(galleries))
     target = _target(galleries[first], rank)
     taxonomy = galleries[first].taxonomy
     assert taxonomy is not None
     candidates = np.flatnonzero(taxonomy.rank == taxonomy.ranks.index(target.name))
     known = common_names(galleries, common)
-    words = names_of(taxonomy, candidates, known)
+    written = {name: names_of(taxonomy, candidates, known, wording_of(encoders[name])) for name in galleries}
+    words = written[first]
     has_common = [bool(name) for name in words["common"]]
-    wanted = list(types or (TEXT_TYPES if any(has_common) else ("sci", "taxon")))
+    of_names = all(wording_of(encoders[name]) is not None for name in galleries)
+    wanted = list(types or (("taxon",) if of_names else TEXT_TYPES if any(has_common) else ("sci", "taxon")))
     if unknown := [kind for kind in wanted if kind not in TEXT_TYPES]:
         raise BiocosmosError(f"no text type '{unknown[0]}': choose {', '.join(TEXT_TYPES)}")
     rows: list[Row] = []
@@ -75,7 +78,7 @@ def zero_shot(
         truth = np.append(mine.nodes, -1)[mine.query]
         asked = truth >= 0
         for kind in wanted:
-            texts = text_vectors(encoders[name], words[kind], templates)
+            texts = text_vectors(encoders[name], written[name][kind], asked_with[name])
             first_right = _places(gallery.vectors, texts, np.searchsorted(candidates, truth), asked)
             rows += _rows(name, kind, mine, first_right, asked, ks, boot)
             taxon_rows.append(_per_taxon(name, kind, mine, first_right, ks, confidence))
@@ -84,7 +87,7 @@ def zero_shot(
         "encoders": {name: dict(gallery.provenance) for name, gallery in galleries.items()},
         "main_target": target.name,
         "candidates": len(candidates),
-        "templates": list(templates),
+        "templates": list(dict.fromkeys(sentence for own in asked_with.values() for sentence in own)),
         "split_hash": split_hash(galleries[first].provenance),
         "options": {"ks": list(ks), "types": wanted, "intervals": asdict(boot)},
     }
@@ -99,7 +102,7 @@ def zero_shot(
             f"{taxa_text(has_common.count(False))} of {len(candidates):,} have no common name and were written by their "
             "scientific name there: the text types with common names are partly the others."
         )
-    elif not any(has_common) and types is None:
+    elif not any(has_common) and types is None and not of_names:
         caveats.append("No common names were given, so the text types that use them were not tried.")
     if target.name not in ("species", "genus", "family", "order", "class", "phylum", "kingdom"):
         caveats.append(
@@ -112,6 +115,11 @@ def zero_shot(
         caveats.append("The best of several text types looks better than it is: choose one on another part of the split.")
     caveats += [interval_caveat(boot), *provenance_caveats(provenance)]
     return Report("zero_shot", f"Zero-shot with {' and '.join(galleries)}", tables, caveats, provenance, page)
+
+
+def _sentences(encoder: TextEncoder) -> tuple[str, ...]:
+    """Ours, or the name alone for a tower that was trained on names."""
+    return sentences() if wording_of(encoder) is None else (NAME,)
 
 
 def _target(gallery: Gallery, rank: str | None) -> Target:

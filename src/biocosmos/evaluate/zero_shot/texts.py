@@ -14,6 +14,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.text import TextEncoder, read_templates
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens.taxon_texts import Wording
 from biocosmos.taxonomy import Taxonomy
 
 Array = npt.NDArray[Any]
@@ -25,7 +26,8 @@ TEXT_TYPES = {
     "sci_com": "scientific + common name",
     "taxon_com": "taxonomic string + common",
 }
-_COMMON_COLUMNS = ("vernacularName", "common_name", "commonName", "common name", "common")
+NAME = "{name}"
+"""The one sentence for a text tower that was trained on names."""
 _TEXTS = 256
 
 
@@ -44,16 +46,12 @@ def read_sentences(path: str | Path) -> tuple[str, ...]:
     return found
 
 
-def common_name_column(columns: Sequence[str]) -> str | None:
-    """The column that holds common names, if one is called as they are elsewhere."""
-    return next((name for name in _COMMON_COLUMNS if name in columns), None)
-
-
-def names_of(taxonomy: Taxonomy, nodes: Array, common: Mapping[str, str]) -> dict[str, list[str]]:
+def names_of(taxonomy: Taxonomy, nodes: Array, common: Mapping[str, str], wording: Wording | None = None) -> dict[str, list[str]]:
     """For each text type what stands for each of the nodes; "common" has the common name itself, "" where there is none.
 
     sci: the name, with the genus before it where a species has only its epithet; taxon: the names from the first rank down,
-    without a genus that its species repeats. Underscores of label names become spaces.
+    without a genus that its species repeats. Underscores of label names become spaces. wording: of a text tower that was trained
+    on names, whose "taxon" is the text as it was trained on.
     """
     out: dict[str, list[str]] = {kind: [] for kind in ("common", *TEXT_TYPES)}
     for node in nodes:
@@ -66,7 +64,8 @@ def names_of(taxonomy: Taxonomy, nodes: Array, common: Mapping[str, str]) -> dic
                 scientific = f"{genus} {scientific}"
             if scientific.startswith(f"{genus} "):
                 named = [pair for pair in named if pair[0] != "genus"]
-        string = " ".join([*(name for _, name in named[:-1]), scientific])
+        written = None if wording is None else wording.text(path, taxonomy.ranks)
+        string = written or " ".join([*(name for _, name in named[:-1]), scientific])
         vernacular = common.get(str(path[taxonomy.ranks.index(rank)]), "").strip()
         out["common"].append(vernacular)
         out["sci"].append(scientific)

@@ -144,10 +144,11 @@ def ask(namer: GalleryNamer, gallery: Gallery, rows: RowArray) -> Predictions:
 def gallery_blocks(gallery: Gallery, rows: RowArray, takes: Takes = "vectors") -> Iterable[Specimens]:
     """Rows of a gallery as one block of specimens, with what a namer takes, which cuts it."""
     taxa: NodeArray | None = None if gallery.taxa is None else gallery.taxa[rows]
-    if takes == "barcodes":
+    if takes in ("barcodes", "both"):
         assert gallery.columns is not None
         letters = gallery.columns["barcode"].take(pa.array(rows)).to_numpy(zero_copy_only=False)
-        yield Specimens(gallery.ids[rows], truth=taxa, barcodes=letters)
+        vectors = gallery.vectors[rows] if takes == "both" else None
+        yield Specimens(gallery.ids[rows], vectors=vectors, truth=taxa, barcodes=letters)
         return
     yield Specimens(gallery.ids[rows], vectors=gallery.vectors[rows], truth=taxa)
 

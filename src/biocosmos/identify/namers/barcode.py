@@ -87,7 +87,7 @@ class Barcode(GalleryNamer):
         return self.known(gallery, classes)
 
     def _learn(self, seed: int) -> None:
-        fitted, _ = self._set_apart(seed)
+        fitted, _ = self.set_apart(seed)
         letters = self._letters
         said, truth, weight = [], [], []
         for way, counts in WAYS:
@@ -105,7 +105,7 @@ class Barcode(GalleryNamer):
                 "barcode: no two known barcodes to compare: add specimens with barcodes, or choose method 'nearest'"
             )
 
-    def _set_apart(self, seed: int) -> tuple[Int64, Int64]:
+    def set_apart(self, seed: int) -> tuple[Int64, Int64]:
         """References that the weights are fitted on, at most a third of all, and those that may be held out, in random order."""
         drawn = np.random.default_rng(seed).permutation(len(self.references))
         count = min(MOST_FITTED, (len(drawn) + 2) // 3)
@@ -216,7 +216,7 @@ class Barcode(GalleryNamer):
     def held_out(self, gallery: Gallery, seed: int) -> HeldOut:
         """Known barcodes that the weights were not fitted on: some without the same barcode, and as many, where there are,
         without their whole taxon. A barcode is held out, not a specimen: one that is known letter for letter proves nothing."""
-        _, rest = self._set_apart(seed)
+        _, rest = self.set_apart(seed)
         rest = rest[self.kinds[self.references.taxa[rest]] == 0]
         most = min(HELD_OUT, largest_sample(self))
         others = np.array([self._has_another(row) for row in rest], np.bool_)
@@ -231,6 +231,14 @@ class Barcode(GalleryNamer):
         )
         part = Part(asked, asked.subset(np.arange(min(len(seen), _MOST_KNOWN))), group)
         return HeldOut((part,), source, False)
+
+    def letters_at(self, references: Int64) -> npt.NDArray[np.object_]:
+        """The barcodes of some references."""
+        return np.array([self._letters[row] for row in references], object)
+
+    def said_without(self, specimens: Specimens, references: Int64, way: str) -> Said:
+        """What it says of specimens that are these references (n,), each without its own barcode, or all of its taxon."""
+        return self._said(specimens, self._hidden(references, way))[0]
 
     def _has_another(self, row: int) -> bool:
         same = self.references.taxa == self.references.taxa[row]

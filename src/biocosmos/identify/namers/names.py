@@ -4,7 +4,7 @@ from __future__ import annotations
 
 NAMES = (
     *("nearest", "class-mean", "nearest-euclidean", "class-mean-euclidean", "centroid", "simpleshot"),
-    *("linear", "zero-shot", "barcode"),
+    *("linear", "zero-shot", "barcode", "fused"),
 )
-OF_IMAGES, OF_BARCODES = "linear", "barcode"
-"""Who names where no method is asked for."""
+OF_IMAGES, OF_BARCODES, OF_BOTH = "linear", "barcode", "fused"
+"""Who names where no method is asked for; the last, who names by both, is never taken unasked."""

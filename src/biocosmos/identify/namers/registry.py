@@ -5,6 +5,7 @@ from __future__ import annotations
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namer import GalleryNamer
 from biocosmos.identify.namers.barcode import Barcode
+from biocosmos.identify.namers.fused import Fused
 from biocosmos.identify.namers.linear import Linear
 from biocosmos.identify.namers.text import ZeroShotNamer
 from biocosmos.identify.namers.vectors import Centroid, ClassMean, ClassMeanEuclidean, Nearest, NearestEuclidean, Prototypes
@@ -12,7 +13,18 @@ from biocosmos.plugins import plug_ins
 
 NAMERS: dict[str, type[GalleryNamer]] = {
     kind.name: kind
-    for kind in (Nearest, ClassMean, NearestEuclidean, ClassMeanEuclidean, Centroid, Prototypes, Linear, ZeroShotNamer, Barcode)
+    for kind in (
+        Nearest,
+        ClassMean,
+        NearestEuclidean,
+        ClassMeanEuclidean,
+        Centroid,
+        Prototypes,
+        Linear,
+        ZeroShotNamer,
+        Barcode,
+        Fused,
+    )
 }
 DEFAULT_NAMER = Linear.name
 """Most right of all on validation specimens of the shipped sample: at the label 60 % against 53 % for "nearest"."""

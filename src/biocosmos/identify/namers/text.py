@@ -15,6 +15,7 @@ from biocosmos.identify.encoding import refuse_mismatch
 from biocosmos.identify.namer import FitOptions, GalleryNamer
 from biocosmos.progress import progress
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens.taxon_texts import Wording
 from biocosmos.taxonomy import Taxonomy
 
 # {name} the taxon's name, {rank} its rank, {lineage} its names from the first rank down.
@@ -31,7 +32,11 @@ _TEXT_BATCH = 256
 
 
 class TextEncoder(Protocol):
-    """The part of an encoder that zero-shot needs."""
+    """The part of an encoder that zero-shot needs.
+
+    It may have ``templates``, sentences in place of :data:`TEMPLATES`, and ``text_wording``, how {lineage} is written for it: a
+    text tower that was trained on names of taxa reads these and no sentences.
+    """
 
     def encode_texts(self, texts: list[str]) -> FloatArray:
         """texts -> (n, d) float32 unit vectors."""
@@ -50,15 +55,16 @@ class ZeroShot:
 
     @classmethod
     def fit(
-        cls, taxonomy: Taxonomy, candidates: NodeArray, encoder: TextEncoder, templates: Sequence[str] = TEMPLATES
+        cls, taxonomy: Taxonomy, candidates: NodeArray, encoder: TextEncoder, templates: Sequence[str] | None = None
     ) -> ZeroShot:
-        """Encode the names of ``candidates`` with every template; no image is looked at."""
+        """Encode the names of ``candidates`` with every template, by default the encoder's own; no image is looked at."""
+        templates, wording = templates or templates_of(encoder), wording_of(encoder)
         per_batch = max(1, _TEXT_BATCH // len(templates))
         parts = []
         with progress("encode taxon names", total=len(candidates), unit="taxa") as bar:
             for a in range(0, len(candidates), per_batch):
                 batch = candidates[a : a + per_batch]
-                texts = [text for node in batch for text in prompts(taxonomy, int(node), templates)]
+                texts = [text for node in batch for text in prompts(taxonomy, int(node), templates, wording)]
                 vectors = _unit(np.asarray(encoder.encode_texts(texts), np.float32))
                 parts.append(_unit(vectors.reshape(len(batch), len(templates), -1).mean(axis=1)))
                 bar.advance(len(batch))
@@ -91,7 +97,7 @@ class ZeroShotNamer(GalleryNamer):
         named = np.union1d(gallery.taxa, gallery.taxonomy.leaves).astype(np.int32)
         if options.allowed is not None:
             named = named[options.allowed[named]]
-        templates = check_templates(TEMPLATES if options.templates is None else options.templates)
+        templates = check_templates(templates_of(encoder) if options.templates is None else options.templates)
         model = ZeroShot.fit(gallery.taxonomy, named, encoder, templates)
         if model.texts.shape[1] != gallery.dim:
             raise BiocosmosError(
@@ -121,11 +127,27 @@ class ZeroShotNamer(GalleryNamer):
         return cls()._with(ZeroShot(classes, np.asarray(arrays["texts"])), gallery)
 
 
-def prompts(taxonomy: Taxonomy, node: int, templates: Sequence[str] = TEMPLATES) -> list[str]:
-    """One sentence per template for a taxon; underscores of label names become spaces."""
-    lineage = [name.replace("_", " ") for name in taxonomy.path(node) if name is not None]
+def templates_of(encoder: object) -> tuple[str, ...]:
+    """The sentences that taxa are named in for an encoder."""
+    return getattr(encoder, "templates", None) or TEMPLATES
+
+
+def wording_of(encoder: object) -> Wording | None:
+    """How {lineage} is written for an encoder; None for all the names one after the other."""
+    found = getattr(encoder, "text_wording", None)
+    return found if isinstance(found, Wording) else None
+
+
+def prompts(taxonomy: Taxonomy, node: int, templates: Sequence[str] = TEMPLATES, wording: Wording | None = None) -> list[str]:
+    """One sentence per template for a taxon; underscores of label names become spaces.
+
+    wording: of {lineage}; a taxon without a name at its ranks is written by all of its names.
+    """
+    path = taxonomy.path(node)
+    lineage = [name.replace("_", " ") for name in path if name is not None]
+    written = None if wording is None else wording.text(path, taxonomy.ranks)
     rank = int(taxonomy.rank[node])
-    words = {"{name}": lineage[-1], "{lineage}": " ".join(lineage), "{rank}": taxonomy.ranks[rank]}
+    words = {"{name}": lineage[-1], "{lineage}": written or " ".join(lineage), "{rank}": taxonomy.ranks[rank]}
     out = []
     for template in templates:
         for field, word in words.items():

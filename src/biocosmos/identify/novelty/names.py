@@ -4,5 +4,5 @@ from __future__ import annotations
 
 NAMES = (
     *("combined", "msp", "max-logit", "energy", "mahalanobis"),
-    *("class-angle", "knn", "whitened-knn", "vim", "rank-outliers", "odin", "barcode-distance"),
+    *("class-angle", "knn", "whitened-knn", "vim", "rank-outliers", "odin", "barcode-distance", "own-mass"),
 )

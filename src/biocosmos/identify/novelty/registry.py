@@ -9,6 +9,7 @@ from biocosmos.identify.novelty.features import ClassAngle, Mahalanobis, Nearest
 from biocosmos.identify.novelty.logits import Energy, MaxLogit, MaxSoftmax
 from biocosmos.identify.novelty.nearest_barcode import BarcodeDistance
 from biocosmos.identify.novelty.odin import Odin
+from biocosmos.identify.novelty.own_mass import OwnMass
 from biocosmos.identify.novelty.rank_outliers import RankOutliers
 from biocosmos.plugins import plug_ins
 
@@ -27,11 +28,13 @@ DETECTORS: dict[str, type[Detector]] = {
         RankOutliers,
         Odin,
         BarcodeDistance,
+        OwnMass,
     )
 }
 DEFAULT_DETECTOR = Combined.name
-BY_PREDICTIONS = tuple(name for name in DETECTORS if name not in (Odin.name, BarcodeDistance.name))
-"""Detectors that need nothing but predictions of any namer; ODIN needs the model as well, one of barcodes their distances."""
+BY_PREDICTIONS = tuple(name for name in DETECTORS if name not in (Odin.name, BarcodeDistance.name, OwnMass.name))
+"""Detectors that need nothing but predictions of any namer; ODIN needs the model as well, one of barcodes
+their distances, own masses a namer that has them."""
 
 
 def detector_names() -> list[str]:

@@ -54,6 +54,7 @@ def discover_labels(collection: Collection, settings: LabelsSettings | None = No
     """
     settings = told(LabelsSettings, **options) if settings is None else settings
     name = collection.encoder_name(settings.encoder)
+    guard.refuse_own_names(collection, name)
     gallery = collection.gallery(name, **settings.selected(), columns=[])
     if not len(gallery):
         raise BiocosmosError(f"there is nothing to audit: no selected specimen of {collection.path} is embedded with {name}")
@@ -135,6 +136,7 @@ def _groups(collection: Collection, ids: Array) -> tuple[Array | None, str | Non
 def _second(collection: Collection, settings: LabelsSettings, found: Audit, table: pa.Table) -> pa.Table:
     """Two columns more: what the nearest specimens by another embedding vote, of all that have both."""
     name = collection.encoder_name(settings.second_encoder)
+    guard.refuse_own_names(collection, name)
     other = collection.gallery(name, **settings.selected(), columns=[])
     label, rival = second_votes(other, table["id"], found.proposals)
     return table.append_column("second_votes_label", label).append_column("second_votes_proposal", rival)

@@ -52,6 +52,7 @@ def discover_unknowns(collection: Collection, settings: UnknownsSettings | None 
     """
     settings = told(UnknownsSettings, **options) if settings is None else settings
     name = collection.encoder_name(settings.encoder)
+    guard.refuse_own_names(collection, name)
     known, asked = _sides(collection, name, settings)
     assert known.taxa is not None and known.taxonomy is not None
     tested = find_groups(asked.vectors, known.vectors, known.taxa, seed=settings.seed)
@@ -167,7 +168,9 @@ def _gaps(
 ) -> list[dict[str, float | None]]:
     """Of each candidate by the other embedding: the mean cosine distance between members, and from a member to the nearest
     specimen that is not one."""
-    other = collection.gallery(collection.encoder_name(settings.second_encoder), columns=[])
+    second = collection.encoder_name(settings.second_encoder)
+    guard.refuse_own_names(collection, second)
+    other = collection.gallery(second, columns=[])
     place = {id_: row for row, id_ in enumerate(other.ids.tolist())}
     found: list[dict[str, float | None]] = []
     for group in range(count):

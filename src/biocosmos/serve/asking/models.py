@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +15,11 @@ import torch
 
 from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, Rows, comparable
 from biocosmos.encoders.encoder import Encoder
+from biocosmos.encoders.modality import Modality
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_of_column
 from biocosmos.jobs.sequences import typed
+from biocosmos.jobs.space_queries import SpaceTowers, as_learnt, dense_barcodes
 from biocosmos.serve.asking import limits
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -75,6 +78,7 @@ class Models:
         self._collection = collection
         self._running = threading.RLock()
         self._barcode_encoders: dict[str, BarcodeEncoder] = {}
+        self._towers: dict[tuple[str, str], Any] = {}
 
     def get(self, encoder: str) -> OneAtATime:
         """The encoder that made an embedding. Raises BiocosmosError where it cannot be had here, or made other vectors."""
@@ -96,6 +100,9 @@ class Models:
                 refuse_code(encoder, self._collection.path)
             except BiocosmosError as error:
                 no_model = str(error)
+        if facts.get("modality") == "text":
+            no_image = f"'{encoder}' compares the names of specimens, not images: choose another embedding"
+            return {"images": no_image, "texts": no_model, "dna": self._no_barcodes(encoder)}
         if facts.get("modality") == "dna":
             no_image = f"'{encoder}' compares DNA barcodes, not images: choose another embedding"
             no_words = f"'{encoder}' compares DNA barcodes and knows no words"
@@ -114,16 +121,42 @@ class Models:
             return f"'{encoder}' knows images only: choose {' or '.join(have)}"
         return "this collection has no encoder of barcodes yet: start “Compute vectors” with kmer:7"
 
-    def barcodes(self, encoder: str, texts: Sequence[str]) -> list[AskedBarcode]:
-        """Of each text its barcode, cleaned as files of queries are, and its row."""
+    def texts(self, encoder: str, texts: Sequence[str], space: SpaceTowers | None = None) -> Float32:
+        """(n, dim) vectors of words, by an encoder of images and words, or by the tower of a space."""
+        if not texts:
+            return np.empty((0, 0), np.float32)
+        if space is None:
+            return self.get(encoder).encode_texts(texts)
+        with self._running:
+            tower = self._tower(space, "text")
+            found: Float32 = tower.encode_texts(as_learnt(self._collection, tower.wording, texts))
+        return found
+
+    def _tower(self, space: SpaceTowers, modality: Modality) -> Any:
+        """Loaded once a training."""
+        key = (space.digest, modality)
+        if key not in self._towers:
+            self._towers[key] = getattr(space, modality)()
+        return self._towers[key]
+
+    def barcodes(self, encoder: str, texts: Sequence[str], space: SpaceTowers | None = None) -> list[AskedBarcode]:
+        """Of each text its barcode, cleaned as files of queries are, and its row: of a space, always a vector."""
         found = [AskedBarcode(one.sequence, one.refused or "") for one in typed(texts)]
         letters = [one.letters for one in found if one.letters is not None]
         if not letters:
             return found
         with self._running:
-            rows = self._barcode_encoder(encoder).encode_barcodes(letters)
+            rows: Rows
+            if space is None:
+                rows = self._barcode_encoder(encoder).encode_barcodes(letters)
+            else:
+                rows, _ = dense_barcodes(self._tower(space, "dna"), letters)
         there = iter(range(len(letters)))
         return [one if one.letters is None else one.with_row(rows, next(there)) for one in found]
+
+    def _image_tower(self, space: SpaceTowers) -> OneAtATime:
+        with self._running:
+            return self.one_at_a_time(self._tower(space, "image"))
 
     def _barcode_encoder(self, encoder: str) -> BarcodeEncoder:
         """Loaded once, as long as the embedding is of the same weights."""
@@ -133,11 +166,17 @@ class Models:
         return kept
 
     def images(
-        self, encoder: str, files: Sequence[Path], failures: Failures, *, seconds: float = limits.SEARCH_SECONDS
+        self,
+        encoder: str,
+        files: Sequence[Path],
+        failures: Failures,
+        *,
+        seconds: float = limits.SEARCH_SECONDS,
+        space: SpaceTowers | None = None,
     ) -> tuple[Float32, npt.NDArray[np.int64]]:
         """Vectors (m, dim) of the images that could be read, and their places in ``files``; the others are in ``failures``, by
         their ``row`` from 1; what comes after ``seconds`` is among them."""
-        model, until = self.get(encoder), time.monotonic() + seconds
+        model, until = self.get(encoder) if space is None else self._image_tower(space), time.monotonic() + seconds
         parts, kept = [np.empty((0, model.dim), np.float32)], [np.empty(0, np.int64)]
         for start in range(0, len(files), model.batch_size):  # so many are read by the calling thread alone
             some, told = files[start : start + model.batch_size], Failures()

@@ -15,7 +15,8 @@ import pyarrow as pa
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.evidence.votes import Vote, votes
-from biocosmos.serve.asking import limits
+from biocosmos.jobs.space_queries import SpaceTowers
+from biocosmos.serve.asking import across, limits
 from biocosmos.serve.asking.galleries import Galleries
 from biocosmos.serve.asking.models import Models
 from biocosmos.serve.asking.naming import Namings
@@ -121,8 +122,11 @@ class Asking:
 
     def of_modality(self, modality: str) -> list[str]:
         """Those of them that images ("image") or barcodes ("dna") are compared by."""
-        facts = self.collection.encoders
-        return [name for name in self.encoders if (facts[name].get("modality") == "dna") == (modality == "dna")]
+        return [name for name in self.encoders if self.modality(name) == modality]
+
+    def modality(self, encoder: str) -> str:
+        """What an embedding is of: "image", "dna" or "text"."""
+        return str(self.collection.encoders[encoder].get("modality", "image")).partition("+")[0]
 
     def encoder_for(self, asked: dict[str, Sequence[Any]], name: str | None = None) -> str:
         """The embedding of this name; unnamed the default one where it takes what is asked about, else the first that does, else
@@ -147,8 +151,12 @@ class Asking:
         """Why "images", "texts" and "dna" cannot be asked with, None where they can: by this embedding, unnamed by the one
         that :meth:`encoder_for` gives."""
         if encoder is not None:
-            return self.models.refusals(self.encoder(encoder))
-        return {kind: self.models.refusals(self.encoder_for({kind: (kind,)}))[kind] for kind in ("images", "texts", "dna")}
+            refusals = self.models.refusals(self.encoder(encoder))
+            if any(encoder in towers.values() for towers in self.collection.spaces().values()):
+                return {kind: None if across.can_ask(self.collection, kind) else why for kind, why in refusals.items()}
+            return refusals
+        alone = {kind: self.models.refusals(self.encoder_for({kind: (kind,)}))[kind] for kind in across.KINDS}
+        return {kind: None if across.can_ask(self.collection, kind) else reason for kind, reason in alone.items()}
 
     # ------------------------------------------------------------------ search
 
@@ -178,12 +186,15 @@ class Asking:
         k: int = limits.NEIGHBOURS,
         view: View | None = None,
         encoder: str | None = None,
+        among: str | None = None,
+        ask_with: str | None = None,
         wait: float | None = None,
     ) -> Searched:
         """The ``k`` nearest specimens of each thing asked about, among those of the view.
 
         images: (name, file); dna: (name, letters); ids: of specimens, which do not find themselves; encoder: see
-        :meth:`encoder_for`; wait: seconds for a gallery that is getting ready.
+        :meth:`encoder_for`; among: vectors of which modality are looked at, in the space that ``encoder`` is of or the only one;
+        ask_with: modality of the vector that asks for a specimen then; wait: seconds for a gallery that is getting ready.
 
         Raises BiocosmosError for nothing, too much, and kinds that the encoder does not take; NotReady. An image that cannot be
         read, letters that are no barcode and an id without a vector are ``refused``, and the others go on.
@@ -193,25 +204,34 @@ class Asking:
                 f"{k:,} neighbours cannot be shown: ask for {limits.NEIGHBOURS_FEWEST} to {limits.NEIGHBOURS_MOST}"
             )
         things: dict[str, Sequence[Any]] = {"images": images, "texts": texts, "dna": dna, "ids": ids}
-        encoder = self.encoder_for(things, encoder)
-        self._check(encoder, things)
+        crossing = across.crossing_for(
+            self.collection,
+            things,
+            among=among,
+            with_=ask_with,
+            encoder=encoder,
+            knows_words=lambda: self.models.refusals(self.encoder_for(things))["texts"] is None,
+        )
+        space = None if crossing is None else crossing.towers
+        encoder = self.encoder_for(things, encoder) if crossing is None else crossing.encoder
+        self._check(things, {} if crossing is not None else self.models.refusals(encoder))
         gallery = self.galleries.get(encoder, wait=limits.WAIT_SECONDS if wait is None else wait)
         asked, refused = _Asked(), list[tuple[str, str]]()
         if images:
-            self._ask_images(encoder, images, asked, refused)
-        for place, (text, vector) in enumerate(zip(texts, self._texts(encoder, texts), strict=True)):
-            asked.add(text, "text", place, vector)
-        for place, (one, (name, _)) in enumerate(zip(self.models.barcodes(encoder, [each for _, each in dna]), dna, strict=True)):
+            self._ask_images(encoder, images, asked, refused, space)
+        for place, (text, vector) in enumerate(zip(texts, self.models.texts(encoder, texts, space), strict=True)):
+            if vector.any():
+                asked.add(text, "text", place, vector)
+            else:
+                refused.append((text, "nothing can be computed from the text"))
+        barcodes = self.models.barcodes(encoder, [each for _, each in dna], space)
+        aligns = crossing is None or crossing.among == "dna"
+        for place, (one, (name, _)) in enumerate(zip(barcodes, dna, strict=True)):
             if one.row is None:
                 refused.append((name, one.reason))
             else:
-                asked.add(name, "dna", place, one.row, letters=one.letters)
-        own_letters = self._barcodes_of(encoder, ids)
-        for place, (id_, row) in enumerate(zip(ids, self._own_rows(gallery, ids), strict=True)):
-            if row >= 0:
-                asked.add(id_, "specimen", place, gallery.vectors([row]), row, own_letters.get(id_))
-            else:
-                refused.append((id_, self._without_vector(id_, encoder)))
+                asked.add(name, "dna", place, one.row, letters=one.letters if aligns else None)
+        self._ask_specimens(gallery, encoder, ids, asked, refused, crossing)
         return self._answer(gallery, encoder, asked, refused, k, view)
 
     def likeness(self, id: str) -> Float32:
@@ -247,11 +267,10 @@ class Asking:
 
     # ------------------------------------------------------------------ steps
 
-    def _check(self, encoder: str, asked: dict[str, Sequence[Any]]) -> None:
+    def _check(self, asked: dict[str, Sequence[Any]], refusals: dict[str, str | None]) -> None:
         most = {"images": limits.SEARCH_IMAGES, "texts": limits.TEXTS, "ids": limits.SPECIMENS, "dna": limits.BARCODES}
         if not any(asked.values()):
             raise BiocosmosError("nothing to search for: give images, words, barcodes or a specimen")
-        refusals = self.models.refusals(encoder)
         for kind, given in asked.items():
             if not given:
                 continue
@@ -265,18 +284,40 @@ class Asking:
             raise BiocosmosError(f"a description may have {limits.TEXT_LENGTH} letters: shorten it")
 
     def _ask_images(
-        self, encoder: str, images: Sequence[tuple[str, Path]], asked: _Asked, refused: list[tuple[str, str]]
+        self,
+        encoder: str,
+        images: Sequence[tuple[str, Path]],
+        asked: _Asked,
+        refused: list[tuple[str, str]],
+        space: SpaceTowers | None,
     ) -> None:
         failures = Failures()
-        vectors, kept = self.models.images(encoder, [file for _, file in images], failures)
+        vectors, kept = self.models.images(encoder, [file for _, file in images], failures, space=space)
         for vector, place in zip(vectors, kept.tolist(), strict=True):
             asked.add(images[place][0], "image", place, vector)
         for row in failures:
             assert row.row is not None
             refused.append((images[row.row - 1][0], row.reason))
 
-    def _texts(self, encoder: str, texts: Sequence[str]) -> Float32:
-        return self.models.get(encoder).encode_texts(list(texts)) if texts else np.empty((0, 0), np.float32)
+    def _ask_specimens(
+        self,
+        gallery: Resident,
+        encoder: str,
+        ids: Sequence[str],
+        asked: _Asked,
+        refused: list[tuple[str, str]],
+        crossing: across.Crossing | None,
+    ) -> None:
+        letters = self._barcodes_of(encoder, ids) if crossing is None else {}
+        stored = {} if crossing is None or not ids else across.stored_vectors(crossing, ids)
+        for place, (id_, row) in enumerate(zip(ids, self._own_rows(gallery, ids), strict=True)):
+            if crossing is not None and id_ in stored:
+                asked.add(id_, "specimen", place, stored[id_], row)
+            elif crossing is None and row >= 0:
+                asked.add(id_, "specimen", place, gallery.vectors([row]), row, letters.get(id_))
+            else:
+                asks = encoder if crossing is None else f"{crossing.towers.space}/{crossing.with_ or '...'}"
+                refused.append((id_, self._without_vector(id_, asks)))
 
     def _without_vector(self, id_: str, encoder: str) -> str:
         if int(self.catalogue.rows_of_ids([id_])[0]) < 0:

@@ -10,6 +10,7 @@ from biocosmos.barcodes.stripes import stripes_uri
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.asking import NotReady, Searched, limits, shown
+from biocosmos.serve.asking.across import CALLED, choices, with_both
 from biocosmos.serve.asking.barcodes import in_files, pasted
 from biocosmos.serve.asking.forms import Form, described, number, received
 from biocosmos.serve.asking.naming import picture
@@ -21,7 +22,7 @@ from biocosmos.serve.pages import page
 
 pages = APIRouter()
 api = APIRouter(prefix="/api")
-OURS = ("images", "text", "texts", "ids", "dna", "k", "encoder", "like", "id", "view")
+OURS = ("images", "text", "texts", "ids", "dna", "k", "encoder", "like", "id", "view", "among", "ask_with")
 """Parameters of a search; the others are those of a view."""
 TEXTS = {"type": "array", "items": {"type": "string"}}
 FORM = described(
@@ -34,6 +35,16 @@ FORM = described(
         },
         "k": {"type": "integer", "description": "Neighbours of each.", "default": limits.NEIGHBOURS},
         "encoder": {"type": "string", "description": "Which embedding; the default one unasked."},
+        "among": {
+            "type": "string",
+            "enum": list(CALLED),
+            "description": "Whose vectors are looked at, whatever is asked about, where the collection has vectors of a space.",
+        },
+        "ask_with": {
+            "type": "string",
+            "enum": list(CALLED),
+            "description": "Which vector of a specimen asks then; its first unasked.",
+        },
     }
 )
 
@@ -59,7 +70,10 @@ def search_page(request: Request, desk: Here, _: Viewer) -> HTMLResponse:
         encoder=encoder,
         encoders=desk.asking.encoders,
         refusals=refusals,
-        mixed=bool(desk.asking.of_modality("dna") and desk.asking.of_modality("image")),
+        mixed=len({desk.asking.modality(name) for name in desk.asking.encoders}) > 1,
+        choices=choices(desk.collection),
+        among=given.one("among"),
+        ask_with=given.one("ask_with"),
         like=like,
         texts=given.all("text"),
         dna=given.one("dna"),
@@ -82,11 +96,12 @@ async def results(request: Request, desk: Here, _: Viewer) -> Response:
             return _getting_ready(error)
         except BiocosmosError as error:
             return JSONResponse({"error": str(error)}, 400)
+    both = with_both(desk.collection, [near.id for answer in found.answers for near in answer.near])
     answers = [
         {
             "answer": answer,
             "picture": pictures.get((answer.kind, answer.place), ""),
-            "near": shown.tiles(desk.catalogue, answer.near),
+            "near": [{**tile, "both": tile["id"] in both} for tile in shown.tiles(desk.catalogue, answer.near)],
             "bars": shown.bars(answer),
         }
         for answer in found.answers
@@ -109,7 +124,7 @@ async def search(request: Request, desk: Here, _: Viewer) -> Response:
 
 @api.get("/search")
 async def search_again(request: Request, desk: Here, _: Viewer) -> Response:
-    """As POST, for ``id``, ``text`` and ``dna`` in the address."""
+    """As POST, for ``id``, ``text``, ``dna``, ``among`` and ``ask_with`` in the address."""
     form = Form(request.query_params.multi_items(), [])
     try:
         found, _none = await run_in_threadpool(_search, desk, form, False)
@@ -133,6 +148,8 @@ def _search(desk: Desk, form: Form, with_pictures: bool) -> tuple[Searched, dict
             k=k,
             view=view,
             encoder=form.one("encoder") or None,
+            among=form.one("among") or None,
+            ask_with=form.one("ask_with") or None,
         )
         found.refused[:0] = uploads.refused
         if not with_pictures:

@@ -13,6 +13,8 @@ import pyarrow.compute as pc
 
 from biocosmos.specimens.care.entry import NEW, OLD
 from biocosmos.specimens.differing import Mask, distinct
+from biocosmos.specimens.embedding_columns import WRITTEN_FROM, facts_of_field
+from biocosmos.specimens.records import EMBEDDING_PREFIX
 
 Said = tuple[Mask, pa.Array]
 """For each row of a batch, whether a value is proposed, and the value."""
@@ -57,9 +59,22 @@ class Tally:
     others: dict[str, list[str]] = field(default_factory=dict)
 
 
-IMAGE, DNA = "image", "dna"
-MADE_OF = {"crop": IMAGE, "content_hash": IMAGE, "barcode": DNA}
-"""When one of these changes, the specimen's vectors of that modality are no longer those of what is seen or read."""
+IMAGE, DNA, TEXT = "image", "dna", "text"
+_MADE_OF = {"crop": IMAGE, "content_hash": IMAGE, "barcode": DNA}
+
+
+def made_of(dataset: lance.LanceDataset) -> dict[str, str]:
+    """Column -> modality: when it changes, the specimen's vectors of that modality are no longer those of what is seen or read.
+
+    Of texts, the columns of names that an embedding here says it was written from.
+    """
+    found = dict(_MADE_OF)
+    for column in dataset.schema:
+        if column.name.startswith(EMBEDDING_PREFIX):
+            facts = facts_of_field(column)
+            if facts.get("modality") == TEXT:
+                found |= {str(name): TEXT for name in facts.get(WRITTEN_FROM) or ()}
+    return found
 
 
 def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -68,7 +83,7 @@ def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -
     names = list(proposal.columns)
     have = dataset.schema.names
     reads = [name for name in dict.fromkeys(["id", *names, *proposal.reads]) if name in have]
-    schema = schema_of(proposal.columns)
+    schema, of = schema_of(proposal.columns), made_of(dataset)
     for batch in dataset.to_batches(columns=reads):
         proposed = proposal.propose(batch)
         any_changed, row = np.zeros(batch.num_rows, bool), [batch.column("id")]
@@ -78,8 +93,8 @@ def differences(dataset: lance.LanceDataset, proposal: Proposal, tally: Tally) -
             differs = distinct(old, new) & said
             tally.changed[name] = tally.changed.get(name, 0) + int(differs.sum())
             any_changed |= differs
-            if name in MADE_OF and differs.any():
-                tally.others.setdefault(MADE_OF[name], []).extend(batch.column("id").filter(pa.array(differs)).to_pylist())
+            if name in of and differs.any():
+                tally.others.setdefault(of[name], []).extend(batch.column("id").filter(pa.array(differs)).to_pylist())
             row += [old, chosen(differs, new, old)]
         tally.specimens += int(any_changed.sum())
         if any_changed.any():

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.care.apply import ROWS_AT_ONCE
-from biocosmos.specimens.care.cells import DNA, IMAGE, Proposal, TableProposal, Tally, chosen, differences, long_table
+from biocosmos.specimens.care.cells import DNA, IMAGE, TEXT, Proposal, TableProposal, Tally, chosen, differences, long_table
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import NEW, OLD, Entry
 from biocosmos.specimens.care.writing import done_already, writing
@@ -41,8 +41,8 @@ class ChangeSummary:
 
     Attributes:
         specimens: that changed; columns: cells that changed, by column; unchanged: cells that were given and were there already.
-        vectors: specimens whose vectors were taken away, because their image, its crop or their barcode changed: ``embed`` makes
-            these anew.
+        vectors: specimens whose vectors were taken away, because their image, its crop, their barcode or their names changed:
+            ``embed`` makes these anew.
         entry: of the history; None for a dry run, and where nothing changed.
         ids: of the specimens that are removed. failures: rows and cells that could not be used.
         notes: what else a person should know.
@@ -248,7 +248,7 @@ def forgotten(
 ) -> Iterator[pa.RecordBatch]:
     """The vectors of these specimens (ids by modality) as cells that become null; of all columns but these."""
     made_of = {
-        column.name: DNA if facts_of_field(column).get("modality") == DNA else IMAGE
+        column.name: told if (told := facts_of_field(column).get("modality")) in (DNA, TEXT) else IMAGE
         for column in dataset.schema
         if column.name.startswith(EMBEDDING_PREFIX) and column.name not in but
     }

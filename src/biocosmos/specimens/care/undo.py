@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.care.apply import ROWS_OF_NARROW_PIECES, same_weights
-from biocosmos.specimens.care.cells import MADE_OF, chosen
+from biocosmos.specimens.care.cells import chosen, made_of
 from biocosmos.specimens.care.change import ChangeSummary, forgotten
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import ADDED, CELLS, NEW, OLD, REMOVED, UNDO, Entry, Piece
@@ -244,14 +244,15 @@ class _Undoing:
             yield pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
     def _made_of(self) -> dict[str, list[str]]:
-        """Modality -> ids of the specimens whose image, crop or barcode is written back."""
+        """Modality -> ids of the specimens whose image, crop, barcode or names are written back."""
         found: dict[str, list[str]] = {}
+        of = made_of(self.dataset)
         for piece in self.entry.pieces:
-            names = [name for name in piece.columns if name in MADE_OF] if piece.kind == CELLS else []
+            names = [name for name in piece.columns if name in of] if piece.kind == CELLS else []
             for batch in self.log.batches(piece, rows=ROWS_OF_NARROW_PIECES) if names else ():
                 for name in names:
                     mine = distinct(batch.column(OLD + name), batch.column(NEW + name))
-                    found.setdefault(MADE_OF[name], []).extend(batch.column("id").filter(pa.array(mine)).to_pylist())
+                    found.setdefault(of[name], []).extend(batch.column("id").filter(pa.array(mine)).to_pylist())
         return found
 
     def _vectors_back(self) -> set[str]:

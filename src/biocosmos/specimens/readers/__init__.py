@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ USES: dict[str, tuple[str, ...]] = {
     "data frame": ("images", *BARCODES),
     "darwin-core": BARCODES[1:],
     "ecotaxa": ("encoding",),
-    "bioscan": ("encoding", "separator", "images", "size", "marker", *BARCODES),
+    "bioscan": ("encoding", "separator", "images", "size", "rows", "marker", *BARCODES),
     "genbank": ("encoding", "marker", *BARCODES),
     "xlsx": ("images", "marker", *BARCODES),
     "fasta": ("encoding", "separator", "metadata", "pattern", "marker", *BARCODES),
@@ -94,6 +94,7 @@ def read(
     separator: str | None = None,
     images: str | Path | None = None,
     size: str | None = None,
+    rows: tuple[str, Collection[str]] | None = None,
     boxes: str | None = None,
     confidence: float | None = None,
     empty: bool = False,
@@ -110,7 +111,8 @@ def read(
     FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to fine (for a folder:
     what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on
     ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
-    names start from. size: which image size (BIOSCAN). boxes: of photos as "stored" or "upright", told from the file when None.
+    names start from. size: which image size (BIOSCAN). rows: a column and its values, only rows with one of which are read, as of
+    some parts of BIOSCAN. boxes: of photos as "stored" or "upright", told from the file when None.
     confidence: detections of less are left out. empty: keep pictures in which nothing was detected or seen.
     rules: what is done to barcodes, :class:`biocosmos.barcodes.cleaning.Rules`. pattern: a regular expression with named groups
     that reads the first lines of sequences. marker: only sequences of this marker. keep_personal: keep columns about people, who
@@ -125,7 +127,7 @@ def read(
     format = _format_of(path, format, added)
     if format not in added:
         given: dict[str, Any] = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images}
-        given |= {"size": size} | {"boxes": boxes, "confidence": confidence, "empty": empty or None}
+        given |= {"size": size, "rows": rows} | {"boxes": boxes, "confidence": confidence, "empty": empty or None}
         given |= {
             "pattern": pattern,
             "marker": marker,
@@ -145,6 +147,7 @@ def read(
         separator=separator,
         images=None if images is None else Path(images),
         size=size,
+        rows=rows,
         boxes=boxes,
         confidence=confidence,
         empty=empty,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ LAYOUTS = (
     "{file}",
 )
 LEVELS_UP = 3  # the table of BIOSCAN-5M lies in bioscan5m/metadata/csv, the images in bioscan5m/images
+TABLES_IN = ("metadata/csv", "metadata", ".")
 BIN_OF_1M = re.compile(rb"\buri\b")
 """What BIOSCAN-1M calls the bin."""
 MARKS = (b"dna_bin", b"dna_barcode", b"nucraw")
@@ -55,7 +57,7 @@ def _header(path: Path) -> bytes:
 
 def read(path: Path, options: Options) -> Source:
     """A metadata CSV or TSV, or a folder with one in it; images are looked for beside and above the table."""
-    table = path if is_file(path) else _table_in(path)
+    table = path if is_file(path) else table_in(path)
     if "dna_bin" not in options.columns.values() and BIN_OF_1M.search(_header(table)):
         options = replace(options, columns={**options.columns, "uri": "dna_bin"})
     finder = _Images(table, options)
@@ -66,13 +68,26 @@ def read(path: Path, options: Options) -> Source:
     return Source(path.name, "bioscan", source.batches, source.ranks, source.failures)
 
 
-def _table_in(folder: Path) -> Path:
-    names = (name for name in walk(folder, Failures()) if name.lower().endswith((".csv", ".tsv")))
-    found = sorted(folder / name for name in names if is_table(folder / name))
+def table_in(folder: Path) -> Path:
+    """The metadata table of a download, where the authors put it or anywhere below; millions of images are not walked through.
+
+    Raises BiocosmosError where there is none, and where there are several.
+    """
+    names = [place / each.name for place in map(folder.joinpath, TABLES_IN) if is_folder(place) for each in place.iterdir()]
+    found = _tables(names) or _tables([folder / name for name in walk(folder, Failures())])
     if len(found) != 1:
         what = f"{len(found)} tables: name one of {', '.join(map(str, found[:5]))}" if found else "no BIOSCAN metadata table"
         raise BiocosmosError(f"{folder} has {what}")
     return found[0]
+
+
+def _tables(files: Iterable[Path]) -> list[Path]:
+    return sorted(file for file in files if file.suffix.lower() in (".csv", ".tsv") and is_file(file) and is_table(file))
+
+
+def has_images(table: Path, options: Options) -> bool:
+    """Whether a folder of images lies where those of this table are looked for."""
+    return bool(_Images(table, options).bases)
 
 
 class _Images:
@@ -92,9 +107,14 @@ class _Images:
         self._last: tuple[Resolver, str, bool] | None = None
 
     def find(self, block: Block) -> set[int]:
-        """Fill ``image_path``; rows with neither an image nor a barcode are left out."""
-        columns, bad, paths = block.columns, set(), []
+        """Fill ``image_path``; rows that are not asked for, and those with neither an image nor a barcode, are left out."""
+        columns, bad = block.columns, set[int]()
+        paths: list[str | None] = []
         for i, number in enumerate(block.rows):
+            if self.options.rows is not None and _cell(columns, self.options.rows[0], i) not in self.options.rows[1]:
+                bad.add(i)
+                paths.append(None)
+                continue
             path = self._path(columns, i)
             paths.append(None if path is None else str(path))
             if path is not None or (not self.bases and _cell(columns, "barcode", i)):

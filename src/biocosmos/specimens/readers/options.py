@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,8 @@ class Options:
     """The folder that relative image names start from."""
     size: str | None = None
     """Which of several sizes of the images (BIOSCAN: cropped_256 ...)."""
+    rows: tuple[str, Collection[str]] | None = None
+    """A column and its values: rows with any other are passed over, unsaid."""
     boxes: str | None = None
     """Whether boxes count pixels of photos as they are "stored" or set "upright" by EXIF; None: told from the file."""
     confidence: float | None = None

@@ -10,11 +10,10 @@ import numpy.typing as npt
 import torch
 
 from biocosmos.barcodes.tokens import KmerTokens
+from biocosmos.train.batches.barcode_changes import BarcodeChanges
 from biocosmos.train.batches.drawing import Drawing, Rows
 from biocosmos.train.loop.loop import Batch, derived_seed
 
-SHORTEST, LONGEST = 200, 600
-"""Bases that a barcode keeps that loses ends: in BOLD they are 100 and more."""
 PAIR = 2
 """Specimens of a species, species of a genus, genera of a family that come together."""
 OF_FAMILIES = 0.5
@@ -48,8 +47,7 @@ class BarcodeBatches:
         order: Callable[[int], Rows] | None = None,
     ) -> None:
         self._ids, self._barcodes, self._targets = list(ids), list(barcodes), targets
-        self._inputs, self._tokens = inputs, tokens
-        self._frame, self._crop, self._mutate = frame, crop, mutate
+        self._inputs, self._changed = inputs, BarcodeChanges(crop, mutate, tokens.k if frame else 1)
         self._drawing = Drawing(len(self._ids), batch_size, seed=seed, rank=rank, size=size, order=order)
         self.batch_size, self.count = self._drawing.batch_size, self._drawing.count
         self._seed, self._rank = seed, rank
@@ -60,22 +58,9 @@ class BarcodeBatches:
         for number in range(start, self.count):
             rows = self._drawing.rows(order, number)
             rng = np.random.default_rng(derived_seed(self._seed, epoch, number, self._rank, 1))
-            barcodes = [self.changed(self._barcodes[row], rng) for row in rows]
+            barcodes = [self._changed(self._barcodes[row], rng) for row in rows]
             inputs = torch.from_numpy(self._inputs(barcodes))
             yield Batch(inputs, self._targets[torch.from_numpy(rows)], [self._ids[row] for row in rows])
-
-    def changed(self, barcode: str, rng: np.random.Generator) -> str:
-        """A barcode that lost ends, was misread, or begins a few bases later."""
-        if self._crop and rng.random() < self._crop and len(barcode) > SHORTEST:
-            kept = int(rng.integers(SHORTEST, min(LONGEST, len(barcode)) + 1))
-            first = int(rng.integers(len(barcode) - kept + 1))
-            barcode = barcode[first : first + kept]
-        if self._mutate:
-            letters = np.frombuffer(barcode.encode("ascii", "replace"), np.uint8).copy()
-            hit = rng.random(len(letters)) < self._mutate * rng.random()
-            letters[hit] = np.frombuffer(b"ACGT", np.uint8)[rng.integers(0, 4, int(hit.sum()))]
-            barcode = letters.tobytes().decode("ascii")
-        return barcode[int(rng.integers(self._tokens.k)) :] if self._frame else barcode
 
 
 def relatives_together(species: Array, genus: Array, family: Array, seed: int) -> Callable[[int], Rows]:

@@ -13,10 +13,9 @@ from torch import nn
 from torch.optim import Optimizer
 
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.barcodes.tokens import KmerTokens
 from biocosmos.encoders.barcode_models import BarcodeModel, save_barcode_model
+from biocosmos.encoders.new_barcode_models import new_bag, new_cnn, new_transformer
 from biocosmos.errors import Failures
-from biocosmos.nn.barcode.convolution import BarcodeCNN
 from biocosmos.nn.barcode.embedder import BarcodeEmbedder
 from biocosmos.nn.barcode.objectives import (
     AutoencodedTokens,
@@ -41,8 +40,6 @@ LARGEST_BATCH = 128
 TABLE_FACTOR = 2.0
 """How many times as fast the vectors of tokens learn where they begin as a bag, with numbers of size 1."""
 BLOCK = 64
-BAG_WINDOW = 12
-"""Tokens that the network "bag" sums in one go; the sum of all is the same for any number."""
 
 Array = npt.NDArray[Any]
 
@@ -51,25 +48,14 @@ def new_model(settings: BarcodeSettings) -> BarcodeModel:
     """The network the settings describe, with random weights."""
     s = settings
     if s.network == "cnn":
-        tokens = KmerTokens()
-        return BarcodeModel(BarcodeCNN(tokens.length), tokens)
+        return new_cnn()
     assert s.stride is not None and s.width is not None
-    tokens, bag = KmerTokens(s.k, s.stride, s.vocabulary), s.network == "bag"
-    window = BAG_WINDOW if bag else s.window
-    places = -(-tokens.tokens // window)
-    network = BarcodeEmbedder(
-        tokens.size,
-        s.width,
-        0 if bag else s.layers,
-        1 if bag else s.heads,
-        positions=max(512, places) if window == 1 else places,
-        dropout=s.dropout,
-        pad=tokens.pad,
-        pooling="mean" if bag else s.pooling,
-        window=window,
-        bag=bag or s.bag,
+    shared = (s.k, s.stride, s.vocabulary, s.width)
+    if s.network == "bag":
+        return new_bag(*shared, dropout=s.dropout)
+    return new_transformer(
+        *shared, layers=s.layers, heads=s.heads, dropout=s.dropout, pooling=s.pooling, window=s.window, bag=s.bag
     )
-    return BarcodeModel(network, tokens)
 
 
 class BarcodeTask(DrawnTask):

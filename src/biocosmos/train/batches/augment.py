@@ -23,6 +23,8 @@ class Augment:
         horizontal_flip, vertical_flip: mirror every second image, on average.
         zoom: (smallest, largest) magnification, drawn evenly on a logarithmic scale; below 1 the image shrinks.
         stretch: largest change of the aspect: width / height is multiplied by a number in 1/(1+stretch)..1+stretch.
+        crop: (smallest, largest) share of the image's area that is seen, anywhere in it, in place of zoom and shift; None: all of
+            it. With stretch 1/3 that is torchvision's RandomResizedCrop.
         shift: largest displacement in each direction, share of the side, 0..1.
         brightness: largest addition to all values, share of white, 0..1.
         contrast: largest relative change of the differences from the image's own background, 0..1.
@@ -37,6 +39,7 @@ class Augment:
     vertical_flip: bool = False
     zoom: tuple[float, float] = (1.0, 1.0)
     stretch: float = 0.0
+    crop: tuple[float, float] | None = None
     shift: float = 0.0
     brightness: float = 0.0
     contrast: float = 0.0
@@ -48,6 +51,10 @@ class Augment:
     def __post_init__(self) -> None:
         if not 0 < self.zoom[0] <= self.zoom[1]:
             raise BiocosmosError(f"zoom must be (smallest, largest), both above 0, not {self.zoom}")
+        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise BiocosmosError(f"crop must be (smallest, largest) share of the area, above 0 and at most 1, not {self.crop}")
+        if self.crop is not None and (self.zoom != (1.0, 1.0) or self.shift):
+            raise BiocosmosError("crop says how near and where: leave zoom and shift out")
         if self.fill not in ("background", "edge"):
             raise BiocosmosError(f"fill '{self.fill}' is not known: choose background or edge")
         if not 0 <= self.rotation <= 180:
@@ -84,22 +91,25 @@ class Augment:
     @property
     def _moves(self) -> bool:
         flips = self.horizontal_flip or self.vertical_flip
-        return bool(self.rotation or flips or self.stretch or self.shift) or self.zoom != (1.0, 1.0)
+        return bool(self.rotation or flips or self.stretch or self.shift or self.crop) or self.zoom != (1.0, 1.0)
 
     def _moved(self, values: torch.Tensor, draws: torch.Tensor, background: torch.Tensor) -> torch.Tensor:
         """``values`` sampled once along the inverse of each image's affine map."""
         angle = (2 * draws[:, 0] - 1) * math.radians(self.rotation)
         low, high = math.log(self.zoom[0]), math.log(self.zoom[1])
         zoom = torch.exp(low + draws[:, 1] * (high - low))
+        if self.crop:
+            zoom = (self.crop[0] + draws[:, 1] * (self.crop[1] - self.crop[0])).rsqrt()
         aspect = torch.exp((draws[:, 2] - 0.5) * math.log1p(self.stretch))  # on each axis half of it
         across, down = 1 / (zoom * aspect), aspect / zoom
+        # grid_sample counts a side as 2 units: a shift of all the side is 2, and beside a crop there is room for 1 - its side
+        room = torch.stack([1 - across, 1 - down], 1).clamp(min=0) if self.crop else 2 * self.shift
         if self.horizontal_flip:
             across = torch.where(draws[:, 3] < 0.5, -across, across)
         if self.vertical_flip:
             down = torch.where(draws[:, 4] < 0.5, -down, down)
         cos, sin = torch.cos(angle), torch.sin(angle)
-        # grid_sample counts a side as 2 units, hence the factor of the shift
-        shift = (2 * draws[:, 5:7] - 1) * 2 * self.shift
+        shift = (2 * draws[:, 5:7] - 1) * room
         maps = torch.stack([cos * across, -sin * down, shift[:, 0], sin * across, cos * down, shift[:, 1]], 1).view(-1, 2, 3)
         grid = F.affine_grid(maps, list(values.shape), align_corners=False)
         if self.fill == "edge":
@@ -153,7 +163,11 @@ PHOTO = Augment(
     fill="edge",
 )
 """Photographs with an up and a down: of the animal in the field, or of a mounted specimen."""
-PRESETS = {"none": NONE, "plankton": PLANKTON, "photo": PHOTO}
+CLIBD = Augment(rotation=45.0, horizontal_flip=True, vertical_flip=True, crop=(0.08, 1.0), stretch=1 / 3)
+"""Gong et al., CLIBD, ICLR 2025 (arXiv:2405.17537): a crop of 8 % of the area and more, both mirrors, a turn of 45 degrees to
+either side. Theirs is cut from 256 pixels and turned afterwards, with black corners; ours is sampled once from the prepared
+image, with corners of its own background."""
+PRESETS = {"none": NONE, "plankton": PLANKTON, "photo": PHOTO, "clibd": CLIBD}
 
 
 def preset(name: str) -> Augment:

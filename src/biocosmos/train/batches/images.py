@@ -25,8 +25,17 @@ class Images:
     when all take at most ``cache_gb`` GiB. An image that cannot be read is a row of ``failures``, once.
     """
 
-    def __init__(self, collection: Collection, ids: Sequence[str], preprocessing: Preprocessing, cache_gb: float = 0.0) -> None:
-        self.ids, self.preprocessing, self.failures = list(ids), preprocessing, Failures()
+    def __init__(
+        self,
+        collection: Collection,
+        ids: Sequence[str],
+        preprocessing: Preprocessing,
+        cache_gb: float = 0.0,
+        *,
+        failures: Failures | None = None,
+    ) -> None:
+        self.ids, self.preprocessing = list(ids), preprocessing
+        self.failures = Failures() if failures is None else failures
         stored = StoredImages(collection, ids)
         self._positions = stored.positions
         self._reader = ImageReader(stored, preprocessing, stage="train", failures=self.failures)
@@ -38,6 +47,11 @@ class Images:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether prepared images stay there."""
+        return self._kept is not None
 
     def read(self, rows: Rows) -> tuple[torch.Tensor, npt.NDArray[np.bool_]]:
         """((k, 3, size, size) uint8, (k,) whether the image could be read; one that could not is black)."""

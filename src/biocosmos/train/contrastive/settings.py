@@ -6,19 +6,35 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.registry import DEFAULT
+from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
-from biocosmos.settings import SettingError, changed, names_in, setting, told
-from biocosmos.train.loop.settings import DATA, MODEL, LoopSettings
+from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
+from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
 MODALITIES = ("image", "dna", "text")
 """In this order everywhere."""
+AUTO = "auto"
+DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
+"""What "auto" is, where the collection has the modality."""
 TUNES = ("heads", "lora", "full")
+PUBLISHED = "published"
+TEXT_TYPES = ("taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag", PUBLISHED)
+"""Those of :mod:`biocosmos.specimens.taxon_texts`; published: every rank, "not_classified" where it has no name, as in CLIBD."""
 SPECIMEN, BIN = "specimen", "bin"
 """What ``targets`` may be besides a rank."""
-UNUSED = ("encoder", "centre_lr_factor", "workers", "cache_gb")
+NEW = "new:"
+"""Before the kind of a network over barcodes that begins with random weights."""
+UNUSED = ("encoder", "centre_lr_factor")
 """Settings of the loop that have no use here."""
 LEARNT = "What is learnt"
+_LORA = tuple({"tune": holding(word)} for word in ("lora", *(f"{modality}=lora" for modality in MODALITIES)))
+
+
+def _tuned(*modalities: str) -> tuple[dict[str, Any], ...]:
+    """Condition of a setting: that one of these modalities is tuned, which --tune may say in so many ways."""
+    words = [*TUNES[1:], *(f"{modality}={how}" for modality in modalities for how in TUNES[1:])]
+    new = [{"dna": tuple(f"{NEW}{kind}" for kind in ("bag", "transformer"))}] if "dna" in modalities else []
+    return (*({"tune": holding(word)} for word in words), *new)
 
 
 @dataclass(frozen=True)
@@ -26,8 +42,10 @@ class ContrastiveSettings(LoopSettings):
     """A training of one space; what is not here is in :class:`LoopSettings`, whose ``encoder`` is not used.
 
     Attributes:
-        image, dna, text: the encoders that are brought together, "" for none; two at least. Text "tiny" is a small transformer
-            that is trained from nothing, with a tokenizer of its own.
+        image, dna, text: the encoders that are brought together, "" for none; two at least. "auto" is that of :data:`DEFAULTS`,
+            or none where the collection has no such thing. Text "tiny" is a small network that is trained from nothing, with a
+            tokenizer of its own; "tiny:2" has two layers of a transformer. DNA "new:bag" and "new:transformer"
+            are networks with random weights, which are always tuned.
         tune: what is trained of them: "heads", projections on their stored vectors; "lora", low-rank changes of their weights and
             a projection; "full", all weights and a projection. One word, or by modality: "image=lora,dna=full", the others heads.
         lora_rank: of the low-rank changes; CLIBD has 4.
@@ -40,33 +58,67 @@ class ContrastiveSettings(LoopSettings):
         as_published: rows with several positives count them all, as CLIBD's code has it; else they share one.
         temperature: the softmax begins with it; it is learnt.
         text_ranks: whose names make a text, coarsest first; "" is all the ranks of the collection.
+        text_type: how they are written, see :data:`TEXT_TYPES`.
         chunk: specimens that go through a tower at once; the gradient is that of the whole batch.
+        augment, size: of images that a tower is trained on: how they are changed, and their side in pixels.
+        crop, mutate: of barcodes that a tower is trained on: the share that loses ends, and the most bases that are changed.
     """
 
-    image: str = setting(DEFAULT, "Encoder of pictures; '' for none.", unset="none", metavar="ENCODER", panel=MODEL)
-    dna: str = setting("kmer:6", "Encoder of barcodes; '' for none.", unset="none", metavar="ENCODER", panel=MODEL)
+    image: str = setting(AUTO, f"Encoder of pictures; '' for none. auto: {LITE}.", metavar="ENCODER", panel=MODEL)
+    dna: str = setting(AUTO, "Encoder of barcodes; '' for none. auto: kmer:6.", metavar="ENCODER", panel=MODEL)
     text: str = setting(
-        "tiny", "Encoder of names: tiny, trained anew, or a folder; '' for none.", unset="none", metavar="ENCODER", panel=MODEL
+        AUTO, "Encoder of names, or a folder; '' for none. auto: tiny, trained anew.", metavar="ENCODER", panel=MODEL
     )
     tune: str = setting(
         "heads", "heads, lora or full; by modality: image=lora,dna=full.", metavar="HOW", several=True, panel=MODEL
     )
     width: int = setting(256, "Numbers of a vector of the space.", low=2, high=1 << 14, panel=MODEL)
     hidden: int = setting(512, "Hidden units of a projection.", low=0, high=1 << 16, unset="none: linear", panel=MODEL)
-    lora_rank: int = setting(4, "Rank of the changes.", above=0, high=1024, panel=MODEL)
+    lora_rank: int = setting(4, "Rank of the changes.", above=0, high=1024, only=_LORA, panel=MODEL)
     chunk: int | None = setting(
-        None, "Specimens that go through a tower at once; the gradient stays.", above=0, unset="what suits the tower", panel=MODEL
+        None,
+        "Specimens that go through a tower at once; the gradient stays.",
+        above=0,
+        unset="what suits the tower",
+        only=_tuned(*MODALITIES),
+        panel=MODEL,
     )
     targets: str = setting("specimen", "Who belongs together: specimen, bin, or a rank.", metavar="NAME", panel=LEARNT)
     bind_to: str = setting(
         "", "The modality that the others are brought to.", choices=MODALITIES, unset="all pairs", panel=LEARNT
     )
     drop: str = setting("", "Pairs left out: image-text.", several=True, unset="none", metavar="PAIRS", panel=LEARNT)
-    as_published: bool = setting(False, "Count every positive of a row, as CLIBD's code does.", panel=LEARNT)
+    as_published: bool = setting(
+        False, "Count every positive of a row, as CLIBD's code does.", only={"targets": other_than(SPECIMEN)}, panel=LEARNT
+    )
     temperature: float = setting(0.07, "The softmax begins with it.", low=0.01, high=10, panel=LEARNT)
     text_ranks: str = setting(
-        "", "Ranks whose names make a text, coarsest first.", several=True, unset="the collection's ranks", panel=DATA
+        "",
+        "Ranks whose names make a text, coarsest first.",
+        several=True,
+        unset="the collection's ranks",
+        only={"text": GIVEN},
+        panel=DATA,
     )
+    text_type: str = setting(
+        "taxon", "How a name is written: taxon, names from coarse to fine; sci, the finest.", choices=TEXT_TYPES, panel=DATA
+    )
+    augment: str = setting(
+        "plankton",
+        "plankton: any turn; photo: has an up; clibd: as published.",
+        choices=AUGMENTATIONS,
+        only=_tuned("image"),
+        panel=DATA,
+    )
+    size: int | None = setting(
+        None, "Train on images of so many pixels.", low=8, unset="the encoder's own", only=_tuned("image"), panel=MODEL
+    )
+    crop: float = setting(0.3, "Share of barcodes that lose ends.", low=0, high=1, only=_tuned("dna"), panel=DATA)
+    mutate: float = setting(
+        0.0, "Most of the bases that are changed.", low=0, below=0.75, unset="none", only=_tuned("dna"), panel=DATA
+    )
+    workers: int | None = changed(LoopSettings, "workers", only=_tuned("image"))
+    cache_gb: float = changed(LoopSettings, "cache_gb", only=_tuned("image"))
     encoder: str = changed(LoopSettings, "encoder", "", told=False)
     split: str = changed(LoopSettings, "split", help="The training part, such as train or train+pretrain.")
     epochs: int = changed(LoopSettings, "epochs", 20)
@@ -113,7 +165,8 @@ class ContrastiveSettings(LoopSettings):
                 raise SettingError(
                     f"--tune must be heads, lora or full, or by modality like image=lora,dna=full, not '{self.tune}'"
                 )
-        return own.get(modality, common[0] if common else "heads")
+        how = own.get(modality, common[0] if common else "heads")
+        return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
 
     def _refuse_pairs(self) -> None:
         for pair in names_in(self.drop):

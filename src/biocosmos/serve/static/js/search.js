@@ -6,7 +6,7 @@ import { Selection } from "./selection.js";
 const form = document.getElementById("ask");
 const results = document.getElementById("results");
 const status = document.getElementById("status");
-const OWN = ["images", "like", "text", "dna", "k", "encoder"];
+const OWN = ["images", "like", "text", "dna", "k", "encoder", "among", "ask_with"];
 
 const selection = new Selection(results);
 labelGrid(selection, { how: "search" });
@@ -44,17 +44,26 @@ async function search() {
   status.textContent = `${results.querySelectorAll(".answer").length} asked about, answered in ${seconds} s.`;
 }
 
-/** "More like this" on a tile. */
+/** "More like this" on a tile, and, where a specimen has a picture and a barcode in one space, what its barcode is like. */
 function likeButton(tile) {
+  tile.append(linkTo(tile.dataset.id, "more like this", "more-like-this", {}));
+  if ("both" in tile.dataset) {
+    tile.append(linkTo(tile.dataset.id, "its barcode among pictures", "barcode-among-pictures", { among: "image", ask_with: "dna", encoder: "" }));
+  }
+}
+
+function linkTo(id, words, test, told) {
   const link = document.createElement("a");
   const here = new URL(address(new FormData(form)), location.href);
-  for (const name of ["like", "text"]) here.searchParams.delete(name);
-  here.searchParams.set("like", tile.dataset.id);
+  for (const name of ["like", "text", "ask_with"]) here.searchParams.delete(name);
+  for (const [name, value] of Object.entries({ like: id, ...told })) {
+    if (value) here.searchParams.set(name, value); else here.searchParams.delete(name);
+  }
   link.href = here.pathname + here.search;
   link.className = "note";
-  link.textContent = "more like this";
-  link.dataset.test = "more-like-this";
-  tile.append(link);
+  link.textContent = words;
+  link.dataset.test = test;
+  return link;
 }
 
 form.addEventListener("submit", (event) => { event.preventDefault(); search(); });

@@ -1,0 +1,186 @@
+"""Embed what is written of specimens, their barcodes or their names: one more column, resumable, in memory that does not grow.
+
+    stored columns -> strings -> encoder -> part files of fixed blocks of specimens -> one commit that adds the column
+
+A part is known again by the ids and strings it was made of, so that a run that was killed goes on whatever was added meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import lance
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from biocosmos.embed.parts import Work
+from biocosmos.embed.summary import EmbedSummary
+from biocosmos.progress import progress
+from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.stored_vectors import stored_type
+
+PART_ROWS = 4096
+"""Specimens of a part file: at most so many strings are encoded again after a kill."""
+_DIGEST = b"of"
+
+
+class Strings(Protocol):
+    """What is written of specimens, and what is made of it.
+
+    name: of the encoder; metadata: of its column; unit: what they are, for people; how: what computes; unreadable: why a string
+    has no row; columns: stored columns that a string is made of.
+    """
+
+    name: str
+    metadata: dict[str, Any]
+    unit: str
+    how: str
+    unreadable: str
+    columns: Sequence[str]
+
+    def of(self, batch: pa.RecordBatch) -> pa.Array:
+        """(n,) text of each specimen, null where there is none."""
+
+    def encode(self, strings: list[str]) -> pa.Array:
+        """A row of the column for each; null where nothing can be computed."""
+
+
+def embed_strings(collection: Collection, strings: Strings, work: Work, *, overwrite: bool) -> EmbedSummary | None:
+    """With the work's lock held: encode what has no vector yet, and store the column; None if specimens changed."""
+    dataset = collection.dataset  # one version of it, whatever is added meanwhile
+    name = collection.embedding_column(strings.name)
+    exists = name in dataset.schema.names and not overwrite
+    summary = EmbedSummary(strings.name, name, unit=strings.unit)
+    summary.computed_with = f"{strings.how} on {strings.metadata['device']}"
+    start = time.monotonic()
+    blocks = _Blocks(dataset, name if exists else None, strings, work)
+    computed = blocks.compute(summary)
+    with collection.writing("embed"):
+        if collection.dataset.version != dataset.version:
+            return None
+        collection.record_failures(summary.failures, whole=False)  # what fails again is one row, not two
+        if summary.images or not exists:
+            collection.add_vectors(strings.name, strings.metadata, blocks.column())
+    summary.seconds = time.monotonic() - start
+    summary.images_per_second = computed / max(summary.seconds, 1e-9)
+    work.clear()
+    return summary
+
+
+class _Blocks:
+    """The specimens of one version of a dataset, in blocks of PART_ROWS in the order stored."""
+
+    def __init__(self, dataset: lance.LanceDataset, column: str | None, strings: Strings, work: Work) -> None:
+        self._dataset, self._column, self._strings, self._work = dataset, column, strings, work
+        self._type = stored_type(strings.metadata)
+
+    def compute(self, summary: EmbedSummary) -> int:
+        """Make the part file of every block in which something is missing; returns how many strings were encoded."""
+        computed = 0
+        with progress(f"embed with {self._strings.name}", total=self._dataset.count_rows(), unit="specimens") as bar:
+            for number, batch, there in self._read():
+                said = self._strings.of(batch)
+                wanted = pc.and_(pc.invert(there), pc.is_valid(said))
+                count = pc.sum(wanted).as_py() or 0
+                summary.kept += pc.sum(there).as_py() or 0
+                summary.without_image += batch.num_rows - count - (pc.sum(there).as_py() or 0)
+                if count:
+                    of = _digest(batch.column("id"), said, wanted)
+                    part = self._load(number, of)
+                    if part is None:
+                        part = self._encode(said.filter(wanted).to_pylist())
+                        self._save(number, of, part)
+                        computed += count
+                    else:
+                        summary.resumed += len(part) - part.null_count
+                    summary.images += len(part) - part.null_count
+                    summary.failed += part.null_count
+                    for id_ in batch.column("id").filter(wanted).filter(pc.is_null(part)).to_pylist():
+                        summary.failures.add(self._strings.unreadable, stage="embed", id=id_)
+                bar.advance(batch.num_rows)
+        return computed
+
+    def column(self) -> Iterator[pa.Array]:
+        """The whole column in row order, old and new."""
+        for number, batch, there in self._read():
+            said = self._strings.of(batch)
+            wanted = pc.and_(pc.invert(there), pc.is_valid(said))
+            old = pa.nulls(batch.num_rows, self._type) if self._column is None else batch.column(self._column)
+            if not pc.any(wanted).as_py():
+                yield old
+                continue
+            part = self._load(number, _digest(batch.column("id"), said, wanted))
+            if part is None:  # damaged since it was written
+                part = self._encode(said.filter(wanted).to_pylist())
+            place = np.cumsum(wanted.to_numpy(zero_copy_only=False)) - 1 + batch.num_rows
+            rows = np.where(wanted.to_numpy(zero_copy_only=False), place, np.arange(batch.num_rows))
+            yield pa.concat_arrays([old.cast(self._type), part]).take(pa.array(rows))
+
+    def _read(self) -> Iterator[tuple[int, pa.RecordBatch, pa.BooleanArray]]:
+        """(number, id and what is written and stored, which rows have something stored) of each block."""
+        columns = ["id", *self._strings.columns, *([] if self._column is None else [self._column])]
+        columns = [name for name in columns if name in self._dataset.schema.names]
+        table = None
+        number = 0
+        for batch in self._dataset.to_batches(columns=columns, batch_size=PART_ROWS):
+            table = pa.Table.from_batches([batch]) if table is None else pa.concat_tables([table, pa.Table.from_batches([batch])])
+            while len(table) >= PART_ROWS:
+                yield self._block(number, table.slice(0, PART_ROWS))
+                table, number = table.slice(PART_ROWS), number + 1
+        if table is not None and len(table):
+            yield self._block(number, table)
+
+    def _block(self, number: int, table: pa.Table) -> tuple[int, pa.RecordBatch, pa.BooleanArray]:
+        for name in self._strings.columns:
+            if name not in table.column_names:
+                table = table.append_column(name, pa.nulls(len(table), pa.string()))
+        batch = table.combine_chunks().to_batches()[0]
+        there = pa.array(np.zeros(len(table), np.bool_)) if self._column is None else pc.is_valid(batch.column(self._column))
+        return number, batch, there
+
+    def _encode(self, strings: list[str]) -> pa.Array:
+        """One row of the column for each."""
+        return self._strings.encode(strings).cast(self._type)
+
+    def _load(self, number: int, of: str) -> pa.Array | None:
+        """What a part file holds, if it is whole and was made of these barcodes."""
+        path = self._work.part(number)
+        try:
+            with pa.ipc.open_file(path.open("rb")) as reader:
+                if (reader.schema.metadata or {}).get(_DIGEST) != of.encode():
+                    return None
+                return reader.read_all().column(0).combine_chunks()
+        except (OSError, ValueError, pa.ArrowException):
+            return None
+
+    def _save(self, number: int, of: str, part: pa.Array) -> None:
+        """Whole or not at all, on the disk and not only on its way there."""
+        table = pa.table({"part": part}).replace_schema_metadata({_DIGEST: of.encode()})
+        path = self._work.part(number)
+        temporary: Path = path.with_suffix(".tmp")
+        with temporary.open("wb") as file:
+            with pa.ipc.new_file(file, table.schema) as writer:
+                writer.write_table(table)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+
+
+def _digest(ids: pa.Array, said: pa.Array, wanted: pa.BooleanArray) -> str:
+    found = hashlib.sha256()
+    for values in (ids, said):
+        for value in values.filter(wanted).to_pylist():
+            found.update(f"{len(value)}:{value}".encode())
+    return found.hexdigest()
+
+
+def rows_of(vectors: np.ndarray[Any, np.dtype[np.float32]]) -> pa.Array:
+    """(n, dim) float32 as a column; a row of zeros is null."""
+    flat = pa.array(np.ascontiguousarray(vectors, np.float32).reshape(-1))
+    return pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1], mask=pa.array(~vectors.any(axis=1)))

@@ -1,0 +1,1 @@
+"""One space of several modalities, judged: retrieval across them, open-world decisions, rank back-off, damaged barcodes."""

@@ -1,0 +1,102 @@
+"""The loss that brings the pictures, barcodes and names of specimens into one space."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.nn.distributed import gather_embeddings, gather_labels, place
+
+TEMPERATURE = 0.07
+"""The softmax begins with it, as in CLIP."""
+LARGEST_SCALE = 100.0
+"""Of the cosines. CLIP keeps it below, section 2.4: larger logits made the training unstable."""
+_NOWHERE = -1e9
+"""In place of a logit whose column is empty: its probability is 0, and a row without any column is still a number."""
+
+
+class ModalPairs(nn.Module):
+    """L = mean over ordered pairs of modalities (a, b) of the mean over rows i of CE(s A_i B^T, Y_i), Y_ij = [label i = label j].
+
+    A, B: unit vectors of the same specimens in two modalities; s: learnt, ln s begins at ln(1 / temperature). Gong et al., CLIBD,
+    ICLR 2025 (arXiv:2405.17537), section 3.3, with the labels of its code; for one pair and labels all different it is CLIP's
+    (Radford et al. 2021, arXiv:2103.00020). Deviations: a row with several positives shares one unit of probability among them
+    (as_published leaves the unit to each); a specimen that lacks a modality has neither row nor column there, a row without a
+    positive column has no term, and a pair without a term none in the mean.
+
+    Args:
+        pairs: of names of modalities, each pair once; both directions count.
+        temperature: above 0.
+        as_published: the rows of Y do not sum to 1.
+    """
+
+    def __init__(self, pairs: Sequence[tuple[str, str]], *, temperature: float = TEMPERATURE, as_published: bool = False) -> None:
+        super().__init__()
+        if not pairs or any(a == b for a, b in pairs) or len({frozenset(pair) for pair in pairs}) < len(pairs):
+            raise BiocosmosError(f"a loss between modalities needs pairs of two, each once, not {list(pairs)}")
+        if not temperature > 0:
+            raise BiocosmosError(f"the temperature of a contrastive loss must be above 0, not {temperature:g}")
+        self.directions = [direction for a, b in pairs for direction in ((a, b), (b, a))]
+        self.modalities = tuple(dict.fromkeys(name for pair in pairs for name in pair))
+        self.as_published = as_published
+        self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
+
+    def forward(
+        self, vectors: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor], labels: torch.Tensor
+    ) -> torch.Tensor:
+        """The loss over the batch of all processes, equal on all; 0 with a gradient of 0 where no pair has a term.
+
+        Args:
+            vectors: modality -> (m, d) floats of any length, of the specimens of this process that have it; m may be 0.
+            rows: modality -> (m,) int64, which of the n specimens these are.
+            labels: (n,) int64; specimens of one label belong together. n is the same in every process.
+
+        Gradients are those that DistributedDataParallel averages to the gradient of the loss.
+        """
+        with torch.autocast(labels.device.type, enabled=False):
+            return self._loss(vectors, rows, labels)
+
+    def _loss(self, vectors: Mapping[str, torch.Tensor], rows: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
+        rank, processes = place()
+        own = slice(rank * len(labels), (rank + 1) * len(labels))
+        everyone = gather_labels(labels)
+        unit, there = {}, {}
+        for name in self.modalities:
+            mine = vectors[name].new_zeros(len(labels), vectors[name].shape[1], dtype=torch.float32)
+            mine = mine.index_copy(0, rows[name], F.normalize(vectors[name].float(), dim=1))
+            unit[name] = gather_embeddings(mine)
+            there[name] = gather_labels(torch.zeros_like(labels).index_fill(0, rows[name], 1)) > 0
+        scale = self._scale(processes)
+        alike = labels[:, None] == everyone[None]
+        sums, counts = [], []
+        for a, b in self.directions:
+            right = alike & there[b][None]
+            asked = right.any(1) & there[a][own]
+            logits = (scale * unit[a][own] @ unit[b].T).masked_fill(~there[b][None], _NOWHERE)
+            terms = -torch.where(right, logits.log_softmax(1), 0.0).sum(1)
+            if not self.as_published:
+                terms = terms / right.sum(1).clamp_min(1)
+            sums.append(torch.where(asked, terms, 0.0).sum())
+            counts.append(asked.sum())
+        total = gather_labels(torch.stack(counts)[None]).sum(0)
+        share = torch.where(total > 0, 1 / total.clamp_min(1), 0.0) / (total > 0).sum().clamp_min(1)
+        loss = (torch.stack(sums) * share).sum()
+        return loss + (gather_labels(loss.detach()[None]).sum() - loss.detach()) if processes > 1 else loss
+
+    def _scale(self, processes: int) -> torch.Tensor:
+        with torch.no_grad():  # the weight itself: a clamp in the graph would never let it come back
+            self.log_scale.clamp_(max=math.log(LARGEST_SCALE))
+        scale = self.log_scale.exp()
+        if processes > 1 and scale.requires_grad:
+            # as gather_embeddings does for the vectors
+            scale.register_hook(lambda gradient: gradient * processes)  # type: ignore[no-untyped-call]
+        return scale
+
+    def extra_repr(self) -> str:
+        """What is shown of it."""
+        return f"{', '.join('-'.join(pair) for pair in self.directions[::2])}, as_published={self.as_published}"

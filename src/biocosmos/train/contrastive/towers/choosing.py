@@ -1,0 +1,33 @@
+"""Which kind of tower each modality gets: by its encoder, and by what of it is trained."""
+
+from __future__ import annotations
+
+from biocosmos.encoders.modality import Modality
+from biocosmos.errors import Failures
+from biocosmos.train.contrastive.settings import MODALITIES, ContrastiveSettings
+from biocosmos.train.contrastive.specimens import ModalRows
+from biocosmos.train.contrastive.towers.barcodes import TunedBarcodes
+from biocosmos.train.contrastive.towers.images import TunedImages
+from biocosmos.train.contrastive.towers.source import TowerSource
+from biocosmos.train.contrastive.towers.stored import StoredBarcodes, StoredImages
+from biocosmos.train.contrastive.towers.texts import TextTower
+from biocosmos.train.loop.processes import Processes
+
+
+def make_sources(
+    rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures
+) -> dict[Modality, TowerSource]:
+    """modality -> its tower, in the order of :data:`MODALITIES`. Raises BiocosmosError for what cannot be trained."""
+    return {
+        modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)  # type: ignore[misc]
+        for modality in MODALITIES
+        if modality in settings.modalities
+    }
+
+
+def _kind(modality: str, tune: str) -> type:
+    """The class of a tower; each is made of (rows, settings, where, failures)."""
+    if modality == "text":
+        return TextTower
+    heads, tuned = (StoredImages, TunedImages) if modality == "image" else (StoredBarcodes, TunedBarcodes)
+    return heads if tune == "heads" else tuned

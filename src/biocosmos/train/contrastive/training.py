@@ -1,0 +1,170 @@
+"""Train one space for the pictures, barcodes and names of specimens, so that each finds the others.
+
+    specimens of the training part -> a tower for each modality -> unit vectors -> cross entropy of all pairs -> a folder
+
+Gong et al., CLIBD, ICLR 2025 (arXiv:2405.17537). Deviations by default: the encoders stay as they are and projections of their
+stored vectors are trained, so that a processor does it in minutes (``tune`` trains more); a batch takes specimens that lack a
+modality, and where several belong together they share one unit of probability.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from biocosmos.encoders.modality import Modality
+from biocosmos.encoders.spaces import save_space
+from biocosmos.encoders.torch_backend import keep_freed_memory
+from biocosmos.errors import Failures
+from biocosmos.specimens import guard
+from biocosmos.specimens.collection import Collection
+from biocosmos.tables import replacing
+from biocosmos.train.contrastive.settings import MODALITIES, ContrastiveSettings
+from biocosmos.train.contrastive.specimens import ModalRows, modal_rows, resolved
+from biocosmos.train.contrastive.task import ModalTask
+from biocosmos.train.contrastive.towers.choosing import make_sources
+from biocosmos.train.loop.loop import History, fit
+from biocosmos.train.loop.processes import Processes, processes
+from biocosmos.train.loop.run_folder import SUMMARY, begin_folder, finished_run, refuse_own_folder
+
+
+@dataclass(frozen=True)
+class ContrastiveResult:
+    """What a training left.
+
+    folder: of the space; settings: with every encoder named; history: figures of every epoch; base: the same at the start;
+    rows: what was learnt from; notes: what must be known, in sentences; failures: what could not be read; already_done: nothing
+    was computed; main_process: this process is the one that tells the user.
+    """
+
+    folder: Path
+    settings: ContrastiveSettings
+    history: History
+    base: dict[str, float]
+    rows: ModalRows
+    notes: list[str] = field(default_factory=list)
+    failures: Failures = field(default_factory=Failures)
+    already_done: bool = False
+    main_process: bool = True
+
+
+def train_contrastive(
+    collection: Collection | str | Path,
+    settings: ContrastiveSettings,
+    output: str | Path,
+    *,
+    overwrite: bool = False,
+    tell: Callable[[ModalRows, ContrastiveSettings], None] | None = None,
+) -> ContrastiveResult:
+    """Train a space and save it in the folder ``output``; every other command takes it, and each tower in it, as an encoder.
+
+    Interrupted, it goes on from its last checkpoint when called again, and ends with the same weights. Under torchrun all
+    processes call it alike. ``tell`` is called with what is learnt from, by one process, before training begins.
+
+    Raises BiocosmosError: settings other than those the folder was begun with; a part that is held out, or of which fewer than
+    two specimens have two modalities; an encoder of other weights than its column; a loss that is not finite.
+    """
+    collection = collection if isinstance(collection, Collection) else Collection.open(collection)
+    output = Path(output)
+    for modality in MODALITIES:
+        if name := getattr(settings, modality):
+            refuse_own_folder(name, output)
+    with processes(settings.device) as where:
+        if where.device.type == "cpu":
+            keep_freed_memory()
+        return _train(collection, settings, output, where, overwrite, tell)
+
+
+def _train(
+    collection: Collection,
+    asked: ContrastiveSettings,
+    output: Path,
+    where: Processes,
+    overwrite: bool,
+    tell: Callable[[ModalRows, ContrastiveSettings], None] | None,
+) -> ContrastiveResult:
+    settings, notes = resolved(collection, asked)
+    rows = modal_rows(collection, settings)
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=MODALITIES)
+    if (output / SUMMARY).exists():
+        history, facts = finished_run(output)
+        base = facts.get("base") or {}
+        return ContrastiveResult(output, settings, history, base, rows, notes, already_done=True, main_process=where.first)
+    failures = Failures()
+    torch.manual_seed(settings.seed)
+    task = ModalTask(settings, where, rows, make_sources(rows, settings, where, failures), failures)
+    if where.first:
+        _keep_records(output, settings, rows)
+        if tell is not None:
+            tell(rows, settings)
+    task.model.to(where.device)
+    before = task.validate(task.model.eval()) if where.first else {}
+    history = fit(task, settings, output, where, start=before)
+    if where.first:
+        _save(output, task, history)
+        summary = {"history": asdict(history), "base": before}
+        with replacing(output / SUMMARY) as temporary:
+            temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        collection.record_failures(failures)
+    where.barrier()
+    return ContrastiveResult(output, settings, history, before, rows, notes, failures, main_process=where.first)
+
+
+def _keep_records(output: Path, settings: ContrastiveSettings, rows: ModalRows) -> None:
+    """Which specimens were learnt from and chosen by, in the folder and in that of each tower, where the guard looks."""
+    chooses = settings.keep == "best" or settings.patience is not None
+    split = rows.collection.split(settings.split.rpartition(":")[0] or "default").hash
+    bases = [getattr(settings, modality) for modality in settings.modalities]
+    for folder in (output, *(output / modality for modality in settings.modalities)):
+        folder.mkdir(exist_ok=True)
+        guard.Fitted.of(
+            f"the space in {output}",
+            fitted=rows.ids[: rows.learnt],
+            chosen=rows.ids[rows.learnt :] if chooses else (),
+            split=split,
+            stands_on=bases,
+        ).save(folder)
+
+
+def _save(output: Path, task: ModalTask, history: History) -> None:
+    task.model.cpu()
+    facts = _facts(task, history)
+    digests: dict[Modality, str] = {}
+    for modality, source in task.sources.items():
+        digests[modality] = source.save(output / modality, {**facts, "what": _what(task, modality)})
+    save_space(output, digests, dim=task.settings.width, training={**facts, "what": _what(task)})
+
+
+def _what(task: ModalTask, modality: Modality | None = None) -> str:
+    encoders = ", ".join(f"{getattr(task.settings, name)} ({name})" for name in task.sources)
+    space = f"one space of {encoders}, trained on {task.rows.learnt:,} specimens (biocosmos train contrastive)"
+    return f"The {modality} tower of {space}." if modality else f"{space[0].upper()}{space[1:]}."
+
+
+def _facts(task: ModalTask, history: History) -> dict[str, Any]:
+    """What the model cards and the descriptions say of the training."""
+    settings, collection = task.settings, task.rows.collection
+    name, _, part = settings.split.rpartition(":")
+    split = collection.split(name or "default").describe()
+    return {
+        "collection": collection.path.name,
+        "split": f"{split['name']}, part {part}, hash {split['hash']}",
+        "split_hash": split["hash"],
+        "part": part,
+        "rows": task.rows.facts,
+        "settings": asdict(settings),
+        "temperature": round(float((-task.space.pairs.log_scale.detach()).exp()), 4),
+        "metrics": history.epochs,
+        "kept": history.best,
+        "steps": history.steps,
+        "computed in": history.computing,
+        "seconds": round(history.seconds, 1),
+    }
+
+
+__all__ = ["ContrastiveResult", "train_contrastive"]
