@@ -356,6 +356,25 @@ LINES: dict[str, Line] = {
         "train barcode {out}/coi.cosmos -o {out}/mae --config {out}/masked/settings.toml --objective mae --decoder-layers 1",
         after=("train barcode masked",),
     ),
+    "collect pictures and barcodes": Line(
+        "simulate pictures {out}/simulated.csv -o {out}/both.cosmos --size 32 --seed 0 --overwrite",
+        after=("simulate a table",),
+        says="24 barcodes",
+    ),
+    "train contrastive": Line(
+        f"train contrastive {{out}}/both.cosmos -o {{out}}/space {LOOP}{RUN}--image efficientnet-lite0 --dna kmer:5 --text tiny "
+        "--tune heads --width 8 --hidden 0 --targets species --bind-to dna --as-published --temperature 0.1 --text-ranks "
+        "genus,species --split train --validation val --batch-size 8",
+        after=("collect pictures and barcodes",),
+        says="with image and dna",
+    ),
+    "train contrastive in full": Line(
+        "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "
+        "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
+        "--epochs 1 --batch-size 4 --device cpu",
+        after=("collect pictures and barcodes", "train barcode"),
+        says="with image and text",
+    ),
     "split barcodes of two kinds": Line(
         "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",
         after=("ingest barcodes",),
@@ -393,6 +412,21 @@ LINES: dict[str, Line] = {
         "benchmark clustering {bioscan1m} --partition {clibd} --images {bioscan1m} --size original_256 -o {out}/zero_shot "
         "--image efficientnet-lite0 --dna kmer:5 --no-joined --reducer none --seed 3 --device cpu --allow-code",
         says="missing: images with barcodes",
+    ),
+    "benchmark retrieval": Line(
+        "benchmark retrieval {bioscan5m} --images {bioscan5m} --size cropped_256 --image efficientnet-lite0 --dna kmer:5 "
+        "--text '' --epochs 1 --seed 3 --device cpu --allow-code -o {out}/retrieval",
+        says="missing: images to names",
+    ),
+    "benchmark retrieval as published": Line(
+        "benchmark retrieval {bioscan5m} --as-published --image {clip} --dna {out}/masked --epochs 1 --device cpu -o {out}/clibd",
+        after=("train barcode masked",),
+        says="image to DNA",
+    ),
+    "benchmark retrieval of a space": Line(
+        "benchmark retrieval {bioscan1m} --partition {clibd} --space {out}/retrieval/space -o {out}/retrieval1m",
+        after=("benchmark retrieval",),
+        says="image to DNA",
     ),
     # ------------------------------------------------------------------ discover
     "discover clusters": Line(

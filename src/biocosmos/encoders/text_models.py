@@ -39,6 +39,8 @@ from biocosmos.trust import refuse_code
 
 FORMAT = 1
 WEIGHTS, PROJECTION, CARD, OWN_BASE = "model.safetensors", "projection.safetensors", "README.md", "base"
+RUN = 64
+"""Texts of a run of a network."""
 _WHOLE = Number(1, 1 << 24, whole=True)
 _TRANSFORMER = {
     "vocabulary": _WHOLE,
@@ -109,16 +111,17 @@ class _Texts:
 
     @torch.inference_mode()
     def _computed(self, network: nn.Module, inputs: npt.NDArray[np.int64]) -> Vectors:
-        """(n, dim): inputs of as many tokens go through together, so that a vector does not depend on its neighbours'."""
+        """(n, dim): inputs of as many tokens go through together, always as many (the last are filled up), so that a vector does
+        not depend on its neighbours'."""
         out = np.zeros((len(inputs), self.dim), np.float32)
         there = inputs >= 0
         counts = (there.any(-1) if there.ndim > 2 else there).sum(1)
         for count in np.unique(counts[counts > 0]):
             same = np.flatnonzero(counts == count)
-            for start in range(0, len(same), self.batch_size):
-                rows = same[start : start + self.batch_size]
-                found = network(torch.from_numpy(inputs[rows, :count]).to(self.device))
-                out[rows] = found.float().cpu().numpy()
+            for start in range(0, len(same), RUN):
+                rows = same[start : start + RUN]
+                filled = inputs[np.resize(rows, RUN), :count]
+                out[rows] = network(torch.from_numpy(filled).to(self.device))[: len(rows)].float().cpu().numpy()
         return out
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
-from biocosmos.settings import SettingError, changed, holding, names_in, setting, told
+from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
 MODALITIES = ("image", "dna", "text")
@@ -17,6 +17,9 @@ AUTO = "auto"
 DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
 """What "auto" is, where the collection has the modality."""
 TUNES = ("heads", "lora", "full")
+PUBLISHED = "published"
+TEXT_TYPES = ("taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag", PUBLISHED)
+"""Those of :mod:`biocosmos.specimens.taxon_texts`; published: every rank, "not_classified" where it has no name, as in CLIBD."""
 SPECIMEN, BIN = "specimen", "bin"
 """What ``targets`` may be besides a rank."""
 NEW = "new:"
@@ -40,8 +43,9 @@ class ContrastiveSettings(LoopSettings):
 
     Attributes:
         image, dna, text: the encoders that are brought together, "" for none; two at least. "auto" is that of :data:`DEFAULTS`,
-            or none where the collection has no such thing. Text "tiny" is a small transformer that is trained from nothing, with
-            a tokenizer of its own. DNA "new:bag" and "new:transformer" are networks with random weights, which are always tuned.
+            or none where the collection has no such thing. Text "tiny" is a small network that is trained from nothing, with a
+            tokenizer of its own; "tiny:2" has two layers of a transformer. DNA "new:bag" and "new:transformer"
+            are networks with random weights, which are always tuned.
         tune: what is trained of them: "heads", projections on their stored vectors; "lora", low-rank changes of their weights and
             a projection; "full", all weights and a projection. One word, or by modality: "image=lora,dna=full", the others heads.
         lora_rank: of the low-rank changes; CLIBD has 4.
@@ -54,6 +58,7 @@ class ContrastiveSettings(LoopSettings):
         as_published: rows with several positives count them all, as CLIBD's code has it; else they share one.
         temperature: the softmax begins with it; it is learnt.
         text_ranks: whose names make a text, coarsest first; "" is all the ranks of the collection.
+        text_type: how they are written, see :data:`TEXT_TYPES`.
         chunk: specimens that go through a tower at once; the gradient is that of the whole batch.
         augment, size: of images that a tower is trained on: how they are changed, and their side in pixels.
         crop, mutate: of barcodes that a tower is trained on: the share that loses ends, and the most bases that are changed.
@@ -71,17 +76,32 @@ class ContrastiveSettings(LoopSettings):
     hidden: int = setting(512, "Hidden units of a projection.", low=0, high=1 << 16, unset="none: linear", panel=MODEL)
     lora_rank: int = setting(4, "Rank of the changes.", above=0, high=1024, only=_LORA, panel=MODEL)
     chunk: int | None = setting(
-        None, "Specimens that go through a tower at once; the gradient stays.", above=0, unset="what suits the tower", panel=MODEL
+        None,
+        "Specimens that go through a tower at once; the gradient stays.",
+        above=0,
+        unset="what suits the tower",
+        only=_tuned(*MODALITIES),
+        panel=MODEL,
     )
     targets: str = setting("specimen", "Who belongs together: specimen, bin, or a rank.", metavar="NAME", panel=LEARNT)
     bind_to: str = setting(
         "", "The modality that the others are brought to.", choices=MODALITIES, unset="all pairs", panel=LEARNT
     )
     drop: str = setting("", "Pairs left out: image-text.", several=True, unset="none", metavar="PAIRS", panel=LEARNT)
-    as_published: bool = setting(False, "Count every positive of a row, as CLIBD's code does.", panel=LEARNT)
+    as_published: bool = setting(
+        False, "Count every positive of a row, as CLIBD's code does.", only={"targets": other_than(SPECIMEN)}, panel=LEARNT
+    )
     temperature: float = setting(0.07, "The softmax begins with it.", low=0.01, high=10, panel=LEARNT)
     text_ranks: str = setting(
-        "", "Ranks whose names make a text, coarsest first.", several=True, unset="the collection's ranks", panel=DATA
+        "",
+        "Ranks whose names make a text, coarsest first.",
+        several=True,
+        unset="the collection's ranks",
+        only={"text": GIVEN},
+        panel=DATA,
+    )
+    text_type: str = setting(
+        "taxon", "How a name is written: taxon, names from coarse to fine; sci, the finest.", choices=TEXT_TYPES, panel=DATA
     )
     augment: str = setting(
         "plankton",
