@@ -27,6 +27,9 @@ class WhitenedPrototypes(GalleryNamer):
     """
 
     name, says = "whitened", "its mean after whitening by what varies within taxa; part of the method 'fused'"
+    centre: FloatArray
+    root: FloatArray
+    prototypes: FloatArray
 
     @classmethod
     def fit(cls, gallery: Gallery, options: FitOptions) -> Self:
