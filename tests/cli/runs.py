@@ -328,6 +328,15 @@ LINES: dict[str, Line] = {
     "evaluate tables of names": Line(
         "evaluate {collection} --names {told} --queries test --gallery train -o {out}/told", says="given a wrong"
     ),
+    "identify by both": Line(
+        "identify {both} --part test_unseen --method fused -e efficientnet-lite0 --threshold 0.7 --novelty own-mass "
+        "-o {out}/by_both.csv",
+        says="by image and barcode",
+    ),
+    "identify files of both": Line(
+        "identify {both} {photos} {fasta} --method fused -e efficientnet-lite0 --threshold 0.7 -o {out}/files_of_both.csv",
+        says="by the barcode alone",
+    ),
     "split barcodes": Line("split {out}/coi.cosmos --seed 0", after=("ingest barcodes",), says="train"),
     "train barcode": Line(
         f"train barcode {{out}}/coi.cosmos -o {{out}}/dna {LOOP}{RUN}--objective contrastive --network transformer --k 4 "
