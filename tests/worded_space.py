@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pyarrow as pa
 import torch
 
 import biocosmos as bc
@@ -13,7 +12,6 @@ from biocosmos.encoders.registry import load_encoder
 from biocosmos.encoders.spaces import save_space
 from biocosmos.encoders.taxon_tokens import TaxonTokens
 from biocosmos.encoders.text_models import save_transformer
-from biocosmos.encoders.texts import load_text_encoder
 from biocosmos.nn.text_transformer import TextTransformer
 from biocosmos.specimens.taxon_texts import Wording
 from space_sample import WIDTH, space
@@ -29,12 +27,3 @@ def worded_space(folder: Path, collection: bc.Collection, *, seed: int = 0) -> s
     text = save_transformer(folder / "text", network, tokens, wording, training={})
     image, dna = load_encoder(f"{folder}/image").digest, load_barcode_encoder(f"{folder}/dna").digest
     return save_space(folder, {"image": image, "dna": dna, "text": text}, dim=WIDTH, training={})
-
-
-def embed_names(collection: bc.Collection, tower: str) -> None:
-    """The column of a text tower."""
-    encoder = load_text_encoder(tower)
-    texts = encoder.wording.texts(collection.table(collection.ranks), collection.ranks)
-    assert all(texts)
-    rows = pa.array(encoder.encode_texts([str(text) for text in texts]).tolist(), pa.list_(pa.float32(), encoder.dim))
-    collection.add_vectors(tower, {key: value for key, value in encoder.metadata().items() if key != "name"}, iter([rows]))

@@ -72,6 +72,9 @@ def test_every_table_is_there(report: Report) -> None:
         else:
             alone = report.rows(query="image", key="averaged", rank="species", k=1, average="micro")[0]
             assert (missing["seen"], missing["unseen"]) == (alone["seen"], alone["unseen"])
+    fused = report.rows("damage", by="the namer 'fused'", rank="species", average="micro")
+    assert len(fused) == 11, report.caveats
+    assert fused[0]["barcode"] == "whole" and fused[0]["seen"] > 0.5 and fused[-1]["seen"] <= fused[0]["seen"]
     mine = {(row["task"], row["model"]) for row in report.rows("published") if row["measured_here"] is not None}
     assert ("species, DNA to DNA", "not aligned") in mine and any(task == "genus, image to DNA" for task, _ in mine)
     parts = report.provenance["parts"]

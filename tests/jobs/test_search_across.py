@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,18 @@ import pyarrow as pa
 import pytest
 
 import biocosmos as bc
+from biocosmos.encoders.barcodes import load_barcode_encoder
+from biocosmos.encoders.registry import load_encoder
+from biocosmos.encoders.texts import load_text_encoder
 from biocosmos.errors import BiocosmosError
+from biocosmos.jobs.discover.labels import discover_labels
+from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.jobs.search import search_collection
 from biocosmos.jobs.settings import SearchSettings
+from biocosmos.jobs.who_names import identifier_of
 from biocosmos.settings import SettingError, told
+from space_sample import both as paired
+from worded_space import worded_space
 
 DIM = 8
 SPECIES = ("Aedes", "Aedes", "Culex", "Culex", "Anax", "Anax")
@@ -25,13 +34,15 @@ def unit(rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:
     return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
 
-def add_column(collection: bc.Collection, name: str, vectors: Mapping[str, npt.NDArray[np.float32]], space: str = "abc") -> None:
+def add_column(
+    collection: bc.Collection, name: str, vectors: Mapping[str, npt.NDArray[np.float32]], space: str = "abc", dim: int = DIM
+) -> None:
     """A column as embed makes it, of an encoder that is not on this machine."""
     ids = [id_ for batch in collection.dataset.to_batches(columns=["id"]) for id_ in batch.column("id").to_pylist()]
     rows = [vectors[id_].tolist() if id_ in vectors else None for id_ in ids]
-    facts = {"digest": name, "dim": DIM, "modality": name.rpartition("/")[2], "backend": "torch", "precision": "float32"}
+    facts = {"digest": name, "dim": dim, "modality": name.rpartition("/")[2], "backend": "torch", "precision": "float32"}
     facts["space"] = space
-    collection.add_vectors(name, facts, iter([pa.array(rows, pa.list_(pa.float32(), DIM))]))
+    collection.add_vectors(name, facts, iter([pa.array(rows, pa.list_(pa.float32(), dim))]))
 
 
 @pytest.fixture
@@ -143,3 +154,87 @@ def test_without_a_space_it_is_said_how_one_is_made(tmp_path: Path) -> None:
     bare.add_embedding("mine", ["a", "b"], np.eye(2))
     with pytest.raises(BiocosmosError, match="train contrastive"):
         search_collection(bare, SearchSettings(id=("a",), among="dna", encoder="mine"))
+
+
+# ---------------------------------------------------------------------- with towers on this machine
+
+
+@pytest.fixture(scope="module")
+def worded(tmp_path_factory: pytest.TempPathFactory) -> bc.Collection:
+    """Pictures, barcodes and names of 48 specimens; ``run`` beside it is their space, of which names are not embedded."""
+    folder = tmp_path_factory.mktemp("worded")
+    made = paired(folder)
+    worded_space(folder / "run", made)
+    for tower in ("image", "dna"):
+        bc.embed(made, f"{folder}/run/{tower}")
+    return made
+
+
+def best(collection: bc.Collection, column: str, asked: npt.NDArray[np.float32], k: int) -> list[str]:
+    """The ids of the nearest, worked out in float64."""
+    gallery = collection.gallery(column)
+    return [str(id_) for id_ in gallery.ids[np.argsort(-(gallery.vectors.astype(np.float64) @ asked), kind="stable")[:k]]]
+
+
+def test_a_picture_finds_barcodes_and_a_barcode_pictures(worded: bc.Collection, tmp_path: Path) -> None:
+    run = next(iter(worded.spaces()))
+    photo = sorted((worded.path.parent / "pictures").glob("*.png"))[3]
+    seen, _ = load_encoder(f"{run}/image").encode_files([photo])
+    table, _, _ = search_collection(worded, SearchSettings(images=(photo,), among="dna", k=5))
+    assert table["id"].to_pylist() == best(worded, f"{run}/dna", seen[0], 5)
+
+    letters = worded.table(["barcode"])["barcode"][9].as_py()
+    read = load_barcode_encoder(f"{run}/dna").encode_barcodes([letters])
+    fasta = tmp_path / "asked.fasta"
+    fasta.write_text(f">one\n{letters}\n>protein\nMKVLAAGGTREWQ\n")
+    table, failures, _ = search_collection(worded, SearchSettings(fasta=(fasta,), among="image", k=5))
+    assert table["id"].to_pylist() == best(worded, f"{run}/image", np.asarray(read)[0], 5) and failures.errors == 1
+    assert set(table["query"].to_pylist()) == {"one"}
+    aligned, _, _ = search_collection(worded, SearchSettings(dna=(letters,), among="dna", k=3))
+    assert aligned["identity"][0].as_py() == 100 and aligned["among"].to_pylist() == ["dna"] * 3
+
+
+def test_words_find_pictures_where_names_are_not_embedded(worded: bc.Collection) -> None:
+    run = next(iter(worded.spaces()))
+    tower = load_text_encoder(f"{run}/text")
+    genus = worded.table(["genus"])["genus"][0].as_py()
+    path = worded.take(["SIM0-000001"], list(worded.ranks)).to_pylist()[0]
+    written = " ".join(path[rank] for rank in worded.ranks[: worded.ranks.index("genus") + 1])
+    vector = tower.encode_texts([written])[0]
+    for asked in (genus, f"genus {genus}", f"genus:{genus}", genus.lower(), written):
+        table, failures, _ = search_collection(worded, SearchSettings(text=(asked,), k=4))
+        assert table["id"].to_pylist() == best(worded, f"{run}/image", vector, 4) and not len(failures)
+        assert set(table["among"].to_pylist()) == {"image"} and set(table["query"].to_pylist()) == {asked}
+    table, _, _ = search_collection(worded, SearchSettings(text=("blue wings",), encoder=f"{run}/dna", k=4))
+    assert table["id"].to_pylist() == best(worded, f"{run}/dna", tower.encode_texts(["blue wings"])[0], 4)
+    table, failures, _ = search_collection(worded, SearchSettings(text=("", genus), k=4))
+    assert failures.errors == 1 and set(table["query"].to_pylist()) == {genus}
+    with pytest.raises(BiocosmosError, match=r"embed .* -e"):
+        search_collection(worded, SearchSettings(text=(genus,), among="text"))
+
+
+def test_a_folder_that_was_trained_again_is_refused(worded: bc.Collection, tmp_path: Path) -> None:
+    copy = bc.Collection.open(shutil.copytree(worded.path, tmp_path / "both.cosmos"))
+    worded_space(tmp_path / "run", copy, seed=1)
+    for modality in ("image", "dna"):
+        name = f"{next(iter(worded.spaces()))}/{modality}"
+        ids, vectors = copy.vectors(name)
+        facts = copy.encoders[name]
+        add_column(copy, f"{tmp_path}/run/{modality}", dict(zip(ids, vectors, strict=True)), facts["space"], facts["dim"])
+    with pytest.raises(BiocosmosError, match="not of the training that embedded"):
+        search_collection(copy, SearchSettings(text=("Diptera",), among="image", encoder=f"{tmp_path}/run"))
+
+
+def test_nothing_is_named_or_judged_by_the_specimens_own_names(worded: bc.Collection, tmp_path: Path) -> None:
+    copy = bc.Collection.open(shutil.copytree(worded.path, tmp_path / "both.cosmos"))
+    run = next(iter(worded.spaces()))
+    bc.embed(copy, f"{run}/text")
+    for refused in (
+        lambda: identifier_of(copy, part="test", encoder=f"{run}/text"),
+        lambda: evaluate_collection(copy, encoder=(f"{run}/text",)),
+        lambda: discover_labels(copy, encoder=f"{run}/text"),
+    ):
+        with pytest.raises(BiocosmosError, match="own names"):
+            refused()
+    table, _, _ = search_collection(copy, SearchSettings(text=("Babalus",), among="text", k=3))
+    assert all(label.startswith("Babalus") for label in table["label"].to_pylist())

@@ -10,7 +10,7 @@ import pytest
 import biocosmos as bc
 from browsing import PHONE, WIDE, Server
 from space_sample import both
-from worded_space import embed_names, worded_space
+from worded_space import worded_space
 
 
 @pytest.fixture(scope="module")
@@ -19,9 +19,7 @@ def paired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("paired")
     collection = both(folder)
     worded_space(folder / "run", collection)
-    for tower in ("image", "dna"):
-        bc.embed(collection, f"{folder}/run/{tower}")
-    embed_names(collection, f"{folder}/run/text")
+    bc.embed(collection, f"{folder}/run")
     server = Server(collection.path).start()
     yield server
     server.end()

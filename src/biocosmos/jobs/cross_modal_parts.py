@@ -33,11 +33,13 @@ _ADD = {
 class Part:
     """Specimens of a part that have a vector of any modality, in the order of the taxonomy.
 
-    name: "test"; ids: (n,) object; side: their vectors and taxa; galleries: modality -> those that have it.
+    name: "test"; ids: (n,) object; nodes: (n,) int64 of the taxonomy, 0 for no name; side: their vectors and taxa; galleries:
+    modality -> those that have it.
     """
 
     name: str
     ids: npt.NDArray[np.object_]
+    nodes: Array
     side: Side
     galleries: Mapping[str, Gallery]
 
@@ -149,7 +151,7 @@ def part_of(collection: Collection, towers: Mapping[str, str], part: str, where:
         vectors[modality][[row[id_] for id_ in gallery.ids.tolist()]] = gallery.vectors
     taxonomy = next(iter(galleries.values())).taxonomy
     assert taxonomy is not None
-    return Part(part, ids, Side(vectors, rank_codes(taxonomy, taxa)), galleries)
+    return Part(part, ids, np.maximum(taxa, 0), Side(vectors, rank_codes(taxonomy, taxa)), galleries)
 
 
 def rank_codes(taxonomy: Taxonomy, taxa: Array) -> dict[str, Array]:

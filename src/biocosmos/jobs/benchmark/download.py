@@ -156,12 +156,13 @@ def _read(
     facts = {"table": str(table.absolute()), "bytes": table.stat().st_size, "partition": str(settings.partition or "")}
     facts |= {"images": str(settings.images or ""), "size": settings.size or ""}
     before = _state(state)
-    if is_there(place) and before and {name: before.get(name) for name in facts} != facts:
+    if before and {name: before.get(name) for name in facts} != facts:
         raise BiocosmosError(
             f"{folder} holds a benchmark of {before.get('table')} as it was then: choose another folder for {table}, or remove it"
         )
+    was_there = is_there(place)
     collection = Collection.open_or_create(place)
-    known = set(before.get("parts", [])) if before else set()
+    known = set(before.get("parts", [])) if was_there else set()
     missing = sorted(set(parts) - known)
     if missing:
         folder.mkdir(parents=True, exist_ok=True)
@@ -176,11 +177,10 @@ def _read(
             provisional=True,
             failures=failures,
         )
-        if not (before and before.get("begun")):
-            _keep(state, {**facts, "parts": sorted(known), "begun": True})
+        _keep(state, {**facts, "parts": sorted(known)})
         collection.add(source)
         _split(collection, settings.partition)
-        _keep(state, {**facts, "parts": sorted(known | set(missing)), "begun": True})
+        _keep(state, {**facts, "parts": sorted(known | set(missing))})
     failed = len(collection.failures)
     notes = [f"{failed:,} notes on single rows of the table: biocosmos failures {place}."] if failed else []
     return collection, notes
