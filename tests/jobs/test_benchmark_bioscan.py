@@ -114,6 +114,43 @@ def test_clustering_of_images_barcodes_and_both(
     assert "by barcodes alone" in (alone / "report.html").read_text()
 
 
+def test_retrieval_in_a_space_that_is_trained_first(tmp_path: Path, download: Path, biocosmos: Call) -> None:
+    folder = tmp_path / "bench"
+    words = (
+        "benchmark",
+        "retrieval",
+        download,
+        "-o",
+        folder,
+        "--dna",
+        "kmer:5",
+        "--text",
+        "",
+        "--epochs",
+        "2",
+        "--device",
+        "cpu",
+    )
+    biocosmos(*words)
+    tables = bc.evaluate.read_tables(folder)
+    rows = tables["published"].to_pylist()
+    assert {row["measure"] for row in rows} == {f"top-1 macro, {each}" for each in ("seen", "unseen", "harmonic mean")}
+    here = {(row["task"], row["model"]) for row in rows if row["measured_here"] is not None}
+    assert {("genus, image to DNA", "space: image + DNA"), ("species, image to image", "not aligned")} <= here
+    theirs = {(row["task"], row["model"], row["measure"]): row["published"] for row in rows}
+    assert theirs["species, image to DNA", "CLIBD, image + DNA + text", "top-1 macro, unseen"] == 0.086
+    parts = {row["part"] for row in tables["parts"].to_pylist()}
+    assert parts == {"pretrain", "train", "val", "test", "key_unseen", "val_unseen", "test_unseen"}
+    assert [row["what"] for row in tables["missing"].to_pylist()] == ["images to names"]
+    # run again: the space is there, and so is every vector
+    weights = {path: path.stat().st_mtime_ns for path in (folder / "space").rglob("*.safetensors")}
+    biocosmos(*words)
+    assert weights and weights == {path: path.stat().st_mtime_ns for path in (folder / "space").rglob("*.safetensors")}
+    assert bc.evaluate.read_tables(folder)["published"].equals(tables["published"])
+    said = biocosmos("benchmark", "retrieval", download, "--space", folder, "-o", tmp_path / "other", fails=1)
+    assert "is no space" in said and len(said.strip().splitlines()) == 1
+
+
 def test_bioscan_1m_by_the_partition_of_clibd(tmp_path: Path, rows: list[dict[str, Any]], biocosmos: Call) -> None:
     write_1m(tmp_path / "bioscan1m", rows)
     files = write_clibd(tmp_path / "clibd", rows)
@@ -121,6 +158,8 @@ def test_bioscan_1m_by_the_partition_of_clibd(tmp_path: Path, rows: list[dict[st
     words = ("benchmark", "barcodes", tmp_path / "bioscan1m", "-o", folder, "--no-linear", "--no-aligned")
     assert "--partition" in biocosmos(*words, fails=1)
     biocosmos(*words, "--partition", files)
+    again = ("benchmark", "barcodes", tmp_path / "bioscan1m", "--partition", tmp_path, "-o", folder)
+    assert "no file .txt" in biocosmos(*again, fails=1)
     parts = {row["part"]: row["specimens"] for row in bc.evaluate.read_tables(folder)["parts"].to_pylist()}
     listed = {name: len((files / f"{name}.txt").read_text().split()) for name in parts}
     assert parts == listed and set(parts) == {"train_seen", "seen_keys", "val_seen", "test_seen", "test_unseen"}
@@ -144,6 +183,7 @@ def test_what_is_missing_is_said_before_anything_is_read(
     assert "no metadata table of BIOSCAN" in refused("barcodes", tmp_path / "other.csv")
     seen = write_5m(tmp_path / "seen", [row for row in rows if row["split"] in ("train", "test")], images=False)
     assert "no specimen of part test_unseen" in refused("barcodes", seen)
+    assert "no folder of images" in refused("retrieval", write_5m(tmp_path / "blind", rows, images=False))
     assert "no encoder of images" in refused("clustering", download, "--image", "kmer:5")
     assert "no encoder of barcodes" in refused("clustering", download, "--dna", "efficientnet-lite0")
     assert "kmer:4" in refused("barcodes", download, "-e", "kmer:4")
@@ -153,14 +193,33 @@ def test_what_is_missing_is_said_before_anything_is_read(
     assert "--epochs does nothing" in refused("barcodes", download, "--epochs", 3, code=2)
 
 
+def test_odd_tables_end_in_one_line_or_in_a_report(tmp_path: Path, download: Path, biocosmos: Call) -> None:
+    lines = (download / "metadata" / "csv" / f"{TABLE}.csv").read_text().splitlines()
+    header = tmp_path / "header.csv"
+    header.write_text(lines[0] + "\n")
+    words = ("benchmark", "barcodes", str(header), "-o", str(tmp_path / "nothing"))
+    ended = subprocess.run([sys.executable, "-m", "biocosmos", *words], capture_output=True, text=True)  # as a process ends
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1 and "it has: none" in ended.stderr
+    ragged = tmp_path / "ragged.csv"
+    ragged.write_bytes("\n".join([*lines[:9], "a,b", *lines[9:]]).encode() + b"\n\xff\xfe,bad\n")
+    biocosmos("benchmark", "barcodes", ragged, "-o", tmp_path / "rest", "--no-linear", "--no-aligned")
+    assert "notes on single rows" in (tmp_path / "rest" / "report.html").read_text()
+
+
 def test_figures_stand_side_by_side_as_papers_print_them() -> None:
     def row(task: str, model: str, measure: str, published: float | None, here: float | None) -> dict[str, Any]:
-        facts = {"task": task, "data": "d", "model": model, "measure": measure, "source": "s"}
+        facts = {
+            "task": task,
+            "data": "d",
+            "model": model,
+            "measure": measure,
+            "source": "measured here" if published is None else "s",
+        }
         return facts | {"published": published, "measured_here": here}
 
     tasks = [row("species, linear", "BERT", "accuracy", 0.9, None), row("species, fine-tuned", "BERT", "accuracy", 0.95, 0.9)]
     grid = side_by_side([*tasks, row("species, linear", "mine", "accuracy", None, 0.5)], "")
     assert grid.columns == ["data", "model", "fine-tuned", "here", "linear", "here"]
-    assert grid.rows == [["d", "BERT", "95.0 %", "90.0 %", "90.0 %", ""], ["d", "mine", "", "", "", "50.0 %"]]
+    assert grid.rows == [["d", "BERT", "95.0 %", "90.0 %", "90.0 %", ""], ["these", "mine", "", "", "", "50.0 %"]]
     measures = [row("genus", "m", f"top-1 macro, {each}", None, share) for each, share in (("unseen", 0.2), ("seen", 0.4))]
-    assert side_by_side(measures, "").rows == [["genus", "d", "m", "40.0 %", "20.0 %"]]
+    assert side_by_side(measures, "").rows == [["genus", "these", "m", "40.0 %", "20.0 %"]]

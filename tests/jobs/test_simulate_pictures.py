@@ -122,6 +122,17 @@ def test_a_taken_output_stays_as_it_is(table: Path, drawn: bc.Collection, tmp_pa
     assert [p.name for p in (tmp_path / "p").iterdir()] == ["mine.txt"]
 
 
+def test_what_is_read_and_what_lies_in_a_folder_is_never_written_over(table: Path, drawn: bc.Collection, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "SIM1-000001.jpg").write_text("mine")
+    for output, images in ((table, tmp_path / "new"), (drawn.path, None), (tmp_path / "p.csv", tmp_path / "mine")):
+        with pytest.raises(BiocosmosError, match=r"it is what is read|exists already"):
+            simulate_pictures(drawn.path if output == drawn.path else table, output, SMALL, images=images, overwrite=True)
+    assert (tmp_path / "mine" / "SIM1-000001.jpg").read_text() == "mine"
+    with pytest.raises(BiocosmosError, match="lies inside the collection"):
+        simulate_pictures(table, drawn.path / "more.cosmos", SMALL)
+
+
 def test_parts_that_lack_everything_are_refused() -> None:
     with pytest.raises(BiocosmosError, match="may add up to 1"):
         SimulatePicturesSettings(missing_dna=0.7, missing_image=0.7)

@@ -131,3 +131,37 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     with pytest.raises(BiocosmosError, match="choose none, plankton, photo"):
         preset("fish")
     assert PLANKTON.replaced(rotation=None, shift=0.2).shift == 0.2
+
+
+def test_a_random_crop_shows_a_share_of_the_area_anywhere(images: torch.Tensor) -> None:
+    """CLIBD's preset with square boxes alone: 8 to 100 % of the area, as torchvision's RandomResizedCrop draws them.
+
+    The image is a slope in x (red) and in y (green), so that the outermost pixels of a view tell the box that it shows.
+    """
+    side, views = 200, 400
+    slope = torch.arange(side, dtype=torch.float32) * (255 / side)
+    image = torch.stack([slope.expand(side, side), slope[:, None].expand(side, side), torch.zeros(side, side)]).round()
+    augment = PRESETS["clibd"].replaced(rotation=0.0, horizontal_flip=False, vertical_flip=False, stretch=0.0)
+    seen = augment(image.to(torch.uint8).expand(views, -1, -1, -1), seeded(3)).float() / 255
+    across, down = seen[:, 0, side // 2], seen[:, 1, :, side // 2]
+    left, right, top, bottom = across[:, 0], across[:, -1], down[:, 0], down[:, -1]
+    torch.testing.assert_close(right - left, bottom - top, atol=0.02, rtol=0)
+    area = (right - left) * (bottom - top)
+    assert float(area.min()) > 0.06 and float(area.mean()) == pytest.approx(0.54, abs=0.04)
+    small = area < 0.5
+    for first, last in ((left, right), (top, bottom)):
+        room = (first / (1 - (last - first)))[small]
+        assert float(room.min()) > -0.03 and float(room.max()) < 1.03 and float(room.mean()) == pytest.approx(0.5, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ({"crop": (0.0, 1.0)}, "crop must"),
+        ({"crop": (0.5, 1.2)}, "crop must"),
+        ({"crop": (0.5, 1.0), "shift": 0.1}, "leave zoom"),
+    ],
+)
+def test_a_crop_that_cannot_be_is_refused(more: dict[str, object], words: str) -> None:
+    with pytest.raises(BiocosmosError, match=words):
+        Augment(**more)  # type: ignore[arg-type]

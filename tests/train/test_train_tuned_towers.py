@@ -180,9 +180,8 @@ def same(a: Path, b: Path, atol: float = 1e-5) -> None:
 
 def test_chunks_and_the_whole_batch_train_the_same_weights(place: Path, tmp_path: Path) -> None:
     for name, chunk in (("whole", 100), ("chunks", 3)):
-        train_contrastive(
-            collection_of(place), settings(place, "vit", "bag", "image=lora,dna=full", chunk=chunk), tmp_path / name
-        )
+        asked = settings(place, "vit", "bag", "image=lora,dna=full", chunk=chunk, precision="float32")
+        train_contrastive(collection_of(place), asked, tmp_path / name)
     same(tmp_path / "whole", tmp_path / "chunks")
     moved = load_file(tmp_path / "chunks" / "image" / "model.safetensors")
     before = load_file(place / "vit" / "model.safetensors")
@@ -191,8 +190,10 @@ def test_chunks_and_the_whole_batch_train_the_same_weights(place: Path, tmp_path
     }
 
 
-def test_three_towers_are_tuned_together_and_every_one_is_an_encoder(place: Path, tmp_path: Path) -> None:
-    asked = settings(place, "clip", "new:bag", "image=lora,text=lora", text=str(place / "clip"), augment="clibd", mutate=0.05)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_three_towers_are_tuned_together_and_every_one_is_an_encoder(place: Path, tmp_path: Path, precision: str) -> None:
+    more = {"text": str(place / "clip"), "augment": "clibd", "mutate": 0.05, "precision": precision}
+    asked = settings(place, "clip", "new:bag", "image=lora,text=lora", **more)
     collection = both(tmp_path, embedded=False)
     result = train_contrastive(collection, asked, tmp_path / "run")
     assert len(result.history.epochs) == 2 and all(0 <= row["retrieval"] <= 1 for row in result.history.epochs)
@@ -236,7 +237,7 @@ def test_two_processes_train_the_towers_of_one(place: Path, tmp_path: Path) -> N
     """Nothing is changed at random, which each process would draw for itself; no dropout is left in the networks."""
     shutil.copytree(place / "both.cosmos", tmp_path / "both.cosmos")
     shutil.copytree(place / "pictures", tmp_path / "pictures")
-    plain = {"augment": "none", "crop": 0.0, "clip": 0.0, "chunk": 3}
+    plain = {"augment": "none", "crop": 0.0, "clip": 0.0, "chunk": 3, "precision": "float32"}
 
     def asked(batch_size: int) -> ContrastiveSettings:
         return settings(place, "vit", "bag", "image=full,dna=full", **plain, batch_size=batch_size, validation="")

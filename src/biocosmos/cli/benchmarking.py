@@ -10,7 +10,7 @@ import typer
 from biocosmos.cli.generated import takes
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
-from biocosmos.jobs.benchmark.settings import BarcodesSettings, ClusteringSettings
+from biocosmos.jobs.benchmark.settings import BarcodesSettings, ClusteringSettings, RetrievalSettings
 
 if TYPE_CHECKING:
     from biocosmos.jobs.benchmark.download import Benchmarked
@@ -29,7 +29,7 @@ def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
     what = "The benchmarks of the BIOSCAN papers: from a download, or any part of one, to a report beside the papers' figures."
     benchmark = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=what)
-    add(benchmark, barcodes, clustering)
+    add(benchmark, barcodes, clustering, retrieval)
     app.add_typer(benchmark, name="benchmark")
 
 
@@ -61,6 +61,25 @@ def clustering(source: SOURCE, output: FOLDER, settings: ClusteringSettings) -> 
     from biocosmos.jobs.benchmark.clustering import benchmark_clustering
 
     _write(benchmark_clustering(source, _place(output), settings), output)
+
+
+@takes(RetrievalSettings)
+def retrieval(source: SOURCE, output: FOLDER, settings: RetrievalSettings) -> None:
+    """Images, barcodes and names of seen and unseen species asked of each other, in one trained space: CLIBD's protocol.
+
+    biocosmos benchmark retrieval bioscan5m/ -o retrieval/
+
+    biocosmos benchmark retrieval bioscan1m/ --partition clibd/ -o retrieval/
+
+    biocosmos benchmark retrieval bioscan5m/ --as-published --image timm:vit_base_patch16_224 --dna BarcodeBERT/ --text
+    bert-small/ --device cuda -o retrieval/
+
+    A space is trained first, projections of stored vectors by default; --space takes one that is there. Kill it and run it again:
+    it goes on.
+    """
+    from biocosmos.jobs.benchmark.retrieval import benchmark_retrieval
+
+    _write(benchmark_retrieval(source, _place(output), settings), output)
 
 
 def _place(output: Path) -> Path:

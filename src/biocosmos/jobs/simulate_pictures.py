@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.outputs import place_of
+from biocosmos.outputs import place_of, refuse_inside
 from biocosmos.settings import check, setting
 
 if TYPE_CHECKING:
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 PART, LOOK, PICTURE = "part", "look", "picture"
 """Columns that are written: the part of the split, what can be seen of the species, and that the picture is none of an animal."""
 SYNTHETIC = "synthetic"
-_DROPPED = ("image", "image_path", "crop", "content_hash", "width", "height", PART, LOOK, PICTURE)
+WITHOUT = "_no_picture"
+"""A column while the work is done: which specimens are to have no picture."""
 _ROWS = 256
 """Pictures that are in memory at a time."""
 
@@ -78,30 +79,27 @@ def simulate_pictures(
         images: the image files go to this folder; by default they are packed into the collection, or lie in a folder beside the
             table that is called like it.
         facts: write a table of species here: whether an eye can tell it, and what it looks like by no kinship.
-        overwrite: a collection or files that are there are replaced.
+        overwrite: a collection or a table that is there is replaced; image files never are.
 
     A picture depends on the seed, the names and the id of its specimen alone. Raises BiocosmosError without ranks, without any
     barcode, and where something is in the place of an output.
     """
     from biocosmos.images.invented import Inheritance
+    from biocosmos.jobs.pictured_specimens import planned, read_specimens
+    from biocosmos.specimens.creating import make
     from biocosmos.tables import SUFFIXES
 
     output = Path(output)
     as_table = output.suffix.lower() in SUFFIXES
-    if as_table:
-        output = place_of(output)
-        images = output.with_suffix("") if images is None else Path(images)
-    _refuse_taken([*([output] if as_table else []), images, facts], overwrite)
-    table, ranks, failures = _specimens(source, settings)
+    output = place_of(output) if as_table else output
+    beside = output.with_suffix("") if as_table else None
+    folder = beside if images is None else place_of(images)
+    _refuse_taken(output, folder, None if facts is None else place_of(facts), None if source is None else Path(source), overwrite)
+    table, ranks, failures = read_specimens(source, settings.seed)
     inheritance = Inheritance(settings.seed, ranks)
-    table, paths, notes = _planned(table, ranks, inheritance, settings)
-    from biocosmos.specimens.creating import is_collection, make
-
-    if not as_table and (not overwrite or not is_collection(output)):
-        make(output)  # before the work is done
-    elif not as_table:
-        make(output, overwrite=True)
-    folder = None if images is None else Path(images)
+    table, paths, notes = planned(table, ranks, inheritance, settings)
+    if not as_table:
+        make(output, overwrite=overwrite)  # refused before the work is done
     batches = _batches(table, paths, inheritance, settings, folder, output.parent if as_table else None)
     if as_table:
         _write_table(batches, table, output, settings)
@@ -111,97 +109,23 @@ def simulate_pictures(
         _write_facts(Path(facts), table, ranks, paths, inheritance, settings)
     parts = table[PART].to_pylist()
     counted = {part: parts.count(part) for part in dict.fromkeys(parts) if part is not None}
-    pictures = len(table) - int(table["_no_picture"].to_numpy(zero_copy_only=False).sum())
+    pictures = len(table) - int(table[WITHOUT].to_numpy(zero_copy_only=False).sum())
     return Drawn(len(table), pictures, len(table) - table["barcode"].null_count, counted, notes, failures)
 
 
-def _refuse_taken(paths: Sequence[str | Path | None], overwrite: bool) -> None:
+def _refuse_taken(output: Path, images: Path | None, facts: Path | None, source: Path | None, overwrite: bool) -> None:
+    """Refuse what would take the place of something; a folder of image files is never written into, since whose are those?"""
     from biocosmos.files import is_folder, is_there
 
-    for each in paths:
-        if each is None or overwrite:
+    refuse_inside(output)
+    for written in [path for path in (output, facts) if path is not None]:
+        if source is not None and is_there(written) and source.resolve() == written.resolve():
+            raise BiocosmosError(f"cannot write to {written}: it is what is read; choose another name")
+    for path, may_replace in ((output, overwrite), (facts, overwrite), (images, False)):
+        if path is None or may_replace or not is_there(path) or (is_folder(path) and not any(path.iterdir())):
             continue
-        path = place_of(each)
-        if is_folder(path) and not any(path.iterdir()):
-            continue
-        if is_there(path):
-            raise BiocosmosError(f"{path} exists already: choose another name, or ask to overwrite it")
-
-
-def _specimens(source: str | Path | None, settings: SimulatePicturesSettings) -> tuple[pa.Table, tuple[str, ...], Failures]:
-    """Rows with id, barcode and ranks, without images. Raises BiocosmosError where there is no rank or no barcode."""
-    import pyarrow as pa
-
-    from biocosmos.specimens.collection import Collection
-    from biocosmos.specimens.creating import is_collection
-    from biocosmos.specimens.readers import read
-
-    if source is not None and is_collection(Path(source)):
-        collection = Collection.open(source)
-        batches, ranks, failures = list(collection.scan()), collection.ranks, Failures()
-    else:
-        if source is None:
-            from biocosmos.barcodes.simulate import simulate_barcodes
-
-            opened = read(simulate_barcodes(seed=settings.seed))
-        else:
-            opened = read(source)
-        batches, ranks, failures = list(opened.batches), tuple(opened.ranks), opened.failures
-    what = "the simulated barcodes" if source is None else str(source)
-    if not batches:
-        raise BiocosmosError(f"{what} has no specimen that can be used")
-    table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="default").combine_chunks()
-    ranks = tuple(rank for rank in ranks if rank in table.column_names and table[rank].null_count < len(table))
-    if not ranks:
-        raise BiocosmosError(f"{what} has no names at any rank, which traits follow: name its columns family, genus, species")
-    if "barcode" not in table.column_names or table["barcode"].null_count == len(table):
-        raise BiocosmosError(f"{what} has no barcodes: pictures are made for specimens that have one")
-    dropped = [name for name in table.column_names if name in _DROPPED]
-    return table.drop_columns(dropped), ranks, failures
-
-
-def _planned(
-    table: pa.Table, ranks: tuple[str, ...], inheritance: Inheritance, settings: SimulatePicturesSettings
-) -> tuple[pa.Table, list[tuple[str | None, ...]], list[str]]:
-    """The rows that are drawn with their part, look and what they lack, and the path of each."""
-    import numpy as np
-    import pyarrow as pa
-
-    from biocosmos.images.invented.chance import chance
-    from biocosmos.specimens.seen_unseen_split import seen_unseen_parts
-
-    ids = table["id"].to_pylist()
-    names = list(zip(*(table[rank].to_pylist() for rank in ranks)))
-    bins = table["dna_bin"].to_pylist() if "dna_bin" in table.column_names else [None] * len(table)
-    paths = [inheritance.path(row, bin_ or id_) for row, bin_, id_ in zip(names, bins, ids)]
-    lowest = inheritance.used[-1]
-    species = ["\x1f".join(map(str, path)) if row[lowest] is not None else None for path, row in zip(paths, names)]
-    genera = ["\x1f".join(map(str, path[:-1])) if len(path) > 1 and path[-2] is not None else None for path in paths]
-    given = table["split"].to_pylist() if "split" in table.column_names else None
-    parts, notes = seen_unseen_parts(table["barcode"].to_pylist(), species, genera, given, seed=settings.seed)
-    looks = []
-    for path in paths:
-        known = inheritance.facts(path)
-        looks.append("cryptic" if known.cryptic else "convergent" if known.look is not None else "own")
-    draws = np.array([chance(settings.seed, "missing", id_).random() for id_ in ids])
-    bare = draws < settings.missing_dna
-    unseen = ~bare & (draws < settings.missing_dna + settings.missing_image)
-    barcode = table["barcode"].to_pylist()
-    unseen &= np.array([each is not None for each in barcode])  # never neither
-    kept = pa.array([None if no else each for each, no in zip(barcode, bare)], pa.string())
-    table = table.set_column(table.column_names.index("barcode"), "barcode", kept)
-    for name, values in (
-        (PART, pa.array(parts.tolist(), pa.string())),
-        (LOOK, pa.array(looks, pa.string())),
-        (PICTURE, pa.array([None if no else SYNTHETIC for no in unseen], pa.string())),
-        ("_no_picture", pa.array(unseen)),
-    ):
-        table = table.append_column(name, values)
-    if settings.specimens is not None and settings.specimens < len(table):
-        order = sorted(range(len(ids)), key=lambda i: chance(settings.seed, "chosen", ids[i]).random())
-        kept = sorted(order[: settings.specimens])
-        table, paths = table.take(kept), [paths[i] for i in kept]
-    return table, paths, notes
+        remedy = "choose another folder with --images, or empty it" if path == images else "choose another name, or --overwrite"
+        raise BiocosmosError(f"{path} exists already: {remedy}")
 
 
 def _batches(
@@ -221,7 +145,7 @@ def _batches(
     from biocosmos.progress import progress
     from biocosmos.tables import replacing
 
-    ids, without = table["id"].to_pylist(), table["_no_picture"].to_pylist()
+    ids, without = table["id"].to_pylist(), table[WITHOUT].to_pylist()
     names = _file_names(ids)
     with progress("drawing", total=len(table), unit="pictures") as bar:
         for start in range(0, len(table), _ROWS):
@@ -238,7 +162,7 @@ def _batches(
                 cells.append(
                     file if folder is None else str(place.resolve()) if beside is None else os.path.relpath(place, beside)
                 )
-            part = table.slice(start, _ROWS).drop_columns(["_no_picture"])
+            part = table.slice(start, _ROWS).drop_columns([WITHOUT])
             kind = ("image", pa.large_binary()) if folder is None else ("image_path", pa.string())
             yield part.append_column(kind[0], pa.array(cells, kind[1]))
             bar.advance(len(cells))
@@ -280,7 +204,7 @@ def _write_table(batches: Iterator[pa.Table], table: pa.Table, output: Path, set
 
     from biocosmos.tables import write_tables
 
-    schema = table.drop_columns(["_no_picture"]).schema.append(pa.field("image_path", pa.string()))
+    schema = table.drop_columns([WITHOUT]).schema.append(pa.field("image_path", pa.string()))
     write_tables(batches, schema, output, _provenance(settings))
 
 

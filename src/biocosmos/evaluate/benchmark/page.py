@@ -6,7 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from biocosmos.evaluate.open_world.page import WORDS as OPEN_WORLD
-from biocosmos.evaluate.open_world.published import GENUS_OF_UNSEEN, SPECIES_FINE_TUNED, SPECIES_LINEAR
+from biocosmos.evaluate.open_world.published import (
+    GENUS_OF_UNSEEN,
+    SOURCE_HERE,
+    SPECIES_FINE_TUNED,
+    SPECIES_LINEAR,
+)
 from biocosmos.evaluate.pages.blocks import Block, Grid, Page, Paragraph, Section
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.svg import percent
@@ -24,6 +29,8 @@ SHORT = {
     "top-1 macro, harmonic mean": "harmonic mean",
 }
 """Tasks and measures as headings of columns, in this order."""
+HERE = "these"
+"""What is said of data that no paper is about, in a line that has little room."""
 
 
 def page(report: Report, pictures: Pictures) -> Page:
@@ -43,6 +50,8 @@ def _papers(report: Report, name: str) -> Section:
     sources = list(dict.fromkeys(row["source"] for row in rows if row["published"] is not None))
     if sources:
         blocks.append(Paragraph(WORDS("papers.sources", sources=sources)))
+    if here := list(dict.fromkeys(row["data"] for row in rows if row["source"] == SOURCE_HERE)):
+        blocks.append(Paragraph(WORDS("papers.here", data=here)))
     measured = any(row["measured_here"] is not None for row in rows)
     return WORDS.section("papers", blocks, measured=measured, published=bool(sources))
 
@@ -54,7 +63,8 @@ def side_by_side(rows: Sequence[Row], caption: str) -> Grid:
     lead = ["data", "model"] if across == "task" else ["task", "data", "model"]
     lines: dict[tuple[str, ...], dict[str, Row]] = {}
     for row in rows:
-        lines.setdefault(tuple(row[key] for key in lead), {})[row[across]] = row
+        told = row | {"data": HERE} if row["source"] == SOURCE_HERE else row
+        lines.setdefault(tuple(told[key] for key in lead), {})[row[across]] = row
     wanted = sorted(tasks if across == "task" else measures, key=lambda name: list(SHORT).index(name) if name in SHORT else -1)
     sides = ["published", "measured_here"] if any(row["published"] is not None for row in rows) else ["measured_here"]
     headings = [SHORT.get(name, name) if side == sides[0] else "here" for name in wanted for side in sides]
