@@ -328,6 +328,15 @@ LINES: dict[str, Line] = {
     "evaluate tables of names": Line(
         "evaluate {collection} --names {told} --queries test --gallery train -o {out}/told", says="given a wrong"
     ),
+    "identify by both": Line(
+        "identify {both} --part test_unseen --method fused -e efficientnet-lite0 --threshold 0.7 --novelty own-mass "
+        "-o {out}/by_both.csv",
+        says="by image and barcode",
+    ),
+    "identify files of both": Line(
+        "identify {both} {photos} {fasta} --method fused -e efficientnet-lite0 --threshold 0.7 -o {out}/files_of_both.csv",
+        says="by the barcode alone",
+    ),
     "split barcodes": Line("split {out}/coi.cosmos --seed 0", after=("ingest barcodes",), says="train"),
     "train barcode": Line(
         f"train barcode {{out}}/coi.cosmos -o {{out}}/dna {LOOP}{RUN}--objective contrastive --network transformer --k 4 "
@@ -354,8 +363,8 @@ LINES: dict[str, Line] = {
     ),
     "train contrastive": Line(
         f"train contrastive {{out}}/both.cosmos -o {{out}}/space {LOOP}{RUN}--image efficientnet-lite0 --dna kmer:5 --text tiny "
-        "--tune heads --width 8 --hidden 0 --targets species --bind-to dna --as-published --temperature 0.1 --text-ranks "
-        "genus,species --split train --validation val --batch-size 8",
+        "--tune heads --width 8 --hidden 0 --targets species --within 0.5 --bind-to dna --as-published --temperature 0.1 "
+        "--text-ranks genus,species --split train --validation val --batch-size 8",
         after=("collect pictures and barcodes",),
         says="with image and dna",
     ),

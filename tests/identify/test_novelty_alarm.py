@@ -14,7 +14,7 @@ from biocosmos.identify.predictions import Predictions
 from predictions_sample import example
 
 KNOWN, HELD = np.arange(200), np.arange(200, 300)
-BY_PREDICTIONS = [name for name in DETECTORS if name not in ("odin", "barcode-distance")]
+BY_PREDICTIONS = [name for name in DETECTORS if name not in ("odin", "barcode-distance", "own-mass")]
 
 
 def scene(seed: int) -> tuple[HeldOut, np.ndarray, Predictions]:

@@ -36,22 +36,27 @@ def by_loops(
     scale: float,
     pairs: list[tuple[str, str]],
     as_published: bool = False,
+    weight: float = 0.0,
 ) -> float:
     """The loss, written out: every row of every ordered pair by itself."""
-    of_pairs = []
-    for a, b in [direction for pair in pairs for direction in (pair, pair[::-1])]:
+    between: list[float] = []
+    within: list[float] = []
+    itself = [(name, name) for name in dict.fromkeys(name for pair in pairs for name in pair)]
+    for a, b in [*(direction for pair in pairs for direction in (pair, pair[::-1])), *itself]:
         of_rows = []
         for i in rows[a]:
-            positives = [j for j in rows[b] if labels[j] == labels[i]]
+            columns = [j for j in rows[b] if a != b or j != i]
+            positives = [j for j in columns if labels[j] == labels[i]]
             if not positives:
                 continue
             x = whole[a][i] / whole[a][i].norm()
-            exponentials = {j: math.exp(scale * float(x @ whole[b][j] / whole[b][j].norm())) for j in rows[b]}
+            exponentials = {j: math.exp(scale * float(x @ whole[b][j] / whole[b][j].norm())) for j in columns}
             logs = [math.log(exponentials[j] / sum(exponentials.values())) for j in positives]
-            of_rows.append(-sum(logs) / (1 if as_published else len(positives)))
+            of_rows.append(-sum(logs) / (1 if as_published and a != b else len(positives)))
         if of_rows:
-            of_pairs.append(sum(of_rows) / len(of_rows))
-    return sum(of_pairs) / len(of_pairs) if of_pairs else 0.0
+            (within if a == b else between).append(sum(of_rows) / len(of_rows))
+    means = [sum(each) / len(each) if each else 0.0 for each in (between, within)]
+    return means[0] + weight * means[1]
 
 
 def of(
@@ -74,14 +79,15 @@ def batches(draw: st.DrawFn) -> tuple[Rows, list[int], int]:
 
 
 @settings(max_examples=150, deadline=None)
-@given(batches(), st.booleans(), st.sampled_from([PAIRS, PAIRS[:1], PAIRS[1:]]))
+@given(batches(), st.booleans(), st.sampled_from([PAIRS, PAIRS[:1], PAIRS[1:]]), st.sampled_from([0.0, 0.7]))
 def test_it_is_what_plain_loops_give(
-    batch: tuple[Rows, list[int], int], as_published: bool, pairs: list[tuple[str, str]]
+    batch: tuple[Rows, list[int], int], as_published: bool, pairs: list[tuple[str, str]], weight: float
 ) -> None:
     rows, labels, seed = batch
     whole = drawn(len(labels), seed)
-    loss = ModalPairs(pairs, as_published=as_published)
-    expected = by_loops(whole, rows, labels, 1 / 0.07, pairs, as_published)
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    loss = ModalPairs(pairs, as_published=as_published, within=names, weight=weight)
+    expected = by_loops(whole, rows, labels, 1 / 0.07, pairs, as_published, weight)
     assert float(of(loss, whole, rows, labels).detach()) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
@@ -90,7 +96,7 @@ def test_it_is_what_plain_loops_give(
 def test_specimens_that_lack_a_modality_change_nothing_there(batch: tuple[Rows, list[int], int]) -> None:
     rows, labels, seed = batch
     whole = {name: vectors.requires_grad_() for name, vectors in drawn(len(labels), seed).items()}
-    of(ModalPairs(PAIRS), whole, rows, labels).backward()
+    of(ModalPairs(PAIRS, within=NAMES, weight=1.0), whole, rows, labels).backward()
     for name in NAMES:
         gradient = whole[name].grad
         assert gradient is not None and bool(torch.isfinite(gradient).all())
@@ -118,7 +124,7 @@ def test_published_rows_count_every_positive() -> None:
 
 def test_a_batch_without_a_complete_pair_is_zero_with_a_gradient_of_zero() -> None:
     whole = {name: vectors.requires_grad_() for name, vectors in drawn(4, 5).items()}
-    loss = ModalPairs(PAIRS)
+    loss = ModalPairs(PAIRS, within=NAMES, weight=1.0)
     value = of(loss, whole, {"image": [0, 1], "dna": [2], "text": []}, [0, 1, 2, 3])
     value.backward()
     assert float(value.detach()) == 0
@@ -128,12 +134,12 @@ def test_a_batch_without_a_complete_pair_is_zero_with_a_gradient_of_zero() -> No
 
 def test_the_scale_stays_below_100_and_may_come_back() -> None:
     loss = ModalPairs(PAIRS)
-    assert float(loss.log_scale) == pytest.approx(math.log(1 / 0.07))
+    assert loss.log_scale.item() == pytest.approx(math.log(1 / 0.07))
     with torch.no_grad():
         loss.log_scale.fill_(9.0)
     rows = {name: list(range(4)) for name in NAMES}
     of(loss, drawn(4, 6), rows, [0, 1, 2, 3]).backward()
-    assert float(loss.log_scale.exp()) == pytest.approx(100, rel=1e-5)
+    assert loss.log_scale.exp().item() == pytest.approx(100, rel=1e-5)
     assert loss.log_scale.grad is not None and float(loss.log_scale.grad) > 0
 
 
@@ -168,7 +174,7 @@ class Space(torch.nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.towers, self.pairs = towers(), ModalPairs(PAIRS)
+        self.towers, self.pairs = towers(), ModalPairs(PAIRS, within=("image", "dna"), weight=0.5)
 
     def forward(self, rows: Rows, labels: list[int], part: slice, whole: dict[str, torch.Tensor]) -> torch.Tensor:
         return of(self.pairs, {name: self.towers[name](whole[name]) for name in NAMES}, rows, labels, part)

@@ -54,7 +54,7 @@ class AskedBarcodes:
         for block in self._asking.blocks(done):
             asked = AskedBlock(block.number, block.asked, [], block.failures)
             if not done(block.number):
-                known = {id_ for ids in self._known for id_ in guard.common(np.array(block.ids, object), ids)}
+                known = self.known_among(block.ids)
                 asked.failures = [*block.failures, *(Failure(STAGE, "error", None, None, id_, KNOWN) for id_ in sorted(known))]
                 new = [(id_, barcode) for id_, barcode in zip(block.ids, block.barcodes, strict=True) if id_ not in known]
                 if new:
@@ -62,6 +62,10 @@ class AskedBarcodes:
                     asked.specimens, asked.failures = [specimens] if len(specimens) else [], [*asked.failures, *failed]
                 advance(block.asked)
             yield asked
+
+    def known_among(self, ids: Sequence[str]) -> set[str]:
+        """Those of some ids that known specimens have."""
+        return {id_ for known in self._known for id_ in guard.common(np.array(ids, object), known)}
 
     def specimens(self, ids: list[str], barcodes: list[str]) -> tuple[Specimens, list[Failure]]:
         """What the namer takes of cleaned barcodes, and those that have nothing to compare."""

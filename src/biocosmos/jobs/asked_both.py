@@ -65,10 +65,12 @@ class AskedBoth:
             yield others
 
     def _of_names(self) -> dict[str, str]:
+        """Of ids that are an image's name and no known specimen's, which would be named by itself."""
         found: dict[str, str] = {}
         for block in self._sequences.blocks(lambda number: False):
+            known = self._asked.known_among(block.ids)
             for id_, letters in zip(block.ids, block.barcodes, strict=True):
-                if id_ in self._of_images:
+                if id_ in self._of_images and id_ not in known:
                     found.setdefault(id_, letters)
         return found
 

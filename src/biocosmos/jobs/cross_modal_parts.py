@@ -33,11 +33,13 @@ _ADD = {
 class Part:
     """Specimens of a part that have a vector of any modality, in the order of the taxonomy.
 
-    name: "test"; ids: (n,) object; side: their vectors and taxa; galleries: modality -> those that have it.
+    name: "test"; ids: (n,) object; nodes: (n,) int64 of the taxonomy, 0 for no name; side: their vectors and taxa; galleries:
+    modality -> those that have it.
     """
 
     name: str
     ids: npt.NDArray[np.object_]
+    nodes: Array
     side: Side
     galleries: Mapping[str, Gallery]
 
@@ -58,7 +60,8 @@ def space_towers(collection: Collection, given: str | None) -> tuple[str, dict[s
     is no space, for embeddings of two spaces, and for fewer than two modalities, with what to do.
     """
     if given is None:
-        collection.tower(None, MODALITIES[0] if not collection.spaces() else next(iter(_only(collection))))
+        if len(collection.spaces()) != 1:
+            collection.tower(None, MODALITIES[0])  # says what to do
         name = next(iter(collection.spaces()))
     else:
         name = encoder_name(given)
@@ -83,11 +86,6 @@ def space_towers(collection: Collection, given: str | None) -> tuple[str, dict[s
             f"compares two modalities: {_ADD[lacking]}, then run 'biocosmos embed {collection.path} -e {name}'"
         )
     return name, there, made
-
-
-def _only(collection: Collection) -> dict[str, str]:
-    spaces = collection.spaces()
-    return next(iter(spaces.values())) if len(spaces) == 1 else {}
 
 
 def _refuse_two_spaces(collection: Collection, name: str, towers: Mapping[str, str], there: Mapping[str, str]) -> None:
@@ -149,7 +147,7 @@ def part_of(collection: Collection, towers: Mapping[str, str], part: str, where:
         vectors[modality][[row[id_] for id_ in gallery.ids.tolist()]] = gallery.vectors
     taxonomy = next(iter(galleries.values())).taxonomy
     assert taxonomy is not None
-    return Part(part, ids, Side(vectors, rank_codes(taxonomy, taxa)), galleries)
+    return Part(part, ids, np.maximum(taxa, 0), Side(vectors, rank_codes(taxonomy, taxa)), galleries)
 
 
 def rank_codes(taxonomy: Taxonomy, taxa: Array) -> dict[str, Array]:

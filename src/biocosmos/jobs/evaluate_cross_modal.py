@@ -7,11 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.cross_modal.back_off import back_off_scores
-from biocosmos.evaluate.cross_modal.damage import DAMAGES, Damage, damage_scores
 from biocosmos.evaluate.cross_modal.decisions import (
     LINEAR,
     NEAREST,
@@ -25,7 +23,7 @@ from biocosmos.evaluate.cross_modal.decisions import (
 )
 from biocosmos.evaluate.cross_modal.report import Findings, cross_modal_report
 from biocosmos.evaluate.cross_modal.scores import KS, Row, retrieval_scores
-from biocosmos.evaluate.cross_modal.sides import AVERAGED, DNA, IMAGE, SEEN, UNSEEN, Side
+from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, UNSEEN, Side
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.report import asked_of, retrieved
 from biocosmos.evaluate.report import split_hash
@@ -38,16 +36,12 @@ from biocosmos.jobs.cross_modal_asking import (
     refuse_meeting,
     those_with_specimens,
 )
-from biocosmos.jobs.cross_modal_parts import BARCODE, Part, base_of, part_of, space_towers
+from biocosmos.jobs.cross_modal_damage import damaged
+from biocosmos.jobs.cross_modal_parts import Part, base_of, part_of, space_towers
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
-from biocosmos.progress import progress
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
-BY = {DNA: "DNA", AVERAGED: "image and DNA averaged"}
-"""What damaged barcodes are compared by."""
-AT_ONCE = 1024
-"""Barcodes that are encoded at a time."""
 PICTURE, SYNTHETIC = "picture", "synthetic"
 """The column, and what stands in it, by which 'biocosmos simulate pictures' marks a picture that is none of an animal."""
 
@@ -82,9 +76,10 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
     _decide(found, parts, settings, boot)
     _back_off(found, parts, settings)
     if settings.damage:
-        if any(BARCODE not in _columns(parts[which]) for which in (SEEN, UNSEEN)):
-            raise BiocosmosError("--damage is of barcodes, and the queries have none: leave it out")
-        found.damage = _damaged(towers[DNA], parts, keys, settings, boot)
+        if DNA not in towers:
+            raise BiocosmosError("--damage is of barcodes, and the space has no tower of DNA: leave it out")
+        found.damage, said = damaged(towers[DNA], parts, keys, settings, boot)
+        found.caveats += said
     found.caveats += _told(collection, parts, who)
     found.caveats += [f"{collection.path.name} was embedded with {name} for this report: it was not yet." for name in made]
     key_parts = " + ".join(names[which] for which in (KEYS, UNSEEN_KEYS) if which in names)
@@ -103,11 +98,6 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
             "options": {"ks": list(KS), "linear": settings.linear, "damage": settings.damage, "seed": settings.seed},
         },
     )
-
-
-def _columns(part: Part) -> list[str]:
-    gallery = part.galleries.get(DNA)
-    return [] if gallery is None or gallery.columns is None else list(gallery.columns.column_names)
 
 
 def _named_somewhere(*sides: Side) -> list[Side]:
@@ -192,36 +182,6 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
         rows, notes = [], [f"no rank is trusted from images to DNA: {error}"]
     found.back_off = rows
     found.caveats += [note[:1].upper() + note[1:] + "." for note in notes]
-
-
-def _damaged(tower: str, parts: Mapping[str, Part], keys: Side, settings: EvaluateSettings, boot: Bootstrap) -> list[Row]:
-    """Barcodes of the queries cut, misread or missing, encoded again by the space's DNA tower, alone and with the image."""
-    encoder = load_barcode_encoder(tower, device=settings.device)
-    rows: list[Row] = []
-    with progress("damage barcodes", total=len(DAMAGES), unit="kinds of damage") as bar:
-        for damage in DAMAGES:
-            sides = {which: _damaged_side(parts[which], damage, encoder, settings.seed) for which in (SEEN, UNSEEN)}
-            for by, name in BY.items():
-                if by == DNA or all(side.has(IMAGE).any() for side in (keys, *sides.values())):
-                    found = damage_scores(keys, sides, by, bootstrap=boot)
-                    rows += [{**row, "barcode": damage.name, "by": name} for row in found]
-            bar.advance()
-    return rows
-
-
-def _damaged_side(part: Part, damage: Damage, encoder: BarcodeEncoder, seed: int) -> Side:
-    gallery = part.galleries[DNA]
-    assert gallery.columns is not None
-    told = damage.of(gallery.ids.tolist(), gallery.columns[BARCODE].to_pylist(), seed)
-    left = [i for i, barcode in enumerate(told) if barcode]
-    vectors = np.zeros((len(gallery), encoder.dim), np.float32)
-    for start in range(0, len(left), AT_ONCE):
-        rows = left[start : start + AT_ONCE]
-        vectors[rows] = np.asarray(encoder.encode_barcodes([str(told[i]) for i in rows]), np.float32)
-    mine = part.side.rows(DNA)
-    place = {id_: i for i, id_ in enumerate(gallery.ids.tolist())}
-    side = part.side.subset(mine)
-    return replace(side, vectors={**side.vectors, DNA: vectors[[place[id_] for id_ in part.ids[mine].tolist()]]})
 
 
 def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str]) -> list[str]:

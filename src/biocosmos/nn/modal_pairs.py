@@ -29,13 +29,25 @@ class ModalPairs(nn.Module):
     (as_published leaves the unit to each); a specimen that lacks a modality has neither row nor column there, a row without a
     positive column has no term, and a pair without a term none in the mean.
 
+    Beside it, weighted, may stand the mean over modalities of the same loss of each with itself, where a specimen is no column of
+    its own row: supervised contrastive (Khosla et al. 2020, arXiv:2004.11362, equation 2). It is ours, not CLIBD's.
+
     Args:
         pairs: of names of modalities, each pair once; both directions count.
         temperature: above 0.
         as_published: the rows of Y do not sum to 1.
+        within: modalities that are compared with themselves too; weight: of that, 0 or more.
     """
 
-    def __init__(self, pairs: Sequence[tuple[str, str]], *, temperature: float = TEMPERATURE, as_published: bool = False) -> None:
+    def __init__(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        *,
+        temperature: float = TEMPERATURE,
+        as_published: bool = False,
+        within: Sequence[str] = (),
+        weight: float = 0.0,
+    ) -> None:
         super().__init__()
         if not pairs or any(a == b for a, b in pairs) or len({frozenset(pair) for pair in pairs}) < len(pairs):
             raise BiocosmosError(f"a loss between modalities needs pairs of two, each once, not {list(pairs)}")
@@ -43,6 +55,9 @@ class ModalPairs(nn.Module):
             raise BiocosmosError(f"the temperature of a contrastive loss must be above 0, not {temperature:g}")
         self.directions = [direction for a, b in pairs for direction in ((a, b), (b, a))]
         self.modalities = tuple(dict.fromkeys(name for pair in pairs for name in pair))
+        if not set(within) <= set(self.modalities) or not weight >= 0:
+            raise BiocosmosError(f"modalities with a pair are compared with themselves, not {list(within)} by {weight:g}")
+        self.within, self.weight = [(name, name) for name in within], weight
         self.as_published = as_published
         self.log_scale = nn.Parameter(torch.tensor(math.log(1 / temperature)))
 
@@ -73,19 +88,23 @@ class ModalPairs(nn.Module):
             there[name] = gather_labels(torch.zeros_like(labels).index_fill(0, rows[name], 1)) > 0
         scale = self._scale(processes)
         alike = labels[:, None] == everyone[None]
+        numbers = torch.arange(len(everyone), device=labels.device)
+        others = numbers[own, None] != numbers[None]
         sums, counts = [], []
-        for a, b in self.directions:
-            right = alike & there[b][None]
+        for a, b in (*self.directions, *self.within):
+            columns = there[b][None] & others if a == b else there[b][None]
+            right = alike & columns
             asked = right.any(1) & there[a][own]
-            logits = (scale * unit[a][own] @ unit[b].T).masked_fill(~there[b][None], _NOWHERE)
+            logits = (scale * unit[a][own] @ unit[b].T).masked_fill(~columns, _NOWHERE)
             terms = -torch.where(right, logits.log_softmax(1), 0.0).sum(1)
-            if not self.as_published:
+            if not self.as_published or a == b:
                 terms = terms / right.sum(1).clamp_min(1)
             sums.append(torch.where(asked, terms, 0.0).sum())
             counts.append(asked.sum())
         total = gather_labels(torch.stack(counts)[None]).sum(0)
-        share = torch.where(total > 0, 1 / total.clamp_min(1), 0.0) / (total > 0).sum().clamp_min(1)
-        loss = (torch.stack(sums) * share).sum()
+        has, between = (total > 0).float(), len(self.directions)
+        shares = [each / each.sum().clamp_min(1) for each in (has[:between], has[between:])]
+        loss = (torch.stack(sums) * torch.cat([shares[0], self.weight * shares[1]]) / total.clamp_min(1)).sum()
         return loss + (gather_labels(loss.detach()[None]).sum() - loss.detach()) if processes > 1 else loss
 
     def _scale(self, processes: int) -> torch.Tensor:
@@ -99,4 +118,5 @@ class ModalPairs(nn.Module):
 
     def extra_repr(self) -> str:
         """What is shown of it."""
-        return f"{', '.join('-'.join(pair) for pair in self.directions[::2])}, as_published={self.as_published}"
+        pairs = ", ".join("-".join(pair) for pair in (*self.directions[::2], *self.within))
+        return f"{pairs}, as_published={self.as_published}, weight={self.weight:g}"

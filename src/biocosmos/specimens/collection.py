@@ -327,10 +327,14 @@ class Collection(Selecting):
     def add_vectors(self, encoder: str, metadata: Mapping[str, Any], batches: Iterator[pa.Array]) -> None:
         """Store one vector (or null) per specimen, in the order stored, as the column of ``encoder``; all or nothing.
 
-        An embedding that is there is replaced. Raises BiocosmosError if the vectors do not count as many as the specimens.
+        An embedding that is there is replaced; the first stays the default when a second comes. Raises BiocosmosError if the
+        vectors do not count as many as the specimens.
         """
         with self.writing(f"embed {encoder}"):
+            before = self.default_encoder
             self._embeddings.add(encoder, metadata, batches)
+            if before is not None and self.default_encoder is None:
+                self.save_facts(default_encoder=before)
 
     def add_embedding(self, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
         """Store vectors that were made elsewhere, each with the specimen of its id; no model is needed.

@@ -73,12 +73,23 @@ def damage_scores(keys: Side, queries: Mapping[str, Side], by: str = DNA, *, boo
         if len(rows := asking.rows(DNA)):
             near = nearest(answering, asking, DNA, DNA, 1)[0][:, 0]
             found[part][rows] = near if by == DNA else keys.rows(AVERAGED)[near]
+    answers = {
+        part: (side.taxa, {rank: np.append(codes, -1)[found[part]] for rank, codes in keys.taxa.items()})
+        for part, side in queries.items()
+    }
+    return shares_of_answers(list(keys.taxa), answers, boot)
+
+
+def shares_of_answers(
+    ranks: Sequence[str], answers: Mapping[str, tuple[Mapping[str, Array], Mapping[str, Array]]], boot: Bootstrap
+) -> list[Row]:
+    """Rows as of :func:`damage_scores`; answers: part -> (true, said), each rank -> (n,) codes, -1 for none."""
     made = []
-    for rank, codes in keys.taxa.items():
+    for rank in ranks:
         for average in AVERAGES:
             row: Row = {"rank": rank, "average": average}
-            for part, side in queries.items():
-                shared = share_within(side.taxa[rank], np.append(codes, -1)[found[part]][:, None], 1, average, boot)
+            for part, (true, said) in answers.items():
+                shared = share_within(true[rank], said[rank][:, None], 1, average, boot)
                 row |= {f"{part}{end}": of for end, of in zip(("", "_low", "_high"), shared)}
             made.append({**row, "harmonic_mean": harmonic_mean(row[SEEN], row[UNSEEN])})
     return made

@@ -30,7 +30,7 @@ from biocosmos.identify.namers.fusion.pool import (
     prior_of,
     with_doubt,
 )
-from biocosmos.identify.namers.vectors import Prototypes
+from biocosmos.identify.namers.fusion.whitened import WhitenedPrototypes
 from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
 from biocosmos.search.hits import Hits
@@ -49,11 +49,12 @@ _KNOWN = 300
 class Fused(GalleryNamer):
     """A namer of images and one of barcodes, each fitted on the specimens that have one; a pool of what they say, by rank.
 
-    The namer of images is SimpleShot, that of barcodes :class:`Barcode`. How much each counts (:class:`.fusion.pool.Pool`) is
-    learnt from known specimens that have both, without their own image and barcode, of some the whole taxon hidden. A specimen
-    that has one alone is named by that one: by the barcode exactly as :class:`Barcode` names it; by the image with a pool of its
-    own, so that it knows of taxa that nobody knows here. What each says by itself is shown beside the name, as far down as it can
-    be relied upon, and whether they contradict each other: a mislabelled image, a barcode of another specimen.
+    The namer of images is :class:`.fusion.whitened.WhitenedPrototypes`, that of barcodes :class:`Barcode`. How much each
+    counts (:class:`.fusion.pool.Pool`) is learnt from known specimens that have both, without their own image and barcode, of
+    some the whole taxon hidden. A specimen that has one alone is named by that one: by the barcode exactly as
+    :class:`Barcode` names it; by the image with a pool of its own, so that it knows of taxa that nobody knows here. What each
+    says by itself is shown beside the name, as far down as it can be relied upon, and whether they contradict each other: a
+    mislabelled image, a barcode of another specimen.
     """
 
     name, says = "fused", "image and DNA barcode together, weighed by rank; says where they contradict each other"
@@ -70,7 +71,7 @@ class Fused(GalleryNamer):
     def fit(cls, gallery: Gallery, options: FitOptions) -> Self:
         """Fit both namers, then the weights. Raises BiocosmosError for a gallery without one specimen that has both."""
         has = Modalities.of(gallery)
-        image, dna = Prototypes.fit(has.of_images(gallery), options), Barcode.fit(has.of_barcodes(gallery), options)
+        image, dna = WhitenedPrototypes.fit(has.of_images(gallery), options), Barcode.fit(has.of_barcodes(gallery), options)
         made = cls()._with(gallery, has, image, dna)
         made._learn(learn_lessons(gallery, has, made.tree, image, dna, options))
         return made
@@ -293,7 +294,7 @@ class Fused(GalleryNamer):
         """From its arrays and the gallery's vectors and barcodes."""
         has = Modalities.of(gallery)
         of = {kind: _under(f"{kind}/", arrays) for kind in (IMAGE, DNA)}
-        image = Prototypes.restore(has.of_images(gallery), of[IMAGE].pop("classes").astype(np.int32), of[IMAGE])
+        image = WhitenedPrototypes.restore(has.of_images(gallery), of[IMAGE].pop("classes").astype(np.int32), of[IMAGE])
         image.temperature = float(of[IMAGE]["temperature"])
         dna = Barcode.restore(has.of_barcodes(gallery), of[DNA].pop("classes").astype(np.int32), of[DNA])
         made = cls()._with(gallery, has, image, dna)

@@ -52,7 +52,10 @@ class ContrastiveSettings(LoopSettings):
         width: numbers of a vector of the space.
         hidden: units of the hidden layer of a projection; 0 for a linear one.
         targets: which specimens belong together: "specimen" (each with itself, as published), "bin", or those of one taxon of a
-            rank of the collection. A specimen without that name belongs to itself.
+            rank of the collection; "auto" is species, else the finest rank, else specimen. A specimen without that name belongs
+            to itself.
+        within: weight of the same loss inside each modality, names apart: pictures of one taxon together, barcodes of one taxon
+            together. CLIBD has none; where each specimen belongs to itself there is nothing of it.
         bind_to: the one modality that every other is brought to; "" for all pairs.
         drop: pairs of modalities that are left out of the loss, "image-text".
         as_published: rows with several positives count them all, as CLIBD's code has it; else they share one.
@@ -83,7 +86,18 @@ class ContrastiveSettings(LoopSettings):
         only=_tuned(*MODALITIES),
         panel=MODEL,
     )
-    targets: str = setting("specimen", "Who belongs together: specimen, bin, or a rank.", metavar="NAME", panel=LEARNT)
+    targets: str = setting(
+        AUTO, "Who belongs together: specimen, bin, or a rank. auto: species, else the finest.", metavar="NAME", panel=LEARNT
+    )
+    within: float = setting(
+        1.0,
+        "Weight of bringing together inside each modality; CLIBD: 0.",
+        low=0,
+        high=1000,
+        unset="none",
+        only={"targets": other_than(SPECIMEN)},
+        panel=LEARNT,
+    )
     bind_to: str = setting(
         "", "The modality that the others are brought to.", choices=MODALITIES, unset="all pairs", panel=LEARNT
     )

@@ -73,6 +73,9 @@ def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[Con
             f"no specimen of part '{settings.split}' of {collection.path} has {WHAT[modality]}: leave it out with "
             f"--{modality} '', or name another part"
         )
+    if settings.targets == AUTO:
+        ranks = collection.ranks
+        said["targets"] = "species" if "species" in ranks else ranks[-1] if ranks else SPECIMEN
     left = [modality for modality in MODALITIES if said.get(modality, getattr(settings, modality))]
     if len(left) < 2:
         raise BiocosmosError(

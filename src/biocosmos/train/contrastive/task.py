@@ -17,11 +17,11 @@ from biocosmos.errors import Failures
 from biocosmos.nn.modal_pairs import ModalPairs
 from biocosmos.train.batches.drawing import SMALLEST, Drawing, Rows
 from biocosmos.train.batches.drawn_task import DrawnTask
-from biocosmos.train.contrastive.settings import ContrastiveSettings
+from biocosmos.train.contrastive.settings import SPECIMEN, ContrastiveSettings
 from biocosmos.train.contrastive.space import ROWS, ModalTowers
 from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.towers.source import TowerSource
-from biocosmos.train.contrastive.validation import Watched
+from biocosmos.train.contrastive.validation import TEXT, Watched
 from biocosmos.train.loop.loop import Batch, derived_seed
 from biocosmos.train.loop.processes import Processes
 
@@ -47,7 +47,13 @@ class ModalTask(DrawnTask):
         s = self.settings = settings
         self.where, self.rows, self.sources, self.failures = where, rows, sources, failures
         self.name = f"one space of {' and '.join(sources)}"
-        pairs = ModalPairs(s.pairs, temperature=s.temperature, as_published=s.as_published)
+        pairs = ModalPairs(
+            s.pairs,
+            temperature=s.temperature,
+            as_published=s.as_published,
+            within=() if s.targets == SPECIMEN else [name for name in sources if name != TEXT],
+            weight=s.within,
+        )
         self.model: nn.Module = ModalTowers({name: source.module for name, source in sources.items()}, pairs)
         self._objective = nn.Identity()
         self._batches = ModalBatches(rows, sources, s, where)
