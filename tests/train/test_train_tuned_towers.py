@@ -265,6 +265,7 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(place: Path, tmp_path
     ("image", "dna", "tune", "words"),
     [
         ("vit", "kmer:5", "full", "counts k-mers.*dna=heads.*new:bag"),
+        ("vit", "vit", "full", "is no encoder of barcodes.*new:bag"),
         ("vit", "new:tree", "full", "new:bag or new:transformer"),
         ("vit", "new:bag", "image=full,dna=lora", "random weights"),
         ("vit", "bag", "lora", "no attention.*--tune full"),
