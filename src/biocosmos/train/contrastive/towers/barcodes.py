@@ -106,8 +106,8 @@ def _model(name: str, how: str) -> BarcodeModel:
         )
     if modality_of(name) != "dna":
         raise BiocosmosError(
-            f"'{name}' is no encoder of barcodes that can be trained: name a folder of 'train barcode' or a BarcodeBERT, or write "
-            f"{' or '.join(NEW + each for each in NETWORKS)}"
+            f"'{name}' is no encoder of barcodes that can be trained: name a folder of 'train barcode' or a BarcodeBERT, or "
+            f"write {' or '.join(NEW + each for each in NETWORKS)}"
         )
     model = load_barcode_model(name)
     model.head = model.classes = None
