@@ -60,7 +60,7 @@ def specimen(request: Request, desk: Here, user: Viewer, id_: Id) -> HTMLRespons
         view=view.query(),
         reason=desk.thumbnails.reason(id_),
         by_barcode=bool(found.barcode) and _default_is_of_images(desk),
-        asks_across=bool(with_both(desk.collection, [id_])),
+        asks_across=bool(with_both(desk.collection, desk.catalogue.now.stored, [id_])),
         may_name=user.may("annotator"),
     )
 
