@@ -115,7 +115,11 @@ class ContrastiveSettings(LoopSettings):
         panel=DATA,
     )
     text_type: str = setting(
-        "taxon", "How a name is written: taxon, names from coarse to fine; sci, the finest.", choices=TEXT_TYPES, panel=DATA
+        "taxon",
+        "How a name is written: taxon, names from coarse to fine; sci, the finest.",
+        choices=TEXT_TYPES,
+        only={"text": GIVEN},
+        panel=DATA,
     )
     augment: str = setting(
         "plankton",
