@@ -73,7 +73,8 @@ def train_contrastive(
     output = Path(output)
     for modality in MODALITIES:
         if name := getattr(settings, modality):
-            refuse_own_folder(name, output)
+            for own in (output, output / modality):
+                refuse_own_folder(name, own)
     with processes(settings.device) as where:
         if where.device.type == "cpu":
             keep_freed_memory()
