@@ -378,7 +378,7 @@ LINES: dict[str, Line] = {
         "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
         "--epochs 1 --batch-size 4 --device cpu",
         after=("collect pictures and barcodes", "train barcode"),
-        says="with image and text",
+        says="with dna and text",
     ),
     "split barcodes of two kinds": Line(
         "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",
