@@ -364,7 +364,7 @@ LINES: dict[str, Line] = {
     "train contrastive": Line(
         f"train contrastive {{out}}/both.cosmos -o {{out}}/space {LOOP}{RUN}--image efficientnet-lite0 --dna kmer:5 --text tiny "
         "--tune heads --width 8 --hidden 0 --targets species --within 0.5 --bind-to dna --as-published --temperature 0.1 "
-        "--text-ranks genus,species --split train --validation val --batch-size 8",
+        "--text-ranks genus,species --text-type published --split train --validation val --batch-size 8",
         after=("collect pictures and barcodes",),
         says="with image and dna",
     ),

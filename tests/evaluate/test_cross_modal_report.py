@@ -141,6 +141,12 @@ def test_what_is_no_space_is_refused(made: tuple[bc.Collection, Path], biocosmos
     across = ("--protocol", "cross-modal")
     assert "'kmer:5' is no space" in biocosmos("evaluate", collection.path, "-e", "kmer:5", *across, fails=1)
     assert "is no space" in biocosmos("evaluate", collection.path, "-e", tmp_path / "nothing", *across, fails=1)
+    biocosmos("evaluate", collection.path, *across)
+    bare = bc.Collection.create(tmp_path / "bare.cosmos")
+    bare.add(collection.table(["id", "barcode", "genus", "species"], split="val"))
+    assert "train contrastive" in biocosmos("evaluate", bare.path, *across, fails=1)
+    alone = biocosmos("evaluate", bare.path, "-e", run, *across, fails=1)
+    assert f"vectors of {run}/dna alone" in alone and "add pictures" in alone and "biocosmos embed" in alone
     assert "is of one space" in biocosmos("evaluate", collection.path, "-e", run, "-e", "kmer:5", *across, fails=1)
     assert "does nothing here" in biocosmos("evaluate", collection.path, "--damage", fails=2)
     assert "does nothing here" in biocosmos("evaluate", collection.path, "--unseen-keys", "val", fails=2)

@@ -193,6 +193,19 @@ def test_what_is_missing_is_said_before_anything_is_read(
     assert "--epochs does nothing" in refused("barcodes", download, "--epochs", 3, code=2)
 
 
+def test_odd_tables_end_in_one_line_or_in_a_report(tmp_path: Path, download: Path, biocosmos: Call) -> None:
+    lines = (download / "metadata" / "csv" / f"{TABLE}.csv").read_text().splitlines()
+    header = tmp_path / "header.csv"
+    header.write_text(lines[0] + "\n")
+    words = ("benchmark", "barcodes", str(header), "-o", str(tmp_path / "nothing"))
+    ended = subprocess.run([sys.executable, "-m", "biocosmos", *words], capture_output=True, text=True)  # as a process ends
+    assert ended.returncode == 1 and ended.stderr.count("\n") == 1 and "it has: none" in ended.stderr
+    ragged = tmp_path / "ragged.csv"
+    ragged.write_bytes("\n".join([*lines[:9], "a,b", *lines[9:]]).encode() + b"\n\xff\xfe,bad\n")
+    biocosmos("benchmark", "barcodes", ragged, "-o", tmp_path / "rest", "--no-linear", "--no-aligned")
+    assert "notes on single rows" in (tmp_path / "rest" / "report.html").read_text()
+
+
 def test_figures_stand_side_by_side_as_papers_print_them() -> None:
     def row(task: str, model: str, measure: str, published: float | None, here: float | None) -> dict[str, Any]:
         facts = {

@@ -64,6 +64,8 @@ FORMS = (
     ("python:PACKAGE.MODULE:NAME", "image", "with the module", "a callable of your own"),
     ("kmer:K", "DNA", "always", "counts of overlapping k-mers of DNA barcodes, K from 5 to 8"),
     ("FOLDER", "DNA", "with the folder", "a model of barcodes: BarcodeBERT's, or one that 'biocosmos train barcode' made"),
+    ("FOLDER", "text", "with the folder", "a tower of texts of 'biocosmos train contrastive', or a BERT of words"),
+    ("FOLDER", "image, DNA, text", "with the folder", "a space of 'biocosmos train contrastive': the tower that is asked for"),
 )
 """The forms of an encoder's name: (form, modalities, when it is on this machine, what it is)."""
 

@@ -60,7 +60,8 @@ def space_towers(collection: Collection, given: str | None) -> tuple[str, dict[s
     is no space, for embeddings of two spaces, and for fewer than two modalities, with what to do.
     """
     if given is None:
-        collection.tower(None, MODALITIES[0] if not collection.spaces() else next(iter(_only(collection))))
+        if len(collection.spaces()) != 1:
+            collection.tower(None, MODALITIES[0])  # says what to do
         name = next(iter(collection.spaces()))
     else:
         name = encoder_name(given)
@@ -85,11 +86,6 @@ def space_towers(collection: Collection, given: str | None) -> tuple[str, dict[s
             f"compares two modalities: {_ADD[lacking]}, then run 'biocosmos embed {collection.path} -e {name}'"
         )
     return name, there, made
-
-
-def _only(collection: Collection) -> dict[str, str]:
-    spaces = collection.spaces()
-    return next(iter(spaces.values())) if len(spaces) == 1 else {}
 
 
 def _refuse_two_spaces(collection: Collection, name: str, towers: Mapping[str, str], there: Mapping[str, str]) -> None:

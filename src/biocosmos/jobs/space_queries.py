@@ -18,6 +18,7 @@ from biocosmos.files import image_files
 from biocosmos.jobs.barcode_search import STAGE, asked_letters
 from biocosmos.jobs.queries import Queries, image_encoder, specimen_queries
 from biocosmos.jobs.settings import SearchSettings
+from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
@@ -98,6 +99,9 @@ def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tup
     """
     if not (settings.images or settings.text or settings.id or settings.dna or settings.fasta):
         raise BiocosmosError("nothing to ask: give images, --text, --dna, --fasta or --id")
+    for name in ("precision", "backend"):
+        if not settings.images and getattr(settings, name) != "auto":
+            raise UnusedSetting(name, flag(name), "where images are asked about: words and barcodes are computed in float32")
     if settings.id:
         column = towers.collection.tower(towers.space, settings.ask_with or "image")
         yield column.rpartition("/")[2], _specimens(towers.collection, column, settings)  # type: ignore[misc]

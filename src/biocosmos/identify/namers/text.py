@@ -78,7 +78,7 @@ class ZeroShot:
 class ZeroShotNamer(GalleryNamer):
     """:class:`ZeroShot` as a namer: the taxa of the gallery and all leaves of the taxonomy, those without a specimen too."""
 
-    name, says = "zero-shot", "the text of its name; needs an encoder with a text tower, as open_clip: ones have"
+    name, says = "zero-shot", "the text of its name; needs an encoder with a text tower, as open_clip: ones and spaces have"
     options = frozenset({"templates", "encoder"})
     fallback_temperature = 0.01  # CLIP's logit scale ends at 100
 

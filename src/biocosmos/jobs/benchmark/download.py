@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from collections import Counter
 from collections.abc import Collection as Some
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.csv as pacsv
 
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.evaluate import Report
 from biocosmos.files import is_file, is_there
 from biocosmos.jobs.benchmark.parts import BIOSCAN_5M, CLIBD, Parts
 from biocosmos.jobs.benchmark.settings import BenchmarkSettings
+from biocosmos.progress import progress
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.readers import read
@@ -29,6 +28,7 @@ from biocosmos.specimens.split_files import read_parts
 from biocosmos.tables import file_stem, replacing
 
 STATE = "benchmark.json"
+TOLD_ROWS = 100_000
 SPLIT, SAMPLE = "split", "sampleid"
 Row = dict[str, Any]
 
@@ -124,26 +124,25 @@ def _refuse_missing(parts: Parts, counts: Mapping[str, int], needed: Sequence[st
 
 
 def _values(table: Path, column: str, listed: Some[str]) -> Counter[str]:
-    """How often each value stands in a column of the table, in one pass that reads nothing else. Raises BiocosmosError."""
+    """How often each value stands in a column of the table, in one pass that looks at nothing else. Raises BiocosmosError."""
+    found: Counter[str] = Counter()
     try:
         with unpacked(table).open("rb") as file:
-            tabs = b"\t" in file.read(1 << 16).split(b"\n", 1)[0]
-            file.seek(0)
-            reader = pacsv.open_csv(
-                file,
-                parse_options=pacsv.ParseOptions(
-                    delimiter="\t" if tabs else ",", newlines_in_values=True, invalid_row_handler=lambda row: "skip"
-                ),
-                convert_options=pacsv.ConvertOptions(include_columns=[column], column_types={column: pa.string()}),
-            )
-            found: Counter[str] = Counter()
-            for batch in reader:
-                for each in pc.value_counts(batch.column(0)).to_pylist():
-                    found[(each["values"] or "").strip()] += each["counts"]
-    except (KeyError, pa.ArrowKeyError) as error:
-        other = "" if listed else "; of BIOSCAN-1M give --partition, CLIBD's files of sample ids"
-        raise BiocosmosError(f"{table} has no column '{column}', which says the part of a specimen{other}") from error
-    except (OSError, pa.ArrowInvalid) as error:
+            text = TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+            header = text.readline()
+            separator = "\t" if "\t" in header else ","
+            names = next(csv.reader([header], delimiter=separator), [])
+            if column not in names:
+                other = "" if listed else "; of BIOSCAN-1M give --partition, CLIBD's files of sample ids"
+                raise BiocosmosError(f"{table} has no column '{column}', which says the part of a specimen{other}")
+            place = names.index(column)
+            with progress(f"look at {table.name}", unit="rows") as bar:
+                for number, row in enumerate(csv.reader(text, delimiter=separator), start=1):
+                    if place < len(row):
+                        found[row[place].strip()] += 1
+                    if number % TOLD_ROWS == 0:
+                        bar.advance(TOLD_ROWS)
+    except (OSError, csv.Error) as error:
         raise BiocosmosError(f"cannot read {table}: {first_line(error)}") from error
     return found
 
