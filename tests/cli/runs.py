@@ -364,8 +364,13 @@ LINES: dict[str, Line] = {
     "train contrastive": Line(
         f"train contrastive {{out}}/both.cosmos -o {{out}}/space {LOOP}{RUN}--image efficientnet-lite0 --dna kmer:5 --text tiny "
         "--tune heads --width 8 --hidden 0 --targets species --within 0.5 --bind-to dna --as-published --temperature 0.1 "
-        "--text-ranks genus,species --split train --validation val --batch-size 8",
+        "--text-ranks genus,species --text-type published --split train --validation val --batch-size 8",
         after=("collect pictures and barcodes",),
+        says="with image and dna",
+    ),
+    "train contrastive from a file": Line(
+        "train contrastive {out}/both.cosmos -o {out}/again --config {out}/space/settings.toml --text-type sci",
+        after=("train contrastive",),
         says="with image and dna",
     ),
     "train contrastive in full": Line(
@@ -373,7 +378,7 @@ LINES: dict[str, Line] = {
         "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
         "--epochs 1 --batch-size 4 --device cpu",
         after=("collect pictures and barcodes", "train barcode"),
-        says="with image and text",
+        says="with dna and text",
     ),
     "split barcodes of two kinds": Line(
         "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",

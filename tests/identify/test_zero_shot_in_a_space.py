@@ -12,10 +12,13 @@ import biocosmos as bc
 from biocosmos.encoders.spaces import read_space, save_space
 from biocosmos.encoders.taxon_tokens import TaxonTokens
 from biocosmos.encoders.text_models import TransformerTexts, save_transformer
+from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.zero_shot.report import zero_shot
 from biocosmos.identify.namers.text import TEMPLATES, ZeroShotNamer, prompts
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
+from biocosmos.jobs.identify import identify_collection
+from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.nn.text_transformer import TextTransformer
 from biocosmos.specimens.taxon_texts import Wording
 from biocosmos.taxonomy import Taxonomy
@@ -67,6 +70,17 @@ def test_all_leaves_are_candidates_by_their_names_at_the_ranks_of_the_tower(plac
     names = [str(collection.taxonomy.names[node]) for node in best]
     assert [sorted(wanted)[row].split(" ", 1)[1] for row in by_hand.argmax(1)] == names
     assert len(namer.identify(queries)) == len(queries)
+
+
+def test_barcodes_are_named_by_the_same_names(place: Path) -> None:
+    collection = bc.Collection.open(place / "both.cosmos")
+    name = str(place / "run" / "dna")
+    bc.embed(collection, name)
+    settings = IdentifySettings(encoder=name, method="zero-shot", part="test_unseen", device="cpu")
+    found = identify_collection(collection, settings)
+    assert len(found.table) == len(collection.gallery(name, split="test_unseen"))
+    with pytest.raises(BiocosmosError, match="'kmer:5' is of no space with a tower of texts"):
+        identify_collection(collection, IdentifySettings(encoder="kmer:5", method="zero-shot", part="test_unseen", device="cpu"))
 
 
 def test_the_protocol_asks_by_name_alone(place: Path) -> None:

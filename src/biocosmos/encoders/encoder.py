@@ -23,7 +23,7 @@ from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import Decoded
 
 if TYPE_CHECKING:
-    from biocosmos.encoders.texts import TextEncoder
+    from biocosmos.encoders.texts import SpaceTexts
     from biocosmos.specimens.taxon_texts import Wording
 
 Vectors = npt.NDArray[np.float32]
@@ -258,18 +258,11 @@ class Encoder:
     # ------------------------------------------------------------------ texts
 
     @cached_property
-    def _text_tower(self) -> TextEncoder:
-        """The tower of texts beside this one in its space."""
-        from biocosmos.encoders.texts import load_text_encoder
+    def _space_texts(self) -> SpaceTexts:
+        """What reads names by the tower of texts beside this one."""
+        from biocosmos.encoders.texts import texts_beside
 
-        assert self._texts_by is not None
-        tower = load_text_encoder(self._texts_by, device=self.device)
-        if tower.metadata().get("space") != space_of(self.name, self.digest) or tower.dim != self.dim:
-            raise BiocosmosError(
-                f"'{self._texts_by}' is not the tower of texts that '{self.name}' was trained with: bring that one, or train the "
-                "space again"
-            )
-        return tower
+        return texts_beside(self.name, self.digest, self.dim, device=self.device)
 
     @property
     def templates(self) -> tuple[str, ...] | None:
@@ -279,7 +272,7 @@ class Encoder:
     @property
     def text_wording(self) -> Wording | None:
         """How the names of a taxon are written for a tower of texts that reads nothing else; None for models of sentences."""
-        return None if self._texts_by is None else self._text_tower.wording
+        return None if self._texts_by is None else self._space_texts.text_wording
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
         """texts: n strings. Returns: (n, dim) float32 unit vectors.
@@ -287,11 +280,7 @@ class Encoder:
         Raises BiocosmosError without a text tower, and for a text that a tower of names finds no word in.
         """
         if self._texts_by is not None:
-            vectors = self._text_tower.encode_texts(texts)
-            if not (says := vectors.any(axis=1)).all():
-                asked = texts[int(np.argmin(says))]
-                raise BiocosmosError(f"'{asked}' has no word of a name: ask for a taxon, such as order Diptera")
-            return vectors
+            return self._space_texts.encode_texts(texts)
         text, tokenize = self._towers.text, self._towers.tokenize
         if text is None and tokenize is not None:
             raise BiocosmosError(

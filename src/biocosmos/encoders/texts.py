@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.encoders.modality import is_text_folder, tower_name
+from biocosmos.encoders.spaces import sibling, space_of
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.taxon_texts import Wording
 
@@ -75,6 +76,40 @@ class ClipTexts:
         return self._encoder.encode_texts(texts)
 
 
+class SpaceTexts:
+    """The names of taxa for another tower of a space, as zero-shot naming asks for them: in its wording, and in no sentence."""
+
+    templates = ("{lineage}",)
+
+    def __init__(self, tower: TextEncoder) -> None:
+        self._tower, self.text_wording = tower, tower.wording
+
+    def encode_texts(self, texts: Sequence[str]) -> Vectors:
+        """(n, dim) float32 unit vectors. Raises BiocosmosError for a text that the tower finds no word in."""
+        vectors = self._tower.encode_texts(texts)
+        says = vectors.any(axis=1)
+        if not says.all():
+            text = texts[int(np.argmin(says))]
+            raise BiocosmosError(f"'{text}' has no word of a name: ask for a taxon, such as order Diptera")
+        return vectors
+
+
+def texts_beside(name: str, digest: str, dim: int, *, device: str = "auto") -> SpaceTexts:
+    """What reads names for the tower ``name`` of a space, whose weights have this digest.
+
+    Raises BiocosmosError where no tower of texts stands beside it, and for one of another training.
+    """
+    beside = sibling(name, digest, "text")
+    if beside is None:
+        raise BiocosmosError(f"'{name}' is of no space with a tower of texts: train one with --text, or name another encoder")
+    tower = load_text_encoder(beside, device=device)
+    if tower.metadata().get("space") != space_of(name, digest) or tower.dim != dim:
+        raise BiocosmosError(
+            f"'{beside}' is not the tower of texts that '{name}' was trained with: bring that one, or train the space again"
+        )
+    return SpaceTexts(tower)
+
+
 def load_text_encoder(name: str, *, device: str = "auto") -> TextEncoder:
     """Load an encoder of texts that is on this machine.
 
@@ -98,4 +133,4 @@ def load_text_encoder(name: str, *, device: str = "auto") -> TextEncoder:
     return ClipTexts(encoder)
 
 
-__all__ = ["NO_WORDS", "ClipTexts", "TextEncoder", "load_text_encoder"]
+__all__ = ["NO_WORDS", "ClipTexts", "SpaceTexts", "TextEncoder", "load_text_encoder", "texts_beside"]

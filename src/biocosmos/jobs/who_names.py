@@ -199,12 +199,11 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
     )
     text: dict[str, Any] = {}
     if method == "zero-shot":
-        from biocosmos.encoders.registry import load_encoder
         from biocosmos.identify.namers.text import read_templates
 
         if settings.encoder is None:
             refuse_code(name, collection.path)
-        text["encoder"] = load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
+        text["encoder"] = _reader_of_names(collection, name, settings)
         text["templates"] = None if settings.templates is None else read_templates(settings.templates)
     if settings.novelty is not None and make_detector(settings.novelty).needs_gradient:
         raise BiocosmosError(
@@ -224,6 +223,17 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
             **text,
             **_rules(settings),
         )
+
+
+def _reader_of_names(collection: Collection, name: str, settings: IdentifySettings) -> Any:
+    """What reads the names of taxa for an embedding: its own encoder, or for barcodes the tower of texts of their space."""
+    from biocosmos.encoders.registry import load_encoder
+    from biocosmos.encoders.texts import texts_beside
+
+    stored = collection.encoders[name]
+    if stored.get("modality") == "dna":
+        return texts_beside(name, str(stored.get("digest")), int(stored["dim"]), device=settings.device)
+    return load_encoder(name, device=settings.device, precision=settings.precision, backend=settings.backend)
 
 
 def head_of(folder: Path, *, device: str, views: int, novelty: str | None) -> TrainedHead:
