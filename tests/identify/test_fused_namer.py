@@ -331,3 +331,16 @@ def test_one_specimen_with_both_is_enough_to_name(world: World) -> None:
     assert made.promise is None
     table = next(iter(made.stream([world.specimens(world.seen)]))).table
     assert len(table) == int(world.seen.sum())
+
+
+def test_a_contradiction_is_named_no_deeper_than_both_agree(world: World, identifier: Identifier) -> None:
+    rows = np.flatnonzero(world.seen)
+    block = world.specimens(rows)
+    assert block.barcodes is not None
+    swapped = Specimens(block.ids, vectors=block.vectors, barcodes=np.roll(block.barcodes, len(rows) // 2))
+    table = next(iter(identifier.stream([swapped]))).table.to_pylist()
+    ranks = [None, *world.taxonomy.ranks]
+    parted = [row for row in table if row["disagree"]]
+    assert parted
+    for row in parted:
+        assert ranks.index(row["rank"]) <= ranks.index(row["agree_down_to"])

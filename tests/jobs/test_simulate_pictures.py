@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import csv
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -148,3 +151,23 @@ def test_simulate_without_a_word_is_simulate_barcodes_as_before(tmp_path: Path, 
         assert CliRunner().invoke(app, line).exit_code == 0
     assert Path("a.fasta").read_bytes() == Path("b.fasta").read_bytes() == Path("c.fasta").read_bytes()
     assert "pictures" in CliRunner().invoke(app, ["simulate", "--help"]).output
+
+
+MAKE = """
+import hashlib, sys
+from biocosmos.barcodes.simulate import RANKS, simulate_barcodes
+from biocosmos.images.invented import with_pictures
+from biocosmos.specimens.seen_unseen_split import seen_unseen_parts
+table = simulate_barcodes(seed=1, species=30, genera=8, specimens=120)
+parts, _ = seen_unseen_parts(*(table[name].to_pylist() for name in ("barcode", "species", "genus")))
+files = with_pictures(table.slice(0, 3), RANKS, size=48)["image"].to_pylist()
+print(parts.tolist(), [hashlib.sha256(file).hexdigest() for file in files])
+"""
+
+
+def test_another_process_makes_the_same_pictures_and_parts() -> None:
+    said = [
+        subprocess.run([sys.executable, "-c", MAKE], env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, check=True)
+        for seed in ("1", "2")
+    ]
+    assert said[0].stdout == said[1].stdout and b"train" in said[0].stdout

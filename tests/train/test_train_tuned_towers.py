@@ -265,18 +265,19 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(place: Path, tmp_path
     ("image", "dna", "tune", "words"),
     [
         ("vit", "kmer:5", "full", "counts k-mers.*dna=heads.*new:bag"),
+        ("vit", "vit", "full", "is no encoder of barcodes.*new:bag"),
         ("vit", "new:tree", "full", "new:bag or new:transformer"),
         ("vit", "new:bag", "image=full,dna=lora", "random weights"),
         ("vit", "bag", "lora", "no attention.*--tune full"),
         ("projected", "bag", "full", "is a projection over 'efficientnet-lite0'.*image=heads"),
     ],
 )
-def test_what_cannot_be_tuned_is_refused_with_what_to_do(place: Path, image: str, dna: str, tune: str, words: str) -> None:
-    asked = settings(place, image, dna, tune)
-    rows = modal_rows(collection_of(place), asked)
+def test_what_cannot_be_tuned_is_refused_with_what_to_do(
+    place: Path, tmp_path: Path, image: str, dna: str, tune: str, words: str
+) -> None:
     with pytest.raises(BiocosmosError, match=words):
-        for kind in (TunedImages, TunedBarcodes):
-            kind(rows, asked, ALONE, Failures())
+        train_contrastive(collection_of(place), settings(place, image, dna, tune), tmp_path / "run")
+    assert not (tmp_path / "run").exists()  # so that the next try may say it otherwise
 
 
 def test_settings_of_tuning_are_refused_where_nothing_is_tuned() -> None:

@@ -176,6 +176,7 @@ class Identifier:
         predictions = held.predictions
         fitting, testing = set_apart(predictions.ids, np.flatnonzero(predictions.truth != 0), seed)
         alarm, deepest, said = sound_alarm(held, fitting, _detector(namer, rules, known), rules.false_alarm_rate)
+        deepest = _bounded(namer, predictions, deepest)
         calibration, threshold, promise, more = _stops(predictions, rules, seed, deepest, held)
         of_sets = testing if held.unseen is None else testing[~held.unseen[testing]]  # of a hidden taxon no set can hold it
         sets = None if rules.sets is None else PredictionSets.fit(predictions.subset(of_sets), rules.alpha, rules.sets)
@@ -284,6 +285,7 @@ class Identifier:
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
             novelty, p, deepest = self.alarm.judge(predictions)
+        deepest = _bounded(self.namer, predictions, deepest)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
         others = RunnersUp.of(predictions, self.calibration, nodes, top) if top > 1 else None
@@ -408,6 +410,12 @@ class Answered:
     table: pa.Table
     predictions: Predictions
     hits: Any
+
+
+def _bounded(namer: Namer, predictions: Predictions, deepest: Any) -> Any:
+    """The rank below which each specimen is given no answer, by novelty and by the namer itself; None for no bound."""
+    own = namer.no_deeper(predictions) if isinstance(namer, GalleryNamer) else None
+    return deepest if own is None else own if deepest is None else np.minimum(own, deepest)
 
 
 def _of_rows(hits: Hits | None, rows: NDArray[np.int64]) -> Hits | None:

@@ -258,6 +258,10 @@ class GalleryNamer(Namer):
         """The nearest known specimens, where it has found them itself; None to search for those with the nearest features."""
         return None
 
+    def no_deeper(self, predictions: Predictions) -> Int64 | None:
+        """(n,) the rank below which a specimen is given no name, however sure, -1 for none at all; None for no such bound."""
+        return None
+
     def shown(self, predictions: Predictions, known: Gallery | None) -> dict[str, pa.Array]:
         """More columns of the table of answers, one value a specimen."""
         return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from biocosmos.images.invented.chance import chance
 from biocosmos.jobs.simulate_pictures import LOOK, PART, PICTURE, SYNTHETIC, WITHOUT, SimulatePicturesSettings
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.creating import is_collection
-from biocosmos.specimens.readers import read
+from biocosmos.specimens.readers import Source, read
 from biocosmos.specimens.seen_unseen_split import seen_unseen_parts
 
 DROPPED = ("image", "image_path", "crop", "content_hash", "width", "height", PART, LOOK, PICTURE)
@@ -27,11 +28,12 @@ def read_specimens(source: str | Path | None, seed: int) -> tuple[pa.Table, tupl
         collection = Collection.open(source)
         batches, ranks, failures = list(collection.scan()), collection.ranks, Failures()
     else:
-        opened = read(simulate_barcodes(seed=seed) if source is None else source)
+        opened = _opened(simulate_barcodes(seed=seed) if source is None else source)
         batches, ranks, failures = list(opened.batches), tuple(opened.ranks), opened.failures
     what = "the simulated barcodes" if source is None else str(source)
     if not batches:
-        raise BiocosmosError(f"{what} has no specimen that can be used")
+        why = "".join(f": {reason}" for reason, _ in failures.reasons()[:1])
+        raise BiocosmosError(f"{what} has no specimen that can be used{why}")
     table = pa.concat_tables([pa.Table.from_batches([batch]) for batch in batches], promote_options="default").combine_chunks()
     ranks = tuple(rank for rank in ranks if rank in table.column_names and table[rank].null_count < len(table))
     if not ranks:
@@ -40,6 +42,16 @@ def read_specimens(source: str | Path | None, seed: int) -> tuple[pa.Table, tupl
         raise BiocosmosError(f"{what} has no barcodes: pictures are made for specimens that have one")
     dropped = [name for name in table.column_names if name in DROPPED]
     return table.drop_columns(dropped), ranks, failures
+
+
+def _opened(source: Any) -> Source:
+    """Raises BiocosmosError as :func:`read`, with a way out where an option is asked for that only ``ingest`` has."""
+    try:
+        return read(source)
+    except BiocosmosError as error:
+        if "--" not in str(error):
+            raise
+        raise BiocosmosError(f"{error} ('biocosmos ingest' has these options: make a collection, and give that)") from error
 
 
 def planned(

@@ -193,6 +193,15 @@ class Fused(GalleryNamer):
             "disagree": pa.array(parts, pa.bool_(), mask=~(image & dna)),
         }
 
+    def no_deeper(self, predictions: Predictions) -> Int64 | None:
+        """Where image and barcode contradict each other, the rank down to which they agree."""
+        columns = predictions.columns
+        if columns is None or "disagree" not in columns.column_names:
+            return None
+        ranks = {rank: i for i, rank in enumerate(self.taxonomy.ranks)}
+        parted = zip(columns["disagree"].to_pylist(), columns["agree_down_to"].to_pylist(), strict=True)
+        return np.array([ranks.get(rank, -1) if parts else len(ranks) - 1 for parts, rank in parted], np.int64)
+
     # ------------------------------------------------------------------ evidence
 
     def nearest(self, predictions: Predictions, known: Gallery) -> Hits | None:
@@ -256,7 +265,8 @@ class Fused(GalleryNamer):
         rows = apart.rows[mine]
         features = np.concatenate([gallery.vectors[rows], lessons.features[mine]], axis=1)
         specimens = Specimens(gallery.ids[rows], truth=self._truth(lessons)[mine])
-        asked = self.predictions(specimens, Said(scores.astype(np.float32), features.astype(np.float32)), None)
+        columns = self._held_columns(lessons, mine) if kind == BOTH else None
+        asked = self.predictions(specimens, Said(scores.astype(np.float32), features.astype(np.float32)), columns)
         unseen = apart.unseen[mine]
         what = {BOTH: "specimens with image and barcode", IMAGE: "images", DNA: "barcodes"}[kind]
         source = (
@@ -264,6 +274,11 @@ class Fused(GalleryNamer):
             "taxon"
         )
         return HeldOut((Part(asked, asked.subset(np.arange(min(len(mine), _KNOWN))), unseen),), source, False)
+
+    def _held_columns(self, lessons: Lessons, mine: Int64) -> pa.Table:
+        says = {kind: self.reliable[kind].says(self.tree, self._all_scores(lessons, kind, mine)) for kind in (IMAGE, DNA)}
+        both = np.ones(len(mine), np.bool_)
+        return pa.table(self._columns(both, both, says))
 
     def _all_scores(self, lessons: Lessons, kind: str, mine: Int64 | None = None) -> Float64:
         mine = np.arange(len(lessons.apart)) if mine is None else mine
