@@ -21,6 +21,7 @@ from biocosmos.encoders.modality import Modality
 from biocosmos.encoders.spaces import save_space
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import Failures
+from biocosmos.files import is_folder
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.tables import replacing
@@ -28,9 +29,10 @@ from biocosmos.train.contrastive.settings import MODALITIES, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows, modal_rows, resolved
 from biocosmos.train.contrastive.task import ModalTask
 from biocosmos.train.contrastive.towers.choosing import make_sources
+from biocosmos.train.contrastive.towers.source import TowerSource
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import SUMMARY, begin_folder, finished_run, refuse_own_folder
+from biocosmos.train.loop.run_folder import SETTINGS, SUMMARY, begin_folder, finished_run, refuse_own_folder
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,8 @@ def train_contrastive(
     for modality in MODALITIES:
         if name := getattr(settings, modality):
             refuse_own_folder(name, output)
+            if is_folder(name):  # a tower of the space that would be written
+                refuse_own_folder(str(Path(name).expanduser().parent), output)
     with processes(settings.device) as where:
         if where.device.type == "cpu":
             keep_freed_memory()
@@ -90,14 +94,21 @@ def _train(
 ) -> ContrastiveResult:
     settings, notes = resolved(collection, asked)
     rows = modal_rows(collection, settings)
+    failures = Failures()
+
+    def sources() -> dict[Modality, TowerSource]:
+        torch.manual_seed(settings.seed)
+        return make_sources(rows, settings, where, failures)
+
+    # what cannot be trained is refused before a folder is begun, or an older run is taken away, with settings that have to change
+    early = where.from_first(overwrite or not (output / SETTINGS).exists())
+    towers = sources() if early else {}
     begin_folder(output, settings, where, overwrite=overwrite, leaves=MODALITIES)
     if (output / SUMMARY).exists():
         history, facts = finished_run(output)
         base = facts.get("base") or {}
         return ContrastiveResult(output, settings, history, base, rows, notes, already_done=True, main_process=where.first)
-    failures = Failures()
-    torch.manual_seed(settings.seed)
-    task = ModalTask(settings, where, rows, make_sources(rows, settings, where, failures), failures)
+    task = ModalTask(settings, where, rows, towers or sources(), failures)
     if where.first:
         _keep_records(output, settings, rows)
         if tell is not None:

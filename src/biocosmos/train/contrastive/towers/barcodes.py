@@ -20,7 +20,7 @@ from biocosmos.encoders.barcode_models import (
     save_barcode_model,
     says_something,
 )
-from biocosmos.encoders.modality import KMER
+from biocosmos.encoders.modality import KMER, modality_of
 from biocosmos.encoders.new_barcode_models import new_bag, new_transformer
 from biocosmos.encoders.projected_barcodes import OWN_BASE, is_projected, save_projected_barcodes
 from biocosmos.errors import BiocosmosError, Failures
@@ -103,6 +103,11 @@ def _model(name: str, how: str) -> BarcodeModel:
         raise BiocosmosError(
             f"'{name}' is a projection already: tune what is beneath ({name}/{OWN_BASE}, or the encoder that it names), or use "
             "--tune dna=heads"
+        )
+    if modality_of(name) != "dna":
+        raise BiocosmosError(
+            f"'{name}' is no encoder of barcodes that can be trained: name a folder of 'train barcode' or a BarcodeBERT, or "
+            f"write {' or '.join(NEW + each for each in NETWORKS)}"
         )
     model = load_barcode_model(name)
     model.head = model.classes = None
