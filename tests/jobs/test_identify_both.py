@@ -133,7 +133,7 @@ def test_a_collection_without_one_of_them_is_told(collection: bc.Collection, tmp
     images = bc.Collection.open(tmp_path / "images.cosmos")
     images.dataset.update({"barcode": "nullif(barcode, barcode)"})
     with (
-        pytest.raises(BiocosmosError, match="none of the .* known specimens has a DNA barcode"),
+        pytest.raises(BiocosmosError, match=r"none of the .* known specimens has a DNA barcode"),
         identifying(images, IdentifySettings(part="test", **RULES)),  # type: ignore[arg-type]
     ):
         pass
