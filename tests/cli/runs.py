@@ -368,12 +368,17 @@ LINES: dict[str, Line] = {
         after=("collect pictures and barcodes",),
         says="with image and dna",
     ),
+    "train contrastive from a file": Line(
+        "train contrastive {out}/both.cosmos -o {out}/again --config {out}/space/settings.toml --text-type sci",
+        after=("train contrastive",),
+        says="with image and dna",
+    ),
     "train contrastive in full": Line(
         "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "
         "--crop 0.2 --mutate 0.02 --size 64 --workers 1 --cache-gb 0.5 --dna {out}/dna --drop image-text --targets bin "
         "--epochs 1 --batch-size 4 --device cpu",
         after=("collect pictures and barcodes", "train barcode"),
-        says="with image and text",
+        says="with dna and text",
     ),
     "split barcodes of two kinds": Line(
         "split {out}/coi.cosmos --method random --name kinds --fractions train=0.6,test=0.2,test_unseen=0.2",

@@ -56,6 +56,11 @@ def tower(folder: Path, *, pooling: str = "mean", dim: int = 16, seed: int = 0) 
     return save_transformer(folder, network, tokens, WORDING, training={"what": "random, for tests"})
 
 
+def described(folder: Path, **shape: int) -> None:
+    facts = json.loads((folder / "biocosmos.json").read_text())
+    (folder / "biocosmos.json").write_text(json.dumps(facts | {"shape": facts["shape"] | shape}))
+
+
 def bert(folder: Path, *, config: Mapping[str, object] | None = None) -> BarcodeTransformer:
     """A BERT with random weights, as Hugging Face's library saves a BertModel."""
     torch.manual_seed(1)
@@ -147,6 +152,8 @@ def test_a_projection_over_a_tower_stands_on_its_weights(tmp_path: Path) -> None
             "changed after it was",
         ),
         (lambda folder: (folder / "model.safetensors").write_bytes(b"x"), "cannot read"),
+        (lambda folder: described(folder, heads=2), "changed after it was"),
+        (lambda folder: described(folder, heads=3), "gives 32 numbers to 3 heads"),
         (
             lambda folder: (folder / "biocosmos.json").write_text('{"kind": "text"}'),
             "is not the description of an encoder of texts",

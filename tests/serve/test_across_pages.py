@@ -63,6 +63,15 @@ def test_a_dropped_picture_finds_barcodes(paired: Server, opened: Callable[..., 
     assert "run/dna" in at(page, "among").text_content() and at(page, "tile").count() == 5
 
 
+@pytest.mark.parametrize("size", [WIDE, PHONE], ids=["wide", "phone"])
+def test_the_page_of_a_specimen_asks_on_by_its_barcode(paired: Server, opened: Callable[..., Any], size: dict[str, int]) -> None:
+    page = opened(paired, "/specimen?id=SIM0-000007", size=size)
+    assert at(page, "picture-among-barcodes").count() == 1 and wide_as(page)
+    at(page, "barcode-among-pictures").click()
+    at(page, "answer").wait_for()
+    assert "run/image" in at(page, "among").text_content()
+
+
 def test_words_find_pictures_unasked_and_names_if_asked(paired: Server, opened: Callable[..., Any]) -> None:
     page = opened(paired, "/search?k=3")
     genus = bc.Collection.open(paired.collection).table(["genus"])["genus"][0].as_py()

@@ -62,7 +62,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     bag = BarcodeEmbedder(tokens.size, 16, 0, 1, positions=60, pad=tokens.pad, window=12, bag=True)
     save_barcode_model(folder / "bag", BarcodeModel(bag, tokens), training={})
     save_barcode_model(folder / "cnn", BarcodeModel(BarcodeCNN(660), KmerTokens()), training={})
-    save_encoder(folder / "projected", load_towers(DEFAULT), base=DEFAULT, projection=Projection(1280, WIDTH), frozen=True)
+    save_encoder(folder / "projected", load_towers(DEFAULT), base=DEFAULT, projection=Projection(1280, 12), frozen=True)
+    save_encoder(folder / "begun", load_towers(DEFAULT), base=DEFAULT, projection=Projection(1280, WIDTH), frozen=True)
     return folder
 
 
@@ -74,7 +75,8 @@ def transformer() -> BarcodeModel:
 def settings(place: Path, image: str, dna: str, tune: str, **more: Any) -> ContrastiveSettings:
     names = {"image": image, "dna": dna}
     named = {key: str(place / name) if (place / name).is_dir() else name for key, name in names.items()}
-    small = {"text": "", "width": WIDTH, "hidden": WIDTH, "epochs": 2, "batch_size": 8, "seed": 1, "workers": 1, "keep": "last"}
+    small = {"text": "", "targets": "specimen", "width": WIDTH, "hidden": WIDTH, "epochs": 2, "batch_size": 8, "seed": 1}
+    small |= {"workers": 1, "keep": "last"}
     return contrastive_settings(**{**named, "tune": tune, **small, **more})
 
 
@@ -152,6 +154,20 @@ def test_a_saved_text_tower_gives_the_vectors_that_were_trained(place: Path, tmp
     np.testing.assert_allclose(encoder.encode_texts(texts), before, atol=1e-4)
 
 
+def test_a_frozen_projection_is_gone_on_from_with_the_encoder_beneath(place: Path, tmp_path: Path) -> None:
+    asked = settings(place, "begun", "bag", "full")
+    rows = modal_rows(collection_of(place), asked)
+    source = TunedImages(rows, asked, ALONE, Failures())
+    paths = [place / "pictures" / f"{id_}.png" for id_ in rows.ids[:4]]
+    before = bc.load_encoder(str(place / "begun"), device="cpu", precision="float32").encode_files(paths)[0]
+    with torch.no_grad():
+        np.testing.assert_allclose(unit(source.module.eval()(source.inputs(np.arange(4), None))), before, atol=1e-4)
+    disturb(source.module)
+    source.save(tmp_path / "image", {})
+    after = bc.load_encoder(str(tmp_path / "image"), device="cpu", precision="float32").encode_files(paths)[0]
+    assert float(np.abs(after - before).max()) > 1e-3
+
+
 def test_lora_learns_as_what_is_new_and_an_encoder_slower(place: Path) -> None:
     rows = modal_rows(collection_of(place), settings(place, "vit", "bert", "full"))
     for tune, wanted in (("full", TRAINED_FACTOR), ("lora", 1.0)):
@@ -211,7 +227,15 @@ def test_a_killed_training_of_towers_goes_on_to_the_same_weights(place: Path, tm
     asked = settings(place, "vit", "bert", "image=full,dna=lora", **more)
     train_contrastive(collection_of(tmp_path), asked, tmp_path / "whole")
     command = [sys.executable, "-m", "biocosmos", "train", "contrastive", str(tmp_path / "both.cosmos"), "--text", ""]
-    told = {"image": asked.image, "dna": asked.dna, "tune": asked.tune, "width": WIDTH, "hidden": WIDTH, "batch_size": 8}
+    told = {
+        "image": asked.image,
+        "dna": asked.dna,
+        "tune": asked.tune,
+        "targets": "specimen",
+        "width": WIDTH,
+        "hidden": WIDTH,
+        "batch_size": 8,
+    }
     for name, value in {**told, "seed": 1, "workers": 1, "keep": "last", **more}.items():
         command += ["--" + name.replace("_", "-"), str(value)]
     process = subprocess.Popen(
@@ -269,7 +293,7 @@ def test_an_image_that_cannot_be_read_is_left_out_and_told(place: Path, tmp_path
         ("vit", "new:tree", "full", "new:bag or new:transformer"),
         ("vit", "new:bag", "image=full,dna=lora", "random weights"),
         ("vit", "bag", "lora", "no attention.*--tune full"),
-        ("projected", "bag", "full", "is a projection over 'efficientnet-lite0'.*image=heads"),
+        ("projected", "bag", "full", "a projection to 12 numbers already.*--width 12"),
     ],
 )
 def test_what_cannot_be_tuned_is_refused_with_what_to_do(

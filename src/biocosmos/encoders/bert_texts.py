@@ -18,6 +18,7 @@ from biocosmos.encoders.public_barcode_bert import CONFIG, SAFE, read_config, re
 from biocosmos.encoders.towers import plain_state
 from biocosmos.encoders.weights import check_room, fill
 from biocosmos.encoders.word_pieces import WordPieces
+from biocosmos.errors import BiocosmosError
 from biocosmos.facts import read_facts
 from biocosmos.files import is_file
 from biocosmos.nn.barcode.transformer import EPSILON, BarcodeTransformer
@@ -58,6 +59,9 @@ class BertText:
         """From a folder. Raises BiocosmosError for a tokenizer that is missing or of another model, and for damaged weights."""
         config = read_config(folder, "the configuration of a BERT of texts")
         tokens = WordPieces.load(folder, int(config["vocab_size"]))
+        width, heads = int(config["hidden_size"]), int(config["num_attention_heads"])
+        if width % heads:
+            raise BiocosmosError(f"{folder / CONFIG} shares {width} numbers among {heads} heads: restore it")
         pooling = "mean"
         if is_file(folder / POOLING):
             told = {"what": "the pooling of a text model", "remedy": "restore it, or remove it to take the mean"}

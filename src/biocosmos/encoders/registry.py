@@ -179,7 +179,10 @@ def build_encoder(
 def digest_of(name: str) -> str:
     """The digest of an encoder's weights, whatever it takes; errors as for :func:`load_encoder`."""
     from biocosmos.encoders.barcodes import load_barcode_encoder
+    from biocosmos.encoders.texts import load_text_encoder
 
+    if modality_of(name) == "text":
+        return load_text_encoder(name).digest
     return load_barcode_encoder(name).digest if modality_of(name) == "dna" else load_encoder(name).digest
 
 

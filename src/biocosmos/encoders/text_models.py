@@ -181,9 +181,10 @@ class ProjectedTexts(_Texts):
         return {key: value for key, value in self.base.metadata()["preprocessing"].items() if key != "texts"}
 
 
-def transformer_digest(network: nn.Module, tokens: TaxonTokens) -> str:
-    """Of the weights and of the words they are for."""
-    return _digest(weights_digest(plain_state(network)), tokens.digest)
+def transformer_digest(network: TextTransformer, tokens: TaxonTokens) -> str:
+    """Of the weights, of how they compute and of the words they are for."""
+    how = {key: value for key, value in network.shape().items() if key != "dropout"}
+    return _digest(weights_digest(plain_state(network)), json.dumps(how, sort_keys=True), tokens.digest)
 
 
 def bert_digest(model: BertText) -> str:
@@ -227,6 +228,8 @@ def _transformer(folder: Path) -> tuple[TextTransformer, TaxonTokens]:
             f"{folder} has a tokenizer of {tokens.size:,} tokens and weights for {shape['vocabulary']:,}: they are of two "
             "trainings; restore the tokenizer that was saved with the weights"
         )
+    if shape["width"] % shape["heads"]:
+        raise BiocosmosError(f"{folder / TRAINED} gives {shape['width']} numbers to {shape['heads']} heads: {_TOLD['remedy']}")
     weights = read_weights(folder / WEIGHTS)
 
     def build() -> TextTransformer:

@@ -55,7 +55,7 @@ def benchmark_barcodes(source: Path, folder: Path, settings: BarcodesSettings) -
     base = evaluate_collection(collection, asked)
     report = beside_papers(
         "barcodes",
-        f"Barcodes of {parts.data}'s kind: {', '.join(encoders)}",
+        f"{parts.data}'s benchmark of barcodes, on {collection.path.stem}: {', '.join(encoders)}",
         base,
         _of_the_three(base),
         parts=data.rows(),

@@ -59,9 +59,9 @@ def benchmark_clustering(source: Path, folder: Path, settings: ClusteringSetting
     )
     report = beside_papers(
         "clustering",
-        f"Zero-shot clustering of {parts.data}'s kind: {', '.join((*images, *dna))}",
+        f"{parts.data}'s zero-shot clustering, on {collection.path.stem}: {', '.join((*images, *dna))}",
         base,
-        _figures(base, f"{collection.path.stem}: {'+'.join(there)}"),
+        _figures(base, data.about(f"{collection.path.stem}: {'+'.join(there)}")),
         parts=data.rows(),
         missing=_missing(data, images, joined, bins, settings),
         notes=data.notes,

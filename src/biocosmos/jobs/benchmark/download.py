@@ -17,6 +17,7 @@ from biocosmos.evaluate import Report
 from biocosmos.files import is_file, is_there
 from biocosmos.jobs.benchmark.parts import BIOSCAN_5M, CLIBD, Parts
 from biocosmos.jobs.benchmark.settings import BenchmarkSettings
+from biocosmos.jobs.simulate_pictures import PICTURE, SYNTHETIC
 from biocosmos.progress import progress
 from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.collection import Collection
@@ -57,6 +58,16 @@ class Data:
     def there(self, parts: Iterable[str]) -> tuple[str, ...]:
         """Those that have specimens."""
         return tuple(part for part in parts if self.counts.get(part))
+
+    @property
+    def drawn(self) -> bool:
+        """Whether its pictures were drawn ('biocosmos simulate pictures'): every table says so."""
+        there = PICTURE in self.collection.stored_columns
+        return there and bool(self.collection.count(where=f"{PICTURE} = '{SYNTHETIC}'"))
+
+    def about(self, text: str) -> str:
+        """What is said of the data that figures are about."""
+        return f"{text} (synthetic images)" if self.drawn else text
 
     def rows(self) -> list[Row]:
         """A row a part: specimens, with an image, with a barcode, with a species."""

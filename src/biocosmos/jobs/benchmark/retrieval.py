@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from biocosmos.embed import embed
 from biocosmos.encoders.modality import modality_of, towers_of
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.benchmark.report import beside_papers
+from biocosmos.evaluate.open_world.published import PUBLISHED as FIGURES
+from biocosmos.evaluate.open_world.published import SOURCE_HERE
 from biocosmos.jobs.benchmark.download import Benchmarked, Data, opened
 from biocosmos.jobs.benchmark.encoders import check_encoder
 from biocosmos.jobs.benchmark.parts import CLIBD
@@ -63,9 +64,9 @@ def benchmark_retrieval(source: Path, folder: Path, settings: RetrievalSettings)
     base = evaluate_collection(data.collection, _asked(data, space, settings))
     report = beside_papers(
         "retrieval",
-        f"Retrieval of {data.parts.data}'s kind: {space}",
+        f"{data.parts.data}'s retrieval, on {data.collection.path.stem}: {space}",
         base,
-        _of_retrieval(base),
+        _of_retrieval(base, data),
         parts=data.rows(),
         missing=_missing(data, space),
         notes=data.notes,
@@ -120,10 +121,11 @@ def _asked(data: Data, space: str, settings: RetrievalSettings) -> EvaluateSetti
     )
 
 
-def _of_retrieval(base: Report) -> pa.Table:
-    """CLIBD's figures, without those of other benchmarks of barcodes."""
-    table = base.table("published")
-    return table.filter(pc.starts_with(table["measure"], "top-1"))
+def _of_retrieval(base: Report, data: Data) -> pa.Table:
+    """CLIBD's figures, without those of other benchmarks of barcodes; drawn pictures are told beside every figure of them."""
+    rows = [row for row in base.rows("published") if row["measure"].startswith("top-1")]
+    told = [row | {"data": data.about(row["data"])} if row["source"] == SOURCE_HERE else row for row in rows]
+    return pa.Table.from_pylist(told, FIGURES)
 
 
 def _missing(data: Data, space: str) -> list[Row]:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow.compute as pc
 
 from biocosmos.encoders.modality import MODALITIES, Modality
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.across import crossing_among
 from biocosmos.jobs.across import knows_words as spaces_know_words
 from biocosmos.jobs.space_queries import SpaceTowers
-from biocosmos.search.conditions import quoted
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.stored_vectors import read_dense
+
+if TYPE_CHECKING:
+    from biocosmos.serve.catalogue.stored import Stored
 
 CALLED: dict[str, str] = {"image": "pictures", "dna": "barcodes", "text": "names"}
 """modality -> what its vectors are of, as the page says it."""
@@ -107,12 +110,14 @@ def stored_vectors(crossing: Crossing, ids: Sequence[str]) -> dict[str, npt.NDAr
     return found
 
 
-def with_both(collection: Collection, ids: Sequence[str]) -> set[str]:
+def with_both(collection: Collection, stored: Stored, ids: Sequence[str]) -> set[str]:
     """Those specimens whose barcode can ask among pictures, and that have a picture too."""
+    rows, found = np.unique(stored.rows_of_ids(list(ids))), set[str]()
+    rows = rows[rows >= 0]
     for towers in collection.spaces().values():
-        if ids and {"image", "dna"} <= set(towers):
-            there = [f"`{collection.embedding_column(towers[each])}` IS NOT NULL" for each in ("image", "dna")]
-            listed = ", ".join(quoted(id_) for id_ in ids)
-            table = collection.dataset.to_table(columns=["id"], filter=" AND ".join([*there, f"id IN ({listed})"]))
-            return set(table["id"].to_pylist())
-    return set()
+        columns = [collection.embedding_column(towers[each]) for each in ("image", "dna") if each in towers]
+        if len(columns) == 2 and len(rows) and set(columns) <= set(stored.dataset.schema.names):
+            table = stored.table(rows, ["id", *columns])
+            there = pc.and_(*(table[column].is_valid() for column in columns))
+            found |= set(table["id"].filter(there).to_pylist())
+    return found

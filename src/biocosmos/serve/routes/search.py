@@ -96,7 +96,7 @@ async def results(request: Request, desk: Here, _: Viewer) -> Response:
             return _getting_ready(error)
         except BiocosmosError as error:
             return JSONResponse({"error": str(error)}, 400)
-    both = with_both(desk.collection, [near.id for answer in found.answers for near in answer.near])
+    both = with_both(desk.collection, desk.catalogue.now.stored, [near.id for answer in found.answers for near in answer.near])
     answers = [
         {
             "answer": answer,

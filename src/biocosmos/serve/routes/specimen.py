@@ -17,6 +17,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.one_specimen import Candidates, Heat
 from biocosmos.serve.access import Viewer
 from biocosmos.serve.asking import NotReady
+from biocosmos.serve.asking.across import with_both
 from biocosmos.serve.catalogue import View
 from biocosmos.serve.catalogue.cards import Card
 from biocosmos.serve.desk import Desk, Here
@@ -59,6 +60,7 @@ def specimen(request: Request, desk: Here, user: Viewer, id_: Id) -> HTMLRespons
         view=view.query(),
         reason=desk.thumbnails.reason(id_),
         by_barcode=bool(found.barcode) and _default_is_of_images(desk),
+        asks_across=bool(with_both(desk.collection, desk.catalogue.now.stored, [id_])),
         may_name=user.may("annotator"),
     )
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from biocosmos.encoders.modality import Modality, tower_name
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
-MODALITIES = ("image", "dna", "text")
+MODALITIES: tuple[Modality, ...] = ("image", "dna", "text")
 """In this order everywhere."""
 AUTO = "auto"
 DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
@@ -115,7 +116,11 @@ class ContrastiveSettings(LoopSettings):
         panel=DATA,
     )
     text_type: str = setting(
-        "taxon", "How a name is written: taxon, names from coarse to fine; sci, the finest.", choices=TEXT_TYPES, panel=DATA
+        "taxon",
+        "How a name is written: taxon, names from coarse to fine; sci, the finest.",
+        choices=TEXT_TYPES,
+        only={"text": GIVEN},
+        panel=DATA,
     )
     augment: str = setting(
         "plankton",
@@ -137,7 +142,12 @@ class ContrastiveSettings(LoopSettings):
     split: str = changed(LoopSettings, "split", help="The training part, such as train or train+pretrain.")
     epochs: int = changed(LoopSettings, "epochs", 20)
     batch_size: int | None = changed(
-        LoopSettings, "batch_size", help="Specimens per process and step.", unset="1024, fewer where an epoch has under 8 steps"
+        LoopSettings,
+        "batch_size",
+        help="Specimens per process and step.",
+        low=2,
+        above=None,
+        unset="1024, fewer where an epoch has under 8 steps",
     )
     lr: float = changed(LoopSettings, "lr", 1e-3, help="Highest learning rate of what is new.", otherwise={})
     weight_decay: float = changed(LoopSettings, "weight_decay", 0.05)
@@ -147,7 +157,7 @@ class ContrastiveSettings(LoopSettings):
         object.__setattr__(self, "encoder", "")
         for modality in MODALITIES:
             name = getattr(self, modality).strip()
-            object.__setattr__(self, modality, encoder_name(name) if name else "")
+            object.__setattr__(self, modality, tower_name(encoder_name(name), modality) if name else "")
         if len(self.modalities) < 2:
             said = self.modalities[0] if self.modalities else "none"
             raise SettingError(f"a space needs two modalities, and here it has {said}: name --image, --dna or --text")

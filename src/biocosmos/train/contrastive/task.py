@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from biocosmos.embed.reader import ahead
 from biocosmos.encoders.modality import Modality
-from biocosmos.errors import Failures
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.nn.modal_pairs import ModalPairs
 from biocosmos.train.batches.drawing import SMALLEST, Drawing, Rows
 from biocosmos.train.batches.drawn_task import DrawnTask
@@ -46,6 +46,12 @@ class ModalTask(DrawnTask):
     ) -> None:
         s = self.settings = settings
         self.where, self.rows, self.sources, self.failures = where, rows, sources, failures
+        for modality, source in sources.items():
+            if not source.there[: rows.learnt].any():
+                raise BiocosmosError(
+                    f"{getattr(s, modality)} has nothing of the specimens of part '{s.split}' that are learnt from: embed anew "
+                    f"('biocosmos embed {rows.collection.path} -e {getattr(s, modality)} --overwrite'), or --{modality} ''"
+                )
         self.name = f"one space of {' and '.join(sources)}"
         pairs = ModalPairs(
             s.pairs,

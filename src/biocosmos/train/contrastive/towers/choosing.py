@@ -19,7 +19,7 @@ def make_sources(
 ) -> dict[Modality, TowerSource]:
     """modality -> its tower, in the order of :data:`MODALITIES`. Raises BiocosmosError for what cannot be trained."""
     return {
-        modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)  # type: ignore[misc]
+        modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)
         for modality in MODALITIES
         if modality in settings.modalities
     }

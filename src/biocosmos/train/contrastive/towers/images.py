@@ -27,7 +27,7 @@ from biocosmos.train.loop.processes import Processes
 
 TRAINED_FACTOR = 0.1
 """How many times the rate of what is new the weights of a trained encoder learn with: 1e-4 where that is 1e-3."""
-PIXELS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 24}
+PIXELS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 22}
 """Pixels of the images that go through at once where nothing is asked for: 28 images of 96 pixels on a processor."""
 FEWEST_AT_ONCE = 4
 BLOCK = 64
@@ -44,8 +44,8 @@ class TunedImages:
 
     def __init__(self, rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures) -> None:
         self.name, how = settings.image, settings.tune_of("image")
-        towers = load_towers(self.name)
-        _refuse(towers, self.name, settings)
+        towers, begun = _beneath(load_towers(self.name), self.name)
+        _refuse(towers, begun, self.name, settings)
         self.towers = towers if settings.size is None else at_size(towers, settings.size)
         self._augment = PRESETS[settings.augment]
         tower = trainable(self.towers)
@@ -53,8 +53,10 @@ class TunedImages:
         if how == "lora":
             add_low_rank(tower.image, rank=settings.lora_rank, what=f"'{self.name}'")  # type: ignore[arg-type]
         self._low_rank = how == "lora"
-        self._new = None
-        if self.towers.projection is None:
+        self._new: Projection | None = None
+        if begun is not None:
+            self._new = begun
+        elif self.towers.projection is None:
             self._new = Projection(self.towers.features(), settings.width, hidden=settings.hidden or None)
         size = self.towers.preprocessing.size
         fits = PIXELS_AT_ONCE["cpu" if where.device.type == "cpu" else "cuda"] // size**2
@@ -110,17 +112,26 @@ class _ImageTower(nn.Module):
         return features if self.projection is None else self.projection(features)  # type: ignore[no-any-return]
 
 
-def _refuse(towers: Towers, name: str, settings: ContrastiveSettings) -> None:
-    tune = f"--tune image={settings.tune_of('image')}"
-    if towers.base is not None:
+def _beneath(towers: Towers, name: str) -> tuple[Towers, Projection | None]:
+    """The encoder to be tuned, and the projection that was trained over it while it stayed as it was: both go on from there."""
+    if towers.base is None:
+        return towers, None
+    beneath = load_towers(towers.base.name)
+    if beneath.digest != towers.base.digest:
         raise BiocosmosError(
-            f"'{name}' is a projection over '{towers.base.name}', which stays as it is: tune that one with --image "
-            f"{towers.base.name}, or train on stored vectors with --tune image=heads"
+            f"'{name}' is a projection over '{towers.base.name}' with weights {towers.base.digest}, and here it has "
+            f"{beneath.digest}: bring the one it was trained on"
         )
-    if towers.takes_bytes or towers.architecture["kind"] == "none":
+    return beneath, towers.projection
+
+
+def _refuse(towers: Towers, begun: Projection | None, name: str, settings: ContrastiveSettings) -> None:
+    tune = f"--tune image={settings.tune_of('image')}"
+    if towers.takes_bytes or towers.architecture["kind"] == "none" or (begun is not None and towers.projection is not None):
         raise BiocosmosError(f"'{name}' cannot be built again from a folder, so {tune} cannot save it: use --tune image=heads")
-    if towers.projection is not None and towers.projection.dim_out != settings.width:
+    projection = begun or towers.projection
+    if projection is not None and projection.dim_out != settings.width:
         raise BiocosmosError(
-            f"'{name}' has a projection to {towers.projection.dim_out} numbers already, which {tune} trains on: say --width "
-            f"{towers.projection.dim_out}, or use --tune image=heads"
+            f"'{name}' has a projection to {projection.dim_out} numbers already, from which {tune} goes on: say --width "
+            f"{projection.dim_out}, or use --tune image=heads"
         )
