@@ -147,8 +147,8 @@ def decision_scores(
 
 
 def decision_curve(scheme: str, seen: Choices, unseen: Choices, points: int = CURVE_POINTS) -> list[Row]:
-    """Rows of scheme, t in [0, 1], and the micro shares of species at it with their harmonic mean; t at steps of [0, 1] and of the
-    scores, which are small where there are many species."""
+    """Rows of scheme, t in [0, 1], and the micro shares of species at it with their harmonic mean; t at steps of [0, 1] and of
+    the scores, which are small where there are many species."""
     steps = np.linspace(0, 1, points)
     scores = np.quantile(np.concatenate([seen.score, unseen.score]), steps)
     at = np.unique(np.concatenate([steps, np.clip(scores, 0, 1)]))
