@@ -80,7 +80,7 @@ def world() -> World:
 
 @pytest.fixture(scope="module")
 def identifier(world: World) -> Identifier:
-    return Identifier.fit(world.gallery(world.known), method="fused", error_rate=0.1, promise="mean")
+    return Identifier.fit(world.gallery(world.known), method="fused", error_rate=0.1, promise="mean", sets="genus")
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +228,7 @@ def test_a_row_says_by_what_it_was_named(world: World, identifier: Identifier) -
     table = next(iter(identifier.stream([mixed]))).table
     assert table["evidence"].to_pylist() == ["dna", "image", "image", "image", "image+dna", "image+dna"]
     assert table["disagree"].null_count == 4
+    assert table["set"].null_count == 0
     alone = next(iter(identifier.stream([world.specimens(rows[1:2], dna=False)]))).table
     for column in ("taxon", "novelty_p", "image_says"):
         assert table[column][1].as_py() == alone[column][0].as_py()

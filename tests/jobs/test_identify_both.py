@@ -12,7 +12,7 @@ import pytest
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.evaluate import evaluate_collection
-from biocosmos.jobs.identify import identifying
+from biocosmos.jobs.identify import explain, identifying
 from biocosmos.jobs.identify_settings import IdentifySettings
 from space_sample import both
 
@@ -66,6 +66,13 @@ def test_files_belong_together_by_their_names(collection: bc.Collection, files: 
     assert len(again) == 8
 
 
+def test_a_report_shows_both(collection: bc.Collection, files: tuple[Path, Path]) -> None:
+    settings = IdentifySettings(**RULES)  # type: ignore[arg-type]
+    with identifying(collection, settings, images=files, evidence=True) as done:
+        report, pictures = explain(done, collection)
+    assert report.tables and pictures(done.table["id"].to_pylist()[0]) is not None
+
+
 @pytest.mark.parametrize("which", [0, 1])
 def test_one_kind_of_file_is_named_by_it(collection: bc.Collection, files: tuple[Path, Path], which: int) -> None:
     settings = IdentifySettings(**RULES)  # type: ignore[arg-type]
@@ -109,3 +116,24 @@ def test_missing_vectors_and_barcodes_stay_in_the_gallery(collection: bc.Collect
     assert len(gallery) == len(ids)
     assert gallery.columns is not None and gallery.columns["barcode"].null_count == 2
     assert np.allclose(np.linalg.norm(gallery.vectors, axis=1), 1, atol=1e-5)
+
+
+def test_a_collection_without_one_of_them_is_told(collection: bc.Collection, tmp_path: Path) -> None:
+    rows = collection.table(["id", "barcode", *collection.ranks])
+    bare = bc.Collection.create(tmp_path / "bare.cosmos")
+    bare.add(rows)
+    bare.make_split("random", fractions={"train": 0.7, "test": 0.3})
+    bc.embed(bare, "kmer:5")
+    with (
+        pytest.raises(BiocosmosError, match="is not of images"),
+        identifying(bare, IdentifySettings(method="fused", part="test")),
+    ):
+        pass
+    shutil.copytree(collection.path, tmp_path / "images.cosmos")
+    images = bc.Collection.open(tmp_path / "images.cosmos")
+    images.dataset.update({"barcode": "nullif(barcode, barcode)"})
+    with (
+        pytest.raises(BiocosmosError, match=r"none of the .* known specimens has a DNA barcode"),
+        identifying(images, IdentifySettings(part="test", **RULES)),  # type: ignore[arg-type]
+    ):
+        pass

@@ -264,10 +264,17 @@ class Identifier:
         hits = self._nearest(predictions, device)
         groups = self._by_evidence(predictions)
         if len(groups) == 1:
-            return Answered(next(iter(groups))._table(predictions, hits, top), predictions, hits)
-        tables = [who._table(predictions.subset(rows), _of_rows(hits, rows), top) for who, rows in groups.items()]
+            return Answered(self._alike(next(iter(groups))._table(predictions, hits, top)), predictions, hits)
+        tables = [self._alike(who._table(predictions.subset(rows), _of_rows(hits, rows), top)) for who, rows in groups.items()]
         order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
         return Answered(pa.concat_tables(tables).take(pa.array(order)), predictions, hits)
+
+    def _alike(self, table: pa.Table) -> pa.Table:
+        """With a column of sets where this one has sets, and only there."""
+        has, wants = "set" in table.column_names, self.sets is not None
+        if has == wants:
+            return table
+        return table.append_column("set", pa.nulls(len(table), pa.string())) if wants else table.drop_columns(["set"])
 
     def _by_evidence(self, predictions: Predictions) -> dict[Identifier, NDArray[np.int64]]:
         """Who answers for which rows: this one, and where there are others for what a specimen has alone, these."""

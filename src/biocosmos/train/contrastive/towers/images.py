@@ -27,7 +27,7 @@ from biocosmos.train.loop.processes import Processes
 
 TRAINED_FACTOR = 0.1
 """How many times the rate of what is new the weights of a trained encoder learn with: 1e-4 where that is 1e-3."""
-PIXELS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 24}
+PIXELS_AT_ONCE = {"cpu": 1 << 18, "cuda": 1 << 22}
 """Pixels of the images that go through at once where nothing is asked for: 28 images of 96 pixels on a processor."""
 FEWEST_AT_ONCE = 4
 BLOCK = 64
