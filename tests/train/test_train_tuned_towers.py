@@ -31,6 +31,7 @@ from biocosmos.nn.barcode.convolution import BarcodeCNN
 from biocosmos.nn.barcode.embedder import BarcodeEmbedder
 from biocosmos.nn.projection import Projection
 from biocosmos.settings import UnusedSetting
+from biocosmos.specimens import guard
 from biocosmos.specimens.taxon_texts import taxon_texts
 from biocosmos.train.contrastive.settings import ContrastiveSettings, contrastive_settings
 from biocosmos.train.contrastive.specimens import modal_rows
@@ -215,6 +216,9 @@ def test_three_towers_are_tuned_together_and_every_one_is_an_encoder(place: Path
     assert len(result.history.epochs) == 2 and all(0 <= row["retrieval"] <= 1 for row in result.history.epochs)
     space = read_space(tmp_path / "run")
     assert set(space.towers) == {"image", "dna", "text"} and space.dim == WIDTH
+    for folder in ("image", "dna", "dna/base", "text/base"):  # each is an encoder, and none may be judged on what it learnt
+        with pytest.raises(BiocosmosError, match="trained"):
+            guard.refuse_part(collection, "train", tmp_path / "run" / folder)
     for name in (space.towers["image"], space.towers["dna"]):
         bc.embed(collection, name)
         assert collection.encoders[name]["space"] == space.digest

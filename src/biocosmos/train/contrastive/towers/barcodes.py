@@ -32,6 +32,7 @@ from biocosmos.train.batches.drawing import Rows
 from biocosmos.train.contrastive.settings import NEW, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.towers.images import TRAINED_FACTOR
+from biocosmos.train.contrastive.towers.own_base import guard_own_base
 from biocosmos.train.loop.processes import Processes
 
 NETWORKS = {"bag": new_bag, "transformer": new_transformer}
@@ -80,6 +81,7 @@ class TunedBarcodes:
     def save(self, folder: Path, facts: dict[str, Any]) -> str:
         """The network in ``base/``, changes of low rank added to it, and the projection over it."""
         merge_low_rank(self.module.cpu().eval())
+        guard_own_base(folder, folder / OWN_BASE)
         save_barcode_model(folder / OWN_BASE, self.model, training=facts)
         base = TrainedBarcodes(OWN_BASE, self.model, "cpu")
         return save_projected_barcodes(folder, base, self.projection, training=facts, own_base=True)

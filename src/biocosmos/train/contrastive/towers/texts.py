@@ -31,6 +31,7 @@ from biocosmos.specimens.taxon_texts import NOT_CLASSIFIED, Wording
 from biocosmos.train.batches.drawing import Rows
 from biocosmos.train.contrastive.settings import PUBLISHED, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
+from biocosmos.train.contrastive.towers.own_base import guard_own_base
 from biocosmos.train.contrastive.towers.text_networks import TextNetwork, network_of
 from biocosmos.train.loop.processes import Processes
 
@@ -190,6 +191,7 @@ class _Tuned(_Way):
 
         network: nn.Module = copy.deepcopy(self.module.base.network.module).cpu().eval()  # type: ignore[union-attr]
         merge_low_rank(network)
+        guard_own_base(folder, folder / OWN_BASE)
         self._of.save(folder / OWN_BASE, network)
         base = load_text_encoder(str(folder / OWN_BASE), device="cpu")
         projection = self.module.projection.cpu()
