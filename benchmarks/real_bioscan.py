@@ -94,9 +94,6 @@ def row_of(collection: bc.Collection, name: str, work: Path) -> Row:
         for rank in ("family", "genus", "species", "dna_bin"):
             found = [each for each in scores if (each["encoder"], each["setting"], each["rank"]) == (name, setting, rank)]
             row[f"AMI {'BIN' if rank == 'dna_bin' else rank}, {called}"] = round(found[0]["ami"], 3)
-    summary = work / name / "run.json"
-    if summary.exists():
-        row["training, minutes"] = round(json.loads(summary.read_text(encoding="utf-8"))["history"]["seconds"] / 60, 1)
     print(row, flush=True)
     return row
 

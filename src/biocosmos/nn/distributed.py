@@ -49,13 +49,14 @@ def gather_labels(labels: Tensor, group: Group = None) -> Tensor:
     return torch.cat(parts)
 
 
-def gather_embeddings(embeddings: Tensor, group: Group = None) -> Tensor:
+def gather_embeddings(embeddings: Tensor, group: Group = None, *, whole: bool = False) -> Tensor:
     """embeddings: (batch, dim) of this process. Returns (processes * batch, dim), in rank order, differentiable.
 
     The gradient that comes back to a process is the sum over processes, times their number: DistributedDataParallel then
-    divides by that number, and the encoder gets exactly the gradient of the loss of the global batch.
+    divides by that number, and the encoder gets exactly the gradient of the loss of the global batch. whole: every process
+    computes that loss from all rows, not a part of it, so that its own gradient is the sum already.
     """
-    return embeddings if place(group)[1] == 1 else _Gather.apply(embeddings, group)
+    return embeddings if place(group)[1] == 1 else _Gather.apply(embeddings, group, whole)
 
 
 def softmax_loss(logits: Tensor, columns: Tensor, group: Group = None) -> Tensor:
@@ -94,18 +95,18 @@ def _sum(x: Tensor, group: Group) -> Tensor:
 
 class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, embeddings: Tensor, group: Group) -> Tensor:
-        ctx.group, ctx.batch = group, len(embeddings)
+    def forward(ctx: Any, embeddings: Tensor, group: Group, whole: bool) -> Tensor:
+        ctx.group, ctx.batch, ctx.whole = group, len(embeddings), whole
         parts = [torch.empty_like(embeddings, memory_format=torch.contiguous_format) for _ in range(place(group)[1])]
         dist.all_gather(parts, embeddings.contiguous(), group=group)
         return torch.cat(parts)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         rank, processes = place(ctx.group)
-        summed = _sum(gradient.clone(memory_format=torch.contiguous_format), ctx.group)
-        return summed[rank * ctx.batch : (rank + 1) * ctx.batch] * processes, None
+        summed = gradient if ctx.whole else _sum(gradient.clone(memory_format=torch.contiguous_format), ctx.group)
+        return summed[rank * ctx.batch : (rank + 1) * ctx.batch] * processes, None, None
 
 
 class _SoftmaxLoss(torch.autograd.Function):

@@ -147,8 +147,11 @@ def decision_scores(
 
 
 def decision_curve(scheme: str, seen: Choices, unseen: Choices, points: int = CURVE_POINTS) -> list[Row]:
-    """Rows of scheme, t in [0, 1], and the micro shares of species at it with their harmonic mean."""
-    at = np.linspace(0, 1, points)
+    """Rows of scheme, t in [0, 1], and the micro shares of species at it with their harmonic mean; t at steps of [0, 1] and of
+    the scores, which are small where there are many species."""
+    steps = np.linspace(0, 1, points)
+    scores = np.quantile(np.concatenate([seen.score, unseen.score]), steps)
+    at = np.unique(np.concatenate([steps, np.clip(scores, 0, 1)]))
     a, b = seen.right(SPECIES, at), unseen.right(SPECIES, at)
     columns = zip(at.tolist(), a.tolist(), b.tolist(), harmonic_means(a, b).tolist())
     return [{"scheme": scheme, "t": t, SEEN: x, UNSEEN: y, "harmonic_mean": mean} for t, x, y, mean in columns]

@@ -97,7 +97,7 @@ class SupervisedContrastive(nn.Module):
 
     def forward(self, vectors: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """vectors: (n, dim) of this process; labels: (n, ranks) int64, -1 for none. The loss over the batch of all processes."""
-        z = gather_embeddings(F.normalize(vectors.float(), dim=1))
+        z = gather_embeddings(F.normalize(vectors.float(), dim=1), whole=True)
         labels = gather_labels(labels)
         logs = _log_softmax_of_others(z, self.temperature)
         total = z.sum() * 0.0
@@ -123,7 +123,7 @@ class NeighbourDistillation(nn.Module):
 
     def forward(self, vectors: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
         """vectors: (n, dim); teacher: (m, m) float32 cosines of the m barcodes of all processes, in rank order."""
-        z = gather_embeddings(F.normalize(vectors.float(), dim=1))
+        z = gather_embeddings(F.normalize(vectors.float(), dim=1), whole=True)
         itself = torch.eye(len(z), dtype=torch.bool, device=z.device)
         wanted = (teacher / self.temperature).masked_fill(itself, float("-inf")).softmax(1)
         return -(_log_softmax_of_others(z, self.temperature) * wanted).sum(1).mean()
