@@ -141,7 +141,7 @@ def test_what_is_no_space_is_refused(made: tuple[bc.Collection, Path], biocosmos
     across = ("--protocol", "cross-modal")
     assert "'kmer:5' is no space" in biocosmos("evaluate", collection.path, "-e", "kmer:5", *across, fails=1)
     assert "is no space" in biocosmos("evaluate", collection.path, "-e", tmp_path / "nothing", *across, fails=1)
-    biocosmos("evaluate", collection.path, *across)
+    biocosmos("evaluate", collection.path, *across, "-o", tmp_path / "only")
     bare = bc.Collection.create(tmp_path / "bare.cosmos")
     bare.add(collection.table(["id", "barcode", "genus", "species"], split="val"))
     assert "train contrastive" in biocosmos("evaluate", bare.path, *across, fails=1)

@@ -87,7 +87,7 @@ DEFAULT = fit()
 
 
 @pytest.mark.parametrize("held", [None, HELD], ids=["itself", "calibration gallery"])
-@pytest.mark.parametrize("method", [name for name in NAMERS if name != "barcode"])  # tests/identify/test_barcode_namer.py
+@pytest.mark.parametrize("method", [name for name in NAMERS if name not in ("barcode", "fused")])  # which have tests of their own
 def test_every_method_names_easy_specimens_right(method, held):
     table = fit(method, calibration=held).identify(QUERIES)
     assert table["id"].to_pylist() == QUERIES.ids.tolist()
