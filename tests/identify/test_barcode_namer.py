@@ -194,7 +194,7 @@ def test_within_and_taxa_narrow_the_answers(world: World) -> None:
 def test_refusals(world: World) -> None:
     gallery = world.gallery(world.known)
     bare = Gallery.build(gallery.ids, gallery.counts, taxa=gallery.taxa, taxonomy=world.taxonomy)
-    with pytest.raises(BiocosmosError, match="these specimens have none"):
+    with pytest.raises(BiocosmosError, match="these specimens come without"):
         Barcode.fit(bare, FitOptions())
     with pytest.raises(BiocosmosError, match="has no class_weight"):
         Identifier.fit(gallery, method="barcode", class_weight="balanced")

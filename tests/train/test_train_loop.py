@@ -24,6 +24,7 @@ from biocosmos.train.batches.drawing import Drawing, suited_batch
 from biocosmos.train.batches.images import VectorBatches
 from biocosmos.train.loop.loop import Batch, History, fit
 from biocosmos.train.loop.processes import Processes
+from biocosmos.train.loop.run_folder import begin_folder
 from biocosmos.train.loop.schedule import one_cycle
 from biocosmos.train.loop.settings import LoopSettings, from_toml, write_toml
 
@@ -290,3 +291,11 @@ def test_a_training_that_betters_nothing_ends_with_the_weights_it_began_with(tmp
 def test_history_of_no_validation_keeps_the_end(tmp_path: Path) -> None:
     history = fit(Toy(), settings(keep="best"), tmp_path, ALONE)
     assert isinstance(history, History) and history.best == {"epoch": 3}
+
+
+def test_an_output_that_is_a_file_is_told_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "barcodes.fasta"
+    file.write_text(">a\nACGT\n")
+    for output in (file, file / "run"):
+        with pytest.raises(BiocosmosError, match=r"barcodes\.fasta is a file, .*choose another --output"):
+            begin_folder(output, LoopSettings(), ALONE)

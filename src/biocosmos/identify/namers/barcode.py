@@ -286,8 +286,8 @@ def barcodes_of(gallery: Gallery) -> list[str]:
     columns = gallery.columns
     if columns is None or "barcode" not in columns.column_names:
         raise BiocosmosError(
-            "the method 'barcode' compares DNA barcodes, and these specimens have none: give the gallery its column 'barcode' "
-            "(collection.gallery(encoder, columns=('barcode',))), or choose another method"
+            "the method 'barcode' compares DNA barcodes, and these specimens come without: name an embedding of "
+            "barcodes (--encoder kmer:7; in Python collection.gallery('kmer:7', columns=('barcode',))), or another method"
         )
     letters: list[str | None] = columns["barcode"].to_pylist()
     bare = [i for i, each in enumerate(letters) if not each]

@@ -41,6 +41,10 @@ def refuse_own_folder(encoder: str, output: Path) -> None:
         raise BiocosmosError(f"{output} cannot be trained into its own folder: choose another --output")
 
 
+def _shown(value: object) -> object:
+    return "''" if value == "" else value
+
+
 def begin_folder(
     output: Path, settings: LoopSettings, where: Processes, *, overwrite: bool = False, leaves: Sequence[str] = ()
 ) -> None:
@@ -49,6 +53,9 @@ def begin_folder(
     leaves: files and folders that a finished run of this recipe leaves besides, gone first when it is begun anew.
     """
     if where.first:
+        file = next((each for each in (output, *output.parents) if each.exists() and not each.is_dir()), None)
+        if file is not None:
+            raise BiocosmosError(f"{output}: {file} is a file, and a training is a folder: choose another --output")
         path = output / SETTINGS
         anew = overwrite and path.exists()
         if anew:
@@ -65,7 +72,7 @@ def begin_folder(
             for name, value in asdict(settings).items():
                 if name not in _MAY_CHANGE and getattr(before, name) != value:
                     raise BiocosmosError(
-                        f"{output} was begun with {flag(name)} {getattr(before, name)}, not {value}: "
+                        f"{output} was begun with {flag(name)} {_shown(getattr(before, name))}, not {_shown(value)}: "
                         "use the same settings to go on, another --output, or --overwrite"
                     )
         elif not anew and output.exists() and any(output.iterdir()):
