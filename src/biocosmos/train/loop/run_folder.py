@@ -55,7 +55,7 @@ def begin_folder(
     if where.first:
         file = next((each for each in (output, *output.parents) if each.exists() and not each.is_dir()), None)
         if file is not None:
-            raise BiocosmosError(f"{output}: {file} is a file, and a training is a folder: choose another --output")
+            raise BiocosmosError(f"{output}: a training is a folder, and {file} is a file: choose another --output")
         path = output / SETTINGS
         anew = overwrite and path.exists()
         if anew:
