@@ -369,7 +369,7 @@ LINES: dict[str, Line] = {
         says="with image and dna",
     ),
     "train contrastive from a file": Line(
-        "train contrastive {out}/both.cosmos -o {out}/again --config {out}/space/settings.toml --text-type sci",
+        "train contrastive {out}/both.cosmos -o {out}/space_again --config {out}/space/settings.toml --text-type sci",
         after=("train contrastive",),
         says="with image and dna",
     ),
