@@ -31,6 +31,7 @@ from tiny_clip import save_tiny_clip
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 SMALL: dict[str, Any] = {
+    "targets": "specimen",
     "image": "",
     "dna": "kmer:5",
     "text": "tiny",
