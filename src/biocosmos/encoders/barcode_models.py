@@ -18,11 +18,11 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from biocosmos.barcodes.tokens import PAD, VOCABULARIES, KmerTokens
 from biocosmos.encoders.modality import BARCODE, TRAINED
+from biocosmos.encoders.model_folder import CARD, card_text, describe, save_weights
 from biocosmos.encoders.public_barcode_bert import is_public, load_public
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
@@ -32,11 +32,10 @@ from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.barcode.convolution import FEATURES, BarcodeCNN
 from biocosmos.nn.barcode.embedder import BarcodeEmbedder
 from biocosmos.nn.barcode.pooling import POOLINGS
-from biocosmos.provenance import encoder_name, now, package_version
-from biocosmos.tables import replacing
+from biocosmos.provenance import encoder_name
 
 FORMAT = 1
-WEIGHTS, HEAD, CARD = "model.safetensors", "head.safetensors", "README.md"
+WEIGHTS, HEAD = "model.safetensors", "head.safetensors"
 BATCH = 64
 BUCKET = 16
 """Barcodes go through with others of as many tokens, rounded up to a multiple of this: pads cost time and change nothing."""
@@ -265,15 +264,11 @@ def save_barcode_model(folder: str | Path, model: BarcodeModel, *, training: Map
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    parts = {WEIGHTS: plain_state(model.network)}
+    parts: dict[str, nn.Module] = {WEIGHTS: model.network}
     if model.head is not None:
-        parts[HEAD] = plain_state(model.head)
-    for name, state in parts.items():
-        for key, tensor in state.items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise BiocosmosError(f"the trained weights {key} hold values that are no number: nothing was saved in {folder}")
-        with replacing(folder / name) as temporary:
-            save_file(state, temporary)
+        parts[HEAD] = model.head
+    for name, module in parts.items():
+        save_weights(folder, name, module)
     shape = model.shape()
     if isinstance(model.network, BarcodeEmbedder):
         shape["dropout"] = model.network.shape()["dropout"]
@@ -288,42 +283,23 @@ def save_barcode_model(folder: str | Path, model: BarcodeModel, *, training: Map
         "classes": None if model.classes is None else list(model.classes),
         "files": [*parts, CARD],
         "training": dict(training),
-        "biocosmos": package_version(),
-        "created": now(),
     }
-    with replacing(folder / CARD) as temporary:
-        temporary.write_text(_card(folder.name, facts), encoding="utf-8")
-    with replacing(folder / TRAINED) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    return str(facts["digest"])
+    return describe(folder, facts, _card)
 
 
 def _card(name: str, facts: Mapping[str, Any]) -> str:
-    """Markdown with the front matter of the Hugging Face hub."""
-    training, tokens = facts["training"], facts["tokens"]
+    tokens = facts["tokens"]
     step = tokens["stride"] or tokens["k"]
-    lines = [
-        "---",
-        "library_name: biocosmos",
-        "tags:",
-        "- dna",
-        "- biocosmos",
-        "---",
-        "",
-        f"# {name}",
-        "",
-        str(training.get("what") or "An encoder of DNA barcodes trained with biocosmos."),
-        "",
-        f"- weights: {facts['digest']}, vectors of {facts['dim']} numbers",
-        f"- reads: {tokens['length']} bases, k-mers of {tokens['k']}, one every {step}, vocabulary {tokens['vocabulary']}",
-        f"- saved: {facts['created']} by biocosmos {facts['biocosmos']}",
-        *(f"- {key}: {value}" for key, value in training.items() if key not in ("what", "metrics", "settings")),
-        "",
-        "Use: `biocosmos embed COLLECTION -e PATH/OF/THIS/FOLDER`. Compare it with `-e kmer:7`, which needs no training, on your",
+    return card_text(
+        name,
+        facts,
+        tags=("dna",),
+        default="An encoder of DNA barcodes trained with biocosmos.",
+        weights="",
+        reads=f"{tokens['length']} bases, k-mers of {tokens['k']}, one every {step}, vocabulary {tokens['vocabulary']}",
+        advice="Compare it with `-e kmer:7`, which needs no training, on your\n"
         "own data. Similar vectors are a reason to look, not an identification.",
-        "",
-    ]
-    return "\n".join(lines)
+    )
 
 
 __all__ = [

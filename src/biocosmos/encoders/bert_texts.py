@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from safetensors.torch import save_file
 
-from biocosmos.encoders.public_barcode_bert import CONFIG, SAFE, read_config, read_tensors
+from biocosmos.encoders.public_barcode_bert import CONFIG, SAFE, arguments_of, published, read_config, read_tensors
 from biocosmos.encoders.towers import plain_state
 from biocosmos.encoders.weights import check_room, fill
 from biocosmos.encoders.word_pieces import WordPieces
@@ -29,22 +29,6 @@ LENGTH = 64
 """Tokens of a text that are read: CLIBD has 20, which cuts long names."""
 POOLING = Path("1_Pooling") / "config.json"
 """Of sentence-transformers: how hidden states become one vector."""
-_NAMES = {
-    "tokens": "word_embeddings",
-    "positions": "position_embeddings",
-    "segments": "token_type_embeddings",
-    "norm": "LayerNorm",
-}
-_LAYER = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attended": "attention.output.dense",
-    "attended_norm": "attention.output.LayerNorm",
-    "inner": "intermediate.dense",
-    "outer": "output.dense",
-    "outer_norm": "output.LayerNorm",
-}
 
 
 class BertText:
@@ -70,16 +54,7 @@ class BertText:
         weights, path = read_tensors(folder)
 
         def build() -> BarcodeTransformer:
-            return BarcodeTransformer(
-                config["vocab_size"],
-                config["hidden_size"],
-                config["num_hidden_layers"],
-                config["num_attention_heads"],
-                config["intermediate_size"],
-                config["max_position_embeddings"],
-                config.get("type_vocab_size", 2),
-                config.get("hidden_dropout_prob", 0.1),
-            )
+            return BarcodeTransformer(*arguments_of(config))
 
         check_room(build, weights, path)
         encoder = build()
@@ -93,7 +68,7 @@ class BertText:
     def save(self, folder: Path) -> list[str]:
         """Write it as :meth:`load` and Hugging Face's library read it; returns the names of the files."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {_published(name): tensor for name, tensor in plain_state(self.network.encoder).items()}
+        state = {published(name): tensor for name, tensor in plain_state(self.network.encoder).items()}
         with replacing(folder / SAFE) as temporary:
             save_file(state, temporary, metadata={"format": "pt"})
         (folder / POOLING).parent.mkdir(exist_ok=True)
@@ -106,11 +81,3 @@ class BertText:
             config = {"layer_norm_eps": EPSILON, "hidden_act": "gelu", **self.config, "architectures": ["BertModel"]}
             temporary.write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
         return [CONFIG, SAFE, *names]
-
-
-def _published(name: str) -> str:
-    """A tensor's name as Hugging Face has it: the way back from :func:`biocosmos.encoders.public_barcode_bert.renamed`."""
-    first, *middle, leaf = name.split(".")
-    if first == "embeddings":
-        return f"embeddings.{_NAMES[middle[0]]}.{leaf}"
-    return f"encoder.layer.{middle[0]}.{_LAYER[middle[1]]}.{leaf}"

@@ -17,7 +17,7 @@ from torch import nn
 from biocosmos import machine
 from biocosmos.encoders.image_reader import ImageBatch, ImageFiles, ImageReader, ahead
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.spaces import sibling, space_of
+from biocosmos.encoders.spaces import sibling, space_facts
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import Decoded
@@ -149,7 +149,7 @@ class Encoder:
             "chosen": self.chosen,
             "source": self.source,
             "processor": machine.processor(),
-            **({} if (space := space_of(self.name, self.digest)) is None else {"space": space}),
+            **space_facts(self.name, self.digest),
         }
 
     # ------------------------------------------------------------------ images

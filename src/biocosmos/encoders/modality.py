@@ -35,7 +35,7 @@ def modality_of(name: object) -> Modality:
     if name.partition(":")[0] == KMER:
         return "dna"
     folder = Path(name)
-    facts = _facts(folder / TRAINED)
+    facts = described(folder)
     if facts.get("kind") == SPACE:
         return next(iter(_towers(facts)), "image")
     if facts.get("kind") == BARCODE or (not facts and _bert_of(folder) == "dna"):
@@ -45,7 +45,7 @@ def modality_of(name: object) -> Modality:
 
 def is_barcode_folder(folder: Path) -> bool:
     """Whether a folder holds a model of barcodes: trained here, or a BERT of k-mers."""
-    return _facts(folder / TRAINED).get("kind") == BARCODE or _bert_of(folder) == "dna"
+    return described(folder).get("kind") == BARCODE or _bert_of(folder) == "dna"
 
 
 def is_text_folder(folder: Path) -> bool:
@@ -63,7 +63,7 @@ def towers_of(name: object) -> dict[Modality, str]:
     if not isinstance(name, str) or name.partition(":")[0] == KMER:
         return {}
     folder = Path(name)
-    facts = _facts(folder / TRAINED)
+    facts = described(folder)
     if facts.get("kind") != SPACE:
         return {}
     return {modality: (folder / tower).as_posix() for modality, tower in _towers(facts).items()}
@@ -73,6 +73,11 @@ def tower_name(name: str, modality: Modality = "image") -> str:
     """The encoder of this modality in a space; of a space without it, its first; the name itself for what is no space."""
     towers = towers_of(name)
     return towers.get(modality) or next(iter(towers.values()), name)
+
+
+def described(folder: Path) -> dict[str, Any]:
+    """The description in a folder of ours, as far as it can be read; empty for what is none."""
+    return _facts(folder / TRAINED)
 
 
 def _towers(facts: dict[str, Any]) -> dict[Modality, str]:

@@ -6,8 +6,6 @@ encoder beneath was tuned with it, that one in ``base/``.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -15,33 +13,39 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
-from biocosmos.encoders.modality import BARCODE, TRAINED
-from biocosmos.encoders.spaces import space_of
+from biocosmos.encoders.modality import BARCODE, TRAINED, described
+from biocosmos.encoders.model_folder import (
+    CARD,
+    OF_PROJECTION,
+    OWN_BASE,
+    PROJECTION,
+    base_beneath,
+    card_text,
+    describe,
+    read_projection,
+    save_weights,
+)
+from biocosmos.encoders.spaces import space_facts
 from biocosmos.encoders.torch_backend import choose_device
-from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
-from biocosmos.encoders.weights import fill, read_weights
+from biocosmos.encoders.towers import projected_digest
 from biocosmos.errors import BiocosmosError
-from biocosmos.facts import FILE_NAME, Number, read_facts
+from biocosmos.facts import FILE_NAME, read_facts
 from biocosmos.nn.projection import Projection
-from biocosmos.provenance import encoder_name, now, package_version
-from biocosmos.tables import replacing
+from biocosmos.provenance import encoder_name
 
 FORMAT = 1
-NETWORK, OWN_BASE = "projection", "base"
-PROJECTION, CARD = "projection.safetensors", "README.md"
+NETWORK = "projection"
 BATCH = 1024
-_WIDTH = Number(1, 1 << 20, whole=True)
 _SHAPE = {
     "format": FORMAT,
     "kind": BARCODE,
     "network": NETWORK,
     "digest": str,
     "base": {"name": str, "digest": str},
-    "projection": {"dim_in": _WIDTH, "dim_out": _WIDTH, "hidden": (None, _WIDTH), "normalise": bool},
+    "projection": OF_PROJECTION,
     "files": [FILE_NAME],
     "training": {},
 }
@@ -76,7 +80,7 @@ class ProjectedBarcodes:
             "precision": "float32",
             "backend": "torch",
             "device": self.device.type,
-            **({} if (space := space_of(self.name, self.digest)) is None else {"space": space}),
+            **space_facts(self.name, self.digest),
         }
 
     @torch.no_grad()
@@ -92,12 +96,6 @@ class ProjectedBarcodes:
         return vectors
 
 
-def projected_digest(base: str, projection: Projection) -> str:
-    """Of the encoder beneath and of the projection: 16 hex digits."""
-    settings = json.dumps(projection.settings(), sort_keys=True)
-    return hashlib.sha256(f"{base} {weights_digest(plain_state(projection))} {settings}".encode()).hexdigest()[:DIGEST_LENGTH]
-
-
 def save_projected_barcodes(
     folder: str | Path, base: BarcodeEncoder, projection: Projection, *, training: Mapping[str, Any], own_base: bool = False
 ) -> str:
@@ -107,12 +105,7 @@ def save_projected_barcodes(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    state = plain_state(projection)
-    for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BiocosmosError(f"the trained weights {key} hold values that are no number: nothing was saved in {folder}")
-    with replacing(folder / PROJECTION) as temporary:
-        save_file(state, temporary)
+    save_weights(folder, PROJECTION, projection)
     facts = {
         "format": FORMAT,
         "kind": BARCODE,
@@ -123,14 +116,8 @@ def save_projected_barcodes(
         "projection": projection.settings(),
         "files": [PROJECTION, CARD],
         "training": dict(training),
-        "biocosmos": package_version(),
-        "created": now(),
     }
-    with replacing(folder / CARD) as temporary:
-        temporary.write_text(_card(folder.name, facts), encoding="utf-8")
-    with replacing(folder / TRAINED) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    return str(facts["digest"])
+    return describe(folder, facts, _card)
 
 
 def load_projected_barcodes(name: str, *, device: str = "auto") -> ProjectedBarcodes:
@@ -138,20 +125,8 @@ def load_projected_barcodes(name: str, *, device: str = "auto") -> ProjectedBarc
     folder = Path(name).expanduser()
     told = {"what": "the description of an encoder of barcodes", "remedy": "restore it, or train the encoder again"}
     facts = read_facts(folder / TRAINED, _SHAPE, **told)
-    beneath = facts["base"]["name"]
-    own = folder / OWN_BASE
-    if beneath != OWN_BASE and Path(beneath).resolve() == folder.resolve():
-        raise BiocosmosError(f"{folder} is a projection over itself: restore {TRAINED}, or train the encoder again")
-    base = load_barcode_encoder(str(own) if beneath == OWN_BASE else beneath, device=device)
-    if base.digest != facts["base"]["digest"]:
-        raise BiocosmosError(
-            f"{folder} is a projection over '{beneath}' with weights {facts['base']['digest']}, and here it has {base.digest}: "
-            "bring the one it was trained on, or train it again"
-        )
-    weights = read_weights(folder / PROJECTION)
-    with torch.device("meta"):  # what the JSON claims costs nothing until the file has it
-        projection = Projection(**{key: facts["projection"][key] for key in ("dim_in", "dim_out", "hidden", "normalise")})
-    fill(projection, weights, folder / PROJECTION)
+    base = base_beneath(folder, facts["base"], lambda place: load_barcode_encoder(place, device=device))
+    projection = read_projection(folder / PROJECTION, facts["projection"])
     made = ProjectedBarcodes(name, base, projection, device, str(facts["training"].get("what") or ""))
     if made.digest != facts["digest"]:
         raise BiocosmosError(
@@ -163,35 +138,18 @@ def load_projected_barcodes(name: str, *, device: str = "auto") -> ProjectedBarc
 
 def is_projected(folder: Path) -> bool:
     """Whether a folder says that it holds such an encoder."""
-    try:
-        facts = json.loads((folder / TRAINED).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(facts, dict) and facts.get("network") == NETWORK
+    return described(folder).get("network") == NETWORK
 
 
 def _card(name: str, facts: Mapping[str, Any]) -> str:
-    training = facts["training"]
-    lines = [
-        "---",
-        "library_name: biocosmos",
-        "tags:",
-        "- dna",
-        "- biocosmos",
-        "---",
-        "",
-        f"# {name}",
-        "",
-        str(training.get("what") or "An encoder of DNA barcodes trained with biocosmos."),
-        "",
-        f"- weights: {facts['digest']}, vectors of {facts['dim']} numbers, over '{facts['base']['name']}'",
-        f"- saved: {facts['created']} by biocosmos {facts['biocosmos']}",
-        *(f"- {key}: {value}" for key, value in training.items() if key not in ("what", "metrics", "settings")),
-        "",
-        "Use: `biocosmos embed COLLECTION -e PATH/OF/THIS/FOLDER`. Similar vectors are a reason to look, not an identification.",
-        "",
-    ]
-    return "\n".join(lines)
+    return card_text(
+        name,
+        facts,
+        tags=("dna",),
+        default="An encoder of DNA barcodes trained with biocosmos.",
+        weights=f", over '{facts['base']['name']}'",
+        advice="Similar vectors are a reason to look, not an identification.",
+    )
 
 
-__all__ = ["ProjectedBarcodes", "is_projected", "load_projected_barcodes", "projected_digest", "save_projected_barcodes"]
+__all__ = ["ProjectedBarcodes", "is_projected", "load_projected_barcodes", "save_projected_barcodes"]

@@ -73,17 +73,7 @@ def load_public(folder: Path) -> tuple[BarcodeEmbedder, KmerTokens]:
     weights, path = read_tensors(folder)
 
     def build() -> BarcodeEmbedder:
-        return BarcodeEmbedder(
-            config["vocab_size"],
-            config["hidden_size"],
-            config["num_hidden_layers"],
-            config["num_attention_heads"],
-            config["intermediate_size"],
-            config["max_position_embeddings"],
-            config.get("type_vocab_size", 2),
-            config.get("hidden_dropout_prob", 0.1),
-            pad=tokens.pad,
-        )
+        return BarcodeEmbedder(*arguments_of(config), pad=tokens.pad)
 
     check_room(build, weights, path)
     network = build()
@@ -94,6 +84,20 @@ def load_public(folder: Path) -> tuple[BarcodeEmbedder, KmerTokens]:
 def read_config(folder: Path, what: str) -> dict[str, Any]:
     """The ``config.json`` of a BERT that computes as ours does. Raises BiocosmosError for another."""
     return read_facts(folder / CONFIG, _SHAPE, what=what, remedy="restore it, or name another folder")
+
+
+def arguments_of(config: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a transformer is built with: vocabulary, width, layers, heads, hidden, positions, segments, dropout."""
+    return (
+        config["vocab_size"],
+        config["hidden_size"],
+        config["num_hidden_layers"],
+        config["num_attention_heads"],
+        config["intermediate_size"],
+        config["max_position_embeddings"],
+        config.get("type_vocab_size", 2),
+        config.get("hidden_dropout_prob", 0.1),
+    )
 
 
 def read_tensors(folder: Path) -> tuple[dict[str, torch.Tensor], Path]:
@@ -133,6 +137,15 @@ def renamed(weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
             short = f"layers.{parts[2]}.{_LAYER[parts[3]]}.{leaf}"
         out[short] = tensor
     return out
+
+
+def published(name: str) -> str:
+    """A tensor's name as Hugging Face has it: the way back from :func:`renamed`."""
+    first, *middle, leaf = name.split(".")
+    theirs = {ours: their for names in (_EMBEDDINGS, _LAYER) for their, ours in names.items()}
+    if first == "embeddings":
+        return f"embeddings.{theirs[middle[0]]}.{leaf}"
+    return f"encoder.layer.{middle[0]}.{theirs[middle[1]]}.{leaf}"
 
 
 def _read_pickled(path: Path) -> dict[str, torch.Tensor]:

@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors.torch import save_file
 from torch import nn
 
 from biocosmos.encoders.model_card import licence_of, model_card
+from biocosmos.encoders.model_folder import CARD, PROJECTION, refuse_no_number
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Base, Towers, current_digest, plain_state, with_projection
-from biocosmos.encoders.trained_folder import CARD, FORMAT, PROJECTION, finish_interrupted
+from biocosmos.encoders.trained_folder import FORMAT, finish_interrupted
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.files import is_folder
 from biocosmos.nn.projection import Projection
@@ -125,9 +125,7 @@ def _check(folder: Path, towers: Towers, base: str, frozen: bool) -> None:
             )
         modules = [towers.whole]
     for module in modules:
-        for name, tensor in module.state_dict().items():
-            if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-                raise BiocosmosError(f"the trained weights {name} hold values that are no number: nothing was saved in {folder}")
+        refuse_no_number(folder, module.state_dict())
     if not frozen:
         towers.features()
 

@@ -102,6 +102,12 @@ def space_of(name: str, digest: str) -> str | None:
     return space.digest if space.digests.get(folder.name) == digest else None
 
 
+def space_facts(name: str, digest: str) -> dict[str, str]:
+    """What the facts of an encoder say of its space: nothing where it is of none."""
+    space = space_of(name, digest)
+    return {} if space is None else {"space": space}
+
+
 def sibling(name: str, digest: str, modality: Modality) -> str | None:
     """The encoder of another modality in the space that ``name`` is a tower of; None where there is none."""
     if space_of(name, digest) is None:

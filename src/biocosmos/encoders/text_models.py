@@ -16,12 +16,23 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from biocosmos.encoders.bert_texts import BertText
 from biocosmos.encoders.modality import TEXT, TRAINED
-from biocosmos.encoders.spaces import space_of
+from biocosmos.encoders.model_folder import (
+    CARD,
+    OF_PROJECTION,
+    OWN_BASE,
+    PROJECTION,
+    base_beneath,
+    card_text,
+    describe,
+    place_of_base,
+    read_projection,
+    save_weights,
+)
+from biocosmos.encoders.spaces import space_facts
 from biocosmos.encoders.taxon_tokens import TaxonTokens
 from biocosmos.encoders.texts import TEXTS_AT_ONCE, TextEncoder, load_text_encoder
 from biocosmos.encoders.torch_backend import choose_device
@@ -32,13 +43,12 @@ from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.files import is_file
 from biocosmos.nn.projection import Projection
 from biocosmos.nn.text_transformer import POOLINGS, TextTransformer
-from biocosmos.provenance import encoder_name, now, package_version
+from biocosmos.provenance import encoder_name
 from biocosmos.specimens.taxon_texts import NOT_CLASSIFIED, TEXT_TYPES, Wording
-from biocosmos.tables import replacing
 from biocosmos.trust import refuse_code
 
 FORMAT = 1
-WEIGHTS, PROJECTION, CARD, OWN_BASE = "model.safetensors", "projection.safetensors", "README.md", "base"
+WEIGHTS = "model.safetensors"
 RUN = 64
 """Texts of a run of a network."""
 _WHOLE = Number(1, 1 << 24, whole=True)
@@ -52,8 +62,6 @@ _TRANSFORMER = {
     "dropout": Number(0, 1),
     "pooling": POOLINGS,
 }
-_SIZE = Number(1, 1 << 20, whole=True)
-_PROJECTION = {"dim_in": _SIZE, "dim_out": _SIZE, "hidden": (None, _SIZE), "normalise": bool}
 _SHAPE = {
     "format": FORMAT,
     "kind": TEXT,
@@ -90,7 +98,7 @@ class _Texts:
             "backend": "torch",
             "device": self.device.type,
             "source": self.source,
-            **({} if (space := space_of(self.name, self.digest)) is None else {"space": space}),
+            **space_facts(self.name, self.digest),
         }
 
     def encode_texts(self, texts: Sequence[str]) -> Vectors:
@@ -242,27 +250,14 @@ def _transformer(folder: Path) -> tuple[TextTransformer, TaxonTokens]:
 
 
 def _projection(folder: Path) -> Projection:
-    facts = read_facts(folder / TRAINED, {"projection": _PROJECTION}, **_TOLD)["projection"]
-    weights = read_weights(folder / PROJECTION)
-    with torch.device("meta"):  # what the JSON claims costs nothing until the file has it
-        projection = Projection(**{key: facts[key] for key in _PROJECTION})
-    fill(projection, weights, folder / PROJECTION)
-    return projection
+    facts = read_facts(folder / TRAINED, {"projection": OF_PROJECTION}, **_TOLD)["projection"]
+    return read_projection(folder / PROJECTION, facts)
 
 
 def _base(folder: Path, device: str) -> TextEncoder:
     base = read_facts(folder / TRAINED, {"base": {"name": str, "digest": str}}, **_TOLD)["base"]
-    place = str(folder / OWN_BASE) if base["name"] == OWN_BASE else base["name"]
-    refuse_code(place, folder / TRAINED)
-    if Path(place).resolve() == folder.resolve():
-        raise BiocosmosError(f"{folder} is a projection over itself: restore {TRAINED}, or train the encoder again")
-    encoder = load_text_encoder(place, device=device)
-    if encoder.digest != base["digest"]:
-        raise BiocosmosError(
-            f"{folder} is a projection over '{base['name']}' with weights {base['digest']}, and here it has {encoder.digest}: "
-            "bring the one it was trained on, or train it again"
-        )
-    return encoder
+    refuse_code(place_of_base(folder, base["name"]), folder / TRAINED)
+    return base_beneath(folder, base, lambda place: load_text_encoder(place, device=device))
 
 
 def save_transformer(
@@ -275,7 +270,7 @@ def save_transformer(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _save_weights(folder, WEIGHTS, network)
+    save_weights(folder, WEIGHTS, network)
     files = [WEIGHTS, tokens.save(folder)]
     told = {"network": "transformer", "shape": network.shape(), "dim": network.dim, "words": len(tokens.words)}
     return _describe(folder, transformer_digest(network, tokens), told, wording, files, training)
@@ -296,7 +291,7 @@ def save_projected_texts(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    _save_weights(folder, PROJECTION, projection)
+    save_weights(folder, PROJECTION, projection)
     told = {
         "network": "projection",
         "dim": projection.dim_out,
@@ -304,15 +299,6 @@ def save_projected_texts(
         "base": {"name": OWN_BASE if own_base else base.name, "digest": base.digest},
     }
     return _describe(folder, projected_digest(base.digest, projection), told, wording, [PROJECTION], training)
-
-
-def _save_weights(folder: Path, name: str, module: nn.Module) -> None:
-    state = plain_state(module)
-    for key, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BiocosmosError(f"the trained weights {key} hold values that are no number: nothing was saved in {folder}")
-    with replacing(folder / name) as temporary:
-        save_file(state, temporary)
 
 
 def _describe(
@@ -326,43 +312,23 @@ def _describe(
         "texts": wording.as_dict(),
         "files": [*files, CARD],
         "training": dict(training),
-        "biocosmos": package_version(),
-        "created": now(),
     }
-    with replacing(folder / CARD) as temporary:
-        temporary.write_text(_card(folder.name, facts), encoding="utf-8")
-    with replacing(folder / TRAINED) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
-    return digest
+    return describe(folder, facts, _card)
 
 
 def _card(name: str, facts: Mapping[str, Any]) -> str:
-    """Markdown with the front matter of the Hugging Face hub."""
-    training, texts = facts["training"], facts["texts"]
+    texts = facts["texts"]
     ranks = ", ".join(texts["ranks"]) or "all that the collection has"
     over = f", over '{facts['base']['name']}'" if "base" in facts else f", for {facts['words']:,} words and their pieces"
-    lines = [
-        "---",
-        "library_name: biocosmos",
-        "tags:",
-        "- feature-extraction",
-        "- taxonomy",
-        "- biocosmos",
-        "---",
-        "",
-        f"# {name}",
-        "",
-        str(training.get("what") or "An encoder of names of taxa trained with biocosmos."),
-        "",
-        f"- weights: {facts['digest']}, vectors of {facts['dim']} numbers{over}",
-        f"- reads: names of taxa, ranks {ranks}, text type {texts['kind']}, missing ranks {texts['missing'].replace('_', ' ')}",
-        f"- saved: {facts['created']} by biocosmos {facts['biocosmos']}",
-        *(f"- {key}: {value}" for key, value in training.items() if key not in ("what", "metrics", "settings")),
-        "",
-        "Use: `biocosmos embed COLLECTION -e PATH/OF/THIS/FOLDER`. Similar vectors are a reason to look, not an identification.",
-        "",
-    ]
-    return "\n".join(lines)
+    return card_text(
+        name,
+        facts,
+        tags=("feature-extraction", "taxonomy"),
+        default="An encoder of names of taxa trained with biocosmos.",
+        weights=over,
+        reads=f"names of taxa, ranks {ranks}, text type {texts['kind']}, missing ranks {texts['missing'].replace('_', ' ')}",
+        advice="Similar vectors are a reason to look, not an identification.",
+    )
 
 
 __all__ = [

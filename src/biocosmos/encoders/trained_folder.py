@@ -13,21 +13,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from biocosmos.encoders.model_folder import OF_PROJECTION, PROJECTION, read_projection
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Towers, current_digest, with_projection
-from biocosmos.encoders.weights import fill, read_weights
 from biocosmos.errors import BiocosmosError, first_line
-from biocosmos.facts import FILE_NAME, Number, read_facts
+from biocosmos.facts import FILE_NAME, read_facts
 from biocosmos.files import is_folder, is_there
-from biocosmos.nn.projection import Projection
 
 FORMAT = 1
-PROJECTION = "projection.safetensors"
-CARD = "README.md"
-_WIDTH = Number(1, 1 << 20, whole=True)
 _SHAPE = {
     "format": object,
     "digest": str,
@@ -35,7 +29,7 @@ _SHAPE = {
     "base": {"name": str, "digest": str, "places?": [str]},
     "architecture?": {"kind": ("timm", "open_clip", "none")},
     "preprocessing": {},
-    "projection": (None, {"dim_in": _WIDTH, "dim_out": _WIDTH, "hidden": (None, _WIDTH), "normalise": bool}),
+    "projection": (None, OF_PROJECTION),
     "files": [FILE_NAME],
 }
 """Of ``biocosmos.json``."""
@@ -53,7 +47,7 @@ def load(folder: Path, find: Callable[[str], Towers]) -> Towers:
     towers = _base(folder, facts, find) if facts["frozen"] else _model(folder, facts)
     towers = replace(towers, preprocessing=Preprocessing.from_dict(facts["preprocessing"]))
     if facts["projection"] is not None:
-        projection = _projection(folder, facts["projection"])
+        projection = read_projection(folder / PROJECTION, facts["projection"])
         towers = with_projection(towers, projection, frozen=facts["base"]["name"] if facts["frozen"] else None)
     if towers.digest != facts["digest"]:
         raise BiocosmosError(
@@ -166,12 +160,3 @@ def _is_folder(place: str) -> bool:
         return is_folder(place)
     except OSError:  # a name that is too long, a loop of links
         return False
-
-
-def _projection(folder: Path, settings: dict[str, Any]) -> Projection:
-    path = folder / PROJECTION
-    weights = read_weights(path)
-    with torch.device("meta"):  # what the JSON claims costs nothing until the file has it
-        projection = Projection(**{name: settings[name] for name in ("dim_in", "dim_out", "hidden", "normalise")})
-    fill(projection, weights, path)
-    return projection.eval()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.embed import embed
-from biocosmos.encoders.modality import MODALITIES, TRAINED, towers_of
+from biocosmos.encoders.modality import MODALITIES, described, towers_of
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.cross_modal.sides import DNA, Array, Side
 from biocosmos.provenance import encoder_name
@@ -106,10 +104,7 @@ def _refuse_two_spaces(collection: Collection, name: str, towers: Mapping[str, s
 
 def base_of(tower: str) -> str | None:
     """The encoder under a tower's projection, by the name that its folder tells; None where it has none or was tuned itself."""
-    try:
-        told: Any = json.loads((Path(tower) / TRAINED).read_text(encoding="utf-8")).get("base")
-    except (OSError, ValueError, AttributeError):
-        return None
+    told = described(Path(tower)).get("base")
     name = told.get("name") if isinstance(told, dict) else told
     return name if isinstance(name, str) else None
 

@@ -21,8 +21,9 @@ from biocosmos.encoders.barcode_models import (
     says_something,
 )
 from biocosmos.encoders.modality import KMER, modality_of
+from biocosmos.encoders.model_folder import OWN_BASE
 from biocosmos.encoders.new_barcode_models import new_bag, new_transformer
-from biocosmos.encoders.projected_barcodes import OWN_BASE, is_projected, save_projected_barcodes
+from biocosmos.encoders.projected_barcodes import is_projected, save_projected_barcodes
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.nn.chunked import Chunked
 from biocosmos.nn.low_rank import add_low_rank, merge_low_rank

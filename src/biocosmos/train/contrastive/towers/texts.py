@@ -187,7 +187,8 @@ class _Tuned(_Way):
 
     def save(self, folder: Path, wording: Wording, facts: dict[str, Any]) -> str:
         """The tuned encoder stands in ``base/``."""
-        from biocosmos.encoders.text_models import OWN_BASE, save_projected_texts
+        from biocosmos.encoders.model_folder import OWN_BASE
+        from biocosmos.encoders.text_models import save_projected_texts
 
         network: nn.Module = copy.deepcopy(self.module.base.network.module).cpu().eval()  # type: ignore[union-attr]
         merge_low_rank(network)
