@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -201,7 +202,7 @@ def _barcode_blocks(
     """Stored barcodes; a specimen without one is a failure."""
     if BARCODE not in collection.stored_columns:
         raise BiocosmosError(f"{collection.path} has no barcodes, which the namer {namer.title!r} takes: ingest them first")
-    for ids, table in _stored(collection, BARCODE, "no barcode", part, where, only, columns, failures):
+    for ids, table in _stored(collection, (BARCODE,), "no barcode", part, where, only, columns, failures):
         barcodes, kept = np.array(table[BARCODE].to_pylist(), object), table.drop_columns([BARCODE])
         yield Specimens(ids, barcodes=barcodes, truth=namer.taxonomy.index(table), columns=kept)
 
@@ -239,7 +240,7 @@ def _vector_blocks(
     column = collection.embedding_column(encoder)
     facts = collection.encoders[encoder]
     missing = f"no vector of {encoder}: run 'biocosmos embed' first"
-    for ids, table in _stored(collection, column, missing, part, where, only, columns, failures):
+    for ids, table in _stored(collection, (column,), missing, part, where, only, columns, failures):
         yield Specimens(
             ids,
             vectors=np.array(read_dense(table[column], facts), np.float32),
@@ -263,17 +264,13 @@ def _blocks_of_both(
     if BARCODE not in collection.stored_columns:
         raise BiocosmosError(f"{collection.path} has no barcodes, which the namer {namer.title!r} takes: ingest them first")
     column, facts = collection.embedding_column(encoder), collection.encoders[encoder]
-    for batch in collection.scan([*dict.fromkeys(["id", *columns, BARCODE]), column], split=part, where=where):
-        table = _chosen(pa.Table.from_batches([batch]), only)
-        image = table[column].is_valid()
-        there = pc.or_(image, table[BARCODE].is_valid())
-        for id_ in table["id"].filter(pc.invert(there)).to_pylist():
-            failures.add(f"neither a vector of {encoder} nor a barcode", stage=STAGE, id=str(id_))
-        table, image = table.filter(there), image.filter(there).to_numpy()
+    missing = f"neither a vector of {encoder} nor a barcode"
+    for ids, table in _stored(collection, (column, BARCODE), missing, part, where, only, columns, failures):
+        image = table[column].is_valid().to_numpy()
         vectors = np.zeros((len(table), int(facts["dim"])), np.float32)
         vectors[image] = read_dense(table[column].filter(pa.array(image)), facts)
         yield Specimens(
-            np.array([str(id_) for id_ in table["id"].to_pylist()], object),
+            ids,
             vectors=vectors,
             barcodes=np.array([each or "" for each in table[BARCODE].to_pylist()], object),
             truth=namer.taxonomy.index(table),
@@ -283,7 +280,7 @@ def _blocks_of_both(
 
 def _stored(
     collection: Collection,
-    column: str,
+    wanted: Sequence[str],
     missing: str,
     part: str | None,
     where: str | None,
@@ -291,10 +288,10 @@ def _stored(
     columns: Sequence[str],
     failures: Failures,
 ) -> Iterator[tuple[npt.NDArray[np.object_], pa.Table]]:
-    """(ids, id and columns and ``column``) of specimens that have something in it, piece by piece; the others are failures."""
-    for batch in collection.scan([*dict.fromkeys(["id", *columns]), column], split=part, where=where):
+    """(ids, id and columns and ``wanted``) of specimens with something in one of ``wanted``; the others are failures."""
+    for batch in collection.scan([*dict.fromkeys(["id", *columns, *wanted])], split=part, where=where):
         table = _chosen(pa.Table.from_batches([batch]), only)
-        there = table[column].is_valid()
+        there = reduce(pc.or_, (table[column].is_valid() for column in wanted))
         for id_ in table["id"].filter(pc.invert(there)).to_pylist():
             failures.add(missing, stage=STAGE, id=str(id_))
         table = table.filter(there)

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcode_models import BarcodeModel, save_barcode_model
@@ -100,10 +99,6 @@ class BarcodeTask(DrawnTask):
     def objective(self) -> nn.Module:
         """The loss; none here has weights of its own."""
         return self._objective
-
-    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
-        """None: what is not the encoder's is trained with it."""
-        return None
 
     def lr_factor(self, name: str) -> float:
         """The table of tokens learns faster where it is a bag."""

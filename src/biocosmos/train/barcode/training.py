@@ -9,9 +9,8 @@ binomial; small widths and few epochs by default, since a processor trains them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.nn.barcode.convolution import BarcodeCNN
 from biocosmos.nn.barcode.embedder import BarcodeEmbedder
 from biocosmos.specimens.collection import Collection
-from biocosmos.tables import replacing
 from biocosmos.train.barcode.settings import TOKENWISE, BarcodeSettings
 from biocosmos.train.barcode.specimens import BarcodeRows, barcode_rows
 from biocosmos.train.barcode.tasks import BarcodeTask, SpeciesTask, TokenTask, VectorTask, new_model
@@ -34,10 +32,13 @@ from biocosmos.train.loop.run_folder import (
     LABELS,
     SUMMARY,
     begin_folder,
+    finish_run,
     finished_run,
     keep_record,
+    part_facts,
     refuse_own_folder,
     refuse_trained_validation,
+    training_facts,
 )
 
 
@@ -117,9 +118,7 @@ def _train(
     history = fit(task, settings, output, where, start=before)
     if where.first:
         task.save(output, _facts(collection, settings, rows, made, history))
-        summary = {"history": asdict(history), "base": before}
-        with replacing(output / SUMMARY) as temporary:
-            temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        finish_run(output, history, base=before)
     where.barrier()
     return BarcodeResult(output, history, rows, task.failures, main_process=where.first)
 
@@ -176,8 +175,6 @@ def _facts(
     collection: Collection, settings: BarcodeSettings, rows: BarcodeRows, made: BarcodeModel, history: History
 ) -> dict[str, Any]:
     """What the model card and ``biocosmos.json`` say of the training."""
-    name, _, part = settings.split.rpartition(":")
-    split = collection.split(name or "default").describe()
     network = "A CNN" if isinstance(made.network, BarcodeCNN) else "A transformer"
     if isinstance(made.network, BarcodeEmbedder) and not made.network.encoder.layers:
         network = "A bag of k-mers"
@@ -185,15 +182,7 @@ def _facts(
     return {
         "what": f"{network} over barcodes, trained {_DID[settings.objective]} on {len(rows):,} barcodes{start} "
         "(biocosmos train barcode).",
-        "collection": collection.path.name,
-        "split": f"{split['name']}, part {part}, hash {split['hash']}",
-        "split_hash": split["hash"],
-        "part": part,
+        **part_facts(collection, settings),
         "rows": rows.facts,
-        "settings": asdict(settings),
-        "metrics": history.epochs,
-        "kept": history.best,
-        "steps": history.steps,
-        "computed in": history.computing,
-        "seconds": round(history.seconds, 1),
+        **training_facts(settings, history),
     }

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 
+from torch.optim import Optimizer
+
 from biocosmos.train.loop.loop import Batch
 
 
@@ -22,6 +24,10 @@ class DrawnTask:
     """A task whose epochs are those of ``_batches``."""
 
     _batches: Batches
+
+    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
+        """None: the loss has no weights of its own, or they learn with the model."""
+        return None
 
     @property
     def batches_per_epoch(self) -> int:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.modality import Modality, tower_name
+from biocosmos.encoders.modality import MODALITIES, tower_name
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, LoopSettings
 
-MODALITIES: tuple[Modality, ...] = ("image", "dna", "text")
-"""In this order everywhere."""
 AUTO = "auto"
 DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
 """What "auto" is, where the collection has the modality."""

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.encoders.modality import Modality
+from biocosmos.encoders.modality import MODALITIES, Modality
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.records import BINS
 from biocosmos.taxonomy import Taxonomy
-from biocosmos.train.contrastive.settings import AUTO, BIN, DEFAULTS, MODALITIES, SPECIMEN, ContrastiveSettings
+from biocosmos.train.contrastive.settings import AUTO, BIN, DEFAULTS, SPECIMEN, ContrastiveSettings
 
 FEWEST = 2
 """Specimens, of two labels, that a modality must share with another: of one there is nothing to tell apart."""

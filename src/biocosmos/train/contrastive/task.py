@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from biocosmos.embed.reader import ahead
 from biocosmos.encoders.modality import Modality
@@ -75,10 +74,6 @@ class ModalTask(DrawnTask):
     def objective(self) -> nn.Module:
         """Nothing: the loss is part of the model, so that its scale is one in all processes."""
         return self._objective
-
-    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
-        """None: the scale of the loss learns with the towers."""
-        return None
 
     def lr_factor(self, name: str) -> float:
         """What the tower of a weight says; the scale learns as what is new."""

@@ -9,30 +9,37 @@ modality, and where several belong together they share one unit of probability.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from biocosmos.encoders.modality import Modality
+from biocosmos.encoders.modality import MODALITIES, Modality
 from biocosmos.encoders.spaces import save_space
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import Failures
 from biocosmos.files import is_folder
-from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
-from biocosmos.tables import replacing
-from biocosmos.train.contrastive.settings import MODALITIES, ContrastiveSettings
+from biocosmos.train.contrastive.settings import ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows, modal_rows, resolved
 from biocosmos.train.contrastive.task import ModalTask
 from biocosmos.train.contrastive.towers.choosing import make_sources
 from biocosmos.train.contrastive.towers.source import TowerSource
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
-from biocosmos.train.loop.run_folder import SETTINGS, SUMMARY, begin_folder, finished_run, refuse_own_folder
+from biocosmos.train.loop.run_folder import (
+    SETTINGS,
+    SUMMARY,
+    begin_folder,
+    finish_run,
+    finished_run,
+    keep_record,
+    part_facts,
+    refuse_own_folder,
+    training_facts,
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,17 @@ def _train(
         return ContrastiveResult(output, settings, history, base, rows, notes, already_done=True, main_process=where.first)
     task = ModalTask(settings, where, rows, towers or sources(), failures)
     if where.first:
-        _keep_records(output, settings, rows)
+        bases = [getattr(settings, modality) for modality in settings.modalities]
+        keep_record(
+            output,
+            f"the space in {output}",
+            settings,
+            collection,
+            rows.ids[: rows.learnt],
+            rows.ids[rows.learnt :],
+            stands_on=bases,
+            towers=settings.modalities,
+        )
         if tell is not None:
             tell(rows, settings)
     task.model.to(where.device)
@@ -118,28 +135,10 @@ def _train(
     history = fit(task, settings, output, where, start=before)
     if where.first:
         _save(output, task, history)
-        summary = {"history": asdict(history), "base": before}
-        with replacing(output / SUMMARY) as temporary:
-            temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        finish_run(output, history, base=before)
         collection.record_failures(failures)
     where.barrier()
     return ContrastiveResult(output, settings, history, before, rows, notes, failures, main_process=where.first)
-
-
-def _keep_records(output: Path, settings: ContrastiveSettings, rows: ModalRows) -> None:
-    """Which specimens were learnt from and chosen by, in the folder and in that of each tower, where the guard looks."""
-    chooses = settings.keep == "best" or settings.patience is not None
-    split = rows.collection.split(settings.split.rpartition(":")[0] or "default").hash
-    bases = [getattr(settings, modality) for modality in settings.modalities]
-    for folder in (output, *(output / modality for modality in settings.modalities)):
-        folder.mkdir(exist_ok=True)
-        guard.Fitted.of(
-            f"the space in {output}",
-            fitted=rows.ids[: rows.learnt],
-            chosen=rows.ids[rows.learnt :] if chooses else (),
-            split=split,
-            stands_on=bases,
-        ).save(folder)
 
 
 def _save(output: Path, task: ModalTask, history: History) -> None:
@@ -159,22 +158,11 @@ def _what(task: ModalTask, modality: Modality | None = None) -> str:
 
 def _facts(task: ModalTask, history: History) -> dict[str, Any]:
     """What the model cards and the descriptions say of the training."""
-    settings, collection = task.settings, task.rows.collection
-    name, _, part = settings.split.rpartition(":")
-    split = collection.split(name or "default").describe()
     return {
-        "collection": collection.path.name,
-        "split": f"{split['name']}, part {part}, hash {split['hash']}",
-        "split_hash": split["hash"],
-        "part": part,
+        **part_facts(task.rows.collection, task.settings),
         "rows": task.rows.facts,
-        "settings": asdict(settings),
         "temperature": round(float((-task.space.pairs.log_scale.detach()).exp()), 4),
-        "metrics": history.epochs,
-        "kept": history.best,
-        "steps": history.steps,
-        "computed in": history.computing,
-        "seconds": round(history.seconds, 1),
+        **training_facts(task.settings, history),
     }
 
 

@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
@@ -140,10 +139,6 @@ class HeadTask(DrawnTask):
             return None
         rows = [self._row.get(id_, hash_row(id_, len(self.sizes))) for id_ in ids]
         return torch.from_numpy(self.sizes[rows]).to(self.where.device)
-
-    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
-        """The criterion has no weights."""
-        return None
 
     def lr_factor(self, name: str) -> float:
         """How many times as fast as the backbone the weight ``name`` of the model learns."""

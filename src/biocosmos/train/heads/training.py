@@ -7,9 +7,8 @@ The folder that results is what ``biocosmos identify --head`` and ``biocosmos ev
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,6 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
-from biocosmos.tables import replacing
 from biocosmos.train.batches.taxa import save_taxa
 from biocosmos.train.heads.frozen_task import FrozenHeadTask, stored_vectors
 from biocosmos.train.heads.image_task import ImageHeadTask
@@ -35,10 +33,13 @@ from biocosmos.train.loop.run_folder import (
     LABELS,
     SUMMARY,
     begin_folder,
+    finish_run,
     finished_run,
     keep_record,
+    part_facts,
     refuse_own_folder,
     refuse_trained_validation,
+    training_facts,
 )
 
 HELD = 5_000
@@ -98,8 +99,7 @@ def _train(
         keep_freed_memory()
     targets = targets_of(collection, settings)
     begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, PREDICTIONS))
-    summary = output / SUMMARY
-    if summary.exists() and (output / HEAD).exists():
+    if (output / SUMMARY).exists() and (output / HEAD).exists():
         history, _ = finished_run(output)
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
     if where.first:
@@ -119,8 +119,7 @@ def _train(
     history = fit(task, settings, output, where)
     if where.first:
         task.save(output, _facts(collection, settings, task.targets, history))
-        with replacing(summary) as temporary:
-            temporary.write_text(json.dumps({"history": asdict(history)}, indent=1) + "\n", encoding="utf-8")
+        finish_run(output, history)
         collection.record_failures(task.failures)
     where.barrier()
     return HeadResult(output, history, task.targets, task.failures, main_process=where.first)
@@ -159,24 +158,14 @@ def held_out(collection: Collection, settings: HeadSettings, targets: HeadTarget
 
 def _facts(collection: Collection, settings: HeadSettings, targets: HeadTargets, history: History) -> dict[str, Any]:
     """What the model card and head.json say of the training."""
-    name, _, part = settings.split.rpartition(":")
-    split = collection.split(name or "default").describe()
     known = int((targets.nodes != OUTLIER).sum())
     ranks = ", ".join(targets.taxonomy.ranks)
     return {
         "what": f"{settings.encoder}, trained with a {settings.head} head to name {len(targets.classes):,} taxa at the ranks "
         f"{ranks} ({known:,} images; biocosmos train heads).",
-        "collection": collection.path.name,
-        "split": f"{split['name']}, part {part}, hash {split['hash']}",
-        "split_hash": split["hash"],
-        "part": part,
+        **part_facts(collection, settings),
         "labels": f"{len(targets.classes):,} classes; {LABELS} has the specimens",
         "images": known,
         "targets": targets.facts,
-        "settings": asdict(settings),
-        "metrics": history.epochs,
-        "kept": history.best,
-        "steps": history.steps,
-        "computed in": history.computing,
-        "seconds": round(history.seconds, 1),
+        **training_facts(settings, history),
     }

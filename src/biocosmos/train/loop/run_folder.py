@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, fields
@@ -13,6 +14,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_facts
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+from biocosmos.tables import replacing
 from biocosmos.train.loop.checkpoint import FOLDER as CHECKPOINTS
 from biocosmos.train.loop.computing import COMPUTING
 from biocosmos.train.loop.logs import EPOCHS, EVENTS, STEPS
@@ -55,7 +57,7 @@ def begin_folder(
     if where.first:
         file = next((each for each in (output, *output.parents) if each.exists() and not each.is_dir()), None)
         if file is not None:
-            raise BiocosmosError(f"{output}: a training is a folder, and {file} is a file: choose another --output")
+            raise BiocosmosError(f"{output}: {file} is a file, and a training is a folder: choose another --output")
         path = output / SETTINGS
         anew = overwrite and path.exists()
         if anew:
@@ -92,16 +94,59 @@ def finished_run(output: Path) -> tuple[History, dict[str, Any]]:
     return History(**{each.name: history[each.name] for each in fields(History) if each.name in history}), facts
 
 
+def finish_run(output: Path, history: History, **more: Any) -> None:
+    """Write the summary of a run, which says that it is finished; more: what :func:`finished_run` gives beside the history."""
+    with replacing(output / SUMMARY) as temporary:
+        temporary.write_text(json.dumps({"history": asdict(history), **more}, indent=1) + "\n", encoding="utf-8")
+
+
+def part_facts(collection: Collection, settings: LoopSettings) -> dict[str, Any]:
+    """What the description of a trained encoder says of what it was trained on."""
+    name, _, part = settings.split.rpartition(":")
+    split = collection.split(name or "default").describe()
+    return {
+        "collection": collection.path.name,
+        "split": f"{split['name']}, part {part}, hash {split['hash']}",
+        "split_hash": split["hash"],
+        "part": part,
+    }
+
+
+def training_facts(settings: LoopSettings, history: History) -> dict[str, Any]:
+    """What the description of a trained encoder says of how it was trained."""
+    return {
+        "settings": asdict(settings),
+        "metrics": history.epochs,
+        "kept": history.best,
+        "steps": history.steps,
+        "computed in": history.computing,
+        "seconds": round(history.seconds, 1),
+    }
+
+
 def keep_record(
-    output: Path, what: str, settings: LoopSettings, collection: Collection, learnt: guard.Ids, watched: guard.Ids = ()
+    output: Path,
+    what: str,
+    settings: LoopSettings,
+    collection: Collection,
+    learnt: guard.Ids,
+    watched: guard.Ids = (),
+    *,
+    stands_on: Sequence[str] | None = None,
+    towers: Sequence[str] = (),
 ) -> None:
     """Write which specimens were learnt from, and which the kept weights were chosen on, where the guard looks for it.
 
     watched: the validation specimens; they chose something where the best epoch is kept or training stops when they say so.
+    stands_on: encoders it began from, by default that of the settings; towers: sub-folders that get the same record.
     """
     chosen = watched if settings.keep == "best" or settings.patience is not None else ()
     split = collection.split(settings.split.rpartition(":")[0] or "default").hash
-    guard.Fitted.of(what, fitted=learnt, chosen=chosen, split=split, stands_on=[settings.encoder]).save(output)
+    stands_on = [settings.encoder] if stands_on is None else stands_on
+    record = guard.Fitted.of(what, fitted=learnt, chosen=chosen, split=split, stands_on=stands_on)
+    for folder in (output, *(output / tower for tower in towers)):
+        folder.mkdir(exist_ok=True)
+        record.save(folder)
 
 
 def refuse_trained_validation(held: guard.Ids, learnt: guard.Ids, part: str) -> None:

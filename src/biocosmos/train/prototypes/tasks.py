@@ -11,7 +11,6 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.optim import Optimizer
 
 from biocosmos.encoders.encoder import Normalised
 from biocosmos.encoders.input_size import at_size
@@ -153,10 +152,6 @@ class ZeroShotTask(DrawnTask):
         vectors, points = model(batch.inputs)
         with torch.autocast(self.where.device.type, enabled=False):
             return self.objective(vectors.float(), points.float(), batch.targets)  # type: ignore[no-any-return]
-
-    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
-        """The loss has no weights."""
-        return None
 
     def lr_factor(self, name: str) -> float:
         """The projection and the prototypes learn faster than a backbone."""

@@ -10,9 +10,8 @@ prototypes beside it.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,6 @@ from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.placed_prototypes import CHOSEN_ON, PROTOTYPES, SEEN, TREE, PlacedPrototypes
 from biocosmos.specimens.collection import Collection
-from biocosmos.tables import replacing
 from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.batches.taxa import save_taxa
 from biocosmos.train.batches.text_vectors import text_vectors
@@ -37,10 +35,12 @@ from biocosmos.train.loop.run_folder import (
     LABELS,
     SUMMARY,
     begin_folder,
+    finish_run,
     finished_run,
     keep_record,
     refuse_own_folder,
     refuse_trained_validation,
+    training_facts,
 )
 from biocosmos.train.prototypes.geometry import Geometry, geometry
 from biocosmos.train.prototypes.handicap import best_handicap
@@ -173,12 +173,7 @@ class _Training:
             "unseen": taxa.named("unseen"),
             "chosen_on": taxa.named(CHOSEN_ON),
             "images": len(task.parts["train"].ids),
-            "settings": asdict(settings),
-            "metrics": history.epochs,
-            "kept": history.best,
-            "steps": history.steps,
-            "computed in": history.computing,
-            "seconds": round(history.seconds, 1),
+            **training_facts(settings, history),
         }
         learnt = [task.parts[name] for name in ("train", "chosen") if name in task.parts]  # they place a prototype too
         nodes = taxa.nodes[np.concatenate([part.taxa for part in learnt])].astype(np.int64)
@@ -188,8 +183,7 @@ class _Training:
         facts |= {"encoder": settings.encoder, "digest": digest, "folder": str(self.output), "geometry": settings.geometry}
         placed = PlacedPrototypes(taxa.taxonomy, taxa.nodes, points, taxa.roles, handicaps, settings.scale, facts)
         placed.save(self.output)
-        with replacing(self.output / SUMMARY) as temporary:
-            temporary.write_text(json.dumps({"history": asdict(history)}, indent=1) + "\n", encoding="utf-8")
+        finish_run(self.output, history)
         self.collection.record_failures(task.failures)
 
 

@@ -9,7 +9,6 @@ are the true taxa instead: the supervised reference.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -26,7 +25,6 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
-from biocosmos.tables import replacing
 from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
@@ -35,6 +33,7 @@ from biocosmos.train.loop.run_folder import (
     LABELS,
     SUMMARY,
     begin_folder,
+    finish_run,
     finished_run,
     keep_record,
     refuse_own_folder,
@@ -255,9 +254,7 @@ class _Training:
             "seconds": round(history.seconds, 1),
         }
         task.save(self.output, facts)
-        summary = {"history": asdict(result.history), "base": result.base, "labels": result.labels.digest}
-        with replacing(self.output / SUMMARY) as temporary:
-            temporary.write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
+        finish_run(self.output, history, base=result.base, labels=labels.digest)
 
 
 def _learnt(labels: ClusterLabels, settings: UnicomSettings) -> str:

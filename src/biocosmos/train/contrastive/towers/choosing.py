@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from biocosmos.encoders.modality import Modality
+from biocosmos.encoders.modality import MODALITIES, Modality
 from biocosmos.errors import Failures
-from biocosmos.train.contrastive.settings import MODALITIES, ContrastiveSettings
+from biocosmos.train.contrastive.settings import ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.towers.barcodes import TunedBarcodes
 from biocosmos.train.contrastive.towers.images import TunedImages
