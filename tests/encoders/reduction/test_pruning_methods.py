@@ -18,11 +18,12 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from biocosmos.encoders.reduction.ats import AdaptiveSampling, sample_points, sampled, significance
-from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, KeepPredictor, attention_under_policy, drawn
+from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, KeepPredictor, drawn
 from biocosmos.encoders.reduction.evit import EViT, fused
 from biocosmos.encoders.reduction.methods import reducer_class
 from biocosmos.encoders.reduction.network import ReducedVit
 from biocosmos.encoders.reduction.patch_dropout import drop_patches
+from biocosmos.encoders.reduction.policy import attention_under_policy
 from biocosmos.encoders.reduction.radial import distances, inwards, whole_rings
 from biocosmos.encoders.reduction.selection import largest
 from biocosmos.encoders.reduction.spec import Reduction
@@ -32,7 +33,15 @@ from biocosmos.errors import BiocosmosError
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "pruning.npz")
 SMALL = {"img_size": 32, "patch_size": 4, "embed_dim": 24, "depth": 4, "num_heads": 3, "num_classes": 0}
-PRUNING = ("topk-0.5", "topk-0.5!published", "evit-0.5", "evit-0.5!published", "dynamicvit-0.5", "ats-0.5", "ats-0.5!published") + (
+PRUNING = (
+    "topk-0.5",
+    "topk-0.5!published",
+    "evit-0.5",
+    "evit-0.5!published",
+    "dynamicvit-0.5",
+    "ats-0.5",
+    "ats-0.5!published",
+) + (
     "radial-0.5",
     "radial.l1-0.5!published",
     "radial.linf-0.5",
@@ -97,9 +106,7 @@ def test_attention_under_a_policy_is_the_published() -> None:
     torch.testing.assert_close(rows, want, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("norm", "counts"), [("l1", [92, 40, 24]), ("l2", [96, 52, 24]), ("linf", [100, 36, 16])]
-)
+@pytest.mark.parametrize(("norm", "counts"), [("l1", [92, 40, 24]), ("l2", [96, 52, 24]), ("linf", [100, 36, 16])])
 def test_whole_rings_are_as_many_as_published(norm: str, counts: list[int]) -> None:
     assert [whole_rings((14, 14), norm, count) for count in (98, 49, 24)] == counts
 

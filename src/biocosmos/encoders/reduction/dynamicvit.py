@@ -14,9 +14,6 @@ from biocosmos.encoders.reduction.selection import DROPPED, kept, largest
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, StageShape, Step, Tokens
 
-SMALLEST_POLICY = 1e-6
-"""What attention to a dropped token still weighs while dropping is learnt: its logarithm is finite, and so is its gradient."""
-
 
 class KeepPredictor(nn.Module):
     """Whether to keep each token: (b, n, c) tokens -> (b, n, 2) log probabilities of keeping and of dropping it.
@@ -53,33 +50,12 @@ class KeepPredictor(nn.Module):
         return F.log_softmax(scores.float(), dim=-1)
 
 
-def attention_under_policy(
-    queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, policy: torch.Tensor
-) -> torch.Tensor:
-    """Attention to tokens that are kept and to oneself, differentiable in what is kept:
-
-        A_ij ~ exp(q_i k_j scale) G_ij,   G_ij = 1 if i = j, else policy_j
-
-    DynamicViT's equations 10 and 11, with log G_ij as an additive bias of torch's own attention.
-
-    Args:
-        queries, keys, values: (b, heads, n, d). policy: (b, n) floats, 0 or 1 with a gradient.
-
-    Returns: (b, heads, n, d).
-    """
-    own = torch.eye(policy.shape[1], dtype=torch.float32, device=policy.device)
-    allowed = policy.float().unsqueeze(1)
-    allowed = allowed + (1.0 - allowed) * own
-    bias = (allowed + SMALLEST_POLICY).log().unsqueeze(1).to(queries.dtype)
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)
-
-
 class DynamicViT(Reducer):
     """Keeps the K patch tokens of which a trained predictor is surest that they should stay.
 
     While training, tokens are drawn instead, kept or dropped by the straight-through Gumbel softmax of the predictor (a token that
     was dropped stays so), all of them are computed, and the dropped ones are attended to by none but themselves
-    (:func:`attention_under_policy`). How many stay is learnt: train with :class:`DynamicVitLoss`.
+    (:mod:`~biocosmos.encoders.reduction.policy`). How many stay is learnt: train with :class:`DynamicVitLoss`.
 
     Rao et al., NeurIPS 2021 (https://arxiv.org/abs/2106.02034), as compared in Haurum et al., ICCVW 2023. The published code leaves tokens
     sorted by score (``published``); here they stay in the order of the image.

@@ -48,7 +48,9 @@ class EViT(Reducer):
         after = replace(
             left,
             x=torch.cat([left.x, rest], dim=1),
-            size=None if tokens.size is None or left.size is None else _with(left.size, (tokens.size[:, prefix:] * gone).sum(dim=1)),
+            size=None
+            if tokens.size is None or left.size is None
+            else _with(left.size, (tokens.size[:, prefix:] * gone).sum(dim=1)),
             mask=None if left.mask is None else _with(left.mask, left.mask.new_ones(len(chosen))),
         )
         return Step(after, torch.where(gone, self.keep, places))

@@ -52,7 +52,7 @@ def drop_patches(image: nn.Module, share: float) -> None:
     _check(share)
     for network in image.modules():
         if _has(network, "patch_drop", "num_prefix_tokens", "_pos_embed"):
-            _put(network, "patch_drop", share, int(getattr(network, "num_prefix_tokens")))
+            _put(network, "patch_drop", share, int(network.num_prefix_tokens))
             return
         if _has(network, "patch_dropout", "class_embedding"):
             _put(network, "patch_dropout", share, 1)
