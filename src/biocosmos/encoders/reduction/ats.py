@@ -14,20 +14,21 @@ SMALLEST_SUM = 1e-6
 
 
 def significance(clues: Clues) -> torch.Tensor:
-    """(b, patch tokens) float32, summing to one: s_j ~ sum_h A_h[CLS, j] |v_hj|, equation 3 of the paper, summed over heads.
+    """(b, patch tokens) float32, summing to one: s_j ~ sum_h A_h[CLS, j] |v_hj|, of the paper's section 3.1.
 
     Without a CLS token A[CLS] is the mean over all rows. Places without a token have 0.
     """
     lengths = clues.values[:, :, clues.prefix :].float().norm(dim=-1)
     found = (clues.class_attention() * lengths).sum(dim=1)
-    return found / (found.sum(dim=1, keepdim=True) + SMALLEST_SUM)
+    shares: torch.Tensor = found / (found.sum(dim=1, keepdim=True) + SMALLEST_SUM)
+    return shares
 
 
 def sample_points(count: int, *, published: bool = False, device: torch.device | None = None) -> torch.Tensor:
     """(count,) float32, rising: where the distribution is sampled, (2i + 1) / 2K for i = 0 .. K - 1.
 
-    As ``published`` they are (2i + 1) / 2(K + 1), of which the public code loses the last one: the tokens at the end of the image are
-    sampled less.
+    As ``published`` they are (2i + 1) / 2(K + 1), of which the public code loses the last one: tokens at the end of the image
+    are sampled less.
     """
     parts = count + published
     return (2 * torch.arange(count, device=device, dtype=torch.float32) + 1) / (2 * parts)
@@ -51,8 +52,8 @@ def sampled(scores: torch.Tensor, points: torch.Tensor, mask: torch.Tensor | Non
 class AdaptiveSampling(Reducer):
     """Keeps the patch tokens on which K samples of their significance fall, K or fewer: as many as the image needs.
 
-    Fayyaz et al., "Adaptive Token Sampling for Efficient Vision Transformers", ECCV 2022 (https://arxiv.org/abs/2111.15667), equations
-    3 to 6: the significance of tokens is cumulated in the order of the image, and sampled at K even steps. Rows of the
+    Fayyaz et al., "Adaptive Token Sampling for Efficient Vision Transformers", ECCV 2022 (https://arxiv.org/abs/2111.15667),
+    section 3: the significance of tokens is cumulated in the order of the image, and sampled at K even steps. Rows of the
     attention matrix are sampled, with keys and values of all tokens.
 
     Images with fewer tokens than others of their batch are filled up; ``mask`` says so, and what is filled in is attended to by
