@@ -33,19 +33,10 @@ from biocosmos.errors import BiocosmosError
 
 GOLDEN = np.load(Path(__file__).parent / "golden" / "pruning.npz")
 SMALL = {"img_size": 32, "patch_size": 4, "embed_dim": 24, "depth": 4, "num_heads": 3, "num_classes": 0}
-PRUNING = (
-    "topk-0.5",
-    "topk-0.5!published",
-    "evit-0.5",
-    "evit-0.5!published",
-    "dynamicvit-0.5",
-    "ats-0.5",
-    "ats-0.5!published",
-) + (
-    "radial-0.5",
-    "radial.l1-0.5!published",
-    "radial.linf-0.5",
-)
+PRUNING = [
+    *("topk-0.5", "topk-0.5!published", "evit-0.5", "evit-0.5!published", "dynamicvit-0.5", "ats-0.5", "ats-0.5!published"),
+    *("radial-0.5", "radial.l1-0.5!published", "radial.linf-0.5"),
+]
 
 
 def golden(name: str) -> torch.Tensor:
@@ -303,10 +294,9 @@ def images(count: int, seed: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("method", ["topk", "evit", "dynamicvit", "ats", "radial"])
 def test_with_all_tokens_kept_it_is_the_dense_network(make: Callable[[], nn.Module], method: str) -> None:
     dense = network(make)
-    for mode in ("eval", "train"):
-        getattr(dense, {"eval": "eval", "train": "train"}[mode])()
-        tower = ReducedVit(dense, Reduction.parse(f"{method}-1"), 32).train(dense.training)
-        torch.testing.assert_close(tower(images(2)), dense(images(2)), atol=1e-5, rtol=1e-5)
+    for training in (False, True):
+        tower = ReducedVit(dense, Reduction.parse(f"{method}-1"), 32).train(training)
+        torch.testing.assert_close(tower(images(2)), dense(images(2)), atol=1e-6, rtol=1e-5)
 
 
 @torch.no_grad()

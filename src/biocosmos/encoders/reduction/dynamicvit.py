@@ -21,8 +21,8 @@ class KeepPredictor(nn.Module):
         z = GELU(W LN(x));  local_i = the first half of z_i;  global = mean over tokens still kept of the second half
         log p_i = log softmax(MLP([local_i, global]))
 
-    Rao et al., "DynamicViT", NeurIPS 2021 (https://arxiv.org/abs/2106.02034), equations 1 to 5. In the public code the small number
-    that guards the mean stands outside its denominator, and an image with no token left has no mean; here it is zero.
+    Rao et al., "DynamicViT", NeurIPS 2021 (https://arxiv.org/abs/2106.02034), equations 1 to 5. In the public code the small
+    number that guards the mean stands outside its denominator, and an image with no token left has no mean; here it is zero.
     """
 
     def __init__(self, width: int) -> None:
@@ -53,12 +53,12 @@ class KeepPredictor(nn.Module):
 class DynamicViT(Reducer):
     """Keeps the K patch tokens of which a trained predictor is surest that they should stay.
 
-    While training, tokens are drawn instead, kept or dropped by the straight-through Gumbel softmax of the predictor (one that was
-    dropped stays so). All of them are computed, and the dropped ones are attended to by none but themselves
+    While training, tokens are drawn instead, kept or dropped by the straight-through Gumbel softmax of the predictor (one that
+    was dropped stays so). All of them are computed, and the dropped ones are attended to by none but themselves
     (:mod:`~biocosmos.encoders.reduction.policy`). How many stay is learnt: train with :class:`DynamicVitLoss`.
 
-    Rao et al., NeurIPS 2021 (https://arxiv.org/abs/2106.02034), as compared in Haurum et al., ICCVW 2023. The published code leaves
-    tokens sorted by score (``published``); here they stay in the order of the image.
+    Rao et al., NeurIPS 2021 (https://arxiv.org/abs/2106.02034), as compared in Haurum et al., ICCVW 2023. The published code
+    leaves tokens sorted by score (``published``); here they stay in the order of the image.
     """
 
     place: ClassVar[Place] = "before"

@@ -29,9 +29,10 @@ class EViT(Reducer):
 
         x_fused = sum_{i dropped} a_i x_i / sum_{i dropped} a_i
 
-    Liang et al., "Not All Patches are What You Need", ICLR 2022 (https://arxiv.org/abs/2202.07800), equation 5. K + 1 patch tokens are
-    left; at the next stage the fused one competes as any other. The public code does not divide by the sum of the weights,
-    which makes the fused token short, and all the shorter the more tokens are kept: ``published`` does as it does, and sorts by a_j.
+    Liang et al., "Not All Patches are What You Need", ICLR 2022 (https://arxiv.org/abs/2202.07800), section 3.2. K + 1 patch
+    tokens are left; at the next stage the fused one competes as any other. The public code does not divide by the sum of the
+    weights, which makes the fused token short, and all the shorter the more tokens are kept: ``published`` does as it does, and
+    leaves the tokens sorted by a_j.
     """
 
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
@@ -48,9 +49,7 @@ class EViT(Reducer):
         after = replace(
             left,
             x=torch.cat([left.x, rest], dim=1),
-            size=None
-            if tokens.size is None or left.size is None
-            else _with(left.size, (tokens.size[:, prefix:] * gone).sum(dim=1)),
+            size=None if left.size is None else _with(left.size, (tokens.sizes()[:, prefix:] * gone).sum(dim=1)),
             mask=None if left.mask is None else _with(left.mask, left.mask.new_ones(len(chosen))),
         )
         return Step(after, torch.where(gone, self.keep, places))

@@ -51,8 +51,9 @@ def drop_patches(image: nn.Module, share: float) -> None:
     """
     _check(share)
     for network in image.modules():
-        if _has(network, "patch_drop", "num_prefix_tokens", "_pos_embed"):
-            _put(network, "patch_drop", share, int(network.num_prefix_tokens))
+        prefix = getattr(network, "num_prefix_tokens", None)
+        if isinstance(prefix, int) and _has(network, "patch_drop", "_pos_embed"):
+            _put(network, "patch_drop", share, prefix)
             return
         if _has(network, "patch_dropout", "class_embedding"):
             _put(network, "patch_dropout", share, 1)

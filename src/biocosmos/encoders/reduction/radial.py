@@ -15,8 +15,8 @@ def distances(grid: tuple[int, int], norm: str, *, published: bool = False) -> t
 
     Args:
         grid: rows and columns. norm: "l1" |y| + |x|, "l2" y^2 + x^2, "linf" max(|y|, |x|).
-        published: as the public code rounds them, in float32 between -P // 2 and P // 2: rings fall apart (|y| + |x| of 14 x 14 patches
-            takes 16 values, not 13), and of odd grids the centre lies aside.
+        published: as the public code rounds them, in float32 between -P // 2 and P // 2: rings fall apart (|y| + |x| of 14 x 14
+            patches takes 16 values, not 13), and of odd grids the centre lies aside.
 
     Returns: (rows * columns,) float64.
     """
@@ -34,7 +34,7 @@ def _published_axis(side: int) -> torch.Tensor:
 
 
 def inwards(grid: tuple[int, int], norm: str, *, published: bool = False) -> torch.Tensor:
-    """(patches,) int64: all patches, nearest to the centre first; equals by the Euclidean distance, then in the order of the image."""
+    """(patches,) int64: all patches, nearest to the centre first; equals by the Euclidean distance, then as they stand."""
     order = distances(grid, "l2").argsort(stable=True)
     return order[distances(grid, norm, published=published)[order].argsort(stable=True)]
 
@@ -42,17 +42,18 @@ def inwards(grid: tuple[int, int], norm: str, *, published: bool = False) -> tor
 def whole_rings(grid: tuple[int, int], norm: str, count: int) -> int:
     """How many patches there are within that published distance from the centre which has nearest to ``count`` (of equals, the
     smaller one)."""
-    totals = distances(grid, norm, published=True).unique(return_counts=True)[1].cumsum(dim=0)
+    far = distances(grid, norm, published=True)
+    totals = (far <= far.unsqueeze(1)).sum(dim=1).sort().values
     return int(totals[(totals - count).abs().argmin()])
 
 
 class Radial(Reducer):
     """Keeps the K patch tokens nearest to the centre by one of three norms, nothing of the image being looked at.
 
-    Haurum et al., "Which Tokens to Use?", ICCVW 2023 (https://arxiv.org/abs/2308.04657), section 3.1. The public code masks the others
-    out of attention, which leaves the network as slow as it was; here they are gone, and the features are the same. It keeps
-    those within one distance, of which there are nearest to K (of 196 patches at 0.5: 92, 40 and 24 by l1, 96, 52 and 24 by l2,
-    100, 36 and 16 by linf), which ``published`` does too; else exactly K are kept, of equally near ones those nearest by l2.
+    Haurum et al., "Which Tokens to Use?", ICCVW 2023 (https://arxiv.org/abs/2308.04657). The public code masks the others out of
+    attention, which leaves the network as slow as it was; here they are gone, and the features are the same. It keeps those
+    within one distance, that which gives nearest to K (of 196 patches at 0.5: 92, 40 and 24 by l1, 96, 52 and 24 by l2, 100, 36
+    and 16 by linf), as ``published`` does; else exactly K are kept, of equally near ones those nearest by l2.
     """
 
     needs = frozenset()
@@ -78,8 +79,8 @@ class Radial(Reducer):
         """
         if tokens.patches != self.expected:
             raise BiocosmosError(
-                f"reduction {self.reduction} counts on {self.expected} patch tokens and finds {tokens.patches}: it goes by their place, "
-                "so train without dropping patches, and at the size the encoder was loaded for"
+                f"reduction {self.reduction} goes by the place of patches, counts on {self.expected} and finds {tokens.patches}: "
+                "give images of the size the encoder was loaded for, and train it without dropping patches"
             )
         if tokens.patches <= len(self.chosen):
             return Step(tokens, None)

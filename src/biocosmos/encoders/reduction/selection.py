@@ -23,7 +23,7 @@ def largest(scores: torch.Tensor, count: int, *, by_score: bool = False) -> torc
 
 
 def assignment_of(chosen: torch.Tensor, before: int) -> torch.Tensor:
-    """chosen: (b, k) int64 of ``before`` tokens. Returns: (b, before) int64, the place of each among the chosen, -1 if dropped."""
+    """chosen: (b, k) int64 of ``before`` tokens. Returns: (b, before) int64, the place of each among them, -1 if dropped."""
     after = torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
     return chosen.new_full((chosen.shape[0], before), DROPPED).scatter(1, chosen, after)
 

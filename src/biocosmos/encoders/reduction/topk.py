@@ -16,9 +16,9 @@ def attention_of_class(clues: Clues) -> torch.Tensor:
 class TopK(Reducer):
     """Keeps the K patch tokens of the largest a_j, see :func:`attention_of_class`; the others are gone.
 
-    Haurum et al., "Which Tokens to Use?", ICCVW 2023 (https://arxiv.org/abs/2308.04657), section 3.1. The published code counts on a
-    grid of 14 x 14 whatever the image, and leaves the tokens sorted by a_j. Here K is a share of the patches there are, and
-    tokens stay in the order of the image; ``published`` sorts them. What the network computes is the same in either order.
+    Haurum et al., "Which Tokens to Use?", ICCVW 2023 (https://arxiv.org/abs/2308.04657). The published code counts on a grid of
+    14 x 14 whatever the image, and leaves the tokens sorted by a_j. Here K is a share of the patches there are, and tokens stay
+    in the order of the image; ``published`` sorts them. What the network computes is the same in either order.
     """
 
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
