@@ -32,7 +32,8 @@ def new_vit(name: str) -> Towers:
     found = NAME.fullmatch(name)
     if found is None:
         raise BiocosmosError(
-            f"there is no new model '{name[:80]}': write new:vit_tiny_patch8_96 (tiny, small or base; pixels of a patch and of an image)"
+            f"there is no new model '{name[:80]}': write new:vit_tiny_patch8_96, of tiny, small or base, "
+            "with the pixels of a patch and of an image"
         )
     width, patch, size, registers = found[1], int(found[2]), int(found[3]), int(found[4] or 0)
     if not 0 < patch <= size <= MOST_PIXELS or size % patch or (size // patch) ** 2 > _MOST_PATCHES:
