@@ -1,4 +1,4 @@
-"""Vision transformers of every kind that tokens are taken out of, too small to see anything: 64 patches, 4 blocks, no training."""
+"""Vision transformers of every kind that tokens are taken out of, too small to see anything: 64 patches, 4 blocks."""
 
 from __future__ import annotations
 
