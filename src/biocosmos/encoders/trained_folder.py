@@ -30,6 +30,7 @@ _SHAPE = {
     "architecture?": {"kind": ("timm", "open_clip", "none")},
     "preprocessing": {},
     "projection": (None, OF_PROJECTION),
+    "way?": {"backend": ("torch", "openvino"), "precision": ("float32", "bfloat16")},
     "files": [FILE_NAME],
 }
 """Of ``biocosmos.json``."""
