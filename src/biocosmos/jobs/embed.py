@@ -20,7 +20,7 @@ def embed_collection(collection: Collection, settings: EmbedSettings) -> EmbedSu
         overwrite=settings.overwrite,
         **settings.how(),
     )
-    _choose(collection, settings.name, settings.default)
+    _choose(collection, summary.encoder, settings.default)
     return summary
 
 
