@@ -10,7 +10,10 @@ from biocosmos.specimens.given_vectors import GivenSummary, add, read_facts, rea
 
 
 def embed_collection(collection: Collection, settings: EmbedSettings) -> EmbedSummary:
-    """Embed with ``settings.encoder``, its tokens reduced where that is asked for; the collection's first embedding becomes its default, as does one asked to be."""
+    """Embed with ``settings.encoder``, its tokens reduced where that is asked for.
+
+    The collection's first embedding becomes its default, as does one asked to be.
+    """
     summary = embed(
         collection,
         settings.name,

@@ -59,9 +59,7 @@ class ReduceSettings:
             remove = int(self.keep[1:])
         else:
             keep = shares_in(self.keep)
-        return Reduction(
-            self.reduce, keep=keep, remove=remove, locations=tuple(self.reduce_at), variant=self.linkage or ""
-        )
+        return Reduction(self.reduce, keep=keep, remove=remove, locations=tuple(self.reduce_at), variant=self.linkage or "")
 
 
 def shares_in(text: str) -> tuple[float, ...]:
@@ -71,5 +69,7 @@ def shares_in(text: str) -> tuple[float, ...]:
     except ValueError:
         shares = ()
     if not shares:
-        raise SettingError(f"--keep '{text}' is no share of tokens: write 0.5, or 0.9,0.7,0.5, or r16 for 16 fewer in every block")
+        raise SettingError(
+            f"--keep '{text}' is no share of tokens: write 0.5, or 0.9,0.7,0.5, or r16 for 16 fewer in every block"
+        )
     return shares
