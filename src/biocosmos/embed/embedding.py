@@ -250,8 +250,8 @@ def _is_reference(encoder: Encoder) -> bool:
 def _agreement(collection: Collection, encoder: Encoder) -> dict[str, float]:
     """How well the encoder agrees with torch in float32 on images of the collection.
 
-    Raises BiocosmosError if it does not, unless it is torch itself in a number type that was asked for by name, or the way that the
-    encoder's folder asks for, whose loss was measured when that was written.
+    Raises BiocosmosError if it does not, unless it is torch itself in a number type that was asked for by name, or the way that
+    the encoder's folder asks for, whose loss was measured when that was written.
     """
     refuse = (encoder.backend != "torch" or encoder.chosen.get("asked") == "fast") and encoder.chosen.get("source") != "folder"
     sample = sample_images(collection, encoder.preprocessing, SAMPLE, offset=0.5)

@@ -126,7 +126,10 @@ def choose_way(
 
 
 def _told_by_folder(towers: Towers, precision: str, backend: str, device: str) -> Way | None:
-    """The way that the encoder's folder asks for (``way`` in ``biocosmos.json``), as far as neither option nor environment says another; None without one."""
+    """The way that the encoder's folder asks for (``way`` in ``biocosmos.json``), None without one.
+
+    An option or the environment comes before it.
+    """
     own = towers.facts.get("way")
     if own is None or "auto" not in (precision, backend) or precision in ("fast", "int8"):
         return None

@@ -51,7 +51,10 @@ class ReduceSettings:
     )
 
     def reduction(self) -> Reduction | None:
-        """What is told; None for all tokens. Raises SettingError for shares that are no numbers, BiocosmosError for what cannot be."""
+        """What is told; None for all tokens.
+
+        Raises SettingError for shares that are no numbers, BiocosmosError for what cannot be.
+        """
         if not self.reduce:
             return None
         remove, keep = 0, ()

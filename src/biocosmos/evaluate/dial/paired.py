@@ -3,7 +3,7 @@
 Of n specimens b are right by the first way alone and c by the second alone; the loss is (b - c) / n. The hypothesis that the true
 loss is at least some margin is rejected by the score statistic of Tango (1998, Statistics in Medicine 17, 891-908), whose law is
 summed exactly over all (b, c) and not taken from the normal curve: a paired bootstrap and the usual intervals promise too much
-where b and c are near zero, which is where a harmless way lies. The one unknown that is left, how often the second alone is right,
+where b and c are near zero, which is where a harmless way lies. The unknown that is left, how often the second alone is right,
 runs over a confidence region of its own (Berger and Boos 1994, Journal of the American Statistical Association 89, 1012-1016).
 """
 
@@ -78,7 +78,7 @@ def largest_loss(losses: int, gains: int, count: int, alpha: float = ALPHA) -> f
 def score(losses: npt.NDArray[Any], gains: npt.NDArray[Any], count: int, margin: float) -> Floats:
     """(n,) Tango's z of a result against a true loss of ``margin``; the more negative, the less is lost.
 
-    losses, gains: (n,) whole numbers. The variance is that of the shares which fit best among those whose difference is ``margin``.
+    losses, gains: (n,) whole numbers. The variance is that of the shares that fit best among those that differ by ``margin``.
     """
     lost, gained = np.asarray(losses, np.float64), np.asarray(gains, np.float64)
     b = (2 * count - lost + gained) * margin - lost - gained
