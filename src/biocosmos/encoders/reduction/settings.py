@@ -57,7 +57,7 @@ class ReduceSettings:
         """
         if not self.reduce:
             return None
-        remove, keep = 0, ()
+        remove, keep = 0, tuple[float, ...]()
         if self.keep[:1] == "r" and self.keep[1:].isdecimal():
             remove = int(self.keep[1:])
         else:
