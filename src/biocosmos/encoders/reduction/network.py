@@ -329,6 +329,12 @@ def network_of(image: nn.Module) -> Network:
     if hasattr(model, "transformer") and hasattr(model, "class_embedding") and hasattr(model, "_embeds"):
         return OpenClipNetwork(model)
     kind = type(model).__name__
+    attends = any("Attention" in type(part).__name__ for part in model.modules())
+    if not attends and sum(isinstance(part, nn.Conv2d) for part in model.modules()) > 1:
+        raise BiocosmosError(
+            f"it is a convolutional network ({kind}) and has no tokens to reduce: name a vision transformer, or use it without "
+            "--reduce"
+        )
     raise BiocosmosError(
         f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it without --reduce"
     )
