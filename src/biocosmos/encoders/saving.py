@@ -16,9 +16,10 @@ from torch import nn
 from biocosmos.encoders.model_card import licence_of, model_card
 from biocosmos.encoders.model_folder import CARD, PROJECTION, refuse_no_number
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.reduction.reduced import step_weights, without_reduction
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Base, Towers, current_digest, plain_state, with_projection
-from biocosmos.encoders.trained_folder import FORMAT, finish_interrupted
+from biocosmos.encoders.trained_folder import FORMAT, STEPS, finish_interrupted
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.files import is_folder
 from biocosmos.nn.projection import Projection
@@ -34,6 +35,7 @@ def save_encoder(
     training: Mapping[str, Any] | None = None,
     projection: Projection | None = None,
     frozen: bool = False,
+    way: Mapping[str, str] | None = None,
 ) -> str:
     """Write a trained encoder; other files in the folder stay, an encoder that was there is replaced.
 
@@ -49,6 +51,7 @@ def save_encoder(
         projection: on top of ``towers``; default the one it has.
         frozen: write the projection alone and take the base from where its name says when it is loaded. ``towers`` is then
             the base as loaded, or that base with its projection.
+        way: ``backend`` and ``precision`` that it is to be computed with where nothing else is asked for.
 
     Returns:
         the digest of the encoder, which loading it will give.
@@ -76,7 +79,10 @@ def save_encoder(
         new.mkdir()
         files = [CARD]
         if not frozen:
-            files += _write_model(new, towers)
+            files += _write_model(new, without_reduction(towers))
+        if steps := step_weights(towers):
+            save_file(steps, new / STEPS)
+            files.append(STEPS)
         if towers.projection is not None:
             save_file(plain_state(towers.projection), new / PROJECTION)
             files.append(PROJECTION)
@@ -93,6 +99,8 @@ def save_encoder(
             "architecture": towers.architecture,
             "preprocessing": towers.preprocessing.as_dict(),
             "projection": None if towers.projection is None else towers.projection.settings(),
+            **({} if towers.reduction is None else {"reduction": str(towers.reduction)}),
+            **({} if way is None else {"way": dict(way)}),
             "files": files,
             "training": dict(training or {}),
             "biocosmos": package_version(),
