@@ -114,6 +114,11 @@ LINES: dict[str, Line] = {
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "
         "--resize pad --overwrite --strict --allow-code"
     ),
+    "embed with fewer tokens": Line(
+        "embed {collection} --encoder {clip} --reduce atc --keep 0.5 --linkage single --reduce-at 0,1 --device cpu",
+        after=("embed",),
+        says="+atc.single-0.5@0/1",
+    ),
     "embed vectors": Line(
         "embed {collection} --encoder theirs --from {vectors} --ids {ids} --default", after=("embed",), says="vectors of 'theirs'"
     ),
