@@ -21,7 +21,7 @@ from biocosmos.encoders.reduction.ats import AdaptiveSampling, sample_points, sa
 from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, KeepPredictor, drawn
 from biocosmos.encoders.reduction.evit import EViT, fused
 from biocosmos.encoders.reduction.methods import reducer_class
-from biocosmos.encoders.reduction.network import ReducedVit, _network
+from biocosmos.encoders.reduction.network import ReducedVit, network_of
 from biocosmos.encoders.reduction.policy import attention_under_policy
 from biocosmos.encoders.reduction.radial import distances, inwards, whole_rings
 from biocosmos.encoders.reduction.selection import largest
@@ -291,7 +291,7 @@ def images(count: int, seed: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize("make", NETWORKS)
 @pytest.mark.parametrize("method", ["topk", "evit", "dynamicvit", "ats", "radial"])
-def test_with_all_tokens_kept_it_is_the_dense_network(make: Callable[[], nn.Module], method: str) -> None:
+def test_with_all_tokens_kept_it_is_the_densenetwork_of(make: Callable[[], nn.Module], method: str) -> None:
     dense = network(make)
     for training in (False, True):
         tower = ReducedVit(dense, Reduction.parse(f"{method}-1"), 32).train(training)
@@ -367,8 +367,8 @@ def test_a_mean_over_tokens_counts_only_those_that_are_not_dropped() -> None:
     dense = network(without_class)
     tower = ReducedVit(dense, Reduction.parse("dynamicvit-0.5"), 32)
     x, policy = torch.randn(2, 64, 24), (torch.arange(64) % 3 > 0).float().expand(2, -1)
-    pooled = _network(tower.dense).pooled(Tokens(x, 0, policy=policy))
-    only = _network(tower.dense).pooled(Tokens(x[:, policy[0] > 0], 0))
+    pooled = network_of(tower.dense).pooled(Tokens(x, 0, policy=policy))
+    only = network_of(tower.dense).pooled(Tokens(x[:, policy[0] > 0], 0))
     torch.testing.assert_close(pooled, only)
 
 
