@@ -18,7 +18,7 @@ from biocosmos.evaluate.tokens.depth import depths, likeness, mean_map
 from biocosmos.evaluate.tokens.features import cca, cka, distances, procrustes, pwcca, squared_cca
 from biocosmos.evaluate.tokens.groups import agreement, compose
 from biocosmos.evaluate.tokens.kept import chance, iou, kept_masks, moments
-from biocosmos.evaluate.tokens.proxy import proxy
+from biocosmos.evaluate.tokens.proxy import _weighted, proxy
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -242,6 +242,20 @@ def test_the_proxy_correlates_all_pairs_and_draws_settings() -> None:
     # settings are drawn, not pairs: the interval is wider than that of 66 independent pairs
     alone = [spearmanr(told[i], real[i])[0] for i in (rng.integers(0, 66, 66) for _ in range(300))]
     assert found.spearman.high - found.spearman.low > np.quantile(alone, 0.975) - np.quantile(alone, 0.025)
+
+
+@given(SEEDS)
+def test_drawn_pairs_are_counted_as_if_they_were_written_out(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    told, real = rng.integers(0, 6, 15).astype(float), rng.integers(0, 6, 15).astype(float)  # with ties
+    weights = rng.integers(0, 4, (3, 15)).astype(float)
+    rho, tau = _weighted(told, real, weights)
+    for row in range(3):
+        one, two = (side.repeat(weights[row].astype(int)) for side in (told, real))
+        if len(set(one)) < 2 or len(set(two)) < 2:
+            continue
+        assert rho[row] == pytest.approx(spearmanr(one, two)[0], abs=1e-9)
+        assert tau[row] == pytest.approx(kendalltau(one, two)[0], abs=1e-9)
 
 
 def test_a_proxy_of_too_few_or_equal_settings_says_nothing() -> None:

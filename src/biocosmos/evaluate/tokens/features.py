@@ -8,6 +8,7 @@ CCA needs many more images than features: with n - 1 at most d1 or d2 any two en
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,10 +41,26 @@ def normalised(features: Array) -> Array:
     return features / norm if norm > 0 else features
 
 
-def distances(first: Array, second: Array) -> Distances:
+@dataclass(frozen=True)
+class Prepared:
+    """Features of one encoder, ready to be compared with many others: normalised, and an orthonormal basis of their columns."""
+
+    features: Array
+    basis: Array
+
+    @classmethod
+    def of(cls, features: Array) -> Prepared:
+        """features: (n, d)."""
+        features = normalised(features)
+        return cls(features, _basis(features))
+
+
+def distances(first: Array | Prepared, second: Array | Prepared) -> Distances:
     """All of :class:`Distances`. Raises BiocosmosError where the images are not as many."""
-    one, two = _both(first, second)
-    return Distances(_cka(one, two), *_canonical(one, two), _procrustes(one, two))
+    one, two = (side if isinstance(side, Prepared) else Prepared.of(side) for side in (first, second))
+    _same_images(one.features, two.features)
+    own = (one.features, two.features)
+    return Distances(_cka(*own), *_canonical(one.features, one.basis, two.basis), _procrustes(*own))
 
 
 def cka(first: Array, second: Array) -> float:
@@ -53,20 +70,20 @@ def cka(first: Array, second: Array) -> float:
 
 
 def cca(first: Array, second: Array) -> float:
-    """1 - mean of the canonical correlations (Raghu et al. 2017, arXiv:1706.05806, without its singular value cut): does not change
-    under any invertible linear map of either side."""
-    return _canonical(*_both(first, second))[1]
+    """1 - mean of the canonical correlations (Raghu et al. 2017, arXiv:1706.05806, without its singular value cut): does not
+    change under any invertible linear map of either side."""
+    return distances(first, second).cca
 
 
 def squared_cca(first: Array, second: Array) -> float:
     """1 - mean of the squared canonical correlations, as :func:`cca`."""
-    return _canonical(*_both(first, second))[2]
+    return distances(first, second).squared_cca
 
 
 def pwcca(first: Array, second: Array) -> float:
     """1 - mean of the canonical correlations, each weighed by how much of ``first`` its direction carries: the sum over the
     features of |<direction, feature>| (Morcos et al. 2018, arXiv:1806.05759, section 3). Not symmetric."""
-    return _canonical(*_both(first, second))[0]
+    return distances(first, second).pwcca
 
 
 def procrustes(first: Array, second: Array) -> float:
@@ -77,9 +94,13 @@ def procrustes(first: Array, second: Array) -> float:
 
 def _both(first: Array, second: Array) -> tuple[Array, Array]:
     one, two = normalised(first), normalised(second)
+    _same_images(one, two)
+    return one, two
+
+
+def _same_images(one: Array, two: Array) -> None:
     if len(one) != len(two):
         raise BiocosmosError(f"features of the same images are compared, not of {len(one):,} and {len(two):,}")
-    return one, two
 
 
 def _cka(one: Array, two: Array) -> float:
@@ -92,9 +113,8 @@ def _procrustes(one: Array, two: Array) -> float:
     return max(squares - 2 * float(np.linalg.svd(one.T @ two, compute_uv=False).sum()), 0.0)
 
 
-def _canonical(one: Array, two: Array) -> tuple[float, float, float]:
-    """(PWCCA, mean CCA, mean squared CCA) distances."""
-    left, right = _basis(one), _basis(two)
+def _canonical(one: Array, left: Array, right: Array) -> tuple[float, float, float]:
+    """(PWCCA, mean CCA, mean squared CCA) distances. one: the first's features; left, right: the bases of both."""
     shared = min(left.shape[1], right.shape[1])
     if not shared or len(one) - 1 <= max(left.shape[1], right.shape[1]):
         return float("nan"), float("nan"), float("nan")

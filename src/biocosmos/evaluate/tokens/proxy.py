@@ -19,6 +19,7 @@ from biocosmos.evaluate.numbers.bootstrap import Bootstrap, Interval
 
 Array = npt.NDArray[Any]
 FEWEST_PAIRS = 3
+TINY = 1e-9
 FEWEST_DISTINCT = 3
 """Different settings that a draw needs to have a correlation."""
 
@@ -46,16 +47,11 @@ def proxy(distance: Array, accuracy: Array, boot: Bootstrap) -> Proxy:
     values = _correlations(told, real)
     if values is None:
         return Proxy(used, len(told), None, None)
-    drawn = np.full((boot.draws, 2), np.nan)
-    rng = np.random.default_rng(boot.seed)
-    for draw in range(boot.draws):
-        taken = rng.integers(0, len(accuracy), len(accuracy))
-        if len(np.unique(taken)) < FEWEST_DISTINCT:
-            continue
-        found = _correlations(*_pairs(whole, accuracy, taken[rows], taken[columns]))
-        if found is not None:
-            drawn[draw] = found
-    spearman, kendall = (_interval(value, column, boot) for value, column in zip(values, drawn.T))
+    there = np.isfinite(whole[rows, columns]) & np.isfinite(accuracy[rows] + accuracy[columns])
+    times = np.random.default_rng(boot.seed).multinomial(len(accuracy), np.full(len(accuracy), 1 / len(accuracy)), boot.draws)
+    times = times[(times > 0).sum(1) >= FEWEST_DISTINCT].astype(np.float64)
+    weights = times[:, rows[there]] * times[:, columns[there]]  # how often each pair is among those of the settings drawn
+    spearman, kendall = (_interval(value, drawn, boot) for value, drawn in zip(values, _weighted(told, real, weights)))
     return Proxy(used, len(told), spearman, kendall)
 
 
@@ -74,6 +70,26 @@ def _correlations(told: Array, real: Array) -> tuple[float, float] | None:
         return None
     one, two = rankdata(told), rankdata(real)
     return float(np.corrcoef(one, two)[0, 1]), float(kendalltau(told, real).statistic)
+
+
+def _weighted(told: Array, real: Array, weights: Array) -> tuple[Array, Array]:
+    """(draws,) Spearman's rho and Kendall's tau-b of pairs that come weights (draws, pairs) times each; NaN where undefined.
+
+    The same as of samples written out, by matrix products: the rank of a value is the number of smaller ones and half the equal
+    ones, and tau-b a sum over all couples of pairs.
+    """
+    below = [np.sign(side[None, :] - side[:, None]) for side in (told, real)]  # [p, q] 1 where p is smaller than q
+    one, two = (weights @ ((sign + 1) / 2) for sign in below)
+    total = weights.sum(1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        one, two = (ranks - (weights * ranks).sum(1, keepdims=True) / total for ranks in (one, two))
+        spread = np.sqrt((weights * one**2).sum(1) * (weights * two**2).sum(1))
+        rho = np.where(spread > TINY, (weights * one * two).sum(1) / spread, np.nan)
+        agreeing, first, second = (
+            ((weights @ couples) * weights).sum(1) for couples in (below[0] * below[1], np.abs(below[0]), np.abs(below[1]))
+        )
+        tau = np.where(first * second > 0, agreeing / np.sqrt(first * second), np.nan)
+    return rho, tau
 
 
 def _interval(value: float, drawn: Array, boot: Bootstrap) -> Interval:
