@@ -21,7 +21,7 @@ def encoder_name(name: str) -> str:
     >>> encoder_name("./run/")
     'run'
     """
-    return name if name.partition(":")[0] in ENCODER_KINDS else PurePath(name).as_posix()
+    return name if name.partition(":")[0] in ENCODER_KINDS else PurePath(name.replace("/+", "+")).as_posix()
 
 
 def package_version(name: str = "biocosmos") -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.towers import Towers, current_digest
 from biocosmos.errors import BiocosmosError, first_line
 
@@ -22,6 +23,8 @@ def at_size(towers: Towers, size: int) -> Towers:
         return towers
     if towers.base is not None:
         raise BiocosmosError(f"the frozen base '{towers.base.name}' takes images of {own} pixels: leave the size as it is")
+    if towers.reduction is not None:
+        return _reduced_at_size(towers, towers.reduction, size)
     resized = replace(towers, preprocessing=towers.preprocessing.replaced(size=size))
     kind = towers.architecture["kind"]
     try:
@@ -41,3 +44,12 @@ def at_size(towers: Towers, size: int) -> Towers:
         ) from error
     started_from = towers.started_from or towers.digest
     return replace(resized, digest=current_digest(resized), started_from=started_from)
+
+
+def _reduced_at_size(towers: Towers, reduction: Reduction, size: int) -> Towers:
+    """The network resized, and its tokens reduced to the same shares; stages with weights for the old number are refused."""
+    from biocosmos.encoders.reduction.reduced import reduced, step_weights, without_reduction
+
+    plain = without_reduction(towers)
+    plain = replace(plain, digest=current_digest(plain))
+    return reduced(at_size(plain, size), reduction, step_weights(towers))

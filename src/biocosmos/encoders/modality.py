@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+from biocosmos.encoders.reduction.spec import split_name, with_base
 from biocosmos.files import is_file
 
 KMER = "kmer"
@@ -34,7 +35,7 @@ def modality_of(name: object) -> Modality:
         return cast("Modality", told) if told in MODALITIES else "image"
     if name.partition(":")[0] == KMER:
         return "dna"
-    folder = Path(name)
+    folder = Path(split_name(name)[0])
     facts = described(folder)
     if facts.get("kind") == SPACE:
         return next(iter(_towers(facts)), "image")
@@ -60,7 +61,7 @@ def towers_of(name: object) -> dict[Modality, str]:
     >>> towers_of("run/")
     {'image': 'run/image', 'dna': 'run/dna', 'text': 'run/text'}
     """
-    if not isinstance(name, str) or name.partition(":")[0] == KMER:
+    if not isinstance(name, str) or name.partition(":")[0] == KMER or split_name(name)[1] is not None:
         return {}
     folder = Path(name)
     facts = described(folder)
@@ -71,8 +72,9 @@ def towers_of(name: object) -> dict[Modality, str]:
 
 def tower_name(name: str, modality: Modality = "image") -> str:
     """The encoder of this modality in a space; of a space without it, its first; the name itself for what is no space."""
-    towers = towers_of(name)
-    return towers.get(modality) or next(iter(towers.values()), name)
+    base, _ = split_name(name)
+    towers = towers_of(base)
+    return with_base(name, towers.get(modality) or next(iter(towers.values()), base))
 
 
 def described(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@
     hf:timm/resnet18.a1_in1k                        either kind, as its configuration says
     ./my-model                                      a folder with the configuration and weights of either kind
     run/                                            a folder that training wrote (biocosmos train); of a space, its image tower
+    run+atc-0.5                                     any of these that is a vision transformer, with fewer tokens
     python:package.module:name                      a callable of your own
     kmer:7                                          DNA barcodes (biocosmos.encoders.barcodes)
     NAME or NAME:REST                               what an installed package adds (biocosmos.plugins, docs/extending.md)
@@ -27,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
 from biocosmos.encoders.modality import KMER, TRAINED, modality_of, tower_name
+from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
 from biocosmos.plugins import PlugIn, plug_ins
@@ -36,6 +38,7 @@ from biocosmos.trust import allowing_code, refuse_code
 if TYPE_CHECKING:
     from biocosmos.encoders.encoder import Encoder, Layout
     from biocosmos.encoders.openvino_backend import Calibration
+    from biocosmos.encoders.reduction.spec import Reduction
     from biocosmos.encoders.towers import Towers
 
 __all__ = [
@@ -61,6 +64,12 @@ FORMS = (
     ("open_clip:hf-hub:ORG/NAME", "image, text", "once fetched", "an open_clip model of the hub, e.g. imageomics/bioclip-2"),
     ("hf:ORG/NAME", "image, text", "once fetched", "a timm or open_clip model of the hub"),
     ("FOLDER", "image, text", "with the folder", "a folder of a timm or open_clip model, or of one that 'biocosmos train' made"),
+    (
+        "NAME+METHOD-KEEP",
+        "image",
+        "as NAME",
+        "a vision transformer with fewer tokens: run+atc-0.5 (docs/tokens.md)",
+    ),
     ("python:PACKAGE.MODULE:NAME", "image", "with the module", "a callable of your own"),
     ("kmer:K", "DNA", "always", "counts of overlapping k-mers of DNA barcodes, K from 5 to 8"),
     ("FOLDER", "DNA", "with the folder", "a model of barcodes: BarcodeBERT's, or one that 'biocosmos train barcode' made"),
@@ -221,6 +230,9 @@ def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple
         from biocosmos.encoders import custom
 
         return custom.callable_name(name), custom.load_callable(name)
+    base, reduction = split_name(name)
+    if reduction is not None:
+        return _reduced(base, reduction, above)
     if name == DEFAULT:
         from biocosmos.encoders import timm_models
 
@@ -243,6 +255,22 @@ def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple
     if is_file(folder):
         raise BiocosmosError(f"{name} is a file: say which model it is, as timm:NAME@{name} or open_clip:NAME@{name}")
     raise BiocosmosError(f"encoder '{name}' is not known, and there is no such folder: see 'biocosmos encoders'")
+
+
+def _reduced(base: str, reduction: Reduction, above: tuple[Path, ...]) -> tuple[str, Towers]:
+    """An encoder with fewer tokens, by the name of the one with all."""
+    name, towers = _find(base, above)
+    from biocosmos.encoders.reduction.reduced import reduced
+
+    if not reduction.off_the_shelf:
+        raise BiocosmosError(
+            f"reduction {reduction.method} has weights of its own and is nothing before they are trained: "
+            f"biocosmos train heads ... --encoder {base} --reduce {reduction.method}"
+        )
+    try:
+        return f"{name}+{reduction}", reduced(towers, reduction)
+    except BiocosmosError as error:
+        raise BiocosmosError(f"encoder '{base}': {error}") from error
 
 
 def _base(name: str, *, above: tuple[Path, ...], named_by: Path) -> Towers:

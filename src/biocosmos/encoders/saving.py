@@ -16,9 +16,10 @@ from torch import nn
 from biocosmos.encoders.model_card import licence_of, model_card
 from biocosmos.encoders.model_folder import CARD, PROJECTION, refuse_no_number
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.reduction.reduced import step_weights, without_reduction
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Base, Towers, current_digest, plain_state, with_projection
-from biocosmos.encoders.trained_folder import FORMAT, finish_interrupted
+from biocosmos.encoders.trained_folder import FORMAT, STEPS, finish_interrupted
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.files import is_folder
 from biocosmos.nn.projection import Projection
@@ -76,7 +77,10 @@ def save_encoder(
         new.mkdir()
         files = [CARD]
         if not frozen:
-            files += _write_model(new, towers)
+            files += _write_model(new, without_reduction(towers))
+        if steps := step_weights(towers):
+            save_file(steps, new / STEPS)
+            files.append(STEPS)
         if towers.projection is not None:
             save_file(plain_state(towers.projection), new / PROJECTION)
             files.append(PROJECTION)
@@ -93,6 +97,7 @@ def save_encoder(
             "architecture": towers.architecture,
             "preprocessing": towers.preprocessing.as_dict(),
             "projection": None if towers.projection is None else towers.projection.settings(),
+            **({} if towers.reduction is None else {"reduction": str(towers.reduction)}),
             "files": files,
             "training": dict(training or {}),
             "biocosmos": package_version(),

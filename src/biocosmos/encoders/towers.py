@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.projection import Projection
 
@@ -48,6 +49,7 @@ class Towers:
         started_from: digest of the encoder that these weights were trained from; None if they are as ``digest`` says.
         facts: what the folder of a trained encoder says about it, see :mod:`biocosmos.encoders.saving`.
         dim: length of the features, where it is known without running the model.
+        reduction: of the tokens, where ``image`` is a :class:`~biocosmos.encoders.reduction.network.ReducedVit`.
     """
 
     image: nn.Module
@@ -63,6 +65,7 @@ class Towers:
     started_from: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     dim: int | None = None
+    reduction: Reduction | None = None
 
     @property
     def whole(self) -> nn.Module:
@@ -106,7 +109,7 @@ def with_projection(towers: Towers, projection: Projection, *, frozen: str | Non
     """
     if towers.projection is not None and frozen is None:
         raise BiocosmosError("this encoder has a projection already: train that one, or put the new one on it frozen (--freeze)")
-    return replace(
+    made = replace(
         towers,
         image=towers.whole,
         architecture=towers.architecture if towers.projection is None else {"kind": "none"},
@@ -117,7 +120,9 @@ def with_projection(towers: Towers, projection: Projection, *, frozen: str | Non
         started_from=towers.started_from or towers.digest,
         facts={},
         dim=None,
+        reduction=None if frozen is not None else towers.reduction,  # a frozen base says its own by its name
     )
+    return made if made.reduction is None else replace(made, digest=current_digest(made))
 
 
 def trainable(towers: Towers) -> nn.Sequential:
@@ -182,15 +187,16 @@ def with_weights(towers: Towers, state: Mapping[str, torch.Tensor]) -> Towers:
 def current_digest(towers: Towers) -> str:
     """Digest of the weights as they are now, after training; for an encoder that was trained before, that of its folder."""
     digest = towers.base.digest if towers.base is not None else weights_digest(plain_state(whole_model(towers)))
-    return digest if towers.projection is None else projected_digest(digest, towers.projection)
+    if towers.projection is not None:
+        digest = projected_digest(digest, towers.projection)
+    return digest if towers.reduction is None else towers.image.digest_over(digest)  # type: ignore[operator]
 
 
 def whole_model(towers: Towers) -> nn.Module:
     """The module whose weights are saved: of an open_clip encoder that is both towers."""
-    model = towers.image
-    if towers.architecture["kind"] == "open_clip":
-        model = towers.image.model  # type: ignore[assignment]
-    return model
+    model: Any = towers.image if towers.reduction is None else towers.image.dense
+    whole: nn.Module = model.model if towers.architecture["kind"] == "open_clip" else model
+    return whole
 
 
 def projected_digest(digest: str, projection: Projection) -> str:

@@ -15,13 +15,17 @@ from typing import Any
 
 from biocosmos.encoders.model_folder import OF_PROJECTION, PROJECTION, read_projection
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Towers, current_digest, with_projection
+from biocosmos.encoders.weights import read_weights
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.facts import FILE_NAME, read_facts
 from biocosmos.files import is_folder, is_there
 
 FORMAT = 1
+STEPS = "reduction.safetensors"
+"""Weights of the stages that reduce tokens, of those methods that have some."""
 _SHAPE = {
     "format": object,
     "digest": str,
@@ -30,6 +34,7 @@ _SHAPE = {
     "architecture?": {"kind": ("timm", "open_clip", "none")},
     "preprocessing": {},
     "projection": (None, OF_PROJECTION),
+    "reduction?": str,
     "files": [FILE_NAME],
 }
 """Of ``biocosmos.json``."""
@@ -49,12 +54,24 @@ def load(folder: Path, find: Callable[[str], Towers]) -> Towers:
     if facts["projection"] is not None:
         projection = read_projection(folder / PROJECTION, facts["projection"])
         towers = with_projection(towers, projection, frozen=facts["base"]["name"] if facts["frozen"] else None)
+    if "reduction" in facts:
+        towers = _reduced(folder, towers, facts["reduction"])
     if towers.digest != facts["digest"]:
         raise BiocosmosError(
             f"{folder} was changed after it was saved: its weights have the digest {towers.digest}, {TRAINED} says "
             f"{facts['digest']}; save it again, or restore the file"
         )
     return replace(towers, facts=facts, started_from=None, source=f"trained from {facts['base']['name']}")
+
+
+def _reduced(folder: Path, towers: Towers, spec: str) -> Towers:
+    from biocosmos.encoders.reduction.reduced import reduced
+
+    try:
+        steps = read_weights(folder / STEPS) if is_there(folder / STEPS) else None
+        return reduced(towers, Reduction.parse(spec), steps)
+    except BiocosmosError as error:
+        raise BiocosmosError(f"{folder}: {first_line(error)}") from error
 
 
 def read_description(folder: Path) -> dict[str, Any]:
