@@ -312,6 +312,11 @@ def is_reducible(image: nn.Module) -> bool:
     return True
 
 
+def network_of(image: nn.Module) -> Network:
+    """The vision transformer in an image tower that is not reduced. Raises BiocosmosError, naming what it is instead."""
+    return _network(image)
+
+
 def _network(image: nn.Module) -> Network:
     """The vision transformer in an image tower. Raises BiocosmosError, naming what it is instead."""
     model: Any = getattr(image, "model", image)

@@ -71,7 +71,8 @@ def entropy(labels: Array) -> Array:
     begins[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
     starts = np.flatnonzero(begins)
     counts = np.diff(starts, append=rows * width)
-    return np.log(width) - np.bincount(starts // width, counts * np.log(counts), rows) / width
+    found: Array = np.log(width) - np.bincount(starts // width, counts * np.log(counts), rows) / width
+    return found
 
 
 def _share(shared: Array, whole: Array) -> Array:

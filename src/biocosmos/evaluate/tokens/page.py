@@ -139,7 +139,9 @@ def _front(report: Report, by: str) -> Section:
     left_out = report.rows("settings", status="left out")
     if left_out:
         blocks.append(WORDS.grid("front.left_out", left_out, [("setting", "setting"), ("why", "why")], left=2))
-    return WORDS.section("front", blocks, by=report.provenance["judged_by"], gallery=report.provenance.get("gallery_part", "train"))
+    return WORDS.section(
+        "front", blocks, by=report.provenance["judged_by"], gallery=report.provenance.get("gallery_part", "train")
+    )
 
 
 def _setting(row: Row) -> Setting:
@@ -343,7 +345,7 @@ def _pairs(report: Report, measure: str) -> Figure | None:
         value = row["value"] if measure == "cka" else 1 - row["value"]
         apart = abs(one - two)
         found.append(Point(value, apart, f"{row['first']} and {row['second']}: {value:.3f} apart, {100 * apart:.1f} points"))
-    if len(found) < 3:  # noqa: PLR2004
+    if len(found) < 3:
         return None
     name = NAMED[measure] if measure == "cka" else f"1 − {NAMED[measure]}"
     most = max(point.y for point in found)

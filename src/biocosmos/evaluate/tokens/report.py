@@ -33,7 +33,7 @@ from biocosmos.evaluate.tokens.settings import (
 Array = npt.NDArray[Any]
 ALIKE = {"iou": "kept", "iou_above_chance": "kept", "homogeneity": "groups", "completeness": "groups", "v_measure": "groups"}
 """Measures that are higher the more alike, and what they compare."""
-FAR = {name: "features" for name in Distances._fields}
+FAR = dict.fromkeys(Distances._fields, "features")
 """Measures that are lower the more alike."""
 MEASURES = ALIKE | FAR
 _ENDS = ("", "_low", "_high")
@@ -142,7 +142,14 @@ def _settings(measured: Sequence[Measured], left_out: Sequence[LeftOut], by: str
     for row in rows:
         row["front"] = not any(_beats(other, row) for other in rows)
     rows += [
-        {"setting": one.name, "encoder": one.encoder, "method": one.method, "keep": one.keep, "status": "left out", "why": one.why}
+        {
+            "setting": one.name,
+            "encoder": one.encoder,
+            "method": one.method,
+            "keep": one.keep,
+            "status": "left out",
+            "why": one.why,
+        }
         for one in left_out
     ]
     return rows
@@ -189,10 +196,9 @@ def _beats(other: Mapping[str, Any], row: Mapping[str, Any]) -> bool:
 
 def _patterns(measured: Sequence[Measured]) -> tuple[list[dict[str, Any]], dict[tuple[str, str], Array]]:
     """Rows of :data:`PATTERNS`; and (measure, stage) -> (m, m) distances, for the proxy."""
-    ready = [
-        None if one.traced is None else [Prepared.of(features) for features in one.traced.features] for one in measured
-    ]
-    rows, squares = [], {}
+    ready = [None if one.traced is None else [Prepared.of(features) for features in one.traced.features] for one in measured]
+    rows: list[dict[str, Any]] = []
+    squares: dict[tuple[str, str], Array] = {}
     for i, j, over in pairs(measured):
         one, two = measured[i], measured[j]
         if one.traced is None or two.traced is None:
@@ -303,19 +309,19 @@ def _caveats(measured: Sequence[Measured], by: str) -> list[str]:
     traced = next((one.traced for one in measured if one.traced is not None), None)
     queries = len(measured[0].recall)
     said = [
-        f"Every setting answered the same {queries:,} queries, and the best of many looks better than it is: choose on one part and "
-        "measure the choice on another.",
+        f"Every setting answered the same {queries:,} queries, and the best of many looks better than it is: choose on one part "
+        "and measure the choice on another.",
         "Speeds are of this machine, in float32 with torch, timed in turn with the dense encoder; another machine, precision or "
         "runtime has others.",
     ]
     if by == "label" and any(one.method != DENSE for one in measured):
         said.append(
-            "The head was trained on features of the encoder as it stands in its folder: a reduction that was put on afterwards is "
-            "judged off the shelf, and a training with it (biocosmos train heads --reduce) may mend most of what it loses."
+            "The head was trained on features of the encoder as it stands in its folder: a reduction that was put on afterwards "
+            "is judged off the shelf, and a training with it (biocosmos train heads --reduce) may mend most of what it loses."
         )
     if traced is not None:
         said.append(
-            f"Patterns were traced on {len(traced.ids):,} images. A rank correlation over pairs of settings says nothing about cause: "
-            "a lower keep rate makes both patterns and accuracy differ, so that pairs of methods at one keep rate are told apart."
+            f"Patterns were traced on {len(traced.ids):,} images. A rank correlation over pairs of settings says nothing about "
+            "cause: a lower keep rate makes both patterns and accuracy differ, so that pairs of methods at one keep rate are told apart."
         )
     return said
