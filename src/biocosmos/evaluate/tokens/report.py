@@ -322,6 +322,7 @@ def _caveats(measured: Sequence[Measured], by: str) -> list[str]:
     if traced is not None:
         said.append(
             f"Patterns were traced on {len(traced.ids):,} images. A rank correlation over pairs of settings says nothing about "
-            "cause: a lower keep rate makes both patterns and accuracy differ, so that pairs of methods at one keep rate are told apart."
+            "cause: a lower keep rate makes both patterns and accuracy differ, so that pairs of methods at one "
+            "keep rate are told apart."
         )
     return said
