@@ -114,6 +114,11 @@ LINES: dict[str, Line] = {
         "embed {collection} --encoder {clip} --device cpu --precision float32 --backend torch --batch-size 16 --workers 1 "
         "--resize pad --overwrite --strict --allow-code"
     ),
+    "embed with fewer tokens": Line(
+        "embed {collection} --encoder {clip} --reduce atc --keep 0.5 --linkage single --reduce-at 0,1 --device cpu",
+        after=("embed",),
+        says="+atc.single-0.5@0/1",
+    ),
     "embed vectors": Line(
         "embed {collection} --encoder theirs --from {vectors} --ids {ids} --default", after=("embed",), says="vectors of 'theirs'"
     ),
@@ -223,6 +228,12 @@ LINES: dict[str, Line] = {
         "--report {out}/next.html",
         says="5 specimens to label next",
     ),
+    "tokens study": Line(
+        "tokens study {collection} -e {clip} --methods topk --keep 0.5,0.9 --split test --gallery train --where \"label != 'x'\" "
+        "--limit 30 --gallery-limit 60 --traced 20 --pictures 1 --batch-size 8 --rounds 1 --seed 1 --device cpu --allow-code "
+        "-o {out}/tokens.csv --report {out}/tokens.html",
+        says="+topk-0.9",
+    ),
     "queue of doubtful labels": Line("discover queue {collection} --strategy disagreement -n 3", says="3 specimens"),
     # ------------------------------------------------------------------ training
     "train unicom": Line(
@@ -266,6 +277,20 @@ LINES: dict[str, Line] = {
     "train heads on images": Line(
         "train heads {collection} -o {out}/images --recipe plankton-cpu --ranks group,label --epochs 1 --outliers halves "
         f"--outlier-images {{foreign}} --outlier-share 0.2 --cache-views 1 --cache-folder {{out}}/stages {IMAGES}--device cpu"
+    ),
+    "train heads with a teacher": Line(
+        "train heads {collection} -o {out}/student --head flat --ranks group,label --epochs 1 --teacher {out}/teacher "
+        "--teacher-weight 0.4 --teacher-temperature 3 --match efficientnet-lite0 --match-weight 0.5 --match-loss smooth-l1 "
+        f"{IMAGES}--device cpu",
+        after=("embed", "train a teacher"),
+    ),
+    "train heads on a new transformer": Line(
+        "train heads {collection} -o {out}/vit -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
+        "--patch-dropout 0.5 --batch-size 32 --workers 1 --device cpu"
+    ),
+    "train a teacher": Line(
+        "train heads {collection} -o {out}/teacher --head flat --ranks group,label --freeze --epochs 1 --device cpu",
+        after=("embed",),
     ),
     "train zero-shot": Line(
         "train zero-shot {collection} -o {out}/unseen --encoder efficientnet-lite0 --freeze --ranks group,label --hold-out 2 "

@@ -20,7 +20,8 @@ import biocosmos as bc
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_files, predict_part
-from biocosmos.train.heads.frozen_task import FrozenHeadTask, stored_vectors
+from biocosmos.train.batches.base_vectors import stored_vectors
+from biocosmos.train.heads.frozen_task import FrozenHeadTask
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import HeadResult, held_out, targets_of, train_heads
 from biocosmos.train.loop.processes import Processes

@@ -29,8 +29,9 @@ from biocosmos.embed.texts import TaxonNames
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
 from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder, Layout
-from biocosmos.encoders.modality import Modality, modality_of, towers_of
+from biocosmos.encoders.modality import Modality, modality_of, tower_name, towers_of
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
+from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.texts import TextEncoder, load_text_encoder
 from biocosmos.encoders.ways import openvino_is_here
@@ -81,6 +82,8 @@ def embed(
     """
     if not isinstance(collection, Collection):
         collection = Collection.open(collection)
+    if isinstance(encoder, str):
+        encoder = _spelled(encoder)
     if isinstance(encoder, str) and (towers := towers_of(encoder)):
         asked = {"device": device, "precision": precision, "backend": backend, "resize": resize, "workers": workers}
         return _embed_space(collection, encoder_name(encoder), towers, batch_size=batch_size, overwrite=overwrite, **asked)
@@ -116,6 +119,19 @@ def embed(
         while (done := _embed(collection, encoder, work, metadata, batch, workers, overwrite)) is None:
             pass  # specimens were changed meanwhile: on with those
         return done
+
+
+def _spelled(name: str) -> str:
+    """The name of an encoder whose tokens are reduced as its column has it; others as they are. Raises BiocosmosError where there
+    are no tokens of images."""
+    base, reduction = split_name(name)
+    if reduction is None:
+        return name
+    tower = tower_name(base)
+    if (modality := modality_of(tower)) != "image":
+        takes = "DNA barcodes" if modality == "dna" else "texts"
+        raise BiocosmosError(f"encoder '{base}' takes {takes}, and only tokens of images are reduced: leave {reduction} out")
+    return f"{encoder_name(tower)}+{reduction}"
 
 
 _OF_IMAGES = ("backend", "resize", "workers")
@@ -234,9 +250,10 @@ def _is_reference(encoder: Encoder) -> bool:
 def _agreement(collection: Collection, encoder: Encoder) -> dict[str, float]:
     """How well the encoder agrees with torch in float32 on images of the collection.
 
-    Raises BiocosmosError if it does not, unless it is torch itself in a number type that was asked for by name.
+    Raises BiocosmosError if it does not, unless it is torch itself in a number type that was asked for by name, or the way that
+    the encoder's folder asks for, whose loss was measured when that was written.
     """
-    refuse = encoder.backend != "torch" or encoder.chosen.get("asked") == "fast"
+    refuse = (encoder.backend != "torch" or encoder.chosen.get("asked") == "fast") and encoder.chosen.get("source") != "folder"
     sample = sample_images(collection, encoder.preprocessing, SAMPLE, offset=0.5)
     return check_agreement(encoder, sample, refuse=refuse).as_dict()
 

@@ -9,6 +9,7 @@
     hf:timm/resnet18.a1_in1k                        either kind, as its configuration says
     ./my-model                                      a folder with the configuration and weights of either kind
     run/                                            a folder that training wrote (biocosmos train); of a space, its image tower
+    new:vit_tiny_patch8_96                          an untrained vision transformer, to be trained (biocosmos.encoders.new_vits)
     run+atc-0.5                                     any of these that is a vision transformer, with fewer tokens
     python:package.module:name                      a callable of your own
     kmer:7                                          DNA barcodes (biocosmos.encoders.barcodes)
@@ -54,6 +55,8 @@ __all__ = [
 
 DEFAULT = "efficientnet-lite0"
 OPEN_CLIP_CONFIG = "open_clip_config.json"
+UNTRAINED = "untrained"
+"""What the source of an encoder with random weights begins with."""
 UNFINISHED = ".saving"
 """Beside it: a new version that is whole and was not yet moved to its place."""
 FORMS = (
@@ -64,6 +67,7 @@ FORMS = (
     ("open_clip:hf-hub:ORG/NAME", "image, text", "once fetched", "an open_clip model of the hub, e.g. imageomics/bioclip-2"),
     ("hf:ORG/NAME", "image, text", "once fetched", "a timm or open_clip model of the hub"),
     ("FOLDER", "image, text", "with the folder", "a folder of a timm or open_clip model, or of one that 'biocosmos train' made"),
+    ("new:vit_SIZE_patchP_PIXELS", "image", "always", "an untrained vision transformer to train, such as new:vit_tiny_patch8_96"),
     (
         "NAME+METHOD-KEEP",
         "image",
@@ -182,7 +186,8 @@ def build_encoder(
         calibration=calibration,
     )
     facts = chosen.as_dict() | ({} if asked is None else {"asked": asked})
-    return Encoder(name, towers, made, preprocessing, facts, chosen.hint)
+    hint = f"this encoder is {towers.source}" if towers.source.startswith(UNTRAINED) else chosen.hint
+    return Encoder(name, towers, made, preprocessing, facts, hint)
 
 
 def digest_of(name: str) -> str:
@@ -336,6 +341,12 @@ def _python(place: str, name: str) -> Towers:
     return custom.load_callable(custom.import_callable(place))
 
 
+def _new(rest: str, name: str) -> Towers:
+    from biocosmos.encoders import new_vits
+
+    return new_vits.new_vit(rest)
+
+
 def _added(plug_in: PlugIn, rest: str) -> Towers:
     from biocosmos.encoders import custom
 
@@ -380,4 +391,5 @@ _LOADERS: dict[str, Callable[[str, str], Towers]] = {
     "open_clip": _open_clip,
     "hf": _hub,
     "python": _python,
+    "new": _new,
 }

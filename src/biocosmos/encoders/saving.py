@@ -35,6 +35,7 @@ def save_encoder(
     training: Mapping[str, Any] | None = None,
     projection: Projection | None = None,
     frozen: bool = False,
+    way: Mapping[str, str] | None = None,
 ) -> str:
     """Write a trained encoder; other files in the folder stay, an encoder that was there is replaced.
 
@@ -50,6 +51,7 @@ def save_encoder(
         projection: on top of ``towers``; default the one it has.
         frozen: write the projection alone and take the base from where its name says when it is loaded. ``towers`` is then
             the base as loaded, or that base with its projection.
+        way: ``backend`` and ``precision`` that it is to be computed with where nothing else is asked for.
 
     Returns:
         the digest of the encoder, which loading it will give.
@@ -98,6 +100,7 @@ def save_encoder(
             "preprocessing": towers.preprocessing.as_dict(),
             "projection": None if towers.projection is None else towers.projection.settings(),
             **({} if towers.reduction is None else {"reduction": str(towers.reduction)}),
+            **({} if way is None else {"way": dict(way)}),
             "files": files,
             "training": dict(training or {}),
             "biocosmos": package_version(),

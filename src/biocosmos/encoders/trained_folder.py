@@ -35,6 +35,7 @@ _SHAPE = {
     "preprocessing": {},
     "projection": (None, OF_PROJECTION),
     "reduction?": str,
+    "way?": {"backend": ("torch", "openvino"), "precision": ("float32", "bfloat16")},
     "files": [FILE_NAME],
 }
 """Of ``biocosmos.json``."""

@@ -2,6 +2,7 @@
 
 ``--precision auto`` keeps the numbers of float32, so that a figure does not depend on the processor it was computed on, and takes
 the backend and layout that are fastest for them. ``fast`` takes the fastest of all whose vectors agree with torch in float32.
+A folder may tell a way of its own, which ``auto`` then takes (``biocosmos tokens dial`` writes such folders).
 """
 
 from __future__ import annotations
@@ -53,9 +54,9 @@ class Way:
 class Chosen:
     """How a way was chosen.
 
-    way: taken; asked: the precision asked for; source: "measured", "remembered", "told" or "default" (without a measurement);
-    milliseconds: per image and thread of each way that was timed; faster: another precision that is clearly faster, and how
-    many times.
+    way: taken; asked: the precision asked for; source: "measured", "remembered", "told", "folder" (the encoder's own says it) or
+    "default" (without a measurement); milliseconds: per image and thread of each way that was timed; faster: another precision
+    that is clearly faster, and how many times; missing: what the folder asks for and this machine has not.
     """
 
     way: Way
@@ -63,6 +64,7 @@ class Chosen:
     source: str = "default"
     milliseconds: dict[str, float] = field(default_factory=dict)
     faster: tuple[str, float] | None = None
+    missing: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """For the metadata of an embedding."""
@@ -71,6 +73,8 @@ class Chosen:
     @property
     def hint(self) -> str | None:
         """What ``auto`` leaves on the table, in one line."""
+        if self.missing is not None:
+            return self.missing
         if self.faster is None:
             return None
         return f"{self.faster[0]} would be {self.faster[1]:.1f} times as fast here: --precision fast"
@@ -99,6 +103,8 @@ def choose_way(
         BiocosmosError: a precision or backend that is not known, not installed, or not for this device.
     """
     build = _Builder(towers, preprocessing, device, calibration)
+    if (told := _told_by_folder(towers, precision, backend, device)) is not None:
+        return _as_told(build, told, precision, backend)
     wanted = _wanted(precision, towers)
     every = _ways(towers, device, backend, layout)
     if wanted == "int8":
@@ -118,6 +124,36 @@ def choose_way(
     chosen = Chosen(way, precision, choice.source, milliseconds, _faster(choice, way, every, build, preprocessing))
     made = calls[way.name].backend
     return made if made is not None else build(way), chosen
+
+
+def _told_by_folder(towers: Towers, precision: str, backend: str, device: str) -> Way | None:
+    """The way that the encoder's folder asks for (``way`` in ``biocosmos.json``), None without one.
+
+    An option or the environment comes before it.
+    """
+    own = towers.facts.get("way")
+    if own is None or "auto" not in (precision, backend) or precision in ("fast", "int8"):
+        return None
+    if precision == "auto" and machine.told("embed.precision") is not None:
+        return None
+    wanted: Precision = own["precision"] if precision == "auto" else precision  # type: ignore[assignment]
+    _wanted(wanted, towers)
+    return Way(own["backend"] if backend == "auto" else backend, wanted)
+
+
+def _as_told(build: _Builder, told: Way, precision: str, backend: str) -> tuple[Backend, Chosen]:
+    """That way; by torch in the same precision, with a hint, where this machine cannot go it and no backend was asked for."""
+    if told.backend == "torch" or backend != "auto":
+        return build(told), Chosen(told, precision, "folder")
+    reason = f"OpenVINO computes on the cpu, not on '{build.device}'" if build.device != "cpu" else "OpenVINO is not installed"
+    if build.device == "cpu" and openvino_is_here():
+        try:
+            return build(told), Chosen(told, precision, "folder")
+        except BiocosmosError as error:
+            reason = str(error)
+    other = Way("torch", told.precision)
+    missing = f"its folder asks for {told.backend} in {told.precision}, and torch computes it here: {reason}"
+    return build(other), Chosen(other, precision, "folder", missing=missing)
 
 
 def _wanted(precision: str, towers: Towers) -> str:
@@ -224,7 +260,7 @@ class _Builder:
     def __init__(self, towers: Towers, preprocessing: Preprocessing, device: str, calibration: Calibration | None) -> None:
         # a copy of the projection, since stored vectors are projected in float32 on the CPU
         self._towers = replace(towers, projection=copy.deepcopy(towers.projection))
-        self._preprocessing, self._device, self._calibration = preprocessing, device, calibration
+        self._preprocessing, self.device, self._calibration = preprocessing, device, calibration
 
     def __call__(self, way: Way) -> Backend:
         towers, preprocessing = self._towers, self._preprocessing
@@ -236,7 +272,7 @@ class _Builder:
             image = copy.deepcopy(getattr(towers.image, "trained_part", towers.image))
             towers = replace(towers, image=image, projection=copy.deepcopy(towers.projection))
         model = Normalised(towers.image, preprocessing, towers.takes_bytes, towers.projection)
-        return TorchBackend(model, device=self._device, precision=way.precision, layout=way.layout)
+        return TorchBackend(model, device=self.device, precision=way.precision, layout=way.layout)
 
 
 class _Timed:

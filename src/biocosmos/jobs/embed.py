@@ -10,17 +10,20 @@ from biocosmos.specimens.given_vectors import GivenSummary, add, read_facts, rea
 
 
 def embed_collection(collection: Collection, settings: EmbedSettings) -> EmbedSummary:
-    """Embed with ``settings.encoder``; the collection's first embedding becomes its default, as does one asked to be."""
+    """Embed with ``settings.encoder``, its tokens reduced where that is asked for.
+
+    The collection's first embedding becomes its default, as does one asked to be.
+    """
     summary = embed(
         collection,
-        settings.encoder,
+        settings.name,
         resize=settings.resize,
         batch_size=settings.batch_size,
         workers=settings.workers,
         overwrite=settings.overwrite,
         **settings.how(),
     )
-    _choose(collection, settings)
+    _choose(collection, summary.encoder, settings.default)
     return summary
 
 
@@ -34,10 +37,10 @@ def keep_vectors(collection: Collection, settings: EmbedSettings) -> GivenSummar
     rows = read_vectors(settings.vectors, settings.ids)
     facts = read_facts(settings.vectors)
     summary = add(collection, settings.encoder, rows.ids, rows.matrix, overwrite=settings.overwrite, facts=facts)
-    _choose(collection, settings)
+    _choose(collection, settings.encoder, settings.default)
     return summary
 
 
-def _choose(collection: Collection, settings: EmbedSettings) -> None:
-    if settings.default or collection.default_encoder == collection.encoder_name(settings.encoder):
-        collection.set_default_encoder(settings.encoder)
+def _choose(collection: Collection, encoder: str, wanted: bool) -> None:
+    if wanted or collection.default_encoder == collection.encoder_name(encoder):
+        collection.set_default_encoder(encoder)

@@ -258,6 +258,7 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
     """
     from biocosmos.embed import embed
     from biocosmos.encoders.modality import tower_name
+    from biocosmos.encoders.reduction.spec import split_name
     from biocosmos.encoders.registry import digest_of
     from biocosmos.provenance import encoder_name
 
@@ -275,7 +276,7 @@ def embedded(collection: Collection, encoders: Sequence[str]) -> tuple[list[str]
                     f"'{name}' could embed no {summary.unit.removesuffix('s')} of {collection.path}: see 'biocosmos failures'"
                 )
             made.append(name)
-        elif is_folder(name):
+        elif is_folder(split_name(name)[0]):
             stored, here = collection.encoders[name].get("digest"), digest_of(name)
             if stored != here:
                 raise BiocosmosError(

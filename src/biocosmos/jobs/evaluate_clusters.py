@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from biocosmos.discover.clusters.spaces import standardised
+from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.clustering.grid import FIXED, FROM_ANOTHER, FROM_LABELS, FROM_NO_LABELS, grid
@@ -62,7 +63,13 @@ def parts_of(collection: Collection, name: str) -> list[str]:
     """The embeddings that "efficientnet-lite0+kmer:5" names together; one that is called so, or a folder, is itself."""
     if "+" not in name or name in collection.encoders or is_folder(name):
         return [name]
-    return [part for part in name.split("+") if part]
+    parts: list[str] = []
+    for part in name.split("+"):
+        if parts and split_name(f"{parts[-1]}+{part}")[1] is not None:  # "run+atc-0.5" is one encoder
+            parts[-1] += f"+{part}"
+        elif part:
+            parts.append(part)
+    return parts
 
 
 def fused(name: str, galleries: Mapping[str, Gallery]) -> Gallery:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from biocosmos.encoders.reduction.settings import ReduceSettings
+from biocosmos.encoders.reduction.spec import reduced_name
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.encoders.settings import ComputeSettings
 from biocosmos.settings import GIVEN, NOT_GIVEN, changed, setting
@@ -67,9 +69,10 @@ class SearchSettings(Selection, ComputeSettings):
 
 
 @dataclass(frozen=True)
-class EmbedSettings(ComputeSettings):
+class EmbedSettings(ComputeSettings, ReduceSettings):
     """An embedding: by an encoder, or of vectors made elsewhere (``vectors``), which get the encoder's name.
 
+    With ``reduce`` a vision transformer keeps fewer tokens, and the embedding has a name of its own, "run+atc-0.5".
     batch_size: images per call of the model. workers: threads that decode. resize: in place of the encoder's own.
     ids: of the rows of a .npy. overwrite: begin anew. default: what other verbs use where none is named.
     """
@@ -101,9 +104,20 @@ class EmbedSettings(ComputeSettings):
     )
     overwrite: bool = setting(False, "Embed again even if the encoder's weights changed.")
     default: bool = setting(False, "Let every verb use it where no --encoder is given; the first embedding is so unasked.")
+    reduce: str = changed(ReduceSettings, "reduce", only=_COMPUTED)
     device: str = changed(ComputeSettings, "device", only=_COMPUTED)
     precision: str = changed(ComputeSettings, "precision", only=_COMPUTED)
     backend: str = changed(ComputeSettings, "backend", only=_COMPUTED)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.reduction()
+
+    @property
+    def name(self) -> str:
+        """Of the encoder with its reduction. Raises BiocosmosError for one that has a reduction already."""
+        reduction = self.reduction()
+        return self.encoder if reduction is None else reduced_name(self.encoder, reduction)
 
 
 @dataclass(frozen=True)

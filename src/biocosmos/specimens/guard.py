@@ -86,7 +86,7 @@ class Fitted:
         given = [pc.unique(_strings(ids)) for ids in (fitted, calibrated, chosen)]
         given = [ids.take(pc.sort_indices(ids)) for ids in given]
         uses = np.repeat(np.array(USES, object), [len(ids) for ids in given])
-        bases = tuple(str(name) for name in stands_on if is_folder(Path(name).expanduser()))
+        bases = tuple(str(place) for place in map(_folder_of, stands_on) if is_folder(place.expanduser()))
         return cls(what, pa.concat_arrays(given), pa.array(uses, pa.string()), split, bases)
 
     def used(self, *uses: str) -> pa.Array:
@@ -145,10 +145,16 @@ def records(*who: Fitted | str | Path) -> Iterator[Fitted]:
             yield one
             waiting += one.stands_on
             continue
-        folder = Path(one).expanduser()
+        folder = _folder_of(one).expanduser()
         if is_file(folder / RECORD) and folder.resolve() not in seen:
             seen.add(folder.resolve())
             waiting.insert(0, Fitted.load(folder))
+
+
+def _folder_of(name: str | Path) -> Path:
+    """The folder that an encoder's name means: "run+atc-0.5" has the weights of "run", and has seen what these have seen."""
+    base, reduced, _ = str(name).rpartition("+")
+    return Path(base) if reduced and not is_folder(Path(name).expanduser()) else Path(name)
 
 
 def shared(ids: Ids, *who: Fitted | str | Path, uses: Sequence[str] = REFUSED) -> list[Shared]:

@@ -260,7 +260,7 @@ class TimmNetwork(Network):
     def pooled(self, tokens: Tokens) -> torch.Tensor:
         """See :class:`Network`. Means are weighted by what tokens stand for."""
         model, x = self.model, self.normed(tokens.x)
-        plain = tokens.size is None and tokens.mask is None
+        plain = tokens.size is None and tokens.mask is None and tokens.policy is None
         if plain or (model.attn_pool is None and model.global_pool == "token"):
             return model.forward_head(x)  # type: ignore[no-any-return]
         first = 0 if model.pool_include_prefix else self.prefix
@@ -302,7 +302,7 @@ class OpenClipNetwork(Network):
     def pooled(self, tokens: Tokens) -> torch.Tensor:
         """See :class:`Network`. Means are weighted by what tokens stand for."""
         model = self.model
-        plain = tokens.size is None and tokens.mask is None
+        plain = tokens.size is None and tokens.mask is None and tokens.policy is None
         if plain or (model.attn_pool is None and model.pool_type == "tok"):
             pooled, _ = model._pool(tokens.x)
         elif model.attn_pool is not None:
@@ -342,6 +342,12 @@ def network_of(image: nn.Module) -> Network:
     if hasattr(model, "transformer") and hasattr(model, "class_embedding") and hasattr(model, "_embeds"):
         return OpenClipNetwork(model)
     kind = type(model).__name__
+    attends = any("Attention" in type(part).__name__ for part in model.modules())
+    if not attends and sum(isinstance(part, nn.Conv2d) for part in model.modules()) > 1:
+        raise BiocosmosError(
+            f"it is a convolutional network ({kind}) and has no tokens to reduce: name a vision transformer, or use it without "
+            "--reduce"
+        )
     raise BiocosmosError(
         f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it without --reduce"
     )

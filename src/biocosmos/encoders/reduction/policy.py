@@ -1,31 +1,30 @@
-"""Attention while dropping is being learnt: all tokens stay, and those that would be dropped are not looked at.
-
-Rao et al., "DynamicViT", NeurIPS 2021, equation 11.
-"""
+"""Attention while dropping is being learnt: all tokens stay, and those that would be dropped are not looked at."""
 
 from __future__ import annotations
 
 import torch
+from torch.nn import functional as F
 
-SMALL = 1e-6
-"""As published: what a token that nobody may look at is divided by."""
+SMALLEST_POLICY = 1e-6
+"""What a dropped token still weighs: its logarithm is finite, and so is its gradient."""
 
 
 def attention_under_policy(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, policy: torch.Tensor
 ) -> torch.Tensor:
-    """Attention in which each token sees itself and those whose policy is 1.
+    """Attention to tokens that are kept and to oneself, differentiable in what is kept:
+
+        A_ij ~ exp(q_i k_j scale) G_ij,   G_ij = 1 if i = j, else policy_j
+
+    Rao et al., "DynamicViT", NeurIPS 2021, equations 10 and 11, with log G_ij as an additive bias of torch's own attention.
 
     Args:
-        queries, keys, values: (b, heads, n, d). policy: (b, n) floats 0 or 1, with a gradient.
+        queries, keys, values: (b, heads, n, d). policy: (b, n) floats, 0 or 1 with a gradient.
 
     Returns: (b, heads, n, d).
     """
-    n = policy.shape[1]
-    logits = (queries @ keys.transpose(-2, -1)).float() * scale
-    seen = policy[:, None, None, :].float()
-    own = torch.eye(n, device=policy.device, dtype=torch.float32)
-    seen = seen + (1 - seen) * own
-    weights = (logits - logits.amax(dim=-1, keepdim=True)).exp() * seen
-    weights = (weights + SMALL / n) / (weights.sum(dim=-1, keepdim=True) + SMALL)
-    return weights.to(values.dtype) @ values
+    own = torch.eye(policy.shape[1], dtype=torch.float32, device=policy.device)
+    allowed = policy.float().unsqueeze(1)
+    allowed = allowed + (1.0 - allowed) * own
+    bias = (allowed + SMALLEST_POLICY).log().unsqueeze(1).to(queries.dtype)
+    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)

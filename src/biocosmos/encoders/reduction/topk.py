@@ -1,25 +1,29 @@
-"""Top-K: the patch tokens that CLS attends to most (Haurum et al., "Which Tokens to Use?", ICCVW 2023)."""
+"""Top-K: the patch tokens that CLS attends to most."""
 
 from __future__ import annotations
 
 import torch
 
+from biocosmos.encoders.reduction.selection import kept, largest
 from biocosmos.encoders.reduction.tokens import Clues, Reducer, Step, Tokens
 
 
-def dropped_and_kept(chosen: torch.Tensor, count: int) -> torch.Tensor:
-    """chosen: (b, k) int64 of ``count`` tokens. Returns: (b, count) int64, their places among the chosen, -1 for the others."""
-    places = torch.full((len(chosen), count), -1, dtype=torch.int64, device=chosen.device)
-    return places.scatter(1, chosen, torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen))
+def attention_of_class(clues: Clues) -> torch.Tensor:
+    """(b, patch tokens) float32: a_j = mean over heads of A[CLS, j]; without a CLS token the mean over all rows of A."""
+    return clues.class_attention().mean(dim=1)
 
 
 class TopK(Reducer):
-    """Keeps the K tokens of the largest attention of CLS, averaged over heads, largest first."""
+    """Keeps the K patch tokens of the largest a_j, see :func:`attention_of_class`; the others are gone.
+
+    Haurum et al., "Which Tokens to Use?", ICCVW 2023 (https://arxiv.org/abs/2308.04657). The published code counts on a grid of
+    14 x 14 whatever the image, and leaves the tokens sorted by a_j. Here K is a share of the patches there are, and tokens stay
+    in the order of the image; ``published`` sorts them. What the network computes is the same in either order.
+    """
 
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
         if tokens.patches <= self.keep:
             return Step(tokens, None)
         assert clues is not None
-        chosen = clues.class_attention().mean(dim=1).topk(self.keep, dim=1).indices
-        return Step(tokens.selected(chosen), dropped_and_kept(chosen, tokens.patches))
+        return kept(tokens, largest(attention_of_class(clues), self.keep, by_score=self.reduction.published))

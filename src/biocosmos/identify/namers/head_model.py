@@ -54,6 +54,10 @@ class HeadModel(nn.Module):
         else:
             with torch.set_grad_enabled(torch.is_grad_enabled() and not head_only):
                 taps = self._taps(inputs, activations)
+        return self.answer(taps, extra)
+
+    def answer(self, taps: list[torch.Tensor], extra: torch.Tensor | None) -> HeadOutput:
+        """What the head says of what the trunk gave."""
         output: HeadOutput = self.head(taps, extra)
         return output
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
 from biocosmos.embed import embed
+from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.stored_vectors import read_dense
 from biocosmos.train.loop.processes import Processes
+
+Array = npt.NDArray[Any]
 
 
 def embed_base(collection: Collection, encoder: str, towers: Towers, where: Processes) -> None:
@@ -23,3 +33,20 @@ def embed_base(collection: Collection, encoder: str, towers: Towers, where: Proc
             f"{collection.path} has vectors of '{encoder}' by other weights ({stored}) than it has now ({towers.digest}): "
             f"run 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
         )
+
+
+def stored_vectors(collection: Collection, encoder: str, where: Processes) -> Callable[[Array], tuple[Array, Array]]:
+    """A function from ids to (mask of those that have a vector, their unit vectors (m, d) float32); embeds what is not yet."""
+    if where.first and encoder not in collection.encoders:
+        load_towers(encoder)  # says at once what is wrong with the name
+        embed(collection, encoder, device=str(where.device))
+    where.barrier()
+    column = collection.embedding_column(encoder)
+
+    def look_up(ids: Array) -> tuple[Array, Array]:
+        table = collection.take([str(id_) for id_ in ids], columns=["id", column])
+        there = ~np.asarray(table[column].is_null())
+        # a copy: arrow's cannot be written
+        return there, np.array(read_dense(table[column], collection.encoders[encoder]), np.float32)
+
+    return look_up

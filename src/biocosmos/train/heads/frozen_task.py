@@ -6,18 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from biocosmos.embed import embed
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.stored_vectors import read_dense
 from biocosmos.train.batches.drawing import LARGEST_OF_VECTORS, suited_batch
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import VectorBatches
@@ -90,23 +86,6 @@ class FrozenHeadTask(HeadTask):
         self.model.cpu()
         digest = str(self.stored.get("digest"))
         self._save_head(folder, {"name": self.settings.encoder, "digest": digest, "trained": digest}, training)
-
-
-def stored_vectors(collection: Collection, encoder: str, where: Processes) -> Callable[[Array], tuple[Array, Array]]:
-    """A function from ids to (mask of those that have a vector, their unit vectors (m, d) float32); embeds what is not yet."""
-    if where.first and encoder not in collection.encoders:
-        load_towers(encoder)  # says at once what is wrong with the name
-        embed(collection, encoder, device=str(where.device))
-    where.barrier()
-    column = collection.embedding_column(encoder)
-
-    def look_up(ids: Array) -> tuple[Array, Array]:
-        table = collection.take([str(id_) for id_ in ids], columns=["id", column])
-        there = ~np.asarray(table[column].is_null())
-        # a copy: arrow's cannot be written
-        return there, np.array(read_dense(table[column], collection.encoders[encoder]), np.float32)
-
-    return look_up
 
 
 def _kept(targets: HeadTargets, rows: Array) -> HeadTargets:

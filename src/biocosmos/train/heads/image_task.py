@@ -29,8 +29,10 @@ from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
 from biocosmos.train.heads.task import BRANCHES, HeadTask
+from biocosmos.train.heads.teaching import StudentModel, Teaching
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch, derived_seed
+from biocosmos.train.loop.patch_dropout import drop_patches
 from biocosmos.train.loop.processes import Processes
 
 BLOCK = 64
@@ -51,10 +53,12 @@ class ImageHeadTask(HeadTask):
         held: HeadTargets | None,
         towers: Towers,
         everything: HeadTargets,
+        teaching: Teaching | None = None,
     ) -> None:
-        """everything: targets of the whole training part, as if nothing were left out: what a cache is made of."""
+        """everything: targets of the whole training part, as if nothing were left out: what a cache is made of; teaching: what
+        is learnt beside the labels."""
         super().__init__(settings, where, targets, held)
-        s = settings
+        s, self.teaching = settings, teaching
         if towers.architecture["kind"] == "none":
             raise BiocosmosError(f"'{s.encoder}' cannot be built again from a folder: train a head on its vectors (--freeze)")
         self.towers = towers if s.size is None else at_size(towers, s.size)
@@ -67,7 +71,13 @@ class ImageHeadTask(HeadTask):
         if s.freeze_stages:
             freeze_stages(self.towers.image, s.freeze_stages)
         head = self.make(trunk.channels)
-        model = HeadModel(trunk, head, self.preprocessing, norms_still=s.batch_norm == "still")
+        if s.patch_dropout:
+            drop_patches(self.towers.image, s.patch_dropout)
+        still = s.batch_norm == "still"
+        if teaching is not None and teaching.width is not None:
+            model: HeadModel = StudentModel(trunk, head, self.preprocessing, norms_still=still, width=teaching.width)
+        else:
+            model = HeadModel(trunk, head, self.preprocessing, norms_still=still)
         self.model = model.to(memory_format=torch.channels_last)
         self.objective = self.make_objective()
         self.cached = bool(s.cache_views)

@@ -11,13 +11,14 @@ from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, Loo
 
 KINDS = ("flat", "marginalised", "conditional", "multitask", "bcnn", "hbcnn", "bacnn", "sbacnn")
 IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "post-hoc")
+MATCHINGS = ("cosine", "smooth-l1")
 SCHEDULES = ("equal", "published", "kept")
 OUTLIERS = ("halves", "quadrants", "spectra", "shuffle", "adversarial")
 
 SEVERAL = ("encoder", "head", "imbalance")
 """Settings of which several may be told at once, comma-separated: one training each, to be compared."""
 
-LEARNT, RARE, NOVEL = "What is learnt", "Rare taxa", "Outliers"
+LEARNT, RARE, NOVEL, TAUGHT = "What is learnt", "Rare taxa", "Outliers", "Teacher"
 _IMAGES = {"freeze": False}
 _MIXED = {"mix": ("mixup", "cutmix")}
 
@@ -60,6 +61,13 @@ class HeadSettings(LoopSettings):
         batch_norm: "still" keeps the statistics of the encoder; "train" follows those of the batches.
         size: side of the input, pixels; None is the encoder's own.
         augment: "none", "plankton" or "photo".
+        patch_dropout: share of the patches of a vision transformer that each training step leaves out, 0..1, drawn anew for every
+            image (Liu et al., WACV 2023, arXiv:2208.07220); afterwards all are seen.
+        teacher: folder of a trained head, whose soft labels at the training specimens are learnt beside the labels.
+        teacher_weight: their share of the loss, 0..1, the rest is of the labels.
+        teacher_temperature: both sides' scores are divided by it (Hinton et al. 2015).
+        match: an embedding of the collection, to whose stored vectors the backbone's features are brought by a linear layer.
+        match_weight: how much that counts, beside the rest; match_loss: "cosine" or "smooth-l1".
     """
 
     encoder: str = changed(LoopSettings, "encoder", help="The backbone.")
@@ -145,6 +153,27 @@ class HeadSettings(LoopSettings):
     )
     size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=DATA)
     augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    patch_dropout: float = setting(
+        0.0,
+        "Share of a vision transformer's patches left out in training.",
+        low=0,
+        below=1,
+        unset="none",
+        only=_IMAGES,
+        panel=MODEL,
+    )
+    teacher: str = setting("", "A trained head whose soft labels are learnt too.", file=True, only=_IMAGES, panel=TAUGHT)
+    teacher_weight: float = setting(
+        0.5, "Their share of the loss.", low=0, high=1, only={"teacher": GIVEN, "freeze": False}, panel=TAUGHT
+    )
+    teacher_temperature: float = setting(
+        2.0, "Divides the scores of both sides.", above=0, only={"teacher": GIVEN, "freeze": False}, panel=TAUGHT
+    )
+    match: str = setting("", "An embedding whose stored vectors the features are brought near to.", only=_IMAGES, panel=TAUGHT)
+    match_weight: float = setting(1.0, "How much that counts.", low=0, only={"match": GIVEN, "freeze": False}, panel=TAUGHT)
+    match_loss: str = setting(
+        "cosine", "How near is measured.", choices=MATCHINGS, only={"match": GIVEN, "freeze": False}, panel=TAUGHT
+    )
     epochs: int = changed(LoopSettings, "epochs", 10, otherwise={"freeze": 15})
     keep: str = changed(LoopSettings, "keep", "last", help="Which weights are kept; the validation part calibrates them too.")
     centre_lr_factor: float = changed(LoopSettings, "centre_lr_factor", told=False)  # a head has no centres
@@ -156,15 +185,22 @@ class HeadSettings(LoopSettings):
             raise SettingError(f"--decouple {self.decouple} must leave some of the {self.epochs} epochs to train everything")
         if self.cache_views and not self.freeze_stages:
             raise SettingError("--cache-views keeps what the frozen stages give: say how many with --freeze-stages")
-        if self.freeze and (self.outliers or self.outlier_images or self.mix == "cutmix" or self.freeze_stages or self.size):
+        on_images = (self.outliers, self.outlier_images, self.mix == "cutmix", self.freeze_stages, self.size, self.patch_dropout)
+        if self.freeze and (any(on_images) or self.teacher or self.match):
             raise SettingError(
-                "--freeze looks at stored vectors only: --outliers, --outlier-images, --mix cutmix, --size and --freeze-stages "
-                "need images"
+                "--freeze looks at stored vectors only: --outliers, --outlier-images, --mix cutmix, --size, --freeze-stages, "
+                "--patch-dropout, --teacher and --match need images"
             )
         if self.cache_views and "adversarial" in names_in(self.outliers):
             raise SettingError(
                 "--outliers adversarial changes the pixels, which --cache-views does not keep: leave one of them out"
             )
+        if self.mix != "none" and (self.teacher or self.match):
+            raise SettingError(
+                "--mix makes images of which a teacher has said nothing: leave out --mix, or --teacher and --match"
+            )
+        if self.cache_views and self.patch_dropout:
+            raise SettingError("--patch-dropout draws anew in every step what --cache-views keeps once: leave one of them out")
         if self.cache_views and self.mix == "cutmix":
             raise SettingError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
 

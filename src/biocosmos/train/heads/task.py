@@ -24,6 +24,7 @@ from biocosmos.train.batches.mixing import cutmix, mixup
 from biocosmos.train.batches.sampling import drawn
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import HeadTargets
+from biocosmos.train.heads.teaching import Teaching
 from biocosmos.train.loop.loop import Batch
 from biocosmos.train.loop.processes import Processes
 
@@ -52,6 +53,7 @@ class HeadTask(DrawnTask):
         self.progress = 0.0
         self.head_only = self.cached = False
         self.sizes: Array | None = None
+        self.teaching: Teaching | None = None
         self._row = {str(id_): row for row, id_ in enumerate(targets.ids)}
         self.tree = torch_tree(targets.taxonomy, targets.classes)
 
@@ -126,7 +128,10 @@ class HeadTask(DrawnTask):
         output = model(inputs, extra, activations=self.cached, head_only=self.head_only)
         if mixing:
             return self.objective.mixed(output, targets, other, share, progress=self.progress)
-        return self.objective(output, targets, progress=self.progress)  # type: ignore[no-any-return]
+        loss: torch.Tensor = self.objective(output, targets, progress=self.progress)
+        if self.teaching is None or self.head_only:
+            return loss
+        return self.teaching.loss(loss, output, np.array([self._row.get(id_, -1) for id_ in batch.ids], np.int64))
 
     def _rarity(self, targets: torch.Tensor) -> torch.Tensor:
         """(n,) 1 / size of each target's class, 0 for outliers: what partners of a mixture are drawn by."""

@@ -21,12 +21,14 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
+from biocosmos.train.batches.base_vectors import stored_vectors
 from biocosmos.train.batches.taxa import save_taxa
-from biocosmos.train.heads.frozen_task import FrozenHeadTask, stored_vectors
+from biocosmos.train.heads.frozen_task import FrozenHeadTask
 from biocosmos.train.heads.image_task import ImageHeadTask
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets, head_targets
 from biocosmos.train.heads.task import HeadTask
+from biocosmos.train.heads.teaching import LEAVES, refuse_what_saw, teaching_of
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
 from biocosmos.train.loop.run_folder import (
@@ -80,7 +82,9 @@ def train_heads(
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     output = Path(output)
-    refuse_own_folder(settings.encoder, output)
+    for name in (settings.encoder, settings.teacher):
+        if name:
+            refuse_own_folder(name, output)
     with processes(settings.device) as where:
         if where.size > 1 and settings.decouple:
             raise BiocosmosError("--decouple trains in one process only: leave torchrun or --decouple out")
@@ -98,7 +102,9 @@ def _train(
     if where.device.type == "cpu":
         keep_freed_memory()
     targets = targets_of(collection, settings)
-    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, PREDICTIONS))
+    held = held_out(collection, settings, targets)
+    refuse_what_saw(settings, held)
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, PREDICTIONS, *LEAVES))
     if (output / SUMMARY).exists() and (output / HEAD).exists():
         history, _ = finished_run(output)
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
@@ -106,16 +112,20 @@ def _train(
         save_taxa(output / LABELS, targets.ids, targets.nodes, targets.taxonomy)
         if tell is not None:
             tell(targets)
-    held = held_out(collection, settings, targets)
     if where.first:
-        keep_record(output, f"the head in {output}", settings, collection, targets.ids, () if held is None else held.ids)
+        learnt, watched = targets.ids, () if held is None else held.ids
+        on = [name for name in (settings.encoder, settings.teacher, settings.match) if name]
+        keep_record(output, f"the head in {output}", settings, collection, learnt, watched, stands_on=on)
     torch.manual_seed(settings.seed)
     task: HeadTask
     if settings.freeze:
         task = FrozenHeadTask(collection, settings, where, targets, held, stored_vectors(collection, settings.encoder, where))
     else:
         everything = targets_of(collection, replace(settings, leave_out="", outlier_taxa=""))
-        task = ImageHeadTask(collection, settings, where, targets, held, load_towers(settings.encoder), everything)
+        taught = Failures()
+        teaching = teaching_of(collection, settings, targets, output, where, taught)
+        task = ImageHeadTask(collection, settings, where, targets, held, load_towers(settings.encoder), everything, teaching)
+        task.failures.extend(taught)
     history = fit(task, settings, output, where)
     if where.first:
         task.save(output, _facts(collection, settings, task.targets, history))
