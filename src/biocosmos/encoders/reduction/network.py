@@ -353,9 +353,7 @@ def network_of(image: nn.Module) -> Network:
     )
 
 
-def _attended(
-    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float
-) -> torch.Tensor:
+def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float) -> torch.Tensor:
     """q, k, v: (b, heads, n, d); bias: (b, 1, 1, n). Returns: (b, heads, n, d)."""
     b, heads, n, _ = q.shape
     if not _confusing(heads, n):

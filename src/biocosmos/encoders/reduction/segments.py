@@ -62,8 +62,9 @@ class Segment(nn.Module):
     def stage(self, x: torch.Tensor, asked: torch.Tensor, size: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
         """The stage after the segment, on what it gave. Returns what the next segment takes."""
         assert self.last is not None
-        tokens = Tokens(x, network_of(self.vit.dense).prefix, size)
-        after = host_stages(self.vit)[self.last].done(tokens, asked).tokens
+        network = network_of(self.vit.dense)
+        step = host_stages(self.vit)[self.last]
+        after = step.done(Tokens(x, network.prefix, size), asked, has_class=network.has_class).tokens
         return (after.x,) if after.size is None else (after.x, after.size)
 
 

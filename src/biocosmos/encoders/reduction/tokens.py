@@ -173,33 +173,18 @@ class HostReducer(Reducer):
     """
 
     def asked(self, tokens: Tokens, clues: Clues | None) -> torch.Tensor:
-        """What the choice is made by, such as the mean keys: (b, patch tokens, d), of a fixed shape."""
+        """What the choice is made by, such as the mean keys: (b, patch tokens, d)."""
         raise NotImplementedError
 
-    def done(self, tokens: Tokens, asked: torch.Tensor) -> Step:
-        """Reduce, by that."""
+    def done(self, tokens: Tokens, asked: torch.Tensor, *, has_class: bool) -> Step:
+        """Reduce, by that; with :attr:`keep` patch tokens or fewer there, they stay as they are."""
         raise NotImplementedError
 
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`Reducer`."""
-        return Step(tokens, None) if tokens.patches <= self.keep else self.done(tokens, self.asked(tokens, clues))
-
-
-def merged(tokens: Tokens, assignment: torch.Tensor, count: int) -> Tokens:
-    """Patch tokens become ``count`` means, each token weighing what it stands for.
-
-    assignment: (b, patch tokens) int64, 0 .. count - 1, every number used in every image. The prefix stays; ``size`` is the sum.
-    Rows are added one by one: on a CPU a sixth of the time of torch's scatter over a third dimension.
-    """
-    x, prefix = tokens.x, tokens.prefix
-    b, _, c = x.shape
-    kept = prefix + count
-    own = torch.arange(prefix, device=x.device).expand(b, -1)
-    places = torch.cat([own, assignment + prefix], dim=1) + torch.arange(b, device=x.device)[:, None] * kept
-    rows, sizes = places.flatten(), tokens.sizes()
-    size = sizes.new_zeros(b * kept).index_add(0, rows, sizes.flatten())
-    summed = x.new_zeros(b * kept, c).index_add(0, rows, (x * sizes.unsqueeze(-1).to(x.dtype)).flatten(0, 1))
-    return replace(tokens, x=(summed / size.unsqueeze(-1).to(x.dtype)).view(b, kept, c), size=size.view(b, kept))
+        if tokens.patches <= self.keep:
+            return Step(tokens, None)
+        return self.done(tokens, self.asked(tokens, clues), has_class=clues is not None and clues.has_class)
 
 
 def unmerge(values: torch.Tensor, source: torch.Tensor, *, fill: float = 0.0) -> torch.Tensor:
