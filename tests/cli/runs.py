@@ -288,6 +288,11 @@ LINES: dict[str, Line] = {
         "train heads {collection} -o {out}/vit -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
         "--patch-dropout 0.5 --batch-size 32 --workers 1 --device cpu"
     ),
+    "train heads with fewer tokens": Line(
+        "train heads {collection} -o {out}/fewer -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
+        "--reduce atc --keep-tokens 0.6,0.3 --linkage single --reduce-at 4,8 --freeze-stages 5 --cache-views 1 --batch-size 32 "
+        "--workers 1 --device cpu"
+    ),
     "train a teacher": Line(
         "train heads {collection} -o {out}/teacher --head flat --ranks group,label --freeze --epochs 1 --device cpu",
         after=("embed",),

@@ -12,6 +12,8 @@ from torch import nn
 
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.input_size import at_size
+from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, drawn
+from biocosmos.encoders.reduction.reduced import reduced
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, plain_state, trainable, weights_digest
 from biocosmos.errors import BiocosmosError
@@ -62,10 +64,14 @@ class ImageHeadTask(HeadTask):
         if towers.architecture["kind"] == "none":
             raise BiocosmosError(f"'{s.encoder}' cannot be built again from a folder: train a head on its vectors (--freeze)")
         self.towers = towers if s.size is None else at_size(towers, s.size)
+        if (reduction := s.reduction()) is not None:
+            self.towers = reduced(self.towers, reduction, seed=s.seed)
         self.preprocessing = self.towers.preprocessing
         trainable(self.towers)  # refuses what cannot be trained
         for weights in self.towers.whole.parameters():
             weights.requires_grad_(True)
+        if self.towers.reduction is not None and s.head in BRANCHES:
+            raise BiocosmosError(f"--head {s.head} takes maps, and reduced tokens make none: choose flat, or leave --reduce out")
         trunk = self._trunk()
         self.taps = [trunk.stages.index(name) for name in trunk.tapped]
         if s.freeze_stages:
@@ -102,6 +108,7 @@ class ImageHeadTask(HeadTask):
                 flat = torch.full((len(self.outliers),), OUTLIER, dtype=torch.int64)
                 drawing = self._drawing(outliers=True)
                 self._outlier_batches: Batches = ImageBatches(self.outliers, flat, PRESETS[s.augment], **drawing)  # type: ignore[arg-type]
+        self._ratio = DynamicVitLoss()
         self._held_images: Images | None = None
         self._held_kept: list[torch.Tensor] = []
         if held is not None:
@@ -182,7 +189,9 @@ class ImageHeadTask(HeadTask):
             flat = batch.targets.new_full((len(made),), OUTLIER)
             ids = [*batch.ids, *(f"near boundary {i}" for i in range(len(made)))]
             batch = Batch(torch.cat([batch.inputs, made.to(batch.inputs.dtype)]), torch.cat([batch.targets, flat]), ids)
-        return super().loss(model, batch)
+        loss = super().loss(model, batch)
+        learnt = drawn(self.model)  # of a reduction that learns how many tokens stay
+        return loss + self._ratio(learnt.decisions, learnt.shares) if learnt.decisions else loss
 
     def _scores(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores of pixels, all of them of the mean size."""
