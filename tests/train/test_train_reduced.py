@@ -76,8 +76,6 @@ def test_a_transformer_in_two_parts_is_the_same(registers: str) -> None:
         assert not any(weights.requires_grad for weights in front.parameters())
         name = "dense.blocks.2.attn.qkv.weight" if each.reduction else "blocks.2.attn.qkv.weight"
         assert each.image.get_parameter(name).requires_grad
-            "dense.blocks.2.attn.qkv.weight" if each.reduction else "blocks.2.attn.qkv.weight"
-        ).requires_grad
 
 
 @pytest.mark.parametrize(
