@@ -64,6 +64,19 @@ def test_kept_blocks_train_as_computed_ones_do(few: bc.Collection, tmp_path: Pat
             assert torch.nn.functional.cosine_similarity(a[name].flatten(), b[name].flatten(), 0) > 0.98
 
 
+def test_fine_tuning_goes_on_with_the_head_that_is_there(few: bc.Collection, tmp_path: Path) -> None:
+    train(few, tmp_path / "dense", freeze_stages=12)
+    slow = {"encoder": str(tmp_path / "dense"), "lr": 1e-9, "with_head": True, "reduce": "atc", "keep_tokens": "0.9"}
+    train(few, tmp_path / "fewer", **slow)
+    before, after = (load_file(tmp_path / name / WEIGHTS) for name in ("dense", "fewer"))
+    for name in before:
+        torch.testing.assert_close(before[name], after[name], atol=1e-5, rtol=1e-4)
+    with pytest.raises(BiocosmosError, match="train one of the same kind, ranks and classes"):
+        train(few, tmp_path / "other", **{**slow, "ranks": "label"})
+    with pytest.raises(BiocosmosError, match="holds no trained head"):
+        train(few, tmp_path / "another", with_head=True)
+
+
 @pytest.mark.parametrize("registers", ["", ".reg4"])
 def test_a_transformer_in_two_parts_is_the_same(registers: str) -> None:
     towers = load_towers(VIT + registers)

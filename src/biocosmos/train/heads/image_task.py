@@ -18,6 +18,7 @@ from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, plain_state, trainable, weights_digest
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
@@ -77,6 +78,8 @@ class ImageHeadTask(HeadTask):
         if s.freeze_stages:
             freeze_stages(self.towers.image, s.freeze_stages)
         head = self.make(trunk.channels)
+        if s.with_head:
+            self._begin_with_head(head)
         if s.patch_dropout:
             drop_patches(self.towers.image, s.patch_dropout)
         still = s.batch_norm == "still"
@@ -114,6 +117,19 @@ class ImageHeadTask(HeadTask):
         if held is not None:
             self._held_images = Images(collection, [str(id_) for id_ in held.ids], self.preprocessing, s.cache_gb / 2)
             self._held_sizes = image_sizes(collection, self._held_images.ids) if s.size_feature else None
+
+    def _begin_with_head(self, head: nn.Module) -> None:
+        """Weights of the head in the encoder's folder. Raises BiocosmosError where there is none, or one of another shape."""
+        loaded = TrainedHead.load(self.settings.encoder)
+        mine = [self.targets.taxonomy.path(int(node)) for node in self.targets.classes]
+        theirs = [loaded.taxonomy.path(int(node)) for node in loaded.classes]
+        same = (loaded.facts["head"], list(loaded.facts["channels"])) == (self.kind, self.channels)
+        if not same or mine != theirs or loaded.model.head.state_dict().keys() != head.state_dict().keys():
+            raise BiocosmosError(
+                f"--with-head begins with the head in {self.settings.encoder}, a {loaded.facts['head']} head of "
+                f"{len(theirs):,} classes: train one of the same kind, ranks and classes, or leave it out"
+            )
+        head.load_state_dict(loaded.model.head.state_dict())
 
     def _trunk(self) -> Trunk:
         """The backbone, with maps for the heads that branch off it; with cached stages, maps of what comes after them."""

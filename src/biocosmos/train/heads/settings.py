@@ -56,7 +56,8 @@ class HeadSettings(LoopSettings):
         leave_out: taxa left out of the training, comma-separated.
         size_feature: tell the head how large the image was: the logarithms of its height and width in pixels.
         smoothing: share of the target spread over all classes, 0..1.
-        head_lr_factor: the head learns so many times as fast as the backbone.
+        head_lr_factor: the head learns so many times as fast as the backbone, and so do the weights of a reduction of tokens.
+        with_head: begin with the head that lies in the encoder's folder, and go on with it; otherwise with a new one.
         freeze_stages: so many first stages of a timm model stay as they are, the stem counted; 0 trains all.
         cache_views: compute the frozen stages once for so many augmented views of each image and keep them on disk; 0 computes
             them anew in every step. Epoch e trains on view e modulo this number.
@@ -139,6 +140,7 @@ class HeadSettings(LoopSettings):
     size_feature: bool = setting(False, "Tell the head how large the image was.", panel=DATA)
     smoothing: float = setting(0.0, "Share of the target spread over all classes.", low=0, high=1, unset="none", panel=LEARNT)
     head_lr_factor: float = setting(10.0, "The head learns so much faster.", above=0, otherwise={"freeze": 1.0}, panel=STEPS)
+    with_head: bool = setting(False, "Begin with the head in the encoder's folder.", only=_IMAGES, panel=MODEL)
     freeze_stages: int = setting(
         0, "First stages of a timm model left as they are.", low=0, unset="none", only=_IMAGES, panel=MODEL
     )
