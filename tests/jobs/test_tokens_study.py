@@ -17,6 +17,8 @@ from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
+from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import study as job
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.jobs.tokens.study import study_tokens
@@ -120,6 +122,34 @@ def test_a_killed_run_goes_on(collection: bc.Collection, vit: str, monkeypatch: 
 def test_a_query_does_not_find_itself(collection: bc.Collection, vit: str) -> None:
     found = study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.9,), gallery="test", **HOW)
     assert found.rows("settings", method="dense")[0]["accuracy"] < 0.9
+
+
+def test_a_trained_head_judges_and_a_trained_reduction_stands_beside(
+    collection: bc.Collection, vit: str, tmp_path: Path, biocosmos: Callable[..., str]
+) -> None:
+    """Names as the head itself gives them; a folder that was trained with a reduction is measured as it is."""
+    folders = {}
+    for name in (vit, f"{vit}+topk-0.5"):
+        folders[name] = str(tmp_path / f"run{len(folders)}")
+        how = ["--head", "flat", "--no-freeze", "--epochs", 3, "--lr", 0.003, "--batch-size", 16, "--device", "cpu"]
+        biocosmos("train", "heads", collection.path, "-e", name, "-o", folders[name], *how, "--precision", "float32")
+    dense, trained = folders.values()
+    found = study_tokens(collection, encoder=(dense, trained), methods=("topk",), keep=(0.5,), **HOW)
+    rows = {row["setting"]: row for row in found.rows("settings")}
+    assert all(row["judged_by"] == "label" for row in rows.values())
+    assert (rows[trained]["method"], rows[trained]["keep"], rows[trained]["tokens"]) == ("topk", "0.5", "18/9/4")
+    assert rows[trained]["lost"] is not None  # against the one dense encoder there is
+    both = found.rows("patterns", measure="iou", stage="1", differ_in="encoder")
+    assert {both[0]["first"], both[0]["second"]} == {trained, f"{dense}+topk-0.5"}
+    asked = collection.take(collection.table(["id"], split="test")["id"].to_pylist()[: HOW["limit"]])
+    for folder in (dense, trained):
+        head = TrainedHead.load(folder)
+        images = torch.stack([head.preprocessing.read(image) for image in asked["image"].to_pylist()])
+        said = head.classes[head.said(Specimens(asked["id"].to_numpy(), images=images)).logits.argmax(1)]
+        truth = head.taxonomy.index(asked)
+        right = (said == truth)[np.isin(truth, head.classes)]
+        assert len(asked) == len(collection.table(["id"], split="test")) or len(asked) == HOW["limit"]
+        assert rows[folder]["queries"] == len(right) and rows[folder]["label"] == pytest.approx(right.mean())
 
 
 def test_methods_that_need_training_are_named_or_left_out(collection: bc.Collection, vit: str) -> None:
