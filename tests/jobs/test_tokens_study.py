@@ -28,8 +28,13 @@ from biocosmos.settings import SettingError
 from biocosmos.specimens.guard import Fitted
 
 HOW: dict[str, Any] = {
-    **{"limit": 40, "gallery_limit": 80, "traced": 30, "pictures": 2},
-    **{"rounds": 1, "batch_size": 8, "device": "cpu"},
+    "limit": 40,
+    "gallery_limit": 80,
+    "traced": 30,
+    "pictures": 2,
+    "rounds": 1,
+    "batch_size": 8,
+    "device": "cpu",
 }
 SHAPE = {"img_size": 48, "patch_size": 8, "embed_dim": 24, "depth": 4, "num_heads": 3}
 
@@ -96,6 +101,13 @@ def test_kept_sets_and_maps_are_of_the_trace(report: Report, vit: str) -> None:
     depth = np.array([row["depth"] for row in report.rows("depth", setting=f"{vit}+topk-0.5")])
     # of 36 patches 18 are dropped at block 1, 9 at 2, 5 at 3, and 4 never
     assert len(depth) == 36 and depth.mean() == pytest.approx((18 * 1 + 9 * 2 + 5 * 3 + 4 * 4) / 36)
+
+
+def test_a_stage_with_nothing_to_do_is_one_all_the_same(collection: bc.Collection, vit: str) -> None:
+    """ATS drops as many as each image can spare: in a batch of one that may be none, and stages must not be lost by that."""
+    found = study_tokens(collection, encoder=(vit,), methods=("ats",), keep=(0.9, 1.0), **HOW | {"batch_size": 1})
+    stages = [row["stage"] for row in found.rows("patterns", measure="iou")]
+    assert stages == ["1", "2", "3", "mean"] and len(found.rows("settings", keep="1")[0]["tokens"].split("/")) == 3
 
 
 def test_the_page_stands_alone(report: Report, tmp_path: Path) -> None:
