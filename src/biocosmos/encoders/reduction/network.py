@@ -49,7 +49,9 @@ class StageTrace:
 
 @dataclass
 class Trace:
-    """What a reduced network did with a batch. grid: rows and columns of patches; stages: of the network, those too that had nothing to do; last: (b, c) as
+    """What a reduced network did with a batch.
+
+    grid: rows and columns of patches; stages: of the network, those too that had nothing to do; last: (b, c) as
     :attr:`StageTrace.features`, after the last block; tokens: (b, prefix + patch tokens, c) what is left in the end, normed."""
 
     grid: tuple[int, int]
