@@ -247,7 +247,7 @@ class TimmNetwork(Network):
     def pooled(self, tokens: Tokens) -> torch.Tensor:
         """See :class:`Network`. Means are weighted by what tokens stand for."""
         model, x = self.model, self.normed(tokens.x)
-        plain = tokens.size is None and tokens.mask is None
+        plain = tokens.size is None and tokens.mask is None and tokens.policy is None
         if plain or (model.attn_pool is None and model.global_pool == "token"):
             return model.forward_head(x)  # type: ignore[no-any-return]
         first = 0 if model.pool_include_prefix else self.prefix
@@ -289,7 +289,7 @@ class OpenClipNetwork(Network):
     def pooled(self, tokens: Tokens) -> torch.Tensor:
         """See :class:`Network`. Means are weighted by what tokens stand for."""
         model = self.model
-        plain = tokens.size is None and tokens.mask is None
+        plain = tokens.size is None and tokens.mask is None and tokens.policy is None
         if plain or (model.attn_pool is None and model.pool_type == "tok"):
             pooled, _ = model._pool(tokens.x)
         elif model.attn_pool is not None:
