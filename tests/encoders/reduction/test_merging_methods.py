@@ -496,16 +496,6 @@ def test_the_published_clustering_keeps_one_token_more_in_each_block() -> None:
         assert [stage.size.shape[1] for stage in trace.stages] == counts
 
 
-@pytest.mark.parametrize("method", ["tome", "kmedoids", "dpcknn", "sit"])
-def test_openvino_computes_what_torch_does(method: str) -> None:
-    openvino = pytest.importorskip("openvino")
-    network = ReducedVit(small_vit(), Reduction.parse(f"{method}-0.4"), SIZE).eval().requires_grad_(False)
-    shape = openvino.PartialShape([3, 3, SIZE, SIZE])
-    graph = openvino.convert_model(network, example_input=pictures(2), input=[shape])
-    found = openvino.compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(pictures(3, 5).numpy())[0]
-    np.testing.assert_allclose(found, network(pictures(3, 5)), atol=1e-4)
-
-
 @pytest.mark.parametrize("method", HARD + SOFT)
 def test_a_reduced_network_learns(method: str) -> None:
     network = ReducedVit(small_vit(), Reduction.parse(f"{method}-0.5"), SIZE).train()
