@@ -20,6 +20,7 @@ from biocosmos.cli import (
     specimens,
     taxonomy,
     thumbnails,
+    tokens,
     training,
     users,
 )
@@ -69,6 +70,7 @@ evaluation.register(app)
 benchmarking.register(app)
 discovery.register(app)
 training.register(app)
+tokens.register(app)
 taxonomy.register(app)
 serving.register(app)
 users.register(app)
