@@ -76,7 +76,7 @@ class ReducedVit(nn.Module):
     def __init__(self, image: nn.Module, reduction: Reduction, size: int) -> None:
         super().__init__()
         self.dense, self.reduction, self.size = image, reduction, size
-        network = _network(image)
+        network = network_of(image)
         self.grid = network.grid(size)
         blocks = network.blocks()
         made = make_reducers(
@@ -105,7 +105,7 @@ class ReducedVit(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """images: (b, 3, size, size) floats, normalised. Returns: (b, dim) features."""
-        network = _network(self.dense)
+        network = network_of(self.dense)
         tokens = Tokens(network.embedded(images), network.prefix)
         if self._trace is not None:
             count = tokens.patches
@@ -247,7 +247,7 @@ class TimmNetwork(Network):
     def pooled(self, tokens: Tokens) -> torch.Tensor:
         """See :class:`Network`. Means are weighted by what tokens stand for."""
         model, x = self.model, self.normed(tokens.x)
-        plain = tokens.size is None and tokens.mask is None
+        plain = tokens.size is None and tokens.mask is None and tokens.policy is None
         if plain or (model.attn_pool is None and model.global_pool == "token"):
             return model.forward_head(x)  # type: ignore[no-any-return]
         first = 0 if model.pool_include_prefix else self.prefix
@@ -289,7 +289,7 @@ class OpenClipNetwork(Network):
     def pooled(self, tokens: Tokens) -> torch.Tensor:
         """See :class:`Network`. Means are weighted by what tokens stand for."""
         model = self.model
-        plain = tokens.size is None and tokens.mask is None
+        plain = tokens.size is None and tokens.mask is None and tokens.policy is None
         if plain or (model.attn_pool is None and model.pool_type == "tok"):
             pooled, _ = model._pool(tokens.x)
         elif model.attn_pool is not None:
@@ -306,13 +306,13 @@ class OpenClipNetwork(Network):
 def is_reducible(image: nn.Module) -> bool:
     """Whether a tower is a vision transformer of one of the two libraries; its blocks may still be of another kind."""
     try:
-        _network(image)
+        network_of(image)
     except BiocosmosError:
         return False
     return True
 
 
-def _network(image: nn.Module) -> Network:
+def network_of(image: nn.Module) -> Network:
     """The vision transformer in an image tower. Raises BiocosmosError, naming what it is instead."""
     model: Any = getattr(image, "model", image)
     model = getattr(model, "visual", model)

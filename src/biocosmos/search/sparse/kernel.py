@@ -15,8 +15,8 @@ from functools import cache
 from typing import Any
 
 from biocosmos import machine
+from biocosmos.search.kernel.assembly import Function
 from biocosmos.search.kernel.compiler import Program
-from biocosmos.search.sparse.assembly import Function
 
 BLOCK = 1024  # rows of a block
 BLOCK_BYTES = BLOCK // 8

@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from biocosmos import machine
 from biocosmos.barcodes.alignment import BAND, WORD, WORDS_OFF, Alignments, Letters, align_many
+from biocosmos.search.kernel.assembly import Function
 from biocosmos.search.kernel.compiler import Function as Compiled
 from biocosmos.search.kernel.compiler import Program, split
-from biocosmos.search.sparse.assembly import Function
 
 PENALTY = 2
 """Matches that a mismatch or a column of a gap costs."""

@@ -1,4 +1,4 @@
-"""tokens: encoders that compute with fewer tokens, what that keeps, and how far to go."""
+"""tokens dial: the fastest way to compute an encoder that loses no more than is allowed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,8 @@ REPORT = Annotated[Path | None, typer.Option(help="Write the page here, as one H
 
 
 def register(app: typer.Typer) -> None:
-    """Add the verbs of this file."""
-    what = "Vision transformers that compute with fewer tokens: what is kept, and how far to go."
-    tokens = typer.Typer(no_args_is_help=True, rich_markup_mode="rich", help=what)
-    add(tokens, dial)
-    app.add_typer(tokens, name="tokens")
+    """Add the verb of this file."""
+    add(app, dial)
 
 
 @takes(DialSettings)
