@@ -37,8 +37,8 @@ def dial(
 
     biocosmos tokens dial mine.cosmos -e timm:vit_small_patch16_224 --methods atc,tome --keep 0.7,0.5 --backend torch
 
-    Tries reductions of tokens, precisions and backends; takes the fastest that loses at most so much with 95 % confidence, and writes
-    it as an encoder folder that every command takes. Kill it and run it again: it goes on where it was.
+    Tries reductions of tokens, precisions and backends; takes the fastest that loses at most so much with 95 % confidence, and
+    writes it as an encoder folder that every command takes. Kill it and run it again: it goes on where it was.
     """
     from biocosmos.jobs.tokens.dial import turn
     from biocosmos.outputs import place_of
@@ -48,7 +48,16 @@ def dial(
     opened = Collection.open(collection)
     found = turn(opened, settings, output)
     rows = [
-        (row["tokens"], row["precision"], row["backend"], row["times"], row["choosing_loss"], row["loss"], row["high"], row["why"])
+        (
+            row["tokens"],
+            row["precision"],
+            row["backend"],
+            row["times"],
+            row["choosing_loss"],
+            row["loss"],
+            row["high"],
+            row["why"],
+        )
         for row in found.report.rows("ways")
     ]
     columns = ("tokens", "precision", "backend", "times as fast", "lost (choosing)", "lost", "at most", "why")

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from biocosmos.evaluate.dial.chart import front
+from biocosmos.evaluate.dial.paired import ALPHA
 from biocosmos.evaluate.pages.blocks import Block, Card, Page, Paragraph, Section
 from biocosmos.evaluate.pages.pictures import Pictures
 from biocosmos.evaluate.pages.svg import percent
@@ -47,6 +48,14 @@ def points(value: float | None, digits: int = 2) -> str:
     return ("0" if float(shown) == 0 else shown).replace("-", "−")
 
 
+def _verdict(row: Row) -> str:
+    if row["taken"]:
+        return "taken"
+    if row["probability"] is None:
+        return "not tested"
+    return "passed" if row["probability"] <= ALPHA else "failed"
+
+
 def _cards(taken: Row, known: dict[str, Any], what: str) -> list[Card]:
     ends = "" if taken["loss"] is None else f"{points(taken['low'])} to {points(taken['high'])}"
     rate = f"{taken['images_per_second']:,.0f}" if taken["images_per_second"] >= 10 else f"{taken['images_per_second']:.2g}"
@@ -72,14 +81,14 @@ def _sections(rows: list[Row], known: dict[str, Any], what: str) -> list[Section
         ("lost", "losses"),
         ("gained", "gains"),
         ("p", lambda row: "–" if row["probability"] is None else f"{row['probability']:.3f}"),
-        ("", "why"),
+        ("", _verdict),
     ]
-    blocks: list[Block] = [WORDS.grid("judged.grid", judged, columns)] if judged else [Paragraph(WORDS("judged.none"))]
+    blocks: list[Block] = [WORDS.grid("judged.grid", judged, columns, left=3)] if judged else [Paragraph(WORDS("judged.none"))]
     every: Columns = [
         ("tokens", "tokens"),
         ("precision", "precision"),
         ("backend", "backend"),
-        ("times as fast", lambda row: f"{row['times']:.2f}" if row["times"] else "–"),
+        ("times as fast", lambda row: "–" if row["times"] is None else f"{row['times']:.2f}"),
         ("points lost, choosing", lambda row: points(row["choosing_loss"])),
         ("", "why"),
     ]

@@ -18,7 +18,8 @@ class Line:
 
     Attributes:
         tokens: the reduction, or "all tokens"; precision, backend: how it is computed.
-        times: as many images a second as the encoder with all tokens in float32 at its fastest; images_per_second: of the model alone.
+        times: as many images a second as the encoder with all tokens in float32 at its fastest; images_per_second: of
+            the model; None where it cannot be computed so here.
         choosing_loss: share that is lost on the choosing specimens, None where it was not looked at.
         loss, low, high: on the judging specimens, and the ends of its interval: above the first and below the second with 95 %
             confidence each, taken alone; losses, gains, judged: specimens that only all tokens, only this way got right, all.
@@ -29,8 +30,8 @@ class Line:
     tokens: str
     precision: str
     backend: str
-    times: float
-    images_per_second: float
+    times: float | None = None
+    images_per_second: float | None = None
     choosing_loss: float | None = None
     loss: float | None = None
     low: float | None = None
@@ -62,14 +63,14 @@ def dial_report(
     table = pa.Table.from_pylist([asdict(line) for line in lines], WAYS)
     judging, choosing = facts["judging"], facts["choosing"]
     caveats = [
-        f"The promise is of specimens like the {judging['specimens']:,} of {judging['who']}: of another kind, place or instrument "
-        "it says nothing. What the encoder is worth stands under a test part that was asked once ('biocosmos evaluate').",
-        f"Speed was measured on {facts['processor']}, the model alone, without reading images: another machine may order the ways "
-        "otherwise, and a slow disk may hide all of it.",
+        f"The promise is of specimens like the {judging['specimens']:,} of {judging['who']}: of another kind, place or "
+        "instrument it says nothing. What the encoder is worth, a test part says that is asked once ('biocosmos evaluate').",
+        f"Speed was measured on {facts['processor']}, the model alone, without reading images: another machine may order the "
+        "ways otherwise, and a slow disk may hide all of it.",
     ]
     if measure == "agreement":
         caveats.append(
-            "There were no labels: what is measured is whether the nearest specimen is the same one as with all tokens. That is "
+            "Without labels, what is measured is whether the nearest specimen is the same one as with all tokens: that is "
             "stricter than whether it is of the same taxon, and says nothing of who is right."
         )
     if measure == "accuracy":

@@ -339,8 +339,8 @@ def save_head(
 def copy_head(head: TrainedHead, folder: str | Path, trained: str) -> str:
     """Write a head beside another encoder of the same features, one that computes with fewer tokens say.
 
-    trained: the digest of that encoder, which is in the folder already. Returns the digest of the head there; head.json is written
-    last. The head's own weights, tree and training stay what they are.
+    trained: the digest of that encoder, which is in the folder already. Returns the digest of the head there. Its own weights,
+    tree and training stay what they are; head.json is written last.
     """
     folder = Path(folder)
     (folder / HEAD).unlink(missing_ok=True)

@@ -15,13 +15,13 @@ from biocosmos import machine
 from biocosmos.embed.parts import Work, locked_work
 from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.encoder import Encoder
+from biocosmos.encoders.modality import tower_name
 from biocosmos.encoders.reduction.reduced import reduced
 from biocosmos.encoders.reduction.spec import Reduction
-from biocosmos.encoders.modality import tower_name
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.dial.choice import Judged, pick, to_judge
+from biocosmos.evaluate.dial.choice import Judged, pick, to_judge, why_not
 from biocosmos.evaluate.dial.paired import ALPHA
 from biocosmos.evaluate.dial.report import Line, dial_report
 from biocosmos.evaluate.report import Report
@@ -31,7 +31,7 @@ from biocosmos.jobs.tokens.dial_folder import refuse_folder, write_folder
 from biocosmos.jobs.tokens.dial_measures import names_of, right, vectors_of, with_towers
 from biocosmos.jobs.tokens.dial_settings import ACCURACY, DialSettings
 from biocosmos.jobs.tokens.dial_specimens import Side, Sides, sides_of
-from biocosmos.jobs.tokens.dial_ways import REFERENCE, Tried, Way, drop_slow, times_as_fast, ways_of
+from biocosmos.jobs.tokens.dial_ways import REFERENCE, Tried, Way, drop_slow, exact_at_its_fastest, times_as_fast, ways_of
 from biocosmos.progress import progress
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens import guard
@@ -41,6 +41,7 @@ from biocosmos.tables import file_stem, replacing
 Array = npt.NDArray[Any]
 CHOOSING, JUDGING = "choosing", "judging"
 _TIMED = 64
+_SHORT = 100
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,15 @@ def turn(collection: Collection, settings: DialSettings, output: Path | None = N
         sides.enough(len(sides.judging), settings.lose_at_most)
         bench = _Bench(towers, settings, sides, images, work, head)
         tried = bench.time(ways_of(settings, torch_alone=sides.measure == ACCURACY))
-        chosen, lines, dense = bench.choose(tried)
+        taken, share = bench.choose(tried)
+    dense = exact_at_its_fastest(tried)
+    lines = [_line(one, dense, taken, settings.lose_at_most) for one in tried]
     facts = _facts(collection, name, towers, sides, settings)
-    report = dial_report(lines, dense, sides.measure, sides.rank, settings.lose_at_most, facts)
+    report = dial_report(lines, share, sides.measure, sides.rank, settings.lose_at_most, facts)
     report.caveats += guard.told(collection, sides.judging.ids, name)
     if output is not None:
-        _write(output, chosen, towers, name, head, sides, report)
-    return Turned(chosen, output, report)
+        _write(output, taken.way, towers, name, head, sides, report)
+    return Turned(taken.way, output, report)
 
 
 def _refuse_others(towers: Towers, name: str) -> None:
@@ -95,7 +98,7 @@ def _refuse_others(towers: Towers, name: str) -> None:
 
 
 def _head_of(name: str, settings: DialSettings, towers: Towers) -> TrainedHead | None:
-    """The trained head in the encoder's folder; None without one, and for one on stored vectors, which lies in a folder of its own."""
+    """The trained head in the encoder's folder; None without one, and for one on stored vectors: that folder is no encoder."""
     if not is_there(Path(name) / HEAD) or read_head_facts(name)["frozen"]:
         return None
     head = TrainedHead.load(name, device="cpu" if settings.device == "auto" else settings.device)
@@ -133,7 +136,9 @@ class Prepared:
 
 def _read(collection: Collection, towers: Towers, sides: Sides, work: Work) -> tuple[Sides, tuple[Prepared, Prepared]]:
     """Both sides without those whose image cannot be read; what an earlier run prepared is taken."""
-    made = [_prepared(collection, towers, side, work, name) for side, name in ((sides.choosing, CHOOSING), (sides.judging, JUDGING))]
+    made = [
+        _prepared(collection, towers, side, work, name) for side, name in ((sides.choosing, CHOOSING), (sides.judging, JUDGING))
+    ]
     kept = sides.readable(made[0][1], made[1][1])
     for side in (kept.choosing, kept.judging):
         if not len(side):
@@ -191,7 +196,6 @@ class _Bench:
     ) -> None:
         self.towers, self.settings, self.sides, self.images, self.work = towers, settings, sides, images, work
         self.head = head if sides.measure == ACCURACY else None
-        self.dense = REFERENCE
 
     def time(self, ways: list[Way]) -> list[Tried]:
         """Every way, the ones that are not worth a look with the reason."""
@@ -213,44 +217,39 @@ class _Bench:
                         del encoder
                     one.times, one.images_per_second = known[one.way.name]
                 except BiocosmosError as error:
-                    one.dropped = f"not here: {error}"
+                    one.dropped = f"not here: {_short(error)}"
                 bar.advance()
         if not any(one.way.exact and not one.dropped for one in tried):  # float32 was not asked for: it is there all the same
             tried.insert(0, Tried(REFERENCE, 1.0, known.get(REFERENCE.name, [1.0, float("nan")])[1]))
         drop_slow(tried)
         return tried
 
-    def choose(self, tried: list[Tried]) -> tuple[Way, list[Line], float]:
-        """(the way taken, a line for each that was tried, share of the judging specimens that is right with all tokens)."""
-        margin = self.settings.lose_at_most
-        dense = max((one for one in tried if one.way.exact and not one.dropped), key=lambda one: one.times)
-        self.dense = dense.way
+    def choose(self, tried: list[Tried]) -> tuple[Tried, float]:
+        """(what is taken, share of the judging specimens that is right with all tokens); what is found stands in ``tried``."""
+        margin, dense = self.settings.lose_at_most, exact_at_its_fastest(tried)
         looked = [one for one in tried if not one.dropped and not (one.way.exact and one is not dense)]
         whole = self.answers(dense.way)
-        base = right(self.sides, (whole[0], whole[1]), whole)
-        losses = []
+        base = right(self.sides, whole, whole)
         with progress("choose", len(looked), "ways") as bar:
             for one in looked:
                 bar.describe(f"choose: {one.way.name}")
                 mine = right(self.sides, (self.side(one.way, 0), whole[1][:0]), whole)[0]
-                losses.append(float(base[0].mean() - mine.mean()))
+                one.loss = float(base[0].mean() - mine.mean())
                 bar.advance()
-        order = [looked[i] for i in to_judge([one.times / dense.times for one in looked], losses, margin)]
-        judged: list[Judged] = []
+        speeds, losses = [one.times / dense.times for one in looked], [one.loss or 0.0 for one in looked]
+        for one, why in zip(looked, why_not(speeds, losses, margin, [one.way.name for one in looked])):
+            one.dropped = "" if one is dense else why
+        order = [looked[i] for i in to_judge(speeds, losses, margin)]
         with progress("judge", len(order), "ways") as bar:
             for one in order:
                 bar.describe(f"judge: {one.way.name}")
                 mine = right(self.sides, self.answers(one.way), whole)[1]
-                lost, gained = int((base[1] & ~mine).sum()), int((~base[1] & mine).sum())
-                judged.append(Judged(lost, gained, len(mine)))
+                one.judged = Judged(int((base[1] & ~mine).sum()), int((~base[1] & mine).sum()), len(mine))
                 bar.advance()
-        place, probabilities = pick(judged, margin)
-        taken = dense if place < 0 else order[place]
-        lines = [
-            _line(one, dense, taken, dict(zip(map(id, looked), losses)).get(id(one)), order, judged, probabilities, margin)
-            for one in tried
-        ]
-        return taken.way, lines, float(base[1].mean())
+        place, probabilities = pick([one.judged for one in order if one.judged is not None], margin)
+        for one, probability in zip(order, probabilities):
+            one.probability = probability
+        return dense if place < 0 else order[place], float(base[1].mean())
 
     def answers(self, way: Way) -> tuple[Array, Array]:
         """What a way says of both sides."""
@@ -272,55 +271,53 @@ class _Bench:
         return answers
 
 
-def _line(
-    one: Tried,
-    dense: Tried,
-    taken: Tried,
-    loss: float | None,
-    order: list[Tried],
-    judged: list[Judged],
-    probabilities: list[float],
-    margin: float,
-) -> Line:
+def _line(one: Tried, dense: Tried, taken: Tried, margin: float) -> Line:
     """A way as the report shows it, with why it was taken or not."""
     line = Line(
         tokens=one.way.tokens,
         precision=one.way.precision,
         backend=one.way.backend,
-        times=one.times / dense.times if dense.times else float("nan"),
-        images_per_second=one.images_per_second,
-        choosing_loss=loss,
+        times=one.times / dense.times if one.times else None,
+        images_per_second=one.images_per_second if one.times else None,
+        choosing_loss=one.loss,
         taken=one is taken,
+        why=_why(one, dense, taken, margin),
     )
-    place = next((i for i, each in enumerate(order) if each is one), None)
-    if place is not None:
-        low, high = judged[place].ends()
-        tested = place < len(probabilities)
-        passed = tested and probabilities[place] <= ALPHA
-        line = replace(
-            line,
-            loss=judged[place].loss,
-            low=low,
-            high=high,
-            losses=judged[place].losses,
-            gains=judged[place].gains,
-            judged=judged[place].count,
-            probability=probabilities[place] if tested else None,
-        )
-        if one is taken:
-            return replace(line, why="the fastest that is shown to lose no more than is allowed")
-        if passed:
-            return replace(line, why="passed, and a faster one did too")
-        if tested:
-            return replace(line, why=f"not shown to lose at most {margin:g}: it ended the sequence")
-        return replace(line, why="faster than the one that ended the sequence: not tested")
+    if one.judged is None:
+        return line
+    low, high = one.judged.ends()
+    judged = one.judged
+    return replace(
+        line,
+        loss=judged.loss,
+        low=low,
+        high=high,
+        losses=judged.losses,
+        gains=judged.gains,
+        judged=judged.count,
+        probability=one.probability,
+    )
+
+
+def _why(one: Tried, dense: Tried, taken: Tried, margin: float) -> str:
     if one is dense:
-        return replace(line, why="taken: nothing faster was shown to lose so little" if one is taken else "the encoder as it is")
-    if one.dropped:
-        return replace(line, why=one.dropped)
-    if one.way.exact:
-        return replace(line, why=f"the same numbers, and {dense.way.backend} computes them faster")
-    return replace(line, why="not on the front: another is as fast and loses no more, or it is hardly faster, or it loses far more")
+        return "taken: nothing faster was shown to lose so little" if one is taken else "the encoder as it is, at its fastest"
+    if one is taken:
+        return "the fastest that is shown to lose no more than is allowed"
+    if one.judged is not None:
+        if one.probability is None:
+            return "faster than the one that ended the sequence: not tested"
+        failed = one.probability > ALPHA
+        return f"not shown to lose at most {margin:g}: it ended the sequence" if failed else "passed, and a faster one did too"
+    if one.way.exact and not one.dropped:
+        return f"the same numbers, and {dense.way.backend} computes them faster"
+    return one.dropped
+
+
+def _short(error: BiocosmosError) -> str:
+    """The first words of an error: the whole of a library's would fill the page."""
+    words = str(error)
+    return words if len(words) <= _SHORT else f"{words[:_SHORT].rsplit(' ', 1)[0]} ..."
 
 
 def _facts(collection: Collection, name: str, towers: Towers, sides: Sides, settings: DialSettings) -> dict[str, Any]:
@@ -336,9 +333,7 @@ def _facts(collection: Collection, name: str, towers: Towers, sides: Sides, sett
     }
 
 
-def _write(
-    output: Path, way: Way, towers: Towers, name: str, head: TrainedHead | None, sides: Sides, report: Report
-) -> None:
+def _write(output: Path, way: Way, towers: Towers, name: str, head: TrainedHead | None, sides: Sides, report: Report) -> None:
     taken = report.rows("ways", taken=True)[0]
     training = {
         "what": f"{name} computed as {way.name}, chosen by 'biocosmos tokens dial'; its weights are those of {name}.",
@@ -348,6 +343,4 @@ def _write(
         "split": sides.split,
     }
     recorded = {"backend": way.backend, "precision": way.precision}
-    write_folder(
-        output, way.towers(towers), name, recorded, head, judged=sides.judging.ids, split=sides.split, training=training
-    )
+    write_folder(output, way.towers(towers), name, recorded, head, judged=sides.judging.ids, split=sides.split, training=training)

@@ -43,7 +43,7 @@ def vectors_of(encoder: Encoder, pixels: Array) -> Array:
 
 
 def names_of(head: TrainedHead, towers: Towers, rank: str, images: Images) -> Array:
-    """(n,) int64 node of the head's tree at ``rank`` that is most probable, by the head over these towers, in torch and float32."""
+    """(n,) int64 node of the head's tree at ``rank`` that is most probable, by the head over these towers, torch in float32."""
     one = with_towers(head, towers)
     found = [np.empty(0, np.int64)]
     ids = np.array(["asked"] * BLOCK, object)
@@ -71,8 +71,8 @@ def with_towers(head: TrainedHead, towers: Towers) -> TrainedHead:
 
     if head.facts["taps"] and towers.reduction is not None:
         raise BiocosmosError(
-            f"the head in {head.folder} takes maps of the network's stages, and fewer tokens make no map: train a head of features "
-            "alone (flat, marginalised, conditional, multitask), or take --measure recall"
+            f"the head in {head.folder} takes maps of the network's stages, and fewer tokens make no map: train a head of "
+            "features alone (flat, marginalised, conditional, multitask), or take --measure recall"
         )
     trunk = Trunk(towers, taps=head.facts["taps"] or 1)
     model = HeadModel(trunk, head.model.head, head.preprocessing).to(head.device).eval()
@@ -80,7 +80,7 @@ def with_towers(head: TrainedHead, towers: Towers) -> TrainedHead:
 
 
 def right(sides: Sides, answers: tuple[Array, Array], dense: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Who is right on the choosing side and on the judging side, (n,) bool each; the judging one is empty where it is not computed.
+    """Who is right on the choosing side and on the judging side, (n,) bool each; none of the latter where it is not computed.
 
     answers, dense: what :func:`vectors_of` or :func:`names_of` gave for the two sides, of this way and with all tokens.
     """

@@ -17,10 +17,10 @@ PRECISIONS, BACKENDS = ("float32", "bfloat16"), ("torch", "openvino")
 class DialSettings:
     """Settings of :func:`biocosmos.jobs.tokens.dial.turn`."""
 
-    encoder: str | None = setting(
-        None, "The vision transformer.", names=("--encoder", "-e"), unset="the collection's default"
+    encoder: str | None = setting(None, "The vision transformer.", names=("--encoder", "-e"), unset="the collection's default")
+    lose_at_most: float = setting(
+        0.01, "What may be lost, with 95 % confidence: 0.01 is one specimen in a hundred.", above=0, below=1
     )
-    lose_at_most: float = setting(0.01, "What may be lost, with 95 % confidence: 0.01 is one specimen in a hundred.", above=0, below=1)
     methods: str = setting("topk,evit,tome,atc", "Reductions of tokens, comma-separated; a kind as atc.single.", panel=TRIED)
     keep: str = setting("0.9,0.7,0.5,0.25", "Shares of tokens that each stage keeps, comma-separated.", panel=TRIED)
     precision: str = setting("float32,bfloat16", "In which numbers.", choices=PRECISIONS, several=True, panel=TRIED)
@@ -29,8 +29,8 @@ class DialSettings:
     )
     measure: str | None = setting(
         None,
-        "accuracy: names by the folder's trained head; recall: is the nearest specimen of the same taxon; agreement: is it the same "
-        "specimen as with all tokens.",
+        "accuracy: names by the folder's trained head; recall: is the nearest specimen of the same taxon; agreement: is it the "
+        "same specimen as with all tokens.",
         choices=(ACCURACY, RECALL, AGREEMENT),
         unset="accuracy where there is a head, else recall; agreement without labels",
         panel=MEASURED,
@@ -65,8 +65,8 @@ class DialSettings:
             method, _, kind = name.partition(".")
             if method in TRAINED_ONLY:
                 raise SettingError(
-                    f"--methods {method} has weights of its own and is nothing before they are trained: biocosmos train heads ... "
-                    f"--reduce {method}"
+                    f"--methods {method} has weights of its own and is nothing before they are trained: biocosmos train heads "
+                    f"... --reduce {method}"
                 )
             found += [Reduction(method, keep=(share,), variant=kind) for share in dict.fromkeys(shares_in(self.keep))]
         return found

@@ -114,14 +114,16 @@ def sides_of(collection: Collection, settings: DialSettings, encoder: str, head:
     for side, what in ((choosing, words[0]), (judging, words[1])):
         if len(side) < _FEWEST:
             raise BiocosmosError(
-                f"{len(side):,} specimens of {what} can be asked about, and {_FEWEST} are the least: name another part, or another "
-                "--measure"
+                f"{len(side):,} specimens of {what} can be asked about, and {_FEWEST} are the least: name another part, or "
+                "another --measure"
             )
     guard.refuse(judging.ids, encoder, asked=f"specimens of {words[1]}")
     return Sides(choosing, judging, measure, rank, words, split)
 
 
-def _parts(collection: Collection, settings: DialSettings, ranks: Sequence[str]) -> tuple[list[pa.Table], tuple[str, str], str | None]:
+def _parts(
+    collection: Collection, settings: DialSettings, ranks: Sequence[str]
+) -> tuple[list[pa.Table], tuple[str, str], str | None]:
     """The specimens of the two parts; without a split two halves of the collection."""
     columns = ["id", *ranks]
     if collection.split_names:

@@ -1,5 +1,5 @@
-"""The ways that the dial tries: a reduction, a precision and a backend each, made when they are needed and timed in turns with one
-another, so that all see the same noise."""
+"""The ways that the dial tries: a reduction, a precision and a backend each, made when they are needed and timed in turns with
+all tokens, so that both see the same noise."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.registry import build_encoder
 from biocosmos.encoders.towers import Towers
 from biocosmos.encoders.ways import openvino_is_here
+from biocosmos.evaluate.dial.choice import STEP, Judged
 from biocosmos.jobs.tokens.dial_settings import BACKENDS, PRECISIONS, DialSettings
 from biocosmos.settings import names_in
 
-ROUNDS = 3
+ROUNDS, MOST_ROUNDS = 3, 15
 BATCHES = 2
 """Batches of each stream that a round computes."""
-SECONDS = 6.0
-"""After which no further round of a way is begun."""
+SECONDS = 2.0
+"""After which no round is begun but the first ones."""
 DENSE = "all tokens"
 
 
@@ -86,14 +87,14 @@ def times_as_fast(encoder: Encoder, reference: Encoder, pixels: npt.NDArray[np.u
     images = [_filled(pixels, one) for one in both]
     best = [float("inf")] * 2
     begun = time.perf_counter()
-    for number in range(ROUNDS + 1):
+    for number in range(MOST_ROUNDS + 1):
         for i, one in enumerate(both):
             start = time.perf_counter()
             for _ in _computed(one, images[i]):
                 pass
             if number:  # the first warms up
                 best[i] = min(best[i], (time.perf_counter() - start) / len(images[i]))
-        if number and time.perf_counter() - begun > SECONDS:
+        if number >= ROUNDS and time.perf_counter() - begun > SECONDS:
             break
     return best[1] / best[0], 1 / best[0]
 
@@ -112,35 +113,49 @@ def _computed(encoder: Encoder, images: torch.Tensor) -> Iterator[npt.NDArray[np
 
 @dataclass
 class Tried:
-    """A way and what was found of it.
+    """A way, and what was found of it.
 
-    times: as fast as the reference; images_per_second; dropped: why it was left out before its loss was looked at; choosing,
-    judging: share of each side that is right, NaN where it was not asked.
+    times: as fast as torch in float32 with all tokens; images_per_second; dropped: why it was left out before it was judged;
+    loss: on the choosing specimens, None where it was not looked at; judged: on the judging ones; probability: of its test.
     """
 
     way: Way
     times: float = 0.0
     images_per_second: float = 0.0
     dropped: str = ""
+    loss: float | None = None
+    judged: Judged | None = None
+    probability: float | None = None
+
+
+def exact_at_its_fastest(tried: Sequence[Tried]) -> Tried:
+    """All tokens in float32, by the backend that is fastest: what everything else is held against."""
+    return max((one for one in tried if one.way.exact and not one.dropped), key=lambda one: one.times)
 
 
 def drop_slow(tried: Sequence[Tried]) -> None:
     """Say of each that is not worth a look why: slower than all tokens, or than itself another way with the same numbers."""
     by_way = {one.way: one for one in tried if not one.dropped}
+    exact = exact_at_its_fastest(tried)
     for one in by_way.values():
         way = one.way
         if way.exact:
             continue
         whole = by_way.get(Way(None, way.precision, way.backend))
         if way.reduction is not None and whole is not None and one.times <= whole.times:
-            one.dropped = f"not faster than all tokens computed alike ({one.times:.2f} against {whole.times:.2f} times)"
+            one.dropped = f"not faster than all tokens computed alike ({one.times / whole.times:.2f} times)"
+            continue
+        if one.times < STEP * exact.times:
+            one.dropped = (
+                f"not clearly faster than all tokens in float32 by {exact.way.backend} ({one.times / exact.times:.2f} times)"
+            )
             continue
         same = [other for other in by_way.values() if other.way.reduction == way.reduction and other is not one]
         alike = [other for other in same if other.way.precision == way.precision and not other.dropped]
         if any(other.times > one.times for other in alike):
             best = max(alike, key=lambda other: other.times)
-            one.dropped = f"{best.way.backend} computes the same numbers faster ({best.times:.2f} against {one.times:.2f} times)"
+            one.dropped = f"{best.way.backend} computes the same numbers {best.times / one.times:.2f} times as fast"
             continue
-        exact = [other for other in same if other.way.precision == "float32" and not other.dropped]
-        if way.precision != "float32" and any(other.times >= one.times for other in exact):
-            one.dropped = f"not faster than the same in float32 ({one.times:.2f} times)"
+        plain = [other for other in same if other.way.precision == "float32" and not other.dropped]
+        if way.precision != "float32" and any(other.times >= one.times for other in plain):
+            one.dropped = "not faster than the same in float32"
