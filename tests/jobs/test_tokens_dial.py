@@ -20,9 +20,10 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import dial as job
-from biocosmos.jobs.tokens.dial import Prepared, turn
+from biocosmos.jobs.tokens.dial import turn
 from biocosmos.jobs.tokens.dial_measures import names_of, nearest
 from biocosmos.jobs.tokens.dial_settings import DialSettings
+from biocosmos.jobs.tokens.dial_specimens import Prepared
 from biocosmos.settings import SettingError
 from biocosmos.specimens import guard
 from biocosmos.specimens.records import Source

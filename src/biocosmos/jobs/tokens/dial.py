@@ -30,7 +30,7 @@ from biocosmos.identify.namers.heads import HEAD, TrainedHead, read_head_facts
 from biocosmos.jobs.tokens.dial_folder import refuse_folder, write_folder
 from biocosmos.jobs.tokens.dial_measures import names_of, right, vectors_of, with_towers
 from biocosmos.jobs.tokens.dial_settings import ACCURACY, DialSettings
-from biocosmos.jobs.tokens.dial_specimens import Side, Sides, sides_of
+from biocosmos.jobs.tokens.dial_specimens import Prepared, Side, Sides, sides_of
 from biocosmos.jobs.tokens.dial_ways import REFERENCE, Tried, Way, drop_slow, exact_at_its_fastest, times_as_fast, ways_of
 from biocosmos.progress import progress
 from biocosmos.provenance import encoder_name
@@ -124,14 +124,6 @@ def _clear(work: Work) -> None:
 
 
 # ---------------------------------------------------------------------- images
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Images of one side that could be read, in a file: pixels (n, 3, size, size) uint8; log_sizes (n, 2) float32."""
-
-    pixels: Array
-    log_sizes: Array
 
 
 def _read(collection: Collection, towers: Towers, sides: Sides, work: Work) -> tuple[Sides, tuple[Prepared, Prepared]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,18 +17,11 @@ from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens.dial_settings import AGREEMENT
-from biocosmos.jobs.tokens.dial_specimens import Side, Sides
+from biocosmos.jobs.tokens.dial_specimens import Prepared, Side, Sides
 
 Array = npt.NDArray[Any]
 BLOCK = 64
 _ROWS = 512
-
-
-class Images(Protocol):
-    """Prepared images of one side: (n, 3, size, size) uint8, and (n, 2) float32 log height and width."""
-
-    pixels: Array
-    log_sizes: Array
 
 
 def vectors_of(encoder: Encoder, pixels: Array) -> Array:
@@ -42,7 +35,7 @@ def vectors_of(encoder: Encoder, pixels: Array) -> Array:
     return np.concatenate([np.empty((0, encoder.dim), np.float32), *found])
 
 
-def names_of(head: TrainedHead, towers: Towers, rank: str, images: Images) -> Array:
+def names_of(head: TrainedHead, towers: Towers, rank: str, images: Prepared) -> Array:
     """(n,) int64 node of the head's tree at ``rank`` that is most probable, by the head over these towers, torch in float32."""
     one = with_towers(head, towers)
     found = [np.empty(0, np.int64)]

@@ -107,7 +107,7 @@ def _filled(pixels: npt.NDArray[np.uint8], encoder: Encoder) -> torch.Tensor:
 
 
 def _computed(encoder: Encoder, images: torch.Tensor) -> Iterator[npt.NDArray[np.float32]]:
-    batches = images.split(encoder.batch_size)
+    batches = torch.split(images, encoder.batch_size)
     return ahead(encoder.encode_images, batches, encoder.streams, enter=encoder.enter_thread, leave=encoder.leave_thread)
 
 
