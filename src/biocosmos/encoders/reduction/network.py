@@ -165,7 +165,7 @@ class ReducedVit(nn.Module):
         """Whether the stage before the next block asks for this block's attention, to reduce so many tokens."""
         following = self._stage(number + 1)
         asks = following is not None and following.place == "before" and "attention" in following.needs
-        return asks and patches > following.keep  # type: ignore[no-any-return]
+        return asks and patches > following.keep
 
     def _attention(self, block: Block, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues]:
         q, k, v = block.heads_of(tokens.x)
