@@ -139,13 +139,15 @@ class ReducedVit(nn.Module):
         proportional = False
         for number, module in enumerate(network.blocks()):
             step: Any = self._stage(number)
+            if step is not None and tokens.patches <= step.keep:
+                step = None  # the block runs as it is, to the last bit
             block = taken_apart(module, batch_first=network.batch_first)
             done: Step | None = None
             if step is not None and step.place == "before":
                 done = step(tokens, clues)
                 tokens, proportional = self._after(tokens, done), proportional or step.proportional
                 step = None
-            if step is None and not self._looked_at(number) and _plain(tokens, proportional):
+            if step is None and not self._looked_at(number, tokens.patches) and _plain(tokens, proportional):
                 tokens, clues = replace(tokens, x=block.whole(tokens.x)), None
             else:
                 tokens, clues = self._attention(block, tokens, network, proportional)
@@ -161,10 +163,11 @@ class ReducedVit(nn.Module):
         """The stage in block ``number``, or None."""
         return self.steps[str(number)] if str(number) in set(self.steps) else None
 
-    def _looked_at(self, number: int) -> bool:
-        """Whether the stage before the next block asks for this block's attention."""
+    def _looked_at(self, number: int, patches: int) -> bool:
+        """Whether the stage before the next block asks for this block's attention, to reduce so many tokens."""
         following = self._stage(number + 1)
-        return following is not None and following.place == "before" and "attention" in following.needs
+        asks = following is not None and following.place == "before" and "attention" in following.needs
+        return asks and patches > following.keep
 
     def _attention(self, block: Block, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues]:
         q, k, v = block.heads_of(tokens.x)
