@@ -119,6 +119,12 @@ LINES: dict[str, Line] = {
         after=("embed",),
         says="+atc.single-0.5@0/1",
     ),
+    "tokens dial": Line(
+        "tokens dial {collection} --encoder {clip} --lose-at-most 0.2 --methods topk --keep 0.5 --precision float32 --device cpu "
+        "--measure recall --rank label --queries val --gallery train --specimens 200 --seed 1 --backend torch --overwrite "
+        "-o {out}/fast --report {out}/dial.html --allow-code",
+        says="taken: ",
+    ),
     "embed vectors": Line(
         "embed {collection} --encoder theirs --from {vectors} --ids {ids} --default", after=("embed",), says="vectors of 'theirs'"
     ),
