@@ -12,13 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import timm
 import torch
 from safetensors.torch import load_file
-from timm.layers import PatchDropout
 
 import biocosmos as bc
-from biocosmos.encoders.registry import load_towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_part
@@ -27,7 +24,6 @@ from biocosmos.specimens import guard
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.teaching import SOFT_LABELS
 from biocosmos.train.heads.training import train_heads
-from biocosmos.train.loop.patch_dropout import drop_patches
 
 TEACHER: dict[str, Any] = {
     "freeze": True,
@@ -185,21 +181,3 @@ def test_bad_lessons_are_one_line(few: bc.Collection, tmp_path: Path, given: dic
     with pytest.raises(BiocosmosError, match=message) as error:
         train(few, tmp_path / "run", **{**STUDENT, "teacher": str(tmp_path / "teacher"), **given})
     assert "\n" not in str(error.value)
-
-
-# ---------------------------------------------------------------------- patch dropout
-
-
-def test_patches_are_dropped_in_training_alone() -> None:
-    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=64, depth=2)
-    images = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    whole = model.eval()(images)
-    drop_patches(model, 0.75)
-    assert isinstance(model.patch_drop, PatchDropout)
-    torch.testing.assert_close(model.eval()(images), whole)
-    seen: list[int] = []
-    model.blocks[0].register_forward_hook(lambda _module, given, _out: seen.append(given[0].shape[1]))
-    model.train()(images)
-    assert seen == [1 + 4]
-    with pytest.raises(BiocosmosError, match="vision transformers"):
-        drop_patches(load_towers("efficientnet-lite0").image, 0.5)

@@ -20,6 +20,7 @@ from biocosmos.cli import (
     specimens,
     taxonomy,
     thumbnails,
+    tokens,
     training,
     users,
 )
@@ -68,6 +69,7 @@ thumbnails.register(app)
 evaluation.register(app)
 benchmarking.register(app)
 discovery.register(app)
+tokens.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)

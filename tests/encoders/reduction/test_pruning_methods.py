@@ -21,8 +21,7 @@ from biocosmos.encoders.reduction.ats import AdaptiveSampling, sample_points, sa
 from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, KeepPredictor, drawn
 from biocosmos.encoders.reduction.evit import EViT, fused
 from biocosmos.encoders.reduction.methods import reducer_class
-from biocosmos.encoders.reduction.network import ReducedVit
-from biocosmos.encoders.reduction.patch_dropout import drop_patches
+from biocosmos.encoders.reduction.network import ReducedVit, network_of
 from biocosmos.encoders.reduction.policy import attention_under_policy
 from biocosmos.encoders.reduction.radial import distances, inwards, whole_rings
 from biocosmos.encoders.reduction.selection import largest
@@ -292,7 +291,7 @@ def images(count: int, seed: int = 3) -> torch.Tensor:
 
 @pytest.mark.parametrize("make", NETWORKS)
 @pytest.mark.parametrize("method", ["topk", "evit", "dynamicvit", "ats", "radial"])
-def test_with_all_tokens_kept_it_is_the_dense_network(make: Callable[[], nn.Module], method: str) -> None:
+def test_with_all_tokens_kept_it_is_the_densenetwork_of(make: Callable[[], nn.Module], method: str) -> None:
     dense = network(make)
     for training in (False, True):
         tower = ReducedVit(dense, Reduction.parse(f"{method}-1"), 32).train(training)
@@ -364,31 +363,24 @@ def test_dynamicvit_learns_how_many_to_keep() -> None:
     copy.deepcopy(tower)  # as trainers do to keep the best weights: what was drawn does not come along
 
 
-# ---------------------------------------------------------------------- PatchDropout
+def test_a_mean_over_tokens_counts_only_those_that_are_not_dropped() -> None:
+    dense = network(without_class)
+    tower = ReducedVit(dense, Reduction.parse("dynamicvit-0.5"), 32)
+    x, policy = torch.randn(2, 64, 24), (torch.arange(64) % 3 > 0).float().expand(2, -1)
+    pooled = network_of(tower.dense).pooled(Tokens(x, 0, policy=policy))
+    only = network_of(tower.dense).pooled(Tokens(x[:, policy[0] > 0], 0))
+    torch.testing.assert_close(pooled, only)
 
 
-@pytest.mark.parametrize("make", NETWORKS)
-def test_patches_are_dropped_in_training_only(make: Callable[[], nn.Module]) -> None:
-    dense, batch = network(make), images(2)
-    want = dense(batch)
-    seen: list[int] = []
-    blocks: Any = dense.blocks if hasattr(dense, "blocks") else dense.transformer.resblocks
-    prefix = getattr(dense, "num_prefix_tokens", 1)
-    drop_patches(dense, 0.5)
-    hook = blocks[0].register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
-    torch.testing.assert_close(dense(batch), want)
-    dense.train()(batch).sum().backward()
-    tower = ReducedVit(dense, Reduction.parse("topk-0.5"), 32).train()
-    tower(batch).sum().backward()
-    assert seen == [prefix + 64, prefix + 32, prefix + 32]
-    hook.remove()
-    drop_patches(tower, 0.0)
-    torch.testing.assert_close(dense.eval()(batch), want)
-    assert set(dense.state_dict()) == set(make().state_dict())
-
-
-def test_networks_without_patches_are_refused_by_name() -> None:
-    with pytest.raises(BiocosmosError, match="Sequential is no vision transformer"):
-        drop_patches(nn.Sequential(nn.Conv2d(3, 4, 3)), 0.5)
-    with pytest.raises(BiocosmosError, match="share of 1 "):
-        drop_patches(network(with_class), 1.0)
+@torch.no_grad()
+def test_a_radial_reduction_is_the_published_mask_over_attention() -> None:
+    dense, reduction = network(with_class), Reduction.parse("radial.l2-0.5!published")
+    want = ReducedVit(dense, reduction, 32)(images(2))
+    x = dense._pos_embed(dense.patch_embed(images(2)))
+    far, there = distances((8, 8), "l2", published=True), torch.ones(64, dtype=torch.bool)
+    for number, block in enumerate(dense.blocks):
+        if count := reduction.counts(64, 4).get(number):
+            there = far <= far.sort().values[whole_rings((8, 8), "l2", count) - 1]
+        mask = torch.cat([torch.ones(1, dtype=torch.bool), there])
+        x = block(x, attn_mask=torch.where(mask, 0.0, -torch.inf).expand(2, 1, 65, 65))
+    torch.testing.assert_close(want, dense.forward_head(dense.norm(x)), atol=1e-5, rtol=1e-5)

@@ -10,7 +10,6 @@ import timm
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.small_vits import KINDS, PATCHES, SIZE, pictures, small_vit, write_vit
 
 from biocosmos import BiocosmosError, load_encoder
 from biocosmos.encoders.input_size import at_size
@@ -24,6 +23,7 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import current_digest, trainable, with_projection, with_weights
 from biocosmos.nn.projection import Projection
+from small_vits import KINDS, PATCHES, SIZE, pictures, small_vit, write_vit
 
 HALF = Reduction.parse("topk-0.5")
 

@@ -46,7 +46,7 @@ def make_reducers(reduction: Reduction, *, width: int, heads: int, grid: tuple[i
         if block == 0 and kind.place == "before" and "attention" in kind.needs:
             raise BiocosmosError(f"reduction {reduction}: it looks at the attention of the block before, and block 0 has none")
         keep = min(keep, before)
-        shape = StageShape(width, heads, grid, before, keep, stage, len(counts))
+        shape = StageShape(width, heads, grid, before, keep, stage, len(counts), block, blocks)
         made[block] = kind(shape, reduction)
         before = keep
     return made

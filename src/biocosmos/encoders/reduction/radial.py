@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 
 from biocosmos.encoders.reduction.selection import kept
 from biocosmos.encoders.reduction.spec import Reduction
-from biocosmos.encoders.reduction.tokens import Clues, Reducer, StageShape, Step, Tokens
+from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, StageShape, Step, Tokens
 from biocosmos.errors import BiocosmosError
 
 
@@ -56,7 +58,8 @@ class Radial(Reducer):
     and 16 by linf), as ``published`` does; else exactly K are kept, of equally near ones those nearest by l2.
     """
 
-    needs = frozenset()
+    place: ClassVar[Place] = "before"
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, shape: StageShape, reduction: Reduction) -> None:
         super().__init__(shape, reduction)

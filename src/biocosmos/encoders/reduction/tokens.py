@@ -45,7 +45,7 @@ class Tokens:
 
     def selected(self, chosen: torch.Tensor) -> Tokens:
         """The prefix and the patch tokens ``chosen``: (b, k) int64, counted without the prefix. ``source`` stays as it is."""
-        front = torch.arange(self.prefix, device=chosen.device).expand(len(chosen), -1)
+        front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
         rows = torch.cat([front, chosen + self.prefix], dim=1)
         return replace(
             self,
@@ -127,7 +127,8 @@ class Step:
 @dataclass(frozen=True)
 class StageShape:
     """Where a stage stands: width and heads of the network; the grid of patches (rows, columns); patch tokens before the stage if
-    all before it kept what they should; how many it keeps; its number, counted from 0; how many stages there are."""
+    all before it kept what they should; how many it keeps; its number, counted from 0; how many stages there are; in which block,
+    counted from 0, of how many."""
 
     width: int
     heads: int
@@ -136,6 +137,8 @@ class StageShape:
     keep: int
     stage: int
     stages: int
+    block: int = 0
+    blocks: int = 12
 
 
 class Reducer(nn.Module):

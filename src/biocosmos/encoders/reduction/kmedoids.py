@@ -1,0 +1,111 @@
+"""K-medoids (Marin et al., "Token Pooling in Vision Transformers", WACV 2023, https://arxiv.org/abs/2110.03860).
+
+Medoids are tokens m_1 .. m_K that make sum_j w_j min_k |x_j - m_k| small: tokens go to the nearest medoid, each cluster takes
+the member that is nearest to all of it, and so on. w_j is how much attention the block before paid to token j, over all heads
+and queries. A medoid stays as it is and stands for its cluster.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+
+from biocosmos.encoders.reduction.merging import descending, euclidean, places, represented
+from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens
+
+ITERATIONS = 3
+"""As published."""
+FAR = 1e6
+"""As published: what a token of another cluster costs."""
+
+
+def k_medoids(
+    x: torch.Tensor,
+    weights: torch.Tensor,
+    count: int,
+    *,
+    first: torch.Tensor | None = None,
+    iterations: int = ITERATIONS,
+    published: bool = False,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Clusters around tokens.
+
+    Args:
+        x: (b, n, c) floats. weights: (b, n), what the distance of each token counts.
+        count: of medoids, at most n.
+        first: (b, count) int64, medoids to start from; None: the tokens of the largest weights.
+        published: see :class:`KMedoids`.
+
+    Returns: medoids, (b, count) int64 rows of x; labels, (b, n) int64 of the nearest medoid, of equal ones the first, and of
+        a medoid itself.
+    """
+    distances, weights = euclidean(x), weights.detach().float()
+    medoids = descending(weights)[:, :count] if first is None else first
+    update = _published_update if published else _update
+    for _ in range(iterations):
+        medoids = update(distances, weights, _nearest(distances, medoids, published), medoids)
+    return medoids, _nearest(distances, medoids, published)
+
+
+def farthest_first(x: torch.Tensor, count: int, start: int = 0, *, published: bool = False) -> torch.Tensor:
+    """Medoids to start from where all tokens count alike: each is the token farthest from its nearest medoid so far.
+
+    x: (b, n, c) floats; published: farthest from its *farthest* medoid, as the published code has it.
+    Returns: (b, count) int64, the first is ``start``.
+    """
+    distances = euclidean(x)
+    medoids = torch.full((len(x), 1), start, dtype=torch.int64, device=x.device)
+    for _ in range(count - 1):
+        to_medoids = _columns(distances, medoids)
+        apart = to_medoids.amax(dim=2) if published else to_medoids.amin(dim=2)
+        apart = apart.scatter(1, medoids, 0.0 if published else -1.0)
+        medoids = torch.cat([medoids, apart.argmax(dim=1, keepdim=True)], dim=1)
+    return medoids
+
+
+def _columns(matrix: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+    return matrix.gather(2, columns.unsqueeze(1).expand(-1, matrix.shape[1], -1))
+
+
+def _nearest(distances: torch.Tensor, medoids: torch.Tensor, published: bool) -> torch.Tensor:
+    labels = _columns(distances, medoids).argmin(dim=2)
+    # of tokens that are equal several may be medoids: none is left without its own
+    return labels if published else labels.scatter(1, medoids, places(medoids))
+
+
+def _update(distances: torch.Tensor, weights: torch.Tensor, labels: torch.Tensor, medoids: torch.Tensor) -> torch.Tensor:
+    """The member of each cluster that costs least: cost of i = sum over j of its cluster of w_j d_ij."""
+    together = labels.unsqueeze(2) == labels.unsqueeze(1)
+    costs = (distances * together * weights.unsqueeze(1)).sum(dim=2)
+    return _cheapest(costs, labels, medoids.shape[1], torch.inf)
+
+
+def _published_update(
+    distances: torch.Tensor, weights: torch.Tensor, labels: torch.Tensor, medoids: torch.Tensor
+) -> torch.Tensor:
+    """cost of i = w_i * sum over all j of d_ij; of a cluster without members, token 0."""
+    return _cheapest(distances.sum(dim=2) * weights, labels, medoids.shape[1], FAR * labels.shape[1])
+
+
+def _cheapest(costs: torch.Tensor, labels: torch.Tensor, count: int, far: float) -> torch.Tensor:
+    member = labels.unsqueeze(2) == torch.arange(count, device=labels.device)
+    return torch.where(member, costs.unsqueeze(2), far).argmin(dim=1)
+
+
+class KMedoids(Reducer):
+    """Keeps K medoids, three iterations from the tokens of the largest attention.
+
+    As published: a candidate's cost is its own weight times its distances to all tokens, whatever their clusters.
+    """
+
+    place: ClassVar[Place] = "before"
+
+    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+        """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
+        if tokens.patches <= self.keep:
+            return Step(tokens, None)
+        assert clues is not None
+        weights = clues.attention().flatten(1, 2).sum(dim=1)[:, tokens.prefix :]
+        medoids, labels = k_medoids(tokens.x[:, tokens.prefix :], weights, self.keep, published=self.reduction.published)
+        return represented(tokens, medoids, labels)
