@@ -21,7 +21,7 @@ def cluster(distances: torch.Tensor, count: int, linkage: Linkage) -> tuple[torc
     whether merges of equal height stand on both sides of the cut. Which of them are made is then right for complete and
     average linkage (they stay the lowest pairs), but not for single linkage.
     """
-    b, n, _ = distances.shape
+    n = distances.shape[1]
     state = _State(distances, linkage)
     while True:
         low, near = state.nearest()
@@ -36,8 +36,8 @@ def cluster(distances: torch.Tensor, count: int, linkage: Linkage) -> tuple[torc
 class _State:
     """The clusters that are left, m of every image and some dead ones where an image has fewer.
 
-    distances: (b, m, m); tokens: (b, m) the lowest of each, ascending; sizes: (b, m) float32, 0 where one is dead; heights: (b, m)
-    at which each was made; parent, height: (b, n) of each token that is no cluster's lowest any more.
+    distances: (b, m, m); tokens: (b, m) the lowest of each, ascending; sizes: (b, m) float32, 0 where one is dead; heights:
+    (b, m) at which each was made; parent, height: (b, n) of each token that is no cluster's lowest any more.
     """
 
     def __init__(self, distances: torch.Tensor, linkage: Linkage) -> None:
