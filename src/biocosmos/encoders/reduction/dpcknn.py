@@ -72,16 +72,17 @@ class DpcKnn(Reducer):
         self.score = nn.Linear(shape.width, 1)
         nn.init.zeros_(self.score.weight)
         nn.init.zeros_(self.score.bias)
+        drawn = torch.Generator().manual_seed(shape.stage)
+        noise = torch.rand(1, shape.before, generator=drawn) if reduction.published else None
+        self.noise: torch.Tensor | None
+        self.register_buffer("noise", noise, persistent=False)
 
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
         if tokens.patches <= self.keep:
             return Step(tokens, None)
         patches = tokens.x[:, tokens.prefix :]
-        noise = None
-        if self.reduction.published:
-            drawn = torch.Generator().manual_seed(self.shape.stage)
-            noise = torch.rand(1, tokens.patches, generator=drawn).to(patches.device)
+        noise = None if self.noise is None else self.noise[:, : tokens.patches]
         _, labels = density_peaks(patches, self.keep, noise=noise)
         weights = self.score(patches).squeeze(-1).float().clamp(-LARGEST_SCORE, LARGEST_SCORE).exp()
         return merged(tokens, labels, self.keep, weights)

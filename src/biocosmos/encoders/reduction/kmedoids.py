@@ -106,6 +106,6 @@ class KMedoids(Reducer):
         if tokens.patches <= self.keep:
             return Step(tokens, None)
         assert clues is not None
-        weights = clues.attention().sum(dim=(1, 2))[:, tokens.prefix :]
+        weights = clues.attention().flatten(1, 2).sum(dim=1)[:, tokens.prefix :]
         medoids, labels = k_medoids(tokens.x[:, tokens.prefix :], weights, self.keep, published=self.reduction.published)
         return represented(tokens, medoids, labels)

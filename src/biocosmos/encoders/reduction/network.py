@@ -49,7 +49,9 @@ class StageTrace:
 
 @dataclass
 class Trace:
-    """What a reduced network did with a batch. grid: rows and columns of patches; stages: those that reduced; last: (b, c) as
+    """What a reduced network did with a batch.
+
+    grid: rows and columns of patches; stages: of the network, those too that had nothing to do; last: (b, c) as
     :attr:`StageTrace.features`, after the last block; tokens: (b, prefix + patch tokens, c) what is left in the end, normed."""
 
     grid: tuple[int, int]
@@ -131,12 +133,14 @@ class ReducedVit(nn.Module):
 
     # ------------------------------------------------------------------ the blocks
 
-    def run_blocks(self, tokens: Tokens, network: Network) -> Tokens:
-        """All blocks, with the stages in their places."""
+    def run_blocks(self, tokens: Tokens, network: Network, first: int = 0) -> Tokens:
+        """All blocks from number ``first`` on, with the stages in their places."""
         clues: Clues | None = None
         proportional = False
-        for number in range(len(network.blocks())):
+        for number in range(first, len(network.blocks())):
             step: Any = self._stage(number)
+            if step is not None and tokens.patches <= step.keep:
+                step = None  # the block runs as it is, to the last bit
             done: Step | None = None
             if step is not None and step.place == "before":
                 done = step(tokens, clues)
@@ -149,7 +153,7 @@ class ReducedVit(nn.Module):
                 done = step(tokens, clues)
                 tokens, proportional = self._after(tokens, done), proportional or step.proportional
                 tokens = self.mlp(number, tokens, network)
-            if self._trace is not None and done is not None and done.assignment is not None:
+            if self._trace is not None and done is not None:
                 self._record(number, tokens, done.assignment, network.has_class)
         return tokens
 
@@ -157,15 +161,17 @@ class ReducedVit(nn.Module):
         """The stage in block ``number``, or None."""
         return self.steps[str(number)] if str(number) in set(self.steps) else None
 
-    def _looked_at(self, number: int) -> bool:
-        """Whether the stage before the next block asks for this block's attention."""
+    def _looked_at(self, number: int, patches: int) -> bool:
+        """Whether the stage before the next block asks for this block's attention, to reduce so many tokens."""
         following = self._stage(number + 1)
-        return following is not None and following.place == "before" and "attention" in following.needs
+        asks = following is not None and following.place == "before" and "attention" in following.needs
+        return asks and patches > following.keep
 
     def block(self, number: int, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues | None]:
         """A block without a stage in it; with the clues of its attention where the stage before the next block asks for them."""
         block = taken_apart(network.blocks()[number], batch_first=network.batch_first)
-        if not self._looked_at(number) and _plain(tokens, proportional) and not _confusing(block.heads, tokens.x.shape[1]):
+        odd = self._looked_at(number, tokens.patches) or _confusing(block.heads, tokens.x.shape[1])
+        if _plain(tokens, proportional) and not odd:
             return replace(tokens, x=block.whole(tokens.x)), None
         tokens, clues = self.attention(number, tokens, network, proportional)
         return self.mlp(number, tokens, network), clues
@@ -192,8 +198,10 @@ class ReducedVit(nn.Module):
             return replace(done.tokens, source=before.source)
         return replace(done.tokens, source=composed(before.source, done.assignment))
 
-    def _record(self, number: int, tokens: Tokens, assignment: torch.Tensor, has_class: bool) -> None:
+    def _record(self, number: int, tokens: Tokens, assignment: torch.Tensor | None, has_class: bool) -> None:
         assert self._trace is not None and tokens.source is not None
+        if assignment is None:  # no image of this batch had too many: all tokens stayed where they were
+            assignment = torch.arange(tokens.patches, device=tokens.x.device).expand(len(tokens.x), -1)
         size, mask = tokens.sizes()[:, tokens.prefix :], tokens.mask
         there = torch.ones_like(size, dtype=torch.bool) if mask is None else mask[:, tokens.prefix :]
         features = _class_or_mean(tokens, has_class)
