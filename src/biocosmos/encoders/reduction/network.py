@@ -133,11 +133,13 @@ class ReducedVit(nn.Module):
 
     # ------------------------------------------------------------------ the blocks
 
-    def run_blocks(self, tokens: Tokens, network: Network) -> Tokens:
-        """All blocks, with the stages in their places."""
+    def run_blocks(self, tokens: Tokens, network: Network, first: int = 0) -> Tokens:
+        """All blocks from number ``first`` on, with the stages in their places."""
         clues: Clues | None = None
         proportional = False
         for number, module in enumerate(network.blocks()):
+            if number < first:
+                continue
             step: Any = self._stage(number)
             if step is not None and tokens.patches <= step.keep:
                 step = None  # the block runs as it is, to the last bit
