@@ -369,13 +369,14 @@ def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Ten
     q, k, v = (each.flatten(0, 1) for each in (q, k, v))
     if bias is not None:
         bias = bias.expand(b, heads, 1, n).flatten(0, 1)
-    return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale).unflatten(0, (b, heads))
+    found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    return found.reshape(b, heads, n, -1)
 
 
 def _confusing(heads: int, tokens: int) -> bool:
     """Whether heads must be laid beside images in a graph: with as many tokens as heads, OpenVINO 2026.4 takes the one for the
     other, and what its attention gives in float32 is wrong."""
-    return torch.jit.is_tracing() and heads == tokens
+    return heads == tokens and bool(torch._C._get_tracing_state())
 
 
 def _plain(tokens: Tokens, proportional: bool) -> bool:
