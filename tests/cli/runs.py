@@ -294,6 +294,16 @@ LINES: dict[str, Line] = {
         "train heads {collection} -o {out}/vit -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
         "--patch-dropout 0.5 --batch-size 32 --workers 1 --device cpu"
     ),
+    "train heads with fewer tokens": Line(
+        "train heads {collection} -o {out}/fewer -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
+        "--reduce atc --keep-tokens 0.6,0.3 --linkage single --reduce-at 4,8 --freeze-stages 5 --cache-views 1 --batch-size 32 "
+        "--workers 1 --device cpu"
+    ),
+    "train heads with the head": Line(
+        "train heads {collection} -o {out}/longer -e {out}/vit --with-head --head flat --ranks group,label --epochs 1 "
+        "--freeze-stages 11 --batch-size 32 --workers 1 --device cpu",
+        after=("train heads on a new transformer",),
+    ),
     "train a teacher": Line(
         "train heads {collection} -o {out}/teacher --head flat --ranks group,label --freeze --epochs 1 --device cpu",
         after=("embed",),

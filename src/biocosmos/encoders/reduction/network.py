@@ -49,7 +49,9 @@ class StageTrace:
 
 @dataclass
 class Trace:
-    """What a reduced network did with a batch. grid: rows and columns of patches; stages: those that reduced; last: (b, c) as
+    """What a reduced network did with a batch.
+
+    grid: rows and columns of patches; stages: of the network, those too that had nothing to do; last: (b, c) as
     :attr:`StageTrace.features`, after the last block; tokens: (b, prefix + patch tokens, c) what is left in the end, normed."""
 
     grid: tuple[int, int]
@@ -131,11 +133,13 @@ class ReducedVit(nn.Module):
 
     # ------------------------------------------------------------------ the blocks
 
-    def run_blocks(self, tokens: Tokens, network: Network) -> Tokens:
-        """All blocks, with the stages in their places."""
+    def run_blocks(self, tokens: Tokens, network: Network, first: int = 0) -> Tokens:
+        """All blocks from number ``first`` on, with the stages in their places."""
         clues: Clues | None = None
         proportional = False
         for number, module in enumerate(network.blocks()):
+            if number < first:
+                continue
             step: Any = self._stage(number)
             if step is not None and tokens.patches <= step.keep:
                 step = None  # the block runs as it is, to the last bit
@@ -153,7 +157,7 @@ class ReducedVit(nn.Module):
                     done = step(tokens, clues)
                     tokens, proportional = self._after(tokens, done), proportional or step.proportional
                 tokens = replace(tokens, x=block.mlp(tokens.x))
-            if self._trace is not None and done is not None and done.assignment is not None:
+            if self._trace is not None and done is not None:
                 self._record(number, tokens, done.assignment, network.has_class)
         return tokens
 
@@ -182,8 +186,10 @@ class ReducedVit(nn.Module):
             return replace(done.tokens, source=before.source)
         return replace(done.tokens, source=composed(before.source, done.assignment))
 
-    def _record(self, number: int, tokens: Tokens, assignment: torch.Tensor, has_class: bool) -> None:
+    def _record(self, number: int, tokens: Tokens, assignment: torch.Tensor | None, has_class: bool) -> None:
         assert self._trace is not None and tokens.source is not None
+        if assignment is None:  # no image of this batch had too many: all tokens stayed where they were
+            assignment = torch.arange(tokens.patches, device=tokens.x.device).expand(len(tokens.x), -1)
         size, mask = tokens.sizes()[:, tokens.prefix :], tokens.mask
         there = torch.ones_like(size, dtype=torch.bool) if mask is None else mask[:, tokens.prefix :]
         features = _class_or_mean(tokens, has_class)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Picture, Section, Strip, Strips
+from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Picture, Section, Sheet, Strip, Strips
 from biocosmos.evaluate.pages.charts import Point, scatter
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.pictures import Pictures
@@ -113,13 +113,13 @@ def _front(report: Report, by: str) -> Section:
         own = [row for row in rows if (row["encoder"], row["method"]) == (encoder, method) and row["accuracy"] is not None]
         if own:
             name = f"{encoder} {method}" if several else method
-            series.append((name, [_setting(row) for row in sorted(own, key=lambda row: row["images_s"])]))
+            series.append((name, [_setting(row) for row in _by_keep(own)]))
     blocks: list[Block] = []
     if series:
         blocks.append(WORDS.figure("front.chart", front("Accuracy against images a second", series, f"right ({by})")))
         blocks[-1] = Figure(blocks[-1].svg, blocks[-1].caption, wide=True)  # type: ignore[union-attr]
     columns: Columns = [
-        ("setting", lambda row: row["setting"] + (" *" if row["front"] else "")),
+        ("setting", _named),
         ("right (interval)", lambda row: percent(row["accuracy"]) + (f" ({_ends(row, 'accuracy')})" if row["accuracy"] else "")),
         ("lost (interval)", lambda row: "–" if row["lost"] is None else f"{points_of(row['lost'])} ({_points(row, 'lost')})"),
         ("recall@1", "recall"),
@@ -131,10 +131,11 @@ def _front(report: Report, by: str) -> Section:
         ("queries", "queries"),
         ("", "why"),
     ]
-    if not any(row["why"] for row in rows):
-        columns = columns[:-1]
-    if all(row["label"] is None for row in rows):
-        columns = [column for column in columns if column[0] != "names"]
+    by_label = report.provenance["judged_by"] == "label"
+    unused = [] if any(row["why"] for row in rows) else [""]
+    unused += ["names"] if by_label or all(row["label"] is None for row in rows) else []
+    unused += [] if by_label else ["recall@1"]
+    columns = [column for column in columns if column[0] not in unused]
     blocks.append(WORDS.grid("front.grid", rows, columns))
     left_out = report.rows("settings", status="left out")
     if left_out:
@@ -142,6 +143,18 @@ def _front(report: Report, by: str) -> Section:
     return WORDS.section(
         "front", blocks, by=report.provenance["judged_by"], gallery=report.provenance.get("gallery_part", "train")
     )
+
+
+def _named(row: Row) -> str:
+    """A setting; of a folder that was trained with its reduction, that too; a star where nothing beats it."""
+    own = f"{row['method']}-{row['keep']}"
+    what = "" if row["method"] == DENSE or row["setting"].endswith(own) else f" ({own})"
+    return f"{row['setting']}{what}{' *' if row['front'] else ''}"
+
+
+def _by_keep(rows: Sequence[Row]) -> list[Row]:
+    order = _keeps(rows)
+    return sorted(rows, key=lambda row: order.index(row["keep"]) if row["keep"] else -1)
 
 
 def _setting(row: Row) -> Setting:
@@ -165,17 +178,11 @@ def _overlays(measured: Sequence[Measured], pictures: Sequence[Overlaid]) -> lis
     blocks: list[Block] = []
     for keep in _keeps([{"keep": one.keep} for one in reduced]):
         own = [one for one in reduced if one.keep == keep]
-        strips = [
-            Strip(
-                Picture(plain(picture.pixels), picture.taxon, picture.id),
-                [Picture(_drawn(one, picture, -1), _called(one, several), _left(one, picture, -1)) for one in own],
-            )
-            for picture in pictures
-            if all(_row(one, picture) is not None for one in own)
-        ]
-        counts = "; ".join(f"{_called(one, several)}: {one.tokens[-1]:.4g} tokens" for one in own if one.tokens)
-        if strips:
-            blocks.append(WORDS.strips("overlays.keep", strips, keep=keep, counts=counts))
+        for picture in pictures:
+            if all(_row(one, picture) is not None for one in own):
+                drawn = [Picture(_drawn(one, picture, -1), _called(one, several), _left(one, picture, -1)) for one in own]
+                heading = WORDS("overlays.keep", keep=keep, id=picture.id)
+                blocks.append(Sheet(heading, [Picture(plain(picture.pixels), picture.taxon, "as it is", ""), *drawn]))
     blocks += _stages(reduced, pictures[0], several)
     return [WORDS.section("overlays", blocks)] if blocks else []
 
@@ -215,7 +222,8 @@ def _left(one: Measured, picture: Overlaid, stage: int) -> str:
     source = one.traced.sources[stage][row]
     if one.traced.kept:
         return f"{int(one.traced.kept[stage][row].sum())} of {len(source)} kept"
-    return f"{len(np.unique(source[source >= 0]))} groups"
+    groups = len(np.unique(source[source >= 0]))
+    return f"{groups} group{'' if groups == 1 else 's'}"
 
 
 # ---------------------------------------------------------------------------------------------------- depth

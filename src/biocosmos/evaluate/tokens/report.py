@@ -127,7 +127,7 @@ def _settings(measured: Sequence[Measured], left_out: Sequence[LeftOut], by: str
             "images_s": one.images_s,
             "speedup": one.speedup,
             "dense_images_s": one.dense_images_s,
-            "tokens": "/".join(f"{count:.4g}" for count in one.tokens),
+            "tokens": _tokens(one),
             "cosine": float(one.cosine.mean()) if len(one.cosine) else None,
             "cosine_lowest": float(one.cosine.min()) if len(one.cosine) else None,
         }
@@ -136,8 +136,9 @@ def _settings(measured: Sequence[Measured], left_out: Sequence[LeftOut], by: str
         row |= _ended("accuracy", _share(one.label if by == "label" else one.recall))
         right = one.label if by == "label" else one.recall
         row["queries"] = 0 if right is None else int(np.isfinite(right).sum())
-        if one.encoder in dense and one is not dense[one.encoder]:
-            row |= _ended("lost", _lost(dense[one.encoder], one, by))
+        before = dense.get(one.encoder) or (next(iter(dense.values())) if len(dense) == 1 else None)
+        if before is not None and one is not before:
+            row |= _ended("lost", _lost(before, one, by))
         rows.append(row)
     for row in rows:
         row["front"] = not any(_beats(other, row) for other in rows)
@@ -153,6 +154,13 @@ def _settings(measured: Sequence[Measured], left_out: Sequence[LeftOut], by: str
         for one in left_out
     ]
     return rows
+
+
+def _tokens(one: Measured) -> str:
+    """ "98/49/24"; of the dense encoder all."""
+    if one.tokens or one.traced is None:
+        return "/".join(f"{count:.4g}" for count in one.tokens)
+    return str(one.traced.grid[0] * one.traced.grid[1])
 
 
 def _share(right: Array | None) -> Interval | None:

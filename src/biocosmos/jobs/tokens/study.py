@@ -90,6 +90,11 @@ class Plan:
     dense: Towers
     head: TrainedHead | None
 
+    @property
+    def network(self) -> str:
+        """What decides how fast it is with every token."""
+        return f"{self.dense.architecture} {self.dense.preprocessing.as_dict()}"
+
 
 def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan], list[LeftOut]]:
     """What is measured, dense first; and what is not, and why."""
@@ -230,9 +235,9 @@ class _Runs:
 
     def _measured(self, found: list[tuple[Plan, dict[str, Array]]]) -> Iterator[Measured]:
         dense = {plan.encoder: arrays for plan, arrays in found if plan.method == DENSE}
-        rates: dict[str, float] = {}
+        rates: dict[str, float] = {}  # of the dense network, whatever its weights
         for plan, arrays in found:
-            rates[plan.encoder] = max(rates.get(plan.encoder, 0.0), float(arrays["speed"][1]))
+            rates[plan.network] = max(rates.get(plan.network, 0.0), float(arrays["speed"][1]))
         like = next((arrays for _, arrays in found if "blocks" in arrays), None)
         ids = self.ids[: self.settings.traced]
         for plan, arrays in found:
@@ -250,7 +255,7 @@ class _Runs:
                 label=arrays.get("label"),
                 cosine=cosine,
                 speedup=float(arrays["speed"][0]),
-                dense_images_s=rates[plan.encoder],
+                dense_images_s=rates[plan.network],
                 tokens=arrays["tokens"].mean(1).tolist() if "tokens" in arrays else [],
                 traced=traced_of(arrays, ids, like),
             )
