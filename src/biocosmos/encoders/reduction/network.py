@@ -157,8 +157,8 @@ class ReducedVit(nn.Module):
                     done = step(tokens, clues)
                     tokens, proportional = self._after(tokens, done), proportional or step.proportional
                 tokens = replace(tokens, x=block.mlp(tokens.x))
-            if self._trace is not None and done is not None:
-                self._record(number, tokens, done.assignment, network.has_class)
+            if self._trace is not None and self._stage(number) is not None:
+                self._record(number, tokens, None if done is None else done.assignment, network.has_class)
         return tokens
 
     def _stage(self, number: int) -> Any:
