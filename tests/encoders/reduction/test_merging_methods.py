@@ -11,7 +11,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.small_vits import KINDS, PATCHES, SIZE, pictures, small_vit
 from torch.nn.functional import layer_norm, normalize
 
 from biocosmos.encoders.reduction import dpcknn, kmedoids, pitome, sinkhorn, tome
@@ -24,6 +23,7 @@ from biocosmos.encoders.reduction.patchmerger import Merger
 from biocosmos.encoders.reduction.sit import Slimming
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Reducer, StageShape, Tokens
+from small_vits import KINDS, PATCHES, SIZE, pictures, small_vit
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "merging.npz"))
 TOKENS = torch.from_numpy(GOLDEN["tokens"])[:, 1:]
