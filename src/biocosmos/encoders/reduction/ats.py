@@ -88,6 +88,6 @@ def _packed(tokens: Tokens, hit: torch.Tensor, most: int) -> Step:
     chosen = hit.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     mask = torch.arange(most, device=hit.device) < counts.unsqueeze(1)
     left = replace(tokens, mask=None).selected(chosen)
-    front = mask.new_ones(len(hit), tokens.prefix)
+    front = mask.new_ones(hit.shape[0], tokens.prefix)
     assignment = torch.where(hit, assignment_of(chosen, tokens.patches), -1)
     return Step(replace(left, mask=torch.cat([front, mask], dim=1) if padded else None), assignment)
