@@ -56,13 +56,36 @@ def to_judge(speeds: Sequence[float], losses: Sequence[float], margin: float) ->
     Returns:
         places in ``speeds``: on the front of speed against loss, each clearly faster than the one before.
     """
-    hopeful = [i for i in range(len(speeds)) if speeds[i] >= STEP and losses[i] <= max(HOPELESS * margin, margin + 0.02)]
+    hopeful = [i for i in range(len(speeds)) if speeds[i] >= STEP and losses[i] <= _hopeless(margin)]
     front = [i for i in hopeful if not any(_beats(speeds, losses, j, i) for j in hopeful if j != i)]
     kept: list[int] = []
     for i in sorted(front, key=lambda i: (speeds[i], losses[i])):
         if not kept or speeds[i] >= STEP * speeds[kept[-1]]:
             kept.append(i)
     return kept
+
+
+def why_not(speeds: Sequence[float], losses: Sequence[float], margin: float, names: Sequence[str]) -> list[str]:
+    """A sentence for each way that :func:`to_judge` leaves out, "" for those it takes; names: of the ways."""
+    order = to_judge(speeds, losses, margin)
+    said = []
+    for i in range(len(speeds)):
+        better = [j for j in range(len(speeds)) if j != i and _beats(speeds, losses, j, i)]
+        if i in order:
+            said.append("")
+        elif losses[i] > _hopeless(margin):
+            said.append(f"loses {100 * losses[i]:.1f} points of the choosing specimens, far more than is allowed")
+        elif speeds[i] < STEP:
+            said.append("hardly faster than all tokens in float32")
+        elif better:
+            said.append(f"{names[min(better, key=lambda j: (losses[j], -speeds[j]))]} is as fast and loses no more")
+        else:
+            said.append("hardly faster than a way that loses less")
+    return said
+
+
+def _hopeless(margin: float) -> float:
+    return max(HOPELESS * margin, margin + 0.02)
 
 
 def _beats(speeds: Sequence[float], losses: Sequence[float], one: int, other: int) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -333,6 +334,25 @@ def save_head(
     with replacing(folder / HEAD) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
     return facts
+
+
+def copy_head(head: TrainedHead, folder: str | Path, trained: str) -> str:
+    """Write a head beside another encoder of the same features, one that computes with fewer tokens say.
+
+    trained: the digest of that encoder, which is in the folder already. Returns the digest of the head there. Its own weights,
+    tree and training stay what they are; head.json is written last.
+    """
+    folder = Path(folder)
+    (folder / HEAD).unlink(missing_ok=True)
+    for name in (TAXONOMY, WEIGHTS):
+        with replacing(folder / name) as temporary:
+            shutil.copyfile(head.folder / name, temporary)
+    facts = read_head_facts(head.folder)
+    facts["encoder"] = {**facts["encoder"], "trained": trained}
+    facts["digest"] = _digest(head.model, head.taxonomy, trained)
+    with replacing(folder / HEAD) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    return str(facts["digest"])
 
 
 def read_head_facts(folder: str | Path) -> dict[str, Any]:
