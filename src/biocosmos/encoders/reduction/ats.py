@@ -82,7 +82,8 @@ def _packed(tokens: Tokens, hit: torch.Tensor, most: int) -> Step:
     """The tokens that are hit, (b, n) bool, at the front, the others behind a mask."""
     counts = hit.sum(dim=1)
     padded = True
-    if not (torch.compiler.is_exporting() or torch.jit.is_tracing()):  # a graph has one shape for all images
+    one_shape = torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
+    if not one_shape:
         fewest, most = (int(count) for count in torch.stack(counts.aminmax()).tolist())
         padded = fewest < most
     chosen = hit.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
