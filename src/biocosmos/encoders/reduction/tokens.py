@@ -44,8 +44,10 @@ class Tokens:
 
     def selected(self, chosen: torch.Tensor) -> Tokens:
         """The prefix and the patch tokens ``chosen``: (b, k) int64, counted without the prefix. ``source`` stays as it is."""
-        front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
-        rows = torch.cat([front, chosen + self.prefix], dim=1)
+        rows = chosen
+        if self.prefix:  # of nothing and something OpenVINO makes no row
+            front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
+            rows = torch.cat([front, chosen + self.prefix], dim=1)
         return replace(
             self,
             x=self.x.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.x.shape[2])),
