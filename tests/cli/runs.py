@@ -235,8 +235,9 @@ LINES: dict[str, Line] = {
         says="5 specimens to label next",
     ),
     "tokens study": Line(
-        "tokens study {collection} -e {clip} --methods topk --keep 0.5,0.9 --split test --gallery train --where \"label != 'x'\" "
-        "--limit 30 --gallery-limit 60 --traced 20 --pictures 1 --batch-size 8 --rounds 1 --seed 1 --device cpu --allow-code "
+        "tokens study {collection} -e {clip} --methods topk --keep 0.5,0.9 --split test --gallery train "
+        "--where \"label != 'x'\" --limit 30 --gallery-limit 60 --traced 20 --pictures 1 --against {half} "
+        "--batch-size 8 --rounds 1 --seed 1 --device cpu --allow-code "
         "-o {out}/tokens.csv --report {out}/tokens.html",
         says="+topk-0.9",
     ),
@@ -293,6 +294,16 @@ LINES: dict[str, Line] = {
     "train heads on a new transformer": Line(
         "train heads {collection} -o {out}/vit -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
         "--patch-dropout 0.5 --batch-size 32 --workers 1 --device cpu"
+    ),
+    "train heads with fewer tokens": Line(
+        "train heads {collection} -o {out}/fewer -e new:vit_tiny_patch8_32 --head flat --ranks group,label --epochs 1 "
+        "--reduce atc --keep-tokens 0.6,0.3 --linkage single --reduce-at 4,8 --freeze-stages 5 --cache-views 1 --batch-size 32 "
+        "--workers 1 --device cpu"
+    ),
+    "train heads with the head": Line(
+        "train heads {collection} -o {out}/longer -e {out}/vit --with-head --head flat --ranks group,label --epochs 1 "
+        "--freeze-stages 11 --batch-size 32 --workers 1 --device cpu",
+        after=("train heads on a new transformer",),
     ),
     "train a teacher": Line(
         "train heads {collection} -o {out}/teacher --head flat --ranks group,label --freeze --epochs 1 --device cpu",

@@ -5,8 +5,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.csv
 import pytest
 import timm
@@ -17,13 +19,23 @@ from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
+from biocosmos.identify.namer import Specimens
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import study as job
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.jobs.tokens.study import study_tokens
 from biocosmos.settings import SettingError
 from biocosmos.specimens.guard import Fitted
 
-HOW = {"limit": 40, "gallery_limit": 80, "traced": 30, "pictures": 2, "rounds": 1, "batch_size": 8, "device": "cpu"}
+HOW: dict[str, Any] = {
+    "limit": 40,
+    "gallery_limit": 80,
+    "traced": 30,
+    "pictures": 2,
+    "rounds": 1,
+    "batch_size": 8,
+    "device": "cpu",
+}
 SHAPE = {"img_size": 48, "patch_size": 8, "embed_dim": 24, "depth": 4, "num_heads": 3}
 
 
@@ -49,16 +61,19 @@ def report(collection: bc.Collection, vit: str) -> Report:
     return study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.5, 0.9), **HOW)
 
 
+def sampled(collection: bc.Collection, part: str, limit: int) -> pa.Table:
+    """The specimens that are asked about: a seeded sample."""
+    table = collection.table(["id", "image", *collection.ranks], split=part)
+    return table.take(np.random.default_rng(0).permutation(table.num_rows)[:limit])
+
+
 def test_the_numbers_are_those_of_the_encoder_by_name(report: Report, collection: bc.Collection, vit: str) -> None:
     """Recall@1, written out, of vectors that ``load_encoder("vit+topk-0.5")`` gives."""
     row = report.rows("settings", setting=f"{vit}+topk-0.5")[0]
     encoder = load_encoder(f"{vit}+topk-0.5", device="cpu")
     sides = {}
     for part, limit in (("test", 40), ("train", 80)):
-        table = collection.table(["id", "label", "image"], split=part)
-        rows = np.arange(table.num_rows)
-        rows = rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(len(rows), limit, replace=False))
-        chosen = table.take(rows).to_pylist()
+        chosen = sampled(collection, part, limit).to_pylist()
         sides[part] = ([r["label"] for r in chosen], encoder.encode_files([r["image"] for r in chosen])[0])
     (asked, vectors), (known, gallery) = sides["test"], sides["train"]
     nearest = (vectors @ gallery.T).argmax(1)
@@ -85,6 +100,24 @@ def test_kept_sets_and_maps_are_of_the_trace(report: Report, vit: str) -> None:
     depth = np.array([row["depth"] for row in report.rows("depth", setting=f"{vit}+topk-0.5")])
     # of 36 patches 18 are dropped at block 1, 9 at 2, 5 at 3, and 4 never
     assert len(depth) == 36 and depth.mean() == pytest.approx((18 * 1 + 9 * 2 + 5 * 3 + 4 * 4) / 36)
+
+
+def test_a_stage_with_nothing_to_do_is_one_all_the_same(collection: bc.Collection, vit: str) -> None:
+    """ATS drops as many as each image can spare: in a batch of one that may be none, and stages must not be lost by that."""
+    found = study_tokens(collection, encoder=(vit,), methods=("ats",), keep=(0.9, 1.0), **HOW | {"batch_size": 1})
+    stages = [row["stage"] for row in found.rows("patterns", measure="iou")]
+    assert stages == ["1", "2", "3", "mean"] and len(found.rows("settings", keep="1")[0]["tokens"].split("/")) == 3
+
+
+def test_maps_of_another_collection(collection: bc.Collection, vit: str, tiny_collection: bc.Collection) -> None:
+    """Radial masks do not look: their maps are the same whatever the images."""
+    how = HOW | {"against": (tiny_collection.path,)}
+    found = study_tokens(collection, encoder=(vit,), methods=("radial", "topk"), keep=(0.5,), **how)
+    rows = {row["first"]: row for row in found.rows("depth_alike", differ_in="images")}
+    assert set(rows) == {f"{vit}+radial-0.5", f"{vit}+topk-0.5"} and rows[f"{vit}+topk-0.5"]["second"].endswith(" on tiny")
+    assert rows[f"{vit}+radial-0.5"]["emd"] == pytest.approx(0, abs=1e-9)
+    assert 0 < rows[f"{vit}+topk-0.5"]["emd"] < 1 and rows[f"{vit}+topk-0.5"]["pearson"] < 1
+    assert len(found.rows("depth", images="tiny")) == 2 * 36
 
 
 def test_the_page_stands_alone(report: Report, tmp_path: Path) -> None:
@@ -120,6 +153,33 @@ def test_a_killed_run_goes_on(collection: bc.Collection, vit: str, monkeypatch: 
 def test_a_query_does_not_find_itself(collection: bc.Collection, vit: str) -> None:
     found = study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.9,), gallery="test", **HOW)
     assert found.rows("settings", method="dense")[0]["accuracy"] < 0.9
+
+
+def test_a_trained_head_judges_and_a_trained_reduction_stands_beside(
+    collection: bc.Collection, vit: str, tmp_path: Path, biocosmos: Callable[..., str]
+) -> None:
+    """Names as the head itself gives them; a folder that was trained with a reduction is measured as it is."""
+    folders = {}
+    for name in (vit, f"{vit}+topk-0.5"):
+        folders[name] = str(tmp_path / f"run{len(folders)}")
+        how = ["--head", "flat", "--no-freeze", "--epochs", 2, "--lr", 0.003, "--batch-size", 16, "--device", "cpu"]
+        biocosmos("train", "heads", collection.path, "-e", name, "-o", folders[name], *how, "--precision", "float32")
+    dense, trained = folders.values()
+    found = study_tokens(collection, encoder=(dense, trained), methods=("topk",), keep=(0.5,), **HOW)
+    rows = {row["setting"]: row for row in found.rows("settings")}
+    assert all(row["judged_by"] == "label" for row in rows.values())
+    assert (rows[trained]["method"], rows[trained]["keep"], rows[trained]["tokens"]) == ("topk", "0.5", "18/9/4")
+    assert rows[trained]["lost"] is not None  # against the one dense encoder there is
+    both = found.rows("patterns", measure="iou", stage="1", differ_in="encoder")
+    assert {both[0]["first"], both[0]["second"]} == {trained, f"{dense}+topk-0.5"}
+    asked = sampled(collection, "test", HOW["limit"])
+    for folder in (dense, trained):
+        head = TrainedHead.load(folder)
+        images = torch.stack([head.preprocessing.read(image) for image in asked["image"].to_pylist()])
+        said = head.classes[head.said(Specimens(asked["id"].to_numpy(), images=images)).logits.argmax(1)]
+        truth = head.taxonomy.index(asked)
+        right = (said == truth)[np.isin(truth, head.classes)]
+        assert rows[folder]["queries"] == len(right) and rows[folder]["label"] == pytest.approx(right.mean())
 
 
 def test_methods_that_need_training_are_named_or_left_out(collection: bc.Collection, vit: str) -> None:
@@ -163,7 +223,7 @@ def test_kinds_are_named_as_reductions_are() -> None:
 
 
 def test_a_convolutional_encoder_is_refused_by_name(collection: bc.Collection) -> None:
-    with pytest.raises(BiocosmosError, match=r"efficientnet-lite0.*no vision transformer"):
+    with pytest.raises(BiocosmosError, match=r"efficientnet-lite0.*no tokens to reduce"):
         study_tokens(collection, encoder=("efficientnet-lite0",), methods=("topk",), **HOW)
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from biocosmos.encoders.towers import Towers, trainable
+from biocosmos.encoders.vit_prefix import is_vit, vit_parts
 from biocosmos.errors import BiocosmosError
 
 TOLERANCE = 1e-4
@@ -96,8 +97,10 @@ class Trunk(nn.Module):
         model = self.backbone
         if model is None:
             raise BiocosmosError("only timm models are known to be a chain of stages: leave the frozen stages out of the cache")
-        names = _frozen_names(model, stages)
         image = torch.randn(1, 3, self.size, self.size, generator=torch.Generator().manual_seed(0))
+        if is_vit(model):
+            return self._vit_prefix(model, image, stages)
+        names = _frozen_names(model, stages)
         with _evaluating(self), torch.no_grad():
             calls = _calls(model, names, image)
             inside = [name for name in self.tapped if any(_within(name, unit) for unit, _ in calls) and name != calls[-1][0]]
@@ -113,6 +116,14 @@ class Trunk(nn.Module):
         for own, weights in model.named_parameters():
             weights.requires_grad_(weights.requires_grad and own not in names)
         return front.eval(), back
+
+    def _vit_prefix(self, model: Any, image: torch.Tensor, stages: int) -> tuple[nn.Module, nn.Module]:
+        if self.tapped:
+            raise BiocosmosError("a vision transformer's frozen stages are kept for heads that take features alone: choose flat")
+        front, back = vit_parts(self.image, model, self.projection, stages)
+        with _evaluating(self), torch.no_grad():
+            self._check_chain(front, back, image, stages)
+        return front, back
 
     def _check_chain(self, front: nn.Module, back: nn.Module, image: torch.Tensor, stages: int) -> None:
         reason = f"this model cannot be cut after {stages} stages: it is not a chain of layers there"

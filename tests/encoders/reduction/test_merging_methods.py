@@ -18,13 +18,15 @@ from biocosmos.encoders.reduction.clustering import agglomerate
 from biocosmos.encoders.reduction.matching import in_rounds
 from biocosmos.encoders.reduction.merging import euclidean, means_by_label, merged, sums_by_label
 from biocosmos.encoders.reduction.methods import reducer_class
+from biocosmos.encoders.reduction.network import ReducedVit
 from biocosmos.encoders.reduction.patchmerger import Merger
 from biocosmos.encoders.reduction.sit import Slimming
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Reducer, StageShape, Tokens
+from small_vits import KINDS, PATCHES, SIZE, pictures, small_vit
 
 GOLDEN = dict(np.load(Path(__file__).parent / "golden" / "merging.npz"))
-PATCHES = torch.from_numpy(GOLDEN["tokens"])[:, 1:]
+TOKENS = torch.from_numpy(GOLDEN["tokens"])[:, 1:]
 SIZES = torch.from_numpy(GOLDEN["size"]).float()
 KEYS = torch.from_numpy(GOLDEN["mean_keys"])[:, 1:]
 RECEIVED = torch.from_numpy(GOLDEN["received"])
@@ -66,32 +68,32 @@ def partition(labels: np.ndarray | torch.Tensor) -> list[set[frozenset[int]]]:
 def test_density_peaks_are_the_published_ones(count: int) -> None:
     torch.manual_seed(0)
     for noise in (torch.rand(2, 196), None):
-        centres, labels = dpcknn.density_peaks(PATCHES, count, noise=noise)
+        centres, labels = dpcknn.density_peaks(TOKENS, count, noise=noise)
         np.testing.assert_array_equal(centres, GOLDEN[f"dpc{count}_center"])
         np.testing.assert_array_equal(labels, GOLDEN[f"dpc{count}_label"])
     for name, weights in (("equal", torch.ones(2, 196)), ("weighted", SIZES[:, 1:])):
-        means = means_by_label(PATCHES, labels, count, weights)
+        means = means_by_label(TOKENS, labels, count, weights)
         np.testing.assert_allclose(means[:1, :8], GOLDEN[f"dpc{count}_x_{name}"], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [98, 49])
 @pytest.mark.parametrize("iterations", [0, 3])
 def test_medoids_are_the_published_ones(count: int, iterations: int) -> None:
-    medoids, labels = kmedoids.k_medoids(PATCHES, RECEIVED, count, iterations=iterations, published=True)
+    medoids, labels = kmedoids.k_medoids(TOKENS, RECEIVED, count, iterations=iterations, published=True)
     np.testing.assert_array_equal(medoids, GOLDEN[f"kmed{count}_it{iterations}_center"])
     np.testing.assert_array_equal(labels, GOLDEN[f"kmed{count}_it{iterations}_assign"])
 
 
 def test_medoids_of_equal_weights_are_the_published_ones() -> None:
     start = int(np.random.RandomState(0).choice(np.arange(196), 1)[0])
-    first = kmedoids.farthest_first(PATCHES, 24, start, published=True)
-    medoids, labels = kmedoids.k_medoids(PATCHES, torch.ones(2, 196), 24, first=first, published=True)
+    first = kmedoids.farthest_first(TOKENS, 24, start, published=True)
+    medoids, labels = kmedoids.k_medoids(TOKENS, torch.ones(2, 196), 24, first=first, published=True)
     np.testing.assert_array_equal(medoids, GOLDEN["kmed24_eq_center"])
     np.testing.assert_array_equal(labels, GOLDEN["kmed24_eq_assign"])
 
 
 def test_sinkhorn_gives_the_published_tokens_for_the_published_shares() -> None:
-    shares, x = torch.from_numpy(GOLDEN["sinkhorn_w_head"]), normalize(PATCHES[:1], dim=-1)
+    shares, x = torch.from_numpy(GOLDEN["sinkhorn_w_head"]), normalize(TOKENS[:1], dim=-1)
     np.testing.assert_allclose(shares @ x, GOLDEN["sinkhorn_y"][:, :4], atol=1e-5)
     # what is in the shares: logarithms are affine in the unit tokens up to one value a token, and centres get n / K
     logs = shares[0].double().log()
@@ -231,12 +233,12 @@ def test_medoids_never_get_worse_and_are_the_best_of_their_clusters(n: int, coun
 
 
 def test_real_medoids_cost_less_than_the_published_ones() -> None:
-    real, _ = kmedoids.k_medoids(PATCHES, RECEIVED, 49)
-    published, _ = kmedoids.k_medoids(PATCHES, RECEIVED, 49, published=True)
-    assert (cost(PATCHES, RECEIVED, real) < cost(PATCHES, RECEIVED, published)).all()
-    start = kmedoids.farthest_first(PATCHES, 24, 172)
-    odd = kmedoids.farthest_first(PATCHES, 24, 172, published=True)
-    assert (cost(PATCHES, torch.ones(2, 196), start) < cost(PATCHES, torch.ones(2, 196), odd)).all()
+    real, _ = kmedoids.k_medoids(TOKENS, RECEIVED, 49)
+    published, _ = kmedoids.k_medoids(TOKENS, RECEIVED, 49, published=True)
+    assert (cost(TOKENS, RECEIVED, real) < cost(TOKENS, RECEIVED, published)).all()
+    start = kmedoids.farthest_first(TOKENS, 24, 172)
+    odd = kmedoids.farthest_first(TOKENS, 24, 172, published=True)
+    assert (cost(TOKENS, torch.ones(2, 196), start) < cost(TOKENS, torch.ones(2, 196), odd)).all()
 
 
 def test_density_peaks_of_equal_tokens_are_the_lowest_ones() -> None:
@@ -465,3 +467,37 @@ def test_distances_keep_their_digits_far_from_the_origin() -> None:
     exact = torch.cdist(x.double(), x.double())
     torch.testing.assert_close(euclidean(x + 100).double(), exact, atol=1e-3, rtol=0)
     assert (euclidean(x).diagonal(dim1=1, dim2=2) == 0).all()
+
+
+# ---------------------------------------------------------------------- in networks
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_of_every_kind_are_merged(kind: str) -> None:
+    images = pictures(3)
+    with torch.inference_mode():
+        dense = small_vit(kind)(images)
+        for method in HARD + SOFT:
+            assert torch.equal(ReducedVit(small_vit(kind), Reduction.parse(f"{method}-1"), SIZE)(images), dense)
+            network = ReducedVit(small_vit(kind), Reduction.parse(f"{method}-0.5"), SIZE)
+            features, trace = network.trace(images)
+            assert features.isfinite().all() and features.shape == dense.shape
+            assert [stage.size.shape[1] for stage in trace.stages] == [32, 16, 8]
+            if method in HARD:
+                assert all((stage.size.sum(dim=1) == PATCHES).all() for stage in trace.stages)
+                assert torch.equal(trace.source.amax(dim=1), torch.full((3,), 7))
+            torch.testing.assert_close(network(images[1:2]), features[1:2], atol=1e-5, rtol=1e-4)
+
+
+def test_the_published_clustering_keeps_one_token_more_in_each_block() -> None:
+    for spec, counts in (("atc-r5", [59, 54, 49, 44]), ("atc-r5!published", [60, 56, 52, 48])):
+        with torch.inference_mode():
+            _, trace = ReducedVit(small_vit(), Reduction.parse(spec), SIZE).trace(pictures(2))
+        assert [stage.size.shape[1] for stage in trace.stages] == counts
+
+
+@pytest.mark.parametrize("method", HARD + SOFT)
+def test_a_reduced_network_learns(method: str) -> None:
+    network = ReducedVit(small_vit(), Reduction.parse(f"{method}-0.5"), SIZE).train()
+    network(pictures(2)).pow(2).sum().backward()
+    assert all(weights.grad is not None and weights.grad.isfinite().all() for weights in network.parameters())

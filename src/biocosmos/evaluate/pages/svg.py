@@ -172,17 +172,17 @@ LEGEND_ROW = 16.0
 
 def legend(drawing: Drawing, x: float, y: float, entries: Entries) -> None:
     """Coloured squares with their words, in as many rows as they need; the first stands at (x, y)."""
-    for (css, words), (left, row) in zip(entries, _placed(x, drawing.width, entries)):
+    for (css, words), (left, row) in zip(entries, placed(x, drawing.width, entries)):
         drawing.rect(left, y + row * LEGEND_ROW - 9, 10, 10, css)
         drawing.text(left + 15, y + row * LEGEND_ROW, words, "tick")
 
 
 def legend_room(x: float, width: float, entries: Entries) -> float:
     """Pixels that the rows of a legend after its first one need."""
-    return LEGEND_ROW * max((row for _, row in _placed(x, width, entries)), default=0)
+    return LEGEND_ROW * max((row for _, row in placed(x, width, entries)), default=0)
 
 
-def _placed(x: float, width: float, entries: Entries) -> list[tuple[float, int]]:
+def placed(x: float, width: float, entries: Entries) -> list[tuple[float, int]]:
     """Where each entry begins, and in which row."""
     left, row, found = x, 0, []
     for _, words in entries:

@@ -13,8 +13,8 @@ Array = npt.NDArray[Any]
 SIDE = 168
 """Pixels of a drawn picture at least, so that it is sharp at twice its 96 px on the page."""
 QUALITY = 80
-GREY, VEIL = 236.0, 0.85
-"""What a dropped patch fades to, and how far."""
+GREY, VEIL = 140.0, 0.8
+"""What a dropped patch fades to, and how far: darker than a white background, lighter than a black one."""
 TINT = 0.42
 """How much of a merged group's colour covers it."""
 EDGE = 0.75

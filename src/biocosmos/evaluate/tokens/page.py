@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Picture, Section, Strip, Strips
+from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Picture, Section, Sheet, Strip, Strips
 from biocosmos.evaluate.pages.charts import Point, scatter
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.pictures import Pictures
@@ -19,7 +20,7 @@ from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tokens.charts import Setting, front, maps
 from biocosmos.evaluate.tokens.kept import chance
 from biocosmos.evaluate.tokens.overlays import overlay, plain
-from biocosmos.evaluate.tokens.settings import DENSE, MEAN, Measured, Overlaid
+from biocosmos.evaluate.tokens.settings import DENSE, HERE, MEAN, Measured, Overlaid
 
 WORDS = Words(__package__)
 MOST_LOST = 0.01
@@ -113,13 +114,13 @@ def _front(report: Report, by: str) -> Section:
         own = [row for row in rows if (row["encoder"], row["method"]) == (encoder, method) and row["accuracy"] is not None]
         if own:
             name = f"{encoder} {method}" if several else method
-            series.append((name, [_setting(row) for row in sorted(own, key=lambda row: row["images_s"])]))
+            series.append((name, [_setting(row) for row in _by_keep(own)]))
     blocks: list[Block] = []
     if series:
         blocks.append(WORDS.figure("front.chart", front("Accuracy against images a second", series, f"right ({by})")))
         blocks[-1] = Figure(blocks[-1].svg, blocks[-1].caption, wide=True)  # type: ignore[union-attr]
     columns: Columns = [
-        ("setting", lambda row: row["setting"] + (" *" if row["front"] else "")),
+        ("setting", _named),
         ("right (interval)", lambda row: percent(row["accuracy"]) + (f" ({_ends(row, 'accuracy')})" if row["accuracy"] else "")),
         ("lost (interval)", lambda row: "–" if row["lost"] is None else f"{points_of(row['lost'])} ({_points(row, 'lost')})"),
         ("recall@1", "recall"),
@@ -131,10 +132,11 @@ def _front(report: Report, by: str) -> Section:
         ("queries", "queries"),
         ("", "why"),
     ]
-    if not any(row["why"] for row in rows):
-        columns = columns[:-1]
-    if all(row["label"] is None for row in rows):
-        columns = [column for column in columns if column[0] != "names"]
+    by_label = report.provenance["judged_by"] == "label"
+    unused = [] if any(row["why"] for row in rows) else [""]
+    unused += ["names"] if by_label or all(row["label"] is None for row in rows) else []
+    unused += [] if by_label else ["recall@1"]
+    columns = [column for column in columns if column[0] not in unused]
     blocks.append(WORDS.grid("front.grid", rows, columns))
     left_out = report.rows("settings", status="left out")
     if left_out:
@@ -142,6 +144,18 @@ def _front(report: Report, by: str) -> Section:
     return WORDS.section(
         "front", blocks, by=report.provenance["judged_by"], gallery=report.provenance.get("gallery_part", "train")
     )
+
+
+def _named(row: Row) -> str:
+    """A setting; of a folder that was trained with its reduction, that too; a star where nothing beats it."""
+    own = f"{row['method']}-{row['keep']}"
+    what = "" if row["method"] == DENSE or row["setting"].endswith(own) else f" ({own})"
+    return f"{row['setting']}{what}{' *' if row['front'] else ''}"
+
+
+def _by_keep(rows: Sequence[Row]) -> list[Row]:
+    order = _keeps(rows)
+    return sorted(rows, key=lambda row: order.index(row["keep"]) if row["keep"] else -1)
 
 
 def _setting(row: Row) -> Setting:
@@ -165,17 +179,11 @@ def _overlays(measured: Sequence[Measured], pictures: Sequence[Overlaid]) -> lis
     blocks: list[Block] = []
     for keep in _keeps([{"keep": one.keep} for one in reduced]):
         own = [one for one in reduced if one.keep == keep]
-        strips = [
-            Strip(
-                Picture(plain(picture.pixels), picture.taxon, picture.id),
-                [Picture(_drawn(one, picture, -1), _called(one, several), _left(one, picture, -1)) for one in own],
-            )
-            for picture in pictures
-            if all(_row(one, picture) is not None for one in own)
-        ]
-        counts = "; ".join(f"{_called(one, several)}: {one.tokens[-1]:.4g} tokens" for one in own if one.tokens)
-        if strips:
-            blocks.append(WORDS.strips("overlays.keep", strips, keep=keep, counts=counts))
+        for picture in pictures:
+            if all(_row(one, picture) is not None for one in own):
+                drawn = [Picture(_drawn(one, picture, -1), _called(one, several), _left(one, picture, -1)) for one in own]
+                heading = WORDS("overlays.keep", keep=keep, id=picture.id)
+                blocks.append(Sheet(heading, [Picture(plain(picture.pixels), picture.taxon, "as it is", ""), *drawn]))
     blocks += _stages(reduced, pictures[0], several)
     return [WORDS.section("overlays", blocks)] if blocks else []
 
@@ -215,7 +223,8 @@ def _left(one: Measured, picture: Overlaid, stage: int) -> str:
     source = one.traced.sources[stage][row]
     if one.traced.kept:
         return f"{int(one.traced.kept[stage][row].sum())} of {len(source)} kept"
-    return f"{len(np.unique(source[source >= 0]))} groups"
+    groups = len(np.unique(source[source >= 0]))
+    return f"{groups} group{'' if groups == 1 else 's'}"
 
 
 # ---------------------------------------------------------------------------------------------------- depth
@@ -228,12 +237,14 @@ def _depth(report: Report, measured: Sequence[Measured]) -> list[Section]:
     traced = {one.name: one for one in measured if one.traced is not None}
     several = len({one.encoder for one in measured}) > 1
     panels: dict[str, list[tuple[str, Any]]] = {}
-    settings = np.array(places["setting"].to_pylist(), object)
     values = places["depth"].to_numpy()
-    for name in dict.fromkeys(settings.tolist()):
+    which = np.array(list(zip(places["setting"].to_pylist(), places["images"].to_pylist())), object)
+    for name, images in dict.fromkeys(map(tuple, which.tolist())):
         one = traced[name]
         assert one.traced is not None
-        panels.setdefault(one.keep, []).append((_called(one, several), values[settings == name].reshape(one.traced.grid)))
+        called = _called(one, several) + ("" if images == HERE else f", {images}")
+        found = values[(which == (name, images)).all(1)].reshape(one.traced.grid)
+        panels.setdefault(one.keep, []).append((called, found))
     some = next(one.traced for one in traced.values() if one.traced is not None and one.method != DENSE)
     low = math.floor(float(values.min()))
     figures: list[Block] = [
@@ -280,7 +291,7 @@ def _alike(report: Report, measured: Sequence[Measured]) -> list[Section]:
         ("deviation over images", ("std", "{:.3f}".format)),
     ]
     shown = [row for row in rows if row["value"] is not None]
-    blocks.append(WORDS.grid("alike.grid", shown, columns[:-1], fold=True, left=3, more=""))
+    blocks.append(WORDS.grid("alike.grid", shown, columns, fold=True, left=3))
     images = next((row["images"] for row in rows), 0)
     return [WORDS.section("alike", blocks, images=images)]
 
@@ -297,7 +308,11 @@ def _matrix(measure: str, keep: str, rows: Sequence[Row], settings: Sequence[Mea
     facts: dict[str, Any] = {"keep": keep}
     if measure == "iou":
         some = [one.traced for one in settings if one.traced is not None and one.traced.kept]
-        by_chance = [float(chance(some[0].kept[stage], some[1].kept[stage]).mean()) for stage in range(len(some[0].kept))]
+        by_chance = [
+            float(chance(one.kept[stage], two.kept[stage]).mean())
+            for one, two in combinations(some, 2)
+            for stage in range(len(one.kept))
+        ]
         facts["chance"] = percent(float(np.mean(by_chance)))
     return WORDS.figure(f"alike.{measure}", svg, **facts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,11 @@ from biocosmos.encoders.reduction.spec import Reduction, reduced_name
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import Towers
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.evaluate.clustering.work import Work, digest
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tokens.report import study
-from biocosmos.evaluate.tokens.settings import DENSE, LeftOut, Measured, Overlaid
+from biocosmos.evaluate.tokens.settings import DENSE, LeftOut, Measured, Overlaid, Traced
 from biocosmos.files import is_file
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.jobs.tokens.asked import Asked, Pixels, choose_specimens, readable
@@ -71,6 +72,7 @@ def study_tokens(collection: Collection, settings: TokensStudySettings | None = 
         left_out,
         title=title,
         pictures=runs.pictures(),
+        elsewhere={path.stem: runs.elsewhere(Collection.open(path), plans) for path in settings.against},
         caveats=[*guard.told(collection, runs.ids, *names), *_said(collection, runs, settings)],
         provenance=_facts(collection, bases, settings, runs),
     )
@@ -89,6 +91,11 @@ class Plan:
     towers: Towers
     dense: Towers
     head: TrainedHead | None
+
+    @property
+    def network(self) -> str:
+        """What decides how fast it is with every token."""
+        return f"{self.dense.architecture} {self.dense.preprocessing.as_dict()}"
 
 
 def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan], list[LeftOut]]:
@@ -167,6 +174,7 @@ class _Runs:
         self.collection, self.settings, self.asked, self.work = collection, settings, asked, work
         self.device = choose_device(settings.device)
         self._read: dict[str, tuple[Asked, Pixels, Pixels]] = {}
+        self._more: dict[Path, Pixels] = {}
 
     @property
     def ids(self) -> Array:
@@ -230,9 +238,9 @@ class _Runs:
 
     def _measured(self, found: list[tuple[Plan, dict[str, Array]]]) -> Iterator[Measured]:
         dense = {plan.encoder: arrays for plan, arrays in found if plan.method == DENSE}
-        rates: dict[str, float] = {}
+        rates: dict[str, float] = {}  # of the dense network, whatever its weights
         for plan, arrays in found:
-            rates[plan.encoder] = max(rates.get(plan.encoder, 0.0), float(arrays["speed"][1]))
+            rates[plan.network] = max(rates.get(plan.network, 0.0), float(arrays["speed"][1]))
         like = next((arrays for _, arrays in found if "blocks" in arrays), None)
         ids = self.ids[: self.settings.traced]
         for plan, arrays in found:
@@ -250,10 +258,33 @@ class _Runs:
                 label=arrays.get("label"),
                 cosine=cosine,
                 speedup=float(arrays["speed"][0]),
-                dense_images_s=rates[plan.encoder],
+                dense_images_s=rates[plan.network],
                 tokens=arrays["tokens"].mean(1).tolist() if "tokens" in arrays else [],
                 traced=traced_of(arrays, ids, like),
             )
+
+    def elsewhere(self, other: Collection, plans: list[Plan]) -> dict[str, Traced]:
+        """What the settings that drop patches do to images of another collection, by name; nobody is asked there."""
+        ids = np.array(other.table(["id"])["id"].to_pylist(), object)
+        ids = ids[np.random.default_rng(self.settings.seed).permutation(len(ids))[: self.settings.traced]]
+        found: dict[str, Traced] = {}
+        for plan in [plan for plan in plans if kind_of(plan.towers.reduction) == "prune"]:
+            prepared = Pixels.of(other, ids, plan.towers.preprocessing, self.collection.path / WORK, Failures())
+            self._more[prepared.path] = prepared
+            facts = [
+                plan.towers.digest,
+                plan.towers.preprocessing.as_dict(),
+                digest(ids),
+                str(other.path),
+                self.settings.batch_size,
+            ]
+            one = partial(Setting(plan.towers, self.device).look_into, prepared, self.settings.batch_size, len(ids))
+            if not prepared.good.any():
+                raise BiocosmosError(f"no image of {other.path} can be read: see 'biocosmos failures'")
+            traced = traced_of(self.work.get("elsewhere", facts, one), ids[prepared.good])
+            if traced is not None:
+                found[plan.name] = traced
+        return found
 
     def pictures(self) -> list[Overlaid]:
         """The first specimens that ask, as the first encoder saw them."""
@@ -265,9 +296,8 @@ class _Runs:
 
     def done(self) -> None:
         """The prepared images are not needed any more."""
-        for _, queries, gallery in self._read.values():
-            queries.remove()
-            gallery.remove()
+        for prepared in [*(pixels for _, *both in self._read.values() for pixels in both), *self._more.values()]:
+            prepared.remove()
 
 
 def _unit(features: Array) -> Array:
@@ -301,5 +331,6 @@ def _facts(collection: Collection, bases: list[Base], settings: TokensStudySetti
         "options": {
             name: getattr(settings, name)
             for name in ("methods", "keep", "limit", "gallery_limit", "traced", "batch_size", "rounds", "seed", "where")
-        },
+        }
+        | {"against": [str(path) for path in settings.against]},
     }

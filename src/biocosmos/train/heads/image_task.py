@@ -12,10 +12,13 @@ from torch import nn
 
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.input_size import at_size
+from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, drawn
+from biocosmos.encoders.reduction.reduced import reduced
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, plain_state, trainable, weights_digest
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
@@ -62,15 +65,21 @@ class ImageHeadTask(HeadTask):
         if towers.architecture["kind"] == "none":
             raise BiocosmosError(f"'{s.encoder}' cannot be built again from a folder: train a head on its vectors (--freeze)")
         self.towers = towers if s.size is None else at_size(towers, s.size)
+        if (reduction := s.reduction()) is not None:
+            self.towers = reduced(self.towers, reduction, seed=s.seed)
         self.preprocessing = self.towers.preprocessing
         trainable(self.towers)  # refuses what cannot be trained
         for weights in self.towers.whole.parameters():
             weights.requires_grad_(True)
+        if self.towers.reduction is not None and s.head in BRANCHES:
+            raise BiocosmosError(f"--head {s.head} takes maps, and reduced tokens make none: choose flat, or leave --reduce out")
         trunk = self._trunk()
         self.taps = [trunk.stages.index(name) for name in trunk.tapped]
         if s.freeze_stages:
             freeze_stages(self.towers.image, s.freeze_stages)
         head = self.make(trunk.channels)
+        if s.with_head:
+            self._begin_with_head(head)
         if s.patch_dropout:
             drop_patches(self.towers.image, s.patch_dropout)
         still = s.batch_norm == "still"
@@ -102,11 +111,25 @@ class ImageHeadTask(HeadTask):
                 flat = torch.full((len(self.outliers),), OUTLIER, dtype=torch.int64)
                 drawing = self._drawing(outliers=True)
                 self._outlier_batches: Batches = ImageBatches(self.outliers, flat, PRESETS[s.augment], **drawing)  # type: ignore[arg-type]
+        self._ratio = DynamicVitLoss()
         self._held_images: Images | None = None
         self._held_kept: list[torch.Tensor] = []
         if held is not None:
             self._held_images = Images(collection, [str(id_) for id_ in held.ids], self.preprocessing, s.cache_gb / 2)
             self._held_sizes = image_sizes(collection, self._held_images.ids) if s.size_feature else None
+
+    def _begin_with_head(self, head: nn.Module) -> None:
+        """Weights of the head in the encoder's folder. Raises BiocosmosError where there is none, or one of another shape."""
+        loaded = TrainedHead.load(self.settings.encoder)
+        mine = [self.targets.taxonomy.path(int(node)) for node in self.targets.classes]
+        theirs = [loaded.taxonomy.path(int(node)) for node in loaded.classes]
+        same = (loaded.facts["head"], list(loaded.facts["channels"])) == (self.kind, self.channels)
+        if not same or mine != theirs or loaded.model.head.state_dict().keys() != head.state_dict().keys():
+            raise BiocosmosError(
+                f"--with-head begins with the head in {self.settings.encoder}, a {loaded.facts['head']} head of "
+                f"{len(theirs):,} classes: train one of the same kind, ranks and classes, or leave it out"
+            )
+        head.load_state_dict(loaded.model.head.state_dict())
 
     def _trunk(self) -> Trunk:
         """The backbone, with maps for the heads that branch off it; with cached stages, maps of what comes after them."""
@@ -182,7 +205,9 @@ class ImageHeadTask(HeadTask):
             flat = batch.targets.new_full((len(made),), OUTLIER)
             ids = [*batch.ids, *(f"near boundary {i}" for i in range(len(made)))]
             batch = Batch(torch.cat([batch.inputs, made.to(batch.inputs.dtype)]), torch.cat([batch.targets, flat]), ids)
-        return super().loss(model, batch)
+        loss = super().loss(model, batch)
+        learnt = drawn(self.model)  # of a reduction that learns how many tokens stay
+        return loss + self._ratio(learnt.decisions, learnt.shares) if learnt.decisions else loss
 
     def _scores(self, images: torch.Tensor) -> torch.Tensor:
         """Class scores of pixels, all of them of the mean size."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from biocosmos.encoders.reduction.settings import ReduceSettings
+from biocosmos.encoders.reduction.spec import Reduction
+from biocosmos.errors import BiocosmosError
 from biocosmos.settings import GIVEN, SettingError, changed, names_in, setting, told
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings
 
@@ -53,7 +56,8 @@ class HeadSettings(LoopSettings):
         leave_out: taxa left out of the training, comma-separated.
         size_feature: tell the head how large the image was: the logarithms of its height and width in pixels.
         smoothing: share of the target spread over all classes, 0..1.
-        head_lr_factor: the head learns so many times as fast as the backbone.
+        head_lr_factor: the head learns so many times as fast as the backbone, and so do the weights of a reduction of tokens.
+        with_head: begin with the head that lies in the encoder's folder, and go on with it; otherwise with a new one.
         freeze_stages: so many first stages of a timm model stay as they are, the stem counted; 0 trains all.
         cache_views: compute the frozen stages once for so many augmented views of each image and keep them on disk; 0 computes
             them anew in every step. Epoch e trains on view e modulo this number.
@@ -61,6 +65,8 @@ class HeadSettings(LoopSettings):
         batch_norm: "still" keeps the statistics of the encoder; "train" follows those of the batches.
         size: side of the input, pixels; None is the encoder's own.
         augment: "none", "plankton" or "photo".
+        reduce, keep_tokens, linkage, reduce_at: which tokens the vision transformer keeps that is trained and saved, as
+            :class:`~biocosmos.encoders.reduction.settings.ReduceSettings` has them; its ``keep`` is called keep_tokens here.
         patch_dropout: share of the patches of a vision transformer that each training step leaves out, 0..1, drawn anew for every
             image (Liu et al., WACV 2023, arXiv:2208.07220); afterwards all are seen.
         teacher: folder of a trained head, whose soft labels at the training specimens are learnt beside the labels.
@@ -134,6 +140,7 @@ class HeadSettings(LoopSettings):
     size_feature: bool = setting(False, "Tell the head how large the image was.", panel=DATA)
     smoothing: float = setting(0.0, "Share of the target spread over all classes.", low=0, high=1, unset="none", panel=LEARNT)
     head_lr_factor: float = setting(10.0, "The head learns so much faster.", above=0, otherwise={"freeze": 1.0}, panel=STEPS)
+    with_head: bool = setting(False, "Begin with the head in the encoder's folder.", only=_IMAGES, panel=MODEL)
     freeze_stages: int = setting(
         0, "First stages of a timm model left as they are.", low=0, unset="none", only=_IMAGES, panel=MODEL
     )
@@ -153,6 +160,10 @@ class HeadSettings(LoopSettings):
     )
     size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=DATA)
     augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    reduce: str = changed(ReduceSettings, "reduce", only=_IMAGES)
+    keep_tokens: str = changed(ReduceSettings, "keep")
+    linkage: str | None = changed(ReduceSettings, "linkage")
+    reduce_at: tuple[int, ...] = changed(ReduceSettings, "reduce_at")
     patch_dropout: float = setting(
         0.0,
         "Share of a vision transformer's patches left out in training.",
@@ -181,15 +192,16 @@ class HeadSettings(LoopSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.weights()
+        self.reduction()
         if self.decouple >= self.epochs:
             raise SettingError(f"--decouple {self.decouple} must leave some of the {self.epochs} epochs to train everything")
         if self.cache_views and not self.freeze_stages:
             raise SettingError("--cache-views keeps what the frozen stages give: say how many with --freeze-stages")
         on_images = (self.outliers, self.outlier_images, self.mix == "cutmix", self.freeze_stages, self.size, self.patch_dropout)
-        if self.freeze and (any(on_images) or self.teacher or self.match):
+        if self.freeze and (any(on_images) or self.teacher or self.match or self.reduce):
             raise SettingError(
                 "--freeze looks at stored vectors only: --outliers, --outlier-images, --mix cutmix, --size, --freeze-stages, "
-                "--patch-dropout, --teacher and --match need images"
+                "--patch-dropout, --reduce, --teacher and --match need images"
             )
         if self.cache_views and "adversarial" in names_in(self.outliers):
             raise SettingError(
@@ -203,6 +215,14 @@ class HeadSettings(LoopSettings):
             raise SettingError("--patch-dropout draws anew in every step what --cache-views keeps once: leave one of them out")
         if self.cache_views and self.mix == "cutmix":
             raise SettingError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
+
+    def reduction(self) -> Reduction | None:
+        """Which tokens are kept; None for all. Raises SettingError for what cannot be."""
+        told = ReduceSettings(self.reduce, self.keep_tokens, self.linkage, self.reduce_at)
+        try:
+            return told.reduction()
+        except BiocosmosError as error:
+            raise SettingError(str(error).replace("--keep ", "--keep-tokens ")) from error
 
     def weights(self) -> list[float] | str | None:
         """The rank weights: numbers, a schedule, or None for the head's own. Raises SettingError for what is none of these."""

@@ -29,6 +29,8 @@ from biocosmos.train.loop.loop import Batch
 from biocosmos.train.loop.processes import Processes
 
 POST_HOC = "post-hoc"
+STEPS = "trunk.image.steps."
+"""Weights of a reduction of tokens, which begin at random as the head does."""
 BRANCHES = frozenset(NEEDS_MAPS)
 """Heads whose ranks leave the backbone at several depths."""
 Array = npt.NDArray[Any]
@@ -147,7 +149,7 @@ class HeadTask(DrawnTask):
 
     def lr_factor(self, name: str) -> float:
         """How many times as fast as the backbone the weight ``name`` of the model learns."""
-        return self.settings.head_lr_factor if name.startswith("head.") else 1.0
+        return self.settings.head_lr_factor if name.startswith(("head.", STEPS)) else 1.0
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Share of right answers of the validation part at each rank, finest first, among those known there."""

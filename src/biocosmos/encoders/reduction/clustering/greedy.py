@@ -20,16 +20,18 @@ from biocosmos.encoders.reduction.clustering.distances import LARGEST, float32
 from biocosmos.encoders.reduction.clustering.lanes import Lanes
 from biocosmos.search.kernel.assembly import Function
 
+SHORT = 16
+"""Entries of the log that may count no more, beyond as many as do, before it is tidied."""
 INFINITY = "0x7FF0000000000000"
-_STATE = "distances bound dead size near stamp merged older newer parent"
+_STATE = "distances bound dead size near stamp place log times parent"
 
 
 def assembly(lanes: int, linkages: tuple[str, ...]) -> str:
-    """``merge_LINKAGE(distances, bound, dead, size, near, stamp, merged, older, newer, parent; n, width, merges)`` of one image.
+    """``merge_LINKAGE(distances, bound, dead, size, near, stamp, place, log, times, parent; n, width, merges)`` of one image.
 
     distances (width, width) float32: symmetric, :data:`LARGEST` on the diagonal, changed; width: n up to a multiple of the
-    lanes; bound, dead, size (width,) float32 and near, stamp, merged, older, newer (width + 1,) i32: to work in; parent (n,)
-    i32: written, the lower cluster that each lowest token was merged into, itself where it was not.
+    lanes; bound, dead, size (width,) float32 and near, stamp, place, log, times (width + 1,) i32: to work in; parent (n,) i32:
+    written, the lower cluster that each lowest token was merged into, itself where it was not.
     """
     return "\n".join([_mend(), _scan(lanes), *(_merge(lanes, linkage) for linkage in linkages)])
 
@@ -49,17 +51,18 @@ def labels() -> str:
 
 
 def _mend() -> str:
-    """``mend``: bring a row up to date: take the distances to clusters that were merged since from their rows, newest first."""
-    f = Function("mend", "distances stamp merged older", "row width step")
+    """``mend``: bring a row up to date: take the distances to clusters that were merged since from their rows, last first."""
+    f = Function("mend", "distances stamp log times", "row width step length")
     last = f.item("i32", "%stamp", "%row")
     start = f.let("mul i64 %row, %width")
-    at = f.variable("i64", _index(f, f.item("i32", "%older", "%width")))
+    at = f.variable("i64", "%length")
     with f.forever() as walk:
-        other = f.get("i64", at)
-        f.leave_unless(walk, f.let(f"icmp sge i32 {f.item('i32', '%merged', other)}, {last}"))
+        i = f.let(f"sub i64 {f.get('i64', at)}, 1")
+        f.leave_unless(walk, f.let(f"icmp sge i32 {f.item('i32', '%times', i)}, {last}"))
+        other = _index(f, f.item("i32", "%log", i))
         told = f.item("float", "%distances", f.let(f"add i64 {f.let(f'mul i64 {other}, %width')}, %row"))
         f.set("float", f.at("float", "%distances", f.let(f"add i64 {start}, {other}")), told)
-        f.set("i64", at, _index(f, f.item("i32", "%older", other)))
+        f.set("i64", at, i)
     f.set("i32", f.at("i32", "%stamp", "%row"), f.let("trunc i64 %step to i32"))
     return f.text()
 
@@ -93,7 +96,7 @@ class _Merge:
 
     def text(self) -> str:
         f = self.f
-        self.row, self.near = f.variable("i64", "0"), f.variable("i64", "0")
+        self.row, self.near, self.length, self.live = (f.variable("i64", "0") for _ in range(4))
         self.best = f.variable(self.v.floats, "zeroinitializer")
         self.start()
         with f.loop("0", "%merges") as step:
@@ -111,12 +114,10 @@ class _Merge:
             v.store("%bound", j, v.splat(INFINITY))
             v.store_integers("%near", j, nobody)
             v.store_integers("%stamp", j, "zeroinitializer")
-            v.store_integers("%merged", j, nobody)
-        f.set("i32", f.at("i32", "%merged", "%width"), "-1")
-        with f.loop("0", f.let("add i64 %width, 1")) as j:  # each alone in a ring; those that merge go into the ring of the last
-            number = f.let(f"trunc i64 {j} to i32")
-            f.set("i32", f.at("i32", "%older", j), number)
-            f.set("i32", f.at("i32", "%newer", j), number)
+            v.store_integers("%place", j, "zeroinitializer")
+        f.set("i32", "%log", "0")
+        f.set("i32", "%times", "-1")  # the walk through the log ends here
+        f.set("i64", self.length, "1")
         with f.loop("%n", "%width") as j:
             f.set("float", f.at("float", "%dead", j), INFINITY)
         with f.loop("0", "%n") as i:
@@ -183,22 +184,47 @@ class _Merge:
         return v.more(mean, v.less(of_a, of_b))
 
     def mend(self, row: str, step: str) -> None:
-        self.f.do(f"call void @mend(ptr %distances, ptr %stamp, ptr %merged, ptr %older, i64 {row}, i64 %width, i64 {step})")
+        length = self.f.get("i64", self.length)
+        numbers = f"i64 {row}, i64 %width, i64 {step}, i64 {length}"
+        self.f.do(f"call void @mend(ptr %distances, ptr %stamp, ptr %log, ptr %times, {numbers})")
 
     def list(self, step: str, a: str, b: str) -> None:
-        """a is the newest of the merged, which stand in a ring behind entry ``width``; b is none any more."""
+        """a is the last that was merged; where it and b stood in the log is told b, whose distances count no more."""
         f = self.f
+        entry, now = f.let(f"trunc i64 {b} to i32"), f.let(f"trunc i64 {step} to i32")
         for gone in (a, b):
-            before, after = f.item("i32", "%older", gone), f.item("i32", "%newer", gone)
-            f.set("i32", f.at("i32", "%newer", _index(f, before)), after)
-            f.set("i32", f.at("i32", "%older", _index(f, after)), before)
-        name, last = f.let(f"trunc i64 {a} to i32"), f.item("i32", "%older", "%width")
-        f.set("i32", f.at("i32", "%older", a), last)
-        f.set("i32", f.at("i32", "%newer", a), f.let("trunc i64 %width to i32"))
-        f.set("i32", f.at("i32", "%newer", _index(f, last)), name)
-        f.set("i32", f.at("i32", "%older", "%width"), name)
-        f.set("i32", f.at("i32", "%merged", a), f.let(f"trunc i64 {step} to i32"))
+            place = _index(f, f.item("i32", "%place", gone))
+            f.set("i32", f.at("i32", "%log", place), entry)
+            known = f.let(f"icmp sgt i64 {place}, 0")
+            f.set("i64", self.live, f.let(f"sub i64 {f.get('i64', self.live)}, {f.let(f'zext i1 {known} to i64')}"))
+        with f.when(f.let(f"icmp sgt i64 {f.get('i64', self.length)}, {f.let(f'add i64 {self.twice()}, {SHORT}')}")):
+            self.tidy()
+        length = f.get("i64", self.length)
+        f.set("i32", f.at("i32", "%log", length), f.let(f"trunc i64 {a} to i32"))
+        f.set("i32", f.at("i32", "%times", length), now)
+        f.set("i32", f.at("i32", "%place", a), f.let(f"trunc i64 {length} to i32"))
+        f.set("i64", self.length, f.let(f"add i64 {length}, 1"))
+        f.set("i64", self.live, f.let(f"add i64 {f.get('i64', self.live)}, 1"))
         f.set("i32", f.at("i32", "%stamp", a), f.let(f"trunc i64 {f.let(f'add i64 {step}, 1')} to i32"))
+
+    def twice(self) -> str:
+        return self.f.let(f"shl i64 {self.f.get('i64', self.live)}, 1")
+
+    def tidy(self) -> None:
+        """Take what counts no more out of the log."""
+        f = self.f
+        old = f.get("i64", self.length)
+        f.set("i64", self.length, "1")
+        with f.loop("1", old) as i:
+            other = _index(f, f.item("i32", "%log", i))
+            stays = f.let(f"icmp eq i64 {_index(f, f.item('i32', '%place', other))}, {i}")
+            alive = f.let(f"fcmp oeq float {f.item('float', '%dead', other)}, 0.0")
+            with f.when(f.let(f"and i1 {stays}, {alive}")):
+                to = f.get("i64", self.length)
+                f.set("i32", f.at("i32", "%log", to), f.let(f"trunc i64 {other} to i32"))
+                f.set("i32", f.at("i32", "%times", to), f.item("i32", "%times", i))
+                f.set("i32", f.at("i32", "%place", other), f.let(f"trunc i64 {to} to i32"))
+                f.set("i64", self.length, f.let(f"add i64 {to}, 1"))
 
 
 def _index(f: Function, value: str) -> str:

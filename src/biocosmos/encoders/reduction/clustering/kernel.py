@@ -13,7 +13,7 @@ from biocosmos.encoders.reduction.clustering.linkages import LINKAGES, Linkage
 from biocosmos.search.kernel.assembly import Function
 from biocosmos.search.kernel.compiler import Program, large, split, thread_count
 
-_FLOATS, _INTEGERS = ("half", "bound", "dead", "size"), ("near", "stamp", "merged", "older", "newer", "parent")
+_FLOATS, _INTEGERS = ("half", "bound", "dead", "size"), ("near", "stamp", "place", "log", "times", "parent")
 _STATE = ("bound", "dead", "size", *_INTEGERS)
 INSTRUCTIONS = {
     "avx512": (frozenset({"avx512f", "avx512bw", "avx512dq", "avx512vl"}), "+avx512f,+avx512bw,+avx512dq,+avx512vl", 16),

@@ -13,9 +13,6 @@ import torch
 from biocosmos.encoders.reduction.clustering.distances import LARGEST
 from biocosmos.encoders.reduction.clustering.linkages import Linkage, united
 
-FEWER = 0.75
-"""The matrix is copied to a smaller one when no image has more than this share of its rows left."""
-
 
 def cluster(distances: torch.Tensor, count: int, linkage: Linkage) -> tuple[torch.Tensor, torch.Tensor]:
     """distances: (b, n, n) float32, symmetric, LARGEST on the diagonal; count: clusters wanted, 1 to n; changed.
@@ -24,71 +21,76 @@ def cluster(distances: torch.Tensor, count: int, linkage: Linkage) -> tuple[torc
     whether merges of equal height stand on both sides of the cut. Which of them are made is then right for complete and
     average linkage (they stay the lowest pairs), but not for single linkage.
     """
-    b, n, _ = distances.shape
-    tokens = torch.arange(n, device=distances.device).expand(b, n)
-    parent, height = tokens.clone(), torch.full((b, n), torch.inf, device=distances.device)
-    state = _State(distances, tokens, linkage)
+    n = distances.shape[1]
+    state = _State(distances, linkage)
     while True:
-        low, near = nearest(state.distances)
-        below = (height < low.amin(1, keepdim=True)).sum(1).amin()
-        left, enough = torch.stack([state.alive().sum(1).amax(), below]).tolist()
+        low, near = state.nearest()
+        stays, gone = state.pairs(low, near)
+        below = (state.height < low.amin(1, keepdim=True)).sum(1).amin()
+        left, enough = torch.stack([(state.sizes > 0).sum(1).sub(gone.sum(1)).amax(), below]).tolist()
         if enough >= n - count:
-            break
-        if left <= FEWER * state.distances.shape[1]:
-            state.shrink(left)
-            low, near = nearest(state.distances)
-        state.merge(low, near, parent, height)
-    return _cut(parent, height, n - count)
-
-
-def nearest(distances: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(b, m) the least distance of each row, and the first cluster at it; no distance at all reads as infinite."""
-    low, near = distances.min(2)
-    return low.masked_fill(low >= LARGEST, torch.inf), near
+            return _cut(state.parent, state.height, n - count)
+        state.merge(low, near, stays, gone, left)
 
 
 class _State:
-    """The clusters that are left. tokens: (b, m) the lowest of each, ascending; sizes: (b, m) float32, 0 where one is dead."""
+    """The clusters that are left, m of every image and some dead ones where an image has fewer.
 
-    def __init__(self, distances: torch.Tensor, tokens: torch.Tensor, linkage: Linkage) -> None:
-        self.distances, self.tokens, self.linkage = distances, tokens, linkage
-        self.sizes = torch.ones(tokens.shape, device=distances.device)
-        self.heights = torch.zeros_like(self.sizes)  # at which each was made
+    distances: (b, m, m); tokens: (b, m) the lowest of each, ascending; sizes: (b, m) float32, 0 where one is dead; heights:
+    (b, m) at which each was made; parent, height: (b, n) of each token that is no cluster's lowest any more.
+    """
 
-    def alive(self) -> torch.Tensor:
-        return self.sizes > 0
+    def __init__(self, distances: torch.Tensor, linkage: Linkage) -> None:
+        b, n, _ = distances.shape
+        self.distances, self.linkage = distances, linkage
+        self.tokens = torch.arange(n, device=distances.device).expand(b, n)
+        self.parent = self.tokens.clone()
+        self.sizes = torch.ones(b, n, device=distances.device)
+        self.heights = torch.zeros_like(self.sizes)
+        self.height = torch.full_like(self.sizes, torch.inf)
 
-    def shrink(self, left: int) -> None:
-        """Leave the dead out, but for those that fill the rows of images with fewer."""
-        kept = torch.argsort(~self.alive(), dim=1, stable=True)[:, :left]
-        kept = kept.sort(1).values
-        self.tokens, self.sizes, self.heights = (x.gather(1, kept) for x in (self.tokens, self.sizes, self.heights))
-        size = self.distances.shape[1]
-        rows = self.distances.gather(1, kept[:, :, None].expand(-1, -1, size))
-        self.distances = rows.gather(2, kept[:, None, :].expand(-1, left, -1))
+    def nearest(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """(b, m) the least distance of each cluster, infinite where there is none, and the first cluster at it."""
+        low, near = self.distances.min(2)
+        low = low.masked_fill(low >= LARGEST, torch.inf)
+        closest = low.argmin(1, keepdim=True)  # is a pair, even if its two distances were not rounded alike
+        return low, near.scatter(1, near.gather(1, closest), closest)
 
-    def merge(self, low: torch.Tensor, near: torch.Tensor, parent: torch.Tensor, height: torch.Tensor) -> None:
-        """Merge all that are each other's nearest; the lower one lives on. parent, height (b, n): told of each that does not."""
+    def pairs(self, low: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """(b, m) who is merged with the nearest: the lower ones, which stay, and the others."""
         own = torch.arange(near.shape[1], device=near.device)
         mutual = (near.gather(1, near) == own) & low.isfinite()
-        first, gone = mutual & (own < near), mutual & (own > near)
-        partner = torch.where(first, near, own)
+        return mutual & (own < near), mutual & (own > near)
+
+    def merge(self, low: torch.Tensor, near: torch.Tensor, stays: torch.Tensor, gone: torch.Tensor, left: int) -> None:
+        """Merge the pairs, and go on with ``left`` clusters of each image."""
+        into = self.tokens.gather(1, near)
         made = torch.maximum(low, torch.maximum(self.heights, self.heights.gather(1, near)))
-        into, at = self.tokens.gather(1, near), self.tokens
-        parent.scatter_(1, at, torch.where(gone, into, parent.gather(1, at)))
-        height.scatter_(1, at, torch.where(gone, made, height.gather(1, at)))
-        self.heights = torch.where(first, made, self.heights)
-        others = self.sizes.gather(1, partner)
-        share = torch.where(first, others / (self.sizes + others), 0)
-        d = self.distances
-        d = united(self.linkage, d, d.gather(1, partner[:, :, None].expand_as(d)), share[:, :, None])
-        d = united(self.linkage, d, d.gather(2, partner[:, None, :].expand_as(d)), share[:, None, :])
-        if self.linkage == "average":
-            d = torch.maximum(d, d.mT)  # rows before columns or columns before rows: two roundings
-        d.masked_fill_(gone[:, :, None] | gone[:, None, :], LARGEST)
-        d.diagonal(dim1=1, dim2=2).fill_(LARGEST)
-        self.distances = d
-        self.sizes = torch.where(first, self.sizes + others, self.sizes).masked_fill_(gone, 0)
+        self.parent.scatter_(1, self.tokens, torch.where(gone, into, self.parent.gather(1, self.tokens)))
+        self.height.scatter_(1, self.tokens, torch.where(gone, made, self.height.gather(1, self.tokens)))
+        alive = (self.sizes > 0) & ~gone
+        kept = torch.argsort(~alive, dim=1, stable=True)[:, :left]
+        alive, whole = alive.gather(1, kept), stays.gather(1, kept)
+        partner = torch.where(whole, near.gather(1, kept), kept)
+        others = torch.where(whole, self.sizes.gather(1, partner), 0)
+        sizes = self.sizes.gather(1, kept)
+        self.tokens = self.tokens.gather(1, kept)
+        self.heights = torch.where(whole, made.gather(1, kept), self.heights.gather(1, kept))
+        self.sizes = torch.where(alive, sizes + others, 0)
+        share = (others / self.sizes.clamp_min(1))[:, :, None]
+        for _ in range(2):  # rows, then columns
+            rows = united(self.linkage, _rows(self.distances, kept), _rows(self.distances, partner), share)
+            self.distances = rows.mT.contiguous()
+        dead = torch.where(alive, 0, LARGEST)
+        self.distances = torch.maximum(torch.maximum(self.distances, dead[:, :, None]), dead[:, None, :])
+        self.distances.diagonal(dim1=1, dim2=2).fill_(LARGEST)
+
+
+def _rows(matrices: torch.Tensor, chosen: torch.Tensor) -> torch.Tensor:
+    """Rows (b, k) of (b, m, l) matrices: (b, k, l)."""
+    b, m, size = matrices.shape
+    first = torch.arange(0, b * m, m, device=chosen.device)[:, None]
+    return matrices.reshape(b * m, size).index_select(0, (chosen + first).flatten()).view(b, -1, size)
 
 
 def _cut(parent: torch.Tensor, height: torch.Tensor, merges: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,149 @@
+"""Clustering the tokens of images beside the published way and scipy: milliseconds an image, side by side in one run.
+
+    python benchmarks/bench_token_clustering.py               # 196 tokens to 98 in batches of 32, 1,369 to 684 in batches of 4
+    python benchmarks/bench_token_clustering.py --linkages average --rounds 5
+
+The published way (github.com/JoakimHaurum/ATC): the matrix of cosine distances by torch, over to numpy, scikit-learn's
+AgglomerativeClustering one image after another, labels back to torch. "scipy": the same with scipy's linkage and a cut of its
+tree after as many merges as are wanted. Keys: "smooth" (a coarse random field between which patches lie, and 15 % noise) and
+"random" (isotropic, 64 numbers each). Every partition is compared with the published one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.cluster.hierarchy import linkage as scipy_tree
+from scipy.spatial.distance import squareform
+from sklearn.cluster import AgglomerativeClustering
+from torch.nn import functional as F
+
+from biocosmos.encoders.reduction.clustering import LINKAGES, agglomerate
+from machine import write_results
+
+DIMS, COARSE, NOISE, THREADS = 64, 6, 0.15, 2
+CASES = (("196 to 98", 14, 98, 32), ("1,369 to 684", 37, 684, 4))
+"""name, patches on a side, clusters, images in a batch."""
+PUBLISHED, OURS = "published (scikit-learn)", "biocosmos, compiled"
+NOTES = """Milliseconds an image on two threads, the least of all rounds, all ways in turn in one process. The published way and
+scipy cluster on one thread, for they cannot do otherwise, and are timed image by image, the least of each: a busy machine
+lengthens their long calls more than our short ones. "CPU" is processor time of all threads, the least too. "same": images with
+the published partition. Ours is one call for the batch, from keys to labels; distances are included on all sides."""
+SLOW_ROUNDS = 2
+"""The rounds in torch are for other devices than this: timed so often here."""
+
+
+def keys_of(kind: str, side: int, images: int) -> torch.Tensor:
+    """(images, side * side, DIMS) float32."""
+    made = torch.Generator().manual_seed(0)
+    if kind == "random":
+        return torch.randn(images, side * side, DIMS, generator=made)
+    coarse = torch.randn(images, DIMS, COARSE, COARSE, generator=made)
+    fine = F.interpolate(coarse, size=(side, side), mode="bicubic")
+    return (fine + NOISE * torch.randn(images, DIMS, side, side, generator=made)).flatten(2).mT.contiguous()
+
+
+def matrices(keys: torch.Tensor) -> torch.Tensor:
+    unit = keys / keys.norm(dim=-1, keepdim=True)
+    return 1 - unit @ unit.transpose(-1, -2)
+
+
+def published(distances: np.ndarray, count: int, linkage: str) -> np.ndarray:
+    return AgglomerativeClustering(metric="precomputed", linkage=linkage, n_clusters=count).fit_predict(distances)
+
+
+def by_scipy(distances: np.ndarray, count: int, linkage: str) -> np.ndarray:
+    n = len(distances)
+    tree = scipy_tree(squareform(distances, checks=False), linkage)
+    parent = np.arange(2 * n - count)
+    for made, pair in enumerate(tree[: n - count, :2].astype(np.int64)):
+        parent[pair] = n + made
+    for node in range(len(parent) - 1, -1, -1):
+        parent[node] = parent[parent[node]]
+    return np.unique(parent[:n], return_inverse=True)[1]
+
+
+class Timer:
+    """The least wall and CPU milliseconds of a way over the rounds; where images go one after another, the least of each."""
+
+    def __init__(self) -> None:
+        self.wall: dict[str, dict[int, float]] = {}
+        self.cpu: dict[str, dict[int, float]] = {}
+
+    def __call__(self, name: str, part: int, work: Callable[[], Any]) -> Any:
+        cpu, wall = time.process_time(), time.perf_counter()
+        found = work()
+        for kept, spent in ((self.wall, time.perf_counter() - wall), (self.cpu, time.process_time() - cpu)):
+            parts = kept.setdefault(name, {})
+            parts[part] = min(parts.get(part, np.inf), spent)
+        return found
+
+    def milliseconds(self, kept: dict[str, dict[int, float]], name: str, images: int) -> float:
+        return sum(kept[name].values()) / images * 1e3
+
+
+def measured(case: str, kind: str, linkage: Any, rounds: int) -> list[dict[str, Any]]:
+    """A line a way."""
+    _, side, count, images = next(c for c in CASES if c[0] == case)
+    keys, timer = keys_of(kind, side, images), Timer()
+    batched = {OURS: "compiled", "biocosmos, rounds in torch": "rounds"}
+    found: dict[str, np.ndarray] = {}
+    for number in range(rounds):
+        for name, how in batched.items():
+            if how == "rounds" and number >= SLOW_ROUNDS:
+                continue
+            found[name] = timer(name, 0, partial(agglomerate, keys, count, linkage, how=how)).numpy()
+        for name, one in ((PUBLISHED, published), ("scipy", by_scipy)):
+            distances = timer(name, -1, lambda: matrices(keys).numpy())
+            labels = [timer(name, i, partial(one, d, count, linkage)) for i, d in enumerate(distances)]
+            found[name] = timer(name, images, partial(np.stack, labels))
+    lines = []
+    for name, labels in found.items():
+        wall, cpu = (timer.milliseconds(kept, name, images) for kept in (timer.wall, timer.cpu))
+        lines.append(
+            {
+                "tokens": case,
+                "batch": images,
+                "keys": kind,
+                "linkage": linkage,
+                "way": name,
+                "ms an image": round(wall, 3),
+                "CPU ms an image": round(cpu, 3),
+                "times the published way": round(timer.milliseconds(timer.wall, PUBLISHED, images) / wall, 1),
+                "CPU, times": round(timer.milliseconds(timer.cpu, PUBLISHED, images) / cpu, 1),
+                "same": f"{sum(same(a, b) for a, b in zip(labels, found[PUBLISHED]))} of {images}",
+            }
+        )
+        print(lines[-1], flush=True)
+    return lines
+
+
+def same(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether two labellings are one partition."""
+    pairs = len(np.unique(np.stack([a, b]), axis=1).T)
+    return pairs == len(np.unique(a)) == len(np.unique(b))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--linkages", nargs="+", default=list(LINKAGES), choices=LINKAGES)
+    parser.add_argument("--rounds", type=int, default=15)
+    given = parser.parse_args()
+    torch.set_num_threads(THREADS)
+    lines = []
+    for name, *_ in CASES:
+        for kind in ("smooth", "random"):
+            for linkage in given.linkages:
+                agglomerate(keys_of(kind, 4, 2), 3, linkage)  # compiled before it is timed
+                lines += measured(name, kind, linkage, given.rounds)
+    write_results("token_clustering", lines, NOTES)
+
+
+if __name__ == "__main__":
+    main()
