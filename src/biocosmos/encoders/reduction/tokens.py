@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -88,7 +87,7 @@ class Clues:
     size: torch.Tensor | None = None
     mask: torch.Tensor | None = None
 
-    @cached_property
+    @property  # not cached: torch.compile cannot enter the lock of one
     def mean_keys(self) -> torch.Tensor:
         """(b, patch tokens, d) float32: keys averaged over heads."""
         return self.keys[:, :, self.prefix :].float().mean(dim=1)
