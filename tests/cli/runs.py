@@ -235,8 +235,9 @@ LINES: dict[str, Line] = {
         says="5 specimens to label next",
     ),
     "tokens study": Line(
-        "tokens study {collection} -e {clip} --methods topk --keep 0.5,0.9 --split test --gallery train --where \"label != 'x'\" "
-        "--limit 30 --gallery-limit 60 --traced 20 --pictures 1 --batch-size 8 --rounds 1 --seed 1 --device cpu --allow-code "
+        "tokens study {collection} -e {clip} --methods topk --keep 0.5,0.9 --split test --gallery train "
+        "--where \"label != 'x'\" --limit 30 --gallery-limit 60 --traced 20 --pictures 1 --against {half} "
+        "--batch-size 8 --rounds 1 --seed 1 --device cpu --allow-code "
         "-o {out}/tokens.csv --report {out}/tokens.html",
         says="+topk-0.9",
     ),

@@ -22,6 +22,7 @@ from biocosmos.evaluate import Report
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import study as job
+from biocosmos.jobs.tokens.asked import alone
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.jobs.tokens.study import study_tokens
 from biocosmos.settings import SettingError
@@ -62,10 +63,9 @@ def report(collection: bc.Collection, vit: str) -> Report:
 
 
 def sampled(collection: bc.Collection, part: str, limit: int) -> pa.Table:
-    """The specimens that are asked about, as the documentation says: a seeded sample, in the order of the collection."""
+    """The specimens that are asked about: a seeded sample."""
     table = collection.table(["id", "image", *collection.ranks], split=part)
-    rows = np.arange(table.num_rows)
-    return table.take(rows if len(rows) <= limit else np.sort(np.random.default_rng(0).choice(len(rows), limit, replace=False)))
+    return table.take(np.random.default_rng(0).permutation(table.num_rows)[:limit])
 
 
 def test_the_numbers_are_those_of_the_encoder_by_name(report: Report, collection: bc.Collection, vit: str) -> None:
@@ -110,6 +110,17 @@ def test_a_stage_with_nothing_to_do_is_one_all_the_same(collection: bc.Collectio
     assert stages == ["1", "2", "3", "mean"] and len(found.rows("settings", keep="1")[0]["tokens"].split("/")) == 3
 
 
+def test_maps_of_another_collection(collection: bc.Collection, vit: str, tiny_collection: bc.Collection) -> None:
+    """Radial masks do not look: their maps are the same whatever the images."""
+    how = HOW | {"against": (tiny_collection.path,)}
+    found = study_tokens(collection, encoder=(vit,), methods=("radial", "topk"), keep=(0.5,), **how)
+    rows = {row["first"]: row for row in found.rows("depth_alike", differ_in="images")}
+    assert set(rows) == {f"{vit}+radial-0.5", f"{vit}+topk-0.5"} and rows[f"{vit}+topk-0.5"]["second"].endswith(" on tiny")
+    assert rows[f"{vit}+radial-0.5"]["emd"] == pytest.approx(0, abs=1e-9)
+    assert 0 < rows[f"{vit}+topk-0.5"]["emd"] < 1 and rows[f"{vit}+topk-0.5"]["pearson"] < 1
+    assert len(found.rows("depth", images="tiny")) == 2 * 36
+
+
 def test_the_page_stands_alone(report: Report, tmp_path: Path) -> None:
     text = report.html(tmp_path / "tokens.html").read_text()
     assert text.count("data:image/jpeg;base64,") >= 2 * 2 * 2 and "http" not in text.replace("http://www.w3.org", "")
@@ -138,6 +149,17 @@ def test_a_killed_run_goes_on(collection: bc.Collection, vit: str, monkeypatch: 
     study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.5,), **how)
     assert not calls
     assert not list((collection.path / "work" / "tokens").glob("pixels-*"))
+
+
+def test_two_studies_at_once_are_refused(collection: bc.Collection, vit: str) -> None:
+    with alone(collection.path / "work" / "tokens"), pytest.raises(BiocosmosError, match="another process is measuring"):
+        study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.5,), **HOW)
+
+
+def test_a_reduction_may_be_named_with_its_encoder(collection: bc.Collection, vit: str) -> None:
+    found = study_tokens(collection, encoder=(vit, f"{vit}+topk-0.3"), methods=("topk",), keep=(0.5, 0.5), **HOW)
+    assert [row["setting"] for row in found.rows("settings")] == [vit, f"{vit}+topk-0.5", f"{vit}+topk-0.3"]
+    assert {row["encoder"] for row in found.rows("settings")} == {vit}
 
 
 def test_a_query_does_not_find_itself(collection: bc.Collection, vit: str) -> None:

@@ -86,8 +86,15 @@ class Normalised(nn.Module):
 
     def forward(self, batch: torch.Tensor) -> torch.Tensor:
         """batch: (n, 3, size, size) uint8. Returns: (n, dim) float32 unit vectors."""
-        x = batch if self.takes_bytes else (batch.float() * self.scale + self.shift).to(self.dtype)
-        features = self.tower(x).float()
+        return self.unit(self.tower(self.pixels(batch)))
+
+    def pixels(self, batch: torch.Tensor) -> torch.Tensor:
+        """What the tower takes of (n, 3, size, size) uint8."""
+        return batch if self.takes_bytes else (batch.float() * self.scale + self.shift).to(self.dtype)
+
+    def unit(self, features: torch.Tensor) -> torch.Tensor:
+        """What the tower gave, (n, c), projected and made unit: (n, dim) float32."""
+        features = features.float()
         return nn.functional.normalize(features if self.projection is None else self.projection(features), dim=-1)
 
     def in_precision(self, dtype: torch.dtype) -> Normalised:

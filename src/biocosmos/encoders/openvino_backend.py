@@ -13,7 +13,7 @@ import logging
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch import nn
 
 from biocosmos.encoders.encoder import Layout, Normalised, Precision
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.reduction.segments import Segment, code_digest, is_adaptive, reduced_vit, segments
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_there
 from biocosmos.machine import usable_cores, user_cache
@@ -73,30 +74,50 @@ class OpenVinoBackend:
         core = ov.Core()
         self.precision: Precision = precision
         self.streams = usable_cores()
-        key = hashlib.sha256(repr((digest, preprocessing, BATCH, ov.__version__, torch.__version__)).encode()).hexdigest()[:16]
+        facts: tuple[Any, ...] = (digest, preprocessing, BATCH, ov.__version__, torch.__version__)
+        if (vit := reduced_vit(model.tower)) is not None:
+            if is_adaptive(vit):
+                raise BiocosmosError(
+                    f"OpenVINO runs networks of fixed shapes, and reduction {vit.reduction} keeps more tokens of one image than "
+                    "of another: use --backend torch, or a reduction of a fixed number, such as topk or atc"
+                )
+            facts = (*facts, str(vit.reduction), code_digest())  # its operations are of this package
+        key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+        parts = segments(model)
+        self._stages = [part.stage for part in parts[:-1]]
         if precision == "int8":
-            path = _int8_model(ov, core, model, preprocessing, key, calibration)
+            if parts:
+                raise BiocosmosError(
+                    f"int8 is not for reduction {parts[0].vit.reduction}, whose network runs in {len(parts)} parts: "
+                    "use --precision bfloat16, or float32"
+                )
+            paths = [_int8_model(ov, core, model, preprocessing, key, calibration)]
         else:
-            path = _float_model(ov, model, preprocessing, key)
+            paths = _float_models(ov, parts or [model], preprocessing, key)
         settings = {
             "NUM_STREAMS": str(self.streams),
             "INFERENCE_NUM_THREADS": str(self.streams),
             "INFERENCE_PRECISION_HINT": _HINT[precision],
         }
-        self._compiled = core.compile_model(str(path), "CPU", settings)
+        self._compiled = [core.compile_model(str(path), "CPU", settings) for path in paths]
         self._requests = threading.local()
         self._threads = torch.get_num_threads()
 
     def __call__(self, batch: torch.Tensor, /) -> torch.Tensor:
-        request = getattr(self._requests, "own", None)
-        if request is None:
-            request = self._requests.own = self._compiled.create_infer_request()
-        request.infer([batch.contiguous().numpy()], share_inputs=True)
-        return torch.from_numpy(request.get_output_tensor(0).data.copy())
+        requests = getattr(self._requests, "own", None)
+        if requests is None:
+            requests = self._requests.own = [compiled.create_infer_request() for compiled in self._compiled]
+        inputs: tuple[torch.Tensor, ...] = (batch.contiguous(),)
+        for stage, request in zip([*self._stages, None], requests):
+            request.infer([tensor.numpy() for tensor in inputs], share_inputs=True)
+            if stage is not None:
+                with torch.inference_mode():
+                    inputs = stage(*(torch.from_numpy(output.data) for output in request.output_tensors))
+        return torch.from_numpy(requests[-1].get_output_tensor(0).data.copy())
 
     def dim(self, size: int) -> int:
         """Length of the vectors."""
-        return int(self._compiled.output(0).partial_shape[1].get_length())
+        return int(self._compiled[-1].output(0).partial_shape[1].get_length())
 
     def enter_thread(self) -> None:
         """Each thread has its own request; only torch's part, the resizing, must not start threads of its own."""
@@ -107,11 +128,19 @@ class OpenVinoBackend:
         torch.set_num_threads(self._threads)
 
 
-def _float_model(ov: Any, model: Normalised, preprocessing: Preprocessing, key: str) -> Path:
-    path = _cache() / f"{key}-f32.xml"
-    if not is_there(path):
-        _save(ov, _converted(ov, model, preprocessing), path)
-    return path
+def _float_models(ov: Any, parts: Sequence[nn.Module], preprocessing: Preprocessing, key: str) -> list[Path]:
+    """The model, or its segments, converted if they were not before."""
+    names = [f"{key}-f32"] if len(parts) == 1 else [f"{key}-f32-{i}of{len(parts)}" for i in range(1, len(parts) + 1)]
+    paths = [_cache() / f"{name}.xml" for name in names]
+    if all(is_there(path) for path in paths):
+        return paths
+    inputs: tuple[torch.Tensor, ...] = (torch.zeros((BATCH, 3, preprocessing.size, preprocessing.size), dtype=torch.uint8),)
+    for part, path in zip(parts, paths):
+        _save(ov, _converted(ov, part, inputs), path)
+        if isinstance(part, Segment) and part.last is not None:
+            with torch.inference_mode():
+                inputs = part.stage(*part(*inputs))
+    return paths
 
 
 def _int8_model(
@@ -128,17 +157,17 @@ def _int8_model(
         if path is None:
             path = _cache() / f"{key}-int8-{hashlib.sha256(images.numpy().tobytes()).hexdigest()[:16]}.xml"
         if not is_there(path):
-            floats = core.read_model(str(_float_model(ov, model, preprocessing, key)))
+            floats = core.read_model(str(_float_models(ov, [model], preprocessing, key)[0]))
             _save(ov, _quantised(floats, images, _is_transformer(model)), path)
     return path
 
 
-def _converted(ov: Any, model: Normalised, preprocessing: Preprocessing) -> Any:
-    shape = (BATCH, 3, preprocessing.size, preprocessing.size)
+def _converted(ov: Any, part: nn.Module, inputs: tuple[torch.Tensor, ...]) -> Any:
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")
-            return ov.convert_model(model.eval(), example_input=torch.zeros(shape, dtype=torch.uint8), input=[shape])
+            example = inputs if len(inputs) > 1 else inputs[0]
+            return ov.convert_model(part.eval(), example_input=example, input=[tuple(tensor.shape) for tensor in inputs])
     except Exception as error:  # the tracer and the converter raise many kinds
         reason = " ".join(str(error).split())[:200]
         raise BiocosmosError(f"OpenVINO cannot convert this encoder ({reason}): use backend torch") from error

@@ -21,6 +21,7 @@ from biocosmos import machine
 from biocosmos.encoders.encoder import Backend, Layout, Normalised, Precision
 from biocosmos.encoders.openvino_backend import Calibration, OpenVinoBackend
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.reduction.segments import is_adaptive
 from biocosmos.encoders.settings import PRECISIONS
 from biocosmos.encoders.torch_backend import TorchBackend
 from biocosmos.encoders.towers import Towers
@@ -174,7 +175,8 @@ def _ways(towers: Towers, device: str, backend: str, layout: Layout | None) -> l
         layouts = ("channels last", "contiguous")
     torch_ways = [Way("torch", precision, place) for precision in precisions for place in layouts]
     openvino_ways = [Way("openvino", precision) for precision in precisions]
-    if backend == "torch" or (backend == "auto" and (device != "cpu" or not openvino_is_here() or layout is not None)):
+    no_openvino = device != "cpu" or not openvino_is_here() or layout is not None or is_adaptive(towers.image)
+    if backend == "torch" or (backend == "auto" and no_openvino):
         return torch_ways
     return openvino_ways if backend == "openvino" else torch_ways + openvino_ways
 
@@ -249,7 +251,7 @@ def _architecture(towers: Towers) -> str:
     said = {key: value for key, value in towers.architecture.items() if key in ("kind", "name", "model")}
     weights = sum(parameter.numel() for parameter in towers.whole.parameters())
     name = said.get("name") or json.dumps(said, sort_keys=True, default=str)[:120]
-    return f"{name} {weights} weights"
+    return f"{name} {weights} weights" + ("" if towers.reduction is None else f" {towers.reduction}")
 
 
 class _Builder:

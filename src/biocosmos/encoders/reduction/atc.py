@@ -12,10 +12,10 @@ import torch
 
 from biocosmos.encoders.reduction.clustering import Linkage, agglomerate
 from biocosmos.encoders.reduction.merging import merged
-from biocosmos.encoders.reduction.tokens import Clues, Reducer, Step, Tokens
+from biocosmos.encoders.reduction.tokens import Clues, HostReducer, Step, Tokens
 
 
-class AgglomerativeClustering(Reducer):
+class AgglomerativeClustering(HostReducer):
     """Clusters of keys, as many as are to stay.
 
     The published code for self-supervised networks, which removes a number of tokens in each block, counts CLS among the clusters
@@ -24,14 +24,18 @@ class AgglomerativeClustering(Reducer):
 
     proportional = True
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
-        """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
+    def asked(self, tokens: Tokens, clues: Clues | None) -> torch.Tensor:
+        """(b, patch tokens, d) float32 keys, averaged over heads."""
         assert clues is not None
+        return clues.mean_keys
+
+    def done(self, tokens: Tokens, asked: torch.Tensor, *, has_class: bool) -> Step:
+        """See :class:`~biocosmos.encoders.reduction.tokens.HostReducer`."""
         keep = self.keep
         if self.reduction.published and self.reduction.remove:
-            keep = max(1, tokens.patches - self.reduction.remove + int(clues.has_class))
+            keep = max(1, tokens.patches - self.reduction.remove + int(has_class))
         if tokens.patches <= keep:
             return Step(tokens, None)
         with torch.autocast(tokens.x.device.type, enabled=False):
-            labels = agglomerate(clues.mean_keys, keep, cast(Linkage, self.reduction.variant))
+            labels = agglomerate(asked, keep, cast(Linkage, self.reduction.variant))
         return merged(tokens, labels, keep)

@@ -15,7 +15,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from biocosmos.encoders.reduction.merging import descending, euclidean, merged, places
+from biocosmos.encoders.reduction.merging import descending, euclidean, merged, places, rows_of
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, StageShape, Step, Tokens
 
@@ -42,8 +42,7 @@ def density_peaks(
     """
     n = x.shape[1]
     distances = euclidean(x) / x.shape[2] ** 0.5
-    nearest = distances.topk(min(neighbours, n), dim=2, largest=False).values
-    density = (-(nearest * nearest).mean(dim=2)).exp()
+    density = (-_mean_square(distances, min(neighbours, n))).exp()
     if noise is not None:
         density = density + noise.float() * NOISE
     mine, other = density.unsqueeze(2), density.unsqueeze(1)
@@ -54,8 +53,19 @@ def density_peaks(
     farthest = distances.amax(dim=(1, 2), keepdim=True)
     delta = torch.where(denser, distances, farthest).amin(dim=2)
     centres = descending(density * delta)[:, :count]
-    to_centres = distances.gather(2, centres.unsqueeze(1).expand(-1, n, -1))
-    return centres, to_centres.argmin(dim=2).scatter(1, centres, places(centres))
+    nearest = rows_of(distances, centres).min(dim=1).indices
+    return centres, nearest.scatter(1, centres, places(centres))
+
+
+def _mean_square(distances: torch.Tensor, neighbours: int) -> torch.Tensor:
+    """(b, n): of the distances to the nearest, a token itself the first; a few minima take a quarter of the time of topk."""
+    own = torch.eye(distances.shape[1], dtype=torch.bool, device=distances.device)
+    left, total = distances.masked_fill(own, torch.inf), torch.zeros_like(distances[:, 0])
+    for _ in range(neighbours - 1):
+        nearest = left.min(dim=1)
+        total = total + nearest.values * nearest.values
+        left = left.scatter(1, nearest.indices.unsqueeze(1), torch.inf)
+    return total / neighbours
 
 
 class DpcKnn(Reducer):

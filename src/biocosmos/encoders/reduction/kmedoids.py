@@ -7,17 +7,16 @@ and queries. A medoid stays as it is and stands for its cluster.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
 
-from biocosmos.encoders.reduction.merging import descending, euclidean, places, represented
+from biocosmos.encoders.reduction.merging import descending, euclidean, places, represented, rows_of, sums_by_label
 from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens
 
 ITERATIONS = 3
 """As published."""
-FAR = 1e6
-"""As published: what a token of another cluster costs."""
 
 
 def k_medoids(
@@ -57,40 +56,49 @@ def farthest_first(x: torch.Tensor, count: int, start: int = 0, *, published: bo
     distances = euclidean(x)
     medoids = torch.full((len(x), 1), start, dtype=torch.int64, device=x.device)
     for _ in range(count - 1):
-        to_medoids = _columns(distances, medoids)
-        apart = to_medoids.amax(dim=2) if published else to_medoids.amin(dim=2)
+        to_medoids = rows_of(distances, medoids)
+        apart = to_medoids.amax(dim=1) if published else to_medoids.amin(dim=1)
         apart = apart.scatter(1, medoids, 0.0 if published else -1.0)
         medoids = torch.cat([medoids, apart.argmax(dim=1, keepdim=True)], dim=1)
     return medoids
 
 
-def _columns(matrix: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
-    return matrix.gather(2, columns.unsqueeze(1).expand(-1, matrix.shape[1], -1))
-
-
 def _nearest(distances: torch.Tensor, medoids: torch.Tensor, published: bool) -> torch.Tensor:
-    labels = _columns(distances, medoids).argmin(dim=2)
+    labels = rows_of(distances, medoids).min(dim=1).indices
     # of tokens that are equal several may be medoids: none is left without its own
     return labels if published else labels.scatter(1, medoids, places(medoids))
 
 
 def _update(distances: torch.Tensor, weights: torch.Tensor, labels: torch.Tensor, medoids: torch.Tensor) -> torch.Tensor:
     """The member of each cluster that costs least: cost of i = sum over j of its cluster of w_j d_ij."""
-    together = labels.unsqueeze(2) == labels.unsqueeze(1)
-    costs = (distances * together * weights.unsqueeze(1)).sum(dim=2)
-    return _cheapest(costs, labels, medoids.shape[1], torch.inf)
+    count = medoids.shape[1]
+    of_clusters = sums_by_label(distances * weights.unsqueeze(2), labels, count)
+    return _cheapest(of_clusters.gather(1, labels.unsqueeze(1)).squeeze(1), labels, count)
 
 
 def _published_update(
     distances: torch.Tensor, weights: torch.Tensor, labels: torch.Tensor, medoids: torch.Tensor
 ) -> torch.Tensor:
     """cost of i = w_i * sum over all j of d_ij; of a cluster without members, token 0."""
-    return _cheapest(distances.sum(dim=2) * weights, labels, medoids.shape[1], FAR * labels.shape[1])
+    return _cheapest(distances.sum(dim=2) * weights, labels, medoids.shape[1])
 
 
-def _cheapest(costs: torch.Tensor, labels: torch.Tensor, count: int, far: float) -> torch.Tensor:
-    member = labels.unsqueeze(2) == torch.arange(count, device=labels.device)
-    return torch.where(member, costs.unsqueeze(2), far).argmin(dim=1)
+def _cheapest(costs: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
+    """(b, count) int64: the member of each cluster that costs least, of equal ones the first; 0 where there is none."""
+    b, n = costs.shape
+    least = torch.full((b, count), torch.inf, device=costs.device).scatter_reduce(1, labels, costs, "amin")
+    candidates = torch.where(costs == least.gather(1, labels), torch.arange(n, device=costs.device), n)
+    found = torch.full((b, count), n, device=costs.device).scatter_reduce(1, labels, candidates, "amin")
+    return found % n
+
+
+def received(clues: Clues) -> torch.Tensor:
+    """(b, patch tokens) float32: attention each gets, summed over queries and heads."""
+    each = [
+        replace(clues, queries=clues.queries[:, head : head + 1], keys=clues.keys[:, head : head + 1]).attention().sum(dim=2)
+        for head in range(clues.queries.shape[1])  # one by one: (b, heads, n, n) is large
+    ]
+    return torch.cat(each, dim=1).sum(dim=1)[:, clues.prefix :]
 
 
 class KMedoids(Reducer):
@@ -106,6 +114,6 @@ class KMedoids(Reducer):
         if tokens.patches <= self.keep:
             return Step(tokens, None)
         assert clues is not None
-        weights = clues.attention().flatten(1, 2).sum(dim=1)[:, tokens.prefix :]
-        medoids, labels = k_medoids(tokens.x[:, tokens.prefix :], weights, self.keep, published=self.reduction.published)
+        patches, weights = tokens.x[:, tokens.prefix :], received(clues)
+        medoids, labels = k_medoids(patches, weights, self.keep, published=self.reduction.published)
         return represented(tokens, medoids, labels)

@@ -82,11 +82,11 @@ def euclidean(x: torch.Tensor) -> torch.Tensor:
     """x: (b, n, c) floats. Returns: (b, n, n) float32 distances, exactly 0 between a token and itself; without a gradient."""
     x = x.detach().float()
     x = x - x.mean(dim=1, keepdim=True)  # a common offset would cost digits in what follows
-    with torch.autocast(x.device.type, enabled=False):
-        products = x @ x.transpose(1, 2)
     squares = (x * x).sum(dim=-1)
-    found = (squares.unsqueeze(2) + squares.unsqueeze(1) - 2 * products).clamp_min(0).sqrt()
-    return found * (1 - torch.eye(x.shape[1], device=x.device))
+    with torch.autocast(x.device.type, enabled=False):
+        products = (x * -2) @ x.transpose(1, 2)
+    own = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)
+    return (products + squares.unsqueeze(2) + squares.unsqueeze(1)).masked_fill(own, 0).clamp_min(0).sqrt()
 
 
 def cosines(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
@@ -104,3 +104,10 @@ def descending(scores: torch.Tensor) -> torch.Tensor:
 def places(chosen: torch.Tensor) -> torch.Tensor:
     """0, 1, 2 ... for each image; chosen: (b, k). Returns: (b, k) int64."""
     return torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
+
+
+def rows_of(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """matrix: (b, n, m); rows: (b, k) int64. Returns: (b, k, m)."""
+    b, n, m = matrix.shape
+    flat = (rows + torch.arange(b, device=rows.device).unsqueeze(1) * n).reshape(-1)
+    return matrix.reshape(b * n, m).index_select(0, flat).reshape(b, rows.shape[1], m)

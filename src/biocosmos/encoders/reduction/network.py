@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from biocosmos.encoders.reduction.blocks import Block, taken_apart
+from biocosmos.encoders.reduction.blocks import taken_apart
 from biocosmos.encoders.reduction.methods import make_reducers
 from biocosmos.encoders.reduction.policy import attention_under_policy
 from biocosmos.encoders.reduction.spec import Reduction
@@ -137,28 +137,24 @@ class ReducedVit(nn.Module):
         """All blocks from number ``first`` on, with the stages in their places."""
         clues: Clues | None = None
         proportional = False
-        for number, module in enumerate(network.blocks()):
-            if number < first:
-                continue
+        for number in range(first, len(network.blocks())):
             step: Any = self._stage(number)
             if step is not None and tokens.patches <= step.keep:
                 step = None  # the block runs as it is, to the last bit
-            block = taken_apart(module, batch_first=network.batch_first)
             done: Step | None = None
             if step is not None and step.place == "before":
                 done = step(tokens, clues)
                 tokens, proportional = self._after(tokens, done), proportional or step.proportional
                 step = None
-            if step is None and not self._looked_at(number, tokens.patches) and _plain(tokens, proportional):
-                tokens, clues = replace(tokens, x=block.whole(tokens.x)), None
+            if step is None:
+                tokens, clues = self.block(number, tokens, network, proportional)
             else:
-                tokens, clues = self._attention(block, tokens, network, proportional)
-                if step is not None:
-                    done = step(tokens, clues)
-                    tokens, proportional = self._after(tokens, done), proportional or step.proportional
-                tokens = replace(tokens, x=block.mlp(tokens.x))
-            if self._trace is not None and done is not None:
-                self._record(number, tokens, done.assignment, network.has_class)
+                tokens, clues = self.attention(number, tokens, network, proportional)
+                done = step(tokens, clues)
+                tokens, proportional = self._after(tokens, done), proportional or step.proportional
+                tokens = self.mlp(number, tokens, network)
+            if self._trace is not None and self._stage(number) is not None:
+                self._record(number, tokens, None if done is None else done.assignment, network.has_class)
         return tokens
 
     def _stage(self, number: int) -> Any:
@@ -171,15 +167,31 @@ class ReducedVit(nn.Module):
         asks = following is not None and following.place == "before" and "attention" in following.needs
         return asks and patches > following.keep
 
-    def _attention(self, block: Block, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues]:
+    def block(self, number: int, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues | None]:
+        """A block without a stage in it; with the clues of its attention where the stage before the next block asks for them."""
+        block = taken_apart(network.blocks()[number], batch_first=network.batch_first)
+        odd = self._looked_at(number, tokens.patches) or _confusing(block.heads, tokens.x.shape[1])
+        if _plain(tokens, proportional) and not odd:
+            return replace(tokens, x=block.whole(tokens.x)), None
+        tokens, clues = self.attention(number, tokens, network, proportional)
+        return self.mlp(number, tokens, network), clues
+
+    def attention(self, number: int, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues]:
+        """The first half of a block, up to where a stage "between" stands."""
+        block = taken_apart(network.blocks()[number], batch_first=network.batch_first)
         q, k, v = block.heads_of(tokens.x)
         bias = tokens.bias(proportional)
         clues = Clues(q, k, v, block.scale, tokens.prefix, network.has_class, bias, tokens.size, tokens.mask)
         if tokens.policy is not None:
             found = attention_under_policy(q, k, v, block.scale, tokens.policy)
         else:
-            found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=block.scale)
+            found = _attended(q, k, v, bias, block.scale)
         return replace(tokens, x=block.attended(tokens.x, found)), clues
+
+    def mlp(self, number: int, tokens: Tokens, network: Network) -> Tokens:
+        """The second half of a block."""
+        block = taken_apart(network.blocks()[number], batch_first=network.batch_first)
+        return replace(tokens, x=block.mlp(tokens.x))
 
     def _after(self, before: Tokens, done: Step) -> Tokens:
         if done.assignment is None or before.source is None:
@@ -347,6 +359,24 @@ def network_of(image: nn.Module) -> Network:
     raise BiocosmosError(
         f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it without --reduce"
     )
+
+
+def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float) -> torch.Tensor:
+    """q, k, v: (b, heads, n, d); bias: (b, 1, 1, n). Returns: (b, heads, n, d)."""
+    b, heads, n, _ = q.shape
+    if not _confusing(heads, n):
+        return nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    q, k, v = (each.flatten(0, 1) for each in (q, k, v))
+    if bias is not None:
+        bias = bias.expand(b, heads, 1, n).flatten(0, 1)
+    found = nn.functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale)
+    return found.reshape(b, heads, n, -1)
+
+
+def _confusing(heads: int, tokens: int) -> bool:
+    """Whether heads must be laid beside images in a graph: with as many tokens as heads, OpenVINO 2026.4 takes the one for the
+    other, and what its attention gives in float32 is wrong."""
+    return heads == tokens and bool(torch._C._get_tracing_state())
 
 
 def _plain(tokens: Tokens, proportional: bool) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -45,8 +44,10 @@ class Tokens:
 
     def selected(self, chosen: torch.Tensor) -> Tokens:
         """The prefix and the patch tokens ``chosen``: (b, k) int64, counted without the prefix. ``source`` stays as it is."""
-        front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
-        rows = torch.cat([front, chosen + self.prefix], dim=1)
+        rows = chosen
+        if self.prefix:  # of nothing and something OpenVINO makes no row
+            front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
+            rows = torch.cat([front, chosen + self.prefix], dim=1)
         return replace(
             self,
             x=self.x.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.x.shape[2])),
@@ -86,7 +87,7 @@ class Clues:
     size: torch.Tensor | None = None
     mask: torch.Tensor | None = None
 
-    @cached_property
+    @property  # not cached: torch.compile cannot enter the lock of one
     def mean_keys(self) -> torch.Tensor:
         """(b, patch tokens, d) float32: keys averaged over heads."""
         return self.keys[:, :, self.prefix :].float().mean(dim=1)
@@ -165,6 +166,26 @@ class Reducer(nn.Module):
 
     def extra_repr(self) -> str:
         return f"{self.shape.before} -> {self.keep}"
+
+
+class HostReducer(Reducer):
+    """A stage whose choice no graph of operations can make, such as clustering: the network computes what it is ``asked``, and it
+    is ``done`` beside the network. For runtimes of graphs alone, :mod:`~biocosmos.encoders.reduction.segments` cuts there.
+    """
+
+    def asked(self, tokens: Tokens, clues: Clues | None) -> torch.Tensor:
+        """What the choice is made by, such as the mean keys: (b, patch tokens, d)."""
+        raise NotImplementedError
+
+    def done(self, tokens: Tokens, asked: torch.Tensor, *, has_class: bool) -> Step:
+        """Reduce, by that; with :attr:`keep` patch tokens or fewer there, they stay as they are."""
+        raise NotImplementedError
+
+    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+        """See :class:`Reducer`."""
+        if tokens.patches <= self.keep:
+            return Step(tokens, None)
+        return self.done(tokens, self.asked(tokens, clues), has_class=clues is not None and clues.has_class)
 
 
 def unmerge(values: torch.Tensor, source: torch.Tensor, *, fill: float = 0.0) -> torch.Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tokens.charts import Setting, front, maps
 from biocosmos.evaluate.tokens.kept import chance
 from biocosmos.evaluate.tokens.overlays import overlay, plain
-from biocosmos.evaluate.tokens.settings import DENSE, MEAN, Measured, Overlaid
+from biocosmos.evaluate.tokens.settings import DENSE, HERE, MEAN, Measured, Overlaid
 
 WORDS = Words(__package__)
 MOST_LOST = 0.01
@@ -236,12 +237,14 @@ def _depth(report: Report, measured: Sequence[Measured]) -> list[Section]:
     traced = {one.name: one for one in measured if one.traced is not None}
     several = len({one.encoder for one in measured}) > 1
     panels: dict[str, list[tuple[str, Any]]] = {}
-    settings = np.array(places["setting"].to_pylist(), object)
     values = places["depth"].to_numpy()
-    for name in dict.fromkeys(settings.tolist()):
+    which = np.array(list(zip(places["setting"].to_pylist(), places["images"].to_pylist())), object)
+    for name, images in dict.fromkeys(map(tuple, which.tolist())):
         one = traced[name]
         assert one.traced is not None
-        panels.setdefault(one.keep, []).append((_called(one, several), values[settings == name].reshape(one.traced.grid)))
+        called = _called(one, several) + ("" if images == HERE else f", {images}")
+        found = values[(which == (name, images)).all(1)].reshape(one.traced.grid)
+        panels.setdefault(one.keep, []).append((called, found))
     some = next(one.traced for one in traced.values() if one.traced is not None and one.method != DENSE)
     low = math.floor(float(values.min()))
     figures: list[Block] = [
@@ -288,7 +291,7 @@ def _alike(report: Report, measured: Sequence[Measured]) -> list[Section]:
         ("deviation over images", ("std", "{:.3f}".format)),
     ]
     shown = [row for row in rows if row["value"] is not None]
-    blocks.append(WORDS.grid("alike.grid", shown, columns[:-1], fold=True, left=3, more=""))
+    blocks.append(WORDS.grid("alike.grid", shown, columns, fold=True, left=3))
     images = next((row["images"] for row in rows), 0)
     return [WORDS.section("alike", blocks, images=images)]
 
@@ -305,7 +308,11 @@ def _matrix(measure: str, keep: str, rows: Sequence[Row], settings: Sequence[Mea
     facts: dict[str, Any] = {"keep": keep}
     if measure == "iou":
         some = [one.traced for one in settings if one.traced is not None and one.traced.kept]
-        by_chance = [float(chance(some[0].kept[stage], some[1].kept[stage]).mean()) for stage in range(len(some[0].kept))]
+        by_chance = [
+            float(chance(one.kept[stage], two.kept[stage]).mean())
+            for one, two in combinations(some, 2)
+            for stage in range(len(one.kept))
+        ]
         facts["chance"] = percent(float(np.mean(by_chance)))
     return WORDS.figure(f"alike.{measure}", svg, **facts)
 

@@ -20,10 +20,13 @@ from biocosmos.evaluate.tokens.page import page
 from biocosmos.evaluate.tokens.proxy import proxy
 from biocosmos.evaluate.tokens.settings import (
     DENSE,
+    HERE,
+    IMAGES,
     MEAN,
     LeftOut,
     Measured,
     Overlaid,
+    Traced,
     kept_alike,
     label_or_recall,
     merged_alike,
@@ -54,7 +57,9 @@ PATTERNS = pa.schema(
         ("images", pa.int64()),
     ]
 )
-MAPS = pa.schema([("setting", pa.string()), ("row", pa.int64()), ("column", pa.int64()), ("depth", pa.float64())])
+MAPS = pa.schema(
+    [("setting", pa.string()), ("images", pa.string()), ("row", pa.int64()), ("column", pa.int64()), ("depth", pa.float64())]
+)
 ALIKE_MAPS = pa.schema(
     [
         *((name, pa.string()) for name in ("first", "second", "differ_in")),
@@ -79,13 +84,15 @@ def study(
     *,
     title: str,
     pictures: Sequence[Overlaid] = (),
+    elsewhere: Mapping[str, Mapping[str, Traced]] | None = None,
     boot: Bootstrap | None = None,
     caveats: Sequence[str] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> Report:
     """A report of kind "tokens" on settings that answered the same queries; dense encoders among them are what is compared with.
 
-    pictures: some of the traced images, to draw on. Raises BiocosmosError without a measured setting, and for settings of other
+    pictures: some of the traced images, to draw on; elsewhere: other collections -> settings by name -> what they do to images
+    there, whose maps are compared with those here. Raises BiocosmosError without a measured setting, and for settings of other
     queries.
     """
     if not measured:
@@ -99,7 +106,7 @@ def study(
     tables = {
         "settings": pa.Table.from_pylist(settings, SETTINGS),
         "patterns": pa.Table.from_pylist(patterns, PATTERNS),
-        **_depth(measured),
+        **_depth(measured, elsewhere or {}),
         "proxy": pa.Table.from_pylist(_proxies(measured, settings, squares, boot), PROXY),
     }
     facts = dict(provenance or {}) | {"judged_by": by}
@@ -211,14 +218,15 @@ def _patterns(measured: Sequence[Measured]) -> tuple[list[dict[str, Any]], dict[
         one, two = measured[i], measured[j]
         if one.traced is None or two.traced is None:
             continue
-        found = _stages_alike(one, two) if over != DENSE else {}
+        found = _kept_alike(one, two) if over != DENSE else {}
         mine, theirs = ready[i], ready[j]
         if mine and theirs and len(mine) == len(theirs):
             for stage, a, b in zip(one.traced.stages(), mine, theirs):
                 for name, value in distances(a, b)._asdict().items():
                     found.setdefault(name, {})[stage] = Moments(value, float("nan"), len(one.traced.ids))
         for name, stages in found.items():
-            stages[MEAN] = _mean(list(stages.values()))
+            if MEAN not in stages:
+                stages[MEAN] = _mean(list(stages.values()))
             for stage, moment in stages.items():
                 rows.append(
                     {
@@ -238,19 +246,22 @@ def _patterns(measured: Sequence[Measured]) -> tuple[list[dict[str, Any]], dict[
     return rows, squares
 
 
-def _stages_alike(one: Measured, two: Measured) -> dict[str, dict[str, Moments]]:
-    """measure -> stage -> over images, of the kept sets or of the groups."""
+def _kept_alike(one: Measured, two: Measured) -> dict[str, dict[str, Moments]]:
+    """measure -> stage, and the mean over stages -> over images, of the kept sets or of the groups."""
     assert one.traced is not None and two.traced is not None
-    found: dict[str, dict[str, Moments]] = {}
+    by_image: dict[str, list[Array]] = {}
     for stage, values in enumerate(kept_alike(one.traced, two.traced)):
         by_chance = chance(one.traced.kept[stage], two.traced.kept[stage])
-        found.setdefault("iou", {})[str(stage + 1)] = moments(values)
         above = np.where(by_chance < 1, (values - by_chance) / np.maximum(1 - by_chance, 1e-12), np.nan)
-        found.setdefault("iou_above_chance", {})[str(stage + 1)] = moments(above)
-    for stage, scores in enumerate(merged_alike(one.traced, two.traced)):
+        by_image.setdefault("iou", []).append(values)
+        by_image.setdefault("iou_above_chance", []).append(above)
+    for scores in merged_alike(one.traced, two.traced):
         for name, values in scores.items():
-            found.setdefault(name, {})[str(stage + 1)] = moments(values)
-    return found
+            by_image.setdefault(name, []).append(values)
+    return {
+        name: {str(stage + 1): moments(values) for stage, values in enumerate(stages)} | {MEAN: moments(np.mean(stages, axis=0))}
+        for name, stages in by_image.items()
+    }
 
 
 def _mean(stages: Sequence[Moments]) -> Moments:
@@ -266,24 +277,30 @@ def _number(value: float) -> float | None:
 # ---------------------------------------------------------------------------------------------------- depth
 
 
-def _depth(measured: Sequence[Measured]) -> dict[str, pa.Table]:
-    maps = {
-        i: mean_map(depths(one.traced.kept, one.traced.blocks, one.traced.depth), one.traced.grid)
-        for i, one in enumerate(measured)
-        if one.traced is not None and one.traced.kept and one.method != DENSE and len(one.traced.ids)
-    }
+def _depth(measured: Sequence[Measured], elsewhere: Mapping[str, Mapping[str, Traced]]) -> dict[str, pa.Table]:
+    maps = {one.name: _map(one.traced) for one in measured if one.traced is not None and one.traced.kept and one.method != DENSE}
+    others = {(name, place): _map(traced) for place, found in elsewhere.items() for name, traced in found.items() if traced.kept}
     places = [
-        {"setting": measured[i].name, "row": row, "column": column, "depth": float(value)}
-        for i, found in maps.items()
+        {"setting": name, "images": images, "row": row, "column": column, "depth": float(value)}
+        for (name, images), found in [*(((name, HERE), found) for name, found in maps.items()), *others.items()]
         for (row, column), value in np.ndenumerate(found)
     ]
+    compared = [(measured[i].name, measured[j].name, over) for i, j, over in pairs(measured)]
+    couples = [(one, two, over, maps[one], maps[two]) for one, two, over in compared if one in maps and two in maps]
+    couples += [
+        (name, f"{name} on {place}", IMAGES, maps[name], found) for (name, place), found in others.items() if name in maps
+    ]
     alike = [
-        {"first": measured[i].name, "second": measured[j].name, "differ_in": over}
-        | {name: _number(value) for name, value in likeness(maps[i], maps[j])._asdict().items()}
-        for i, j, over in pairs(measured)
-        if i in maps and j in maps and maps[i].shape == maps[j].shape
+        {"first": one, "second": two, "differ_in": over}
+        | {name: _number(value) for name, value in likeness(first, second)._asdict().items()}
+        for one, two, over, first, second in couples
+        if first.shape == second.shape
     ]
     return {"depth": pa.Table.from_pylist(places, MAPS), "depth_alike": pa.Table.from_pylist(alike, ALIKE_MAPS)}
+
+
+def _map(traced: Traced) -> Array:
+    return mean_map(depths(traced.kept, traced.blocks, traced.depth), traced.grid)
 
 
 # ---------------------------------------------------------------------------------------------------- proxy

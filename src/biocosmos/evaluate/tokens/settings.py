@@ -18,6 +18,8 @@ Kind = Literal["dense", "prune", "merge"]
 DENSE = "dense"
 LAST = "last"
 MEAN = "mean"
+HERE, IMAGES = "here", "images"
+"""Of maps: those of the specimens asked about; of pairs of maps: that they differ in the images alone."""
 
 
 @dataclass(frozen=True)

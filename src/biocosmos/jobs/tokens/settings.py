@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from biocosmos.encoders.reduction.spec import METHODS, VARIANTS
 from biocosmos.settings import SettingError, check, setting
@@ -42,6 +43,12 @@ class TokensStudySettings:
     gallery_limit: int = setting(5000, "Specimens that answer at most, a seeded sample of more.", low=1, panel=MEASURED)
     traced: int = setting(300, "Of those that ask, so many are looked into: what is kept, and features.", low=2, panel=MEASURED)
     pictures: int = setting(3, "Pictures that are drawn on.", low=0, high=50, panel=MEASURED)
+    against: tuple[Path, ...] = setting(
+        (),
+        "Other collections: the places of the image that last there are compared with those here.",
+        file=True,
+        panel=MEASURED,
+    )
     batch_size: int = setting(16, "Images that are computed together.", low=1, high=4096, panel=MEASURED)
     rounds: int = setting(5, "Timed runs of each, in turn with the dense encoder; the fastest counts.", low=1, panel=MEASURED)
     seed: int = setting(0, "Of samples and intervals.", low=0)

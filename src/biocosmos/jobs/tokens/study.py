@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,18 @@ import numpy.typing as npt
 
 from biocosmos.encoders.reduction.methods import reducer_class
 from biocosmos.encoders.reduction.reduced import reduced
-from biocosmos.encoders.reduction.spec import Reduction, reduced_name
+from biocosmos.encoders.reduction.spec import Reduction, reduced_name, split_name
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import Towers
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.evaluate.clustering.work import Work, digest
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tokens.report import study
-from biocosmos.evaluate.tokens.settings import DENSE, LeftOut, Measured, Overlaid
+from biocosmos.evaluate.tokens.settings import DENSE, LeftOut, Measured, Overlaid, Traced
 from biocosmos.files import is_file
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
-from biocosmos.jobs.tokens.asked import Asked, Pixels, choose_specimens, readable
+from biocosmos.jobs.tokens.asked import Asked, Pixels, alone, choose_specimens, readable
 from biocosmos.jobs.tokens.setting import Setting, dense_of, kind_of, named_right, traced_of
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.progress import progress
@@ -62,20 +63,26 @@ def study_tokens(collection: Collection, settings: TokensStudySettings | None = 
     bases = [Base(name, load_towers(name), _head(name)) for name in dict.fromkeys(names)]
     plans, left_out = _plan(bases, settings)
     asked = choose_specimens(collection, settings)
-    work = Work(collection.path / WORK)
-    runs = _Runs(collection, settings, asked, work)
+    runs = _Runs(collection, settings, asked, Work(collection.path / WORK))
+    with alone(collection.path / WORK):
+        report = _report(runs, bases, plans, left_out)
+        runs.done()
+    return report
+
+
+def _report(runs: _Runs, bases: list[Base], plans: list[Plan], left_out: list[LeftOut]) -> Report:
+    collection, settings, names = runs.collection, runs.settings, [base.name for base in bases]
     measured = runs.all(plans)
     title = f"{collection.path.stem}: reductions of tokens of {', '.join(base.name for base in bases)}"
-    report = study(
+    return study(
         measured,
         left_out,
         title=title,
         pictures=runs.pictures(),
+        elsewhere={path.stem: runs.elsewhere(Collection.open(path), plans) for path in settings.against},
         caveats=[*guard.told(collection, runs.ids, *names), *_said(collection, runs, settings)],
         provenance=_facts(collection, bases, settings, runs),
     )
-    runs.done()
-    return report
 
 
 @dataclass
@@ -103,7 +110,8 @@ def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan],
     for base in bases:
         if base.towers.reduction is not None:
             own = base.towers.reduction
-            plan = Plan(base.name, TRAINED, _method(own), _keep(own), base.towers, dense_of(base.towers), base.head)
+            encoder = TRAINED if split_name(base.name)[1] is None else split_name(base.name)[0]
+            plan = Plan(base.name, encoder, _method(own), _keep(own), base.towers, dense_of(base.towers), base.head)
             plans.append(plan)
             continue
         plans.append(Plan(base.name, base.name, DENSE, "", base.towers, base.towers, base.head))
@@ -113,7 +121,7 @@ def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan],
                     raise BiocosmosError(why)
                 left_out.append(LeftOut(f"{base.name}+{method}", base.name, method, "", why))
                 continue
-            for keep in settings.keep:
+            for keep in dict.fromkeys(settings.keep):
                 reduction = _reduction(method, keep)
                 name = reduced_name(base.name, reduction)
                 try:
@@ -159,7 +167,7 @@ def _keep(reduction: Reduction) -> str:
 
 def _head(name: str) -> TrainedHead | None:
     """The head in an encoder's folder, if it stands on the encoder's features alone."""
-    folder = Path(name).expanduser()
+    folder = Path(split_name(name)[0]).expanduser()
     if not is_file(folder / HEAD):
         return None
     return TrainedHead.load(folder)
@@ -172,6 +180,7 @@ class _Runs:
         self.collection, self.settings, self.asked, self.work = collection, settings, asked, work
         self.device = choose_device(settings.device)
         self._read: dict[str, tuple[Asked, Pixels, Pixels]] = {}
+        self._more: dict[Path, Pixels] = {}
 
     @property
     def ids(self) -> Array:
@@ -260,6 +269,29 @@ class _Runs:
                 traced=traced_of(arrays, ids, like),
             )
 
+    def elsewhere(self, other: Collection, plans: list[Plan]) -> dict[str, Traced]:
+        """What the settings that drop patches do to images of another collection, by name; nobody is asked there."""
+        ids = np.array(other.table(["id"])["id"].to_pylist(), object)
+        ids = ids[np.random.default_rng(self.settings.seed).permutation(len(ids))[: self.settings.traced]]
+        found: dict[str, Traced] = {}
+        for plan in [plan for plan in plans if kind_of(plan.towers.reduction) == "prune"]:
+            prepared = Pixels.of(other, ids, plan.towers.preprocessing, self.collection.path / WORK, Failures())
+            self._more[prepared.path] = prepared
+            facts = [
+                plan.towers.digest,
+                plan.towers.preprocessing.as_dict(),
+                digest(ids),
+                str(other.path),
+                self.settings.batch_size,
+            ]
+            one = partial(Setting(plan.towers, self.device).look_into, prepared, self.settings.batch_size, len(ids))
+            if not prepared.good.any():
+                raise BiocosmosError(f"no image of {other.path} can be read: see 'biocosmos failures'")
+            traced = traced_of(self.work.get("elsewhere", facts, one), ids[prepared.good])
+            if traced is not None:
+                found[plan.name] = traced
+        return found
+
     def pictures(self) -> list[Overlaid]:
         """The first specimens that ask, as the first encoder saw them."""
         asked, queries, _ = next(iter(self._read.values()))
@@ -270,9 +302,8 @@ class _Runs:
 
     def done(self) -> None:
         """The prepared images are not needed any more."""
-        for _, queries, gallery in self._read.values():
-            queries.remove()
-            gallery.remove()
+        for prepared in [*(pixels for _, *both in self._read.values() for pixels in both), *self._more.values()]:
+            prepared.remove()
 
 
 def _unit(features: Array) -> Array:
@@ -289,7 +320,9 @@ def _said(collection: Collection, runs: _Runs, settings: TokensStudySettings) ->
     for part, found in ((settings.split, asked.queries), (settings.gallery, asked.gallery)):
         whole = collection.count(split=part, where=settings.where)
         if whole > len(found):
-            said.append(f"Of part '{part}' {len(found):,} of {whole:,} specimens were taken, a seeded sample that can be read.")
+            said.append(
+                f"Of part '{part}' {len(found):,} of {whole:,} specimens were taken, a seeded sample of what can be read."
+            )
     return said
 
 
@@ -306,5 +339,6 @@ def _facts(collection: Collection, bases: list[Base], settings: TokensStudySetti
         "options": {
             name: getattr(settings, name)
             for name in ("methods", "keep", "limit", "gallery_limit", "traced", "batch_size", "rounds", "seed", "where")
-        },
+        }
+        | {"against": [str(path) for path in settings.against]},
     }
