@@ -22,6 +22,7 @@ from biocosmos.evaluate import Report
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import study as job
+from biocosmos.jobs.tokens.asked import alone
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.jobs.tokens.study import study_tokens
 from biocosmos.settings import SettingError
@@ -148,6 +149,17 @@ def test_a_killed_run_goes_on(collection: bc.Collection, vit: str, monkeypatch: 
     study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.5,), **how)
     assert not calls
     assert not list((collection.path / "work" / "tokens").glob("pixels-*"))
+
+
+def test_two_studies_at_once_are_refused(collection: bc.Collection, vit: str) -> None:
+    with alone(collection.path / "work" / "tokens"), pytest.raises(BiocosmosError, match="another process is measuring"):
+        study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.5,), **HOW)
+
+
+def test_a_reduction_may_be_named_with_its_encoder(collection: bc.Collection, vit: str) -> None:
+    found = study_tokens(collection, encoder=(vit, f"{vit}+topk-0.3"), methods=("topk",), keep=(0.5, 0.5), **HOW)
+    assert [row["setting"] for row in found.rows("settings")] == [vit, f"{vit}+topk-0.5", f"{vit}+topk-0.3"]
+    assert {row["encoder"] for row in found.rows("settings")} == {vit}
 
 
 def test_a_query_does_not_find_itself(collection: bc.Collection, vit: str) -> None:

@@ -110,4 +110,4 @@ def rows_of(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """matrix: (b, n, m); rows: (b, k) int64. Returns: (b, k, m)."""
     b, n, m = matrix.shape
     flat = (rows + torch.arange(b, device=rows.device).unsqueeze(1) * n).reshape(-1)
-    return matrix.reshape(b * n, m).index_select(0, flat).reshape(b, -1, m)
+    return matrix.reshape(b * n, m).index_select(0, flat).reshape(b, rows.shape[1], m)

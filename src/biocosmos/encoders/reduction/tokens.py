@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -45,8 +44,10 @@ class Tokens:
 
     def selected(self, chosen: torch.Tensor) -> Tokens:
         """The prefix and the patch tokens ``chosen``: (b, k) int64, counted without the prefix. ``source`` stays as it is."""
-        front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
-        rows = torch.cat([front, chosen + self.prefix], dim=1)
+        rows = chosen
+        if self.prefix:  # of nothing and something OpenVINO makes no row
+            front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
+            rows = torch.cat([front, chosen + self.prefix], dim=1)
         return replace(
             self,
             x=self.x.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.x.shape[2])),
@@ -86,7 +87,7 @@ class Clues:
     size: torch.Tensor | None = None
     mask: torch.Tensor | None = None
 
-    @cached_property
+    @property  # not cached: torch.compile cannot enter the lock of one
     def mean_keys(self) -> torch.Tensor:
         """(b, patch tokens, d) float32: keys averaged over heads."""
         return self.keys[:, :, self.prefix :].float().mean(dim=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
+from biocosmos.arrays import read_array
 from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
@@ -20,6 +22,9 @@ from biocosmos.evaluate.clustering.work import digest
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.lock import try_lock
+from biocosmos.tables import replacing
+from biocosmos.unfinished import writing
 
 Array = npt.NDArray[Any]
 TOGETHER = 64
@@ -65,6 +70,18 @@ class Asked:
         return right
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a folder of kept work. Raises BiocosmosError where another process does, or where it may not be written to."""
+    with writing(folder / "lock"):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "lock").touch()
+    with (folder / "lock").open("a+") as file:
+        if not try_lock(file.fileno()):
+            raise BiocosmosError(f"another process is measuring reductions here already ({folder}): wait for it, or stop it")
+        yield
+
+
 def choose_specimens(collection: Collection, settings: TokensStudySettings) -> Asked:
     """Who asks and who answers, seeded samples of what is more. Raises BiocosmosError where nobody asks or could be answered."""
     chosen = []
@@ -99,7 +116,7 @@ def asked_of(queries: Specimens, gallery: Specimens, rank: str) -> Asked:
 
 
 def readable(collection: Collection, asked: Asked, preprocessing: Preprocessing, folder: Path) -> tuple[Asked, Pixels, Pixels]:
-    """The specimens whose images can be read, and these as the encoder takes them; the others are in the collection's failures.
+    """The specimens whose images can be read, and these as the encoder takes them.
 
     Raises BiocosmosError where no image can be read.
     """
@@ -128,37 +145,40 @@ class Pixels:
         cls, collection: Collection, ids: Sequence[str] | Array, preprocessing: Preprocessing, folder: Path, failures: Failures
     ) -> Pixels:
         """Read and prepare the images of ``ids`` once; a file that is whole is taken as it is."""
-        facts = hashlib.sha256(f"{digest(np.asarray(ids, object))} {preprocessing.as_dict()} {len(collection)}".encode())
+        facts = hashlib.sha256(f"{digest(np.asarray(ids, object))} {preprocessing.as_dict()} {collection.path}".encode())
         path = folder / f"pixels-{facts.hexdigest()[:20]}.npy"
         told = path.with_suffix(".good.npy")
         if path.exists() and told.exists():
-            return cls(path, np.load(told, allow_pickle=False))
-        folder.mkdir(parents=True, exist_ok=True)
+            return cls(path, read_array(told, ("b", 1), what="which images were read", remedy="remove the file and run again"))
         size, good = preprocessing.size, np.zeros(len(ids), bool)
         reader = ImageReader(StoredImages(collection, list(ids)), preprocessing, stage="tokens study", failures=failures)
-        temporary = path.with_suffix(".tmp.npy")
-        images = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(ids), 3, size, size))
-        with progress("read images", total=len(ids), unit="images") as bar:
+        header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), 3, size, size)}
+        counted = progress("read images", total=len(ids), unit="images")
+        # not written as a mapped array: there a full disk ends the process
+        with counted as bar, replacing(path) as temporary, temporary.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
             for batch in reader.batches(TOGETHER):
-                images[batch.rows], good[batch.rows] = batch.images.numpy(), batch.good
+                file.write(batch.images.numpy().tobytes())
+                good[batch.rows] = batch.good
                 bar.advance(len(batch.rows))
-        images.flush()
-        del images
-        temporary.replace(path)
-        np.save(told, good)  # last: with it the file is whole
+        with replacing(told) as temporary, temporary.open("wb") as file:  # last: with it the images are whole
+            np.save(file, good)
         return cls(path, good)
 
     def batches(self, size: int, most: int | None = None) -> Iterator[torch.Tensor]:
         """The images that could be read, ``size`` at a time, ``most`` at most."""
-        images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        images = self._images()
         rows = np.flatnonzero(self.good)[:most]
         for start in range(0, len(rows), size):
             yield torch.from_numpy(images[rows[start : start + size]])
 
     def first(self, count: int) -> Array:
         """(count, size, size, 3) uint8: the first that could be read, to be looked at."""
-        images = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        images = self._images()
         return np.ascontiguousarray(images[np.flatnonzero(self.good)[:count]].transpose(0, 2, 3, 1))
+
+    def _images(self) -> Array:
+        return read_array(self.path, ("u", 4), what="prepared images", remedy="remove the file and run again", mapped=True)
 
     def remove(self) -> None:
         """When nobody reads them any more."""

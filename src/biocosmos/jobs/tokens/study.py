@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from biocosmos.encoders.reduction.methods import reducer_class
 from biocosmos.encoders.reduction.reduced import reduced
-from biocosmos.encoders.reduction.spec import Reduction, reduced_name
+from biocosmos.encoders.reduction.spec import Reduction, reduced_name, split_name
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import Towers
@@ -24,7 +24,7 @@ from biocosmos.evaluate.tokens.report import study
 from biocosmos.evaluate.tokens.settings import DENSE, LeftOut, Measured, Overlaid, Traced
 from biocosmos.files import is_file
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
-from biocosmos.jobs.tokens.asked import Asked, Pixels, choose_specimens, readable
+from biocosmos.jobs.tokens.asked import Asked, Pixels, alone, choose_specimens, readable
 from biocosmos.jobs.tokens.setting import Setting, dense_of, kind_of, named_right, traced_of
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.progress import progress
@@ -63,11 +63,18 @@ def study_tokens(collection: Collection, settings: TokensStudySettings | None = 
     bases = [Base(name, load_towers(name), _head(name)) for name in dict.fromkeys(names)]
     plans, left_out = _plan(bases, settings)
     asked = choose_specimens(collection, settings)
-    work = Work(collection.path / WORK)
-    runs = _Runs(collection, settings, asked, work)
+    runs = _Runs(collection, settings, asked, Work(collection.path / WORK))
+    with alone(collection.path / WORK):
+        report = _report(runs, bases, plans, left_out)
+        runs.done()
+    return report
+
+
+def _report(runs: _Runs, bases: list[Base], plans: list[Plan], left_out: list[LeftOut]) -> Report:
+    collection, settings, names = runs.collection, runs.settings, [base.name for base in bases]
     measured = runs.all(plans)
     title = f"{collection.path.stem}: reductions of tokens of {', '.join(base.name for base in bases)}"
-    report = study(
+    return study(
         measured,
         left_out,
         title=title,
@@ -76,8 +83,6 @@ def study_tokens(collection: Collection, settings: TokensStudySettings | None = 
         caveats=[*guard.told(collection, runs.ids, *names), *_said(collection, runs, settings)],
         provenance=_facts(collection, bases, settings, runs),
     )
-    runs.done()
-    return report
 
 
 @dataclass
@@ -105,7 +110,8 @@ def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan],
     for base in bases:
         if base.towers.reduction is not None:
             own = base.towers.reduction
-            plan = Plan(base.name, TRAINED, _method(own), _keep(own), base.towers, dense_of(base.towers), base.head)
+            encoder = TRAINED if split_name(base.name)[1] is None else split_name(base.name)[0]
+            plan = Plan(base.name, encoder, _method(own), _keep(own), base.towers, dense_of(base.towers), base.head)
             plans.append(plan)
             continue
         plans.append(Plan(base.name, base.name, DENSE, "", base.towers, base.towers, base.head))
@@ -115,7 +121,7 @@ def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan],
                     raise BiocosmosError(why)
                 left_out.append(LeftOut(f"{base.name}+{method}", base.name, method, "", why))
                 continue
-            for keep in settings.keep:
+            for keep in dict.fromkeys(settings.keep):
                 reduction = _reduction(method, keep)
                 name = reduced_name(base.name, reduction)
                 try:
@@ -161,7 +167,7 @@ def _keep(reduction: Reduction) -> str:
 
 def _head(name: str) -> TrainedHead | None:
     """The head in an encoder's folder, if it stands on the encoder's features alone."""
-    folder = Path(name).expanduser()
+    folder = Path(split_name(name)[0]).expanduser()
     if not is_file(folder / HEAD):
         return None
     return TrainedHead.load(folder)
@@ -314,7 +320,9 @@ def _said(collection: Collection, runs: _Runs, settings: TokensStudySettings) ->
     for part, found in ((settings.split, asked.queries), (settings.gallery, asked.gallery)):
         whole = collection.count(split=part, where=settings.where)
         if whole > len(found):
-            said.append(f"Of part '{part}' {len(found):,} of {whole:,} specimens were taken, a seeded sample that can be read.")
+            said.append(
+                f"Of part '{part}' {len(found):,} of {whole:,} specimens were taken, a seeded sample of what can be read."
+            )
     return said
 
 
