@@ -94,10 +94,8 @@ def _cards(report: Report, by: str) -> list[Card]:
             facts = {"by": by, "row": row, "ends": _ends(row, "accuracy"), "rate": _rate(row["images_s"])}
             cards.append(WORDS.card("cards.dense", percent(row["accuracy"]), **facts))
     if best := _best(report):
-        value = f"{best['speedup']:.2f} ×"
-        cards.append(
-            WORDS.card("cards.best", value, row=best, most=MOST_LOST, lost=_points(best, "lost"), rate=_rate(best["images_s"]))
-        )
+        facts = {"row": best, "most": MOST_LOST, "lost": _points(best, "lost"), "rate": _rate(best["images_s"])}
+        cards.append(WORDS.card("cards.best", f"{best['speedup']:.2f} ×", **facts))
     means = [row for row in report.rows("proxy", stage=MEAN) if row["measure"] == "cka"]
     if means:
         row = means[0]
@@ -163,8 +161,8 @@ def _by_keep(rows: Sequence[Row]) -> list[Row]:
 
 def _setting(row: Row) -> Setting:
     tip = (
-        f"{row['setting']}: {percent(row['accuracy'])} right ({_ends(row, 'accuracy')}), {_rate(row['images_s'])} images a second, "
-        f"{row['speedup']:.2f} times dense"
+        f"{row['setting']}: {percent(row['accuracy'])} right ({_ends(row, 'accuracy')}), {_rate(row['images_s'])} images a "
+        f"second, {row['speedup']:.2f} times dense"
     )
     low, high = (math.nan if row[name] is None else row[name] for name in ("accuracy_low", "accuracy_high"))
     label = row["method"] if row["method"] == DENSE else f"{row['method']} {row['keep']}"
