@@ -64,6 +64,11 @@ class Trunk(nn.Module):
                 f"this encoder has {len(stages)} stages that give feature maps, too few for what is asked: "
                 "choose a timm model with maps, or a head that takes features alone (flat, marginalised, conditional, multitask)"
             )
+        if len(chosen) and towers.reduction is not None:
+            raise BiocosmosError(
+                f"with fewer tokens ({towers.reduction}) the stages of this encoder give no feature maps: use it with all its "
+                "tokens, or a head that takes features alone (flat, marginalised, conditional, multitask)"
+            )
         self.tapped = [stages[i][0] for i in chosen]
         self._depths = [self.stage_channels[i] for i in chosen]
         self.channels = [tap.shape[1] for tap in self._probe(torch.zeros(1, 3, self.size, self.size))]
