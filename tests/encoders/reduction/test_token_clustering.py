@@ -246,6 +246,30 @@ def test_labels_are_those_of_the_keys_in_float32_whatever_their_strides(dtype: t
     assert torch.equal(told, agglomerate(keys.mT.contiguous().mT, 12, how=how))
 
 
+def test_products_in_short_numbers_elsewhere_are_not_for_distances(how: How) -> None:
+    keys = smooth(2, 8, 64, seed=6)
+    told = agglomerate(keys, 20, how=how)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(agglomerate(keys, 20, how=how), told)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_compiled_or_exported_graph_has_it_as_one_operator() -> None:
+    class Labels(torch.nn.Module):
+        def forward(self, keys: torch.Tensor) -> torch.Tensor:
+            return agglomerate(keys * 2, 10) + 1
+
+    keys = smooth(2, 6, 16, seed=7).requires_grad_()
+    expected = agglomerate(keys, 10) + 1
+    assert torch.equal(torch.compile(Labels(), backend="aot_eager", fullgraph=True)(keys), expected)
+    assert torch.equal(torch.export.export(Labels(), (keys,)).module()(keys), expected)
+
+
 def test_without_llvmlite_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:
     keys = smooth(2, 8, 24, seed=5)
     told = agglomerate(keys, 20)

@@ -7,6 +7,9 @@ scikit-learn. Distances below :data:`ROUNDING` are zero.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch.nn import functional as F
 
@@ -26,11 +29,24 @@ def cosine_distances(keys: torch.Tensor) -> torch.Tensor:
     unit = F.normalize(keys / peak.clamp_min(torch.finfo(torch.float32).tiny), dim=-1)
     half = unit.square().sum(-1) / 2
     half = torch.where(half > 0, half, 0.5)
-    distances = torch.baddbmm(half[:, :, None] + half[:, None, :], unit, unit.mT, alpha=-1)
+    with _whole_float32(keys.device.type):
+        distances = torch.baddbmm(half[:, :, None] + half[:, None, :], unit, unit.mT, alpha=-1)
     distances = torch.minimum(distances, distances.mT)
     distances.masked_fill_(distances < ROUNDING, 0)
     distances.diagonal(dim1=1, dim2=2).fill_(LARGEST)
     return distances
+
+
+@contextmanager
+def _whole_float32(device: str) -> Iterator[None]:
+    """Products of float32 as they are, whatever shorter type (TF32, bfloat16) they may be computed in elsewhere."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.autocast(device, enabled=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def assembly(lanes: int) -> str:
