@@ -186,8 +186,9 @@ def test_a_trained_head_is_judged_by_its_names_and_goes_along(here, biocosmos):
     assert found.report.provenance["measure"] == "accuracy"
     head, base = TrainedHead.load("fast-head"), TrainedHead.load("headed")
     assert head.digest != base.digest if found.way.reduction else head.digest == base.digest
-    named = biocosmos("identify", "mine.cosmos", "--head", "fast-head", "--part", "test")
-    assert named
+    assert biocosmos("identify", "mine.cosmos", "--head", "fast-head", "--part", "test", "--report", "why.html")
+    if found.way.reduction:
+        assert "the patches are not followed through the network" in (here / "why.html").read_text()
     learnt = bc.Collection.open("mine.cosmos").table(["id"], split="train")["id"]
     assert len(guard.Fitted.load("fast-head").used(guard.FITTED)) == len(learnt)
     with pytest.raises(BiocosmosError, match="trained the encoder in"):

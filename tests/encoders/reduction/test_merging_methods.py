@@ -232,6 +232,11 @@ def test_medoids_never_get_worse_and_are_the_best_of_their_clusters(n: int, coun
                 assert costs_of[best] <= costs_of.min() + 1e-3
 
 
+def test_medoids_start_from_the_attention_that_tokens_get() -> None:
+    _, clues = tokens_and_clues(patches=20, prefix=2)
+    torch.testing.assert_close(kmedoids.received(clues), clues.attention().sum(dim=(1, 2))[:, 2:])
+
+
 def test_real_medoids_cost_less_than_the_published_ones() -> None:
     real, _ = kmedoids.k_medoids(TOKENS, RECEIVED, 49)
     published, _ = kmedoids.k_medoids(TOKENS, RECEIVED, 49, published=True)

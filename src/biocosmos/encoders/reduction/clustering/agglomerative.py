@@ -51,7 +51,7 @@ def _clustered(keys: torch.Tensor, count: int, linkage: Linkage, how: How) -> to
     compiled = kernel.here() if keys.device.type == "cpu" and how in ("auto", "compiled") else None
     if compiled is not None:
         labels, broken = compiled.cluster(_floats(keys), count, linkage)
-        _check_finite(~broken)
+        _refuse(broken)
         return labels
     if how == "compiled":
         raise BiocosmosError("clustering 'compiled' needs keys on the CPU and the llvmlite package: choose auto or rounds")
@@ -119,5 +119,9 @@ def _check(keys: torch.Tensor, count: int, linkage: str, how: str) -> None:
 
 def _check_finite(fine: torch.Tensor) -> None:
     if not fine.all():
-        image = int((~fine).nonzero()[0])
+        _refuse(int((~fine).nonzero()[0]))
+
+
+def _refuse(image: int | None) -> None:
+    if image is not None:
         raise BiocosmosError(f"keys of image {image} of the batch are not all finite: they cannot be clustered")
