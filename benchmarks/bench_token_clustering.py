@@ -36,8 +36,9 @@ CASES = (("196 to 98", 14, 98, 32), ("1,369 to 684", 37, 684, 4))
 PUBLISHED, OURS = "published (scikit-learn)", "biocosmos, compiled"
 NOTES = """Milliseconds an image on two threads, the least of all rounds, all ways in turn in one process. The published way and
 scipy cluster on one thread, for they cannot do otherwise, and are timed image by image, the least of each: a busy machine
-lengthens their long calls more than our short ones. "CPU" is processor time of all threads, the least too. "as in float64": images
-with scikit-learn's partition from distances in float64. Ours is one call for the batch, from keys to labels; distances are included on all sides."""
+lengthens their long calls more than our short ones. "CPU" is processor time of all threads, the least too. "as in
+float64": images with scikit-learn's partition from distances in float64. Ours is one call for the batch, from keys to labels;
+distances are included on all sides."""
 REPEATS = 20
 """Of ours in a round, so that its few milliseconds for a batch are once not interrupted, as the published way's for an image."""
 SLOW_ROUNDS = 2
