@@ -115,9 +115,9 @@ LINES: dict[str, Line] = {
         "--resize pad --overwrite --strict --allow-code"
     ),
     "embed with fewer tokens": Line(
-        "embed {collection} --encoder {clip} --reduce atc --keep 0.5 --linkage single --reduce-at 0,1 --device cpu",
+        "embed {collection} --encoder {clip} --reduce atc --keep 0.5 --linkage single --reduce-at 0 --device cpu",
         after=("embed",),
-        says="+atc.single-0.5@0/1",
+        says="+atc.single-0.5@0",
     ),
     "tokens dial": Line(
         "tokens dial {collection} --encoder {clip} --lose-at-most 0.2 --methods topk --keep 0.5 --precision float32 --device cpu "

@@ -11,6 +11,7 @@ import torch
 import biocosmos as bc
 from biocosmos.encoders.registry import load_encoder, load_towers
 from biocosmos.encoders.saving import save_encoder
+from biocosmos.encoders.spaces import save_space
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.evaluate_clusters import parts_of
 from biocosmos.jobs.settings import EmbedSettings
@@ -112,6 +113,16 @@ def test_what_an_encoder_has_seen_it_has_seen_with_fewer_tokens_too(tmp_path, mo
 def test_encoders_joined_for_clustering_are_told_from_reductions(here):
     assert parts_of(here, "run+topk-0.5+kmer:7") == ["run+topk-0.5", "kmer:7"]
     assert parts_of(here, "run+kmer:7") == ["run", "kmer:7"]
+
+
+def test_of_a_space_the_tower_of_images_is_reduced(here, biocosmos):
+    digest = save_encoder("space/image", load_towers("run"), base="run")
+    save_space("space", {"image": digest, "dna": "0" * 16}, dim=64, training={})
+    biocosmos("embed", here.path, "-e", "space/", "--reduce", "topk")
+    collection = bc.Collection.open(here.path)
+    assert list(collection.encoders) == ["space/image+topk-0.5"]
+    assert "space" not in collection.encoders["space/image+topk-0.5"]  # its vectors are not compared with barcodes
+    assert not collection.spaces()
 
 
 # ---------------------------------------------------------------------- a way that the folder tells

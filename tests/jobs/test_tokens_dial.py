@@ -15,7 +15,9 @@ import torch
 
 import biocosmos as bc
 from biocosmos.embed.reader import ImageReader, StoredImages
+from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.registry import load_encoder, load_towers
+from biocosmos.encoders.saving import save_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
@@ -76,6 +78,10 @@ def test_it_takes_the_fastest_that_loses_little_and_writes_it(here):
     assert facts.get("reduction") == (None if found.way.reduction is None else str(found.way.reduction))
     fast = load_encoder("fast", device="cpu")
     assert fast.digest == facts["digest"] and fast.chosen["source"] == "folder"
+    turn(bc.Collection.open("mine.cosmos"), settings(), here / "fast")  # its own it writes anew
+    with pytest.raises(BiocosmosError, match="holds an encoder that 'biocosmos tokens dial' did not write"):
+        save_encoder("trained", load_towers("run"), base="run")
+        turn(bc.Collection.open("mine.cosmos"), settings(), here / "trained")
     record = guard.Fitted.load("fast")
     assert len(record.used(guard.CHOSEN)) == found.report.provenance["judging"]["specimens"]
 
@@ -180,8 +186,9 @@ def test_a_trained_head_is_judged_by_its_names_and_goes_along(here, biocosmos):
     assert found.report.provenance["measure"] == "accuracy"
     head, base = TrainedHead.load("fast-head"), TrainedHead.load("headed")
     assert head.digest != base.digest if found.way.reduction else head.digest == base.digest
-    named = biocosmos("identify", "mine.cosmos", "--head", "fast-head", "--part", "test")
-    assert named
+    assert biocosmos("identify", "mine.cosmos", "--head", "fast-head", "--part", "test", "--report", "why.html")
+    if found.way.reduction:
+        assert "the patches are not followed through the network" in (here / "why.html").read_text()
     learnt = bc.Collection.open("mine.cosmos").table(["id"], split="train")["id"]
     assert len(guard.Fitted.load("fast-head").used(guard.FITTED)) == len(learnt)
     with pytest.raises(BiocosmosError, match="trained the encoder in"):
@@ -209,7 +216,7 @@ def test_killed_it_goes_on(here):
     before = set(work.glob("dial-*/*-vectors.npy")) if work.exists() else set()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     try:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 300
         while not set(work.glob("dial-*/*-vectors.npy")) - before and process.poll() is None and time.monotonic() < end:
             time.sleep(0.01)
     finally:
@@ -221,6 +228,12 @@ def test_killed_it_goes_on(here):
     found = turn(bc.Collection.open("mine.cosmos"), settings(seed=5, specimens=60))
     assert found.report.rows("ways", taken=True)
     assert {path: path.stat().st_mtime_ns for path in made} == stamps
+
+
+def test_fewer_tokens_give_no_maps(here):
+    with pytest.raises(BiocosmosError, match="the stages of this encoder give no feature maps"):
+        Trunk(load_towers("run+topk-0.5"), taps=2)
+    assert len(Trunk(load_towers("run+topk-0.5"), taps=1).channels) == 1
 
 
 def test_settings_name_every_reduction():

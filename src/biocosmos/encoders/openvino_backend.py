@@ -84,7 +84,7 @@ class OpenVinoBackend:
             facts = (*facts, str(vit.reduction), code_digest())  # its operations are of this package
         key = hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
         parts = segments(model)
-        self._stages = [part.stage for part in parts[:-1]]
+        self._stages = [part.answered for part in parts[:-1]]
         if precision == "int8":
             if parts:
                 raise BiocosmosError(
@@ -107,12 +107,12 @@ class OpenVinoBackend:
         requests = getattr(self._requests, "own", None)
         if requests is None:
             requests = self._requests.own = [compiled.create_infer_request() for compiled in self._compiled]
-        inputs: tuple[torch.Tensor, ...] = (batch.contiguous(),)
+        inputs = [batch.contiguous().numpy()]
         for stage, request in zip([*self._stages, None], requests):
-            request.infer([tensor.numpy() for tensor in inputs], share_inputs=True)
+            request.infer(inputs, share_inputs=True)
             if stage is not None:
-                with torch.inference_mode():
-                    inputs = stage(*(torch.from_numpy(output.data) for output in request.output_tensors))
+                x, asked, *size = (output.data for output in request.output_tensors)
+                inputs = [x, stage(torch.from_numpy(asked)).numpy(), *size]
         return torch.from_numpy(requests[-1].get_output_tensor(0).data.copy())
 
     def dim(self, size: int) -> int:
@@ -139,7 +139,8 @@ def _float_models(ov: Any, parts: Sequence[nn.Module], preprocessing: Preprocess
         _save(ov, _converted(ov, part, inputs), path)
         if isinstance(part, Segment) and part.last is not None:
             with torch.inference_mode():
-                inputs = part.stage(*part(*inputs))
+                x, asked, *size = part(*inputs)
+                inputs = (x, part.answered(asked), *size)
     return paths
 
 

@@ -232,6 +232,11 @@ def test_medoids_never_get_worse_and_are_the_best_of_their_clusters(n: int, coun
                 assert costs_of[best] <= costs_of.min() + 1e-3
 
 
+def test_medoids_start_from_the_attention_that_tokens_get() -> None:
+    _, clues = tokens_and_clues(patches=20, prefix=2)
+    torch.testing.assert_close(kmedoids.received(clues), clues.attention().sum(dim=(1, 2))[:, 2:])
+
+
 def test_real_medoids_cost_less_than_the_published_ones() -> None:
     real, _ = kmedoids.k_medoids(TOKENS, RECEIVED, 49)
     published, _ = kmedoids.k_medoids(TOKENS, RECEIVED, 49, published=True)
@@ -372,6 +377,20 @@ def test_as_many_tokens_as_there_are_stay_as_they_are(method: str, keep: int) ->
     tokens, clues = tokens_and_clues(patches=20)
     step = stage(f"{method}-1", 20, keep)(tokens, clues)
     assert step.tokens is tokens and step.assignment is None
+
+
+@pytest.mark.parametrize("method", HARD + SOFT)
+def test_nothing_to_reduce_and_tokens_all_alike_are_no_trouble(method: str) -> None:
+    tokens, clues = tokens_and_clues(patches=20)
+    none = Clues(*(part[:0] for part in (clues.queries, clues.keys, clues.values)), clues.scale, 1)
+    made = stage(f"{method}-0.5", 20, 6)
+    assert made(Tokens(tokens.x[:0], 1), none).tokens.x.shape == (0, 7, WIDTH)
+    alike = Clues(*(torch.zeros_like(part) for part in (clues.queries, clues.keys, clues.values)), clues.scale, 1)
+    step = made(Tokens(torch.ones_like(tokens.x), 1), alike)
+    assert step.tokens.x.isfinite().all()
+    if method in HARD:
+        assert all(set(row.tolist()) == set(range(6)) for row in step.assignment)
+        torch.testing.assert_close(step.tokens.x, torch.ones(2, 7, WIDTH))
 
 
 @pytest.mark.parametrize("method", SOFT)

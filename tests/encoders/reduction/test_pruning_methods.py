@@ -384,3 +384,30 @@ def test_a_radial_reduction_is_the_published_mask_over_attention() -> None:
         mask = torch.cat([torch.ones(1, dtype=torch.bool), there])
         x = block(x, attn_mask=torch.where(mask, 0.0, -torch.inf).expand(2, 1, 65, 65))
     torch.testing.assert_close(want, dense.forward_head(dense.norm(x)), atol=1e-5, rtol=1e-5)
+
+
+# ---------------------------------------------------------------------- other runtimes
+
+
+@pytest.mark.parametrize("make", [with_class, without_class])
+@pytest.mark.parametrize("spec", ["topk-0.5", "evit-0.5", "dynamicvit-0.5", "ats-0.5", "radial-0.5"])
+def test_an_exported_network_takes_batches_of_any_number(make: Callable[[], nn.Module], spec: str) -> None:
+    tower = ReducedVit(network(make), Reduction.parse(spec), 32).eval()
+    count = torch.export.Dim("count", min=1, max=64)
+    with torch.no_grad():
+        exported = torch.export.export(tower, (images(3),), dynamic_shapes={"images": {0: count}}, strict=False).module()
+        for number in (1, 5):
+            torch.testing.assert_close(exported(images(number)), tower(images(number)), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("make", "spec"), [(with_class, "ats-0.5"), (without_class, "evit-0.5")])
+@pytest.mark.filterwarnings("ignore")  # the tracer's, of shapes that it takes for constants
+def test_openvino_computes_the_same(make: Callable[[], nn.Module], spec: str) -> None:
+    openvino = pytest.importorskip("openvino")
+    tower, batch = ReducedVit(network(make), Reduction.parse(spec), 32).eval(), images(3)
+    with torch.inference_mode():
+        model = openvino.convert_model(tower, example_input=batch, input=[tuple(batch.shape)])
+        found = openvino.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1})(
+            batch.numpy()
+        )
+        torch.testing.assert_close(torch.from_numpy(found[0]), tower(batch), atol=1e-5, rtol=1e-4)

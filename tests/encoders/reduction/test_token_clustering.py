@@ -23,7 +23,6 @@ from biocosmos.search.kernel.compiler import threads
 
 GOLDEN = Path(__file__).parent / "golden" / "token_clustering.npz"
 GAP = 1e-6
-ROUNDING = 2.0**-22
 Array = np.ndarray[Any, Any]
 COMPILED = [name for name in kernel.known() if kernel.load(name)]
 WAYS: list[tuple[str, Any]] = [*((name, "compiled") for name in COMPILED), ("torch", "rounds"), ("torch", "steps")]
@@ -55,7 +54,7 @@ def distances_of(keys: Array) -> Array:
     length = np.linalg.norm(x, axis=1, keepdims=True)
     x = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
     found = 1 - x @ x.T
-    found[(np.abs(found) < ROUNDING) & (length > 0) & (length.T > 0)] = 0
+    found[np.abs(found) < 1e-14] = 0
     np.fill_diagonal(found, 0)
     return (found + found.T) / 2
 
@@ -216,6 +215,14 @@ def test_tokens_of_a_large_image(linkage: Linkage) -> None:
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)
+def test_keys_with_much_in_common_are_told_apart_better_than_by_cosines_in_float32(linkage: Linkage, how: How) -> None:
+    keys = smooth(4, 10, 32, seed=4) + 40 * torch.randn(32, generator=torch.Generator().manual_seed(0))
+    expected = [of_scikit_learn(distances_of(key.numpy()), 60, linkage) for key in keys]
+    assert max(distances_of(key.numpy()).max() for key in keys) < 0.01
+    assert agglomerate(keys, 60, linkage, how=how).tolist() == expected
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
 def test_equal_tokens_go_to_the_first_one(linkage: Linkage, how: How) -> None:
     keys = torch.full((2, 40, 12), 0.3)
     assert agglomerate(keys, 25, linkage, how=how).tolist() == [[0] * 16 + list(range(1, 25))] * 2
@@ -244,6 +251,30 @@ def test_labels_are_those_of_the_keys_in_float32_whatever_their_strides(dtype: t
     assert told.dtype == torch.int64 and told.shape == (4, 49)
     assert torch.equal(told, agglomerate(keys.float().contiguous(), 12, how=how))
     assert torch.equal(told, agglomerate(keys.mT.contiguous().mT, 12, how=how))
+
+
+def test_products_in_short_numbers_elsewhere_are_not_for_distances(how: How) -> None:
+    keys = smooth(2, 8, 64, seed=6)
+    told = agglomerate(keys, 20, how=how)
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert torch.equal(agglomerate(keys, 20, how=how), told)
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def test_a_compiled_or_exported_graph_has_it_as_one_operator() -> None:
+    class Labels(torch.nn.Module):
+        def forward(self, keys: torch.Tensor) -> torch.Tensor:
+            return agglomerate(keys * 2, 10) + 1
+
+    keys = smooth(2, 6, 16, seed=7).requires_grad_()
+    expected = agglomerate(keys, 10) + 1
+    assert torch.equal(torch.compile(Labels(), backend="aot_eager", fullgraph=True)(keys), expected)
+    assert torch.equal(torch.export.export(Labels(), (keys,)).module()(keys), expected)
 
 
 def test_without_llvmlite_torch_does_it(monkeypatch: pytest.MonkeyPatch) -> None:

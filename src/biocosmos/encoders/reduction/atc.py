@@ -29,13 +29,16 @@ class AgglomerativeClustering(HostReducer):
         assert clues is not None
         return clues.mean_keys
 
-    def done(self, tokens: Tokens, asked: torch.Tensor, *, has_class: bool) -> Step:
+    def answered(self, asked: torch.Tensor, *, has_class: bool) -> torch.Tensor:
+        """(b, patch tokens) int64 labels of clusters."""
+        with torch.autocast(asked.device.type, enabled=False):
+            return agglomerate(asked, self._count(asked.shape[1], has_class), cast(Linkage, self.reduction.variant))
+
+    def applied(self, tokens: Tokens, answer: torch.Tensor, *, has_class: bool) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.HostReducer`."""
-        keep = self.keep
+        return merged(tokens, answer, self._count(tokens.patches, has_class))
+
+    def _count(self, patches: int, has_class: bool) -> int:
         if self.reduction.published and self.reduction.remove:
-            keep = max(1, tokens.patches - self.reduction.remove + int(has_class))
-        if tokens.patches <= keep:
-            return Step(tokens, None)
-        with torch.autocast(tokens.x.device.type, enabled=False):
-            labels = agglomerate(asked, keep, cast(Linkage, self.reduction.variant))
-        return merged(tokens, labels, keep)
+            return min(patches, max(1, patches - self.reduction.remove + int(has_class)))
+        return self.keep

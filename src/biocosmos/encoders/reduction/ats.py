@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from biocosmos.encoders.reduction.selection import assignment_of
-from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens
+from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens, is_traced
 
 SMALLEST_SUM = 1e-6
 
@@ -46,7 +46,7 @@ def sampled(scores: torch.Tensor, points: torch.Tensor, mask: torch.Tensor | Non
     if mask is not None:
         distance = distance.masked_fill(~mask[:, None], torch.inf)
     hits = distance.argmin(dim=-1)
-    return torch.zeros_like(scores, dtype=torch.bool).scatter(1, hits, True)
+    return torch.zeros_like(scores).scatter(1, hits, 1.0) > 0
 
 
 class AdaptiveSampling(Reducer):
@@ -82,12 +82,12 @@ def _packed(tokens: Tokens, hit: torch.Tensor, most: int) -> Step:
     """The tokens that are hit, (b, n) bool, at the front, the others behind a mask."""
     counts = hit.sum(dim=1)
     padded = True
-    if not torch.compiler.is_exporting():
+    if not (torch.compiler.is_exporting() or is_traced()):  # a graph has one shape for all images
         fewest, most = (int(count) for count in torch.stack(counts.aminmax()).tolist())
         padded = fewest < most
     chosen = hit.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]
     mask = torch.arange(most, device=hit.device) < counts.unsqueeze(1)
     left = replace(tokens, mask=None).selected(chosen)
-    front = mask.new_ones(len(hit), tokens.prefix)
+    front = mask.new_ones(hit.shape[0], tokens.prefix)
     assignment = torch.where(hit, assignment_of(chosen, tokens.patches), -1)
     return Step(replace(left, mask=torch.cat([front, mask], dim=1) if padded else None), assignment)

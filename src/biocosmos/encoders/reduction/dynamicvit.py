@@ -82,8 +82,8 @@ class DynamicViT(Reducer):
         if before is not None:
             decision = decision * before
         self.decision = decision
-        policy = torch.cat([decision.new_ones(len(decision), tokens.prefix), decision], dim=1)
-        places = torch.arange(tokens.patches, device=decision.device).expand(len(decision), -1)
+        policy = torch.cat([decision.new_ones(decision.shape[0], tokens.prefix), decision], dim=1)
+        places = torch.arange(tokens.patches, device=decision.device).expand(decision.shape[0], -1)
         return Step(replace(tokens, policy=policy), torch.where(decision > 0.5, places, DROPPED))
 
     def __getstate__(self) -> dict[str, Any]:

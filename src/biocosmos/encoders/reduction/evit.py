@@ -50,7 +50,7 @@ class EViT(Reducer):
             left,
             x=torch.cat([left.x, rest], dim=1),
             size=None if left.size is None else _with(left.size, (tokens.sizes()[:, prefix:] * gone).sum(dim=1)),
-            mask=None if left.mask is None else _with(left.mask, left.mask.new_ones(len(chosen))),
+            mask=None if left.mask is None else _with(left.mask, left.mask.new_ones(chosen.shape[0])),
         )
         return Step(after, torch.where(gone, self.keep, places))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from biocosmos.encoders.reduction.tokens import Step, Tokens
+from biocosmos.encoders.reduction.tokens import Step, Tokens, is_traced
 
 
 def sums_by_label(values: torch.Tensor, labels: torch.Tensor, count: int) -> torch.Tensor:
@@ -19,6 +19,9 @@ def sums_by_label(values: torch.Tensor, labels: torch.Tensor, count: int) -> tor
     Returns: (b, count, c), of the type of ``values``; 0 for a label that no row has.
     """
     b, n, c = values.shape
+    if is_traced():  # a graph runs a product in a fraction of the time that it takes to scatter
+        mine = labels.unsqueeze(1) == torch.arange(count, device=labels.device).unsqueeze(1)
+        return mine.to(values.dtype) @ values
     rows = labels + torch.arange(b, device=labels.device).unsqueeze(1) * count
     # index_add over whole rows takes an eighth of the time of scatter_add over (b, n, c) on a CPU
     sums = torch.zeros(b * count, c, dtype=values.dtype, device=values.device)
@@ -110,4 +113,4 @@ def rows_of(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """matrix: (b, n, m); rows: (b, k) int64. Returns: (b, k, m)."""
     b, n, m = matrix.shape
     flat = (rows + torch.arange(b, device=rows.device).unsqueeze(1) * n).reshape(-1)
-    return matrix.reshape(b * n, m).index_select(0, flat).reshape(b, -1, m)
+    return matrix.reshape(b * n, m).index_select(0, flat).reshape(b, rows.shape[1], m)

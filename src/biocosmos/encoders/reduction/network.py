@@ -21,7 +21,7 @@ from biocosmos.encoders.reduction.blocks import taken_apart
 from biocosmos.encoders.reduction.methods import make_reducers
 from biocosmos.encoders.reduction.policy import attention_under_policy
 from biocosmos.encoders.reduction.spec import Reduction
-from biocosmos.encoders.reduction.tokens import Clues, Step, Tokens, composed
+from biocosmos.encoders.reduction.tokens import Clues, Step, Tokens, composed, is_traced
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError
 
@@ -376,7 +376,7 @@ def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Ten
 def _confusing(heads: int, tokens: int) -> bool:
     """Whether heads must be laid beside images in a graph: with as many tokens as heads, OpenVINO 2026.4 takes the one for the
     other, and what its attention gives in float32 is wrong."""
-    return heads == tokens and bool(torch._C._get_tracing_state())
+    return heads == tokens and is_traced()
 
 
 def _plain(tokens: Tokens, proportional: bool) -> bool:

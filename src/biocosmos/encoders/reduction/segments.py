@@ -35,18 +35,23 @@ class Segment(nn.Module):
         self.model, self.vit = model, vit
         self.first, self.last = first, last
 
-    def forward(self, x: torch.Tensor, size: torch.Tensor | None = None) -> Any:
-        """x: (n, 3, side, side) uint8, or (n, tokens, c) float32; size: (n, tokens) float32, what each stands for.
+    def forward(self, x: torch.Tensor, answer: torch.Tensor | None = None, size: torch.Tensor | None = None) -> Any:
+        """The tokens up to the next stage.
 
-        Returns: (n, tokens, c) float32, what the stage asks for, and the sizes if there are some; or (n, dim) unit vectors.
+        Args:
+            x: (n, 3, side, side) uint8, or (n, tokens, c) float32.
+            answer: of the stage before, of this many tokens; size: (n, tokens) float32, what each stands for.
+
+        Returns: (n, tokens, c) float32, what the next stage asks for, and the sizes if there are some; or (n, dim) unit vectors.
         """
         vit, network = self.vit, network_of(self.vit.dense)
         clues: Clues | None = None
-        if self.first is None:
+        if self.first is None or answer is None:
             tokens, start, proportional = Tokens(network.embedded(self.model.pixels(x)), network.prefix), 0, False
         else:
             step = host_stages(vit)[self.first]
             tokens, start, proportional = Tokens(x, network.prefix, size), self.first, step.proportional
+            tokens = step.applied(tokens, answer, has_class=network.has_class).tokens
             if step.place == "between":
                 tokens, start = vit.mlp(start, tokens, network), start + 1
         for number in range(start, len(network.blocks()) if self.last is None else self.last):
@@ -59,13 +64,10 @@ class Segment(nn.Module):
         asked = step.asked(tokens, clues)
         return (tokens.x, asked) if tokens.size is None else (tokens.x, asked, tokens.size)
 
-    def stage(self, x: torch.Tensor, asked: torch.Tensor, size: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
-        """The stage after the segment, on what it gave. Returns what the next segment takes."""
+    def answered(self, asked: torch.Tensor) -> torch.Tensor:
+        """What the stage after the segment answers."""
         assert self.last is not None
-        network = network_of(self.vit.dense)
-        step = host_stages(self.vit)[self.last]
-        after = step.done(Tokens(x, network.prefix, size), asked, has_class=network.has_class).tokens
-        return (after.x,) if after.size is None else (after.x, after.size)
+        return host_stages(self.vit)[self.last].answered(asked, has_class=network_of(self.vit.dense).has_class)
 
 
 def host_stages(vit: ReducedVit) -> dict[int, HostReducer]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import ClassVar, Literal
 
 import torch
@@ -45,11 +44,13 @@ class Tokens:
 
     def selected(self, chosen: torch.Tensor) -> Tokens:
         """The prefix and the patch tokens ``chosen``: (b, k) int64, counted without the prefix. ``source`` stays as it is."""
-        front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
-        rows = torch.cat([front, chosen + self.prefix], dim=1)
+        rows = chosen
+        if self.prefix:  # of nothing and something OpenVINO makes no row
+            front = torch.arange(self.prefix, device=chosen.device).expand(chosen.shape[0], -1)
+            rows = torch.cat([front, chosen + self.prefix], dim=1)
         return replace(
             self,
-            x=self.x.gather(1, rows.unsqueeze(-1).expand(-1, -1, self.x.shape[2])),
+            x=rows_of(self.x, rows),
             size=None if self.size is None else self.size.gather(1, rows),
             mask=None if self.mask is None else self.mask.gather(1, rows),
             policy=None if self.policy is None else self.policy.gather(1, rows),
@@ -86,7 +87,7 @@ class Clues:
     size: torch.Tensor | None = None
     mask: torch.Tensor | None = None
 
-    @cached_property
+    @property  # not cached: torch.compile cannot enter the lock of one
     def mean_keys(self) -> torch.Tensor:
         """(b, patch tokens, d) float32: keys averaged over heads."""
         return self.keys[:, :, self.prefix :].float().mean(dim=1)
@@ -168,23 +169,42 @@ class Reducer(nn.Module):
 
 
 class HostReducer(Reducer):
-    """A stage whose choice no graph of operations can make, such as clustering: the network computes what it is ``asked``, and it
-    is ``done`` beside the network. For runtimes of graphs alone, :mod:`~biocosmos.encoders.reduction.segments` cuts there.
+    """A stage whose choice no graph of operations can make, such as clustering: the network computes what is ``asked``, that is
+    ``answered`` on the host, and the network goes on with the answer ``applied``. A runtime of graphs is cut between
+    (:mod:`~biocosmos.encoders.reduction.segments`).
     """
 
     def asked(self, tokens: Tokens, clues: Clues | None) -> torch.Tensor:
         """What the choice is made by, such as the mean keys: (b, patch tokens, d)."""
         raise NotImplementedError
 
-    def done(self, tokens: Tokens, asked: torch.Tensor, *, has_class: bool) -> Step:
-        """Reduce, by that; with :attr:`keep` patch tokens or fewer there, they stay as they are."""
+    def answered(self, asked: torch.Tensor, *, has_class: bool) -> torch.Tensor:
+        """The choice, of a shape that no image decides: (b, patch tokens) int64."""
+        raise NotImplementedError
+
+    def applied(self, tokens: Tokens, answer: torch.Tensor, *, has_class: bool) -> Step:
+        """Reduce, by that."""
         raise NotImplementedError
 
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`Reducer`."""
         if tokens.patches <= self.keep:
             return Step(tokens, None)
-        return self.done(tokens, self.asked(tokens, clues), has_class=clues is not None and clues.has_class)
+        has_class = clues is not None and clues.has_class
+        answer = self.answered(self.asked(tokens, clues), has_class=has_class)
+        return self.applied(tokens, answer, has_class=has_class)
+
+
+def is_traced() -> bool:
+    """Whether operations are being recorded for a graph of fixed shapes, as OpenVINO takes them."""
+    return torch._C._get_tracing_state() is not None
+
+
+def rows_of(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+    """x: (b, n, c), rows: (b, k) int64. Returns: (b, k, c), those rows, copied whole (on CPUs 16 times as fast as gather)."""
+    b, n, _ = x.shape
+    first = torch.arange(0, b * n, n, device=x.device).unsqueeze(1)
+    return x.flatten(0, 1).index_select(0, (rows + first).flatten()).reshape(b, rows.shape[1], -1)
 
 
 def unmerge(values: torch.Tensor, source: torch.Tensor, *, fill: float = 0.0) -> torch.Tensor:

@@ -85,6 +85,9 @@ def turn(collection: Collection, settings: DialSettings, output: Path | None = N
     facts = _facts(collection, name, towers, sides, settings)
     report = dial_report(lines, share, sides.measure, sides.rank, settings.lose_at_most, facts)
     report.caveats += guard.told(collection, sides.judging.ids, name)
+    if head is not None and head.facts["taps"] and taken.way.reduction is not None:
+        report.caveats.append("The head takes maps of the network's stages, which fewer tokens do not make: it did not go along.")
+        head = None
     if output is not None:
         _write(output, taken.way, towers, name, head, sides, report)
     return Turned(taken.way, output, report)
@@ -208,6 +211,7 @@ class _Bench:
                             temporary.write_text(json.dumps(known), encoding="utf-8")
                         del encoder
                     one.times, one.images_per_second = known[one.way.name]
+                    one.times = 1.0 if one.way == REFERENCE else one.times
                 except BiocosmosError as error:
                     one.dropped = f"not here: {_short(error)}"
                 bar.advance()

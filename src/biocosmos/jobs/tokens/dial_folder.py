@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from biocosmos.encoders.modality import described
 from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers
@@ -15,13 +16,18 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.heads import HEAD, TrainedHead, copy_head
 from biocosmos.specimens import guard
 
+BY = "biocosmos tokens dial"
+
 
 def refuse_folder(output: Path, encoder: str) -> None:
-    """Raise BiocosmosError for a place that is the encoder's own, or a file."""
+    """Raise BiocosmosError for a place that is the encoder's own, another encoder's, or a file."""
     if Path(split_name(encoder)[0]).expanduser().resolve() == output.resolve():
         raise BiocosmosError(f"{output} is the encoder itself: choose another --output")
     if output.is_file():
         raise BiocosmosError(f"{output} is a file, and an encoder is a folder: choose another --output")
+    training = described(output).get("training")
+    if described(output) and not (isinstance(training, dict) and training.get("by") == BY):
+        raise BiocosmosError(f"{output} holds an encoder that '{BY}' did not write: choose another --output")
 
 
 def write_folder(
@@ -37,7 +43,7 @@ def write_folder(
 ) -> str:
     """Save the towers, how they are computed, the head over them, and on whom this was chosen. Returns the encoder's digest."""
     (output / HEAD).unlink(missing_ok=True)  # a former head is not one over these weights
-    digest = save_encoder(output, towers, base=encoder, way=way, training=training)
+    digest = save_encoder(output, towers, base=encoder, way=way, training={**training, "by": BY})
     if head is not None:
         copy_head(head, output, digest)
     seen: dict[str, list[pa.Array]] = {use: [] for use in guard.USES}

@@ -80,12 +80,12 @@ def ways_of(settings: DialSettings, *, torch_alone: bool) -> list[Way]:
 def times_as_fast(encoder: Encoder, reference: Encoder, pixels: npt.NDArray[np.uint8]) -> tuple[float, float]:
     """(how many times as many images a second as the reference, images a second of the encoder).
 
-    pixels: (n, 3, size, size) uint8. The fastest of some rounds counts for each, taken in turns: what else the machine does only
-    makes a round slower. The images a second are those of the reference at its fastest times the ratio.
+    pixels: (n, 3, size, size) uint8. Both take turns, and the median of the ratios of neighbouring rounds counts: what else the
+    machine does then makes both slower alike. The images a second are those of the fastest round.
     """
     both = (encoder, reference)
     images = [_filled(pixels, one) for one in both]
-    best = [float("inf")] * 2
+    took: list[list[float]] = [[], []]
     begun = time.perf_counter()
     for number in range(MOST_ROUNDS + 1):
         for i, one in enumerate(both):
@@ -93,10 +93,10 @@ def times_as_fast(encoder: Encoder, reference: Encoder, pixels: npt.NDArray[np.u
             for _ in _computed(one, images[i]):
                 pass
             if number:  # the first warms up
-                best[i] = min(best[i], (time.perf_counter() - start) / len(images[i]))
+                took[i].append((time.perf_counter() - start) / len(images[i]))
         if number >= ROUNDS and time.perf_counter() - begun > SECONDS:
             break
-    return best[1] / best[0], 1 / best[0]
+    return float(np.median(np.array(took[1]) / np.array(took[0]))), 1 / min(took[0])
 
 
 def _filled(pixels: npt.NDArray[np.uint8], encoder: Encoder) -> torch.Tensor:

@@ -17,7 +17,6 @@ VALUES = 1 << 26
 """Distances that the torch ways hold at once: images go through them in parts."""
 
 
-@torch.no_grad()
 def agglomerate(keys: torch.Tensor, count: int, linkage: Linkage = "average", *, how: How = "auto") -> torch.Tensor:
     """Merge the two closest clusters of an image's tokens again and again until ``count`` are left.
 
@@ -38,13 +37,21 @@ def agglomerate(keys: torch.Tensor, count: int, linkage: Linkage = "average", *,
     Raises BiocosmosError for other counts, linkages, ways and shapes, and for keys that are not finite.
     """
     _check(keys, count, linkage, how)
+    if torch.compiler.is_compiling():
+        labels: torch.Tensor = _whole(keys.detach(), count, linkage, how)
+        return labels
+    return _clustered(keys, count, linkage, how)
+
+
+@torch.no_grad()
+def _clustered(keys: torch.Tensor, count: int, linkage: Linkage, how: How) -> torch.Tensor:
     if count == keys.shape[1] or not len(keys):
         _check_finite(keys.isfinite().flatten(1).all(1))
         return torch.arange(keys.shape[1], device=keys.device).repeat(len(keys), 1)
     compiled = kernel.here() if keys.device.type == "cpu" and how in ("auto", "compiled") else None
     if compiled is not None:
         labels, broken = compiled.cluster(_floats(keys), count, linkage)
-        _check_finite(~broken)
+        _refuse(broken)
         return labels
     if how == "compiled":
         raise BiocosmosError("clustering 'compiled' needs keys on the CPU and the llvmlite package: choose auto or rounds")
@@ -52,6 +59,19 @@ def agglomerate(keys: torch.Tensor, count: int, linkage: Linkage = "average", *,
     part = max(1, VALUES // keys.shape[1] ** 2)
     way = _in_steps if how == "steps" else _in_rounds
     return torch.cat([way(_floats(keys[i : i + part]), count, linkage) for i in range(0, len(keys), part)])
+
+
+@torch.library.custom_op(
+    "biocosmos::agglomerate", mutates_args=(), schema="(Tensor keys, int count, str linkage, str how) -> Tensor"
+)
+def _whole(keys: torch.Tensor, count: int, linkage: Linkage, how: How) -> torch.Tensor:
+    """One operator of a compiled or exported graph, which is not looked into."""
+    return _clustered(keys, count, linkage, how)
+
+
+@_whole.register_fake
+def _shape(keys: torch.Tensor, count: int, linkage: Linkage, how: How) -> torch.Tensor:
+    return keys.new_empty(keys.shape[:2], dtype=torch.int64)
 
 
 def _in_steps(keys: torch.Tensor, count: int, linkage: Linkage) -> torch.Tensor:
@@ -99,5 +119,9 @@ def _check(keys: torch.Tensor, count: int, linkage: str, how: str) -> None:
 
 def _check_finite(fine: torch.Tensor) -> None:
     if not fine.all():
-        image = int((~fine).nonzero()[0])
+        _refuse(int((~fine).nonzero()[0]))
+
+
+def _refuse(image: int | None) -> None:
+    if image is not None:
         raise BiocosmosError(f"keys of image {image} of the batch are not all finite: they cannot be clustered")

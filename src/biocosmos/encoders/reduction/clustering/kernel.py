@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import threading
 from functools import cache
 
 import torch
@@ -11,7 +13,7 @@ from biocosmos.encoders.reduction.clustering import distances, greedy
 from biocosmos.encoders.reduction.clustering.lanes import Lanes
 from biocosmos.encoders.reduction.clustering.linkages import LINKAGES, Linkage
 from biocosmos.search.kernel.assembly import Function
-from biocosmos.search.kernel.compiler import Program, large, split, thread_count
+from biocosmos.search.kernel.compiler import Program, large, split
 
 _FLOATS, _INTEGERS = ("half", "bound", "dead", "size"), ("near", "stamp", "place", "log", "times", "parent")
 _STATE = ("bound", "dead", "size", *_INTEGERS)
@@ -21,6 +23,8 @@ INSTRUCTIONS = {
     "any": (frozenset[str](), "", 8),  # what LLVM finds, where the system does not say what there is
 }
 """name -> flags that the processor must have, what LLVM may use, lanes."""
+KEPT_VALUES = 1 << 22
+"""Distances that a thread keeps room for, over all numbers of tokens that it met."""
 
 
 def known() -> tuple[str, ...]:
@@ -58,29 +62,46 @@ class Kernel:
         self._program = program = Program("\n".join(text), features)  # what is compiled lives as long as this
         self._images = {linkage: program.function(f"images_{linkage}", 16, 9) for linkage in LINKAGES}
 
-    def cluster(self, keys: torch.Tensor, count: int, linkage: Linkage) -> tuple[torch.Tensor, torch.Tensor]:
+    def cluster(self, keys: torch.Tensor, count: int, linkage: Linkage) -> tuple[torch.Tensor, int | None]:
         """keys: (b, n, d) float32 on the CPU, the last dim dense; count: clusters wanted, 1 to n; linkage: of :data:`LINKAGES`.
 
-        Returns: (b, n) int64 labels by first appearance, and (b,) bool, whether an image has a key that is not finite.
+        Returns: (b, n) int64 labels by first appearance, and the first image that has a key that is not finite, or None.
         """
         b, n, d = keys.shape
         width, depth = (-(-x // self.lanes) * self.lanes for x in (n, d))
-        labels, flags = torch.empty(b, n, dtype=torch.int64), torch.zeros(b, dtype=torch.int8)
-        threads = max(1, min(thread_count(), b))
-        matrix = large(threads, width, width, dtype=torch.float32)
-        unit, packed = (large(threads, width * depth, dtype=torch.float32) for _ in range(2))
-        row = width + 16
-        floats = large(threads, len(_FLOATS), row, dtype=torch.float32)
-        integers = large(threads, len(_INTEGERS), row, dtype=torch.int32)
+        labels, broken = torch.empty(b, n, dtype=torch.int64), (ctypes.c_int8 * b)()
+        given = keys.data_ptr(), labels.data_ptr(), ctypes.addressof(broken)
+        numbers = n, d, keys.stride(0), keys.stride(1), width, depth, n - count
 
-        def work(thread: int, start: int, stop: int) -> None:
-            space = [unit[thread], packed[thread], matrix[thread], *floats[thread], *integers[thread]]
-            pointers = [keys, labels, flags, *space]
-            strides = keys.stride(0), keys.stride(1)
-            self._images[linkage](*(x.data_ptr() for x in pointers), start, stop, n, d, *strides, width, depth, n - count)
+        def work(_thread: int, start: int, stop: int) -> None:
+            self._images[linkage](*given, *_space(width, depth), start, stop, *numbers)
 
         split(work, b, 1)
-        return labels, flags.bool()
+        return labels, next((image for image, flag in enumerate(broken) if flag), None)
+
+
+_kept = threading.local()
+
+
+def _space(width: int, depth: int) -> tuple[int, ...]:
+    """Where what a thread works in begins, for images of so many tokens and dims: unit, packed, distances, floats, integers.
+
+    A network asks for the same few sizes again and again. To make the space anew costs more than to cluster 24 tokens.
+    """
+    spaces: dict[tuple[int, int], tuple[tuple[int, ...], list[torch.Tensor]]] = vars(_kept).setdefault("spaces", {})
+    found = spaces.get((width, depth))
+    if found is None:
+        row = width + 16
+        unit, packed = (large(width * depth, dtype=torch.float32) for _ in range(2))
+        matrix = large(width, width, dtype=torch.float32)
+        floats = large(len(_FLOATS), row, dtype=torch.float32)
+        integers = large(len(_INTEGERS), row, dtype=torch.int32)
+        parts = [unit, packed, matrix, *floats, *integers]
+        found = tuple(part.data_ptr() for part in parts), [unit, packed, matrix, floats, integers]
+        if sum(tokens**2 for tokens, _ in spaces) + width**2 > KEPT_VALUES:
+            spaces.clear()
+        spaces[width, depth] = found
+    return found[0]
 
 
 def _images(linkage: str) -> str:
