@@ -91,10 +91,10 @@ def _cards(report: Report, by: str) -> list[Card]:
     cards = []
     for row in _rows(report):
         if row["method"] == DENSE:
-            facts = {"by": by, "row": row, "ends": _ends(row, "accuracy"), "rate": _rate(row["images_s"])}
-            cards.append(WORDS.card("cards.dense", percent(row["accuracy"]), **facts))
+            told = {"by": by, "row": row, "ends": _ends(row, "accuracy"), "rate": _rate(row["images_s"])}
+            cards.append(WORDS.card("cards.dense", percent(row["accuracy"]), **told))
     if best := _best(report):
-        facts = {"row": best, "most": MOST_LOST, "lost": _points(best, "lost"), "rate": _rate(best["images_s"])}
+        facts: dict[str, Any] = {"row": best, "most": MOST_LOST, "lost": _points(best, "lost"), "rate": _rate(best["images_s"])}
         cards.append(WORDS.card("cards.best", f"{best['speedup']:.2f} ×", **facts))
     means = [row for row in report.rows("proxy", stage=MEAN) if row["measure"] == "cka"]
     if means:
