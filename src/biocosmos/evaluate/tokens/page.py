@@ -23,9 +23,10 @@ from biocosmos.evaluate.tokens.overlays import overlay, plain
 from biocosmos.evaluate.tokens.settings import DENSE, HERE, MEAN, Measured, Overlaid
 
 WORDS = Words(__package__)
+RATE_WHOLE = 100
 MOST_LOST = 0.01
 """What the headline setting loses at most, by the upper end of its interval."""
-STAGES_SHOWN = 6
+STAGES_SHOWN = 12
 """Methods whose stages are shown one by one."""
 SHOWN = ("iou", "v_measure", "cka")
 """Measures that get a matrix."""
@@ -78,7 +79,7 @@ def _lead(report: Report, by: str) -> str:
         reduced=bool(rows),
         methods=len({row["method"] for row in rows}),
         keeps="keep rates " + ", ".join(keeps) if len(keeps) > 1 else f"keep {''.join(keeps)}",
-        encoders=", ".join(dict.fromkeys(row["encoder"] for row in _rows(report))),
+        encoders=", ".join(report.provenance.get("encoders") or dict.fromkeys(row["encoder"] for row in _rows(report))),
         settings=len(rows),
         best=_best(report),
         most=MOST_LOST,
@@ -90,11 +91,11 @@ def _cards(report: Report, by: str) -> list[Card]:
     cards = []
     for row in _rows(report):
         if row["method"] == DENSE:
-            facts = {"by": by, "row": row, "ends": _ends(row, "accuracy")}
-            cards.append(WORDS.card("cards.dense", percent(row["accuracy"]), **facts))
+            told = {"by": by, "row": row, "ends": _ends(row, "accuracy"), "rate": _rate(row["images_s"])}
+            cards.append(WORDS.card("cards.dense", percent(row["accuracy"]), **told))
     if best := _best(report):
-        value = f"{best['speedup']:.2f} ×"
-        cards.append(WORDS.card("cards.best", value, row=best, most=MOST_LOST, lost=_points(best, "lost")))
+        facts: dict[str, Any] = {"row": best, "most": MOST_LOST, "lost": _points(best, "lost"), "rate": _rate(best["images_s"])}
+        cards.append(WORDS.card("cards.best", f"{best['speedup']:.2f} ×", **facts))
     means = [row for row in report.rows("proxy", stage=MEAN) if row["measure"] == "cka"]
     if means:
         row = means[0]
@@ -125,7 +126,7 @@ def _front(report: Report, by: str) -> Section:
         ("lost (interval)", lambda row: "–" if row["lost"] is None else f"{points_of(row['lost'])} ({_points(row, 'lost')})"),
         ("recall@1", "recall"),
         ("names", "label"),
-        ("images/s", ("images_s", "{:.4g}".format)),
+        ("images/s", ("images_s", _rate)),
         ("speed-up", ("speedup", "{:.2f}".format)),
         ("tokens", "tokens"),
         ("cosine", lambda row: "–" if row["cosine"] is None else f"{row['cosine']:.3f} ({row['cosine_lowest']:.3f})"),
@@ -160,8 +161,8 @@ def _by_keep(rows: Sequence[Row]) -> list[Row]:
 
 def _setting(row: Row) -> Setting:
     tip = (
-        f"{row['setting']}: {percent(row['accuracy'])} right ({_ends(row, 'accuracy')}), {row['images_s']:.4g} images a second, "
-        f"{row['speedup']:.2f} times dense"
+        f"{row['setting']}: {percent(row['accuracy'])} right ({_ends(row, 'accuracy')}), {_rate(row['images_s'])} images a "
+        f"second, {row['speedup']:.2f} times dense"
     )
     low, high = (math.nan if row[name] is None else row[name] for name in ("accuracy_low", "accuracy_high"))
     label = row["method"] if row["method"] == DENSE else f"{row['method']} {row['keep']}"
@@ -406,6 +407,11 @@ def _points(row: Row, name: str) -> str:
 def _correlation(row: Row, name: str) -> str:
     ends = "" if row[f"{name}_low"] is None else f" ({_signed(row[f'{name}_low'])} to {_signed(row[f'{name}_high'])})"
     return _signed(row[name]) + ends
+
+
+def _rate(value: float) -> str:
+    """Images a second."""
+    return f"{value:,.0f}" if value >= RATE_WHOLE else f"{value:.3g}"
 
 
 def _signed(value: float | None) -> str:
