@@ -30,7 +30,7 @@ import biocosmos as bc
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.reduction.methods import reducer_class
 from biocosmos.encoders.reduction.network import network_of
-from biocosmos.encoders.reduction.reduced import reduced
+from biocosmos.encoders.reduction.reduced import reduced, without_reduction
 from biocosmos.encoders.reduction.spec import METHODS, Reduction
 from biocosmos.encoders.reduction.tokens import Tokens
 from biocosmos.encoders.registry import load_towers
@@ -57,7 +57,7 @@ COMMANDS = (
 )
 VIT = "vit"
 KEEP = (0.25, 0.5, 0.7, 0.9)
-TRAIN, VAL, TEST = 6_000, 500, 2_000
+TRAIN, VAL, TEST = 4_000, 500, 2_000
 """Specimens of the split "study", drawn by a fixed seed from the parts of the published one; neighbours are of its train."""
 FROZEN = 3
 """Blocks that no reduction touches: computed once for all. One that looks at the block before its first stage has one fewer."""
@@ -119,7 +119,7 @@ class Study:
     def __init__(self, collection: bc.Collection, rows: Path = Path("rows.jsonl")) -> None:
         self.collection, self.path = collection, rows
         self.rows = [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
-        if "study" not in [split["name"] for split in collection.describe()["splits"]]:
+        if "study" not in collection.describe()["splits"]:
             collection.save_split(study_split(collection))
         self.head = TrainedHead.load(VIT)
         self.towers = load_towers(VIT)
@@ -206,12 +206,15 @@ class Study:
 
 
 def study_split(collection: bc.Collection) -> Split:
-    """A seeded sample of each part of the published split."""
+    """A seeded sample of each part of the published split, with one specimen of each label at least."""
     rng = np.random.default_rng(0)
     chosen: dict[str, str] = {}
     for part, count in (("train", TRAIN), ("val", VAL), ("test", TEST)):
-        ids = np.array(sorted(collection.table(["id"], split=part)["id"].to_pylist()), object)
-        chosen |= dict.fromkeys(rng.permutation(ids)[:count].tolist(), part)
+        table = collection.table(["id", "label"], split=part).sort_by("id")
+        order = rng.permutation(len(table))
+        _, first = np.unique(np.array(table["label"].to_pylist(), str)[order], return_index=True)
+        order = np.concatenate([order[first], np.delete(order, first)])[:count]
+        chosen |= dict.fromkeys(np.array(table["id"].to_pylist(), object)[order].tolist(), part)
     ids = sorted(chosen)
     parameters = {"sample of": "default", "train": TRAIN, "val": VAL, "test": TEST}
     return Split("study", "random", 0, parameters, pa.array(ids), pa.array([chosen[id_] for id_ in ids]))
@@ -252,7 +255,7 @@ def normalising(towers: Towers) -> tuple[torch.Tensor, torch.Tensor]:
 @torch.inference_mode()
 def features(towers: Towers, kept: Array, blocks: int) -> Array:
     """(n, dim) float32, from what the first blocks gave."""
-    network = network_of(towers.image)
+    network = network_of(without_reduction(towers).image)
     image: Any = towers.image.eval()
     found = []
     for start in range(0, len(kept), BATCH):

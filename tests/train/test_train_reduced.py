@@ -96,7 +96,7 @@ def test_a_transformer_in_two_parts_is_the_same(registers: str) -> None:
     [
         ({"reduce": "atc", "freeze_stages": 5}, "--freeze-stages may be 4 at most with --cache-views, not 5"),
         ({"reduce": "kmedoids", "freeze_stages": 4}, "looks at the block before: --freeze-stages may be 3 at most"),
-        ({"reduce": "atc", "encoder": "efficientnet-lite0"}, "no vision transformer"),
+        ({"reduce": "atc", "encoder": "efficientnet-lite0"}, "has no tokens to reduce"),
         ({"reduce": "atc", "head": "bcnn"}, "--head bcnn takes maps, and reduced tokens make none"),
         ({"reduce": "atc", "keep_tokens": "all"}, "--keep-tokens 'all' is no share of tokens"),
         ({"reduce": "atc", "keep_tokens": "2"}, "keep 2 must be more than 0"),

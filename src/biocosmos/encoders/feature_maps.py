@@ -38,6 +38,7 @@ class Trunk(nn.Module):
     usually frozen. Of a plain vision transformer, blocks at even distances, their patch tokens laid out as a map.
 
     Attributes:
+        reduction: of the encoder's tokens, None for all of them.
         channels: of each tap. tapped: names of the stages whose maps are given.
         stages, stage_channels, stage_pixels: name, channels and side of a cell (pixels of the image) of each stage that the
             model has, shallow to deep.
@@ -51,7 +52,7 @@ class Trunk(nn.Module):
         parts = dict(trainable(towers).named_children())
         self.image = parts["image"]
         self.projection = parts.get("projection")
-        self.size = towers.preprocessing.size
+        self.size, self.reduction = towers.preprocessing.size, towers.reduction
         stages = _stages(_timm_model(self.image))
         self.stages = [name for name, _ in stages]
         self.stage_channels = [int(row["num_chs"]) for _, row in stages]

@@ -96,7 +96,7 @@ def test_gradients_reach_the_patches(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("architecture", "said"),
     [
-        ("efficientnet_lite0", "EfficientNet is no vision transformer"),
+        ("efficientnet_lite0", r"convolutional network \(EfficientNet\)"),
         ("swin_tiny_patch4_window7_224", "SwinTransformer is no vision transformer"),
         ("eva02_tiny_patch14_224", "EvaBlock"),
     ],
@@ -187,7 +187,7 @@ def test_an_encoder_is_loaded_by_its_name_with_the_reduction(folder: Path) -> No
         ("{}+topk-0.5@2/9", "there is no block 9, this network has 4"),
         ("{}+topk-0.9/0.8/0.7/0.6/0.5", "5 stages are more than the 4 blocks"),
         ("{}+sinkhorn-0.5", "train heads"),
-        ("efficientnet-lite0+topk-0.5", "EfficientNet is no vision transformer"),
+        ("efficientnet-lite0+topk-0.5", r"convolutional network \(EfficientNet\)"),
         ("kmer:6+topk-0.5", "takes DNA barcodes"),
         ("nowhere+topk-0.5", "encoder 'nowhere' is not known"),
         ("python:torch.nn:Identity+topk-0.5", "python:torch.nn:Identity"),

@@ -23,7 +23,6 @@ from biocosmos.search.kernel.compiler import threads
 
 GOLDEN = Path(__file__).parent / "golden" / "token_clustering.npz"
 GAP = 1e-6
-ROUNDING = 2.0**-22
 Array = np.ndarray[Any, Any]
 COMPILED = [name for name in kernel.known() if kernel.load(name)]
 WAYS: list[tuple[str, Any]] = [*((name, "compiled") for name in COMPILED), ("torch", "rounds"), ("torch", "steps")]
@@ -55,7 +54,7 @@ def distances_of(keys: Array) -> Array:
     length = np.linalg.norm(x, axis=1, keepdims=True)
     x = np.divide(x, length, out=np.zeros_like(x), where=length > 0)
     found = 1 - x @ x.T
-    found[(np.abs(found) < ROUNDING) & (length > 0) & (length.T > 0)] = 0
+    found[np.abs(found) < 1e-14] = 0
     np.fill_diagonal(found, 0)
     return (found + found.T) / 2
 
@@ -213,6 +212,14 @@ def test_tokens_of_a_large_image(linkage: Linkage) -> None:
         expected = of_scipy(distances, count, linkage)
         for way in ("auto", "rounds"):
             assert agglomerate(keys, count, linkage, how=way)[0].tolist() == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("linkage", LINKAGES)
+def test_keys_with_much_in_common_are_told_apart_better_than_by_cosines_in_float32(linkage: Linkage, how: How) -> None:
+    keys = smooth(4, 10, 32, seed=4) + 40 * torch.randn(32, generator=torch.Generator().manual_seed(0))
+    expected = [of_scikit_learn(distances_of(key.numpy()), 60, linkage) for key in keys]
+    assert max(distances_of(key.numpy()).max() for key in keys) < 0.01
+    assert agglomerate(keys, 60, linkage, how=how).tolist() == expected
 
 
 @pytest.mark.parametrize("linkage", LINKAGES)

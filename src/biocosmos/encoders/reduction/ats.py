@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 
 from biocosmos.encoders.reduction.selection import assignment_of
-from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens
+from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens, is_traced
 
 SMALLEST_SUM = 1e-6
 
@@ -82,8 +82,7 @@ def _packed(tokens: Tokens, hit: torch.Tensor, most: int) -> Step:
     """The tokens that are hit, (b, n) bool, at the front, the others behind a mask."""
     counts = hit.sum(dim=1)
     padded = True
-    one_shape = torch.compiler.is_exporting() or torch.jit.is_tracing()  # type: ignore[attr-defined,no-untyped-call]
-    if not one_shape:
+    if not (torch.compiler.is_exporting() or is_traced()):  # a graph has one shape for all images
         fewest, most = (int(count) for count in torch.stack(counts.aminmax()).tolist())
         padded = fewest < most
     chosen = hit.to(torch.uint8).argsort(dim=1, descending=True, stable=True)[:, :most]

@@ -86,6 +86,11 @@ class HeatMapper:
             self._model = head.model if head.model.trunk is not None else _on_vectors(head)
             self.preprocessing, self._device = head.preprocessing, head.device
         self._trunk = self._model.trunk
+        if self._model.trunk is not None and self._model.trunk.reduction is not None:
+            raise BiocosmosError(
+                f"with fewer tokens ({self._model.trunk.reduction}) the patches are not followed through the network: ask the "
+                "encoder with all its tokens for a heat map"
+            )
         self._size = self.preprocessing.size
         self._under: torch.Tensor = self._model.head.tree.under  # type: ignore[union-attr, assignment]
         assert self._trunk is not None
@@ -191,6 +196,7 @@ class _UnitFeatures(nn.Module):
         self.trunk = trunk
         self.backbone, self.stages = trunk.backbone, trunk.stages
         self.stage_channels, self.stage_pixels = trunk.stage_channels, trunk.stage_pixels
+        self.reduction = trunk.reduction
 
     def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
         """images: (n, 3, size, size) float32, normalised. Returns: [(n, c)]."""

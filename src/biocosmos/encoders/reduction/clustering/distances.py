@@ -1,8 +1,9 @@
 """Cosine distances of tokens: by torch for a batch, and as assembly for one image in the space of a thread.
 
-With u = k / |k| and h = |u|^2 / 2 as it was rounded, the distance 1 - cos(k_i, k_j) is written h_i + h_j - u_i.u_j: tokens that
-are equal are then at distance zero exactly, whatever the rounding. A zero vector has the cosine 0 with every token, as in
-scikit-learn. Distances below :data:`ROUNDING` are zero.
+With u = k / |k|, 1 - cos(k_i, k_j) = |u_i - u_j|^2 / 2, in which the image's mean c may be taken from every u first: with
+w = u - c and h = |w|^2 / 2 as it was rounded, it is h_i + h_j - w_i.w_j. Keys of one image have much in common, and the less is
+left in w, the less is lost by rounding: distances of 1e-3 come out far more exact than from cosines near one. Tokens that are
+equal are at distance zero exactly. A zero vector has the cosine 0 with every token, as in scikit-learn.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from torch.nn import functional as F
 from biocosmos.encoders.reduction.clustering.lanes import Lanes
 from biocosmos.search.kernel.assembly import Function
 
-ROUNDING = 2.0**-22
-"""What rounding can make of no distance at all."""
+ROUNDING = 2.0**-21
+"""Distances below this share of h_i + h_j are what rounding makes of none at all."""
+GRID = 256
+"""The mean is rounded to whole parts of this, so that keys of few binary digits still have exact distances, and equal ones."""
 LARGEST = 1e30
 """Of a token to itself: no token is ever nearest to itself, and twice as much is still a number."""
 _PLAIN = 1e-30, 1e30  # squared lengths that neither underflow nor overflow
@@ -27,12 +30,15 @@ def cosine_distances(keys: torch.Tensor) -> torch.Tensor:
     """keys: (b, n, d) float32, finite. Returns: (b, n, n) float32, symmetric, :data:`LARGEST` on the diagonal."""
     peak = torch.linalg.vector_norm(keys, torch.inf, dim=-1, keepdim=True)
     unit = F.normalize(keys / peak.clamp_min(torch.finfo(torch.float32).tiny), dim=-1)
+    unit = unit - (unit.mean(1, keepdim=True) * GRID).round() / GRID
     half = unit.square().sum(-1) / 2
-    half = torch.where(half > 0, half, 0.5)
+    both = half[:, :, None] + half[:, None, :]
     with _whole_float32(keys.device.type):
-        distances = torch.baddbmm(half[:, :, None] + half[:, None, :], unit, unit.mT, alpha=-1)
+        distances = torch.baddbmm(both, unit, unit.mT, alpha=-1)
     distances = torch.minimum(distances, distances.mT)
-    distances.masked_fill_(distances < ROUNDING, 0)
+    distances = torch.where(distances < both * ROUNDING, 0, distances)
+    empty = peak == 0
+    distances.masked_fill_(empty | empty.mT, 1)
     distances.diagonal(dim1=1, dim2=2).fill_(LARGEST)
     return distances
 
@@ -56,19 +62,20 @@ def assembly(lanes: int) -> str:
     unit (width, depth), packed (width / lanes, depth, lanes) and half (width,): to work in; distances (width, width): without
     meaning beyond n; flag i8: set to 1 where a key is not finite, and left alone otherwise.
     """
-    return "\n".join((_units(lanes), _packed(lanes), _tiles(lanes), _distances()))
+    return "\n".join((_units(lanes), _centred(lanes), _packed(lanes), _tiles(lanes), _distances()))
 
 
 def _distances() -> str:
     f = Function("distances", "keys unit packed half distances flag", "n d stride width depth")
     f.do("call void @units(ptr %keys, ptr %unit, ptr %half, ptr %flag, i64 %n, i64 %d, i64 %stride, i64 %width, i64 %depth)")
+    f.do("call void @centre(ptr %unit, ptr %half, i64 %n, i64 %depth)")
     f.do("call void @pack(ptr %unit, ptr %packed, ptr %half, i64 %width, i64 %depth)")
     f.do("call void @tiles(ptr %packed, ptr %half, ptr %distances, i64 %n, i64 %width, i64 %depth)")
     return f.text()
 
 
 def _units(lanes: int) -> str:
-    """``units``: rows of length one, zeros behind them; half: 0, or 0.5 for a row of zeros."""
+    """``units``: rows of length one, zeros behind them; half: 0, or LARGEST for a row of zeros."""
     f = Function("units", "keys unit half flag", "n d stride width depth")
     v = Lanes(f, lanes)
     total, peak, zero = f.variable(v.floats, "zeroinitializer"), f.variable(v.floats, "zeroinitializer"), "zeroinitializer"
@@ -104,7 +111,7 @@ def _units(lanes: int) -> str:
                 largest = v.reduce("fmax", f.get(v.floats, peak))
                 empty = f.let(f"fcmp oeq float {largest}, 0.0")
                 with f.when(empty):
-                    f.set("float", f.at("float", "%half", i), "0.5")
+                    f.set("float", f.at("float", "%half", i), float32(LARGEST))
                 divisor = v.splat(f.let(f"select i1 {empty}, float 1.0, float {largest}"))
                 with f.loop("0", "%depth", lanes) as p:
                     v.store(row, p, f.let(f"fdiv {v.floats} {v.load(row, p)}, {divisor}"))
@@ -126,8 +133,32 @@ def _squared(f: Function, v: Lanes, row: str, total: str) -> None:
         f.set(v.floats, total, v.fused(x, x, f.get(v.floats, total)))
 
 
+def _centred(lanes: int) -> str:
+    """``centre``: take the rounded mean of the n rows from every row but those of zeros."""
+    f = Function("centre", "unit half", "n depth")
+    v = Lanes(f, lanes)
+    total = f.variable(v.floats, "zeroinitializer")
+    rows = v.splat(f.let("sitofp i64 %n to float"))
+    digits = v.splat(float32(1.5 * 2**23 / GRID))  # so large that what is added to it is rounded to the grid
+    with f.loop("0", "%depth", lanes) as p:
+        f.set(v.floats, total, "zeroinitializer")
+        with f.loop("0", "%n") as i:
+            x = v.load(f.at("float", "%unit", f.let(f"mul i64 {i}, %depth")), p)
+            f.set(v.floats, total, f.let(f"fadd {v.floats} {f.get(v.floats, total)}, {x}"))
+        mean = f.let(f"fdiv {v.floats} {f.get(v.floats, total)}, {rows}")
+        shifted = f.let(f"fadd {v.floats} {mean}, {digits}")
+        mean = f.let(f"fsub {v.floats} {shifted}, {digits}")
+        with f.loop("0", "%n") as i:
+            row = f.at("float", "%unit", f.let(f"mul i64 {i}, %depth"))
+            x = v.load(row, p)
+            some = f.let(f"fcmp oeq float {f.item('float', '%half', i)}, 0.0")
+            apart = f.let(f"fsub {v.floats} {x}, {mean}")
+            v.store(row, p, f.let(f"select i1 {some}, {v.floats} {apart}, {v.floats} {x}"))
+    return f.text()
+
+
 def _packed(lanes: int) -> str:
-    """``pack``: as many rows as there are lanes side by side, dim by dim; half: where it was 0, |u|^2 / 2 summed as in a tile."""
+    """``pack``: as many rows as there are lanes side by side, dim by dim; half: |w|^2 / 2, summed as in a tile, is added."""
     f = Function("pack", "unit packed half", "width depth")
     v = Lanes(f, lanes)
     total = f.variable(v.floats, "zeroinitializer")
@@ -155,7 +186,7 @@ def _tiles(lanes: int) -> str:
     f = Function("tiles", "packed half distances", "n width depth")
     v = Lanes(f, lanes)
     sums = [f.variable(v.floats, "zeroinitializer") for _ in range(lanes)]
-    rounding = v.splat(float32(ROUNDING))
+    share = v.splat(float32(ROUNDING))
     with f.loop("0", "%width", lanes) as j:
         across = f.at("float", "%packed", f.let(f"mul i64 {j}, %depth"))
         half = v.load("%half", j)
@@ -175,6 +206,7 @@ def _tiles(lanes: int) -> str:
                 here = f.let(f"add i64 {i}, {r}")
                 both = f.let(f"fadd {v.floats} {half}, {v.splat(f.item('float', '%half', here))}")
                 distance = f.let(f"fsub {v.floats} {both}, {f.get(v.floats, place)}")
+                rounding = f.let(f"fmul {v.floats} {both}, {share}")
                 some = f.let(f"fcmp oge {v.floats} {distance}, {rounding}")
                 rows.append(f.let(f"select {v.bits} {some}, {v.floats} {distance}, {v.floats} zeroinitializer"))
                 v.store(f.at("float", "%distances", f.let(f"mul i64 {here}, %width")), j, rows[-1])
@@ -182,6 +214,12 @@ def _tiles(lanes: int) -> str:
             with f.when(f.let(f"icmp slt i64 {i}, {j}")):
                 for r in range(0, lanes, 4):
                     v.transpose(rows[r : r + 4], f.at("float", side, str(r)), "%width")
+    with f.loop("0", "%n") as i:
+        empty = f.let(f"fcmp oge float {f.item('float', '%half', i)}, {float32(LARGEST)}")
+        with f.when(empty), f.loop("0", "%n") as j:
+            for row, column in ((i, j), (j, i)):
+                place = f.let(f"add i64 {f.let(f'mul i64 {row}, %width')}, {column}")
+                f.set("float", f.at("float", "%distances", place), "1.0")
     with f.loop("0", "%n") as i:
         own = f.let(f"add i64 {f.let(f'mul i64 {i}, %width')}, {i}")
         f.set("float", f.at("float", "%distances", own), float32(LARGEST))
