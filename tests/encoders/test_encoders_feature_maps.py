@@ -117,7 +117,7 @@ def test_what_cannot_be_done_is_said_with_its_reason(shipped) -> None:
     with pytest.raises(BiocosmosError, match="1 to 7"):
         Trunk(shipped).frozen_prefix(9)
     with pytest.raises(BiocosmosError, match="cannot be cut"):
-        Trunk(towers_of("vit_tiny_patch16_224", img_size=SIZE, depth=2), taps=1).frozen_prefix(2)
+        Trunk(towers_of("eva02_tiny_patch14_224", img_size=SIZE, patch_size=16, depth=2), taps=1).frozen_prefix(2)
     plain = replace(shipped, image=nn.Sequential(nn.Flatten(), nn.Linear(3 * SIZE * SIZE, 8)))
     assert Trunk(plain, taps=1).channels == [8]
     with pytest.raises(BiocosmosError, match="too few"):

@@ -159,10 +159,8 @@ def test_dropped_patches_are_greyed_and_merged_ones_coloured() -> None:
     side = found.shape[0] // 4
 
     def middle(image: np.ndarray, patch: int) -> np.ndarray:
-        row, column = divmod(patch, 4)
-        return image[row * side + side // 3 : row * side + side // 2, column * side + side // 3 : column * side + side // 2].mean(
-            (0, 1)
-        )
+        row, column = (place * side + side // 3 for place in divmod(patch, 4))
+        return np.asarray(image[row : row + side // 6, column : column + side // 6].mean((0, 1)))
 
     assert np.ptp(middle(found, 0)) < 6 and 80 < middle(found, 0).mean() < 140  # black that was dropped is lighter,
     assert np.ptp(middle(found, 15)) < 6 and 140 < middle(found, 15).mean() < 200  # white that was dropped is darker

@@ -19,7 +19,7 @@ from torch import nn
 
 from biocosmos.encoders.reduction.blocks import taken_apart
 from biocosmos.encoders.reduction.methods import make_reducers
-from biocosmos.encoders.reduction.policy import attention_under_policy
+from biocosmos.encoders.reduction.policy import attention_under_policy, seen
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Step, Tokens, composed, is_traced
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
@@ -274,6 +274,8 @@ class TimmNetwork(Network):
         first = 0 if model.pool_include_prefix else self.prefix
         if model.attn_pool is not None:
             bias = tokens.bias(True)
+            if tokens.policy is not None:
+                bias = seen(tokens.policy)[:, None, None].to(x.dtype)
             pooled = model.attn_pool(x[:, first:], attn_mask=None if bias is None else bias[..., first:])
         else:
             pooled = _weighted(x, tokens, first, model.global_pool)

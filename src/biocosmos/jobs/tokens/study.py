@@ -35,8 +35,8 @@ from biocosmos.specimens.collection import Collection
 
 Array = npt.NDArray[Any]
 WORK = "work/tokens"
-TRAINED = "trained with its reduction"
-"""The encoder of settings that were trained as they are, in tables."""
+TRAINED = "trained"
+"""In tables the encoder of settings that were trained with their reduction."""
 
 
 @dataclass
