@@ -54,7 +54,7 @@ class TorchBackend:
             return int(self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1])
         except AssertionError as error:  # as timm checks the size of an image
             raise BiocosmosError(
-                f"this encoder says it takes images of {size} x {size} pixels, and does not ({first_line(error)}): mend its description"
+                f"this encoder says it takes images of {size} pixels, and does not ({first_line(error)}): mend its description"
             ) from error
 
     def enter_thread(self) -> None:
