@@ -27,6 +27,7 @@ from biocosmos.jobs.tokens.dial import turn
 from biocosmos.jobs.tokens.dial_measures import names_of, nearest
 from biocosmos.jobs.tokens.dial_settings import DialSettings
 from biocosmos.jobs.tokens.dial_specimens import Prepared
+from biocosmos.progress import Progress
 from biocosmos.settings import SettingError
 from biocosmos.specimens import guard
 from biocosmos.specimens.records import Source
@@ -204,7 +205,7 @@ def _names_are_those_it_predicts():
     table = collection.table(["id"], split="test")
     batch = ImageReader(StoredImages(collection, table["id"].to_pylist()), head.preprocessing).read(np.arange(len(table)))
     rank = head.taxonomy.ranks[-1]
-    mine = names_of(head, load_towers("headed"), rank, Prepared(batch.images.numpy(), batch.log_sizes))
+    mine = names_of(head, load_towers("headed"), rank, Prepared(batch.images.numpy(), batch.log_sizes), Progress("", None, ""))
     said = head.said(Specimens(np.array(batch.ids, object), images=batch.images))
     assert mine.tolist() == head.taxonomy.ancestor(head.classes[said.logits.argmax(1)], rank).tolist()
 
