@@ -352,7 +352,7 @@ def _caveats(measured: Sequence[Measured], by: str) -> list[str]:
         )
         if len(traced.ids) - 1 <= (wide := traced.features[-1].shape[1]):
             said.append(
-                f"CCA and PWCCA are left out: {len(traced.ids):,} images are too few for {wide:,} features, where any two encoders "
-                "correlate perfectly; trace more (--traced)."
+                f"CCA and PWCCA are left out: {len(traced.ids):,} images are too few for {wide:,} features, where any two "
+                "encoders correlate perfectly; trace more (--traced)."
             )
     return said
