@@ -347,6 +347,16 @@ def test_gradients_flow_to_all_weights(make: Callable[[], nn.Module], spec: str)
             assert weights.grad.abs().sum() > 0, name  # through attention alone: no loss of its own was added
 
 
+@pytest.mark.parametrize("spec", ["topk-0.5", "evit-0.5", "dynamicvit-0.5", "ats-0.5", "radial-0.5"])
+def test_half_precision_trains(spec: str) -> None:
+    tower: Any = ReducedVit(network(with_class), Reduction.parse(spec), 32).train()
+    with torch.autocast("cpu", torch.bfloat16):
+        features = tower(images(3))
+    features.float().square().sum().backward()
+    assert all(weights.grad is None or weights.grad.isfinite().all() for weights in tower.parameters())
+    assert tower.to(torch.bfloat16).eval()(images(3).bfloat16()).isfinite().all()
+
+
 def test_dynamicvit_learns_how_many_to_keep() -> None:
     tower: Any = ReducedVit(network(with_class), Reduction.parse("dynamicvit-0.5"), 32).train()
     loss, optimizer = DynamicVitLoss(), torch.optim.Adam(tower.steps.parameters(), lr=0.01)

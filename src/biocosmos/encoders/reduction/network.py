@@ -355,12 +355,9 @@ def network_of(image: nn.Module) -> Network:
     attends = any("Attention" in type(part).__name__ for part in model.modules())
     if not attends and sum(isinstance(part, nn.Conv2d) for part in model.modules()) > 1:
         raise BiocosmosError(
-            f"it is a convolutional network ({kind}) and has no tokens to reduce: name a vision transformer, or use it without "
-            "--reduce"
+            f"it is a convolutional network ({kind}) and has no tokens to reduce: name a vision transformer, or use it as it is"
         )
-    raise BiocosmosError(
-        f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it without --reduce"
-    )
+    raise BiocosmosError(f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it as it is")
 
 
 def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float) -> torch.Tensor:
@@ -405,4 +402,4 @@ def _weighted(x: torch.Tensor, tokens: Tokens, first: int, kind: str) -> torch.T
     if kind in ("max", "avgmax"):
         lowest = x if there is None else x.masked_fill(~there.unsqueeze(-1), -torch.inf)
         return lowest.amax(dim=1) if kind == "max" else 0.5 * (lowest.amax(dim=1) + mean)
-    raise BiocosmosError(f"this model pools its tokens as '{kind}', which is not known: use it without --reduce")
+    raise BiocosmosError(f"this model pools its tokens as '{kind}', which is not known: use it as it is")
