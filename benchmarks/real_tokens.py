@@ -53,7 +53,7 @@ COMMANDS = (
     f"embed plankton.cosmos --encoder {BASE} --backend openvino",
     "train heads plankton.cosmos --freeze --head flat --ranks label --epochs 10 -o teacher",
     f"train heads plankton.cosmos -e new:vit_tiny_patch8_96 --size 64 {STEP} {TAUGHT} --lr 0.0006 --epochs 5 -o small",
-    f"train heads plankton.cosmos -e small --with-head --size 96 {STEP} {TAUGHT} --lr 0.0003 --epochs 1 -o vit",
+    f"train heads plankton.cosmos -e small --with-head --size 96 {STEP} {TAUGHT} --lr 0.0006 --epochs 3 -o vit",
 )
 VIT = "vit"
 KEEP = (0.25, 0.5, 0.7, 0.9)
