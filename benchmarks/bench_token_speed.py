@@ -61,6 +61,12 @@ def main() -> None:
     if options.role:
         play(*options.role)
         return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["XDG_CACHE_HOME"] = folder  # converted networks are kept for this run, and no longer
+        measure(options)
+
+
+def measure(options: argparse.Namespace) -> None:
     name = f"{NAME}_gpu" if options.gpu else NAME
     rows = {key(row): row for row in _written(name)} if options.add else {}
     for model in options.models:
@@ -105,20 +111,18 @@ def measured(
 
 def play(model: str, size: str, way: str, rounds: str, *specs: str) -> None:
     """Time the dense network and some reductions of it in turns; the last line of the output has the rows."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = folder  # converted networks are not kept
-        side = int(size)
-        networks = {spec: tower(model, side, spec) for spec in ("dense", *specs)}
-        make = CompiledPlayer if way == "cuda" else Player
-        players = {spec: make(spec, towers, way) for spec, towers in networks.items()}
-        for _ in range(int(rounds)):
-            for player in players.values():
-                player.turn()
-        dense = players["dense"]
-        rows = [
-            {"model": model, "px": side, "way": dense.way, "reduction": spec, **player.figures(dense)}
-            for spec, player in players.items()
-        ]
+    side = int(size)
+    networks = {spec: tower(model, side, spec) for spec in ("dense", *specs)}
+    make = CompiledPlayer if way == "cuda" else Player
+    players = {spec: make(spec, towers, way) for spec, towers in networks.items()}
+    for _ in range(int(rounds)):
+        for player in players.values():
+            player.turn()
+    dense = players["dense"]
+    rows = [
+        {"model": model, "px": side, "way": dense.way, "reduction": spec, **player.figures(dense)}
+        for spec, player in players.items()
+    ]
     print(json.dumps(rows), flush=True)
 
 

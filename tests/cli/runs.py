@@ -117,7 +117,7 @@ LINES: dict[str, Line] = {
     "embed with fewer tokens": Line(
         "embed {collection} --encoder {clip} --reduce atc --keep 0.5 --linkage single --reduce-at 0 --device cpu",
         after=("embed",),
-        says="+atc.single-0.5@0",
+        says="+atc.single-0.5",
     ),
     "tokens dial": Line(
         "tokens dial {collection} --encoder {clip} --lose-at-most 0.2 --methods topk --keep 0.5 --precision float32 --device cpu "

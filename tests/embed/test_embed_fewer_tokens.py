@@ -9,6 +9,7 @@ import timm
 import torch
 
 import biocosmos as bc
+from biocosmos import machine
 from biocosmos.encoders.registry import load_encoder, load_towers
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.spaces import save_space
@@ -128,7 +129,8 @@ def test_of_a_space_the_tower_of_images_is_reduced(here, biocosmos):
 # ---------------------------------------------------------------------- a way that the folder tells
 
 
-def test_auto_follows_the_way_of_the_folder_and_options_override_it(vit, tmp_path):
+def test_auto_follows_the_way_of_the_folder_and_options_override_it(vit, tmp_path, monkeypatch):
+    monkeypatch.delenv(machine.CHOOSE, raising=False)  # what the environment tells goes before a folder
     towers = load_towers(f"{vit}+topk-0.5")
     save_encoder(tmp_path / "fast", towers, base=str(vit), way={"backend": "torch", "precision": "bfloat16"})
     encoder = load_encoder(str(tmp_path / "fast"), device="cpu")
@@ -137,6 +139,7 @@ def test_auto_follows_the_way_of_the_folder_and_options_override_it(vit, tmp_pat
 
 
 def test_a_way_that_is_not_here_is_replaced_with_a_hint(vit, tmp_path, monkeypatch):
+    monkeypatch.delenv(machine.CHOOSE, raising=False)
     save_encoder(tmp_path / "fast", load_towers(str(vit)), base=str(vit), way={"backend": "openvino", "precision": "float32"})
     monkeypatch.setattr("biocosmos.encoders.ways.openvino_is_here", lambda: False)
     encoder = load_encoder(str(tmp_path / "fast"), device="cpu")

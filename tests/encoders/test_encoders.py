@@ -540,4 +540,4 @@ def test_normalisation_is_the_models_own():
 def test_every_documented_form_is_a_loader_or_a_folder():
     for form, *_ in registry.FORMS:
         kind = form.partition(":")[0]
-        assert kind in (*registry._LOADERS, "kmer", "FOLDER")
+        assert kind in (*registry._LOADERS, "kmer", "FOLDER", "NAME+METHOD-KEEP")

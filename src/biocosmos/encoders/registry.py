@@ -273,7 +273,8 @@ def _reduced(base: str, reduction: Reduction, above: tuple[Path, ...]) -> tuple[
             f"biocosmos train heads ... --encoder {base} --reduce {reduction.method}"
         )
     try:
-        return f"{name}+{reduction}", reduced(towers, reduction)
+        made = reduced(towers, reduction)
+        return f"{name}+{made.reduction}", made
     except BiocosmosError as error:
         raise BiocosmosError(f"encoder '{base}': {error}") from error
 

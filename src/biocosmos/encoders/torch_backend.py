@@ -11,7 +11,7 @@ from functools import cache
 import torch
 
 from biocosmos.encoders.encoder import Layout, Normalised, Precision
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.machine import usable_cores
 
 CPU_BATCH = 8
@@ -49,8 +49,13 @@ class TorchBackend:
             return self._model(batch).cpu()  # type: ignore[no-any-return]
 
     def dim(self, size: int) -> int:
-        """Length of the vectors of images of size x size pixels, by running a blank one."""
-        return int(self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1])
+        """Length of the vectors of images of size x size pixels, by running a blank one. Raises BiocosmosError if it cannot."""
+        try:
+            return int(self(torch.zeros(1, 3, size, size, dtype=torch.uint8)).shape[1])
+        except AssertionError as error:  # as timm checks the size of an image
+            raise BiocosmosError(
+                f"this encoder says it takes images of {size} pixels, and does not ({first_line(error)}): mend its description"
+            ) from error
 
     def enter_thread(self) -> None:
         """One thread per batch and a batch per core: no core waits for another inside a layer."""

@@ -120,6 +120,8 @@ def test_shares_leave_what_the_published_code_leaves() -> None:
     assert Reduction.parse("tome-r16").counts(64, 4) == {0: 48, 1: 32, 2: 16, 3: 1}, "one token is left at least"
     assert Reduction.parse("evit-0.9/0.7/0.5").counts(100, 24) == {6: 90, 12: 70, 18: 50}
     assert Reduction.parse("topk-0.5").counts(100, 2) == {0: 50, 1: 25}
+    with pytest.raises(BiocosmosError, match="999 tokens fewer leave nothing of the 196 patches"):
+        Reduction.parse("tome-r999").counts(196, 12)
 
 
 SHARES = st.sampled_from([0.1, 0.25, 0.5, 0.7, 0.9, 1.0])
@@ -152,6 +154,8 @@ def test_a_name_says_all_of_a_reduction(
         ("topk-0.9/0.5@1/2/3", "2 shares for 3 blocks"),
         ("atc.nearest-0.5", "choose average or single or complete"),
         ("topk.single-0.5", "it has no kinds"),
+        ("topk-0.0000001", "keep 0 must be more"),
+        ("topk", "does not say how many tokens are kept"),
     ],
 )
 def test_what_cannot_be_is_refused(spec: str, said: str) -> None:
@@ -179,6 +183,12 @@ def test_an_encoder_is_loaded_by_its_name_with_the_reduction(folder: Path) -> No
     vectors = [each.encode_images(images) for each in (dense, most, half)]
     near, far = ((vectors[0] * other).sum(1).mean() for other in vectors[1:])
     assert 0.5 < far < near < 1 - 1e-6
+
+
+def test_a_reduction_has_one_name(folder: Path) -> None:
+    usual, said = (load_encoder(f"{folder}+{spec}") for spec in ("topk-0.5", "topk-0.50@1/2/3"))
+    assert said.name == usual.name and said.digest == usual.digest
+    assert str(Reduction("topk", keep=(1e-5,))) == "topk-0.00001"
 
 
 @pytest.mark.parametrize(

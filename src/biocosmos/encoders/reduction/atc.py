@@ -31,8 +31,7 @@ class AgglomerativeClustering(HostReducer):
 
     def answered(self, asked: torch.Tensor, *, has_class: bool) -> torch.Tensor:
         """(b, patch tokens) int64 labels of clusters."""
-        with torch.autocast(asked.device.type, enabled=False):
-            return agglomerate(asked, self._count(asked.shape[1], has_class), cast(Linkage, self.reduction.variant))
+        return agglomerate(asked, self._count(asked.shape[1], has_class), cast(Linkage, self.reduction.variant))
 
     def applied(self, tokens: Tokens, answer: torch.Tensor, *, has_class: bool) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.HostReducer`."""

@@ -106,5 +106,5 @@ def taken_apart(block: nn.Module, *, batch_first: bool = True) -> Block:
         return OpenClipBlock(block, batch_first)
     raise BiocosmosError(
         f"its blocks ({' with '.join(kind)}) are not plain ones of a vision transformer, and tokens cannot be taken out between "
-        "their parts: use it without --reduce"
+        "their parts: use it as it is"
     )

@@ -19,7 +19,7 @@ from torch import nn
 
 from biocosmos.encoders.reduction.blocks import taken_apart
 from biocosmos.encoders.reduction.methods import make_reducers
-from biocosmos.encoders.reduction.policy import attention_under_policy
+from biocosmos.encoders.reduction.policy import attention_under_policy, seen
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Step, Tokens, composed, is_traced
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
@@ -274,6 +274,8 @@ class TimmNetwork(Network):
         first = 0 if model.pool_include_prefix else self.prefix
         if model.attn_pool is not None:
             bias = tokens.bias(True)
+            if tokens.policy is not None:
+                bias = seen(tokens.policy)[:, None, None].to(x.dtype)
             pooled = model.attn_pool(x[:, first:], attn_mask=None if bias is None else bias[..., first:])
         else:
             pooled = _weighted(x, tokens, first, model.global_pool)
@@ -353,12 +355,9 @@ def network_of(image: nn.Module) -> Network:
     attends = any("Attention" in type(part).__name__ for part in model.modules())
     if not attends and sum(isinstance(part, nn.Conv2d) for part in model.modules()) > 1:
         raise BiocosmosError(
-            f"it is a convolutional network ({kind}) and has no tokens to reduce: name a vision transformer, or use it without "
-            "--reduce"
+            f"it is a convolutional network ({kind}) and has no tokens to reduce: name a vision transformer, or use it as it is"
         )
-    raise BiocosmosError(
-        f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it without --reduce"
-    )
+    raise BiocosmosError(f"{kind} is no vision transformer of timm or open_clip, and has no tokens to reduce: use it as it is")
 
 
 def _attended(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias: torch.Tensor | None, scale: float) -> torch.Tensor:
@@ -403,4 +402,4 @@ def _weighted(x: torch.Tensor, tokens: Tokens, first: int, kind: str) -> torch.T
     if kind in ("max", "avgmax"):
         lowest = x if there is None else x.masked_fill(~there.unsqueeze(-1), -torch.inf)
         return lowest.amax(dim=1) if kind == "max" else 0.5 * (lowest.amax(dim=1) + mean)
-    raise BiocosmosError(f"this model pools its tokens as '{kind}', which is not known: use it without --reduce")
+    raise BiocosmosError(f"this model pools its tokens as '{kind}', which is not known: use it as it is")

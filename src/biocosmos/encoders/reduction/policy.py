@@ -9,6 +9,11 @@ SMALLEST_POLICY = 1e-6
 """What a dropped token still weighs: its logarithm is finite, and so is its gradient."""
 
 
+def seen(policy: torch.Tensor) -> torch.Tensor:
+    """policy: floats, 0 or 1 with a gradient. Returns: float32, alike, what is added to the logits of attention to a token."""
+    return (policy.float() + SMALLEST_POLICY).log()
+
+
 def attention_under_policy(
     queries: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, scale: float, policy: torch.Tensor
 ) -> torch.Tensor:
@@ -26,5 +31,5 @@ def attention_under_policy(
     own = torch.eye(policy.shape[1], dtype=torch.float32, device=policy.device)
     allowed = policy.float().unsqueeze(1)
     allowed = allowed + (1.0 - allowed) * own
-    bias = (allowed + SMALLEST_POLICY).log().unsqueeze(1).to(queries.dtype)
+    bias = seen(allowed).unsqueeze(1).to(queries.dtype)
     return F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias, scale=scale)

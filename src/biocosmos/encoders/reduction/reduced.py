@@ -8,8 +8,8 @@ from typing import cast
 
 import torch
 
-from biocosmos.encoders.reduction.network import ReducedVit
-from biocosmos.encoders.reduction.spec import Reduction
+from biocosmos.encoders.reduction.network import ReducedVit, network_of
+from biocosmos.encoders.reduction.spec import Reduction, canonical
 from biocosmos.encoders.towers import Towers, plain_state
 from biocosmos.errors import BiocosmosError
 
@@ -32,6 +32,7 @@ def reduced(towers: Towers, reduction: Reduction, steps: Mapping[str, torch.Tens
         raise BiocosmosError(
             f"this encoder is a projection over '{towers.base.name}', frozen: reduce that one, and train a projection on it"
         )
+    reduction = canonical(reduction, len(network_of(towers.image).blocks()))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         image = ReducedVit(towers.image, reduction, towers.preprocessing.size)

@@ -60,6 +60,8 @@ class ReduceSettings:
         remove, keep = 0, tuple[float, ...]()
         if self.keep[:1] == "r" and self.keep[1:].isdecimal():
             remove = int(self.keep[1:])
+            if not remove:
+                raise SettingError("--keep r0 takes nothing away: write how many tokens fewer in every block, r16")
         else:
             keep = shares_in(self.keep)
         return Reduction(self.reduce, keep=keep, remove=remove, locations=tuple(self.reduce_at), variant=self.linkage or "")

@@ -37,7 +37,7 @@ VARIANTS = {"atc": ("average", "single", "complete"), "radial": ("l2", "l1", "li
 TRAINED_ONLY = ("dynamicvit", "sit", "patchmerger", "sinkhorn")
 """Methods with weights of their own, which are worth nothing before they are trained."""
 NOT_MERGING = ("topk", "dynamicvit", "ats", "radial")
-STAGES = 3
+STAGES, PLACES = 3, 6
 _NUMBER = r"(?:0?\.\d+|[01](?:\.\d+)?)"
 _SPEC = re.compile(
     rf"(?P<method>[a-z]+)(?:\.(?P<variant>[a-z0-9]+))?-(?:r(?P<remove>\d+)|(?P<keep>{_NUMBER}(?:/{_NUMBER})*))"
@@ -85,6 +85,7 @@ class Reduction:
             object.__setattr__(self, "variant", variants[0])
         if self.remove < 0 or bool(self.keep) == bool(self.remove):
             raise BiocosmosError(f"reduction {self.method}: give the share of tokens to keep, or how many fewer in each block")
+        object.__setattr__(self, "keep", tuple(round(share, PLACES) for share in self.keep))
         if wrong := [share for share in self.keep if not 0 < share <= 1]:
             raise BiocosmosError(f"reduction {self.method}: keep {wrong[0]:g} must be more than 0 and at most 1")
         if len(self.keep) > 1 and list(self.keep) != sorted(self.keep, reverse=True):
@@ -149,6 +150,10 @@ class Reduction:
         """block -> patch tokens that are left after its stage: int(patches * r ** stage), or as the lists say; at least one."""
         places = self.places(blocks)
         counts: dict[int, int] = {}
+        if self.remove >= patches:
+            raise BiocosmosError(
+                f"reduction {self}: {self.remove} tokens fewer leave nothing of the {patches} patches of an image"
+            )
         for stage, place in enumerate(places, 1):
             if self.remove:
                 count = patches - self.remove * stage
@@ -157,6 +162,12 @@ class Reduction:
                 count = math.floor(patches * share + 1e-9)
             counts[place] = max(1, count)
         return counts
+
+
+def canonical(reduction: Reduction, blocks: int) -> Reduction:
+    """The same, with the usual blocks left unsaid, so that one reduction has one name."""
+    plain = replace(reduction, locations=())
+    return plain if plain.places(blocks) == reduction.places(blocks) else reduction
 
 
 def reduced_name(base: str, reduction: Reduction) -> str:
@@ -173,7 +184,11 @@ def split_name(name: str) -> tuple[str, Reduction | None]:
     ('run', Reduction(method='atc', keep=(0.5,), remove=0, locations=(), variant='average', published=False))
     """
     base, plus, spec = name.rpartition("+")
-    if not plus or not base or not _LIKE_ONE.fullmatch(spec) or _is_folder(name):
+    if not plus or not base or _is_folder(name):
+        return name, None
+    if spec in METHODS:
+        raise BiocosmosError(f"'{name}' does not say how many tokens are kept: {name}-0.5 keeps half in each stage")
+    if not _LIKE_ONE.fullmatch(spec):
         return name, None
     return base, Reduction.parse(spec)
 
@@ -190,7 +205,7 @@ def dense(reduction: Reduction) -> Reduction:
 
 
 def _joined(numbers: tuple[float, ...]) -> str:
-    return "/".join(f"{number:g}" for number in numbers)
+    return "/".join(f"{number:.{PLACES}f}".rstrip("0").rstrip(".") for number in numbers)
 
 
 def _is_folder(name: str) -> bool:

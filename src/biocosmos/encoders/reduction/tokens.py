@@ -204,7 +204,7 @@ def rows_of(x: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
     """x: (b, n, c), rows: (b, k) int64. Returns: (b, k, c), those rows, copied whole (on CPUs 16 times as fast as gather)."""
     b, n, _ = x.shape
     first = torch.arange(0, b * n, n, device=x.device).unsqueeze(1)
-    return x.flatten(0, 1).index_select(0, (rows + first).flatten()).reshape(b, rows.shape[1], -1)
+    return x.flatten(0, 1).index_select(0, (rows + first).flatten()).reshape(b, rows.shape[1], x.shape[2])
 
 
 def unmerge(values: torch.Tensor, source: torch.Tensor, *, fill: float = 0.0) -> torch.Tensor:

@@ -8,5 +8,5 @@ depth.py        how deep each place of the image gets, on average: maps, and how
 proxy.py        does likeness of patterns go with likeness of accuracy?
 settings.py     one measured setting, as the report takes it
 report.py       the tables of all that
-page.py         the page, overlays.py and charts.py its pictures
+page.py         the page; kept_of_pictures.py, overlays.py and charts.py its pictures
 """

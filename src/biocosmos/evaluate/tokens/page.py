@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Picture, Section, Sheet, Strip, Strips
+from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Section
 from biocosmos.evaluate.pages.charts import Point, scatter
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.pictures import Pictures
@@ -19,15 +19,13 @@ from biocosmos.evaluate.pages.words import Columns, Words
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tokens.charts import Setting, front, maps
 from biocosmos.evaluate.tokens.kept import chance
-from biocosmos.evaluate.tokens.overlays import overlay, plain
-from biocosmos.evaluate.tokens.settings import DENSE, HERE, MEAN, Measured, Overlaid
+from biocosmos.evaluate.tokens.kept_of_pictures import overlays
+from biocosmos.evaluate.tokens.settings import DENSE, HERE, MEAN, Measured, Overlaid, called, keeps_in_order
 
 WORDS = Words(__package__)
 RATE_WHOLE = 100
 MOST_LOST = 0.01
 """What the headline setting loses at most, by the upper end of its interval."""
-STAGES_SHOWN = 12
-"""Methods whose stages are shown one by one."""
 SHOWN = ("iou", "v_measure", "cka")
 """Measures that get a matrix."""
 NAMED = {
@@ -49,7 +47,7 @@ def page(report: Report, pictures: Pictures, *, measured: Sequence[Measured], pi
     by = _by(report)
     sections = [
         _front(report, by),
-        *_overlays(measured, pictures_of),
+        *overlays(measured, pictures_of, WORDS),
         *_depth(report, measured),
         *_alike(report, measured),
         *_proxy(report),
@@ -73,7 +71,7 @@ def _best(report: Report) -> Row | None:
 
 def _lead(report: Report, by: str) -> str:
     rows = [row for row in _rows(report) if row["method"] != DENSE]
-    keeps = _keeps(rows)
+    keeps = keeps_in_order(row["keep"] for row in rows)
     return WORDS(
         "lead",
         reduced=bool(rows),
@@ -155,7 +153,7 @@ def _named(row: Row) -> str:
 
 
 def _by_keep(rows: Sequence[Row]) -> list[Row]:
-    order = _keeps(rows)
+    order = keeps_in_order(row["keep"] for row in rows)
     return sorted(rows, key=lambda row: order.index(row["keep"]) if row["keep"] else -1)
 
 
@@ -167,65 +165,6 @@ def _setting(row: Row) -> Setting:
     low, high = (math.nan if row[name] is None else row[name] for name in ("accuracy_low", "accuracy_high"))
     label = row["method"] if row["method"] == DENSE else f"{row['method']} {row['keep']}"
     return Setting(row["images_s"], row["accuracy"], low, high, tip, row["front"], label)
-
-
-# ---------------------------------------------------------------------------------------------------- pictures
-
-
-def _overlays(measured: Sequence[Measured], pictures: Sequence[Overlaid]) -> list[Section]:
-    reduced = [one for one in measured if one.traced is not None and one.method != DENSE]
-    if not reduced or not pictures:
-        return []
-    several = len({one.encoder for one in measured}) > 1
-    blocks: list[Block] = []
-    for keep in _keeps([{"keep": one.keep} for one in reduced]):
-        own = [one for one in reduced if one.keep == keep]
-        for picture in pictures:
-            if all(_row(one, picture) is not None for one in own):
-                drawn = [Picture(_drawn(one, picture, -1), _called(one, several), _left(one, picture, -1)) for one in own]
-                heading = WORDS("overlays.keep", keep=keep, id=picture.id)
-                blocks.append(Sheet(heading, [Picture(plain(picture.pixels), picture.taxon, "as it is", ""), *drawn]))
-    blocks += _stages(reduced, pictures[0], several)
-    return [WORDS.section("overlays", blocks)] if blocks else []
-
-
-def _stages(reduced: Sequence[Measured], picture: Overlaid, several: bool) -> list[Strips]:
-    """One picture after each stage, at the middle keep rate."""
-    keeps = _keeps([{"keep": one.keep} for one in reduced])
-    keep = "0.5" if "0.5" in keeps else keeps[len(keeps) // 2]
-    strips = []
-    for one in [one for one in reduced if one.keep == keep][:STAGES_SHOWN]:
-        if one.traced is None or _row(one, picture) is None:
-            continue
-        found = [
-            Picture(_drawn(one, picture, stage), f"stage {stage + 1}", _left(one, picture, stage))
-            for stage in range(len(one.traced.blocks))
-        ]
-        strips.append(Strip(Picture(plain(picture.pixels), _called(one, several), picture.id), found))
-    return [WORDS.strips("overlays.stages", strips, wide=False, keep=keep, id=picture.id)] if strips else []
-
-
-def _row(one: Measured, picture: Overlaid) -> int | None:
-    assert one.traced is not None
-    ids = list(one.traced.ids)
-    return ids.index(picture.id) if picture.id in ids else None
-
-
-def _drawn(one: Measured, picture: Overlaid, stage: int) -> str:
-    row = _row(one, picture)
-    assert one.traced is not None and row is not None
-    kept = one.traced.kept[stage][row] if one.traced.kept else None
-    return overlay(picture.pixels, one.traced.sources[stage][row], one.traced.grid, kept=kept)
-
-
-def _left(one: Measured, picture: Overlaid, stage: int) -> str:
-    row = _row(one, picture)
-    assert one.traced is not None and row is not None
-    source = one.traced.sources[stage][row]
-    if one.traced.kept:
-        return f"{int(one.traced.kept[stage][row].sum())} of {len(source)} kept"
-    groups = len(np.unique(source[source >= 0]))
-    return f"{groups} group{'' if groups == 1 else 's'}"
 
 
 # ---------------------------------------------------------------------------------------------------- depth
@@ -243,14 +182,14 @@ def _depth(report: Report, measured: Sequence[Measured]) -> list[Section]:
     for name, images in dict.fromkeys(map(tuple, which.tolist())):
         one = traced[name]
         assert one.traced is not None
-        called = _called(one, several) + ("" if images == HERE else f", {images}")
+        name_of = called(one, several) + ("" if images == HERE else f", {images}")
         found = values[(which == (name, images)).all(1)].reshape(one.traced.grid)
-        panels.setdefault(one.keep, []).append((called, found))
+        panels.setdefault(one.keep, []).append((name_of, found))
     some = next(one.traced for one in traced.values() if one.traced is not None and one.method != DENSE)
     low = math.floor(float(values.min()))
     figures: list[Block] = [
         WORDS.figure("depth.maps", maps(f"Mean depth at keep {keep}", panels[keep], low, some.depth), keep=keep)
-        for keep in _keeps([{"keep": keep} for keep in panels])
+        for keep in keeps_in_order(panels)
     ]
     alike = report.rows("depth_alike")
     columns: Columns = [
@@ -273,7 +212,7 @@ def _alike(report: Report, measured: Sequence[Measured]) -> list[Section]:
     several = len({one.encoder for one in measured}) > 1
     blocks: list[Block] = []
     for measure in SHOWN:
-        for keep in _keeps([{"keep": one.keep} for one in measured if one.method != DENSE]):
+        for keep in keeps_in_order(one.keep for one in measured if one.method != DENSE):
             own = [
                 row
                 for row in rows
@@ -304,7 +243,7 @@ def _matrix(measure: str, keep: str, rows: Sequence[Row], settings: Sequence[Mea
         found = [cell.get((one.name, two.name)) or cell.get((two.name, one.name)) for two in settings]
         values.append([math.nan if row is None else row["value"] for row in found])
         tips.append([_tip(row) for row in found])
-    names = [_called(one, several) for one in settings]
+    names = [called(one, several) for one in settings]
     svg = heat(f"{NAMED[measure]} at keep {keep}", names, names, values, tips)
     facts: dict[str, Any] = {"keep": keep}
     if measure == "iou":
@@ -377,23 +316,6 @@ def _pairs(report: Report, measure: str) -> Figure | None:
 
 
 # ---------------------------------------------------------------------------------------------------- words
-
-
-def _called(one: Measured, several: bool) -> str:
-    return f"{one.encoder} {one.method}" if several else one.method
-
-
-def _keeps(rows: Sequence[Any]) -> list[str]:
-    """The keep rates there are, gentlest first; those that are no share last, as they come."""
-    found = list(dict.fromkeys(row["keep"] for row in rows if row["keep"]))
-
-    def place(keep: str) -> tuple[int, float]:
-        try:
-            return 0, -float(keep)
-        except ValueError:
-            return 1, 0.0
-
-    return sorted(found, key=place)
 
 
 def _ends(row: Row, name: str) -> str:

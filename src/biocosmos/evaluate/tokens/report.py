@@ -350,4 +350,9 @@ def _caveats(measured: Sequence[Measured], by: str) -> list[str]:
             "cause: a lower keep rate makes both patterns and accuracy differ, so that pairs of methods at one "
             "keep rate are told apart."
         )
+        if len(traced.ids) - 1 <= (wide := traced.features[-1].shape[1]):
+            said.append(
+                f"CCA and PWCCA are left out: {len(traced.ids):,} images are too few for {wide:,} features, where any two "
+                "encoders correlate perfectly; trace more (--traced)."
+            )
     return said

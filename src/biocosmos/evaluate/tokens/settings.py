@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Literal
@@ -144,3 +144,21 @@ def accuracy_of(one: Measured, by: str) -> float:
     right = one.label if by == "label" else one.recall
     right = np.empty(0) if right is None else right[np.isfinite(right)]
     return float(right.mean()) if len(right) else float("nan")
+
+
+def called(one: Measured, several: bool) -> str:
+    """What a figure calls a setting of one keep rate; several: encoders are told apart."""
+    return f"{one.encoder} {one.method}" if several else one.method
+
+
+def keeps_in_order(keeps: Iterable[str]) -> list[str]:
+    """The keep rates there are, gentlest first; those that are no share last, as they come."""
+    found = list(dict.fromkeys(keep for keep in keeps if keep))
+
+    def place(keep: str) -> tuple[int, float]:
+        try:
+            return 0, -float(keep)
+        except ValueError:
+            return 1, 0.0
+
+    return sorted(found, key=place)

@@ -32,7 +32,7 @@ from biocosmos.jobs.tokens.dial_measures import names_of, right, vectors_of, wit
 from biocosmos.jobs.tokens.dial_settings import ACCURACY, DialSettings
 from biocosmos.jobs.tokens.dial_specimens import Prepared, Side, Sides, sides_of
 from biocosmos.jobs.tokens.dial_ways import REFERENCE, Tried, Way, drop_slow, exact_at_its_fastest, times_as_fast, ways_of
-from biocosmos.progress import progress
+from biocosmos.progress import Progress, progress
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
@@ -224,45 +224,42 @@ class _Bench:
         """(what is taken, share of the judging specimens that is right with all tokens); what is found stands in ``tried``."""
         margin, dense = self.settings.lose_at_most, exact_at_its_fastest(tried)
         looked = [one for one in tried if not one.dropped and not (one.way.exact and one is not dense)]
-        whole = self.answers(dense.way)
-        base = right(self.sides, whole, whole)
-        with progress("choose", len(looked), "ways") as bar:
+        choosing, judging = len(self.sides.choosing), len(self.sides.judging)
+        with progress("choose", (len(looked) * choosing) + judging, "images") as bar:
+            whole = self.side(dense.way, 0, bar), self.side(dense.way, 1, bar)
+            base = right(self.sides, whole, whole)
             for one in looked:
-                bar.describe(f"choose: {one.way.name}")
-                mine = right(self.sides, (self.side(one.way, 0), whole[1][:0]), whole)[0]
-                one.loss = float(base[0].mean() - mine.mean())
-                bar.advance()
+                mine = whole[0] if one is dense else self.side(one.way, 0, bar)
+                one.loss = float(base[0].mean() - right(self.sides, (mine, whole[1][:0]), whole)[0].mean())
         speeds, losses = [one.times / dense.times for one in looked], [one.loss or 0.0 for one in looked]
         for one, why in zip(looked, why_not(speeds, losses, margin, [one.way.name for one in looked])):
             one.dropped = "" if one is dense else why
         order = [looked[i] for i in to_judge(speeds, losses, margin)]
-        with progress("judge", len(order), "ways") as bar:
+        with progress("judge", len(order) * judging, "images") as bar:
             for one in order:
-                bar.describe(f"judge: {one.way.name}")
-                mine = right(self.sides, self.answers(one.way), whole)[1]
+                mine = right(self.sides, (np.load(self.place(one.way, 0)), self.side(one.way, 1, bar)), whole)[1]
                 one.judged = Judged(int((base[1] & ~mine).sum()), int((~base[1] & mine).sum()), len(mine))
-                bar.advance()
         place, probabilities = pick([one.judged for one in order if one.judged is not None], margin)
         for one, probability in zip(order, probabilities):
             one.probability = probability
         return dense if place < 0 else order[place], float(base[1].mean())
 
-    def answers(self, way: Way) -> tuple[Array, Array]:
-        """What a way says of both sides."""
-        return self.side(way, 0), self.side(way, 1)
-
-    def side(self, way: Way, which: int) -> Array:
-        """Vectors or names of one side, as an earlier run kept them, or computed now."""
+    def place(self, way: Way, which: int) -> Path:
+        """Where vectors or names of one side are kept."""
         kind = "names" if self.head is not None else "vectors"
-        place = self.work.folder / f"{file_stem(way.name)}-{(CHOOSING, JUDGING)[which]}-{kind}.npy"
-        if not is_there(place):
-            images = self.images[which]
-            if self.head is not None:
-                assert self.sides.rank is not None
-                found = names_of(self.head, way.towers(self.towers), self.sides.rank, images)
-            else:
-                found = vectors_of(way.encoder(self.towers, self.settings.device), images.pixels)
-            _save(place, found)
+        return self.work.folder / f"{file_stem(way.name)}-{(CHOOSING, JUDGING)[which]}-{kind}.npy"
+
+    def side(self, way: Way, which: int, bar: Progress) -> Array:
+        """Vectors or names of one side, as an earlier run kept them, or computed now."""
+        bar.describe(f"{('choose', 'judge')[which]}: {way.name}")
+        place, images = self.place(way, which), self.images[which]
+        if is_there(place):
+            bar.advance(len(images.pixels))
+        elif self.head is not None:
+            assert self.sides.rank is not None
+            _save(place, names_of(self.head, way.towers(self.towers), self.sides.rank, images, bar))
+        else:
+            _save(place, vectors_of(way.encoder(self.towers, self.settings.device), images.pixels, bar))
         answers: Array = np.load(place)
         return answers
 

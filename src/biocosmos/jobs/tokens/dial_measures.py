@@ -18,24 +18,28 @@ from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens.dial_settings import AGREEMENT
 from biocosmos.jobs.tokens.dial_specimens import Prepared, Side, Sides
+from biocosmos.progress import Progress
 
 Array = npt.NDArray[Any]
 BLOCK = 64
 _ROWS = 512
 
 
-def vectors_of(encoder: Encoder, pixels: Array) -> Array:
+def vectors_of(encoder: Encoder, pixels: Array, bar: Progress) -> Array:
     """(n, dim) float32 unit vectors, computed as ``embed`` computes: a batch a stream."""
 
     def encoded(start: int) -> Array:
         return encoder.encode_images(torch.from_numpy(np.array(pixels[start : start + encoder.batch_size])))
 
     starts = range(0, len(pixels), encoder.batch_size)
-    found = ahead(encoded, starts, encoder.streams, enter=encoder.enter_thread, leave=encoder.leave_thread)
-    return np.concatenate([np.empty((0, encoder.dim), np.float32), *found])
+    found = [np.empty((0, encoder.dim), np.float32)]
+    for block in ahead(encoded, starts, encoder.streams, enter=encoder.enter_thread, leave=encoder.leave_thread):
+        found.append(block)
+        bar.advance(len(block))
+    return np.concatenate(found)
 
 
-def names_of(head: TrainedHead, towers: Towers, rank: str, images: Prepared) -> Array:
+def names_of(head: TrainedHead, towers: Towers, rank: str, images: Prepared, bar: Progress) -> Array:
     """(n,) int64 node of the head's tree at ``rank`` that is most probable, by the head over these towers, torch in float32."""
     one = with_towers(head, towers)
     found = [np.empty(0, np.int64)]
@@ -52,6 +56,7 @@ def names_of(head: TrainedHead, towers: Towers, rank: str, images: Prepared) -> 
         summed = np.zeros((len(scores), len(kinds)))
         np.add.at(summed.T, of_kind, scores.T)
         found.append(kinds[summed.argmax(axis=1)])
+        bar.advance(len(pixels))
     return np.concatenate(found)
 
 
