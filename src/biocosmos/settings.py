@@ -301,7 +301,7 @@ def _holds(value: Any, wanted: Any) -> bool:
 def _check_choice(called: str, shape: Setting, value: Any) -> None:
     if not shape.choices:
         return
-    parts = names_in(value) if shape.several and isinstance(value, str) else value if isinstance(value, tuple) else (value,)
+    parts = names_in(value) if shape.several and isinstance(value, str) else value if isinstance(value, (tuple, list)) else (value,)
     for part in parts:
         if part not in shape.choices:
             known = f"{', '.join(shape.choices[:-1])} or {shape.choices[-1]}" if len(shape.choices) > 1 else shape.choices[0]
@@ -310,7 +310,7 @@ def _check_choice(called: str, shape: Setting, value: Any) -> None:
 
 def _check_bounds(called: str, shape: Setting, value: Any) -> None:
     low, above, high, below = shape.low, shape.above, shape.high, shape.below
-    for number in value if isinstance(value, tuple) else (value,):
+    for number in value if isinstance(value, (tuple, list)) else (value,):
         inside = (low is None or number >= low) and (above is None or number > above)
         if inside and (high is None or number <= high) and (below is None or number < below):
             continue
