@@ -301,8 +301,8 @@ def _holds(value: Any, wanted: Any) -> bool:
 def _check_choice(called: str, shape: Setting, value: Any) -> None:
     if not shape.choices:
         return
-    parts = names_in(value) if shape.several and isinstance(value, str) else value if isinstance(value, (tuple, list)) else (value,)
-    for part in parts:
+    parts = names_in(value) if shape.several and isinstance(value, str) else value
+    for part in parts if isinstance(parts, (tuple, list)) else (parts,):
         if part not in shape.choices:
             known = f"{', '.join(shape.choices[:-1])} or {shape.choices[-1]}" if len(shape.choices) > 1 else shape.choices[0]
             raise SettingError(f"{called} '{part}' is not known: choose {known}")
