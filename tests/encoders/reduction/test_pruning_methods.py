@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -415,7 +416,8 @@ def test_an_exported_network_takes_batches_of_any_number(make: Callable[[], nn.M
             torch.testing.assert_close(exported(images(number)), tower(images(number)), atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize(("make", "spec"), [(with_class, "ats-0.5"), (without_class, "evit-0.5")])
+@pytest.mark.skipif("ONEDNN_MAX_CPU_ISA" in os.environ, reason="held back so, OpenVINO crashes in a transformer's softmax")
+@pytest.mark.parametrize(("make", "spec"), [(with_class, "dynamicvit-0.5"), (without_class, "evit-0.5")])  # ats is refused there
 @pytest.mark.filterwarnings("ignore")  # the tracer's, of shapes that it takes for constants
 def test_openvino_computes_the_same(make: Callable[[], nn.Module], spec: str) -> None:
     openvino = pytest.importorskip("openvino")

@@ -1,5 +1,7 @@
 """A reduced network by every backend: the same vectors as torch in float32, one image or many, and what cannot be is refused."""
 
+import os
+
 import pytest
 import timm
 import torch
@@ -16,6 +18,11 @@ from biocosmos.nn.projection import Projection
 
 SIZE = 64
 CUT, WHOLE = "atc-0.5", "topk-0.5"
+
+
+pytestmark = pytest.mark.skipif(
+    "ONEDNN_MAX_CPU_ISA" in os.environ, reason="held back so, OpenVINO finds no softmax for a transformer, or crashes in it"
+)
 
 
 @pytest.fixture(scope="module")
