@@ -138,6 +138,12 @@ def test_samples_fall_on_the_nearest_of_the_cumulated_scores(count: int, tokens:
     assert {int(i) for i in hit[0].nonzero()} == want and len(want) <= count
 
 
+def test_only_the_published_code_samples_few_tokens_again_in_a_network() -> None:
+    few = Tokens(torch.randn(2, 1 + 40, 48), 1)
+    for how, idle in ((published("ats"), False), (Reduction("ats", keep=(0.5,)), True)):
+        assert AdaptiveSampling(shape_of(49, before=98, stage=1), how).idle(few) is idle
+
+
 def test_sample_points_are_even_and_the_published_lose_the_last() -> None:
     torch.testing.assert_close(sample_points(4), torch.tensor([1, 3, 5, 7]) / 8)
     torch.testing.assert_close(sample_points(4, published=True), torch.tensor([1, 3, 5, 7]) / 10)

@@ -64,12 +64,14 @@ class AdaptiveSampling(Reducer):
     place: ClassVar[Place] = "inside"
     pixels_decide: ClassVar[bool] = True
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def idle(self, tokens: Tokens) -> bool:
+        """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`; the public code samples few tokens too."""
+        return self.shape.before <= self.keep or (super().idle(tokens) and not self.reduction.published)
+
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        published = self.reduction.published
-        if self.shape.before <= self.keep or (tokens.patches <= self.keep and not published):
-            return Step(tokens, None)
         assert clues is not None
+        published = self.reduction.published
         there = None if tokens.mask is None else tokens.mask[:, tokens.prefix :]
         points = sample_points(self.keep, published=published, device=tokens.x.device)
         hit = sampled(significance(clues), points, there)

@@ -15,9 +15,10 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from biocosmos.encoders.reduction.merging import descending, euclidean, merged, places, rows_of
+from biocosmos.encoders.reduction.merging import euclidean, merged
+from biocosmos.encoders.reduction.selection import largest, places
 from biocosmos.encoders.reduction.spec import Reduction
-from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, StageShape, Step, Tokens
+from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, StageShape, Step, Tokens, rows_of
 
 NEIGHBOURS = 5
 """k, a token itself among them; as published."""
@@ -52,7 +53,7 @@ def density_peaks(
         denser = denser | ((other == mine) & (row.unsqueeze(0) < row.unsqueeze(1)))
     farthest = distances.amax(dim=(1, 2), keepdim=True)
     delta = torch.where(denser, distances, farthest).amin(dim=2)
-    centres = descending(density * delta)[:, :count]
+    centres = largest(density * delta, count, by_score=True)
     nearest = rows_of(distances, centres).min(dim=1).indices
     return centres, nearest.scatter(1, centres, places(centres))
 
@@ -87,10 +88,8 @@ class DpcKnn(Reducer):
         self.noise: torch.Tensor | None
         self.register_buffer("noise", noise, persistent=False)
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         patches = tokens.x[:, tokens.prefix :]
         noise = None if self.noise is None else self.noise[:, : tokens.patches]
         _, labels = density_peaks(patches, self.keep, noise=noise)

@@ -70,10 +70,8 @@ class DynamicViT(Reducer):
         self.share = shape.keep / (shape.grid[0] * shape.grid[1])
         self.decision: torch.Tensor | None = None
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         before = None if tokens.policy is None else tokens.policy[:, tokens.prefix :]
         scores = self.predictor(tokens.x[:, tokens.prefix :], before)
         if not self.training:

@@ -35,10 +35,8 @@ class EViT(Reducer):
     leaves the tokens sorted by a_j.
     """
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`; dropped tokens are assigned to the fused one."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         assert clues is not None
         scores, published, prefix = attention_of_class(clues), self.reduction.published, tokens.prefix
         chosen = largest(scores, self.keep, by_score=published)

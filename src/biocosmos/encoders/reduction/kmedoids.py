@@ -12,8 +12,9 @@ from typing import ClassVar
 
 import torch
 
-from biocosmos.encoders.reduction.merging import descending, euclidean, places, represented, rows_of, sums_by_label
-from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens
+from biocosmos.encoders.reduction.merging import euclidean, represented, sums_by_label
+from biocosmos.encoders.reduction.selection import largest, places
+from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, Step, Tokens, rows_of
 
 ITERATIONS = 3
 """As published."""
@@ -40,7 +41,7 @@ def k_medoids(
         a medoid itself.
     """
     distances, weights = euclidean(x), weights.detach().float()
-    medoids = descending(weights)[:, :count] if first is None else first
+    medoids = largest(weights, count, by_score=True) if first is None else first
     update = _published_update if published else _update
     for _ in range(iterations):
         medoids = update(distances, weights, _nearest(distances, medoids, published), medoids)
@@ -109,10 +110,8 @@ class KMedoids(Reducer):
 
     place: ClassVar[Place] = "before"
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         assert clues is not None
         patches, weights = tokens.x[:, tokens.prefix :], received(clues)
         medoids, labels = k_medoids(patches, weights, self.keep, published=self.reduction.published)

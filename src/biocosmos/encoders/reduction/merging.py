@@ -97,20 +97,3 @@ def cosines(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     with torch.autocast(a.device.type, enabled=False):
         a, b = (torch.nn.functional.normalize(keys.detach().float(), dim=-1) for keys in (a, b))
         return a @ b.transpose(1, 2)
-
-
-def descending(scores: torch.Tensor) -> torch.Tensor:
-    """scores: (b, n). Returns: (b, n) int64 rows, the largest first, of equal ones the lowest."""
-    return torch.sort(scores, dim=1, descending=True, stable=True).indices
-
-
-def places(chosen: torch.Tensor) -> torch.Tensor:
-    """0, 1, 2 ... for each image; chosen: (b, k). Returns: (b, k) int64."""
-    return torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
-
-
-def rows_of(matrix: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-    """matrix: (b, n, m); rows: (b, k) int64. Returns: (b, k, m)."""
-    b, n, m = matrix.shape
-    flat = (rows + torch.arange(b, device=rows.device).unsqueeze(1) * n).reshape(-1)
-    return matrix.reshape(b * n, m).index_select(0, flat).reshape(b, rows.shape[1], m)

@@ -139,7 +139,7 @@ class ReducedVit(nn.Module):
         proportional = False
         for number in range(first, len(network.blocks())):
             step: Any = self._stage(number)
-            if step is not None and tokens.patches <= step.keep:
+            if step is not None and step.idle(tokens):
                 step = None  # the block runs as it is, to the last bit
             done: Step | None = None
             if step is not None and step.place == "before":
@@ -161,16 +161,16 @@ class ReducedVit(nn.Module):
         """The stage in block ``number``, or None."""
         return self.steps[str(number)] if str(number) in set(self.steps) else None
 
-    def _looked_at(self, number: int, patches: int) -> bool:
-        """Whether the stage before the next block asks for this block's attention, to reduce so many tokens."""
+    def _looked_at(self, number: int, tokens: Tokens) -> bool:
+        """Whether the stage before the next block asks for this block's attention, to reduce these tokens."""
         following = self._stage(number + 1)
         asks = following is not None and following.place == "before" and "attention" in following.needs
-        return asks and patches > following.keep
+        return asks and not following.idle(tokens)
 
     def block(self, number: int, tokens: Tokens, network: Network, proportional: bool) -> tuple[Tokens, Clues | None]:
         """A block without a stage in it; with the clues of its attention where the stage before the next block asks for them."""
         block = taken_apart(network.blocks()[number], batch_first=network.batch_first)
-        odd = self._looked_at(number, tokens.patches) or _confusing(block.heads, tokens.x.shape[1])
+        odd = self._looked_at(number, tokens) or _confusing(block.heads, tokens.x.shape[1])
         if _plain(tokens, proportional) and not odd:
             return replace(tokens, x=block.whole(tokens.x)), None
         tokens, clues = self.attention(number, tokens, network, proportional)

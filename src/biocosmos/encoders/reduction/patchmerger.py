@@ -46,8 +46,7 @@ class PatchMerger(Reducer):
         super().__init__(shape, reduction)
         self.merger = Merger(shape.width, self.keep, published=reduction.published) if self.keep < shape.before else None
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep or self.merger is None:
-            return Step(tokens, None)
+        assert self.merger is not None
         return mixed(tokens, *self.merger(tokens.x[:, tokens.prefix :]))

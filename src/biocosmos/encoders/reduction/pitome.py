@@ -12,7 +12,8 @@ from functools import partial
 import torch
 
 from biocosmos.encoders.reduction.matching import merged_in_rounds
-from biocosmos.encoders.reduction.merging import cosines, descending, places
+from biocosmos.encoders.reduction.merging import cosines
+from biocosmos.encoders.reduction.selection import descending, places
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Reducer, StageShape, Step, Tokens
 
@@ -61,10 +62,8 @@ class PiToMe(Reducer):
         if reduction.published:
             self.proportional = False  # type: ignore[misc]  # of this stage
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         assert clues is not None
         match = partial(energetic, margin=self.margin)
         return merged_in_rounds(match, tokens, clues, self.keep, capped=self.reduction.published)

@@ -75,7 +75,11 @@ class Radial(Reducer):
         self.chosen: torch.Tensor
         self.register_buffer("chosen", stays[there].nonzero().squeeze(1), persistent=False)
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def idle(self, tokens: Tokens) -> bool:
+        """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`; whole rings may be all there are."""
+        return super().idle(tokens) or tokens.patches == self.expected <= len(self.chosen)
+
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`.
 
         Raises BiocosmosError: other patches are there than the grid has.
@@ -85,6 +89,4 @@ class Radial(Reducer):
                 f"reduction {self.reduction} goes by the place of patches, counts on {self.expected} and finds {tokens.patches}: "
                 "give images of the size the encoder was loaded for, and train it without dropping patches"
             )
-        if tokens.patches <= len(self.chosen):
-            return Step(tokens, None)
         return kept(tokens, self.chosen.expand(tokens.x.shape[0], -1))

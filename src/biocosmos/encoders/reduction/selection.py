@@ -9,6 +9,16 @@ from biocosmos.encoders.reduction.tokens import Step, Tokens
 DROPPED = -1
 
 
+def descending(scores: torch.Tensor) -> torch.Tensor:
+    """scores: (b, n). Returns: (b, n) int64 rows, the largest first, of equal ones the lowest."""
+    return torch.sort(scores, dim=1, descending=True, stable=True).indices
+
+
+def places(chosen: torch.Tensor) -> torch.Tensor:
+    """0, 1, 2 ... for each image; chosen: (b, k). Returns: (b, k) int64."""
+    return torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
+
+
 def largest(scores: torch.Tensor, count: int, *, by_score: bool = False) -> torch.Tensor:
     """The ``count`` largest of each row; of equal scores those that stand first.
 
@@ -18,14 +28,13 @@ def largest(scores: torch.Tensor, count: int, *, by_score: bool = False) -> torc
 
     Returns: (b, count) int64 indices.
     """
-    chosen = scores.argsort(dim=1, descending=True, stable=True)[:, :count]
+    chosen = descending(scores)[:, :count]
     return chosen if by_score else chosen.sort(dim=1).values
 
 
 def assignment_of(chosen: torch.Tensor, before: int) -> torch.Tensor:
     """chosen: (b, k) int64 of ``before`` tokens. Returns: (b, before) int64, the place of each among them, -1 if dropped."""
-    after = torch.arange(chosen.shape[1], device=chosen.device).expand_as(chosen)
-    return chosen.new_full((chosen.shape[0], before), DROPPED).scatter(1, chosen, after)
+    return chosen.new_full((chosen.shape[0], before), DROPPED).scatter(1, chosen, places(chosen))
 
 
 def kept(tokens: Tokens, chosen: torch.Tensor) -> Step:

@@ -80,8 +80,7 @@ class Sinkhorn(Reducer):
         super().__init__(shape, reduction)
         self.transport = Transport(shape.width, self.keep, published=reduction.published) if self.keep < shape.before else None
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep or self.transport is None:
-            return Step(tokens, None)
+        assert self.transport is not None
         return mixed(tokens, *self.transport(tokens.x[:, tokens.prefix :]))

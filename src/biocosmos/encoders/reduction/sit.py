@@ -57,8 +57,7 @@ class SiT(Reducer):
         super().__init__(shape, reduction)
         self.slimming = Slimming(shape.width, self.keep, published=reduction.published) if self.keep < shape.before else None
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep or self.slimming is None:
-            return Step(tokens, None)
+        assert self.slimming is not None
         return mixed(tokens, *self.slimming(tokens.x[:, tokens.prefix :]))

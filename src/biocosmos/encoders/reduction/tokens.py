@@ -143,7 +143,7 @@ class StageShape:
 
 
 class Reducer(nn.Module):
-    """One stage of one method; subclasses say ``place`` and ``needs`` and compute ``forward``.
+    """One stage of one method; subclasses say ``place`` and ``needs`` and compute ``reduce``.
 
     place: "before" the block, "between" its attention and its MLP, or "inside" (as between: rows of attention are sampled).
     needs: "attention" where clues are wanted: of this block (between, inside) or of the block before (before).
@@ -160,8 +160,17 @@ class Reducer(nn.Module):
         super().__init__()
         self.shape, self.reduction, self.keep = shape, reduction, shape.keep
 
+    def idle(self, tokens: Tokens) -> bool:
+        """Whether there is nothing to do, so that a network may run the block as it is, to the last bit: :attr:`keep` patch
+        tokens or fewer."""
+        return tokens.patches <= self.keep
+
     def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
-        """Reduce; with :attr:`keep` patch tokens or fewer there, they stay as they are."""
+        """Reduce; where the stage is :meth:`idle`, tokens stay as they are."""
+        return Step(tokens, None) if self.idle(tokens) else self.reduce(tokens, clues)
+
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
+        """Reduce, where there is something to do."""
         raise NotImplementedError
 
     def extra_repr(self) -> str:
@@ -186,10 +195,8 @@ class HostReducer(Reducer):
         """Reduce, by that."""
         raise NotImplementedError
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         has_class = clues is not None and clues.has_class
         answer = self.answered(self.asked(tokens, clues), has_class=has_class)
         return self.applied(tokens, answer, has_class=has_class)

@@ -11,7 +11,8 @@ from functools import partial
 import torch
 
 from biocosmos.encoders.reduction.matching import merged_in_rounds
-from biocosmos.encoders.reduction.merging import cosines, descending
+from biocosmos.encoders.reduction.merging import cosines
+from biocosmos.encoders.reduction.selection import descending
 from biocosmos.encoders.reduction.tokens import Clues, Reducer, Step, Tokens
 
 
@@ -48,10 +49,8 @@ class ToMe(Reducer):
 
     proportional = True
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         assert clues is not None
         match = partial(bipartite, prefix=tokens.prefix)
         return merged_in_rounds(match, tokens, clues, self.keep, capped=self.reduction.published)

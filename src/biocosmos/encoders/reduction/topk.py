@@ -21,9 +21,7 @@ class TopK(Reducer):
     in the order of the image; ``published`` sorts them. What the network computes is the same in either order.
     """
 
-    def forward(self, tokens: Tokens, clues: Clues | None) -> Step:
+    def reduce(self, tokens: Tokens, clues: Clues | None) -> Step:
         """See :class:`~biocosmos.encoders.reduction.tokens.Reducer`."""
-        if tokens.patches <= self.keep:
-            return Step(tokens, None)
         assert clues is not None
         return kept(tokens, largest(attention_of_class(clues), self.keep, by_score=self.reduction.published))
