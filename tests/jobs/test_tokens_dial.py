@@ -24,9 +24,10 @@ from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import dial as job
 from biocosmos.jobs.tokens.dial import turn
-from biocosmos.jobs.tokens.dial_measures import names_of, nearest
+from biocosmos.jobs.tokens.dial_measures import names_of
 from biocosmos.jobs.tokens.dial_settings import DialSettings
-from biocosmos.jobs.tokens.dial_specimens import Prepared
+from biocosmos.jobs.tokens.nearest import nearest
+from biocosmos.jobs.tokens.prepared import Prepared
 from biocosmos.progress import Progress
 from biocosmos.settings import SettingError
 from biocosmos.specimens import guard

@@ -22,11 +22,11 @@ from biocosmos.evaluate import Report
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens import study as job
-from biocosmos.jobs.tokens.asked import alone
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.jobs.tokens.study import study_tokens
 from biocosmos.settings import SettingError
 from biocosmos.specimens.guard import Fitted
+from biocosmos.specimens.lock import try_lock
 
 HOW: dict[str, Any] = {
     "limit": 40,
@@ -152,7 +152,10 @@ def test_a_killed_run_goes_on(collection: bc.Collection, vit: str, monkeypatch: 
 
 
 def test_two_studies_at_once_are_refused(collection: bc.Collection, vit: str) -> None:
-    with alone(collection.path / "work" / "tokens"), pytest.raises(BiocosmosError, match="another process is measuring"):
+    folder = collection.path / "work" / "tokens"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as held, pytest.raises(BiocosmosError, match="another process is measuring"):
+        assert try_lock(held.fileno())
         study_tokens(collection, encoder=(vit,), methods=("topk",), keep=(0.5,), **HOW)
 
 

@@ -157,8 +157,10 @@ class Work:
 
 
 @contextmanager
-def locked_work(folder: Path) -> Iterator[Work]:
+def locked_work(folder: Path, doing: str = "embedding with this encoder") -> Iterator[Work]:
     """Lock a work folder, made if it is missing, and remove it afterwards if nothing is left in it.
+
+    doing: what another process is told that it is held for.
 
     Raises:
         BiocosmosError: another process holds it. A lock left by a process that was killed is free.
@@ -173,7 +175,7 @@ def locked_work(folder: Path) -> Iterator[Work]:
         if not try_lock(file.fileno()):
             file.seek(0)
             holder = file.read().strip() or "another process"
-            raise BiocosmosError(f"{holder} is embedding with this encoder already ({folder}): wait for it, or stop it")
+            raise BiocosmosError(f"{holder} is {doing} already ({folder}): wait for it, or stop it")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {platform.node()}")
         file.flush()

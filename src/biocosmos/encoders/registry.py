@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
 from biocosmos.encoders.modality import KMER, TRAINED, modality_of, tower_name
-from biocosmos.encoders.reduction.spec import split_name
+from biocosmos.encoders.reduction.spec import split_name, untrained
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
 from biocosmos.plugins import PlugIn, plug_ins
@@ -268,10 +268,7 @@ def _reduced(base: str, reduction: Reduction, above: tuple[Path, ...]) -> tuple[
     from biocosmos.encoders.reduction.reduced import reduced
 
     if not reduction.off_the_shelf:
-        raise BiocosmosError(
-            f"reduction {reduction.method} has weights of its own and is nothing before they are trained: "
-            f"biocosmos train heads ... --encoder {base} --reduce {reduction.method}"
-        )
+        raise BiocosmosError(untrained(reduction.method, base))
     try:
         made = reduced(towers, reduction)
         return f"{name}+{made.reduction}", made

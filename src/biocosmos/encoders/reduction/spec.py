@@ -164,6 +164,15 @@ class Reduction:
         return counts
 
 
+def untrained(method: str, base: str = "") -> str:
+    """What is said of a method that must be trained first, and on which encoder."""
+    encoder = f"--encoder {base} " if base else ""
+    return (
+        f"reduction {method} has weights of its own and is nothing before they are trained: "
+        f"biocosmos train heads ... {encoder}--reduce {method}"
+    )
+
+
 def canonical(reduction: Reduction, blocks: int) -> Reduction:
     """The same, with the usual blocks left unsaid, so that one reduction has one name."""
     plain = replace(reduction, locations=())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +13,15 @@ import numpy.typing as npt
 import pyarrow as pa
 import torch
 
-from biocosmos.arrays import read_array
-from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate.clustering.work import digest
+from biocosmos.jobs.tokens.nearest import nearest
+from biocosmos.jobs.tokens.prepared import Prepared, files, prepare
 from biocosmos.jobs.tokens.settings import TokensStudySettings
-from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
-from biocosmos.specimens.lock import try_lock
-from biocosmos.tables import replacing
-from biocosmos.unfinished import writing
 
 Array = npt.NDArray[Any]
-TOGETHER = 64
 
 
 @dataclass(frozen=True)
@@ -58,28 +52,9 @@ class Asked:
 
         queries, gallery: unit vectors (n, d) float32.
         """
-        right = np.full(len(queries), np.nan)
-        for start in range(0, len(queries), 256):
-            rows = slice(start, min(start + 256, len(queries)))
-            scores = queries[rows] @ gallery.T
-            same = self.same[rows]
-            own = np.flatnonzero(same >= 0)
-            scores[own, same[own]] = -np.inf
-            right[rows] = self.gallery.nodes[scores.argmax(1)] == self.queries.nodes[rows]
+        right: Array = (self.gallery.nodes[nearest(queries, gallery, own=self.same)] == self.queries.nodes).astype(np.float64)
         right[~self.answerable] = np.nan
         return right
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold a folder of kept work. Raises BiocosmosError where another process does, or where it may not be written to."""
-    with writing(folder / "lock"):
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "lock").touch()
-    with (folder / "lock").open("a+") as file:
-        if not try_lock(file.fileno()):
-            raise BiocosmosError(f"another process is measuring reductions here already ({folder}): wait for it, or stop it")
-        yield
 
 
 def choose_specimens(collection: Collection, settings: TokensStudySettings) -> Asked:
@@ -134,53 +109,33 @@ def readable(collection: Collection, asked: Asked, preprocessing: Preprocessing,
 
 @dataclass(frozen=True)
 class Pixels:
-    """Prepared images in a file, so that every setting reads them without decoding; path: of (n, 3, size, size) uint8; good: (n,)
-    bool, those that could be read."""
+    """Prepared images in files, so that every setting reads them without decoding; stem: the files begin with it; prepared: those
+    that could be read; good: (n,) bool, which these are."""
 
-    path: Path
+    stem: Path
+    prepared: Prepared
     good: Array
 
     @classmethod
     def of(
         cls, collection: Collection, ids: Sequence[str] | Array, preprocessing: Preprocessing, folder: Path, failures: Failures
     ) -> Pixels:
-        """Read and prepare the images of ``ids`` once; a file that is whole is taken as it is."""
+        """Read and prepare the images of ``ids`` once; files that are whole are taken as they are."""
         facts = hashlib.sha256(f"{digest(np.asarray(ids, object))} {preprocessing.as_dict()} {collection.path}".encode())
-        path = folder / f"pixels-{facts.hexdigest()[:20]}.npy"
-        told = path.with_suffix(".good.npy")
-        if path.exists() and told.exists():
-            return cls(path, read_array(told, ("b", 1), what="which images were read", remedy="remove the file and run again"))
-        size, good = preprocessing.size, np.zeros(len(ids), bool)
-        reader = ImageReader(StoredImages(collection, list(ids)), preprocessing, stage="tokens study", failures=failures)
-        header = {"descr": "|u1", "fortran_order": False, "shape": (len(ids), 3, size, size)}
-        counted = progress("read images", total=len(ids), unit="images")
-        # not written as a mapped array: there a full disk ends the process
-        with counted as bar, replacing(path) as temporary, temporary.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, header)
-            for batch in reader.batches(TOGETHER):
-                file.write(batch.images.numpy().tobytes())
-                good[batch.rows] = batch.good
-                bar.advance(len(batch.rows))
-        with replacing(told) as temporary, temporary.open("wb") as file:  # last: with it the images are whole
-            np.save(file, good)
-        return cls(path, good)
+        stem = folder / f"pixels-{facts.hexdigest()[:20]}"
+        return cls(stem, *prepare(collection, list(ids), preprocessing, stem, stage="tokens study", failures=failures))
 
     def batches(self, size: int, most: int | None = None) -> Iterator[torch.Tensor]:
         """The images that could be read, ``size`` at a time, ``most`` at most."""
-        images = self._images()
-        rows = np.flatnonzero(self.good)[:most]
-        for start in range(0, len(rows), size):
-            yield torch.from_numpy(images[rows[start : start + size]])
+        images = self.prepared.pixels[:most]
+        for start in range(0, len(images), size):
+            yield torch.from_numpy(np.array(images[start : start + size]))
 
     def first(self, count: int) -> Array:
         """(count, size, size, 3) uint8: the first that could be read, to be looked at."""
-        images = self._images()
-        return np.ascontiguousarray(images[np.flatnonzero(self.good)[:count]].transpose(0, 2, 3, 1))
-
-    def _images(self) -> Array:
-        return read_array(self.path, ("u", 4), what="prepared images", remedy="remove the file and run again", mapped=True)
+        return np.ascontiguousarray(self.prepared.pixels[:count].transpose(0, 2, 3, 1))
 
     def remove(self) -> None:
         """When nobody reads them any more."""
-        for path in (self.path, self.path.with_suffix(".good.npy")):
+        for path in files(self.stem):
             path.unlink(missing_ok=True)

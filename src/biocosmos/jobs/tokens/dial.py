@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from biocosmos import machine
 from biocosmos.embed.parts import Work, locked_work
-from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.modality import tower_name
 from biocosmos.encoders.reduction.reduced import reduced
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.towers import Towers
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate.dial.choice import Judged, pick, to_judge, why_not
 from biocosmos.evaluate.dial.paired import ALPHA
 from biocosmos.evaluate.dial.report import Line, dial_report
@@ -30,8 +29,9 @@ from biocosmos.identify.namers.heads import HEAD, TrainedHead, read_head_facts
 from biocosmos.jobs.tokens.dial_folder import refuse_folder, write_folder
 from biocosmos.jobs.tokens.dial_measures import names_of, right, vectors_of, with_towers
 from biocosmos.jobs.tokens.dial_settings import ACCURACY, DialSettings
-from biocosmos.jobs.tokens.dial_specimens import Prepared, Side, Sides, sides_of
+from biocosmos.jobs.tokens.dial_specimens import Sides, sides_of
 from biocosmos.jobs.tokens.dial_ways import REFERENCE, Tried, Way, drop_slow, exact_at_its_fastest, times_as_fast, ways_of
+from biocosmos.jobs.tokens.prepared import Prepared, prepare, save_array
 from biocosmos.progress import Progress, progress
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens import guard
@@ -72,7 +72,8 @@ def turn(collection: Collection, settings: DialSettings, output: Path | None = N
     head = _head_of(name, settings, towers)
     sides = sides_of(collection, settings, name, head)
     sides.enough(len(sides.judging), settings.lose_at_most)
-    with locked_work(collection.path / "work" / f"dial-{_key(collection, towers, sides)}") as work:
+    folder = collection.path / "work" / f"dial-{_key(collection, towers, sides)}"
+    with locked_work(folder, doing="measuring this encoder") as work:
         if settings.overwrite:
             _clear(work)
         sides, images = _read(collection, towers, sides, work)
@@ -132,43 +133,14 @@ def _clear(work: Work) -> None:
 def _read(collection: Collection, towers: Towers, sides: Sides, work: Work) -> tuple[Sides, tuple[Prepared, Prepared]]:
     """Both sides without those whose image cannot be read; what an earlier run prepared is taken."""
     made = [
-        _prepared(collection, towers, side, work, name) for side, name in ((sides.choosing, CHOOSING), (sides.judging, JUDGING))
+        prepare(collection, side.ids, towers.preprocessing, work.folder / name, stage="dial", failures=Failures())
+        for side, name in ((sides.choosing, CHOOSING), (sides.judging, JUDGING))
     ]
     kept = sides.readable(made[0][1], made[1][1])
     for side in (kept.choosing, kept.judging):
         if not len(side):
             raise BiocosmosError(f"no image of {collection.path} can be read: see 'biocosmos failures {collection.path}'")
     return kept, (made[0][0], made[1][0])
-
-
-def _prepared(collection: Collection, towers: Towers, side: Side, work: Work, name: str) -> tuple[Prepared, Array]:
-    places = [work.folder / f"{name}-{what}.npy" for what in ("good", "sizes", "pixels")]
-    if not all(is_there(place) for place in places):
-        reader = ImageReader(StoredImages(collection, side.ids), towers.preprocessing, stage="dial")
-        size = towers.preprocessing.size
-        good, sizes = np.zeros(len(side), np.bool_), np.zeros((len(side), 2), np.float32)
-        with replacing(places[2]) as temporary, progress(f"read {name} images", len(side), "images") as bar:
-            pixels = np.lib.format.open_memmap(temporary, "w+", np.uint8, (len(side), 3, size, size))
-            done = 0
-            for batch in reader.batches(32):
-                found = int(batch.good.sum())
-                pixels[done : done + found] = batch.images.numpy()[batch.good]
-                sizes[done : done + found] = batch.log_sizes[batch.good]
-                good[batch.rows] = batch.good
-                done += found
-                bar.advance(len(batch.rows))
-            pixels.flush()
-            del pixels
-        _save(places[1], sizes)
-        _save(places[0], good)
-    good = np.load(places[0])
-    count = int(good.sum())
-    return Prepared(np.load(places[2], mmap_mode="r")[:count], np.load(places[1])[:count]), good
-
-
-def _save(place: Path, array: Array) -> None:
-    with replacing(place) as temporary, temporary.open("wb") as file:
-        np.save(file, array)
 
 
 # ---------------------------------------------------------------------- measuring
@@ -257,9 +229,9 @@ class _Bench:
             bar.advance(len(images.pixels))
         elif self.head is not None:
             assert self.sides.rank is not None
-            _save(place, names_of(self.head, way.towers(self.towers), self.sides.rank, images, bar))
+            save_array(place, names_of(self.head, way.towers(self.towers), self.sides.rank, images, bar))
         else:
-            _save(place, vectors_of(way.encoder(self.towers, self.settings.device), images.pixels, bar))
+            save_array(place, vectors_of(way.encoder(self.towers, self.settings.device), images.pixels, bar))
         answers: Array = np.load(place)
         return answers
 

@@ -17,12 +17,13 @@ from biocosmos.identify.namer import Specimens
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.jobs.tokens.dial_settings import AGREEMENT
-from biocosmos.jobs.tokens.dial_specimens import Prepared, Side, Sides
+from biocosmos.jobs.tokens.dial_specimens import Side, Sides
+from biocosmos.jobs.tokens.nearest import nearest
+from biocosmos.jobs.tokens.prepared import Prepared
 from biocosmos.progress import Progress
 
 Array = npt.NDArray[Any]
 BLOCK = 64
-_ROWS = 512
 
 
 def vectors_of(encoder: Encoder, pixels: Array, bar: Progress) -> Array:
@@ -89,18 +90,6 @@ def right(sides: Sides, answers: tuple[Array, Array], dense: tuple[Array, Array]
         theirs = nearest(dense[0], dense[0], own=True), nearest(dense[1][: len(answers[1])], dense[0])
         return mine[0] == theirs[0], mine[1] == theirs[1]
     return _same(sides.choosing, mine[0], sides.choosing), _same(sides.judging, mine[1], sides.choosing)
-
-
-def nearest(vectors: Array, gallery: Array, *, own: bool = False) -> Array:
-    """(n,) int64 row of the nearest of ``gallery`` by cosine, the first of equals; own: row i never finds itself."""
-    found = [np.empty(0, np.int64)]
-    for start in range(0, len(vectors), _ROWS):
-        scores = vectors[start : start + _ROWS] @ gallery.T
-        if own:
-            rows = np.arange(len(scores))
-            scores[rows, rows + start] = -np.inf
-        found.append(scores.argmax(axis=1))
-    return np.concatenate(found)
 
 
 def _same(asked: Side, rows: Array, answering: Side) -> Array:

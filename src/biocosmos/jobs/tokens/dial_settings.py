@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from biocosmos.encoders.reduction.settings import shares_in
-from biocosmos.encoders.reduction.spec import TRAINED_ONLY, Reduction
+from biocosmos.encoders.reduction.spec import TRAINED_ONLY, Reduction, untrained
 from biocosmos.settings import SettingError, check, names_in, setting
 
 TRIED, MEASURED = "What is tried", "How it is measured"
@@ -64,10 +64,7 @@ class DialSettings:
         for name in dict.fromkeys(names_in(self.methods)):
             method, _, kind = name.partition(".")
             if method in TRAINED_ONLY:
-                raise SettingError(
-                    f"--methods {method} has weights of its own and is nothing before they are trained: biocosmos train heads "
-                    f"... --reduce {method}"
-                )
+                raise SettingError(f"--methods: {untrained(method)}")
             found += [Reduction(method, keep=(share,), variant=kind) for share in dict.fromkeys(shares_in(self.keep))]
         return found
 

@@ -74,14 +74,6 @@ class Sides:
         )
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """Images of one side that could be read, in a file: pixels (n, 3, size, size) uint8; log_sizes (n, 2) float32."""
-
-    pixels: Array
-    log_sizes: Array
-
-
 def sides_of(collection: Collection, settings: DialSettings, encoder: str, head: Any) -> Sides:
     """The two sides, not yet looked at.
 

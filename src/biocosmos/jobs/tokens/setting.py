@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import nn
 
 from biocosmos.encoders.encoder import Normalised
 from biocosmos.encoders.reduction.network import ReducedVit, Trace, network_of
-from biocosmos.encoders.reduction.reduced import without_reduction
 from biocosmos.encoders.reduction.spec import NOT_MERGING, Reduction
 from biocosmos.encoders.towers import Towers
 from biocosmos.evaluate.tokens.settings import Kind, Traced
@@ -74,7 +72,8 @@ class Setting:
         """What is done to the tokens of the first ``most`` images: arrays of :func:`traced_of`."""
         if self.reduction is None:
             return self._dense(pixels, batch, most)
-        tower = _reduced_vit(self.towers.image)
+        tower = self.towers.image
+        assert isinstance(tower, ReducedVit)
         parts: list[dict[str, Array]] = []
         for images in pixels.batches(batch, most):
             _, trace = tower.trace(self._pixels(images))
@@ -131,11 +130,6 @@ def _seconds(one: Setting, images: torch.Tensor) -> float:
     if one.device.startswith("cuda"):
         torch.cuda.synchronize()
     return time.perf_counter() - started
-
-
-def dense_of(towers: Towers) -> Towers:
-    """The same encoder with every token; its weights are shared."""
-    return without_reduction(towers)
 
 
 def named_right(head: TrainedHead | None, features: Array, table: Any) -> Array | None:
@@ -217,9 +211,4 @@ def _stages(trace: Trace, reduction: Reduction, tower: ReducedVit) -> dict[str, 
             kept = here if kept is None else kept & here
             found_kept.append(kept)
         found["kept"] = np.stack(found_kept)
-    return found
-
-
-def _reduced_vit(image: nn.Module) -> ReducedVit:
-    found = next(part for part in image.modules() if isinstance(part, ReducedVit))
     return found

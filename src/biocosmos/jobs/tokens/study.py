@@ -11,21 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.embed.parts import locked_work
 from biocosmos.encoders.reduction.methods import reducer_class
-from biocosmos.encoders.reduction.reduced import reduced
-from biocosmos.encoders.reduction.spec import Reduction, reduced_name, split_name
+from biocosmos.encoders.reduction.reduced import reduced, without_reduction
+from biocosmos.encoders.reduction.spec import Reduction, reduced_name, split_name, untrained
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.evaluate.clustering.work import Work, digest
+from biocosmos.evaluate.cross_modal.sides import unit
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tokens.report import study
 from biocosmos.evaluate.tokens.settings import DENSE, LeftOut, Measured, Overlaid, Traced
 from biocosmos.files import is_file
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
-from biocosmos.jobs.tokens.asked import Asked, Pixels, alone, choose_specimens, readable
-from biocosmos.jobs.tokens.setting import Setting, dense_of, kind_of, named_right, traced_of
+from biocosmos.jobs.tokens.asked import Asked, Pixels, choose_specimens, readable
+from biocosmos.jobs.tokens.setting import Setting, kind_of, named_right, traced_of
 from biocosmos.jobs.tokens.settings import TokensStudySettings
 from biocosmos.progress import progress
 from biocosmos.provenance import encoder_name
@@ -64,7 +66,7 @@ def study_tokens(collection: Collection, settings: TokensStudySettings | None = 
     plans, left_out = _plan(bases, settings)
     asked = choose_specimens(collection, settings)
     runs = _Runs(collection, settings, asked, Work(collection.path / WORK))
-    with alone(collection.path / WORK):
+    with locked_work(collection.path / WORK, doing="measuring reductions"):
         report = _report(runs, bases, plans, left_out)
         runs.done()
     return report
@@ -111,7 +113,7 @@ def _plan(bases: list[Base], settings: TokensStudySettings) -> tuple[list[Plan],
         if base.towers.reduction is not None:
             own = base.towers.reduction
             encoder = TRAINED if split_name(base.name)[1] is None else split_name(base.name)[0]
-            plan = Plan(base.name, encoder, _method(own), _keep(own), base.towers, dense_of(base.towers), base.head)
+            plan = Plan(base.name, encoder, _method(own), _keep(own), base.towers, without_reduction(base.towers), base.head)
             plans.append(plan)
             continue
         plans.append(Plan(base.name, base.name, DENSE, "", base.towers, base.towers, base.head))
@@ -145,10 +147,7 @@ def _cannot(method: str, base: str) -> str:
     """Why a method cannot be measured as it is, "" where it can."""
     reduction = _reduction(method, 0.5)
     if not reduction.off_the_shelf:
-        return (
-            f"reduction {method} has weights of its own and is nothing before they are trained: biocosmos train heads ... "
-            f"--encoder {base} --reduce {method}, then name its folder with -e"
-        )
+        return f"{untrained(method, base)}, then name its folder with -e"
     try:
         reducer_class(reduction.method)
     except BiocosmosError as error:
@@ -221,7 +220,7 @@ class _Runs:
                 dense.clear()
                 dense[key] = one if plan.towers is plan.dense else Setting(plan.dense, self.device)
             asking, answering = (one.embed(pixels, settings.batch_size) for pixels in (queries, gallery))
-            vectors, known = _unit(asking), _unit(answering)
+            vectors, known = unit(asking), unit(answering)
             speedup, rate = one.speed(dense[key], queries, settings.batch_size, settings.rounds)
             made = {
                 "vectors": vectors,
@@ -276,7 +275,7 @@ class _Runs:
         found: dict[str, Traced] = {}
         for plan in [plan for plan in plans if kind_of(plan.towers.reduction) == "prune"]:
             prepared = Pixels.of(other, ids, plan.towers.preprocessing, self.collection.path / WORK, Failures())
-            self._more[prepared.path] = prepared
+            self._more[prepared.stem] = prepared
             facts = [
                 plan.towers.digest,
                 plan.towers.preprocessing.as_dict(),
@@ -304,11 +303,6 @@ class _Runs:
         """The prepared images are not needed any more."""
         for prepared in [*(pixels for _, *both in self._read.values() for pixels in both), *self._more.values()]:
             prepared.remove()
-
-
-def _unit(features: Array) -> Array:
-    lengths = np.linalg.norm(features, axis=1, keepdims=True)
-    return np.asarray(features / np.where(lengths > 0, lengths, 1), np.float32)
 
 
 def _said(collection: Collection, runs: _Runs, settings: TokensStudySettings) -> list[str]:
