@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import biocosmos as bc
+from biocosmos import machine
 from biocosmos.cli import main
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS, sample
@@ -42,6 +43,16 @@ def embedded(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) -
     collection.make_split("stratified", seed=0)
     bc.embed(collection, "efficientnet-lite0")
     return collection
+
+
+@pytest.fixture
+def nothing_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What this machine does fastest is not known, and the environment tells nothing of it."""
+    monkeypatch.setenv(machine.CACHE, str(tmp_path / "cache"))
+    monkeypatch.delenv(machine.CHOOSE, raising=False)
+    machine.forget()
+    yield
+    machine.forget()
 
 
 @pytest.fixture

@@ -26,13 +26,7 @@ def net():
     return Towers(model.eval(), Preprocessing(size=SIZE), weights_digest(model.state_dict()))
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_remembered(tmp_path, monkeypatch):
-    monkeypatch.setenv(machine.CACHE, str(tmp_path / "cache"))
-    monkeypatch.delenv(machine.CHOOSE, raising=False)
-    machine.forget()
-    yield
-    machine.forget()
+pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
 
 def takes(monkeypatch, **seconds):

@@ -21,13 +21,7 @@ ALONE = Processes(0, 1, torch.device("cpu"))
 IMAGES, SIDE = 32, 16
 
 
-@pytest.fixture(autouse=True)
-def nothing_is_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setenv(machine.CACHE, str(tmp_path / "cache"))
-    monkeypatch.delenv(machine.CHOOSE, raising=False)
-    machine.forget()
-    yield
-    machine.forget()
+pytestmark = pytest.mark.usefixtures("nothing_remembered")
 
 
 class Pictures:

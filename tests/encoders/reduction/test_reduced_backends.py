@@ -20,9 +20,12 @@ SIZE = 64
 CUT, WHOLE = "atc-0.5", "topk-0.5"
 
 
-pytestmark = pytest.mark.skipif(
-    "ONEDNN_MAX_CPU_ISA" in os.environ, reason="held back so, OpenVINO finds no softmax for a transformer, or crashes in it"
-)
+pytestmark = [
+    pytest.mark.usefixtures("nothing_remembered"),
+    pytest.mark.skipif(
+        "ONEDNN_MAX_CPU_ISA" in os.environ, reason="held back so, OpenVINO finds no softmax for a transformer, or crashes in it"
+    ),
+]
 
 
 @pytest.fixture(scope="module")
@@ -41,15 +44,6 @@ def vit():
 @pytest.fixture(scope="module")
 def pictures():
     return ways._pictures(SIZE, 6)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_remembered(tmp_path, monkeypatch):
-    monkeypatch.setenv(machine.CACHE, str(tmp_path / "cache"))
-    monkeypatch.delenv(machine.CHOOSE, raising=False)
-    machine.forget()
-    yield
-    machine.forget()
 
 
 @pytest.fixture(scope="module")

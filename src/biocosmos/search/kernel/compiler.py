@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 
 CACHE_LINE = 64
 Function = Callable[..., None]
+T = TypeVar("T")
 
 
 class Program:
@@ -46,6 +47,14 @@ class Program:
         kinds = [ctypes.c_void_p] * pointers + [ctypes.c_int64] * integers + [ctypes.c_float] * floats
         made: Function = ctypes.CFUNCTYPE(None, *kinds)(self._engine.get_function_address(name))
         return made
+
+
+def compiled(make: Callable[[], T]) -> T | None:
+    """What ``make`` compiles; None without llvmlite, and where LLVM cannot."""
+    try:
+        return make()
+    except (ImportError, OSError, RuntimeError):
+        return None
 
 
 def large(*shape: int, dtype: torch.dtype) -> torch.Tensor:

@@ -9,7 +9,7 @@ import torch
 
 from biocosmos import machine
 from biocosmos.search.kernel import maxima, nearest, pairs, single
-from biocosmos.search.kernel.compiler import Program, split, thread_count
+from biocosmos.search.kernel.compiler import Program, compiled, split, thread_count
 from biocosmos.search.kernel.instructions import ALL, GROUP, Instructions
 
 
@@ -23,10 +23,7 @@ def known() -> tuple[str, ...]:
 @cache
 def load(name: str) -> Kernel | None:
     """The kernels compiled for a way to multiply; None without the llvmlite package or where LLVM cannot."""
-    try:
-        return Kernel(next(isa for isa in ALL if isa.name == name))
-    except (ImportError, OSError, RuntimeError):
-        return None
+    return compiled(lambda: Kernel(next(isa for isa in ALL if isa.name == name)))
 
 
 class Kernel:

@@ -16,7 +16,7 @@ from typing import Any
 
 from biocosmos import machine
 from biocosmos.search.kernel.assembly import Function
-from biocosmos.search.kernel.compiler import Program
+from biocosmos.search.kernel.compiler import Program, compiled
 
 BLOCK = 1024  # rows of a block
 BLOCK_BYTES = BLOCK // 8
@@ -64,10 +64,7 @@ def known() -> tuple[str, ...]:
 @cache
 def load(instructions: str) -> Kernel | None:
     """The compiled kernels; None without llvmlite or where LLVM cannot."""
-    try:
-        return Kernel(instructions)
-    except (ImportError, OSError, RuntimeError):
-        return None
+    return compiled(lambda: Kernel(instructions))
 
 
 def _find(width: int, wide: bool) -> str:

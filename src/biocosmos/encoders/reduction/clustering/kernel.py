@@ -13,7 +13,7 @@ from biocosmos.encoders.reduction.clustering import distances, greedy
 from biocosmos.encoders.reduction.clustering.lanes import Lanes
 from biocosmos.encoders.reduction.clustering.linkages import LINKAGES, Linkage
 from biocosmos.search.kernel.assembly import Function
-from biocosmos.search.kernel.compiler import Program, large, split
+from biocosmos.search.kernel.compiler import Program, compiled, large, split
 
 _FLOATS, _INTEGERS = ("half", "bound", "dead", "size"), ("near", "stamp", "place", "log", "times", "parent")
 _STATE = ("bound", "dead", "size", *_INTEGERS)
@@ -35,10 +35,7 @@ def known() -> tuple[str, ...]:
 @cache
 def load(instructions: str) -> Kernel | None:
     """The compiled kernels; None without llvmlite or where LLVM cannot."""
-    try:
-        return Kernel(instructions)
-    except (ImportError, OSError, RuntimeError):
-        return None
+    return compiled(lambda: Kernel(instructions))
 
 
 def here() -> Kernel | None:
