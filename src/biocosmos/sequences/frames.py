@@ -57,8 +57,8 @@ class Boxes:
 
     name: of the sequence. frame: (n,) int64 place in ``frames`` (not the number), ascending. box: (n, 4) float64 x, y, width,
     height in pixels of the upright picture, 0-based. track: (n,) object, the individual of each, text, unique in its sequence;
-    None: detections; an element None: an individual nobody knows. confidence: (n,) float64, nan unknown. label: (n,) object, text or
-    None. visibility: (n,) float64 from 0 to 1, nan unknown. ids: (n,) object, specimens where they come from a collection.
+    None: detections; an element None: an individual nobody knows. confidence: (n,) float64, nan unknown. label: (n,) object, text
+    or None. visibility: (n,) float64 from 0 to 1, nan unknown. ids: (n,) object, specimens where they come from a collection.
     raw: (n, 9) float64, the numbers of MOTChallenge as they stand in the file, where they were asked for.
     """
 
