@@ -17,9 +17,11 @@ HALF = 0.5
 
 @dataclass(frozen=True)
 class TaskPredictions:
-    """One task. ``probabilities``: (n, C) float64 in 0..1; where exactly one class is true (``several`` false) rows sum to 1, where
-    several may be they are one sigmoid each. ``thresholds``: (C,) float64 that were fixed on validation specimens, None where none
-    were: a class of a set is said where its probability is >= its threshold, :data:`HALF` without.
+    """One task.
+
+    probabilities: (n, C) float64 in 0..1; rows sum to 1 where exactly one class is true, and are a sigmoid each where ``several``
+    may be. thresholds: (C,) float64 that were fixed on validation specimens, or None: a class of a set is said where its
+    probability is >= its threshold, :data:`HALF` without.
     """
 
     name: str
