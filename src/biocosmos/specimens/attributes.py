@@ -3,7 +3,7 @@
 >>> attributes_of(collection, ["life_stage", "species_seen", "damage=torn+mouldy"], split="train")
 
 A column of texts, whole numbers or yes and no is a task with exactly one of its values; a rank is such a column. A column of
-lists is a set: any number of its values is true, as of several species in a tray. Columns of 0 and 1 are one task together, called
+lists is a set: any number of its values is true, as of several species in a tray. Columns of 0 and 1 are one task together, named
 in the request (``damage=torn+mouldy``) or in what the collection says of itself (``defects``, of the reader of Sewer-ML).
 """
 
