@@ -70,7 +70,8 @@ def prepare(boxes: Boxes, *, classes: Collection[int | str] = (), release: bool 
     number = np.asarray(frames.number, np.int64)[boxes.frame]
     keep = np.ones(len(boxes), bool)
 
-    def drop(bad: np.ndarray, why: str) -> None:
+    def drop(out: npt.ArrayLike, why: str) -> None:
+        bad = np.asarray(out, bool)
         count = int((keep & bad).sum())
         if count:
             left_out[why] = left_out.get(why, 0) + count
