@@ -1,0 +1,1 @@
+"""Pictures in sequence: frames with time, boxes and tracks."""
