@@ -18,8 +18,8 @@ Float64 = NDArray[np.float64]
 class Sort:
     """SORT: IoU with the box that constant velocity foretells, at least 0.3; an animal not seen for one frame is forgotten.
 
-    Bewley and others, ICIP 2016, arXiv:1602.00763: max_age 1, iou_threshold 0.3. Every box is told as an animal at once (min_hits 1
-    in place of 3): at 60 s between frames few animals are seen three times.
+    Bewley and others, ICIP 2016, arXiv:1602.00763: max_age 1, iou_threshold 0.3. Every box is told as an animal at
+    once (min_hits 1 in place of 3): at 60 s between frames few animals are seen three times.
     """
 
     least, most_missed = 0.3, 1
@@ -61,7 +61,8 @@ class ByteTrack:
     """ByteTrack: sure boxes first, by IoU times confidence, then unsure ones with the animals that are left, by IoU.
 
     Zhang and others, ECCV 2022, arXiv:2110.06864: track_thresh 0.5, match_thresh 0.8, then 0.5, for animals seen once 0.7; a new
-    one needs a confidence of track_thresh + 0.1; buffer 30 frames (an app for insects has 10,000). Unsure boxes that fit none are left out: -1.
+    one needs a confidence of track_thresh + 0.1; buffer 30 frames (an app for insects has 10,000). Unsure boxes that fit none are
+    left out: -1.
     """
 
     sure, unsure, first, second, once = 0.5, 0.1, 0.8, 0.5, 0.7

@@ -44,8 +44,8 @@ def transition(seen: int, moving: int) -> Float64:
 class AreaFilter:
     """SORT's: centre, area and aspect (width over height); the first three have a velocity.
 
-    Bewley, Ge, Ott, Ramos, Upcroft: Simple Online and Realtime Tracking, ICIP 2016, arXiv:1602.00763, with the noise of its public
-    settings: measurement 1, 1, 10, 10; first belief 10, of velocities 10,000; process 1, 0.01 for velocities, 0.0001 for
+    Bewley, Ge, Ott, Ramos, Upcroft: Simple Online and Realtime Tracking, ICIP 2016, arXiv:1602.00763, with the noise of its
+    public settings: measurement 1, 1, 10, 10; first belief 10, of velocities 10,000; process 1, 0.01 for velocities, 0.0001 for
     that of the area.
     """
 

@@ -58,10 +58,10 @@ class Likeness:
         return np.clip(trust * slope * (cosine - (self.same.mean + self.other.mean) / 2), -self.most, self.most)
 
     def learn(self, cosine: Float64, tracks: NDArray[np.int64], boxes: NDArray[np.int64]) -> None:
-        """From a frame: cosine (tracks, boxes), of which the pairs tracks[i], boxes[i] were linked."""
-        self.same.add(cosine[tracks, boxes])
-        others = cosine[tracks][:, boxes]
-        self.other.add(others[~np.eye(len(tracks), dtype=bool)])
+        """From a frame: cosine (tracks, boxes), of which the pairs tracks[i], boxes[i] were linked; nan: not known."""
+        same, others = cosine[tracks, boxes], cosine[tracks][:, boxes][~np.eye(len(tracks), dtype=bool)]
+        self.same.add(same[np.isfinite(same)])
+        self.other.add(others[np.isfinite(others)])
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Our tracker: a box goes on with the animal for which "the same" is likelier than "a new one", all animals of a frame at once."""
+"""Our tracker: a box goes on with an animal where "the same" is likelier than "a new one", all animals of a frame at once."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ Float64 = NDArray[np.float64]
 class Known:
     """The animals that are remembered, t of them: all arrays have t rows.
 
-    number (t,) int64; centre (t, 2) pixels; velocity (t, 2) pixels a second; length (t,) pixels; resting (t,) probability; seconds
-    (t,) when last seen; look (t, d) unit vectors, the mean of its boxes; label (t,) object; boxes (t,) int64 how many it had.
+    number (t,) int64; centre (t, 2) pixels; velocity (t, 2) pixels a second; length (t,) pixels; resting (t,) probability;
+    seconds (t,) when last seen; look (t, d) unit vectors, the mean of its boxes, or 0; label (t,) object; boxes (t,) int64
+    how many it had; there (t,) probability that it has not left.
     """
 
     number: Int64
@@ -38,9 +39,8 @@ class Known:
     @classmethod
     def none(cls) -> Known:
         """No animal."""
-        empty = np.empty(0)
-        pair = np.empty((0, 2))
-        return cls(empty.astype(np.int64), pair, pair, empty, empty, empty, np.empty((0, 0)), empty.astype(object), empty.astype(np.int64), empty)
+        empty, pair, whole = np.empty(0), np.empty((0, 2)), np.empty(0, np.int64)
+        return cls(whole, pair, pair, empty, empty, empty, np.empty((0, 0)), empty.astype(object), whole, empty)
 
     def __len__(self) -> int:
         return len(self.number)
@@ -74,6 +74,10 @@ class Odds:
 
     What is unknown of a sequence is learnt while it runs, in constant memory: sizes of animals, what a cosine of this encoder
     says, shares of labels.
+
+    motion: how animals move; detected: share of animals that a detector sees; false_boxes: expected in a frame; back: probability
+    that one that seems to have left comes back; size_same: deviation of the log length of boxes of one animal, size_cut that of
+    the share ``cut`` of boxes that are drawn around half an animal, or two.
     """
 
     settings: TrackerSettings = field(default_factory=TrackerSettings)
@@ -82,6 +86,8 @@ class Odds:
     false_boxes: float = 0.05
     back: float = 0.02
     size_same: float = 0.12
+    cut: float = 0.05
+    size_cut: float = 0.4
     known: Known = field(default_factory=Known.none)
     likeness: Likeness = field(default_factory=Likeness)
     labels: LabelLikeness = field(default_factory=LabelLikeness)
@@ -130,16 +136,17 @@ class Odds:
         odds = odds - np.log(expected) + self._of_sizes(now) + self.labels.log_odds(known.label, now.labels)
         if now.vectors is None or not known.look.shape[1]:
             return odds, where.at_rest, None
-        cosine = known.look @ now.vectors.T
-        return odds + self.likeness.log_odds(cosine), where.at_rest, cosine
+        cosine = np.where(_there(known.look)[:, None] & _there(now.vectors)[None], known.look @ now.vectors.T, np.nan)
+        return odds + np.nan_to_num(self.likeness.log_odds(cosine)), where.at_rest, cosine
 
     def _of_sizes(self, now: Sighting) -> Float64:
         log_known, log_now = np.log(self.known.length), np.log(now.length)
         new_variance = max(self.sizes.variance, 2 * self.size_same**2)
-        same = _log_normal(log_now[None] - log_known[:, None], self.size_same**2)
-        new = _log_normal(log_now - self.sizes.mean, new_variance)[None]
-        # boxes are now and then drawn around half an animal, or two
-        return np.logaddexp(same + np.log(0.9), new + np.log(0.1)) - new
+        ratio = log_now[None] - log_known[:, None]
+        same = np.logaddexp(
+            np.log(1 - self.cut) + _log_normal(ratio, self.size_same**2), np.log(self.cut) + _log_normal(ratio, self.size_cut**2)
+        )
+        return np.asarray(same - _log_normal(log_now - self.sizes.mean, new_variance)[None])
 
     def _learn_sizes(self, now: Sighting) -> None:
         if not self.sizes.weight:
@@ -169,7 +176,8 @@ class Odds:
         told = np.array([label is not None for label in now.labels], bool)
         known.label[tracks[told]] = now.labels[told]
         if now.vectors is not None and known.look.shape[1]:
-            look = 0.7 * known.look[tracks] + 0.3 * now.vectors
+            share = np.where(_there(known.look[tracks]), 0.3, 1.0)[:, None] * _there(now.vectors)[:, None]
+            look = (1 - share) * known.look[tracks] + share * now.vectors
             known.look[tracks] = look / np.maximum(np.linalg.norm(look, axis=1, keepdims=True), 1e-12)
 
     def _begin(self, now: Sighting) -> Int64:
@@ -177,15 +185,29 @@ class Odds:
         numbers = np.arange(self._next, self._next + count)
         self._next += count
         if count:
-            look = np.empty((count, 0)) if now.vectors is None else now.vectors.copy()
-            resting = np.full(count, self.motion.rest / (self.motion.rest + self.motion.walk))
-            seconds = np.full(count, now.seconds)
-            ones = np.ones(count, np.int64)
+            width = self.known.look.shape[1] if now.vectors is None else now.vectors.shape[1]
+            look = np.zeros((count, width)) if now.vectors is None else now.vectors.copy()
+            if not self.known.look.shape[1] and width:
+                self.known.look = np.zeros((len(self.known), width))
             new = Known(
-                numbers, now.centre.copy(), np.zeros((count, 2)), now.length.copy(), resting, seconds, look, now.labels.copy(), ones, np.ones(count)
+                number=numbers,
+                centre=now.centre.copy(),
+                velocity=np.zeros((count, 2)),
+                length=now.length.copy(),
+                resting=np.full(count, self.motion.rest / (self.motion.rest + self.motion.walk)),
+                seconds=np.full(count, now.seconds),
+                look=look,
+                label=now.labels.copy(),
+                boxes=np.ones(count, np.int64),
+                there=np.ones(count),
             )
             self.known = self.known.joined(new)
         return numbers
+
+
+def _there(looks: Float64) -> NDArray[np.bool_]:
+    """(n,) which vectors are more than zero."""
+    return np.asarray((looks != 0).any(axis=1))
 
 
 def _log_normal(difference: Float64, variance: float) -> Float64:

@@ -20,7 +20,8 @@ class Sighting:
     """The boxes of one frame, in the order of :meth:`of`.
 
     seconds: since the first frame; gap: since the frame before, 0 for the first; box (m, 4) float64 x, y, width, height;
-    vectors (m, d) float64 of length 1, or None; confidence (m,) float64, 1 where none is told; labels (m,) object str or None;
+    vectors (m, d) float64 of length 1, or 0 where there is none,
+    or None; confidence (m,) float64, 1 where none is told; labels (m,) object str or None;
     diagonal: of the picture, pixels.
     """
 
@@ -57,6 +58,14 @@ class Sighting:
         return Sighting(self.seconds, self.gap, *parts, self.diagonal)
 
 
+def _matrix(vectors: Float64, count: int) -> Float64 | None:
+    if not count:
+        return None
+    if vectors.ndim != 2 or len(vectors) != count:
+        raise BiocosmosError(f"{count} boxes need vectors ({count}, d), not {vectors.shape}")
+    return vectors
+
+
 def sighting(
     seconds: float,
     gap: float,
@@ -70,18 +79,20 @@ def sighting(
 
     Boxes are sorted by place, size, confidence and label, so that whatever the order in the file, numbers are the same.
 
-    Raises BiocosmosError: shapes that do not fit; a number that is not finite; a width or height that is not above 0.
+    A row of nan is a box without a vector.
+
+    Raises BiocosmosError: shapes that do not fit; a box that is not finite; a width or height that is not above 0.
     """
     box = np.asarray(boxes, np.float64).reshape(-1, 4)
     count = len(box)
     sure = np.ones(count) if confidence is None else np.asarray(confidence, np.float64)
     named = np.array([None] * count if labels is None else list(labels), object)
-    looks = None if vectors is None else np.asarray(vectors, np.float64).reshape(count, -1)
+    looks = None if vectors is None else _matrix(np.asarray(vectors, np.float64), count)
     for what, part in (("confidences", sure), ("labels", named)):
         if part.shape != (count,):
             raise BiocosmosError(f"frame at {seconds:g} s: {count} boxes cannot have {len(part)} {what}: give one for each box")
-    if not np.isfinite(box).all() or (looks is not None and not np.isfinite(looks).all()):
-        raise BiocosmosError(f"frame at {seconds:g} s: a box or a vector is not finite: leave it out")
+    if not np.isfinite(box).all():
+        raise BiocosmosError(f"frame at {seconds:g} s: a box is not finite: leave it out")
     if count and (box[:, 2:] <= 0).any():
         row = int(np.flatnonzero((box[:, 2:] <= 0).any(axis=1))[0])
         raise BiocosmosError(f"frame at {seconds:g} s: box {row} has no size ({box[row, 2]:g} x {box[row, 3]:g}): leave it out")
@@ -89,6 +100,7 @@ def sighting(
     words = np.array(["" if label is None else str(label) for label in named], str)
     keys = [words, sure, *box.T[::-1]]
     if looks is not None and looks.shape[1]:
+        looks = np.where(np.isfinite(looks).all(axis=1, keepdims=True), looks, 0.0)
         length = np.linalg.norm(looks, axis=1, keepdims=True)
         looks = looks / np.where(length > 0, length, 1)
         keys.insert(0, looks[:, 0])

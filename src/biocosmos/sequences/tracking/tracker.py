@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,7 +29,7 @@ LONG_BUFFER = 10_000
 
 def method_of(settings: TrackerSettings) -> Method:
     """The tracker that the settings name."""
-    makers = {
+    makers: dict[str, Callable[[], Method]] = {
         "odds": lambda: Odds(settings),
         "sort": Sort,
         "bytetrack": ByteTrack,
@@ -38,8 +38,7 @@ def method_of(settings: TrackerSettings) -> Method:
         "insecttracking": insecttracking,
         "mcc24": mcc24,
     }
-    made: Method = makers[settings.tracker]()  # type: ignore[operator]
-    return made
+    return makers[settings.tracker]()
 
 
 class Tracker:
@@ -52,6 +51,7 @@ class Tracker:
         self.settings = TrackerSettings() if settings is None else settings
         self._method = method_of(self.settings)
         self._size = np.array([width, height], np.float64)
+        self._told = width > 0 and height > 0
         self._seconds: float | None = None
 
     def step(
@@ -64,9 +64,9 @@ class Tracker:
     ) -> Int64:
         """The animals in the next frame.
 
-        seconds: when; boxes (m, 4) x, y, width, height, pixels; vectors (m, d) of their crops, of any length; confidence (m,); labels
-        (m,). Returns (m,) int64: the number of the animal in each box, from 0, -1 for a box that is left out. No number stands
-        twice, and numbers do not depend on the order of the boxes.
+        seconds: when; boxes (m, 4) x, y, width, height, pixels; vectors (m, d) of their crops, of any length; confidence (m,);
+        labels (m,). Returns (m,) int64: the number of the animal in each box, from 0, -1 for a box that is left out. No number
+        stands twice, and numbers do not depend on the order of the boxes.
 
         Raises BiocosmosError: time goes back or stands still; a box without a size; shapes that do not fit.
         """
@@ -76,7 +76,7 @@ class Tracker:
         if self._seconds is not None and seconds <= self._seconds:
             raise BiocosmosError(f"a frame at {seconds:g} s comes after one at {self._seconds:g} s: sort frames by time")
         box = np.asarray(boxes, np.float64).reshape(-1, 4)
-        if len(box):
+        if len(box) and not self._told:
             reach = (box[:, :2] + box[:, 2:]).max(axis=0)
             self._size = np.maximum(self._size, np.where(np.isfinite(reach), reach, 0))
         gap = 0.0 if self._seconds is None else seconds - self._seconds
