@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_facts
+from biocosmos.specimens.attribute_groups import GROUPS_SHAPE, Group, groups_from
 from biocosmos.specimens.checksums import check_vectors
 from biocosmos.specimens.creating import FACTS, FORMAT
 from biocosmos.specimens.damage import damaged, reading
@@ -21,7 +22,12 @@ from biocosmos.specimens.records import EMBEDDING_PREFIX
 from biocosmos.tables import replacing
 from biocosmos.taxonomy import Taxonomy
 
-_FACTS = {"format": Number(1, whole=True), "ranks": [str], "default_encoder?": (str, None)}
+_FACTS = {
+    "format": Number(1, whole=True),
+    "ranks": [str],
+    "default_encoder?": (str, None),
+    "attributes?": GROUPS_SHAPE,
+}
 
 
 class Opened:
@@ -56,6 +62,11 @@ class Opened:
     def ranks(self) -> tuple[str, ...]:
         """Rank columns from coarse to fine."""
         return tuple(self._facts["ranks"])
+
+    @property
+    def attribute_groups(self) -> dict[str, Group]:
+        """Groups of columns that are one task together, by name, as readers declared them; see ``specimens.attributes``."""
+        return groups_from(self._facts.get("attributes", {}))
 
     @property
     def taxonomy(self) -> Taxonomy:
