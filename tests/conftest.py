@@ -20,6 +20,25 @@ from biocosmos.specimens.sample import SAMPLE_RANKS, sample
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+LONGEST = (
+    "hostile/test_harnesses.py",
+    "cli/test_every_option.py",
+    "test_docs.py",
+)
+"""Files of tests that take a minute of a core or nearly, the longest first: one of them begun last keeps everybody waiting."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # by the number of tests
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several processes, the longest files come first."""
+    if hasattr(config, "workerinput"):
+        place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
 def sample_table() -> pa.Table:
