@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -46,12 +47,17 @@ def sample_table() -> pa.Table:
     return sample()
 
 
-@pytest.fixture
-def tiny_collection(tmp_path: Path, sample_table: pa.Table) -> bc.Collection:
-    """The first 120 specimens of the sample, packed, in a collection that a test may change."""
-    collection = bc.Collection.create(tmp_path / "tiny.cosmos")
+@pytest.fixture(scope="session")
+def _tiny(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) -> Path:
+    collection = bc.Collection.create(tmp_path_factory.mktemp("tiny") / "tiny.cosmos")
     collection.add(Source("tiny", "sample", sample_table.slice(0, 120).to_batches(), SAMPLE_RANKS), pack=True)
-    return collection
+    return collection.path
+
+
+@pytest.fixture
+def tiny_collection(_tiny: Path, tmp_path: Path) -> bc.Collection:
+    """The first 120 specimens of the sample, packed, in a collection that a test may change."""
+    return bc.Collection.open(shutil.copytree(_tiny, tmp_path / "tiny.cosmos"))
 
 
 @pytest.fixture(scope="session")
