@@ -301,9 +301,8 @@ class Identifier:
         table = answer_table(
             named, self.namer.taxonomy, threshold=self.threshold, false_alarm_rate=rate, method=self.method, provenance={}
         )
-        if isinstance(self.namer, GalleryNamer):
-            for name, values in self.namer.shown(predictions, self.known).items():
-                table = table.append_column(name, values)
+        for name, values in self.namer.shown(predictions, self.known).items():
+            table = table.append_column(name, values)
         if self.sets is not None:
             table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
         return table
