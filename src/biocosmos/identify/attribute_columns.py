@@ -20,13 +20,14 @@ PROBABILITIES = "attribute probabilities"
 @dataclass(frozen=True)
 class AskedTask:
     """A question that a head in a folder answers. thresholds: (C,) fixed on validation specimens, where several classes may be
-    true, or None; rank: it is a rank of the taxonomy."""
+    true, or None; rank: it is a rank of the taxonomy; asked: as it was asked of the collection, "damage=torn+mouldy"."""
 
     name: str
     classes: tuple[str, ...]
     several: bool
     thresholds: tuple[float, ...] | None = None
     rank: bool = False
+    asked: str = ""
 
 
 def predictions_of(
@@ -82,7 +83,9 @@ def check_attribute_names(names: Sequence[str], ranks: Sequence[str] = ()) -> No
     taken = {*RESERVED, *ranks, *(f"{rank}_confidence" for rank in ranks), PROBABILITIES}
     for name in names:
         if name in taken or confidence_column(name) in names:
-            raise BiocosmosError(f"the attribute '{name}' has the name of a column of the answer: rename it, as in my_{name}={name}")
+            raise BiocosmosError(
+                f"the attribute '{name}' has the name of a column of the answer: rename it, as in my_{name}={name}"
+            )
 
 
 def _sets(task: TaskPredictions) -> tuple[pa.Array, pa.Array]:

@@ -65,7 +65,7 @@ _SHAPE: dict[str, Any] = {
     "kind": str,
     "options": _OPTIONS,
     "channels": [_SIZE],
-    "tasks": [{"name": str, "classes": [str], "several": bool, "rank": bool, "thresholds?": (None, [Number()])}],
+    "tasks": [{"name": str, "classes": [str], "several": bool, "rank": bool, "asked": str, "thresholds?": (None, [Number()])}],
     "beside": bool,
     "frozen": bool,
     "encoder": {"name": str, "trained": str},
@@ -237,6 +237,7 @@ def asked_of(facts: dict[str, Any]) -> tuple[AskedTask, ...]:
             task["several"],
             None if task.get("thresholds") is None else tuple(map(float, task["thresholds"])),
             task["rank"],
+            task["asked"],
         )
         for task in facts["tasks"]
     )
@@ -260,7 +261,9 @@ def load_module(folder: Path, facts: dict[str, Any]) -> AttributesOnTaps:
     module = build()
     fill(module, weights, folder / WEIGHTS)
     if _digest(module, facts["tasks"], facts["encoder"]["trained"]) != facts["digest"]:
-        raise BiocosmosError(f"the attribute heads in {folder} were changed after they were saved: restore {WEIGHTS}, or train again")
+        raise BiocosmosError(
+            f"the attribute heads in {folder} were changed after they were saved: restore {WEIGHTS}, or train again"
+        )
     return module
 
 
@@ -278,7 +281,9 @@ def read_attribute_facts(folder: str | Path) -> dict[str, Any]:
     for task in facts["tasks"]:
         cuts = task.get("thresholds")
         if not task["classes"] or (cuts is not None and len(cuts) != len(task["classes"])):
-            raise BiocosmosError(f"{path}: the attribute '{task['name'][:40]}' lacks classes or thresholds: restore it, or train again")
+            raise BiocosmosError(
+                f"{path}: the attribute '{task['name'][:40]}' lacks classes or thresholds: restore it, or train again"
+            )
     if unknown := sorted(set(facts["options"]) - {key.removesuffix("?") for key in _OPTIONS}):
         raise BiocosmosError(f"{path} has an option '{unknown[0][:40]}' that no head takes: restore it, or train again")
     return facts
@@ -317,6 +322,7 @@ def save_attributes(
             "classes": list(task.classes),
             "several": task.several,
             "rank": task.rank,
+            "asked": task.asked or task.name,
             "thresholds": None if task.thresholds is None else list(task.thresholds),
         }
         for task in tasks

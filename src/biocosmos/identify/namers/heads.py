@@ -97,7 +97,8 @@ class TrainedHead(TrainedNamer):
 
     folder: where it lies; model: in evaluation mode; taxonomy, classes: of its tree; preprocessing: of images, None for a head on
     stored vectors that cannot see images by itself; facts: what head.json says; views: of each image, whose probabilities are
-    averaged; attributes: what it is asked beside names; gradient: its predictions carry the column of ODIN, which takes a gradient through the model.
+    averaged; attributes: what it is asked beside names; gradient: its predictions carry the column of ODIN, which takes a
+    gradient through the model.
     """
 
     name: ClassVar[str] = "head"

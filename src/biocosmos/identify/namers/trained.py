@@ -21,8 +21,8 @@ BLOCK, CPU_BLOCK = 64, 16
 class TrainedNamer(Namer):
     """A namer out of a folder. A child sets the attributes.
 
-    folder: where it lies; model: in evaluation mode; preprocessing: of images, for a head on stored vectors that of their encoder;
-    facts: what the description in the folder says; device: where it computes; views: of each image, which are averaged.
+    folder: where it lies; model: in evaluation mode; preprocessing: of images, for a head on stored vectors those of their
+    encoder; facts: what the description in the folder says; device: where it computes; views: of each image, which are averaged.
     """
 
     folder: Path

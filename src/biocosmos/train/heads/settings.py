@@ -67,7 +67,8 @@ class HeadSettings(AttributeSettings):
             them anew in every step. Epoch e trains on view e modulo this number.
         cache_folder: where; "" is the collection's own work folder.
         batch_norm: "still" keeps the statistics of the encoder; "train" follows those of the batches.
-        size: side of the input, pixels; None is the encoder's own.
+        size: side of the input, pixels; None is the encoder's own. resize: how an image comes to it, see
+            :class:`biocosmos.encoders.preprocess.Preprocessing`; mean, std: of each colour, 0..1; by default the encoder's.
         augment: "none", "plankton" or "photo".
         reduce, keep_tokens, linkage, reduce_at: which tokens the vision transformer keeps that is trained and saved, as
             :class:`~biocosmos.encoders.reduction.settings.ReduceSettings` has them; its ``keep`` is called keep_tokens here.
@@ -176,6 +177,20 @@ class HeadSettings(AttributeSettings):
         "still", "Batch statistics: train, or still as they are.", choices=("train", "still"), only=_IMAGES, panel=MODEL
     )
     size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=DATA)
+    resize: str | None = setting(
+        None,
+        "How an image comes to that size: crop, pad or squash.",
+        choices=("crop", "pad", "squash"),
+        unset="the encoder's own",
+        only=_IMAGES,
+        panel=DATA,
+    )
+    mean: tuple[float, ...] = setting(
+        (), "Mean of red, green and blue, 0..1.", low=0, high=1, unset="the encoder's own", only=_IMAGES, panel=DATA
+    )
+    std: tuple[float, ...] = setting(
+        (), "Deviation of red, green and blue.", above=0, high=1, unset="the encoder's own", only=_IMAGES, panel=DATA
+    )
     augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
     reduce: str = changed(ReduceSettings, "reduce", only=_IMAGES)
     keep_tokens: str = changed(ReduceSettings, "keep")
@@ -215,6 +230,9 @@ class HeadSettings(AttributeSettings):
         self.weights()
         self.reduction()
         self.numbers_of_tasks()
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (0, 3):
+                raise SettingError(f"--{name} takes three numbers, of red, green and blue: 0.5,0.5,0.5")
         if self.head in OF_ATTRIBUTES and not self.attributes and not self.ranks:
             raise SettingError(
                 f"--head {self.head} learns attributes: name columns with --attributes life_stage,sex, or with --ranks"
