@@ -28,6 +28,7 @@ from biocosmos.identify.namers.registry import DEFAULT_NAMER, find_namer
 from biocosmos.identify.novelty.alarm import Alarm, sound_alarm
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.runners_up import RunnersUp
+from biocosmos.identify.summary import Summary
 from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
@@ -323,6 +324,10 @@ class Identifier:
         if not tables:
             tables = [self.answered(self.namer.nothing(), top=top).table]
         return pa.concat_tables(tables).replace_schema_metadata({PROVENANCE_KEY: facts})
+
+    def summary(self, tables: Iterable[pa.Table], failed: int = 0) -> Summary:
+        """What a table of its answers comes to, which may come in pieces; failed: specimens that could not be read."""
+        return Summary.streamed(tables, self.namer.taxonomy.ranks, failed)
 
     def refuse_seen(self, ids: Ids) -> None:
         """Raise BiocosmosError for specimens that were fitted or calibrated on."""

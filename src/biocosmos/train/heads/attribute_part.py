@@ -13,13 +13,15 @@ from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.attributes.importance import read_importance
+from biocosmos.evaluate.attributes.multi_label import Rules, average_precision
+from biocosmos.evaluate.attributes.thresholds import tuned
 from biocosmos.identify.attribute_columns import AskedTask
 from biocosmos.identify.namers.attribute_model import AttributesOnTaps
 from biocosmos.nn.attributes import AttributeCriterion, AttributeOutput, ClassWeights, adjacency, class_weights
 from biocosmos.specimens.attributes import UNKNOWN
 from biocosmos.train.heads.attribute_settings import CTGNN, OF_ATTRIBUTES
 from biocosmos.train.heads.attribute_targets import AttributeTargets
-from biocosmos.train.heads.attribute_thresholds import average_precision, best_threshold, importance_of
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.loop.processes import Processes
 
@@ -98,7 +100,13 @@ class AttributePart:
     def _class_weights(self, task: Any) -> ClassWeights:
         s = self.settings
         kind = s.set_weights if task.several else s.class_weights
-        importance = importance_of(s.importance, task) if task.several and kind.endswith("importance") else None
+        importance = None
+        if task.several and kind.endswith("importance"):
+            if not s.importance:
+                raise BiocosmosError("--set-weights importance takes its weights from a table: name it with --importance weights.csv")
+            importance = read_importance(s.importance).of(task.name, task.classes)
+            if importance is None:
+                raise BiocosmosError(f"{s.importance} says nothing of the attribute '{task.name}': add rows of class,weight")
         return class_weights(task.values, kind, several=task.several, importance=importance)  # type: ignore[arg-type]
 
     def _over_processes(self, gradient: Tensor) -> Tensor:
@@ -142,10 +150,9 @@ class AttributePart:
         for task, start, stop in zip(self.held.tasks, starts, starts[1:]):
             p = probabilities[:, start:stop]
             if task.several:
-                each = [average_precision(p[:, i], task.values[:, i]) for i in range(len(task.classes))]
-                known = [value for value in each if value is not None]
-                if known:
-                    found[f"mean AP of {task.name}"] = float(np.mean(known))
+                each = [average_precision(p[:, i], task.values[:, i], Rules()) for i in range(len(task.classes))]
+                if not np.isnan(each).all():
+                    found[f"mean AP of {task.name}"] = float(np.nanmean(each))
             elif (judged := task.targets >= 0).any():
                 found[f"accuracy of {task.name}"] = float((p.argmax(1) == task.targets)[judged].mean())
         return found if len(found) < 2 else {"mean of attributes": float(np.mean(list(found.values()))), **found}
@@ -161,7 +168,7 @@ class AttributePart:
             if task.several and tune:
                 assert probabilities is not None and self.held is not None
                 p, true = probabilities[:, starts[i] : starts[i + 1]].astype(np.float64), self.held.tasks[i].values
-                cuts = tuple(best_threshold(p[:, c], true[:, c], s.threshold_beta) for c in range(len(task.classes)))
+                cuts = tuple(tuned(p, true, s.threshold_beta)[0].tolist())
             asked.append(
                 AskedTask(task.name, task.classes, task.several, cuts, task.name in self.targets.ranks, self.targets.asked[i])
             )
