@@ -59,7 +59,7 @@ def test_columns_of_0_and_1_are_one_task_and_any_other_cell_is_told(trays: Colle
     assert damage.values.tolist() == [[1, 1], [0, 0], [-1, -1], [-1, -1]]
     (told,) = failures
     assert told.id == "d" and "column 'mouldy' of the attribute 'damage' holds '2', neither 0, 1 nor empty" in told.reason
-    with pytest.raises(BiocosmosError, match="holds '2', neither 0, 1 nor empty .specimen 'd'"):
+    with pytest.raises(BiocosmosError, match=r"holds '2', neither 0, 1 nor empty \(specimen 'd'\)"):
         attributes_of(trays, ["damage=torn+mouldy"])
 
 

@@ -25,9 +25,14 @@ def soft_label_loss(student: Tensor, teacher: Tensor, temperature: float, there:
     """
     if not temperature > 0:
         raise BiocosmosError(f"the temperature of soft labels must be above 0, not {temperature}")
-    soft = (teacher.float() / temperature).log_softmax(1)
-    each = F.kl_div((student.float() / temperature).log_softmax(1), soft, reduction="none", log_target=True).sum(1)
+    each = divergence(student.float() / temperature, teacher.float() / temperature)
     return temperature**2 * _mean(each, there)
+
+
+def divergence(scores: Tensor, teacher: Tensor) -> Tensor:
+    """KL(softmax(teacher) || softmax(scores)) over the last dimension, in nats, float32."""
+    ours, theirs = scores.float().log_softmax(-1), teacher.float().log_softmax(-1)
+    return F.kl_div(ours, theirs, reduction="none", log_target=True).sum(-1)
 
 
 def matching_loss(found: Tensor, wanted: Tensor, kind: Matching = "cosine", there: Tensor | None = None) -> Tensor:

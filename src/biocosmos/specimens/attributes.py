@@ -2,9 +2,9 @@
 
 >>> attributes_of(collection, ["life_stage", "species_seen", "damage=torn+mouldy"], split="train")
 
-A column of texts, whole numbers or yes and no is a task with exactly one of its values; a rank is such a column. A column of lists is
-a set: any number of its values is true, as of several species in a tray. Columns of 0 and 1 are one task together, called in the
-request (``damage=torn+mouldy``) or in what the collection says of itself (``defects``, as the reader of Sewer-ML declares it).
+A column of texts, whole numbers or yes and no is a task with exactly one of its values; a rank is such a column. A column of
+lists is a set: any number of its values is true, as of several species in a tray. Columns of 0 and 1 are one task together, named
+in the request (``damage=torn+mouldy``) or in what the collection says of itself (``defects``, of the reader of Sewer-ML).
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def attributes_of(
     """The tasks ``names`` of the selected specimens; all of them, also those of which nothing is known.
 
     names: of columns, of groups the collection declares, or ``name=column+column`` for a group of columns of 0 and 1. split,
-    where: as for :meth:`Collection.scan`. classes: task -> its classes in order, as a head learnt them; values beside them are none
-    of the classes. failures: takes a warning for each cell of a group that is neither 0, 1, -1 nor empty, which counts as not known.
+    where: as for :meth:`Collection.scan`. classes: task -> its classes in order, as a head learnt them; other values are none of
+    the classes. failures: takes a warning for each cell of a group that is neither 0, 1, -1 nor empty and so is not known.
 
     Raises:
         BiocosmosError: no such column or group, a column that cannot be a task, two tasks of one name, and, without ``failures``,

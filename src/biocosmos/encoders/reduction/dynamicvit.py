@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from biocosmos.encoders.reduction.selection import DROPPED, kept, largest
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.encoders.reduction.tokens import Clues, Place, Reducer, StageShape, Step, Tokens
+from biocosmos.nn.distillation import divergence
 
 
 class KeepPredictor(nn.Module):
@@ -147,21 +148,15 @@ class DynamicVitLoss(nn.Module):
             off = [(each.float().mean(dim=1) - share).square().mean() for each, share in zip(decisions, shares, strict=True)]
             total = total + self.ratio * torch.stack(off).mean()
         if logits is not None:
-            total = total + self.classes * _divergence(*logits).mean()
+            total = total + self.classes * divergence(logits[0], logits[1].detach()).mean()
         if features is not None:
             total = total + self.tokens * self._of_tokens(*features, decisions[-1] if decisions else None)
         return total
 
     def _of_tokens(self, x: torch.Tensor, teacher: torch.Tensor, decision: torch.Tensor | None) -> torch.Tensor:
         squares = self.compared == "mse"
-        each = (x.float() - teacher.detach().float()).square().mean(dim=-1) if squares else _divergence(x, teacher)
+        each = (x.float() - teacher.detach().float()).square().mean(dim=-1) if squares else divergence(x, teacher.detach())
         if decision is None:
             return each.mean()
         stays = decision.detach().float()
         return (each * stays).sum() / stays.sum().clamp_min(1.0)
-
-
-def _divergence(scores: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-    """KL(teacher || scores) over the last dimension, in nats; no gradient for the teacher."""
-    ours, theirs = F.log_softmax(scores.float(), dim=-1), F.log_softmax(teacher.detach().float(), dim=-1)
-    return F.kl_div(ours, theirs, reduction="none", log_target=True).sum(dim=-1)

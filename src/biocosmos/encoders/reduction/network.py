@@ -326,15 +326,6 @@ class OpenClipNetwork(Network):
         return pooled if model.proj is None else pooled @ model.proj  # type: ignore[no-any-return]
 
 
-def is_reducible(image: nn.Module) -> bool:
-    """Whether a tower is a vision transformer of one of the two libraries; its blocks may still be of another kind."""
-    try:
-        network_of(image)
-    except BiocosmosError:
-        return False
-    return True
-
-
 def network_of(image: nn.Module) -> Network:
     """The vision transformer in an image tower. Raises BiocosmosError, naming what it is instead."""
     model: Any = getattr(image, "model", image)

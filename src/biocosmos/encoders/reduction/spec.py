@@ -208,11 +208,6 @@ def with_base(name: str, base: str) -> str:
     return base if reduction is None else f"{base}+{name[len(mine) + 1 :]}"
 
 
-def dense(reduction: Reduction) -> Reduction:
-    """The same with every token kept."""
-    return replace(reduction, keep=(1.0,), remove=0)
-
-
 def _joined(numbers: tuple[float, ...]) -> str:
     return "/".join(f"{number:.{PLACES}f}".rstrip("0").rstrip(".") for number in numbers)
 
