@@ -45,7 +45,9 @@ class AttributeIdentifier(Identifier):
     def answered(self, predictions: Predictions, *, device: str | None = None, top: int = 1) -> Answered:
         """The attributes of one block: id, image_path, ``<attribute>`` and ``<attribute> confidence`` of each, method."""
         n, columns = len(predictions), predictions.columns
-        paths = columns["image_path"] if columns is not None and "image_path" in columns.column_names else pa.nulls(n, pa.string())
+        paths = (
+            columns["image_path"] if columns is not None and "image_path" in columns.column_names else pa.nulls(n, pa.string())
+        )
         table = pa.table(
             {
                 "id": pa.array(predictions.ids.tolist(), pa.string()),
@@ -82,5 +84,3 @@ class AttributeIdentifier(Identifier):
         fixed = all(task.thresholds is not None for task in several)
         how = "thresholds that were fixed on the validation part" if fixed else "a threshold of 0.5"
         return f"attributes of several classes are answered by {how}, others with their likeliest class"
-
-

@@ -348,7 +348,9 @@ class Job:
         if self.settings.scores is None:
             return False
         if not any(task.several for task in identifier.namer.asked_tasks):
-            raise SettingError(f"--scores is of attributes any number of whose classes is true, and {self.settings.head} has none")
+            raise SettingError(
+                f"--scores is of attributes any number of whose classes is true, and {self.settings.head} has none"
+            )
         return True
 
     def _notes(self, identifier: Identifier) -> list[str]:

@@ -258,7 +258,9 @@ def attributes_of_head(settings: IdentifySettings) -> AttributeIdentifier:
     assert settings.head is not None
     for name in (*_RULES, "known", "calibration", "top", "fresh"):
         if getattr(settings, name) != getattr(_AS_USUAL, name):
-            raise UnusedSetting(name, flag(name), f"where ranks are named, and the head in {settings.head} answers attributes alone")
+            raise UnusedSetting(
+                name, flag(name), f"where ranks are named, and the head in {settings.head} answers attributes alone"
+            )
     head = attribute_head_of(settings.head, device=device_of(settings), views=settings.views, gate=settings.gate)
     return AttributeIdentifier.of(head, settings.seed)
 

@@ -103,7 +103,9 @@ class AttributePart:
         importance = None
         if task.several and kind.endswith("importance"):
             if not s.importance:
-                raise BiocosmosError("--set-weights importance takes its weights from a table: name it with --importance weights.csv")
+                raise BiocosmosError(
+                    "--set-weights importance takes its weights from a table: name it with --importance weights.csv"
+                )
             importance = read_importance(s.importance).of(task.name, task.classes)
             if importance is None:
                 raise BiocosmosError(f"{s.importance} says nothing of the attribute '{task.name}': add rows of class,weight")
