@@ -58,7 +58,7 @@ class Importance:
         return weights
 
     def unknown(self, tasks: Mapping[str, Sequence[str]]) -> list[str]:
-        """The classes of the table that no task has, "task: class" where it says a task; ``*`` of a task that is not there too."""
+        """The classes of the table that no task has, as "task: class" where it says a task; ``*`` of a task that is not there."""
         found = []
         for task, name in self.weights:
             of = [task] if task else list(tasks)
