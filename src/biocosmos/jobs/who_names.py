@@ -18,11 +18,11 @@ import pyarrow.compute as pc
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_there
+from biocosmos.identify.attribute_identifier import AttributeIdentifier
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
-from biocosmos.identify.attribute_identifier import AttributeIdentifier
 from biocosmos.identify.namers.attribute_heads import AttributeHead, has_attributes
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.identify.namers.names import OF_BARCODES, OF_BOTH, OF_IMAGES

@@ -113,7 +113,7 @@ class AttributeHead(TrainedNamer):
         return f"attributes {self.facts['kind']}"
 
     @property
-    def asked_tasks(self) -> tuple[AskedTask, ...]:
+    def asked_tasks(self) -> tuple[AskedTask, ...]:  # type: ignore[override]
         """The questions it answers."""
         return self.tasks
 

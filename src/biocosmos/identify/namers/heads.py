@@ -172,7 +172,7 @@ class TrainedHead(TrainedNamer):
         return hashlib.sha256(f"{own} with {self.attributes['digest']}".encode()).hexdigest()[:16]
 
     @property
-    def asked_tasks(self) -> tuple[AskedTask, ...]:
+    def asked_tasks(self) -> tuple[AskedTask, ...]:  # type: ignore[override]
         """The attributes it answers beside names."""
         return () if self.attributes is None else asked_of(self.attributes)
 

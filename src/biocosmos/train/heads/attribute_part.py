@@ -94,7 +94,7 @@ class AttributePart:
             m=s.refined_share if self.kind == CTGNN else 1.0,
         )
         if s.task_weighting == "uncertainty" and self.where.size > 1:
-            found.weighting.log_variances.register_hook(self._over_processes)
+            found.weighting.log_variances.register_hook(self._over_processes)  # type: ignore[no-untyped-call]
         return found
 
     def _class_weights(self, task: Any) -> ClassWeights:
@@ -132,7 +132,7 @@ class AttributePart:
 
     def loss(self, objective: AttributeCriterion, output: AttributeOutput, values: Tensor) -> Tensor:
         """values: (b, C) of all tasks side by side."""
-        loss: Tensor = objective(output, values.split(self.sizes, 1))
+        loss: Tensor = objective(output, torch.split(values, self.sizes, 1))
         return loss
 
     def values_of(self, rows: npt.NDArray[np.int64]) -> Tensor:

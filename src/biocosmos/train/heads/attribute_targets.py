@@ -63,7 +63,7 @@ class AttributeTargets:
         """The same tasks of some rows: numbers or a mask."""
         return AttributeTargets(self.ids[rows], tuple(task.take(rows) for task in self.tasks), self.asked, self.ranks, self.facts)
 
-    def of(self, ids: Sequence[Any]) -> AttributeTargets:
+    def of(self, ids: Sequence[Any] | npt.NDArray[np.object_]) -> AttributeTargets:
         """The same tasks of these specimens in their order; nothing is known of one that is not here."""
         place = {str(id_): row for row, id_ in enumerate(self.ids)}
         rows = np.array([place.get(str(id_), -1) for id_ in ids], np.int64)
@@ -144,7 +144,7 @@ def save_attribute_labels(path: Path, targets: AttributeTargets) -> None:
             columns[task.name] = pa.array(lists, pa.list_(pa.string()))
         else:
             own = task.targets
-            columns[task.name] = pa.array(np.where(own >= 0, names[np.maximum(own, 0)], None), pa.string())
+            columns[task.name] = pa.array(names[np.maximum(own, 0)], pa.string(), mask=own < 0)
     with replacing(path) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
 

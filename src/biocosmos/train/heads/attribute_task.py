@@ -41,7 +41,7 @@ Array = npt.NDArray[Any]
 class AttributeTask(DrawnTask):
     """What both ways share: the loss, the figures, the folder."""
 
-    model: HeadModel
+    model: nn.Module
     objective: AttributeCriterion
     failures: Failures
     preprocessing: Preprocessing
@@ -92,16 +92,18 @@ class AttributeTask(DrawnTask):
         raise NotImplementedError
 
     def _save(self, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
-        held = None if self.held is None else self._held_probabilities(self.model.eval())
+        model = self.model.eval()
+        assert isinstance(model, HeadModel)
+        held = None if self.held is None else self._held_probabilities(model)
         save_attributes(
             folder,
-            self.model.head,  # type: ignore[arg-type]
+            model.head,  # type: ignore[arg-type]
             kind=self.part.kind,
             options=self.part.options,
             channels=self.channels,
             tasks=self.part.asked(held),
             beside=False,
-            frozen=self.model.trunk is None,
+            frozen=model.trunk is None,
             encoder=encoder,
             preprocessing=self.preprocessing,
             training=training,
@@ -149,7 +151,7 @@ class FrozenAttributeTask(AttributeTask):
         )
 
     def _held_inputs(self) -> Iterator[torch.Tensor]:
-        yield from self._held_vectors.split(HELD_BLOCK)
+        yield from torch.split(self._held_vectors, HELD_BLOCK)
 
     def save(self, folder: Path, training: dict[str, Any]) -> None:
         """The heads, and the name of the encoder whose vectors they take."""

@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.attribute_heads import mean_probabilities, save_attributes
-from biocosmos.identify.namers.attribute_model import HeadsModel
+from biocosmos.identify.namers.attribute_model import HeadsModel, OutputWithAttributes
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import save_head, torch_tree
 from biocosmos.nn.attributes import AttributeCriterion
@@ -213,6 +213,7 @@ class HeadTask(DrawnTask):
             best = self.tree.classes[output.logits.argmax(1).cpu()]
             beside = np.empty((len(best), 0), np.float32)
             if self.attributes is not None:
+                assert isinstance(output, OutputWithAttributes)
                 beside = mean_probabilities([output.attributes], self.attributes.targets.shapes)
             yield self.tree.lineage[best].numpy().astype(np.int32), beside
 
