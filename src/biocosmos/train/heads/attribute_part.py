@@ -57,8 +57,6 @@ class AttributePart:
         self.options = {"hidden": [*s.task_hidden], "standardised": False}
         graph = None
         if self.kind == CTGNN:
-            if s.adjacency == "dynamic" and s.graph != "gat":
-                raise BiocosmosError("--adjacency dynamic lets attention choose the neighbours: it needs --graph gat")
             self.options |= {
                 "graph": s.graph.upper(),
                 "layers": s.graph_layers,

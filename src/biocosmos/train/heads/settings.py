@@ -10,7 +10,7 @@ from biocosmos.encoders.reduction.settings import ReduceSettings
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.errors import BiocosmosError
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, names_in, setting, told
-from biocosmos.train.heads.attribute_settings import OF_ATTRIBUTES, RANKED, AttributeSettings
+from biocosmos.train.heads.attribute_settings import CTGNN, OF_ATTRIBUTES, RANKED, AttributeSettings
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings
 
 KINDS = (*RANKED, *OF_ATTRIBUTES)
@@ -230,6 +230,8 @@ class HeadSettings(AttributeSettings):
         self.weights()
         self.reduction()
         self.numbers_of_tasks()
+        if self.head == CTGNN and self.adjacency == "dynamic" and self.graph != "gat":
+            raise SettingError("--adjacency dynamic lets attention choose the neighbours: it needs --graph gat")
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (0, 3):
                 raise SettingError(f"--{name} takes three numbers, of red, green and blue: 0.5,0.5,0.5")

@@ -159,7 +159,9 @@ def attributes_beside(
     """The attributes of the specimens that a head over the ranks learns from, and is watched on."""
     learnt = attribute_targets(collection, settings, failures)
     watched = None if held is None else attributes_alike(collection, learnt, settings.validation).of(held.ids)
-    return AttributePart(settings, learnt.of(targets.ids), watched, where)
+    part = AttributePart(settings, learnt.of(targets.ids), watched, where)
+    part.criterion()  # refuses weights that do not fit, before a folder is begun
+    return part
 
 
 def train_attributes(
@@ -174,11 +176,12 @@ def train_attributes(
     warned = Failures()
     targets = attribute_targets(collection, settings, warned)
     held = held_attributes(collection, settings, targets)
+    part = AttributePart(settings, targets, held, where)
+    part.criterion()  # refuses weights that do not fit, before a folder is begun
     begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, ATTRIBUTES, PREDICTIONS, *LEAVES))
     if (output / SUMMARY).exists() and (output / ATTRIBUTES).exists():
         history, _ = finished_run(output)
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
-    part = AttributePart(settings, targets, held, where)
     if where.first:
         save_attribute_labels(output / LABELS, targets)
         if tell is not None:
