@@ -26,9 +26,17 @@ MEASURES = tuple(field.name for field in fields(Averages))
 
 
 def intervals(
-    probabilities: Array, values: Array, thresholds: Array, weights: Array | None, rules: Rules, bootstrap: Bootstrap
+    probabilities: Array,
+    values: Array,
+    thresholds: Array,
+    weights: Array | None,
+    rules: Rules,
+    bootstrap: Bootstrap,
+    *,
+    ranked: bool = True,
 ) -> dict[str, Interval]:
-    """Every measure of :class:`Averages`, "exact" and "mean_ap", with its interval; arguments as for ``multi_label``."""
+    """Every measure of :class:`Averages`, "exact" and, where ``ranked``, "mean_ap", with its interval; arguments as for
+    ``multi_label``."""
     if rules.absent == "published":
         values = np.maximum(values, 0)
     said, true, known = decisions(probabilities, values, thresholds)
@@ -48,7 +56,7 @@ def intervals(
         return np.stack([*(getattr(found, name) for name in MEASURES), match], axis=1)
 
     found = dict(zip((*MEASURES, "exact"), bootstrap.recounted(counts, numbers)))
-    return found | {"mean_ap": _mean_ap(probabilities, values, rules, bootstrap)}
+    return found | ({"mean_ap": _mean_ap(probabilities, values, rules, bootstrap)} if ranked else {})
 
 
 def _kinds(rows: Array) -> tuple[Array, Array]:

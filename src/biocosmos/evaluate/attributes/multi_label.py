@@ -232,5 +232,5 @@ def _mean(values: Array, counted: Array) -> Array:
 
 def _share(part: Array, whole: Array, undefined: float = np.nan) -> Array:
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
-    found: Array = np.divide(part, whole, out=np.full(np.broadcast_shapes(part.shape, whole.shape), undefined), where=whole != 0)
-    return found
+    shares: Array = np.full(np.broadcast_shapes(part.shape, whole.shape), undefined)
+    return np.divide(part, whole, out=shares, where=whole != 0)
