@@ -57,7 +57,7 @@ def overlaps(one: Array, other: Array) -> Array:
     high = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])
     common = np.prod(np.maximum(high - low, 0.0), axis=2)
     union = np.prod(one[:, None, 2:], axis=2) + np.prod(other[None, :, 2:], axis=2) - common
-    return np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
 
 
 def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, names: Array, who: str) -> None:
