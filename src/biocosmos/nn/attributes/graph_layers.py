@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.nn.heads.output import full_precision
 
 SLOPE = 0.2
 """Of LeakyReLU below 0, everywhere in CT-GNN."""
@@ -112,7 +113,7 @@ class GraphAttention(GraphLayer):
 
     def _attend(self, to: Tensor, source: Tensor, values: Tensor, edges: Tensor) -> Tensor:
         # in float32 at least: half precision has no number as low as NO_EDGE
-        scores = nn.functional.leaky_relu(to.float()[:, :, None] + source.float()[:, None, :], SLOPE)
+        scores = nn.functional.leaky_relu(full_precision(to)[:, :, None] + full_precision(source)[:, None, :], SLOPE)
         weights = scores.masked_fill(~edges, NO_EDGE).softmax(-1)
         new: Tensor = self.drop(weights).to(values.dtype) @ values
         return new
