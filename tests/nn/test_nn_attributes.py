@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.attributes import TaskShape, adjacency, make_attribute_head, probabilities
 from biocosmos.nn.attributes.adjacency import conditional, counted, graph_of
-from biocosmos.nn.attributes.graph_layers import GraphAttention, GraphConvolution
+from biocosmos.nn.attributes.graph_layers import GraphAttention, GraphConvolution, attend_to_all
 from biocosmos.nn.attributes.plain import parameters_of
 from biocosmos.nn.attributes.published import from_published, published_head
 
@@ -112,19 +112,43 @@ def pairwise_attention(layer: GraphAttention, nodes: torch.Tensor, graph: torch.
 
 
 @settings(deadline=None, max_examples=25)
-@given(seed=st.integers(0, 2**16), batch=st.integers(1, 4), classes=st.integers(1, 6), heads=st.sampled_from([1, 2, 4]))
-def test_attention_by_sums_is_attention_over_pairs(seed: int, batch: int, classes: int, heads: int) -> None:
+@given(
+    seed=st.integers(0, 2**16),
+    batch=st.integers(1, 4),
+    classes=st.integers(1, 6),
+    heads=st.sampled_from([1, 2, 4]),
+    dynamic=st.booleans(),
+)
+def test_attention_by_sums_is_attention_over_pairs(seed: int, batch: int, classes: int, heads: int, dynamic: bool) -> None:
     torch.manual_seed(seed)
     layer = GraphAttention(8, heads)
     nodes, graph = 3 * torch.randn(batch, classes, 8), (torch.rand(classes, classes) - 0.5).round()
+    graph = torch.ones_like(graph) if dynamic else graph
     wanted = pairwise_attention(layer, nodes, graph)
     torch.testing.assert_close(layer(nodes, graph), wanted, atol=2e-6, rtol=1e-5)
     layer.attention_floats = classes**2  # one specimen at a time
     torch.testing.assert_close(layer(nodes, graph), wanted, atol=2e-6, rtol=1e-5)
 
 
+def test_attention_to_all_keeps_far_scores_apart_and_has_the_gradients_of_pairs() -> None:
+    torch.manual_seed(2)
+    to, source, values = 200 * torch.randn(3, 40), 200 * torch.randn(3, 40), torch.randn(3, 40, 5)
+    source[:, 5] = source[:, 6]
+    found = []
+    for whole in (True, False):
+        given_numbers = [x.double().clone().requires_grad_() for x in (to / 50, source / 50, values)]
+        pairs = torch.nn.functional.leaky_relu(given_numbers[0][..., None] + given_numbers[1][..., None, :], 0.2)
+        new = attend_to_all(*given_numbers) if whole else pairs.softmax(-1) @ given_numbers[2]
+        new.square().sum().backward()
+        found.append([new.detach(), *(x.grad for x in given_numbers)])
+    for one, other in zip(*found):
+        torch.testing.assert_close(one, other)
+    pairs = torch.nn.functional.leaky_relu(to[..., None] + source[..., None, :], 0.2)
+    torch.testing.assert_close(attend_to_all(to, source, values), pairs.softmax(-1) @ values, atol=1e-4, rtol=1e-4)
+
+
 def test_attention_in_pieces_has_the_same_gradients_with_dropout_too() -> None:
-    nodes, graph, found = torch.randn(6, 5, 8), torch.ones(5, 5), []
+    nodes, graph, found = torch.randn(6, 5, 8), torch.ones(5, 5).triu(), []
     for floats in (10**6, 2 * 25):
         torch.manual_seed(1)
         layer = GraphAttention(8, 2, attention_floats=floats)
@@ -152,13 +176,17 @@ class Largest(TorchDispatchMode):
         return made
 
 
-def test_a_thousand_classes_fit_in_memory() -> None:
-    tasks, batch, channels, limit = [TaskShape("species", 900), TaskShape("traits", 100, several=True)], 3, 16, 10**6
-    head = make_attribute_head("ctgnn", tasks, 4, graph="GAT", channels=channels, bottleneck=4, attention_floats=limit)
+@pytest.mark.parametrize("dynamic", [True, False])
+def test_a_thousand_classes_fit_in_memory(dynamic: bool) -> None:
+    tasks, batch, limit = [TaskShape("species", 900), TaskShape("traits", 100, several=True)], 3, 10**6
+    graph = None if dynamic else np.tri(1000)
+    options: dict[str, Any] = {"graph": "GAT", "channels": 16, "bottleneck": 4}
+    head = make_attribute_head("ctgnn", tasks, 4, graph, attention_floats=limit, **options)
     with Largest() as seen:
         output = head(torch.randn(batch, 4))
         sum(logits.sum() for logits in output.logits).backward()
-    assert seen.numbers <= limit  # three times that as one piece, 2 x 2 x 3 times that as pairs
+    # the graph itself; the weights of all specimens at once would be three times that, the pairs of all twelve times
+    assert seen.numbers <= limit
     assert sum(logits.shape[1] for logits in output.logits) == 1000
 
 
