@@ -350,6 +350,13 @@ LINES: dict[str, Line] = {
         after=("simulate a table",),
         says="12 specimens",
     ),
+    "simulate scenes": Line(
+        "simulate scenes -o {out}/scenes --seed 1 --sequences 1 --interval 15,30 --minutes 3 --density 2,6 --body 0.1,0.2 "
+        "--speed 0.3 --restless 0.2 --species 3 --width 96 --height 64 --miss 0.1 --alarms 0.2 --jitter 0.02 --spots 1 "
+        "--overwrite",
+        says="2 sequences, 20 frames",
+    ),
+    "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --sequences 2 --no-pictures --minutes 1"),
     "ingest sequences": Line(
         "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "
         "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "

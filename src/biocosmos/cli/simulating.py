@@ -1,4 +1,4 @@
-"""simulate: barcodes of invented taxa, and pictures that go with barcodes, to try things on."""
+"""simulate: barcodes of invented taxa, pictures that go with barcodes, and scenes of a light trap, to try things on."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from biocosmos.cli.printing import counted, finish, say
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.simulate import SimulateSettings
 from biocosmos.jobs.simulate_pictures import SimulatePicturesSettings
+from biocosmos.jobs.simulate_scenes import SimulateScenesSettings
 
 HELP = ("-h", "--help")
 
@@ -30,9 +31,9 @@ class BarcodesUnlessSaid(TyperGroup):
 
 def register(app: typer.Typer) -> None:
     """Add the verbs of this file."""
-    what = "Make things up, to try things on: DNA barcodes of invented insects, and pictures that go with barcodes."
+    what = "Make things up, to try things on: DNA barcodes of invented insects, pictures that go with them, scenes of moths."
     group = typer.Typer(cls=BarcodesUnlessSaid, no_args_is_help=True, rich_markup_mode="rich", help=what)
-    add(group, barcodes, pictures)
+    add(group, barcodes, pictures, scenes)
     app.add_typer(group, name="simulate")
 
 
@@ -127,3 +128,29 @@ def pictures(
     say(f"{output}: {', '.join(counted(number, noun) for number, noun in made)}")
     if done.parts:
         say("parts: " + ", ".join(f"{part} {count:,}" for part, count in done.parts.items()))
+
+
+@takes(SimulateScenesSettings)
+def scenes(
+    output: Annotated[Path, typer.Option("--output", "-o", help="A new folder, laid out as MOTChallenge has it.")],
+    settings: SimulateScenesSettings,
+    overwrite: OVERWRITE = False,
+) -> None:
+    """Make up nights on the lit screen of a light trap: moths arrive, rest, walk, lie over each other, leave and come back.
+
+    biocosmos simulate scenes -o scenes/ --sequences 30 --interval 3 --seed 0
+
+    biocosmos simulate scenes -o scenes/ --interval 3,15,60 --minutes 60 --no-pictures
+
+    biocosmos simulate scenes -o crowded/ --density 30 --body 0.1 --speed 0.3,2
+
+    Every sequence has frames (img1), its true boxes with tracks and visibility (gt), those of a detector that misses some and
+    sees others where nothing is (det), the time of each frame and the species of each moth. Frames are empty at both ends of a
+    night and in gaps. Say of every figure made with them: synthetic scenes.
+    """
+    from biocosmos.jobs.scene_files import simulate_scenes
+
+    done = simulate_scenes(output, settings, overwrite=overwrite)
+    made = ((done.sequences, "sequence"), (done.frames, "frame"), (done.moths, "moth"), (done.boxes, "true box"))
+    words = ", ".join(counted(number, noun).replace("boxs", "boxes") for number, noun in made)
+    say(f"{output}: synthetic: {words}, {counted(done.detections, 'detection')}; {done.empty:,} frames are empty")

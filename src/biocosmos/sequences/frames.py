@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 
@@ -13,7 +14,7 @@ class Frames:
 
     number: (f,) int64, ascending, as the file counts them; a missing frame is a gap. seconds: (f,) float64 since the first frame,
     nan where no time is known. files: (f,) the image of each. width, height: pixels of the upright picture, 0 where unknown.
-    frame_rate: frames a second, None where unknown.
+    frame_rate: frames a second, None where unknown. start: the moment that ``seconds`` count from, None where unknown.
     """
 
     number: np.ndarray
@@ -22,6 +23,7 @@ class Frames:
     width: int = 0
     height: int = 0
     frame_rate: float | None = None
+    start: datetime | None = None
 
     def __post_init__(self) -> None:
         if not len(self.number) == len(self.seconds) == len(self.files):

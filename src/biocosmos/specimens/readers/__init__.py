@@ -22,6 +22,8 @@ from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
 from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
 from biocosmos.specimens.readers.hugging_face import is_dataset
+from biocosmos.specimens.readers.mot_tree import is_table as is_mot_table
+from biocosmos.specimens.readers.mot_tree import is_tree as is_mot_tree
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.packed import (
     SUFFIXES,
@@ -53,6 +55,8 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
     "camtrap-dp": ("camtrap_dp", "read", "Camtrap DP package, zip or folder: observations of camera traps"),
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
+    "mot": ("mot", "read", "MOTChallenge tree, sequence or gt.txt: boxes of tracks become crops"),
+    "mot-detections": ("mot", "read_detections", "MOTChallenge tree: boxes of the detector, det.txt"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 BARCODES = ("keep_personal", "provisional", *vars(Rules()))
@@ -73,6 +77,8 @@ USES: dict[str, tuple[str, ...]] = {
     "hugging-face": ("images", *BARCODES),
     "camtrap-dp": ("images", "boxes", "empty"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
+    "mot": ("images", "empty"),
+    "mot-detections": ("images", "empty"),
     "webdataset": (),
 }
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
@@ -225,6 +231,8 @@ def _of_file(path: Path) -> str | None:
         return "xlsx"
     if suffix in (".xls", ".ods"):
         raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
+    if suffix in (".txt", ".csv") and is_mot_table(path):
+        return "mot"
     if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
         from biocosmos.specimens.readers.bioscan import is_table
 
@@ -295,6 +303,8 @@ def _of_folder(path: Path) -> str | None:
         return "coco"
     if is_dataset(path):
         return "hugging-face"
+    if is_mot_tree(path):
+        return "mot"
     plain = [name for name in names if not is_junk(name) and not name.startswith("_")]
     if path.suffix.lower() in PARQUET_SUFFIXES or (plain and all(is_parquet(path / name) for name in plain)):
         return "parquet"

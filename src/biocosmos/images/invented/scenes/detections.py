@@ -1,0 +1,95 @@
+"""What a detector makes of a scene: boxes that are off a little, misses, alarms about nothing, and looks with noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.images.invented.chance import chance
+from biocosmos.images.invented.scenes.conditions import Detector
+from biocosmos.images.invented.scenes.moths import LOOKS
+from biocosmos.images.invented.scenes.scene import Glimpses, Scene, clipped
+
+Array = npt.NDArray[np.float64]
+STANDARD = Detector()
+SPOT_SEEN = 0.25
+"""Part of the frames in which a stain is taken for a moth."""
+NOISE = 0.11
+"""Standard deviation of each number of a vector of looks: what a photograph adds."""
+ALARM_CONFIDENCE, CONFIDENCE = (2.0, 3.0), (8.0, 2.0)
+"""Of the beta distributions of confidences of alarms, and of moths in full view."""
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Of one frame. box (n, 4), confidence (n,), moth (n,) int64 with -1 for nothing, looks (n, LOOKS) float64."""
+
+    box: Array
+    confidence: Array
+    moth: npt.NDArray[np.int64]
+    looks: Array
+
+
+def spots_of(scene: Scene, number: int) -> Array:
+    """(number, 4) boxes of the stains of the screen."""
+    random, conditions = chance(scene.seed, "spots"), scene.conditions
+    size = conditions.body * conditions.width * random.uniform(0.3, 0.8, (number, 2))
+    place = random.uniform(0, 1, (number, 2)) * (np.array([conditions.width, conditions.height]) - size)
+    return np.concatenate([place, size], axis=1)
+
+
+def detect(scene: Scene, glimpses: Glimpses, seconds: float, detector: Detector = STANDARD) -> Detections:
+    """What is found at a moment, the same however often a frame is taken; by falling confidence."""
+    random = chance(scene.seed, "detections", f"{seconds:.3f}")
+    rows: list[tuple[Array, float, int, Array]] = []
+    for glimpse in glimpses:
+        own = chance(scene.seed, "detection", f"{seconds:.3f}", str(glimpse.moth))
+        missed = detector.miss + (1 - detector.miss) * (1 - glimpse.visibility) ** 2
+        off = own.normal(0, detector.jitter, 4) * np.tile(glimpse.box[2:], 2)
+        confidence = own.beta(*CONFIDENCE) * (0.6 + 0.4 * glimpse.visibility)
+        looks = scene.moths[glimpse.moth].looks() + own.normal(0, NOISE, LOOKS)
+        hidden = [other for other in glimpses if other.level > glimpse.level]
+        if hidden and glimpse.visibility < 1:  # what lies over it is in its crop too
+            nearest = min(hidden, key=lambda other: (other.x - glimpse.x) ** 2 + (other.y - glimpse.y) ** 2)
+            looks += (1 - glimpse.visibility) * (scene.moths[nearest.moth].looks() - looks)
+        if own.random() >= missed:
+            edges = np.array([off[0], off[1], off[2] - off[0], off[3] - off[1]])
+            rows.append((glimpse.box + edges, confidence, glimpse.moth, looks))
+    for place in spots_of(scene, detector.spots):
+        if random.random() < SPOT_SEEN:
+            rows.append(_alarm(random, place * (1 + random.normal(0, 0.002, 4)), scene, "spot"))
+    extent = scene.conditions.body * scene.conditions.width
+    for _ in range(int(random.poisson(detector.alarms))):
+        size = extent * random.uniform(0.3, 1.2, 2)
+        place = random.uniform(0, 1, 2) * (np.array([scene.conditions.width, scene.conditions.height]) - size)
+        rows.append(_alarm(random, np.concatenate([place, size]), scene, f"{seconds:.3f}"))
+    return _kept(rows, scene, detector)
+
+
+def _alarm(random: np.random.Generator, box: Array, scene: Scene, word: str) -> tuple[Array, float, int, Array]:
+    """A box around nothing: a stain looks alike whenever it is seen."""
+    same = chance(scene.seed, "alarm", word).normal(0, 1 / np.sqrt(LOOKS), LOOKS)
+    return box, float(random.beta(*ALARM_CONFIDENCE)), -1, same + random.normal(0, NOISE, LOOKS)
+
+
+def _kept(rows: list[tuple[Array, float, int, Array]], scene: Scene, detector: Detector) -> Detections:
+    """Sorted by confidence, without what overlaps a surer box too much, inside the picture."""
+    inside = np.array([0.0, 0.0, scene.conditions.width, scene.conditions.height])
+    kept: list[tuple[Array, float, int, Array]] = []
+    for box, confidence, moth, looks in sorted(rows, key=lambda row: -row[1]):
+        box = clipped(box, inside)
+        if box[2] >= 2 and box[3] >= 2 and all(_over(box, other[0]) <= detector.together for other in kept):
+            kept.append((box, confidence, moth, looks))
+    if not kept:
+        return Detections(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64), np.empty((0, LOOKS)))
+    boxes, looks = np.array([row[0] for row in kept]), np.array([row[3] for row in kept])
+    return Detections(boxes, np.array([row[1] for row in kept]), np.array([row[2] for row in kept], np.int64), looks)
+
+
+def _over(one: Array, other: Array) -> float:
+    """Intersection over union."""
+    shared = np.minimum(one[:2] + one[2:], other[:2] + other[2:]) - np.maximum(one[:2], other[:2])
+    common = float(np.prod(np.maximum(shared, 0)))
+    return common / (float(one[2] * one[3] + other[2] * other[3]) - common)

@@ -1,0 +1,107 @@
+"""Sequences in files: MOTChallenge trees and tables as they are, every other format with frames through its reader."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.sequences.collected import boxes_by_sequence
+from biocosmos.sequences.frames import Boxes, Frames
+from biocosmos.specimens import readers
+from biocosmos.specimens.readers.mot import frame_numbers
+from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, KINDS, MotSequence, sequences_at, with_size
+
+MOT = ("mot", "mot-detections")
+
+
+def read_sequences(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    which: str | None = None,
+    images: str | Path | None = None,
+    raw: bool = False,
+    failures: Failures | None = None,
+) -> list[Boxes]:
+    """Every sequence of a MOTChallenge tree, or of any file whose format has frames; frames without boxes are kept.
+
+    format: one of :data:`biocosmos.specimens.readers.FORMATS`, found when None. which: "gt" or "det" of a MOTChallenge tree, the
+    ground truth where there is one when None. images: folder of the pictures, where they are not beside the tables. raw: rows
+    of MOTChallenge that are not to be counted are there too, unclipped, with the numbers of the file in ``Boxes.raw``. failures:
+    takes what is wrong with single rows.
+    Raises BiocosmosError for a path that is missing, of no clear format, or without frames.
+    """
+    path, failures = Path(path), Failures() if failures is None else failures
+    if which not in (None, *KINDS):
+        raise BiocosmosError(f"{which!r} is no table of a sequence: say one of {', '.join(KINDS)}")
+    format = readers.detect(path) if format is None and path.exists() else format
+    if format in MOT:
+        kind = DETECTIONS if format == MOT[1] else which
+        found = sequences_at(path, kind, None if images is None else Path(images), failures)
+        return [_of_mot(with_size(sequence, failures), raw, failures) for sequence in found]
+    if raw or which is not None:
+        raise BiocosmosError(f"{path} is no MOTChallenge tree: raw numbers and {' and '.join(KINDS)} are of those alone")
+    empty = "empty" in readers.USES.get(format or "", ())
+    source = readers.read(path, format=format, images=images, failures=failures, empty=empty)
+    return list(boxes_by_sequence(iter(source.batches), path.stem))
+
+
+def read_sequence(
+    path: str | Path,
+    *,
+    format: str | None = None,
+    which: str | None = None,
+    images: str | Path | None = None,
+    raw: bool = False,
+    failures: Failures | None = None,
+) -> Boxes:
+    """The one sequence of a folder or file, as :func:`read_sequences`. Raises BiocosmosError where there are several, or none."""
+    found = read_sequences(path, format=format, which=which, images=images, raw=raw, failures=failures)
+    if len(found) != 1:
+        names = ", ".join(boxes.name for boxes in found[:5])
+        raise BiocosmosError(f"{path} has {len(found)} sequences{f' ({names})' if names else ''}: name the folder of one")
+    return found[0]
+
+
+def _of_mot(sequence: MotSequence, raw: bool, failures: Failures) -> Boxes:
+    boxes = read_rows(sequence, failures, everything=raw)
+    numbers = np.array(frame_numbers(sequence, boxes), np.int64)
+    moments = [sequence.moment(number) for number in numbers.tolist()]
+    start = min((moment for moment in moments if moment is not None), default=None)
+    times = [np.nan if moment is None or start is None else (moment - start).total_seconds() for moment in moments]
+    files = sequence.files
+    frames = Frames(
+        numbers,
+        np.array(times, np.float64),
+        tuple(str(files[number].absolute()) if number in files else None for number in numbers.tolist()),
+        sequence.width,
+        sequence.height,
+        sequence.frame_rate,
+        start,
+    )
+    _tell_missing(sequence, boxes, failures)
+    return Boxes(
+        sequence.name,
+        frames,
+        np.searchsorted(numbers, boxes.frame),
+        boxes.box,
+        None if all(track is None for track in boxes.track) else boxes.track,
+        None if np.isnan(boxes.confidence).all() else boxes.confidence,
+        None if all(label is None for label in boxes.label) else boxes.label,
+        None if np.isnan(boxes.visibility).all() else boxes.visibility,
+        None,
+        boxes.raw if raw else None,
+    )
+
+
+def _tell_missing(sequence: MotSequence, boxes: MotBoxes, failures: Failures) -> None:
+    """One warning for every frame with boxes whose picture is not there, where others are."""
+    files = sequence.files
+    for i in np.unique(boxes.frame, return_index=True)[1].tolist() if files else ():
+        number = int(boxes.frame[i])
+        if number not in files:
+            reason = f"the picture of frame {number} is not in {sequence.pictures}"
+            failures.add(reason, stage="read", source=sequence.table, row=int(boxes.row[i]), severity="warning")

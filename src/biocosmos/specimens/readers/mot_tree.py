@@ -1,0 +1,296 @@
+"""Where things lie in a MOTChallenge tree (https://motchallenge.net): sequences, their seqinfo.ini, tables and pictures.
+
+A sequence is a folder with ``gt/gt.txt`` or ``det/det.txt``, ``seqinfo.ini`` and the pictures in ``img1``. Two keys of ours may
+stand in seqinfo.ini beside its own: ``startTime``, the moment of frame 1 in ISO 8601, and ``classNames``, names of the classes by
+commas, that of class 1 first. Where frames are not equally far apart in time, ``times.csv`` beside it has the columns frame and
+time, in ISO 8601 too.
+"""
+
+from __future__ import annotations
+
+import configparser
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_file, is_folder, is_image_name, is_junk
+from biocosmos.specimens.readers.boxes import header, upright_size
+
+GT, DETECTIONS, RESULTS = "gt", "det", "results"
+KINDS = (GT, DETECTIONS)
+SEQINFO, TIMES = "seqinfo.ini", "times.csv"
+DEPTH = 4
+"""How far below a folder sequences are looked for: root/MOT17/train/MOT17-02."""
+SAME_TRUTH = re.compile(r"(MOT1[67]-\d+)-(DPM|FRCNN)")
+"""MOT17 has every sequence three times, once for each detector, with the same ground truth."""
+FEWEST, MOST = 6, 10
+"""Columns of a table of which nothing but its content says what it is."""
+LONGEST = 100_000_000
+"""Frames of a sequence: a larger number is a slip."""
+
+
+@dataclass(frozen=True)
+class MotSequence:
+    """One sequence of a tree, or one table that stands alone. width, height: 0 where unknown. length: None where unknown."""
+
+    name: str
+    table: Path | None
+    kind: str
+    pictures: Path | None = None
+    frame_rate: float | None = None
+    length: int | None = None
+    width: int = 0
+    height: int = 0
+    start: datetime | None = None
+    classes: tuple[str, ...] = ()
+    times: Mapping[int, datetime] = field(default_factory=dict)
+
+    @cached_property
+    def files(self) -> dict[int, Path]:
+        """Number of a frame -> its picture, by the last digits of its file's name."""
+        if self.pictures is None or not is_folder(self.pictures):
+            return {}
+        found: dict[int, Path] = {}
+        for path in sorted(self.pictures.iterdir()):
+            digits = re.findall(r"\d+", path.stem)
+            if digits and is_image_name(path.name) and not is_junk(path.name) and len(digits[-1]) < 10:
+                found.setdefault(int(digits[-1]), path)
+        return found
+
+    def moment(self, number: int) -> datetime | None:
+        """When a frame was taken; None where nothing says so: neither times.csv, nor the start and the frame rate."""
+        if self.times:
+            return self.times.get(number)
+        if self.start is None or not self.frame_rate:
+            return None
+        try:
+            return self.start + timedelta(seconds=(number - 1) / self.frame_rate)
+        except OverflowError:
+            return None
+
+
+def with_size(sequence: MotSequence, failures: Failures) -> MotSequence:
+    """The sequence with the size of its pictures; where seqinfo.ini says another, a warning says so and the picture counts."""
+    first = next(iter(sequence.files.values()), None)
+    info = header(str(first)) if first is not None else None
+    if info is None:
+        return sequence
+    width, height = (int(side) for side in upright_size(info))
+    said = (sequence.width, sequence.height)
+    if all(said) and said != (width, height):
+        reason = f"the pictures are said to be {said[0]} x {said[1]}, {first} is {width} x {height}: its size counts"
+        failures.add(reason, stage="read", source=sequence.table or sequence.pictures, severity="warning")
+    return replace(sequence, width=width, height=height)
+
+
+@dataclass
+class _Search:
+    """What was found below a folder."""
+
+    folders: list[Path] = field(default_factory=list)
+    maps: list[Path] = field(default_factory=list)
+
+    def walk(self, folder: Path, depth: int) -> None:
+        if is_sequence(folder):
+            self.folders.append(folder)
+            return
+        if folder.name == "seqmaps":
+            self.maps += sorted(folder.glob("*.txt"))
+        elif depth:
+            for below in sorted(path for path in folder.iterdir() if is_folder(path) and not is_junk(path.name)):
+                self.walk(below, depth - 1)
+
+
+def is_sequence(folder: Path) -> bool:
+    """Whether a folder is a sequence of MOTChallenge."""
+    return any(is_file(folder / kind / f"{kind}.txt") for kind in KINDS) or (
+        is_file(folder / SEQINFO) and is_folder(folder / "img1")
+    )
+
+
+def is_tree(folder: Path) -> bool:
+    """Whether a folder is a sequence, or has one in it or in a folder of it."""
+    if is_sequence(folder) or is_folder(folder / "seqmaps"):
+        return True
+    below = [path for path in sorted(folder.iterdir())[:200] if is_folder(path)]
+    return any(is_sequence(path) for path in below) or any(
+        is_sequence(inner) for path in below[:20] for inner in sorted(path.iterdir())[:20] if is_folder(inner)
+    )
+
+
+def is_table(path: Path) -> bool:
+    """Whether a text file has the rows of MOTChallenge: numbers alone, the first one a frame, and no header."""
+    try:
+        with path.open(encoding="utf-8-sig") as file:
+            line = next((line for line in islice(file, 20) if line.strip()), "")
+    except (OSError, UnicodeDecodeError):
+        return False
+    cells = [cell for cell in (line.split(",") if "," in line else line.split()) if cell.strip()]
+    try:
+        numbers = [float(cell) for cell in cells]
+    except ValueError:
+        return False
+    return FEWEST < len(numbers) <= MOST and numbers[0].is_integer() and numbers[0] >= 0
+
+
+def sequences_at(path: Path, kind: str | None, images: Path | None, failures: Failures) -> list[MotSequence]:
+    """The sequences of a tree, a sequence folder or a table, in order of their names or of the seqmap.
+
+    kind: "gt" or "det", where a sequence has both; None: the ground truth where there is one. images: folder below which the
+    pictures lie, where they are not beside the tables. Raises BiocosmosError where there are none.
+    """
+    if is_file(path):
+        return [_of_table(path, images, failures)]
+    search = _Search()
+    search.walk(path, DEPTH)
+    if not search.folders:
+        raise BiocosmosError(f"{path} has no sequence of MOTChallenge: no folder with gt/gt.txt or det/det.txt")
+    folders = _listed(search, failures, path)
+    names = [folder.name for folder in folders]
+    found = []
+    for folder in folders:
+        name = folder.name if names.count(folder.name) == 1 else folder.relative_to(path).as_posix()
+        sequence = _of_folder(folder, name or folder.resolve().name, kind, failures)
+        if sequence.table is None and kind is not None:
+            failures.add(f"the sequence has no {kind}/{kind}.txt: left out", stage="read", source=folder, severity="warning")
+        else:
+            found.append(_with_pictures(sequence, folder, path, images))
+    if not found:
+        raise BiocosmosError(f"{path}: none of its {len(folders)} sequences has {kind}/{kind}.txt")
+    return found
+
+
+def _listed(search: _Search, failures: Failures, path: Path) -> list[Path]:
+    """The folders that a seqmap names, in its order, else all; MOT17 once."""
+    by_name: dict[str, list[Path]] = {}
+    for folder in search.folders:
+        by_name.setdefault(folder.name, []).append(folder)
+    folders = search.folders
+    if search.maps:
+        folders = []
+        for file in search.maps:
+            for name in file.read_text(encoding="utf-8-sig", errors="replace").split("\n")[1:]:
+                folders += [one for one in by_name.get(name.strip(), []) if one not in folders]
+                if name.strip() and name.strip() not in by_name:
+                    reason = f"the sequence {name.strip()!r} of the seqmap is not there"
+                    failures.add(reason, stage="read", source=file, severity="warning")
+        if not folders:
+            raise BiocosmosError(f"{search.maps[0]} names no sequence that is in {path}")
+        if left := len(search.folders) - len(folders):
+            reason = f"{left} sequences are in no seqmap: left out"
+            failures.add(reason, stage="read", source=path, severity="warning")
+    doubled = [one for one in folders if (same := SAME_TRUTH.fullmatch(one.name)) and f"{same[1]}-SDP" in by_name]
+    if doubled:
+        reason = f"{len(doubled)} sequences of MOT17 repeat the ground truth of -SDP for another detector: left out"
+        failures.add(reason, stage="read", source=path, severity="warning")
+    return [folder for folder in folders if folder not in doubled]
+
+
+def _of_folder(folder: Path, name: str, kind: str | None, failures: Failures) -> MotSequence:
+    tables = {one: folder / one / f"{one}.txt" for one in KINDS}
+    there = [one for one in ((kind,) if kind else KINDS) if is_file(tables[one])]
+    chosen = there[0] if there else (kind or GT)
+    info = MotSequence(name, tables[chosen] if there else None, chosen, folder / "img1")
+    return _with_info(info, folder / SEQINFO, failures)
+
+
+def _of_table(path: Path, images: Path | None, failures: Failures) -> MotSequence:
+    """A table alone; one in gt/ or det/ belongs to the sequence around it."""
+    inside = path.parent.name in KINDS and path.stem in KINDS
+    folder = path.parent.parent if inside else path.parent
+    kind = next((one for one in KINDS if path.stem == one or path.stem.startswith(f"{one}_") or path.parent.name == one), RESULTS)
+    name = folder.resolve().name if inside else path.stem
+    sequence = MotSequence(name, path, kind, folder / "img1")
+    sequence = _with_info(sequence, folder / SEQINFO, failures)
+    return _with_pictures(sequence, folder, folder.parent, images)
+
+
+def _with_pictures(sequence: MotSequence, folder: Path, root: Path, images: Path | None) -> MotSequence:
+    """The folder of the pictures: beside the tables, or below ``images``, as <benchmark>/<split>/<sequence>/img1 too."""
+    if images is None:
+        if sequence.pictures is not None and is_folder(sequence.pictures):
+            return sequence
+        return replace(sequence, pictures=None)
+    base = sequence.pictures.name if sequence.pictures is not None else "img1"
+    benchmark, _, split = folder.parent.name.rpartition("-")
+    tries = [images / folder.name / base, images / benchmark / split / folder.name / base, images / folder.name, images / base]
+    found = next((one for one in tries if is_folder(one)), images)
+    return replace(sequence, pictures=found)
+
+
+def _with_info(sequence: MotSequence, file: Path, failures: Failures) -> MotSequence:
+    """What seqinfo.ini says; what cannot be right in it is a warning and counts as unknown."""
+    if not is_file(file):
+        return sequence
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    try:
+        parser.read_string(file.read_text(encoding="utf-8-sig", errors="replace"))
+    except configparser.Error as error:
+        failures.add(f"cannot be read: {str(error).splitlines()[0]}", stage="read", source=file, severity="warning")
+        return sequence
+    section = next((parser[name] for name in parser.sections() if name.lower() == "sequence"), None)
+    if section is None:
+        failures.add("has no section [Sequence]: nothing is taken from it", stage="read", source=file, severity="warning")
+        return sequence
+
+    def number(key: str, most: float) -> float | None:
+        text = section.get(key, "").strip()
+        if not text:
+            return None
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if 0 < value <= most:
+            return value
+        reason = f"{key} is {text[:40]!r}, no number that can be: taken as unknown"
+        failures.add(reason, stage="read", source=file, severity="warning")
+        return None
+
+    start, said = None, section.get("startTime", "").strip()
+    if said:
+        try:
+            start = datetime.fromisoformat(said)
+        except ValueError:
+            reason = f"startTime is {said[:40]!r}, no moment as 2026-07-01T22:00:00: taken as unknown"
+            failures.add(reason, stage="read", source=file, severity="warning")
+    length = number("seqLength", LONGEST)
+    folder = file.parent / (section.get("imDir", "").strip() or "img1")
+    inside = file.parent.resolve() in [folder.resolve(), *folder.resolve().parents]
+    return replace(
+        sequence,
+        frame_rate=number("frameRate", 1e6),
+        length=None if length is None else int(length),
+        width=int(number("imWidth", 1e7) or 0),
+        height=int(number("imHeight", 1e7) or 0),
+        pictures=folder if inside else sequence.pictures,
+        start=start,
+        classes=tuple(name.strip() for name in section.get("classNames", "").split(",") if name.strip()),
+        times=_times(file.with_name(TIMES), failures),
+    )
+
+
+def _times(file: Path, failures: Failures) -> dict[int, datetime]:
+    """Number of a frame -> its moment."""
+    found: dict[int, datetime] = {}
+    if not is_file(file):
+        return found
+    for row, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines()):
+        number, _, text = line.partition(",")
+        try:
+            moment = datetime.fromisoformat(text.strip().strip('"'))
+            zones = {one.tzinfo is None for one in (moment, next(iter(found.values()), moment))}
+            if len(zones) > 1:
+                raise ValueError
+            found[int(number)] = moment
+        except ValueError:
+            if row and line.strip():
+                reason = f"{line[:60]!r} is not a frame and its moment, as 7,2026-07-01T22:00:18: left out"
+                failures.add(reason, stage="read", source=file, row=row, severity="warning")
+    return found
