@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -247,21 +246,19 @@ def one_process(rank: int, folder: str, given: dict[str, Any]) -> None:
 
 def test_two_processes_train_the_weights_of_one(tray: bc.Collection, tmp_path: Path) -> None:
     """Labels are missing here and there, so that each process knows another number of them."""
-    plain = {**FROZEN, "epochs": 3, "dropout": 0.0, "clip": 0.0, "head": "ctgnn", "attributes": "form,damage=torn+eggs"}
-    for weighting in ("dwa", "uncertainty"):
-        given = {**plain, "task_weighting": weighting}
-        train(tray, tmp_path / f"one-{weighting}", **{**given, "batch_size": 16})
-        warm.spawn(one_process, args=(str(tmp_path), {**given, "batch_size": 8}), nprocs=2)
-        one, two = load_file(tmp_path / f"one-{weighting}" / WEIGHTS), load_file(tmp_path / "two" / WEIGHTS)
-        for name in one:
-            np.testing.assert_allclose(two[name].numpy(), one[name].numpy(), atol=2e-3)
-        shutil.rmtree(tmp_path / "two")
+    given = {**FROZEN, "epochs": 3, "dropout": 0.0, "clip": 0.0, "head": "ctgnn", "attributes": "form,damage=torn+eggs"}
+    given |= {"task_weighting": "uncertainty", "batch_size": 8}
+    train(tray, tmp_path / "one", **{**given, "batch_size": 16})
+    warm.spawn(one_process, args=(str(tmp_path), given), nprocs=2)
+    one, two = load_file(tmp_path / "one" / WEIGHTS), load_file(tmp_path / "two" / WEIGHTS)
+    for name in one:
+        np.testing.assert_allclose(two[name].numpy(), one[name].numpy(), atol=2e-3)
 
 
 def test_evaluate_judges_attributes_by_the_part_that_asks(tray: bc.Collection, tmp_path: Path) -> None:
     train(tray, tmp_path / "run", attributes="form,damage=torn+eggs", head="plain", **FROZEN)
     report = evaluate_collection(tray, head=(tmp_path / "run",), beta=1.0)
-    found = {(row["attribute"], row["measure"]): row["value"] for row in report.tables["summary"].to_pylist()}
+    found = {(row["task"], row["measure"]): row["value"] for row in report.tables["summary"].to_pylist()}
     table = {row["id"]: row["form"] for row in answered(tray, tmp_path / "run").to_pylist()}
     true = {row["id"]: row["form"] for row in tray.table(["id", "form"], split="test").to_pylist() if row["form"]}
     assert found["form", "accuracy"] == pytest.approx(np.mean([table[id_] == form for id_, form in true.items()]))
@@ -269,7 +266,7 @@ def test_evaluate_judges_attributes_by_the_part_that_asks(tray: bc.Collection, t
         evaluate_collection(tray, head=(tmp_path / "run",), queries="train")
     with pytest.raises(BiocosmosError, match="calibrated the attribute heads"):
         evaluate_collection(tray, head=(tmp_path / "run",), queries="val")
-    with pytest.raises(BiocosmosError, match="answers? no attribute 'sex'"):
+    with pytest.raises(BiocosmosError, match="answer no attribute 'sex'"):
         evaluate_collection(tray, head=(tmp_path / "run",), attributes=("sex",))
     with pytest.raises(UnusedSetting, match="--error-rate does nothing here"):
         evaluate_collection(tray, head=(tmp_path / "run",), error_rate=0.2)
