@@ -221,12 +221,12 @@ def public() -> list[dict[str, Any]]:
 NOTES = """
 Means over 10 seeds of 3 nights; differences are ours less the other's, with 95 % intervals by bootstrap of whole seeds (10,000
 draws): above 0 is better for IDF1, below 0 for the count error. Synthetic scenes (biocosmos simulate scenes): density 2 to 20,
-body 0.05 to 0.12, speed 0.1 to 0.6, restless 0.05 to 0.35, each night its own. Least confidence of the others, by interval, chosen
-on another seed: {cuts}.
+body 0.05 to 0.12, speed 0.1 to 0.6, restless 0.05 to 0.35, each night its own. Least confidence of the others, by interval,
+chosen on another seed: {cuts}.
 """
 DIFFICULTY = """
-Spearman's correlation over sequences, 95 % intervals by bootstrap of whole nights (2,000 draws). MOTCOM measures difficulty: where
-it holds, its correlation with HOTA is negative. Vectors of VCOM: the stand-ins of the nights, not of an encoder.
+Spearman's correlation over sequences, 95 % intervals by bootstrap of whole nights (2,000 draws). MOTCOM measures difficulty:
+where it holds, its correlation with HOTA is negative. Vectors of VCOM: the stand-ins of the nights, not of an encoder.
 """
 PUBLIC = """
 True boxes of TUD-Campus and TUD-Stadtmitte (motmetrics' package) as detections, 25 frames a second, without vectors: pedestrians

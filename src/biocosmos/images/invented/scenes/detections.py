@@ -20,8 +20,8 @@ NOISE, POSE = 0.03, 0.07
 """Standard deviations of each number of a vector of looks: what a photograph adds, and what a pose does, until the moth moves.
 
 With them the looks tell individuals apart about as well as efficientnet-lite0 does on the painted frames: on 712 crops of four
-nights at 30 seconds the nearest other crop is the same moth's for 0.76 (0.79 by the encoder), and a crop of the same moth is nearer
-than one of another with 0.87 (0.87).
+nights at 30 seconds the nearest other crop is the same moth's for 0.76 (0.79 by the encoder), and a crop of the same moth is
+nearer than one of another with 0.87 (0.87).
 """
 ALARM_CONFIDENCE, CONFIDENCE = (2.0, 3.0), (8.0, 2.0)
 """Of the beta distributions of confidences of alarms, and of moths in full view."""
