@@ -191,7 +191,13 @@ class HeadSettings(AttributeSettings):
     std: tuple[float, ...] = setting(
         (), "Deviation of red, green and blue.", above=0, high=1, unset="the encoder's own", only=_IMAGES, panel=DATA
     )
-    augment: str = setting("plankton", "plankton: any turn; photo: has an up; pipe: a mirror and a little light.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    augment: str = setting(
+        "plankton",
+        "plankton: any turn; photo: has an up; pipe: a mirror and a little light.",
+        choices=AUGMENTATIONS,
+        only=_IMAGES,
+        panel=DATA,
+    )
     reduce: str = changed(ReduceSettings, "reduce", only=_IMAGES)
     keep_tokens: str = changed(ReduceSettings, "keep")
     linkage: str | None = changed(ReduceSettings, "linkage")
