@@ -15,6 +15,7 @@ from biocosmos.cli import (
     identification,
     refitting,
     searching,
+    sequences,
     serving,
     simulating,
     specimens,
@@ -72,6 +73,7 @@ discovery.register(app)
 tokens.register(app)
 training.register(app)
 taxonomy.register(app)
+sequences.register(app)
 serving.register(app)
 users.register(app)
 health.register(app)
