@@ -356,6 +356,22 @@ LINES: dict[str, Line] = {
         "--overwrite",
         says="2 sequences, 20 frames",
     ),
+    "sequences difficulty": Line(
+        "sequences difficulty {out}/scenes -o {out}/difficulty.csv --report {out}/difficulty.html --mode corrected --occlusion "
+        "boxes --classes 1 --interval 60 --ratios 0.1:1:0.1 --betas 0.1:1:0.1 --site scene-(.) --encoder efficientnet-lite0 "
+        "--picture blurred --blur-size 21 --blur-sigma 4 --images {out}/scenes --work {out}/looks --device cpu --precision "
+        "float32 --backend torch --strict --allow-code",
+        after=("simulate scenes",),
+        says="motcom",
+    ),
+    "sequences difficulty as released": Line(
+        "sequences difficulty {out}/scenes --mode release --mot15 --no-appearance", after=("simulate scenes",), says="motcom"
+    ),
+    "sequences difficulty of given vectors": Line(
+        "sequences difficulty {out}/scenes --vectors {looks} -o {out}/given.csv",
+        after=("simulate scenes",),
+        says="has no vectors",
+    ),
     "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --sequences 2 --no-pictures --minutes 1"),
     "ingest sequences": Line(
         "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "

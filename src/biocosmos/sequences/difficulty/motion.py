@@ -55,7 +55,7 @@ def motion(strayed: float, betas: Floats) -> float:
 def _in_time(track: Ints, number: Ints) -> Ints:
     """Rows of one individual after the other, each in time."""
     if (number[1:] >= number[:-1]).all():
-        few = len(track) and 0 <= track.min() and track.max() <= np.iinfo(np.uint16).max
+        few = len(track) and track.min() >= 0 and track.max() <= np.iinfo(np.uint16).max
         return np.argsort(track.astype(np.uint16) if few else track, kind="stable")  # short numbers are sorted by their digits
     return np.lexsort((number, track))
 
