@@ -41,7 +41,7 @@ def read_sequences(
     if format in MOT:
         kind = DETECTIONS if format == MOT[1] else which
         found = sequences_at(path, kind, None if images is None else Path(images), failures)
-        return [_of_mot(with_size(sequence, failures), raw, failures) for sequence in found]
+        return _each_of_mot(found, raw, failures)
     if raw or which is not None:
         raise BiocosmosError(f"{path} is no MOTChallenge tree: raw numbers and {' and '.join(KINDS)} are of those alone")
     empty = "empty" in readers.USES.get(format or "", ())
@@ -64,6 +64,19 @@ def read_sequence(
         names = ", ".join(boxes.name for boxes in found[:5])
         raise BiocosmosError(f"{path} has {len(found)} sequences{f' ({names})' if names else ''}: name the folder of one")
     return found[0]
+
+
+def _each_of_mot(found: list[MotSequence], raw: bool, failures: Failures) -> list[Boxes]:
+    """Those that can be read; one among several that cannot is a failure. Raises BiocosmosError where none can."""
+    boxes = []
+    for i, sequence in enumerate(found):
+        try:
+            boxes.append(_of_mot(with_size(sequence, failures), raw, failures))
+        except BiocosmosError as error:
+            if not boxes and i == len(found) - 1:
+                raise
+            failures.add(str(error), stage="read", source=sequence.table, id=sequence.name)
+    return boxes
 
 
 def _of_mot(sequence: MotSequence, raw: bool, failures: Failures) -> Boxes:
