@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def read_sequences(
     if format in MOT:
         kind = DETECTIONS if format == MOT[1] else which
         found = sequences_at(path, kind, None if images is None else Path(images), failures)
-        return [_of_mot(with_size(sequence, failures), raw, failures) for sequence in found]
+        return list(_of_tree(found, raw, failures))
     if raw or which is not None:
         raise BiocosmosError(f"{path} is no MOTChallenge tree: raw numbers and {' and '.join(KINDS)} are of those alone")
     empty = "empty" in readers.USES.get(format or "", ())
@@ -66,6 +67,16 @@ def read_sequence(
     return found[0]
 
 
+def _of_tree(found: list[MotSequence], raw: bool, failures: Failures) -> Iterator[Boxes]:
+    for sequence in found:
+        try:
+            yield _of_mot(with_size(sequence, failures), raw, failures)
+        except BiocosmosError as error:
+            if len(found) == 1:
+                raise
+            failures.add(str(error), stage="read", source=sequence.table)
+
+
 def _of_mot(sequence: MotSequence, raw: bool, failures: Failures) -> Boxes:
     boxes = read_rows(sequence, failures, everything=raw)
     numbers = np.array(frame_numbers(sequence, boxes), np.int64)
@@ -83,12 +94,13 @@ def _of_mot(sequence: MotSequence, raw: bool, failures: Failures) -> Boxes:
         start,
     )
     _tell_missing(sequence, boxes, failures)
+    n = len(boxes.row)
     return Boxes(
         sequence.name,
         frames,
         np.searchsorted(numbers, boxes.frame),
         boxes.box,
-        None if all(track is None for track in boxes.track) else boxes.track,
+        None if boxes.shape == DETECTIONS or (n and all(track is None for track in boxes.track)) else boxes.track,
         None if np.isnan(boxes.confidence).all() else boxes.confidence,
         None if all(label is None for label in boxes.label) else boxes.label,
         None if np.isnan(boxes.visibility).all() else boxes.visibility,
