@@ -356,7 +356,12 @@ LINES: dict[str, Line] = {
         "--overwrite",
         says="2 sequences, 20 frames",
     ),
-    "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --sequences 2 --no-pictures --minutes 1"),
+    "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --no-pictures --one-class --minutes 5"),
+    "sequences evaluate": Line(
+        "sequences evaluate {out}/nights {out}/nights -o {out}/tracks_report --report {out}/tracks.html --tables csv",
+        after=("simulate scenes without pictures",),
+        says="IDF1",
+    ),
     "ingest sequences": Line(
         "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "
         "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "
