@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,11 @@ def evaluate_collection(
 
         return judge_tables(collection, settings)
     if settings.head:
-        return _of_heads(collection, settings)
+        from biocosmos.jobs.evaluate_names import judge_names
+
+        encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
+        guard.refuse_own_names(collection, *encoders)
+        return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
     if settings.protocol == CROSS_MODAL:
         from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
 
@@ -104,24 +107,6 @@ def evaluate_collection(
         report = _neighbours_and_names(collection, encoders, settings)
     report.caveats += [f"{collection.path.name} was embedded with {name} for this report: it was not yet." for name in made]
     return report
-
-
-def _of_heads(collection: Collection, settings: EvaluateSettings) -> Report:
-    """What trained heads say: names, attributes, or both."""
-    from biocosmos.jobs.evaluate_attribute_heads import judge_attribute_heads
-    from biocosmos.jobs.evaluate_names import judge_names
-    from biocosmos.jobs.who_names import answers_attributes_alone
-
-    attributes = judge_attribute_heads(collection, settings)
-    ranked = [folder for folder in settings.head if not answers_attributes_alone(folder)]
-    reports: dict[str, Report] = {}
-    if (ranked or settings.method) and not settings.attributes:
-        encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
-        guard.refuse_own_names(collection, *encoders)
-        reports = judge_names(collection, encoders, replace(settings, head=tuple(ranked)))
-    several = len(attributes) > 1
-    reports |= {f"attributes of {name}" if several else "attributes": report for name, report in attributes.items()}
-    return _together(reports, f"{collection.path.stem}: {settings.head[0].name}")
 
 
 def _together_embedded(collection: Collection, given: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -83,13 +83,6 @@ class EvaluateSettings:
         only=({"head": GIVEN, "protocol": None}, {"names": GIVEN}),
         panel=OF_ATTRIBUTES,
     )
-    gate: Path | None = setting(
-        None,
-        "Ask this head first, of one 0/1 attribute: what it is sure has nothing has no class of the second.",
-        file=True,
-        only={"head": GIVEN, "names": NOT_GIVEN, "protocol": None},
-        panel=OF_ATTRIBUTES,
-    )
     importance: str | None = setting(
         None,
         "A CSV file of class,weight: what a miss of each class costs; or sewer-ml, the weights of that data set.",
