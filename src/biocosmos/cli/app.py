@@ -15,6 +15,7 @@ from biocosmos.cli import (
     identification,
     refitting,
     searching,
+    sequences,
     serving,
     simulating,
     specimens,
@@ -68,6 +69,7 @@ discovery.register(app)
 thumbnails.register(app)
 evaluation.register(app)
 benchmarking.register(app)
+sequences.register(app)
 discovery.register(app)
 tokens.register(app)
 training.register(app)
