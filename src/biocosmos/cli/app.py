@@ -21,6 +21,7 @@ from biocosmos.cli import (
     taxonomy,
     thumbnails,
     tokens,
+    tracking,
     training,
     users,
 )
@@ -70,6 +71,7 @@ evaluation.register(app)
 benchmarking.register(app)
 discovery.register(app)
 tokens.register(app)
+tracking.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)
