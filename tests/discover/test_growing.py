@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
 import sys
 
 import numpy as np
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import warm
 from biocosmos.discover.growing import STRATEGIES, Costs, Session, Simulation, Working, spaces
 from biocosmos.discover.growing.acceptance import accept, to_audit
 from biocosmos.discover.growing.annotator import SimulatedAnnotator
@@ -380,7 +380,7 @@ session.grow(one, odd)
 def test_a_session_that_is_killed_has_kept_every_page(session_of):
     make, _, _ = session_of
     session = make()
-    ended = subprocess.run([sys.executable, "-c", KILLED, str(session.collection.path)], check=False, timeout=120)
+    ended = warm.run([sys.executable, "-c", KILLED, str(session.collection.path)], check=False, timeout=120)
     assert ended.returncode == -signal.SIGKILL
     session.refresh()
     one = session.clusters()[0]

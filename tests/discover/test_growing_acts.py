@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import biocosmos as bc
+import warm
 from biocosmos.discover import kept
 from biocosmos.discover.growing import Session
 from biocosmos.discover.growing.border import Border, grow_to_border
@@ -48,7 +49,7 @@ def made(tmp_path_factory, sample_table):
 
 def embed_from(collection, path):
     done = [sys.executable, "-m", "biocosmos", "embed", str(collection.path), "--encoder", "theirs", "--from", str(path)]
-    subprocess.run(done, check=True, capture_output=True, timeout=300)
+    warm.run(done, check=True, capture_output=True, timeout=300)
 
 
 def forget(collection):
@@ -418,7 +419,7 @@ def test_kill_loses_no_act_that_was_done(session_of):
     make, _ = session_of
     session = make()
     command = [sys.executable, "-c", KILLED, str(session.collection.path)]
-    running = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    running = warm.Popen(command, stdout=subprocess.PIPE, text=True)
     said = [int(running.stdout.readline()) for _ in range(3)]
     running.send_signal(signal.SIGKILL)
     said += [int(line) for line in running.stdout.read().split()]

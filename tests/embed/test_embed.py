@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 import biocosmos as bc
+import warm
 from biocosmos.embed import embed, embedding, run
 from biocosmos.embed.parts import Part, ids_digest, locked_work
 from biocosmos.encoders.registry import load_encoder
@@ -297,7 +298,7 @@ with locked_work(Path({str(folder)!r})):
     print("locked", flush=True)
     time.sleep(60)
 """
-    holder = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    holder = warm.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "locked\n"
     with pytest.raises(BiocosmosError, match=f"process {holder.pid} .* is embedding with this encoder already"):
         embed(collection, load_encoder(Coarse()))
@@ -339,7 +340,7 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(tmp_path, monkeypatc
     rng = np.random.default_rng(int(os.environ.get("BIOCOSMOS_TEST_SEED", "0")))
     killed = 0
     for _ in range(3):
-        process = subprocess.Popen([sys.executable, "-c", SLOW, str(collection.path)], stdout=subprocess.PIPE, text=True)
+        process = warm.Popen([sys.executable, "-c", SLOW, str(collection.path)], stdout=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "ready\n"
         time.sleep(rng.uniform(0.02, 0.4))
         process.send_signal(signal.SIGKILL)
@@ -376,7 +377,7 @@ def test_a_kill_right_after_the_commit_leaves_new_vectors_under_the_new_digest(t
     collection = made(tmp_path / "c", 20)
     embed(collection, load_encoder(Coarse()))
     before = vectors(collection)
-    done = subprocess.run([sys.executable, "-c", KILLED, str(collection.path)], check=False)
+    done = warm.run([sys.executable, "-c", KILLED, str(collection.path)], check=False)
     assert done.returncode == -signal.SIGKILL
     seen = Collection.open(collection.path)
     assert seen.encoders["coarse"]["digest"] == "two"

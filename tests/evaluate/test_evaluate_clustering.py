@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import adjusted_mutual_info_score, silhouette_score
 
+import warm
 from biocosmos.discover.clusters import ClusterSettings
 from biocosmos.discover.clusters.settings import METHODS, REDUCERS
 from biocosmos.errors import BiocosmosError
@@ -221,7 +221,7 @@ clustering_report({"toy": specimens()}, WAYS, draws=4000, work=Path(sys.argv[1])
 
 def test_killed_it_goes_on_and_ends_with_the_same(tmp_path, monkeypatch):
     work = tmp_path / "work"
-    child = subprocess.Popen([sys.executable, "-c", LONG, str(work), str(Path(__file__).parent)])
+    child = warm.Popen([sys.executable, "-c", LONG, str(work), str(Path(__file__).parent)])
     end = time.monotonic() + 120
     while not list(work.glob("clusters-*.npz")) and time.monotonic() < end and child.poll() is None:
         time.sleep(0.02)

@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 
 import biocosmos as bc
+import warm
 
 
 def both(*lines: tuple[object, ...]) -> list[tuple[int, str]]:
     """Command lines that run at the same time: (exit code, what they said) of each."""
     env = os.environ | {"OMP_NUM_THREADS": "1"}
     begun = [
-        subprocess.Popen([sys.executable, "-m", "biocosmos", *map(str, line)], stderr=subprocess.PIPE, text=True, env=env)
+        warm.Popen([sys.executable, "-m", "biocosmos", *map(str, line)], stderr=subprocess.PIPE, text=True, env=env)
         for line in lines
     ]
     return [(child.wait(), child.stderr.read()) for child in begun if child.stderr is not None]

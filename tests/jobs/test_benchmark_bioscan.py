@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.evaluate.benchmark.page import side_by_side
 from biocosmos.jobs.benchmark.download import STATE
 from bioscan_like import insects, write_1m, write_5m, write_clibd
@@ -85,7 +86,7 @@ def test_barcodes_from_a_download_to_the_papers_table(
 def test_killed_while_it_reads_it_goes_on(tmp_path: Path, download: Path, biocosmos: Call) -> None:
     folder = tmp_path / "killed"
     words = ("benchmark", "barcodes", str(download), "-o", str(folder), "--no-linear", "--no-aligned", "--device", "cpu")
-    process = subprocess.Popen([sys.executable, "-m", "biocosmos", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = warm.Popen([sys.executable, "-m", "biocosmos", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     store = folder / f"{TABLE}.cosmos" / "specimens.lance"
     until = time.monotonic() + 60
     while not store.exists() and process.poll() is None and time.monotonic() < until:
@@ -204,7 +205,7 @@ def test_odd_tables_end_in_one_line_or_in_a_report(tmp_path: Path, download: Pat
     header = tmp_path / "header.csv"
     header.write_text(lines[0] + "\n")
     words = ("benchmark", "barcodes", str(header), "-o", str(tmp_path / "nothing"))
-    ended = subprocess.run([sys.executable, "-m", "biocosmos", *words], capture_output=True, text=True)  # as a process ends
+    ended = warm.run([sys.executable, "-m", "biocosmos", *words], capture_output=True, text=True)  # as a process ends
     assert ended.returncode == 1 and "it has: none" in last_line(ended.stderr)
     ragged = tmp_path / "ragged.csv"
     ragged.write_bytes("\n".join([*lines[:9], "a,b", *lines[9:]]).encode() + b"\n\xff\xfe,bad\n")

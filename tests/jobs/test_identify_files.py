@@ -6,7 +6,6 @@ import csv
 import json
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs import asked as blocks
 from biocosmos.jobs.identify import identify_collection, identifying
@@ -110,7 +110,7 @@ def test_killed_and_run_again_it_ends_with_the_same_bytes(
     into(mine, tmp_path / "whole.csv", *asked)
     output = tmp_path / "names.csv"
     command = [sys.executable, "-c", KILLED, str(mine.path), str(output), *map(str, asked)]
-    assert subprocess.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert warm.run(command, check=False, timeout=120).returncode == -signal.SIGKILL
     assert not output.exists() and len(list((tmp_path / "names.csv.part").glob("*.block"))) == 2
     looked: list[int] = []
     read = blocks.ImageReader.read

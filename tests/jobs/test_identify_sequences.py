@@ -17,6 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import biocosmos as bc
+import warm
 from biocosmos.barcodes.simulate import RANKS, simulate_barcodes
 from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError, Failures
@@ -156,7 +157,7 @@ def test_a_run_that_is_killed_goes_on_and_ends_alike(coi: bc.Collection, tmp_pat
     def run(output: Path, blocks: int) -> subprocess.CompletedProcess[str]:
         words = ["identify", str(coi.path), str(asked), "--method", "nearest", "--threshold", "0.5", "-o", str(output)]
         command, environment = [sys.executable, "-c", program, *words], {**os.environ, "BLOCKS": str(blocks)}
-        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+        return warm.run(command, capture_output=True, text=True, env=environment, check=False)
 
     whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
     assert run(whole, 99).returncode == 0

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.barcodes.simulate import RANKS, simulate_barcodes
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs import other_tools
@@ -109,7 +110,7 @@ def test_a_run_of_sintax_that_was_killed_goes_on_and_ends_alike(coi: bc.Collecti
 
     def run(output: str, blocks: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", program, "identify", str(coi.path), str(asked), "--method", "sintax", "-o", output]
-        return subprocess.run(command, capture_output=True, text=True, env={**os.environ, "BLOCKS": str(blocks)}, check=False)
+        return warm.run(command, capture_output=True, text=True, env={**os.environ, "BLOCKS": str(blocks)}, check=False)
 
     whole, broken = tmp_path / "whole.csv", tmp_path / "broken.csv"
     assert run(str(whole), 99).returncode == 0

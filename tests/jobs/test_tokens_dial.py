@@ -14,6 +14,7 @@ import timm
 import torch
 
 import biocosmos as bc
+import warm
 from biocosmos import machine
 from biocosmos.embed.reader import ImageReader, StoredImages
 from biocosmos.encoders.feature_maps import Trunk
@@ -218,7 +219,7 @@ def test_killed_it_goes_on(here):
     command += [*OPTIONS, "--device", "cpu", "--seed", "5", "--specimens", "60"]
     work = here / "mine.cosmos" / "work"
     before = set(work.glob("dial-*/*-vectors.npy")) if work.exists() else set()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
+    process = warm.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=os.environ)
     try:
         end = time.monotonic() + 300
         while not set(work.glob("dial-*/*-vectors.npy")) - before and process.poll() is None and time.monotonic() < end:

@@ -8,6 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+import warm
 from biocosmos.nn.barcode.objectives import NeighbourDistillation, SupervisedContrastive
 
 PROCESSES, BATCH = 2, 4
@@ -46,7 +47,7 @@ def one_process(rank: int, folder: str) -> None:
 
 
 def test_two_processes_give_the_gradients_of_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_process, (str(tmp_path),), nprocs=PROCESSES)
+    warm.spawn(one_process, (str(tmp_path),), nprocs=PROCESSES)
     linear = made()
     expected = gradient(linear, linear, slice(None))
     for rank in range(PROCESSES):

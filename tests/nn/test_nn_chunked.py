@@ -12,6 +12,7 @@ import torch.multiprocessing
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+import warm
 from biocosmos.nn.chunked import Chunked
 from biocosmos.nn.distributed import gather_embeddings
 
@@ -115,7 +116,7 @@ def one_process(rank: int, folder: str) -> None:
 
 
 def test_two_processes_have_the_gradients_of_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_process, args=(str(tmp_path),), nprocs=PROCESSES)  # type: ignore[attr-defined, no-untyped-call]
+    warm.spawn(one_process, args=(str(tmp_path),), nprocs=PROCESSES)
     whole = Chunked(Counted(), None).train()
     loss_of(whole(batch())).backward()
     wanted = gradients(whole)

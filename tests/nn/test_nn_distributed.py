@@ -11,6 +11,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing
 
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.centre_optimizer import CentreAdamW
 from biocosmos.nn.distributed import class_shard
@@ -110,7 +111,7 @@ def one_process(rank: int, folder: str) -> None:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     folder: Path = tmp_path_factory.mktemp("gloo")
-    torch.multiprocessing.spawn(one_process, args=(str(folder),), nprocs=PROCESSES)
+    warm.spawn(one_process, args=(str(folder),), nprocs=PROCESSES)
     return [torch.load(folder / f"{rank}.pt", weights_only=True) for rank in range(PROCESSES)]
 
 

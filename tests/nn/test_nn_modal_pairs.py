@@ -13,6 +13,7 @@ import torch.multiprocessing
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.modal_pairs import ModalPairs
 
@@ -201,7 +202,7 @@ def one_process(rank: int, folder: str) -> None:
 
 
 def test_two_processes_give_the_loss_and_the_gradients_of_one(tmp_path: Path) -> None:
-    torch.multiprocessing.spawn(one_process, (str(tmp_path),), nprocs=PROCESSES)
+    warm.spawn(one_process, (str(tmp_path),), nprocs=PROCESSES)
     space = Space()
     expected = seen_by(space, space, slice(None))
     for rank in range(PROCESSES):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import numpy as np
@@ -11,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.search import all_pairs, graph
 from biocosmos.search.gallery import Gallery
@@ -126,7 +126,7 @@ def test_killed_it_goes_on_and_ends_with_the_same_graph(tmp_path, monkeypatch):
     whole = neighbour_graph(x, 5)
     work = tmp_path / "work"
     for blocks in (3, 2):
-        code = subprocess.run([sys.executable, "-c", KILLED, tmp_path / "x.npy", work, str(blocks)], check=False).returncode
+        code = warm.run([sys.executable, "-c", KILLED, tmp_path / "x.npy", work, str(blocks)], check=False).returncode
         assert code == -9
     assert len(list(work.glob("*.npz"))) == 5
     monkeypatch.setattr(graph, "BLOCK", 100)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import biocosmos as bc
+import warm
 
 TOKEN = "tests-may-know-this-token"
 BROWSERS = ("/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome")
@@ -27,12 +28,12 @@ class Server:
     collection: Path
     arguments: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    process: subprocess.Popen[str] | None = None
+    process: warm.Popen | None = None
     address: str = ""
 
     def start(self) -> Server:
         """Start it, and wait until it says that it answers."""
-        self.process = subprocess.Popen(
+        self.process = warm.Popen(
             [sys.executable, "-m", "biocosmos", "serve", str(self.collection), "--no-open", "--port", "0", *self.arguments],
             env={**os.environ, "BIOCOSMOS_TOKEN": TOKEN, **self.environment},
             stdout=subprocess.PIPE,

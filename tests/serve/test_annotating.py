@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.annotating import Annotations
 from biocosmos.serve.catalogue import STATES, Catalogue
@@ -236,9 +237,7 @@ while True:
 
 def test_a_server_that_is_killed_has_every_act_that_it_answered_and_two_at_once_lose_nothing(tiny_collection):
     path = tiny_collection.path
-    running = [
-        subprocess.Popen([sys.executable, "-c", NAMER, str(path), who], stdout=subprocess.PIPE, text=True) for who in PEOPLE
-    ]
+    running = [warm.Popen([sys.executable, "-c", NAMER, str(path), who], stdout=subprocess.PIPE, text=True) for who in PEOPLE]
     told = [[process.stdout.readline() for _ in range(9)] for process in running]
     for process in running:
         process.kill()

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.curation import Curation
 
@@ -195,7 +196,7 @@ def test_threads_and_processes_lose_nothing_of_each_other(curation, tmp_path):
         "c = Curation(sys.argv[1])\n"
         "for i in range(20): c.tag('shared', [f'{sys.argv[2]}{i}'], by=sys.argv[2])\n"
     )
-    others = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), who]) for who in ("p", "q")]
+    others = [warm.Popen([sys.executable, "-c", code, str(tmp_path), who]) for who in ("p", "q")]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda i: curation.tag("shared", [f"t{i}"], by="t"), range(20)))
     assert [each.wait(120) for each in others] == [0, 0]
@@ -214,7 +215,7 @@ for i in range(1000):
 
 
 def test_kill_loses_no_act_that_was_acknowledged(curation, tmp_path):
-    running = subprocess.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    running = warm.Popen([sys.executable, "-c", KILLED, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     said = [int(running.stdout.readline()) for _ in range(5)]
     running.send_signal(signal.SIGKILL)
     said += [int(line) for line in running.stdout.read().split()]

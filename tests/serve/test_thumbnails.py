@@ -13,6 +13,7 @@ import pytest
 from pictured import cmyk_jpeg, collection_of, deep_tiff, encoded, on_disk, opened, ramp, see_through_png, turned_jpeg
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.serve.thumbnails import NoSpecimen, Thumbnails, drawing, make_all, mark_of, places
 from biocosmos.serve.thumbnails import thumbnails as asking
@@ -141,7 +142,7 @@ def test_many_threads_get_what_they_asked_for(tiny_collection, counted):
 
 def test_two_processes_at_once_end_with_the_same_file(tiny_collection):
     command = [sys.executable, "-m", "biocosmos", "thumbnails", str(tiny_collection.path), "--strict"]
-    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [warm.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
     pictures = Thumbnails(tiny_collection)
     ids = tiny_collection.table(["id"])["id"].to_pylist()
     assert all(pictures.get(id_, 128) for id_ in ids)
@@ -398,7 +399,7 @@ for number in range(10**9):
 
 def test_a_kill_loses_nothing_that_was_kept(tmp_path):
     file = tmp_path / "128.sqlite"
-    process = subprocess.Popen([sys.executable, "-c", KEEPER, str(file)], stdout=subprocess.PIPE, text=True)
+    process = warm.Popen([sys.executable, "-c", KEEPER, str(file)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for _ in range(40):
         last = int(process.stdout.readline())

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.serve.work import KINDS, Job, Work, states
 from biocosmos.serve.work.command import GRACE, Offered, Place, python
@@ -144,9 +145,9 @@ def test_no_more_run_at_once_than_may_and_one_that_waits_can_be_cancelled(collec
         work.close()
 
 
-def server(collection: bc.Collection, kind: str, settings: dict[str, Any]) -> tuple[subprocess.Popen[str], str]:
+def server(collection: bc.Collection, kind: str, settings: dict[str, Any]) -> tuple[warm.Popen, str]:
     """A process that has a desk of work and starts a job; and the job's id."""
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-c", SERVER, str(collection.path), kind, repr(settings)], stdout=subprocess.PIPE, text=True
     )
     assert process.stdout is not None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import by_hand, identifications
 
@@ -108,7 +108,7 @@ for id_ in collection.table(["id"])["id"].to_pylist()[:20]:
 
 
 def test_two_writers_at_once_lose_nothing(tiny_collection):
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, tiny_collection.path, who]) for who in ("ada", "bo")]
+    writers = [warm.Popen([sys.executable, "-c", WRITER, tiny_collection.path, who]) for who in ("ada", "bo")]
     assert [writer.wait() for writer in writers] == [0, 0]
     rows = by_hand.history(bc.Collection.open(tiny_collection.path)).to_pylist()
     assert sorted((row["by"], row["id"]) for row in rows) == sorted(

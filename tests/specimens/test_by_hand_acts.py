@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import by_hand
 from biocosmos.specimens.by_hand import acts, files, replay
@@ -280,7 +281,7 @@ def test_a_damaged_file_is_named_and_nothing_is_merged(empty):
 
 def killed(path: Path, at: int) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(HERE / "killed_compact.py"), str(at), str(path)]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return warm.run(command, capture_output=True, text=True, check=False)
 
 
 def test_a_merger_that_is_killed_at_any_step_loses_and_doubles_nothing(empty, tmp_path):
@@ -318,11 +319,11 @@ while True:
 """
 
 
-def appending(path: Path, who: str) -> subprocess.Popen[str]:
-    return subprocess.Popen([sys.executable, "-c", APPENDER, str(path), who], stdout=subprocess.PIPE, text=True)
+def appending(path: Path, who: str) -> warm.Popen:
+    return warm.Popen([sys.executable, "-c", APPENDER, str(path), who], stdout=subprocess.PIPE, text=True)
 
 
-def told(process: subprocess.Popen[str]) -> Iterator[str]:
+def told(process: warm.Popen) -> Iterator[str]:
     assert process.stdout is not None
     for line in process.stdout:
         if line.endswith("\n"):

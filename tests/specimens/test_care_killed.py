@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pyarrow as pa
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.specimens import lock
 from biocosmos.specimens.care import log
 from biocosmos.specimens.records import Source
@@ -62,7 +62,7 @@ def unkilled(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
         if what not in found:
             folder = tmp_path_factory.mktemp("unkilled") / "c"
             run = [sys.executable, killed_change.__file__, "0", *arguments(what, before, folder)]
-            steps = int(subprocess.run(run, capture_output=True, text=True, check=True).stdout.split()[-1])
+            steps = int(warm.run(run, capture_output=True, text=True, check=True).stdout.split()[-1])
             found[what] = state(folder), steps
         return found[what]
 
@@ -73,7 +73,7 @@ def unkilled(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_a_killed_change_is_finished_or_made_again(what: str, share: float, before: Path, unkilled: Any, tmp_path: Path) -> None:
     wanted, steps = unkilled(what)
     run = [sys.executable, killed_change.__file__, str(max(1, round(share * steps))), *arguments(what, before, tmp_path / "c")]
-    assert subprocess.run(run, capture_output=True, check=False).returncode == -signal.SIGKILL
+    assert warm.run(run, capture_output=True, check=False).returncode == -signal.SIGKILL
     killed_change.carry_out(Path(run[3]), *run[4:])
     assert state(tmp_path / "c") == wanted
 

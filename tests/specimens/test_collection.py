@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS, sample, sample_source
@@ -223,13 +224,13 @@ def test_a_killed_add_goes_on_and_ends_the_same(tmp_path: Path) -> None:
     )
     path = tmp_path / "killed.cosmos"
     for seconds in (0.3, 0.6):
-        running = subprocess.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
+        running = warm.Popen([sys.executable, "-c", program, str(path)], stdout=subprocess.PIPE)
         assert running.stdout is not None
         running.stdout.readline()
         time.sleep(seconds)
         os.kill(running.pid, signal.SIGKILL)
         running.wait()
-    subprocess.run([sys.executable, "-c", program, str(path)], check=True, capture_output=True)
+    warm.run([sys.executable, "-c", program, str(path)], check=True, capture_output=True)
     collection = bc.Collection.open(path)
     assert collection.table(["id"])["id"].to_pylist() == sample()["id"].to_pylist()
     assert collection.failures.num_rows == 0

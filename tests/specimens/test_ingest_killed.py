@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import appending
 from biocosmos.specimens.sample import sample
@@ -64,9 +65,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(path: Path, photos: Path, at: int = 0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", KILLED, str(at), str(path), str(photos)], capture_output=True, text=True, check=False
-    )
+    return warm.run([sys.executable, "-c", KILLED, str(at), str(path), str(photos)], capture_output=True, text=True, check=False)
 
 
 def state(path: Path) -> dict[str, Any]:
@@ -147,7 +146,7 @@ def test_specimens_without_their_facts_are_damage_not_a_beginning(tmp_path: Path
 def test_three_at_once_store_every_specimen_once(tmp_path: Path, photos: Path) -> None:
     path = tmp_path / "c.cosmos"
     command = [sys.executable, "-c", KILLED, "0", str(path), str(photos)]
-    running = [subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in range(3)]
+    running = [warm.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) for _ in range(3)]
     ends = [process.communicate()[1] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0], ends
     ids = bc.Collection.open(path).table(["id"])["id"].to_pylist()

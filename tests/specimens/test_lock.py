@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.lock import FILE, LockBusy, locked
 
@@ -25,9 +26,9 @@ with locked(Path(sys.argv[1]), "ingest"):
 """
 
 
-def holder(folder: Path, seconds: float) -> subprocess.Popen[str]:
+def holder(folder: Path, seconds: float) -> warm.Popen:
     """Another process that holds the lock."""
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True)
+    process = warm.Popen([sys.executable, "-c", HOLDER, str(folder), str(seconds)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None and process.stdout.readline() == "held\n"
     return process
 

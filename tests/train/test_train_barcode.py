@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ import torch
 from safetensors.torch import load_file
 
 import biocosmos as bc
+import warm
 from biocosmos.barcodes.simulate import RANKS, simulate_barcodes
 from biocosmos.barcodes.tokens import KmerTokens
 from biocosmos.encoders.barcode_models import load_barcode_folder
@@ -43,7 +43,6 @@ SMALL = {
     "precision": "float32",
     "batch_size": 16,
 }
-FREE_PORT = itertools.count(29731)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +139,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     more = {"objective": "masked", "epochs": 12, "checkpoint_steps": 3}
     train(collection, tmp_path / "whole", **more)
     command = [sys.executable, "-m", "biocosmos", "train", "barcode", str(collection.path), *options(**more)]
-    process = subprocess.Popen(
+    process = warm.Popen(
         [*command, "-o", str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
     )
     while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
@@ -161,26 +160,7 @@ def test_two_processes_train_the_weights_of_one(collection: bc.Collection, tmp_p
     same = {**more, "dropout": 0.0, "clip": 0.0, "crop": 0.0, "frame": False, "epochs": 2, "weight_decay": 0.0}
     train(collection, tmp_path / "one", **{**same, "batch_size": 32})
     given = [word for word in options(**{**same, "batch_size": 16}) if word not in ("--frame", "False")]
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(next(FREE_PORT))]
-    done = subprocess.run(
-        [
-            *command,
-            "-m",
-            "biocosmos",
-            "train",
-            "barcode",
-            str(collection.path),
-            *given,
-            "--no-frame",
-            "-o",
-            str(tmp_path / "two"),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    warm.torchrun("train", "barcode", collection.path, *given, "--no-frame", "-o", tmp_path / "two")
     a, b = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     for name in a:
         torch.testing.assert_close(a[name], b[name], rtol=1e-2, atol=1e-3)  # AdamW divides by small gradients

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 import shutil
@@ -20,6 +19,7 @@ import torch
 from safetensors.torch import load_file
 
 import biocosmos as bc
+import warm
 from biocosmos.encoders.spaces import read_space
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.settings import SettingError
@@ -43,7 +43,6 @@ SMALL: dict[str, Any] = {
     "batch_size": 16,
 }
 SPECIMENS = 72
-FREE_PORT = itertools.count(29831)
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
@@ -154,7 +153,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     train(collection, tmp_path / "whole", **more)
     arguments = command(collection, tmp_path / "killed", **more)
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
+    process = warm.Popen(
         [sys.executable, "-m", "biocosmos", *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
@@ -175,10 +174,7 @@ def test_two_processes_learn_what_one_does(collection: bc.Collection, tmp_path: 
     without(collection, "barcode", [id_ for number, id_ in enumerate(ids) if number % 4])
     shared = {"targets": "species", "epochs": 2, "hidden": 0, "keep": "last", "precision": "float32"}  # rounding decides nothing
     train(collection, tmp_path / "one", **shared, batch_size=8)
-    run = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(next(FREE_PORT))]
-    arguments = command(collection, tmp_path / "two", **{**shared, "batch_size": 4})
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    subprocess.run([*run, "-m", "biocosmos", *arguments], env=environment, check=True, timeout=120, capture_output=True)
+    warm.torchrun(*command(collection, tmp_path / "two", **{**shared, "batch_size": 4}))
     one, two = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert one.keys() == two.keys()
     for name in one:
@@ -250,7 +246,7 @@ def test_without_ranks_each_specimen_is_looked_for(collection: bc.Collection, tm
 
 def test_the_command_tells_what_it_learns_from_and_what_came_of_it(collection: bc.Collection, tmp_path: Path) -> None:
     run = [sys.executable, "-m", "biocosmos", *command(collection, tmp_path / "run", epochs=1)]
-    told = subprocess.run(run, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    told = warm.run(run, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     assert "with image and dna\t" in told.stdout and "image to dna, species\t" in told.stdout
     assert f"Next: biocosmos embed {collection.path} -e {tmp_path / 'run'}" in told.stderr
     assert json.loads((tmp_path / "run" / "biocosmos.json").read_text())["training"]["rows"]["specimens"] > 0

@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_files, predict_part
@@ -167,7 +168,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     train(collection, tmp_path / "whole", **settings)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name not in ("freeze", "patience")]
     how = [sys.executable, "-m", "biocosmos", "train", "heads", str(collection.path), "--freeze", *given]
-    process = subprocess.Popen(
+    process = warm.Popen(
         [*how, "-o", str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
     )
     while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:

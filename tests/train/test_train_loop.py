@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import os
 import signal
-import subprocess
 import sys
 import textwrap
 import time
@@ -19,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.train.batches.drawing import Drawing, suited_batch
 from biocosmos.train.batches.images import VectorBatches
@@ -122,7 +122,7 @@ def test_kill_9_loses_nothing_that_was_kept(tmp_path: Path) -> None:
     program = textwrap.dedent(PROGRAM).format(
         tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"), threads=torch.get_num_threads()
     )
-    running = subprocess.Popen([sys.executable, "-c", program])
+    running = warm.Popen([sys.executable, "-c", program])
     while len(list((tmp_path / "killed" / "checkpoints").glob("step-0000000[4-9]"))) == 0:
         assert running.poll() is None
         time.sleep(0.02)

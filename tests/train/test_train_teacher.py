@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_part
@@ -139,7 +140,7 @@ def test_a_killed_student_goes_on_with_the_same_soft_labels(few: bc.Collection, 
     train(few, tmp_path / "whole", **settings)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     how = [sys.executable, "-m", "biocosmos", "train", "heads", str(few.path), *given, "-o", str(tmp_path / "killed")]
-    process = subprocess.Popen(how, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
+    process = warm.Popen(how, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
     while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)

@@ -19,6 +19,7 @@ import torch.multiprocessing
 from safetensors.torch import load_file
 
 import biocosmos as bc
+import warm
 from biocosmos.barcodes.tokens import KmerTokens
 from biocosmos.encoders.barcode_models import BarcodeModel, save_barcode_model
 from biocosmos.encoders.barcodes import load_barcode_encoder
@@ -242,7 +243,7 @@ def test_a_killed_training_of_towers_goes_on_to_the_same_weights(place: Path, tm
     }
     for name, value in {**told, "seed": 1, "workers": 1, "keep": "last", **more}.items():
         command += ["--" + name.replace("_", "-"), str(value)]
-    process = subprocess.Popen(
+    process = warm.Popen(
         [*command, "-o", str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
     )
     while not list((tmp_path / "killed" / "checkpoints").glob("step-*[2-9]")) and process.poll() is None:
@@ -271,7 +272,7 @@ def test_two_processes_train_the_towers_of_one(place: Path, tmp_path: Path) -> N
         return settings(place, "vit", "bag", "image=full,dna=full", **plain, batch_size=batch_size, validation="")
 
     train_contrastive(collection_of(tmp_path), asked(8), tmp_path / "one")
-    torch.multiprocessing.spawn(one_process, args=(str(tmp_path), asked(4)), nprocs=PROCESSES)  # type: ignore[attr-defined, no-untyped-call]
+    warm.spawn(one_process, args=(str(tmp_path), asked(4)), nprocs=PROCESSES)
     same(tmp_path / "one", tmp_path / "two", atol=5e-4)  # Adam makes a step of a gradient that is nothing but rounding
 
 

@@ -51,6 +51,10 @@ def evaluate_collection(
     settings = told(EvaluateSettings, **options) if settings is None else settings
     if settings.protocol in LEAVE_OUT:
         return _leave_out(collection, settings, output)
+    if settings.names and settings.attributes:
+        from biocosmos.jobs.evaluate_attributes import judge_told_attributes
+
+        return judge_told_attributes(collection, settings)
     if settings.names:
         from biocosmos.jobs.evaluate_tables import judge_tables
 
