@@ -28,12 +28,12 @@ class Fusion:
         log p(v | parent of v)  is proportional to  k / n * sum over the crops i of log p_i(v | parent of v)
         k = n / (1 + (n - 1) r)
 
-    p_i is mixed with an even choice, :data:`STRAY` of it. With r = 0 crops are independent and the product of their probabilities
-    is Bayes' rule for siblings that are equally common; with r = 1 a hundred crops say as much as one (their geometric mean). k is
-    the effective number of equally correlated measurements (Kish: Survey Sampling, 1965). Crops of one track are far from
-    independent: the animal sits in one pose before one background; how far, is fitted for each rank on held-out tracks, as
-    temperatures are (:class:`biocosmos.identify.confidence.temperature.Temperatures`). Fused step by step, what all crops agree on
-    at a coarse rank is not lost where they differ at a fine one.
+    p_i is mixed with an even choice, :data:`STRAY` of it. With r = 0 crops are independent and the product of their
+    probabilities is Bayes' rule for siblings that are equally common; with r = 1 a hundred crops say as much as one (their
+    geometric mean). k is the effective number of equally correlated measurements (Kish: Survey Sampling, 1965). Crops of one
+    track are far from independent: the animal sits in one pose before one background; how far, is fitted for each rank on
+    held-out tracks, as temperatures are (:class:`biocosmos.identify.confidence.temperature.Temperatures`). Fused step by
+    step, what all crops agree on at a coarse rank is not lost where they differ at a fine one.
 
     ranks: of the tree; correlation: r of the step to each rank; tracks: how many it was fitted on.
     """
