@@ -12,7 +12,7 @@ from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tracks.page import page
 from biocosmos.sequences import Boxes
 
-CROPS = 10
+CROPS = 6
 """Of an individual on the page, evenly over its time."""
 _SEEN = pa.schema([("sequence", pa.string()), ("track", pa.string()), ("seconds", pa.list_(pa.float64()))])
 _CROPS = pa.schema(
