@@ -15,6 +15,7 @@ from biocosmos.cli import (
     identification,
     refitting,
     searching,
+    sequences,
     serving,
     simulating,
     specimens,
@@ -69,6 +70,7 @@ discovery.register(app)
 thumbnails.register(app)
 evaluation.register(app)
 benchmarking.register(app)
+sequences.register(app)
 discovery.register(app)
 tokens.register(app)
 tracking.register(app)

@@ -12,18 +12,19 @@ from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namer import Specimens
-from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.trained import TrainedNamer
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.tracks.fusion import without_scores
 from biocosmos.identify.tracks.naming import TrackNaming
 from biocosmos.jobs.identify_settings import IdentifySettings
-from biocosmos.jobs.predict import part_blocks, stored_ranks
+from biocosmos.jobs.predict import embed_alike, part_blocks
 from biocosmos.jobs.track_settings import TrackSettings
 from biocosmos.jobs.track_sources import stored_vectors
 from biocosmos.jobs.who_names import CALIBRATION, TRAIN, embedding_of, identifier_of
 from biocosmos.sequences import Boxes
 from biocosmos.settings import told
 from biocosmos.specimens.collection import Collection
+from biocosmos.train.batches.image_sizes import image_sizes
 
 Int64 = NDArray[np.int64]
 
@@ -53,6 +54,12 @@ class TrackNamer:
         self.how = told(IdentifySettings, **asked)
         self.identifier = identifier_of(collection, self.how, failures)
         self.namer = self.identifier.namer
+        self._encoder = ""
+        if isinstance(self.namer, TrainedNamer) and self.namer.takes == "vectors":
+            embed_alike(collection, self.namer)
+            self._encoder = self.namer.encoder
+        elif self.namer.takes == "vectors":
+            self._encoder = embedding_of(collection, self.how)
         learnt = [] if self.identifier.known is None else self.identifier.known.ids.tolist()
         self._learnt = {*map(str, learnt), *map(str, self.namer.learnt)}
         self._held: set[str] = set()
@@ -122,17 +129,20 @@ class TrackNamer:
         return said, np.array([row_of[str(id_)] for id_ in said.ids.tolist()], np.int64)
 
     def _blocks(self, ids: NDArray[Any]) -> Iterable[Specimens]:
-        if self.namer.takes != "vectors" or isinstance(self.namer, TrainedHead):
+        if self.namer.takes != "vectors":
             return part_blocks(self.collection, self.namer, None, only=ids.tolist(), failures=self.failures)
-        encoder = embedding_of(self.collection, self.how)
-        vectors = stored_vectors(self.collection, encoder, ids)
+        vectors = stored_vectors(self.collection, self._encoder, ids)
         there = np.isfinite(vectors).all(axis=1)
         for id_ in ids[~there].tolist():
-            self.failures.add(f"no vector of {encoder}: run 'biocosmos embed' first", stage="track", id=str(id_))
+            self.failures.add(f"no vector of {self._encoder}: run 'biocosmos embed' first", stage="track", id=str(id_))
         if not there.any():
             return ()
-        table = self.collection.take(ids[there].tolist(), columns=["id", *stored_ranks(self.collection, self.namer)])
-        return [Specimens(ids[there], vectors=vectors[there], truth=self.namer.taxonomy.index(table))]
+        mine, truth = ids[there].tolist(), None
+        ranks = self.namer.taxonomy.ranks
+        if set(ranks) <= set(self.collection.stored_columns):  # nights that nobody has named need not have them
+            truth = self.namer.taxonomy.index(self.collection.take(mine, columns=["id", *ranks]))
+        sizes = image_sizes(self.collection, mine, stage="track") if self.namer.wants_sizes else None
+        return [Specimens(ids[there], vectors=vectors[there], truth=truth, sizes=sizes)]
 
 
 def _crops(boxes: Boxes) -> tuple[NDArray[Any], Int64, list[str]]:

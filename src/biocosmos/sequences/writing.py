@@ -14,8 +14,9 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError
 from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.sequences.per_individual import individuals
+from biocosmos.specimens.readers.mot_beside import TIMES
 from biocosmos.specimens.readers.mot_rows import MOT_CLASSES
-from biocosmos.specimens.readers.mot_tree import DETECTIONS, GT, RESULTS, SEQINFO, TIMES
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, GT, RESULTS, SEQINFO
 from biocosmos.tables import replacing, write_table
 
 DIGITS = 3
@@ -139,12 +140,12 @@ def _is_regular(frames: Frames) -> bool:
 
 
 def _times(frames: Frames) -> str:
-    moments = [
-        (number, frames.start + timedelta(seconds=second))
-        for number, second in zip(frames.number.tolist(), frames.seconds.tolist())
-        if frames.start is not None and np.isfinite(second)
-    ]
-    return "frame,time\n" + "".join(f"{number},{moment.isoformat()}\n" for number, moment in moments)
+    rows = ["frame,date,time,seconds\n"]
+    for number, second in zip(frames.number.tolist(), frames.seconds.tolist()):
+        if frames.start is not None and np.isfinite(second):
+            date, _, clock = (frames.start + timedelta(seconds=second)).isoformat().partition("T")
+            rows.append(f"{number},{date},{clock},{second:.6f}\n")
+    return "".join(rows)
 
 
 def _seqinfo(boxes: Boxes, classes: Mapping[str, int]) -> str:

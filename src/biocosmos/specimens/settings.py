@@ -46,7 +46,7 @@ class IngestSettings(BarcodeSettings):
     format: str | None = setting(
         None,
         "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, genbank, xlsx, vlm4bio, coco, webdataset, hugging-face, "
-        "camtrap-dp, megadetector, or a package's own.",
+        "camtrap-dp, megadetector, mot, mot-detections, ami, insect-detect, insect-tracking, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)

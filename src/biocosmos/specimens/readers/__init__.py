@@ -35,6 +35,7 @@ from biocosmos.specimens.readers.packed import (
     table_among,
 )
 from biocosmos.specimens.readers.taxonomy_table import open_taxonomy
+from biocosmos.specimens.readers.trap_sniffing import trap_format
 from biocosmos.specimens.readers.workbook import is_workbook
 from biocosmos.specimens.records import Source
 
@@ -50,15 +51,18 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "genbank": ("genbank", "read", "GenBank flat file: the barcode gene of each record"),
     "xlsx": ("workbook", "read", "Excel workbook: one sheet, or BOLD's spreadsheet of several"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
-    "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
+    "coco": ("coco", "read", "COCO annotations JSON, of videos too: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
     "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
     "camtrap-dp": ("camtrap_dp", "read", "Camtrap DP package, zip or folder: observations of camera traps"),
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
     "mot": ("mot", "read", "MOTChallenge tree, sequence or gt.txt: boxes of tracks become crops"),
     "mot-detections": ("mot", "read_detections", "MOTChallenge tree: boxes of the detector, det.txt"),
+    "ami": ("ami", "read", "AMI data companion: exported detections, CSV"),
+    "insect-detect": ("insect_detect", "read", "Insect Detect: metadata CSV of a recording"),
+    "insect-tracking": ("insect_tracking", "read", "insectTracking, MCC24-trap: CSV of detections or tracks of a day"),
 }
-ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
+ALIASES = {"dwca": "darwin-core", "tsv": "csv", "coco-video": "coco"}
 BARCODES = ("keep_personal", "provisional", *vars(Rules()))
 """What every format with barcodes uses."""
 USES: dict[str, tuple[str, ...]] = {
@@ -73,12 +77,13 @@ USES: dict[str, tuple[str, ...]] = {
     "xlsx": ("images", "marker", *BARCODES),
     "fasta": ("encoding", "separator", "metadata", "pattern", "marker", *BARCODES),
     "vlm4bio": ("encoding",),
-    "coco": ("images", "boxes"),
+    "coco": ("images", "boxes", "empty"),
     "hugging-face": ("images", *BARCODES),
     "camtrap-dp": ("images", "boxes", "empty"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "mot": ("images", "empty"),
     "mot-detections": ("images", "empty"),
+    **dict.fromkeys(("ami", "insect-detect", "insect-tracking"), ("encoding", "separator", "images", "empty")),
     "webdataset": (),
 }
 """What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
@@ -233,6 +238,8 @@ def _of_file(path: Path) -> str | None:
         raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
     if suffix in (".txt", ".csv") and is_mot_table(path):
         return "mot"
+    if (trap := trap_format(path)) is not None:
+        return trap
     if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
         from biocosmos.specimens.readers.bioscan import is_table
 

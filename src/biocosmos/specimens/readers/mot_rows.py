@@ -196,6 +196,8 @@ class _Reading:
         )  # column 8 is x where there are 10
         kinds = np.where(np.isfinite(raw[:, 7]) & (raw[:, 7] > 0) & known, raw[:, 7], 0).astype(np.int64)
         label[:] = self._labels(kinds)
+        if self.sequence.species:
+            label[:] = [self.sequence.species.get(own or "", {}).get("label", said) for own, said in zip(track, label)]
         confidence = np.full(n, np.nan) if truth else raw[:, 6].copy()
         if shape == RESULTS and n and np.all(confidence == NO_TRACK):
             confidence[:] = np.nan

@@ -2,8 +2,7 @@
 
 A sequence is a folder with ``gt/gt.txt`` or ``det/det.txt``, ``seqinfo.ini`` and the pictures in ``img1``. Two keys of ours may
 stand in seqinfo.ini beside its own: ``startTime``, the moment of frame 1 in ISO 8601, and ``classNames``, names of the classes by
-commas, that of class 1 first. Where frames are not equally far apart in time, ``times.csv`` beside it has the columns frame and
-time, in ISO 8601 too.
+commas, that of class 1 first. Beside it may lie what :mod:`biocosmos.specimens.readers.mot_beside` reads.
 """
 
 from __future__ import annotations
@@ -21,10 +20,11 @@ from pathlib import Path
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_folder, is_image_name, is_junk
 from biocosmos.specimens.readers.boxes import header, upright_size
+from biocosmos.specimens.readers.mot_beside import read_species, read_times
 
 GT, DETECTIONS, RESULTS = "gt", "det", "results"
 KINDS = (GT, DETECTIONS)
-SEQINFO, TIMES = "seqinfo.ini", "times.csv"
+SEQINFO = "seqinfo.ini"
 DEPTH = 4
 """How far below a folder sequences are looked for: root/MOT17/train/MOT17-02."""
 SAME_TRUTH = re.compile(r"(MOT1[67]-\d+)-(DPM|FRCNN)")
@@ -50,6 +50,7 @@ class MotSequence:
     start: datetime | None = None
     classes: tuple[str, ...] = ()
     times: Mapping[int, datetime] = field(default_factory=dict)
+    species: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> dict[int, Path]:
@@ -272,25 +273,6 @@ def _with_info(sequence: MotSequence, file: Path, failures: Failures) -> MotSequ
         pictures=folder if inside else sequence.pictures,
         start=start,
         classes=tuple(name.strip() for name in section.get("classNames", "").split(",") if name.strip()),
-        times=_times(file.with_name(TIMES), failures),
+        times=read_times(file.parent, failures),
+        species=read_species(file.parent, failures),
     )
-
-
-def _times(file: Path, failures: Failures) -> dict[int, datetime]:
-    """Number of a frame -> its moment."""
-    found: dict[int, datetime] = {}
-    if not is_file(file):
-        return found
-    for row, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines()):
-        number, _, text = line.partition(",")
-        try:
-            moment = datetime.fromisoformat(text.strip().strip('"'))
-            zones = {one.tzinfo is None for one in (moment, next(iter(found.values()), moment))}
-            if len(zones) > 1:
-                raise ValueError
-            found[int(number)] = moment
-        except ValueError:
-            if row and line.strip():
-                reason = f"{line[:60]!r} is not a frame and its moment, as 7,2026-07-01T22:00:18: left out"
-                failures.add(reason, stage="read", source=file, row=row, severity="warning")
-    return found
