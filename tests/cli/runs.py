@@ -358,8 +358,8 @@ LINES: dict[str, Line] = {
     ),
     "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --no-pictures --one-class --minutes 5"),
     "track files": Line(
-        "track {out}/scenes --tracker odds --memory 600 --start 0.5 --keep 0.1 --stay 600 --most 100 --format mot -o {out}/tracks.csv "
-        "--boxes {out}/track_boxes.csv --report {out}/timeline.html --strict",
+        "track {out}/scenes --tracker odds --memory 600 --start 0.5 --keep 0.1 --stay 600 --most 100 --format mot "
+        "-o {out}/tracks.csv --boxes {out}/track_boxes.csv --report {out}/timeline.html --strict",
         after=("simulate scenes",),
         says="in 2 sequences of 20 frames",
     ),
@@ -374,7 +374,8 @@ LINES: dict[str, Line] = {
         "track {out}/night.cosmos --no-appearance --save", after=("ingest nights",), says="have their track"
     ),
     "track and name": Line(
-        'track {out}/night.cosmos --head {out}/agree --where "frame > 1" --device cpu --save --overwrite -o {out}/individuals.csv',
+        'track {out}/night.cosmos --head {out}/agree --where "frame > 1" --device cpu --allow-code '
+        "--save --overwrite -o {out}/individuals.csv",
         after=("track a collection", "train heads that agree"),
         says="nothing is promised of individuals",
     ),

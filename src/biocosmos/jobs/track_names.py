@@ -10,8 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namer import Specimens
+from biocosmos.identify.confidence.calibration import Calibration
+from biocosmos.identify.confidence.rollback import DEFAULT_THRESHOLD
+from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.trained import TrainedNamer
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.tracks.fusion import without_scores
@@ -20,7 +23,7 @@ from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.predict import embed_alike, part_blocks
 from biocosmos.jobs.track_settings import TrackSettings
 from biocosmos.jobs.track_sources import stored_vectors
-from biocosmos.jobs.who_names import CALIBRATION, TRAIN, embedding_of, identifier_of
+from biocosmos.jobs.who_names import CALIBRATION, TRAIN, embedding_of, head_of, identifier_of
 from biocosmos.sequences import Boxes
 from biocosmos.settings import told
 from biocosmos.specimens.collection import Collection
@@ -39,28 +42,23 @@ class TrackNamer:
         self.collection, self.settings, self.failures = collection, settings, failures
         parts = collection.split("default").counts() if "default" in collection.split_names else {}
         self.part = settings.calibration or (CALIBRATION if CALIBRATION in parts else None)
-        known = settings.known
-        if settings.head is None and known is None and TRAIN in parts:
-            known = TRAIN
-        asked: dict[str, Any] = {
-            "method": settings.method,
-            "head": settings.head,
-            "known": known,
-            "seed": settings.seed,
-            "device": settings.device,
-        }
-        if settings.head is None:
-            asked["encoder"] = settings.encoder
-        self.how = told(IdentifySettings, **asked)
-        self.identifier = identifier_of(collection, self.how, failures)
-        self.namer = self.identifier.namer
+        if settings.head is not None:
+            self.namer: Namer = head_of(settings.head, device=choose_device(settings.device), views=1, novelty=None)
+            self._of_crops = Calibration.none(self.namer.taxonomy.ranks), DEFAULT_THRESHOLD
+            learnt: list[str] = []
+        else:
+            known = settings.known or (TRAIN if TRAIN in parts else None)
+            asked: dict[str, Any] = {"method": settings.method, "known": known, "encoder": settings.encoder}
+            how = told(IdentifySettings, **asked, seed=settings.seed, device=settings.device)
+            identifier = identifier_of(collection, how, failures)
+            self.namer, self._of_crops = identifier.namer, (identifier.calibration, identifier.threshold)
+            learnt = [] if identifier.known is None else identifier.known.ids.tolist()
         self._encoder = ""
         if isinstance(self.namer, TrainedNamer) and self.namer.takes == "vectors":
             embed_alike(collection, self.namer)
             self._encoder = self.namer.encoder
         elif self.namer.takes == "vectors":
-            self._encoder = embedding_of(collection, self.how)
-        learnt = [] if self.identifier.known is None else self.identifier.known.ids.tolist()
+            self._encoder = embedding_of(collection, how)
         self._learnt = {*map(str, learnt), *map(str, self.namer.learnt)}
         self._held: set[str] = set()
         if self.part is not None:
@@ -108,7 +106,7 @@ class TrackNamer:
                     seed=settings.seed,
                 )
                 return
-        self.naming = TrackNaming.of_crops(self.identifier.calibration, self.identifier.threshold, why)
+        self.naming = TrackNaming.of_crops(*self._of_crops, why)
 
     def table(self, boxes: Boxes) -> pa.Table:
         """One row a track with what it is called, ``sequence`` and ``track`` first; one without a crop to name is left out."""
