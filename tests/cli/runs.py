@@ -181,6 +181,14 @@ LINES: dict[str, Line] = {
     "identify by words": Line(
         "identify {collection} {photo} --method zero-shot --templates {templates} -e {clip}", after=("embed",)
     ),
+    "identify attributes": Line(
+        "identify {collection} --part test --head {out}/second --gate {out}/first --scores {out}/scores.csv -o {out}/stages.csv",
+        after=("train a first stage", "train a second stage"),
+        says="damage: ",
+    ),
+    "identify with attributes": Line(
+        "identify {collection} --part test --head {out}/beside -o {out}/beside.csv", after=("train heads beside ranks",)
+    ),
     "identify with views": Line("identify {collection} {photo} --head {out}/images --views 2", after=("train heads on images",)),
     "identify with a head": Line(
         "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise mean "
@@ -220,6 +228,15 @@ LINES: dict[str, Line] = {
         "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
         "{genus} --bins dna_bin --probes nearest,linear --provisional --no-identify --report {out}/barcode.html",
         says="species with a barcode gap",
+    ),
+    "evaluate two stages": Line(
+        "evaluate {collection} --head {out}/second --gate {out}/first -o {out}/judged",
+        after=("train a first stage", "train a second stage"),
+    ),
+    "evaluate attributes beside ranks": Line(
+        "evaluate {collection} --head {out}/beside --attributes damage --importance {weights} --beta 1 --absent zero "
+        "-o {out}/judged_beside",
+        after=("train heads beside ranks",),
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(
@@ -273,6 +290,28 @@ LINES: dict[str, Line] = {
         "--leave-out hydromedusae_shapeA "
         "--size-feature --head-lr-factor 2 --split train --validation val --batch-size 32 "
         f"{LOOP.replace('--epochs 1', '--epochs 3')}--decouple 1 {RUN}"
+    ),
+    "train heads of attributes": Line(
+        "train heads {collection} -o {out}/graph --attributes group,damage=torn+eggs --ranks label --head ctgnn --freeze "
+        '--where "label IS NOT NULL" --task-weighting fixed --task-weights 3,1,1 --class-weights effective '
+        "--set-weights importance --importance {weights} --thresholds tuned --threshold-beta 1 --graph gat --graph-layers 1 "
+        "--graph-heads 4 --node-width 16 --adjacency reweighted --adjacency-tau 0.3 --adjacency-share 0.2 --bottleneck shared "
+        "--bottleneck-width 8 --shared-scores --refined-share 0.7 --task-hidden 16,8 --epochs 1 --device cpu",
+        says="mean AP of damage",
+    ),
+    "train a second stage": Line(
+        "train heads {collection} -o {out}/second -e efficientnet-lite0 --attributes damage=torn+eggs --head ctgnn --graph gcn "
+        "--normalise symmetric --residual post --no-graph-skip --graph-dropout 0.1 --resize squash --mean 0.5,0.4,0.3 "
+        f"--std 0.2,0.2,0.2 --epochs 1 {IMAGES}--device cpu"
+    ),
+    "train a first stage": Line(
+        "train heads {collection} -o {out}/first -e efficientnet-lite0 --attributes any=torn --head plain --resize squash "
+        f"--epochs 1 {IMAGES}--device cpu"
+    ),
+    "train heads beside ranks": Line(
+        "train heads {collection} -o {out}/beside --attributes damage=torn+eggs --attribute-weight 0.3 --ranks label --head flat "
+        "--freeze --epochs 1 --device cpu",
+        says="accuracy of label",
     ),
     "train heads of many kinds": Line(
         "train heads {collection} -o {out}/many --head conditional,multitask --freeze --hxe-alpha 0.1 --epochs 1 "
