@@ -69,7 +69,10 @@ class Workshop:
 def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     """The files that the lines name."""
     shutil.copytree(embedded.path, folder / "mine.cosmos")
-    bc.Collection.open(folder / "mine.cosmos").dataset.update({"text": "label"})
+    mine = bc.Collection.open(folder / "mine.cosmos")
+    mine.dataset.update({"text": "label"})
+    marks = {name: [str(i % every and 1) for i in range(len(mine))] for name, every in (("torn", 3), ("eggs", 5))}
+    mine.update(pa.table({"id": mine.table(["id"])["id"], **marks}))
     shutil.copytree(embedded.path, folder / "half.cosmos")
     half = bc.Collection.open(folder / "half.cosmos")
     unnamed = ", ".join(f"'{id_}'" for id_ in half.table(["id"], split="test")["id"].to_pylist()[:3])
@@ -108,6 +111,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "told.csv").write_text("id,label\n" + "".join(f"{row['id']},{row['label']}\n" for row in rows))
     (folder / "hits.b6").write_text("q1\tnobody\t99.1\t600\t5\t0\t1\t600\t1\t600\t-1\t0\n")
     (folder / "one.txt").write_text(ids[0] + "\n")
+    (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
     (folder / "ids.txt").write_text("\n".join(ids))
     (folder / "parts").mkdir()
     (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
@@ -144,6 +148,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "renames": "renames.csv",
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
+        "weights": "weights.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",
         "bioscan1m": "bioscan1m",

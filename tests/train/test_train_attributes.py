@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +14,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 import biocosmos as bc
+import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.attribute_heads import ATTRIBUTES, WEIGHTS, AttributeHead
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
+from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.jobs.identify import identify_collection, identifying
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.settings import SettingError, UnusedSetting
@@ -228,3 +236,65 @@ def test_a_run_that_was_broken_off_ends_with_the_same_weights(tray: bc.Collectio
         np.testing.assert_array_equal(one[name].numpy(), other[name].numpy())
     again = train(tray, tmp_path / "broken", **given)
     assert again.already_done and not (tmp_path / "broken" / HEAD).exists()
+
+
+def one_process(rank: int, folder: str, given: dict[str, Any]) -> None:
+    torch.set_num_threads(1)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29683"}
+    train(bc.Collection.open(Path(folder) / "few.cosmos"), Path(folder) / "two", **given)
+
+
+def test_two_processes_train_the_weights_of_one(tray: bc.Collection, tmp_path: Path) -> None:
+    """Labels are missing here and there, so that each process knows another number of them."""
+    given = {**FROZEN, "epochs": 3, "dropout": 0.0, "clip": 0.0, "head": "ctgnn", "attributes": "form,damage=torn+eggs"}
+    given |= {"task_weighting": "uncertainty", "batch_size": 8}
+    train(tray, tmp_path / "one", **{**given, "batch_size": 16})
+    warm.spawn(one_process, args=(str(tmp_path), given), nprocs=2)
+    one, two = load_file(tmp_path / "one" / WEIGHTS), load_file(tmp_path / "two" / WEIGHTS)
+    for name in one:
+        np.testing.assert_allclose(two[name].numpy(), one[name].numpy(), atol=2e-3)
+
+
+def test_evaluate_judges_attributes_by_the_part_that_asks(tray: bc.Collection, tmp_path: Path) -> None:
+    train(tray, tmp_path / "run", attributes="form,damage=torn+eggs", head="plain", **FROZEN)
+    report = evaluate_collection(tray, head=(tmp_path / "run",), beta=1.0)
+    found = {(row["task"], row["measure"]): row["value"] for row in report.tables["summary"].to_pylist()}
+    table = {row["id"]: row["form"] for row in answered(tray, tmp_path / "run").to_pylist()}
+    true = {row["id"]: row["form"] for row in tray.table(["id", "form"], split="test").to_pylist() if row["form"]}
+    assert found["form", "accuracy"] == pytest.approx(np.mean([table[id_] == form for id_, form in true.items()]))
+    with pytest.raises(BiocosmosError, match="trained the attribute heads"):
+        evaluate_collection(tray, head=(tmp_path / "run",), queries="train")
+    with pytest.raises(BiocosmosError, match="calibrated the attribute heads"):
+        evaluate_collection(tray, head=(tmp_path / "run",), queries="val")
+    with pytest.raises(BiocosmosError, match="answer no attribute 'sex'"):
+        evaluate_collection(tray, head=(tmp_path / "run",), attributes=("sex",))
+    with pytest.raises(UnusedSetting, match="--error-rate does nothing here"):
+        evaluate_collection(tray, head=(tmp_path / "run",), error_rate=0.2)
+    weights = tmp_path / "weights.csv"
+    weights.write_text("class,weight\ntorn,3\neggs,1\n")
+    report = evaluate_collection(
+        tray, head=(tmp_path / "run",), importance=str(weights), attributes=("damage",), calibration="val"
+    )
+    assert "part 'val'" in report.provenance["thresholds"]
+
+
+def test_a_killed_training_goes_on_to_the_same_weights(tray: bc.Collection, tmp_path: Path) -> None:
+    given = {**FROZEN, "epochs": 12, "attributes": "form,torn", "head": "ctgnn", "ranks": "label", "task_weighting": "dwa"}
+    given |= {"checkpoint_steps": 1}
+    train(tray, tmp_path / "whole", **given)
+    command = [sys.executable, "-m", "biocosmos", "train", "heads", str(tray.path), "-o", str(tmp_path / "killed")]
+    for name, value in given.items():
+        command += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
+    process = warm.Popen(
+        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while not list((tmp_path / "killed" / "checkpoints").glob("step-*[2-9]")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / ATTRIBUTES).exists()
+    result = train(tray, tmp_path / "killed", **given)
+    assert result.history.resumed_at > 0
+    one, other = load_file(tmp_path / "whole" / WEIGHTS), load_file(tmp_path / "killed" / WEIGHTS)
+    for name in one:
+        np.testing.assert_array_equal(one[name].numpy(), other[name].numpy())

@@ -102,6 +102,13 @@ class EvaluateSettings:
         only=_JUDGED,
         panel=OF_ATTRIBUTES,
     )
+    gate: Path | None = setting(
+        None,
+        "Ask this head first, of one 0/1 attribute: what it is sure has nothing has no class of the others (docs/attributes.md).",
+        file=True,
+        only={"head": GIVEN, "names": NOT_GIVEN, "protocol": None},
+        panel=OF_ATTRIBUTES,
+    )
     method: str = setting(
         "",
         f"How to name: {METHODS}; several, comma-separated, are compared.",

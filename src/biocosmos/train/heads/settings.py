@@ -69,7 +69,7 @@ class HeadSettings(AttributeSettings):
         batch_norm: "still" keeps the statistics of the encoder; "train" follows those of the batches.
         size: side of the input, pixels; None is the encoder's own. resize: how an image comes to it, see
             :class:`biocosmos.encoders.preprocess.Preprocessing`; mean, std: of each colour, 0..1; by default the encoder's.
-        augment: "none", "plankton" or "photo".
+        augment: a preset of :mod:`biocosmos.train.batches.augment`: "none", "plankton", "photo", "clibd" or "pipe".
         reduce, keep_tokens, linkage, reduce_at: which tokens the vision transformer keeps that is trained and saved, as
             :class:`~biocosmos.encoders.reduction.settings.ReduceSettings` has them; its ``keep`` is called keep_tokens here.
         patch_dropout: share of the patches of a vision transformer that each training step leaves out, 0..1, drawn anew for every
@@ -191,7 +191,13 @@ class HeadSettings(AttributeSettings):
     std: tuple[float, ...] = setting(
         (), "Deviation of red, green and blue.", above=0, high=1, unset="the encoder's own", only=_IMAGES, panel=DATA
     )
-    augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    augment: str = setting(
+        "plankton",
+        "plankton: any turn; photo: has an up; pipe: a mirror and a little light.",
+        choices=AUGMENTATIONS,
+        only=_IMAGES,
+        panel=DATA,
+    )
     reduce: str = changed(ReduceSettings, "reduce", only=_IMAGES)
     keep_tokens: str = changed(ReduceSettings, "keep")
     linkage: str | None = changed(ReduceSettings, "linkage")
