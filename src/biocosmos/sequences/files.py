@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.sequences.collected import boxes_by_sequence
+from biocosmos.sequences.collected import BY, boxes_by_sequence
 from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.specimens import readers
 from biocosmos.specimens.readers.mot import frame_numbers
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
 from biocosmos.specimens.readers.mot_tree import DETECTIONS, KINDS, MotSequence, sequences_at, with_size
+from biocosmos.specimens.records import Source
 
 MOT = ("mot", "mot-detections")
 
@@ -37,16 +40,16 @@ def read_sequences(
     path, failures = Path(path), Failures() if failures is None else failures
     if which not in (None, *KINDS):
         raise BiocosmosError(f"{which!r} is no table of a sequence: say one of {', '.join(KINDS)}")
-    format = readers.detect(path) if format is None and path.exists() else format
+    format = readers.detect(path) if format is None and path.exists() else readers.ALIASES.get(format or "", format)
     if format in MOT:
         kind = DETECTIONS if format == MOT[1] else which
         found = sequences_at(path, kind, None if images is None else Path(images), failures)
-        return [_of_mot(with_size(sequence, failures), raw, failures) for sequence in found]
+        return list(_of_tree(found, raw, failures))
     if raw or which is not None:
         raise BiocosmosError(f"{path} is no MOTChallenge tree: raw numbers and {' and '.join(KINDS)} are of those alone")
     empty = "empty" in readers.USES.get(format or "", ())
     source = readers.read(path, format=format, images=images, failures=failures, empty=empty)
-    return list(boxes_by_sequence(iter(source.batches), path.stem))
+    return list(boxes_by_sequence(_with_frames(source), path.stem))
 
 
 def read_sequence(
@@ -66,6 +69,27 @@ def read_sequence(
     return found[0]
 
 
+def _with_frames(source: Source) -> Iterator[pa.RecordBatch]:
+    """The batches of a source. Raises BiocosmosError where none of its columns says that they are frames."""
+    for batch in source.batches:
+        if not {*BY, "frame"} & set(batch.schema.names):
+            formats = [name for name, used in readers.USES.items() if "empty" in used]
+            raise BiocosmosError(
+                f"{source.origin} ({source.format}) has no frames of a sequence: these formats have: {', '.join(formats)}"
+            )
+        yield batch
+
+
+def _of_tree(found: list[MotSequence], raw: bool, failures: Failures) -> Iterator[Boxes]:
+    for sequence in found:
+        try:
+            yield _of_mot(with_size(sequence, failures), raw, failures)
+        except BiocosmosError as error:
+            if len(found) == 1:
+                raise
+            failures.add(str(error), stage="read", source=sequence.table)
+
+
 def _of_mot(sequence: MotSequence, raw: bool, failures: Failures) -> Boxes:
     boxes = read_rows(sequence, failures, everything=raw)
     numbers = np.array(frame_numbers(sequence, boxes), np.int64)
@@ -83,12 +107,13 @@ def _of_mot(sequence: MotSequence, raw: bool, failures: Failures) -> Boxes:
         start,
     )
     _tell_missing(sequence, boxes, failures)
+    n = len(boxes.row)
     return Boxes(
         sequence.name,
         frames,
         np.searchsorted(numbers, boxes.frame),
         boxes.box,
-        None if all(track is None for track in boxes.track) else boxes.track,
+        None if boxes.shape == DETECTIONS or (n and all(track is None for track in boxes.track)) else boxes.track,
         None if np.isnan(boxes.confidence).all() else boxes.confidence,
         None if all(label is None for label in boxes.label) else boxes.label,
         None if np.isnan(boxes.visibility).all() else boxes.visibility,

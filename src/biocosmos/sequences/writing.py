@@ -64,7 +64,9 @@ def write_mot(
         with replacing(place) as temporary:
             temporary.write_text("".join(_lines(one, own, numbers)), encoding="utf-8")
         if not alone and own != RESULTS:
-            if not _is_regular(one.frames):
+            if _is_regular(one.frames):
+                (path / name / TIMES).unlink(missing_ok=True)  # of what was written here before
+            else:
                 with replacing(path / name / TIMES) as temporary:
                     temporary.write_text(_times(one.frames), encoding="utf-8")
             with replacing(path / name / SEQINFO) as temporary:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_RATE, FRAME_SIZE
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
@@ -44,7 +45,12 @@ def _source(path: Path, options: Options, kind: str | None) -> Source:
 
     def rows() -> Iterator[Row]:
         for sequence in sequences:
-            yield from _rows(sequence, options)
+            try:
+                yield from _rows(sequence, options)
+            except BiocosmosError as error:
+                if len(sequences) == 1:
+                    raise
+                options.failures.add(str(error), stage="read", source=sequence.table)
 
     blocks = gather(rows(), list(kinds), str(path))
     return Source(path.name, "mot", shaper.batches(blocks), shaper.rank_columns, options.failures)

@@ -160,11 +160,13 @@ class _Reading:
             beyond += self.sequence.length is not None and fields[0] > self.sequence.length
             found.append((number, fields, crop, track, visibility))
         if ignored:
-            self.checks.say(f"{ignored:,} rows are marked as not to be counted: left out", severity="warning")
+            self.checks.say(f"{_rows_are(ignored)} marked as not to be counted: left out", severity="warning")
         if unlikely:
-            self.checks.say(f"{unlikely:,} visibilities are not from 0 to 1: taken as unknown", severity="warning")
+            self.checks.say(
+                f"{_rows_are(unlikely)} of a visibility that is not from 0 to 1: taken as unknown", severity="warning"
+            )
         if beyond:
-            reason = f"{beyond:,} rows are of frames beyond the {self.sequence.length:,} of seqinfo.ini: kept"
+            reason = f"{_rows_are(beyond)} of frames beyond the {self.sequence.length:,} of seqinfo.ini: kept"
             self.checks.say(reason, severity="warning")
         return self._arrays(found, shape, max((int(fields[0]) for _, fields in rows), default=0))
 
@@ -225,6 +227,10 @@ class _Reading:
         if not names and len(set(kinds.tolist()) - {0}) < 2:
             return [None] * len(kinds)
         return [names[kind - 1] if 0 < kind <= len(names) else (str(kind) if kind else None) for kind in kinds.tolist()]
+
+
+def _rows_are(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count:,} rows are"
 
 
 def _track(number: float) -> str | None:

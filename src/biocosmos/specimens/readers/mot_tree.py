@@ -127,6 +127,8 @@ def is_tree(folder: Path) -> bool:
 
 def is_table(path: Path) -> bool:
     """Whether a text file has the rows of MOTChallenge: numbers alone, the first one a frame, and no header."""
+    if path.suffix.lower() == ".txt" and path.stem in KINDS and path.parent.name == path.stem:
+        return True
     try:
         with path.open(encoding="utf-8-sig") as file:
             line = next((line for line in islice(file, 20) if line.strip()), "")
