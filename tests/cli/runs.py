@@ -395,7 +395,57 @@ LINES: dict[str, Line] = {
         "--overwrite",
         says="2 sequences, 20 frames",
     ),
+    "sequences difficulty": Line(
+        "sequences difficulty {out}/scenes -o {out}/difficulty.csv --report {out}/difficulty.html --mode corrected --occlusion "
+        "boxes --classes 1 --interval 60 --ratios 0.1:1:0.1 --betas 0.1:1:0.1 --site scene-(.) --encoder efficientnet-lite0 "
+        "--picture blurred --blur-size 21 --blur-sigma 4 --images {out}/scenes/SCENES-train --work {out}/looks --device cpu "
+        "--precision float32 --backend torch --strict --allow-code",
+        after=("simulate scenes",),
+        says="motcom",
+    ),
+    "sequences difficulty as released": Line(
+        "sequences difficulty {out}/scenes --mode release --mot15 --no-appearance", after=("simulate scenes",), says="motcom"
+    ),
+    "sequences difficulty of given vectors": Line(
+        "sequences difficulty {out}/scenes --vectors {looks} -o {out}/given.csv",
+        after=("simulate scenes",),
+        says="has no vectors",
+    ),
     "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --no-pictures --one-class --minutes 5"),
+    "track files": Line(
+        "track {out}/scenes --tracker odds --memory 600 --start 0.5 --keep 0.1 --stay 600 --most 100 --format mot "
+        "-o {out}/tracks.csv --boxes {out}/track_boxes.csv --report {out}/timeline.html --strict",
+        after=("simulate scenes",),
+        says="in 2 sequences of 20 frames",
+    ),
+    "track a folder of pictures": Line(
+        "track {out}/scenes/SCENES-train/scene-1-001-15s/img1 "
+        "--detections {out}/scenes/SCENES-train/scene-1-001-15s/det/det.txt --tracker mcc24",
+        after=("simulate scenes",),
+        says="in 1 sequence",
+    ),
+    "ingest nights": Line("ingest {out}/scenes -o {out}/night.cosmos --format mot-detections", after=("simulate scenes",)),
+    "track a collection": Line(
+        "track {out}/night.cosmos --no-appearance --save", after=("ingest nights",), says="have their track"
+    ),
+    "track and name": Line(
+        'track {out}/night.cosmos --head {out}/agree --where "frame > 1" --device cpu --allow-code '
+        "--save --overwrite -o {out}/individuals.csv",
+        after=("track a collection", "train heads that agree"),
+        says="nothing is promised of individuals",
+    ),
+    "ingest labelled nights": Line("ingest {out}/scenes -o {out}/labelled.cosmos --format mot", after=("simulate scenes",)),
+    "split labelled nights": Line(
+        "split {out}/labelled.cosmos --method grouped --column sequence --fractions train=0.5,val=0.5",
+        after=("ingest labelled nights",),
+    ),
+    "embed labelled nights": Line("embed {out}/labelled.cosmos --encoder {clip} --device cpu", after=("split labelled nights",)),
+    "track and name with a promise": Line(
+        "track {out}/labelled.cosmos --encoder {clip} --method nearest --known train --calibration val --error-rate 0.9 "
+        "--promise answered --delta 0.2 --seed 1",
+        after=("embed labelled nights",),
+        says="of individuals: with probability 0.8",
+    ),
     "sequences evaluate": Line(
         "sequences evaluate {out}/nights {out}/nights -o {out}/tracks_report --report {out}/tracks.html --tables csv",
         after=("simulate scenes without pictures",),

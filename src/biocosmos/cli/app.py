@@ -22,6 +22,7 @@ from biocosmos.cli import (
     taxonomy,
     thumbnails,
     tokens,
+    tracking,
     training,
     users,
 )
@@ -72,6 +73,7 @@ benchmarking.register(app)
 sequences.register(app)
 discovery.register(app)
 tokens.register(app)
+tracking.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)

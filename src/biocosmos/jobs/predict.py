@@ -142,7 +142,7 @@ def part_blocks(
     if namer.takes == "barcodes":
         return _barcode_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
     if isinstance(namer, TrainedNamer):
-        _embed_alike(collection, namer)
+        embed_alike(collection, namer)
         encoder = namer.encoder
     name = collection.encoder_name(encoder)
     if namer.takes == "both":
@@ -305,7 +305,7 @@ def _chosen(table: pa.Table, only: Sequence[str] | None) -> pa.Table:
     return table.filter(pc.is_in(table["id"], value_set=pa.array([str(id_) for id_ in only], table["id"].type)))
 
 
-def _embed_alike(collection: Collection, head: TrainedNamer) -> None:
+def embed_alike(collection: Collection, head: TrainedNamer) -> None:
     """The collection's vectors of the head's encoder, made now if there are none. Refuses those of other weights."""
     name = head.encoder
     if name not in collection.encoders:
