@@ -407,6 +407,22 @@ LINES: dict[str, Line] = {
         "--overwrite",
         says="2 sequences, 20 frames",
     ),
+    "sequences difficulty": Line(
+        "sequences difficulty {out}/scenes -o {out}/difficulty.csv --report {out}/difficulty.html --mode corrected --occlusion "
+        "boxes --classes 1 --interval 60 --ratios 0.1:1:0.1 --betas 0.1:1:0.1 --site scene-(.) --encoder efficientnet-lite0 "
+        "--picture blurred --blur-size 21 --blur-sigma 4 --images {out}/scenes/SCENES-train --work {out}/looks --device cpu "
+        "--precision float32 --backend torch --strict --allow-code",
+        after=("simulate scenes",),
+        says="motcom",
+    ),
+    "sequences difficulty as released": Line(
+        "sequences difficulty {out}/scenes --mode release --mot15 --no-appearance", after=("simulate scenes",), says="motcom"
+    ),
+    "sequences difficulty of given vectors": Line(
+        "sequences difficulty {out}/scenes --vectors {looks} -o {out}/given.csv",
+        after=("simulate scenes",),
+        says="has no vectors",
+    ),
     "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --no-pictures --one-class --minutes 5"),
     "track files": Line(
         "track {out}/scenes --tracker odds --memory 600 --start 0.5 --keep 0.1 --stay 600 --most 100 --format mot "

@@ -108,6 +108,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "foreign" / f"{i}.png")
     ids = embedded.table(["id"])["id"].to_pylist()
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
+    looks = {"frame": [1, 1, 2, 2], "id": [1, 2, 1, 2], "feat": np.eye(4, 3)}
+    np.savez(folder / "looks.npz", **{f"scene-1-001-15s/{part}": array for part, array in looks.items()})
     (folder / "told.csv").write_text("id,label\n" + "".join(f"{row['id']},{row['label']}\n" for row in rows))
     (folder / "hits.b6").write_text("q1\tnobody\t99.1\t600\t5\t0\t1\t600\t1\t600\t-1\t0\n")
     (folder / "one.txt").write_text(ids[0] + "\n")
@@ -165,6 +167,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "detections": "detections.json",
         "foreign": "foreign",
         "vectors": "vectors.npy",
+        "looks": "looks.npz",
         "ids": "ids.txt",
         "accepted": "accepted.csv",
         "hits": "hits.b6",
