@@ -196,7 +196,7 @@ class _Reading:
         known = (
             truth and n > 0 and all(len(fields) <= TRUTH_COLUMNS for _, fields, *_ in found)
         )  # column 8 is x where there are 10
-        kinds = np.where(np.isfinite(raw[:, 7]) & (raw[:, 7] > 0) & known, raw[:, 7], 0).astype(np.int64)
+        kinds = np.where((raw[:, 7] > 0) & (raw[:, 7] < LONGEST) & known, raw[:, 7], 0).astype(np.int64)
         label[:] = self._labels(kinds)
         if self.sequence.species:
             label[:] = [self.sequence.species.get(own or "", {}).get("label", said) for own, said in zip(track, label)]
