@@ -68,7 +68,7 @@ def _sequences(path: str | Path, failures: Failures) -> list[Boxes]:
         raise BiocosmosError(f"there is nothing at {path}: name a MOTChallenge tree, a table of boxes or a collection")
     if all(is_there(path / name) for name in COLLECTION_FILES):
         return list(sequences_of(Collection.open(path)))
-    found = read_sequences(path, failures=failures)
+    found = read_sequences(path, clip=False, failures=failures)
     if not found:
         raise BiocosmosError(f"{path} has no sequence: name a MOTChallenge tree, a table of boxes or a collection")
     return found
