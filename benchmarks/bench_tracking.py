@@ -1,6 +1,6 @@
 """Trackers of given detections on made-up nights of a light trap, at 3, 15 and 60 seconds from frame to frame.
 
-    python benchmarks/bench_tracking.py WORK      # 10 seeds of 3 nights of an hour, all trackers; goes on where it was killed
+    python benchmarks/bench_tracking.py WORK      # 10 seeds of 3 nights of half an hour; goes on where it was killed
 
 Ours by its defaults against SORT, ByteTrack, ByteTrack with a memory of 10,000 frames, and the published costs of the AMI
 companion, insectTracking and MCC24-trap. The seeds were used for nothing else. Every tracker gets the same detections; the
@@ -35,7 +35,7 @@ from biocosmos.sequences.tracking import TrackerSettings, track
 from machine import write_results
 
 INTERVALS = (3.0, 15.0, 60.0)
-NIGHTS, MINUTES = 3, 60
+NIGHTS, MINUTES = 3, 30
 SEEDS = tuple(range(2001, 2011))
 CHOOSING = 1999
 """Seed of the nights on which the least confidences of the others are chosen."""
@@ -100,20 +100,25 @@ def difficulty(night: SceneSequence) -> dict[str, Any]:
 
 
 def measured(work: Path, seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """A row for each tracker and sequence; seeds that are done are read."""
+    """A row for each tracker and sequence; what is done is read: ``rm WORK/ours_*`` measures ours again."""
     cuts, rows = chosen_cuts(work), []
     for seed in seeds:
-        place = work / f"seed_{seed}.json"
-        if not place.exists():
-            own = []
-            for night in nights(seed):
-                hard = difficulty(night)
-                own += [line(name, night, 0.0) | hard for name in (OURS, BLIND)]
-                own += [line(name, night, cuts[name][f"{night.interval:g}"]) | hard for name in PUBLISHED]
-            part = place.with_suffix(".part")
-            part.write_text(json.dumps(own))
-            part.replace(place)
-        rows += [row | {"seed": seed} for row in json.loads(place.read_text())]
+        made: list[SceneSequence] = []
+        for kind, trackers in (("ours", (OURS, BLIND)), ("published", PUBLISHED), ("difficulty", ())):
+            place = work / f"{kind}_{seed}.json"
+            if not place.exists():
+                made = made or nights(seed)
+                own = [
+                    line(name, night, cuts[name][f"{night.interval:g}"] if name in cuts else 0.0)
+                    for night in made
+                    for name in trackers
+                ] or [{"sequence": night.truth.name} | difficulty(night) for night in made]
+                part = place.with_suffix(".part")
+                part.write_text(json.dumps(own))
+                part.replace(place)
+        hard = {row["sequence"]: row for row in json.loads((work / f"difficulty_{seed}.json").read_text())}
+        both = [json.loads((work / f"{kind}_{seed}.json").read_text()) for kind in ("ours", "published")]
+        rows += [row | hard[row["sequence"]] | {"seed": seed} for own in both for row in own]
         print(f"seed {seed}", flush=True)
     return rows
 

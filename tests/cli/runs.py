@@ -34,6 +34,18 @@ LINES: dict[str, Line] = {
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
     "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
     "ingest detections": Line("ingest {detections} -o {out}/animals.cosmos --confidence 0.5 --empty"),
+    "ingest labels": Line(
+        "ingest {trays} -o {out}/trays.cosmos --group damage=torn+mouldy --sets seen=;", says="20 specimens added"
+    ),
+    "split the trays": Line("split {out}/trays.cosmos --method column --column part", after=("ingest labels",)),
+    "export labels": Line(
+        "export {out}/trays.cosmos -o {out}/labels.csv --attributes damage,seen", after=("ingest labels",), says="20 specimens"
+    ),
+    "evaluate probabilities of another tool": Line(
+        "evaluate {out}/trays.cosmos --names {scores} --attributes damage --importance {weights} --report {out}/trays.html",
+        after=("split the trays",),
+        says="F2 weighted",
+    ),
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
@@ -394,6 +406,22 @@ LINES: dict[str, Line] = {
         "--speed 0.3 --restless 0.2 --species 3 --width 96 --height 64 --miss 0.1 --alarms 0.2 --jitter 0.02 --spots 1 "
         "--overwrite",
         says="2 sequences, 20 frames",
+    ),
+    "sequences difficulty": Line(
+        "sequences difficulty {out}/scenes -o {out}/difficulty.csv --report {out}/difficulty.html --mode corrected --occlusion "
+        "boxes --classes 1 --interval 60 --ratios 0.1:1:0.1 --betas 0.1:1:0.1 --site scene-(.) --encoder efficientnet-lite0 "
+        "--picture blurred --blur-size 21 --blur-sigma 4 --images {out}/scenes/SCENES-train --work {out}/looks --device cpu "
+        "--precision float32 --backend torch --strict --allow-code",
+        after=("simulate scenes",),
+        says="motcom",
+    ),
+    "sequences difficulty as released": Line(
+        "sequences difficulty {out}/scenes --mode release --mot15 --no-appearance", after=("simulate scenes",), says="motcom"
+    ),
+    "sequences difficulty of given vectors": Line(
+        "sequences difficulty {out}/scenes --vectors {looks} -o {out}/given.csv",
+        after=("simulate scenes",),
+        says="has no vectors",
     ),
     "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --no-pictures --one-class --minutes 5"),
     "track files": Line(

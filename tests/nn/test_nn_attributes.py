@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.attributes import TaskShape, adjacency, make_attribute_head, probabilities
-from biocosmos.nn.attributes.adjacency import conditional, counted, graph_of
+from biocosmos.nn.attributes.co_occurrence import conditional, counted, graph_of
 from biocosmos.nn.attributes.graph_layers import GraphAttention, GraphConvolution, attend_to_all
 from biocosmos.nn.attributes.plain import parameters_of
 from biocosmos.nn.attributes.published import from_published, published_head

@@ -10,7 +10,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.nn.attributes.class_weights import ClassWeights
+from biocosmos.nn.attributes.class_costs import ClassWeights
 from biocosmos.nn.attributes.tasks import AttributeOutput, TaskShape, checked_tasks
 from biocosmos.nn.attributes.weighting import LEARNING_RATE, TEMPERATURE, TaskWeighting, Weighting
 from biocosmos.nn.distributed import place

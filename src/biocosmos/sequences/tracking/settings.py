@@ -23,7 +23,7 @@ class TrackerSettings:
         choices=METHODS,
     )
     memory: float = setting(
-        900.0, "Seconds after which an animal out of sight is forgotten; what is like it then is a new one.", above=0, only=_OURS
+        150.0, "Seconds after which an animal out of sight is forgotten; what is like it then is a new one.", above=0, only=_OURS
     )
     start: float = setting(0.65, "Least confidence of a box that begins an animal.", low=0, high=1, only=_OURS)
     keep: float = setting(

@@ -74,7 +74,7 @@ def _understand(cells: Cells, path: Path) -> Detection:
 
 
 def _moment(cells: Cells) -> datetime:
-    day, clock = cells["date"].strip(), cells["time"].strip()
+    day, clock = optional(cells, "date") or "", optional(cells, "time") or ""
     try:  # spreadsheets rob a time of its first zeros
         return datetime.strptime(day + clock.zfill(6), "%Y%m%d%H%M%S")
     except ValueError:

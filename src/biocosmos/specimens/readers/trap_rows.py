@@ -59,6 +59,8 @@ class Unclear(Exception):
 
 def number(cells: Cells, name: str) -> float:
     """A cell that must be a number. Raises Unclear."""
+    if name not in cells:
+        raise Unclear(f"there is no column {name!r}")
     try:
         value = float(cells[name].strip())
     except ValueError:
