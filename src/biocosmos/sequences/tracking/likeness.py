@@ -85,8 +85,8 @@ class Likeness:
         spread = max(float(np.median(middle - same[same <= middle])) / QUARTILE, 1e-4)
         below = (middle - other) / spread
         counts = np.bincount(np.searchsorted(STEPS, below, side="right"), minlength=len(STEPS) + 1) + 0.5
-        odds = np.log((1 - self.stray) * NORMAL / (counts / counts.sum()) + self.stray)
-        odds = -rising(-odds, counts)
+        odds: Float64 = np.log((1 - self.stray) * NORMAL / (counts / counts.sum()) + self.stray)
+        odds = -rising(-odds, np.asarray(counts, np.float64))
         places = np.concatenate([STEPS[:1], (STEPS[1:] + STEPS[:-1]) / 2, STEPS[-1:]])
         asked = (middle - np.nan_to_num(cosine)) / spread
         return np.asarray(trust / (trust + self.few) * np.interp(asked, places, odds) * np.isfinite(cosine))
