@@ -34,6 +34,18 @@ LINES: dict[str, Line] = {
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
     "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
     "ingest detections": Line("ingest {detections} -o {out}/animals.cosmos --confidence 0.5 --empty"),
+    "ingest labels": Line(
+        "ingest {trays} -o {out}/trays.cosmos --group damage=torn+mouldy --sets seen=;", says="20 specimens added"
+    ),
+    "split the trays": Line("split {out}/trays.cosmos --method column --column part", after=("ingest labels",)),
+    "export labels": Line(
+        "export {out}/trays.cosmos -o {out}/labels.csv --attributes damage,seen", after=("ingest labels",), says="20 specimens"
+    ),
+    "evaluate probabilities of another tool": Line(
+        "evaluate {out}/trays.cosmos --names {scores} --attributes damage --importance {weights} --report {out}/trays.html",
+        after=("split the trays",),
+        says="F2 weighted",
+    ),
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),

@@ -114,6 +114,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "hits.b6").write_text("q1\tnobody\t99.1\t600\t5\t0\t1\t600\t1\t600\t-1\t0\n")
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
+    trays = [f"tray {i},text,{i % 2},{'' if i % 5 else 1},Apis;Bombus,{('train', 'test')[i % 2]}" for i in range(20)]
+    (folder / "trays.csv").write_text("\n".join(["id,text,torn,mouldy,seen,part", *trays]) + "\n")
+    scores = [f"tray {i},0.{i % 9}1,0.4,0.{i % 5}" for i in range(20)]
+    (folder / "scores.csv").write_text("\n".join(["Filename,torn,mouldy,Apis", *scores]) + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
     (folder / "parts").mkdir()
     (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
@@ -151,6 +155,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
         "weights": "weights.csv",
+        "trays": "trays.csv",
+        "scores": "scores.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",
         "bioscan1m": "bioscan1m",

@@ -181,6 +181,11 @@ class ExportSettings(Selection):
         metavar="WHICH",
         only={"vectors": NOT_GIVEN},
     )
+    attributes: tuple[str, ...] = setting(
+        (),
+        "Only these attributes, as a table of 0 and 1 (docs/attributes.md).",
+        only={"vectors": NOT_GIVEN, "identifications": NOT_GIVEN, "current": False, "spreadsheet": False, "within": NOT_GIVEN},
+    )
     spreadsheet: bool = setting(
         False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}
     )

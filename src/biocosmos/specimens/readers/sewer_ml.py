@@ -79,9 +79,9 @@ def _read(path: Path, options: Options) -> Source:
     columns = {FILE: "image_path", **own, **options.columns}
     source = read_text_with(path, replace(options, columns=columns), "sewer-ml", images.find)
     groups = [Group("defects", defects)]
-    if WATER_COLUMN in header:
+    if {WATER_COLUMN, "water_level"} & set(header):
         groups.append(Group("water_level", ("water_level",), several=False, classes=WATER))
-    groups += [Group(ours, (ours,), False, classes) for name, (ours, classes) in NUMBERED.items() if name in header]
+    groups += [Group(ours, (ours,), False, classes) for name, (ours, classes) in NUMBERED.items() if {name, ours} & set(header)]
 
     def batches() -> Iterator[pa.RecordBatch]:
         for batch in source.batches:
