@@ -244,6 +244,8 @@ class Job:
         if self._identifier is None:
             self._identifier = identifier_of(self.collection, self._naming_settings(), self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
+            if self.evidence and not self._identifier.namer.taxonomy.ranks:
+                raise SettingError("--report explains names, and this head answers attributes alone: leave it out")
             column_names(self._identifier.namer.taxonomy.ranks, self.settings.top)
         failures.extend(self._told)
         return self._identifier
@@ -387,8 +389,6 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
     from biocosmos.identify.evidence.heat_maps import HeatMapper
 
     namer, mapper, read = done.identifier.namer, None, None
-    if not namer.taxonomy.ranks:
-        raise BiocosmosError("--report explains names, and this head answers attributes alone: leave it out")
     note = f"the namer '{namer.title}' compares vectors and has no model of images behind it"
     if isinstance(namer, TrainedHead):
         try:

@@ -110,9 +110,14 @@ class _Search:
 
 def is_sequence(folder: Path) -> bool:
     """Whether a folder is a sequence of MOTChallenge."""
-    return any(is_file(folder / kind / f"{kind}.txt") for kind in KINDS) or (
-        is_file(folder / SEQINFO) and is_folder(folder / "img1")
-    )
+    if folder.name in KINDS:
+        return False  # the folder of a table
+    return any(table_in(folder, kind) is not None for kind in KINDS) or (is_file(folder / SEQINFO) and is_folder(folder / "img1"))
+
+
+def table_in(folder: Path, kind: str) -> Path | None:
+    """gt/gt.txt or det/det.txt of a sequence, or gt.txt or det.txt in its folder; None if it is not there."""
+    return next((one for one in (folder / kind / f"{kind}.txt", folder / f"{kind}.txt") if is_file(one)), None)
 
 
 def is_tree(folder: Path) -> bool:
@@ -196,8 +201,8 @@ def _listed(search: _Search, failures: Failures, path: Path) -> list[Path]:
 
 
 def _of_folder(folder: Path, name: str, kind: str | None, failures: Failures) -> MotSequence:
-    tables = {one: folder / one / f"{one}.txt" for one in KINDS}
-    there = [one for one in ((kind,) if kind else KINDS) if is_file(tables[one])]
+    tables = {one: table_in(folder, one) for one in KINDS}
+    there = [one for one in ((kind,) if kind else KINDS) if tables[one] is not None]
     chosen = there[0] if there else (kind or GT)
     info = MotSequence(name, tables[chosen] if there else None, chosen, folder / "img1")
     return _with_info(info, folder / SEQINFO, failures)
@@ -208,7 +213,7 @@ def _of_table(path: Path, images: Path | None, failures: Failures) -> MotSequenc
     inside = path.parent.name in KINDS and path.stem in KINDS
     folder = path.parent.parent if inside else path.parent
     kind = next((one for one in KINDS if path.stem == one or path.stem.startswith(f"{one}_") or path.parent.name == one), RESULTS)
-    name = folder.resolve().name if inside else path.stem
+    name = folder.resolve().name if path.stem in KINDS else path.stem
     sequence = MotSequence(name, path, kind, folder / "img1")
     sequence = _with_info(sequence, folder / SEQINFO, failures)
     return _with_pictures(sequence, folder, folder.parent, images)
