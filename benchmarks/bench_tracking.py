@@ -1,6 +1,6 @@
 """Trackers of given detections on made-up nights of a light trap, at 3, 15 and 60 seconds from frame to frame.
 
-    python benchmarks/bench_tracking.py WORK      # 10 seeds of 3 nights of an hour, all trackers; goes on where it was killed
+    python benchmarks/bench_tracking.py WORK      # 10 seeds of 3 nights of half an hour; goes on where it was killed
 
 Ours by its defaults against SORT, ByteTrack, ByteTrack with a memory of 10,000 frames, and the published costs of the AMI
 companion, insectTracking and MCC24-trap. The seeds were used for nothing else. Every tracker gets the same detections; the
@@ -35,7 +35,7 @@ from biocosmos.sequences.tracking import TrackerSettings, track
 from machine import write_results
 
 INTERVALS = (3.0, 15.0, 60.0)
-NIGHTS, MINUTES = 3, 60
+NIGHTS, MINUTES = 3, 30
 SEEDS = tuple(range(2001, 2011))
 CHOOSING = 1999
 """Seed of the nights on which the least confidences of the others are chosen."""

@@ -101,10 +101,10 @@ def test_more_alike_never_says_less() -> None:
     for _ in range(50):
         cosine = rng.uniform(0.2, 0.6, (4, 4))
         np.fill_diagonal(cosine, rng.uniform(0.5, 0.9, 4))
-        likeness.learn(cosine, np.arange(4), np.arange(4))
+        likeness.learn(cosine, np.arange(4), np.arange(4), np.ones(4, bool))
     said = likeness.log_odds(np.linspace(-1, 1, 50))
     assert (np.diff(said) >= 0).all()
-    assert said[0] < 0 < said[-1] and abs(said).max() <= likeness.most
+    assert said[0] < 0 < said[-1] and said[0] >= np.log(likeness.stray)
 
 
 @st.composite
@@ -169,3 +169,16 @@ def test_pictures_of_one_second_come_one_after_the_other() -> None:
     from biocosmos.sequences.tracking.run import strictly_ascending
 
     assert strictly_ascending(np.array([0.0, 0, 0, 30, 30])).tolist() == pytest.approx([0, 1 / 3, 2 / 3, 30, 30.5])
+
+
+def test_colours_of_crops_tell_apart_and_do_not_turn() -> None:
+    from biocosmos.sequences.tracking.colours import colours
+
+    picture = np.full((100, 200, 3), 230, np.uint8)
+    picture[20:60, 20:40] = [160, 40, 30]
+    picture[60:80, 100:140] = [160, 40, 30]
+    picture[20:60, 150:170] = [30, 60, 160]
+    vectors = colours(picture, np.array([[20, 20, 20, 40], [100, 60, 40, 20], [150, 20, 20, 40], [500, 0, 20, 20]]))
+    assert np.linalg.norm(vectors[:3], axis=1) == pytest.approx([1, 1, 1], abs=1e-6)
+    assert vectors[0] @ vectors[1] > 0.99 > 0.7 > vectors[0] @ vectors[2]
+    assert np.isnan(vectors[3]).all()

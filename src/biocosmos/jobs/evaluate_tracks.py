@@ -27,7 +27,8 @@ class JudgedTracks:
 
 
 def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path]) -> JudgedTracks:
-    """A report on tracks against the truth; each a MOTChallenge tree or table, a collection, or any file with frames and tracks.
+    """A report on tracks against the truth; each a MOTChallenge tree or table, a collection, or any file with frames and tracks;
+    the tracks also as the table that ``biocosmos track --boxes`` writes.
 
     Raises BiocosmosError for what cannot be read, has no tracks, or does not fit the truth, and without trackeval.
     """
@@ -35,13 +36,24 @@ def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path]) -> JudgedTr
 
     failures = Failures()
     true = _sequences(truth, failures)
-    found = {name: _sequences(path, failures) for name, path in zip(_names(tracks), tracks)}
+    found = {name: _found(path, true, failures) for name, path in zip(_names(tracks), tracks)}
     facts = {"truth": str(truth), "tracks": [str(path) for path in tracks]}
     report = tracking_report(true, found, facts)
     for reason, count in failures.reasons()[:SHOWN]:
         report.caveats.append(f"Reading them: {reason} ({count:,} times).")
     boxes = sum(len(each) for side in (true, *found.values()) for each in side)
     return JudgedTracks(report, boxes, failures)
+
+
+def _found(path: str | Path, truth: Sequence[Boxes], failures: Failures) -> list[Boxes]:
+    """Tracks of one tracker; a table of boxes has no row for a sequence in which nothing was found."""
+    from biocosmos.jobs.track_table import box_table, nothing_found
+
+    table = box_table(Path(path), failures)
+    if table is None:
+        return _sequences(path, failures)
+    there = {boxes.name for boxes in table}
+    return table + [nothing_found(boxes) for boxes in truth if boxes.name not in there and len(truth) > 1]
 
 
 def _sequences(path: str | Path, failures: Failures) -> list[Boxes]:

@@ -27,7 +27,11 @@ def evaluate(
         ),
     ],
     tracks: Annotated[
-        list[Path], typer.Argument(help="Tracks to judge, in the same formats, one or several trackers'.", show_default=False)
+        list[Path],
+        typer.Argument(
+            help="Tracks to judge, in the same formats or as 'track --boxes' writes them; several trackers' too.",
+            show_default=False,
+        ),
     ],
     output: Annotated[
         Path | None,
@@ -46,7 +50,7 @@ def evaluate(
 ) -> None:
     """Judge tracks of individuals against the true ones: HOTA, IDF1, MOTA, switches, and how far the count is off.
 
-    biocosmos sequences evaluate mot/ results/ --report tracks.html
+    biocosmos track mot/ --format mot-detections --boxes boxes.csv && biocosmos sequences evaluate mot/ boxes.csv
 
     biocosmos sequences evaluate night1/gt/gt.txt ours.txt theirs.txt -o report/
 

@@ -85,6 +85,7 @@ class Odds:
     detected: float = 0.9
     false_boxes: float = 0.05
     back: float = 0.02
+    sure: float = 4.0
     size_same: float = 0.12
     cut: float = 0.05
     size_cut: float = 0.4
@@ -108,10 +109,11 @@ class Odds:
             self.labels.learn(boxes.labels)
         if len(boxes) and len(self.known):
             odds, at_rest, cosine = self.log_odds(boxes)
-            tracks, rows = one_to_one(-odds, 0.0)
+            look = 0.0 if cosine is None else self.likeness.log_odds(cosine)
+            tracks, rows = one_to_one(-(odds + look), 0.0)
             numbers[seen[rows]] = self.known.number[tracks]
             if cosine is not None:
-                self.likeness.learn(cosine, tracks, rows)
+                self.likeness.learn(cosine, tracks, rows, odds[tracks, rows] > self.sure)
             self._go_on(tracks, boxes.rows(rows), at_rest[tracks, rows])
         missed = np.ones(len(self.known), bool)
         missed[tracks] = False
@@ -123,7 +125,8 @@ class Odds:
         return numbers
 
     def log_odds(self, now: Sighting) -> tuple[Float64, Float64, Float64 | None]:
-        """Of the known animals and the boxes: log-odds, probability of rest, cosine (None without vectors), (t, m) float64."""
+        """Of the known animals and the boxes: log-odds but for the look, probability of rest, and cosine, nan where one has no
+        vector, None without any: (t, m) float64 each."""
         known, settings = self.known, self.settings
         gap = now.seconds - known.seconds
         shift = now.centre[None] - known.centre[:, None]
@@ -137,7 +140,7 @@ class Odds:
         if now.vectors is None or not known.look.shape[1]:
             return odds, where.at_rest, None
         cosine = np.where(_there(known.look)[:, None] & _there(now.vectors)[None], known.look @ now.vectors.T, np.nan)
-        return odds + np.nan_to_num(self.likeness.log_odds(cosine)), where.at_rest, cosine
+        return odds, where.at_rest, cosine
 
     def _of_sizes(self, now: Sighting) -> Float64:
         log_known, log_now = np.log(self.known.length), np.log(now.length)
