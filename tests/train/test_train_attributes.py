@@ -30,7 +30,15 @@ from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import HeadResult, train_heads
 
 FROZEN: dict[str, Any] = {"freeze": True, "epochs": 8, "batch_size": 16, "device": "cpu", "precision": "float32", "lr": 0.01}
-IMAGES: dict[str, Any] = {"size": 32, "epochs": 1, "batch_size": 16, "precision": "float32", "device": "cpu", "workers": 1}
+IMAGES: dict[str, Any] = {
+    "size": 32,
+    "freeze_stages": 5,
+    "epochs": 1,
+    "batch_size": 16,
+    "precision": "float32",
+    "device": "cpu",
+    "workers": 1,
+}
 
 
 @pytest.fixture
