@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.files import is_file
 from biocosmos.sequences.collected import BY, boxes_by_sequence
 from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.specimens import readers
@@ -53,7 +55,7 @@ def read_sequences(
     read = list(boxes_by_sequence(_with_frames(source), path.stem))
     if not read:
         raise _no_frames(source)
-    return read
+    return [_with_files(boxes, source, failures) for boxes in read]
 
 
 def read_sequence(
@@ -87,6 +89,19 @@ def _no_frames(source: Source) -> BiocosmosError:
     return BiocosmosError(
         f"{source.origin} ({source.format}) has no frames of a sequence: these formats have: {', '.join(formats)}"
     )
+
+
+def _with_files(boxes: Boxes, source: Source, failures: Failures) -> Boxes:
+    """The sequence without the paths of pictures that are not there, which one warning counts."""
+    lost = [file for file in boxes.frames.files if file is not None and not is_file(file)]
+    if not lost:
+        return boxes
+    many = "1 frame has" if len(lost) == 1 else f"{len(lost):,} frames have"
+    reason = f"{many} no picture on disk, first {lost[0]!r}"
+    failures.add(reason, stage="read", source=source.origin, id=boxes.name, severity="warning")
+    gone = set(lost)
+    files = tuple(None if file in gone else file for file in boxes.frames.files)
+    return replace(boxes, frames=replace(boxes.frames, files=files))
 
 
 def _of_tree(found: list[MotSequence], raw: bool, clip: bool, failures: Failures) -> Iterator[Boxes]:

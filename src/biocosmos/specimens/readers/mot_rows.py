@@ -174,6 +174,9 @@ class _Reading:
 
     def _crop(self, fields: list[float], number: int, size: tuple[float, float] | None) -> list[float] | None:
         box = [fields[2] - 1, fields[3] - 1, fields[4], fields[5]]
+        width, height = size or (0.0, 0.0)
+        if box[2] > 0 < box[3] and box[0] >= 0 <= box[1] and box[0] + box[2] <= width and box[1] + box[3] <= height:
+            return box  # as it is: sums of floats are not what they were
         crop, reason, cut = to_crop(box, None, size)
         if crop is None:
             self.checks.say(str(reason), number)
@@ -181,11 +184,7 @@ class _Reading:
         if cut and self.clip:
             shown, done = ", ".join(f"{side:g}" for side in fields[2:6]), "clipped" if size else "kept, its size is not known"
             self.checks.say(f"the box '{shown}' reaches outside the picture: {done}", number, severity="warning")
-        if size is None or not self.clip:
-            return box
-        width, height = size
-        inside = min(box[:2]) >= 0 and box[0] + box[2] <= width and box[1] + box[3] <= height
-        return box if inside else crop  # as it is: sums of floats are not what they were
+        return box if size is None or not self.clip else crop
 
     def _arrays(self, found: list[tuple[int, list[float], list[float], str | None, float]], shape: str, last: int) -> MotBoxes:
         n = len(found)
