@@ -1,6 +1,6 @@
 """Trackers of given detections on made-up nights of a light trap, at 3, 15 and 60 seconds from frame to frame.
 
-    python benchmarks/bench_tracking.py WORK      # 10 seeds of 3 nights of an hour, all trackers; goes on where it was killed
+    python benchmarks/bench_tracking.py WORK      # 10 seeds of 3 nights of half an hour; goes on where it was killed
 
 Ours by its defaults against SORT, ByteTrack, ByteTrack with a memory of 10,000 frames, and the published costs of the AMI
 companion, insectTracking and MCC24-trap. The seeds were used for nothing else. Every tracker gets the same detections; the
@@ -35,7 +35,7 @@ from biocosmos.sequences.tracking import TrackerSettings, track
 from machine import write_results
 
 INTERVALS = (3.0, 15.0, 60.0)
-NIGHTS, MINUTES = 3, 60
+NIGHTS, MINUTES = 3, 30
 SEEDS = tuple(range(2001, 2011))
 CHOOSING = 1999
 """Seed of the nights on which the least confidences of the others are chosen."""
@@ -187,7 +187,7 @@ def correlated(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for key in ("MOTCOM", "OCOM", "MCOM", "VCOM", "density"):
                 values = np.array([each[0][key] for each in own.values()])
                 fine = np.isfinite(values)
-                found = rank_correlation(values[fine], hota[fine], Bootstrap(2000, 0), night[fine])
+                found = rank_correlation(values[fine], hota[fine], Bootstrap(draws=2000), night[fine])
                 told[key] = "–" if found is None else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
             lines.append(told)
     return lines

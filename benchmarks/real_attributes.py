@@ -18,6 +18,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -255,6 +256,7 @@ def _keep(path: Path, data: Data, p: list[Tensor]) -> None:
 
 
 Runs = list[dict[str, Any]]
+AGAINST = ("plain", "marginalised")
 READ_OFF = ", attributes read off its label"
 LABEL = TASKS.index("label")
 COMPARED: dict[str, Callable[[np.ndarray], Any]] = {
@@ -288,26 +290,28 @@ class Scores:
         return [f1_of(task, run[prefix + task.name], y, times) for task, y in zip(self.tasks, self.values)]
 
 
-def rows_of(data: Data, found: dict[str, Runs], against: str = "plain") -> list[dict[str, Any]]:
-    """A row a contender: macro F1 of every task, their mean, and paired differences to ``against`` with 95 % intervals."""
+def rows_of(data: Data, found: dict[str, Runs]) -> list[dict[str, Any]]:
+    """A row a contender: macro F1 of every task, their mean, and paired differences to :data:`AGAINST` with 95 % intervals."""
     contenders = [(name, runs, "") for name, runs in found.items()]
     contenders += [(name, runs, "by label/") for name, runs in found.items() if "tree" not in CONTENDERS[name]]
-    bases: dict[int, tuple[Scores, np.ndarray, np.ndarray]] = {}
+    against = [name for name in AGAINST if name in found]
+    scores, bases = {}, {}
     for seeds in {len(runs) for runs in found.values()}:
-        scores = Scores(data, seeds)
-        bases[seeds] = scores, scores.whole(found[against], ""), scores.resampled(found[against], "")
+        scores[seeds] = Scores(data, seeds)
+        for other in against:
+            bases[seeds, other] = scores[seeds].whole(found[other], ""), scores[seeds].resampled(found[other], "")
     rows = []
     for name, runs, prefix in contenders:
-        scores, plain, base = bases[len(runs)]
-        whole = scores.whole(runs, prefix)
-        row: dict[str, Any] = {"head": name + (READ_OFF if prefix else ""), "seeds": len(runs)}
+        seeds = len(runs)
+        whole, resampled = scores[seeds].whole(runs, prefix), scores[seeds].resampled(runs, prefix)
+        row: dict[str, Any] = {"head": name + (READ_OFF if prefix else ""), "seeds": seeds}
         row |= {f"{task} F1": f"{100 * whole[i, 0]:.1f}" for i, task in enumerate(TASKS)}
         row |= {title: f"{100 * pick(whole):.2f}" for title, pick in COMPARED.items()}
-        if (name, prefix) != (against, ""):
-            differences = scores.resampled(runs, prefix) - base
-            for title, pick in COMPARED.items():
-                low, high = np.percentile(100 * pick(differences), [2.5, 97.5])
-                row[f"{title} - {against}"] = f"{100 * (pick(whole) - pick(plain)):+.2f} ({low:+.2f} to {high:+.2f})"
+        for other, (title, pick) in product(against, COMPARED.items()):
+            if (name, prefix) != (other, ""):
+                base, drawn = bases[seeds, other]
+                low, high = np.percentile(100 * (pick(resampled) - pick(drawn)), [2.5, 97.5])
+                row[f"{title} - {other}"] = f"{100 * (pick(whole) - pick(base)):+.2f} ({low:+.2f} to {high:+.2f})"
         row |= {} if prefix else costs(data, CONTENDERS[name])
         row["learning rate"] = runs[0]["rate"]
         rows.append(row)
@@ -321,7 +325,7 @@ def _file(name: str) -> str:
 NOTES = """PlanktonSet 1.0, published split (21,278 train, 4,580 val, 4,478 test), stored vectors of efficientnet-lite0 (1,280
 numbers). Tasks: status, group, label, form, stage and traits (several), 164 classes. {epochs} epochs of AdamW
 at batch {batch}; equal task weights, no class weights; GCN on the re-weighted graph (tau None, p 0.2), 32 channels,
-4 attention heads. Macro F1 in %, over classes that the test part has, of known labels. Differences to plain heads: paired,
+4 attention heads. Macro F1 in %, over classes that the test part has, of known labels. Differences: paired,
 95 % intervals of 1,000 resamples of specimens and of seeds together. Hierarchical heads, and "read off its label": an
 attribute is the sum of p over the labels that have it. Learning rates chosen on the validation part; without a graph and GAT:
 that of GCN. CPU time: one thread, 20 batches."""

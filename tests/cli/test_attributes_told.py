@@ -7,6 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from biocosmos.errors import BiocosmosError
@@ -115,6 +118,21 @@ def test_tables_that_cannot_be_judged_are_refused(text: str, words: str, trays: 
     (tmp_path / "said.csv").write_text(text)
     with pytest.raises(BiocosmosError, match=words):
         evaluate_collection(trays.collection, names=(tmp_path / "said.csv",), attributes=("seen",))
+
+
+def test_parquet_is_read_too_and_a_row_that_does_not_fit_is_refused(trays: Trays, tmp_path: Path) -> None:
+    pq.write_table(pa.csv.read_csv(trays.folder / "said.csv"), tmp_path / "said.parquet")
+    how = {"attributes": ("seen", "stage")}
+    found = evaluate_collection(trays.collection, names=(tmp_path / "said.parquet",), **how)
+    assert found.rows("summary") == evaluate_collection(trays.collection, names=(trays.folder / "said.csv",), **how).rows(
+        "summary"
+    )
+    (tmp_path / "cut.csv").write_text("id,Apis,Bombus,Vespa\ntray 2,0,0\n")
+    with pytest.raises(BiocosmosError, match=r"row 1: .* mend the row"):
+        evaluate_collection(trays.collection, names=(tmp_path / "cut.csv",), attributes=("seen",))
+    (tmp_path / "not.parquet").write_bytes(b"PAR1 nothing PAR1")
+    with pytest.raises(BiocosmosError, match=r"cannot read .*not\.parquet"):
+        evaluate_collection(trays.collection, names=(tmp_path / "not.parquet",), attributes=("seen",))
 
 
 def test_what_attributes_do_not_use_is_refused(trays: Trays) -> None:

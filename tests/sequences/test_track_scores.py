@@ -186,3 +186,22 @@ def test_two_trackers_of_one_name_are_told_apart(tmp_path):
     assert [row["tracks"] for row in report.rows("scores")] == ["test", "gt"]
     with pytest.raises(BiocosmosError, match="named twice"):
         evaluate_tracks(truth, [truth, truth])
+
+
+def test_the_table_of_boxes_that_track_writes_is_judged(tmp_path, biocosmos):
+    scenes, boxes = tmp_path / "scenes", tmp_path / "boxes.csv"
+    biocosmos("simulate", "scenes", "-o", scenes, "--sequences", "2", "--minutes", "4", "--interval", "15", "--no-pictures")
+    biocosmos("track", scenes, "--format", "mot-detections", "--boxes", boxes, "-o", tmp_path / "tracks.csv")
+    rows = evaluate_tracks(scenes, [boxes]).report.rows("scores")
+    assert [row["sequence"] for row in rows] == ["scene-0-001-15s", "scene-0-002-15s", "all"] and rows[-1]["IDF1"] > 0.5
+    assert "a row for each individual" in biocosmos("sequences", "evaluate", scenes, tmp_path / "tracks.csv", fails=1)
+    biocosmos("track", scenes, "--format", "mot-detections", "--boxes", tmp_path / "boxes.parquet")
+    assert evaluate_tracks(scenes, [tmp_path / "boxes.parquet"]).report.rows("scores")[-1]["HOTA"] == rows[-1]["HOTA"]
+    lines = boxes.read_text().splitlines()
+    bad = tmp_path / "bad.csv"
+    bad.write_text("\n".join([*lines, lines[-1].replace(lines[-1].split(",")[4], "far", 1)]) + "\n")
+    judged = evaluate_tracks(scenes, [bad])
+    assert judged.failures.errors == 1 and judged.report.rows("scores")[-1]["HOTA"] == rows[-1]["HOTA"]
+    first = [line for line in lines if "scene-0-001" in line or line.startswith('"sequence"')]
+    bad.write_text("\n".join(first) + "\n")
+    assert evaluate_tracks(scenes, [bad]).report.rows("scores", sequence="scene-0-002-15s")[0]["recall"] == 0

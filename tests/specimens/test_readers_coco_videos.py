@@ -63,6 +63,11 @@ def test_frames_and_tracks(tmp_path: Path, frame: str, track: str) -> None:
     pond, meadow = read_sequences(path, format="coco-video")
     assert (pond.name, meadow.name, len(pond), len(meadow)) == ("pond", "meadow", 4, 0)
     assert pond.frames.number.tolist() == [0, 1, 3] and pond.frame.tolist() == [0, 0, 0, 2]
+    (tmp_path / "v1" / "003.jpg").unlink()
+    lost = read_sequences(path, failures=failures)[0]
+    assert lost.frames.files[2] is None and len(lost) == 4 and lost.frames.files[0] is not None
+    assert any(row.reason.startswith("1 frame has no picture on disk, first ") for row in failures)
+    dataset(tmp_path, frame, track)
     collection = Collection.create(tmp_path / "c.cosmos")
     collection.add(biocosmos.read(path, empty=True))
     kept = next(iter(sequences_of(collection)))

@@ -122,6 +122,8 @@ def test_groups_and_sets_of_any_table(tmp_path: Path) -> None:
         ({"groups": ["damage"]}, "must look like NAME=COLUMN"),
         ({"groups": ["damage=Moth"]}, "the group 'damage' has no column 'Moth'"),
         ({"groups": ["a=Apis", "a=Bombus"]}, "given twice"),
+        ({"groups": ["a=when"]}, "the column 'when' of the group 'a' holds no 0 or 1, but 'x'"),
+        ({"groups": ["when=Apis"]}, "the group 'when' is called as a column that is not in it"),
         ({"sets": ["Apis"]}, "must look like COLUMN=SEPARATOR"),
         ({"sets": ["Moth=;"]}, "is no column"),
         ({"sets": ["text=;"]}, "meaning of its own"),
@@ -136,11 +138,11 @@ def test_what_names_no_column_is_refused(how: dict[str, list[str]], words: str, 
 def test_groups_of_two_sources_are_joined_and_go_along_when_collections_merge(tmp_path: Path) -> None:
     one, two = Collection.create(tmp_path / "one.cosmos"), Collection.create(tmp_path / "two.cosmos")
     one.add(read(wide(tmp_path), groups=["bees=Apis"]))
-    two.add(read(wide(tmp_path, WIDE.replace("a,one", "e,one")), groups=["bees=Bombus", "when=when"]), id_prefix="x")
+    two.add(read(wide(tmp_path, WIDE.replace("a,one", "e,one")), groups=["bees=Bombus", "odd=nearly"]), id_prefix="x")
     one.merge(two)
     assert {name: group.columns for name, group in Collection.open(one.path).attribute_groups.items()} == {
         "bees": ("Apis", "Bombus"),
-        "when": ("when",),
+        "odd": ("nearly",),
     }
 
 

@@ -177,3 +177,17 @@ def test_species_and_moments_beside_it(tmp_path: Path) -> None:
     ]
     assert ("warning", 2, "frame 'x' with '2026-07-01T22:00:10' is no frame with its moment: left out") in told(failures)
     assert read_sequences(folder)[0].frames.seconds.tolist()[:2] == [0, 30.5]
+
+
+def test_boxes_of_unknown_pictures_and_for_scorers_are_as_told(tmp_path: Path) -> None:
+    rows = "1,1,-4,3,20,20,1,1,1\n2,1,60,3,20,20,1,1,1\n"
+    (tmp_path / "TUD").mkdir()
+    (tmp_path / "TUD" / "gt.txt").write_text(rows)  # as motmetrics' package has them: no folder gt, no seqinfo.ini
+    failures = Failures()
+    (boxes,) = read_sequences(tmp_path, failures=failures)
+    assert boxes.name == "TUD" and boxes.box.tolist() == [[-5, 2, 20, 20], [59, 2, 20, 20]]
+    assert ("warning", 1, "the box '-4, 3, 20, 20' reaches outside the picture: kept, its size is not known") in told(failures)
+    assert read_sequences(tmp_path / "TUD" / "gt.txt")[0].name == "TUD"
+    folder = sequence(tmp_path / "night", rows)  # 64 x 48
+    assert read_sequences(folder)[0].box.tolist() == [[0, 2, 15, 20], [59, 2, 5, 20]]
+    assert read_sequences(folder, clip=False)[0].box.tolist() == [[-5, 2, 20, 20], [59, 2, 20, 20]]

@@ -10,7 +10,10 @@ table.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from array import array
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
@@ -115,51 +118,63 @@ def _column(names: Sequence[str] | dict[str, npt.NDArray[np.float64]], task: str
 
 
 def _read(path: Path, tasks: Sequence[Attribute]) -> ToldTable:
-    header, rows = _cells(path)
-    at_id = next((i for wanted in IDS for i, name in enumerate(header) if name.strip().lower() == wanted), None)
-    if at_id is None:
-        raise BiocosmosError(
-            f"{path} has no column that names the specimens ({', '.join(IDS[:3])}): it has {', '.join(header[:8])}"
-        )
-    wanted: dict[str, int] = {}
+    with _opened(path) as (header, rows):
+        at_id = next((i for wanted in IDS for i, name in enumerate(header) if name.strip().lower() == wanted), None)
+        if at_id is None:
+            shown = ", ".join(header[:8])
+            raise BiocosmosError(f"{path} has no column that names the specimens ({', '.join(IDS[:3])}): it has {shown}")
+        wanted = _wanted(header, tasks, path)
+        keys, columns = list[str](), {name: array("d") for name in wanted}
+        for number, row in rows:
+            keys.append(row[at_id].strip())
+            for name, at in wanted.items():
+                columns[name].append(_probability(row[at], path, number, name))
+    if not keys:
+        raise BiocosmosError(f"{path} has no rows")
+    if len(set(keys)) < len(keys):
+        twice, _ = Counter(keys).most_common(1)[0]
+        raise BiocosmosError(f"{path} names the specimen '{twice}' twice: keep one row of it")
+    return ToldTable(path, keys, {name: np.array(values, np.float64) for name, values in columns.items()})
+
+
+def _wanted(header: Sequence[str], tasks: Sequence[Attribute], path: Path) -> dict[str, int]:
+    """The columns of all classes, and where they stand. Raises BiocosmosError for a class without one."""
+    found: dict[str, int] = {}
     for task in tasks:
         for name in task.classes:
             column = _column(header, task.name, name)
             if column is None:
-                raise BiocosmosError(
-                    f"{path} has no column for the class '{name}' of the attribute '{task.name}': call it '{name}' or "
-                    f"'{task.name}:{name}'"
-                )
-            wanted[column] = header.index(column)
-    keys, columns = [], {name: np.empty(len(rows)) for name in wanted}
-    for place, (number, row) in enumerate(rows):
-        keys.append(row[at_id].strip())
-        for name, at in wanted.items():
-            columns[name][place] = _probability(row[at], path, number, name)
-    if len(set(keys)) < len(keys):
-        twice = next(key for i, key in enumerate(keys) if key in set(keys[:i]))
-        raise BiocosmosError(f"{path} names the specimen '{twice}' twice: keep one row of it")
-    if not keys:
-        raise BiocosmosError(f"{path} has no rows")
-    return ToldTable(path, keys, columns)
+                what = f"the class '{name}' of the attribute '{task.name}'"
+                raise BiocosmosError(f"{path} has no column for {what}: call it '{name}' or '{task.name}:{name}'")
+            found[column] = header.index(column)
+    return found
 
 
-def _cells(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[list[str], Iterator[tuple[int, list[str]]]]]:
+    """(the header, the numbered rows) of a text or of Parquet. Raises BiocosmosError for a row that does not fit the header."""
     if is_parquet(path):
         try:
-            table = pq.read_table(path)
+            file = pq.ParquetFile(path)
+            yield file.schema_arrow.names, _parquet_rows(file)
         except (OSError, pa.ArrowInvalid) as error:
             raise BiocosmosError(f"cannot read {path} as Parquet ({first_line(error)}): write it again") from error
-        cells = zip(*(("" if cell is None else str(cell) for cell in column.to_pylist()) for column in table.columns))
-        return table.column_names, [(number, list(row)) for number, row in enumerate(cells, 1)]
+        return
     failures = Failures()
     with open_table(path, encoding=None, separator=None, failures=failures) as table:
-        rows = list(table.rows())
+        yield table.header, table.rows()
         for failure in failures:
             if failure.severity == "error":
                 where = "" if failure.row is None else f", row {failure.row}"
                 raise BiocosmosError(f"{path}{where}: {failure.reason}: mend the row, so that nothing is left out unsaid")
-        return table.header, rows
+
+
+def _parquet_rows(file: pq.ParquetFile) -> Iterator[tuple[int, list[str]]]:
+    number = 0
+    for batch in file.iter_batches():
+        for cells in zip(*(column.to_pylist() for column in batch.columns)):
+            number += 1
+            yield number, ["" if cell is None else str(cell) for cell in cells]
 
 
 def _probability(text: str, path: Path, number: int, name: str) -> float:

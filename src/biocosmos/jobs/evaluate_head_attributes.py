@@ -108,6 +108,7 @@ def _judged(collection: Collection, settings: EvaluateSettings, head: AttributeH
         *guard.told(collection, said.ids, *guard_folders(head)),
         *told_cells(cells),
         *(lost if len(failures) else []),
+        *_unknown(settings, head, truth),
         *_gated(head),
         about_thresholds(how, said),
     ]
@@ -141,6 +142,13 @@ def _truth(
 
 def _alike(said: AttributePredictions, truth: Attributes) -> AttributePredictions:
     return AttributePredictions(said.ids, tuple(said.task(task.name) for task in truth.tasks))
+
+
+def _unknown(settings: EvaluateSettings, head: AttributeHead, truth: Attributes) -> list[str]:
+    known = {task.name for task in truth.tasks}
+    wanted = [task.name for task in head.tasks if not settings.attributes or task.name in settings.attributes]
+    lacking = [name for name in wanted if name not in known]
+    return [f"Nothing is known here of {', '.join(lacking)}, which the head answers: not judged."] if lacking else []
 
 
 def _gated(head: AttributeHead) -> Sequence[str]:

@@ -26,16 +26,17 @@ class JudgedTracks:
     failures: Failures
 
 
-def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path]) -> JudgedTracks:
-    """A report on tracks against the truth; each a MOTChallenge tree or table, a collection, or any file with frames and tracks.
+def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path], *, format: str | None = None) -> JudgedTracks:
+    """A report on tracks against the truth; each a MOTChallenge tree or table, a collection, or any file with frames and tracks;
+    the tracks also as the table that ``biocosmos track --boxes`` writes. format: of both sides, as for reading; None: found.
 
     Raises BiocosmosError for what cannot be read, has no tracks, or does not fit the truth, and without trackeval.
     """
     from biocosmos.evaluate.tracking import tracking_report
 
     failures = Failures()
-    true = _sequences(truth, failures)
-    found = {name: _sequences(path, failures) for name, path in zip(_names(tracks), tracks)}
+    true = _sequences(truth, format, failures)
+    found = {name: _found(path, true, format, failures) for name, path in zip(_names(tracks), tracks)}
     facts = {"truth": str(truth), "tracks": [str(path) for path in tracks]}
     report = tracking_report(true, found, facts)
     for reason, count in failures.reasons()[:SHOWN]:
@@ -44,7 +45,18 @@ def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path]) -> JudgedTr
     return JudgedTracks(report, boxes, failures)
 
 
-def _sequences(path: str | Path, failures: Failures) -> list[Boxes]:
+def _found(path: str | Path, truth: Sequence[Boxes], format: str | None, failures: Failures) -> list[Boxes]:
+    """Tracks of one tracker; a table of boxes has no row for a sequence in which nothing was found."""
+    from biocosmos.jobs.track_table import box_table, nothing_found
+
+    table = box_table(Path(path), failures) if format is None else None
+    if table is None:
+        return _sequences(path, format, failures)
+    there = {boxes.name for boxes in table}
+    return table + [nothing_found(boxes) for boxes in truth if boxes.name not in there and len(truth) > 1]
+
+
+def _sequences(path: str | Path, format: str | None, failures: Failures) -> list[Boxes]:
     from biocosmos.files import is_there
     from biocosmos.outputs import COLLECTION_FILES
     from biocosmos.sequences.collected import sequences_of
@@ -56,7 +68,7 @@ def _sequences(path: str | Path, failures: Failures) -> list[Boxes]:
         raise BiocosmosError(f"there is nothing at {path}: name a MOTChallenge tree, a table of boxes or a collection")
     if all(is_there(path / name) for name in COLLECTION_FILES):
         return list(sequences_of(Collection.open(path)))
-    found = read_sequences(path, failures=failures)
+    found = read_sequences(path, clip=False, failures=failures)
     if not found:
         raise BiocosmosError(f"{path} has no sequence: name a MOTChallenge tree, a table of boxes or a collection")
     return found

@@ -39,10 +39,10 @@ class TrackSettings(TrackerSettings):
     )
     encoder: str | None = setting(
         None,
-        "Whose vectors tell animals apart. Of a collection one that it has, of files any; they are embedded.",
+        "Whose vectors tell animals of a collection apart.",
         names=("-e", "--encoder"),
         panel=LOOK,
-        unset="a collection's default; of files none",
+        unset="the collection's default; of files the colours of the crops",
     )
     appearance: bool = setting(
         True,

@@ -11,10 +11,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError, Failures, ImageError, first_line
 from biocosmos.files import is_folder, is_there
+from biocosmos.images import read_image
 from biocosmos.jobs.track_settings import TrackSettings
+from biocosmos.progress import progress
 from biocosmos.sequences import Boxes, read_sequences, sequences_of
+from biocosmos.sequences.tracking.colours import LEVELS, colours
 from biocosmos.settings import flag
 from biocosmos.specimens import readers
 from biocosmos.specimens.collection import Collection
@@ -67,6 +70,7 @@ class OfFiles:
 
     def __init__(self, path: Path, settings: TrackSettings, failures: Failures) -> None:
         self.notes: list[str] = []
+        self._appearance, self._failures = settings.appearance, failures
         table, images = path, None
         if settings.detections is not None:
             if not is_folder(path):
@@ -94,8 +98,27 @@ class OfFiles:
         """In the order of the files."""
         return iter(self._read)
 
-    def vectors(self, boxes: Boxes) -> None:
-        """Files have none."""
+    def vectors(self, boxes: Boxes) -> Vectors | None:
+        """The colours of the crops, where there are pictures."""
+        if not self._appearance or not any(file is not None for file in boxes.frames.files):
+            return None
+        blocks = []
+        with progress(f"colours {boxes.name}", total=len(boxes.frames), unit="frames") as bar:
+            for place, file in enumerate(boxes.frames.files):
+                blocks.append(self._colours(file, boxes.box[boxes.at(place)]))
+                bar.advance()
+        return np.concatenate([*blocks, np.empty((0, LEVELS**3), np.float32)])
+
+    def _colours(self, file: str | None, box: NDArray[Any]) -> Vectors:
+        nothing = np.full((len(box), LEVELS**3), np.nan, np.float32)
+        if file is None or not len(box):
+            return nothing
+        try:
+            return colours(np.asarray(read_image(Path(file).read_bytes()).pixels), box)
+        except (ImageError, OSError) as error:
+            reason = f"the picture cannot be read, its animals are told apart without it: {first_line(error)}"
+            self._failures.add(reason, stage="track", source=file, severity="warning")
+            return nothing
 
 
 @dataclass

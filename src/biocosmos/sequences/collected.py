@@ -103,7 +103,10 @@ def boxes_by_sequence(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[
 
 
 def boxes_of(name: str, table: pa.Table) -> Boxes:
-    """The specimens of one sequence, with any of the columns READ, as its frames and boxes."""
+    """The specimens of one sequence, with any of the columns READ, as its frames and boxes.
+
+    A specimen without a crop is the whole frame; where the size of that is not known either it is no box.
+    """
     columns: dict[str, list[Any]] = {column: table.column(column).to_pylist() for column in table.column_names}
     blank: list[Any] = [None] * len(table)
 
@@ -111,11 +114,11 @@ def boxes_of(name: str, table: pa.Table) -> Boxes:
         return columns.get(key, blank)
 
     frames, of_row = _frames(column, len(table))
-    has_box = [not _is_empty(*cells) for cells in zip(column("empty"), column("detection"), column("observationType"))]
-    chosen = np.array([i for i in range(len(table)) if has_box[i]], np.int64)
-    chosen = chosen[np.argsort(of_row[chosen], kind="stable")]
-    whole = [0.0, 0.0, float(frames.width), float(frames.height)]
+    whole = [0.0, 0.0, float(frames.width), float(frames.height)] if frames.width and frames.height else None
     given = [crop or own or whole for crop, own in zip(column("crop"), column("frame_box"))]
+    empty = [_is_empty(*cells) for cells in zip(column("empty"), column("detection"), column("observationType"))]
+    chosen = np.array([i for i in range(len(table)) if not empty[i] and given[i] is not None], np.int64)
+    chosen = chosen[np.argsort(of_row[chosen], kind="stable")]
     tracks = [column("track")[i] for i in chosen]
     confidence, visibility = (_numbers([column(key)[i] for i in chosen]) for key in ("detection_confidence", "visibility"))
     labels = [column("label")[i] for i in chosen]

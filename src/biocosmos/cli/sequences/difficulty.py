@@ -42,14 +42,17 @@ def difficulty(
 
     The figures of the public code: biocosmos sequences difficulty mot/ --mode release --vectors features.npz
 
-    Individuals must be known: ground truth, or what 'biocosmos track' wrote. Kill it and run it again: it goes on.
+    Individuals must be known: ground truth, or what 'biocosmos track' wrote. Kill it and run it again: it goes
+    on where it was, with --report, -o or --work.
     """
-    from biocosmos.errors import Failures
+    from biocosmos.errors import BiocosmosError, Failures
     from biocosmos.jobs.difficulty.sequences import measure_difficulty
     from biocosmos.outputs import place_of
     from biocosmos.tables import write_table
 
     report = None if report is None else place_of(report)
+    if report is not None and report.is_dir():
+        raise BiocosmosError(f"--report {report}: it is a folder; give the name of a file, such as difficulty.html")
     failures = Failures()
     found = measure_difficulty(settings, failures=failures, beside=report or output)
     rows = sorted(found.rows("sequences"), key=lambda row: (row["motcom"] is None, -(row["motcom"] or 0.0)))

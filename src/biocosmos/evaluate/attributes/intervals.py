@@ -36,7 +36,7 @@ def intervals(
     ranked: bool = True,
 ) -> dict[str, Interval]:
     """Every measure of :class:`Averages`, "exact" and, where ``ranked``, "mean_ap", with its interval; arguments as for
-    ``multi_label``."""
+    ``multi_label``. As published, mean_ap has none."""
     if rules.absent == "published":
         values = np.maximum(values, 0)
     said, true, known = decisions(probabilities, values, thresholds)
@@ -56,7 +56,11 @@ def intervals(
         return np.stack([*(getattr(found, name) for name in MEASURES), match], axis=1)
 
     found = dict(zip((*MEASURES, "exact"), bootstrap.recounted(counts, numbers)))
-    return found | ({"mean_ap": _mean_ap(probabilities, values, rules, bootstrap)} if ranked else {})
+    if not ranked:
+        return found
+    if rules.absent == "published":  # its order of equal scores is that of these specimens, and of no draw
+        return found | {"mean_ap": Interval(float("nan"), float("nan"), float("nan"))}
+    return found | {"mean_ap": _mean_ap(probabilities, values, rules, bootstrap)}
 
 
 def _kinds(rows: Array) -> tuple[Array, Array]:

@@ -19,7 +19,8 @@ MOST_CLASSES = 24
 """Bars of one chart; the table has all classes."""
 MOST_PAIRS = 12
 MOST_PICTURES = 12
-MOST_TASKS_WITH_CARDS = 4
+MOST_TASKS_WITH_ALL_CARDS = 4
+"""Of more tasks each has one card."""
 
 
 def page(report: Report, pictures: Pictures) -> Page:
@@ -39,9 +40,9 @@ def page(report: Report, pictures: Pictures) -> Page:
 
 def _cards(report: Report, tasks: list[str]) -> list[Card]:
     cards = []
-    for task in tasks[:MOST_TASKS_WITH_CARDS]:
+    for task in tasks:
         rows = report.rows("summary", task=task)
-        wanted = (rows[0]["measure"], *HEADLINES[rows[0]["kind"]])
+        wanted = (rows[0]["measure"], *(HEADLINES[rows[0]["kind"]] if len(tasks) <= MOST_TASKS_WITH_ALL_CARDS else ()))
         found = {row["measure"]: row for row in rows if row["measure"] in wanted and row["value"] is not None}
         cards += [WORDS.card("cards.measure", percent(row["value"]), row=row) for row in found.values()]
     return cards

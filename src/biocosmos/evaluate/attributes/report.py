@@ -17,6 +17,8 @@ from biocosmos.evaluate.attributes.tables import (
     CLASSES,
     CONFUSED,
     COSTLY,
+    ONE,
+    SET,
     SUMMARY,
     Judged,
     judge,
@@ -102,6 +104,8 @@ def _caveats(one: Judged, rules: Rules) -> list[str]:
     few = [row["class"] for row in one.classes if 0 < row["true"] < FEW and not row["empty"]]
     if few:
         said.append(f"{task}: {_listed(few)} {_are(few)} true of fewer than {FEW} specimens: their numbers swing.")
+    if one.kind == ONE and len(one.classes) == 1:
+        said.append(f"{task}: there is one class, so that every answer is right: nothing is measured by it.")
     if one.unknown and rules.absent == "published":
         said.append(f"{task}: {one.unknown:,} labels are not known: taken for false, as the published code does.")
     elif one.unknown:
@@ -111,7 +115,7 @@ def _caveats(one: Judged, rules: Rules) -> list[str]:
             f"{task}: {one.unanswerable:,} specimens have a value that is none of the classes, so that no answer is right: "
             "counted apart, in no number."
         )
-    if one.kind == "set" and not any(row["true"] for row in one.classes if row["empty"]) and rules.absent == "skip":
+    if one.kind == SET and not any(row["true"] for row in one.classes if row["empty"]) and rules.absent == "skip":
         said.append(f"{task}: no specimen is known to be empty: F1 empty is not defined, and no mean has the empty class.")
     return said
 

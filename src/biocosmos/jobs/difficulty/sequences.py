@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,6 +69,7 @@ def measure_difficulty(
     with _looks(settings, sources, failures, beside) as looks:
         for source in sources:
             for boxes in _read(source, settings, failures):
+                looks.prepare(boxes, source)
                 try:
                     found = looks.measured(boxes, source)
                 except BiocosmosError as error:
@@ -77,8 +78,8 @@ def measure_difficulty(
                 nights.append(Night(_site_of(boxes.name, source, settings), found))
                 looks.tell(found, source)
         if not nights:
-            first = next((row.reason for row in failures if row.severity == "error"), "there is none")
-            raise BiocosmosError(f"no sequence of {', '.join(map(str, settings.sequences))} could be measured: {first}")
+            first = next((row.reason for row in failures if row.severity == "error"), "no sequence of frames is there")
+            raise BiocosmosError(f"nothing of {', '.join(map(str, settings.sequences))} could be measured: {first}")
         return difficulty_report(nights, looks.facts())
 
 
@@ -106,11 +107,10 @@ def _site_of(name: str, source: _Source, settings: DifficultySettings) -> str:
 def _looks(settings: DifficultySettings, sources: list[_Source], failures: Failures, beside: Path | None) -> Iterator[_Looks]:
     """What knows the looks of individuals; a folder of vectors that wait is removed once all went well, unless it was named."""
     folder = settings.work or (None if beside is None else beside.with_name(f"{beside.stem}.difficulty-work"))
-    with ExitStack() as stack:
-        looks = _Looks(settings, sources, failures, folder, stack)
-        with progress("measuring difficulty", unit="boxes") as bar:
-            looks.bar = bar
-            yield looks
+    looks = _Looks(settings, sources, failures, folder)
+    with progress("measuring difficulty", unit="boxes") as bar:
+        looks.bar = bar
+        yield looks
     if folder is not None and settings.work is None and folder.exists():
         remove(folder)
 
@@ -126,14 +126,13 @@ class _Looks:
         sources: list[_Source],
         failures: Failures,
         folder: Path | None,
-        stack: ExitStack,
     ) -> None:
         self.settings, self.failures = settings, failures
-        self._folder, self._stack = folder, stack
+        self._folder = folder
         self._given = None if settings.vectors is None else GivenFeatures(settings.vectors)
         self._alone = len(sources) == 1
         self._looking: Looking | None = None
-        self._stored: dict[Path, tuple[str, dict[str, int], np.ndarray]] = {}
+        self._stored: dict[Path, tuple[dict[str, int], np.ndarray]] = {}
         self._encoders: dict[str, Any] = {}
         self.how = Measuring(
             mode="release" if settings.mode == RELEASE else "corrected",
@@ -144,6 +143,16 @@ class _Looks:
             interval=settings.interval,
             mot15=settings.mot15,
         )
+
+    def prepare(self, boxes: Boxes, source: _Source) -> None:
+        """Load what the looks of its individuals need, once. Raises BiocosmosError where that is not there: no sequence can
+        go on then."""
+        if not self.settings.appearance or self._given is not None:
+            return
+        if source.collection is not None:
+            self._load_stored(source.collection)
+        elif self._looking is None and any(boxes.frames.files):
+            self._looking = self._load()
 
     def measured(self, boxes: Boxes, source: _Source) -> Difficulty:
         """The difficulty of one sequence. Raises BiocosmosError."""
@@ -169,8 +178,8 @@ class _Looks:
     def tell(self, found: Difficulty, source: _Source) -> None:
         """What was left out or cannot be measured, as warnings."""
         for reason, count in found.left_out.items():
-            what = f"{count:,} {'box' if count == 1 else 'boxes'} left out: {reason}"
-            self.failures.add(what, stage=STAGE, source=source.path, id=found.name, severity="warning")
+            who = f"{found.name}: {count:,} {'box' if count == 1 else 'boxes'}"
+            self.failures.add(f"boxes left out: {reason}", stage=STAGE, source=source.path, id=who, severity="warning")
         for note in found.notes:
             self.failures.add(note, stage=STAGE, source=source.path, id=found.name, severity="warning")
 
@@ -196,13 +205,15 @@ class _Looks:
             "sequences": [str(path) for path in self.settings.sequences],
         }
 
-    def _of_collection(self, boxes: Boxes, collection: Collection) -> Vectors:
+    def _load_stored(self, collection: Collection) -> None:
         if collection.path not in self._stored:
             name = collection.encoder_name(self.settings.encoder)
             ids, vectors = vectors_of(collection, name)
-            self._stored[collection.path] = (name, {str(id_): i for i, id_ in enumerate(ids)}, vectors)
+            self._stored[collection.path] = ({str(id_): i for i, id_ in enumerate(ids)}, vectors)
             self._encoders[name] = dict(collection.encoders[name])
-        _, place, vectors = self._stored[collection.path]
+
+    def _of_collection(self, boxes: Boxes, collection: Collection) -> Vectors:
+        place, vectors = self._stored[collection.path]
         out = np.full((len(boxes), vectors.shape[1]), np.nan, np.float32)
         rows = [] if boxes.ids is None else [place.get(str(id_), -1) for id_ in boxes.ids]
         at = np.array(rows, np.int64)
@@ -211,11 +222,10 @@ class _Looks:
         return out
 
     def _looked(self, boxes: Boxes) -> Vectors:
-        if self._looking is None:
-            self._looking = self._load()
+        assert self._looking is not None
         kept = self.how.prepared(boxes)
-        work = self._work(boxes.name)
-        vectors = look(kept, boxes.frames, self._looking, failures=self.failures, work=work, told=self.bar.advance)
+        with self._work(boxes.name) as work:
+            vectors = look(kept, boxes.frames, self._looking, failures=self.failures, work=work, told=self.bar.advance)
         out = np.full((len(boxes), self._looking.encoder.dim), np.nan, np.float32)
         out[kept.rows] = vectors
         return out
@@ -234,13 +244,13 @@ class _Looks:
         self._encoders[name] = encoder.metadata()
         return Looking(encoder, "blurred" if settings.picture == BLURRED else "crop", blur)
 
-    def _work(self, name: str) -> Work | None:
+    def _work(self, name: str) -> AbstractContextManager[Work | None]:
         if self._folder is None:
-            return None
+            return nullcontext()
         made = [self._encoders, self.settings.picture, self.settings.blur_size, self.settings.blur_sigma]
         digest = hashlib.sha256(repr(made).encode()).hexdigest()[:12]
         folder = self._folder / f"{file_stem(name)}-{digest}"
-        return self._stack.enter_context(locked_work(folder, doing="looking at these boxes"))
+        return locked_work(folder, doing="looking at these boxes")
 
 
 def _with_notes(found: Difficulty, notes: tuple[str, ...]) -> Difficulty:

@@ -21,6 +21,8 @@ class GivenFeatures:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        if not zipfile.is_zipfile(path):
+            raise BiocosmosError(f"{path} is no .npz of vectors: write it with numpy.savez")
         try:
             self._stored = np.load(path, allow_pickle=False)
             names = list(self._stored.files)

@@ -32,6 +32,8 @@ def labelled(source: Source, asked: LabelColumns) -> Source:
         return source
     names = first.schema.names
     groups = tuple(_expanded(group, names, source.name) for group in asked.groups)
+    for group in groups:
+        _check(group, first, source.name)
     sets = dict(asked.sets or {})
     for column in sets:
         if column not in names or column in STANDARD:
@@ -44,6 +46,18 @@ def labelled(source: Source, asked: LabelColumns) -> Source:
             yield _converted(batch, groups, sets, source.failures)
 
     return replace(source, batches=converted(), attributes=(*source.attributes, *groups))
+
+
+def _check(group: Group, batch: pa.RecordBatch, where: str) -> None:
+    """Refuse a group that is called as another column, and a column that holds nothing like a label."""
+    if group.name in batch.schema.names and group.columns != (group.name,):
+        raise BiocosmosError(f"{where}: the group '{group.name}' is called as a column that is not in it: give it another name")
+    for name in group.columns:
+        column = batch.column(name)
+        _, bad = cells_of(column)
+        if len(bad) and len(bad) == len(column) - column.null_count:
+            found = str(column[int(bad[0])].as_py())[:40]
+            raise BiocosmosError(f"{where}: the column '{name}' of the group '{group.name}' holds no 0 or 1, but {found!r}")
 
 
 def _expanded(group: Group, names: Sequence[str], where: str) -> Group:

@@ -60,17 +60,18 @@ class MotBoxes:
     last: int
 
 
-def read_rows(sequence: MotSequence, failures: Failures, *, everything: bool = False) -> MotBoxes:
+def read_rows(sequence: MotSequence, failures: Failures, *, everything: bool = False, clip: bool = True) -> MotBoxes:
     """The boxes of a sequence's table; rows that cannot be right become failures, with their line, and the rest goes on.
 
     everything: rows that are not to be counted, and boxes outside, are kept, with boxes as they stand in the file less 1: for
-    whoever repeats what other code does with a table.
+    whoever repeats what other code does with a table. clip: cut boxes at the edges of the picture; without, as where its size is
+    not known, they reach as far as the file says.
     Raises BiocosmosError for a file that cannot be opened or has no row that can be used.
     """
     if sequence.table is None:
         return _empty(sequence.kind)
     checks = TrackChecks(sequence.table, failures)
-    reading = _Reading(sequence, checks, everything)
+    reading = _Reading(sequence, checks, everything, clip)
     kept: list[tuple[int, list[float]]] = []
     lines = refused = widest = 0
     for number, fields, problem in _lines(sequence.table):
@@ -135,6 +136,7 @@ class _Reading:
     sequence: MotSequence
     checks: TrackChecks
     everything: bool
+    clip: bool
 
     def boxes(self, rows: list[tuple[int, list[float]]], shape: str) -> MotBoxes:
         """What can be used of the rows."""
@@ -172,16 +174,17 @@ class _Reading:
 
     def _crop(self, fields: list[float], number: int, size: tuple[float, float] | None) -> list[float] | None:
         box = [fields[2] - 1, fields[3] - 1, fields[4], fields[5]]
+        width, height = size or (0.0, 0.0)
+        if box[2] > 0 < box[3] and box[0] >= 0 <= box[1] and box[0] + box[2] <= width and box[1] + box[3] <= height:
+            return box  # as it is: sums of floats are not what they were
         crop, reason, cut = to_crop(box, None, size)
         if crop is None:
             self.checks.say(str(reason), number)
             return None
-        if cut:
-            shown = ", ".join(f"{side:g}" for side in fields[2:6])
-            self.checks.say(f"the box '{shown}' reaches outside the picture: clipped", number, severity="warning")
-        width, height = size or (math.inf, math.inf)
-        inside = min(box[:2]) >= 0 and box[0] + box[2] <= width and box[1] + box[3] <= height
-        return box if inside else crop  # as it is: sums of floats are not what they were
+        if cut and self.clip:
+            shown, done = ", ".join(f"{side:g}" for side in fields[2:6]), "clipped" if size else "kept, its size is not known"
+            self.checks.say(f"the box '{shown}' reaches outside the picture: {done}", number, severity="warning")
+        return box if size is None or not self.clip else crop
 
     def _arrays(self, found: list[tuple[int, list[float], list[float], str | None, float]], shape: str, last: int) -> MotBoxes:
         n = len(found)

@@ -152,10 +152,8 @@ class _Night:
         lost: list[_Frame] = []
         named = [frame for frame in self.all_frames() if frame.name is not None]
         for frame in named:
-            path, problem = self.inside.find(str(frame.name))
-            if problem is None and is_file(path):
-                frame.path = path
-            else:
+            frame.path = self._picture(str(frame.name))
+            if frame.path is None:
                 lost.append(frame)
         if named and len(lost) == len(named):
             reason = "no pictures of its frames: boxes are kept without (--images FOLDER says where they lie)"
@@ -164,6 +162,14 @@ class _Night:
             for frame in lost:
                 self._warn(f"the picture {str(frame.name)!r} is not there: its boxes are kept without", frame.row)
         self.inside.resolver.tell(self.options.failures, source=self.path)
+
+    def _picture(self, name: str) -> str | None:
+        """The path of a frame's picture: as it is named, or by its name alone where the folder asked for is the picture's own."""
+        for one in (name, PurePosixPath(tidy(name)).name):
+            path, problem = self.inside.find(one)
+            if problem is None and is_file(path):
+                return path
+        return None
 
     def _add_empty(self) -> None:
         """Frames without a box: other pictures that lie beside those of the table."""
