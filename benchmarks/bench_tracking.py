@@ -187,7 +187,7 @@ def correlated(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             for key in ("MOTCOM", "OCOM", "MCOM", "VCOM", "density"):
                 values = np.array([each[0][key] for each in own.values()])
                 fine = np.isfinite(values)
-                found = rank_correlation(values[fine], hota[fine], Bootstrap(2000, 0), night[fine])
+                found = rank_correlation(values[fine], hota[fine], Bootstrap(draws=2000), night[fine])
                 told[key] = "–" if found is None else f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})".replace("-", "−")
             lines.append(told)
     return lines

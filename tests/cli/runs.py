@@ -459,7 +459,8 @@ LINES: dict[str, Line] = {
         says="of individuals: with probability 0.8",
     ),
     "sequences evaluate": Line(
-        "sequences evaluate {out}/nights {out}/nights -o {out}/tracks_report --report {out}/tracks.html --tables csv",
+        "sequences evaluate {out}/nights {out}/nights --format mot -o {out}/tracks_report "
+        "--report {out}/tracks.html --tables csv",
         after=("simulate scenes without pictures",),
         says="IDF1",
     ),

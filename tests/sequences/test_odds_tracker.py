@@ -45,13 +45,14 @@ def test_one_that_was_hidden_for_two_minutes_is_the_same_and_one_elsewhere_is_ne
 def test_the_gap_is_told_by_the_clock() -> None:
     """As far away as a walk of a minute: after a minute the same, after three seconds a new one."""
     for gap, expected in ((60.0, 0), (1.0, 1)):
-        frames = [(0.0, [_moth(500, 500)]), (gap, [_moth(900, 500)])]
+        frames = [(0.0, [_moth(500, 500)]), (gap, [_moth(1300, 500)])]
         assert _steps(frames)[-1] == [expected], gap
 
 
-def test_a_size_of_another_animal_is_a_new_animal() -> None:
-    frames = [(3.0 * t, [_moth(500, 500, 80), _moth(1200, 500, 25), _moth(100, 100, 40)]) for t in range(6)]
-    assert _steps([*frames, (18.0, [_moth(560, 560, 25), _moth(1200, 500, 25), _moth(100, 100, 40)])])[-1][0] == 3
+def test_one_of_another_size_is_another_animal() -> None:
+    frames = [(3.0 * t, [_moth(500, 500, 80), _moth(1200, 500, 40)]) for t in range(6)]
+    hidden = [(18.0, [_moth(1200, 500, 40)]), (21.0, [_moth(700, 640, 16), _moth(1200, 500, 40)])]
+    assert _steps([*frames, *hidden])[-1] == [2, 1]
 
 
 def test_two_that_meet_are_told_by_their_look() -> None:

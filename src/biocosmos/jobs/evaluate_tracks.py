@@ -26,17 +26,17 @@ class JudgedTracks:
     failures: Failures
 
 
-def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path]) -> JudgedTracks:
+def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path], *, format: str | None = None) -> JudgedTracks:
     """A report on tracks against the truth; each a MOTChallenge tree or table, a collection, or any file with frames and tracks;
-    the tracks also as the table that ``biocosmos track --boxes`` writes.
+    the tracks also as the table that ``biocosmos track --boxes`` writes. format: of both sides, as for reading; None: found.
 
     Raises BiocosmosError for what cannot be read, has no tracks, or does not fit the truth, and without trackeval.
     """
     from biocosmos.evaluate.tracking import tracking_report
 
     failures = Failures()
-    true = _sequences(truth, failures)
-    found = {name: _found(path, true, failures) for name, path in zip(_names(tracks), tracks)}
+    true = _sequences(truth, format, failures)
+    found = {name: _found(path, true, format, failures) for name, path in zip(_names(tracks), tracks)}
     facts = {"truth": str(truth), "tracks": [str(path) for path in tracks]}
     report = tracking_report(true, found, facts)
     for reason, count in failures.reasons()[:SHOWN]:
@@ -45,18 +45,18 @@ def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path]) -> JudgedTr
     return JudgedTracks(report, boxes, failures)
 
 
-def _found(path: str | Path, truth: Sequence[Boxes], failures: Failures) -> list[Boxes]:
+def _found(path: str | Path, truth: Sequence[Boxes], format: str | None, failures: Failures) -> list[Boxes]:
     """Tracks of one tracker; a table of boxes has no row for a sequence in which nothing was found."""
     from biocosmos.jobs.track_table import box_table, nothing_found
 
-    table = box_table(Path(path), failures)
+    table = box_table(Path(path), failures) if format is None else None
     if table is None:
-        return _sequences(path, failures)
+        return _sequences(path, format, failures)
     there = {boxes.name for boxes in table}
     return table + [nothing_found(boxes) for boxes in truth if boxes.name not in there and len(truth) > 1]
 
 
-def _sequences(path: str | Path, failures: Failures) -> list[Boxes]:
+def _sequences(path: str | Path, format: str | None, failures: Failures) -> list[Boxes]:
     from biocosmos.files import is_there
     from biocosmos.outputs import COLLECTION_FILES
     from biocosmos.sequences.collected import sequences_of

@@ -33,6 +33,10 @@ def evaluate(
             show_default=False,
         ),
     ],
+    format: Annotated[
+        str | None,
+        typer.Option(help="Of the files on both sides, as for 'biocosmos ingest'; found from the path.", show_default=False),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -50,7 +54,7 @@ def evaluate(
 ) -> None:
     """Judge tracks of individuals against the true ones: HOTA, IDF1, MOTA, switches, and how far the count is off.
 
-    biocosmos track mot/ --format mot-detections --boxes boxes.csv && biocosmos sequences evaluate mot/ boxes.csv
+    biocosmos sequences evaluate mot/ boxes.csv --report tracks.html
 
     biocosmos sequences evaluate night1/gt/gt.txt ours.txt theirs.txt -o report/
 
@@ -66,7 +70,7 @@ def evaluate(
         raise typer.BadParameter("tables are written into a folder: name one with -o", param_hint="--tables")
     if folder is not None:
         place_of(folder)
-    done = evaluate_tracks(truth, tracks)
+    done = evaluate_tracks(truth, tracks, format=format)
     written = [] if folder is None else [done.report.write(folder, tables=tables)]
     written += [] if report is None else [done.report.html(report)]
     rows = [(row["what"], row["value"], row["detail"]) for row in done.report.headlines()]

@@ -16,6 +16,7 @@ RELEASE, CORRECTED = "release", "corrected"
 CROP, BLURRED = "crop", "blurred"
 SHOWN = (CROP, BLURRED, RELEASE)
 _LOOKED = {"vectors": NOT_GIVEN, "appearance": True}
+_COMPUTED = {**_LOOKED, "picture": (CROP, BLURRED)}
 WAY, LOOKS = "What is counted", "What individuals look like"
 
 
@@ -65,8 +66,8 @@ class DifficultySettings(ComputeSettings):
     )
     site: str | None = setting(
         None,
-        "A regular expression: what it matches in a sequence's name (its first group, if it has one) is the site.",
-        unset="the folder, where several are given or names have one",
+        "A regular expression: what it matches in a sequence's folder or name (its first group, if it has one) is the site.",
+        unset="the folder around it, where there are several",
         metavar="REGEX",
         panel=WAY,
     )
@@ -108,9 +109,9 @@ class DifficultySettings(ComputeSettings):
         unset="beside the report, until it is written",
         panel=LOOKS,
     )
-    device: str = changed(ComputeSettings, "device", only=_LOOKED)
-    precision: str = changed(ComputeSettings, "precision", only=_LOOKED)
-    backend: str = changed(ComputeSettings, "backend", only=_LOOKED)
+    device: str = changed(ComputeSettings, "device", only=_COMPUTED)
+    precision: str = changed(ComputeSettings, "precision", only=_COMPUTED)
+    backend: str = changed(ComputeSettings, "backend", only=_COMPUTED)
 
     def __post_init__(self) -> None:
         super().__post_init__()

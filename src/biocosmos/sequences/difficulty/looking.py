@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Vectors = npt.NDArray[np.float32]
 Shown = Literal["crop", "blurred", "release"]
+Seen = list[tuple[int, "torch.Tensor"]] | str
+"""Of a frame: the place of each box and its picture, or why there is none."""
 BLOCK = 256
 """Boxes whose vectors are kept together."""
 READERS = 4
@@ -48,8 +50,10 @@ class AsReleased:
     """
 
     def __init__(self, name: str, towers: Towers) -> None:
+        import torch
+
         self.name, self._tower = name, towers.whole.eval()
-        self.dim = towers.dim or 0
+        self.dim = towers.dim or self.encode_images(torch.zeros(1, 3, *[towers.preprocessing.size] * 2)).shape[1]
 
     def prepare(self, image: Decoded) -> torch.Tensor:
         """(3, height, width) float32."""
@@ -157,29 +161,41 @@ def _look_at(
     starts = np.flatnonzero(np.diff(kept.number[rows], prepend=kept.number[rows[0]] - 1))
     frames = np.split(np.arange(len(rows)), starts[1:])
 
-    def seen(places: npt.NDArray[np.int64]) -> list[torch.Tensor | None] | str:
+    def seen(places: npt.NDArray[np.int64]) -> Iterator[tuple[int, torch.Tensor]]:
         file = files[rows[places[0]]]
         if file is None:
-            return "the picture of the frame is not there"
+            raise ImageError("the picture of the frame is not there")
+        pictures = looking.pictures(read_image(file).pixels, kept.box[rows[places]])
+        return ((place, picture) for place, picture in zip(places.tolist(), pictures) if picture is not None)
+
+    def at_once(places: npt.NDArray[np.int64]) -> Seen:
         try:
-            return list(looking.pictures(read_image(file).pixels, kept.box[rows[places]]))
+            return list(seen(places))
         except ImageError as error:
             return str(error)
 
-    at_once = 1 if looking.shown == "release" else len(frames)
-    for start in range(0, len(frames), at_once):
-        some = frames[start : start + at_once]
-        pictures: list[torch.Tensor] = []
-        where: list[int] = []
-        for places, found in zip(some, pool.map(seen, some)):
+    def one_by_one(places: npt.NDArray[np.int64]) -> Iterator[Seen]:
+        try:
+            for one in seen(places):
+                yield [one]
+        except ImageError as error:
+            yield str(error)
+
+    def keep(found: list[tuple[int, torch.Tensor]]) -> None:
+        if found:
+            where = [place for place, _ in found]
+            part.vectors[where] = looking.encoder.encode_images(torch.stack([picture for _, picture in found]))
+            part.valid[where] = True
+
+    waiting: list[tuple[int, torch.Tensor]] = []
+    whole = looking.shown == "release"  # of whole frames no more than one is held
+    for places, several in zip(frames, map(one_by_one, frames) if whole else ([each] for each in pool.map(at_once, frames))):
+        for found in several:
             if isinstance(found, str):
                 part.failures.append((int(places[0]), files[rows[places[0]]], found))
-                continue
-            for place, picture in zip(places.tolist(), found):
-                if picture is not None:
-                    pictures.append(picture)
-                    where.append(place)
-        if pictures:
-            part.vectors[where] = looking.encoder.encode_images(torch.stack(pictures))
-            part.valid[where] = True
+            elif whole:
+                keep(found)
+            else:
+                waiting += found
+    keep(waiting)
     return part

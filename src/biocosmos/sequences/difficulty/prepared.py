@@ -89,7 +89,8 @@ def prepare(boxes: Boxes, *, classes: Collection[int | str] = (), release: bool 
         )
     if boxes.raw is not None:
         flag = boxes.raw[:, FLAG]
-        drop(np.asarray((np.trunc(flag) == 0) | ~(flag > 0)), "marked as not to be considered")
+        # the public code cuts a confidence to a whole number; results of trackers have one there
+        drop((np.trunc(flag) == 0) | ~(flag > 0) if release else flag == 0, "marked as not to be considered")
     if classes and not unannotated:
         drop(~_of_classes(boxes, classes), "of another class")
     box = np.array(boxes.box if boxes.raw is None else boxes.raw[:, BOX] - FROM_ONE, np.float64).reshape(-1, 4)

@@ -23,9 +23,9 @@ class TrackerSettings:
         choices=METHODS,
     )
     memory: float = setting(
-        150.0, "Seconds after which an animal out of sight is forgotten; what is like it then is a new one.", above=0, only=_OURS
+        600.0, "Seconds after which an animal out of sight is forgotten; what is like it then is a new one.", above=0, only=_OURS
     )
-    start: float = setting(0.65, "Least confidence of a box that begins an animal.", low=0, high=1, only=_OURS)
+    start: float = setting(0.75, "Least confidence of a box that begins an animal.", low=0, high=1, only=_OURS)
     keep: float = setting(
         0.1, "Least confidence of a box that goes on with one; boxes below are left out.", low=0, high=1, only=_OURS
     )

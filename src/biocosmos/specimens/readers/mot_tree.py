@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import configparser
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,6 +28,8 @@ KINDS = (GT, DETECTIONS)
 SEQINFO = "seqinfo.ini"
 DEPTH = 4
 """How far below a folder sequences are looked for: root/MOT17/train/MOT17-02."""
+LOOKED_AT, FOLDERS_LOOKED_AT = 20_000, 50
+"""Entries of a folder, and folders in it, that are looked at to learn whether it is a tree."""
 SAME_TRUTH = re.compile(r"(MOT1[67]-\d+)-(DPM|FRCNN)")
 """MOT17 has every sequence three times, once for each detector, with the same ground truth."""
 FEWEST, MOST = 6, 10
@@ -58,7 +61,11 @@ class MotSequence:
         if self.pictures is None or not is_folder(self.pictures):
             return {}
         found: dict[int, Path] = {}
-        for path in sorted(self.pictures.iterdir()):
+        try:
+            listed = sorted(self.pictures.iterdir())
+        except OSError:  # it may not be looked into
+            return found
+        for path in listed:
             digits = re.findall(r"\d+", path.stem)
             if digits and is_image_name(path.name) and not is_junk(path.name) and len(digits[-1]) < 10:
                 found.setdefault(int(digits[-1]), path)
@@ -102,10 +109,11 @@ class _Search:
             self.folders.append(folder)
             return
         if folder.name == "seqmaps":
-            self.maps += sorted(folder.glob("*.txt"))
+            self.maps += sorted(path for path in folder.glob("*.txt") if is_file(path))
         elif depth:
-            for below in sorted(path for path in folder.iterdir() if is_folder(path) and not is_junk(path.name)):
-                self.walk(below, depth - 1)
+            for below in _folders_in(folder):
+                if not is_junk(below.name):
+                    self.walk(below, depth - 1)
 
 
 def is_sequence(folder: Path) -> bool:
@@ -121,13 +129,19 @@ def table_in(folder: Path, kind: str) -> Path | None:
 
 
 def is_tree(folder: Path) -> bool:
-    """Whether a folder is a sequence, or has one in it or in a folder of it."""
-    if is_sequence(folder) or is_folder(folder / "seqmaps"):
-        return True
-    below = [path for path in sorted(folder.iterdir())[:200] if is_folder(path)]
-    return any(is_sequence(path) for path in below) or any(
-        is_sequence(inner) for path in below[:20] for inner in sorted(path.iterdir())[:20] if is_folder(inner)
-    )
+    """Whether a folder is a sequence, or has one in it or in a folder of it; of large folders the beginning is looked at."""
+    below = _folders_in(folder, LOOKED_AT)[:FOLDERS_LOOKED_AT]
+    inner = (path for one in below for path in _folders_in(one, LOOKED_AT)[:FOLDERS_LOOKED_AT])
+    return is_sequence(folder) or any(map(is_sequence, below)) or any(map(is_sequence, inner))
+
+
+def _folders_in(folder: Path, most: int | None = None) -> list[Path]:
+    """Its folders, among the first so many entries; none where it may not be looked into."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in islice(entries, most) if entry.is_dir())
+    except OSError:
+        return []
 
 
 def is_table(path: Path) -> bool:
