@@ -34,6 +34,18 @@ LINES: dict[str, Line] = {
     "ingest a size": Line("ingest {bioscan} -o {out}/bioscan.cosmos --size cropped_256"),
     "ingest boxes": Line("ingest {boxes} -o {out}/boxes.cosmos --boxes stored"),
     "ingest detections": Line("ingest {detections} -o {out}/animals.cosmos --confidence 0.5 --empty"),
+    "ingest labels": Line(
+        "ingest {trays} -o {out}/trays.cosmos --group damage=torn+mouldy --sets seen=;", says="20 specimens added"
+    ),
+    "split the trays": Line("split {out}/trays.cosmos --method column --column part", after=("ingest labels",)),
+    "export labels": Line(
+        "export {out}/trays.cosmos -o {out}/labels.csv --attributes damage,seen", after=("ingest labels",), says="20 specimens"
+    ),
+    "evaluate probabilities of another tool": Line(
+        "evaluate {out}/trays.cosmos --names {scores} --attributes damage --importance {weights} --report {out}/trays.html",
+        after=("split the trays",),
+        says="F2 weighted",
+    ),
     "ingest a collection": Line(
         "ingest {out}/theirs.cosmos -o {out}/more.cosmos", after=("remove",), says="vectors of 'theirs' were kept"
     ),
@@ -181,6 +193,14 @@ LINES: dict[str, Line] = {
     "identify by words": Line(
         "identify {collection} {photo} --method zero-shot --templates {templates} -e {clip}", after=("embed",)
     ),
+    "identify attributes": Line(
+        "identify {collection} --part test --head {out}/second --gate {out}/first --scores {out}/scores.csv -o {out}/stages.csv",
+        after=("train a first stage", "train a second stage"),
+        says="damage: ",
+    ),
+    "identify with attributes": Line(
+        "identify {collection} --part test --head {out}/beside -o {out}/beside.csv", after=("train heads beside ranks",)
+    ),
     "identify with views": Line("identify {collection} {photo} --head {out}/images --views 2", after=("train heads on images",)),
     "identify with a head": Line(
         "identify {collection} --part test -o {out}/ids.csv --head {out}/head --error-rate 0.3 --promise mean "
@@ -220,6 +240,15 @@ LINES: dict[str, Line] = {
         "evaluate {barcodes} -e kmer:6 -e kmer:5 --protocol barcode --queries test --unseen val --distance k2p --tree-genus "
         "{genus} --bins dna_bin --probes nearest,linear --provisional --no-identify --report {out}/barcode.html",
         says="species with a barcode gap",
+    ),
+    "evaluate two stages": Line(
+        "evaluate {collection} --head {out}/second --gate {out}/first -o {out}/judged",
+        after=("train a first stage", "train a second stage"),
+    ),
+    "evaluate attributes beside ranks": Line(
+        "evaluate {collection} --head {out}/beside --attributes damage --importance {weights} --beta 1 --absent zero "
+        "-o {out}/judged_beside",
+        after=("train heads beside ranks",),
     ),
     "evaluate a head": Line("evaluate {collection} --head {out}/head --views 1 -o {out}/heads", after=("train heads",)),
     "evaluate without a taxon": Line(
@@ -273,6 +302,28 @@ LINES: dict[str, Line] = {
         "--leave-out hydromedusae_shapeA "
         "--size-feature --head-lr-factor 2 --split train --validation val --batch-size 32 "
         f"{LOOP.replace('--epochs 1', '--epochs 3')}--decouple 1 {RUN}"
+    ),
+    "train heads of attributes": Line(
+        "train heads {collection} -o {out}/graph --attributes group,damage=torn+eggs --ranks label --head ctgnn --freeze "
+        '--where "label IS NOT NULL" --task-weighting fixed --task-weights 3,1,1 --class-weights effective '
+        "--set-weights importance --importance {weights} --thresholds tuned --threshold-beta 1 --graph gat --graph-layers 1 "
+        "--graph-heads 4 --node-width 16 --adjacency reweighted --adjacency-tau 0.3 --adjacency-share 0.2 --bottleneck shared "
+        "--bottleneck-width 8 --shared-scores --refined-share 0.7 --task-hidden 16,8 --epochs 1 --device cpu",
+        says="mean AP of damage",
+    ),
+    "train a second stage": Line(
+        "train heads {collection} -o {out}/second -e efficientnet-lite0 --attributes damage=torn+eggs --head ctgnn --graph gcn "
+        "--normalise symmetric --residual post --no-graph-skip --graph-dropout 0.1 --resize squash --mean 0.5,0.4,0.3 "
+        f"--std 0.2,0.2,0.2 --epochs 1 {IMAGES}--device cpu"
+    ),
+    "train a first stage": Line(
+        "train heads {collection} -o {out}/first -e efficientnet-lite0 --attributes any=torn --head plain --resize squash "
+        f"--epochs 1 {IMAGES}--device cpu"
+    ),
+    "train heads beside ranks": Line(
+        "train heads {collection} -o {out}/beside --attributes damage=torn+eggs --attribute-weight 0.3 --ranks label --head flat "
+        "--freeze --epochs 1 --device cpu",
+        says="accuracy of label",
     ),
     "train heads of many kinds": Line(
         "train heads {collection} -o {out}/many --head conditional,multitask --freeze --hxe-alpha 0.1 --epochs 1 "
@@ -356,7 +407,63 @@ LINES: dict[str, Line] = {
         "--overwrite",
         says="2 sequences, 20 frames",
     ),
-    "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --sequences 2 --no-pictures --minutes 1"),
+    "sequences difficulty": Line(
+        "sequences difficulty {out}/scenes -o {out}/difficulty.csv --report {out}/difficulty.html --mode corrected --occlusion "
+        "boxes --classes 1 --interval 60 --ratios 0.1:1:0.1 --betas 0.1:1:0.1 --site scene-(.) --encoder efficientnet-lite0 "
+        "--picture blurred --blur-size 21 --blur-sigma 4 --images {out}/scenes/SCENES-train --work {out}/looks --device cpu "
+        "--precision float32 --backend torch --strict --allow-code",
+        after=("simulate scenes",),
+        says="motcom",
+    ),
+    "sequences difficulty as released": Line(
+        "sequences difficulty {out}/scenes --mode release --mot15 --no-appearance", after=("simulate scenes",), says="motcom"
+    ),
+    "sequences difficulty of given vectors": Line(
+        "sequences difficulty {out}/scenes --vectors {looks} -o {out}/given.csv",
+        after=("simulate scenes",),
+        says="has no vectors",
+    ),
+    "simulate scenes without pictures": Line("simulate scenes -o {out}/nights --no-pictures --one-class --minutes 5"),
+    "track files": Line(
+        "track {out}/scenes --tracker odds --memory 600 --start 0.5 --keep 0.1 --stay 600 --most 100 --format mot "
+        "-o {out}/tracks.csv --boxes {out}/track_boxes.csv --report {out}/timeline.html --strict",
+        after=("simulate scenes",),
+        says="in 2 sequences of 20 frames",
+    ),
+    "track a folder of pictures": Line(
+        "track {out}/scenes/SCENES-train/scene-1-001-15s/img1 "
+        "--detections {out}/scenes/SCENES-train/scene-1-001-15s/det/det.txt --tracker mcc24",
+        after=("simulate scenes",),
+        says="in 1 sequence",
+    ),
+    "ingest nights": Line("ingest {out}/scenes -o {out}/night.cosmos --format mot-detections", after=("simulate scenes",)),
+    "track a collection": Line(
+        "track {out}/night.cosmos --no-appearance --save", after=("ingest nights",), says="have their track"
+    ),
+    "track and name": Line(
+        'track {out}/night.cosmos --head {out}/agree --where "frame > 1" --device cpu --allow-code '
+        "--save --overwrite -o {out}/individuals.csv",
+        after=("track a collection", "train heads that agree"),
+        says="nothing is promised of individuals",
+    ),
+    "ingest labelled nights": Line("ingest {out}/scenes -o {out}/labelled.cosmos --format mot", after=("simulate scenes",)),
+    "split labelled nights": Line(
+        "split {out}/labelled.cosmos --method grouped --column sequence --fractions train=0.5,val=0.5",
+        after=("ingest labelled nights",),
+    ),
+    "embed labelled nights": Line("embed {out}/labelled.cosmos --encoder {clip} --device cpu", after=("split labelled nights",)),
+    "track and name with a promise": Line(
+        "track {out}/labelled.cosmos --encoder {clip} --method nearest --known train --calibration val --error-rate 0.9 "
+        "--promise answered --delta 0.2 --seed 1",
+        after=("embed labelled nights",),
+        says="of individuals: with probability 0.8",
+    ),
+    "sequences evaluate": Line(
+        "sequences evaluate {out}/nights {out}/nights --format mot -o {out}/tracks_report "
+        "--report {out}/tracks.html --tables csv",
+        after=("simulate scenes without pictures",),
+        says="IDF1",
+    ),
     "ingest sequences": Line(
         "ingest {out}/simulated.fasta -o {out}/sequences.cosmos --metadata {out}/simulated.tsv --pattern (?P<id>\\\\S+) "
         "--primers folmer,GGWACWGGWTGAACWGTWTAYCCYCC --primer-errors 0.1 --orientation source --min-length 200 --max-length 900 "

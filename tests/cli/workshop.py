@@ -69,7 +69,10 @@ class Workshop:
 def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     """The files that the lines name."""
     shutil.copytree(embedded.path, folder / "mine.cosmos")
-    bc.Collection.open(folder / "mine.cosmos").dataset.update({"text": "label"})
+    mine = bc.Collection.open(folder / "mine.cosmos")
+    mine.dataset.update({"text": "label"})
+    marks = {name: [str(i % every and 1) for i in range(len(mine))] for name, every in (("torn", 3), ("eggs", 5))}
+    mine.update(pa.table({"id": mine.table(["id"])["id"], **marks}))
     shutil.copytree(embedded.path, folder / "half.cosmos")
     half = bc.Collection.open(folder / "half.cosmos")
     unnamed = ", ".join(f"'{id_}'" for id_ in half.table(["id"], split="test")["id"].to_pylist()[:3])
@@ -105,9 +108,16 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / "foreign" / f"{i}.png")
     ids = embedded.table(["id"])["id"].to_pylist()
     np.save(folder / "vectors.npy", rng.normal(size=(len(ids), 8)).astype(np.float32))
+    looks = {"frame": [1, 1, 2, 2], "id": [1, 2, 1, 2], "feat": np.eye(4, 3)}
+    np.savez(folder / "looks.npz", **{f"scene-1-001-15s/{part}": array for part, array in looks.items()})
     (folder / "told.csv").write_text("id,label\n" + "".join(f"{row['id']},{row['label']}\n" for row in rows))
     (folder / "hits.b6").write_text("q1\tnobody\t99.1\t600\t5\t0\t1\t600\t1\t600\t-1\t0\n")
     (folder / "one.txt").write_text(ids[0] + "\n")
+    (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
+    trays = [f"tray {i},text,{i % 2},{'' if i % 5 else 1},Apis;Bombus,{('train', 'test')[i % 2]}" for i in range(20)]
+    (folder / "trays.csv").write_text("\n".join(["id,text,torn,mouldy,seen,part", *trays]) + "\n")
+    scores = [f"tray {i},0.{i % 9}1,0.4,0.{i % 5}" for i in range(20)]
+    (folder / "scores.csv").write_text("\n".join(["Filename,torn,mouldy,Apis", *scores]) + "\n")
     (folder / "ids.txt").write_text("\n".join(ids))
     (folder / "parts").mkdir()
     (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
@@ -144,6 +154,9 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "renames": "renames.csv",
         "corrections": "corrections.csv",
         "attributes": "attributes.csv",
+        "weights": "weights.csv",
+        "trays": "trays.csv",
+        "scores": "scores.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",
         "bioscan1m": "bioscan1m",
@@ -154,6 +167,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "detections": "detections.json",
         "foreign": "foreign",
         "vectors": "vectors.npy",
+        "looks": "looks.npz",
         "ids": "ids.txt",
         "accepted": "accepted.csv",
         "hits": "hits.b6",

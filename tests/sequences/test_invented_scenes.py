@@ -14,7 +14,8 @@ from biocosmos.images.invented.scenes.moths import seen_of
 from biocosmos.images.invented.scenes.night import bouts
 from biocosmos.images.invented.scenes.painting import Painter
 from biocosmos.jobs.scene_files import simulate_scenes
-from biocosmos.jobs.simulate_scenes import RANKS, SimulateScenesSettings, scene_sequences
+from biocosmos.jobs.simulate_scenes import RANKS, SimulateScenesSettings, scene_sequences, species_of
+from biocosmos.sequences.files import read_sequences
 from biocosmos.settings import SettingError
 
 SPECIES = [("Lepidoptera", "Aidae", "Aus", f"Aus {name}") for name in ("bus", "cus", "dus")]
@@ -117,18 +118,24 @@ def test_files_are_those_of_motchallenge(tmp_path, nights):
     assert (done.sequences, done.frames) == (1, 21)
     folder = tmp_path / "scenes" / "SCENES-train" / "scene-0-001-15s"
     truth = np.loadtxt(folder / "gt" / "gt.txt", delimiter=",")
-    assert truth.shape == (done.boxes, 9) and (truth[:, 6:8] == 1).all() and truth[:, 8].max() <= 1
+    assert truth.shape == (done.boxes, 9) and (truth[:, 6] == 1).all() and truth[:, 8].max() <= 1
+    (read,) = read_sequences(tmp_path / "scenes")
+    assert np.array_equal(read.frames.seconds, nights[1].truth.frames.seconds) and len(read) == done.boxes
+    assert set(read.label) <= {path[-1] for path in species_of(settings)}
+    (found,) = read_sequences(tmp_path / "scenes", which="det")
+    assert len(found) == done.detections and found.track is None
     assert np.loadtxt(folder / "det" / "det.txt", delimiter=",").shape == (done.detections, 10)
     assert len(list((folder / "img1").glob("*.jpg"))) == 21
     assert (tmp_path / "scenes" / "seqmaps" / "SCENES-train.txt").read_text() == "name\nscene-0-001-15s\n"
     assert "seqLength=21" in (folder / "seqinfo.ini").read_text()
-    assert (folder / "times.csv").read_text().splitlines()[2] == "2,img1/000002.jpg,2025-06-01,22:00:15.000,15.000"
+    assert (folder / "times.csv").read_text().splitlines()[2] == "2,2025-06-01T22:00:15"
     assert len((folder / "species.csv").read_text().splitlines()) == 1 + len(set(truth[:, 1]))
     assert "synthetic" in json.loads((tmp_path / "scenes" / "provenance.json").read_text())["made"]
     with pytest.raises(BiocosmosError, match="exists already"):
         simulate_scenes(tmp_path / "scenes", settings)
     before = (folder / "img1" / "000009.jpg").read_bytes()
-    simulate_scenes(tmp_path / "scenes", settings, overwrite=True)
+    simulate_scenes(tmp_path / "scenes", replace(settings, one_class=True), overwrite=True)
+    assert (np.loadtxt(folder / "gt" / "gt.txt", delimiter=",")[:, 7] == 1).all()
     assert (folder / "img1" / "000009.jpg").read_bytes() == before
 
 

@@ -197,6 +197,12 @@ def test_boxes_that_do_not_take_part_are_counted_by_reason() -> None:
     assert (found.boxes, found.tracks) == (1, 1)
 
 
+def test_results_of_a_tracker_have_a_confidence_where_truth_has_a_flag() -> None:
+    rows = np.array([[1, 1, 20, 20, 9, 9, 0.4, -1, -1], [2, 1, 21, 20, 9, 9, 0.9, -1, -1]])
+    assert measure(boxes_of(rows)).boxes == 2 and measure(boxes_of(rows)).occlusion == "boxes"
+    assert measure(boxes_of(rows), None, Measuring("release", classes=("-1",))).left_out == {"marked as not to be considered": 2}
+
+
 def test_an_individual_twice_in_a_frame_is_refused_in_release_mode_and_counted_once_otherwise() -> None:
     rows = np.array([[1, 1, 20, 20, 9, 9, 1, 1, 1], [1, 1, 60, 20, 9, 9, 1, 1, 1], [2, 1, 21, 20, 9, 9, 1, 1, 1]])
     with pytest.raises(BiocosmosError, match="'1' twice in frame 1"):

@@ -202,7 +202,7 @@ def test_class_means_are_those_of_the_members(collection: bc.Collection) -> None
 
 
 def torchrun(processes: int, *arguments: str) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes), "--master-port", "29617"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     done = subprocess.run(
         [*command, "-m", "biocosmos", *arguments],
         capture_output=True,

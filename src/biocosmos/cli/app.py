@@ -15,12 +15,14 @@ from biocosmos.cli import (
     identification,
     refitting,
     searching,
+    sequences,
     serving,
     simulating,
     specimens,
     taxonomy,
     thumbnails,
     tokens,
+    tracking,
     training,
     users,
 )
@@ -68,8 +70,10 @@ discovery.register(app)
 thumbnails.register(app)
 evaluation.register(app)
 benchmarking.register(app)
+sequences.register(app)
 discovery.register(app)
 tokens.register(app)
+tracking.register(app)
 training.register(app)
 taxonomy.register(app)
 serving.register(app)

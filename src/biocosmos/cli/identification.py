@@ -69,8 +69,11 @@ def identify(
         _by_tool(collection, settings, images or (), output, save, strict)
         return
     from biocosmos.jobs.identify import explain, identifying
+    from biocosmos.jobs.who_names import answers_attributes_alone
     from biocosmos.specimens.collection import Collection
 
+    if save and settings.head is not None and answers_attributes_alone(settings.head):
+        refuse("save", "with a head that names at ranks, and this one answers attributes alone: write a table with --output")
     opened = Collection.open(collection)
     with identifying(opened, settings, images=images or (), output=output, evidence=report is not None, say=say) as done:
         if output is None:

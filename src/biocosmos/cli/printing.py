@@ -86,8 +86,10 @@ def trained(output: Path, collection: Path, result: Any) -> None:
         early = ", stopped early since the validation no longer improved" if h.stopped_early else ""
         speed = f"{h.seconds:,.0f} s, {h.images_per_second:,.0f} specimens/s"
         say(f"{output}: trained {counted(len(h.epochs), 'epoch')}, {counted(h.steps, 'step')}, in {speed}{early}")
-    if len(result.failures):
-        say(f"{counted(len(result.failures), 'image')} could not be read: biocosmos failures {collection}")
+    if unread := result.failures.errors:
+        say(f"{counted(unread, 'image')} could not be read: biocosmos failures {collection}")
+    if warned := result.failures.warnings:
+        say(f"{counted(warned, 'warning')}, kept with the collection: biocosmos failures {collection}")
 
 
 def tell_merger(source: object, summary: MergeSummary) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
     from biocosmos.specimens.ingest import AddSummary
 
+SHOWN = 5
 OF_COLLECTIONS = ("id_prefix",)
 """Settings of ``ingest`` that a collection uses too; the others say how files are read."""
 
@@ -130,6 +131,7 @@ def info(collection: COLLECTION) -> None:
             ("images as files", facts["image_files"]),
             ("barcodes", facts["barcodes"]),
             *[(rank, f"{n['taxa']:,} taxa, {n['specimens']:,} specimens") for rank, n in facts["ranks"].items()],
+            *[(f"attribute {name}", _of_columns(columns)) for name, columns in facts["attributes"].items()],
             *[(f"embedding {name}", f"{e['dim']} numbers, {e['created']}") for name, e in facts["encoders"].items()],
             *[(f"space {name}", ", ".join(towers.values())) for name, towers in facts["spaces"].items()],
             ("default embedding", facts["default_encoder"]),
@@ -143,6 +145,11 @@ def info(collection: COLLECTION) -> None:
         ],
         title=facts["path"],
     )
+
+
+def _of_columns(names: list[str]) -> str:
+    """The columns of a group, the first of many."""
+    return ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else "")
 
 
 @takes(SplitSettings)

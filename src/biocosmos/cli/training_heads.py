@@ -43,6 +43,8 @@ def heads(
 
     biocosmos train heads plankton.cosmos --recipe plankton-cpu --imbalance none,focal,ldam-drw,logit-adjusted -o rare/
 
+    biocosmos train heads mine.cosmos --attributes life_stage,sex,view --head ctgnn --freeze --output run/
+
     biocosmos train heads plankton.cosmos --recipe convnext --outliers halves,quadrants --device cuda --output run/
 
     Kill it and run it again: it goes on and ends with the same weights. Then: biocosmos identify plankton.cosmos images/
@@ -63,6 +65,11 @@ def _train(collection: Path, settings: HeadSettings, output: Path, overwrite: bo
 
     def tell(targets: Any) -> None:
         facts = targets.facts
+        of_attributes = facts if "tasks" in facts else facts.get("attributes")
+        if of_attributes is not None:
+            _tell_attributes(of_attributes)
+        if "ranks" not in facts:
+            return
         rows = [
             ("ranks", ", ".join(facts["ranks"])),
             ("classes", len(targets.classes)),
@@ -81,6 +88,18 @@ def _train(collection: Path, settings: HeadSettings, output: Path, overwrite: bo
         rows = [(name, value) for name, value in h.best.items() if name != "epoch"]
         show_table(("on the validation part", "kept"), rows, title=str(output))
     trained(output, collection, result)
+
+
+def _tell_attributes(facts: dict[str, Any]) -> None:
+    rows = [
+        (task["name"], f"{task['classes']:,}", "any number" if task["several"] else "one", f"{task['specimens']:,}")
+        for task in facts["tasks"]
+    ]
+    show_table(("attribute", "classes", "true of a specimen", "specimens"), rows, title="attributes that will be learnt")
+    if left := facts["left_out"]["unlabelled"]:
+        say(f"{left:,} specimens of the part have no label of any of them: they are not learnt from")
+    for name, why in facts["dropped"].items():
+        say(f"note: the attribute '{name}' {why}: it is left out")
 
 
 def recipes() -> None:

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +71,7 @@ class OpenVinoBackend:
         precision: Precision,
         calibration: Calibration | None,
     ) -> None:
-        ov = _openvino()
-        core = ov.Core()
+        ov, core = _openvino(), _core()
         self.precision: Precision = precision
         self.streams = usable_cores()
         facts: tuple[Any, ...] = (digest, preprocessing, BATCH, ov.__version__, torch.__version__)
@@ -214,6 +214,16 @@ def _save(ov: Any, model: Any, path: Path) -> None:
 
 def _cache() -> Path:
     return user_cache() / "openvino"
+
+
+@cache
+def _core() -> Any:
+    """One for the life of the process.
+
+    A core's plugin for the CPU moves the main thread's stack of signals into memory of its own. Where several come and go, the
+    stack stays set when its memory is gone, and the next Ctrl-C or SIGTERM ends in a segmentation fault (OpenVINO 2026.4).
+    """
+    return _openvino().Core()
 
 
 def _openvino() -> Any:

@@ -25,7 +25,7 @@ EVIDENCE, VOTERS = 5, 20
 NEIGHBOURS = pa.list_(pa.struct([("id", pa.string()), ("taxon", pa.string()), ("score", pa.float32())]))
 PYBIOCLIP_COLUMNS = ("file_name", *DARWIN_CORE[:-1], "species_epithet", "species", "common_name", "score")
 _GUESS = ("best_guess", "best_guess_confidence")
-_OWN = ("id", "image_path", "taxon", "rank", "confidence", *_GUESS, "novelty", "novelty_p", "novel", "neighbours", "method")
+RESERVED = ("id", "image_path", "taxon", "rank", "confidence", *_GUESS, "novelty", "novelty_p", "novel", "neighbours", "method")
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BestPaths:
 def check_rank_names(ranks: Sequence[str]) -> None:
     """Refuse a rank that carries the name of a column of the answer."""
     for rank in ranks:
-        if rank in _OWN:
+        if rank in RESERVED:
             raise BiocosmosError(f"the rank {rank!r} has the name of a column of the answer: rename the rank")
 
 

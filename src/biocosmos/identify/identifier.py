@@ -28,6 +28,7 @@ from biocosmos.identify.namers.registry import DEFAULT_NAMER, find_namer
 from biocosmos.identify.novelty.alarm import Alarm, sound_alarm
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.runners_up import RunnersUp
+from biocosmos.identify.summary import Summary
 from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.search.gallery import Gallery
@@ -301,9 +302,8 @@ class Identifier:
         table = answer_table(
             named, self.namer.taxonomy, threshold=self.threshold, false_alarm_rate=rate, method=self.method, provenance={}
         )
-        if isinstance(self.namer, GalleryNamer):
-            for name, values in self.namer.shown(predictions, self.known).items():
-                table = table.append_column(name, values)
+        for name, values in self.namer.shown(predictions, self.known).items():
+            table = table.append_column(name, values)
         if self.sets is not None:
             table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
         return table
@@ -324,6 +324,10 @@ class Identifier:
         if not tables:
             tables = [self.answered(self.namer.nothing(), top=top).table]
         return pa.concat_tables(tables).replace_schema_metadata({PROVENANCE_KEY: facts})
+
+    def summary(self, tables: Iterable[pa.Table], failed: int = 0) -> Summary:
+        """What a table of its answers comes to, which may come in pieces; failed: specimens that could not be read."""
+        return Summary.streamed(tables, self.namer.taxonomy.ranks, failed)
 
     def refuse_seen(self, ids: Ids) -> None:
         """Raise BiocosmosError for specimens that were fitted or calibrated on."""

@@ -20,6 +20,8 @@ import pyarrow as pa
 import torch
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.attribute_columns import PROBABILITIES, AskedTask, answer_columns, packed, predictions_of, unpacked
+from biocosmos.identify.attributes import AttributePredictions
 from biocosmos.identify.blocks import block_rows
 from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.predictions import Predictions
@@ -77,11 +79,13 @@ class Specimens:
 
 
 class Said(NamedTuple):
-    """What a namer computes of a block: logits (n, C) and features (n, d) float32; rank_scores as in :class:`Predictions`."""
+    """What a namer computes of a block: logits (n, C) and features (n, d) float32; rank_scores as in :class:`Predictions`;
+    attributes: (n, A) float32 probabilities of the classes of all attributes, None of a namer that answers names only."""
 
     logits: Float32
     features: Float32
     rank_scores: tuple[Float32, ...] | None = None
+    attributes: Float32 | None = None
 
 
 class Namer(ABC):
@@ -101,6 +105,8 @@ class Namer(ABC):
     classes: Int32
     learnt: Ids
     rank_nodes: tuple[Int32, ...] = ()
+    asked_tasks: tuple[AskedTask, ...] = ()
+    """The attributes it answers beside names."""
 
     @abstractmethod
     def said(self, specimens: Specimens) -> Said:
@@ -127,6 +133,9 @@ class Namer(ABC):
 
     def predictions(self, specimens: Specimens, found: Said, columns: pa.Table | None, **facts: Any) -> Predictions:
         """What was computed of a block, as everything that stands on a namer takes it; columns: one row a specimen."""
+        if found.attributes is not None:
+            beside = pa.table({PROBABILITIES: packed(found.attributes)})
+            columns = beside if columns is None else columns.append_column(PROBABILITIES, beside[PROBABILITIES])
         return Predictions(
             ids=specimens.ids,
             taxonomy=self.taxonomy,
@@ -139,6 +148,20 @@ class Namer(ABC):
             facts={"namer": self.title, **self.about(), **facts},
             columns=columns,
         )
+
+    def shown(self, predictions: Predictions, known: Gallery | None) -> dict[str, pa.Array]:
+        """More columns of the table of answers, one value a specimen: its attributes."""
+        return answer_columns(self.attributes_of(predictions)) if self.asked_tasks else {}
+
+    def attributes_of(self, predictions: Predictions) -> AttributePredictions:
+        """What it said of attributes with these predictions of its own."""
+        count = sum(len(task.classes) for task in self.asked_tasks)
+        columns = predictions.columns
+        if columns is not None and PROBABILITIES in columns.column_names:
+            values = unpacked(columns[PROBABILITIES], count)
+        else:  # of no specimen
+            values = np.empty((len(predictions), count), np.float32)
+        return predictions_of(predictions.ids, self.asked_tasks, values)
 
     def stream(self, blocks: Iterable[Specimens], **facts: Any) -> Iterator[Predictions]:
         """What it says of a stream of blocks, one block of :func:`block_rows` in memory at a time, in their order.
@@ -261,10 +284,6 @@ class GalleryNamer(Namer):
     def no_deeper(self, predictions: Predictions) -> Int64 | None:
         """(n,) the rank below which a specimen is given no name, however sure, -1 for none at all; None for no such bound."""
         return None
-
-    def shown(self, predictions: Predictions, known: Gallery | None) -> dict[str, pa.Array]:
-        """More columns of the table of answers, one value a specimen."""
-        return {}
 
     def refitted(self, gallery: Gallery, options: FitOptions) -> Self:
         """The same kind of namer on another gallery, such as this one's without a fold."""

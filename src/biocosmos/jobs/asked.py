@@ -17,7 +17,8 @@ from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
-from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.attribute_heads import AttributeHead
+from biocosmos.identify.namers.trained import TrainedNamer
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.listing import STAGE, AskedFile
 from biocosmos.jobs.predict import encoder_of_head, part_blocks, stored_ranks
@@ -226,7 +227,7 @@ def asked_files(
         return AskedImages.files(files, namer, None, workers=settings.workers)
     if batch_size and settings.backend == "auto":
         how["backend"] = "torch"  # a model of OpenVINO takes batches of one size only
-    if isinstance(namer, TrainedHead):
+    if isinstance(namer, TrainedNamer):
         encoder = encoder_of_head(namer, **how)
     else:
         typed = settings.encoder is not None
@@ -247,8 +248,9 @@ def asked_part(
     calibrated on; one without a name taught it nothing, whatever part it is in."""
     namer = identifier.namer
     part, where = selection(collection, settings, namer.taxonomy.ranks)
-    if part is not None and isinstance(namer, TrainedHead):
-        guard.refuse_part(collection, part, namer.folder)
+    if part is not None and isinstance(namer, TrainedNamer):
+        first = namer.gate.folder if isinstance(namer, AttributeHead) and namer.gate is not None else namer.folder
+        guard.refuse_part(collection, part, namer.folder, first)
     ids = collection.table(["id"], split=part, where=where)["id"].to_pylist()
     version = f"version {collection.dataset.version} of {collection.path.resolve()}, where {where}"
     if part is not None:

@@ -14,7 +14,7 @@ from biocosmos.encoders.modality import modality_of
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Ids, Specimens
-from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.trained import TrainedNamer
 from biocosmos.jobs.asked import AskedBlock, _quietly
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_for
@@ -89,9 +89,9 @@ def asked_barcodes(collection: Collection, identifier: Identifier, settings: Ide
     known = known_ids(identifier)
     if namer.takes in ("barcodes", "both"):
         return AskedBarcodes(asking, None, known)
-    if isinstance(namer, TrainedHead) and (namer.takes == "images" or modality_of(namer.encoder) != "dna"):
+    if isinstance(namer, TrainedNamer) and (namer.takes == "images" or modality_of(namer.encoder) != "dna"):
         raise BiocosmosError(f"the head in {namer.folder} was trained on images, and these are DNA barcodes: leave --head out")
-    name = namer.encoder if isinstance(namer, TrainedHead) else collection.encoder_name(settings.encoder)
+    name = namer.encoder if isinstance(namer, TrainedNamer) else collection.encoder_name(settings.encoder)
     encoder = barcode_encoder_of_column(collection, name, device=settings.device, precision=settings.precision)
     return AskedBarcodes(asking, encoder, known)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,16 +52,16 @@ def evaluate_collection(
     settings = told(EvaluateSettings, **options) if settings is None else settings
     if settings.protocol in LEAVE_OUT:
         return _leave_out(collection, settings, output)
+    if settings.names and settings.attributes:
+        from biocosmos.jobs.evaluate_attributes import judge_told_attributes
+
+        return judge_told_attributes(collection, settings)
     if settings.names:
         from biocosmos.jobs.evaluate_tables import judge_tables
 
         return judge_tables(collection, settings)
     if settings.head:
-        from biocosmos.jobs.evaluate_names import judge_names
-
-        encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
-        guard.refuse_own_names(collection, *encoders)
-        return _together(judge_names(collection, encoders, settings), f"{collection.path.stem}: {settings.head[0].name}")
+        return _heads(collection, settings)
     if settings.protocol == CROSS_MODAL:
         from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
 
@@ -103,6 +104,19 @@ def evaluate_collection(
         report = _neighbours_and_names(collection, encoders, settings)
     report.caveats += [f"{collection.path.name} was embedded with {name} for this report: it was not yet." for name in made]
     return report
+
+
+def _heads(collection: Collection, settings: EvaluateSettings) -> Report:
+    """Trained heads: the names of those over ranks, beside the methods that were asked for, and the attributes of all."""
+    from biocosmos.jobs.evaluate_head_attributes import judge_head_attributes, ranked_heads
+    from biocosmos.jobs.evaluate_names import judge_names
+
+    encoders = [collection.encoder_name(name) for name in settings.encoder or [None]] if settings.method else []
+    guard.refuse_own_names(collection, *encoders)
+    ranked = settings.head if settings.protocol else ranked_heads(settings)
+    of_attributes = judge_head_attributes(collection, settings)
+    reports = judge_names(collection, encoders, replace(settings, head=ranked)) if ranked or settings.method else {}
+    return _together(reports | of_attributes, f"{collection.path.stem}: {settings.head[0].name}")
 
 
 def _together_embedded(collection: Collection, given: Sequence[str]) -> tuple[list[str], list[str]]:

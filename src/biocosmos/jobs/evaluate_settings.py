@@ -9,6 +9,7 @@ from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
 from biocosmos.specimens.settings import EVERYTHING
 
+OF_ATTRIBUTES = "Attributes"
 BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
 IN_CLUSTERS, ACROSS = "Clusters", "Across modalities"
 OF_BARCODES = "Barcodes"
@@ -36,6 +37,8 @@ _ANSWERED = (
     },
     {"head": GIVEN, "names": NOT_GIVEN, "protocol": (None, "ranks")},
 )
+_TOLD = {"names": GIVEN, "attributes": GIVEN}
+_JUDGED = ({"head": GIVEN, "names": NOT_GIVEN, "protocol": None}, _TOLD)
 _LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
 _CLUSTERED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CLUSTERING}
 _ACROSS = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CROSS_MODAL}
@@ -71,6 +74,40 @@ class EvaluateSettings:
         file=True,
         only={"head": NOT_GIVEN, "protocol": None},
         panel=NAMERS,
+    )
+    attributes: tuple[str, ...] = setting(
+        (),
+        "Which attributes are judged: columns, lists, groups of columns of 0 and 1 (docs/attributes.md). With --names the tables "
+        "hold a probability for each class.",
+        unset="with --head all that it answers",
+        only=({"head": GIVEN, "protocol": None}, {"names": GIVEN}),
+        panel=OF_ATTRIBUTES,
+    )
+    importance: str | None = setting(
+        None,
+        "A CSV file of class,weight: what a miss of each class costs; or sewer-ml, the weights of that data set.",
+        metavar="FILE",
+        unset="all classes weigh alike",
+        only=_JUDGED,
+        panel=OF_ATTRIBUTES,
+    )
+    beta: float = setting(
+        2.0, "So many times as much weighs recall as precision in F.", above=0, only=_JUDGED, panel=OF_ATTRIBUTES
+    )
+    absent: str = setting(
+        "skip",
+        "A class that is true of no specimen: skip leaves it out of every mean, zero counts it as 0, published does as the code "
+        "of Sewer-ML.",
+        choices=("skip", "zero", "published"),
+        only=_JUDGED,
+        panel=OF_ATTRIBUTES,
+    )
+    gate: Path | None = setting(
+        None,
+        "Ask this head first, of one 0/1 attribute: what it is sure has nothing has no class of the others (docs/attributes.md).",
+        file=True,
+        only={"head": GIVEN, "names": NOT_GIVEN, "protocol": None},
+        panel=OF_ATTRIBUTES,
     )
     method: str = setting(
         "",
@@ -252,18 +289,18 @@ class EvaluateSettings:
     delta: float | None = setting(None, "Of the promise 'answered'.", above=0, below=1, unset="0.1", only=_ANSWERED, panel=STOPS)
     threshold: float | None = setting(
         None,
-        "Promise nothing: answer at the lowest rank with this confidence.",
+        "Promise nothing: answer at the lowest rank with this confidence. Of attributes: say a class from this probability on.",
         above=0,
         high=1,
-        only=_ANSWERED,
+        only=(*_ANSWERED, _TOLD),
         panel=STOPS,
     )
     calibration: str | None = setting(
         None,
-        "The part that confidence, promises and novelty are set on.",
+        "The part that confidence, promises and novelty are set on; of attributes, the threshold of each class.",
         unset="the gallery, cross-fitted; val of a split by groups, and across modalities; with --head its validation part",
         part="given",
-        only=(*_NAMED, _ACROSS),
+        only=(*_NAMED, _ACROSS, _TOLD),
         panel=STOPS,
     )
     novelty: str | None = setting(
@@ -301,6 +338,10 @@ class EvaluateSettings:
             raise SettingError(f"--protocol {self.protocol} is of one head: name one with --head")
         if self.threshold is not None and (self.error_rate, self.promise, self.delta) != (None, None, None):
             raise SettingError("--threshold promises nothing: leave --error-rate, --promise and --delta out, or the threshold")
+        if self.names and self.attributes and self.gallery != "train":
+            raise SettingError("--gallery answers with names: attributes are judged without one, so leave it out")
+        if self.attributes and self.threshold is not None and self.calibration is not None:
+            raise SettingError("--threshold is one for every class, --calibration sets one for each: give one of them")
         if self.queries == EVERYTHING and self.protocol not in (None, "all-vs-all", *SHOTS, CLUSTERING):
             raise SettingError(f"--queries {EVERYTHING} asks every specimen about all the others: --protocol all-vs-all")
         if self.queries == EVERYTHING and self.head:

@@ -18,6 +18,7 @@ from biocosmos.jobs.names_table import NamesTable
 from biocosmos.outputs import place_of, refuse_source
 from biocosmos.progress import progress
 from biocosmos.settings import SettingError, UnusedSetting, flag
+from biocosmos.specimens.attributes import attributes_of
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import Vectors, write_vectors
 from biocosmos.specimens.identifications import answered_ranks, read_kept, read_names
@@ -26,6 +27,7 @@ from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.naming import PREDICTED
+from biocosmos.specimens.writers.wide import write_wide
 
 ROWS = 64
 """Rows in memory at once: packed images are in them."""
@@ -54,7 +56,7 @@ def export(source: str | Path, output: str | Path, settings: ExportSettings | No
 
 def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
     if is_file(source):
-        for name in ("split", "within", "where", "identifications", "current"):
+        for name in ("split", "within", "where", "identifications", "current", "attributes"):
             if getattr(settings, name):
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
         table, beside = read_names(source), source.absolute().parent
@@ -62,11 +64,24 @@ def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
         return _names(table, output, settings, beside) if named is None else _identified(named, table, output, settings)
     collection = Collection.open(source)
     refuse_source(output, _image_paths(collection))
+    if settings.attributes:
+        return _attributes(collection, output, settings)
     if settings.current:
         return _as_of_now(collection, output, settings)
     if settings.identifications is not None:
         return _identified(collection, read_kept(collection, settings.identifications), output, settings)
     return _specimens(collection, output, settings)
+
+
+def _attributes(collection: Collection, output: Path, settings: ExportSettings) -> Written:
+    """What is known of some attributes, as a wide table."""
+    if format_of(output, settings.format) not in ("csv", "parquet"):
+        raise BiocosmosError(f"attributes are written as CSV or Parquet, not as {output.name}: end the name in .csv or .parquet")
+    failures = Failures()
+    found = attributes_of(collection, settings.attributes, split=settings.split, where=settings.where, failures=failures)
+    if not len(found):
+        raise BiocosmosError(f"nothing to write to {output}: no specimens are selected")
+    return Written(write_wide(found, output), failures)
 
 
 def _as_of_now(collection: Collection, output: Path, settings: ExportSettings) -> Written:

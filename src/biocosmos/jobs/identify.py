@@ -31,6 +31,7 @@ from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
 from biocosmos.jobs.queries import encoder_for
+from biocosmos.jobs.scores import check_scores, write_scores
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
@@ -81,7 +82,9 @@ class Identified:
         return found.replace_schema_metadata({PROVENANCE_KEY: json.dumps(self._facts, default=str).encode()})
 
     def kept_with(self, collection: Collection) -> Path:
-        """Keep the names with the collection too, beside those of before."""
+        """Keep the names with the collection too, beside those of before. Raises BiocosmosError where there are none."""
+        if not self.identifier.namer.taxonomy.ranks:
+            raise BiocosmosError("--save keeps names, and this head answers attributes alone: write a table with --output")
         schema = self._schema.with_metadata({PROVENANCE_KEY: json.dumps(self._facts, default=str).encode()})
         return collection.add_identifications(self._tables(), schema)
 
@@ -241,6 +244,8 @@ class Job:
         if self._identifier is None:
             self._identifier = identifier_of(self.collection, self._naming_settings(), self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
+            if self.evidence and not self._identifier.namer.taxonomy.ranks:
+                raise SettingError("--report explains names, and this head answers attributes alone: leave it out")
             column_names(self._identifier.namer.taxonomy.ranks, self.settings.top)
         failures.extend(self._told)
         return self._identifier
@@ -262,15 +267,15 @@ class Job:
         identifier, settings = self.identifier(failures), self.settings
         if self.table is not None and self.adds:
             self.table.refuse_unlike(self.asked, str(identifier.namer.about().get("digest")))
-        naming = Naming(identifier, seed=settings.seed, top=settings.top, evidence=self.evidence, device=device_of(settings))
+        how = {"evidence": self.evidence, "scores": self._scores(identifier), "device": device_of(settings)}
+        naming = Naming(identifier, seed=settings.seed, top=settings.top, **how)  # type: ignore[arg-type]
         asked: Asked
         if settings.part is not None:
             asked = asked_part(self.collection, identifier, settings, Failures())
         elif files and self.sequences:
             asked = asked_barcodes(self.collection, identifier, self._naming_settings(), OfFiles(files, BLOCK))
         elif files and self.beside:
-            how = (self.collection, identifier, settings, files, self.beside, self.through)
-            asked = asked_both(*how)
+            asked = asked_both(self.collection, identifier, settings, files, self.beside, self.through)
         elif files:
             asked = asked_files(self.collection, identifier, settings, files, self.through)
         else:
@@ -320,24 +325,36 @@ class Job:
                 table.write(kept.tables(), naming.schema, naming.columns, facts, told, after=before)
             else:
                 table.write_failures(told)
+        if settings.scores is not None:
+            write_scores(settings.scores, kept.tables(), identifier.namer.asked_tasks)
         calibrated, features = identifier.features, naming.features
         shift = shift_test(calibrated, features, seed=settings.seed) if len(calibrated) and len(features) else None
         warning = shift.warning() if shift is not None and shift.shifted and identifier.promise is not None else None
-        ranks = identifier.namer.taxonomy.ranks
         by = by_evidence(kept.tables())
         return Identified(
             failures,
             identifier,
-            Summary.streamed(kept.tables(), ranks, failures.errors),
+            identifier.summary(kept.tables(), failures.errors),
             shift,
             settings.part is None,
             (*([warning] if warning else []), *([by] if by else []), *self._notes(identifier)),
             naming.shown(),
             had,
-            kept.tables,
+            lambda: (table.select(naming.schema.names) for table in kept.tables()),
             facts,
             naming.schema,
         )
+
+    def _scores(self, identifier: Identifier) -> bool:
+        """Whether scores are written too. Raises SettingError where there is nothing to score."""
+        if self.settings.scores is None:
+            return False
+        check_scores(self.settings.scores, None if self.table is None else self.table.path, self.settings.overwrite)
+        if not any(task.several for task in identifier.namer.asked_tasks):
+            raise SettingError(
+                f"--scores is of attributes any number of whose classes is true, and {self.settings.head} has none"
+            )
+        return True
 
     def _notes(self, identifier: Identifier) -> list[str]:
         known = None if identifier.known is None else identifier.known.provenance.get("selection", {}).get("split")
@@ -357,7 +374,7 @@ class Job:
 
     def _settings(self) -> dict[str, Any]:
         """What was asked, as JSON gives it back."""
-        stated = {**self.asked, "report": self.evidence, "adds": self.adds}
+        stated = {**self.asked, "report": self.evidence, "adds": self.adds, "scores": self.settings.scores is not None}
         return dict(json.loads(json.dumps(stated, default=str)))
 
 

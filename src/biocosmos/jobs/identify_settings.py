@@ -65,6 +65,19 @@ class IdentifySettings:
         only={"head": NOT_GIVEN, "part": NOT_GIVEN},
     )
     head: Path | None = setting(None, "Name with this trained head ('biocosmos train heads').", panel=WHO, file=True)
+    gate: Path | None = setting(
+        None,
+        "Ask this head first, of one 0/1 attribute: what it is sure has nothing has no class of the second (docs/attributes.md).",
+        panel=WHO,
+        file=True,
+        only={"head": GIVEN},
+    )
+    scores: Path | None = setting(
+        None,
+        "Also write the score of every class of which several may be true: the predictions CSV of Sewer-ML.",
+        panel=OUTPUT,
+        only={"head": GIVEN, "append": False, "watch": False},
+    )
     encoder: str | None = setting(
         None,
         "Which embedding; needed when there are several.",
@@ -200,6 +213,7 @@ class IdentifySettings:
 
 
 NOT_OF_NAMES = (
+    "scores",
     "append",
     "overwrite",
     "watch",

@@ -144,11 +144,12 @@ def _chimeras(collection: Collection, head: TrainedHead, tested: Predictions, se
 def settings_of(head: TrainedHead) -> HeadSettings:
     """The settings a head was trained with; those of another version that are unknown here are left out.
 
-    A teacher, or a head that was gone on with, knows the taxa that are to be left out: neither is asked.
+    A teacher, or a head that was gone on with, knows the taxa that are to be left out: neither is asked. Attributes beside the
+    ranks are not judged, and not learnt.
     """
     known = {field.name for field in fields(HeadSettings)}
     told = {key: value for key, value in head.facts["training"]["settings"].items() if key in known}
-    return HeadSettings(**told | {"teacher": "", "with_head": False})
+    return HeadSettings(**told | {"teacher": "", "with_head": False, "attributes": ""})
 
 
 def _split(predictions: Predictions) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.errors import Failure
 from biocosmos.identify.answers import VOTERS
+from biocosmos.identify.attribute_columns import PROBABILITIES, confidence_column
 from biocosmos.identify.identifier import KEPT_FEATURES, Answered, Identifier
 from biocosmos.identify.namer import Specimens
 from biocosmos.identify.sample import Sample
@@ -81,12 +82,25 @@ class Naming:
     columns: those that say something of some specimen; named, asked: specimens; failures: in the order of the stream.
     """
 
-    def __init__(self, identifier: Identifier, *, seed: int, top: int = 1, evidence: bool = False, device: str = "cpu") -> None:
+    def __init__(
+        self,
+        identifier: Identifier,
+        *,
+        seed: int,
+        top: int = 1,
+        evidence: bool = False,
+        scores: bool = False,
+        device: str = "cpu",
+    ) -> None:
+        """scores: blocks keep the probabilities of all attributes too, in the column that predictions have them in."""
         self.identifier, self._top, self._device = identifier, top, device
         known = identifier.known
         self._small = identifier.namer.takes == "vectors" and known is not None and len(known) * known.dim < SMALL_VECTORS
         self._features = Sample(KEPT_FEATURES if len(identifier.features) else 0, seed)
         self._shown = Sample(SHOWN if evidence else 0, seed)
+        asked = (task.name for task in identifier.namer.asked_tasks)
+        self._answered = {name for attribute in asked for name in (attribute, confidence_column(attribute))}
+        self._scores = scores
         self.columns, self.named, self.asked, self.failures = set(CORE), 0, 0, list[Failure]()
         self.schema = identifier.answered(identifier.namer.nothing(), top=top).table.schema
 
@@ -124,6 +138,8 @@ class Naming:
         with one_thread(self._small):
             said = list(self.identifier.stream(_together(block.specimens), device=self._device, top=self._top))
         table = pa.concat_tables([one.table for one in said]).combine_chunks()
+        if self._scores:
+            table = pa.concat_tables([_with_scores(one) for one in said]).combine_chunks()
         named = NamedBlock(block.asked, table, block.failures)
         if not len(table):
             return named
@@ -140,11 +156,18 @@ class Naming:
         self.failures += block.failures
         if not rows:
             return
-        self.columns |= set(telling(block.table))
+        self.columns |= (set(telling(block.table)) | self._answered) - {PROBABILITIES}
         self._features.offer(number, rows, block.features[0], *block.features[1:])
         shown = block.shown[0]
         if len(shown):
             self._shown.offer(number, rows, shown, block.table.take(pa.array(shown)), *block.shown[1:])
+
+
+def _with_scores(said: Answered) -> pa.Table:
+    columns = said.predictions.columns
+    if columns is None or PROBABILITIES not in columns.column_names:
+        return said.table  # of no specimen
+    return said.table.append_column(PROBABILITIES, columns[PROBABILITIES])
 
 
 def _evidence(said: Sequence[Answered]) -> tuple[Array, Array, Array]:

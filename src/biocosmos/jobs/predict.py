@@ -27,6 +27,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files, is_there
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.heads import PREDICTIONS, TrainedHead
+from biocosmos.identify.namers.trained import TrainedNamer
 from biocosmos.identify.predictions import Predictions
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
@@ -140,8 +141,8 @@ def part_blocks(
         return _image_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
     if namer.takes == "barcodes":
         return _barcode_blocks(collection, namer, part, where, only, [*ranks, *columns], failures)
-    if isinstance(namer, TrainedHead):
-        _embed_alike(collection, namer)
+    if isinstance(namer, TrainedNamer):
+        embed_alike(collection, namer)
         encoder = namer.encoder
     name = collection.encoder_name(encoder)
     if namer.takes == "both":
@@ -167,7 +168,7 @@ def file_blocks(
     encoder: that made the vectors a namer of vectors was fitted on; by default that of a trained head.
     """
     if namer.takes == "vectors" and encoder is None:
-        if not isinstance(namer, TrainedHead):
+        if not isinstance(namer, TrainedNamer):
             raise BiocosmosError(f"the namer {namer.title!r} takes vectors: say which encoder makes them of images")
         encoder = encoder_of_head(namer)
     preprocessing = namer.preprocessing if encoder is None else encoder.preprocessing  # type: ignore[attr-defined]
@@ -304,7 +305,7 @@ def _chosen(table: pa.Table, only: Sequence[str] | None) -> pa.Table:
     return table.filter(pc.is_in(table["id"], value_set=pa.array([str(id_) for id_ in only], table["id"].type)))
 
 
-def _embed_alike(collection: Collection, head: TrainedHead) -> None:
+def embed_alike(collection: Collection, head: TrainedNamer) -> None:
     """The collection's vectors of the head's encoder, made now if there are none. Refuses those of other weights."""
     name = head.encoder
     if name not in collection.encoders:
@@ -323,7 +324,7 @@ def _embed_alike(collection: Collection, head: TrainedHead) -> None:
         )
 
 
-def encoder_of_head(head: TrainedHead, **how: Any) -> Encoder:
+def encoder_of_head(head: TrainedNamer, **how: Any) -> Encoder:
     """The encoder whose vectors a frozen head takes, with the same weights; how: device, precision and backend."""
     encoder = load_encoder(head.encoder, resize=head.preprocessing.resize, named_by=head.folder, **how)
     if encoder.digest != head.facts["encoder"]["trained"]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.jobs.simulate_scenes import RANKS, STANDARD, SceneSequence, SimulateScenesSettings, scene_sequences
+from biocosmos.jobs.simulate_scenes import RANKS, STANDARD, SceneSequence, SimulateScenesSettings, scene_sequences, species_of
 
 if TYPE_CHECKING:
     from biocosmos.sequences import Boxes
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 BENCHMARK = "SCENES-train"
 """Name of the folder of sequences and of their list, as TrackEval and MOTCOM look for them."""
 FIRST_NIGHT = datetime(2025, 6, 1, 22)
-CLASS = 1
-"""The only class of objects that the public tools know; species are in the tables."""
 SYNTHETIC = "synthetic scenes: drawn and moved by biocosmos, no observation"
 
 
@@ -92,7 +90,9 @@ def write_sequence(folder: Path, sequence: SceneSequence, night: datetime, setti
     truth, found, frames = sequence.truth, sequence.detections, sequence.truth.frames
     for name in ("gt", "det", *(["img1"] if settings.pictures else [])):
         (folder / name).mkdir(parents=True)
-    ends = [[1, CLASS, f"{value:.4f}"] for value in _column(truth.visibility)]
+    classes = [] if settings.one_class else [path[-1] for path in species_of(settings)]
+    kinds = [classes.index(label) + 1 if classes else 1 for label in _column(truth.label)]
+    ends = [[1, kind, f"{value:.4f}"] for kind, value in zip(kinds, _column(truth.visibility))]
     _lines(folder / "gt" / "gt.txt", truth, _column(truth.track), ends)
     confidences = [[f"{value:.4f}", -1, -1, -1] for value in _column(found.confidence)]
     _lines(folder / "det" / "det.txt", found, [-1] * len(found), confidences)
@@ -104,15 +104,13 @@ def write_sequence(folder: Path, sequence: SceneSequence, night: datetime, setti
         "imWidth": frames.width,
         "imHeight": frames.height,
         "imExt": ".jpg",
+        "startTime": night.isoformat(),
+        **({"classNames": ",".join(classes)} if classes else {}),
     }
     lines = ["[Sequence]", *(f"{name}={value}" for name, value in info.items())]
     (folder / "seqinfo.ini").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    moments = [(night + timedelta(seconds=seconds), seconds) for seconds in frames.seconds.tolist()]
-    rows = [
-        [number, file, f"{moment:%Y-%m-%d}", moment.time().isoformat("milliseconds"), f"{seconds:.3f}"]
-        for number, file, (moment, seconds) in zip(frames.number.tolist(), frames.files, moments)
-    ]
-    _table(folder / "times.csv", ["frame", "file", "date", "time", "seconds"], rows)
+    moments = [(night + timedelta(seconds=seconds)).isoformat() for seconds in frames.seconds.tolist()]
+    _table(folder / "times.csv", ["frame", "time"], list(zip(frames.number.tolist(), moments)))
     there = sorted({glimpse.moth for each in sequence.glimpses for glimpse in each})
     moths = [[moth + 1, sequence.scene.moths[moth].path[-1], *sequence.scene.moths[moth].path] for moth in there]
     _table(folder / "species.csv", ["track", "label", *RANKS], moths)

@@ -48,6 +48,9 @@ class SimulateScenesSettings:
         (0.05, 0.35), "Part of its time that a moth walks.", low=0.001, high=0.99, metavar=_RANGE, panel=NIGHTS
     )
     species: int = setting(8, "Species, of which each night has its own common ones.", low=1, high=5000, panel=NIGHTS)
+    one_class: bool = setting(
+        False, "Call every moth class 1, the only one that some public tools count, not its species.", panel=NIGHTS
+    )
     width: int = setting(640, "Pixels.", low=64, high=8192, panel=SCREEN)
     height: int = setting(480, "Pixels.", low=64, high=8192, panel=SCREEN)
     pictures: bool = setting(True, "Paint the frames; --no-pictures writes boxes and times alone.", panel=SCREEN)

@@ -17,12 +17,14 @@ import pyarrow.compute as pc
 
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_file
+from biocosmos.files import is_file, is_there
+from biocosmos.identify.attribute_identifier import AttributeIdentifier
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
-from biocosmos.identify.namers.heads import TrainedHead
+from biocosmos.identify.namers.attribute_heads import AttributeHead, has_attributes
+from biocosmos.identify.namers.heads import HEAD, TrainedHead
 from biocosmos.identify.namers.names import OF_BARCODES, OF_BOTH, OF_IMAGES
 from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.registry import make_detector
@@ -34,7 +36,7 @@ from biocosmos.jobs.predict import predict_part
 from biocosmos.jobs.queries import encoder_for
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import flag, settings_of, told
+from biocosmos.settings import UnusedSetting, flag, settings_of, told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
@@ -60,6 +62,10 @@ def identifier_of(
     """
     settings = told(IdentifySettings, **options) if settings is None else settings
     failures = Failures() if failures is None else failures
+    if settings.head is not None and answers_attributes_alone(settings.head):
+        return attributes_of_head(settings)
+    if settings.gate is not None:
+        raise UnusedSetting("gate", flag("gate"), "with a --head that answers attributes alone")
     chosen = in_use(collection, settings, failures)
     if chosen is not None:
         return chosen
@@ -240,6 +246,29 @@ def head_of(folder: Path, *, device: str, views: int, novelty: str | None) -> Tr
     """The trained head in ``folder``, whose predictions carry what the detector ``novelty`` needs."""
     head = TrainedHead.load(folder, device=device).viewed(views)
     return head.with_gradient() if novelty is not None and make_detector(novelty).needs_gradient else head
+
+
+def answers_attributes_alone(folder: Path) -> bool:
+    """Whether a folder holds attribute heads and no head over ranks."""
+    return has_attributes(folder) and not is_there(folder / HEAD)
+
+
+def attributes_of_head(settings: IdentifySettings) -> AttributeIdentifier:
+    """Who answers where the head of the settings names at no rank. Raises UnusedSetting for what only names have."""
+    assert settings.head is not None
+    for name in (*_RULES, "known", "calibration", "top", "fresh"):
+        if getattr(settings, name) != getattr(_AS_USUAL, name):
+            raise UnusedSetting(
+                name, flag(name), f"where ranks are named, and the head in {settings.head} answers attributes alone"
+            )
+    head = attribute_head_of(settings.head, device=device_of(settings), views=settings.views, gate=settings.gate)
+    return AttributeIdentifier.of(head, settings.seed)
+
+
+def attribute_head_of(folder: Path, *, device: str, views: int = 1, gate: Path | None = None) -> AttributeHead:
+    """The attribute heads in ``folder``, after those in ``gate`` where that is given."""
+    head = AttributeHead.load(folder, device=device)
+    return (head if gate is None else head.gated(AttributeHead.load(gate, device=device))).viewed(views)
 
 
 def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> Identifier:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timezone
 from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.damage import reading
 from biocosmos.specimens.positions import positions_of
+from biocosmos.specimens.readers.boxes import header, upright_size
 
 BY = ("sequence", "deployment")
 """Columns that say which sequence a specimen is of, the first that is filled counts."""
@@ -61,24 +63,30 @@ def _places(collection: Collection, names: list[str], selection: dict[str, Any])
     """Sequence -> where its specimens are stored, int64 ascending; sequences in order of their first specimen."""
     chosen = any(value is not None for value in selection.values())
     found: dict[str, list[np.ndarray]] = {}
+    ids: list[pa.Array] = []
     position = 0
     for batch in collection.scan([*names, *(["id"] if chosen else [])], **selection, batch_size=ROWS_AT_ONCE):
-        places = np.arange(position, position + batch.num_rows, dtype=np.int64)
+        for key, rows in _rows_of_keys([batch.column(name) for name in names]).items():
+            found.setdefault(key, []).append(rows + position)
         if chosen:
-            places = positions_of(collection.dataset, batch.column("id"))
+            ids.append(batch.column("id").cast(pa.string()))
         position += batch.num_rows
-        rows: dict[str, list[int]] = {}
-        for i, key in enumerate(_keys([batch.column(name).to_pylist() for name in names])):
-            if key is not None:
-                rows.setdefault(key, []).append(i)
-        for key, own in rows.items():
-            found.setdefault(key, []).append(places[own])
-    return {key: np.concatenate(parts) for key, parts in found.items()}
+    places = {key: np.concatenate(parts) for key, parts in found.items()}
+    if chosen and ids:
+        stored = positions_of(collection.dataset, pa.chunked_array(ids).combine_chunks())
+        places = {key: stored[rows] for key, rows in places.items()}
+    return places
 
 
-def _keys(columns: list[list[Any]]) -> list[str | None]:
-    """The first filled cell of each row, as text."""
-    return [next((str(cell) for cell in cells if cell is not None and str(cell) != ""), None) for cells in zip(*columns)]
+def _rows_of_keys(columns: Sequence[pa.Array]) -> dict[str, np.ndarray]:
+    """The first filled cell of each row, as text -> its rows, int64 ascending; rows without any are left out."""
+    texts = [column.cast(pa.string()) for column in columns]
+    filled = [pc.if_else(pc.equal(text, ""), None, text) for text in texts]
+    encoded = pc.coalesce(*filled).dictionary_encode()
+    keys = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    order = np.argsort(keys, kind="stable").astype(np.int64)
+    starts = np.searchsorted(keys[order], np.arange(len(encoded.dictionary) + 1))
+    return {key: order[starts[i] : starts[i + 1]] for i, key in enumerate(encoded.dictionary.to_pylist())}
 
 
 def boxes_by_sequence(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[Boxes]:
@@ -87,31 +95,30 @@ def boxes_by_sequence(batches: Iterator[pa.RecordBatch], name: str) -> Iterator[
     for batch in batches:
         table = pa.Table.from_batches([batch])
         table = table.select([column for column in READ if column in table.column_names])
-        own = [table.column(column).to_pylist() for column in BY if column in table.column_names]
-        keys = [key or name for key in _keys(own)] if own else [name] * len(table)
-        places: dict[str, list[int]] = {}
-        for i, key in enumerate(keys):
-            places.setdefault(key, []).append(i)
-        for key, rows in places.items():
+        own = [batch.column(column) for column in BY if column in batch.schema.names]
+        for key, rows in _rows_of_keys([*own, pa.array([name] * len(table), pa.string())]).items():
             held.setdefault(key, []).append(table.take(pa.array(rows, pa.int64())))
     for key in list(held):
         yield boxes_of(key, pa.concat_tables(held.pop(key)))
 
 
 def boxes_of(name: str, table: pa.Table) -> Boxes:
-    """The specimens of one sequence, with any of the columns READ, as its frames and boxes."""
-    columns = {column: table.column(column).to_pylist() for column in table.column_names}
+    """The specimens of one sequence, with any of the columns READ, as its frames and boxes.
+
+    A specimen without a crop is the whole frame; where the size of that is not known either it is no box.
+    """
+    columns: dict[str, list[Any]] = {column: table.column(column).to_pylist() for column in table.column_names}
     blank: list[Any] = [None] * len(table)
 
     def column(key: str) -> list[Any]:
-        return list(columns.get(key, blank))
+        return columns.get(key, blank)
 
     frames, of_row = _frames(column, len(table))
-    has_box = [not _is_empty(*cells) for cells in zip(column("empty"), column("detection"), column("observationType"))]
-    chosen = np.array([i for i in range(len(table)) if has_box[i]], np.int64)
-    chosen = chosen[np.argsort(of_row[chosen], kind="stable")]
-    whole = [0.0, 0.0, float(frames.width), float(frames.height)]
+    whole = [0.0, 0.0, float(frames.width), float(frames.height)] if frames.width and frames.height else None
     given = [crop or own or whole for crop, own in zip(column("crop"), column("frame_box"))]
+    empty = [_is_empty(*cells) for cells in zip(column("empty"), column("detection"), column("observationType"))]
+    chosen = np.array([i for i in range(len(table)) if not empty[i] and given[i] is not None], np.int64)
+    chosen = chosen[np.argsort(of_row[chosen], kind="stable")]
     tracks = [column("track")[i] for i in chosen]
     confidence, visibility = (_numbers([column(key)[i] for i in chosen]) for key in ("detection_confidence", "visibility"))
     labels = [column("label")[i] for i in chosen]
@@ -133,7 +140,7 @@ def _is_empty(empty: bool | None, detection: str | None, observation: str | None
     return bool(empty) or detection == "empty" or (observation or "").strip().lower() == "blank"
 
 
-def _frames(column: Any, count: int) -> tuple[Frames, np.ndarray]:
+def _frames(column: Callable[[str], list[Any]], count: int) -> tuple[Frames, np.ndarray]:
     """(the frames of some specimens, the place of each specimen's)."""
     pictures = [path or content or own for path, content, own in zip(column("image_path"), column("content_hash"), column("id"))]
     times = [seconds(date) for date in column("date")]
@@ -152,11 +159,25 @@ def _frames(column: Any, count: int) -> tuple[Frames, np.ndarray]:
     if np.isfinite(at).any():
         start = moment(column("date")[first[int(np.nanargmin(at))]])
         at -= np.nanmin(at)
-    files = tuple(column("image_path")[i] for i in first)
-    cut = any(box is not None for box in column("frame_box"))  # the picture is a crop, or not there
-    width, height = (_most(column(f"frame_{side}")) or (0 if cut else _most(column(side))) or 0 for side in ("width", "height"))
+    paths, boxes = column("image_path"), column("frame_box")
+    files = tuple(paths[i] if boxes[i] is None else None for i in first)  # else it is a crop, or not there
+    width, height = _size(column, files)
     rates = [rate for rate in column("frame_rate") if rate]
     return Frames(number, at, files, int(width), int(height), rates[0] if rates else None, start), of_row
+
+
+def _size(column: Callable[[str], list[Any]], files: Sequence[str | None]) -> tuple[float, float]:
+    """Width and height of the frames: as told, as the first picture has it, as the collection says; 0 where unknown."""
+    told = [_most(column(name)) for name in ("frame_width", "frame_height")]
+    if all(told):
+        return told[0], told[1]
+    first = next((file for file in files if file is not None), None)
+    info = header(first) if first is not None else None
+    if info is not None:
+        return upright_size(info)
+    if any(box is not None for box in column("frame_box")):
+        return 0, 0
+    return _most(column("width")) or 0, _most(column("height")) or 0
 
 
 def _natural(name: str) -> tuple[Any, ...]:

@@ -14,8 +14,9 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError
 from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.sequences.per_individual import individuals
+from biocosmos.specimens.readers.mot_beside import TIMES
 from biocosmos.specimens.readers.mot_rows import MOT_CLASSES
-from biocosmos.specimens.readers.mot_tree import DETECTIONS, GT, RESULTS, SEQINFO, TIMES
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, GT, RESULTS, SEQINFO
 from biocosmos.tables import replacing, write_table
 
 DIGITS = 3
@@ -63,7 +64,9 @@ def write_mot(
         with replacing(place) as temporary:
             temporary.write_text("".join(_lines(one, own, numbers)), encoding="utf-8")
         if not alone and own != RESULTS:
-            if not _is_regular(one.frames):
+            if _is_regular(one.frames):
+                (path / name / TIMES).unlink(missing_ok=True)  # of what was written here before
+            else:
                 with replacing(path / name / TIMES) as temporary:
                     temporary.write_text(_times(one.frames), encoding="utf-8")
             with replacing(path / name / SEQINFO) as temporary:
@@ -139,12 +142,12 @@ def _is_regular(frames: Frames) -> bool:
 
 
 def _times(frames: Frames) -> str:
-    moments = [
-        (number, frames.start + timedelta(seconds=second))
-        for number, second in zip(frames.number.tolist(), frames.seconds.tolist())
-        if frames.start is not None and np.isfinite(second)
-    ]
-    return "frame,time\n" + "".join(f"{number},{moment.isoformat()}\n" for number, moment in moments)
+    rows = ["frame,date,time,seconds\n"]
+    for number, second in zip(frames.number.tolist(), frames.seconds.tolist()):
+        if frames.start is not None and np.isfinite(second):
+            date, _, clock = (frames.start + timedelta(seconds=second)).isoformat().partition("T")
+            rows.append(f"{number},{date},{clock},{second:.6f}\n")
+    return "".join(rows)
 
 
 def _seqinfo(boxes: Boxes, classes: Mapping[str, int]) -> str:

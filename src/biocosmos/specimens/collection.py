@@ -43,6 +43,7 @@ from biocosmos.specimens.embedded_spaces import spaces_among, tower_among
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
+from biocosmos.specimens.joined_groups import joined_groups
 from biocosmos.specimens.lock import LockBusy, ReadOnly, is_held, locked
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import Source
@@ -159,6 +160,7 @@ class Collection(Selecting):
             def take_ranks() -> None:
                 self._set_ranks(ranks)
 
+            attributes = joined_groups(self.attribute_groups, source.attributes, str(self.path))
             ingest = Ingest(self._lance, source, pack=pack, id_prefix=id_prefix, before_first=take_ranks)
             origin = None if source.origin is None else f"{id_prefix}{source.origin.resolve()}"
             whole = False
@@ -168,6 +170,8 @@ class Collection(Selecting):
                     note = f"{len(ingest.moved.paths):,} image files were found elsewhere by their content"
                     self.change(ingest.moved.table(), verb="moved", note=note, arguments={"source": str(source.origin)})
                 whole = True
+                if attributes != self.attribute_groups and len(self):
+                    self.save_facts(attributes={name: group.as_facts() for name, group in attributes.items()})
             finally:
                 failures_kept.record_reading(self.path, ingest.summary.failures, origin, whole=whole)
         return ingest.summary

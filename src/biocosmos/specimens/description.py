@@ -37,6 +37,7 @@ def describe(collection: Collection) -> dict[str, Any]:
         "barcodes": dataset.count_rows(filter="barcode IS NOT NULL"),
         "ranks": names,
         "columns": collection.stored_columns,
+        "attributes": {name: list(group.columns) for name, group in collection.attribute_groups.items()},
         "encoders": collection.encoders,
         "spaces": collection.spaces(),
         "default_encoder": collection.default_encoder,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from biocosmos.errors import Failures
+from biocosmos.specimens.attribute_groups import Group
 
 BATCH_ROWS = 1024
 
@@ -44,6 +45,7 @@ class Source:
     ``batches`` have at most :data:`BATCH_ROWS` rows; ``id`` is set and not blank in every row. ``ranks`` names the rank
     columns from coarse to fine. Rows that could not be read are in ``failures``, which fills while the batches are read.
     ``origin`` is the file or folder it was opened from; what failed at the last reading of an origin replaces what failed before.
+    ``attributes``: columns that are one task together (:mod:`biocosmos.specimens.attributes`), which the collection remembers.
     """
 
     name: str
@@ -52,3 +54,4 @@ class Source:
     ranks: tuple[str, ...] = ()
     failures: Failures = field(default_factory=Failures)
     origin: Path | None = None
+    attributes: tuple[Group, ...] = ()

@@ -46,7 +46,7 @@ class IngestSettings(BarcodeSettings):
     format: str | None = setting(
         None,
         "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, genbank, xlsx, vlm4bio, coco, webdataset, hugging-face, "
-        "camtrap-dp, megadetector, or a package's own.",
+        "camtrap-dp, megadetector, mot, mot-detections, ami, insect-detect, insect-tracking, wide, sewer-ml, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -73,6 +73,12 @@ class IngestSettings(BarcodeSettings):
         None, "Least confidence of a detection (MegaDetector).", low=0, high=1, unset="typical of the detector, or 0.2"
     )
     empty: bool = setting(False, "Keep pictures in which nothing was seen, whole (MegaDetector, Camtrap DP).")
+    group: tuple[str, ...] = setting(
+        (), "NAME=COLUMN+COLUMN: columns of 0 and 1 that are one attribute; * in a name: --group 'species=sp_*'.", repeated=True
+    )
+    sets: tuple[str, ...] = setting(
+        (), "COLUMN=SEPARATOR: a column whose texts list several values: --sets 'species=;'.", repeated=True
+    )
     encoding: str | None = setting(None, "Of text files: utf-8, latin-1 ...", unset="found from the file")
     separator: str | None = setting(None, "Of text tables.", unset="found from the file")
     pack: bool = setting(False, "Copy the images into the collection.")
@@ -95,6 +101,8 @@ class IngestSettings(BarcodeSettings):
             "boxes": self.boxes,
             "confidence": self.confidence,
             "empty": self.empty,
+            "groups": self.group,
+            "sets": self.sets,
             "encoding": self.encoding,
             "separator": self.separator,
             **self.barcodes(),
@@ -172,6 +180,11 @@ class ExportSettings(Selection):
         "Only what a machine named, as predicted: 'latest' or another name of 'biocosmos identifications', or a table of names.",
         metavar="WHICH",
         only={"vectors": NOT_GIVEN},
+    )
+    attributes: tuple[str, ...] = setting(
+        (),
+        "Only these attributes, as a table of 0 and 1 (docs/attributes.md).",
+        only={"vectors": NOT_GIVEN, "identifications": NOT_GIVEN, "current": False, "spreadsheet": False, "within": NOT_GIVEN},
     )
     spreadsheet: bool = setting(
         False, "A CSV whose cells no spreadsheet takes for formulas; ingest takes it back as it was.", only={"vectors": NOT_GIVEN}

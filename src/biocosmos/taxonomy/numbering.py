@@ -24,7 +24,7 @@ def number(paths: Int32) -> tuple[Int32, Int32]:
     ranks = paths.shape[1]
     last = np.iinfo(np.int32).max
     paths = np.where(paths == NULL, np.int32(last), paths)
-    paths = paths[np.lexsort(paths.T[::-1])]
+    paths = paths[np.lexsort(paths.T[::-1])] if ranks else paths[:0]  # without ranks the root is alone
     named = paths != last
     new = np.ones_like(named)
     if len(paths):
@@ -43,6 +43,8 @@ def number(paths: Int32) -> tuple[Int32, Int32]:
 def last_named(lineage: Int32) -> npt.NDArray[np.int8]:
     """Index of each node's own rank, -1 for the root: the last rank of its lineage that is not null."""
     ranks = lineage.shape[1]
+    if not ranks:
+        return np.full(len(lineage), UNKNOWN, np.int8)
     last = ranks - 1 - np.argmax(lineage[:, ::-1] >= 0, axis=1)
     last[ROOT] = -1
     return np.asarray(last, np.int8 if ranks <= np.iinfo(np.int8).max else np.int16)

@@ -1,6 +1,8 @@
 """A reduced network by every backend: the same vectors as torch in float32, one image or many, and what cannot be is refused."""
 
+import gc
 import os
+import signal
 
 import pytest
 import timm
@@ -84,6 +86,20 @@ def test_a_clustered_network_runs_in_parts_that_are_kept(openvino, vit, pictures
     assert alike(halved.encode_images(pictures), mine.reference(pictures)) > 0.9  # clusters of some images are others
     encoder(vit, "atc-1", backend="openvino", precision="float32")  # nothing is clustered: one part
     assert len(set(openvino.glob("*.xml")) - made.keys()) == 1
+
+
+@pytest.mark.filterwarnings("ignore:lance is not fork-safe")
+def test_a_signal_is_heard_when_encoders_have_come_and_gone(openvino, vit, pictures):
+    """Ctrl-C after OpenVINO was a segmentation fault: its plugin had taken the stack of signals with it."""
+    for spec in (WHOLE, CUT, WHOLE):
+        encoder(vit, spec, backend="openvino", precision="float32").encode_images(pictures)
+        gc.collect()
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
+        signal.raise_signal(signal.SIGTERM)
+        os._exit(8)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
 
 
 def test_a_projection_stands_behind_the_last_part(openvino, vit, pictures):

@@ -32,8 +32,19 @@ from biocosmos.encoders.weights import fill, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_facts
 from biocosmos.files import is_there
-from biocosmos.identify.namer import Namer, Said, Specimens, Takes
+from biocosmos.identify.attribute_columns import AskedTask
+from biocosmos.identify.namer import Said, Specimens
+from biocosmos.identify.namers.attribute_heads import (
+    asked_of,
+    copy_attributes,
+    has_attributes,
+    load_module,
+    mean_probabilities,
+    read_attribute_facts,
+)
+from biocosmos.identify.namers.attribute_model import HeadsModel
 from biocosmos.identify.namers.head_model import HeadModel
+from biocosmos.identify.namers.trained import CPU_BLOCK, TrainedNamer
 from biocosmos.identify.novelty.odin import COLUMN as ODIN
 from biocosmos.identify.novelty.odin import STEP, odin_scores
 from biocosmos.identify.predictions import Predictions
@@ -66,9 +77,6 @@ _SHAPE: dict[str, Any] = {
     "biocosmos": object,
 }
 """Of ``head.json``."""
-BLOCK, CPU_BLOCK = 64, 16
-"""Images that go through the model at once; on a CPU fewer, so that maps stay in its caches (a third faster at 96 pixels)."""
-
 Float32 = npt.NDArray[np.float32]
 Int32 = npt.NDArray[np.int32]
 
@@ -84,12 +92,13 @@ def torch_tree(taxonomy: Taxonomy, classes: npt.NDArray[Any]) -> Tree:
 
 
 @dataclass(eq=False)
-class TrainedHead(Namer):
+class TrainedHead(TrainedNamer):
     """A head that was trained, ready to name; get one with :meth:`load`.
 
     folder: where it lies; model: in evaluation mode; taxonomy, classes: of its tree; preprocessing: of images, None for a head on
     stored vectors that cannot see images by itself; facts: what head.json says; views: of each image, whose probabilities are
-    averaged; gradient: its predictions carry the column of ODIN, which takes a gradient through the model.
+    averaged; attributes: what it is asked beside names; gradient: its predictions carry the column of ODIN, which takes a
+    gradient through the model.
     """
 
     name: ClassVar[str] = "head"
@@ -103,26 +112,12 @@ class TrainedHead(Namer):
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     views: int = 1
     gradient: bool = False
+    attributes: dict[str, Any] | None = None
 
     @property
     def title(self) -> str:
         """ "head" and its kind."""
         return f"head {self.facts['head']}"
-
-    @property
-    def takes(self) -> Takes:  # type: ignore[override]
-        """Vectors for a frozen head, images for others."""
-        return "vectors" if self.frozen else "images"
-
-    @property
-    def wants_sizes(self) -> bool:  # type: ignore[override]
-        """Whether it wants the height and width of each image."""
-        return bool(self.facts["sizes"])
-
-    @property
-    def learnt(self) -> npt.NDArray[np.object_]:  # type: ignore[override]
-        """Ids of the specimens it was trained on, as far as its folder says."""
-        return np.array(self.facts["training"].get("ids", []), object)
 
     @cached_property
     def rank_nodes(self) -> tuple[Int32, ...]:  # type: ignore[override]
@@ -134,11 +129,7 @@ class TrainedHead(Namer):
 
         Raises BiocosmosError for more than one view of a head on stored vectors, which are of one.
         """
-        if check_views(views) > 1 and self.frozen:
-            raise BiocosmosError(
-                f"the head in {self.folder} takes stored vectors, which are of one view: leave --views out, "
-                "or train without --freeze"
-            )
+        self.refuse_views_of_vectors(check_views(views))
         return replace(self, views=views)
 
     def with_gradient(self) -> TrainedHead:
@@ -173,19 +164,17 @@ class TrainedHead(Namer):
         return replace(found, columns=columns)
 
     @property
-    def frozen(self) -> bool:
-        """Whether it takes stored vectors."""
-        return bool(self.facts["frozen"])
-
-    @property
-    def encoder(self) -> str:
-        """The encoder whose vectors a frozen head takes; the one that training began from otherwise."""
-        return str(self.facts["encoder"]["name"])
-
-    @property
     def digest(self) -> str:
-        """Of the head's weights and tree and the encoder's weights, 16 hex digits."""
-        return str(self.facts["digest"])
+        """Of the head's weights and tree and the encoder's weights, 16 hex digits; of the attributes too, where there are any."""
+        own = str(self.facts["digest"])
+        if self.attributes is None:
+            return own
+        return hashlib.sha256(f"{own} with {self.attributes['digest']}".encode()).hexdigest()[:16]
+
+    @property
+    def asked_tasks(self) -> tuple[AskedTask, ...]:  # type: ignore[override]
+        """The attributes it answers beside names."""
+        return () if self.attributes is None else asked_of(self.attributes)
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "cpu") -> TrainedHead:
@@ -213,12 +202,19 @@ class TrainedHead(Namer):
         if max(facts["channels"], default=0) * max(1, facts["options"].get("hidden", 1)) > _ROOM + there:
             raise BiocosmosError(f"{folder / HEAD} claims more weights than {WEIGHTS} holds: restore it, or train again")
         head = make_head(facts["head"], torch_tree(taxonomy, classes), facts["channels"], **facts["options"])
-        model = HeadModel(trunk, head, preprocessing)
+        attributes = None
+        if has_attributes(folder):
+            attributes = read_attribute_facts(folder)
+            if not attributes["beside"] or attributes["encoder"]["trained"] != facts["encoder"]["trained"]:
+                raise BiocosmosError(f"the attribute heads in {folder} are not of the head beside them: train again")
+            model: HeadModel = HeadsModel(trunk, head, load_module(folder, attributes), preprocessing)
+        else:
+            model = HeadModel(trunk, head, preprocessing)
         fill(model.head, weights, folder / WEIGHTS)
         if _digest(model, taxonomy, facts["encoder"]["trained"]) != facts["digest"]:
             raise BiocosmosError(f"the head in {folder} was changed after it was saved: restore {WEIGHTS}, or train again")
         where = torch.device(choose_device(device))
-        return cls(folder, model.to(where).eval(), taxonomy, classes, preprocessing, facts, where)
+        return cls(folder, model.to(where).eval(), taxonomy, classes, preprocessing, facts, where, attributes=attributes)
 
     def _logits(self, sizes: torch.Tensor | None, images: torch.Tensor) -> torch.Tensor:
         logits: torch.Tensor = self.model(images, sizes).logits
@@ -232,17 +228,20 @@ class TrainedHead(Namer):
         if self.wants_sizes and specimens.sizes is None:
             raise BiocosmosError(f"the head in {self.folder} takes the sizes of images too, and these specimens come without")
         extra = torch.as_tensor(specimens.sizes) if self.wants_sizes else None
-        together = max(1, len(inputs)) if self.frozen else CPU_BLOCK if self.device.type == "cpu" else BLOCK
+        together = self.at_once(len(inputs))
         found = []
         for start in range(0, len(inputs), together):
             rows = slice(start, start + together)
             found.append(self._block(inputs[rows].to(self.device), None if extra is None else extra[rows].to(self.device)))
-        logits, features, by_rank = zip(*found, strict=True)
+        logits, features, by_rank, attributes = zip(*found, strict=True)
         joined = None if by_rank[0] is None else tuple(map(np.concatenate, zip(*by_rank, strict=True)))
-        return Said(np.concatenate(logits), np.concatenate(features), joined)
+        beside = None if attributes[0] is None else np.concatenate(attributes)
+        return Said(np.concatenate(logits), np.concatenate(features), joined, beside)
 
-    def _block(self, inputs: torch.Tensor, extra: torch.Tensor | None) -> tuple[Float32, Float32, list[Float32] | None]:
-        """Class scores, features and the ranks' own log p of a block, averaged over views."""
+    def _block(
+        self, inputs: torch.Tensor, extra: torch.Tensor | None
+    ) -> tuple[Float32, Float32, list[Float32] | None, Float32 | None]:
+        """Class scores, features, the ranks' own log p and p of attributes of a block, averaged over views."""
         views = [inputs] if self.views == 1 else [view(inputs, number) for number in range(self.views)]
         outputs = [self.model(seen, extra) for seen in views]
         logits = torch.stack([output.logits.float() for output in outputs])
@@ -257,7 +256,10 @@ class TrainedHead(Namer):
                 torch.stack([output.rank_scores[i].float() for output in outputs]) for i in range(len(outputs[0].rank_scores))
             ]
             by_rank = [torch.logsumexp(rank, 0).log_softmax(1).cpu().numpy() for rank in stacked]
-        return scores.cpu().numpy(), features.cpu().numpy(), by_rank
+        beside = None
+        if isinstance(self.model, HeadsModel):
+            beside = mean_probabilities([output.attributes for output in outputs], self.model.attributes.tasks)
+        return scores.cpu().numpy(), features.cpu().numpy(), by_rank, beside
 
     def about(self) -> dict[str, Any]:
         """What a table of its answers says about it."""
@@ -350,6 +352,8 @@ def copy_head(head: TrainedHead, folder: str | Path, trained: str) -> str:
     facts = read_head_facts(head.folder)
     facts["encoder"] = {**facts["encoder"], "trained": trained}
     facts["digest"] = _digest(head.model, head.taxonomy, trained)
+    if has_attributes(head.folder):
+        copy_attributes(head.folder, folder, trained)
     with replacing(folder / HEAD) as temporary:
         temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
     return str(facts["digest"])
@@ -358,6 +362,10 @@ def copy_head(head: TrainedHead, folder: str | Path, trained: str) -> str:
 def read_head_facts(folder: str | Path) -> dict[str, Any]:
     """What head.json says. Raises BiocosmosError when the folder holds no trained head, or one of another format."""
     path = Path(folder) / HEAD
+    if not is_there(path) and has_attributes(folder):
+        raise BiocosmosError(
+            f"{folder} answers attributes and names at no rank, which is asked here: train it with --ranks and a head over them"
+        )
     if not is_there(path):
         raise BiocosmosError(f"{folder} holds no trained head: make one with 'biocosmos train heads'")
     told = {"what": "the description of a trained head", "remedy": "restore it, or train again"}

@@ -13,6 +13,7 @@ from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.namers.attribute_heads import ATTRIBUTES, copy_attributes, has_attributes, read_attribute_facts
 from biocosmos.identify.namers.heads import HEAD, TrainedHead, copy_head
 from biocosmos.specimens import guard
 
@@ -41,11 +42,14 @@ def write_folder(
     split: str | None,
     training: Mapping[str, Any],
 ) -> str:
-    """Save the towers, how they are computed, the head over them, and on whom this was chosen. Returns the encoder's digest."""
-    (output / HEAD).unlink(missing_ok=True)  # a former head is not one over these weights
+    """Save the towers, how they are computed, the heads over them, and on whom this was chosen. Returns the encoder's digest."""
+    for former in (HEAD, ATTRIBUTES):  # heads of before are not over these weights
+        (output / former).unlink(missing_ok=True)
     digest = save_encoder(output, towers, base=encoder, way=way, training={**training, "by": BY})
     if head is not None:
         copy_head(head, output, digest)
+    elif has_attributes(encoder) and not read_attribute_facts(encoder)["frozen"]:
+        copy_attributes(encoder, output, digest)
     seen: dict[str, list[pa.Array]] = {use: [] for use in guard.USES}
     for record in guard.records(encoder):  # also written here, should the folder it began from be gone one day
         for use in guard.USES:

@@ -9,8 +9,8 @@ import numpy as np
 from torch import Tensor
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.nn.attributes.adjacency import adjacency
-from biocosmos.nn.attributes.class_weights import ClassWeights, class_weights
+from biocosmos.nn.attributes.class_costs import ClassWeights, class_weights
+from biocosmos.nn.attributes.co_occurrence import adjacency
 from biocosmos.nn.attributes.criterion import AttributeCriterion
 from biocosmos.nn.attributes.cross_task import CrossTaskHead
 from biocosmos.nn.attributes.plain import PlainHeads

@@ -10,10 +10,11 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.nn.attributes.class_weights import ClassWeights
+from biocosmos.nn.attributes.class_costs import ClassWeights
 from biocosmos.nn.attributes.tasks import AttributeOutput, TaskShape, checked_tasks
 from biocosmos.nn.attributes.weighting import LEARNING_RATE, TEMPERATURE, TaskWeighting, Weighting
 from biocosmos.nn.distributed import place
+from biocosmos.nn.heads.output import full_precision
 
 MAIN = 0.75
 """m, the published share of the refined answer."""
@@ -42,7 +43,7 @@ class TaskLoss(nn.Module):
 
         Returns the sum of the losses and what makes it a mean: the number of known labels, or the sum of their factors.
         """
-        logits = logits.float()
+        logits = full_precision(logits)
         if self.several:
             known = values >= 0
             true = (values == 1).to(logits)

@@ -25,7 +25,7 @@ class CrossTaskHead(PlainHeads):
     Linear + LeakyReLU(0.2), one vector a class, Linear + LeakyReLU(0.2); L graph layers over all C vectors; the score of a
     class is a linear layer on its vector.
 
-    adjacency: (C, C) of :func:`biocosmos.nn.attributes.adjacency.adjacency`; None: the graph of all edges, whose weights
+    adjacency: (C, C) of :func:`biocosmos.nn.attributes.co_occurrence.adjacency`; None: the graph of all edges, whose weights
     attention finds ("dynamic"). GCN uses its values, GAT the pattern of what is above 0.
     graph, layers: kind and number. channels: e of a class's vector. attention_heads: of GAT, a divisor of e.
     bottleneck: its width; shared_bottleneck: one for all tasks. shared_output: one linear layer for all classes.

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.nn.heads.output import full_precision
 
 SLOPE = 0.2
 """Of LeakyReLU below 0, everywhere in CT-GNN."""
@@ -70,7 +71,8 @@ class GraphAttention(GraphLayer):
 
     Velickovic et al. 2018 (arXiv:1710.10903), equations 3 to 5. There a is one vector over the pair [W h_i || W h_j]; its two
     halves give the same score as a sum, which needs b C^2 numbers a head where the pairs need 2 e b C^2. Not more than
-    ``attention_floats`` of them exist at a time (training too: pieces are computed again). dropout: of the weights as well.
+    ``attention_floats`` of them exist at a time (training too: pieces are computed again). dropout: of the weights as well. Where
+    all nodes are joined (the dynamic graph) and nothing is dropped, see :func:`attend_to_all`: b C (e + heads) numbers.
 
     width: e, a multiple of ``heads``.
     """
@@ -98,7 +100,12 @@ class GraphAttention(GraphLayer):
     def forward(self, nodes: Tensor, adjacency: Tensor) -> Tensor:
         """nodes: (b, C, e); adjacency: (C, C), an edge from j to i where A_ij > 0. Returns (b, C, e)."""
         edges = adjacency > 0
-        new = torch.cat([self._head(nodes @ weight, own, edges) for weight, own in zip(self.weight, self.attention)], -1)
+        if edges.all() and not (self.training and self.drop.p):
+            values = torch.einsum("bcd,hde->bhce", nodes, self.weight)
+            to, source = torch.einsum("bhce,hpe->phbc", values, self.attention.view(len(self.attention), 2, -1))
+            new = attend_to_all(to.transpose(0, 1), source.transpose(0, 1), values).transpose(1, 2).flatten(2)
+        else:
+            new = torch.cat([self._head(nodes @ weight, own, edges) for weight, own in zip(self.weight, self.attention)], -1)
         return self.summed(new, nodes)
 
     def _head(self, values: Tensor, own: Tensor, edges: Tensor) -> Tensor:
@@ -112,7 +119,35 @@ class GraphAttention(GraphLayer):
 
     def _attend(self, to: Tensor, source: Tensor, values: Tensor, edges: Tensor) -> Tensor:
         # in float32 at least: half precision has no number as low as NO_EDGE
-        scores = nn.functional.leaky_relu(to.float()[:, :, None] + source.float()[:, None, :], SLOPE)
+        scores = nn.functional.leaky_relu(full_precision(to)[:, :, None] + full_precision(source)[:, None, :], SLOPE)
         weights = scores.masked_fill(~edges, NO_EDGE).softmax(-1)
         new: Tensor = self.drop(weights).to(values.dtype) @ values
         return new
+
+
+def attend_to_all(to: Tensor, source: Tensor, values: Tensor) -> Tensor:
+    """sum_j softmax_j(LeakyReLU(to_i + source_j)) values_j over all j, without any number a pair.
+
+    On each side of 0, exp(LeakyReLU(to_i + source_j)) is a factor of i times one of j. With the nodes in descending order of
+    ``source``, those above 0 for i come first: sums from the front and from the back, cut at the place of i, are all
+    it takes, C log C + C e steps instead of C^2 e.
+
+    to, source: (..., C); values: (..., C, e). Returns (..., C, e).
+    """
+    lead, (classes, width) = values.shape[:-2], values.shape[-2:]
+    to, source, x = full_precision(to), full_precision(source), full_precision(values)
+    ordered, order = source.sort(-1, descending=True)
+    highest = ordered[..., :1]
+    first = torch.arange(x[..., 0].numel() // classes, device=x.device)[:, None]
+    x = torch.cat([x, torch.ones_like(x[..., :1])], -1).reshape(-1, width + 1)  # the last column becomes the sum of the weights
+    x = x.index_select(0, (order.reshape(-1, classes) + first * classes).flatten()).view(*lead, classes, width + 1)
+    front = nn.functional.pad(((ordered - highest).exp()[..., None] * x).cumsum(-2), (0, 0, 1, 0))
+    back = (SLOPE * (ordered - highest)).exp()[..., None] * x
+    back = nn.functional.pad(back.flip(-2).cumsum(-2).flip(-2), (0, 0, 0, 1))
+    above = torch.searchsorted((-ordered).contiguous(), to.contiguous())  # how many have source > -to
+    rows = (above.reshape(-1, classes) + first * (classes + 1)).flatten()
+    best = to + highest
+    top = nn.functional.leaky_relu(best, SLOPE)
+    sums = (best - top).exp()[..., None] * front.reshape(-1, width + 1).index_select(0, rows).view_as(x)
+    sums = sums + (SLOPE * best - top).exp()[..., None] * back.reshape(-1, width + 1).index_select(0, rows).view_as(x)
+    return (sums[..., :width] / sums[..., width:]).to(values.dtype)

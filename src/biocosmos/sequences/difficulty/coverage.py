@@ -36,9 +36,13 @@ def covered_shares(frame: Ints, box: Floats, *, order: Order | None = None, itse
     own = np.stack([whole[:, 0], whole[:, 1], whole[:, 0] + whole[:, 2], whole[:, 1] + whole[:, 3]], axis=1)
     # the covering box is added up before it is cut to whole pixels, the covered one after: as the public code does
     other = np.stack([box[:, 0], box[:, 1], box[:, 0] + box[:, 2], box[:, 1] + box[:, 3]], axis=1).astype(np.int64)
+    left, right, before, behind = own[:, 0].copy(), own[:, 2].copy(), other[:, 0].copy(), other[:, 2].copy()
     for rows, i, j in _pairs(frame):
+        # most pairs are told apart by where they stand across the picture
+        near = (right[i] >= before[j]) & (left[i] <= behind[j])
         if not itself:
-            i, j = i[i != j], j[i != j]
+            near &= i != j
+        i, j = i[near], j[near]
         if order == "release":
             kept = other[j, 3] < own[i, 3]
         elif order == "nearer":

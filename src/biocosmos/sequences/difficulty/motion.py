@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from biocosmos.sequences.difficulty.coverage import Floats, Ints
 
@@ -22,14 +23,13 @@ def displacement(
     """
     if not len(track):
         return float("nan")
-    order = np.lexsort((number, track))
+    order = _in_time(track, number)
     track, box = track[order], box[order]
     time = (number if seconds is None else seconds)[order].astype(np.float64)
     first = np.r_[True, np.diff(track) != 0]
     dt = np.where(first, 1.0, np.diff(time, prepend=time[0]))
-    moved = np.diff(_centres(box), axis=0, prepend=0.0)
-    velocity = np.where(first[:, None], 0.0, moved / dt[:, None])
-    error = _strays(velocity, first) * (dt if interval is None else np.where(first, 0.0, interval))
+    across, down = _moved(box, first)
+    error = _strays(across / dt, down / dt, first) * (dt if interval is None else np.where(first, 0.0, interval))
     return float(np.mean(error / np.sqrt(box[:, 2] * box[:, 3])))
 
 
@@ -38,13 +38,13 @@ def release_displacement(track: Ints, number: Ints, box: Floats) -> float:
     and the next box for that of the next frame. Arguments and errors are the same."""
     if not len(track):
         return float("nan")
-    order = np.lexsort((number, track))
+    order = _in_time(track, number)
     track = track[order]
     last = np.r_[np.diff(track) != 0, True]
     box = box[order][np.where(last, np.arange(len(track)), np.arange(len(track)) + 1)]
     first = np.r_[True, last[:-1]]
-    velocity = np.where(first[:, None], 0.0, np.diff(_centres(box), axis=0, prepend=0.0))
-    return float(np.mean(_strays(velocity, first) / np.sqrt(box[:, 2] * box[:, 3])))
+    strays = _strays(*_moved(box, first), first)
+    return float(np.mean(strays / np.sqrt(box[:, 2] * box[:, 3])))
 
 
 def motion(strayed: float, betas: Floats) -> float:
@@ -52,11 +52,21 @@ def motion(strayed: float, betas: Floats) -> float:
     return 0.0 if strayed == 0 else float(np.mean(1.0 / (1.0 + betas / strayed)))
 
 
-def _centres(box: Floats) -> Floats:
-    return box[:, :2] + box[:, 2:] / 2
+def _in_time(track: Ints, number: Ints) -> Ints:
+    """Rows of one individual after the other, each in time."""
+    if (number[1:] >= number[:-1]).all():
+        few = len(track) and track.min() >= 0 and track.max() <= np.iinfo(np.uint16).max
+        return np.argsort(track.astype(np.uint16) if few else track, kind="stable")  # short numbers are sorted by their digits
+    return np.lexsort((number, track))
 
 
-def _strays(velocity: Floats, first: np.ndarray) -> Floats:
-    before = np.where(first[:, None], 0.0, np.roll(velocity, 1, axis=0))
-    found: Floats = np.linalg.norm(velocity - before, axis=1)
+def _moved(box: Floats, first: npt.NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """What the centre of each box moved across and down since the one before of its individual; 0 for its first."""
+    across, down = box[:, 0] + box[:, 2] / 2, box[:, 1] + box[:, 3] / 2
+    return np.where(first, 0.0, np.diff(across, prepend=0.0)), np.where(first, 0.0, np.diff(down, prepend=0.0))
+
+
+def _strays(across: Floats, down: Floats, first: npt.NDArray[np.bool_]) -> Floats:
+    """How far two velocities that follow each other differ; the one before the first is 0."""
+    found: Floats = np.hypot(across - np.where(first, 0.0, np.roll(across, 1)), down - np.where(first, 0.0, np.roll(down, 1)))
     return found

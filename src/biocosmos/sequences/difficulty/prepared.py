@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.sequences.frames import Boxes
+from biocosmos.sequences.frames import Boxes, Frames
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -77,20 +77,20 @@ def prepare(boxes: Boxes, *, classes: Collection[int | str] = (), release: bool 
             left_out[why] = left_out.get(why, 0) + count
         keep[bad] = False
 
-    drop(np.array([track is None for track in boxes.track], bool), "of no known individual")
-    names, found = np.unique(np.array([str(track) for track in boxes.track], object)[keep].astype(str), return_inverse=True)
-    track = np.zeros(len(boxes), np.int64)
-    track[keep] = found
+    names: dict[object, int] = {}
+    track = np.array([-1 if each is None else names.setdefault(each, len(names)) for each in boxes.track], np.int64)
+    drop(track < 0, "of no known individual")
     again = _again(number, track, keep)
     if release and again.any():
         row = int(np.flatnonzero(again)[0])
         raise BiocosmosError(
-            f"sequence '{boxes.name}' has the individual '{names[track[row]]}' twice in frame {number[row]}: the public code "
+            f"sequence '{boxes.name}' has the individual '{boxes.track[row]}' twice in frame {number[row]}: the public code "
             "refuses it; mend the file, or measure without --mode release"
         )
     if boxes.raw is not None:
         flag = boxes.raw[:, FLAG]
-        drop(np.asarray((np.trunc(flag) == 0) | ~(flag > 0)), "marked as not to be considered")
+        # the public code cuts a confidence to a whole number; results of trackers have one there
+        drop((np.trunc(flag) == 0) | ~(flag > 0) if release else flag == 0, "marked as not to be considered")
     if classes and not unannotated:
         drop(~_of_classes(boxes, classes), "of another class")
     box = np.array(boxes.box if boxes.raw is None else boxes.raw[:, BOX] - FROM_ONE, np.float64).reshape(-1, 4)
@@ -111,7 +111,7 @@ def prepare(boxes: Boxes, *, classes: Collection[int | str] = (), release: bool 
     return Prepared(
         boxes.name,
         number[rows],
-        np.asarray(frames.times(), np.float64)[boxes.frame[rows]] if len(rows) else np.zeros(0),
+        _times(frames)[boxes.frame[rows]] if len(rows) else np.zeros(0),
         np.unique(track[rows], return_inverse=True)[1].astype(np.int64),
         box[rows],
         visibility[rows],
@@ -120,6 +120,16 @@ def prepare(boxes: Boxes, *, classes: Collection[int | str] = (), release: bool 
         int(steps[times.argmax()]) if len(steps) else 1,
         left_out,
     )
+
+
+def _times(frames: Frames) -> Floats:
+    """(f,) ascending seconds; where several frames are of one moment, as clocks without fractions say, by their numbers."""
+    times = np.asarray(frames.times(), np.float64)
+    if not len(times) or (np.diff(times) > 0).all():
+        return times
+    numbers = frames.number.astype(np.float64)
+    span = (times[-1] - times[0]) / (numbers[-1] - numbers[0])
+    return numbers * (span if span > 0 else 1.0)
 
 
 def _again(number: Ints, track: Ints, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:

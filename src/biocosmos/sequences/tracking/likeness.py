@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr
 
 Float64 = NDArray[np.float64]
+Int64 = NDArray[np.int64]
+STEPS = np.array([0, 0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 7, 10, 15.0])
+"""Spreads below the median of cosines of one animal, between which cosines of two are counted."""
+NORMAL = np.diff(np.concatenate([[0], ndtr(STEPS), [1]]))
+QUARTILE = 0.6745
+"""Of the normal distribution, in standard deviations."""
+FEWEST = 5
 
 
 @dataclass
@@ -31,37 +39,76 @@ class Running:
         self.mean, self.weight = mean, total
 
 
+class Ring:
+    """The last ``most`` numbers of a stream."""
+
+    def __init__(self, most: int = 1500) -> None:
+        self._kept, self._next, self._full = np.empty(most), 0, False
+
+    def add(self, values: Float64) -> None:
+        """More numbers (k,)."""
+        values = values[-len(self._kept) :]
+        places = (self._next + np.arange(len(values))) % len(self._kept)
+        self._kept[places] = values
+        self._full |= self._next + len(values) >= len(self._kept)
+        self._next = (self._next + len(values)) % len(self._kept)
+
+    @property
+    def values(self) -> Float64:
+        """What is kept, (k,), in no order."""
+        return self._kept if self._full else self._kept[: self._next]
+
+
 @dataclass
 class Likeness:
     """log p(cosine | same animal) - log p(cosine | two animals), for whatever encoder.
 
-    Two boxes of one frame are two animals: their cosines are the second distribution. Boxes linked before are the first. Both are
-    taken as normal with one variance, so that more alike never says less (linear discriminant): log-odds = slope (cosine -
-    middle). Until ``few`` pairs of the same animal are known it says little, and never more than ``most`` either way, since
-    animals of one species are alike beyond any normal distribution.
+    Cosines of surely linked boxes are taken as normal, by their median and the median distance of those below it, since a
+    few of the links are wrong. Boxes of one frame are two animals: their cosines are counted between steps of that spread,
+    as two animals are of one species or of two. The log of the ratio is made to rise (isotonic regression), so that more
+    alike never says less. Until ``few`` pairs of either kind are known it says little. A share ``stray`` of cosines of one
+    animal is taken to be as those of two, which bounds what unlike looks can say.
     """
 
-    few: float = 30.0
-    most: float = 4.0
-    same: Running = field(default_factory=lambda: Running(0.9, 0.02, 1.0))
-    other: Running = field(default_factory=lambda: Running(0.5, 0.05, 1.0))
+    few: float = 15.0
+    stray: float = 0.03
+    same: Ring = field(default_factory=Ring)
+    other: Ring = field(default_factory=Ring)
 
     def log_odds(self, cosine: Float64) -> Float64:
-        """Of cosines of any shape."""
-        pooled = (self.same.variance * self.same.weight + self.other.variance * self.other.weight) / (
-            self.same.weight + self.other.weight
-        )
-        pooled = max(0.5 * (self.same.variance + self.other.variance), pooled, 1e-6)
-        slope = max(self.same.mean - self.other.mean, 0.0) / pooled
-        trust = min(self.same.weight, self.other.weight)
-        trust = trust / (trust + self.few)
-        return np.clip(trust * slope * (cosine - (self.same.mean + self.other.mean) / 2), -self.most, self.most)
+        """Of cosines of any shape; 0 for nan."""
+        same, other = self.same.values, self.other.values
+        trust = min(len(same), len(other))
+        if trust < FEWEST:
+            return np.zeros(cosine.shape)
+        middle = float(np.median(same))
+        spread = max(float(np.median(middle - same[same <= middle])) / QUARTILE, 1e-4)
+        below = (middle - other) / spread
+        counts = np.bincount(np.searchsorted(STEPS, below, side="right"), minlength=len(STEPS) + 1) + 0.5
+        odds: Float64 = np.log((1 - self.stray) * NORMAL / (counts / counts.sum()) + self.stray)
+        odds = -rising(-odds, np.asarray(counts, np.float64))
+        places = np.concatenate([STEPS[:1], (STEPS[1:] + STEPS[:-1]) / 2, STEPS[-1:]])
+        asked = (middle - np.nan_to_num(cosine)) / spread
+        return np.asarray(trust / (trust + self.few) * np.interp(asked, places, odds) * np.isfinite(cosine))
 
-    def learn(self, cosine: Float64, tracks: NDArray[np.int64], boxes: NDArray[np.int64]) -> None:
-        """From a frame: cosine (tracks, boxes), of which the pairs tracks[i], boxes[i] were linked; nan: not known."""
-        same, others = cosine[tracks, boxes], cosine[tracks][:, boxes][~np.eye(len(tracks), dtype=bool)]
+    def learn(self, cosine: Float64, tracks: Int64, boxes: Int64, sure: NDArray[np.bool_]) -> None:
+        """From a frame: cosine (tracks, boxes), nan: not known, of which the pairs tracks[i], boxes[i] were linked, sure (i,)
+        whatever they look like."""
+        same, others = cosine[tracks, boxes][sure], cosine[tracks][:, boxes][~np.eye(len(tracks), dtype=bool)]
         self.same.add(same[np.isfinite(same)])
         self.other.add(others[np.isfinite(others)])
+
+
+def rising(values: Float64, weights: Float64) -> Float64:
+    """The rising sequence nearest to ``values`` in weighted squares (pool adjacent violators; Ayer and others, 1955)."""
+    blocks: list[list[float]] = []
+    for value, weight in zip(values.tolist(), weights.tolist()):
+        blocks.append([value, weight, 1])
+        while len(blocks) > 1 and blocks[-2][0] > blocks[-1][0]:
+            last = blocks.pop()
+            total = blocks[-1][1] + last[1]
+            blocks[-1] = [(blocks[-1][0] * blocks[-1][1] + last[0] * last[1]) / total, total, blocks[-1][2] + last[2]]
+    return np.concatenate([np.full(int(count), value) for value, _, count in blocks])
 
 
 @dataclass

@@ -14,21 +14,24 @@ Float64 = NDArray[np.float64]
 class Motion:
     """How animals move, in seconds and in body lengths (the side of a square of the box's area).
 
-    jitter: of a box around an animal at rest, body lengths, one axis; rest, walk: seconds that a rest and a walk last on average;
-    speed: of a walk, body lengths a second; turning: seconds after which its direction is forgotten; flight: share of
-    movements, a minute, that end anywhere in the picture; loose: share of boxes at rest that are drawn much wider or narrower.
+    jitter: of a box around an animal at rest, body lengths, one axis; rest, walk: seconds that a rest and a walk last on
+    average; speed: of a walk, body lengths a second; turning: seconds after which its direction is forgotten; flight, hop:
+    flights a minute that end anywhere in the picture, and about ``reach`` body lengths away; loose: share of boxes at rest
+    that are drawn much wider or narrower.
 
     A walk is a persistent random walk (Fuerth 1920): its mean squared displacement after t is
     2 v^2 T (t - T (1 - exp(-t / T))), straight over less than T seconds and growing with the square root of time after.
     """
 
-    jitter: float = 0.06
-    rest: float = 300.0
-    walk: float = 40.0
-    speed: float = 0.35
-    turning: float = 6.0
-    flight: float = 0.05
-    loose: float = 0.1
+    jitter: float = 0.045
+    rest: float = 35.0
+    walk: float = 10.0
+    speed: float = 0.3
+    turning: float = 7.5
+    flight: float = 0.03
+    hop: float = 0.4
+    reach: float = 3.0
+    loose: float = 0.15
 
     def spread(self, seconds: Float64) -> Float64:
         """Mean squared displacement of a walk, square body lengths."""
@@ -44,8 +47,12 @@ class Motion:
         return np.asarray(-np.expm1(-seconds / self.walk) * self.rest / (self.rest + self.walk))
 
     def flown(self, seconds: Float64) -> Float64:
-        """The probability that one that moved took off and came down anywhere."""
+        """The probability that one took off and came down anywhere."""
         return np.asarray(-np.expm1(-self.flight * seconds / 60))
+
+    def hopped(self, seconds: Float64) -> Float64:
+        """The probability that one took a short flight."""
+        return np.asarray(-np.expm1(-self.hop * seconds / 60))
 
 
 @dataclass(frozen=True)
@@ -77,7 +84,7 @@ def places(
     boxes) body length, pixels; area: of the picture, square pixels; velocity (tracks, 2) pixels a second when last seen.
     """
     still = motion.resting(resting, seconds)[:, None]
-    flown = motion.flown(seconds)[:, None]
+    flown, hopped = motion.flown(seconds)[:, None], motion.hopped(seconds)[:, None]
     squared = (shift**2).sum(axis=-1) / length**2
     jitter = motion.jitter**2
     rest = (1 - motion.loose) * _normal(squared, jitter) + motion.loose * _normal(squared, 16 * jitter)
@@ -87,8 +94,9 @@ def places(
     variance = motion.spread(seconds)[:, None] / 2 + jitter
     began = motion.spread(np.minimum(seconds, motion.walk) / 3)[:, None] / 2 + jitter
     walk = (_normal(squared, variance) + _normal(onward, variance / 2) + _normal(squared, began)) / 3
-    anywhere = length**2 / area
-    return Places(still * rest, (1 - still) * (1 - flown) * walk, (1 - still) * flown * anywhere)
+    here = (1 - flown) * (1 - hopped)
+    flight = flown * length**2 / area + (1 - flown) * hopped * _normal(squared, variance + motion.reach**2)
+    return Places(here * still * rest, here * (1 - still) * walk, flight)
 
 
 def _normal(squared: Float64, variance: Float64 | float) -> Float64:

@@ -68,24 +68,30 @@ class Odds:
                  + log-odds of the look (likeness.py) + of the label
                  - log[ expected new animals in this frame ]
 
-    with exp(-g / T) of the animals still there, and as many new ones expected as have left, for a picture in balance. Positive
-    log-odds are worth linking; the set of pairs with the largest sum, one box an animal, is taken (assignment.py). This is the
-    score of multiple hypothesis tracking (Reid 1979; Blackman 2004), with one hypothesis kept.
+    with exp(-g / T) of the animals still there, less for every frame in which one was not seen, and as many new ones
+    expected as have left, for a picture in balance. Positive log-odds are worth linking; the set of pairs with the largest
+    sum, one box an animal, is taken (assignment.py). This is the score of multiple hypothesis tracking (Reid 1979; Blackman
+    2004), with one hypothesis kept.
 
     What is unknown of a sequence is learnt while it runs, in constant memory: sizes of animals, what a cosine of this encoder
     says, shares of labels.
 
-    motion: how animals move; detected: share of animals that a detector sees; false_boxes: expected in a frame; back: probability
-    that one that seems to have left comes back; size_same: deviation of the log length of boxes of one animal, size_cut that of
-    the share ``cut`` of boxes that are drawn around half an animal, or two.
+    motion: how animals move; detected: share of animals that a detector sees; false_boxes: expected in a frame; back: share
+    of those that left that come back, away: mean time until then over the memory; size_same: deviation of the log length of
+    boxes of one animal, size_cut that of the share ``cut`` of boxes that are drawn around half an animal, or two; sure:
+    log-odds without the look from which on a link teaches what looks say; maybe: a box of this share of the confidence that
+    begins an animal is told as one once it is seen again.
     """
 
     settings: TrackerSettings = field(default_factory=TrackerSettings)
     motion: Motion = field(default_factory=Motion)
     detected: float = 0.9
-    false_boxes: float = 0.05
-    back: float = 0.02
-    size_same: float = 0.12
+    false_boxes: float = 0.03
+    back: float = 0.2
+    away: float = 0.2
+    maybe: float = 0.75
+    sure: float = 3.0
+    size_same: float = 0.06
     cut: float = 0.05
     size_cut: float = 0.4
     known: Known = field(default_factory=Known.none)
@@ -108,36 +114,47 @@ class Odds:
             self.labels.learn(boxes.labels)
         if len(boxes) and len(self.known):
             odds, at_rest, cosine = self.log_odds(boxes)
-            tracks, rows = one_to_one(-odds, 0.0)
+            look = 0.0 if cosine is None else self.likeness.log_odds(cosine)
+            tracks, rows = one_to_one(-(odds + look), 0.0)
+            self._tell(tracks)
             numbers[seen[rows]] = self.known.number[tracks]
             if cosine is not None:
-                self.likeness.learn(cosine, tracks, rows)
+                self.likeness.learn(cosine, tracks, rows, odds[tracks, rows] > self.sure)
             self._go_on(tracks, boxes.rows(rows), at_rest[tracks, rows])
         missed = np.ones(len(self.known), bool)
         missed[tracks] = False
         there = self.known.there[missed]
         self.known.there[missed] = there * (1 - self.detected) / (1 - there * self.detected)
         self.known.there[tracks] = 1.0
-        new = np.setdiff1d(np.flatnonzero(boxes.confidence >= self.settings.start), rows)
+        new = np.setdiff1d(np.flatnonzero(boxes.confidence >= self.maybe * self.settings.start), rows)
         numbers[seen[new]] = self._begin(boxes.rows(new))
         return numbers
 
+    def _tell(self, tracks: Int64) -> None:
+        """Give numbers to animals that are seen again and had none."""
+        untold = tracks[self.known.number[tracks] < 0]
+        self.known.number[untold] = np.arange(self._next, self._next + len(untold))
+        self._next += len(untold)
+
     def log_odds(self, now: Sighting) -> tuple[Float64, Float64, Float64 | None]:
-        """Of the known animals and the boxes: log-odds, probability of rest, cosine (None without vectors), (t, m) float64."""
+        """Of the known animals and the boxes: log-odds but for the look, probability of rest, and cosine, nan where one has no
+        vector, None without any: (t, m) float64 each."""
         known, settings = self.known, self.settings
         gap = now.seconds - known.seconds
         shift = now.centre[None] - known.centre[:, None]
         length = np.sqrt(known.length[:, None] * now.length[None])
         area = max(now.diagonal**2 / 2, 1.0)
         where = places(self.motion, shift, gap, known.resting, length, area, known.velocity)
-        again = np.maximum(known.there, self.back * np.exp(-gap / settings.memory)) * self.detected
+        away = self.away * settings.memory
+        back = self.back * -np.expm1(-now.gap / away) * np.exp(-gap / away)
+        again = np.maximum(known.there, np.maximum(back, 1e-6)) * self.detected
         odds = (np.log(again) - np.log1p(-again))[:, None] + np.log(np.maximum(where.total, 1e-300)) - np.log(length**2 / area)
         expected = len(now) * -np.expm1(-max(now.gap, 0.0) / settings.stay) + self.false_boxes
         odds = odds - np.log(expected) + self._of_sizes(now) + self.labels.log_odds(known.label, now.labels)
         if now.vectors is None or not known.look.shape[1]:
             return odds, where.at_rest, None
         cosine = np.where(_there(known.look)[:, None] & _there(now.vectors)[None], known.look @ now.vectors.T, np.nan)
-        return odds + np.nan_to_num(self.likeness.log_odds(cosine)), where.at_rest, cosine
+        return odds, where.at_rest, cosine
 
     def _of_sizes(self, now: Sighting) -> Float64:
         log_known, log_now = np.log(self.known.length), np.log(now.length)
@@ -182,15 +199,17 @@ class Odds:
 
     def _begin(self, now: Sighting) -> Int64:
         count = len(now)
-        numbers = np.arange(self._next, self._next + count)
-        self._next += count
+        told = now.confidence >= self.settings.start
+        numbers = np.full(count, -1, np.int64)
+        numbers[told] = np.arange(self._next, self._next + told.sum())
+        self._next += int(told.sum())
         if count:
             width = self.known.look.shape[1] if now.vectors is None else now.vectors.shape[1]
             look = np.zeros((count, width)) if now.vectors is None else now.vectors.copy()
             if not self.known.look.shape[1] and width:
                 self.known.look = np.zeros((len(self.known), width))
             new = Known(
-                number=numbers,
+                number=numbers.copy(),
                 centre=now.centre.copy(),
                 velocity=np.zeros((count, 2)),
                 length=now.length.copy(),
@@ -199,7 +218,7 @@ class Odds:
                 look=look,
                 label=now.labels.copy(),
                 boxes=np.ones(count, np.int64),
-                there=np.ones(count),
+                there=np.where(told, 1.0, 0.5),
             )
             self.known = self.known.joined(new)
         return numbers

@@ -25,6 +25,7 @@ from biocosmos.specimens.care.plan import Plan
 from biocosmos.specimens.care.splits_of_parts import merged_splits
 from biocosmos.specimens.care.vectors_of_parts import columns_of_vectors
 from biocosmos.specimens.care.writing import writing
+from biocosmos.specimens.joined_groups import joined_groups
 from biocosmos.specimens.rank_order import merge_orders
 from biocosmos.specimens.records import EMBEDDING_PREFIX
 
@@ -166,9 +167,17 @@ class _Merger:
         whole.record_failures(summary.failures, whole=False)
         if summary.added:
             self._commit(plan, before, [split.name for split in splits])
+            self._join_groups()
         plans.clear(whole.path)
         self._default_encoder()
         return summary
+
+    def _join_groups(self) -> None:
+        groups = self.whole.attribute_groups
+        for part in self.parts:
+            groups = joined_groups(groups, part.collection.attribute_groups.values(), str(self.whole.path))
+        if groups != self.whole.attribute_groups:
+            self.whole.save_facts(attributes={name: group.as_facts() for name, group in groups.items()})
 
     # ------------------------------------------------------------------ the columns of the whole
 

@@ -22,6 +22,7 @@ from biocosmos.settings import UnusedSetting, flag
 from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_reader
 from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
 from biocosmos.specimens.readers.hugging_face import is_dataset
+from biocosmos.specimens.readers.label_options import LabelColumns
 from biocosmos.specimens.readers.mot_tree import is_table as is_mot_table
 from biocosmos.specimens.readers.mot_tree import is_tree as is_mot_tree
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
@@ -35,6 +36,7 @@ from biocosmos.specimens.readers.packed import (
     table_among,
 )
 from biocosmos.specimens.readers.taxonomy_table import open_taxonomy
+from biocosmos.specimens.readers.trap_sniffing import trap_format
 from biocosmos.specimens.readers.workbook import is_workbook
 from biocosmos.specimens.records import Source
 
@@ -50,15 +52,20 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "genbank": ("genbank", "read", "GenBank flat file: the barcode gene of each record"),
     "xlsx": ("workbook", "read", "Excel workbook: one sheet, or BOLD's spreadsheet of several"),
     "vlm4bio": ("vlm4bio", "read", "VLM4Bio datasets folder"),
-    "coco": ("coco", "read", "COCO annotations JSON: boxes become crops"),
+    "coco": ("coco", "read", "COCO annotations JSON, of videos too: boxes become crops"),
     "webdataset": ("webdataset", "read", "tar shards: TreeOfLife, img2dataset"),
     "hugging-face": ("hugging_face", "read", "Hugging Face dataset: Parquet files with splits, or save_to_disk"),
     "camtrap-dp": ("camtrap_dp", "read", "Camtrap DP package, zip or folder: observations of camera traps"),
     "megadetector": ("megadetector", "read", "MegaDetector results JSON: animals become crops"),
+    "wide": ("wide", "read", "CSV with a column of 0 and 1 for each label"),
+    "sewer-ml": ("sewer_ml", "read", "Sewer-ML's tables of pipe defects, or the folder they lie in"),
     "mot": ("mot", "read", "MOTChallenge tree, sequence or gt.txt: boxes of tracks become crops"),
     "mot-detections": ("mot", "read_detections", "MOTChallenge tree: boxes of the detector, det.txt"),
+    "ami": ("ami", "read", "AMI data companion: exported detections, CSV"),
+    "insect-detect": ("insect_detect", "read", "Insect Detect: metadata CSV of a recording"),
+    "insect-tracking": ("insect_tracking", "read", "insectTracking, MCC24-trap: CSV of detections or tracks of a day"),
 }
-ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
+ALIASES = {"dwca": "darwin-core", "tsv": "csv", "coco-video": "coco"}
 BARCODES = ("keep_personal", "provisional", *vars(Rules()))
 """What every format with barcodes uses."""
 USES: dict[str, tuple[str, ...]] = {
@@ -73,15 +80,18 @@ USES: dict[str, tuple[str, ...]] = {
     "xlsx": ("images", "marker", *BARCODES),
     "fasta": ("encoding", "separator", "metadata", "pattern", "marker", *BARCODES),
     "vlm4bio": ("encoding",),
-    "coco": ("images", "boxes"),
+    "coco": ("images", "boxes", "empty"),
     "hugging-face": ("images", *BARCODES),
     "camtrap-dp": ("images", "boxes", "empty"),
     "megadetector": ("images", "boxes", "confidence", "empty"),
     "mot": ("images", "empty"),
     "mot-detections": ("images", "empty"),
+    **dict.fromkeys(("ami", "insect-detect", "insect-tracking"), ("encoding", "separator", "images", "empty")),
     "webdataset": (),
+    "wide": ("encoding", "separator", "images", "marker", *BARCODES),
+    "sewer-ml": ("encoding", "separator", "images"),
 }
-"""What each format uses besides ranks, columns and taxonomy; a folder with ``metadata`` reads a table too."""
+"""What each format uses besides ranks, columns, taxonomy, groups and sets; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
 CAMTRAP_TABLES = ("deployments", "media", "observations")
 SNIFFED = 1 << 16  # bytes at either end of a JSON
@@ -109,6 +119,8 @@ def read(
     marker: str | None = None,
     keep_personal: bool = False,
     provisional: bool = False,
+    groups: Sequence[str] = (),
+    sets: Sequence[str] = (),
     max_image_bytes: int = MAX_IMAGE_BYTES,
 ) -> Source:
     """Open specimens of any known format, or of a data frame; rows are read as the batches are asked for.
@@ -123,7 +135,8 @@ def read(
     rules: what is done to barcodes, :class:`biocosmos.barcodes.cleaning.Rules`. pattern: a regular expression with named groups
     that reads the first lines of sequences. marker: only sequences of this marker. keep_personal: keep columns about people, who
     are left out of sources with barcodes. provisional: names such as "Culex sp. 1" are species there.
-    max_image_bytes: larger files inside archives are refused unread.
+    groups: "name=column+column", columns of 0 and 1 that are one attribute, * and ? in names; sets: "column=separator", columns
+    whose texts list several values. max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
     for extra in (metadata, taxonomy, images):
@@ -162,16 +175,26 @@ def read(
         marker=marker,
         keep_personal=keep_personal,
         provisional=provisional,
+        labels=LabelColumns.of(groups, sets),
         max_image_bytes=max_image_bytes,
     )
     if is_frame(path):
-        return read_frame(path, options)
+        return _labelled(read_frame(path, options), options)
     path = Path(path)
     if format in added:
-        return _from(path, load_reader(added[format]).read(path, options))
+        return _from(path, _labelled(load_reader(added[format]).read(path, options), options))
     module, function, _ = FORMATS[format]
     reader: Callable[[Path, Options], Source] = getattr(import_module(f"{__name__}.{module}"), function)
-    return _from(path, reader(path, options))
+    return _from(path, _labelled(reader(path, options), options))
+
+
+def _labelled(source: Source, options: Options) -> Source:
+    """The source with the label columns that the caller named, if any."""
+    if not options.labels:
+        return source
+    from biocosmos.specimens.readers.labels import labelled
+
+    return labelled(source, options.labels)
 
 
 def _refuse_missing(path: str | Path) -> None:
@@ -233,10 +256,12 @@ def _of_file(path: Path) -> str | None:
         raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
     if suffix in (".txt", ".csv") and is_mot_table(path):
         return "mot"
+    if (trap := trap_format(path)) is not None:
+        return trap
     if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
-        from biocosmos.specimens.readers.bioscan import is_table
+        from biocosmos.specimens.readers import bioscan, sewer_ml
 
-        return "bioscan" if is_table(path) else "csv"
+        return "bioscan" if bioscan.is_table(path) else "sewer-ml" if sewer_ml.is_table(path) else "csv"
     if is_sequences(path.name) or is_genbank(path.name):
         return "fasta" if is_sequences(path.name) else "genbank"
     if suffix == ".tar" or path.name.lower().endswith((".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")):

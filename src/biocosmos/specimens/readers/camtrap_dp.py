@@ -31,6 +31,7 @@ from biocosmos.specimens.readers.camtrap_package import (
     open_package,
 )
 from biocosmos.specimens.readers.columns import IMAGE_URL
+from biocosmos.specimens.readers.frame_columns import FRAME_COLUMNS
 from biocosmos.specimens.readers.lookup import Entry, Lookup, Seen
 from biocosmos.specimens.readers.media import ADDRESSES
 from biocosmos.specimens.readers.options import Options
@@ -61,7 +62,7 @@ def read(path: Path, options: Options) -> Source:
     """
     root = path.parent if path.name == DATAPACKAGE else path
     with open_archive(root, options.failures, options.max_image_bytes) as archive:
-        columns = _Columns.of(open_package(archive), packed=not is_folder(root))
+        columns = _Columns.of(open_package(archive), packed=not is_folder(root), empty=options.empty)
     shaper = Shaper(columns.kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy, warn_unlabelled=False)
 
     def rows() -> Iterator[Row]:
@@ -81,12 +82,14 @@ class _Columns:
     kinds: dict[str, pa.DataType]
 
     @classmethod
-    def of(cls, package: Package, packed: bool) -> _Columns:
-        """packed: pictures are in a zip. A column that another table has too, or that means something else here, is called
-        after its table."""
+    def of(cls, package: Package, packed: bool, empty: bool) -> _Columns:
+        """packed: pictures are in a zip. empty: those in which nothing is are kept.
+
+        A column that another table has too, or that means something else here, is called after its table."""
         kinds: dict[str, pa.DataType] = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label", "date")}
         kinds |= {"image": STANDARD["image"]} if packed else {}
         kinds |= COLUMNS | {IMAGE_URL: pa.string()} | dict.fromkeys(package.ranks, pa.string())
+        kinds |= {"empty": FRAME_COLUMNS["empty"]} if empty else {}
         names = {}
         for table in (OBSERVATIONS, MEDIA, DEPLOYMENTS):
             for theirs in package.tables[table].header:
@@ -298,6 +301,7 @@ class _Reading:
                 "sequence": _event_of(record) or _event_of(medium),
                 "date": date,
                 "time": time,
+                "empty": blank or not record,
             },
         )
 

@@ -14,15 +14,18 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import Resolver, is_file, is_folder, readable
+from biocosmos.specimens.readers import coco_videos
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import STORED, UPRIGHT, Frames, Size, header, size_of, to_crop, upright_size
 from biocosmos.specimens.readers.camera_traps import COLUMNS, moment
+from biocosmos.specimens.readers.coco_videos import VIDEO, Videos
 from biocosmos.specimens.readers.columns import our_names
 from biocosmos.specimens.readers.json_fields import MOST_COLUMNS, fitting, type_of
 from biocosmos.specimens.readers.json_stream import as_key, as_text, elements
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.places import Inside
+from biocosmos.specimens.readers.track_checks import TrackChecks
 from biocosmos.specimens.records import ADDED_BY_COLLECTION, STANDARD, Source
 
 IMAGES, CATEGORIES, ANNOTATIONS = "images", "categories", "annotations"
@@ -99,8 +102,15 @@ class _Fields:
         self.of_camera = (IMAGES, "seq_id") in kinds or {(IMAGES, "location"), (IMAGES, "datetime")} <= kinds.keys()
         for name in CAMERA if self.of_camera else ():
             kinds.pop((IMAGES, name), None)
+        self.of_video = (IMAGES, VIDEO) in kinds
+        for part, joined in coco_videos.JOINED.items() if self.of_video else ():
+            for name in joined:
+                kinds.pop((part, name), None)
+        given = {**(CAMERA_KINDS if self.of_camera else {}), **(coco_videos.columns() if self.of_video else {})}
+        if options.empty:
+            given["empty"] = pa.bool_()
         theirs: dict[tuple[str, str], str] = {}
-        taken: set[str] = {"label", "crop", *ADDED_BY_COLLECTION, *(CAMERA_KINDS if self.of_camera else ())}
+        taken: set[str] = {"label", "crop", *ADDED_BY_COLLECTION, *given}
         for part in (ANNOTATIONS, IMAGES, CATEGORIES):
             for owner, name in kinds:
                 if owner == part:
@@ -116,7 +126,7 @@ class _Fields:
             key: f"{name}_source" if name in ("id", "image_path", "label", "crop") else name for key, name in zip(theirs, ours)
         }
         self.kinds = {self.names[key]: kinds[key] or pa.string() for key in theirs}
-        self.kinds |= CAMERA_KINDS if self.of_camera else {}
+        self.kinds |= given
 
     def take(self, part: str, element: dict[str, Any]) -> dict[str, Any]:
         """The element's fields by our names, in the type of their column."""
@@ -193,15 +203,20 @@ def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[Row]:
 
         frames = Frames(options.boxes, others)
         told: set[str] = set()
+        checks = TrackChecks(file, failures)
+        videos = Videos.of(file, checks) if fields.of_video else None
         for number, (_, box) in enumerate(elements(file, {ANNOTATIONS}), 1):
             if not isinstance(box, dict):
                 failures.add("the annotation is not an object", stage="read", source=file, row=number)
                 continue
-            row = _Annotation(box, number, file, failures, told)
+            row = _Annotation(box, number, file, failures, told, videos)
             values = row.values(picture, categories, fields, frames, seen)
             if values is not None:
                 yield number, None, values
+        checks.tell()
         yield from _alone(file, images, inside, fields, failures, seen)
+        if options.empty:
+            yield from _empty(file, images, inside, fields, failures, seen, videos)
         _close(file, images, inside, frames, failures)
 
 
@@ -223,6 +238,35 @@ def _alone(file: Path, images: Lookup, inside: Inside, fields: _Fields, failures
         yield number, None, {**fields.take(IMAGES, image), "id": own, "image_path": picture.path, "crop": None, "label": None}
 
 
+def _empty(
+    file: Path, images: Lookup, inside: Inside, fields: _Fields, failures: Failures, seen: Seen, videos: Videos | None
+) -> Iterator[Row]:
+    """Images without an annotation, whole."""
+    unused = {key for key, _ in images.unused()}
+    for number, (_, image) in enumerate(elements(file, {IMAGES}) if unused else (), 1):
+        key = as_key(image.get("id")) if isinstance(image, dict) else None
+        if key not in unused or key is None:
+            continue
+        found = images.get(key)
+        images.use(found)
+        picture = _picture([entry.value for entry in found], inside)
+        if picture.problem is not None or seen.count(picture.name) > 1:
+            reason = f"the image {picture.problem}" if picture.problem is not None else "an image of this name came before"
+            failures.add(reason, stage="read", source=file, row=number, id=picture.name or None)
+            continue
+        values = {**fields.take(IMAGES, image), "id": picture.name, "image_path": picture.path}
+        if fields.of_camera:
+            values |= taken_at(image)[0]
+        yield number, None, {**values, **(videos.frame(image) if videos is not None else {}), "empty": True}
+
+
+def taken_at(image: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+    """(where and when a camera trap took a picture, what is wrong with the date)."""
+    date, time, problem = moment(image.get("datetime"))
+    where = {"deployment": as_key(image.get("location")), "sequence": as_key(image.get("seq_id"))}
+    return {**where, "date": date, "time": time}, problem
+
+
 def _close(file: Path, images: Lookup, inside: Inside, frames: Frames, failures: Failures) -> None:
     inside.resolver.tell(failures, source=file)
     if frames.turned:
@@ -230,7 +274,9 @@ def _close(file: Path, images: Lookup, inside: Inside, frames: Frames, failures:
         failures.add(reason, stage="read", source=file, severity="warning")
     empty = sum(1 for _ in images.unused())
     if empty:
-        failures.add(f"{empty} images have no annotation: left out", stage="read", source=file, severity="warning")
+        failures.add(
+            f"{empty} images have no annotation: left out (--empty keeps them)", stage="read", source=file, severity="warning"
+        )
 
 
 def _image_entries(file: Path, failures: Failures) -> Iterator[tuple[str, int | None, Any]]:
@@ -280,6 +326,7 @@ class _Annotation:
     file: Path
     failures: Failures
     told: set[str]
+    videos: Videos | None = None
     id: str = ""
 
     def say(self, reason: str, warning: bool = False) -> None:
@@ -313,15 +360,20 @@ class _Annotation:
         }
         if fields.of_camera:
             taken |= self._taken_at(image.record)
+        if self.videos is not None:
+            frame = self.videos.frame(image.record)
+            individual = self.videos.individual(self.box, frame, self.number)
+            if individual is None:
+                return None
+            taken |= frame | individual
         return {**taken, "id": self.id, "image_path": image.path, "crop": crop, "label": label}
 
     def _taken_at(self, image: dict[str, Any]) -> dict[str, Any]:
         """Where and when a camera trap took the picture."""
-        date, time, problem = moment(image.get("datetime"))
+        values, problem = taken_at(image)
         if problem is not None:
             self.say(problem, warning=True)
-        where = {"deployment": as_key(image.get("location")), "sequence": as_key(image.get("seq_id"))}
-        return {**where, "date": date, "time": time}
+        return values
 
     def _name(self, image: str, own: str | None, seen: Seen) -> None:
         """file#id, or file#row without an id; a second one of the same name gets one of its own, with a word."""

@@ -22,6 +22,7 @@ from biocosmos.specimens.readers.archive import leads_outside
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import UPRIGHT, header, to_crop
 from biocosmos.specimens.readers.camera_traps import COLUMNS, is_film, moment, share_to_crop
+from biocosmos.specimens.readers.frame_columns import FRAME_COLUMNS
 from biocosmos.specimens.readers.json_fields import JsonFields
 from biocosmos.specimens.readers.json_stream import as_key, as_number, as_text, parts
 from biocosmos.specimens.readers.lookup import Seen
@@ -56,8 +57,10 @@ def read(path: Path, options: Options) -> Source:
     """
     results = _Results.of(path)
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label", "date")} | COLUMNS | OWN
-    results.fields.call(list(results.fields.kinds), {*kinds, *STANDARD})
+    results.fields.call(list(results.fields.kinds), {*kinds, *STANDARD, "empty"})
     kinds |= results.fields.columns()
+    if options.empty:
+        kinds["empty"] = FRAME_COLUMNS["empty"]
     shaper = Shaper(kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy, warn_unlabelled=False)
     blocks = gather(_rows(path, results, options), list(kinds), str(path))
     return Source(path.name, "megadetector", shaper.batches(blocks), shaper.rank_columns, options.failures)
@@ -180,11 +183,11 @@ class _Picture:
         animals = [self._specimen(detection, f"{name}#{place}", path) for place, detection in enumerate(detections, 1)]
         for values in animals:
             if values is not None:
-                yield self.number, None, {**shared, **values}
+                yield self.number, None, {**shared, **values, "empty": False}
         if self.counts.below - before == len(detections):
             self.counts.empty += 1
             if self.options.empty:
-                yield self.number, None, {**shared, "id": name, "detection": "empty"}
+                yield self.number, None, {**shared, "id": name, "detection": "empty", "empty": True}
 
     def _detections(self) -> list[Any] | None:
         """Those of the picture; None, with a row, where it was not looked at or is a film."""

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_RATE, FRAME_SIZE
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
@@ -34,13 +37,20 @@ def _source(path: Path, options: Options, kind: str | None) -> Source:
     sequences = [with_size(one, options.failures) for one in sequences_at(path, kind, options.images, options.failures)]
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label")} | FRAME_COLUMNS
     kinds |= FRAME_RATE | FRAME_SIZE | FRAME_BOX
-    if any(one.start is not None for one in sequences):
+    if any(one.start is not None or one.times for one in sequences):
         kinds |= CLOCK
+    said = {name for one in sequences for values in one.species.values() for name in values}
+    kinds |= {name: pa.string() for name in sorted(said) if name not in kinds and name not in STANDARD}
     shaper = Shaper(kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy, warn_unlabelled=False)
 
     def rows() -> Iterator[Row]:
         for sequence in sequences:
-            yield from _rows(sequence, options)
+            try:
+                yield from _rows(sequence, options)
+            except BiocosmosError as error:
+                if len(sequences) == 1:
+                    raise
+                options.failures.add(str(error), stage="read", source=sequence.table)
 
     blocks = gather(rows(), list(kinds), str(path))
     return Source(path.name, "mot", shaper.batches(blocks), shaper.rank_columns, options.failures)
@@ -76,6 +86,7 @@ def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
             int(boxes.row[i]),
             None,
             {
+                **sequence.species.get(track or "", {}),
                 **_frame(sequence, number),
                 "id": f"{sequence.name}/{number:06d}#{alone + str(count[number]) if track is None else track}",
                 "crop": box if number in files else None,

@@ -60,17 +60,18 @@ class MotBoxes:
     last: int
 
 
-def read_rows(sequence: MotSequence, failures: Failures, *, everything: bool = False) -> MotBoxes:
+def read_rows(sequence: MotSequence, failures: Failures, *, everything: bool = False, clip: bool = True) -> MotBoxes:
     """The boxes of a sequence's table; rows that cannot be right become failures, with their line, and the rest goes on.
 
     everything: rows that are not to be counted, and boxes outside, are kept, with boxes as they stand in the file less 1: for
-    whoever repeats what other code does with a table.
+    whoever repeats what other code does with a table. clip: cut boxes at the edges of the picture; without, as where its size is
+    not known, they reach as far as the file says.
     Raises BiocosmosError for a file that cannot be opened or has no row that can be used.
     """
     if sequence.table is None:
         return _empty(sequence.kind)
     checks = TrackChecks(sequence.table, failures)
-    reading = _Reading(sequence, checks, everything)
+    reading = _Reading(sequence, checks, everything, clip)
     kept: list[tuple[int, list[float]]] = []
     lines = refused = widest = 0
     for number, fields, problem in _lines(sequence.table):
@@ -135,6 +136,7 @@ class _Reading:
     sequence: MotSequence
     checks: TrackChecks
     everything: bool
+    clip: bool
 
     def boxes(self, rows: list[tuple[int, list[float]]], shape: str) -> MotBoxes:
         """What can be used of the rows."""
@@ -160,26 +162,29 @@ class _Reading:
             beyond += self.sequence.length is not None and fields[0] > self.sequence.length
             found.append((number, fields, crop, track, visibility))
         if ignored:
-            self.checks.say(f"{ignored:,} rows are marked as not to be counted: left out", severity="warning")
+            self.checks.say(f"{_rows_are(ignored)} marked as not to be counted: left out", severity="warning")
         if unlikely:
-            self.checks.say(f"{unlikely:,} visibilities are not from 0 to 1: taken as unknown", severity="warning")
+            self.checks.say(
+                f"{_rows_are(unlikely)} of a visibility that is not from 0 to 1: taken as unknown", severity="warning"
+            )
         if beyond:
-            reason = f"{beyond:,} rows are of frames beyond the {self.sequence.length:,} of seqinfo.ini: kept"
+            reason = f"{_rows_are(beyond)} of frames beyond the {self.sequence.length:,} of seqinfo.ini: kept"
             self.checks.say(reason, severity="warning")
         return self._arrays(found, shape, max((int(fields[0]) for _, fields in rows), default=0))
 
     def _crop(self, fields: list[float], number: int, size: tuple[float, float] | None) -> list[float] | None:
         box = [fields[2] - 1, fields[3] - 1, fields[4], fields[5]]
+        width, height = size or (0.0, 0.0)
+        if box[2] > 0 < box[3] and box[0] >= 0 <= box[1] and box[0] + box[2] <= width and box[1] + box[3] <= height:
+            return box  # as it is: sums of floats are not what they were
         crop, reason, cut = to_crop(box, None, size)
         if crop is None:
             self.checks.say(str(reason), number)
             return None
-        if cut:
-            shown = ", ".join(f"{side:g}" for side in fields[2:6])
-            self.checks.say(f"the box '{shown}' reaches outside the picture: clipped", number, severity="warning")
-        width, height = size or (math.inf, math.inf)
-        inside = min(box[:2]) >= 0 and box[0] + box[2] <= width and box[1] + box[3] <= height
-        return box if inside else crop  # as it is: sums of floats are not what they were
+        if cut and self.clip:
+            shown, done = ", ".join(f"{side:g}" for side in fields[2:6]), "clipped" if size else "kept, its size is not known"
+            self.checks.say(f"the box '{shown}' reaches outside the picture: {done}", number, severity="warning")
+        return box if size is None or not self.clip else crop
 
     def _arrays(self, found: list[tuple[int, list[float], list[float], str | None, float]], shape: str, last: int) -> MotBoxes:
         n = len(found)
@@ -194,8 +199,10 @@ class _Reading:
         known = (
             truth and n > 0 and all(len(fields) <= TRUTH_COLUMNS for _, fields, *_ in found)
         )  # column 8 is x where there are 10
-        kinds = np.where(np.isfinite(raw[:, 7]) & (raw[:, 7] > 0) & known, raw[:, 7], 0).astype(np.int64)
+        kinds = np.where((raw[:, 7] > 0) & (raw[:, 7] < LONGEST) & known, raw[:, 7], 0).astype(np.int64)
         label[:] = self._labels(kinds)
+        if self.sequence.species:
+            label[:] = [self.sequence.species.get(own or "", {}).get("label", said) for own, said in zip(track, label)]
         confidence = np.full(n, np.nan) if truth else raw[:, 6].copy()
         if shape == RESULTS and n and np.all(confidence == NO_TRACK):
             confidence[:] = np.nan
@@ -223,6 +230,10 @@ class _Reading:
         if not names and len(set(kinds.tolist()) - {0}) < 2:
             return [None] * len(kinds)
         return [names[kind - 1] if 0 < kind <= len(names) else (str(kind) if kind else None) for kind in kinds.tolist()]
+
+
+def _rows_are(count: int) -> str:
+    return "1 row is" if count == 1 else f"{count:,} rows are"
 
 
 def _track(number: float) -> str | None:

@@ -2,14 +2,14 @@
 
 A sequence is a folder with ``gt/gt.txt`` or ``det/det.txt``, ``seqinfo.ini`` and the pictures in ``img1``. Two keys of ours may
 stand in seqinfo.ini beside its own: ``startTime``, the moment of frame 1 in ISO 8601, and ``classNames``, names of the classes by
-commas, that of class 1 first. Where frames are not equally far apart in time, ``times.csv`` beside it has the columns frame and
-time, in ISO 8601 too.
+commas, that of class 1 first. Beside it may lie what :mod:`biocosmos.specimens.readers.mot_beside` reads.
 """
 
 from __future__ import annotations
 
 import configparser
 import math
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -21,12 +21,15 @@ from pathlib import Path
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_folder, is_image_name, is_junk
 from biocosmos.specimens.readers.boxes import header, upright_size
+from biocosmos.specimens.readers.mot_beside import read_species, read_times
 
 GT, DETECTIONS, RESULTS = "gt", "det", "results"
 KINDS = (GT, DETECTIONS)
-SEQINFO, TIMES = "seqinfo.ini", "times.csv"
+SEQINFO = "seqinfo.ini"
 DEPTH = 4
 """How far below a folder sequences are looked for: root/MOT17/train/MOT17-02."""
+LOOKED_AT, FOLDERS_LOOKED_AT = 20_000, 50
+"""Entries of a folder, and folders in it, that are looked at to learn whether it is a tree."""
 SAME_TRUTH = re.compile(r"(MOT1[67]-\d+)-(DPM|FRCNN)")
 """MOT17 has every sequence three times, once for each detector, with the same ground truth."""
 FEWEST, MOST = 6, 10
@@ -50,6 +53,7 @@ class MotSequence:
     start: datetime | None = None
     classes: tuple[str, ...] = ()
     times: Mapping[int, datetime] = field(default_factory=dict)
+    species: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @cached_property
     def files(self) -> dict[int, Path]:
@@ -57,7 +61,11 @@ class MotSequence:
         if self.pictures is None or not is_folder(self.pictures):
             return {}
         found: dict[int, Path] = {}
-        for path in sorted(self.pictures.iterdir()):
+        try:
+            listed = sorted(self.pictures.iterdir())
+        except OSError:  # it may not be looked into
+            return found
+        for path in listed:
             digits = re.findall(r"\d+", path.stem)
             if digits and is_image_name(path.name) and not is_junk(path.name) and len(digits[-1]) < 10:
                 found.setdefault(int(digits[-1]), path)
@@ -101,31 +109,45 @@ class _Search:
             self.folders.append(folder)
             return
         if folder.name == "seqmaps":
-            self.maps += sorted(folder.glob("*.txt"))
+            self.maps += sorted(path for path in folder.glob("*.txt") if is_file(path))
         elif depth:
-            for below in sorted(path for path in folder.iterdir() if is_folder(path) and not is_junk(path.name)):
-                self.walk(below, depth - 1)
+            for below in _folders_in(folder):
+                if not is_junk(below.name):
+                    self.walk(below, depth - 1)
 
 
 def is_sequence(folder: Path) -> bool:
     """Whether a folder is a sequence of MOTChallenge."""
-    return any(is_file(folder / kind / f"{kind}.txt") for kind in KINDS) or (
-        is_file(folder / SEQINFO) and is_folder(folder / "img1")
-    )
+    if folder.name in KINDS:
+        return False  # the folder of a table
+    return any(table_in(folder, kind) is not None for kind in KINDS) or (is_file(folder / SEQINFO) and is_folder(folder / "img1"))
+
+
+def table_in(folder: Path, kind: str) -> Path | None:
+    """gt/gt.txt or det/det.txt of a sequence, or gt.txt or det.txt in its folder; None if it is not there."""
+    return next((one for one in (folder / kind / f"{kind}.txt", folder / f"{kind}.txt") if is_file(one)), None)
 
 
 def is_tree(folder: Path) -> bool:
-    """Whether a folder is a sequence, or has one in it or in a folder of it."""
-    if is_sequence(folder) or is_folder(folder / "seqmaps"):
-        return True
-    below = [path for path in sorted(folder.iterdir())[:200] if is_folder(path)]
-    return any(is_sequence(path) for path in below) or any(
-        is_sequence(inner) for path in below[:20] for inner in sorted(path.iterdir())[:20] if is_folder(inner)
-    )
+    """Whether a folder is a sequence, or has one in it or in a folder of it; of large folders the beginning is looked at."""
+    below = _folders_in(folder, LOOKED_AT)[:FOLDERS_LOOKED_AT]
+    inner = (path for one in below for path in _folders_in(one, LOOKED_AT)[:FOLDERS_LOOKED_AT])
+    return is_sequence(folder) or any(map(is_sequence, below)) or any(map(is_sequence, inner))
+
+
+def _folders_in(folder: Path, most: int | None = None) -> list[Path]:
+    """Its folders, among the first so many entries; none where it may not be looked into."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(entry.path) for entry in islice(entries, most) if entry.is_dir())
+    except OSError:
+        return []
 
 
 def is_table(path: Path) -> bool:
     """Whether a text file has the rows of MOTChallenge: numbers alone, the first one a frame, and no header."""
+    if path.suffix.lower() == ".txt" and path.stem in KINDS and path.parent.name == path.stem:
+        return True
     try:
         with path.open(encoding="utf-8-sig") as file:
             line = next((line for line in islice(file, 20) if line.strip()), "")
@@ -193,8 +215,8 @@ def _listed(search: _Search, failures: Failures, path: Path) -> list[Path]:
 
 
 def _of_folder(folder: Path, name: str, kind: str | None, failures: Failures) -> MotSequence:
-    tables = {one: folder / one / f"{one}.txt" for one in KINDS}
-    there = [one for one in ((kind,) if kind else KINDS) if is_file(tables[one])]
+    tables = {one: table_in(folder, one) for one in KINDS}
+    there = [one for one in ((kind,) if kind else KINDS) if tables[one] is not None]
     chosen = there[0] if there else (kind or GT)
     info = MotSequence(name, tables[chosen] if there else None, chosen, folder / "img1")
     return _with_info(info, folder / SEQINFO, failures)
@@ -205,7 +227,7 @@ def _of_table(path: Path, images: Path | None, failures: Failures) -> MotSequenc
     inside = path.parent.name in KINDS and path.stem in KINDS
     folder = path.parent.parent if inside else path.parent
     kind = next((one for one in KINDS if path.stem == one or path.stem.startswith(f"{one}_") or path.parent.name == one), RESULTS)
-    name = folder.resolve().name if inside else path.stem
+    name = folder.resolve().name if path.stem in KINDS else path.stem
     sequence = MotSequence(name, path, kind, folder / "img1")
     sequence = _with_info(sequence, folder / SEQINFO, failures)
     return _with_pictures(sequence, folder, folder.parent, images)
@@ -272,25 +294,6 @@ def _with_info(sequence: MotSequence, file: Path, failures: Failures) -> MotSequ
         pictures=folder if inside else sequence.pictures,
         start=start,
         classes=tuple(name.strip() for name in section.get("classNames", "").split(",") if name.strip()),
-        times=_times(file.with_name(TIMES), failures),
+        times=read_times(file.parent, failures),
+        species=read_species(file.parent, failures),
     )
-
-
-def _times(file: Path, failures: Failures) -> dict[int, datetime]:
-    """Number of a frame -> its moment."""
-    found: dict[int, datetime] = {}
-    if not is_file(file):
-        return found
-    for row, line in enumerate(file.read_text(encoding="utf-8-sig", errors="replace").splitlines()):
-        number, _, text = line.partition(",")
-        try:
-            moment = datetime.fromisoformat(text.strip().strip('"'))
-            zones = {one.tzinfo is None for one in (moment, next(iter(found.values()), moment))}
-            if len(zones) > 1:
-                raise ValueError
-            found[int(number)] = moment
-        except ValueError:
-            if row and line.strip():
-                reason = f"{line[:60]!r} is not a frame and its moment, as 7,2026-07-01T22:00:18: left out"
-                failures.add(reason, stage="read", source=file, row=row, severity="warning")
-    return found

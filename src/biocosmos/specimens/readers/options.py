@@ -9,6 +9,7 @@ from typing import Any
 
 from biocosmos.barcodes.rules import Rules
 from biocosmos.errors import Failures
+from biocosmos.specimens.readers.label_options import LabelColumns
 from biocosmos.specimens.readers.taxonomy_table import Taxa
 
 MAX_IMAGE_BYTES = 512 << 20
@@ -47,6 +48,8 @@ class Options:
     """Keep columns about people."""
     provisional: bool = False
     """Names such as "Culex sp. 1" are species."""
+    labels: LabelColumns = field(default_factory=LabelColumns)
+    """Columns of 0 and 1 that are one attribute, and columns that list several values."""
     max_image_bytes: int = MAX_IMAGE_BYTES
     """A larger file inside an archive is refused unread."""
 

@@ -56,7 +56,8 @@ class TrackChecks:
         """
         if self._disorder:
             row = next(iter(self._unsorted.values())) or None
-            self.say(f"{self._disorder:,} rows stand behind those of a later frame: sorted by frame", row, severity="warning")
+            stand = "1 row stands" if self._disorder == 1 else f"{self._disorder:,} rows stand"
+            self.say(f"{stand} behind those of a later frame: sorted by frame", row, severity="warning")
         single = [(name, next(iter(rows.values()))) for (_, name), rows in self._frames.items() if len(rows) == 1]
         if single:
             reason = f"{_tracks(len(single))} in one frame only: {_shown(name for name, _ in single)}"

@@ -167,7 +167,10 @@ CLIBD = Augment(rotation=45.0, horizontal_flip=True, vertical_flip=True, crop=(0
 """Gong et al., CLIBD, ICLR 2025 (arXiv:2405.17537): a crop of 8 % of the area and more, both mirrors, a turn of 45 degrees to
 either side. Theirs is cut from 256 pixels and turned afterwards, with black corners; ours is sampled once from the prepared
 image, with corners of its own background."""
-PRESETS = {"none": NONE, "plankton": PLANKTON, "photo": PHOTO, "clibd": CLIBD}
+PIPE = Augment(horizontal_flip=True, brightness=0.1, contrast=0.1, colour=0.1)
+"""Haurum & Moeslund, Sewer-ML, CVPR 2021 (arXiv:2103.10895): a mirror, and a tenth of jitter. Theirs changes saturation
+and hue too; ours changes each channel by itself."""
+PRESETS = {"none": NONE, "plankton": PLANKTON, "photo": PHOTO, "clibd": CLIBD, "pipe": PIPE}
 
 
 def preset(name: str) -> Augment:

@@ -12,11 +12,13 @@ from torch import nn
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.namers.attribute_model import HeadsModel
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.drawing import LARGEST_OF_VECTORS, suited_batch
 from biocosmos.train.batches.image_sizes import image_sizes
 from biocosmos.train.batches.images import VectorBatches
+from biocosmos.train.heads.attribute_part import AttributePart
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import HeadTargets
 from biocosmos.train.heads.task import BRANCHES, HeadTask
@@ -38,8 +40,10 @@ class FrozenHeadTask(HeadTask):
         targets: HeadTargets,
         held: HeadTargets | None,
         vectors: Callable[[Array], tuple[Array, Array]],
+        attributes: AttributePart | None = None,
     ) -> None:
-        """vectors: ids -> (those that have a vector (m,) bool, their vectors (m', d))."""
+        """vectors: ids -> (those that have a vector (m,) bool, their vectors (m', d)); attributes: what is learnt beside the
+        ranks."""
         if settings.head in BRANCHES:
             raise BiocosmosError(
                 f"--head {settings.head} takes the feature maps of a backbone, which stored vectors are not: "
@@ -51,14 +55,17 @@ class FrozenHeadTask(HeadTask):
             held_there, held_x = vectors(held.ids)
             held = _kept(held, held_there)
             self._held_vectors = torch.from_numpy(held_x)
-        super().__init__(settings, where, targets, held)
+        if attributes is not None:
+            attributes = attributes.of(targets.ids, None if held is None else held.ids)
+        super().__init__(settings, where, targets, held, attributes)
         s, self.taps = settings, []
         self.stored = collection.encoders[s.encoder]
         self.preprocessing = Preprocessing.from_dict(self.stored["preprocessing"])
         self.failures = Failures()
         if missing := int((~there).sum()):
             self.failures.add(f"{missing:,} training specimens have no vector of {s.encoder}", stage="train", severity="warning")
-        self.model = HeadModel(None, self.make([x.shape[1]]))
+        head = self.make([x.shape[1]])
+        self.model = HeadModel(None, head) if attributes is None else HeadsModel(None, head, attributes.module([x.shape[1]]))
         self.objective = self.make_objective()
         ids = [str(id_) for id_ in targets.ids]
         if s.size_feature:

@@ -11,12 +11,11 @@ import torch
 from torch import nn
 
 from biocosmos.encoders.feature_maps import Trunk
-from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, drawn
-from biocosmos.encoders.reduction.reduced import reduced
 from biocosmos.encoders.saving import save_encoder
-from biocosmos.encoders.towers import Towers, plain_state, trainable, weights_digest
+from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.namers.attribute_model import HeadsModel
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import TrainedHead
 from biocosmos.settings import names_in
@@ -29,6 +28,8 @@ from biocosmos.train.batches.images import ImageBatches, Images
 from biocosmos.train.batches.near_boundary import near_boundary
 from biocosmos.train.batches.outlier_images import ImageSource, outlier_source
 from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
+from biocosmos.train.heads.attribute_part import AttributePart
+from biocosmos.train.heads.backbone import to_train
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
 from biocosmos.train.heads.task import BRANCHES, HeadTask
@@ -57,20 +58,14 @@ class ImageHeadTask(HeadTask):
         towers: Towers,
         everything: HeadTargets,
         teaching: Teaching | None = None,
+        attributes: AttributePart | None = None,
     ) -> None:
         """everything: targets of the whole training part, as if nothing were left out: what a cache is made of; teaching: what
-        is learnt beside the labels."""
-        super().__init__(settings, where, targets, held)
+        is learnt beside the labels; attributes: what is learnt beside the ranks."""
+        super().__init__(settings, where, targets, held, attributes)
         s, self.teaching = settings, teaching
-        if towers.architecture["kind"] == "none":
-            raise BiocosmosError(f"'{s.encoder}' cannot be built again from a folder: train a head on its vectors (--freeze)")
-        self.towers = towers if s.size is None else at_size(towers, s.size)
-        if (reduction := s.reduction()) is not None:
-            self.towers = reduced(self.towers, reduction, seed=s.seed)
+        self.towers = to_train(towers, s)
         self.preprocessing = self.towers.preprocessing
-        trainable(self.towers)  # refuses what cannot be trained
-        for weights in self.towers.whole.parameters():
-            weights.requires_grad_(True)
         if self.towers.reduction is not None and s.head in BRANCHES:
             raise BiocosmosError(f"--head {s.head} takes maps, and reduced tokens make none: choose flat, or leave --reduce out")
         trunk = self._trunk()
@@ -83,8 +78,11 @@ class ImageHeadTask(HeadTask):
         if s.patch_dropout:
             drop_patches(self.towers.image, s.patch_dropout)
         still = s.batch_norm == "still"
-        if teaching is not None and teaching.width is not None:
-            model: HeadModel = StudentModel(trunk, head, self.preprocessing, norms_still=still, width=teaching.width)
+        if self.attributes is not None:
+            beside = self.attributes.module(trunk.channels)
+            model: HeadModel = HeadsModel(trunk, head, beside, self.preprocessing, norms_still=still)
+        elif teaching is not None and teaching.width is not None:
+            model = StudentModel(trunk, head, self.preprocessing, norms_still=still, width=teaching.width)
         else:
             model = HeadModel(trunk, head, self.preprocessing, norms_still=still)
         self.model = model.to(memory_format=torch.channels_last)

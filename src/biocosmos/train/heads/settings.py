@@ -9,10 +9,11 @@ from typing import Any
 from biocosmos.encoders.reduction.settings import ReduceSettings
 from biocosmos.encoders.reduction.spec import Reduction
 from biocosmos.errors import BiocosmosError
-from biocosmos.settings import GIVEN, SettingError, changed, names_in, setting, told
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, names_in, setting, told
+from biocosmos.train.heads.attribute_settings import CTGNN, OF_ATTRIBUTES, RANKED, AttributeSettings
 from biocosmos.train.loop.settings import AUGMENTATIONS, DATA, MODEL, STEPS, LoopSettings
 
-KINDS = ("flat", "marginalised", "conditional", "multitask", "bcnn", "hbcnn", "bacnn", "sbacnn")
+KINDS = (*RANKED, *OF_ATTRIBUTES)
 IMBALANCE = ("none", "focal", "class-balanced", "ldam", "ldam-drw", "logit-adjusted", "post-hoc")
 MATCHINGS = ("cosine", "smooth-l1")
 SCHEDULES = ("equal", "published", "kept")
@@ -23,16 +24,19 @@ SEVERAL = ("encoder", "head", "imbalance")
 
 LEARNT, RARE, NOVEL, TAUGHT = "What is learnt", "Rare taxa", "Outliers", "Teacher"
 _IMAGES = {"freeze": False}
-_MIXED = {"mix": ("mixup", "cutmix")}
+_TREE = {"head": RANKED}
+_PLAINLY = {"head": RANKED, "attributes": NOT_GIVEN}
+_MIXED = {"mix": ("mixup", "cutmix"), **_PLAINLY}
 
 
 @dataclass(frozen=True)
-class HeadSettings(LoopSettings):
-    """A training of a head over a taxonomy; what is not here is in :class:`LoopSettings`.
+class HeadSettings(AttributeSettings):
+    """A training of a head over a taxonomy, of attributes, or of both; what is not here is in :class:`AttributeSettings` and
+    :class:`LoopSettings`.
 
     Attributes:
-        head: one of :data:`KINDS`; see :mod:`biocosmos.nn.heads`.
-        ranks: columns of the collection, coarsest first, comma-separated; "" is all its ranks.
+        head: one of :data:`KINDS`; see :mod:`biocosmos.nn.heads` and, for "plain" and "ctgnn", :mod:`biocosmos.nn.attributes`.
+        ranks: columns of the collection, coarsest first, comma-separated; "" is all its ranks, and none for "plain" and "ctgnn".
         freeze: train on the stored vectors; the backbone stays as it is.
         hidden: width of the dense layer before each rank's scores; 0 is none (what a branch head needs it has itself).
         dropout: share of features that are dropped before the scores, 0..1.
@@ -63,8 +67,9 @@ class HeadSettings(LoopSettings):
             them anew in every step. Epoch e trains on view e modulo this number.
         cache_folder: where; "" is the collection's own work folder.
         batch_norm: "still" keeps the statistics of the encoder; "train" follows those of the batches.
-        size: side of the input, pixels; None is the encoder's own.
-        augment: "none", "plankton" or "photo".
+        size: side of the input, pixels; None is the encoder's own. resize: how an image comes to it, see
+            :class:`biocosmos.encoders.preprocess.Preprocessing`; mean, std: of each colour, 0..1; by default the encoder's.
+        augment: a preset of :mod:`biocosmos.train.batches.augment`: "none", "plankton", "photo", "clibd" or "pipe".
         reduce, keep_tokens, linkage, reduce_at: which tokens the vision transformer keeps that is trained and saved, as
             :class:`~biocosmos.encoders.reduction.settings.ReduceSettings` has them; its ``keep`` is called keep_tokens here.
         patch_dropout: share of the patches of a vision transformer that each training step leaves out, 0..1, drawn anew for every
@@ -77,16 +82,22 @@ class HeadSettings(LoopSettings):
     """
 
     encoder: str = changed(LoopSettings, "encoder", help="The backbone.")
-    head: str = setting("marginalised", "How the tree is learnt.", choices=KINDS, panel=LEARNT)
+    head: str = setting(
+        "marginalised", "How the tree is learnt; ctgnn, plain: attributes, and ranks as tasks.", choices=KINDS, panel=LEARNT
+    )
     ranks: str = setting(
-        "", "Columns, coarsest first: status,group,label.", unset="the collection's ranks", several=True, panel=LEARNT
+        "",
+        "Columns, coarsest first: status,group,label.",
+        unset="the collection's ranks; none for plain and ctgnn",
+        several=True,
+        panel=LEARNT,
     )
     validation: str = changed(
         LoopSettings, "validation", help="The part that is watched and calibrates, never a test part; '' for none."
     )
     freeze: bool = setting(False, "Train on stored vectors: seconds, not hours.", panel=MODEL)
     hidden: int = setting(
-        0, "Width of a dense layer before the scores.", low=0, unset="none", otherwise={"freeze": 1024}, panel=MODEL
+        0, "Width of a dense layer before the scores.", low=0, unset="none", otherwise={"freeze": 1024}, panel=MODEL, only=_TREE
     )
     dropout: float = setting(0.2, "Share of features dropped.", low=0, high=1, otherwise={"freeze": 0.5}, panel=MODEL)
     rank_weights: str = setting(
@@ -94,22 +105,25 @@ class HeadSettings(LoopSettings):
         "Weights of the ranks in the loss: 0.5,1,2; or equal, published or kept.",
         unset="equal; kept for bcnn, hbcnn and bacnn",
         panel=LEARNT,
+        only=_TREE,
     )
-    dependency: float = setting(0.0, "Share of the class-dependency loss.", low=0, high=1, unset="none", panel=LEARNT)
+    dependency: float = setting(0.0, "Share of the class-dependency loss.", low=0, high=1, unset="none", panel=LEARNT, only=_TREE)
     hxe_alpha: float = setting(
         0.0, "Coarse edges weigh exp(-alpha depth).", low=0, unset="alike", only={"head": "conditional"}, panel=LEARNT
     )
-    imbalance: str = setting("none", "The remedy for classes of unlike size.", choices=IMBALANCE, panel=RARE)
+    imbalance: str = setting("none", "The remedy for classes of unlike size.", choices=IMBALANCE, panel=RARE, only=_TREE)
     tau: float = setting(
         1.0,
         "How much of the class shares logit adjustment takes; 1 is balanced softmax.",
         low=0,
-        only={"imbalance": ("logit-adjusted", "post-hoc")},
+        only={"imbalance": ("logit-adjusted", "post-hoc"), **_TREE},
         panel=RARE,
     )
-    sampler: float = setting(0.0, "Draw by (class size)^-q, 0 to 1.", low=0, high=1, panel=RARE)
-    decouple: int = setting(0, "Last epochs that train the head alone, classes drawn alike.", low=0, unset="none", panel=RARE)
-    mix: str = setting("none", "Mix pairs of images.", choices=("none", "mixup", "cutmix"), panel=DATA)
+    sampler: float = setting(0.0, "Draw by (class size)^-q, 0 to 1.", low=0, high=1, panel=RARE, only=_TREE)
+    decouple: int = setting(
+        0, "Last epochs that train the head alone, classes drawn alike.", low=0, unset="none", panel=RARE, only=_TREE
+    )
+    mix: str = setting("none", "Mix pairs of images.", choices=("none", "mixup", "cutmix"), panel=DATA, only=_PLAINLY)
     mix_alpha: float = setting(0.2, "Of the Beta distribution of shares.", above=0, only=_MIXED, panel=DATA)
     mix_partner: str = setting(
         "balanced",
@@ -118,9 +132,11 @@ class HeadSettings(LoopSettings):
         only=_MIXED,
         panel=DATA,
     )
-    outliers: str = setting("", "Generate outliers of these kinds.", choices=OUTLIERS, several=True, only=_IMAGES, panel=NOVEL)
-    outlier_images: str = setting("", "A folder of foreign images.", file=True, only=_IMAGES, panel=NOVEL)
-    outlier_taxa: str = setting("", "Taxa trained as known outliers.", several=True, panel=NOVEL)
+    outliers: str = setting(
+        "", "Generate outliers of these kinds.", choices=OUTLIERS, several=True, only=_IMAGES | _TREE, panel=NOVEL
+    )
+    outlier_images: str = setting("", "A folder of foreign images.", file=True, only=_IMAGES | _TREE, panel=NOVEL)
+    outlier_taxa: str = setting("", "Taxa trained as known outliers.", several=True, panel=NOVEL, only=_TREE)
     outlier_share: float = setting(
         0.5,
         "Outliers per specimen.",
@@ -136,11 +152,13 @@ class HeadSettings(LoopSettings):
         only=({"outliers": GIVEN}, {"outlier_images": GIVEN}, {"outlier_taxa": GIVEN}),
         panel=NOVEL,
     )
-    leave_out: str = setting("", "Taxa to leave out of the training.", several=True, panel=DATA)
-    size_feature: bool = setting(False, "Tell the head how large the image was.", panel=DATA)
-    smoothing: float = setting(0.0, "Share of the target spread over all classes.", low=0, high=1, unset="none", panel=LEARNT)
+    leave_out: str = setting("", "Taxa to leave out of the training.", several=True, panel=DATA, only=_TREE)
+    size_feature: bool = setting(False, "Tell the head how large the image was.", panel=DATA, only=_TREE)
+    smoothing: float = setting(
+        0.0, "Share of the target spread over all classes.", low=0, high=1, unset="none", panel=LEARNT, only=_TREE
+    )
     head_lr_factor: float = setting(10.0, "The head learns so much faster.", above=0, otherwise={"freeze": 1.0}, panel=STEPS)
-    with_head: bool = setting(False, "Begin with the head in the encoder's folder.", only=_IMAGES, panel=MODEL)
+    with_head: bool = setting(False, "Begin with the head in the encoder's folder.", only=_IMAGES | _PLAINLY, panel=MODEL)
     freeze_stages: int = setting(
         0, "First stages of a timm model left as they are.", low=0, unset="none", only=_IMAGES, panel=MODEL
     )
@@ -149,7 +167,7 @@ class HeadSettings(LoopSettings):
         "Compute the frozen stages once for so many views of each image.",
         low=0,
         unset="in every step",
-        only=_IMAGES,
+        only=_IMAGES | _TREE,
         panel=MODEL,
     )
     cache_folder: str = setting(
@@ -159,7 +177,27 @@ class HeadSettings(LoopSettings):
         "still", "Batch statistics: train, or still as they are.", choices=("train", "still"), only=_IMAGES, panel=MODEL
     )
     size: int | None = setting(None, "Side of the input, pixels.", above=0, unset="the encoder's own", only=_IMAGES, panel=DATA)
-    augment: str = setting("plankton", "plankton: any turn; photo: has an up.", choices=AUGMENTATIONS, only=_IMAGES, panel=DATA)
+    resize: str | None = setting(
+        None,
+        "How an image comes to that size: crop, pad or squash.",
+        choices=("crop", "pad", "squash"),
+        unset="the encoder's own",
+        only=_IMAGES,
+        panel=DATA,
+    )
+    mean: tuple[float, ...] = setting(
+        (), "Mean of red, green and blue, 0..1.", low=0, high=1, unset="the encoder's own", only=_IMAGES, panel=DATA
+    )
+    std: tuple[float, ...] = setting(
+        (), "Deviation of red, green and blue.", above=0, high=1, unset="the encoder's own", only=_IMAGES, panel=DATA
+    )
+    augment: str = setting(
+        "plankton",
+        "plankton: any turn; photo: has an up; pipe: a mirror and a little light.",
+        choices=AUGMENTATIONS,
+        only=_IMAGES,
+        panel=DATA,
+    )
     reduce: str = changed(ReduceSettings, "reduce", only=_IMAGES)
     keep_tokens: str = changed(ReduceSettings, "keep")
     linkage: str | None = changed(ReduceSettings, "linkage")
@@ -173,14 +211,18 @@ class HeadSettings(LoopSettings):
         only=_IMAGES,
         panel=MODEL,
     )
-    teacher: str = setting("", "A trained head whose soft labels are learnt too.", file=True, only=_IMAGES, panel=TAUGHT)
+    teacher: str = setting(
+        "", "A trained head whose soft labels are learnt too.", file=True, only=_IMAGES | _PLAINLY, panel=TAUGHT
+    )
     teacher_weight: float = setting(
         0.5, "Their share of the loss.", low=0, high=1, only={"teacher": GIVEN, "freeze": False}, panel=TAUGHT
     )
     teacher_temperature: float = setting(
         2.0, "Divides the scores of both sides.", above=0, only={"teacher": GIVEN, "freeze": False}, panel=TAUGHT
     )
-    match: str = setting("", "An embedding whose stored vectors the features are brought near to.", only=_IMAGES, panel=TAUGHT)
+    match: str = setting(
+        "", "An embedding whose stored vectors the features are brought near to.", only=_IMAGES | _PLAINLY, panel=TAUGHT
+    )
     match_weight: float = setting(1.0, "How much that counts.", low=0, only={"match": GIVEN, "freeze": False}, panel=TAUGHT)
     match_loss: str = setting(
         "cosine", "How near is measured.", choices=MATCHINGS, only={"match": GIVEN, "freeze": False}, panel=TAUGHT
@@ -193,6 +235,18 @@ class HeadSettings(LoopSettings):
         super().__post_init__()
         self.weights()
         self.reduction()
+        self.numbers_of_tasks()
+        if self.head == CTGNN and self.adjacency == "dynamic" and self.graph != "gat":
+            raise SettingError("--adjacency dynamic lets attention choose the neighbours: it needs --graph gat")
+        if self.head == CTGNN and self.graph == "gat" and self.node_width % self.graph_heads:
+            raise SettingError(f"--node-width {self.node_width} must be a multiple of the {self.graph_heads} --graph-heads")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (0, 3):
+                raise SettingError(f"--{name} takes three numbers, of red, green and blue: 0.5,0.5,0.5")
+        if self.head in OF_ATTRIBUTES and not self.attributes and not self.ranks:
+            raise SettingError(
+                f"--head {self.head} learns attributes: name columns with --attributes life_stage,sex, or with --ranks"
+            )
         if self.decouple >= self.epochs:
             raise SettingError(f"--decouple {self.decouple} must leave some of the {self.epochs} epochs to train everything")
         if self.cache_views and not self.freeze_stages:
@@ -213,6 +267,8 @@ class HeadSettings(LoopSettings):
             )
         if self.cache_views and self.patch_dropout:
             raise SettingError("--patch-dropout draws anew in every step what --cache-views keeps once: leave one of them out")
+        if self.attributes and (self.mix != "none" or self.teacher or self.match or self.with_head):
+            raise SettingError("--attributes does not go with --mix, --teacher, --match or --with-head: leave one of them out")
         if self.cache_views and self.mix == "cutmix":
             raise SettingError("--mix cutmix needs the pixels, which --cache-views does not keep: use mixup")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,10 @@ class HeadTargets:
     def known(self) -> npt.NDArray[np.bool_]:
         """(n,) whether the specimen is of a class."""
         return self.nodes > 0
+
+    def beside(self, attributes: dict[str, Any]) -> HeadTargets:
+        """The same with the facts of what attributes learn beside them."""
+        return replace(self, facts={**self.facts, "attributes": attributes})
 
     def names(self) -> list[str]:
         """The path of each class, for people."""

@@ -10,11 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
+from torch.optim import Optimizer
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.namers.attribute_heads import mean_probabilities, save_attributes
+from biocosmos.identify.namers.attribute_model import HeadsModel, OutputWithAttributes
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import save_head, torch_tree
+from biocosmos.nn.attributes import AttributeCriterion
 from biocosmos.nn.criteria import HeadCriterion
 from biocosmos.nn.heads import NEEDS_MAPS, HeadOutput, make_head
 from biocosmos.nn.imbalance import imbalance
@@ -22,6 +26,7 @@ from biocosmos.train.batches.drawing import Rows, shuffled
 from biocosmos.train.batches.drawn_task import DrawnTask
 from biocosmos.train.batches.mixing import cutmix, mixup
 from biocosmos.train.batches.sampling import drawn
+from biocosmos.train.heads.attribute_part import AttributePart
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import HeadTargets
 from biocosmos.train.heads.teaching import Teaching
@@ -31,6 +36,8 @@ from biocosmos.train.loop.processes import Processes
 POST_HOC = "post-hoc"
 STEPS = "trunk.image.steps."
 """Weights of a reduction of tokens, which begin at random as the head does."""
+BESIDE = "attributes"
+"""Of the loss: the part of the attributes."""
 BRANCHES = frozenset(NEEDS_MAPS)
 """Heads whose ranks leave the backbone at several depths."""
 Array = npt.NDArray[Any]
@@ -49,8 +56,17 @@ class HeadTask(DrawnTask):
     taps: list[int]
     counts: list[int] | None
 
-    def __init__(self, settings: HeadSettings, where: Processes, targets: HeadTargets, held: HeadTargets | None) -> None:
+    def __init__(
+        self,
+        settings: HeadSettings,
+        where: Processes,
+        targets: HeadTargets,
+        held: HeadTargets | None,
+        attributes: AttributePart | None = None,
+    ) -> None:
+        """attributes: what is learnt beside the ranks, of the same specimens in the same order."""
         self.settings, self.where, self.targets, self.held = settings, where, targets, held
+        self.attributes = attributes
         self.name = f"a {settings.head} head on {settings.encoder}, {len(targets.classes):,} classes"
         self.progress = 0.0
         self.head_only = self.cached = False
@@ -79,7 +95,7 @@ class HeadTask(DrawnTask):
         known = self.targets.nodes[self.targets.known]
         counts = torch.from_numpy(np.bincount(np.searchsorted(self.targets.classes, known), minlength=len(self.targets.classes)))
         self.counts = [int(count) for count in counts] if s.imbalance == POST_HOC else None
-        return HeadCriterion(
+        found = HeadCriterion(
             s.head,
             self.tree,
             rank_weights=weights if isinstance(weights, list) else None,
@@ -90,6 +106,9 @@ class HeadTask(DrawnTask):
             smoothing=s.smoothing,
             outlier_weight=s.outlier_weight,
         )
+        if self.attributes is not None:
+            found.add_module(BESIDE, self.attributes.criterion())
+        return found
 
     @property
     def net(self) -> HeadModel:
@@ -103,6 +122,8 @@ class HeadTask(DrawnTask):
         """The batches of one epoch from number ``start`` on, outliers at their ends; how far training is goes by them."""
         s = self.settings
         self.head_only = epoch >= s.epochs - s.decouple
+        if self.attributes is not None:
+            self.attributes.begin_epoch(self._of_attributes, epoch, start)
         for number, batch in enumerate(self._epoch(epoch, start), start):
             self.progress = (epoch + number / self._batches.count) / s.epochs
             yield batch
@@ -131,9 +152,23 @@ class HeadTask(DrawnTask):
         if mixing:
             return self.objective.mixed(output, targets, other, share, progress=self.progress)
         loss: torch.Tensor = self.objective(output, targets, progress=self.progress)
-        if self.teaching is None or self.head_only:
-            return loss
-        return self.teaching.loss(loss, output, np.array([self._row.get(id_, -1) for id_ in batch.ids], np.int64))
+        rows = np.array([self._row.get(id_, -1) for id_ in batch.ids], np.int64)
+        if self.attributes is not None:
+            values = self.attributes.values_of(rows).to(self.where.device)
+            beside = self.attributes.loss(self._of_attributes, output.attributes, values)
+            return (1 - s.attribute_weight) * loss + s.attribute_weight * beside
+        return loss if self.teaching is None or self.head_only else self.teaching.loss(loss, output, rows)
+
+    @property
+    def _of_attributes(self) -> AttributeCriterion:
+        """The loss of the attributes, which is kept with that of the ranks."""
+        found = self.objective.get_submodule(BESIDE)
+        assert isinstance(found, AttributeCriterion)
+        return found
+
+    def objective_optimizer(self, lr: float, weight_decay: float) -> Optimizer | None:
+        """Of what the loss of the attributes learns; that of the ranks learns nothing."""
+        return None if self.attributes is None else self.attributes.optimizer(self._of_attributes, lr)
 
     def _rarity(self, targets: torch.Tensor) -> torch.Tensor:
         """(n,) 1 / size of each target's class, 0 for outliers: what partners of a mixture are drawn by."""
@@ -149,13 +184,16 @@ class HeadTask(DrawnTask):
 
     def lr_factor(self, name: str) -> float:
         """How many times as fast as the backbone the weight ``name`` of the model learns."""
-        return self.settings.head_lr_factor if name.startswith(("head.", STEPS)) else 1.0
+        return self.settings.head_lr_factor if name.startswith(("head.", "attributes.", STEPS)) else 1.0
 
     def validate(self, model: nn.Module) -> dict[str, float]:
         """Share of right answers of the validation part at each rank, finest first, among those known there."""
         if self.held is None:
             return {}
-        found = np.concatenate([np.empty((0, len(self.targets.taxonomy.ranks)), np.int32), *self._answers(model)])
+        blocks = list(self._answers(model))
+        if not blocks:
+            return {}
+        found, beside = (np.concatenate(parts) for parts in zip(*blocks))
         true = self.targets.taxonomy.lineage(self.held.nodes.astype(np.int32))
         figures = {}
         for rank in reversed(range(true.shape[1])):
@@ -163,16 +201,21 @@ class HeadTask(DrawnTask):
             if asked.any():
                 right = found[asked, rank] == true[asked, rank]
                 figures[f"accuracy of {self.targets.taxonomy.ranks[rank]}"] = float(right.mean())
-        return figures
+        return figures if self.attributes is None else figures | self.attributes.figures(beside)
 
     @torch.no_grad()
-    def _answers(self, model: nn.Module) -> Iterator[Array]:
-        """Blocks of (m, L) nodes on the path to the most probable class."""
+    def _answers(self, model: nn.Module) -> Iterator[tuple[Array, Array]]:
+        """Blocks of (m, L) nodes on the path to the most probable class, and (m, A) probabilities of attributes."""
+        device = next(model.parameters()).device
         for inputs, extra, activations in self._held_inputs(model):
-            extra = None if extra is None else extra.to(self.where.device)
-            output: HeadOutput = model(inputs.to(self.where.device), extra, activations=activations)
+            extra = None if extra is None else extra.to(device)
+            output: HeadOutput = model(inputs.to(device), extra, activations=activations)
             best = self.tree.classes[output.logits.argmax(1).cpu()]
-            yield self.tree.lineage[best].numpy().astype(np.int32)
+            beside = np.empty((len(best), 0), np.float32)
+            if self.attributes is not None:
+                assert isinstance(output, OutputWithAttributes)
+                beside = mean_probabilities([output.attributes], self.attributes.targets.shapes)
+            yield self.tree.lineage[best].numpy().astype(np.int32), beside
 
     def _held_inputs(self, model: nn.Module) -> Iterator[tuple[torch.Tensor, torch.Tensor | None, bool]]:
         raise NotImplementedError
@@ -182,6 +225,8 @@ class HeadTask(DrawnTask):
         raise NotImplementedError
 
     def _save_head(self, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
+        if self.attributes is not None:
+            self._save_attributes(self.attributes, folder, encoder, training)
         save_head(
             folder,
             self.net,
@@ -196,6 +241,23 @@ class HeadTask(DrawnTask):
             sizes=self.sizes is not None,
             counts=self.counts,
             tau=self.settings.tau,
+            training=training,
+        )
+
+    def _save_attributes(self, part: AttributePart, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
+        assert isinstance(self.net, HeadsModel)
+        held = None if self.held is None else np.concatenate([beside for _, beside in self._answers(self.net.eval())])
+        save_attributes(
+            folder,
+            self.net.attributes,
+            kind=part.kind,
+            options=part.options,
+            channels=self.channels,
+            tasks=part.asked(held),
+            beside=True,
+            frozen=self.net.trunk is None,
+            encoder=encoder,
+            preprocessing=self.preprocessing,
             training=training,
         )
 

@@ -18,11 +18,16 @@ import torch
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.identify.namers.attribute_heads import ATTRIBUTES
 from biocosmos.identify.namers.heads import HEAD, PREDICTIONS
 from biocosmos.settings import names_in
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.base_vectors import stored_vectors
 from biocosmos.train.batches.taxa import save_taxa
+from biocosmos.train.heads.attribute_part import AttributePart
+from biocosmos.train.heads.attribute_settings import OF_ATTRIBUTES
+from biocosmos.train.heads.attribute_targets import AttributeTargets, attribute_targets, attributes_alike, save_attribute_labels
+from biocosmos.train.heads.attribute_task import AttributeTask, FrozenAttributeTask, ImageAttributeTask
 from biocosmos.train.heads.frozen_task import FrozenHeadTask
 from biocosmos.train.heads.image_task import ImageHeadTask
 from biocosmos.train.heads.settings import HeadSettings
@@ -58,7 +63,7 @@ class HeadResult:
 
     folder: Path
     history: History
-    targets: HeadTargets
+    targets: HeadTargets | AttributeTargets
     failures: Failures = field(default_factory=Failures)
     already_done: bool = False
     main_process: bool = True
@@ -70,7 +75,7 @@ def train_heads(
     output: str | Path,
     *,
     overwrite: bool = False,
-    tell: Callable[[HeadTargets], None] | None = None,
+    tell: Callable[[Any], None] | None = None,
 ) -> HeadResult:
     """Train a head and save it in the folder ``output``.
 
@@ -97,35 +102,43 @@ def _train(
     output: Path,
     where: Processes,
     overwrite: bool,
-    tell: Callable[[HeadTargets], None] | None,
+    tell: Callable[[Any], None] | None,
 ) -> HeadResult:
     if where.device.type == "cpu":
         keep_freed_memory()
+    if settings.head in OF_ATTRIBUTES:
+        return train_attributes(collection, settings, output, where, overwrite, tell)
     targets = targets_of(collection, settings)
     held = held_out(collection, settings, targets)
     refuse_what_saw(settings, held)
-    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, PREDICTIONS, *LEAVES))
+    warned = Failures()
+    attributes = attributes_beside(collection, settings, targets, held, where, warned) if settings.attributes else None
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, ATTRIBUTES, PREDICTIONS, *LEAVES))
     if (output / SUMMARY).exists() and (output / HEAD).exists():
         history, _ = finished_run(output)
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
     if where.first:
         save_taxa(output / LABELS, targets.ids, targets.nodes, targets.taxonomy)
         if tell is not None:
-            tell(targets)
+            tell(targets if attributes is None else targets.beside(attributes.targets.facts))
     if where.first:
         learnt, watched = targets.ids, () if held is None else held.ids
         on = [name for name in (settings.encoder, settings.teacher, settings.match) if name]
-        keep_record(output, f"the head in {output}", settings, collection, learnt, watched, stands_on=on)
+        fixed = watched if attributes is not None and attributes.fixes_thresholds else ()
+        keep_record(output, f"the head in {output}", settings, collection, learnt, watched, stands_on=on, calibrated=fixed)
     torch.manual_seed(settings.seed)
     task: HeadTask
     if settings.freeze:
-        task = FrozenHeadTask(collection, settings, where, targets, held, stored_vectors(collection, settings.encoder, where))
+        vectors = stored_vectors(collection, settings.encoder, where)
+        task = FrozenHeadTask(collection, settings, where, targets, held, vectors, attributes)
     else:
         everything = targets_of(collection, replace(settings, leave_out="", outlier_taxa=""))
         taught = Failures()
         teaching = teaching_of(collection, settings, targets, output, where, taught)
-        task = ImageHeadTask(collection, settings, where, targets, held, load_towers(settings.encoder), everything, teaching)
+        towers = load_towers(settings.encoder)
+        task = ImageHeadTask(collection, settings, where, targets, held, towers, everything, teaching, attributes)
         task.failures.extend(taught)
+    task.failures.extend(warned)
     history = fit(task, settings, output, where)
     if where.first:
         task.save(output, _facts(collection, settings, task.targets, history))
@@ -133,6 +146,87 @@ def _train(
         collection.record_failures(task.failures)
     where.barrier()
     return HeadResult(output, history, task.targets, task.failures, main_process=where.first)
+
+
+def attributes_beside(
+    collection: Collection,
+    settings: HeadSettings,
+    targets: HeadTargets,
+    held: HeadTargets | None,
+    where: Processes,
+    failures: Failures,
+) -> AttributePart:
+    """The attributes of the specimens that a head over the ranks learns from, and is watched on."""
+    learnt = attribute_targets(collection, settings, failures)
+    watched = None if held is None else attributes_alike(collection, learnt, settings.validation).of(held.ids)
+    part = AttributePart(settings, learnt.of(targets.ids), watched, where)
+    part.criterion()  # refuses weights that do not fit, before a folder is begun
+    return part
+
+
+def train_attributes(
+    collection: Collection,
+    settings: HeadSettings,
+    output: Path,
+    where: Processes,
+    overwrite: bool,
+    tell: Callable[[Any], None] | None,
+) -> HeadResult:
+    """As :func:`train_heads`, of attributes alone."""
+    warned = Failures()
+    targets = attribute_targets(collection, settings, warned)
+    held = held_attributes(collection, settings, targets)
+    part = AttributePart(settings, targets, held, where)
+    part.criterion()  # refuses weights that do not fit, before a folder is begun
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, ATTRIBUTES, PREDICTIONS, *LEAVES))
+    if (output / SUMMARY).exists() and (output / ATTRIBUTES).exists():
+        history, _ = finished_run(output)
+        return HeadResult(output, history, targets, already_done=True, main_process=where.first)
+    if where.first:
+        save_attribute_labels(output / LABELS, targets)
+        if tell is not None:
+            tell(targets)
+        watched = () if held is None else held.ids
+        fixed = watched if part.fixes_thresholds else ()
+        what = f"the attribute heads in {output}"
+        keep_record(output, what, settings, collection, targets.ids, watched, stands_on=[settings.encoder], calibrated=fixed)
+    torch.manual_seed(settings.seed)
+    task: AttributeTask
+    if settings.freeze:
+        vectors = stored_vectors(collection, settings.encoder, where)
+        task = FrozenAttributeTask(collection, settings, where, targets, held, vectors)
+    else:
+        task = ImageAttributeTask(collection, settings, where, targets, held, load_towers(settings.encoder))
+    task.failures.extend(warned)
+    history = fit(task, settings, output, where)
+    if where.first:
+        task.save(output, _attribute_facts(collection, settings, task.targets, history))
+        finish_run(output, history)
+        collection.record_failures(task.failures)
+    where.barrier()
+    return HeadResult(output, history, task.targets, task.failures, main_process=where.first)
+
+
+def held_attributes(collection: Collection, settings: HeadSettings, targets: AttributeTargets) -> AttributeTargets | None:
+    """The specimens of the validation part of which some task knows something, at most :data:`HELD`; None without such a part."""
+    if not has_validation(collection, settings):
+        return None
+    found = attributes_alike(collection, targets, settings.validation, settings.where)
+    refuse_trained_validation(found.ids, targets.ids, settings.validation)
+    rows = np.flatnonzero(found.known)
+    if len(rows) > HELD:
+        rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[:HELD])
+    return found.take(rows) if len(rows) else None
+
+
+def has_validation(collection: Collection, settings: HeadSettings) -> bool:
+    """Whether the split has the validation part. Raises BiocosmosError where it has not, and something watches it."""
+    name, _, part = settings.validation.rpartition(":")
+    if part and collection.split(name or "default").has(part):
+        return True
+    if settings.patience is not None:
+        raise BiocosmosError(f"--patience watches the part '{part}', which the split does not have: make one, or name another")
+    return False
 
 
 def targets_of(collection: Collection, settings: HeadSettings) -> HeadTargets:
@@ -148,12 +242,7 @@ def targets_of(collection: Collection, settings: HeadSettings) -> HeadTargets:
 
 def held_out(collection: Collection, settings: HeadSettings, targets: HeadTargets) -> HeadTargets | None:
     """The specimens of the validation part whose class is one of the head's, at most :data:`HELD`; None without such a part."""
-    name, _, part = settings.validation.rpartition(":")
-    if not part or not collection.split(name or "default").has(part):
-        if settings.patience is not None:
-            raise BiocosmosError(
-                f"--patience watches the part '{part}', which the split does not have: make one, or name another"
-            )
+    if not has_validation(collection, settings):
         return None
     ranks = targets.taxonomy.ranks
     table = collection.table(["id", *ranks], split=settings.validation)
@@ -176,6 +265,23 @@ def _facts(collection: Collection, settings: HeadSettings, targets: HeadTargets,
         **part_facts(collection, settings),
         "labels": f"{len(targets.classes):,} classes; {LABELS} has the specimens",
         "images": known,
+        "targets": targets.facts,
+        **training_facts(settings, history),
+    }
+
+
+def _attribute_facts(
+    collection: Collection, settings: HeadSettings, targets: AttributeTargets, history: History
+) -> dict[str, Any]:
+    """What the model card and attributes.json say of the training."""
+    names = ", ".join(task.name for task in targets.tasks)
+    classes = sum(len(task.classes) for task in targets.tasks)
+    return {
+        "what": f"{settings.encoder}, trained with {settings.head} heads to answer {names} ({len(targets):,} images; biocosmos "
+        "train heads --attributes).",
+        **part_facts(collection, settings),
+        "labels": f"{classes:,} classes; {LABELS} has the specimens",
+        "images": len(targets),
         "targets": targets.facts,
         **training_facts(settings, history),
     }

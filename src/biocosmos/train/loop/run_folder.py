@@ -134,16 +134,18 @@ def keep_record(
     *,
     stands_on: Sequence[str] | None = None,
     towers: Sequence[str] = (),
+    calibrated: guard.Ids = (),
 ) -> None:
     """Write which specimens were learnt from, and which the kept weights were chosen on, where the guard looks for it.
 
     watched: the validation specimens; they chose something where the best epoch is kept or training stops when they say so.
-    stands_on: encoders it began from, by default that of the settings; towers: sub-folders that get the same record.
+    stands_on: encoders it began from, by default that of the settings; towers: sub-folders that get the same record. calibrated:
+    validation specimens that thresholds are set on.
     """
     chosen = watched if settings.keep == "best" or settings.patience is not None else ()
     split = collection.split(settings.split.rpartition(":")[0] or "default").hash
     stands_on = [settings.encoder] if stands_on is None else stands_on
-    record = guard.Fitted.of(what, fitted=learnt, chosen=chosen, split=split, stands_on=stands_on)
+    record = guard.Fitted.of(what, fitted=learnt, calibrated=calibrated, chosen=chosen, split=split, stands_on=stands_on)
     for folder in (output, *(output / tower for tower in towers)):
         folder.mkdir(exist_ok=True)
         record.save(folder)

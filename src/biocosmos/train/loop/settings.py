@@ -18,7 +18,7 @@ from biocosmos.settings import check, flag, read_toml, setting, write_toml
 
 STEPS, RUN, DATA, MODEL = "Steps", "Run", "Data", "Model"
 """Headings of the help text that all recipes share."""
-AUGMENTATIONS = ("none", "plankton", "photo", "clibd")
+AUGMENTATIONS = ("none", "plankton", "photo", "clibd", "pipe")
 HELD_OUT = ("test", "val", "validation", "novel")
 """Parts that nothing is ever trained on, and those whose names go on from theirs: test_unseen."""
 CHOOSES_NOTHING = ("test", "novel")

@@ -10,14 +10,19 @@ import numpy.typing as npt
 from biocosmos.images.invented.chance import chance
 from biocosmos.images.invented.scenes.conditions import Detector
 from biocosmos.images.invented.scenes.moths import LOOKS
-from biocosmos.images.invented.scenes.scene import Glimpses, Scene, clipped
+from biocosmos.images.invented.scenes.scene import Glimpse, Glimpses, Scene, clipped
 
 Array = npt.NDArray[np.float64]
 STANDARD = Detector()
 SPOT_SEEN = 0.25
 """Part of the frames in which a stain is taken for a moth."""
-NOISE = 0.11
-"""Standard deviation of each number of a vector of looks: what a photograph adds."""
+NOISE, POSE = 0.03, 0.07
+"""Standard deviations of each number of a vector of looks: what a photograph adds, and what a pose does, until the moth moves.
+
+With them the looks tell individuals apart about as well as efficientnet-lite0 does on the painted frames: on 712 crops of four
+nights at 30 seconds the nearest other crop is the same moth's for 0.76 (0.79 by the encoder), and a crop of the same moth is
+nearer than one of another with 0.87 (0.87).
+"""
 ALARM_CONFIDENCE, CONFIDENCE = (2.0, 3.0), (8.0, 2.0)
 """Of the beta distributions of confidences of alarms, and of moths in full view."""
 
@@ -40,6 +45,12 @@ def spots_of(scene: Scene, number: int) -> Array:
     return np.concatenate([place, size], axis=1)
 
 
+def looks_in(scene: Scene, glimpse: Glimpse) -> Array:
+    """(LOOKS,) the looks of a moth as it sits."""
+    pose = chance(scene.seed, "pose", str(glimpse.moth), f"{glimpse.x:.1f} {glimpse.y:.1f} {glimpse.heading:.2f} {glimpse.wings}")
+    return scene.moths[glimpse.moth].looks() + pose.normal(0, POSE, LOOKS)
+
+
 def detect(scene: Scene, glimpses: Glimpses, seconds: float, detector: Detector = STANDARD) -> Detections:
     """What is found at a moment, the same however often a frame is taken; by falling confidence."""
     random = chance(scene.seed, "detections", f"{seconds:.3f}")
@@ -49,7 +60,7 @@ def detect(scene: Scene, glimpses: Glimpses, seconds: float, detector: Detector 
         missed = detector.miss + (1 - detector.miss) * (1 - glimpse.visibility) ** 2
         off = own.normal(0, detector.jitter, 4) * np.tile(glimpse.box[2:], 2)
         confidence = own.beta(*CONFIDENCE) * (0.6 + 0.4 * glimpse.visibility)
-        looks = scene.moths[glimpse.moth].looks() + own.normal(0, NOISE, LOOKS)
+        looks = looks_in(scene, glimpse) + own.normal(0, NOISE, LOOKS)
         hidden = [other for other in glimpses if other.level > glimpse.level]
         if hidden and glimpse.visibility < 1:  # what lies over it is in its crop too
             nearest = min(hidden, key=lambda other: (other.x - glimpse.x) ** 2 + (other.y - glimpse.y) ** 2)

@@ -1,0 +1,80 @@
+"""sequences evaluate: tracks of individuals against the true ones."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from biocosmos.cli.printing import finish, say, show_table
+from biocosmos.cli.verbs import add
+
+FOLDER = Path("report")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb of this file."""
+    add(app, evaluate)
+
+
+def evaluate(
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            help="True tracks: a MOTChallenge tree or its gt.txt, a collection, or any file with frames and tracks.",
+            show_default=False,
+        ),
+    ],
+    tracks: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Tracks to judge, in the same formats or as 'track --boxes' writes them; several trackers' too.",
+            show_default=False,
+        ),
+    ],
+    format: Annotated[
+        str | None,
+        typer.Option(help="Of the files on both sides, as for 'biocosmos ingest'; found from the path.", show_default=False),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for report.html, results.parquet and provenance.json; default 'report', or none with --report.",
+            show_default=False,
+        ),
+    ] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    tables: Annotated[
+        Literal["csv", "parquet", "json"] | None,
+        typer.Option(help="In the folder, write every table as a file of its own too.", show_default=False),
+    ] = None,
+) -> None:
+    """Judge tracks of individuals against the true ones: HOTA, IDF1, MOTA, switches, and how far the count is off.
+
+    biocosmos sequences evaluate mot/ boxes.csv --report tracks.html
+
+    biocosmos sequences evaluate night1/gt/gt.txt ours.txt theirs.txt -o report/
+
+    Needs trackeval: pip install 'biocosmos[sequences]'. Sequences are told apart by their names, frames by their numbers. Where
+    boxes have labels on both sides, each label is judged for itself too.
+    """
+    from biocosmos.jobs.evaluate_tracks import evaluate_tracks
+    from biocosmos.outputs import place_of
+
+    report = None if report is None else place_of(report)
+    folder = FOLDER if output is None and report is None else output
+    if tables is not None and folder is None:
+        raise typer.BadParameter("tables are written into a folder: name one with -o", param_hint="--tables")
+    if folder is not None:
+        place_of(folder)
+    done = evaluate_tracks(truth, tracks, format=format)
+    written = [] if folder is None else [done.report.write(folder, tables=tables)]
+    written += [] if report is None else [done.report.html(report)]
+    rows = [(row["what"], row["value"], row["detail"]) for row in done.report.headlines()]
+    show_table(("what", "value", "of what"), rows, title=done.report.title)
+    if done.failures.errors:
+        finish(done.failures, done.boxes, "boxes", written=True)
+    say(f"report: {', '.join(map(str, written))}")

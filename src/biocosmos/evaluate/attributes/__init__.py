@@ -1,0 +1,1 @@
+"""Attributes: how well several questions a specimen are answered, with several true classes, weights and missing labels."""

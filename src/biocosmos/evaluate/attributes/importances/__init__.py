@@ -1,0 +1,1 @@
+"""Tables of weights that come with the package."""

@@ -1,0 +1,1 @@
+"""How hard nights and sites are to track: the tables and the page."""

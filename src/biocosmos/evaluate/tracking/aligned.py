@@ -1,0 +1,72 @@
+"""True and found boxes of one sequence, frame beside frame, as the metrics of trackeval take them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.errors import BiocosmosError
+from biocosmos.sequences.frames import Boxes
+
+Array = npt.NDArray[Any]
+
+
+def aligned(truth: Boxes, found: Boxes, label: str | None = None) -> dict[str, Any]:
+    """What ``eval_sequence`` of a metric takes: for each frame of either, by its number, tracks as 0, 1, ... and the overlaps.
+
+    label: only boxes of it, on both sides. Boxes without a track are not counted. Overlap: intersection over union of the boxes
+    as they stand. Raises BiocosmosError where a track has two boxes in one frame.
+    """
+    numbers = np.union1d(truth.frames.number, found.frames.number)
+    sides = []
+    for boxes, who in ((truth, "the truth"), (found, "the tracks")):
+        rows = rows_of(boxes, label)
+        frame = np.searchsorted(numbers, boxes.frames.number[boxes.frame[rows]])
+        named = np.array([] if boxes.track is None else boxes.track[rows].astype(str))
+        names, track = np.unique(named, return_inverse=True)
+        _refuse_twice(boxes, rows, frame, track, names, who)
+        order = np.argsort(frame, kind="stable")
+        cuts = np.searchsorted(frame[order], np.arange(1, len(numbers)))
+        sides.append((len(names), np.split(track[order].astype(np.int64), cuts), np.split(boxes.box[rows][order], cuts)))
+    (true_ids, true_tracks, true_boxes), (found_ids, found_tracks, found_boxes) = sides
+    return {
+        "num_timesteps": len(numbers),
+        "num_gt_ids": true_ids,
+        "num_tracker_ids": found_ids,
+        "num_gt_dets": sum(map(len, true_tracks)),
+        "num_tracker_dets": sum(map(len, found_tracks)),
+        "gt_ids": true_tracks,
+        "tracker_ids": found_tracks,
+        "similarity_scores": [overlaps(one, other) for one, other in zip(true_boxes, found_boxes)],
+    }
+
+
+def rows_of(boxes: Boxes, label: str | None = None) -> Array:
+    """(m,) int64 rows that have a track, and the label where one is asked for."""
+    kept = np.zeros(len(boxes), bool) if boxes.track is None else np.array([track is not None for track in boxes.track], bool)
+    if label is not None:
+        kept &= np.zeros(len(boxes), bool) if boxes.label is None else np.array([own == label for own in boxes.label], bool)
+    return np.flatnonzero(kept)
+
+
+def overlaps(one: Array, other: Array) -> Array:
+    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4), x, y, width, height; 0 where both have no area."""
+    low = np.maximum(one[:, None, :2], other[None, :, :2])
+    high = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])
+    common = np.prod(np.maximum(high - low, 0.0), axis=2)
+    union = np.prod(one[:, None, 2:], axis=2) + np.prod(other[None, :, 2:], axis=2) - common
+    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
+
+
+def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, names: Array, who: str) -> None:
+    if len(rows) < 2:
+        return
+    order = np.lexsort((track, frame))
+    twice = np.flatnonzero((np.diff(frame[order]) == 0) & (np.diff(track[order]) == 0))
+    if len(twice):
+        row = order[twice[0]]
+        number = int(boxes.frames.number[boxes.frame[rows[row]]])
+        where = f"sequence {boxes.name!r}, frame {number}"
+        raise BiocosmosError(f"{where}: {who} have two boxes of the individual {str(names[track[row]])!r}; leave one out")

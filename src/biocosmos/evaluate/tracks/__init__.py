@@ -1,0 +1,1 @@
+"""The page of tracked sequences: when each individual was there, and its crops in order of time."""

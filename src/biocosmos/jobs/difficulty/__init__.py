@@ -1,0 +1,1 @@
+"""How hard nights are to track: settings, and the job behind ``biocosmos sequences difficulty``."""
