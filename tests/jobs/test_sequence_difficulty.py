@@ -139,3 +139,20 @@ def test_the_command_says_what_it_needs(
             main()
         told = capsys.readouterr().err.strip()
         assert stop.value.code in (1, 2) and "Traceback" not in told and told
+
+
+def test_folders_around_sequences_are_sites_where_they_differ(tmp_path: Path) -> None:
+    rows = "1,1,10,10,9,9,1,1,1\n2,1,12,10,9,9,1,1,1\n"
+    for site, night in (("meadow-a", "n1"), ("forest-b", "n2"), ("forest-b", "n3")):
+        sequence(tmp_path / "sites" / site, night, rows)
+    sequence(tmp_path / "one" / "MOT17-train", "n1", rows)
+
+    def sites(folder: str, **told: str) -> list[str]:
+        found = measure_difficulty(sequences=(tmp_path / folder,), appearance=False, **told)
+        return sorted(row["site"] for row in found.rows())
+
+    assert sites("sites") == ["forest-b", "forest-b", "meadow-a"]
+    assert sites("sites", site="-(.)/") == ["a", "b", "b"]
+    assert sites("one") == [""]
+    page = measure_difficulty(sequences=(tmp_path / "sites",), appearance=False).laid_out()
+    assert [card.label for card in page.cards] == ["mean OCOM", "mean MCOM"]

@@ -30,7 +30,15 @@ from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import HeadResult, train_heads
 
 FROZEN: dict[str, Any] = {"freeze": True, "epochs": 8, "batch_size": 16, "device": "cpu", "precision": "float32", "lr": 0.01}
-IMAGES: dict[str, Any] = {"size": 32, "epochs": 1, "batch_size": 16, "precision": "float32", "device": "cpu", "workers": 1}
+IMAGES: dict[str, Any] = {
+    "size": 32,
+    "freeze_stages": 5,
+    "epochs": 1,
+    "batch_size": 16,
+    "precision": "float32",
+    "device": "cpu",
+    "workers": 1,
+}
 
 
 @pytest.fixture
@@ -158,6 +166,7 @@ def test_two_stages_join_and_write_scores(tray: bc.Collection, tmp_path: Path) -
 def test_what_cannot_be_is_refused_in_one_line(tray: bc.Collection, tmp_path: Path) -> None:
     for given, said in [
         ({"head": "ctgnn", "attributes": "same"}, "nothing can be learnt .*has one value only"),
+        ({"head": "plain", "attributes": "content_hash"}, "has another value for each specimen"),
         ({"head": "ctgnn", "attributes": "nowhere"}, "no column or group 'nowhere'"),
         ({"head": "plain", "attributes": "id"}, "has the name of a column of the answer"),
         ({"head": "flat", "ranks": "label", "attributes": "label"}, "has the name of a column of the answer"),
@@ -168,6 +177,7 @@ def test_what_cannot_be_is_refused_in_one_line(tray: bc.Collection, tmp_path: Pa
             train(tray, tmp_path / "no", **FROZEN, **given)  # type: ignore[arg-type]
     for given, said in [
         ({"head": "ctgnn"}, "learns attributes: name columns"),
+        ({"head": "ctgnn", "attributes": "form", "graph": "gat", "graph_heads": 3}, "must be a multiple of the 3 --graph-heads"),
         ({"head": "ctgnn", "attributes": "form,torn", "adjacency": "dynamic"}, "needs --graph gat"),
         ({"head": "plain", "attributes": "form", "graph": "gat"}, "--graph does nothing here: it is used with --head ctgnn"),
         ({"head": "ctgnn", "attributes": "form", "imbalance": "focal"}, "--imbalance does nothing here"),

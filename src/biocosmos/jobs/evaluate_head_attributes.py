@@ -26,7 +26,7 @@ from biocosmos.jobs.evaluate_attributes import (
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.jobs.predict import part_blocks
 from biocosmos.jobs.who_names import answers_attributes_alone, attribute_head_of
-from biocosmos.settings import UnusedSetting, defaults_of, flag
+from biocosmos.settings import SettingError, UnusedSetting, defaults_of, flag
 from biocosmos.specimens import guard
 from biocosmos.specimens.attributes import Attributes
 from biocosmos.specimens.collection import Collection
@@ -59,6 +59,8 @@ def judge_head_attributes(collection: Collection, settings: EvaluateSettings) ->
     Specimens that a head was trained on, or that its thresholds were fixed on, are refused by their ids.
     """
     folders = [folder for folder in settings.head if has_attributes(folder)]
+    if folders and settings.threshold is not None and settings.calibration is not None:
+        raise SettingError("--threshold is one for every class, --calibration sets one for each: give one of them")
     if settings.protocol is not None or not folders:
         return {}
     gates = () if settings.gate is None else (settings.gate,)

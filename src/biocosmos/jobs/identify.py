@@ -31,7 +31,7 @@ from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
 from biocosmos.jobs.queries import encoder_for
-from biocosmos.jobs.scores import write_scores
+from biocosmos.jobs.scores import check_scores, write_scores
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
@@ -349,6 +349,7 @@ class Job:
         """Whether scores are written too. Raises SettingError where there is nothing to score."""
         if self.settings.scores is None:
             return False
+        check_scores(self.settings.scores, None if self.table is None else self.table.path, self.settings.overwrite)
         if not any(task.several for task in identifier.namer.asked_tasks):
             raise SettingError(
                 f"--scores is of attributes any number of whose classes is true, and {self.settings.head} has none"

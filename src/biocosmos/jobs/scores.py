@@ -9,10 +9,33 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_file, is_there
 from biocosmos.identify.attribute_columns import PROBABILITIES, AskedTask, predictions_of, unpacked
-from biocosmos.tables import write_tables
+from biocosmos.outputs import place_of
+from biocosmos.settings import SettingError
+from biocosmos.tables import table_suffix, write_tables
 
 FILENAME = "Filename"
+
+
+def check_scores(path: Path, output: Path | None, overwrite: bool) -> None:
+    """Refuse a place where no table of scores can be written, or where something else lies. Raises SettingError."""
+    try:
+        place_of(path)
+        table_suffix(path)
+    except BiocosmosError as error:
+        raise SettingError(f"--scores: {error}") from error
+    if output is not None and path.resolve() == output.resolve():
+        raise SettingError(f"--scores and --output are both {path}: give each a file of its own")
+    if not overwrite and is_there(path) and not _holds_scores(path):
+        raise SettingError(f"{path} exists and holds no scores: replace it with --overwrite, or name another file")
+
+
+def _holds_scores(path: Path) -> bool:
+    if not is_file(path):
+        return False
+    with path.open("rb") as file:
+        return file.read(64).lstrip(b'"').startswith((FILENAME.encode(), b"PAR1"))
 
 
 def write_scores(path: Path, tables: Iterable[pa.Table], tasks: Sequence[AskedTask]) -> Path:

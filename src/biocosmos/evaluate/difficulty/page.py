@@ -25,7 +25,7 @@ ENOUGH = 3
 
 def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page of difficulty shows."""
-    rows = sorted(report.rows("sequences"), key=lambda row: (row["motcom"] is None, -(row["motcom"] or 0.0), row["sequence"]))
+    rows = sorted(report.rows("sequences"), key=_hardest_first)
     sites = list(dict.fromkeys(row["site"] for row in rows))
     lead = WORDS(
         "lead",
@@ -36,6 +36,21 @@ def page(report: Report, pictures: Pictures) -> Page:
     )
     sections = [_nights(rows, sites), *_sites(report, rows, sites), *_density(rows), *_notes(rows), *_left_out(report)]
     return Page(lead, _cards(rows), sections, WORDS.terms)
+
+
+def _hardest_first(row: Row) -> tuple[bool, float, str]:
+    """By MOTCOM, then those without it by the mean of what is known."""
+    known = [row[part] for part in PARTS if row[part] is not None]
+    return (
+        row["motcom"] is None,
+        -(sum(known) / len(known) if row["motcom"] is None and known else row["motcom"] or 0.0),
+        row["sequence"],
+    )
+
+
+def _measured(rows: Sequence[Row]) -> dict[str, str]:
+    """The parts that some sequence has."""
+    return {part: name for part, name in PARTS.items() if any(row[part] is not None for row in rows)}
 
 
 def _cards(rows: Sequence[Row]) -> list[Card]:
@@ -51,19 +66,21 @@ def _cards(rows: Sequence[Row]) -> list[Card]:
         if values:
             mean = percent(sum(values) / len(values))
             low, high = min(values), max(values)
-            cards.append(WORDS.card("cards.mean", mean, part=name, what=MEANINGS[part], nights=len(values), low=low, high=high))
+            key = "cards.mean" if len(rows) > 1 else "cards.alone"
+            cards.append(WORDS.card(key, mean, part=name, what=MEANINGS[part], nights=len(values), low=low, high=high))
     return cards
 
 
 def _nights(rows: Sequence[Row], sites: Sequence[str]) -> Section:
     groups = []
+    measured = _measured(rows)
     for row in rows[:DRAWN]:
         drawn = []
-        for part, name in PARTS.items():
+        for part, name in measured.items():
             value = float("nan") if row[part] is None else row[part]
             drawn.append(Bar(value, tip=f"{row['sequence']}: {name} {percent(value)}"))
         groups.append((row["sequence"], drawn))
-    svg = bars("Difficulty of each night", groups, list(PARTS.values()))
+    svg = bars("Difficulty of each night", groups, list(measured.values()))
     chart = WORDS.figure("nights.chart", svg, more=len(rows) > DRAWN, shown=DRAWN, nights=len(rows))
     with_site = len(sites) > 1
     head = ["sequence", *(["site"] if with_site else []), *PARTS.values()]
@@ -89,7 +106,7 @@ def _nights(rows: Sequence[Row], sites: Sequence[str]) -> Section:
 def _sites(report: Report, rows: Sequence[Row], sites: Sequence[str]) -> list[Section]:
     if len(sites) < 2:
         return []
-    shown = {part: name for part, name in PARTS.items() if any(row[part] is not None for row in rows)}
+    shown = _measured(rows)
     groups = [
         (
             site or "no site",

@@ -119,8 +119,11 @@ def _caveats(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> lis
     options = facts["options"]
     found = [
         "MOTCOM says how hard a sequence looks, not how well a tracker does on it: nothing was tracked here.",
-        "VCOM depends on what looks: figures of two encoders, or of crops and blurred frames, cannot be compared.",
     ]
+    if options["appearance"]:
+        found.append("VCOM depends on what looks: figures of two encoders, or of crops and blurred frames, cannot be compared.")
+    else:
+        found.append("VCOM was not asked for (--no-appearance), so there is no MOTCOM.")
     if options["mode"] == "release":
         found.append(
             "Release mode keeps the errors of the public code: with boxes OCOM is 1 where two boxes share a frame, missing "
@@ -138,7 +141,7 @@ def _caveats(rows: Sequence[Mapping[str, Any]], facts: Mapping[str, Any]) -> lis
     if few:
         found.append(f"VCOM of {_some(few)} rests on fewer than {FEW_PAIRS} pairs of frames.")
     missing = [row["sequence"] for row in rows if row["motcom"] is None]
-    if missing:
+    if missing and options["appearance"]:
         found.append(f"MOTCOM of {_some(missing)} cannot be measured, since a part is missing; the notes say why.")
     return found
 

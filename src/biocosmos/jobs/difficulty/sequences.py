@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ from biocosmos.settings import told
 from biocosmos.specimens import readers
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.galleries import vectors_of
+from biocosmos.specimens.readers.mot_tree import sequences_at
 from biocosmos.tables import file_stem
 from biocosmos.unfinished import remove
 
@@ -39,11 +40,22 @@ NO_PICTURES = "no pictures: VCOM cannot be measured; give --images, --vectors or
 
 @dataclass(frozen=True)
 class _Source:
-    """Where sequences are from: its path, the collection there if it is one, and the site they share."""
+    """Where sequences are from: its path, the collection there if it is one, the site they share, and of a tree the folder of
+    each sequence, below its path."""
 
     path: Path
     collection: Collection | None
     site: str
+    folders: Mapping[str, str] = field(default_factory=dict)
+
+    def site_of(self, name: str, pattern: str | None) -> str:
+        """The site of a sequence, "" where there is none."""
+        where = self.folders.get(name, name)
+        if pattern is not None:
+            found = re.search(pattern, where)
+            return "" if found is None else (found[1] if found.re.groups else found[0]) or ""
+        above = {folder.rpartition("/")[0] for folder in self.folders.values()}
+        return self.site or ("" if len(above) == 1 else where.rpartition("/")[0])
 
 
 def measure_difficulty(
@@ -75,7 +87,7 @@ def measure_difficulty(
                 except BiocosmosError as error:
                     failures.add(str(error), stage=STAGE, source=source.path, id=boxes.name)
                     continue
-                nights.append(Night(_site_of(boxes.name, source, settings), found))
+                nights.append(Night(source.site_of(boxes.name, settings.site), found))
                 looks.tell(found, source)
         if not nights:
             first = next((row.reason for row in failures if row.severity == "error"), "no sequence of frames is there")
@@ -85,7 +97,12 @@ def measure_difficulty(
 
 def _source(path: Path, several: bool) -> _Source:
     collection = Collection.open(path) if all((path / name).exists() for name in COLLECTION_FILES) else None
-    return _Source(path, collection, (path.resolve().stem or str(path)) if several else "")
+    site = (path.resolve().stem or str(path)) if several else ""
+    if collection is not None or not path.is_dir() or readers.detect(path) not in MOT_FORMATS:
+        return _Source(path, collection, site)
+    found = sequences_at(path, None, None, Failures())  # what is wrong with them is told when they are read
+    tables = {sequence.name: sequence.table for sequence in found if sequence.table is not None}
+    return _Source(path, None, site, {name: table.parent.parent.relative_to(path).as_posix() for name, table in tables.items()})
 
 
 def _read(source: _Source, settings: DifficultySettings, failures: Failures) -> Iterator[Boxes]:
@@ -94,13 +111,6 @@ def _read(source: _Source, settings: DifficultySettings, failures: Failures) -> 
         return
     raw = readers.detect(source.path) in MOT_FORMATS
     yield from read_sequences(source.path, raw=raw, images=settings.images, failures=failures)
-
-
-def _site_of(name: str, source: _Source, settings: DifficultySettings) -> str:
-    if settings.site is not None:
-        found = re.search(settings.site, name)
-        return "" if found is None else (found[1] if found.re.groups else found[0]) or ""
-    return source.site or name.rpartition("/")[0]
 
 
 @contextmanager

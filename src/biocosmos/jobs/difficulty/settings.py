@@ -66,8 +66,8 @@ class DifficultySettings(ComputeSettings):
     )
     site: str | None = setting(
         None,
-        "A regular expression: what it matches in a sequence's name (its first group, if it has one) is the site.",
-        unset="the folder, where several are given or names have one",
+        "A regular expression: what it matches in a sequence's folder or name (its first group, if it has one) is the site.",
+        unset="the folder around it, where there are several",
         metavar="REGEX",
         panel=WAY,
     )

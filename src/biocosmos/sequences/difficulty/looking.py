@@ -53,8 +53,7 @@ class AsReleased:
         import torch
 
         self.name, self._tower = name, towers.whole.eval()
-        size = towers.preprocessing.size
-        self.dim = towers.dim or self.encode_images(torch.zeros(1, 3, size, size)).shape[1]
+        self.dim = towers.dim or self.encode_images(torch.zeros(1, 3, *[towers.preprocessing.size] * 2)).shape[1]
 
     def prepare(self, image: Decoded) -> torch.Tensor:
         """(3, height, width) float32."""

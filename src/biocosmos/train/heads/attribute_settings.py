@@ -38,7 +38,8 @@ class AttributeSettings(LoopSettings):
         attributes: columns, declared groups or groups of 0/1 columns (``defects=RB+OB``), comma-separated, as
             :func:`biocosmos.specimens.attributes.attributes_of` takes them. Beside a head over the ranks each gets a linear
             layer of its own; with "plain" and "ctgnn" the ranks that are named are tasks as the attributes are.
-        where: SQL condition on the training specimens, as of a second stage that learns from pipes with a defect only.
+        where: SQL condition on training and validation specimens of "plain" and "ctgnn", as of a second stage that learns from
+            pipes with a defect only.
         attribute_weight: share of the attributes in the loss beside the ranks, 0..1.
         task_weighting: "equal"; "fixed", by ``task_weights``; "dwa", by how fast each task's loss falls (Liu et al., CVPR 2019,
             temperature 2); "uncertainty" (Kendall et al., CVPR 2018).
@@ -72,7 +73,9 @@ class AttributeSettings(LoopSettings):
         several=True,
         panel=ATTRIBUTES,
     )
-    where: str = setting("", "Only training specimens for which this SQL condition holds.", only=_LEARNT, panel=DATA)
+    where: str = setting(
+        "", "Only training specimens for which this SQL condition holds.", only={"head": OF_ATTRIBUTES}, panel=DATA
+    )
     attribute_weight: float = setting(
         0.5,
         "Share of the attributes in the loss, beside the ranks.",

@@ -161,7 +161,9 @@ def _teaches_nothing(task: Attribute) -> str | None:
     if task.several:
         varies = ((task.values == TRUE).any(0) & (task.values == 0).any(0)).any()
         return None if varies else "is the same for all specimens"
-    return None if len(task.classes) > 1 else f"has one value only ({task.classes[0]})"
+    if len(task.classes) == 1:
+        return f"has one value only ({task.classes[0]})"
+    return "has another value for each specimen" if len(task.classes) == int(_labelled(task).sum()) else None
 
 
 def _check_names(asked: Sequence[str], ranks: Sequence[str]) -> None:

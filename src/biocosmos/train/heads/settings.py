@@ -238,6 +238,8 @@ class HeadSettings(AttributeSettings):
         self.numbers_of_tasks()
         if self.head == CTGNN and self.adjacency == "dynamic" and self.graph != "gat":
             raise SettingError("--adjacency dynamic lets attention choose the neighbours: it needs --graph gat")
+        if self.head == CTGNN and self.graph == "gat" and self.node_width % self.graph_heads:
+            raise SettingError(f"--node-width {self.node_width} must be a multiple of the {self.graph_heads} --graph-heads")
         for name in ("mean", "std"):
             if len(getattr(self, name)) not in (0, 3):
                 raise SettingError(f"--{name} takes three numbers, of red, green and blue: 0.5,0.5,0.5")
