@@ -276,7 +276,8 @@ NOTES = """
 Means over 10 seeds of 3 nights; differences are ours less the other's, with 95 % intervals by bootstrap of whole seeds (10,000
 draws): above 0 is better for IDF1, below 0 for the count error. Synthetic scenes (biocosmos simulate scenes): density 2 to 20,
 body 0.05 to 0.12, speed 0.1 to 0.6, restless 0.05 to 0.35, each night its own. Least confidence of the others, by interval,
-chosen on another seed: {cuts}.
+chosen by IDF1 on another seed: {cuts}; 0.75, where ours begins an animal, was tried for MCC24-trap and insectTracking: there both
+lose 0.07 to 0.18 of IDF1, and MCC24-trap counts better (0.76, 0.43, 0.24 against 1.54, 0.73, 0.30 on that seed).
 """
 DIFFICULTY = """
 Spearman's correlation over sequences, 95 % intervals by bootstrap of whole nights (2,000 draws). MOTCOM measures difficulty:
