@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,6 +21,25 @@ from biocosmos.specimens.sample import SAMPLE_RANKS, sample
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("any machine")
 
+LONGEST = (
+    "hostile/test_harnesses.py",
+    "cli/test_every_option.py",
+    "test_docs.py",
+)
+"""Files of tests that take a minute of a core or nearly, the longest first: one of them begun last keeps everybody waiting."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config.option, "loadscopereorder"):
+        config.option.loadscopereorder = False  # by the number of tests
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Among several processes, the longest files come first."""
+    if hasattr(config, "workerinput"):
+        place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
 def sample_table() -> pa.Table:
@@ -27,12 +47,17 @@ def sample_table() -> pa.Table:
     return sample()
 
 
-@pytest.fixture
-def tiny_collection(tmp_path: Path, sample_table: pa.Table) -> bc.Collection:
-    """The first 120 specimens of the sample, packed, in a collection that a test may change."""
-    collection = bc.Collection.create(tmp_path / "tiny.cosmos")
+@pytest.fixture(scope="session")
+def _tiny(tmp_path_factory: pytest.TempPathFactory, sample_table: pa.Table) -> Path:
+    collection = bc.Collection.create(tmp_path_factory.mktemp("tiny") / "tiny.cosmos")
     collection.add(Source("tiny", "sample", sample_table.slice(0, 120).to_batches(), SAMPLE_RANKS), pack=True)
-    return collection
+    return collection.path
+
+
+@pytest.fixture
+def tiny_collection(_tiny: Path, tmp_path: Path) -> bc.Collection:
+    """The first 120 specimens of the sample, packed, in a collection that a test may change."""
+    return bc.Collection.open(shutil.copytree(_tiny, tmp_path / "tiny.cosmos"))
 
 
 @pytest.fixture(scope="session")

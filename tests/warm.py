@@ -277,6 +277,7 @@ def _become(reply: socket.socket, files: list[int]) -> None:
     os.environ.update(asked["env"])
     os.chdir(asked["cwd"])
     how, *words = asked["words"]
+    sys.path.append(str(Path(__file__).parent))  # modules of tests import this one
     sys.path[0] = asked["cwd"] if how == "-m" else "" if how == "-c" else str(Path(how).parent)
     sys.argv = [how, *words[how in ("-m", "-c") :]]
     if how == "-m":

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import biocosmos as bc
+import warm
 from biocosmos.cli import main
 
 
@@ -118,7 +119,8 @@ def test_what_cannot_be_is_told_in_one_line_before_anything_heavy_is_imported(
     image = tmp_path / "photo.jpg"
     image.write_bytes(b"")
     words = line.format(collection=embedded.path, image=image).split()
-    done = subprocess.run([sys.executable, "-c", program, *words], capture_output=True, text=True, cwd=tmp_path, check=False)
+    said = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    done = warm.run([sys.executable, "-c", program, *words], **said, cwd=tmp_path, original=warm.LIGHT)
     assert (
         says.format(collection=embedded.path) in done.stderr
         and done.stderr.startswith("error: ")

@@ -14,6 +14,7 @@ import torch
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 
+import warm
 from biocosmos.encoders import cache, registry, shipped
 from biocosmos.encoders.agreement import check_agreement
 from biocosmos.encoders.encoder import Normalised
@@ -323,7 +324,7 @@ else:
     raise SystemExit("loaded?")
 """
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    warm.run([sys.executable, "-c", code], check=True, env=environment, original=warm.LIGHT)
 
 
 @pytest.mark.parametrize("name", ["timm:resnet18", "open_clip:ViT-B-32/laion2b_s34b_b79k", "open_clip:hf-hub:org/gone"])

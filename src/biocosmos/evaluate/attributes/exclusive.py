@@ -68,7 +68,10 @@ def exclusive(
     def numbers(counts: Array) -> Array:
         return _numbers(counts, kinds, np.ones(classes) if weights is None else weights, rules)
 
-    accuracy, balanced, macro_f1, weighted = bootstrap.recounted(confusion.ravel()[found], numbers)
+    counts = confusion.ravel()[found]
+    accuracy = bootstrap.recounted(counts, numbers)[0]
+    # Means over classes: drawn within each class, so that none is lost in a draw.
+    _, balanced, macro_f1, weighted = bootstrap.recounted(counts, numbers, strata=kinds[0])
     likeliest = probabilities[has_class].max(axis=1) if classes else np.zeros(0)
     return Exclusive(
         confusion,

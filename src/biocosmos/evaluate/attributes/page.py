@@ -17,6 +17,8 @@ WORDS = Words(__package__)
 HEADLINES = {SET: ("F1 empty", "mAP", "exact match"), ONE: ("accuracy", "macro F1")}
 MOST_CLASSES = 24
 """Bars of one chart; the table has all classes."""
+MOST_ROWS = 40
+"""Classes of a table that is open; a longer one is folded."""
 MOST_PAIRS = 12
 MOST_PICTURES = 12
 MOST_TASKS_WITH_ALL_CARDS = 4
@@ -91,7 +93,10 @@ def _classes(report: Report, task: str, options: dict[str, Any]) -> Section:
     if groups:
         chart = bars(f"Classes of {task}", groups, names)
         blocks.append(WORDS.figure("classes.chart", chart, shown=len(groups), there=len(there), weighted=weighted))
-    blocks.append(WORDS.grid("classes.grid", sorted(rows, key=_by_loss), columns, empty=EMPTY, several=several, options=options))
+    facts = {"empty": EMPTY, "several": several, "options": options, "there": len(rows)}
+    fold = len(rows) > MOST_ROWS
+    key = "classes.folded" if fold else "classes.grid"
+    blocks.append(WORDS.grid(key, sorted(rows, key=_by_loss), columns, fold=fold, **facts))
     return WORDS.section("classes", blocks, task=task)
 
 
