@@ -159,6 +159,11 @@ def test_uncertainties_are_learnt_with_their_own_learning_rate() -> None:
     assert AttributeCriterion(TASKS).parameter_groups() == [] and not list(AttributeCriterion(TASKS).parameters())
 
 
+def test_a_batch_of_nothing_has_no_loss() -> None:
+    refined, _, targets = ([x[:0] for x in some] for some in drawn(0))
+    assert AttributeCriterion(TASKS)(AttributeOutput(tuple(refined)), targets).item() == 0
+
+
 def test_fixed_weights_are_divided_by_their_mean() -> None:
     assert TaskWeighting("fixed", 2, given=[27, 1]).weights().tolist() == pytest.approx([54 / 28, 2 / 28])
     assert TaskWeighting("equal", 2)(torch.tensor([1.0, 2.0])).item() == 3

@@ -262,6 +262,7 @@ def test_a_head_takes_vectors_maps_and_features_of_each_task(seed: int, shared: 
     assert chances[1].sum(1).tolist() == pytest.approx([1.0] * 4)
     assert torch.equal(chances[0], wanted.logits[0].sigmoid())
     assert len(head.bottlenecks) == (1 if shared else 3)
+    assert [logits.shape for logits in head(vectors[:0]).logits] == [(0, 5), (0, 3), (0, 4)]
 
 
 def test_the_scale_of_stored_vectors_does_not_matter() -> None:

@@ -1,5 +1,6 @@
 """Scores of tracks: small cases by hand, HOTA and IDF1 written out, public ground truth, labels, what cannot be judged."""
 
+import sys
 from itertools import permutations
 from pathlib import Path
 
@@ -205,3 +206,9 @@ def test_the_table_of_boxes_that_track_writes_is_judged(tmp_path, biocosmos):
     first = [line for line in lines if "scene-0-001" in line or line.startswith('"sequence"')]
     bad.write_text("\n".join(first) + "\n")
     assert evaluate_tracks(scenes, [bad]).report.rows("scores", sequence="scene-0-002-15s")[0]["recall"] == 0
+
+
+def test_without_trackeval_it_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "trackeval.metrics", None)
+    with pytest.raises(BiocosmosError, match=r"pip install 'biocosmos\[sequences\]'"):
+        judge(boxes_of([], 1), boxes_of([], 1))

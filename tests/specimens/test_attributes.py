@@ -96,6 +96,12 @@ def test_selections_and_faults(trays: Collection) -> None:
     assert parse_group("stage") is None
 
 
+def test_a_task_too_large_to_be_held_is_refused(trays: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("biocosmos.specimens.attributes.MOST_CELLS", 7)
+    with pytest.raises(BiocosmosError, match="'stage' has 2 classes of 4 specimens, more than are held at once"):
+        attributes_of(trays, ["stage"])
+
+
 def test_the_facts_of_a_collection_are_checked(trays: Collection, tmp_path: Path) -> None:
     trays.save_facts(attributes={"wear": {"columns": "torn", "several": True}})
     with pytest.raises(BiocosmosError, match="damaged"):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING
 
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION
+from biocosmos.cli.options import COLLECTION, REPORT, REPORT_FOLDER, TABLES
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -29,20 +29,9 @@ def register(app: typer.Typer) -> None:
 def evaluate(
     collection: COLLECTION,
     settings: EvaluateSettings,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for report.html, results.parquet and provenance.json; default 'report', or none with --report.",
-            show_default=False,
-        ),
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
-    tables: Annotated[
-        Literal["csv", "parquet", "json"] | None,
-        typer.Option(help="In the folder, write every table as a file of its own too.", show_default=False),
-    ] = None,
+    output: REPORT_FOLDER = None,
+    report: REPORT = None,
+    tables: TABLES = None,
 ) -> None:
     """Measure an embedding and the names given with it, a trained head, or several of them, on one split.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -31,6 +31,20 @@ OUTPUT = Annotated[
     typer.Option(
         "--output", "-o", help="Write here: .csv, .tsv, .parquet, .json or .jsonl.", show_default=False, callback=_output
     ),
+]
+REPORT_FOLDER = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Folder for report.html, results.parquet and provenance.json; default 'report', or none with --report.",
+        show_default=False,
+    ),
+]
+REPORT = Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)]
+TABLES = Annotated[
+    Literal["csv", "parquet", "json"] | None,
+    typer.Option(help="In the folder, write every table as a file of its own too.", show_default=False),
 ]
 STRICT = Annotated[bool, typer.Option("--strict", help="Exit with code 1 if anything failed.")]
 OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever was made there.")]

@@ -39,7 +39,7 @@ def evaluate_tracks(truth: str | Path, tracks: Sequence[str | Path], *, format: 
     found = {name: _found(path, true, format, failures) for name, path in zip(_names(tracks), tracks)}
     facts = {"truth": str(truth), "tracks": [str(path) for path in tracks]}
     report = tracking_report(true, found, facts)
-    for reason, count in failures.reasons()[:SHOWN]:
+    for reason, count in failures.reasons()[:SHOWN] if failures.errors else ():
         report.caveats.append(f"Reading them: {reason} ({count:,} times).")
     boxes = sum(len(each) for side in (true, *found.values()) for each in side)
     return JudgedTracks(report, boxes, failures)

@@ -32,7 +32,8 @@ BLANK = "empty"
 """``detection`` of a picture in which nothing was found, as readers of camera traps keep it."""
 MOST_CLASSES = 100_000
 """More classes than that are surely ids, not a task."""
-SHOWN = 5
+MOST_CELLS = 4 << 30
+"""Of one task, a byte each: what is held at once."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def _of_values(column: pa.Array, name: str, order: tuple[str, ...] | None) -> At
         order = YES_NO
     if order is None:
         order = _sorted(pc.unique(texts.drop_null()).to_pylist(), column.type)
-    order = _checked(order, name)
+    order = _checked(order, name, len(texts))
     place = pc.fill_null(pc.index_in(texts, value_set=pa.array(order, pa.string())), -1).to_numpy()
     values = np.zeros((len(texts), len(order)), np.int8)
     found = np.flatnonzero(place >= 0)
@@ -191,7 +192,7 @@ def _of_lists(column: pa.Array, name: str, order: tuple[str, ...] | None, blank:
     members = _texts(pc.list_flatten(column), name)
     if order is None:
         order = _sorted(pc.unique(members.drop_null()).to_pylist(), members.type)
-    order = _checked(order, name)
+    order = _checked(order, name, len(column))
     place = pc.fill_null(pc.index_in(members, value_set=pa.array(order, pa.string())), -1).to_numpy()
     values = np.zeros((len(column), len(order)), np.int8)
     values[rows[place >= 0], place[place >= 0]] = TRUE
@@ -202,7 +203,7 @@ def _of_lists(column: pa.Array, name: str, order: tuple[str, ...] | None, blank:
 def _of_columns(
     table: pa.Table, group: Group, order: tuple[str, ...] | None, ids: npt.NDArray[np.object_], failures: Failures | None
 ) -> Attribute:
-    order = _checked(tuple(group.columns) if order is None else order, group.name)
+    order = _checked(tuple(group.columns) if order is None else order, group.name, table.num_rows)
     values = np.full((table.num_rows, len(order)), UNKNOWN, np.int8)
     for i, column in enumerate(order):
         if column not in group.columns:
@@ -263,11 +264,14 @@ def _sorted(values: list[str], kind: pa.DataType) -> tuple[str, ...]:
     return tuple(sorted(values, key=int if numbers else None))
 
 
-def _checked(order: tuple[str, ...], name: str) -> tuple[str, ...]:
+def _checked(order: tuple[str, ...], name: str, specimens: int) -> tuple[str, ...]:
     if len(set(order)) != len(order):
         raise BiocosmosError(f"the classes of the attribute '{name}' repeat: name each once")
     if len(order) > MOST_CLASSES:
         raise BiocosmosError(f"the column '{name}' has {len(order):,} values: these are no classes of an attribute")
+    if len(order) * specimens > MOST_CELLS:
+        size = f"{len(order):,} classes of {specimens:,} specimens"
+        raise BiocosmosError(f"the attribute '{name}' has {size}, more than are held at once: ask for a coarser rank, or a part")
     return order
 
 

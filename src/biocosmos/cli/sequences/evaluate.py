@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
+from biocosmos.cli.options import REPORT, REPORT_FOLDER, TABLES
 from biocosmos.cli.printing import finish, say, show_table
 from biocosmos.cli.verbs import add
 
@@ -37,20 +38,9 @@ def evaluate(
         str | None,
         typer.Option(help="Of the files on both sides, as for 'biocosmos ingest'; found from the path.", show_default=False),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            help="Folder for report.html, results.parquet and provenance.json; default 'report', or none with --report.",
-            show_default=False,
-        ),
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
-    tables: Annotated[
-        Literal["csv", "parquet", "json"] | None,
-        typer.Option(help="In the folder, write every table as a file of its own too.", show_default=False),
-    ] = None,
+    output: REPORT_FOLDER = None,
+    report: REPORT = None,
+    tables: TABLES = None,
 ) -> None:
     """Judge tracks of individuals against the true ones: HOTA, IDF1, MOTA, switches, and how far the count is off.
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.evaluate.tracking.aligned import aligned
 from biocosmos.sequences.frames import Boxes
 
-INSTALL = "tracks are scored by trackeval, which is not installed: pip install 'biocosmos[sequences]'"
+INSTALL = "tracks are scored by trackeval, which cannot be used ({}): pip install 'biocosmos[sequences]'"
 SHARES = {
     "HOTA": ("HOTA", "HOTA"),
     "DetA": ("HOTA", "DetA"),
@@ -114,7 +114,7 @@ def _metrics() -> dict[str, Any]:
     try:
         from trackeval.metrics import CLEAR, HOTA, Identity
     except ImportError as error:
-        raise BiocosmosError(INSTALL) from error
+        raise BiocosmosError(INSTALL.format(first_line(error))) from error
     quiet = {"PRINT_CONFIG": False}
     return {"HOTA": HOTA(), "CLEAR": CLEAR(quiet), "Identity": Identity(quiet)}
 

@@ -97,7 +97,7 @@ class CrossTaskHead(PlainHeads):
         """(b, C, e), one vector a class, from what each task sees, (b, width) a task."""
         necks = list(self.bottlenecks) * (len(self.tasks) if self.shared_bottleneck else 1)
         embedded: list[Tensor] = [embed(neck(x)) for embed, neck, x in zip(self.embeddings, necks, seen)]
-        return torch.cat([x.view(len(x), -1, self.channels) for x in embedded], 1)
+        return torch.cat([x.view(len(x), task.classes, self.channels) for x, task in zip(embedded, self.tasks)], 1)
 
     def forward(self, features: Features) -> AttributeOutput:
         """features: see ``plain.Features``. Returns refined and auxiliary logits per task, (b, C_t)."""

@@ -138,16 +138,21 @@ def attend_to_all(to: Tensor, source: Tensor, values: Tensor) -> Tensor:
     to, source, x = full_precision(to), full_precision(source), full_precision(values)
     ordered, order = source.sort(-1, descending=True)
     highest = ordered[..., :1]
-    first = torch.arange(x[..., 0].numel() // classes, device=x.device)[:, None]
-    x = torch.cat([x, torch.ones_like(x[..., :1])], -1).reshape(-1, width + 1)  # the last column becomes the sum of the weights
-    x = x.index_select(0, (order.reshape(-1, classes) + first * classes).flatten()).view(*lead, classes, width + 1)
+    count = x[..., 0, 0].numel()
+    first = torch.arange(count, device=x.device)[:, None]
+    x = torch.cat([x, torch.ones_like(x[..., :1])], -1).reshape(
+        count * classes, width + 1
+    )  # the last column becomes the sum of the weights
+    x = x.index_select(0, (order.reshape(count, classes) + first * classes).flatten()).view(*lead, classes, width + 1)
     front = nn.functional.pad(((ordered - highest).exp()[..., None] * x).cumsum(-2), (0, 0, 1, 0))
     back = (SLOPE * (ordered - highest)).exp()[..., None] * x
     back = nn.functional.pad(back.flip(-2).cumsum(-2).flip(-2), (0, 0, 0, 1))
     above = torch.searchsorted((-ordered).contiguous(), to.contiguous())  # how many have source > -to
-    rows = (above.reshape(-1, classes) + first * (classes + 1)).flatten()
+    rows = (above.reshape(count, classes) + first * (classes + 1)).flatten()
     best = to + highest
     top = nn.functional.leaky_relu(best, SLOPE)
-    sums = (best - top).exp()[..., None] * front.reshape(-1, width + 1).index_select(0, rows).view_as(x)
-    sums = sums + (SLOPE * best - top).exp()[..., None] * back.reshape(-1, width + 1).index_select(0, rows).view_as(x)
+    sums = (best - top).exp()[..., None] * front.reshape(count * (classes + 1), width + 1).index_select(0, rows).view_as(x)
+    sums = sums + (SLOPE * best - top).exp()[..., None] * back.reshape(count * (classes + 1), width + 1).index_select(
+        0, rows
+    ).view_as(x)
     return (sums[..., :width] / sums[..., width:]).to(values.dtype)

@@ -36,6 +36,7 @@ from biocosmos.train.loop.processes import Processes
 POST_HOC = "post-hoc"
 STEPS = "trunk.image.steps."
 """Weights of a reduction of tokens, which begin at random as the head does."""
+CPU = torch.device("cpu")
 BESIDE = "attributes"
 """Of the loss: the part of the attributes."""
 BRANCHES = frozenset(NEEDS_MAPS)
@@ -204,9 +205,9 @@ class HeadTask(DrawnTask):
         return figures if self.attributes is None else figures | self.attributes.figures(beside)
 
     @torch.no_grad()
-    def _answers(self, model: nn.Module) -> Iterator[tuple[Array, Array]]:
+    def _answers(self, model: nn.Module, device: torch.device | None = None) -> Iterator[tuple[Array, Array]]:
         """Blocks of (m, L) nodes on the path to the most probable class, and (m, A) probabilities of attributes."""
-        device = next(model.parameters()).device
+        device = device or self.where.device
         for inputs, extra, activations in self._held_inputs(model):
             extra = None if extra is None else extra.to(device)
             output: HeadOutput = model(inputs.to(device), extra, activations=activations)
@@ -246,7 +247,7 @@ class HeadTask(DrawnTask):
 
     def _save_attributes(self, part: AttributePart, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
         assert isinstance(self.net, HeadsModel)
-        held = None if self.held is None else np.concatenate([beside for _, beside in self._answers(self.net.eval())])
+        held = None if self.held is None else np.concatenate([beside for _, beside in self._answers(self.net.eval(), CPU)])
         save_attributes(
             folder,
             self.net.attributes,
