@@ -103,8 +103,8 @@ LINES: dict[str, Line] = {
         "merge {collection} {out}/theirs.cosmos -o {out}/all.cosmos --id-prefix theirs=theirs- --by Ada --note both --strict",
         says="vectors of 'efficientnet-lite0' were kept",
     ),
-    "history": Line("history {collection} -o {out}/history.csv", after=("update", "undo"), says="2 changes"),
-    "undo": Line("undo {collection} 1 --by Grace", after=("update",), says="by Ada undone (2 specimens, 6 cells)"),
+    "history": Line("history {collection} -o {out}/history.csv", after=("update", "undo"), says="3 changes"),
+    "undo": Line("undo {collection} 2 --by Grace", after=("update",), says="by Ada undone (2 specimens, 6 cells)"),
     "remove": Line(
         "remove {out}/theirs.cosmos --id {id} --ids {one} --where \"label = 'a'\" --yes --by Ada --note doubled --strict",
         after=("search approximately",),
