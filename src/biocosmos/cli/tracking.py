@@ -62,12 +62,18 @@ def track(
     A box goes on with an animal seen before where that is likelier than a new one, by place, size, looks and the time between.
     With a namer what is said of all crops of an animal is fused, and the promise counts animals. Run it again: it says the same.
     """
-    from biocosmos.jobs.track import save_tracks, track_sequences
+    from biocosmos.jobs.track import refuse_tracks, save_tracks, track_sequences
     from biocosmos.outputs import place_of
     from biocosmos.specimens.creating import is_collection
+    from biocosmos.tables import table_suffix
 
     if save and not is_collection(source):
         raise SettingError(f"--save writes into a collection, and {source} is none: write a table with -o")
+    if save:
+        refuse_tracks(source, settings)
+    for place in (output, boxes):
+        if place is not None and not (place is boxes and place.suffix.lower() == ".txt"):
+            table_suffix(place)
     if settings.overwrite and not save:
         raise SettingError("--overwrite does nothing here: it is used with --save")
     boxes = None if boxes is None else place_of(boxes)
@@ -102,13 +108,11 @@ def _write(table: Any, output: Path, facts: dict[str, object]) -> None:
 
 def _write_boxes(done: Any, place: Path) -> None:
     from biocosmos.sequences import write_mot
-    from biocosmos.tables import table_suffix
 
     if place.suffix.lower() == ".txt":
         if done.sequences != 1:
             raise BiocosmosError(f"{done.sequences} sequences do not go into the one table {place}: write .csv or .parquet")
         write_mot(place, done.shown[0], kind="results")
     else:
-        table_suffix(place)
         _write(done.boxes, place, done.provenance)
     say(f"boxes: {place}")
