@@ -21,6 +21,7 @@ from biocosmos.specimens.conditions import shown
 from biocosmos.tables import PROVENANCE_KEY, read_provenance
 from biocosmos.taxonomy import Taxonomy
 
+OF_ATTRIBUTES = "probabilities of attributes are judged with --attributes"
 NUMBERS = ("confidence", "novelty", "novelty_p")
 
 
@@ -33,7 +34,7 @@ def judge_tables(collection: Collection, settings: EvaluateSettings) -> Report:
     """
     ranks = list(collection.ranks)
     if not ranks:
-        raise BiocosmosError(f"{collection.path} has no taxa to judge names by")
+        raise BiocosmosError(f"{collection.path} has no taxa to judge names by: {OF_ATTRIBUTES}")
     truth = collection.table(["id", *ranks], split=settings.queries, where=settings.where)
     known = collection.table(["id", *ranks], split=settings.gallery)
     tables, caveats = dict[str, pa.Table](), list[str]()
@@ -72,7 +73,8 @@ def _read(path: Path, taxonomy: Taxonomy) -> pa.Table:
     table = pa.concat_tables(pieces)
     missing = "id" if "id" not in table.column_names else "" if set(ranks) & {*table.column_names} else ranks[-1]
     if missing:
-        raise BiocosmosError(f"{path} is no table of names: it has no column '{missing}' ({', '.join(table.column_names[:8])})")
+        shown_ = ", ".join(table.column_names[:8])
+        raise BiocosmosError(f"{path} is no table of names: it has no column '{missing}' ({shown_}): {OF_ATTRIBUTES}")
     table = _with_what_stands_above(table, taxonomy)
     for field in schema:
         if field.name not in table.column_names:

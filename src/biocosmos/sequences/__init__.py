@@ -15,15 +15,16 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from biocosmos.sequences.frames import Boxes, Frames
-
 if TYPE_CHECKING:
     from biocosmos.sequences.collected import sequences_of
     from biocosmos.sequences.files import read_sequence, read_sequences
+    from biocosmos.sequences.frames import Boxes, Frames
     from biocosmos.sequences.per_individual import individuals
     from biocosmos.sequences.writing import write_mot, write_tracks
 
 _LATE = {
+    "Boxes": "frames",
+    "Frames": "frames",
     "individuals": "per_individual",
     "read_sequence": "files",
     "read_sequences": "files",
@@ -31,7 +32,7 @@ _LATE = {
     "write_mot": "writing",
     "write_tracks": "writing",
 }
-"""Imported when they are asked for: they bring pyarrow and the collections."""
+"""Imported when they are asked for: they bring numpy, pyarrow and the collections, and settings stand in this room too."""
 
 
 def __getattr__(name: str) -> Any:
