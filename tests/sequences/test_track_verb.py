@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -193,3 +197,17 @@ def test_what_cannot_be_is_told_in_one_line(
     code, said = _call(capsys, monkeypatch, "track", *(word.format(tree=tree, nights=nights) for word in words))
     assert code in (1, 2) and expected in said, said
     assert "Traceback" not in said
+
+
+def test_a_killed_run_leaves_nothing_half_and_the_next_says_the_same(tree: Path, tmp_path: Path) -> None:
+    output = tmp_path / "tracks.csv"
+    words = [sys.executable, "-m", "biocosmos", "track", str(tree), "-o", str(output)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        time.sleep(0.6)
+        killed.send_signal(signal.SIGKILL)
+    assert not output.exists() or len(_rows(output)) == 3
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    first = output.read_bytes()
+    assert len(_rows(output)) == 3
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    assert output.read_bytes() == first

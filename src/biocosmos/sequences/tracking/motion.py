@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Float64 = NDArray[np.float64]
+FAST = 2.5
+"""How much faster than the others a quarter of the walks is."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,8 @@ def places(
     onward = ((shift - ahead[:, None]) ** 2).sum(axis=-1) / length**2
     variance = motion.spread(seconds)[:, None] / 2 + jitter
     began = motion.spread(np.minimum(seconds, motion.walk) / 3)[:, None] / 2 + jitter
-    walk = (_normal(squared, variance) + _normal(onward, variance / 2) + _normal(squared, began)) / 3
+    fast = _normal(squared, FAST**2 * variance)
+    walk = (_normal(squared, variance) + _normal(onward, variance / 2) + _normal(squared, began) + fast) / 4
     here = (1 - flown) * (1 - hopped)
     flight = flown * length**2 / area + (1 - flown) * hopped * _normal(squared, variance + motion.reach**2)
     return Places(here * still * rest, here * (1 - still) * walk, flight)

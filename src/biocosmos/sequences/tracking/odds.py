@@ -80,16 +80,18 @@ class Odds:
     of those that left that come back, away: mean time until then over the memory; size_same: deviation of the log length of
     boxes of one animal, size_cut that of the share ``cut`` of boxes that are drawn around half an animal, or two; sure:
     log-odds without the look from which on a link teaches what looks say; maybe: a box of this share of the confidence that
-    begins an animal is told as one once it is seen again.
+    begins an animal is told as one once it is seen again; soon: so are all new ones where frames are less than so many
+    seconds apart.
     """
 
     settings: TrackerSettings = field(default_factory=TrackerSettings)
     motion: Motion = field(default_factory=Motion)
     detected: float = 0.9
-    false_boxes: float = 0.03
+    false_boxes: float = 0.003
     back: float = 0.2
     away: float = 0.2
     maybe: float = 0.75
+    soon: float = 10.0
     sure: float = 3.0
     size_same: float = 0.06
     cut: float = 0.05
@@ -99,6 +101,7 @@ class Odds:
     labels: LabelLikeness = field(default_factory=LabelLikeness)
     sizes: Running = field(default_factory=lambda: Running(float("nan"), 0.25, 0.0))
     _next: int = 0
+    _begun: bool = False
 
     def link(self, now: Sighting) -> Int64:
         """(m,) int64 numbers of the animals, -1 for a box that is left out."""
@@ -199,7 +202,8 @@ class Odds:
 
     def _begin(self, now: Sighting) -> Int64:
         count = len(now)
-        told = now.confidence >= self.settings.start
+        told = (now.confidence >= self.settings.start) & (not self._begun or now.gap >= self.soon)
+        self._begun = True
         numbers = np.full(count, -1, np.int64)
         numbers[told] = np.arange(self._next, self._next + told.sum())
         self._next += int(told.sum())

@@ -25,11 +25,11 @@ class TrackerSettings:
     memory: float = setting(
         600.0, "Seconds after which an animal out of sight is forgotten; what is like it then is a new one.", above=0, only=_OURS
     )
-    start: float = setting(0.75, "Least confidence of a box that begins an animal.", low=0, high=1, only=_OURS)
+    start: float = setting(0.78, "Least confidence of a box that begins an animal.", low=0, high=1, only=_OURS)
     keep: float = setting(
         0.1, "Least confidence of a box that goes on with one; boxes below are left out.", low=0, high=1, only=_OURS
     )
-    stay: float = setting(300.0, "Seconds that an animal typically stays in the picture.", above=0, only=_OURS)
+    stay: float = setting(350.0, "Seconds that an animal typically stays in the picture.", above=0, only=_OURS)
     most: int = setting(4096, "Animals out of sight that are remembered, so that memory never grows.", low=1, only=_OURS)
 
     def __post_init__(self) -> None:
