@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,23 +23,32 @@ settings.register_profile("any machine", deadline=None, suppress_health_check=[H
 settings.load_profile("any machine")
 
 LONGEST = (
-    "hostile/test_harnesses.py",
     "cli/test_every_option.py",
     "test_docs.py",
+    "hostile/test_harnesses.py",
+    "jobs/test_tokens_dial.py",
+    "jobs/test_tokens_study.py",
+    "jobs/test_benchmark_bioscan.py",
+    "train/test_train_unicom.py",
+    "train/test_train_teacher.py",
+    "train/test_train_zero_shot.py",
 )
-"""Files of tests that take a minute of a core or nearly, the longest first: one of them begun last keeps everybody waiting."""
+"""Files of few tests that take long, the longest first: one of them begun last keeps everybody waiting."""
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config.option, "loadscopereorder"):
-        config.option.loadscopereorder = False  # by the number of tests
+        config.option.loadscopereorder = False  # pytest_collection_modifyitems has done it
+        # a process that dies ends the run: what it left is given to others, with files that are done, and then nobody goes on
+        config.option.maxworkerrestart = config.option.maxworkerrestart or "0"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Among several processes, the longest files come first."""
+    """Among several processes, the longest files come first, then those of the most tests."""
     if hasattr(config, "workerinput"):
-        place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
-        items.sort(key=lambda item: place.get(item.path, len(place)))
+        place = {Path(__file__).parent / name: number - len(LONGEST) for number, name in enumerate(LONGEST)}
+        tests = Counter(item.path for item in items)
+        items.sort(key=lambda item: (place.get(item.path, 0), -tests[item.path]))
 
 
 @pytest.fixture(scope="session")

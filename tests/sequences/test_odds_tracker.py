@@ -43,10 +43,12 @@ def test_one_that_was_hidden_for_two_minutes_is_the_same_and_one_elsewhere_is_ne
 
 
 def test_the_gap_is_told_by_the_clock() -> None:
-    """As far away as a walk of a minute: after a minute the same, after three seconds a new one."""
-    for gap, expected in ((60.0, 0), (1.0, -1)):  # of frames so near, a new one is told when it is seen again
-        frames = [(0.0, [_moth(500, 500)]), (gap, [_moth(1300, 500)])]
-        assert _steps(frames)[-1] == [expected], gap
+    """As far away as a walk of a minute: after a minute the same; after a second another, which is told when it is seen again."""
+    others = [_moth(150 * column, 900) for column in range(10)]
+    for gap, expected in ((60.0, True), (1.0, False)):
+        first, later = _steps([(0.0, [_moth(500, 100), *others]), (gap, [_moth(1100, 100), *others])])
+        assert (first[0] == later[0]) == expected, gap
+        assert first[1:] == later[1:]
 
 
 def test_one_of_another_size_is_another_animal() -> None:

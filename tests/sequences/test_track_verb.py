@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import csv
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -206,3 +210,17 @@ def test_one_box_that_failed_is_called_so(
         file.write("3,-1,nan,20,20,18,0.9,-1,-1,-1\n")
     code, said = _call(capsys, monkeypatch, "track", mine, "-o", tmp_path / "out.csv")
     assert code == 0 and "1 box failed" in said, said
+
+
+def test_a_killed_run_leaves_nothing_half_and_the_next_says_the_same(tree: Path, tmp_path: Path) -> None:
+    output = tmp_path / "tracks.csv"
+    words = [sys.executable, "-m", "biocosmos", "track", str(tree), "-o", str(output)]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as killed:
+        time.sleep(0.6)
+        killed.send_signal(signal.SIGKILL)
+    assert not output.exists() or len(_rows(output)) == 3
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    first = output.read_bytes()
+    assert len(_rows(output)) == 3
+    subprocess.run(words, check=True, capture_output=True, timeout=120)
+    assert output.read_bytes() == first

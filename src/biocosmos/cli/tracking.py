@@ -15,6 +15,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.track_settings import TrackSettings
 from biocosmos.settings import SettingError
 
+MOT = ".txt"
 SHOWN = ("sequence", "track", "label", "taxon", "rank", "confidence", "first_seen", "duration", "frames", "distance")
 
 
@@ -76,7 +77,10 @@ def track(
             table_suffix(place)
     if settings.overwrite and not save:
         raise SettingError("--overwrite does nothing here: it is used with --save")
-    boxes = None if boxes is None else place_of(boxes)
+    if boxes is not None:
+        boxes = place_of(boxes)
+        if boxes.suffix.lower() != MOT:
+            table_suffix(boxes)
     report = None if report is None else place_of(report)
     done = track_sequences(source, settings)
     table = done.individuals
@@ -109,7 +113,7 @@ def _write(table: Any, output: Path, facts: dict[str, object]) -> None:
 def _write_boxes(done: Any, place: Path) -> None:
     from biocosmos.sequences import write_mot
 
-    if place.suffix.lower() == ".txt":
+    if place.suffix.lower() == MOT:
         if done.sequences != 1:
             raise BiocosmosError(f"{done.sequences} sequences do not go into the one table {place}: write .csv or .parquet")
         write_mot(place, done.shown[0], kind="results")

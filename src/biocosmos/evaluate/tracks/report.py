@@ -12,7 +12,7 @@ from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tracks.page import page
 from biocosmos.sequences import Boxes
 
-CROPS = 6
+CROPS = 5
 """Of an individual on the page, evenly over its time."""
 _SEEN = pa.schema([("sequence", pa.string()), ("track", pa.string()), ("seconds", pa.list_(pa.float64()))])
 _CROPS = pa.schema(

@@ -139,9 +139,23 @@ def _train(
         task = ImageHeadTask(collection, settings, where, targets, held, towers, everything, teaching, attributes)
         task.failures.extend(taught)
     task.failures.extend(warned)
+    return _trained(
+        task, settings, output, where, collection, lambda history: _facts(collection, settings, task.targets, history)
+    )
+
+
+def _trained(
+    task: HeadTask | AttributeTask,
+    settings: HeadSettings,
+    output: Path,
+    where: Processes,
+    collection: Collection,
+    facts: Callable[[History], dict[str, Any]],
+) -> HeadResult:
+    """Train to the end, and keep what it left."""
     history = fit(task, settings, output, where)
     if where.first:
-        task.save(output, _facts(collection, settings, task.targets, history))
+        task.save(output, facts(history))
         finish_run(output, history)
         collection.record_failures(task.failures)
     where.barrier()
@@ -198,13 +212,9 @@ def train_attributes(
     else:
         task = ImageAttributeTask(collection, settings, where, targets, held, load_towers(settings.encoder))
     task.failures.extend(warned)
-    history = fit(task, settings, output, where)
-    if where.first:
-        task.save(output, _attribute_facts(collection, settings, task.targets, history))
-        finish_run(output, history)
-        collection.record_failures(task.failures)
-    where.barrier()
-    return HeadResult(output, history, task.targets, task.failures, main_process=where.first)
+    return _trained(
+        task, settings, output, where, collection, lambda history: _attribute_facts(collection, settings, task.targets, history)
+    )
 
 
 def held_attributes(collection: Collection, settings: HeadSettings, targets: AttributeTargets) -> AttributeTargets | None:
