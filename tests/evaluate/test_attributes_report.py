@@ -193,6 +193,13 @@ def test_weights_that_do_not_fit_are_refused(tmp_path: Path) -> None:
             attributes(*trays(), importance=read_importance(tmp_path / "w.csv"), bootstrap=0)
 
 
+def test_only_ratios_of_weights_matter_however_large_they_are(tmp_path: Path) -> None:
+    (tmp_path / "w.csv").write_text("class,weight\na,1e308\nb,1e308\nc,5e307\n", encoding="utf-8")
+    weights = read_importance(tmp_path / "w.csv").of("t", ("a", "b", "c"))
+    assert weights is not None and np.isfinite(weights.sum())
+    assert weights / weights.sum() == pytest.approx([0.4, 0.4, 0.2])
+
+
 def test_what_does_not_belong_together_is_refused() -> None:
     truth, said = trays()
     with pytest.raises(BiocosmosError, match="not of the same specimens"):

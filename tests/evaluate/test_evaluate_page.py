@@ -151,6 +151,14 @@ def test_headlines_and_combined_tables(reports):
         both.table("nothing")
 
 
+def test_reports_of_one_kind_side_by_side_have_all_their_headlines(reports):
+    """Two heads that answer the same questions: the second is not cut to the first few."""
+    one, many = reports["queries"], len(reports["queries"].headlines())
+    assert many > 3
+    assert len(evaluate.combine(one, one, names=["plain", "ctgnn"]).headlines()) == 2 * many
+    assert len(evaluate.combine(reports["names"], one).headlines()) == len(reports["names"].headlines()) + 3
+
+
 def test_percent_never_rounds_a_mistake_away():
     assert percent(0.9999) == "> 99.9 %"
     assert percent(0.0001) == "< 0.1 %"

@@ -125,6 +125,8 @@ def test_what_cannot_be_measured_at_all_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "det" / "s" / "det" / "det.txt").write_text("1,-1,10,10,9,9,0.9,-1,-1,-1\n")
     with pytest.raises(BiocosmosError, match="has boxes but no tracks"):
         measure_difficulty(sequences=(tmp_path / "det",), appearance=False)
+    with pytest.raises(BiocosmosError, match="is named twice"):
+        measure_difficulty(sequences=(tmp_path / "det", tmp_path / "." / "det"), appearance=False)
     for told in ({"ratios": "a"}, {"betas": "0:1:1"}, {"blur_size": 4, "picture": "blurred"}, {"site": "("}, {"interval": 0}):
         with pytest.raises(SettingError):
             DifficultySettings(**told)  # type: ignore[arg-type]

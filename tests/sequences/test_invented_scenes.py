@@ -166,3 +166,5 @@ def test_another_folder_is_not_replaced(tmp_path):
     with pytest.raises(BiocosmosError, match="something else than scenes"):
         simulate_scenes(tmp_path / "mine", SETTINGS, overwrite=True)
     assert (tmp_path / "mine" / "thesis.txt").exists()
+    with pytest.raises(BiocosmosError, match="is no folder: choose another name"):
+        simulate_scenes(tmp_path / "mine" / "thesis.txt", SETTINGS, overwrite=True)

@@ -213,10 +213,12 @@ def test_an_individual_twice_in_a_frame_is_refused_in_release_mode_and_counted_o
 
 def test_what_cannot_be_measured_is_nan_and_told() -> None:
     nobody = measure(boxes_of(np.zeros((0, 9))), np.zeros((0, 2)))
-    assert nobody.ocom == 0 and math.isnan(nobody.mcom) and math.isnan(nobody.motcom)
+    assert math.isnan(nobody.ocom) and math.isnan(nobody.mcom) and math.isnan(nobody.motcom)
+    assert measure(boxes_of(np.zeros((0, 9))), np.zeros((0, 2)), Measuring(mode="release")).ocom == 0
     assert nobody.notes == ("no box of an individual took part",)
     once = measure(boxes_of(moving([4], [0])), np.ones((1, 2)))
-    assert once.mcom == 0 and math.isnan(once.vcom) and "two neighbouring frames" in once.notes[0]
+    assert math.isnan(once.mcom) and math.isnan(once.vcom)
+    assert "two frames: MCOM" in once.notes[0] and "two neighbouring frames" in once.notes[1]
     unseen = boxes_of(moving([1, 2], [0, 3]))
     unseen = replace(unseen, visibility=np.array([-1.0, -1.0]))
     assert measure(unseen).occlusion == "boxes" and "2 visibilities" in measure(unseen).notes[0]

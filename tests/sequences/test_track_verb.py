@@ -158,8 +158,9 @@ def test_tracks_are_written_into_a_collection_and_taken_back(
     code, said = _call(capsys, monkeypatch, "track", mine, "--where", "deployment = 'night00'", "--save")
     assert code == 0 and "20 specimens have their track" in said
     assert set(bc.Collection.open(mine).table(["track"])["track"].to_pylist()) == {"1", "2", "3", "4", None}
-    code, said = _call(capsys, monkeypatch, "track", mine, "--save")
+    code, said = _call(capsys, monkeypatch, "track", mine, "--save", "-o", tmp_path / "late.csv")
     assert code == 1 and "has tracks already, of 20 specimens: --overwrite replaces them" in said
+    assert not (tmp_path / "late.csv").exists(), "it is refused before it is tracked"
     assert _call(capsys, monkeypatch, "track", mine, "--save", "--overwrite")[0] == 0
     assert bc.Collection.open(mine).table(["track"])["track"].null_count == 0
     code, said = _call(capsys, monkeypatch, "track", mine, "--tracker", "given", "--where", "deployment = 'night00'")
@@ -178,6 +179,8 @@ def test_tracks_are_written_into_a_collection_and_taken_back(
         (("{tree}/night1/img1",), "holds pictures without boxes: give the boxes with --detections"),
         (("{nights}", "--error-rate", "0.1"), "--error-rate does nothing here: it is used with --head or with --method"),
         (("{tree}", "--tracker", "sort", "--memory", "5"), "--memory does nothing here: it is used with --tracker odds"),
+        (("{tree}", "-o", "out.xyz"), "cannot write a table to out.xyz"),
+        (("{tree}", "--boxes", "boxes.xyz"), "cannot write a table to boxes.xyz"),
         (("{tree}", "--memory", "-1"), "--memory must be above 0"),
         (("{tree}", "--tracker", "given"), "has no tracks: choose a --tracker that makes them"),
         (("{nights}", "--method", "linear", "--encoder", "looks", "--calibration", "train"), "among those the namer learnt from"),
@@ -197,6 +200,16 @@ def test_what_cannot_be_is_told_in_one_line(
     code, said = _call(capsys, monkeypatch, "track", *(word.format(tree=tree, nights=nights) for word in words))
     assert code in (1, 2) and expected in said, said
     assert "Traceback" not in said
+
+
+def test_one_box_that_failed_is_called_so(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = shutil.copytree(tree, tmp_path / "mine")
+    with (mine / "night1/det/det.txt").open("a") as file:
+        file.write("3,-1,nan,20,20,18,0.9,-1,-1,-1\n")
+    code, said = _call(capsys, monkeypatch, "track", mine, "-o", tmp_path / "out.csv")
+    assert code == 0 and "1 box failed" in said, said
 
 
 def test_a_killed_run_leaves_nothing_half_and_the_next_says_the_same(tree: Path, tmp_path: Path) -> None:

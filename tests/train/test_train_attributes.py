@@ -172,6 +172,7 @@ def test_what_cannot_be_is_refused_in_one_line(tray: bc.Collection, tmp_path: Pa
         ({"head": "flat", "ranks": "label", "attributes": "label"}, "has the name of a column of the answer"),
         ({"head": "plain", "attributes": "form", "task_weighting": "fixed"}, "needs 1 numbers with --task-weights"),
         ({"head": "plain", "attributes": "a=torn+eggs", "set_weights": "importance"}, "--importance weights.csv"),
+        ({"head": "plain", "attributes": "form", "set_weights": "importance"}, "exactly one class is true"),
     ]:
         with pytest.raises(BiocosmosError, match=said):
             train(tray, tmp_path / "no", **FROZEN, **given)  # type: ignore[arg-type]

@@ -117,7 +117,7 @@ def finish(
 
                 write_table(failures.table(), table)
             where = f", all in {table}"
-        failed = what.removesuffix("s") if failures.errors == 1 else what
+        failed = _one_of(what) if failures.errors == 1 else what
         say(f"{failures.errors:,} {failed} failed, {counted(failures.warnings, 'warning')}{where}; the most frequent reasons:")
         for reason, count in failures.reasons()[:SHOWN_REASONS]:
             say(f"  {count:,} x {reason}")
@@ -125,6 +125,11 @@ def finish(
         _forget(table)
     if (failures.errors and done == 0) or (failures.errors and strict):
         raise typer.Exit(1)
+
+
+def _one_of(what: str) -> str:
+    """The singular of what failed: a row, a box."""
+    return what.removesuffix("es" if what.endswith("xes") else "s")
 
 
 def _forget(table: Path) -> None:

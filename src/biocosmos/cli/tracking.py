@@ -63,13 +63,18 @@ def track(
     A box goes on with an animal seen before where that is likelier than a new one, by place, size, looks and the time between.
     With a namer what is said of all crops of an animal is fused, and the promise counts animals. Run it again: it says the same.
     """
-    from biocosmos.jobs.track import save_tracks, track_sequences
+    from biocosmos.jobs.track import refuse_tracks, save_tracks, track_sequences
     from biocosmos.outputs import place_of
     from biocosmos.specimens.creating import is_collection
     from biocosmos.tables import table_suffix
 
     if save and not is_collection(source):
         raise SettingError(f"--save writes into a collection, and {source} is none: write a table with -o")
+    if save:
+        refuse_tracks(source, settings)
+    for place in (output, boxes):
+        if place is not None and not (place is boxes and place.suffix.lower() == ".txt"):
+            table_suffix(place)
     if settings.overwrite and not save:
         raise SettingError("--overwrite does nothing here: it is used with --save")
     if boxes is not None:

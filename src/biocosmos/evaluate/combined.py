@@ -13,7 +13,7 @@ from biocosmos.evaluate.report import Report
 
 T = TypeVar("T")
 FEW_CARDS = 3
-"""Cards of each part after the first: the headline stays readable."""
+"""Cards of each part of another kind than those before: the headline stays readable. What is set side by side has all."""
 
 
 def combine(*reports: Report, title: str | None = None, names: Sequence[str] | None = None) -> Report:
@@ -52,7 +52,7 @@ def page(report: Report, pictures: Pictures) -> Page:
     cards = [
         replace(card, label=f"{card.label}, {name}") if any(repeated) else card
         for i, (name, made) in enumerate(zip(names, pages))
-        for card in (made.cards if i == 0 else made.cards[:FEW_CARDS])
+        for card in (made.cards if i == 0 or repeated[i] else made.cards[:FEW_CARDS])
     ]
     lead = "\n".join(f"{_capital(name)}: {made.lead}" for name, made in zip(names, pages))
     return Page(lead, cards, sections, _once(term for made in pages for term in made.terms))

@@ -45,7 +45,9 @@ def simulate_scenes(output: str | Path, settings: SimulateScenesSettings = STAND
     from biocosmos.unfinished import remove, unfinished_path, writing
 
     output = place_of(output)
-    if is_there(output) and not (is_folder(output) and (overwrite or not any(output.iterdir()))):
+    if is_there(output) and not is_folder(output):
+        raise BiocosmosError(f"{output} is no folder: choose another name")
+    if is_there(output) and not overwrite and any(output.iterdir()):
         raise BiocosmosError(f"{output} exists already: choose another name, or --overwrite")
     if overwrite and is_there(output) and any(output.iterdir()) and not is_folder(output / BENCHMARK):
         raise BiocosmosError(f"{output} holds something else than scenes: choose another name")

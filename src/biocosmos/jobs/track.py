@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -18,6 +18,9 @@ from biocosmos.provenance import software
 from biocosmos.sequences import Boxes, individuals
 from biocosmos.sequences.tracking import track
 from biocosmos.settings import told
+
+if TYPE_CHECKING:
+    from biocosmos.specimens.collection import Collection
 
 SHOWN = 20
 """Sequences whose boxes are kept for a page."""
@@ -129,6 +132,16 @@ def save_tracks(source: Path, done: Tracked, settings: TrackSettings, *, say: Ca
 
     Raises BiocosmosError where it has tracks already, unless they may be overwritten.
     """
+    collection = refuse_tracks(source, settings)
+    table = done.boxes.select(["specimen", "track"]).rename_columns(["id", "track"])
+    arguments = {"tracker": settings.tracker, "encoder": settings.encoder}
+    summary = collection.change(table, verb="track", arguments=arguments, clear=True)
+    say(f"{source}: {summary.specimens:,} specimens have their track")
+    return summary.specimens
+
+
+def refuse_tracks(source: Path, settings: TrackSettings) -> Collection:
+    """The collection, whose tracks may be written. Raises BiocosmosError where it has some that may not be overwritten."""
     from biocosmos.specimens.collection import Collection
 
     collection = Collection.open(source)
@@ -137,8 +150,4 @@ def save_tracks(source: Path, done: Tracked, settings: TrackSettings, *, say: Ca
         raise BiocosmosError(
             f"{source} has tracks already, of {there:,} specimens: --overwrite replaces them, 'biocosmos undo' brings them back"
         )
-    table = done.boxes.select(["specimen", "track"]).rename_columns(["id", "track"])
-    arguments = {"tracker": settings.tracker, "encoder": settings.encoder}
-    summary = collection.change(table, verb="track", arguments=arguments, clear=True)
-    say(f"{source}: {summary.specimens:,} specimens have their track")
-    return summary.specimens
+    return collection

@@ -30,6 +30,7 @@ WEIGHT = ("weight", "importance", "ciw", "cost")
 TASK = ("attribute", "task")
 REST = "*"
 SHOWN = 5
+LARGE = 1e100
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class Importance:
             what = f"{_shown(lacking)} of the attribute '{task}'"
             raise BiocosmosError(f"{self.source} has no weight for {what}: add rows, or one of the class '{REST}' for all others")
         weights = np.array(found, np.float64)
+        if weights.max(initial=0.0) > LARGE:  # only ratios matter, and their sum has to be a number
+            weights = weights / weights.max()
         if not weights.sum() > 0:
             raise BiocosmosError(f"{self.source} gives every class of the attribute '{task}' the weight 0: give one of them more")
         return weights

@@ -139,6 +139,10 @@ def measure(boxes: Boxes, features: Features | Vectors | None = None, how: Measu
         strayed = displacement(kept.track, kept.number, kept.box, seconds=kept.seconds, interval=how.interval)
     if not len(kept):
         notes = (*notes, "no box of an individual took part")
+        ocom = ocom if how.release else float("nan")
+    elif kept.tracks == len(kept) and not how.release:
+        notes = (*notes, "no individual is in two frames: MCOM cannot be measured")
+        strayed = float("nan")
     vcom, pairs = float("nan"), 0
     if features is not None:
         vcom, pairs = appearance_of(kept, features, how)

@@ -84,6 +84,7 @@ class AttributePart:
             raise BiocosmosError(
                 f"--task-weighting fixed needs {len(self.sizes)} numbers with --task-weights, one for each of {names}"
             )
+        self._refuse_importance()
         found = AttributeCriterion(
             self.targets.shapes,
             weighting=s.task_weighting,  # type: ignore[arg-type]
@@ -94,6 +95,13 @@ class AttributePart:
         if s.task_weighting == "uncertainty" and self.where.size > 1:
             found.weighting.log_variances.register_hook(self._over_processes)  # type: ignore[no-untyped-call]
         return found
+
+    def _refuse_importance(self) -> None:
+        if self.settings.set_weights.endswith("importance") and not any(task.several for task in self.targets.tasks):
+            raise BiocosmosError(
+                f"--set-weights {self.settings.set_weights} does nothing here: of each attribute exactly one class is true; "
+                "--class-weights weighs these"
+            )
 
     def _class_weights(self, task: Any) -> ClassWeights:
         s = self.settings
