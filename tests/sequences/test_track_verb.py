@@ -18,6 +18,7 @@ from PIL import Image
 import biocosmos as bc
 from biocosmos.cli import main
 from biocosmos.jobs.track import track_sequences
+from biocosmos.jobs.track_settings import TrackSettings
 
 FRAMES, INTERVAL = 20, 15
 KINDS = ("Copepoda calanoid", "Diatoma chain")
@@ -101,6 +102,17 @@ def _call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open() as file:
         return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(("rate", "film"), [(25, True), (1 / INTERVAL, False)])
+def test_in_a_film_it_is_said_that_another_tracker_follows_better(tree: Path, tmp_path: Path, rate: float, film: bool) -> None:
+    night = tmp_path / "night1"
+    shutil.copytree(tree / "night1", night)
+    information = night / "seqinfo.ini"
+    information.write_text(information.read_text().replace(f"frameRate={1 / INTERVAL}", f"frameRate={rate}"))
+    said = ["'night1' is a film: this tracker is made for pictures seconds apart, and in films --tracker sort follows better"]
+    assert [note for note in track_sequences(night).notes if "film" in note] == said * film
+    assert not any("film" in note for note in track_sequences(night, TrackSettings(tracker="sort")).notes)
 
 
 def test_files_become_a_row_for_every_individual(

@@ -17,11 +17,14 @@ from biocosmos.progress import progress
 from biocosmos.provenance import software
 from biocosmos.sequences import Boxes, individuals
 from biocosmos.sequences.tracking import track
+from biocosmos.sequences.tracking.settings import OURS
 from biocosmos.settings import told
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
 
+FILM = 0.5
+"""Seconds between frames below which a sequence is a film."""
 SHOWN = 20
 """Sequences whose boxes are kept for a page."""
 
@@ -69,13 +72,22 @@ def track_sequences(path: str | Path, settings: TrackSettings | None = None, **o
     boxes: list[pa.Table] = []
     shown: list[Boxes] = []
     frames = count = 0
+    films: list[str] = []
     for one in tracked_sequences(source, settings):
         count, frames = count + 1, frames + len(one.frames)
+        if settings.tracker == OURS and seconds_apart(one) < FILM:
+            films.append(one.name)
         boxes.append(box_rows(one))
         more = None if namer is None else namer.table(one)
         rows.append(individuals(one, more=more))
         if len(shown) < SHOWN:
             shown.append(one)
+    if films:
+        others = f", and {len(films) - 1:,} more are" if films[1:] else ""
+        notes.append(
+            f"{films[0]!r} is a film{others}: this tracker is made for pictures seconds apart, and in films --tracker sort follows "
+            "better"
+        )
     if not count:
         raise BiocosmosError(f"there is no sequence in {path}: nothing to track")
     promised = None
@@ -92,6 +104,11 @@ def track_sequences(path: str | Path, settings: TrackSettings | None = None, **o
     if namer is not None and namer.naming is not None:
         facts |= {"namer": namer.namer.about(), "fusion": namer.naming.fusion.to_dict(), "promised": promised}
     return Tracked(table, pa.concat_tables(boxes), count, frames, failures, shown, notes, promised, facts)
+
+
+def seconds_apart(boxes: Boxes) -> float:
+    """The median time between frames, in seconds; infinite for fewer than two frames."""
+    return float(np.median(np.diff(boxes.frames.times()))) if len(boxes.frames) > 1 else float("inf")
 
 
 def tracked_sequences(source: Source, settings: TrackSettings) -> Iterator[Boxes]:
