@@ -118,7 +118,7 @@ def test_the_taxa_are_learnt_when_asked_and_better_than_clusters(collection: bc.
         ({"validation": "test"}, "no choice is made on the part 'test'"),
         ({"sample_rate": 0.0}, "--sample-rate must be above 0"),
         ({"epochs": 0}, "--epochs must be above 0, not 0"),
-        ({"augment": "wild"}, "--augment 'wild' is not known: choose none, plankton, photo or clibd"),
+        ({"augment": "wild"}, "--augment 'wild' is not known: choose none, plankton, photo, clibd or pipe"),
         ({"validation": "nowhere", "patience": 1}, "watches the part 'nowhere'"),
         ({"taxa": "label", "loss": "mlcd"}, "cannot be used with --taxa"),
         ({"size": 8}, "--size does nothing here: it is used without --freeze"),

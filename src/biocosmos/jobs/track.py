@@ -85,8 +85,8 @@ def track_sequences(path: str | Path, settings: TrackSettings | None = None, **o
     if films:
         others = f", and {len(films) - 1:,} more are" if films[1:] else ""
         notes.append(
-            f"{films[0]!r} is a film{others}: this tracker is made for pictures seconds apart, and in films --tracker sort follows "
-            "better"
+            f"{films[0]!r} is a film{others}: this tracker is made for pictures seconds apart, and in films --tracker sort "
+            "follows better"
         )
     if not count:
         raise BiocosmosError(f"there is no sequence in {path}: nothing to track")
