@@ -47,8 +47,9 @@ def sequences_of(
     stored = set(collection.stored_columns)
     names = [by] if by is not None else [name for name in BY if name in stored]
     if not names or names[0] not in stored:
+        wanted = " or ".join(repr(name) for name in (BY if by is None else [by]))
         raise BiocosmosError(
-            f"{collection.path} has no column {' or '.join(BY if by is None else [by])!r} that says of which sequence a"
+            f"{collection.path} has no column {wanted} that says of which sequence a"
             " specimen is: ingest a format with frames (mot, coco with videos, camtrap-dp ...), or name the column"
         )
     columns = [name for name in READ if name in stored]
