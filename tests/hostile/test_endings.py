@@ -87,6 +87,7 @@ def test_an_interruption_that_a_library_turns_into_its_own_error_is_still_one(
         return 0
 
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what was begun in the background ignores it
     hook = sys.unraisablehook
     monkeypatch.setattr("biocosmos.cli._run", swallow)
     try:

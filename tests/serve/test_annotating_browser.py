@@ -167,6 +167,7 @@ def test_what_was_accepted_is_kept_when_the_page_is_left_at_once(server: Server,
             page.keyboard.press("Enter")
         leave()
         settled_acts(named, before + 6)
+        page.wait_for_load_state("load")
         page.goto(f"{server.address}/review?kind=unsure")
         page.locator("[data-test=which]").wait_for()
 
