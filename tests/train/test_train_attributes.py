@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -289,6 +290,16 @@ def test_evaluate_judges_attributes_by_the_part_that_asks(tray: bc.Collection, t
     assert "part 'val'" in report.provenance["thresholds"]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """The order of a sum, and so its last bits, depends on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_training_goes_on_to_the_same_weights(tray: bc.Collection, tmp_path: Path) -> None:
     given = {**FROZEN, "epochs": 12, "attributes": "form,torn", "head": "ctgnn", "ranks": "label", "task_weighting": "dwa"}
     given |= {"checkpoint_steps": 1}
