@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.images.boxes import overlap
 from biocosmos.sequences.frames import Boxes
 
 Array = npt.NDArray[Any]
@@ -39,7 +40,7 @@ def aligned(truth: Boxes, found: Boxes, label: str | None = None) -> dict[str, A
         "num_tracker_dets": sum(map(len, found_tracks)),
         "gt_ids": true_tracks,
         "tracker_ids": found_tracks,
-        "similarity_scores": [overlaps(one, other) for one, other in zip(true_boxes, found_boxes)],
+        "similarity_scores": [overlap(one, other) for one, other in zip(true_boxes, found_boxes)],
     }
 
 
@@ -49,15 +50,6 @@ def rows_of(boxes: Boxes, label: str | None = None) -> Array:
     if label is not None:
         kept &= np.zeros(len(boxes), bool) if boxes.label is None else np.array([own == label for own in boxes.label], bool)
     return np.flatnonzero(kept)
-
-
-def overlaps(one: Array, other: Array) -> Array:
-    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4), x, y, width, height; 0 where both have no area."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])
-    common = np.prod(np.maximum(high - low, 0.0), axis=2)
-    union = np.prod(one[:, None, 2:], axis=2) + np.prod(other[None, :, 2:], axis=2) - common
-    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
 
 
 def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, names: Array, who: str) -> None:
