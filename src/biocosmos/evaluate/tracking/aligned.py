@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.images.boxes import overlap
-from biocosmos.sequences.frames import Boxes
+from biocosmos.sequences.frames import Boxes, seen_before
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +27,7 @@ def aligned(truth: Boxes, found: Boxes, label: str | None = None) -> dict[str, A
         frame = np.searchsorted(numbers, boxes.frames.number[boxes.frame[rows]])
         named = np.array([] if boxes.track is None else boxes.track[rows].astype(str))
         names, track = np.unique(named, return_inverse=True)
-        _refuse_twice(boxes, rows, frame, track, names, who)
+        _refuse_twice(boxes, rows, frame, track, who)
         order = np.argsort(frame, kind="stable")
         cuts = np.searchsorted(frame[order], np.arange(1, len(numbers)))
         sides.append((len(names), np.split(track[order].astype(np.int64), cuts), np.split(boxes.box[rows][order], cuts)))
@@ -52,13 +52,9 @@ def rows_of(boxes: Boxes, label: str | None = None) -> Array:
     return np.flatnonzero(kept)
 
 
-def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, names: Array, who: str) -> None:
-    if len(rows) < 2:
-        return
-    order = np.lexsort((track, frame))
-    twice = np.flatnonzero((np.diff(frame[order]) == 0) & (np.diff(track[order]) == 0))
-    if len(twice):
-        row = order[twice[0]]
-        number = int(boxes.frames.number[boxes.frame[rows[row]]])
+def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, who: str) -> None:
+    twice = rows[seen_before(frame, track)]
+    if boxes.track is not None and len(twice):
+        number = int(boxes.frames.number[boxes.frame[twice[0]]])
         where = f"sequence {boxes.name!r}, frame {number}"
-        raise BiocosmosError(f"{where}: {who} have two boxes of the individual {str(names[track[row]])!r}; leave one out")
+        raise BiocosmosError(f"{where}: {who} have two boxes of the individual {str(boxes.track[twice[0]])!r}; leave one out")

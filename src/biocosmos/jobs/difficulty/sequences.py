@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -81,7 +81,8 @@ def measure_difficulty(
     failures = Failures() if failures is None else failures
     if not settings.sequences:
         raise BiocosmosError("name the sequences: a MOTChallenge tree, a file with frames, or a collection")
-    if again := [path for i, path in enumerate(settings.sequences) if path.resolve() in _resolved(settings.sequences[:i])]:
+    places = [path.resolve() for path in settings.sequences]
+    if again := [path for i, path in enumerate(settings.sequences) if places[i] in places[:i]]:
         raise BiocosmosError(f"{again[0]} is named twice: its sequences would count twice, so name it once")
     sources = [_source(path, len(settings.sequences) > 1) for path in settings.sequences]
     nights: list[Night] = []
@@ -100,10 +101,6 @@ def measure_difficulty(
             first = next((row.reason for row in failures if row.severity == "error"), "no sequence of frames is there")
             raise BiocosmosError(f"nothing of {', '.join(map(str, settings.sequences))} could be measured: {first}")
         return difficulty_report(nights, looks.facts())
-
-
-def _resolved(paths: Iterable[Path]) -> set[Path]:
-    return {path.resolve() for path in paths}
 
 
 def _source(path: Path, several: bool) -> _Source:
