@@ -87,7 +87,7 @@ def test_correlation_is_found() -> None:
 def test_truth_of_a_track_is_that_of_most_of_its_crops() -> None:
     said = example(0, 5)
     mixed = replace(said, truth=np.array([4, 4, 7, 0, -1], np.int32))
-    assert track_truth(mixed, np.array([0, 0, 0, 1, 2])).tolist() == [4, 0, -1]
+    assert track_truth(mixed, np.array([0, 0, 0, 1, 2]), 3).tolist() == [4, 0, -1]
 
 
 def test_tracks_are_named_better_than_crops() -> None:

@@ -55,7 +55,7 @@ class Fusion:
         predictions: of n crops; track (n,) int64, from 0 to t - 1, -1 for a crop of none; kept (t,).
         """
         tree, end = predictions.tree, predictions.taxonomy.end
-        truth, counts = track_truth(predictions, track), _counts(track, len(kept))
+        truth, counts = track_truth(predictions, track, len(kept)), _counts(track, len(kept))
         losses = np.zeros((len(predictions.ranks), len(_CORRELATIONS)))
         for place, children, means in _choices(predictions, track, len(kept)):
             step, nodes = tree.ranks[place] + 1, np.append(tree.nodes[place], children) if tree.own[place] else children
@@ -105,9 +105,8 @@ class Fusion:
         return {"ranks": list(self.ranks), "correlation": list(self.correlation), "tracks": self.tracks}
 
 
-def track_truth(predictions: Predictions, track: Int64, count: int | None = None) -> NDArray[np.int32]:
+def track_truth(predictions: Predictions, track: Int64, count: int) -> NDArray[np.int32]:
     """(t,) int32: the truth of most crops of each track, of two that are as many the later in the tree; 0 for none."""
-    count = int(track.max(initial=-1)) + 1 if count is None else count
     out = np.zeros(count, np.int32)
     told = (track >= 0) & (predictions.truth != 0)
     pairs, votes = np.unique(np.column_stack([track[told], predictions.truth[told]]), axis=0, return_counts=True)
