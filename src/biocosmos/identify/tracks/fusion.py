@@ -58,8 +58,10 @@ class Fusion:
         truth, counts = track_truth(predictions, track, len(kept)), _counts(track, len(kept))
         losses = np.zeros((len(predictions.ranks), len(_CORRELATIONS)))
         for place, children, means in _choices(predictions, track, len(kept)):
-            step, nodes = tree.ranks[place] + 1, np.append(tree.nodes[place], children) if tree.own[place] else children
-            inside = (nodes[None] <= truth[:, None]) & (truth[:, None] < end[nodes][None])
+            step = tree.ranks[place] + 1
+            inside = (children[None] <= truth[:, None]) & (truth[:, None] < end[children][None])
+            if tree.own[place]:  # right where the truth is this very node
+                inside = np.column_stack([(truth == tree.nodes[place]) & (truth > 0), inside])
             rows = np.flatnonzero(inside.any(axis=1) & kept & (counts > 1))
             for tried, r in enumerate(_CORRELATIONS):
                 fused = log_softmax(_effective(counts[rows], float(r))[:, None] * means[rows])
