@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -70,13 +70,13 @@ class TrackNamer:
                 )
         self.naming: TrackNaming | None = None
 
-    def calibrate(self, tracked: Callable[[], Iterable[Boxes]]) -> None:
+    def calibrate(self, tracked: Iterable[Boxes]) -> None:
         """Set the promise by the held-out tracks. tracked: the sequences with their tracks."""
         why = "there is no part of labelled specimens that the namer did not learn from: name one with --calibration"
         found: list[Predictions] = []
         tracks: list[Int64] = []
         names: list[str] = []
-        for boxes in tracked() if self._held else ():
+        for boxes in tracked if self._held else ():
             ids, own, listed = _crops(boxes)
             held = np.array([id_ in self._held for id_ in ids.tolist()], bool)
             if not held.any():
