@@ -16,7 +16,7 @@ from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.specimens import readers
 from biocosmos.specimens.readers.mot import frame_numbers
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
-from biocosmos.specimens.readers.mot_tree import DETECTIONS, KINDS, MotSequence, sequences_at, with_size
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, KINDS, MotSequence, sequences_at, with_pictures
 from biocosmos.specimens.records import Source
 
 MOT = ("mot", "mot-detections")
@@ -107,7 +107,7 @@ def _with_files(boxes: Boxes, source: Source, failures: Failures) -> Boxes:
 def _of_tree(found: list[MotSequence], raw: bool, clip: bool, failures: Failures) -> Iterator[Boxes]:
     for sequence in found:
         try:
-            yield _of_mot(with_size(sequence, failures), raw, clip, failures)
+            yield _of_mot(with_pictures(sequence, failures), raw, clip, failures)
         except BiocosmosError as error:
             if len(found) == 1:
                 raise

@@ -12,7 +12,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_RATE, FRAME_SIZE
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
-from biocosmos.specimens.readers.mot_tree import DETECTIONS, MotSequence, sequences_at, with_size
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, MotSequence, sequences_at, with_pictures
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.records import STANDARD, Source
 
@@ -34,7 +34,7 @@ def read_detections(path: Path, options: Options) -> Source:
 
 
 def _source(path: Path, options: Options, kind: str | None) -> Source:
-    sequences = [with_size(one, options.failures) for one in sequences_at(path, kind, options.images, options.failures)]
+    sequences = sequences_at(path, kind, options.images, options.failures)
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label")} | FRAME_COLUMNS
     kinds |= FRAME_RATE | FRAME_SIZE | FRAME_BOX
     if any(one.start is not None or one.times for one in sequences):
@@ -46,7 +46,7 @@ def _source(path: Path, options: Options, kind: str | None) -> Source:
     def rows() -> Iterator[Row]:
         for sequence in sequences:
             try:
-                yield from _rows(sequence, options)
+                yield from _rows(with_pictures(sequence, options.failures), options)
             except BiocosmosError as error:
                 if len(sequences) == 1:
                     raise
