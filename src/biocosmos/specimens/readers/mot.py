@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_RATE, FRAME_SIZE
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
@@ -64,6 +65,15 @@ def frame_numbers(sequence: MotSequence, boxes: MotBoxes) -> list[int]:
     return sorted(numbers)
 
 
+def tell_missing(sequence: MotSequence, boxes: MotBoxes, failures: Failures) -> None:
+    """One warning for every frame with boxes whose picture is not there, where others are."""
+    for i in np.unique(boxes.frame, return_index=True)[1].tolist() if sequence.files else ():
+        number = int(boxes.frame[i])
+        if number not in sequence.files:
+            reason = f"the picture of frame {number} is not in {sequence.pictures}: its boxes are kept without"
+            failures.add(reason, stage="read", source=sequence.table, row=int(boxes.row[i]), severity="warning")
+
+
 def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
     failures, source = options.failures, sequence.table or sequence.pictures
     boxes = read_rows(sequence, failures)
@@ -71,14 +81,10 @@ def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
     if not files:
         reason = "no pictures of its frames: boxes are kept without (--images FOLDER says where they lie)"
         failures.add(reason, stage="read", source=source, severity="warning")
+    tell_missing(sequence, boxes, failures)
     count: dict[int, int] = {}
-    told: set[int] = set()
     alone = "" if boxes.shape == DETECTIONS else "box"  # of a box that is no individual's, so that no id is that of a track
     for i, number in enumerate(boxes.frame.tolist()):
-        if files and number not in files and number not in told:
-            told.add(number)
-            reason = f"the picture of frame {number} is not in {sequence.pictures}: its boxes are kept without"
-            failures.add(reason, stage="read", source=source, row=int(boxes.row[i]), severity="warning")
         count[number] = count.get(number, 0) + 1
         track = boxes.track[i]
         box = boxes.box[i].tolist()
