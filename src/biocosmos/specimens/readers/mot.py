@@ -11,7 +11,15 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import Shaper, gather
-from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_RATE, FRAME_SIZE
+from biocosmos.specimens.readers.frame_columns import (
+    CLOCK,
+    EMPTY_FRAMES,
+    FRAME_BOX,
+    FRAME_COLUMNS,
+    FRAME_RATE,
+    FRAME_SIZE,
+    clock_cells,
+)
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
 from biocosmos.specimens.readers.mot_tree import DETECTIONS, MotSequence, sequences_at, with_pictures
 from biocosmos.specimens.readers.options import Options
@@ -113,7 +121,7 @@ def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
 
 def _frame(sequence: MotSequence, number: int) -> dict[str, Any]:
     """What all specimens of a frame have."""
-    file, moment = sequence.files.get(number), sequence.moment(number)
+    file = sequence.files.get(number)
     return {
         "image_path": None if file is None else str(file.absolute()),
         "sequence": sequence.name,
@@ -121,8 +129,7 @@ def _frame(sequence: MotSequence, number: int) -> dict[str, Any]:
         "frame_rate": sequence.frame_rate,
         "frame_width": sequence.width or None,
         "frame_height": sequence.height or None,
-        "date": None if moment is None else moment.isoformat(),
-        "time": None if moment is None else moment.time().isoformat(timespec="seconds"),
+        **clock_cells(sequence.moment(number)),
     }
 
 

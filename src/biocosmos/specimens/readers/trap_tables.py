@@ -21,7 +21,7 @@ from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import Size, header, to_crop, upright_size
 from biocosmos.specimens.readers.camera_traps import A_LITTLE_OUTSIDE
 from biocosmos.specimens.readers.camera_traps import moment as read_moment
-from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_SIZE
+from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_SIZE, clock_cells
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.places import Inside
@@ -284,14 +284,12 @@ class _Night:
         return size
 
     def _shared(self, frame: _Frame) -> dict[str, Any]:
-        moment = frame.moment
         return {
             "image_path": frame.path,
             "sequence": frame.sequence,
             "deployment": frame.deployment,
             "frame": frame.number,
-            "date": None if moment is None else moment.isoformat(),
-            "time": None if moment is None else moment.time().isoformat(timespec="seconds"),
+            **clock_cells(frame.moment),
         }
 
     def _warn(self, reason: str, row: int | None) -> None:
