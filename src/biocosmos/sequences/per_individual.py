@@ -58,8 +58,7 @@ def _row(boxes: Boxes, track: str, rows: np.ndarray) -> dict[str, Any]:
     seen = len(np.unique(places))
     labels = Counter([] if boxes.label is None else [label for label in boxes.label[rows] if label is not None])
     confidence = None if boxes.confidence is None else boxes.confidence[rows]
-    sure = confidence is not None and bool(np.isfinite(confidence).any())
-    best = int(np.nanargmax(confidence if sure and confidence is not None else box[:, 2] * box[:, 3]))
+    best = surest(boxes, rows)
     times = boxes.frames.seconds
     known = bool(np.isfinite(times[places[[0, -1]]]).all()) or boxes.frames.frame_rate is not None
     clock = boxes.frames.times() if known else times
@@ -85,6 +84,14 @@ def _row(boxes: Boxes, track: str, rows: np.ndarray) -> dict[str, Any]:
         "image_path": boxes.frames.files[int(places[best])],
         "specimen": None if boxes.ids is None else boxes.ids[rows[best]],
     }
+
+
+def surest(boxes: Boxes, rows: np.ndarray) -> int:
+    """The place among some rows of the surest box, of the largest where no confidence is known."""
+    sure = None if boxes.confidence is None else boxes.confidence[rows]
+    if sure is None or not np.isfinite(sure).any():
+        sure = boxes.box[rows, 2] * boxes.box[rows, 3]
+    return int(np.nanargmax(sure))
 
 
 def _mean(values: np.ndarray | None) -> float | None:
