@@ -68,7 +68,8 @@ def say(line: str) -> None:
 
 def counted(number: int, noun: str) -> str:
     """ "1 epoch", "3 epochs", "3 boxes"."""
-    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('x') else 's'}"
+    several = "es" if noun.endswith("x") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else several}"
 
 
 def size(number: int) -> str:
