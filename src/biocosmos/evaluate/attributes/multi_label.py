@@ -180,13 +180,14 @@ class Decisions(NamedTuple):
 def decisions(probabilities: Array, values: Array, thresholds: Array, rules: Rules) -> Decisions:
     """The decisions of one task; arguments as for :func:`multi_label`."""
     published = rules.absent == "published"
-    said, true, known = probabilities >= thresholds, values == 1, (values >= 0) | published
+    said, true = probabilities >= thresholds, values == 1
+    known = np.ones_like(true) if published else values >= 0
     any_true, all_known = true.any(axis=1, keepdims=True), known.all(axis=1, keepdims=True)
     return Decisions(
         np.hstack([said, ~said.any(axis=1, keepdims=True)]),
         np.hstack([true, ~any_true & all_known]),
         np.hstack([known, any_true | all_known]),
-        all_known[:, 0],
+        known.all(axis=1),
         ((probabilities >= HALF if published else said) == true).all(axis=1),
     )
 
