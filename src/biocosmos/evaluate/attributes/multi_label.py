@@ -187,7 +187,7 @@ def decisions(probabilities: Array, values: Array, thresholds: Array, rules: Rul
         np.hstack([said, ~said.any(axis=1, keepdims=True)]),
         np.hstack([true, ~any_true & all_known]),
         np.hstack([known, any_true | all_known]),
-        known.all(axis=1),
+        np.asarray(known.all(axis=1)),
         ((probabilities >= HALF if published else said) == true).all(axis=1),
     )
 
