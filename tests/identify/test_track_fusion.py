@@ -84,10 +84,22 @@ def test_correlation_is_found() -> None:
     assert found[0] < found[1] < found[2]
 
 
+def test_a_taxon_that_is_a_class_too_leaves_the_correlation_below_it() -> None:
+    """A truth below such a taxon is a choice of what is below, not of stopping there."""
+    said, track, names = _in_tracks(5, 400, shared=0.0)
+    above = np.unique(said.taxonomy.parent[said.classes])
+    classes = np.union1d(said.classes, above[above > 0]).astype(np.int32)
+    logits = np.full((len(said), len(classes)), -4.0, np.float32)
+    logits[:, np.searchsorted(classes, said.classes)] = said.logits
+    known = np.ones(len(names), bool)
+    alone, beside = (Fusion.fit(each, track, known) for each in (said, replace(said, classes=classes, logits=logits)))
+    assert beside.correlation == pytest.approx(alone.correlation, abs=0.1)
+
+
 def test_truth_of_a_track_is_that_of_most_of_its_crops() -> None:
     said = example(0, 5)
     mixed = replace(said, truth=np.array([4, 4, 7, 0, -1], np.int32))
-    assert track_truth(mixed, np.array([0, 0, 0, 1, 2])).tolist() == [4, 0, -1]
+    assert track_truth(mixed, np.array([0, 0, 0, 1, 2]), 3).tolist() == [4, 0, -1]
 
 
 def test_tracks_are_named_better_than_crops() -> None:

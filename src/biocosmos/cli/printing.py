@@ -67,8 +67,9 @@ def say(line: str) -> None:
 
 
 def counted(number: int, noun: str) -> str:
-    """ "1 epoch", "3 epochs"."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """ "1 epoch", "3 epochs", "3 boxes"."""
+    several = "es" if noun.endswith("x") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else several}"
 
 
 def size(number: int) -> str:

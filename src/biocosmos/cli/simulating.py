@@ -152,5 +152,5 @@ def scenes(
 
     done = simulate_scenes(output, settings, overwrite=overwrite)
     made = ((done.sequences, "sequence"), (done.frames, "frame"), (done.moths, "moth"), (done.boxes, "true box"))
-    words = ", ".join(counted(number, noun).replace("boxs", "boxes") for number, noun in made)
+    words = ", ".join(counted(number, noun) for number, noun in made)
     say(f"{output}: synthetic: {words}, {counted(done.detections, 'detection')}; {counted(done.empty, 'frame')} without any moth")

@@ -22,6 +22,15 @@ def probabilities(scores: FloatArray, temperature: float) -> Probabilities:
     return logits
 
 
+def log_softmax(z: Probabilities) -> Probabilities:
+    """Over the last axis of (q, k); a row of -inf stays as it is."""
+    top = z.max(axis=1, keepdims=True)
+    z = z - np.where(np.isfinite(top), top, 0.0)
+    return np.asarray(
+        z - np.log(np.maximum(np.exp(z).sum(axis=1, keepdims=True), 1.0))
+    )  # the sum is 1 or more, or the row is -inf
+
+
 class CandidateTree:
     """The part of a taxonomy that stands above a set of candidate taxa.
 
@@ -44,6 +53,18 @@ class CandidateTree:
         parents[0] = -1
         self._children = np.argsort(parents, kind="stable")[1:]
         self._first_child = np.searchsorted(parents[self._children], np.arange(len(self.nodes) + 1))
+
+    def children(self, place: int) -> NDArray[np.int64]:
+        """The places in ``nodes`` of what is right below the node at a place: ascending."""
+        return self._children[self._first_child[place] : self._first_child[place + 1]]
+
+    def choices(self, log_c: Probabilities, place: int) -> tuple[Probabilities, int]:
+        """Log p of what can be chosen below a place that has children, from log p of the candidates (q, C): (q, own + children)
+        float64, its own mass first if it is a candidate (own = 1)."""
+        own, first = int(self.own[place]), int(self.start[place])
+        starts = self.start[self.children(place)] - first
+        inside = log_c[:, first : int(self.stop[place])]
+        return np.logaddexp.reduceat(inside, np.append(np.zeros(own, np.int64), starts), axis=1), own
 
     def position(self, taxa: NodeArray) -> NDArray[np.int64]:
         """Index into ``nodes`` of each taxon, or of its nearest ancestor among them: (n,) int64."""
@@ -98,7 +119,7 @@ class CandidateTree:
             places, firsts = np.unique(here[order], return_index=True)
             moved = []
             for place, queries in zip(places, np.split(order, firsts[1:])):
-                children = self._children[self._first_child[place] : self._first_child[place + 1]]
+                children = self.children(place)
                 if not len(children):
                     continue
                 below = sums[queries[:, None], self.stop[children]] - sums[queries[:, None], self.start[children]]

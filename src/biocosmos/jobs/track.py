@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,7 +53,8 @@ def track_sequences(path: str | Path, settings: TrackSettings | None = None, **o
     """Link the boxes of sequences to individuals, and name these.
 
     path: a collection with sequences, a file of detections, a MOTChallenge tree, or with ``detections`` the folder of pictures.
-    settings, or as options: see :class:`TrackSettings`. Sequences are tracked one at a time; the same call gives the same.
+    settings, or as options: see :class:`TrackSettings`. Sequences are tracked one at a time; the same call gives the same. Where
+    individuals are named all are tracked before the first has a name, since held-out tracks set what is promised.
 
     Raises BiocosmosError: nothing there, no boxes, options of the other kind of source, a promise that cannot be given.
     """
@@ -62,18 +63,20 @@ def track_sequences(path: str | Path, settings: TrackSettings | None = None, **o
     source = source_of(Path(path), settings, failures)
     namer = None
     notes = list(source.notes)
+    every: Iterable[Boxes] = tracked_sequences(source, settings)
     if settings.names:
         from biocosmos.jobs.track_names import TrackNamer
 
         assert source.collection is not None
         namer = TrackNamer(source.collection, settings, failures)
-        namer.calibrate(lambda: tracked_sequences(source, settings))
+        every = list(every)
+        namer.calibrate(every)
     rows: list[pa.Table] = []
     boxes: list[pa.Table] = []
     shown: list[Boxes] = []
     frames = count = 0
     films: list[str] = []
-    for one in tracked_sequences(source, settings):
+    for one in every:
         count, frames = count + 1, frames + len(one.frames)
         if settings.tracker == OURS and seconds_apart(one) < FILM:
             films.append(one.name)

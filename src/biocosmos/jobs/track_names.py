@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from biocosmos.encoders.torch_backend import choose_device
@@ -62,7 +61,7 @@ class TrackNamer:
         self._learnt = {*map(str, learnt), *map(str, self.namer.learnt)}
         self._held: set[str] = set()
         if self.part is not None:
-            self._held = set(map(str, _ids_of(collection, self.part)))
+            self._held = set(map(str, collection.table(["id"], split=self.part)["id"].to_pylist()))
             if leaked := sorted(self._held & self._learnt):
                 raise BiocosmosError(
                     f"--calibration {self.part}: {len(leaked):,} of its specimens ({leaked[0]} ...) are among those the namer "
@@ -70,13 +69,13 @@ class TrackNamer:
                 )
         self.naming: TrackNaming | None = None
 
-    def calibrate(self, tracked: Callable[[], Iterable[Boxes]]) -> None:
+    def calibrate(self, tracked: Iterable[Boxes]) -> None:
         """Set the promise by the held-out tracks. tracked: the sequences with their tracks."""
         why = "there is no part of labelled specimens that the namer did not learn from: name one with --calibration"
         found: list[Predictions] = []
         tracks: list[Int64] = []
         names: list[str] = []
-        for boxes in tracked() if self._held else ():
+        for boxes in tracked if self._held else ():
             ids, own, listed = _crops(boxes)
             held = np.array([id_ in self._held for id_ in ids.tolist()], bool)
             if not held.any():
@@ -151,9 +150,3 @@ def _crops(boxes: Boxes) -> tuple[NDArray[Any], Int64, list[str]]:
         return np.empty(0, object), np.empty(0, np.int64), names
     rows = [row for row, name in enumerate(boxes.track) if name is not None]
     return boxes.ids[rows], np.array([number[boxes.track[row]] for row in rows], np.int64), names
-
-
-def _ids_of(collection: Collection, part: str) -> list[str]:
-    return [
-        str(id_) for batch in collection.scan(["id"], split=part) for id_ in pc.cast(batch.column("id"), pa.string()).to_pylist()
-    ]

@@ -15,6 +15,7 @@ from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tracks.report import tracks_report
 from biocosmos.images import read_image
 from biocosmos.jobs.track import Tracked
+from biocosmos.sequences.difficulty.pictures import crops
 from biocosmos.specimens.creating import is_collection
 
 FRAMES_IN_MEMORY = 8
@@ -39,14 +40,12 @@ def crop_of(name: str) -> bytes | None:
     from PIL import Image
 
     file, _, place = name.rpartition("#")
-    x, y, width, height = (float(value) for value in place.split(","))
+    box = np.array([[float(value) for value in place.split(",")]])
     try:
-        pixels = _frame(file)
+        crop = next(crops(_frame(file), box))
     except (ImageError, OSError):
         return None
-    left, top = max(int(np.floor(x)), 0), max(int(np.floor(y)), 0)
-    crop = pixels[top : max(int(np.ceil(y + height)), 0), left : max(int(np.ceil(x + width)), 0)]
-    if not crop.size:
+    if crop is None:
         return None
     out = io.BytesIO()
     Image.fromarray(crop).save(out, "PNG")

@@ -14,9 +14,9 @@ from biocosmos.files import is_file
 from biocosmos.sequences.collected import BY, boxes_by_sequence
 from biocosmos.sequences.frames import Boxes, Frames
 from biocosmos.specimens import readers
-from biocosmos.specimens.readers.mot import frame_numbers
-from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
-from biocosmos.specimens.readers.mot_tree import DETECTIONS, KINDS, MotSequence, sequences_at, with_size
+from biocosmos.specimens.readers.mot import frame_numbers, tell_missing
+from biocosmos.specimens.readers.mot_rows import read_rows
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, KINDS, MotSequence, sequences_at, with_pictures
 from biocosmos.specimens.records import Source
 
 MOT = ("mot", "mot-detections")
@@ -107,7 +107,7 @@ def _with_files(boxes: Boxes, source: Source, failures: Failures) -> Boxes:
 def _of_tree(found: list[MotSequence], raw: bool, clip: bool, failures: Failures) -> Iterator[Boxes]:
     for sequence in found:
         try:
-            yield _of_mot(with_size(sequence, failures), raw, clip, failures)
+            yield _of_mot(with_pictures(sequence, failures), raw, clip, failures)
         except BiocosmosError as error:
             if len(found) == 1:
                 raise
@@ -130,7 +130,7 @@ def _of_mot(sequence: MotSequence, raw: bool, clip: bool, failures: Failures) ->
         sequence.frame_rate,
         start,
     )
-    _tell_missing(sequence, boxes, failures)
+    tell_missing(sequence, boxes, failures)
     n = len(boxes.row)
     return Boxes(
         sequence.name,
@@ -144,13 +144,3 @@ def _of_mot(sequence: MotSequence, raw: bool, clip: bool, failures: Failures) ->
         None,
         boxes.raw if raw else None,
     )
-
-
-def _tell_missing(sequence: MotSequence, boxes: MotBoxes, failures: Failures) -> None:
-    """One warning for every frame with boxes whose picture is not there, where others are."""
-    files = sequence.files
-    for i in np.unique(boxes.frame, return_index=True)[1].tolist() if files else ():
-        number = int(boxes.frame[i])
-        if number not in files:
-            reason = f"the picture of frame {number} is not in {sequence.pictures}"
-            failures.add(reason, stage="read", source=sequence.table, row=int(boxes.row[i]), severity="warning")

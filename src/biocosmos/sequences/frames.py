@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -33,6 +33,11 @@ class Frames:
 
     def __len__(self) -> int:
         return len(self.number)
+
+    def moment(self, place: int) -> datetime | None:
+        """When a frame was taken, by its place; None where that is not known."""
+        second = float(self.seconds[place])
+        return None if self.start is None or not np.isfinite(second) else self.start + timedelta(seconds=second)
 
     def times(self) -> np.ndarray:
         """(f,) float64 ascending seconds, without nan: between and beyond known times by the numbers of the frames.

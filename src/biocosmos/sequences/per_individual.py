@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any
 
 import numpy as np
@@ -56,10 +55,10 @@ def _row(boxes: Boxes, track: str, rows: np.ndarray) -> dict[str, Any]:
     places = boxes.frame[rows]
     box = boxes.box[rows]
     centres = box[:, :2] + box[:, 2:] / 2
+    seen = len(np.unique(places))
     labels = Counter([] if boxes.label is None else [label for label in boxes.label[rows] if label is not None])
     confidence = None if boxes.confidence is None else boxes.confidence[rows]
-    sure = confidence is not None and bool(np.isfinite(confidence).any())
-    best = int(np.nanargmax(confidence if sure and confidence is not None else box[:, 2] * box[:, 3]))
+    best = surest(boxes, rows)
     times = boxes.frames.seconds
     known = bool(np.isfinite(times[places[[0, -1]]]).all()) or boxes.frames.frame_rate is not None
     clock = boxes.frames.times() if known else times
@@ -73,8 +72,8 @@ def _row(boxes: Boxes, track: str, rows: np.ndarray) -> dict[str, Any]:
         "duration": float(clock[places[-1]] - clock[places[0]]) if known else None,
         "first_frame": int(boxes.frames.number[places[0]]),
         "last_frame": int(boxes.frames.number[places[-1]]),
-        "frames": len(set(places.tolist())),
-        "frames_missed": int(places[-1] - places[0]) + 1 - len(set(places.tolist())),
+        "frames": seen,
+        "frames_missed": int(places[-1] - places[0]) + 1 - seen,
         "detection_confidence": _mean(confidence),
         "visibility": _mean(None if boxes.visibility is None else boxes.visibility[rows]),
         "x": float(centres[0, 0]),
@@ -87,15 +86,21 @@ def _row(boxes: Boxes, track: str, rows: np.ndarray) -> dict[str, Any]:
     }
 
 
+def surest(boxes: Boxes, rows: np.ndarray) -> int:
+    """The place among some rows of the surest box, of the largest where no confidence is known."""
+    sure = None if boxes.confidence is None else boxes.confidence[rows]
+    if sure is None or not np.isfinite(sure).any():
+        sure = boxes.box[rows, 2] * boxes.box[rows, 3]
+    return int(np.nanargmax(sure))
+
+
 def _mean(values: np.ndarray | None) -> float | None:
     return None if values is None or np.isnan(values).all() else float(np.nanmean(values))
 
 
 def _moment(frames: Frames, place: int) -> str | None:
-    second = float(frames.seconds[place])
-    if frames.start is None or not np.isfinite(second):
-        return None
-    return (frames.start + timedelta(seconds=second)).isoformat()
+    moment = frames.moment(place)
+    return None if moment is None else moment.isoformat()
 
 
 def _with(table: pa.Table, more: pa.Table) -> pa.Table:

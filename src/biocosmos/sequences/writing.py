@@ -143,9 +143,9 @@ def _is_regular(frames: Frames) -> bool:
 
 def _times(frames: Frames) -> str:
     rows = ["frame,date,time,seconds\n"]
-    for number, second in zip(frames.number.tolist(), frames.seconds.tolist()):
-        if frames.start is not None and np.isfinite(second):
-            date, _, clock = (frames.start + timedelta(seconds=second)).isoformat().partition("T")
+    for place, (number, second) in enumerate(zip(frames.number.tolist(), frames.seconds.tolist())):
+        if (moment := frames.moment(place)) is not None:
+            date, _, clock = moment.isoformat().partition("T")
             rows.append(f"{number},{date},{clock},{second:.6f}\n")
     return "".join(rows)
 

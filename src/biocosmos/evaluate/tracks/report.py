@@ -11,6 +11,7 @@ import pyarrow as pa
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tracks.page import page
 from biocosmos.sequences import Boxes
+from biocosmos.sequences.per_individual import surest
 
 CROPS = 5
 """Of an individual on the page, evenly over its time."""
@@ -42,7 +43,7 @@ def tracks_report(
             own = times[boxes.frame[rows]]
             seen.append({"sequence": boxes.name, "track": track, "seconds": own.tolist()})
             chosen = np.unique(np.linspace(0, len(rows) - 1, min(CROPS, len(rows))).round().astype(int))
-            best = _best(boxes, rows)
+            best = surest(boxes, rows)
             for place in np.union1d(chosen, [best]).tolist():
                 name = crop_name(boxes, int(rows[place]))
                 crops.append({"sequence": boxes.name, "track": track, "seconds": own[place], "crop": name, "best": place == best})
@@ -58,11 +59,3 @@ def tracks_report(
         "that look alike may be taken for one where they meet.",
     ]
     return Report("tracks", title, tables, said, dict(provenance), page)
-
-
-def _best(boxes: Boxes, rows: np.ndarray) -> int:
-    """The place of the surest box, of the largest where no confidence is known."""
-    sure = None if boxes.confidence is None else boxes.confidence[rows]
-    if sure is None or not np.isfinite(sure).any():
-        sure = boxes.box[rows, 2] * boxes.box[rows, 3]
-    return int(np.nanargmax(sure))

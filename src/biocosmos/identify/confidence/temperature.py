@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.paths import CandidateTree
+from biocosmos.identify.paths import CandidateTree, log_softmax
 from biocosmos.identify.predictions import Predictions
 
 Int32 = NDArray[np.int32]
@@ -72,13 +72,14 @@ class Temperatures:
         """Tempered log p of every node: (n, N) float64; the root 0, -inf for nodes without a class at or under them."""
         self.check(predictions)
         tree = predictions.tree
-        below, out = _children(tree), np.full((len(predictions), len(predictions.taxonomy)), -np.inf)
+        out = np.full((len(predictions), len(predictions.taxonomy)), -np.inf)
         out[:, 0] = 0.0
-        log_c = _log_softmax(predictions.logits.astype(np.float64))
-        for place, children in enumerate(below):  # parents come before their children
+        log_c = log_softmax(predictions.logits.astype(np.float64))
+        for place in range(len(tree.nodes)):  # parents come before their children
+            children = tree.children(place)
             if len(children):
-                z, own = _siblings(tree, log_c, place, children)
-                choice = _log_softmax(z / self.values[tree.ranks[place] + 1])[:, own:]
+                z, own = tree.choices(log_c, place)
+                choice = log_softmax(z / self.values[tree.ranks[place] + 1])[:, own:]
                 out[:, tree.nodes[children]] = out[:, [tree.nodes[place]]] + choice
         return out
 
@@ -114,7 +115,7 @@ class Choices:
         """Log p of each choice at a temperature: (m,) float64."""
         if not len(self.rows):
             return np.empty(0)
-        return np.asarray(_log_softmax(self.z / temperature)[np.arange(len(self.rows)), self.column])
+        return np.asarray(log_softmax(self.z / temperature)[np.arange(len(self.rows)), self.column])
 
     def of(self, kept: NDArray[np.bool_]) -> Choices:
         """Those of the specimens of a mask (n,)."""
@@ -183,27 +184,26 @@ def _fit(choices: Choices) -> float:
 
 def walk(predictions: Predictions, *, fitting: bool = False) -> Walked:
     """The choices along the best path of each specimen, and with ``fitting`` also those along its true path."""
-    tree, below = predictions.tree, _children(predictions.tree)
-    levels = len(predictions.ranks)
+    tree, levels = predictions.tree, len(predictions.ranks)
     widest = np.ones(levels, np.int64)
-    for place, children in enumerate(below):
-        if len(children):
+    for place in range(len(tree.nodes)):
+        if count := len(tree.children(place)):
             step = tree.ranks[place] + 1
-            widest[step] = max(widest[step], len(children) + 1)
+            widest[step] = max(widest[step], count + 1)
     taken: list[list[Choices]] = [[] for _ in range(levels)]
     true: list[list[Choices]] = [[] for _ in range(levels)]
     nodes = np.full((len(predictions), levels), -1, np.int32)
     for start in range(0, len(predictions), _BLOCK):
         rows = np.arange(start, min(start + _BLOCK, len(predictions)))
-        log_c = _log_softmax(predictions.logits[rows].astype(np.float64))
-        for step, choices, arrived in _descend(tree, below, log_c, _likeliest, widest):
+        log_c = log_softmax(predictions.logits[rows].astype(np.float64))
+        for step, choices, arrived in _descend(tree, log_c, _likeliest, widest):
             down = choices.level >= 0
             nodes[rows[choices.rows[down]], choices.level[down]] = arrived[down]
             taken[step].append(_moved(choices, start))
         if fitting:
             truth = predictions.truth[rows].astype(np.int64)
             known = _known(tree, truth, bool(predictions.facts.get("unknown_below")))
-            for step, choices, _ in _descend(tree, below, log_c, known, widest):
+            for step, choices, _ in _descend(tree, log_c, known, widest):
                 true[step].append(_moved(choices, start))
     joined = tuple(_joined(step, int(width)) for step, width in zip(taken, widest))
     return Walked(predictions.ranks, nodes, joined, tuple(map(_joined, true, map(int, widest))) if fitting else ())
@@ -214,17 +214,15 @@ def walk(predictions: Predictions, *, fitting: bool = False) -> Walked:
 _Chooser = Callable[[int, Int64, Int64, Float64, int], Int64]
 
 
-def _descend(
-    tree: CandidateTree, below: list[Int64], log_c: Float64, choose: _Chooser, widest: Int64
-) -> Iterator[tuple[int, Choices, Int32]]:
+def _descend(tree: CandidateTree, log_c: Float64, choose: _Chooser, widest: Int64) -> Iterator[tuple[int, Choices, Int32]]:
     """Go down from the root, all specimens of a place at once: step, choices, and the nodes they lead to (m,)."""
     waiting: list[tuple[int, Int64]] = [(0, np.arange(len(log_c)))]
     while waiting:
         place, rows = waiting.pop()
-        children = below[place]
+        children = tree.children(place)
         if not len(children) or not len(rows):
             continue
-        z, own = _siblings(tree, log_c[rows], place, children)
+        z, own = tree.choices(log_c[rows], place)
         column = choose(place, children, rows, z, own)
         there = column >= 0
         rows, z, column = rows[there], z[there], column[there]
@@ -263,31 +261,6 @@ def _known(tree: CandidateTree, truth: Int64, unknown_below: bool = False) -> _C
         return np.asarray(np.where(said, column, -1))
 
     return choose
-
-
-def _children(tree: CandidateTree) -> list[Int64]:
-    """Per place, the places of its children, ascending."""
-    parents = np.searchsorted(tree.nodes, tree.taxonomy.parent[tree.nodes[1:]])
-    order = np.argsort(parents, kind="stable") + 1
-    return np.split(order, np.searchsorted(parents[order - 1], np.arange(1, len(tree.nodes))))
-
-
-def _siblings(tree: CandidateTree, log_c: Float64, place: int, children: Int64) -> tuple[Float64, int]:
-    """Log p of what can be chosen below a place, from log p of the classes (m, C): (m, own + children), its own mass first if it
-    is a class (own = 1)."""
-    own, first = int(tree.own[place]), int(tree.start[place])
-    starts = tree.start[children] - first
-    inside = log_c[:, first : int(tree.stop[place])]
-    return np.logaddexp.reduceat(inside, np.append(np.zeros(own, np.int64), starts), axis=1), own
-
-
-def _log_softmax(z: Float64) -> Float64:
-    """Over the last axis; a row of -inf stays as it is."""
-    top = z.max(axis=1, keepdims=True)
-    z = z - np.where(np.isfinite(top), top, 0.0)
-    return np.asarray(
-        z - np.log(np.maximum(np.exp(z).sum(axis=1, keepdims=True), 1.0))
-    )  # the sum is 1 or more, or the row is -inf
 
 
 def _moved(choices: Choices, start: int) -> Choices:

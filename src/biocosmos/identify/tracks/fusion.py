@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.paths import log_softmax
 from biocosmos.identify.predictions import Predictions
 
 Float64 = NDArray[np.float64]
@@ -53,16 +54,18 @@ class Fusion:
 
         predictions: of n crops; track (n,) int64, from 0 to t - 1, -1 for a crop of none; kept (t,).
         """
-        truth, counts = track_truth(predictions, track), _counts(track, len(kept))
+        tree, end = predictions.tree, predictions.taxonomy.end
+        truth, counts = track_truth(predictions, track, len(kept)), _counts(track, len(kept))
         losses = np.zeros((len(predictions.ranks), len(_CORRELATIONS)))
-        told = np.zeros(len(predictions.ranks), np.int64)
-        for step, nodes, means in _choices(predictions, track, len(kept)):
-            inside = (nodes[None] <= truth[:, None]) & (truth[:, None] < predictions.taxonomy.end[nodes][None])
+        for place, children, means in _choices(predictions, track, len(kept)):
+            step = tree.ranks[place] + 1
+            inside = (children[None] <= truth[:, None]) & (truth[:, None] < end[children][None])
+            if tree.own[place]:  # right where the truth is this very node
+                inside = np.column_stack([(truth == tree.nodes[place]) & (truth > 0), inside])
             rows = np.flatnonzero(inside.any(axis=1) & kept & (counts > 1))
-            told[step] += len(rows)
-            for place, r in enumerate(_CORRELATIONS):
-                fused = _log_softmax(_effective(counts[rows], float(r))[:, None] * means[rows])
-                losses[step, place] -= fused[np.arange(len(rows)), inside[rows].argmax(axis=1)].sum()
+            for tried, r in enumerate(_CORRELATIONS):
+                fused = log_softmax(_effective(counts[rows], float(r))[:, None] * means[rows])
+                losses[step, tried] -= fused[np.arange(len(rows)), inside[rows].argmax(axis=1)].sum()
         losses += _PULL * (_CORRELATIONS - _USUAL) ** 2
         best = _CORRELATIONS[losses.argmin(axis=1)]
         return cls(predictions.ranks, tuple(map(float, best)), int((kept & (counts > 1)).sum()))
@@ -81,13 +84,12 @@ class Fusion:
         counts = _counts(track, count)
         log_p = np.zeros((count, len(predictions.taxonomy)))
         own = np.full((count, len(predictions.classes)), np.nan)
-        for step, nodes, means in _choices(predictions, track, count):
-            fused = _log_softmax(_effective(counts, self.correlation[step])[:, None] * means)
-            parent = int(predictions.taxonomy.parent[nodes[-1]])
-            if nodes[0] == parent:  # stopping there is one of the choices
-                own[:, np.searchsorted(predictions.classes, parent)] = log_p[:, parent] + fused[:, 0]
-                nodes, fused = nodes[1:], fused[:, 1:]
-            log_p[:, nodes] = log_p[:, [parent]] + fused
+        for place, children, means in _choices(predictions, track, count):
+            above = log_p[:, [tree.nodes[place]]]
+            fused = above + log_softmax(_effective(counts, self.correlation[tree.ranks[place] + 1])[:, None] * means)
+            if tree.own[place]:  # stopping there is one of the choices
+                own[:, tree.start[place]], fused = fused[:, 0], fused[:, 1:]
+            log_p[:, children] = fused
         logits = np.where(np.isnan(own), log_p[:, predictions.classes], own)
         digest = predictions.facts.get("digest")
         return Predictions(
@@ -105,9 +107,8 @@ class Fusion:
         return {"ranks": list(self.ranks), "correlation": list(self.correlation), "tracks": self.tracks}
 
 
-def track_truth(predictions: Predictions, track: Int64, count: int | None = None) -> NDArray[np.int32]:
+def track_truth(predictions: Predictions, track: Int64, count: int) -> NDArray[np.int32]:
     """(t,) int32: the truth of most crops of each track, of two that are as many the later in the tree; 0 for none."""
-    count = int(track.max(initial=-1)) + 1 if count is None else count
     out = np.zeros(count, np.int32)
     told = (track >= 0) & (predictions.truth != 0)
     pairs, votes = np.unique(np.column_stack([track[told], predictions.truth[told]]), axis=0, return_counts=True)
@@ -123,22 +124,16 @@ def without_scores(predictions: Predictions) -> Predictions:
 
 
 def _choices(predictions: Predictions, track: Int64, count: int) -> Iterator[tuple[int, NDArray[np.int32], Float64]]:
-    """From the root down, for every node with something below: the rank of what is below, the nodes to choose among (the node
-    itself first, if the namer has a class there), and the mean log p of each choice over the crops of each track (t, k)."""
-    tree, log_p = predictions.tree, predictions.log_p.astype(np.float64)
-    log_class = _log_softmax(predictions.logits.astype(np.float64))
-    parents = np.maximum(predictions.taxonomy.parent[tree.nodes], 0)
-    for place, node in enumerate(tree.nodes):
-        children = tree.nodes[1:][parents[1:] == node]
+    """From the root down, for every node with something below: its place in the tree, the nodes below, and the mean log p over
+    the crops of each track (t, k) of each choice among them, after that of the node itself if the namer has a class there."""
+    tree, log_c = predictions.tree, log_softmax(predictions.logits.astype(np.float64))
+    for place in range(len(tree.nodes)):
+        children = tree.nodes[tree.children(place)]
         if not len(children):
             continue
-        nodes, z = children, log_p[:, children]
-        if tree.own[place]:
-            nodes = np.append(node, children).astype(np.int32)
-            z = np.column_stack([log_class[:, np.searchsorted(predictions.classes, node)], z])
-        p = np.exp(_log_softmax(np.where(np.isfinite(z), z, -1e9)))
-        mixed = np.log((1 - STRAY) * p + STRAY / len(nodes))
-        yield int(tree.ranks[place]) + 1, nodes, _means(mixed, track, count)
+        z, _ = tree.choices(log_c, place)
+        p = np.exp(log_softmax(np.where(np.isfinite(z), z, -1e9)))
+        yield place, children, _means(np.log((1 - STRAY) * p + STRAY / z.shape[1]), track, count)
 
 
 def _effective(counts: Int64, correlation: float) -> Float64:
@@ -156,10 +151,3 @@ def _means(values: Float64, track: Int64, count: int) -> Float64:
     there = track >= 0
     np.add.at(out, track[there], values[there])
     return out / np.maximum(_counts(track, count), 1)[:, None]
-
-
-def _log_softmax(z: Float64) -> Float64:
-    if not z.size:
-        return z
-    z = z - z.max(axis=1, keepdims=True)
-    return np.asarray(z - np.log(np.exp(z).sum(axis=1, keepdims=True)))

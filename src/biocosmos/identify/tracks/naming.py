@@ -14,7 +14,7 @@ from biocosmos.identify.answers import BestPaths, answer_table
 from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.promises import DEFAULT_ALPHA, DEFAULT_DELTA, Kind, Promise, set_apart
 from biocosmos.identify.predictions import Predictions
-from biocosmos.identify.tracks.fusion import Fusion
+from biocosmos.identify.tracks.fusion import Fusion, track_truth
 
 Int64 = NDArray[np.int64]
 LEFT_OUT = ("id", "image_path", "novelty", "novelty_p", "novel", "neighbours", "method")
@@ -56,9 +56,9 @@ class TrackNaming:
 
         Raises BiocosmosError where no track has a known taxon, and for a share that so few tracks cannot vouch for.
         """
-        plain = Fusion.usual(predictions.ranks)(predictions, track, names)
+        known = np.flatnonzero(track_truth(predictions, track, len(names)) != 0)
         kept = np.zeros(len(names), np.bool_)
-        kept[set_apart(plain.ids, np.flatnonzero(plain.truth != 0), seed)[0]] = True
+        kept[set_apart(np.array(list(names), object), known, seed)[0]] = True
         fusion = Fusion.fit(predictions, track, kept)
         promise = Promise.fit(fusion(predictions, track, names), kind, alpha, delta=delta, seed=seed)
         notes = tuple(note.replace("calibration specimens", "calibration tracks") for note in promise.notes)

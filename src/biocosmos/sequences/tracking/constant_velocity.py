@@ -15,6 +15,13 @@ from biocosmos.sequences.tracking.sighting import Int64, Sighting
 Float64 = NDArray[np.float64]
 
 
+@dataclass
+class _Foretold:
+    number: int
+    belief: AreaFilter
+    missed: int = 0
+
+
 class Sort:
     """SORT: IoU with the box that constant velocity foretells, at least 0.3; an animal not seen for one frame is forgotten.
 
@@ -25,26 +32,26 @@ class Sort:
     least, most_missed = 0.3, 1
 
     def __init__(self) -> None:
-        self._known: list[tuple[int, AreaFilter, list[int]]] = []
+        self._known: list[_Foretold] = []
         self._next = 0
 
     def link(self, now: Sighting) -> Int64:
         """(m,) int64 numbers of the animals."""
         numbers = np.full(len(now), -1, np.int64)
-        expected = [belief.predict() for _, belief, _ in self._known]
-        for _, _, missed in self._known:
-            missed[0] += 1
+        expected = [each.belief.predict() for each in self._known]
+        for each in self._known:
+            each.missed += 1
         if expected and len(now):
             tracks, rows = below(1 - overlap(np.stack(expected), now.box), 1 - self.least)
             for track, row in zip(tracks, rows):
-                number, belief, missed = self._known[track]
-                belief.update(now.box[row])
-                numbers[row], missed[0] = number, 0
+                each = self._known[track]
+                each.belief.update(now.box[row])
+                numbers[row], each.missed = each.number, 0
         for row in np.flatnonzero(numbers < 0):
             numbers[row] = self._next
-            self._known.append((self._next, AreaFilter(now.box[row]), [0]))
+            self._known.append(_Foretold(self._next, AreaFilter(now.box[row])))
             self._next += 1
-        self._known = [each for each in self._known if each[2][0] <= self.most_missed]
+        self._known = [each for each in self._known if each.missed <= self.most_missed]
         return numbers
 
 

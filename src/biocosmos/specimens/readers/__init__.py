@@ -23,8 +23,6 @@ from biocosmos.specimens.readers.added import Reader, format_by_suffix, load_rea
 from biocosmos.specimens.readers.columnar import PARQUET_SUFFIXES, is_frame, is_parquet, read_frame
 from biocosmos.specimens.readers.hugging_face import is_dataset
 from biocosmos.specimens.readers.label_options import LabelColumns
-from biocosmos.specimens.readers.mot_tree import is_table as is_mot_table
-from biocosmos.specimens.readers.mot_tree import is_tree as is_mot_tree
 from biocosmos.specimens.readers.options import MAX_IMAGE_BYTES, Options
 from biocosmos.specimens.readers.packed import (
     SUFFIXES,
@@ -254,8 +252,11 @@ def _of_file(path: Path) -> str | None:
         return "xlsx"
     if suffix in (".xls", ".ods"):
         raise BiocosmosError(f"{path} is a workbook: save the sheet as CSV (UTF-8) and read that")
-    if suffix in (".txt", ".csv") and is_mot_table(path):
-        return "mot"
+    if suffix in (".txt", ".csv"):
+        from biocosmos.specimens.readers import mot_tree  # here, because it brings all that reads pictures
+
+        if mot_tree.is_table(path):
+            return "mot"
     if (trap := trap_format(path)) is not None:
         return trap
     if suffix in TABLE_SUFFIXES or (suffix in SUFFIXES and Path(path.stem).suffix.lower() in TABLE_SUFFIXES):
@@ -328,7 +329,9 @@ def _of_folder(path: Path) -> str | None:
         return "coco"
     if is_dataset(path):
         return "hugging-face"
-    if is_mot_tree(path):
+    from biocosmos.specimens.readers import mot_tree  # here, as above
+
+    if mot_tree.is_tree(path):
         return "mot"
     plain = [name for name in names if not is_junk(name) and not name.startswith("_")]
     if path.suffix.lower() in PARQUET_SUFFIXES or (plain and all(is_parquet(path / name) for name in plain)):

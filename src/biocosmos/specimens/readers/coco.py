@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import count
@@ -20,6 +20,7 @@ from biocosmos.specimens.readers.boxes import STORED, UPRIGHT, Frames, Size, hea
 from biocosmos.specimens.readers.camera_traps import COLUMNS, moment
 from biocosmos.specimens.readers.coco_videos import VIDEO, Videos
 from biocosmos.specimens.readers.columns import our_names
+from biocosmos.specimens.readers.frame_columns import FRAME_COLUMNS
 from biocosmos.specimens.readers.json_fields import MOST_COLUMNS, fitting, type_of
 from biocosmos.specimens.readers.json_stream import as_key, as_text, elements
 from biocosmos.specimens.readers.lookup import Lookup, Seen
@@ -106,9 +107,9 @@ class _Fields:
         for part, joined in coco_videos.JOINED.items() if self.of_video else ():
             for name in joined:
                 kinds.pop((part, name), None)
-        given = {**(CAMERA_KINDS if self.of_camera else {}), **(coco_videos.columns() if self.of_video else {})}
+        given = {**(CAMERA_KINDS if self.of_camera else {}), **(coco_videos.COLUMNS if self.of_video else {})}
         if options.empty:
-            given["empty"] = pa.bool_()
+            given["empty"] = FRAME_COLUMNS["empty"]
         theirs: dict[tuple[str, str], str] = {}
         taken: set[str] = {"label", "crop", *ADDED_BY_COLLECTION, *given}
         for part in (ANNOTATIONS, IMAGES, CATEGORIES):
@@ -147,6 +148,10 @@ class _Picture:
     path: str = ""
     size: Size | None = None
     problem: str | None = None
+
+
+PictureOf = Callable[[str], _Picture]
+"""The picture of an image by its id, which counts as used from then on."""
 
 
 @dataclass
@@ -214,23 +219,28 @@ def _rows(file: Path, fields: _Fields, options: Options) -> Iterator[Row]:
             if values is not None:
                 yield number, None, values
         checks.tell()
-        yield from _alone(file, images, inside, fields, failures, seen)
+        yield from _alone(file, images, picture, fields, failures, seen)
         if options.empty:
-            yield from _empty(file, images, inside, fields, failures, seen, videos)
+            yield from _empty(file, images, picture, fields, failures, seen, videos)
         _close(file, images, inside, frames, failures)
 
 
-def _alone(file: Path, images: Lookup, inside: Inside, fields: _Fields, failures: Failures, seen: Seen) -> Iterator[Row]:
-    """Specimens without a name, in files that we wrote: their images, whole."""
+def _unused(file: Path, images: Lookup) -> Iterator[tuple[int, str, dict[str, Any]]]:
+    """(place in the file, id, image) of the images that no annotation used."""
     unused = {key for key, _ in images.unused()}
     for number, (_, image) in enumerate(elements(file, {IMAGES}) if unused else (), 1):
         key = as_key(image.get("id")) if isinstance(image, dict) else None
-        own = image.get(OUR_ID) if key in unused else None
-        if key is None or not isinstance(own, str) or not own.strip():
+        if key is not None and key in unused:
+            yield number, key, image
+
+
+def _alone(file: Path, images: Lookup, picture_of: PictureOf, fields: _Fields, failures: Failures, seen: Seen) -> Iterator[Row]:
+    """Specimens without a name, in files that we wrote: their images, whole."""
+    for number, key, image in _unused(file, images):
+        own = image.get(OUR_ID)
+        if not isinstance(own, str) or not own.strip():
             continue
-        found = images.get(key)
-        images.use(found)
-        picture = _picture([entry.value for entry in found], inside)
+        picture = picture_of(key)
         if picture.problem is not None or seen.count(own) > 1:
             reason = f"its image {picture.problem}" if picture.problem is not None else "the id came before"
             failures.add(reason, stage="read", source=file, row=number, id=own)
@@ -239,17 +249,11 @@ def _alone(file: Path, images: Lookup, inside: Inside, fields: _Fields, failures
 
 
 def _empty(
-    file: Path, images: Lookup, inside: Inside, fields: _Fields, failures: Failures, seen: Seen, videos: Videos | None
+    file: Path, images: Lookup, picture_of: PictureOf, fields: _Fields, failures: Failures, seen: Seen, videos: Videos | None
 ) -> Iterator[Row]:
     """Images without an annotation, whole."""
-    unused = {key for key, _ in images.unused()}
-    for number, (_, image) in enumerate(elements(file, {IMAGES}) if unused else (), 1):
-        key = as_key(image.get("id")) if isinstance(image, dict) else None
-        if key not in unused or key is None:
-            continue
-        found = images.get(key)
-        images.use(found)
-        picture = _picture([entry.value for entry in found], inside)
+    for number, key, image in _unused(file, images):
+        picture = picture_of(key)
         if picture.problem is not None or seen.count(picture.name) > 1:
             reason = f"the image {picture.problem}" if picture.problem is not None else "an image of this name came before"
             failures.add(reason, stage="read", source=file, row=number, id=picture.name or None)
@@ -334,12 +338,14 @@ class _Annotation:
         severity = "warning" if warning else "error"
         self.failures.add(reason, stage="read", source=self.file, row=self.number, id=self.id or None, severity=severity)  # type: ignore[arg-type]
 
-    def values(self, picture: Any, categories: _Categories, fields: _Fields, frames: Frames, seen: Seen) -> dict[str, Any] | None:
+    def values(
+        self, picture: PictureOf, categories: _Categories, fields: _Fields, frames: Frames, seen: Seen
+    ) -> dict[str, Any] | None:
         """The specimen by our names; None, and a row that says why, where it cannot be one."""
         own = as_key(self.box.get("id"))
         self.id = f"annotation {self.number if own is None else own}"[:200]
         key = as_key(self.box.get("image_id"))
-        image: _Picture = picture(key) if key is not None else _Picture({}, problem="is not among the images")
+        image = picture(key) if key is not None else _Picture({}, problem="is not among the images")
         if image.problem is not None:
             self.say(f"its image {str(as_text(self.box.get('image_id')))[:80]} {image.problem}")
             return None

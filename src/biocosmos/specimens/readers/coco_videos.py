@@ -22,6 +22,7 @@ CONFIDENCE = ("score", "confidence", "conf")
 RATE = ("fps", "frame_rate", "frameRate")
 JOINED = {"images": {VIDEO, *FRAME}, "annotations": {VIDEO, *TRACK, "visibility", *CONFIDENCE}}
 """Fields that become columns of ours."""
+COLUMNS: dict[str, pa.DataType] = FRAME_COLUMNS | FRAME_RATE
 
 
 @dataclass
@@ -47,8 +48,8 @@ class Videos:
         """What specimens of an image have."""
         key = as_key(image.get(VIDEO))
         video = self.by_id.get(key or "", {})
-        number = next((as_number(image[name]) for name in FRAME if image.get(name) is not None), None)
-        rate = next((as_number(video[name]) for name in RATE if video.get(name) is not None), None)
+        number = as_number(_first(image, FRAME))
+        rate = as_number(_first(video, RATE))
         return {
             "sequence": as_text(video.get("name") or video.get("file_name")) or key,
             "frame": int(number) if number is not None and number == number and abs(number) < 2**62 else None,
@@ -58,14 +59,14 @@ class Videos:
 
     def individual(self, box: dict[str, Any], frame: dict[str, Any], row: int) -> dict[str, Any] | None:
         """What a specimen has of its annotation; None, with a row, where its track has another box in the frame."""
-        track = next((as_key(box[name]) for name in TRACK if box.get(name) is not None), None)
+        track = as_key(_first(box, TRACK))
         if track == "-1":
             track = None
         placed = frame["sequence"] is not None and frame["frame"] is not None
         if placed and not self.checks.is_new(str(frame["sequence"]), track, frame["frame"], row):
             return None
         seen = as_number(box.get("visibility"))
-        sure = next((as_number(box[name]) for name in CONFIDENCE if box.get(name) is not None), None)
+        sure = as_number(_first(box, CONFIDENCE))
         return {
             "track": track,
             "visibility": seen if seen is not None and 0 <= seen <= 1 else None,
@@ -73,6 +74,6 @@ class Videos:
         }
 
 
-def columns() -> dict[str, pa.DataType]:
-    """Their columns."""
-    return FRAME_COLUMNS | FRAME_RATE
+def _first(element: dict[str, Any], names: tuple[str, ...]) -> Any:
+    """The first of these fields that says something."""
+    return next((element[name] for name in names if element.get(name) is not None), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import pyarrow as pa
 
 from biocosmos.specimens.readers.camera_traps import COLUMNS
@@ -23,3 +25,10 @@ FRAME_SIZE: dict[str, pa.DataType] = {"frame_width": pa.int64(), "frame_height":
 FRAME_BOX: dict[str, pa.DataType] = {"frame_box": pa.list_(pa.float32(), 4)}
 """x, y, width, height in the frame, where ``crop`` is null: the specimen's picture was cut from it before, or there is none."""
 EMPTY_FRAMES = "frames without a box: left out (--empty keeps them)"
+
+
+def clock_cells(moment: datetime | None) -> dict[str, str | None]:
+    """The cells of CLOCK for a frame taken at a moment."""
+    if moment is None:
+        return dict.fromkeys(CLOCK)
+    return {"date": moment.isoformat(), "time": moment.time().isoformat(timespec="seconds")}

@@ -7,6 +7,7 @@ corners, picture), tracks with one. https://github.com/kimbjerge/MCC24-trap: the
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
@@ -29,23 +30,20 @@ TAKEN = frozenset(
 def matches(header: list[str]) -> bool:
     """Whether a table has its columns, or is one without a header."""
     names = {name.strip().lower() for name in header}
-    return names >= DETECTIONS or names >= TRACKS or _is_row(header)
+    return names >= DETECTIONS or names >= TRACKS or _unheaded(header) is not None
 
 
-def _is_row(cells: list[str]) -> bool:
-    """Whether the cells are a row of a table without a header."""
+def _unheaded(cells: Sequence[str]) -> tuple[str, ...] | None:
+    """The names of the columns where these cells are the first row of a table without a header."""
     if len(cells) != len(NAMES) or not re.fullmatch(r"\d{8}", cells[2].strip()) or not re.fullmatch(r"\d{1,6}", cells[3].strip()):
-        return False
-    return all(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in cells[4:10])
+        return None
+    return NAMES if all(re.fullmatch(r"-?\d+(\.\d+)?", cell.strip()) for cell in cells[4:10]) else None
 
 
 def read(path: Path, options: Options) -> Source:
     """A table of a day. A sequence is the table and the folder of its pictures; the label is the species, the order or the
     number of the class; a percentage becomes a share."""
-    from biocosmos.specimens.readers.trap_sniffing import first_row
-
-    names = NAMES if _is_row(first_row(path)) else None
-    return read_with(path, options, Dialect("insect-tracking", _understand, TAKEN, names))
+    return read_with(path, options, Dialect("insect-tracking", _understand, TAKEN, _unheaded))
 
 
 def _understand(cells: Cells, path: Path) -> Detection:

@@ -6,13 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError
+from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.blocks import Shaper, gather
-from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_RATE, FRAME_SIZE
+from biocosmos.specimens.readers.frame_columns import (
+    CLOCK,
+    EMPTY_FRAMES,
+    FRAME_BOX,
+    FRAME_COLUMNS,
+    FRAME_RATE,
+    FRAME_SIZE,
+    clock_cells,
+)
 from biocosmos.specimens.readers.mot_rows import MotBoxes, read_rows
-from biocosmos.specimens.readers.mot_tree import DETECTIONS, MotSequence, sequences_at, with_size
+from biocosmos.specimens.readers.mot_tree import DETECTIONS, MotSequence, sequences_at, with_pictures
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.records import STANDARD, Source
 
@@ -34,7 +43,7 @@ def read_detections(path: Path, options: Options) -> Source:
 
 
 def _source(path: Path, options: Options, kind: str | None) -> Source:
-    sequences = [with_size(one, options.failures) for one in sequences_at(path, kind, options.images, options.failures)]
+    sequences = sequences_at(path, kind, options.images, options.failures)
     kinds = {name: STANDARD[name] for name in ("id", "image_path", "crop", "label")} | FRAME_COLUMNS
     kinds |= FRAME_RATE | FRAME_SIZE | FRAME_BOX
     if any(one.start is not None or one.times for one in sequences):
@@ -46,7 +55,7 @@ def _source(path: Path, options: Options, kind: str | None) -> Source:
     def rows() -> Iterator[Row]:
         for sequence in sequences:
             try:
-                yield from _rows(sequence, options)
+                yield from _rows(with_pictures(sequence, options.failures), options)
             except BiocosmosError as error:
                 if len(sequences) == 1:
                     raise
@@ -64,6 +73,15 @@ def frame_numbers(sequence: MotSequence, boxes: MotBoxes) -> list[int]:
     return sorted(numbers)
 
 
+def tell_missing(sequence: MotSequence, boxes: MotBoxes, failures: Failures) -> None:
+    """One warning for every frame with boxes whose picture is not there, where others are."""
+    for i in np.unique(boxes.frame, return_index=True)[1].tolist() if sequence.files else ():
+        number = int(boxes.frame[i])
+        if number not in sequence.files:
+            reason = f"the picture of frame {number} is not in {sequence.pictures}: its boxes are kept without"
+            failures.add(reason, stage="read", source=sequence.table, row=int(boxes.row[i]), severity="warning")
+
+
 def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
     failures, source = options.failures, sequence.table or sequence.pictures
     boxes = read_rows(sequence, failures)
@@ -71,14 +89,10 @@ def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
     if not files:
         reason = "no pictures of its frames: boxes are kept without (--images FOLDER says where they lie)"
         failures.add(reason, stage="read", source=source, severity="warning")
+    tell_missing(sequence, boxes, failures)
     count: dict[int, int] = {}
-    told: set[int] = set()
     alone = "" if boxes.shape == DETECTIONS else "box"  # of a box that is no individual's, so that no id is that of a track
     for i, number in enumerate(boxes.frame.tolist()):
-        if files and number not in files and number not in told:
-            told.add(number)
-            reason = f"the picture of frame {number} is not in {sequence.pictures}: its boxes are kept without"
-            failures.add(reason, stage="read", source=source, row=int(boxes.row[i]), severity="warning")
         count[number] = count.get(number, 0) + 1
         track = boxes.track[i]
         box = boxes.box[i].tolist()
@@ -107,7 +121,7 @@ def _rows(sequence: MotSequence, options: Options) -> Iterator[Row]:
 
 def _frame(sequence: MotSequence, number: int) -> dict[str, Any]:
     """What all specimens of a frame have."""
-    file, moment = sequence.files.get(number), sequence.moment(number)
+    file = sequence.files.get(number)
     return {
         "image_path": None if file is None else str(file.absolute()),
         "sequence": sequence.name,
@@ -115,8 +129,7 @@ def _frame(sequence: MotSequence, number: int) -> dict[str, Any]:
         "frame_rate": sequence.frame_rate,
         "frame_width": sequence.width or None,
         "frame_height": sequence.height or None,
-        "date": None if moment is None else moment.isoformat(),
-        "time": None if moment is None else moment.time().isoformat(timespec="seconds"),
+        **clock_cells(sequence.moment(number)),
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +35,8 @@ MOT_CLASSES = (
     "crowd",
 )
 """Of MOT16, MOT17 and MOT20."""
+Found = tuple[int, list[float], list[float], str | None, float]
+"""A row that can be used: its line, its numbers as they stand in the file, its box, its track and its visibility."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class MotBoxes:
 
     row: (n,) int64, lines of the file from 1. frame: (n,) int64 numbers. box: (n, 4) float64 x, y, width, height, 0-based,
     clipped to the picture where its size is known. track: (n,) object, text or None. confidence, visibility: (n,) float64, nan
-    unknown. kind: (n,) int64 class, 0 unknown. label: (n,) object. raw: (n, 9) float64 as in the file, nan where it has fewer
-    columns. shape: GT, DETECTIONS or RESULTS. last: the largest number of a frame in the file.
+    unknown. label: (n,) object, the class. raw: (n, 9) float64 as in the file, nan where it has fewer
+    columns. shape: GT, DETECTIONS or RESULTS.
     """
 
     row: np.ndarray
@@ -53,11 +55,9 @@ class MotBoxes:
     track: np.ndarray
     confidence: np.ndarray
     visibility: np.ndarray
-    kind: np.ndarray
     label: np.ndarray
     raw: np.ndarray
     shape: str
-    last: int
 
 
 def read_rows(sequence: MotSequence, failures: Failures, *, everything: bool = False, clip: bool = True) -> MotBoxes:
@@ -69,7 +69,7 @@ def read_rows(sequence: MotSequence, failures: Failures, *, everything: bool = F
     Raises BiocosmosError for a file that cannot be opened or has no row that can be used.
     """
     if sequence.table is None:
-        return _empty(sequence.kind)
+        return _arrays(sequence, [], sequence.kind)
     checks = TrackChecks(sequence.table, failures)
     reading = _Reading(sequence, checks, everything, clip)
     kept: list[tuple[int, list[float]]] = []
@@ -142,7 +142,7 @@ class _Reading:
         """What can be used of the rows."""
         name, beyond, ignored, unlikely = self.sequence.name, 0, 0, 0
         size = (float(self.sequence.width), float(self.sequence.height)) if self.sequence.width and self.sequence.height else None
-        found: list[tuple[int, list[float], list[float], str | None, float]] = []
+        found: list[Found] = []
         for number, fields in rows:
             truth = shape == GT
             if self.everything:
@@ -170,7 +170,7 @@ class _Reading:
         if beyond:
             reason = f"{_rows_are(beyond)} of frames beyond the {self.sequence.length:,} of seqinfo.ini: kept"
             self.checks.say(reason, severity="warning")
-        return self._arrays(found, shape, max((int(fields[0]) for _, fields in rows), default=0))
+        return _arrays(self.sequence, found, shape)
 
     def _crop(self, fields: list[float], number: int, size: tuple[float, float] | None) -> list[float] | None:
         box = [fields[2] - 1, fields[3] - 1, fields[4], fields[5]]
@@ -186,50 +186,44 @@ class _Reading:
             self.checks.say(f"the box '{shown}' reaches outside the picture: {done}", number, severity="warning")
         return box if size is None or not self.clip else crop
 
-    def _arrays(self, found: list[tuple[int, list[float], list[float], str | None, float]], shape: str, last: int) -> MotBoxes:
-        n = len(found)
-        raw = np.full((n, RAW_COLUMNS), np.nan)
-        for i, (_, fields, *_) in enumerate(found):
-            raw[i, : len(fields)] = fields[:RAW_COLUMNS]
-        frame = raw[:, 0].astype(np.int64) if n else np.zeros(0, np.int64)
-        order = np.argsort(frame, kind="stable")
-        track, label = np.full(n, None, object), np.full(n, None, object)
-        track[:] = [one[3] for one in found]
-        truth = shape == GT
-        known = (
-            truth and n > 0 and all(len(fields) <= TRUTH_COLUMNS for _, fields, *_ in found)
-        )  # column 8 is x where there are 10
-        kinds = np.where((raw[:, 7] > 0) & (raw[:, 7] < LONGEST) & known, raw[:, 7], 0).astype(np.int64)
-        label[:] = self._labels(kinds)
-        if self.sequence.species:
-            label[:] = [self.sequence.species.get(own or "", {}).get("label", said) for own, said in zip(track, label)]
-        confidence = np.full(n, np.nan) if truth else raw[:, 6].copy()
-        if shape == RESULTS and n and np.all(confidence == NO_TRACK):
-            confidence[:] = np.nan
-        result = MotBoxes(
-            np.array([one[0] for one in found], np.int64),
-            frame,
-            np.array([one[2] for one in found], np.float64).reshape(n, 4),
-            track,
-            confidence,
-            np.array([one[4] for one in found], np.float64),
-            kinds,
-            label,
-            raw,
-            shape,
-            last,
-        )
-        columns = ("row", "frame", "box", "track", "confidence", "visibility", "kind", "label", "raw")
-        return replace(result, **{name: getattr(result, name)[order] for name in columns})
 
-    def _labels(self, kinds: np.ndarray) -> list[str | None]:
-        """Names of classes: of seqinfo.ini, or of the benchmark; numbers where there are several without a name."""
-        names = self.sequence.classes
-        if not names and self.sequence.name.rpartition("/")[2].startswith(("MOT16-", "MOT17-", "MOT20-")):
-            names = MOT_CLASSES
-        if not names and len(set(kinds.tolist()) - {0}) < 2:
-            return [None] * len(kinds)
-        return [names[kind - 1] if 0 < kind <= len(names) else (str(kind) if kind else None) for kind in kinds.tolist()]
+def _arrays(sequence: MotSequence, found: list[Found], shape: str) -> MotBoxes:
+    n, truth = len(found), shape == GT
+    found = sorted(found, key=lambda one: one[1][0])
+    raw = np.full((n, RAW_COLUMNS), np.nan)
+    for i, (_, fields, *_) in enumerate(found):
+        raw[i, : len(fields)] = fields[:RAW_COLUMNS]
+    track, label = np.full(n, None, object), np.full(n, None, object)
+    track[:] = [one[3] for one in found]
+    known = truth and all(len(fields) <= TRUTH_COLUMNS for _, fields, *_ in found)  # column 8 is x where there are 10
+    kinds = np.where((raw[:, 7] > 0) & (raw[:, 7] < LONGEST) & known, raw[:, 7], 0).astype(np.int64)
+    label[:] = _labels(sequence, kinds)
+    if sequence.species:
+        label[:] = [sequence.species.get(own or "", {}).get("label", said) for own, said in zip(track, label)]
+    confidence = np.full(n, np.nan) if truth else raw[:, 6].copy()
+    if shape == RESULTS and np.all(confidence == NO_TRACK):
+        confidence[:] = np.nan
+    return MotBoxes(
+        np.array([one[0] for one in found], np.int64),
+        raw[:, 0].astype(np.int64),
+        np.array([one[2] for one in found], np.float64).reshape(n, 4),
+        track,
+        confidence,
+        np.array([one[4] for one in found], np.float64),
+        label,
+        raw,
+        shape,
+    )
+
+
+def _labels(sequence: MotSequence, kinds: np.ndarray) -> list[str | None]:
+    """Names of classes: of seqinfo.ini, or of the benchmark; numbers where there are several without a name."""
+    names = sequence.classes
+    if not names and sequence.name.rpartition("/")[2].startswith(("MOT16-", "MOT17-", "MOT20-")):
+        names = MOT_CLASSES
+    if not names and len(set(kinds.tolist()) - {0}) < 2:
+        return [None] * len(kinds)
+    return [names[kind - 1] if 0 < kind <= len(names) else (str(kind) if kind else None) for kind in kinds.tolist()]
 
 
 def _rows_are(count: int) -> str:
@@ -246,8 +240,3 @@ def _visibility(fields: list[float], truth: bool) -> float:
     if not truth or len(fields) != TRUTH_COLUMNS or not 0 <= fields[8] <= 1:
         return math.nan
     return fields[8]
-
-
-def _empty(shape: str) -> MotBoxes:
-    whole, real, text = np.zeros(0, np.int64), np.zeros(0), np.zeros(0, object)
-    return MotBoxes(whole, whole, real.reshape(0, 4), text, real, real, whole, text, real.reshape(0, RAW_COLUMNS), shape, 0)

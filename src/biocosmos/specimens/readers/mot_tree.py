@@ -14,7 +14,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import cached_property
 from itertools import islice
 from pathlib import Path
 
@@ -40,7 +39,11 @@ LONGEST = 100_000_000
 
 @dataclass(frozen=True)
 class MotSequence:
-    """One sequence of a tree, or one table that stands alone. width, height: 0 where unknown. length: None where unknown."""
+    """One sequence of a tree, or one table that stands alone.
+
+    width, height: 0 where unknown. length: None where unknown. files: number of a frame -> its picture, once
+    :func:`with_pictures` has looked for them.
+    """
 
     name: str
     table: Path | None
@@ -54,22 +57,7 @@ class MotSequence:
     classes: tuple[str, ...] = ()
     times: Mapping[int, datetime] = field(default_factory=dict)
     species: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-
-    @cached_property
-    def files(self) -> dict[int, Path]:
-        """Number of a frame -> its picture, by the last digits of its file's name."""
-        if self.pictures is None or not is_folder(self.pictures):
-            return {}
-        found: dict[int, Path] = {}
-        try:
-            listed = sorted(self.pictures.iterdir())
-        except OSError:  # it may not be looked into
-            return found
-        for path in listed:
-            digits = re.findall(r"\d+", path.stem)
-            if digits and is_image_name(path.name) and not is_junk(path.name) and len(digits[-1]) < 10:
-                found.setdefault(int(digits[-1]), path)
-        return found
+    files: Mapping[int, Path] = field(default_factory=dict)
 
     def moment(self, number: int) -> datetime | None:
         """When a frame was taken; None where nothing says so: neither times.csv, nor the start and the frame rate."""
@@ -83,18 +71,35 @@ class MotSequence:
             return None
 
 
-def with_size(sequence: MotSequence, failures: Failures) -> MotSequence:
-    """The sequence with the size of its pictures; where seqinfo.ini says another, a warning says so and the picture counts."""
-    first = next(iter(sequence.files.values()), None)
+def with_pictures(sequence: MotSequence, failures: Failures) -> MotSequence:
+    """The sequence with its pictures and their size; where seqinfo.ini says another, a warning says so and the picture counts."""
+    files = _numbered(sequence.pictures)
+    first = next(iter(files.values()), None)
     info = header(str(first)) if first is not None else None
     if info is None:
-        return sequence
+        return replace(sequence, files=files)
     width, height = (int(side) for side in upright_size(info))
     said = (sequence.width, sequence.height)
     if all(said) and said != (width, height):
         reason = f"the pictures are said to be {said[0]} x {said[1]}, {first} is {width} x {height}: its size counts"
         failures.add(reason, stage="read", source=sequence.table or sequence.pictures, severity="warning")
-    return replace(sequence, width=width, height=height)
+    return replace(sequence, files=files, width=width, height=height)
+
+
+def _numbered(folder: Path | None) -> dict[int, Path]:
+    """Number of a frame -> its picture, by the last digits of its file's name."""
+    if folder is None or not is_folder(folder):
+        return {}
+    found: dict[int, Path] = {}
+    try:
+        listed = sorted(folder.iterdir())
+    except OSError:  # it may not be looked into
+        return found
+    for path in listed:
+        digits = re.findall(r"\d+", path.stem)
+        if digits and is_image_name(path.name) and not is_junk(path.name) and len(digits[-1]) < 10:
+            found.setdefault(int(digits[-1]), path)
+    return found
 
 
 @dataclass
@@ -182,7 +187,7 @@ def sequences_at(path: Path, kind: str | None, images: Path | None, failures: Fa
         if sequence.table is None and kind is not None:
             failures.add(f"the sequence has no {kind}/{kind}.txt: left out", stage="read", source=folder, severity="warning")
         else:
-            found.append(_with_pictures(sequence, folder, path, images))
+            found.append(_with_folder(sequence, folder, path, images))
     if not found:
         raise BiocosmosError(f"{path}: none of its {len(folders)} sequences has {kind}/{kind}.txt")
     return found
@@ -230,10 +235,10 @@ def _of_table(path: Path, images: Path | None, failures: Failures) -> MotSequenc
     name = folder.resolve().name if path.stem in KINDS else path.stem
     sequence = MotSequence(name, path, kind, folder / "img1")
     sequence = _with_info(sequence, folder / SEQINFO, failures)
-    return _with_pictures(sequence, folder, folder.parent, images)
+    return _with_folder(sequence, folder, folder.parent, images)
 
 
-def _with_pictures(sequence: MotSequence, folder: Path, root: Path, images: Path | None) -> MotSequence:
+def _with_folder(sequence: MotSequence, folder: Path, root: Path, images: Path | None) -> MotSequence:
     """The folder of the pictures: beside the tables, or below ``images``, as <benchmark>/<split>/<sequence>/img1 too."""
     if images is None:
         if sequence.pictures is not None and is_folder(sequence.pictures):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +23,7 @@ class TrackChecks:
     source: Path
     failures: Failures
     _last: dict[str, int] = field(default_factory=dict)
-    _unsorted: dict[str, int] = field(default_factory=dict)
+    _unsorted: int | None = None
     _disorder: int = 0
     _frames: dict[tuple[str, str], dict[int, int | None]] = field(default_factory=dict)
 
@@ -34,8 +34,8 @@ class TrackChecks:
     def is_new(self, sequence: str, track: str | None, frame: int, row: int | None) -> bool:
         """Whether a track is not in this frame yet; where it is, a row of the failures says so."""
         if frame < self._last.get(sequence, frame):
+            self._unsorted = self._unsorted if self._disorder else row
             self._disorder += 1
-            self._unsorted.setdefault(sequence, row or 0)
         else:
             self._last[sequence] = frame
         if track is None:
@@ -48,34 +48,25 @@ class TrackChecks:
         frames[frame] = row
         return True
 
-    def tell(self, order: Sequence[int] | None = None) -> None:
-        """One warning for rows out of order, one for tracks of a single frame, one for tracks with gaps.
-
-        order: the numbers of frames that there are, ascending; a track that is not in one between its first and last has a gap.
-        None: every number is one.
-        """
+    def tell(self) -> None:
+        """One warning for rows out of order, one for tracks of a single frame, one for tracks with gaps."""
         if self._disorder:
-            row = next(iter(self._unsorted.values())) or None
             stand = "1 row stands" if self._disorder == 1 else f"{self._disorder:,} rows stand"
-            self.say(f"{stand} behind those of a later frame: sorted by frame", row, severity="warning")
+            self.say(f"{stand} behind those of a later frame: sorted by frame", self._unsorted, severity="warning")
         single = [(name, next(iter(rows.values()))) for (_, name), rows in self._frames.items() if len(rows) == 1]
         if single:
             reason = f"{_tracks(len(single))} in one frame only: {_shown(name for name, _ in single)}"
             self.say(reason, single[0][1], severity="warning")
-        place = None if order is None else {number: i for i, number in enumerate(order)}
         gaps: list[tuple[str, int, int, int | None]] = []
         for (_, name), rows in self._frames.items():
-            numbers = sorted(rows)
-            for before, after in pairwise(numbers):
-                steps = after - before if place is None else place.get(after, after) - place.get(before, before)
-                if steps > 1:
+            for before, after in pairwise(sorted(rows)):
+                if after - before > 1:
                     gaps.append((name, before, after, rows[after]))
                     break
         if gaps:
             name, before, after, row = gaps[0]
             reason = f"{_tracks(len(gaps))} not in every frame, first {name!r} between frames {before} and {after}"
             self.say(reason, row, severity="warning")
-        self._last, self._unsorted, self._disorder, self._frames = {}, {}, 0, {}
 
 
 def _tracks(count: int) -> str:

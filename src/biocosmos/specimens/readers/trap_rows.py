@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from biocosmos.specimens.readers.boxes import Size
+from biocosmos.specimens.readers.json_stream import as_number
 
 Cells = Mapping[str, str]
 """Name of a column -> its cell."""
@@ -42,14 +44,15 @@ class Detection:
 class Dialect:
     """A format of such tables: what it is called, which cells it takes, and how a row is understood.
 
-    understand raises Unclear for a row that it cannot understand. taken: columns that are told by others of ours. names: of a
-    table without a header. default_size: of frames whose pictures are not there and whose boxes are shares.
+    understand raises Unclear for a row that it cannot understand. taken: columns that are told by others of ours. unheaded: the
+    names of the columns where the cells of the first row are no header, else None. default_size: of frames whose pictures are
+    not there and whose boxes are shares.
     """
 
     name: str
     understand: Callable[[Cells, Path], Detection]
     taken: frozenset[str]
-    names: tuple[str, ...] | None = None
+    unheaded: Callable[[Sequence[str]], tuple[str, ...] | None] | None = None
     default_size: Size | None = None
 
 
@@ -61,11 +64,8 @@ def number(cells: Cells, name: str) -> float:
     """A cell that must be a number. Raises Unclear."""
     if name not in cells:
         raise Unclear(f"there is no column {name!r}")
-    try:
-        value = float(cells[name].strip())
-    except ValueError:
-        value = float("nan")
-    if value != value or abs(value) == float("inf"):
+    value = as_number(cells[name])
+    if value is None or not math.isfinite(value):
         raise Unclear(f"{name} is {cells[name][:40]!r}, no number")
     return value
 
@@ -78,11 +78,8 @@ def optional(cells: Cells, *names: str) -> str | None:
 
 def optional_number(cells: Cells, *names: str) -> float | None:
     """The same as a number; None where it is none."""
-    try:
-        value = float(optional(cells, *names) or "nan")
-    except ValueError:
-        return None
-    return value if value == value and abs(value) != float("inf") else None
+    value = as_number(optional(cells, *names))
+    return value if value is not None and math.isfinite(value) else None
 
 
 def moment_of(text: str | None) -> datetime | None:

@@ -12,17 +12,14 @@ FORMATS = {"ami": "ami", "insect-detect": "insect_detect", "insect-tracking": "i
 SUFFIXES = (".csv", ".tsv", ".txt")
 
 
-def first_row(path: Path) -> list[str]:
-    """The cells of the first row; none where there is no such thing."""
-    try:
-        with open_table(path, failures=Failures()) as table:
-            return list(table.header)
-    except BiocosmosError:
-        return []
-
-
 def trap_format(path: Path) -> str | None:
     """The format of a table; None for any other."""
-    header = first_row(path) if path.suffix.lower() in SUFFIXES else []
+    if path.suffix.lower() not in SUFFIXES:
+        return None
+    try:
+        with open_table(path, failures=Failures()) as table:
+            header = table.header
+    except BiocosmosError:
+        return None
     here = __name__.rpartition(".")[0]
-    return next((name for name, module in FORMATS.items() if header and import_module(f"{here}.{module}").matches(header)), None)
+    return next((name for name, module in FORMATS.items() if import_module(f"{here}.{module}").matches(header)), None)

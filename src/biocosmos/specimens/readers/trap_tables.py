@@ -21,7 +21,7 @@ from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.boxes import Size, header, to_crop, upright_size
 from biocosmos.specimens.readers.camera_traps import A_LITTLE_OUTSIDE
 from biocosmos.specimens.readers.camera_traps import moment as read_moment
-from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_SIZE
+from biocosmos.specimens.readers.frame_columns import CLOCK, EMPTY_FRAMES, FRAME_BOX, FRAME_COLUMNS, FRAME_SIZE, clock_cells
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.places import Inside
@@ -99,12 +99,12 @@ class _Night:
         """(names of the columns, numbered rows)."""
         options = self.options
         with open_table(self.path, encoding=options.encoding, separator=options.separator, failures=failures) as table:
-            names = self.dialect.names
+            names = None if self.dialect.unheaded is None else self.dialect.unheaded(table.header)
             if names is None:
-                yield [name.strip() for name in table.header], table.rows()
+                yield table.header, table.rows()
                 return
             rows = ((row + 1, cells) for row, cells in table.rows())
-            yield names[: len(table.header)], chain([(1, list(table.header))], rows)
+            yield names, chain([(1, table.header)], rows)
 
     def look(self) -> None:
         """Learn the frames and the types of columns. Raises BiocosmosError where no row can be understood."""
@@ -152,7 +152,7 @@ class _Night:
         lost: list[_Frame] = []
         named = [frame for frame in self.all_frames() if frame.name is not None]
         for frame in named:
-            frame.path = self._picture(str(frame.name))
+            frame.path = self._there(str(frame.name), PurePosixPath(tidy(str(frame.name))).name)
             if frame.path is None:
                 lost.append(frame)
         if named and len(lost) == len(named):
@@ -163,9 +163,9 @@ class _Night:
                 self._warn(f"the picture {str(frame.name)!r} is not there: its boxes are kept without", frame.row)
         self.inside.resolver.tell(self.options.failures, source=self.path)
 
-    def _picture(self, name: str) -> str | None:
-        """The path of a frame's picture: as it is named, or by its name alone where the folder asked for is the picture's own."""
-        for one in (name, PurePosixPath(tidy(name)).name):
+    def _there(self, *names: str) -> str | None:
+        """The path of the first of these pictures that is there."""
+        for one in names:
             path, problem = self.inside.find(one)
             if problem is None and is_file(path):
                 return path
@@ -236,7 +236,7 @@ class _Night:
     def _specimen(self, detection: Detection, row: int, checks: TrackChecks, seen: Seen) -> dict[str, Any] | None:
         frame = self._frame(detection)
         picture, size = frame.path, self._size(frame, detection)
-        cut = self._cut(detection.cut) if picture is None else None
+        cut = self._there(detection.cut) if picture is None and detection.cut is not None else None
         x1, y1, x2, y2 = detection.box
         if detection.shares:
             size = size or self._default(frame, row)
@@ -283,22 +283,13 @@ class _Night:
             self._warn(f"the size of its frames is not known: taken as {size[0]:g} x {size[1]:g} pixels", row)
         return size
 
-    def _cut(self, name: str | None) -> str | None:
-        """The picture of a box alone, if it is there."""
-        if name is None:
-            return None
-        path, problem = self.inside.find(name)
-        return path if problem is None and is_file(path) else None
-
     def _shared(self, frame: _Frame) -> dict[str, Any]:
-        moment = frame.moment
         return {
             "image_path": frame.path,
             "sequence": frame.sequence,
             "deployment": frame.deployment,
             "frame": frame.number,
-            "date": None if moment is None else moment.isoformat(),
-            "time": None if moment is None else moment.time().isoformat(timespec="seconds"),
+            **clock_cells(frame.moment),
         }
 
     def _warn(self, reason: str, row: int | None) -> None:
