@@ -123,6 +123,11 @@ class AttributeHead(TrainedNamer):
         own = str(self.facts["digest"])
         return own if self.gate is None else hashlib.sha256(f"{own} after {self.gate.digest}".encode()).hexdigest()[:16]
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Its own, and that of a gate that is asked first."""
+        return super().folders if self.gate is None else (*super().folders, *self.gate.folders)
+
     def viewed(self, views: int) -> AttributeHead:
         """The same heads that look at so many turned and mirrored views of each image. Raises BiocosmosError on vectors."""
         self.refuse_views_of_vectors(check_views(views))

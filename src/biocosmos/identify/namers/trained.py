@@ -33,6 +33,11 @@ class TrainedNamer(Namer):
     views: int
 
     @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those whose records say what it has seen."""
+        return (self.folder,)
+
+    @property
     def takes(self) -> Takes:  # type: ignore[override]
         """Vectors for a frozen head, images for others."""
         return "vectors" if self.frozen else "images"
