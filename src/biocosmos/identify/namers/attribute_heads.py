@@ -238,11 +238,10 @@ def load_module(folder: Path, facts: dict[str, Any]) -> AttributesOnTaps:
     weights = read_weights(folder / WEIGHTS)
     shapes = [TaskShape(task.name, len(task.classes), task.several) for task in asked_of(facts)]
     classes = sum(shape.classes for shape in shapes)
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
 
     def build() -> AttributesOnTaps:
         graph = torch.ones(classes, classes) if facts["kind"] == "ctgnn" else None
-        return AttributesOnTaps(facts["kind"], shapes, facts["channels"], adjacency=graph, options=options)
+        return AttributesOnTaps(facts["kind"], shapes, facts["channels"], adjacency=graph, options=facts["options"])
 
     there = sum(tensor.numel() for tensor in weights.values())
     if classes > there:
