@@ -231,7 +231,10 @@ class HeadTask(DrawnTask):
 
     def _save_head(self, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
         if self.attributes is not None:
-            held = None if self.held is None else np.concatenate([beside for _, beside in self._answers(self.net.eval())])
+            held = None
+            if self.held is not None:
+                nothing = np.empty((0, sum(self.attributes.sizes)), np.float32)
+                held = np.concatenate([nothing, *(beside for _, beside in self._answers(self.net.eval()))])
             self.attributes.save(
                 folder,
                 self.net,
