@@ -52,6 +52,8 @@ def test_choices_are_what_the_rooms_below_know() -> None:
 
 
 def test_choices_of_attributes_are_what_their_heads_know() -> None:
-    s = attribute_settings
-    assert (s.OF_ATTRIBUTES, s.WEIGHTINGS) == (tuple(ATTRIBUTE_HEADS), tuple(WEIGHTINGS)) and s.ADJACENCIES == ADJACENCIES
-    assert set(s.SET_WEIGHTS) == set(CLASS_WEIGHTS) and set(s.CLASS_WEIGHTS) < set(CLASS_WEIGHTS)
+    told = attribute_settings
+    assert (
+        tuple(ATTRIBUTE_HEADS) == told.OF_ATTRIBUTES and tuple(WEIGHTINGS) == told.WEIGHTINGS and told.ADJACENCIES == ADJACENCIES
+    )
+    assert set(told.SET_WEIGHTS) == set(CLASS_WEIGHTS) and set(told.CLASS_WEIGHTS) < set(CLASS_WEIGHTS)
