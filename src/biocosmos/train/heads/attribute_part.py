@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
@@ -24,7 +23,8 @@ from biocosmos.identify.namers.attribute_model import AttributesOnTaps, HeadsMod
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.nn.attributes import AttributeCriterion, AttributeOutput, ClassWeights, adjacency, class_weights
 from biocosmos.nn.attributes.tasks import parts_of
-from biocosmos.specimens.attributes import UNKNOWN
+from biocosmos.nn.distributed import sum_over_processes
+from biocosmos.specimens.attributes import UNKNOWN, Attribute
 from biocosmos.train.heads.attribute_settings import CTGNN, OF_ATTRIBUTES
 from biocosmos.train.heads.attribute_targets import AttributeTargets
 from biocosmos.train.heads.settings import HeadSettings
@@ -111,7 +111,7 @@ class AttributePart:
                 "--class-weights weighs these"
             )
 
-    def _class_weights(self, task: Any) -> ClassWeights:
+    def _class_weights(self, task: Attribute) -> ClassWeights:
         s = self.settings
         kind = s.set_weights if task.several else s.class_weights
         importance = None
@@ -127,9 +127,7 @@ class AttributePart:
 
     def _over_processes(self, gradient: Tensor) -> Tensor:
         """What the loss itself learns is not replicated with the model: its gradient is averaged here."""
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total / self.where.size
+        return sum_over_processes(gradient.clone()) / self.where.size
 
     def optimizer(self, objective: AttributeCriterion, lr: float) -> Optimizer | None:
         """Of what the loss itself learns, at the rate it was published with; lr: what the loop multiplies by."""
