@@ -36,6 +36,7 @@ from biocosmos.train.loop.processes import Processes
 POST_HOC = "post-hoc"
 STEPS = "trunk.image.steps."
 """Weights of a reduction of tokens, which begin at random as the head does."""
+CPU = torch.device("cpu")
 BESIDE = "attributes"
 """Of the loss: the part of the attributes."""
 BRANCHES = frozenset(NEEDS_MAPS)
@@ -209,9 +210,9 @@ class HeadTask(DrawnTask):
         return figures if self.attributes is None else figures | self.attributes.figures(beside)
 
     @torch.no_grad()
-    def _answers(self, model: nn.Module) -> Iterator[tuple[Array, Array]]:
+    def _answers(self, model: nn.Module, device: torch.device | None = None) -> Iterator[tuple[Array, Array]]:
         """Blocks of (m, L) nodes on the path to the most probable class, and (m, A) probabilities of attributes."""
-        device = next(model.parameters()).device
+        device = device or self.where.device
         for inputs, extra, activations in self._held_inputs(model):
             extra = None if extra is None else extra.to(device)
             output: HeadOutput = model(inputs.to(device), extra, activations=activations)
@@ -234,7 +235,7 @@ class HeadTask(DrawnTask):
             held = None
             if self.held is not None:
                 nothing = np.empty((0, sum(self.attributes.sizes)), np.float32)
-                held = np.concatenate([nothing, *(beside for _, beside in self._answers(self.net.eval()))])
+                held = np.concatenate([nothing, *(beside for _, beside in self._answers(self.net.eval(), CPU))])
             self.attributes.save(
                 folder,
                 self.net,
