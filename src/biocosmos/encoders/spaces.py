@@ -23,7 +23,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_facts
 from biocosmos.files import is_file
 from biocosmos.provenance import now, package_version
-from biocosmos.tables import replacing
+from biocosmos.tables import write_facts
 
 FORMAT = 1
 DIGEST_LENGTH = 16
@@ -75,8 +75,7 @@ def save_space(folder: str | Path, digests: Mapping[Modality, str], *, dim: int,
         "biocosmos": package_version(),
         "created": now(),
     }
-    with replacing(folder / TRAINED) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    write_facts(folder / TRAINED, facts)
     return str(facts["digest"])
 
 
