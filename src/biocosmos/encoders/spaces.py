@@ -4,6 +4,7 @@
     run/image/            an encoder of images, as every command takes it
     run/dna/              an encoder of barcodes
     run/text/             an encoder of texts
+    run/place/            an encoder of places; environment/, satellite/ and audio/ likewise
 
 Two columns of a collection may be compared where both are of one space: each has its digest among its facts.
 """
@@ -63,7 +64,7 @@ def save_space(folder: str | Path, digests: Mapping[Modality, str], *, dim: int,
     """
     folder = Path(folder)
     if len(digests) < 2:
-        raise BiocosmosError(f"{folder} has {len(digests)} tower: a space has two or three, of {', '.join(MODALITIES)}")
+        raise BiocosmosError(f"{folder} has {len(digests)} tower: a space has at least two, of {', '.join(MODALITIES)}")
     facts = {
         "format": FORMAT,
         "kind": SPACE,
