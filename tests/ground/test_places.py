@@ -75,7 +75,7 @@ def test_a_day_that_a_person_gives():
 
 
 @pytest.mark.parametrize(
-    "text", ["52.05,5.05", "52,05 5,05", "52.05; 5.05", "52°03'N 5°03'E", "N52 03 00, E5 03 00", "5.05E 52.05N", "+52.05 5.05"[1:]]
+    "text", ["52.05,5.05", "52,05 5,05", "52.05; 5.05", "52°03'N 5°03'E", "N52 03 00, E5 03 00", "5.05E 52.05N"]
 )
 def test_one_place_written_in_many_ways(text):
     assert parse_place(text) == pytest.approx((52.05, 5.05))

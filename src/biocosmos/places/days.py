@@ -86,7 +86,7 @@ def span_of(text: str) -> tuple[date, date] | None:
 
 
 def _phase(moment: datetime) -> float:
-    start = datetime(moment.year, 1, 1)  # noqa: DTZ001 - what a text says, without a zone
+    start = datetime(moment.year, 1, 1)
     length = 366 if _leap(moment.year) else 365
     return (moment - start).total_seconds() / 86400 / length * YEAR % YEAR
 
@@ -113,15 +113,15 @@ def _moment(text: str) -> tuple[datetime, datetime] | None:
         return None
     year, month, day, hour, minute, second = (None if part is None else int(part) for part in found.groups()[:6])
     try:
-        start = datetime(int(year or 0), month or 1, day or 1, hour or 0, minute or 0, second or 0)  # noqa: DTZ001
+        start = datetime(int(year or 0), month or 1, day or 1, hour or 0, minute or 0, second or 0)
         if hour is not None:
             start = _without_zone(start, found[7])
             return start, start
         if day is not None:
             return start, start + timedelta(days=1)
         if month is not None:
-            return start, datetime(start.year + month // 12, month % 12 + 1, 1)  # noqa: DTZ001
-        return start, datetime(start.year + 1, 1, 1)  # noqa: DTZ001
+            return start, datetime(start.year + month // 12, month % 12 + 1, 1)
+        return start, datetime(start.year + 1, 1, 1)
     except (ValueError, OverflowError):
         return None
 
