@@ -15,9 +15,7 @@ YEAR = 365.25
 LONGEST = 183.0
 """A span of more days than this is of no season."""
 SEASON_DAY = re.compile(r"(?:--)?(\d{1,2})-(\d{1,2})")
-MOMENT = re.compile(
-    r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?"
-)
+MOMENT = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?")
 HOURS = 24.0
 
 
