@@ -56,8 +56,15 @@ class Places:
     @staticmethod
     def nowhere(number: int) -> Places:
         """``number`` places of which nothing is known."""
-        blank = [np.full(number, np.nan) for _ in range(6)]
-        return Places(*blank, np.full(number, None, dtype=object))
+        return Places(
+            np.full(number, np.nan),
+            np.full(number, np.nan),
+            np.full(number, np.nan),
+            np.full(number, np.nan),
+            np.full(number, np.nan),
+            np.full(number, np.nan),
+            np.full(number, None, dtype=object),
+        )
 
     @staticmethod
     def one(
@@ -71,8 +78,15 @@ class Places:
         country: str | None = None,
     ) -> Places:
         """A single place."""
-        numbers = [np.array([value], np.float64) for value in (latitude, longitude, uncertainty, depth, altitude, day)]
-        return Places(*numbers, np.array([country], dtype=object))
+        return Places(
+            np.array([latitude], np.float64),
+            np.array([longitude], np.float64),
+            np.array([uncertainty], np.float64),
+            np.array([depth], np.float64),
+            np.array([altitude], np.float64),
+            np.array([day], np.float64),
+            np.array([country], dtype=object),
+        )
 
     @staticmethod
     def of_table(table: pa.Table) -> Places:
