@@ -14,15 +14,18 @@ from safetensors.torch import save_file
 import biocosmos as bc
 from biocosmos.barcodes.simulate import simulate_barcodes
 from biocosmos.embed import strings as embedding
-from biocosmos.encoders.modality import modality_of, tower_name
+from biocosmos.encoders.modality import modality_of, tower_name, towers_of
 from biocosmos.encoders.places.encoder import PlaceEncoder, load_place_encoder
 from biocosmos.encoders.places.environment import Environment
 from biocosmos.encoders.places.environment_models import save_environment
 from biocosmos.encoders.places.models import load_place_model, new_place_model, save_place_model
+from biocosmos.encoders.places.projected import save_projected_places
 from biocosmos.encoders.registry import load_encoder
+from biocosmos.encoders.spaces import save_space
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.location.capsules import GeoClipPlaces
 from biocosmos.nn.location.environment import ResidualNet
+from biocosmos.nn.projection import Projection
 from biocosmos.places import Places
 
 NAN = float("nan")
@@ -201,6 +204,23 @@ def test_networks_over_the_environment_published_and_trained(tmp_path: Path) -> 
     save_file(dict(ResidualNet(3, 5, depth=1).state_dict()), hub / "model.safetensors")
     with pytest.raises(BiocosmosError, match="takes 3 values"):
         load_place_encoder(f"environment:{tmp_path}/elsewhere@{hub}")
+
+
+def test_a_projection_over_places_is_a_folder(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    at = places((52, 5, 100, NAN), (NAN, 5, 100, NAN))
+    for base, name in (("place:15km-15d", "place"), (f"environment:{rasters(tmp_path / 'rasters')}", "environment")):
+        encoder, projection = load_place_encoder(base), Projection(1024, 5)
+        at = places((5, 5, 100, NAN), (NAN, 5, 100, NAN))
+        digest = save_projected_places(tmp_path / "run" / name, encoder, projection, training={})
+        made = load_place_encoder(f"{tmp_path}/run/{name}")
+        assert (made.digest, made.dim, modality_of(made), made.takes) == (digest, 5, name, encoder.takes)
+        found = made.encode_places(at)
+        wanted = torch.nn.functional.normalize(projection.cpu()(torch.from_numpy(encoder.encode_places(at))), dim=1)
+        assert found[0] == pytest.approx(wanted[0].detach().numpy(), abs=1e-5) and not found[1].any()
+    save_space(tmp_path / "run", {"place": digest, "environment": digest}, dim=5, training={})
+    assert list(towers_of(str(tmp_path / "run"))) == ["place", "environment"]
+    assert load_place_encoder(str(tmp_path / "run")).name.endswith("run/place")
 
 
 @pytest.fixture

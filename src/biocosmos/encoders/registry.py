@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
-from biocosmos.encoders.modality import KMER, TAKES, TRAINED, modality_of, tower_name
+from biocosmos.encoders.modality import BOUND, KMER, TAKES, TRAINED, modality_of, tower_name
 from biocosmos.encoders.reduction.spec import split_name, untrained
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
@@ -373,7 +373,7 @@ def _added(plug_in: PlugIn, rest: str) -> Towers:
 
 def _taken() -> list[str]:
     """Names that no package may give another meaning."""
-    return [DEFAULT, KMER, *_LOADERS]
+    return [DEFAULT, KMER, *BOUND, *_LOADERS]
 
 
 def _folder(folder: Path, above: tuple[Path, ...] = ()) -> Towers:

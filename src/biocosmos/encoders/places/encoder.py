@@ -85,6 +85,10 @@ def load_place_encoder(name: str, *, device: str = "auto", precision: str = "aut
 
         return load_environment(rest, device=device)
     modality = modality_of(name)
+    from biocosmos.encoders.places.projected import is_projected, load_projected_places
+
+    if is_projected(described(Path(name).expanduser())):
+        return load_projected_places(name, device=device)
     if modality == ENVIRONMENT:
         from biocosmos.encoders.places.environment_models import load_environment_folder
 
