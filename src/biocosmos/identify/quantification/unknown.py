@@ -34,7 +34,7 @@ def quantify_open(
     """(shares (C,) of the classes among the known, share of the unknown among all), as facts of the sample.
 
     Specimens whose ``novelty`` (n,) lies above ``threshold`` are rejected, and the method looks at the rest. Known ones are
-    rejected too: ``kept`` is the share of known validation specimens below the threshold, or (C,) that of each class, by which what
+    rejected too: ``kept`` is the share of validation specimens below the threshold, or (C,) that of each class, by which what
     is left of each class is scaled up again. What then is missing to n is unknown, at least 0.
     """
     said, scores = np.asarray(posteriors, np.float64), np.asarray(novelty, np.float64)
