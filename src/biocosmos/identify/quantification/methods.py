@@ -5,8 +5,8 @@ further a sample's shares lie from the training's. The methods, by their names i
 
 * cc: classify and count, the share of specimens whose best class is c.
 * pcc: probabilistic classify and count, the mean posterior (Bella et al. 2010, Quantification via probability estimators).
-* acc, pacc: adjusted (Forman 2008; Bella et al. 2010): the shares q whose expected count M q is nearest to the one counted, on the
-  simplex, M[i, j] = P(answer i | truth j) of validation specimens (pacc: the mean posterior of i over specimens of j).
+* acc, pacc: adjusted (Forman 2008; Bella et al. 2010): the shares q whose expected count M q is nearest to the counted one, on
+  the simplex, M[i, j] = P(answer i | truth j) of validation specimens (pacc: the mean posterior of i over specimens of j).
 * emq: expectation maximisation (Saerens, Latinne, Decaestecker 2002, Adjusting the outputs of a classifier to new a priori
   probabilities): w ∝ p q / π, q <- mean w; the maximum of the likelihood of q where only the shares have changed.
 """
