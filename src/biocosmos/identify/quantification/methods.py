@@ -68,7 +68,7 @@ def quantify(
         return _em(said, _prior(prior, classes), close, most_steps)
     counted = said.mean(0) if method in ("pcc", "pacc") else np.bincount(said.argmax(1), minlength=classes) / len(said)
     if method in ("cc", "pcc"):
-        return Shares(counted, method)
+        return Shares(np.asarray(counted), method)
     matrix = np.asarray(confusion if confusion is not None else np.empty((0, 0)), np.float64)
     if matrix.shape != (classes, classes):
         raise BiocosmosError(f"{method} needs the confusion of validation specimens, {classes} by {classes}")
@@ -114,7 +114,7 @@ def on_simplex(matrix: npt.ArrayLike, counted: npt.ArrayLike, *, most_steps: int
         else:
             ahead = moved + (speed - 1) / faster * (moved - q)
         if np.abs(moved - q).max() < 1e-12:
-            return moved
+            return np.asarray(moved)
         q, speed = moved, faster
     return q
 
@@ -123,7 +123,7 @@ def _projected(vector: Float64) -> Float64:
     """The point of the simplex nearest to a vector (Held, Wolfe, Crowder 1974)."""
     falling = np.sort(vector)[::-1]
     excess = (np.cumsum(falling) - 1) / np.arange(1, len(vector) + 1)
-    return np.maximum(vector - excess[np.flatnonzero(falling > excess)[-1]], 0)
+    return np.asarray(np.maximum(vector - excess[np.flatnonzero(falling > excess)[-1]], 0))
 
 
 def _em(said: Float64, prior: Float64, close: float, most_steps: int) -> Shares:
