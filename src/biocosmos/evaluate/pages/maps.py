@@ -123,7 +123,8 @@ class _Window:
 
     def words(self) -> str:
         """Of the window, for who cannot see it."""
-        return f"from {degrees(self.south, 'NS')} to {degrees(self.north, 'NS')}, {degrees(self.west, 'EW')} to {degrees(self.east, 'EW')}"
+        low, high = degrees(self.west, "EW"), degrees(self.east, "EW")
+        return f"from {degrees(self.south, 'NS')} to {degrees(self.north, 'NS')}, {low} to {high}"
 
 
 def degrees(value: float, letters: str, digits: int = 1) -> str:

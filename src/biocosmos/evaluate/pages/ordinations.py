@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 from biocosmos.evaluate.pages.blocks import Grid
 from biocosmos.evaluate.pages.svg import GLYPH_PX, LEGEND_ROW, SERIES, Drawing, Scale, number, placed
@@ -30,8 +31,8 @@ class Sample:
 def ordination(title: str, samples: Sequence[Sample], x_name: str = "axis 1", y_name: str = "axis 2", *, note: str = "") -> str:
     """Samples as marks with their names, both axes to one scale, since only distances mean something.
 
-    note: what stands in the corner, as "stress 0.08". A name without room stands on hover and in the table only. Groups beyond the
-    eighth share a mark.
+    note: what stands in the corner, as "stress 0.08". A name without room stands on hover and in the table only. Groups beyond
+    the eighth share a mark.
     """
     groups = list(dict.fromkeys(sample.group for sample in samples if sample.group))
     which = {group: min(i, SERIES - 1) for i, group in enumerate(groups)}
@@ -99,8 +100,6 @@ def mark(drawing: Drawing, x: float, y: float, series: int, tip: str = "") -> No
 
 
 def _title(words: str) -> str:
-    from html import escape
-
     return f"<title>{escape(words)}</title>" if words else ""
 
 

@@ -30,8 +30,10 @@ Profile = tuple[str, Sequence[Layer]]
 
 
 def depth_profile(title: str, profiles: Sequence[Profile], x_name: str) -> str:
-    """Values over depth in metres, 0 on top; a layer is a stroke from its top to its bottom, intervals are whiskers at its middle.
-    x_name: what is drawn and its unit, as "individuals per m³". Layers without a depth or value are left out."""
+    """Values over depth in metres, 0 on top: a stroke from the top to the bottom of a layer, whiskers at its middle.
+
+    x_name: what is drawn and its unit, as "individuals per m³". Layers without a depth or value are left out.
+    """
     shown = [(name, sorted(filter(_known, layers), key=lambda each: each.top + each.bottom)) for name, layers in profiles]
     layers = [layer for _, each in shown for layer in each]
     named = [(f"c{i % SERIES + 1}", name) for i, (name, _) in enumerate(shown)]
@@ -63,7 +65,8 @@ def _steps(drawing: Drawing, name: str, layers: Sequence[Layer], x: Scale, y: Sc
     path: list[tuple[float, float]] = []
     for layer in layers:
         path += [(x(layer.value), y(layer.top)), (x(layer.value), y(layer.bottom))]
-    drawing.path(path, f"l{css}")
+        drawing.path(path[-2:], f"l{css}")
+    drawing.path(path, f"l{css} thin")
     for layer in layers:
         middle = y((layer.top + layer.bottom) / 2)
         tip = f"{name}, {_depth(layer)}: {number(layer.value)}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from html import escape
 
 import numpy as np
 import numpy.typing as npt
@@ -34,8 +35,10 @@ Floats = npt.NDArray[np.float64]
 
 
 def season_counts(day: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, weeks: bool = False) -> Floats:
-    """day: (n,) float64 days since 1 January of a year of 365.25 days, NaN where not known. Returns (12,) float64 by month, or (52,)
-    by weeks of 7.02 days; weights: (n,) float64, 1 each without."""
+    """(12,) float64 by month, or (52,) by weeks of 7.02 days.
+
+    day: (n,) float64 days since 1 January of a year of 365.25 days, NaN where not known; weights: (n,) float64, 1 each without.
+    """
     days = np.asarray(day, np.float64)
     known = np.isfinite(days)
     taken = None if weights is None else np.asarray(weights, np.float64)[known]
@@ -55,7 +58,7 @@ def season_wheel(
     values = np.nan_to_num(np.asarray(counts, np.float64))
     everything = None if every is None else np.nan_to_num(np.asarray(every, np.float64))
     words = f"{number(float(values.sum()))} {of} around the year" + (f", most in {_peak(values)}." if values.sum() else ".")
-    drawing = Drawing(SIZE, SIZE + (22 if everything is not None else 0), title, words)
+    drawing = Drawing(SIZE, SIZE + (40 if everything is not None else 0), title, words)
     middle = SIZE / 2
     for share in (0.5, 1.0):
         drawing.add(f'<circle class="ring-line" cx="{middle}" cy="{middle}" r="{_radius(share):.1f}"/>')
@@ -122,5 +125,5 @@ def _wedge(drawing: Drawing, start: float, stop: float, radius: float, css: str,
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = _at(INNER, start), _at(radius, start), _at(radius, stop), _at(INNER, stop)
     drawing.add(
         f'<path class="{css} wedge" d="M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}A{radius:.1f} {radius:.1f} 0 0 1 {cx:.1f} {cy:.1f}'
-        f'L{dx:.1f} {dy:.1f}A{INNER} {INNER} 0 0 0 {ax:.1f} {ay:.1f}Z"><title>{tip}</title></path>'
+        f'L{dx:.1f} {dy:.1f}A{INNER} {INNER} 0 0 0 {ax:.1f} {ay:.1f}Z"><title>{escape(tip)}</title></path>'
     )
