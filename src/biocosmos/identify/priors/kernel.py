@@ -182,8 +182,8 @@ class KernelPrior:
 class Apart:
     """How far q places and n specimens are apart, (q, n) each.
 
-    0 where a place does not say it, so that nothing is asked; nan where only the specimen does not say it. kilometres: infinity in
-    place of nan, as a specimen from nowhere is not near.
+    0 where a place does not say it, so that nothing is asked; nan where only the specimen does not say it. kilometres: infinity
+    in place of nan, as a specimen from nowhere is not near.
     """
 
     kilometres: Float64
