@@ -161,7 +161,7 @@ def _facts(task: ModalTask, history: History) -> dict[str, Any]:
     return {
         **part_facts(task.rows.collection, task.settings),
         "rows": task.rows.facts,
-        "temperature": round(float((-task.space.pairs.log_scale.detach()).exp()), 4),
+        "temperature": task.space.pairs.temperatures(),
         **training_facts(task.settings, history),
     }
 
