@@ -24,7 +24,7 @@ Kind = tuple[str, int]
 """Letters of the kinds of numbers that are right ("f" floats, "iu" whole numbers, "U" text, "b" yes or no), and dimensions."""
 MOST_TIMES = 1000
 """A compressed file that grows more than this was made to fill the memory."""
-_DAMAGE = (
+DAMAGE = (
     *(OSError, ValueError, KeyError, EOFError, TypeError, OverflowError, RecursionError, MemoryError, SyntaxError),
     *(NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error, struct.error),
 )
@@ -54,7 +54,7 @@ def read_arrays(path: str | Path, kinds: Mapping[str, Kind], *, what: str, remed
                 _check_kind(arrays[key], kind, key)
             elif key == name:
                 raise ValueError(f"it lacks '{key}'")
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BiocosmosError(f"cannot read {what} from {path} ({_reason(error)}): {remedy}") from error
     return arrays
 
@@ -68,7 +68,7 @@ def read_array(path: str | Path, kind: Kind, *, what: str, remedy: str, mapped: 
             _check_size(file, path.stat().st_size, path.name)
         array: Array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         _check_kind(array, kind, path.name)
-    except _DAMAGE as error:
+    except DAMAGE as error:
         raise BiocosmosError(f"cannot read {what} from {path} ({_reason(error)}): {remedy}") from error
     return array
 
@@ -99,4 +99,4 @@ def _reason(error: BaseException) -> str:
     return getattr(error, "strerror", None) or first_line(error)
 
 
-__all__ = ["read_array", "read_arrays"]
+__all__ = ["DAMAGE", "read_array", "read_arrays"]

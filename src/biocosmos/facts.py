@@ -85,6 +85,17 @@ def read_facts(path: str | Path, shape: Shape, *, what: str, remedy: str) -> dic
     return found
 
 
+def read_versioned(path: str | Path, shape: Shape, version: int, *, what: str, remedy: str) -> dict[str, Any]:
+    """As :func:`read_facts`, of a file whose ``format`` says how the rest is to be read.
+
+    Raises BiocosmosError for another format too, whatever else the file holds.
+    """
+    found = read_facts(path, {"format": object}, what=what, remedy=remedy)["format"]
+    if found != version:
+        raise BiocosmosError(f"{path} has format {str(found)[:40]}, this version of biocosmos reads {version}: update biocosmos")
+    return read_facts(path, shape, what=what, remedy=remedy)
+
+
 def parse_facts(text: bytes | str | None, shape: Shape, *, where: str, what: str, remedy: str) -> Any:
     """As :func:`read_facts`, of a text that stands in something else: the metadata of a table, a line of a file."""
     try:

@@ -11,7 +11,7 @@ from typing import Any
 PACKAGES = ("torch", "timm", "open_clip_torch", "pylance", "numpy", "scikit-learn")
 
 
-ENCODER_KINDS = ("timm", "open_clip", "hf", "python", "kmer")
+ENCODER_KINDS = ("timm", "open_clip", "hf", "python", "kmer", "place", "environment", "satellite", "audio")
 """What may stand before the colon of an encoder's name; a name without one is the default's or a folder's."""
 
 

@@ -19,7 +19,7 @@ import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
 from numbers import Integral, Real
 from pathlib import Path
@@ -160,6 +160,14 @@ def defaults_of(kind: Any, stated: Mapping[str, Any] | None = None) -> dict[str,
             if (stated or {}).get(mode):
                 found[name] = value
     return found
+
+
+def refuse_changed(settings: Any, names: Iterable[str], used_where: str) -> None:
+    """Raise UnusedSetting for the first of these settings that is another than by default."""
+    defaults = defaults_of(type(settings))
+    for name in names:
+        if getattr(settings, name) != defaults[name]:
+            raise UnusedSetting(name, flag(name), used_where)
 
 
 def flag(name: str) -> str:

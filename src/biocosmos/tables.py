@@ -43,6 +43,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
             remove(temporary)
 
 
+def write_facts(path: str | Path, facts: Mapping[str, Any]) -> None:
+    """Write a JSON of ours, whole or not at all; :func:`biocosmos.facts.read_facts` reads it."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+
+
 STEM_BYTES = 180
 """Of a file's name for what has a name of any length; 255 are possible, and something is put before and behind it."""
 

@@ -12,12 +12,17 @@ from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.encoders.settings import ComputeSettings
 from biocosmos.jobs.settings import EmbedSettings
+from biocosmos.nn.attributes import ATTRIBUTE_HEADS
+from biocosmos.nn.attributes.class_costs import CLASS_WEIGHTS
+from biocosmos.nn.attributes.co_occurrence import ADJACENCIES
+from biocosmos.nn.attributes.weighting import WEIGHTINGS
 from biocosmos.settings import defaults_of
 from biocosmos.specimens import settings as specimens
 from biocosmos.specimens import splits, writers
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.readers import FORMATS, USES, read
 from biocosmos.train.batches.augment import PRESETS
+from biocosmos.train.heads import attribute_settings
 from biocosmos.train.loop.settings import AUGMENTATIONS
 
 PAIRS: list[tuple[Callable[..., Any], type, set[str]]] = [
@@ -44,3 +49,11 @@ def test_choices_are_what_the_rooms_below_know() -> None:
     assert sorted(specimens.METHODS) == sorted(splits.METHODS)
     assert specimens.EXPORTS == writers.FORMATS and tuple(PRESETS) == AUGMENTATIONS
     assert set(FORMATS) <= set(USES)
+
+
+def test_choices_of_attributes_are_what_their_heads_know() -> None:
+    told = attribute_settings
+    assert (
+        tuple(ATTRIBUTE_HEADS) == told.OF_ATTRIBUTES and tuple(WEIGHTINGS) == told.WEIGHTINGS and told.ADJACENCIES == ADJACENCIES
+    )
+    assert set(told.SET_WEIGHTS) == set(CLASS_WEIGHTS) and set(told.CLASS_WEIGHTS) < set(CLASS_WEIGHTS)

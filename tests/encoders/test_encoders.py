@@ -18,6 +18,7 @@ import warm
 from biocosmos.encoders import cache, registry, shipped
 from biocosmos.encoders.agreement import check_agreement
 from biocosmos.encoders.encoder import Normalised
+from biocosmos.encoders.modality import BOUND
 from biocosmos.encoders.openvino_backend import Calibration
 from biocosmos.encoders.preprocess import Preprocessing, border_colour
 from biocosmos.encoders.registry import encoder_names, encoder_table, fetch, load_encoder, load_towers
@@ -541,4 +542,4 @@ def test_normalisation_is_the_models_own():
 def test_every_documented_form_is_a_loader_or_a_folder():
     for form, *_ in registry.FORMS:
         kind = form.partition(":")[0]
-        assert kind in (*registry._LOADERS, "kmer", "FOLDER", "NAME+METHOD-KEEP")
+        assert kind in (*registry._LOADERS, "kmer", *BOUND, "FOLDER", "NAME+METHOD-KEEP")

@@ -203,7 +203,7 @@ def test_only_ratios_of_weights_matter_however_large_they_are(tmp_path: Path) ->
 def test_what_does_not_belong_together_is_refused() -> None:
     truth, said = trays()
     with pytest.raises(BiocosmosError, match="not of the same specimens"):
-        attributes(truth, said.take(slice(1, None)))
+        attributes(truth.take(slice(1, None)), said)
     other = AttributePredictions(
         said.ids, (TaskPredictions("seen", SEEN[::-1], True, said.tasks[0].probabilities), said.tasks[1])
     )

@@ -159,3 +159,18 @@ def test_given_vectors_are_those_of_the_sequence(tmp_path: Path) -> None:
     np.savez(tmp_path / "short.npz", frame=[1], id=[0, 1], feat=np.eye(2))
     with pytest.raises(BiocosmosError, match="need a frame, an individual and a vector each"):
         GivenFeatures(tmp_path / "short.npz").of("", only=True)
+
+
+def test_damaged_vectors_are_one_line(tmp_path: Path) -> None:
+    whole = tmp_path / "whole.npz"
+    np.savez_compressed(whole, frame=np.arange(90), id=np.arange(90) % 7, feat=np.random.default_rng(0).normal(size=(90, 8)))
+    content = whole.read_bytes()
+    assert GivenFeatures(whole).of("", only=True) is not None
+    for at in range(0, len(content), 97):
+        (tmp_path / "damaged.npz").write_bytes(
+            content[:at] + bytes(each ^ 255 for each in content[at : at + 9]) + content[at + 9 :]
+        )
+        try:
+            GivenFeatures(tmp_path / "damaged.npz").of("", only=True)
+        except BiocosmosError as error:
+            assert "\n" not in str(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from biocosmos.images.boxes import overlap
 from biocosmos.sequences.tracking import Tracker, TrackerSettings, costs
 from biocosmos.sequences.tracking.assignment import below, one_to_one
 
@@ -16,7 +17,7 @@ IOU, DISTANCE, RATIO = 42 / 258, np.hypot(3, 9), 0.5
 
 
 def test_parts_of_the_costs() -> None:
-    assert costs.overlap(OLD, NEW)[0, 0] == pytest.approx(IOU)
+    assert overlap(OLD, NEW)[0, 0] == pytest.approx(IOU)
     assert costs.distance(OLD, NEW)[0, 0] == pytest.approx(DISTANCE)
     assert costs.area_ratio(OLD, NEW)[0, 0] == RATIO
 

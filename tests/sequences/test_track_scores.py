@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.tracking import judge, tracking_report
-from biocosmos.evaluate.tracking.aligned import overlaps
 from biocosmos.evaluate.tracking.scores import together
+from biocosmos.images.boxes import overlap
 from biocosmos.jobs.evaluate_tracks import evaluate_tracks
 from biocosmos.sequences import Boxes, Frames
 from biocosmos.sequences.files import read_sequence
@@ -112,7 +112,7 @@ def test_public_ground_truth_scores_as_motmetrics_prints(name, mota, idf1, preci
 
 
 def test_overlaps_are_intersections_over_unions():
-    found = overlaps(np.array([[0.0, 0, 10, 10], [0, 0, 0, 0]]), np.array([[5.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 0, 0]]))
+    found = overlap(np.array([[0.0, 0, 10, 10], [0, 0, 0, 0]]), np.array([[5.0, 0, 10, 10], [0, 0, 10, 10], [0, 0, 0, 0]]))
     assert found == pytest.approx(np.array([[1 / 3, 1, 0], [0, 0, 0]]))
 
 

@@ -13,10 +13,10 @@ from browsing import CHROMIUM, FLAGS, WIDE, Server, copy_of
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A page in a real browser is tried once more: on a busy machine it may paint or load later than anything waits."""
+    """A page in a real browser is tried twice more: on a busy machine it may paint or load later than anything waits."""
     for item in items:
         if "opened" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.flaky(reruns=1))
+            item.add_marker(pytest.mark.flaky(reruns=2))
 
 
 @pytest.fixture

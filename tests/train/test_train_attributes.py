@@ -27,6 +27,7 @@ from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.jobs.identify import identify_collection, identifying
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.settings import SettingError, UnusedSetting
+from biocosmos.train.heads import training
 from biocosmos.train.heads.settings import head_settings
 from biocosmos.train.heads.training import HeadResult, train_heads
 
@@ -119,6 +120,27 @@ def test_attributes_beside_ranks_add_columns_to_names(tray: bc.Collection, tmp_p
     by_id = {id_: p for one in said for id_, p in zip(one.ids, one.task("form").probabilities.max(1))}
     for row in table.to_pylist():
         assert row["form confidence"] == pytest.approx(by_id[row["id"]], abs=1e-6)
+
+
+@pytest.mark.parametrize("head", ["flat", "plain"])
+def test_a_validation_part_without_any_vector_tunes_no_threshold(
+    tray: bc.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, head: str
+) -> None:
+    looked, held = training.stored_vectors, set(tray.table(["id"], split="val")["id"].to_pylist())
+
+    def without(*given: Any) -> Any:
+        look_up = looked(*given)
+
+        def found(ids: Any) -> tuple[Any, Any]:
+            there, x = look_up(ids)
+            kept = np.array([str(id_) not in held for id_ in ids], bool)
+            return there & kept, x[kept[there]]
+
+        return found
+
+    monkeypatch.setattr(training, "stored_vectors", without)
+    train(tray, tmp_path / "run", attributes="damage=torn+eggs", ranks="label", head=head, **{**FROZEN, "epochs": 1})
+    assert AttributeHead.load(tmp_path / "run").tasks[-1].thresholds == (0.5, 0.5)
 
 
 def test_a_backbone_is_trained_with_its_attributes(tray: bc.Collection, tmp_path: Path) -> None:

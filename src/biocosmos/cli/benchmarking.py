@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.printing import say, show_table
+from biocosmos.cli.printing import say
+from biocosmos.cli.reports import show_headlines
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.benchmark.settings import BarcodesSettings, ClusteringSettings, RetrievalSettings
 
@@ -91,8 +92,7 @@ def _place(output: Path) -> Path:
 def _write(done: Benchmarked, folder: Path) -> None:
     """The report in the folder, and the headlines for people."""
     page = done.write(folder)
-    rows = [(row["what"], row["value"], row["detail"]) for row in done.report.headlines()]
-    show_table(("what", "value", "of what"), rows, title=done.report.title)
+    show_headlines(done.report)
     for row in done.report.rows("missing"):
         say(f"missing: {row['what']}: {row['why']}" + (f" ({row['remedy']})" if row["remedy"] else ""))
     say(f"report: {page}")

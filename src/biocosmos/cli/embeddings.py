@@ -27,13 +27,15 @@ def register(app: typer.Typer) -> None:
 
 @takes(EmbedSettings)
 def embed(collection: COLLECTION, given: Given, strict: STRICT = False) -> None:
-    """Turn every image of a collection into a vector, or every DNA barcode.
+    """Turn every image of a collection into a vector, or every DNA barcode, place or sound.
 
     biocosmos embed mine.cosmos
 
     biocosmos embed coi.cosmos --encoder kmer:7
 
     biocosmos embed mine.cosmos --encoder open_clip:ViT-B-32/laion2b_s34b_b79k --device cuda
+
+    biocosmos embed mine.cosmos --encoder place:15km-15d
 
     biocosmos embed mine.cosmos --encoder run/ --default
 
@@ -67,7 +69,7 @@ def _tell(collection: Path, summary: EmbedSummary) -> None:
         "embedded before": summary.kept,
         f"from the vectors of '{summary.base}', no image opened": summary.projected,
         "from an interrupted run": summary.resumed,
-        f"without {'an image' if summary.unit == 'images' else 'a barcode'}": summary.without_image,
+        f"without {summary.lacking}": summary.without_image,
     }
     for what, count in counts.items():
         if count:

@@ -16,7 +16,8 @@ class Barcodes:
     """See :class:`biocosmos.embed.strings.Strings`."""
 
     unit = "barcodes"
-    unreadable = "nothing can be computed from the barcode: it has no k-mer of A, C, G and T"
+    lacking = "a barcode"
+    part_rows: int | None = None
     columns: Sequence[str] = ("barcode",)
 
     def __init__(self, encoder: BarcodeEncoder, metadata: dict[str, Any]) -> None:
@@ -32,3 +33,7 @@ class Barcodes:
         size = self._encoder.batch_size
         parts = [self._encoder.encode_barcodes(strings[i : i + size]) for i in range(0, len(strings), size)]
         return pa.concat_arrays([part.to_arrow() if isinstance(part, KmerCounts) else rows_of(part) for part in parts])
+
+    def reason(self, string: str) -> str:
+        """See :class:`biocosmos.embed.strings.Strings`."""
+        return "nothing can be computed from the barcode: it has no k-mer of A, C, G and T"

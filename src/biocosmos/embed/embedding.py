@@ -19,8 +19,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 from biocosmos.embed.barcodes import Barcodes
+from biocosmos.embed.beside import SpecimenFiles
 from biocosmos.embed.column import Column
 from biocosmos.embed.parts import Work, locked_work
+from biocosmos.embed.places import COLUMNS as PLACE_COLUMNS
+from biocosmos.embed.places import SpecimenPlaces
 from biocosmos.embed.run import PART_ROWS, Blocks
 from biocosmos.embed.sampling import sample_images
 from biocosmos.embed.strings import Strings, embed_strings
@@ -28,9 +31,12 @@ from biocosmos.embed.summary import EmbedSummary
 from biocosmos.embed.texts import TaxonNames
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
 from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
+from biocosmos.encoders.beside.encoder import COLUMNS as FILE_COLUMNS
+from biocosmos.encoders.beside.encoder import FileEncoder, load_file_encoder
 from biocosmos.encoders.encoder import Encoder, Layout
-from biocosmos.encoders.modality import Modality, modality_of, tower_name, towers_of
+from biocosmos.encoders.modality import TAKES, Modality, modality_of, tower_name, towers_of
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
+from biocosmos.encoders.places.encoder import PlaceEncoder, load_place_encoder
 from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.encoders.registry import DEFAULT, load_encoder
 from biocosmos.encoders.texts import TextEncoder, load_text_encoder
@@ -44,13 +50,15 @@ from biocosmos.specimens.description import KMERS, barcodes_alone
 from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, joined_facts
 from biocosmos.tables import file_stem
 
+StringEncoder = BarcodeEncoder | TextEncoder | PlaceEncoder | FileEncoder
+"""Of what is written of a specimen."""
 WORTH_TIMING = 1000
 """Images from which on it pays to time the ways an encoder can be computed: timing costs as much as some hundred images."""
 
 
 def embed(
     collection: Collection | str | Path,
-    encoder: str | Encoder | BarcodeEncoder | TextEncoder = DEFAULT,
+    encoder: str | Encoder | StringEncoder = DEFAULT,
     *,
     device: str = "auto",
     precision: str = "auto",
@@ -60,12 +68,13 @@ def embed(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> EmbedSummary:
-    """Add the vectors of every specimen that has an image (for other encoders: a barcode, a name) and no vector yet.
+    """Add the vectors of every specimen that has an image (for other encoders: a barcode, a name, a place) and no vector yet.
 
     Args:
         collection: an open collection or its path.
-        encoder: a name (see :func:`biocosmos.load_encoder`, :mod:`biocosmos.encoders.barcodes` and
-            :mod:`biocosmos.encoders.texts`) or a loaded encoder; of a space (:mod:`biocosmos.encoders.spaces`) every
+        encoder: a name (see :func:`biocosmos.load_encoder`, :mod:`biocosmos.encoders.barcodes`,
+            :mod:`biocosmos.encoders.texts`, :mod:`biocosmos.encoders.places.encoder` and
+            :mod:`biocosmos.encoders.beside.encoder`) or a loaded encoder; of a space (:mod:`biocosmos.encoders.spaces`) every
             tower that has something to embed is computed, each its own column.
         device, precision, backend, resize: as for :func:`biocosmos.load_encoder`, when ``encoder`` is a name.
         batch_size: images per run of the model; default what the backend runs fastest.
@@ -93,9 +102,9 @@ def embed(
         if unused := [option for option, asked in given.items() if asked]:
             raise UnusedSetting(unused[0], flag(unused[0]), "with an encoder of images")
         made = _of_strings(encoder, device, precision) if isinstance(encoder, str) else encoder
-        assert isinstance(made, (BarcodeEncoder, TextEncoder)) and not isinstance(made, Encoder)
+        assert not isinstance(made, Encoder)
         return _embed_strings(collection, made, batch_size, overwrite)
-    assert not isinstance(encoder, (BarcodeEncoder, TextEncoder)) or isinstance(encoder, Encoder)
+    assert isinstance(encoder, (str, Encoder))
     with locked_work(collection.path / "work" / f"embedding_{file_stem(name)}") as work:
         agreement: dict[str, float] = {}
         if not isinstance(encoder, Encoder):
@@ -129,13 +138,21 @@ def _spelled(name: str) -> str:
         return name
     tower = tower_name(base)
     if (modality := modality_of(tower)) != "image":
-        takes = "DNA barcodes" if modality == "dna" else "texts"
-        raise BiocosmosError(f"encoder '{base}' takes {takes}, and only tokens of images are reduced: leave {reduction} out")
+        raise BiocosmosError(
+            f"encoder '{base}' takes {TAKES[modality]}, and only tokens of images are reduced: leave {reduction} out"
+        )
     return f"{encoder_name(tower)}+{reduction}"
 
 
 _OF_IMAGES = ("backend", "resize", "workers")
-_STORED = {"image": ("image", "image_path"), "dna": ("barcode",)}
+_STORED: dict[Modality, tuple[str, ...]] = {
+    "image": ("image", "image_path"),
+    "dna": ("barcode",),
+    "place": PLACE_COLUMNS,
+    "environment": PLACE_COLUMNS,
+    "satellite": (FILE_COLUMNS["satellite"],),
+    "audio": (FILE_COLUMNS["audio"],),
+}
 
 
 def _embed_space(collection: Collection, name: str, towers: Mapping[Modality, str], **how: Any) -> EmbedSummary:
@@ -153,18 +170,21 @@ def _embed_space(collection: Collection, name: str, towers: Mapping[Modality, st
     return done[0]
 
 
-def _of_strings(name: str, device: str, precision: str) -> BarcodeEncoder | TextEncoder:
-    """The encoder of barcodes or of texts. Raises BiocosmosError for another precision than float32."""
-    if modality_of(name) == "dna":
+def _of_strings(name: str, device: str, precision: str) -> StringEncoder:
+    """The encoder of barcodes, texts, places or files. Raises BiocosmosError for another precision than float32."""
+    modality = modality_of(name)
+    if modality == "dna":
         return load_barcode_encoder(name, device=device, precision=precision)
+    if modality in ("place", "environment"):
+        return load_place_encoder(name, device=device, precision=precision)
+    if modality in FILE_COLUMNS:
+        return load_file_encoder(name, device=device, precision=precision)
     if precision not in ("auto", "float32"):
         raise BiocosmosError(f"encoders of texts compute in float32, not in {precision}: leave --precision out")
     return load_text_encoder(name, device=device)
 
 
-def _embed_strings(
-    collection: Collection, encoder: BarcodeEncoder | TextEncoder, batch_size: int | None, overwrite: bool
-) -> EmbedSummary:
+def _embed_strings(collection: Collection, encoder: StringEncoder, batch_size: int | None, overwrite: bool) -> EmbedSummary:
     if batch_size is not None:
         encoder.batch_size = batch_size
     with locked_work(collection.path / "work" / f"embedding_{file_stem(encoder.name)}") as work:
@@ -173,13 +193,18 @@ def _embed_strings(
         settings = {key: facts[key] for key in ("name", "digest", "dim", "preprocessing", "precision", "backend", "device")}
         work.begin(settings, restart=overwrite)
         while True:
-            strings: Strings
-            if isinstance(encoder, BarcodeEncoder):
-                strings = Barcodes(encoder, metadata)
-            else:
-                strings = TaxonNames(collection, encoder, metadata)
+            strings = _strings(collection, encoder, metadata)
             if (done := embed_strings(collection, strings, work, overwrite=overwrite)) is not None:
                 return done  # else specimens were changed meanwhile: on with those
+
+
+def _strings(collection: Collection, encoder: StringEncoder, metadata: dict[str, Any]) -> Strings:
+    """What is written of specimens for this encoder."""
+    if isinstance(encoder, BarcodeEncoder):
+        return Barcodes(encoder, metadata)
+    if isinstance(encoder, FileEncoder):
+        return SpecimenFiles(encoder, metadata)
+    return SpecimenPlaces(encoder, metadata) if isinstance(encoder, PlaceEncoder) else TaxonNames(collection, encoder, metadata)
 
 
 @dataclass(frozen=True)
@@ -297,7 +322,7 @@ def _embed(
     return summary
 
 
-def _metadata(collection: Collection, encoder: Encoder | BarcodeEncoder | TextEncoder, overwrite: bool) -> dict[str, Any]:
+def _metadata(collection: Collection, encoder: Encoder | StringEncoder, overwrite: bool) -> dict[str, Any]:
     """What is recorded with the column. Vectors of two precisions may share one; of two models they may not."""
     metadata = encoder.metadata()
     old = collection.encoders.get(encoder.name)

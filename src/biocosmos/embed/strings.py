@@ -1,4 +1,5 @@
-"""Embed what is written of specimens, their barcodes or their names: one more column, resumable, in memory that does not grow.
+"""Embed what is written of specimens, their barcodes, names, places or files of sounds: one more column, resumable, in memory
+that does not grow.
 
     stored columns -> strings -> encoder -> part files of fixed blocks of specimens -> one commit that adds the column
 
@@ -26,23 +27,25 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.stored_vectors import stored_type
 
 PART_ROWS = 4096
-"""Specimens of a part file: at most so many strings are encoded again after a kill."""
+"""Specimens of a part file, where encoding takes no time to speak of."""
 _DIGEST = b"of"
 
 
 class Strings(Protocol):
     """What is written of specimens, and what is made of it.
 
-    name: of the encoder; metadata: of its column; unit: what they are, for people; how: what computes; unreadable: why a string
-    has no row; columns: stored columns that a string is made of.
+    name: of the encoder; metadata: of its column; unit: what they are, for people; lacking: what a specimen without a string is
+    without; how: what computes; columns: stored columns that a string is made of; part_rows: specimens of a part file, at most
+    so many are encoded again after a kill; None for :data:`PART_ROWS`.
     """
 
     name: str
     metadata: dict[str, Any]
     unit: str
+    lacking: str
     how: str
-    unreadable: str
     columns: Sequence[str]
+    part_rows: int | None
 
     def of(self, batch: pa.RecordBatch) -> pa.Array:
         """(n,) text of each specimen, null where there is none."""
@@ -50,13 +53,16 @@ class Strings(Protocol):
     def encode(self, strings: list[str]) -> pa.Array:
         """A row of the column for each; null where nothing can be computed."""
 
+    def reason(self, string: str) -> str:
+        """Why a string that was encoded just now has no row."""
+
 
 def embed_strings(collection: Collection, strings: Strings, work: Work, *, overwrite: bool) -> EmbedSummary | None:
     """With the work's lock held: encode what has no vector yet, and store the column; None if specimens changed."""
     dataset = collection.dataset  # one version of it, whatever is added meanwhile
     name = collection.embedding_column(strings.name)
     exists = name in dataset.schema.names and not overwrite
-    summary = EmbedSummary(strings.name, name, unit=strings.unit)
+    summary = EmbedSummary(strings.name, name, unit=strings.unit, lacking=strings.lacking)
     summary.computed_with = f"{strings.how} on {strings.metadata['device']}"
     start = time.monotonic()
     blocks = _Blocks(dataset, name if exists else None, strings, work)
@@ -74,7 +80,7 @@ def embed_strings(collection: Collection, strings: Strings, work: Work, *, overw
 
 
 class _Blocks:
-    """The specimens of one version of a dataset, in blocks of PART_ROWS in the order stored."""
+    """The specimens of one version of a dataset, in blocks of ``part_rows`` in the order stored."""
 
     def __init__(self, dataset: lance.LanceDataset, column: str | None, strings: Strings, work: Work) -> None:
         self._dataset, self._column, self._strings, self._work = dataset, column, strings, work
@@ -98,11 +104,13 @@ class _Blocks:
                         self._save(number, of, part)
                         computed += count
                     else:
-                        summary.resumed += len(part) - part.null_count
-                    summary.images += len(part) - part.null_count
-                    summary.failed += part.null_count
-                    for id_ in batch.column("id").filter(wanted).filter(pc.is_null(part)).to_pylist():
-                        summary.failures.add(self._strings.unreadable, stage="embed", id=id_)
+                        summary.resumed += count - part.column("part").null_count
+                    summary.images += count - part.column("part").null_count
+                    summary.failed += part.column("part").null_count
+                    nothing = pc.is_null(part.column("part"))
+                    ids = batch.column("id").filter(wanted).filter(nothing).to_pylist()
+                    for id_, why in zip(ids, part.column("why").filter(nothing).to_pylist()):
+                        summary.failures.add(why, stage="embed", id=id_)
                 bar.advance(batch.num_rows)
         return computed
 
@@ -120,19 +128,20 @@ class _Blocks:
                 part = self._encode(said.filter(wanted).to_pylist())
             place = np.cumsum(wanted.to_numpy(zero_copy_only=False)) - 1 + batch.num_rows
             rows = np.where(wanted.to_numpy(zero_copy_only=False), place, np.arange(batch.num_rows))
-            yield pa.concat_arrays([old.cast(self._type), part]).take(pa.array(rows))
+            yield pa.concat_arrays([old.cast(self._type), part.column("part")]).take(pa.array(rows))
 
     def _read(self) -> Iterator[tuple[int, pa.RecordBatch, pa.BooleanArray]]:
         """(number, id and what is written and stored, which rows have something stored) of each block."""
+        size = self._strings.part_rows or PART_ROWS
         columns = ["id", *self._strings.columns, *([] if self._column is None else [self._column])]
         columns = [name for name in columns if name in self._dataset.schema.names]
         table = None
         number = 0
-        for batch in self._dataset.to_batches(columns=columns, batch_size=PART_ROWS):
+        for batch in self._dataset.to_batches(columns=columns, batch_size=size):
             table = pa.Table.from_batches([batch]) if table is None else pa.concat_tables([table, pa.Table.from_batches([batch])])
-            while len(table) >= PART_ROWS:
-                yield self._block(number, table.slice(0, PART_ROWS))
-                table, number = table.slice(PART_ROWS), number + 1
+            while len(table) >= size:
+                yield self._block(number, table.slice(0, size))
+                table, number = table.slice(size), number + 1
         if table is not None and len(table):
             yield self._block(number, table)
 
@@ -144,24 +153,28 @@ class _Blocks:
         there = pa.array(np.zeros(len(table), np.bool_)) if self._column is None else pc.is_valid(batch.column(self._column))
         return number, batch, there
 
-    def _encode(self, strings: list[str]) -> pa.Array:
-        """One row of the column for each."""
-        return self._strings.encode(strings).cast(self._type)
+    def _encode(self, strings: list[str]) -> pa.RecordBatch:
+        """One row of the column for each, ``part``, and ``why`` where it is null."""
+        part = self._strings.encode(strings).cast(self._type)
+        valid = part.is_valid().to_pylist()
+        why = [None if there else self._strings.reason(string) for string, there in zip(strings, valid)]
+        return pa.RecordBatch.from_arrays([part, pa.array(why, pa.string())], ["part", "why"])
 
-    def _load(self, number: int, of: str) -> pa.Array | None:
-        """What a part file holds, if it is whole and was made of these barcodes."""
+    def _load(self, number: int, of: str) -> pa.RecordBatch | None:
+        """What a part file holds, if it is whole and was made of these strings."""
         path = self._work.part(number)
         try:
             with pa.ipc.open_file(path.open("rb")) as reader:
                 if (reader.schema.metadata or {}).get(_DIGEST) != of.encode():
                     return None
-                return reader.read_all().column(0).combine_chunks()
-        except (OSError, ValueError, pa.ArrowException):
+                (part,) = reader.read_all().combine_chunks().select(["part", "why"]).to_batches()
+                return part
+        except (OSError, ValueError, KeyError, pa.ArrowException):
             return None
 
-    def _save(self, number: int, of: str, part: pa.Array) -> None:
+    def _save(self, number: int, of: str, part: pa.RecordBatch) -> None:
         """Whole or not at all, on the disk and not only on its way there."""
-        table = pa.table({"part": part}).replace_schema_metadata({_DIGEST: of.encode()})
+        table = pa.Table.from_batches([part]).replace_schema_metadata({_DIGEST: of.encode()})
         path = self._work.part(number)
         temporary: Path = path.with_suffix(".tmp")
         with temporary.open("wb") as file:

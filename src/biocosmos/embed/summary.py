@@ -12,7 +12,8 @@ class EmbedSummary:
     """What an embedding did.
 
     Attributes:
-        unit: what is embedded, "images" or "barcodes", which the other names below say "images" for.
+        unit: what is embedded, "images" or "barcodes", which the other names below say "images" for; lacking: what specimens
+            without one are without, "an image".
         images: vectors made for the column, those of an interrupted run before this one included.
         failed: images that could not be read; each is in ``failures``.
         without_image: specimens that have no image.
@@ -39,5 +40,6 @@ class EmbedSummary:
     computed_with: str = ""
     hint: str | None = None
     unit: str = "images"
+    lacking: str = "an image"
     failures: Failures = field(default_factory=Failures)
     beside: list[EmbedSummary] = field(default_factory=list)

@@ -22,7 +22,8 @@ class TaxonNames:
     """See :class:`biocosmos.embed.strings.Strings`; texts are written as the encoder says."""
 
     unit = "texts"
-    unreadable = NO_WORDS
+    lacking = "a name"
+    part_rows: int | None = None
 
     def __init__(self, collection: Collection, encoder: TextEncoder, metadata: dict[str, Any]) -> None:
         self._encoder, self.name = encoder, encoder.name
@@ -47,3 +48,7 @@ class TaxonNames:
             batch = new[start : start + size]
             self._known.update(zip(batch, self._encoder.encode_texts(batch)))
         return rows_of(np.stack([self._known[text] for text in strings]))
+
+    def reason(self, string: str) -> str:
+        """See :class:`biocosmos.embed.strings.Strings`."""
+        return NO_WORDS

@@ -1,7 +1,9 @@
 """What an encoder takes, told by its name: nothing is imported for it.
 
-An encoder takes one modality. A *space* is a folder of several, trained together (``biocosmos train contrastive``), whose
-vectors may be compared: ``run/`` holds ``run/image``, ``run/dna``, ``run/text``, each an encoder by itself.
+An encoder takes one modality: images, DNA barcodes, texts, places (latitude, longitude, day, depth), the environment at a place
+(rasters), satellite images or sounds. A *space* is a folder of several, trained together (``biocosmos train contrastive``,
+``biocosmos train bind``), whose vectors may be compared: ``run/`` holds ``run/image``, ``run/dna``, ``run/text``, ``run/place``,
+each an encoder by itself.
 """
 
 from __future__ import annotations
@@ -19,8 +21,25 @@ TRAINED = "biocosmos.json"
 CONFIG = "config.json"
 BARCODE, TEXT, SPACE = "barcode", "text", "space"
 """What the description of a folder says its kind is; an encoder of images says none."""
-Modality = Literal["image", "dna", "text"]
+Modality = Literal["image", "dna", "text", "place", "environment", "satellite", "audio"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
+CONTRASTED: tuple[Modality, ...] = ("image", "dna", "text")
+"""Those that ``biocosmos train contrastive`` learns together."""
+BOUND: tuple[Modality, ...] = ("place", "environment", "satellite", "audio")
+"""Those that ``biocosmos train bind`` brings to another: kinds of folders, and what names begin with (place:15km)."""
+TAKES: dict[Modality, str] = {
+    "image": "images",
+    "dna": "DNA barcodes",
+    "text": "texts",
+    "place": "places",
+    "environment": "places, of which it reads rasters",
+    "satellite": "satellite images",
+    "audio": "sounds",
+}
+"""modality -> what an encoder of it takes, in words."""
+_PUBLISHED = ("location_encoder_weights.pth", "model.safetensors")
+_WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
+_LOOKED_AT = 1 << 13
 _KMER_VOCABULARIES = frozenset(size for k in range(1, 10) for size in (4**k + 2, 4**k + 3, 5**k + 2))
 """Tokens of the three published vocabularies of k-mers: biocosmos.barcodes.tokens."""
 
@@ -33,10 +52,19 @@ def modality_of(name: object) -> Modality:
     if not isinstance(name, str):
         told = getattr(name, "modality", None)
         return cast("Modality", told) if told in MODALITIES else "image"
-    if name.partition(":")[0] == KMER:
+    kind = name.partition(":")[0]
+    if kind == KMER:
         return "dna"
+    if (bound := next((each for each in BOUND if each == kind), None)) is not None:
+        return bound
     folder = Path(split_name(name)[0])
     facts = described(folder)
+    if facts.get("kind") in BOUND:
+        return cast("Modality", facts["kind"])
+    if not facts and (published := _published(folder)):
+        return published
+    if not facts and str(_facts(folder / CONFIG).get("model_type")).startswith("clap"):
+        return "audio"
     if facts.get("kind") == SPACE:
         return next(iter(_towers(facts)), "image")
     if facts.get("kind") == BARCODE or (not facts and _bert_of(folder) == "dna"):
@@ -56,12 +84,12 @@ def is_text_folder(folder: Path) -> bool:
 
 
 def towers_of(name: object) -> dict[Modality, str]:
-    """The encoders of a space by what they take, image, DNA, text; empty for what is no space.
+    """The encoders of a space by what they take, in the order of :data:`MODALITIES`; empty for what is no space.
 
     >>> towers_of("run/")
     {'image': 'run/image', 'dna': 'run/dna', 'text': 'run/text'}
     """
-    if not isinstance(name, str) or name.partition(":")[0] == KMER or split_name(name)[1] is not None:
+    if not isinstance(name, str) or name.partition(":")[0] in (KMER, *BOUND) or split_name(name)[1] is not None:
         return {}
     folder = Path(name)
     facts = described(folder)
@@ -75,6 +103,28 @@ def tower_name(name: str, modality: Modality = "image") -> str:
     base, _ = split_name(name)
     towers = towers_of(base)
     return with_base(name, towers.get(modality) or next(iter(towers.values()), base))
+
+
+def published_file(folder: Path) -> Path | None:
+    """Where the weights of a published network over places or over the environment may be: in a folder, or the file itself."""
+    if folder.suffix in _WEIGHTS and is_file(folder):
+        return folder
+    return next((path for name in _PUBLISHED if is_file(path := folder / name)), None)
+
+
+def _published(folder: Path) -> Modality | None:
+    """ "place" for GeoCLIP's, TaxaBind's encoders of places: by the name of the file, or the first names in it."""
+    path = published_file(folder)
+    if path is None or is_file(folder / "open_clip_config.json"):
+        return None
+    if path.name == _PUBLISHED[0]:
+        return "place"
+    try:
+        with path.open("rb") as file:
+            begins = file.read(_LOOKED_AT)
+    except OSError:
+        return None
+    return "place" if path.suffix == ".safetensors" and b"LocEnc0.capsule." in begins else None
 
 
 def described(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,7 +20,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number
 from biocosmos.nn.projection import Projection
 from biocosmos.provenance import now, package_version
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_facts
 
 PROJECTION, CARD, OWN_BASE = "projection.safetensors", "README.md", "base"
 """Files of an encoder's folder, and the sub-folder of an encoder that was tuned beneath a projection."""
@@ -39,11 +38,14 @@ class _Encoder(Protocol):
 E = TypeVar("E", bound=_Encoder)
 
 
-def refuse_no_number(folder: Path, state: Mapping[str, torch.Tensor]) -> None:
-    """Raise BiocosmosError for weights that hold values that are no number."""
+def refuse_no_number(folder: Path, state: Mapping[str, torch.Tensor], whose: str = "") -> None:
+    """Raise BiocosmosError for weights that hold values that are no number; whose: "of the head", where others lie beside."""
+    whose = whose and f"{whose} "
     for name, tensor in state.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BiocosmosError(f"the trained weights {name} hold values that are no number: nothing was saved in {folder}")
+            raise BiocosmosError(
+                f"the trained weights {name} {whose}hold values that are no number: nothing was saved in {folder}"
+            )
 
 
 def save_weights(folder: Path, name: str, module: nn.Module) -> None:
@@ -96,8 +98,7 @@ def describe(folder: Path, facts: Mapping[str, Any], card: Callable[[str, Mappin
     facts = {**facts, "biocosmos": package_version(), "created": now()}
     with replacing(folder / CARD) as temporary:
         temporary.write_text(card(folder.name, facts), encoding="utf-8")
-    with replacing(folder / TRAINED) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    write_facts(folder / TRAINED, facts)
     return str(facts["digest"])
 
 

@@ -13,6 +13,9 @@
     run+atc-0.5                                     any of these that is a vision transformer, with fewer tokens
     python:package.module:name                      a callable of your own
     kmer:7                                          DNA barcodes (biocosmos.encoders.barcodes)
+    place:15km-15d-100m                             places (biocosmos.encoders.places.encoder)
+    environment:rasters/                            what rasters say there
+    satellite:NAME, audio:clap/                     files beside a specimen (biocosmos.encoders.beside.encoder)
     NAME or NAME:REST                               what an installed package adds (biocosmos.plugins, docs/extending.md)
 
 Importing this module does not import torch: a name that cannot be had fails at once.
@@ -28,7 +31,7 @@ from typing import TYPE_CHECKING, Any
 
 from biocosmos.encoders import cache
 from biocosmos.encoders.fetch import fetch
-from biocosmos.encoders.modality import KMER, TRAINED, modality_of, tower_name
+from biocosmos.encoders.modality import BOUND, KMER, TAKES, TRAINED, modality_of, tower_name
 from biocosmos.encoders.reduction.spec import split_name, untrained
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file, is_folder, is_there
@@ -79,6 +82,16 @@ FORMS = (
     ("FOLDER", "DNA", "with the folder", "a model of barcodes: BarcodeBERT's, or one that 'biocosmos train barcode' made"),
     ("FOLDER", "text", "with the folder", "a tower of texts of 'biocosmos train contrastive', or a BERT of words"),
     ("FOLDER", "image, DNA, text", "with the folder", "a space of 'biocosmos train contrastive': the tower that is asked for"),
+    ("place:15km-15d-100m", "place", "always", "a kernel of distance, season and depth of these widths (docs/places.md)"),
+    ("FOLDER", "place", "with the folder", "GeoCLIP's or TaxaBind's weights, or a tower of 'biocosmos train bind'"),
+    (
+        "environment:RASTERS",
+        "environment",
+        "with the folder",
+        "GeoTIFF and NetCDF files at the place; @FOLDER a network over them",
+    ),
+    ("satellite:NAME", "satellite", "as NAME", "any encoder of images, over the files of the column satellite_path"),
+    ("audio:FOLDER", "audio", "with the folder", "a CLAP model, over the files of the column audio_path"),
 )
 """The forms of an encoder's name: (form, modalities, when it is on this machine, what it is)."""
 
@@ -197,6 +210,14 @@ def digest_of(name: str) -> str:
 
     if modality_of(name) == "text":
         return load_text_encoder(name).digest
+    if modality_of(name) in ("satellite", "audio"):
+        from biocosmos.encoders.beside.encoder import load_file_encoder
+
+        return load_file_encoder(name).digest
+    if modality_of(name) in ("place", "environment"):
+        from biocosmos.encoders.places.encoder import load_place_encoder
+
+        return load_place_encoder(name).digest
     return load_barcode_encoder(name).digest if modality_of(name) == "dna" else load_encoder(name).digest
 
 
@@ -245,8 +266,7 @@ def _find(name: str | Callable[..., Any], above: tuple[Path, ...] = ()) -> tuple
     name = tower_name(name)
     kind, _, rest = name.partition(":")
     if (modality := modality_of(name)) != "image":
-        takes = "DNA barcodes" if modality == "dna" else "texts"
-        raise BiocosmosError(f"encoder '{name}' takes {takes}, and images are asked for here: name another encoder")
+        raise BiocosmosError(f"encoder '{name}' takes {TAKES[modality]}, and images are asked for here: name another encoder")
     if kind in _LOADERS and rest:
         return name, _LOADERS[kind](rest, name)
     if (plug_in := plug_ins("encoders", _taken()).get(kind)) is not None:
@@ -353,7 +373,7 @@ def _added(plug_in: PlugIn, rest: str) -> Towers:
 
 def _taken() -> list[str]:
     """Names that no package may give another meaning."""
-    return [DEFAULT, KMER, *_LOADERS]
+    return [DEFAULT, KMER, *BOUND, *_LOADERS]
 
 
 def _folder(folder: Path, above: tuple[Path, ...] = ()) -> Towers:

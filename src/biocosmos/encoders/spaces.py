@@ -4,6 +4,7 @@
     run/image/            an encoder of images, as every command takes it
     run/dna/              an encoder of barcodes
     run/text/             an encoder of texts
+    run/place/            an encoder of places; environment/, satellite/ and audio/ likewise
 
 Two columns of a collection may be compared where both are of one space: each has its digest among its facts.
 """
@@ -22,7 +23,7 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_facts
 from biocosmos.files import is_file
 from biocosmos.provenance import now, package_version
-from biocosmos.tables import replacing
+from biocosmos.tables import write_facts
 
 FORMAT = 1
 DIGEST_LENGTH = 16
@@ -63,7 +64,7 @@ def save_space(folder: str | Path, digests: Mapping[Modality, str], *, dim: int,
     """
     folder = Path(folder)
     if len(digests) < 2:
-        raise BiocosmosError(f"{folder} has {len(digests)} tower: a space has two or three, of {', '.join(MODALITIES)}")
+        raise BiocosmosError(f"{folder} has {len(digests)} tower: a space has at least two, of {', '.join(MODALITIES)}")
     facts = {
         "format": FORMAT,
         "kind": SPACE,
@@ -74,8 +75,7 @@ def save_space(folder: str | Path, digests: Mapping[Modality, str], *, dim: int,
         "biocosmos": package_version(),
         "created": now(),
     }
-    with replacing(folder / TRAINED) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    write_facts(folder / TRAINED, facts)
     return str(facts["digest"])
 
 

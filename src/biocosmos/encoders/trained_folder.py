@@ -20,7 +20,7 @@ from biocosmos.encoders.registry import TRAINED, UNFINISHED
 from biocosmos.encoders.towers import Towers, current_digest, with_projection
 from biocosmos.encoders.weights import read_weights
 from biocosmos.errors import BiocosmosError, first_line
-from biocosmos.facts import FILE_NAME, read_facts
+from biocosmos.facts import FILE_NAME, read_facts, read_versioned
 from biocosmos.files import is_folder, is_there
 
 FORMAT = 1
@@ -79,10 +79,7 @@ def read_description(folder: Path) -> dict[str, Any]:
     """What ``biocosmos.json`` says. Raises BiocosmosError if it is damaged, of another shape or of another format."""
     path = folder / TRAINED
     told = {"what": "the description of a trained encoder", "remedy": "restore it, or save the encoder again"}
-    version = read_facts(path, {"format": object}, **told)["format"]
-    if version != FORMAT:
-        raise BiocosmosError(f"{path} has format {str(version)[:40]}, this version of biocosmos reads {FORMAT}: update biocosmos")
-    facts = read_facts(path, _SHAPE, **told)
+    facts = read_versioned(path, _SHAPE, FORMAT, **told)
     if not facts["frozen"] and "architecture" not in facts:
         raise BiocosmosError(f"{path} does not say 'architecture': restore it, or save the encoder again")
     if gone := [file for file in facts["files"] if not is_there(folder / file)]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -35,6 +35,13 @@ def combine(*reports: Report, title: str | None = None, names: Sequence[str] | N
     }
     title = title or "; ".join(report.title for report in reports)
     return Report("combined", title, tables, caveats, provenance, page, list(reports))
+
+
+def together(reports: Mapping[str, Report], title: str) -> Report:
+    """One report of those that were made, under their names; a single one stays as it is."""
+    if len(reports) == 1:
+        return next(iter(reports.values()))
+    return combine(*reports.values(), title=title, names=list(reports))
 
 
 def page(report: Report, pictures: Pictures) -> Page:

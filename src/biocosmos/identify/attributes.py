@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -45,10 +44,6 @@ class TaskPredictions:
             said[np.arange(len(said)), self.probabilities.argmax(axis=1)] = True
         return said
 
-    def take(self, rows: Any) -> TaskPredictions:
-        """What is said of some rows: numbers or a mask."""
-        return TaskPredictions(self.name, self.classes, self.several, self.probabilities[rows], self.thresholds)
-
 
 @dataclass(frozen=True)
 class AttributePredictions:
@@ -66,10 +61,6 @@ class AttributePredictions:
             if task.name == name:
                 return task
         raise BiocosmosError(f"nothing is said of an attribute '{name}': there are {', '.join(task.name for task in self.tasks)}")
-
-    def take(self, rows: Any) -> AttributePredictions:
-        """What is said of some rows: numbers or a mask."""
-        return AttributePredictions(self.ids[rows], tuple(task.take(rows) for task in self.tasks))
 
     @classmethod
     def concatenate(cls, parts: Sequence[AttributePredictions]) -> AttributePredictions:

@@ -17,7 +17,6 @@ from biocosmos.encoders.encoder import Encoder
 from biocosmos.errors import BiocosmosError, Failure, Failures
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
-from biocosmos.identify.namers.attribute_heads import AttributeHead
 from biocosmos.identify.namers.trained import TrainedNamer
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.listing import STAGE, AskedFile
@@ -26,7 +25,7 @@ from biocosmos.jobs.queries import encoder_of_column
 from biocosmos.jobs.unlabelled import selection
 from biocosmos.jobs.who_names import embedding_of
 from biocosmos.machine import usable_cores
-from biocosmos.settings import UnusedSetting, flag
+from biocosmos.settings import refuse_changed
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
@@ -221,9 +220,8 @@ def asked_files(
     namer, batch_size = identifier.namer, settings.batch_size
     how = {"device": settings.device, "precision": settings.precision, "backend": settings.backend}
     if namer.takes == "images":
-        for name in ("precision", "backend", "batch_size"):
-            if getattr(settings, name) not in ("auto", None):
-                raise UnusedSetting(name, flag(name), "where images are embedded, and this head has a backbone of its own")
+        where = "where images are embedded, and this head has a backbone of its own"
+        refuse_changed(settings, ("precision", "backend", "batch_size"), where)
         return AskedImages.files(files, namer, None, workers=settings.workers)
     if batch_size and settings.backend == "auto":
         how["backend"] = "torch"  # a model of OpenVINO takes batches of one size only
@@ -249,8 +247,7 @@ def asked_part(
     namer = identifier.namer
     part, where = selection(collection, settings, namer.taxonomy.ranks)
     if part is not None and isinstance(namer, TrainedNamer):
-        first = namer.gate.folder if isinstance(namer, AttributeHead) and namer.gate is not None else namer.folder
-        guard.refuse_part(collection, part, namer.folder, first)
+        guard.refuse_part(collection, part, *namer.folders)
     ids = collection.table(["id"], split=part, where=where)["id"].to_pylist()
     version = f"version {collection.dataset.version} of {collection.path.resolve()}, where {where}"
     if part is not None:
@@ -258,8 +255,7 @@ def asked_part(
         split = collection.split(part.rpartition(":")[0] or "default").describe()["hash"]
         version += f", part {part} of {split}"
     if namer.takes != "images":
-        if settings.workers is not None:
-            raise UnusedSetting("workers", flag("workers"), "where images are looked at, and this head takes stored vectors")
+        refuse_changed(settings, ["workers"], "where images are looked at, and this head takes stored vectors")
         encoder = None if settings.head is not None else embedding_of(collection, settings)
         others = _not_learnt(ids, identifier) if part is None else None
         blocks = part_blocks(

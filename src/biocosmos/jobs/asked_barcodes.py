@@ -20,7 +20,7 @@ from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.queries import barcode_encoder_of_column, encoder_for
 from biocosmos.jobs.sequence_files import STAGE
 from biocosmos.jobs.sequences import OfFiles
-from biocosmos.settings import UnusedSetting, flag
+from biocosmos.settings import refuse_changed
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
@@ -83,9 +83,8 @@ def asked_barcodes(collection: Collection, identifier: Identifier, settings: Ide
     """Barcodes as the identifier takes them. Raises BiocosmosError for a namer of images, and UnusedSetting for what leaves
     barcodes as they are."""
     namer = identifier.namer
-    for name in ("backend", "batch_size", "workers"):
-        if getattr(settings, name) not in ("auto", None):
-            raise UnusedSetting(name, flag(name), "where images are embedded, and these are DNA barcodes")
+    where = "where images are embedded, and these are DNA barcodes"
+    refuse_changed(settings, ("backend", "batch_size", "workers"), where)
     known = known_ids(identifier)
     if namer.takes in ("barcodes", "both"):
         return AskedBarcodes(asking, None, known)

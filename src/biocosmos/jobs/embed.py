@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from biocosmos.embed import EmbedSummary, embed
+from biocosmos.encoders.modality import BOUND
 from biocosmos.jobs.settings import EmbedSettings
 from biocosmos.settings import SettingError
 from biocosmos.specimens.collection import Collection
@@ -42,5 +43,6 @@ def keep_vectors(collection: Collection, settings: EmbedSettings) -> GivenSummar
 
 
 def _choose(collection: Collection, encoder: str, wanted: bool) -> None:
-    if wanted or collection.default_encoder == collection.encoder_name(encoder):
+    name = collection.encoder_name(encoder)
+    if wanted or (collection.default_encoder == name and collection.encoders[name].get("modality") not in BOUND):
         collection.set_default_encoder(encoder)

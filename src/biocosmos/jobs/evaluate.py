@@ -11,6 +11,7 @@ from typing import Any
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
+from biocosmos.evaluate.combined import together
 from biocosmos.files import is_folder
 from biocosmos.identify.namers.rules import RULES
 from biocosmos.jobs.evaluate_settings import (
@@ -116,7 +117,7 @@ def _heads(collection: Collection, settings: EvaluateSettings) -> Report:
     ranked = settings.head if settings.protocol else ranked_heads(settings)
     of_attributes = judge_head_attributes(collection, settings)
     reports = judge_names(collection, encoders, replace(settings, head=ranked)) if ranked or settings.method else {}
-    return _together(reports | of_attributes, f"{collection.path.stem}: {settings.head[0].name}")
+    return together(reports | of_attributes, f"{collection.path.stem}: {settings.head[0].name}")
 
 
 def _together_embedded(collection: Collection, given: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -148,16 +149,9 @@ def _neighbours_and_names(collection: Collection, encoders: Sequence[str], setti
     if settings.protocol not in NAMES:
         reports |= _neighbours(collection, encoders, settings)
     if len(encoders) > 1:
-        return _together(reports, f"{', '.join(encoders[1:])} against {first}: {collection.path.stem}")
+        return together(reports, f"{', '.join(encoders[1:])} against {first}: {collection.path.stem}")
     what = "names and neighbours" if by_names or "names" in reports else "retrieval"
-    return _together(reports, f"{collection.path.stem}: {what} with {first}")
-
-
-def _together(reports: dict[str, Report], title: str) -> Report:
-    """One report of those that were made, under their names."""
-    if len(reports) == 1:
-        return next(iter(reports.values()))
-    return evaluate.combine(*reports.values(), title=title, names=list(reports))
+    return together(reports, f"{collection.path.stem}: {what} with {first}")
 
 
 def _neighbours(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> dict[str, Report]:

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.evaluate import Report, combine
+from biocosmos.evaluate import Report
 from biocosmos.evaluate.attributes.importance import Importance, read_importance
 from biocosmos.evaluate.attributes.multi_label import Rules
 from biocosmos.evaluate.attributes.report import attributes
 from biocosmos.evaluate.attributes.thresholds import tuned
-from biocosmos.identify.attributes import AttributePredictions
+from biocosmos.evaluate.combined import together
+from biocosmos.identify.attributes import AttributePredictions, TaskPredictions
 from biocosmos.jobs.attribute_tables import read_told, said_of
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
+from biocosmos.jobs.evaluate_tables import called
 from biocosmos.specimens import guard
 from biocosmos.specimens.attributes import Attributes, attributes_of
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.conditions import shown
+
+HALVES = "0.5 for every class"
 
 
 def judge_told_attributes(collection: Collection, settings: EvaluateSettings) -> Report:
@@ -35,20 +37,16 @@ def judge_told_attributes(collection: Collection, settings: EvaluateSettings) ->
     held_truth = None
     if settings.calibration:
         held_truth, _ = truth_of(collection, settings.attributes, settings.calibration, settings.where, classes)
-        guard.refuse_shared(
-            truth.ids,
-            held_truth.ids,
-            f"specimens of part '{settings.queries}' are in part '{settings.calibration}' too",
-            "set thresholds on specimens that are not judged",
-        )
+        refuse_shared(truth.ids, held_truth.ids, settings)
     reports = {}
     tables = read_told(settings.names, truth.tasks)
-    for name, table in zip(called([table.path for table in tables]), tables, strict=True):
+    paths = [table.path for table in tables]
+    for name, table in zip(called(paths, [path.stem for path in paths], "a table of probabilities"), tables, strict=True):
         said = said_of(table, collection, truth.ids, truth.tasks, settings.queries)
-        said, how = with_thresholds(said, settings, "0.5 for every class")
+        held = None
         if held_truth is not None:
-            held = said_of(table, collection, held_truth.ids, held_truth.tasks, str(settings.calibration))
-            said, how = with_tuned(said, held_truth, held, settings)
+            held = held_truth, said_of(table, collection, held_truth.ids, held_truth.tasks, str(settings.calibration))
+        said, how = with_thresholds(said, settings, HALVES, held)
         facts = {"namer": {"name": name}, "thresholds": how, **facts_of(collection, settings)}
         notes = [
             f"{name}: which specimens it was trained on is not known here: that it has not seen these is yours to know.",
@@ -57,13 +55,6 @@ def judge_told_attributes(collection: Collection, settings: EvaluateSettings) ->
         ]
         reports[name] = judged(truth, said, settings, name, facts, notes)
     return together(reports, f"{collection.path.stem}: attributes")
-
-
-def together(reports: dict[str, Report], title: str) -> Report:
-    """One report of those that were made."""
-    if len(reports) == 1:
-        return next(iter(reports.values()))
-    return combine(*reports.values(), title=title, names=list(reports))
 
 
 def judged(
@@ -96,27 +87,39 @@ def truth_of(
     return attributes_of(collection, names, split=part, where=where, classes=classes, failures=failures), failures
 
 
-def with_thresholds(said: AttributePredictions, settings: EvaluateSettings, otherwise: str) -> tuple[AttributePredictions, str]:
-    """What is said with the thresholds of the settings, and which these are in words; ``otherwise``: those it has."""
+def refuse_shared(ids: guard.Ids, held: guard.Ids, settings: EvaluateSettings) -> None:
+    """Raise BiocosmosError for specimens that are judged and set thresholds."""
+    what = f"specimens of part '{settings.queries}' are in part '{settings.calibration}' too"
+    guard.refuse_shared(ids, held, what, "set thresholds on specimens that are not judged")
+
+
+def with_thresholds(
+    said: AttributePredictions,
+    settings: EvaluateSettings,
+    otherwise: str,
+    held: tuple[Attributes, AttributePredictions] | None = None,
+) -> tuple[AttributePredictions, str]:
+    """What is said with the thresholds that the settings ask for, and which these are in words.
+
+    held: what is known and said of the part that sets them, if one does; otherwise: those that it has.
+    """
+    if held is not None:
+        return replace(said, tasks=tuple(_tuned(task, *held, settings.beta) for task in said.tasks)), (
+            f"the best F{settings.beta:g} of each class on part '{settings.calibration}'"
+        )
     if settings.threshold is not None:
         cuts = settings.threshold
         tasks = [replace(task, thresholds=np.full(len(task.classes), cuts) if task.several else None) for task in said.tasks]
         return replace(said, tasks=tuple(tasks)), f"{cuts:g} for every class"
     fixed = any(task.thresholds is not None for task in said.tasks if task.several)
-    return said, otherwise if fixed else "0.5 for every class"
+    return said, otherwise if fixed else HALVES
 
 
-def with_tuned(
-    said: AttributePredictions, truth: Attributes, held: AttributePredictions, settings: EvaluateSettings
-) -> tuple[AttributePredictions, str]:
-    """What is said with thresholds that are the best on ``held``, and how they came about in words."""
-    tasks = []
-    for task in said.tasks:
-        cuts: npt.NDArray[np.float64] | None = None
-        if task.several:
-            cuts, _ = tuned(held.task(task.name).probabilities, truth.task(task.name).values, settings.beta)
-        tasks.append(replace(task, thresholds=cuts))
-    return replace(said, tasks=tuple(tasks)), f"the best F{settings.beta:g} of each class on part '{settings.calibration}'"
+def _tuned(task: TaskPredictions, truth: Attributes, held: AttributePredictions, beta: float) -> TaskPredictions:
+    if not task.several:
+        return replace(task, thresholds=None)
+    cuts, _ = tuned(held.task(task.name).probabilities, truth.task(task.name).values, beta)
+    return replace(task, thresholds=cuts)
 
 
 def about_thresholds(how: str, said: AttributePredictions) -> str:
@@ -139,14 +142,5 @@ def facts_of(collection: Collection, settings: EvaluateSettings) -> dict[str, An
     name = settings.queries.rpartition(":")[0] or "default"
     if settings.part is None or name not in collection.split_names:
         return facts | {"split_hash": None}
-    split = collection.split(name).describe()
-    return facts | {"split": {key: split[key] for key in ("name", "method", "seed", "hash")}, "split_hash": split["hash"]}
-
-
-def called(paths: Sequence[Path]) -> dict[str, Path]:
-    """Each one's name: that of its file or folder, the whole path where two are called alike."""
-    stems = [path.stem if path.suffix in (".csv", ".tsv", ".parquet") else path.name for path in paths]
-    names = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
-    if len(set(names)) < len(names):
-        raise BiocosmosError(f"the same is given twice ({', '.join(names)}): give each once")
-    return dict(zip(names, paths, strict=True))
+    split = collection.split(name).identity()
+    return facts | {"split": split, "split_hash": split["hash"]}

@@ -25,7 +25,7 @@ from biocosmos.jobs.predict import part_blocks, part_facts, predict_part
 from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.who_names import CALIBRATION, by_groups, default_method, head_of, identifier_of
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import UnusedSetting, flag, names_in
+from biocosmos.settings import names_in, refuse_changed
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
@@ -168,19 +168,19 @@ def _by_head(collection: Collection, folder: Path, name: str, settings: Evaluate
             raise BiocosmosError(
                 f"the head in {folder} was trained without a validation part: name one to calibrate on with --calibration"
             )
-        _refuse_rules(settings, "where the head has a validation part, or with --calibration")
+        refuse_changed(settings, _RULES, "where the head has a validation part, or with --calibration")
         one.notes.append("the head was trained without a validation part, so that nothing calibrates it: only p itself is judged")
         return one
     held = predict_part(collection, head, part, where=settings.where, columns=settings.by)
     one.held = lambda: held
     split = trained["settings"]["split"].rpartition(":")[0] or "default"
     if split not in collection.split_names or collection.split(split).describe()["hash"] != trained["split_hash"]:
-        _refuse_rules(settings, "on a collection with the split that the head was trained on")
+        refuse_changed(settings, _RULES, "on a collection with the split that the head was trained on")
         one.notes.append(
             "the collection has not the split that the head was trained on, so that it is not asked for answers: only p is judged"
         )
     elif len(guard.common(whole.ids, held.ids)):
-        _refuse_rules(settings, f"where --queries and the calibrating part '{part}' share no specimen")
+        refuse_changed(settings, _RULES, f"where --queries and the calibrating part '{part}' share no specimen")
         one.notes.append(f"the specimens of part '{part}' calibrate the head: only what it says by itself, p, is judged on them")
     else:
         rules = {name: getattr(settings, name) for name in _RULES if getattr(settings, name) is not None}
@@ -196,13 +196,6 @@ def _by_head(collection: Collection, folder: Path, name: str, settings: Evaluate
         one.identifier = identifier_of(collection, asked)
         one.notes += one.identifier.notes
     return one
-
-
-def _refuse_rules(settings: EvaluateSettings, used_where: str) -> None:
-    """Refuse what says how far down to answer, where no answer is asked for."""
-    for name in _RULES:
-        if getattr(settings, name) is not None:
-            raise UnusedSetting(name, flag(name), used_where)
 
 
 # ---- what it says ----------------------------------------------------------------------------------------------------

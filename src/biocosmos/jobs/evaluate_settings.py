@@ -340,8 +340,8 @@ class EvaluateSettings:
             raise SettingError("--threshold promises nothing: leave --error-rate, --promise and --delta out, or the threshold")
         if self.names and self.attributes and self.gallery != "train":
             raise SettingError("--gallery answers with names: attributes are judged without one, so leave it out")
-        if self.attributes and self.threshold is not None and self.calibration is not None:
-            raise SettingError("--threshold is one for every class, --calibration sets one for each: give one of them")
+        if self.attributes:
+            self.refuse_two_thresholds()
         if self.queries == EVERYTHING and self.protocol not in (None, "all-vs-all", *SHOTS, CLUSTERING):
             raise SettingError(f"--queries {EVERYTHING} asks every specimen about all the others: --protocol all-vs-all")
         if self.queries == EVERYTHING and self.head:
@@ -351,6 +351,11 @@ class EvaluateSettings:
             raise SettingError(
                 f"--clusters must be '{TAXA}', '{GALLERY}', '{CHOSEN}' or a number of at least 1, not {self.clusters!r}"
             )
+
+    def refuse_two_thresholds(self) -> None:
+        """Refuse a threshold of attributes beside a part that sets them, where attributes are judged."""
+        if self.threshold is not None and self.calibration is not None:
+            raise SettingError("--threshold is one for every class, --calibration sets one for each: give one of them")
 
     @property
     def part(self) -> str | None:

@@ -38,13 +38,13 @@ def judge_tables(collection: Collection, settings: EvaluateSettings) -> Report:
     truth = collection.table(["id", *ranks], split=settings.queries, where=settings.where)
     known = collection.table(["id", *ranks], split=settings.gallery)
     tables, caveats = dict[str, pa.Table](), list[str]()
-    for name, path in _called(settings.names).items():
+    for name, path in called(settings.names, [path.stem for path in settings.names], "a table of names").items():
         table = _read(path, collection.taxonomy)
         tables[name], notes = _of_part(table, truth["id"], path, settings.queries)
         caveats += [f"{name}: {note}" for note in [*notes, *_other_gallery(path, settings.gallery)]]
-    split = collection.split(settings.gallery.rpartition(":")[0] or "default").describe()
-    facts = {"split": {key: split[key] for key in ("name", "method", "seed", "hash")}, "split_hash": split["hash"]}
-    facts |= {"parts": {"queries": settings.queries, "gallery": settings.gallery}}
+    split = collection.split(settings.gallery.rpartition(":")[0] or "default").identity()
+    parts = {"queries": settings.queries, "gallery": settings.gallery}
+    facts = {"split": split, "split_hash": split["hash"], "parts": parts}
     report = told_names(tables, truth, known, collection.taxonomy, provenance=facts, seed=settings.seed)
     report.caveats[:0] = caveats
     if settings.where is not None:
@@ -52,12 +52,11 @@ def judge_tables(collection: Collection, settings: EvaluateSettings) -> Report:
     return report
 
 
-def _called(paths: Sequence[Path]) -> dict[str, Path]:
-    """Each table's name: what its file is called, with its folder where two are called alike."""
-    stems = [path.stem for path in paths]
-    names = stems if len(set(stems)) == len(stems) else [str(path) for path in paths]
+def called(paths: Sequence[Path], short: Sequence[str], what: str) -> dict[str, Path]:
+    """Each one's name: the short one, the whole path where two are called alike. Raises BiocosmosError for one given twice."""
+    names = short if len(set(short)) == len(short) else [str(path) for path in paths]
     if len(set(names)) < len(names):
-        raise BiocosmosError(f"a table of names is given twice ({', '.join(names)}): give each once")
+        raise BiocosmosError(f"{what} is given twice ({', '.join(names)}): give each once")
     return dict(zip(names, paths, strict=True))
 
 

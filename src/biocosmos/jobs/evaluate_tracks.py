@@ -58,15 +58,15 @@ def _found(path: str | Path, truth: Sequence[Boxes], format: str | None, failure
 
 def _sequences(path: str | Path, format: str | None, failures: Failures) -> list[Boxes]:
     from biocosmos.files import is_there
-    from biocosmos.outputs import COLLECTION_FILES
     from biocosmos.sequences.collected import sequences_of
     from biocosmos.sequences.files import read_sequences
     from biocosmos.specimens.collection import Collection
+    from biocosmos.specimens.creating import is_collection
 
     path = Path(path)
     if not is_there(path):
         raise BiocosmosError(f"there is nothing at {path}: name a MOTChallenge tree, a table of boxes or a collection")
-    if all(is_there(path / name) for name in COLLECTION_FILES):
+    if is_collection(path):
         return list(sequences_of(Collection.open(path)))
     found = read_sequences(path, clip=False, failures=failures)
     if not found:

@@ -137,9 +137,7 @@ class Naming:
     def _name(self, block: AskedBlock) -> NamedBlock:
         with one_thread(self._small):
             said = list(self.identifier.stream(_together(block.specimens), device=self._device, top=self._top))
-        table = pa.concat_tables([one.table for one in said]).combine_chunks()
-        if self._scores:
-            table = pa.concat_tables([_with_scores(one) for one in said]).combine_chunks()
+        table = pa.concat_tables([_with_scores(one) if self._scores else one.table for one in said]).combine_chunks()
         named = NamedBlock(block.asked, table, block.failures)
         if not len(table):
             return named

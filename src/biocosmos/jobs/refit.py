@@ -197,8 +197,7 @@ def _held_out(collection: Collection, ids: pa.Array) -> tuple[str, dict[str, Any
         if HELD_OUT not in collection.split_names:
             collection.make_split("random", name=HELD_OUT, fractions={REST: 1 - SHARE, TEST: SHARE})
         split, part, calibration = collection.split(HELD_OUT), f"{HELD_OUT}:{TEST}", None
-    facts = {key: split.describe()[key] for key in ("name", "method", "seed", "hash")}
-    return part, facts, _among(ids, split.part(TEST)), calibration
+    return part, split.identity(), _among(ids, split.part(TEST)), calibration
 
 
 def _fitted(named: Named, taxa: npt.NDArray[np.int32], settings: RefitSettings, what: str) -> Identifier:

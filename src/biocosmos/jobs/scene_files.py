@@ -74,8 +74,8 @@ def _write_all(folder: Path, settings: SimulateScenesSettings) -> WrittenScenes:
         for number, sequence in enumerate(scene_sequences(settings)):
             night = FIRST_NIGHT + timedelta(days=number // len(settings.interval))
             write_sequence(folder / BENCHMARK / sequence.truth.name, sequence, night, settings)
-            facts.append(_facts(sequence))
             counts.append(_counts(sequence))
+            facts.append(_facts(sequence, counts[-1]))
             bar.advance()
     (folder / "seqmaps").mkdir()
     names = ["name", *(each["sequence"] for each in facts)]
@@ -152,9 +152,8 @@ def _counts(sequence: SceneSequence) -> WrittenScenes:
     return WrittenScenes(1, len(truth.frames), len(truth.tracks()), len(truth), len(sequence.detections), empty)
 
 
-def _facts(sequence: SceneSequence) -> dict[str, Any]:
+def _facts(sequence: SceneSequence, counts: WrittenScenes) -> dict[str, Any]:
     """A row of scenes.csv: what the night was like, and what came of it."""
-    counts, conditions = _counts(sequence), sequence.conditions
-    drawn = {name: round(getattr(conditions, name), 5) for name in ("density", "body", "speed", "restless")}
+    drawn = {name: round(getattr(sequence.conditions, name), 5) for name in ("density", "body", "speed", "restless")}
     came = {name: getattr(counts, name) for name in ("frames", "empty", "moths", "boxes", "detections")}
     return {"sequence": sequence.truth.name, "interval": sequence.interval, **drawn, **came}

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder
-from biocosmos.encoders.modality import Modality, towers_of
+from biocosmos.encoders.modality import TAKES, Modality, towers_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
 from biocosmos.jobs.barcode_search import STAGE, asked_letters
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from biocosmos.specimens.taxon_texts import Wording
 
 Loaded = TypeVar("Loaded", Encoder, BarcodeEncoder, "TextEncoder")
-TAKES: dict[str, str] = {"image": "images", "dna": "DNA barcodes", "text": "texts"}
-"""modality -> what its tower takes, in words."""
 
 
 @dataclass(frozen=True)
@@ -87,8 +85,12 @@ class SpaceTowers:
 
 def no_such_tower(space: str, modality: str, towers: Iterable[str]) -> BiocosmosError:
     """What is said of a space without a tower of this modality."""
-    have = " and ".join(TAKES[each] for each in towers)
-    return BiocosmosError(f"the space '{space}' has no tower of {TAKES[modality]}: it was trained with {have}")
+    have = " and ".join(_takes(each) for each in towers)
+    return BiocosmosError(f"the space '{space}' has no tower of {_takes(modality)}: it was trained with {have}")
+
+
+def _takes(modality: str) -> str:
+    return {str(each): words for each, words in TAKES.items()}.get(modality, modality)
 
 
 def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tuple[Modality, Queries]]:

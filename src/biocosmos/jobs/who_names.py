@@ -36,7 +36,7 @@ from biocosmos.jobs.predict import predict_part
 from biocosmos.jobs.queries import encoder_for
 from biocosmos.provenance import package_version
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import UnusedSetting, flag, settings_of, told
+from biocosmos.settings import flag, refuse_changed, settings_of, told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
@@ -64,8 +64,7 @@ def identifier_of(
     failures = Failures() if failures is None else failures
     if settings.head is not None and answers_attributes_alone(settings.head):
         return attributes_of_head(settings)
-    if settings.gate is not None:
-        raise UnusedSetting("gate", flag("gate"), "with a --head that answers attributes alone")
+    refuse_changed(settings, ["gate"], "with a --head that answers attributes alone")
     chosen = in_use(collection, settings, failures)
     if chosen is not None:
         return chosen
@@ -256,11 +255,8 @@ def answers_attributes_alone(folder: Path) -> bool:
 def attributes_of_head(settings: IdentifySettings) -> AttributeIdentifier:
     """Who answers where the head of the settings names at no rank. Raises UnusedSetting for what only names have."""
     assert settings.head is not None
-    for name in (*_RULES, "known", "calibration", "top", "fresh"):
-        if getattr(settings, name) != getattr(_AS_USUAL, name):
-            raise UnusedSetting(
-                name, flag(name), f"where ranks are named, and the head in {settings.head} answers attributes alone"
-            )
+    where = f"where ranks are named, and the head in {settings.head} answers attributes alone"
+    refuse_changed(settings, (*_RULES, "known", "calibration", "top", "fresh"), where)
     head = attribute_head_of(settings.head, device=device_of(settings), views=settings.views, gate=settings.gate)
     return AttributeIdentifier.of(head, settings.seed)
 

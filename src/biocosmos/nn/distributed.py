@@ -78,6 +78,11 @@ def log1p_sum_exp(logits: Tensor, group: Group = None) -> Tensor:
     return value
 
 
+def sum_over_processes(x: Tensor, group: Group = None) -> Tensor:
+    """x with, in its place, the sum of those of all processes; without a gradient."""
+    return _all_reduce(x, group, dist.ReduceOp.SUM if dist.is_available() else None)
+
+
 def _all_reduce(x: Tensor, group: Group, operation: Any) -> Tensor:
     if place(group)[1] > 1:
         dist.all_reduce(x, operation, group=group)
@@ -87,10 +92,6 @@ def _all_reduce(x: Tensor, group: Group, operation: Any) -> Tensor:
 def _row_max(logits: Tensor, group: Group) -> Tensor:
     # a backend may drop a NaN here; the sums of exponentials that follow carry it on
     return _all_reduce(logits.amax(1), group, dist.ReduceOp.MAX if dist.is_available() else None)
-
-
-def _sum(x: Tensor, group: Group) -> Tensor:
-    return _all_reduce(x, group, dist.ReduceOp.SUM if dist.is_available() else None)
 
 
 class _Gather(torch.autograd.Function):
@@ -105,7 +106,7 @@ class _Gather(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         rank, processes = place(ctx.group)
-        summed = gradient if ctx.whole else _sum(gradient.clone(memory_format=torch.contiguous_format), ctx.group)
+        summed = gradient if ctx.whole else sum_over_processes(gradient.clone(memory_format=torch.contiguous_format), ctx.group)
         return summed[rank * ctx.batch : (rank + 1) * ctx.batch] * processes, None, None
 
 
@@ -113,13 +114,13 @@ class _SoftmaxLoss(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, columns: Tensor, group: Group) -> Tensor:
         highest = _row_max(logits, group)
-        total = _sum((logits - highest[:, None]).exp_().sum(1), group)
+        total = sum_over_processes((logits - highest[:, None]).exp_().sum(1), group)
         rows = (columns >= 0).nonzero().squeeze(1)
         own = logits.new_zeros(len(logits))
         own[rows] = logits[rows, columns[rows]]
         log_total = highest + total.log()
         ctx.save_for_backward(logits, log_total, rows, columns[rows])
-        return log_total - _sum(own, group)
+        return log_total - sum_over_processes(own, group)
 
     @staticmethod
     @once_differentiable
@@ -134,7 +135,7 @@ class _Log1pSumExp(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, group: Group) -> Tensor:
         highest = _row_max(logits, group).clamp_min(0.0)
-        total = _sum((logits - highest[:, None]).exp_().sum(1), group)
+        total = sum_over_processes((logits - highest[:, None]).exp_().sum(1), group)
         value = highest + ((-highest).exp() + total).log()
         # far below zero, highest is 0 and total carries the value: log1p keeps it
         value = torch.where(highest == 0, total.log1p(), value)

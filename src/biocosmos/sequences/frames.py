@@ -107,4 +107,13 @@ class Boxes:
         return {track: np.array(own, np.int64) for track, own in rows.items()}
 
 
-__all__ = ["Boxes", "Frames"]
+def seen_before(frame: np.ndarray, track: np.ndarray) -> np.ndarray:
+    """(n,) bool, which boxes are of an individual that has an earlier box in the same frame. frame, track: (n,) int64."""
+    order = np.lexsort((track, frame))
+    same = (np.diff(frame[order]) == 0) & (np.diff(track[order]) == 0)
+    found = np.zeros(len(frame), bool)
+    found[order[1:][same]] = True
+    return found
+
+
+__all__ = ["Boxes", "Frames", "seen_before"]

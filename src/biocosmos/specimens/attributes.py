@@ -160,14 +160,12 @@ def _blank_columns(collection: Collection) -> list[str]:
 def _task(
     table: pa.Table, group: Group, order: tuple[str, ...] | None, ids: npt.NDArray[np.object_], failures: Failures | None
 ) -> Attribute:
-    if len(group.columns) > 1 or group.several:
-        kind = table.schema.field(group.columns[0]).type
-        if len(group.columns) > 1 or not _is_list(kind):
-            return _of_columns(table, group, order, ids, failures)
-    column = table[group.columns[0]].combine_chunks()
-    if _is_list(column.type):
-        return _of_lists(column, group.name, order, _blanks(table))
-    return _of_values(column, group.name, order)
+    alone = len(group.columns) == 1
+    if alone and _is_list(table.schema.field(group.columns[0]).type):
+        return _of_lists(table[group.columns[0]].combine_chunks(), group.name, order, _blanks(table))
+    if alone and not group.several:
+        return _of_values(table[group.columns[0]].combine_chunks(), group.name, order)
+    return _of_columns(table, group, order, ids, failures)
 
 
 def _of_values(column: pa.Array, name: str, order: tuple[str, ...] | None) -> Attribute:

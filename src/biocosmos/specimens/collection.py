@@ -39,7 +39,7 @@ from biocosmos.specimens import failures_kept, given_vectors
 from biocosmos.specimens.checksums import check_opening
 from biocosmos.specimens.creating import Occupied, is_collection, make
 from biocosmos.specimens.damage import reading
-from biocosmos.specimens.embedded_spaces import spaces_among, tower_among
+from biocosmos.specimens.embedded_spaces import AROUND, spaces_among, tower_among
 from biocosmos.specimens.given_vectors import GivenSummary, Ids, Vectors
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.ingest import AddSummary, Ingest
@@ -337,7 +337,7 @@ class Collection(Selecting):
         with self.writing(f"embed {encoder}"):
             before = self.default_encoder
             self._embeddings.add(encoder, metadata, batches)
-            if before is not None and self.default_encoder is None:
+            if before is not None and self.default_encoder is None and self.encoders[before].get("modality") not in AROUND:
                 self.save_facts(default_encoder=before)
 
     def add_embedding(self, name: str, ids: Ids, vectors: Any, *, overwrite: bool = False) -> GivenSummary:
@@ -369,10 +369,14 @@ class Collection(Selecting):
 
     @property
     def default_encoder(self) -> str | None:
-        """The embedding that is used where none is named: the one that was chosen, or the only one; None if there is no such."""
-        have = list(self.encoders)
+        """The embedding that is used where none is named: the one that was chosen, or the only one; None if there is no such.
+
+        Vectors of places, satellite images and sounds count only where there are no others.
+        """
+        have = self.encoders
         chosen = self._facts.get("default_encoder")
-        return chosen if chosen in have else have[0] if len(have) == 1 else None
+        own = [name for name, facts in have.items() if facts.get("modality") not in AROUND] or list(have)
+        return chosen if chosen in have else own[0] if len(own) == 1 else None
 
     def set_default_encoder(self, encoder: str) -> None:
         """Choose the embedding that is used where none is named. Raises BiocosmosError if the collection does not have it."""

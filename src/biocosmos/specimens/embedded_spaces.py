@@ -8,8 +8,10 @@ from typing import Any
 from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
 
-MODALITIES = ("image", "dna", "text")
+MODALITIES = ("image", "dna", "text", "place", "environment", "satellite", "audio")
 """As :mod:`biocosmos.encoders.modality` has them, one floor up."""
+AROUND = ("place", "environment", "satellite", "audio")
+"""Those that are not of the specimen itself but of where, when and beside what it was found."""
 
 
 def spaces_among(encoders: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, str]]:

@@ -27,7 +27,7 @@ _FACTS = b"biocosmos"
 MUST_AGREE = ("digest", "dim", "preprocessing")
 """Facts that all vectors of a column share."""
 WRITTEN_FROM = "written from"
-"""Among the facts of a column of texts: the columns of names they were written from."""
+"""Among the facts of a column of texts, places or files: the stored columns they were written from."""
 COMPUTED_WITH = ("precision", "backend", "device", "layout")
 """Facts in which they may differ; the column has all of them."""
 

@@ -73,8 +73,7 @@ def build_gallery(
         "selection": {"split": split, "within": within, "where": where},
     }
     if split is not None:
-        chosen = collection.split(split.rpartition(":")[0] or "default")
-        provenance["split"] = {key: chosen.describe()[key] for key in ("name", "method", "seed", "hash")}
+        provenance["split"] = collection.split(split.rpartition(":")[0] or "default").identity()
     taxonomy = collection.taxonomy if collection.ranks else None
     return Gallery.build(
         ids=rest["id"].to_pylist(),

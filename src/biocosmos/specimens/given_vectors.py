@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zipfile import BadZipFile
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from biocosmos.arrays import DAMAGE
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import is_there
 from biocosmos.tables import provenance_beside, replacing
@@ -32,7 +32,7 @@ DIGEST_LENGTH = 16
 UNIT_WITHIN = 1e-5
 """A vector made unit length in float32 is within so much of it, in up to 4,096 dimensions."""
 FACTS_KEY = b"biocosmos.embedding"
-UNREADABLE = (OSError, EOFError, ValueError, KeyError, BadZipFile, pa.ArrowException)
+UNREADABLE = (*DAMAGE, pa.ArrowException)
 """What reading a damaged file of vectors raises."""
 IDS_BESIDE = ".ids.csv"
 ID_NAMES = ("id", "ids")
@@ -198,7 +198,7 @@ def read_facts(path: str | Path) -> dict[str, Any] | None:
         else:
             text = provenance_beside(path).read_text(encoding="utf-8")
         facts = json.loads(text)
-    except (*UNREADABLE, RecursionError):
+    except UNREADABLE:
         return None
     wanted = {"name": str, "digest": str, "dim": int, "preprocessing": dict | None}
     if not isinstance(facts, dict) or not all(isinstance(facts.get(key), kind) for key, kind in wanted.items()):

@@ -20,7 +20,7 @@ from biocosmos.specimens.appending import Appending
 from biocosmos.specimens.identical import identical_groups
 from biocosmos.specimens.known import Known
 from biocosmos.specimens.moved import Moved
-from biocosmos.specimens.records import Source
+from biocosmos.specimens.records import BESIDE, Source
 from biocosmos.specimens.there_already import Again, differences
 
 STAGE = "ingest"
@@ -135,6 +135,19 @@ def in_memory(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch.slice(start)
 
 
+def located(batch: pa.RecordBatch, origin: Path | None) -> pa.RecordBatch:
+    """The batch with the files that lie beside specimens (:data:`BESIDE`) named whole: a name is one of the source's folder."""
+    if origin is None:
+        return batch
+    folder = (origin if origin.is_dir() else origin.parent).absolute()
+    for name in BESIDE:
+        if name in batch.schema.names and pa.types.is_string(batch.schema.field(name).type):
+            said = [None if value is None or not value.strip() else value.strip() for value in batch.column(name).to_pylist()]
+            whole = pa.array([None if value is None else str(folder / value) for value in said], pa.string())
+            batch = batch.set_column(batch.schema.get_field_index(name), batch.schema.field(name), whole)
+    return batch
+
+
 @dataclass(frozen=True)
 class _Seen:
     """A row whose specimen is there: at ``place`` of the dataset, -1 for an earlier row of the batch; ``stored`` as what."""
@@ -190,7 +203,7 @@ class Ingest:
 
     def _batch(self, batch: pa.RecordBatch, pool: ThreadPoolExecutor) -> None:
         ids = [self._id(id_) for id_ in batch.column("id").to_pylist()]
-        batch = self._rows.fitted(batch, ids)
+        batch = self._rows.fitted(located(batch, self.source.origin), ids)
         paths, images, crops = (_cells(batch, name) for name in ("image_path", "image", "crop"))
         checked = check_rows(paths, images, pool, keep=self._pack)
         batch = _with_checks(batch, ids, checked)

@@ -28,6 +28,9 @@ STANDARD: dict[str, pa.DataType] = {
 """Columns with a meaning of their own, and their Arrow types. Rank columns are strings named by their rank; every other
 column of a source is kept under its own name."""
 
+BESIDE = ("satellite_path", "audio_path")
+"""Columns of files beside a specimen, as image_path is of its own."""
+
 ADDED_BY_COLLECTION = {"content_hash": pa.string(), "width": pa.int32(), "height": pa.int32()}
 """Columns that a collection fills in itself: hash of the image file's bytes, and the image's size in pixels."""
 

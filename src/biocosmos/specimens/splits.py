@@ -87,6 +87,10 @@ class Split:
         counts = {row["values"]: row["counts"] for row in pc.value_counts(self.parts).to_pylist()}
         return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
+    def identity(self) -> dict[str, Any]:
+        """What tells it from another: its name, method, seed and hash."""
+        return {"name": self.name, "method": self.method, "seed": self.seed, "hash": self.hash}
+
     def describe(self) -> dict[str, Any]:
         """What a report prints about it."""
         return {

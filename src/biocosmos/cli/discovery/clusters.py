@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from biocosmos.cli.generated import Given, takes
-from biocosmos.cli.options import COLLECTION, OUTPUT
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.discover.clusters.settings import ClusterSettings
 from biocosmos.jobs.discover.settings import DiscoverSettings
 
-REPORT = Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)]
 SHOWN = 20
 """Clusters that are listed; all are in the table and on the page."""
 

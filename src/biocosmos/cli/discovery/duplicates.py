@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.discover.duplicates_settings import DuplicatesSettings
@@ -24,7 +24,7 @@ def duplicates(
     collection: COLLECTION,
     settings: DuplicatesSettings,
     output: OUTPUT = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    report: REPORT = None,
     spare: Annotated[
         Path | None,
         typer.Option(

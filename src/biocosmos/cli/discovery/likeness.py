@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT
 from biocosmos.cli.printing import say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.discover.map_settings import MapSettings
@@ -26,7 +23,7 @@ def likeness(
     collection: COLLECTION,
     settings: MapSettings,
     output: OUTPUT = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    report: REPORT = None,
 ) -> None:
     """Lay specimens out on a plane, so that what is alike lies together.
 

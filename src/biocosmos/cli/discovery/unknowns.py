@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT
 from biocosmos.cli.printing import counted, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.discover.unknowns_settings import UnknownsSettings
@@ -26,7 +23,7 @@ def unknowns(
     collection: COLLECTION,
     settings: UnknownsSettings,
     output: OUTPUT = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    report: REPORT = None,
 ) -> None:
     """Groups of unnamed specimens that no known taxon fits, each with a dossier and a name that stays.
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import OUTPUT, STRICT
+from biocosmos.cli.options import OUTPUT, REPORT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.difficulty.settings import DifficultySettings
@@ -29,7 +29,7 @@ def difficulty(
     ],
     settings: DifficultySettings,
     output: OUTPUT = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    report: REPORT = None,
     strict: STRICT = False,
 ) -> None:
     """Measure how hard it is to follow the individuals of each sequence: occlusion, motion, looks, and MOTCOM, their mean.

@@ -8,10 +8,9 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.options import REPORT, REPORT_FOLDER, TABLES
-from biocosmos.cli.printing import finish, say, show_table
+from biocosmos.cli.printing import finish, say
+from biocosmos.cli.reports import report_places, write_report
 from biocosmos.cli.verbs import add
-
-FOLDER = Path("report")
 
 
 def register(app: typer.Typer) -> None:
@@ -52,19 +51,10 @@ def evaluate(
     boxes have labels on both sides, each label is judged for itself too.
     """
     from biocosmos.jobs.evaluate_tracks import evaluate_tracks
-    from biocosmos.outputs import place_of
 
-    report = None if report is None else place_of(report)
-    folder = FOLDER if output is None and report is None else output
-    if tables is not None and folder is None:
-        raise typer.BadParameter("tables are written into a folder: name one with -o", param_hint="--tables")
-    if folder is not None:
-        place_of(folder)
+    folder, page = report_places(output, report, tables)
     done = evaluate_tracks(truth, tracks, format=format)
-    written = [] if folder is None else [done.report.write(folder, tables=tables)]
-    written += [] if report is None else [done.report.html(report)]
-    rows = [(row["what"], row["value"], row["detail"]) for row in done.report.headlines()]
-    show_table(("what", "value", "of what"), rows, title=done.report.title)
+    written = write_report(done.report, folder, page, tables)
     if done.failures.errors:
         finish(done.failures, done.boxes, "boxes", written=True)
-    say(f"report: {', '.join(map(str, written))}")
+    say(written)

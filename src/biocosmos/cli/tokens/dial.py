@@ -8,12 +8,10 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION
+from biocosmos.cli.options import COLLECTION, REPORT
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.tokens.dial_settings import DialSettings
-
-REPORT = Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:

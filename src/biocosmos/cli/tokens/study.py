@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT
 from biocosmos.cli.printing import say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.tokens.settings import TokensStudySettings
@@ -24,7 +21,7 @@ def study(
     collection: COLLECTION,
     settings: TokensStudySettings,
     output: OUTPUT = None,
-    report: Annotated[Path | None, typer.Option(help="Write the page here, as one HTML file.", show_default=False)] = None,
+    report: REPORT = None,
 ) -> None:
     """Measure reductions of a vision transformer's tokens on your images: right answers, speed, and what each keeps.
 

@@ -12,9 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.attributes.multi_label import Rules
+from biocosmos.evaluate.attributes.multi_label import Counts, Rules, mean_of_classes, share, weighted_f
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap, Interval
 from biocosmos.evaluate.numbers.calibration import Reliability, reliability
+from biocosmos.evaluate.numbers.hierarchy import Agreement, agreement
+from biocosmos.evaluate.numbers.rank_scores import agreements, kinds_of
 
 Array = npt.NDArray[Any]
 
@@ -23,13 +25,12 @@ Array = npt.NDArray[Any]
 class Exclusive:
     """What :func:`exclusive` found.
 
-    confusion: (C, C) specimens, rows what is true, columns what was said; accuracy (micro), balanced: mean recall of the
-    classes that are true of any specimen; macro_f1: mean F1, of these, or of all with ``zero``; weighted: mean F_beta by
-    importance; calibration: of the likeliest class; specimens: those that count; unanswerable: those whose value is none of the
-    classes; unknown: those whose value is not known.
+    counts: of the C classes; accuracy (micro), balanced: mean recall of the classes that are true of any specimen; macro_f1: mean
+    F1, of these, or of all with ``zero``; weighted: mean F_beta by importance; calibration: of the likeliest class; specimens:
+    those that count; unanswerable: those whose value is none of the classes; unknown: those whose value is not known.
     """
 
-    confusion: Array
+    counts: Counts
     accuracy: Interval
     balanced: Interval
     macro_f1: Interval
@@ -61,20 +62,18 @@ def exclusive(
     has_class, known = (values == 1).any(axis=1), (values >= 0).any(axis=1)
     true = values[has_class].argmax(axis=1) if classes else np.zeros(0, np.int64)
     said = probabilities[has_class].argmax(axis=1) if classes else true
-    confusion = np.bincount(true * classes + said, minlength=classes * classes).reshape(classes, classes)
-    found = np.flatnonzero(confusion)
-    kinds = np.stack([found // max(classes, 1), found % max(classes, 1)])
+    kinds, counts = kinds_of(true, said)
+    recount = agreements(kinds, classes)
 
-    def numbers(counts: Array) -> Array:
-        return _numbers(counts, kinds, np.ones(classes) if weights is None else weights, rules)
+    def numbers(drawn: Array) -> Array:
+        return _numbers(_counts(recount(drawn)), np.ones(classes) if weights is None else weights, rules)
 
-    counts = confusion.ravel()[found]
     accuracy = bootstrap.recounted(counts, numbers)[0]
     # Means over classes: drawn within each class, so that none is lost in a draw.
-    _, balanced, macro_f1, weighted = bootstrap.recounted(counts, numbers, strata=kinds[0])
+    _, balanced, macro_f1, weighted = bootstrap.recounted(counts, numbers, strata=kinds[:, 0])
     likeliest = probabilities[has_class].max(axis=1) if classes else np.zeros(0)
     return Exclusive(
-        confusion,
+        _counts(agreement(true, said, classes)),
         accuracy,
         balanced,
         macro_f1,
@@ -86,23 +85,20 @@ def exclusive(
     )
 
 
-def _numbers(counts: Array, kinds: Array, weights: Array, rules: Rules) -> Array:
-    """(draws, 4) accuracy, balanced accuracy, macro F1 and weighted F_beta for counts (draws, kinds) of (true, said) pairs."""
-    draws, classes = len(counts), len(weights)
-    true, said, right = (np.zeros((draws, classes), np.float64) for _ in range(3))
-    for kind, (a, b) in enumerate(kinds.T):
-        true[:, a] += counts[:, kind]
-        said[:, b] += counts[:, kind]
-        if a == b:
-            right[:, a] += counts[:, kind]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        there = true > 0
-        counted = there if rules.absent == "skip" else np.ones_like(there)
-        accuracy = right.sum(axis=1) / true.sum(axis=1)
-        balanced = np.where(there, right / true, 0).sum(axis=1) / there.sum(axis=1)
-        defined = counted & (true + said > 0)
-        macro = np.where(defined, 2 * right / (true + said), 0).sum(axis=1) / counted.sum(axis=1)
-        b2 = rules.beta**2
-        f_beta = np.where(defined, (1 + b2) * right / (b2 * true + said), 0)
-        weighted = (f_beta * weights).sum(axis=1) / (counted * weights).sum(axis=1)
-    return np.stack([accuracy, balanced, macro, weighted], axis=1)
+def _counts(found: Agreement) -> Counts:
+    return Counts(found.named, found.right, found.true)
+
+
+def _numbers(counts: Counts, weights: Array, rules: Rules) -> Array:
+    """(draws, 4) accuracy, balanced accuracy, macro F1 and weighted F_beta of counts (draws, C)."""
+    there = counts.true > 0
+    counted = there if rules.absent == "skip" else np.ones_like(there)
+    return np.stack(
+        [
+            share(counts.right.sum(axis=-1), counts.true.sum(axis=-1)),
+            mean_of_classes(counts.recall, there),
+            mean_of_classes(counts.f(1.0), counted),
+            weighted_f(counts, weights, counted, rules.beta),
+        ],
+        axis=1,
+    )

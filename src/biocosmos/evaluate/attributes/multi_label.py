@@ -18,18 +18,19 @@ the order in which NumPy happens to sort equal scores (which differs between pro
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.attributes.ranking import Ranking
+from biocosmos.identify.attributes import HALF
 
 Array = npt.NDArray[Any]
 Absent = Literal["skip", "zero", "published"]
 ABSENT: tuple[Absent, ...] = ("skip", "zero", "published")
-HALF = 0.5
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class Averages:
-    """Measures over the classes; a float64 each, or an array of one for each draw. NaN where nothing defines it."""
+    """Measures over the classes; a float64 each, or an array of one for each draw. NaN where nothing defines it.
+
+    weighted, plain: mean F_beta by importance, and with all classes alike; the others as in the module.
+    """
 
     weighted: Any
+    plain: Any
     empty: Any
     op: Any
     or_: Any
@@ -63,7 +68,8 @@ class Averages:
 
 @dataclass(frozen=True)
 class Counts:
-    """Of (..., C + 1) classes, the empty one last: ``said``, ``right`` among them, ``true``; all among known labels.
+    """Of (..., C + 1) classes, the empty one last: ``said``, ``right`` among them, ``true``; all among known labels. Of a task
+    with exactly one class true there is no empty one.
 
     The published code calls them Np, Nc and Ng.
     """
@@ -75,17 +81,17 @@ class Counts:
     @property
     def precision(self) -> Array:
         """(..., C + 1), NaN for a class that was never said."""
-        return _share(self.right, self.said)
+        return share(self.right, self.said)
 
     @property
     def recall(self) -> Array:
         """(..., C + 1), NaN for a class that is never true."""
-        return _share(self.right, self.true)
+        return share(self.right, self.true)
 
     def f(self, beta: float) -> Array:
         """(..., C + 1) F_beta, 0 for a class that is never true and never said."""
         # (1 + b^2) TP + b^2 FN + FP = said + b^2 true
-        return _share((1 + beta**2) * self.right, self.said + beta**2 * self.true, 0.0)
+        return share((1 + beta**2) * self.right, self.said + beta**2 * self.true, 0.0)
 
 
 @dataclass(frozen=True)
@@ -125,14 +131,10 @@ def multi_label(
     """
     rules = Rules() if rules is None else rules
     probabilities, values = checked(probabilities, values)
-    if rules.absent == "published":
-        values = np.maximum(values, 0)
     cuts = np.broadcast_to(np.asarray(thresholds, np.float64), probabilities.shape[1:])
-    said, true, known = decisions(probabilities, values, cuts)
-    counts = Counts(*(np.asarray((each & known).sum(axis=0), np.int64) for each in (said, said & true, true)))
-    whole = known[:, -1] & (values >= 0).all(axis=1)
-    exact_said = probabilities >= HALF if rules.absent == "published" else said[:, :-1]
-    agree = (exact_said == true[:, :-1]).all(axis=1)[whole]
+    found = decisions(probabilities, values, cuts, rules)
+    counts = Counts(*(np.asarray(each.sum(axis=0), np.int64) for each in found.counted))
+    agree = found.exact[found.whole]
     ap = np.array([average_precision(*column, rules) for column in zip(probabilities.T, values.T)], np.float64)
     return MultiLabel(
         counts,
@@ -140,9 +142,9 @@ def multi_label(
         ap,
         mean_of(ap, rules),
         float(agree.mean()) if len(agree) else float("nan"),
-        int((values >= 0).any(axis=1).sum()),
-        int(whole.sum()),
-        known.sum(axis=0),
+        int(found.known[:, :-1].any(axis=1).sum()),
+        int(found.whole.sum()),
+        found.known.sum(axis=0),
     )
 
 
@@ -156,15 +158,37 @@ def checked(probabilities: Array, values: Array) -> tuple[Array, Array]:
     return probabilities, values.astype(np.int8)
 
 
-def decisions(probabilities: Array, values: Array, thresholds: Array) -> tuple[Array, Array, Array]:
-    """(said, true, known), each (n, C + 1) bool, the empty class last: it is known where no label is true and all are known, and,
-    to be not there, where any is true."""
-    said, true, known = probabilities >= thresholds, values == 1, values >= 0
+class Decisions(NamedTuple):
+    """What is said of specimens beside what is known of them.
+
+    said, true, known: (n, C + 1) bool, the empty class last: it is known where no label is true and all are known, and, to be not
+    there, where any is true; whole: (n,) all labels are known; exact: (n,) all are as they are said.
+    """
+
+    said: Array
+    true: Array
+    known: Array
+    whole: Array
+    exact: Array
+
+    @property
+    def counted(self) -> tuple[Array, Array, Array]:
+        """Each specimen's part of :class:`Counts`, in that order."""
+        return self.said & self.known, self.said & self.true & self.known, self.true & self.known
+
+
+def decisions(probabilities: Array, values: Array, thresholds: Array, rules: Rules) -> Decisions:
+    """The decisions of one task; arguments as for :func:`multi_label`."""
+    published = rules.absent == "published"
+    said, true = probabilities >= thresholds, values == 1
+    known = np.ones_like(true) if published else values >= 0
     any_true, all_known = true.any(axis=1, keepdims=True), known.all(axis=1, keepdims=True)
-    return (
+    return Decisions(
         np.hstack([said, ~said.any(axis=1, keepdims=True)]),
         np.hstack([true, ~any_true & all_known]),
         np.hstack([known, any_true | all_known]),
+        np.asarray(known.all(axis=1)),
+        ((probabilities >= HALF if published else said) == true).all(axis=1),
     )
 
 
@@ -172,26 +196,28 @@ def averages(counts: Counts, weights: Array | None, rules: Rules) -> Averages:
     """The measures that follow from counts (..., C + 1), of which leading axes are kept."""
     classes = counts.true.shape[-1] - 1
     w = np.ones(classes) if weights is None else np.asarray(weights, np.float64)
-    f_beta, f1 = counts.f(rules.beta)[..., :-1], counts.f(1.0)
+    f1 = counts.f(1.0)
     present = counts.true > 0
     counted = present if rules.absent == "skip" else np.ones_like(present)
     precision, recall = counts.precision, counts.recall
     if rules.absent != "published":
         precision, recall = np.nan_to_num(precision), np.nan_to_num(recall)
-    cp, cr = _mean(precision, counted), _mean(recall, counted)
+    cp, cr = mean_of_classes(precision, counted), mean_of_classes(recall, counted)
     said, right, true = (each.sum(axis=-1) for each in (counts.said, counts.right, counts.true))
-    op, or_ = _share(right, said), _share(right, true)
+    op, or_ = share(right, said), share(right, true)
     empty = f1[..., -1] if rules.absent != "skip" else np.where(present[..., -1], f1[..., -1], np.nan)
+    own = Counts(counts.said[..., :-1], counts.right[..., :-1], counts.true[..., :-1])
     return Averages(
-        weighted=_share((w * f_beta * counted[..., :-1]).sum(axis=-1), (w * counted[..., :-1]).sum(axis=-1)),
+        weighted=weighted_f(own, w, counted[..., :-1], rules.beta),
+        plain=weighted_f(own, np.ones(classes), counted[..., :-1], rules.beta),
         empty=empty,
         op=op,
         or_=or_,
-        of1=_share(2 * right, said + true),
+        of1=share(2 * right, said + true),
         cp=cp,
         cr=cr,
-        cf1=_share(2 * cp * cr, cp + cr),
-        mf1=_mean(f1, counted),
+        cf1=share(2 * cp * cr, cp + cr),
+        mf1=mean_of_classes(f1, counted),
     )
 
 
@@ -205,14 +231,7 @@ def average_precision(scores: Array, values: Array, rules: Rules) -> float:
         true = values[order] == 1
         found = np.cumsum(true)
         return float((found / np.arange(1, len(true) + 1))[true].sum() / found[-1]) if true.any() else 0.0
-    scores, true = scores[values >= 0], values[values >= 0] == 1
-    if not true.any():
-        return float("nan")
-    order = np.argsort(-scores, kind="stable")
-    scores, found = scores[order], np.cumsum(true[order])
-    cuts = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    gained = np.diff(found[cuts], prepend=0)
-    return float((gained * (found[cuts] / (cuts + 1))).sum() / found[-1])
+    return Ranking(scores, values).precision(np.ones(len(values), np.int64))
 
 
 def mean_of(ap: Array, rules: Rules) -> float:
@@ -221,16 +240,18 @@ def mean_of(ap: Array, rules: Rules) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def measures(found: Averages) -> list[tuple[str, Any]]:
-    """(field, value) in the order of the class."""
-    return [(field.name, getattr(found, field.name)) for field in fields(found)]
+def weighted_f(counts: Counts, weights: Array, counted: Array, beta: float) -> Array:
+    """(...) mean F_beta by weights (C,) of the classes that are counted (..., C); NaN where these weigh nothing."""
+    return share((weights * counts.f(beta) * counted).sum(axis=-1), (weights * counted).sum(axis=-1))
 
 
-def _mean(values: Array, counted: Array) -> Array:
-    return _share(np.where(counted, values, 0.0).sum(axis=-1), counted.sum(axis=-1))
+def mean_of_classes(values: Array, counted: Array) -> Array:
+    """(...) mean of values (..., C) over the classes that are counted; NaN without any."""
+    return share(np.where(counted, values, 0.0).sum(axis=-1), counted.sum(axis=-1))
 
 
-def _share(part: Array, whole: Array, undefined: float = np.nan) -> Array:
+def share(part: Array, whole: Array, undefined: float = np.nan) -> Array:
+    """part / whole, ``undefined`` where whole is 0."""
     part, whole = np.asarray(part, np.float64), np.asarray(whole, np.float64)
     shares: Array = np.full(np.broadcast_shapes(part.shape, whole.shape), undefined)
     return np.divide(part, whole, out=shares, where=whole != 0)

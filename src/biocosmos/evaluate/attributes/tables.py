@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,17 +108,14 @@ def judge(
     ids: Array, task: Attribute, said: TaskPredictions, weights: Array | None, rules: Rules, bootstrap: Bootstrap
 ) -> Judged:
     """All rows of a task. weights: (C,) or None, all alike."""
-    unknown = int((task.values < 0).sum())
-    kind = SET if task.several else ONE
-    one = Judged(task.name, kind, weights, task.values.size, unknown)
+    known = task.values >= 0 if task.several else task.known
+    one = Judged(task.name, SET if task.several else ONE, weights, known.size, int((~known).sum()))
     if task.several:
         _judge_set(one, task, said, rules, bootstrap)
     else:
-        one.labels, one.unknown = len(task.values), int((~task.known).sum())
         _judge_one(one, task, said, rules, bootstrap)
-    _costly(one, ids, task, said, rules.beta)
-    if not task.several:
         _confused(one, ids, task, said)
+    _costly(one, ids, task, said, rules.beta)
     return one
 
 
@@ -131,10 +127,7 @@ def _judge_set(one: Judged, task: Attribute, said: TaskPredictions, rules: Rules
     beta = f"F{rules.beta:g}"
     if one.weights is not None:
         one.add(f"{beta} weighted", with_intervals["weighted"], found.specimens, own)
-        plain = intervals(said.probabilities, task.values, said.cuts, None, rules, bootstrap, ranked=False)["weighted"]
-    else:
-        plain = with_intervals["weighted"]
-    one.add(f"mean {beta}", plain, found.specimens, own)
+    one.add(f"mean {beta}", with_intervals["plain"], found.specimens, own)
     for key, measure in NAMES.items():
         one.add(measure, with_intervals[key], found.specimens, counted)
     one.add("exact match", with_intervals["exact"], found.whole, len(task.classes))
@@ -159,7 +152,7 @@ def _judge_set(one: Judged, task: Attribute, said: TaskPredictions, rules: Rules
 def _judge_one(one: Judged, task: Attribute, said: TaskPredictions, rules: Rules, bootstrap: Bootstrap) -> None:
     found = exclusive(said.probabilities, task.values, rules, bootstrap, one.weights)
     one.unanswerable = found.unanswerable
-    true, told, right = found.confusion.sum(axis=1), found.confusion.sum(axis=0), np.diag(found.confusion)
+    true, told, right = found.counts.true, found.counts.said, found.counts.right
     counted = int((true > 0).sum()) if rules.absent == "skip" else len(true)
     if found.weighted is not None:
         one.add(f"F{rules.beta:g} weighted", found.weighted, found.specimens, counted)
@@ -168,18 +161,17 @@ def _judge_one(one: Judged, task: Attribute, said: TaskPredictions, rules: Rules
     one.add("macro F1", found.macro_f1, found.specimens, counted)
     one.add("ECE", Interval(found.calibration.ece, np.nan, np.nan), found.specimens, len(true))
     one.calibrated(found.calibration)
-    b2 = rules.beta**2
-    with np.errstate(divide="ignore", invalid="ignore"):
-        columns: dict[str, Array] = {
-            "known": np.full(len(true), found.specimens),
-            "true": true,
-            "said": told,
-            "right": right,
-            "precision": right / told,
-            "recall": right / true,
-            "f1": 2 * right / (true + told),
-            "f_beta": (1 + b2) * right / (b2 * true + told),
-        }
+    there = true + told > 0
+    columns: dict[str, Array] = {
+        "known": np.full(len(true), found.specimens),
+        "true": true,
+        "said": told,
+        "right": right,
+        "precision": found.counts.precision,
+        "recall": found.counts.recall,
+        "f1": np.where(there, found.counts.f(1.0), np.nan),
+        "f_beta": np.where(there, found.counts.f(rules.beta), np.nan),
+    }
     _classes(one, list(task.classes), columns)
 
 
@@ -236,8 +228,3 @@ def _confused(one: Judged, ids: Array, task: Attribute, said: TaskPredictions) -
 def _defined(value: Any) -> Any:
     """None in place of NaN."""
     return None if isinstance(value, float) and value != value else value
-
-
-def of_task(rows: list[Row], task: str) -> Iterator[Row]:
-    """The rows of one task."""
-    return (row for row in rows if row["task"] == task)

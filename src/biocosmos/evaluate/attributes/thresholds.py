@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.evaluate.attributes.multi_label import HALF, checked
+from biocosmos.evaluate.attributes.multi_label import checked
+from biocosmos.identify.attributes import HALF
 
 Array = npt.NDArray[Any]
 

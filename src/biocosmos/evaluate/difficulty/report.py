@@ -9,11 +9,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from biocosmos.evaluate.difficulty.page import page
+from biocosmos.evaluate.difficulty.page import PARTS, page
 from biocosmos.evaluate.report import Report
 from biocosmos.sequences.difficulty.measure import Difficulty
 
-PARTS = ("ocom", "mcom", "vcom", "motcom")
 FEW_PAIRS = 10
 _NIGHT = pa.schema(
     [

@@ -77,7 +77,7 @@ class Bootstrap:
         else:
             weights, hits, counts = self._taxa_weights(hits, counts)
             draws = (weights @ hits) / (weights @ counts)
-        return self._interval(right / total, draws)
+        return self.interval(right / total, draws)
 
     def macro(self, hits: Array, counts: Array) -> Interval:
         """Mean over taxa of each taxon's share of right queries; arguments as in :meth:`micro`. Taxa without queries are left
@@ -89,12 +89,12 @@ class Bootstrap:
         value = float((hits / counts).mean())
         if self.resample == "taxa":
             weights, hits, counts = self._taxa_weights(hits, counts)
-            return self._interval(value, weights @ (hits / counts) / taxa)
+            return self.interval(value, weights @ (hits / counts) / taxa)
         same, alike = np.unique(np.stack([hits, counts], axis=1), axis=0, return_counts=True)
         right, size = same[:, :1], same[:, 1:]
         # The sum of m equal binomials is one binomial of m times the size.
         sums = self._rng().binomial(alike[:, None] * size, right / size, (len(same), self.draws)) / size
-        return self._interval(value, sums.sum(axis=0) / taxa)
+        return self.interval(value, sums.sum(axis=0) / taxa)
 
     def paired_micro(self, gains: Array, losses: Array, counts: Array) -> Interval:
         """Difference of two shares measured on the same queries.
@@ -108,7 +108,7 @@ class Bootstrap:
         if self.resample == "taxa":
             value = float((gains - losses).sum() / counts.sum())
             weights, gains, losses, counts = self._taxa_weights(gains, losses, counts)
-            return self._interval(value, (weights @ (gains - losses)) / (weights @ counts))
+            return self.interval(value, (weights @ (gains - losses)) / (weights @ counts))
         return self._paired(*(column.sum(keepdims=True) for column in (gains, losses, counts)))
 
     def paired_macro(self, gains: Array, losses: Array, counts: Array) -> Interval:
@@ -120,7 +120,7 @@ class Bootstrap:
             value = float(((gains - losses) / counts).mean())
             taxa = len(counts)
             weights, gains, losses, counts = self._taxa_weights(gains, losses, counts)
-            return self._interval(value, weights @ ((gains - losses) / counts) / taxa)
+            return self.interval(value, weights @ ((gains - losses) / counts) / taxa)
         return self._paired(gains, losses, counts)
 
     def recounted(self, counts: Array, numbers: Callable[[Array], Array], strata: Array | None = None) -> list[Interval]:
@@ -136,7 +136,7 @@ class Bootstrap:
             return [Interval(float(value), float("nan"), float("nan")) for value in values]
         found = [numbers(drawn) for drawn in self._redrawn(counts, np.zeros(len(counts), int) if strata is None else strata)]
         draws = np.concatenate(found)
-        return [self._interval(value, column[~np.isnan(column)]) for value, column in zip(values, draws.T)]
+        return [self.interval(value, column) for value, column in zip(values, draws.T)]
 
     def _redrawn(self, counts: Array, strata: Array) -> Iterator[Array]:
         """Blocks (draws, kinds) of counts, in constant memory."""
@@ -157,7 +157,7 @@ class Bootstrap:
         up = rng.binomial(trials, gain / size, (len(same), self.draws))
         rest = np.maximum(size - gain, 1)
         down = rng.binomial(trials - up, np.minimum(loss / rest, 1.0))
-        return self._interval(value, ((up - down) / size).sum(axis=0) / len(counts))
+        return self.interval(value, ((up - down) / size).sum(axis=0) / len(counts))
 
     def _taxa_weights(self, *columns: Array) -> tuple[Array, ...]:
         same, alike = np.unique(np.stack(columns, axis=1), axis=0, return_counts=True)
@@ -168,7 +168,9 @@ class Bootstrap:
     def _rng(self) -> np.random.Generator:
         return np.random.default_rng(self.seed)
 
-    def _interval(self, value: float, draws: Array) -> Interval:
+    def interval(self, value: float, draws: Array) -> Interval:
+        """A value with the percentiles of its draws (n,), of which those that are no number are left out; no ends without any."""
+        draws = draws[np.isfinite(draws)]
         if not len(draws):
             return Interval(float(value), float("nan"), float("nan"))
         tail = (1 - self.confidence) / 2

@@ -41,12 +41,12 @@ def rank_correlation(a: Array, b: Array, boot: Bootstrap, groups: Array | None =
     rng = np.random.default_rng(boot.seed)
     if groups is not None:
         found = [_pearson(rankdata(a[rows])[None], rankdata(b[rows])[None]) for rows in _whole_groups(groups, boot, rng)]
-        return _percentiles(value, np.concatenate(found), boot)
+        return boot.interval(value, np.concatenate(found))
     each, drawn = max(CHUNK // n, 1), []
     for start in range(0, boot.draws, each):
         rows = rng.integers(0, n, (min(each, boot.draws - start), n))
         drawn.append(_pearson(rankdata(a[rows], axis=1), rankdata(b[rows], axis=1)))
-    return _percentiles(value, np.concatenate(drawn), boot)
+    return boot.interval(value, np.concatenate(drawn))
 
 
 def kendall(a: Array, b: Array, boot: Bootstrap, groups: Array | None = None) -> Interval | None:
@@ -69,7 +69,7 @@ def kendall(a: Array, b: Array, boot: Bootstrap, groups: Array | None = None) ->
     rng = np.random.default_rng(boot.seed)
     draws = (rng.integers(0, n, n) for _ in range(boot.draws)) if groups is None else _whole_groups(groups, boot, rng)
     drawn = [_tau(first[rows[:, None], rows], second[rows[:, None], rows]) for rows in draws]
-    return _percentiles(value, np.array(drawn), boot)
+    return boot.interval(value, np.array(drawn))
 
 
 def _whole_groups(groups: Array, boot: Bootstrap, rng: np.random.Generator) -> Iterator[Array]:
@@ -83,13 +83,6 @@ def _tau(first: Array, second: Array) -> float:
     """tau-b of the signs of all pairs, (n, n) each; NaN where one side is constant."""
     untied = np.count_nonzero(first) * np.count_nonzero(second)
     return float((first * second).sum() / np.sqrt(untied)) if untied else float("nan")
-
-
-def _percentiles(value: float, draws: Array, boot: Bootstrap) -> Interval:
-    draws = draws[np.isfinite(draws)]
-    tail = (1 - boot.confidence) / 2
-    low, high = np.quantile(draws, (tail, 1 - tail)) if len(draws) else (np.nan, np.nan)
-    return Interval(value, float(low), float(high))
 
 
 def _pearson(a: Array, b: Array) -> Array:

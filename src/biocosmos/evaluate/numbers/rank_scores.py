@@ -19,7 +19,7 @@ MEASURES = ("precision", "recall", "F1")
 def agreement_intervals(true: Array, said: Array, taxa: int, boot: Bootstrap) -> list[tuple[str, str, Interval]]:
     """(measure, average, interval) of codes (n,): accuracy, then precision, recall and F1 weighted by specimens and macro over
     the taxa that have any."""
-    kinds, counts = _kinds(true, said)
+    kinds, counts = kinds_of(true, said)
     weighted = boot.recounted(counts, _weighted(kinds, taxa))
     macro = boot.recounted(counts, _macro(kinds, taxa), kinds[:, 0])
     return _listed(weighted, macro)
@@ -43,15 +43,15 @@ def top_intervals(true: Array, place: Array, ks: Sequence[int], taxa: int, boot:
     return out
 
 
-def _kinds(true: Array, *said: Array) -> tuple[Array, Array]:
+def kinds_of(true: Array, *said: Array) -> tuple[Array, Array]:
     """Distinct rows of codes among the specimens with a true taxon, (kinds, columns), and how many specimens are each."""
     judged = true >= 0
     kinds, counts = np.unique(np.stack([column[judged] for column in (true, *said)], axis=1), axis=0, return_counts=True)
     return kinds, counts
 
 
-def _agreements(kinds: Array, taxa: int, column: int = 1) -> Callable[[Array], Agreement]:
-    """counts (draws, kinds) -> the agreement of answers ``column`` with the truth, column 0."""
+def agreements(kinds: Array, taxa: int, column: int = 1) -> Callable[[Array], Agreement]:
+    """counts (draws, kinds) of :func:`kinds_of` -> the agreement of answers ``column`` with the truth, column 0."""
     from scipy.sparse import csr_matrix  # takes a while to import
 
     true, said = kinds[:, 0], kinds[:, column]
@@ -62,7 +62,7 @@ def _agreements(kinds: Array, taxa: int, column: int = 1) -> Callable[[Array], A
 
 
 def _weighted(kinds: Array, taxa: int, column: int = 1) -> Numbers:
-    count = _agreements(kinds, taxa, column)
+    count = agreements(kinds, taxa, column)
 
     def numbers(counts: Array) -> Array:
         found = count(counts)
@@ -72,7 +72,7 @@ def _weighted(kinds: Array, taxa: int, column: int = 1) -> Numbers:
 
 
 def _macro(kinds: Array, taxa: int, column: int = 1) -> Numbers:
-    count, present = _agreements(kinds, taxa, column), np.unique(kinds[:, 0])
+    count, present = agreements(kinds, taxa, column), np.unique(kinds[:, 0])
 
     def numbers(counts: Array) -> Array:
         found = count(counts)
@@ -83,7 +83,7 @@ def _macro(kinds: Array, taxa: int, column: int = 1) -> Numbers:
 
 def agreement_differences(true: Array, first: Array, other: Array, taxa: int, boot: Bootstrap) -> list[tuple[str, str, Interval]]:
     """:func:`agreement_intervals` of ``other`` minus those of ``first``, resampled in pairs."""
-    kinds, counts = _kinds(true, first, other)
+    kinds, counts = kinds_of(true, first, other)
 
     def minus(make: Callable[[Array, int, int], Numbers]) -> Numbers:
         before, after = make(kinds, taxa, 1), make(kinds, taxa, 2)

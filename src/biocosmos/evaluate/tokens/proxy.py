@@ -51,7 +51,7 @@ def proxy(distance: Array, accuracy: Array, boot: Bootstrap) -> Proxy:
     times = np.random.default_rng(boot.seed).multinomial(len(accuracy), np.full(len(accuracy), 1 / len(accuracy)), boot.draws)
     times = times[(times > 0).sum(1) >= FEWEST_DISTINCT].astype(np.float64)
     weights = times[:, rows[there]] * times[:, columns[there]]  # how often each pair is among those of the settings drawn
-    spearman, kendall = (_interval(value, drawn, boot) for value, drawn in zip(values, _weighted(told, real, weights)))
+    spearman, kendall = (boot.interval(value, drawn) for value, drawn in zip(values, _weighted(told, real, weights)))
     return Proxy(used, len(told), spearman, kendall)
 
 
@@ -90,12 +90,3 @@ def _weighted(told: Array, real: Array, weights: Array) -> tuple[Array, Array]:
         )
         tau = np.where(first * second > 0, agreeing / np.sqrt(first * second), np.nan)
     return rho, tau
-
-
-def _interval(value: float, drawn: Array, boot: Bootstrap) -> Interval:
-    drawn = drawn[np.isfinite(drawn)]
-    if not len(drawn):
-        return Interval(value, float("nan"), float("nan"))
-    tail = (1 - boot.confidence) / 2
-    low, high = np.quantile(drawn, (tail, 1 - tail))
-    return Interval(value, float(low), float(high))

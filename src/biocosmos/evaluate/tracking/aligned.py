@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.sequences.frames import Boxes
+from biocosmos.images.boxes import overlap
+from biocosmos.sequences.frames import Boxes, seen_before
 
 Array = npt.NDArray[Any]
 
@@ -26,7 +27,7 @@ def aligned(truth: Boxes, found: Boxes, label: str | None = None) -> dict[str, A
         frame = np.searchsorted(numbers, boxes.frames.number[boxes.frame[rows]])
         named = np.array([] if boxes.track is None else boxes.track[rows].astype(str))
         names, track = np.unique(named, return_inverse=True)
-        _refuse_twice(boxes, rows, frame, track, names, who)
+        _refuse_twice(boxes, rows, frame, track, who)
         order = np.argsort(frame, kind="stable")
         cuts = np.searchsorted(frame[order], np.arange(1, len(numbers)))
         sides.append((len(names), np.split(track[order].astype(np.int64), cuts), np.split(boxes.box[rows][order], cuts)))
@@ -39,7 +40,7 @@ def aligned(truth: Boxes, found: Boxes, label: str | None = None) -> dict[str, A
         "num_tracker_dets": sum(map(len, found_tracks)),
         "gt_ids": true_tracks,
         "tracker_ids": found_tracks,
-        "similarity_scores": [overlaps(one, other) for one, other in zip(true_boxes, found_boxes)],
+        "similarity_scores": [overlap(one, other) for one, other in zip(true_boxes, found_boxes)],
     }
 
 
@@ -51,22 +52,9 @@ def rows_of(boxes: Boxes, label: str | None = None) -> Array:
     return np.flatnonzero(kept)
 
 
-def overlaps(one: Array, other: Array) -> Array:
-    """(n, m) float64 intersection over union of boxes (n, 4) and (m, 4), x, y, width, height; 0 where both have no area."""
-    low = np.maximum(one[:, None, :2], other[None, :, :2])
-    high = np.minimum(one[:, None, :2] + one[:, None, 2:], other[None, :, :2] + other[None, :, 2:])
-    common = np.prod(np.maximum(high - low, 0.0), axis=2)
-    union = np.prod(one[:, None, 2:], axis=2) + np.prod(other[None, :, 2:], axis=2) - common
-    return np.asarray(np.divide(common, union, out=np.zeros_like(common), where=union > 0))
-
-
-def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, names: Array, who: str) -> None:
-    if len(rows) < 2:
-        return
-    order = np.lexsort((track, frame))
-    twice = np.flatnonzero((np.diff(frame[order]) == 0) & (np.diff(track[order]) == 0))
-    if len(twice):
-        row = order[twice[0]]
-        number = int(boxes.frames.number[boxes.frame[rows[row]]])
+def _refuse_twice(boxes: Boxes, rows: Array, frame: Array, track: Array, who: str) -> None:
+    twice = rows[seen_before(frame, track)]
+    if boxes.track is not None and len(twice):
+        number = int(boxes.frames.number[boxes.frame[twice[0]]])
         where = f"sequence {boxes.name!r}, frame {number}"
-        raise BiocosmosError(f"{where}: {who} have two boxes of the individual {str(names[track[row]])!r}; leave one out")
+        raise BiocosmosError(f"{where}: {who} have two boxes of the individual {str(boxes.track[twice[0]])!r}; leave one out")

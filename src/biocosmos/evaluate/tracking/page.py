@@ -14,6 +14,7 @@ from biocosmos.evaluate.report import Report
 Row = dict[str, Any]
 WORDS = Words(__package__)
 ALL = "all"
+"""Stands for every sequence, and for every label."""
 MAIN: Columns = [
     ("HOTA", "HOTA"),
     ("DetA", "DetA"),

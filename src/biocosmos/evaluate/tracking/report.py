@@ -10,12 +10,10 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.report import Report
 from biocosmos.evaluate.tracking.aligned import rows_of
-from biocosmos.evaluate.tracking.page import page
+from biocosmos.evaluate.tracking.page import ALL, page
 from biocosmos.evaluate.tracking.scores import COUNTS, CURVE, SHARES, THRESHOLDS, TrackScores, judge, row, together
 from biocosmos.sequences.frames import Boxes
 
-ALL = "all"
-"""Stands for every sequence, and for every label."""
 _NUMBERS = [(name, pa.float64()) for name in SHARES] + [(name, pa.int64()) for name in COUNTS]
 _COUNTED = [(name, pa.int64()) for name in ("individuals", "found_individuals", "count_off")]
 _SIZES = [(name, pa.int64()) for name in ("boxes", "found_boxes", "frames")]

@@ -23,24 +23,25 @@ import torch
 from safetensors.torch import save_file
 
 from biocosmos.encoders.feature_maps import Trunk
+from biocosmos.encoders.model_folder import refuse_no_number
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import plain_state, weights_digest
-from biocosmos.encoders.views import check_views, view
+from biocosmos.encoders.views import check_views
 from biocosmos.encoders.weights import check_room, fill, read_weights
 from biocosmos.errors import BiocosmosError
-from biocosmos.facts import Number, read_facts
+from biocosmos.facts import Number, read_versioned
 from biocosmos.files import is_there
 from biocosmos.identify.attribute_columns import AskedTask, predictions_of
 from biocosmos.identify.attributes import AttributePredictions
 from biocosmos.identify.namer import Said, Specimens
 from biocosmos.identify.namers.attribute_model import AttributesOnTaps
 from biocosmos.identify.namers.head_model import HeadModel
-from biocosmos.identify.namers.trained import TrainedNamer
+from biocosmos.identify.namers.trained import TrainedNamer, refuse_unknown_options
 from biocosmos.nn.attributes import ATTRIBUTE_HEADS, AttributeOutput, TaskShape, probabilities
 from biocosmos.provenance import now, package_version
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_facts
 from biocosmos.taxonomy import Taxonomy
 
 FORMAT = 1
@@ -76,7 +77,6 @@ _SHAPE: dict[str, Any] = {
     "biocosmos": object,
 }
 """Of ``attributes.json``."""
-_TOLD = {"what": "the description of attribute heads", "remedy": "restore it, or train again"}
 
 Float32 = npt.NDArray[np.float32]
 
@@ -123,6 +123,11 @@ class AttributeHead(TrainedNamer):
         own = str(self.facts["digest"])
         return own if self.gate is None else hashlib.sha256(f"{own} after {self.gate.digest}".encode()).hexdigest()[:16]
 
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Its own, and that of a gate that is asked first."""
+        return super().folders if self.gate is None else (*super().folders, *self.gate.folders)
+
     def viewed(self, views: int) -> AttributeHead:
         """The same heads that look at so many turned and mirrored views of each image. Raises BiocosmosError on vectors."""
         self.refuse_views_of_vectors(check_views(views))
@@ -158,17 +163,14 @@ class AttributeHead(TrainedNamer):
         together, found = self.at_once(len(inputs)), [np.empty((0, sum(len(task.classes) for task in self.tasks)), np.float32)]
         for start in range(0, len(inputs), together):
             seen = inputs[start : start + together].to(self.device)
-            views = [seen] if self.views == 1 else [view(seen, number) for number in range(self.views)]
-            found.append(mean_probabilities([self.model(one) for one in views], self.model.head.tasks))  # type: ignore[arg-type]
+            outputs = [self.model(one) for one in self.views_of(seen)]
+            found.append(mean_probabilities(outputs, self.model.head.tasks))  # type: ignore[arg-type]
         own = np.concatenate(found)
-        return own if self.gate is None else self._kept_back(own, self.gate.probabilities(specimens))
-
-    def _kept_back(self, own: Float32, first: Float32) -> Float32:
-        assert self.gate is not None
-        (task,) = self.gate.tasks
-        cut = 0.5 if task.thresholds is None else task.thresholds[0]
-        several = np.concatenate([np.full(len(each.classes), each.several) for each in self.tasks])
-        return np.where((first.astype(np.float64) < cut) & several, np.float32(0), own)
+        if self.gate is None:
+            return own
+        (first,) = self.gate.attributes(specimens).tasks
+        several = np.concatenate([np.full(len(task.classes), task.several) for task in self.tasks])
+        return np.where((first.probabilities < first.cuts) & several, np.float32(0), own)
 
     def said(self, specimens: Specimens) -> Said:
         """No names; the probabilities of all attributes."""
@@ -183,15 +185,8 @@ class AttributeHead(TrainedNamer):
         """What a table of its answers says about it."""
         return {
             "head": self.facts["kind"],
-            "folder": str(self.folder),
-            "digest": self.digest,
             "attributes": [asdict(task) for task in self.tasks],
-            "encoder": self.facts["encoder"],
-            "frozen": self.frozen,
-            "training_settings": self.facts["training"].get("settings", {}),
-            "preprocessing": self.facts["preprocessing"],
-            "biocosmos": self.facts["biocosmos"],
-            "views": self.views,
+            **self.of_folder(),
             "gate": None if self.gate is None else self.gate.about(),
         }
 
@@ -248,11 +243,10 @@ def load_module(folder: Path, facts: dict[str, Any]) -> AttributesOnTaps:
     weights = read_weights(folder / WEIGHTS)
     shapes = [TaskShape(task.name, len(task.classes), task.several) for task in asked_of(facts)]
     classes = sum(shape.classes for shape in shapes)
-    options = {name: tuple(value) if isinstance(value, list) else value for name, value in facts["options"].items()}
 
     def build() -> AttributesOnTaps:
         graph = torch.ones(classes, classes) if facts["kind"] == "ctgnn" else None
-        return AttributesOnTaps(facts["kind"], shapes, facts["channels"], adjacency=graph, options=options)
+        return AttributesOnTaps(facts["kind"], shapes, facts["channels"], adjacency=graph, options=facts["options"])
 
     there = sum(tensor.numel() for tensor in weights.values())
     if classes > there:
@@ -272,10 +266,7 @@ def read_attribute_facts(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / ATTRIBUTES
     if not is_there(path):
         raise BiocosmosError(f"{folder} holds no attribute heads: make them with 'biocosmos train heads --attributes'")
-    version = read_facts(path, {"format": object}, **_TOLD)["format"]
-    if version != FORMAT:
-        raise BiocosmosError(f"{path} has format {str(version)[:40]}, this version of biocosmos reads {FORMAT}: update biocosmos")
-    facts = read_facts(path, _SHAPE, **_TOLD)
+    facts = read_versioned(path, _SHAPE, FORMAT, what="the description of attribute heads", remedy="restore it, or train again")
     if facts["kind"] not in ATTRIBUTE_HEADS or not facts["tasks"] or not facts["channels"]:
         raise BiocosmosError(f"{path} describes no attribute heads that there are: restore it, or train again")
     for task in facts["tasks"]:
@@ -284,8 +275,7 @@ def read_attribute_facts(folder: str | Path) -> dict[str, Any]:
             raise BiocosmosError(
                 f"{path}: the attribute '{task['name'][:40]}' lacks classes or thresholds: restore it, or train again"
             )
-    if unknown := sorted(set(facts["options"]) - {key.removesuffix("?") for key in _OPTIONS}):
-        raise BiocosmosError(f"{path} has an option '{unknown[0][:40]}' that no head takes: restore it, or train again")
+    refuse_unknown_options(path, facts["options"], _OPTIONS)
     return facts
 
 
@@ -311,11 +301,7 @@ def save_attributes(
     """
     folder = Path(folder)
     state = plain_state(module)
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BiocosmosError(
-                f"the trained weights {name} of the attributes hold values that are no number: nothing was saved in {folder}"
-            )
+    refuse_no_number(folder, state, "of the attributes")
     described = [
         {
             "name": task.name,
@@ -346,7 +332,7 @@ def save_attributes(
     (folder / ATTRIBUTES).unlink(missing_ok=True)
     with replacing(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
-    _write(folder, facts)
+    write_facts(folder / ATTRIBUTES, facts)
     return facts
 
 
@@ -360,12 +346,7 @@ def copy_attributes(source: str | Path, folder: str | Path, trained: str) -> Non
         shutil.copyfile(source / WEIGHTS, temporary)
     facts["encoder"] = {**facts["encoder"], "trained": trained}
     facts["digest"] = _digest(module, facts["tasks"], trained)
-    _write(folder, facts)
-
-
-def _write(folder: Path, facts: dict[str, Any]) -> None:
-    with replacing(folder / ATTRIBUTES) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    write_facts(folder / ATTRIBUTES, facts)
 
 
 def _digest(module: AttributesOnTaps, tasks: Sequence[dict[str, Any]], encoder: str) -> str:

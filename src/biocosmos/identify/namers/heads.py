@@ -7,7 +7,6 @@ folder is an encoder for every other command as well.
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 import shutil
 from collections.abc import Sequence
@@ -23,14 +22,15 @@ import torch
 from safetensors.torch import save_file
 
 from biocosmos.encoders.feature_maps import Trunk
+from biocosmos.encoders.model_folder import refuse_no_number
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import plain_state, weights_digest
-from biocosmos.encoders.views import check_views, view
+from biocosmos.encoders.views import check_views
 from biocosmos.encoders.weights import fill, read_weights
 from biocosmos.errors import BiocosmosError
-from biocosmos.facts import Number, read_facts
+from biocosmos.facts import Number, read_versioned
 from biocosmos.files import is_there
 from biocosmos.identify.attribute_columns import AskedTask
 from biocosmos.identify.namer import Said, Specimens
@@ -44,7 +44,7 @@ from biocosmos.identify.namers.attribute_heads import (
 )
 from biocosmos.identify.namers.attribute_model import HeadsModel
 from biocosmos.identify.namers.head_model import HeadModel
-from biocosmos.identify.namers.trained import CPU_BLOCK, TrainedNamer
+from biocosmos.identify.namers.trained import CPU_BLOCK, TrainedNamer, refuse_unknown_options
 from biocosmos.identify.novelty.odin import COLUMN as ODIN
 from biocosmos.identify.novelty.odin import STEP, odin_scores
 from biocosmos.identify.predictions import Predictions
@@ -52,7 +52,7 @@ from biocosmos.nn.heads import make_head
 from biocosmos.nn.imbalance import adjusted
 from biocosmos.nn.tree import Tree
 from biocosmos.provenance import now, package_version
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_facts
 from biocosmos.taxonomy import Taxonomy
 
 FORMAT = 1
@@ -242,8 +242,7 @@ class TrainedHead(TrainedNamer):
         self, inputs: torch.Tensor, extra: torch.Tensor | None
     ) -> tuple[Float32, Float32, list[Float32] | None, Float32 | None]:
         """Class scores, features, the ranks' own log p and p of attributes of a block, averaged over views."""
-        views = [inputs] if self.views == 1 else [view(inputs, number) for number in range(self.views)]
-        outputs = [self.model(seen, extra) for seen in views]
+        outputs = [self.model(seen, extra) for seen in self.views_of(inputs)]
         logits = torch.stack([output.logits.float() for output in outputs])
         energy = logits.logsumexp(2, keepdim=True)  # kept, since a softmax does not need it and novelty does
         scores = torch.logsumexp(logits - energy, 0) - math.log(len(outputs)) + energy.mean(0)
@@ -265,16 +264,9 @@ class TrainedHead(TrainedNamer):
         """What a table of its answers says about it."""
         return {
             "head": self.facts["head"],
-            "folder": str(self.folder),
-            "digest": self.digest,
             "ranks": list(self.taxonomy.ranks),
             "classes": len(self.classes),
-            "encoder": self.facts["encoder"],
-            "frozen": self.frozen,
-            "training_settings": self.facts["training"].get("settings", {}),
-            "preprocessing": self.facts["preprocessing"],
-            "biocosmos": self.facts["biocosmos"],
-            "views": self.views,
+            **self.of_folder(),
         }
 
 
@@ -306,11 +298,7 @@ def save_head(
     """
     folder = Path(folder)
     state = plain_state(model.head)
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise BiocosmosError(
-                f"the trained weights {name} of the head hold values that are no number: nothing was saved in {folder}"
-            )
+    refuse_no_number(folder, state, "of the head")
     facts = {
         "format": FORMAT,
         "head": kind,
@@ -333,8 +321,7 @@ def save_head(
     taxonomy.save(folder / TAXONOMY)
     with replacing(folder / WEIGHTS) as temporary:
         save_file(state, temporary)
-    with replacing(folder / HEAD) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    write_facts(folder / HEAD, facts)
     return facts
 
 
@@ -354,8 +341,7 @@ def copy_head(head: TrainedHead, folder: str | Path, trained: str) -> str:
     facts["digest"] = _digest(head.model, head.taxonomy, trained)
     if has_attributes(head.folder):
         copy_attributes(head.folder, folder, trained)
-    with replacing(folder / HEAD) as temporary:
-        temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+    write_facts(folder / HEAD, facts)
     return str(facts["digest"])
 
 
@@ -369,15 +355,11 @@ def read_head_facts(folder: str | Path) -> dict[str, Any]:
     if not is_there(path):
         raise BiocosmosError(f"{folder} holds no trained head: make one with 'biocosmos train heads'")
     told = {"what": "the description of a trained head", "remedy": "restore it, or train again"}
-    version = read_facts(path, {"format": object}, **told)["format"]
-    if version != FORMAT:
-        raise BiocosmosError(f"{path} has format {str(version)[:40]}, this version of biocosmos reads {FORMAT}: update biocosmos")
-    facts = read_facts(path, _SHAPE, **told)
+    facts = read_versioned(path, _SHAPE, FORMAT, **told)
     counts = facts.get("counts")
     if counts is not None and len(counts) != len(facts["classes"]):
         raise BiocosmosError(f"{path} has {len(counts)} counts of {len(facts['classes'])} classes: restore it, or train again")
-    if unknown := sorted(set(facts["options"]) - {key.removesuffix("?") for key in _SHAPE["options"]}):
-        raise BiocosmosError(f"{path} has an option '{unknown[0][:40]}' that no head takes: restore it, or train again")
+    refuse_unknown_options(path, facts["options"], _SHAPE["options"])
     return facts
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import torch
 
 from biocosmos.encoders.preprocess import Preprocessing
+from biocosmos.encoders.views import view
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namer import Namer, Takes
 from biocosmos.identify.namers.head_model import HeadModel
@@ -31,6 +33,11 @@ class TrainedNamer(Namer):
     facts: dict[str, Any]
     device: torch.device
     views: int
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Those whose records say what it has seen."""
+        return (self.folder,)
 
     @property
     def takes(self) -> Takes:  # type: ignore[override]
@@ -66,6 +73,23 @@ class TrainedNamer(Namer):
         """How many of ``count`` specimens go through the model together."""
         return max(1, count) if self.frozen else CPU_BLOCK if self.device.type == "cpu" else BLOCK
 
+    def views_of(self, inputs: torch.Tensor) -> list[torch.Tensor]:
+        """What the model looks at: the inputs, or so many turned and mirrored views of images."""
+        return [inputs] if self.views == 1 else [view(inputs, number) for number in range(self.views)]
+
+    def of_folder(self) -> dict[str, Any]:
+        """What a table of answers says of any of them: where it lies, what it stands on, how it was trained and asked."""
+        return {
+            "folder": str(self.folder),
+            "digest": self.digest,
+            "encoder": self.facts["encoder"],
+            "frozen": self.frozen,
+            "training_settings": self.facts["training"].get("settings", {}),
+            "preprocessing": self.facts["preprocessing"],
+            "biocosmos": self.facts["biocosmos"],
+            "views": self.views,
+        }
+
     def refuse_views_of_vectors(self, views: int) -> None:
         """Raise BiocosmosError for more than one view of stored vectors, which are of one."""
         if views > 1 and self.frozen:
@@ -73,3 +97,9 @@ class TrainedNamer(Namer):
                 f"the head in {self.folder} takes stored vectors, which are of one view: leave --views out, "
                 "or train without --freeze"
             )
+
+
+def refuse_unknown_options(path: Path, options: Mapping[str, Any], shape: Mapping[str, Any]) -> None:
+    """Raise BiocosmosError for an option in the description ``path`` that is not in the shape of options."""
+    if unknown := sorted(set(options) - {key.removesuffix("?") for key in shape}):
+        raise BiocosmosError(f"{path} has an option '{unknown[0][:40]}' that no head takes: restore it, or train again")

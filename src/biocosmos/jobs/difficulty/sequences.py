@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,16 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate.difficulty.report import Night, difficulty_report
 from biocosmos.evaluate.report import Report
 from biocosmos.jobs.difficulty.settings import BLURRED, CORRECTED, RELEASE, DifficultySettings, steps
-from biocosmos.outputs import COLLECTION_FILES
 from biocosmos.progress import Progress, progress
 from biocosmos.sequences import Boxes, read_sequences, sequences_of
 from biocosmos.sequences.difficulty.given import GivenFeatures
 from biocosmos.sequences.difficulty.looking import STAGE, AsReleased, Looking, look
 from biocosmos.sequences.difficulty.measure import Difficulty, Features, Measuring, Vectors, measure
+from biocosmos.sequences.files import MOT
 from biocosmos.settings import told
 from biocosmos.specimens import readers
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.creating import is_collection
 from biocosmos.specimens.galleries import vectors_of
 from biocosmos.specimens.readers.mot_tree import sequences_at
 from biocosmos.tables import file_stem
@@ -34,18 +36,18 @@ from biocosmos.unfinished import remove
 if TYPE_CHECKING:
     from biocosmos.embed.parts import Work
 
-MOT_FORMATS = ("mot", "mot-detections")
 NO_PICTURES = "no pictures: VCOM cannot be measured; give --images, --vectors or a collection with an embedding"
 
 
 @dataclass(frozen=True)
 class _Source:
-    """Where sequences are from: its path, the collection there if it is one, the site they share, and of a tree the folder of
-    each sequence, below its path."""
+    """Where sequences are from: its path, the site they share, the collection there if it is one, else the format, and of a tree
+    the folder of each sequence, below its path."""
 
     path: Path
-    collection: Collection | None
     site: str
+    collection: Collection | None = None
+    format: str | None = None
     folders: Mapping[str, str] = field(default_factory=dict)
 
     def site_of(self, name: str, pattern: str | None) -> str:
@@ -54,8 +56,11 @@ class _Source:
         if pattern is not None:
             found = re.search(pattern, where)
             return "" if found is None else (found[1] if found.re.groups else found[0]) or ""
-        above = {folder.rpartition("/")[0] for folder in self.folders.values()}
-        return self.site or ("" if len(above) == 1 else where.rpartition("/")[0])
+        return self.site or ("" if self._share_a_folder else where.rpartition("/")[0])
+
+    @cached_property
+    def _share_a_folder(self) -> bool:
+        return len({folder.rpartition("/")[0] for folder in self.folders.values()}) == 1
 
 
 def measure_difficulty(
@@ -76,7 +81,8 @@ def measure_difficulty(
     failures = Failures() if failures is None else failures
     if not settings.sequences:
         raise BiocosmosError("name the sequences: a MOTChallenge tree, a file with frames, or a collection")
-    if again := [path for i, path in enumerate(settings.sequences) if path.resolve() in _resolved(settings.sequences[:i])]:
+    places = [path.resolve() for path in settings.sequences]
+    if again := [path for i, path in enumerate(settings.sequences) if places[i] in places[:i]]:
         raise BiocosmosError(f"{again[0]} is named twice: its sequences would count twice, so name it once")
     sources = [_source(path, len(settings.sequences) > 1) for path in settings.sequences]
     nights: list[Night] = []
@@ -97,26 +103,25 @@ def measure_difficulty(
         return difficulty_report(nights, looks.facts())
 
 
-def _resolved(paths: Iterable[Path]) -> set[Path]:
-    return {path.resolve() for path in paths}
-
-
 def _source(path: Path, several: bool) -> _Source:
-    collection = Collection.open(path) if all((path / name).exists() for name in COLLECTION_FILES) else None
     site = (path.resolve().stem or str(path)) if several else ""
-    if collection is not None or not path.is_dir() or readers.detect(path) not in MOT_FORMATS:
-        return _Source(path, collection, site)
+    if is_collection(path):
+        return _Source(path, site, Collection.open(path))
+    format = readers.detect(path)
+    if format not in MOT or not path.is_dir():
+        return _Source(path, site, format=format)
     found = sequences_at(path, None, None, Failures())  # what is wrong with them is told when they are read
     tables = {sequence.name: sequence.table for sequence in found if sequence.table is not None}
-    return _Source(path, None, site, {name: table.parent.parent.relative_to(path).as_posix() for name, table in tables.items()})
+    folders = {name: table.parent.parent.relative_to(path).as_posix() for name, table in tables.items()}
+    return _Source(path, site, format=format, folders=folders)
 
 
 def _read(source: _Source, settings: DifficultySettings, failures: Failures) -> Iterator[Boxes]:
     if source.collection is not None:
         yield from sequences_of(source.collection)
         return
-    raw = readers.detect(source.path) in MOT_FORMATS
-    yield from read_sequences(source.path, raw=raw, images=settings.images, failures=failures)
+    raw = source.format in MOT
+    yield from read_sequences(source.path, format=source.format, raw=raw, images=settings.images, failures=failures)
 
 
 @contextmanager
@@ -172,24 +177,9 @@ class _Looks:
 
     def measured(self, boxes: Boxes, source: _Source) -> Difficulty:
         """The difficulty of one sequence. Raises BiocosmosError."""
-        features: Features | Vectors | None = None
-        notes: tuple[str, ...] = ()
-        if not self.settings.appearance:
-            self.bar.advance(len(boxes))
-        elif self._given is not None:
-            features = self._given.of(boxes.name, only=self._alone)
-            notes = () if features is not None else (f"{self._given.path.name} has no vectors of it",)
-            self.bar.advance(len(boxes))
-        elif source.collection is not None:
-            features = self._of_collection(boxes, source.collection)
-            self.bar.advance(len(boxes))
-        elif any(boxes.frames.files):
-            features = self._looked(boxes)
-        else:
-            notes = (NO_PICTURES,)
-            self.bar.advance(len(boxes))
+        features, unknown = self._features(boxes, source)
         found = measure(boxes, features, self.how)
-        return _with_notes(found, notes)
+        return found if unknown is None else replace(found, notes=(*found.notes, unknown))
 
     def tell(self, found: Difficulty, source: _Source) -> None:
         """What was left out or cannot be measured, as warnings."""
@@ -220,6 +210,25 @@ class _Looks:
             },
             "sequences": [str(path) for path in self.settings.sequences],
         }
+
+    def _are_looked_at(self, boxes: Boxes, source: _Source) -> bool:
+        """Whether an encoder looks at the pictures of a sequence."""
+        unknown = self.settings.appearance and self._given is None and source.collection is None
+        return unknown and any(boxes.frames.files)
+
+    def _features(self, boxes: Boxes, source: _Source) -> tuple[Features | Vectors | None, str | None]:
+        """What individuals look like, and where that was asked for and is not known, why."""
+        if self._are_looked_at(boxes, source):
+            return self._looked(boxes), None
+        self.bar.advance(len(boxes))
+        if not self.settings.appearance:
+            return None, None
+        if self._given is not None:
+            given = self._given.of(boxes.name, only=self._alone)
+            return given, f"{self._given.path.name} has no vectors of it" if given is None else None
+        if source.collection is not None:
+            return self._of_collection(boxes, source.collection), None
+        return None, NO_PICTURES
 
     def _load_stored(self, collection: Collection) -> None:
         if collection.path not in self._stored:
@@ -267,9 +276,3 @@ class _Looks:
         digest = hashlib.sha256(repr(made).encode()).hexdigest()[:12]
         folder = self._folder / f"{file_stem(name)}-{digest}"
         return locked_work(folder, doing="looking at these boxes")
-
-
-def _with_notes(found: Difficulty, notes: tuple[str, ...]) -> Difficulty:
-    from dataclasses import replace
-
-    return replace(found, notes=(*found.notes, *notes)) if notes else found

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.nn.imbalance import BETA
 
-BETA = 0.9999
 ClassWeightKind = Literal["none", "positive", "inverse", "effective", "importance", "positive-importance"]
 CLASS_WEIGHTS = {
     "none": "all alike",

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.attributes.class_costs import ClassWeights
 from biocosmos.nn.attributes.tasks import AttributeOutput, TaskShape, checked_tasks
 from biocosmos.nn.attributes.weighting import LEARNING_RATE, TEMPERATURE, TaskWeighting, Weighting
-from biocosmos.nn.distributed import place
+from biocosmos.nn.distributed import place, sum_over_processes
 from biocosmos.nn.heads.output import full_precision
 
 MAIN = 0.75
@@ -112,11 +111,7 @@ class AttributeCriterion(nn.Module):
                 f"attribute criterion: {len(targets)} targets and {len(logits)} answers, but {len(self.tasks)} attributes"
             )
         found = [loss(scores, values) for loss, scores, values in zip(self.losses, logits, targets)]
-        sizes = torch.stack([size for _, size in found])
-        processes = place()[1]
-        if processes > 1:
-            dist.all_reduce(sizes)
-            sizes = sizes / processes
+        sizes = sum_over_processes(torch.stack([size for _, size in found])) / place()[1]
         return torch.stack([loss for loss, _ in found]) / torch.where(sizes > 0, sizes, 1.0), sizes
 
     def end_epoch(self) -> None:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.nn.distributed import place
+from biocosmos.nn.distributed import sum_over_processes
 
 TEMPERATURE = 2.0
 LEARNING_RATE = 0.025
@@ -95,9 +94,8 @@ class TaskWeighting(nn.Module):
         """Call after every epoch of training, on every process."""
         if self.kind != "dwa":
             return
-        if place()[1] > 1:
-            dist.all_reduce(self.running)
-        means = self.running[0] / self.running[1]
+        losses, known = sum_over_processes(self.running)
+        means = losses / known
         self.history.copy_(torch.stack([self.history[1], means]))
         self.running.zero_()
         self.get_buffer("epochs").add_(1)

@@ -7,10 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from biocosmos.arrays import DAMAGE
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.sequences.difficulty.measure import Features
 
 PARTS = ("frame", "id", "feat")
+_DAMAGE = (*DAMAGE, AttributeError)
+"""Also of what NumPy gives as bytes, since it is no array."""
 
 
 class GivenFeatures:
@@ -26,7 +29,7 @@ class GivenFeatures:
         try:
             self._stored = np.load(path, allow_pickle=False)
             names = list(self._stored.files)
-        except (OSError, ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise BiocosmosError(f"{path} is no .npz of vectors: {first_line(error)}") from error
         self.sequences = sorted({name.rpartition("/")[0] for name in names})
         for sequence in self.sequences:
@@ -45,7 +48,7 @@ class GivenFeatures:
         try:
             frame, track, vectors = (self._stored[self._key(found, part)] for part in PARTS)
             return Features(frame.astype(np.int64), track, vectors.astype(np.float64) if vectors.dtype.kind in "iu" else vectors)
-        except (ValueError, OSError, zipfile.BadZipFile) as error:
+        except _DAMAGE as error:
             raise BiocosmosError(f"{self.path}: the arrays of '{found}' cannot be read: {first_line(error)}") from error
 
     @staticmethod

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from biocosmos.embed.parts import Part, Work
 from biocosmos.errors import BiocosmosError, Failures, ImageError, first_line
 from biocosmos.images import Decoded, read_image
-from biocosmos.sequences.difficulty.pictures import BLUR_SIGMA, BLUR_SIZE, Pixels, blurred_around, crops
+from biocosmos.sequences.difficulty.pictures import BLUR_SIGMA, BLUR_SIZE, Pixels, blurred_around, crops, normalised
 from biocosmos.sequences.difficulty.prepared import Prepared
 from biocosmos.sequences.frames import Frames
 
@@ -58,8 +58,6 @@ class AsReleased:
     def prepare(self, image: Decoded) -> torch.Tensor:
         """(3, height, width) float32."""
         import torch
-
-        from biocosmos.sequences.difficulty.pictures import normalised
 
         return torch.from_numpy(normalised(image.pixels))
 

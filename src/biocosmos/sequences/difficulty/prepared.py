@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.sequences.frames import Boxes, Frames
+from biocosmos.sequences.frames import Boxes, Frames, seen_before
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -80,7 +80,8 @@ def prepare(boxes: Boxes, *, classes: Collection[int | str] = (), release: bool 
     names: dict[object, int] = {}
     track = np.array([-1 if each is None else names.setdefault(each, len(names)) for each in boxes.track], np.int64)
     drop(track < 0, "of no known individual")
-    again = _again(number, track, keep)
+    again = np.zeros(len(boxes), bool)
+    again[keep] = seen_before(number[keep], track[keep])
     if release and again.any():
         row = int(np.flatnonzero(again)[0])
         raise BiocosmosError(
@@ -130,17 +131,6 @@ def _times(frames: Frames) -> Floats:
     numbers = frames.number.astype(np.float64)
     span = (times[-1] - times[0]) / (numbers[-1] - numbers[0])
     return numbers * (span if span > 0 else 1.0)
-
-
-def _again(number: Ints, track: Ints, known: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    """Which boxes are of an individual that has an earlier box in the same frame."""
-    rows = np.flatnonzero(known)
-    order = np.lexsort((rows, track[rows], number[rows]))
-    rows = rows[order]
-    same = (np.diff(number[rows]) == 0) & (np.diff(track[rows]) == 0)
-    found = np.zeros(len(known), bool)
-    found[rows[1:][same]] = True
-    return found
 
 
 def _of_classes(boxes: Boxes, classes: Collection[int | str]) -> npt.NDArray[np.bool_]:

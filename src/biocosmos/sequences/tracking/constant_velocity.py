@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from biocosmos.images.boxes import overlap
 from biocosmos.sequences.tracking.assignment import below
-from biocosmos.sequences.tracking.costs import overlap
 from biocosmos.sequences.tracking.kalman import AreaFilter, HeightFilter
 from biocosmos.sequences.tracking.sighting import Int64, Sighting
 

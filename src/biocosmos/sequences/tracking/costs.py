@@ -5,16 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from biocosmos.images.boxes import overlap
+
 Float64 = NDArray[np.float64]
-
-
-def overlap(first: Float64, second: Float64) -> Float64:
-    """Intersection over union of boxes (n, 4) and (m, 4): (n, m) float64."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, :2] + first[:, None, 2:], second[None, :, :2] + second[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(axis=-1)
-    union = first[:, 2:].prod(axis=1)[:, None] + second[:, 2:].prod(axis=1)[None] - shared
-    return np.asarray(shared / np.where(union > 0, union, 1))
 
 
 def distance(first: Float64, second: Float64) -> Float64:

@@ -21,7 +21,15 @@ from biocosmos.specimens.stored_vectors import read_dense
 if TYPE_CHECKING:
     from biocosmos.serve.catalogue.stored import Stored
 
-CALLED: dict[str, str] = {"image": "pictures", "dna": "barcodes", "text": "names"}
+CALLED: dict[str, str] = {
+    "image": "pictures",
+    "dna": "barcodes",
+    "text": "names",
+    "place": "places",
+    "environment": "environments",
+    "satellite": "satellite images",
+    "audio": "sounds",
+}
 """modality -> what its vectors are of, as the page says it."""
 KINDS: dict[str, Modality] = {"images": "image", "texts": "text", "dna": "dna"}
 """What is asked about -> the modality of the tower that takes it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import lance
 import numpy as np
@@ -59,21 +59,26 @@ class Tally:
     others: dict[str, list[str]] = field(default_factory=dict)
 
 
-IMAGE, DNA, TEXT = "image", "dna", "text"
+IMAGE, DNA, TEXT, PLACE, SATELLITE, AUDIO = "image", "dna", "text", "place", "satellite", "audio"
 _MADE_OF = {"crop": IMAGE, "content_hash": IMAGE, "barcode": DNA}
+_KINDS = {each: each for each in (DNA, TEXT, PLACE, SATELLITE, AUDIO)} | {"environment": PLACE}
+
+
+def kind_of(facts: Mapping[str, Any]) -> str:
+    """What the vectors of an embedding are made of, by its facts: what is read of the environment is so at a place."""
+    return _KINDS.get(str(facts.get("modality")), IMAGE)
 
 
 def made_of(dataset: lance.LanceDataset) -> dict[str, str]:
     """Column -> modality: when it changes, the specimen's vectors of that modality are no longer those of what is seen or read.
 
-    Of texts, the columns of names that an embedding here says it was written from.
+    Of texts, places and files, the columns that an embedding here says it was written from.
     """
     found = dict(_MADE_OF)
     for column in dataset.schema:
         if column.name.startswith(EMBEDDING_PREFIX):
             facts = facts_of_field(column)
-            if facts.get("modality") == TEXT:
-                found |= {str(name): TEXT for name in facts.get(WRITTEN_FROM) or ()}
+            found |= {str(name): kind_of(facts) for name in facts.get(WRITTEN_FROM) or ()}
     return found
 
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.care.apply import ROWS_AT_ONCE
-from biocosmos.specimens.care.cells import DNA, IMAGE, TEXT, Proposal, TableProposal, Tally, chosen, differences, long_table
+from biocosmos.specimens.care.cells import Proposal, TableProposal, Tally, chosen, differences, kind_of, long_table
 from biocosmos.specimens.care.draft import Draft, rows_at
 from biocosmos.specimens.care.entry import NEW, OLD, Entry
 from biocosmos.specimens.care.writing import done_already, writing
@@ -248,7 +248,7 @@ def forgotten(
 ) -> Iterator[pa.RecordBatch]:
     """The vectors of these specimens (ids by modality) as cells that become null; of all columns but these."""
     made_of = {
-        column.name: told if (told := facts_of_field(column).get("modality")) in (DNA, TEXT) else IMAGE
+        column.name: kind_of(facts_of_field(column))
         for column in dataset.schema
         if column.name.startswith(EMBEDDING_PREFIX) and column.name not in but
     }

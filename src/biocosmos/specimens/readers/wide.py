@@ -23,6 +23,8 @@ from biocosmos.specimens.records import BATCH_ROWS, STANDARD, Source
 LABELS = "labels"
 NEARLY = 0.9
 """A column so full of 0 and 1 is told: its other cells may be errors, or it counts something."""
+TOLD = 5
+"""So many of these are told each by itself."""
 
 
 def read(path: Path, options: Options) -> Source:
@@ -58,13 +60,12 @@ def _label_columns(path: Path, options: Options) -> tuple[list[str], list[str]]:
                         labels[i] += meaning >= 0
     free = [i for i, name in enumerate(names) if name not in STANDARD and name not in GUESSED_RANKS]
     found = [names[i] for i in free if labels[i] and not others[i]]
+    nearly = [i for i in free if others[i] and labels[i] >= NEARLY * (labels[i] + others[i])]
     told = [
         f"the column '{names[i]}' holds 0 and 1 but for {others[i]:,} cells ({first[i]}): no label; --group {LABELS}="
         f"{names[i]} makes it one, without these cells"
-        for i in free
-        if others[i] and labels[i] >= NEARLY * (labels[i] + others[i])
+        for i in nearly[:TOLD]
     ]
-    if len(told) > 5:
-        more = [names[i] for i in free if others[i] and labels[i] >= NEARLY * (labels[i] + others[i])][5:]
-        told = [*told[:5], f"nor are {shown(more)} labels, for the same reason"]
+    if more := [names[i] for i in nearly[TOLD:]]:
+        told.append(f"nor are {shown(more)} labels, for the same reason")
     return found, told

@@ -24,7 +24,7 @@ from biocosmos.arrays import read_array
 from biocosmos.encoders.folding import folded
 from biocosmos.errors import BiocosmosError
 from biocosmos.progress import progress
-from biocosmos.tables import replacing
+from biocosmos.tables import replacing, write_facts
 from biocosmos.train.batches.augment import Augment
 from biocosmos.train.batches.drawing import Drawing, Rows
 from biocosmos.train.batches.images import image_blocks
@@ -83,8 +83,7 @@ class StageCache:
         key = hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:16]
         place = folder / f"stages-{key}"
         place.mkdir(parents=True, exist_ok=True)
-        with replacing(place / _FACTS) as temporary:
-            temporary.write_text(json.dumps(facts, indent=1, default=str) + "\n", encoding="utf-8")
+        write_facts(place / _FACTS, facts)
         with _alone(place):
             missing = [view for view in range(views) if not (place / _name(view)).exists()]
             if missing:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.modality import MODALITIES, tower_name
+from biocosmos.encoders.modality import CONTRASTED, tower_name
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
@@ -26,7 +26,7 @@ NEW = "new:"
 UNUSED = ("encoder", "centre_lr_factor")
 """Settings of the loop that have no use here."""
 LEARNT = "What is learnt"
-_LORA = tuple({"tune": holding(word)} for word in ("lora", *(f"{modality}=lora" for modality in MODALITIES)))
+_LORA = tuple({"tune": holding(word)} for word in ("lora", *(f"{modality}=lora" for modality in CONTRASTED)))
 
 
 def _tuned(*modalities: str) -> tuple[dict[str, Any], ...]:
@@ -82,7 +82,7 @@ class ContrastiveSettings(LoopSettings):
         "Specimens that go through a tower at once; the gradient stays.",
         above=0,
         unset="what suits the tower",
-        only=_tuned(*MODALITIES),
+        only=_tuned(*CONTRASTED),
         panel=MODEL,
     )
     targets: str = setting(
@@ -98,7 +98,7 @@ class ContrastiveSettings(LoopSettings):
         panel=LEARNT,
     )
     bind_to: str = setting(
-        "", "The modality that the others are brought to.", choices=MODALITIES, unset="all pairs", panel=LEARNT
+        "", "The modality that the others are brought to.", choices=CONTRASTED, unset="all pairs", panel=LEARNT
     )
     drop: str = setting("", "Pairs left out: image-text.", several=True, unset="none", metavar="PAIRS", panel=LEARNT)
     as_published: bool = setting(
@@ -153,13 +153,13 @@ class ContrastiveSettings(LoopSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "encoder", "")
-        for modality in MODALITIES:
+        for modality in CONTRASTED:
             name = getattr(self, modality).strip()
             object.__setattr__(self, modality, tower_name(encoder_name(name), modality) if name else "")
         if len(self.modalities) < 2:
             said = self.modalities[0] if self.modalities else "none"
             raise SettingError(f"a space needs two modalities, and here it has {said}: name --image, --dna or --text")
-        for modality in MODALITIES:
+        for modality in CONTRASTED:
             self.tune_of(modality)
         if self.bind_to and self.bind_to not in self.modalities:
             raise SettingError(f"--bind-to {self.bind_to}: no such modality is trained, only {' and '.join(self.modalities)}")
@@ -167,8 +167,8 @@ class ContrastiveSettings(LoopSettings):
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """Those that are trained, in the order of :data:`MODALITIES`."""
-        return tuple(modality for modality in MODALITIES if getattr(self, modality))
+        """Those that are trained, in the order of :data:`CONTRASTED`."""
+        return tuple(modality for modality in CONTRASTED if getattr(self, modality))
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
@@ -182,8 +182,8 @@ class ContrastiveSettings(LoopSettings):
         parts = names_in(self.tune)
         own = dict(part.partition("=")[::2] for part in parts if "=" in part)
         common = [part for part in parts if "=" not in part]
-        for called, how in [*own.items(), *((MODALITIES[0], how) for how in common)]:
-            if called not in MODALITIES or how not in TUNES or len(common) > 1:
+        for called, how in [*own.items(), *((CONTRASTED[0], how) for how in common)]:
+            if called not in CONTRASTED or how not in TUNES or len(common) > 1:
                 raise SettingError(
                     f"--tune must be heads, lora or full, or by modality like image=lora,dna=full, not '{self.tune}'"
                 )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.encoders.modality import MODALITIES, Modality
+from biocosmos.encoders.modality import CONTRASTED, Modality
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
@@ -60,7 +60,7 @@ def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[Con
     _, there = _read(collection, settings.split)
     said: dict[str, Any] = {}
     notes = []
-    for modality in MODALITIES:
+    for modality in CONTRASTED:
         asked, has = getattr(settings, modality), bool(there[modality].any())
         if not asked or (has and asked != AUTO):
             continue
@@ -76,7 +76,7 @@ def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[Con
     if settings.targets == AUTO:
         ranks = collection.ranks
         said["targets"] = "species" if "species" in ranks else ranks[-1] if ranks else SPECIMEN
-    left = [modality for modality in MODALITIES if said.get(modality, getattr(settings, modality))]
+    left = [modality for modality in CONTRASTED if said.get(modality, getattr(settings, modality))]
     if len(left) < 2:
         raise BiocosmosError(
             f"part '{settings.split}' of {collection.path} has {WHAT[left[0]] if left else 'nothing'} of its specimens and "
@@ -92,7 +92,7 @@ def modal_rows(collection: Collection, settings: ContrastiveSettings) -> ModalRo
     beside it, and specimens of the validation part that are trained on.
     """
     table, there = _read(collection, settings.split)
-    kinds = [modality for modality in MODALITIES if modality in settings.modalities]
+    kinds = [modality for modality in CONTRASTED if modality in settings.modalities]
     labels = _labels(collection, settings, table)
     used = _used(settings, labels, there)
     table, labels = table.filter(pa.array(used)), labels[used]

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from biocosmos.encoders.modality import MODALITIES, Modality
+from biocosmos.encoders.modality import CONTRASTED, Modality
 from biocosmos.encoders.spaces import save_space
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import Failures
@@ -80,7 +80,7 @@ def train_contrastive(
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     output = Path(output)
-    for modality in MODALITIES:
+    for modality in CONTRASTED:
         if name := getattr(settings, modality):
             refuse_own_folder(name, output)
             if is_folder(name):  # a tower of the space that would be written
@@ -110,7 +110,7 @@ def _train(
     # what cannot be trained is refused before a folder is begun, or an older run is taken away, with settings that have to change
     early = where.from_first(overwrite or not (output / SETTINGS).exists())
     towers = sources() if early else {}
-    begin_folder(output, settings, where, overwrite=overwrite, leaves=MODALITIES)
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=CONTRASTED)
     if (output / SUMMARY).exists():
         history, facts = finished_run(output)
         base = facts.get("base") or {}

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-import torch.distributed as dist
 from torch import Tensor
 from torch.optim import SGD, Optimizer
 
+from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.attributes.importance import read_importance
 from biocosmos.evaluate.attributes.multi_label import Rules, average_precision
 from biocosmos.evaluate.attributes.thresholds import tuned
 from biocosmos.identify.attribute_columns import AskedTask
-from biocosmos.identify.namers.attribute_model import AttributesOnTaps
+from biocosmos.identify.namers.attribute_heads import save_attributes
+from biocosmos.identify.namers.attribute_model import AttributesOnTaps, HeadsModel
+from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.nn.attributes import AttributeCriterion, AttributeOutput, ClassWeights, adjacency, class_weights
-from biocosmos.specimens.attributes import UNKNOWN
+from biocosmos.nn.attributes.tasks import parts_of
+from biocosmos.nn.distributed import sum_over_processes
+from biocosmos.specimens.attributes import UNKNOWN, Attribute
 from biocosmos.train.heads.attribute_settings import CTGNN, OF_ATTRIBUTES
 from biocosmos.train.heads.attribute_targets import AttributeTargets
 from biocosmos.train.heads.settings import HeadSettings
@@ -42,7 +47,6 @@ class AttributePart:
         self.values = torch.from_numpy(targets.values)
         self.sizes = [len(task.classes) for task in targets.tasks]
         self.kind = settings.head if settings.head in OF_ATTRIBUTES else "plain"
-        self.options: dict[str, Any] = {}
 
     def of(self, ids: npt.NDArray[np.object_], held: npt.NDArray[np.object_] | None) -> AttributePart:
         """The same attributes of these training and validation specimens, in their order."""
@@ -51,29 +55,33 @@ class AttributePart:
 
     # ------------------------------------------------------------------ what is trained
 
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of the heads, as :func:`biocosmos.nn.attributes.make_attribute_head` takes them and a folder keeps them."""
+        s = self.settings
+        plain = {"hidden": [*s.task_hidden], "standardised": False}
+        if self.kind != CTGNN:
+            return plain
+        return plain | {
+            "graph": s.graph.upper(),
+            "layers": s.graph_layers,
+            "channels": s.node_width,
+            "attention_heads": s.graph_heads,
+            "bottleneck": s.bottleneck_width,
+            "shared_bottleneck": s.bottleneck == "shared",
+            "shared_output": s.shared_scores,
+            "residual": s.residual.capitalize(),
+            "skip": s.graph_skip,
+            "dropout": s.graph_dropout,
+        }
+
     def module(self, channels: Sequence[int]) -> AttributesOnTaps:
         """The heads the settings describe, on a backbone with these channels."""
-        s = self.settings
-        self.options = {"hidden": [*s.task_hidden], "standardised": False}
-        graph = None
+        s, shapes, graph = self.settings, self.targets.shapes, None
         if self.kind == CTGNN:
-            self.options |= {
-                "graph": s.graph.upper(),
-                "layers": s.graph_layers,
-                "channels": s.node_width,
-                "attention_heads": s.graph_heads,
-                "bottleneck": s.bottleneck_width,
-                "shared_bottleneck": s.bottleneck == "shared",
-                "shared_output": s.shared_scores,
-                "residual": s.residual.capitalize(),
-                "skip": s.graph_skip,
-                "dropout": s.graph_dropout,
-            }
-            shapes = self.targets.shapes
             how: dict[str, Any] = {"kind": s.adjacency, "tau": s.adjacency_tau, "p": s.adjacency_share}
             graph = adjacency(self.targets.values, shapes, normalise=NORMALISED[s.normalise], **how)  # type: ignore[arg-type]
-        options = {**self.options, "hidden": tuple(self.options["hidden"])}
-        return AttributesOnTaps(self.kind, self.targets.shapes, channels, dropout=s.dropout, adjacency=graph, options=options)
+        return AttributesOnTaps(self.kind, shapes, channels, dropout=s.dropout, adjacency=graph, options=self.options)
 
     def criterion(self) -> AttributeCriterion:
         """The loss the settings describe."""
@@ -103,7 +111,7 @@ class AttributePart:
                 "--class-weights weighs these"
             )
 
-    def _class_weights(self, task: Any) -> ClassWeights:
+    def _class_weights(self, task: Attribute) -> ClassWeights:
         s = self.settings
         kind = s.set_weights if task.several else s.class_weights
         importance = None
@@ -119,9 +127,7 @@ class AttributePart:
 
     def _over_processes(self, gradient: Tensor) -> Tensor:
         """What the loss itself learns is not replicated with the model: its gradient is averaged here."""
-        total = gradient.clone()
-        dist.all_reduce(total)
-        return total / self.where.size
+        return sum_over_processes(gradient.clone()) / self.where.size
 
     def optimizer(self, objective: AttributeCriterion, lr: float) -> Optimizer | None:
         """Of what the loss itself learns, at the rate it was published with; lr: what the loop multiplies by."""
@@ -154,9 +160,8 @@ class AttributePart:
         specimens for which it is known; mean average precision, over the classes with a specimen, where several may be true."""
         assert self.held is not None
         found: dict[str, float] = {}
-        starts = np.cumsum([0, *self.sizes])
-        for task, start, stop in zip(self.held.tasks, starts, starts[1:]):
-            p = probabilities[:, start:stop]
+        for task, part in zip(self.held.tasks, parts_of(self.targets.shapes)):
+            p = probabilities[:, part]
             if task.several:
                 each = [average_precision(p[:, i], task.values[:, i], Rules()) for i in range(len(task.classes))]
                 if not np.isnan(each).all():
@@ -170,17 +175,46 @@ class AttributePart:
         s = self.settings
         tune = s.thresholds == "tuned" and probabilities is not None and self.held is not None
         asked = []
-        starts = np.cumsum([0, *self.sizes])
-        for i, task in enumerate(self.targets.tasks):
+        for i, (task, part) in enumerate(zip(self.targets.tasks, parts_of(self.targets.shapes))):
             cuts: tuple[float, ...] | None = None
             if task.several and tune:
                 assert probabilities is not None and self.held is not None
-                p, true = probabilities[:, starts[i] : starts[i + 1]].astype(np.float64), self.held.tasks[i].values
+                p, true = probabilities[:, part].astype(np.float64), self.held.tasks[i].values
                 cuts = tuple(tuned(p, true, s.threshold_beta)[0].tolist())
             asked.append(
                 AskedTask(task.name, task.classes, task.several, cuts, task.name in self.targets.ranks, self.targets.asked[i])
             )
         return tuple(asked)
+
+    def save(
+        self,
+        folder: Path,
+        model: HeadModel,
+        probabilities: Float32 | None,
+        *,
+        channels: Sequence[int],
+        encoder: dict[str, Any],
+        preprocessing: Preprocessing,
+        training: dict[str, Any],
+    ) -> None:
+        """The attribute heads of a trained model, which has them alone or beside a head over the ranks.
+
+        probabilities: see :meth:`asked`; the rest: :func:`biocosmos.identify.namers.attribute_heads.save_attributes`.
+        """
+        beside = isinstance(model, HeadsModel)
+        save_attributes(
+            folder,
+            model.attributes if beside else model.head,  # type: ignore[arg-type]
+            kind=self.kind,
+            options=self.options,
+            channels=channels,
+            tasks=self.asked(probabilities),
+            beside=beside,
+            frozen=model.trunk is None,
+            encoder=encoder,
+            preprocessing=preprocessing,
+            training=training,
+        )
 
     @property
     def fixes_thresholds(self) -> bool:

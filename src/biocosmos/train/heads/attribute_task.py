@@ -14,27 +14,27 @@ from torch.optim import Optimizer
 
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.preprocess import Preprocessing
-from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers
 from biocosmos.errors import Failures
-from biocosmos.identify.namers.attribute_heads import mean_probabilities, save_attributes
+from biocosmos.identify.namers.attribute_heads import mean_probabilities
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.nn.attributes import AttributeCriterion
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.batches.augment import PRESETS
-from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, LARGEST_OF_VECTORS, suited_batch
+from biocosmos.train.batches.drawing import LARGEST_OF_IMAGES, suited_batch
 from biocosmos.train.batches.drawn_task import DrawnTask
-from biocosmos.train.batches.images import ImageBatches, Images, VectorBatches
+from biocosmos.train.batches.images import ImageBatches, Images
 from biocosmos.train.heads.attribute_part import AttributePart
 from biocosmos.train.heads.attribute_targets import AttributeTargets
-from biocosmos.train.heads.backbone import to_train
+from biocosmos.train.heads.backbone import save_trained, to_train
+from biocosmos.train.heads.on_vectors import HELD_BLOCK, OnVectors
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.loop.freezing import freeze_stages
 from biocosmos.train.loop.loop import Batch
 from biocosmos.train.loop.patch_dropout import drop_patches
 from biocosmos.train.loop.processes import Processes
 
-HELD_BLOCK, IMAGE_BLOCK = 1024, 64
+IMAGE_BLOCK = 64
 Array = npt.NDArray[Any]
 
 
@@ -95,15 +95,11 @@ class AttributeTask(DrawnTask):
         model = self.model.eval()
         assert isinstance(model, HeadModel)
         held = None if self.held is None else self._held_probabilities(model)
-        save_attributes(
+        self.part.save(
             folder,
-            model.head,  # type: ignore[arg-type]
-            kind=self.part.kind,
-            options=self.part.options,
+            model,
+            held,
             channels=self.channels,
-            tasks=self.part.asked(held),
-            beside=False,
-            frozen=model.trunk is None,
             encoder=encoder,
             preprocessing=self.preprocessing,
             training=training,
@@ -123,41 +119,21 @@ class FrozenAttributeTask(AttributeTask):
         vectors: Callable[[Array], tuple[Array, Array]],
     ) -> None:
         """vectors: ids -> (those that have a vector (m,) bool, their vectors (m', d))."""
-        there, x = vectors(targets.ids)
-        targets = targets.take(there)
-        if held is not None:
-            held_there, held_x = vectors(held.ids)
-            held = held.take(held_there)
-            self._held_vectors = torch.from_numpy(held_x)
-        super().__init__(settings, where, targets, held)
-        s = settings
-        self.stored = collection.encoders[s.encoder]
-        self.preprocessing = Preprocessing.from_dict(self.stored["preprocessing"])
-        self.failures = Failures()
-        if missing := int((~there).sum()):
-            self.failures.add(f"{missing:,} training specimens have no vector of {s.encoder}", stage="train", severity="warning")
-        self.channels = [x.shape[1]]
+        self.stored = OnVectors(collection, settings, targets, held, vectors)
+        super().__init__(settings, where, self.stored.targets, self.stored.held)
+        self.preprocessing, self.failures = self.stored.preprocessing, self.stored.failures
+        self.channels = self.stored.channels
         self.model = HeadModel(None, self.part.module(self.channels))
         self.objective = self.part.criterion()
-        ids = [str(id_) for id_ in targets.ids]
-        self._batches = VectorBatches(
-            ids,
-            torch.from_numpy(x),
-            self.part.values,
-            batch_size=suited_batch(s.batch_size, len(ids), where.size, LARGEST_OF_VECTORS),
-            seed=s.seed,
-            rank=where.rank,
-            size=where.size,
-        )
+        self._batches = self.stored.batches(self.part.values, where)
 
     def _held_inputs(self) -> Iterator[torch.Tensor]:
-        yield from torch.split(self._held_vectors, HELD_BLOCK)
+        yield from torch.split(self.stored.held_x, HELD_BLOCK)
 
     def save(self, folder: Path, training: dict[str, Any]) -> None:
         """The heads, and the name of the encoder whose vectors they take."""
         self.model.cpu()
-        digest = str(self.stored.get("digest"))
-        self._save(folder, {"name": self.settings.encoder, "digest": digest, "trained": digest}, training)
+        self._save(folder, self.stored.encoder, training)
 
 
 class ImageAttributeTask(AttributeTask):
@@ -208,6 +184,4 @@ class ImageAttributeTask(AttributeTask):
     def save(self, folder: Path, training: dict[str, Any]) -> None:
         """The backbone as an encoder, and the heads beside it."""
         self.model.cpu()
-        digest = save_encoder(folder, self.towers, base=self.settings.encoder, training=training)
-        encoder = {"name": self.settings.encoder, "digest": self.towers.started_from or self.towers.digest, "trained": digest}
-        self._save(folder, encoder, training)
+        self._save(folder, save_trained(folder, self.towers, self.settings, training), training)

@@ -1,11 +1,14 @@
-"""The backbone of a training on images: sized, reduced and made trainable as the settings say."""
+"""The backbone of a training on images: sized, reduced and made trainable as the settings say, and saved."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 from biocosmos.encoders.input_size import at_size
 from biocosmos.encoders.reduction.reduced import reduced
+from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, trainable
 from biocosmos.errors import BiocosmosError
 from biocosmos.train.heads.settings import HeadSettings
@@ -26,3 +29,9 @@ def to_train(towers: Towers, settings: HeadSettings) -> Towers:
     for weights in towers.whole.parameters():
         weights.requires_grad_(True)
     return towers
+
+
+def save_trained(folder: Path, towers: Towers, settings: HeadSettings, training: dict[str, Any]) -> dict[str, str]:
+    """Write the trained towers as an encoder; returns what a head says of it, see :func:`identify.namers.heads.save_head`."""
+    digest = save_encoder(folder, towers, base=settings.encoder, training=training)
+    return {"name": settings.encoder, "digest": towers.started_from or towers.digest, "trained": digest}

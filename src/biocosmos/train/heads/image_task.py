@@ -12,7 +12,6 @@ from torch import nn
 
 from biocosmos.encoders.feature_maps import Trunk
 from biocosmos.encoders.reduction.dynamicvit import DynamicVitLoss, drawn
-from biocosmos.encoders.saving import save_encoder
 from biocosmos.encoders.towers import Towers, plain_state, weights_digest
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.attribute_model import HeadsModel
@@ -29,7 +28,7 @@ from biocosmos.train.batches.near_boundary import near_boundary
 from biocosmos.train.batches.outlier_images import ImageSource, outlier_source
 from biocosmos.train.batches.stage_cache import CacheBatches, StageCache
 from biocosmos.train.heads.attribute_part import AttributePart
-from biocosmos.train.heads.backbone import to_train
+from biocosmos.train.heads.backbone import save_trained, to_train
 from biocosmos.train.heads.settings import HeadSettings
 from biocosmos.train.heads.targets import OUTLIER, HeadTargets
 from biocosmos.train.heads.task import BRANCHES, HeadTask
@@ -242,9 +241,7 @@ class ImageHeadTask(HeadTask):
     def save(self, folder: Path, training: dict[str, Any]) -> None:
         """The backbone as an encoder, and the head beside it."""
         self.model.cpu()
-        digest = save_encoder(folder, self.towers, base=self.settings.encoder, training=training)
-        encoder = {"name": self.settings.encoder, "digest": self.towers.started_from or self.towers.digest, "trained": digest}
-        self._save_head(folder, encoder, training)
+        self._save_head(folder, save_trained(folder, self.towers, self.settings, training), training)
 
 
 class _PixelsFront(nn.Module):

@@ -44,6 +44,10 @@ class HeadTargets:
         """The same with the facts of what attributes learn beside them."""
         return replace(self, facts={**self.facts, "attributes": attributes})
 
+    def take(self, rows: Any) -> HeadTargets:
+        """The same of some rows: numbers or a mask."""
+        return replace(self, ids=self.ids[rows], nodes=self.nodes[rows])
+
     def names(self) -> list[str]:
         """The path of each class, for people."""
         return [" / ".join(name for name in self.taxonomy.path(int(node)) if name) for node in self.classes]

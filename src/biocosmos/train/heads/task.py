@@ -14,8 +14,8 @@ from torch.optim import Optimizer
 
 from biocosmos.encoders.preprocess import Preprocessing
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.identify.namers.attribute_heads import mean_probabilities, save_attributes
-from biocosmos.identify.namers.attribute_model import HeadsModel, OutputWithAttributes
+from biocosmos.identify.namers.attribute_heads import mean_probabilities
+from biocosmos.identify.namers.attribute_model import OutputWithAttributes
 from biocosmos.identify.namers.head_model import HeadModel
 from biocosmos.identify.namers.heads import save_head, torch_tree
 from biocosmos.nn.attributes import AttributeCriterion
@@ -153,12 +153,17 @@ class HeadTask(DrawnTask):
         if mixing:
             return self.objective.mixed(output, targets, other, share, progress=self.progress)
         loss: torch.Tensor = self.objective(output, targets, progress=self.progress)
-        rows = np.array([self._row.get(id_, -1) for id_ in batch.ids], np.int64)
         if self.attributes is not None:
-            values = self.attributes.values_of(rows).to(self.where.device)
+            values = self.attributes.values_of(self._rows(batch)).to(self.where.device)
             beside = self.attributes.loss(self._of_attributes, output.attributes, values)
             return (1 - s.attribute_weight) * loss + s.attribute_weight * beside
-        return loss if self.teaching is None or self.head_only else self.teaching.loss(loss, output, rows)
+        if self.teaching is None or self.head_only:
+            return loss
+        return self.teaching.loss(loss, output, self._rows(batch))
+
+    def _rows(self, batch: Batch) -> npt.NDArray[np.int64]:
+        """(n,) which training specimens a batch is of, -1 for outliers."""
+        return np.array([self._row.get(id_, -1) for id_ in batch.ids], np.int64)
 
     @property
     def _of_attributes(self) -> AttributeCriterion:
@@ -227,7 +232,19 @@ class HeadTask(DrawnTask):
 
     def _save_head(self, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
         if self.attributes is not None:
-            self._save_attributes(self.attributes, folder, encoder, training)
+            held = None
+            if self.held is not None:
+                nothing = np.empty((0, sum(self.attributes.sizes)), np.float32)
+                held = np.concatenate([nothing, *(beside for _, beside in self._answers(self.net.eval(), CPU))])
+            self.attributes.save(
+                folder,
+                self.net,
+                held,
+                channels=self.channels,
+                encoder=encoder,
+                preprocessing=self.preprocessing,
+                training=training,
+            )
         save_head(
             folder,
             self.net,
@@ -242,23 +259,6 @@ class HeadTask(DrawnTask):
             sizes=self.sizes is not None,
             counts=self.counts,
             tau=self.settings.tau,
-            training=training,
-        )
-
-    def _save_attributes(self, part: AttributePart, folder: Path, encoder: dict[str, Any], training: dict[str, Any]) -> None:
-        assert isinstance(self.net, HeadsModel)
-        held = None if self.held is None else np.concatenate([beside for _, beside in self._answers(self.net.eval(), CPU)])
-        save_attributes(
-            folder,
-            self.net.attributes,
-            kind=part.kind,
-            options=part.options,
-            channels=self.channels,
-            tasks=part.asked(held),
-            beside=True,
-            frozen=self.net.trunk is None,
-            encoder=encoder,
-            preprocessing=self.preprocessing,
             training=training,
         )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from biocosmos.encoders.registry import load_towers
@@ -113,9 +114,7 @@ def _train(
     refuse_what_saw(settings, held)
     warned = Failures()
     attributes = attributes_beside(collection, settings, targets, held, where, warned) if settings.attributes else None
-    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, ATTRIBUTES, PREDICTIONS, *LEAVES))
-    if (output / SUMMARY).exists() and (output / HEAD).exists():
-        history, _ = finished_run(output)
+    if (history := _finished(output, settings, where, overwrite, leaf=HEAD)) is not None:
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
     if where.first:
         save_taxa(output / LABELS, targets.ids, targets.nodes, targets.taxonomy)
@@ -142,6 +141,12 @@ def _train(
     return _trained(
         task, settings, output, where, collection, lambda history: _facts(collection, settings, task.targets, history)
     )
+
+
+def _finished(output: Path, settings: HeadSettings, where: Processes, overwrite: bool, *, leaf: str) -> History | None:
+    """Begins the folder, or goes on with it; the history of a training that came to its end there and left ``leaf``."""
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, ATTRIBUTES, PREDICTIONS, *LEAVES))
+    return finished_run(output)[0] if (output / SUMMARY).exists() and (output / leaf).exists() else None
 
 
 def _trained(
@@ -192,9 +197,7 @@ def train_attributes(
     held = held_attributes(collection, settings, targets)
     part = AttributePart(settings, targets, held, where)
     part.criterion()  # refuses weights that do not fit, before a folder is begun
-    begin_folder(output, settings, where, overwrite=overwrite, leaves=(HEAD, ATTRIBUTES, PREDICTIONS, *LEAVES))
-    if (output / SUMMARY).exists() and (output / ATTRIBUTES).exists():
-        history, _ = finished_run(output)
+    if (history := _finished(output, settings, where, overwrite, leaf=ATTRIBUTES)) is not None:
         return HeadResult(output, history, targets, already_done=True, main_process=where.first)
     if where.first:
         save_attribute_labels(output / LABELS, targets)
@@ -223,9 +226,7 @@ def held_attributes(collection: Collection, settings: HeadSettings, targets: Att
         return None
     found = attributes_alike(collection, targets, settings.validation, settings.where)
     refuse_trained_validation(found.ids, targets.ids, settings.validation)
-    rows = np.flatnonzero(found.known)
-    if len(rows) > HELD:
-        rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[:HELD])
+    rows = _watched(found.known, settings.seed)
     return found.take(rows) if len(rows) else None
 
 
@@ -259,10 +260,14 @@ def held_out(collection: Collection, settings: HeadSettings, targets: HeadTarget
     nodes = targets.taxonomy.index(table).astype(np.int64)
     ids = np.array(table["id"].to_pylist(), object)
     refuse_trained_validation(ids, targets.ids, settings.validation)
-    rows = np.flatnonzero(np.isin(nodes, targets.classes))
-    if len(rows) > HELD:
-        rows = np.sort(np.random.default_rng(settings.seed).permutation(rows)[:HELD])
+    rows = _watched(np.isin(nodes, targets.classes), settings.seed)
     return HeadTargets(ids[rows], nodes[rows], targets.taxonomy, targets.classes) if len(rows) else None
+
+
+def _watched(known: npt.NDArray[np.bool_], seed: int) -> npt.NDArray[np.int64]:
+    """Rows where a mask holds, in their order: all, or a sample of :data:`HELD`."""
+    rows = np.flatnonzero(known)
+    return rows if len(rows) <= HELD else np.sort(np.random.default_rng(seed).permutation(rows)[:HELD])
 
 
 def _facts(collection: Collection, settings: HeadSettings, targets: HeadTargets, history: History) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.images.boxes import overlap
 from biocosmos.images.invented.chance import chance
 from biocosmos.images.invented.scenes.conditions import Detector
 from biocosmos.images.invented.scenes.moths import LOOKS
@@ -91,16 +92,10 @@ def _kept(rows: list[tuple[Array, float, int, Array]], scene: Scene, detector: D
     kept: list[tuple[Array, float, int, Array]] = []
     for box, confidence, moth, looks in sorted(rows, key=lambda row: -row[1]):
         box = clipped(box, inside)
-        if box[2] >= 2 and box[3] >= 2 and all(_over(box, other[0]) <= detector.together for other in kept):
+        surer = np.reshape([other[0] for other in kept], (-1, 4))
+        if box[2] >= 2 and box[3] >= 2 and (overlap(box[None], surer) <= detector.together).all():
             kept.append((box, confidence, moth, looks))
     if not kept:
         return Detections(np.empty((0, 4)), np.empty(0), np.empty(0, np.int64), np.empty((0, LOOKS)))
     boxes, looks = np.array([row[0] for row in kept]), np.array([row[3] for row in kept])
     return Detections(boxes, np.array([row[1] for row in kept]), np.array([row[2] for row in kept], np.int64), looks)
-
-
-def _over(one: Array, other: Array) -> float:
-    """Intersection over union."""
-    shared = np.minimum(one[:2] + one[2:], other[:2] + other[2:]) - np.maximum(one[:2], other[:2])
-    common = float(np.prod(np.maximum(shared, 0)))
-    return common / (float(one[2] * one[3] + other[2] * other[3]) - common)

@@ -29,9 +29,8 @@ LOOKS = 24
 
 @dataclass(frozen=True)
 class Moth:
-    """An individual: its number, its name, the path of its species and its extent over that of a middling moth."""
+    """An individual: its name, the path of its species and its extent over that of a middling moth."""
 
-    number: int
     name: str
     path: tuple[str | None, ...]
     size: float

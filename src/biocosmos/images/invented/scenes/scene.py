@@ -53,7 +53,7 @@ class Scene:
         drawn = random.choice(len(species), number, p=common / common.sum()).tolist()
         paths, names = [species[which] for which in drawn], [f"{seed}-{which}" for which in range(number)]
         sizes = [size_of(path, name, inheritance.seed) for path, name in zip(paths, names)]
-        self.moths = [Moth(*each, inheritance) for each in zip(range(number), names, paths, sizes)]
+        self.moths = [Moth(*each, inheritance) for each in zip(names, paths, sizes)]
 
     def extent(self, moth: int) -> float:
         """Pixels."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from biocosmos.encoders.modality import MODALITIES, Modality
+from biocosmos.encoders.modality import CONTRASTED, Modality
 from biocosmos.errors import Failures
 from biocosmos.train.contrastive.settings import ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
@@ -17,10 +17,10 @@ from biocosmos.train.loop.processes import Processes
 def make_sources(
     rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures
 ) -> dict[Modality, TowerSource]:
-    """modality -> its tower, in the order of :data:`MODALITIES`. Raises BiocosmosError for what cannot be trained."""
+    """modality -> its tower, in the order of :data:`CONTRASTED`. Raises BiocosmosError for what cannot be trained."""
     return {
         modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)
-        for modality in MODALITIES
+        for modality in CONTRASTED
         if modality in settings.modalities
     }
 

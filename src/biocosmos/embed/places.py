@@ -1,0 +1,79 @@
+"""The places of specimens, as :mod:`biocosmos.embed.strings` embeds them: four numbers written out, which change when they do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from biocosmos.embed.strings import rows_of
+from biocosmos.encoders.places.encoder import DAY, DEPTH, PLACE, PlaceEncoder, known
+from biocosmos.places import Places
+from biocosmos.specimens.embedding_columns import WRITTEN_FROM
+
+_OF = {PLACE: ("latitude", "longitude"), DAY: ("date",), DEPTH: ("depth_min", "depth_max")}
+COLUMNS = tuple(column for columns in _OF.values() for column in columns)
+"""Stored columns that say where and when a specimen was found, as far as encoders take it."""
+
+
+class SpecimenPlaces:
+    """See :class:`biocosmos.embed.strings.Strings`."""
+
+    unit = "places"
+    columns: Sequence[str] = COLUMNS
+    part_rows: int | None = None
+
+    def __init__(self, encoder: PlaceEncoder, metadata: dict[str, Any]) -> None:
+        self._encoder, self.name = encoder, encoder.name
+        self.metadata = {**metadata, WRITTEN_FROM: [column for what in encoder.takes for column in _OF[what]]}
+        self.how = f"{metadata['precision']} by {metadata['backend']}"
+        self.lacking = " and ".join(f"a {what}" for what in encoder.takes)
+        self._reasons: dict[str, str] = {}
+
+    def of(self, batch: pa.RecordBatch) -> pa.Array:
+        """Latitude, longitude, day and depth of specimens of which all is known that the encoder takes."""
+        places = Places.of_table(pa.Table.from_batches([batch]))
+        there = known(places, self._encoder.takes)
+        rows = zip(places.latitude, places.longitude, places.day, places.depth)
+        return pa.array([written(*row) if good else None for row, good in zip(rows, there)], pa.string())
+
+    def encode(self, strings: list[str]) -> pa.Array:
+        """Vectors."""
+        size, parts = self._encoder.batch_size, []
+        self._reasons = {}
+        for start in range(0, len(strings), size):
+            block = strings[start : start + size]
+            places = read(block)
+            vectors = self._encoder.encode_places(places)
+            nothing = np.flatnonzero(~vectors.any(axis=1))
+            if len(nothing):
+                said = self._encoder.reasons(places.take(nothing))
+                self._reasons.update({block[int(row)]: why for row, why in zip(nothing, said)})
+            parts.append(vectors)
+        return rows_of(np.concatenate(parts))
+
+    def reason(self, string: str) -> str:
+        """See :class:`biocosmos.embed.strings.Strings`."""
+        return self._reasons[string]
+
+
+def written(*numbers: float) -> str:
+    """Latitude, longitude, day and depth as one string."""
+    return " ".join(repr(float(number)) for number in numbers)
+
+
+def read(strings: Sequence[str]) -> Places:
+    """The places that :func:`written` wrote."""
+    rows = np.array([[float(number) for number in string.split()] for string in strings]).reshape(-1, 4)
+    unknown = np.full(len(rows), np.nan)
+    return Places(
+        latitude=rows[:, 0],
+        longitude=rows[:, 1],
+        uncertainty=unknown,
+        depth=rows[:, 3],
+        altitude=unknown,
+        day=rows[:, 2],
+        country=np.full(len(rows), None, object),
+    )

@@ -1,0 +1,1 @@
+"""Networks over places and over the environment there, in the layouts of GeoCLIP, SINR, TaxaBind and SatCLIP."""
