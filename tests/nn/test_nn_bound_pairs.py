@@ -131,7 +131,7 @@ def test_clip_is_the_plain_form() -> None:
     x, y = (torch.nn.functional.normalize(whole[name], dim=1) for name in ("image", "place"))
     logits, truth = x @ y.T / 0.07, torch.arange(6)
     clip = (torch.nn.functional.cross_entropy(logits, truth) + torch.nn.functional.cross_entropy(logits.T, truth)) / 2
-    rows = dict.fromkeys(NAMES, list(range(6)))
+    rows = {name: list(range(6)) for name in NAMES}
     assert torch.allclose(of(BoundPairs("image", {"place": "plain"}), whole, rows, labels, {}), clip, atol=1e-5)
 
 

@@ -34,9 +34,9 @@ class BoundPairs(nn.Module):
     - "plain", for sounds: CLIP's, no taxon looked at;
     - "one-way", GeoCLIP's: the anchor's rows alone, over the batch and a queue of past places.
 
-    A specimen that lacks a modality has neither row nor column there. as_published: log(softmax + 1e-6), rows of several positives
-    count every one, and a negative of the row's own taxon stays one; by default the logarithm is exact, the positives of a row
-    share one unit, and "masked" leaves out negatives of the row's taxon.
+    A specimen that lacks a modality has neither row nor column there. as_published: log(softmax + 1e-6), rows of several
+    positives count every one, and a negative of the row's own taxon stays one; by default the logarithm is exact, the positives
+    of a row share one unit, and "masked" leaves out negatives of the row's taxon.
 
     Args:
         anchor: what the others are bound to.
