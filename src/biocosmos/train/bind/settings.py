@@ -19,8 +19,8 @@ TAXABIND, GEOCLIP_LOSS, SEVERAL, CLIP = "taxabind", "geoclip", "several", "clip"
 LOSSES = (TAXABIND, GEOCLIP_LOSS, SEVERAL, CLIP)
 _NAMED = {
     "environment": "--environment environment:RASTERS",
-    "satellite": "--satellite satellite:ENCODER",
-    "audio": "--audio audio:CLAP",
+    "satellite": 'satellite = "satellite:ENCODER" in the file of --config',
+    "audio": 'audio = "audio:CLAP" in the file of --config',
 }
 
 
@@ -34,7 +34,7 @@ class BindSettings(ContrastiveSettings):
         place: "new:sphere", a network that knows season and depth where the specimens do; "new:geoclip", the published one with
             random weights; a folder of weights that are trained on; "place:15km-15d", a projection of its vectors.
         environment: "environment:rasters/", a network over the rasters of a user, or environment:rasters/@weights/.
-        satellite, audio: encoders whose vectors are projected.
+        satellite, audio: encoders whose vectors are projected; said in a file of settings, or in Python.
         tune: by modality, image=full,place=heads. Nothing said: the anchor stays as it is (frozen), networks over places and
             environments are trained whole (full), all else is a projection of stored vectors (heads). One word alone is of all
             but the anchor.
@@ -55,8 +55,8 @@ class BindSettings(ContrastiveSettings):
     environment: str = setting(
         "", "environment:RASTERS, a folder of GeoTIFF or NetCDF.", metavar="ENCODER", unset="must be named", panel=MODEL
     )
-    satellite: str = setting("", "satellite:ENCODER of images.", metavar="ENCODER", unset="must be named", panel=MODEL)
-    audio: str = setting("", "audio:FOLDER of a CLAP model.", metavar="ENCODER", unset="must be named", panel=MODEL)
+    satellite: str = setting("", "satellite:ENCODER of images.", metavar="ENCODER", unset="must be named", told=False)
+    audio: str = setting("", "audio:FOLDER of a CLAP model.", metavar="ENCODER", unset="must be named", told=False)
     loss: str = setting(TAXABIND, "As which publication has it.", choices=LOSSES, panel=LEARNT)
     queue: int = setting(
         512, "Past places beside those of a batch; GeoCLIP: 4096.", low=0, high=1 << 20, unset="none", panel=LEARNT
