@@ -536,6 +536,10 @@ LINES: dict[str, Line] = {
         "--temperature 0.1 --split train --validation val --batch-size 8",
         says="the anchor",
     ),
+    "evaluate a bound space": Line(
+        "evaluate {both} -e {out}/bound --protocol cross-modal --gallery train --queries test --report {out}/bound.html",
+        after=("train bind",),
+    ),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
