@@ -277,13 +277,14 @@ def meant(root: Path, name: str) -> tuple[str, str | None]:
     every = [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
     if name in every:
         return "found", name
-    wanted = "/".join(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
-    for how in range(4):
-        near = [one for one in every if same(how, one, wanted)]
-        if len(near) == 1:
-            return "found", near[0]
-        if near:
-            return "ambiguous", None
+    for spelt in (name, name.replace("\\", "/")):
+        wanted = "/".join(part for part in spelt.split("/") if part not in ("", "."))
+        for how in range(4):
+            near = [one for one in every if same(how, one, wanted)]
+            if len(near) == 1:
+                return "found", near[0]
+            if near:
+                return "ambiguous", None
     return "missing", None
 
 
@@ -300,6 +301,7 @@ NAMES = st.builds(
 @given(st.lists(NAMES, min_size=1, max_size=6), st.lists(NAMES, min_size=1, max_size=6))
 @example(["a/a.jpg", "A/A.jpg"], ["A/a.jpg"])
 @example(["e\u0301.jpg"], ["é.jpg", "É.jpg"])
+@example(["A\\A.jpg"], ["A\\a.jpg"])
 def test_the_resolver_agrees_with_a_search_of_every_file(there: list[str], asked: list[str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
