@@ -28,9 +28,9 @@ class SearchSettings(Selection, ComputeSettings):
 
     images: files and folders that are asked about. text: words. dna: barcodes; fasta: files of them. place: places, as they are
     typed; sound, satellite: files of those. id: specimens of the collection, which never find themselves. k: neighbours of each.
-    encoder: which embedding. align: barcodes stand in the order of their alignments. fold: each barcode once. approximate: by Lance's vector index. among: whose vectors are looked at in
-    a space, which ``encoder`` names, or of which the collection has but one; None compares everything with its own kind.
-    ask_with: which of its vectors stands for a specimen then.
+    encoder: which embedding. align: barcodes stand in the order of their alignments. fold: each barcode once. approximate: by
+    Lance's vector index. among: whose vectors are looked at in a space, which ``encoder`` names, or of which the collection has
+    but one; None compares everything with its own kind. ask_with: which of its vectors stands for a specimen then.
     """
 
     images: tuple[Path, ...] = setting((), "Image files, or folders of them.", file=True, told=False)
