@@ -136,8 +136,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     dna, genus = _barcodes(folder)
     both(folder / "across", specimens=30, unseen_parts=("key_unseen", "val_unseen", "test_unseen"))
     space(folder / "across" / "run")
+    _raster(folder / "rasters")
     names = {
         "both": "across/both.cosmos",
+        "rasters": "rasters",
         "space": "across/run",
         "paired": "SIM0-000001",
         "barcodes": "barcodes.cosmos",
@@ -222,3 +224,14 @@ def _detections(file: Path, photo: str) -> None:
 def workshop(tmp_path_factory: pytest.TempPathFactory, embedded: bc.Collection) -> Workshop:
     """The workshop, furnished once."""
     return Workshop(tmp_path_factory.mktemp("workshop"), embedded)
+
+
+def _raster(folder: Path) -> None:
+    """Warmth of the places of made-up specimens, in degrees north and east."""
+    import rasterio
+
+    folder.mkdir()
+    facts = {"driver": "GTiff", "width": 40, "height": 40, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    turn = rasterio.transform.from_origin(0, 60, 0.5, 0.5)
+    with rasterio.open(folder / "warmth.tif", "w", transform=turn, **facts) as file:
+        file.write(np.random.default_rng(0).normal(size=(1, 40, 40)).astype(np.float32))
