@@ -68,8 +68,8 @@ LINES: dict[str, Line] = {
     ),
     "ingest nets": Line("ingest {nets} -o {out}/nets.cosmos", says="6 specimens added"),
     "export a survey": Line(
-        "export {out}/nets.cosmos -o {out}/obis --format obis --sample sample_id --volume vol=m3 --share part --biovolume mm3=mm3 "
-        "--mesh mesh=um --aperture mouth=m2 --absences",
+        "export {out}/nets.cosmos -o {out}/obis --format obis --sample sample_id --volume vol=m3 --share part --biovolume mm3=mm3"
+        " --mesh mesh=um --aperture mouth=m2 --absences",
         after=("ingest nets",),
         says="6 specimens",
     ),
