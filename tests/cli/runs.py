@@ -66,6 +66,13 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "ingest nets": Line("ingest {nets} -o {out}/nets.cosmos", says="6 specimens"),
+    "export a survey": Line(
+        "export {out}/nets.cosmos -o {out}/obis --format obis --sample sample_id --volume vol=m3 --share part --biovolume mm3=mm3"
+        " --mesh mesh=um --aperture mouth=m2 --absences",
+        after=("ingest nets",),
+        says="6 specimens",
+    ),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
     "export what is said now": Line(
