@@ -58,7 +58,7 @@ def encode_queries(
     is unknown or has no vector, or if nothing is asked.
     """
     if not images and not texts and not ids and not barcodes:
-        raise BiocosmosError("nothing to ask: give images, --text, --dna or --id")
+        raise BiocosmosError("nothing to ask: give images, --text, --dna, --place, --sound, --satellite or --id")
     if ids and not (images or texts or barcodes):
         return specimen_queries(collection, encoder, ids)
     if barcodes:

@@ -1,0 +1,147 @@
+"""What is asked about that is not of a specimen itself: places, sounds and satellite images, as vectors of their encoders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.embed.places import read, written
+from biocosmos.encoders.beside.encoder import AUDIO, SATELLITE, FileEncoder, load_file_encoder
+from biocosmos.encoders.modality import TAKES, modality_of
+from biocosmos.encoders.places.encoder import ENVIRONMENT, PLACE, PlaceEncoder, known, load_place_encoder
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.jobs.barcode_search import STAGE
+from biocosmos.jobs.queries import Queries
+from biocosmos.jobs.settings import SearchSettings
+from biocosmos.places import Places, parse_day, parse_place
+from biocosmos.specimens.collection import Collection
+from biocosmos.trust import refuse_code
+
+OPTIONS: dict[str, str] = {PLACE: "--place", AUDIO: "--sound", SATELLITE: "--satellite"}
+"""What is asked about -> the option that says it."""
+
+
+def asked_around(settings: SearchSettings) -> dict[str, tuple[str, ...]]:
+    """What ``settings`` asks about, of :data:`OPTIONS`; only what is there."""
+    given = {PLACE: settings.place, AUDIO: _paths(settings.sound), SATELLITE: _paths(settings.satellite)}
+    return {what: said for what, said in given.items() if said}
+
+
+def asking(what: str, have: Iterable[str]) -> str:
+    """The modality whose encoder takes what is asked about, of those that there are: a place asks rasters too."""
+    found = list(have)
+    return ENVIRONMENT if what == PLACE and PLACE not in found and ENVIRONMENT in found else what
+
+
+def asked_places(said: Sequence[str]) -> Places:
+    """Places as they are typed: LATITUDE,LONGITUDE, behind it @DATE and @DEPTHm where they are known.
+
+    Raises BiocosmosError for what is none.
+    """
+    return read([_one(place) for place in said])
+
+
+def around_queries(encoder: PlaceEncoder | FileEncoder, said: Sequence[str]) -> Queries:
+    """n things that are asked about as vectors of the encoder that takes them; what gives none is a failure."""
+    failures = Failures()
+    vectors: npt.NDArray[np.float32]
+    if isinstance(encoder, FileEncoder):
+        vectors, why = encoder.encode_paths(said)
+    else:
+        places = asked_places(said)
+        vectors = encoder.encode_places(places)
+        nothing = np.flatnonzero(~vectors.any(axis=1))
+        lacking = ~known(places, encoder.takes)
+        told = encoder.reasons(places.take(nothing))
+        needs = f"the encoder takes a {' and a '.join(encoder.takes)}: write --place 52.05,5.05@2026-06-04@10m"
+        why = {int(row): needs if lacking[row] else reason for row, reason in zip(nothing, told)}
+    for row, reason in why.items():
+        failures.add(reason, stage=STAGE, source=said[row], row=row + 1)
+    good = np.flatnonzero(vectors.any(axis=1))
+    return Queries([said[int(row)] for row in good], vectors[good], False, failures, encoder.metadata())
+
+
+def around_encoder(name: str, **how: str) -> PlaceEncoder | FileEncoder:
+    """The encoder of places or files of this name; how: device and precision."""
+    if modality_of(name) in (PLACE, ENVIRONMENT):
+        return load_place_encoder(name, **how)
+    return load_file_encoder(name, **how)
+
+
+def own_kind_queries(collection: Collection, settings: SearchSettings) -> tuple[str, Queries]:
+    """Places, sounds or satellite images among their own kind: the embedding that is searched, and the vectors that ask.
+
+    Raises BiocosmosError where the collection has no embedding of that kind, or several and none was named, or its encoder here
+    is another.
+    """
+    asked = asked_around(settings)
+    if len(asked) > 1 or settings.images or settings.text or settings.id or settings.dna or settings.fasta:
+        raise BiocosmosError(f"{OPTIONS[next(iter(asked))]} goes with nothing else that is asked about: search twice")
+    ((what, said),) = asked.items()
+    name = _column(collection, settings.encoder, what)
+    if settings.encoder is None:
+        refuse_code(name, collection.path)
+    encoder = around_encoder(name, device=settings.device)
+    if encoder.digest != collection.encoders[name].get("digest"):
+        raise BiocosmosError(
+            f"encoder '{name}' here has another digest than the one that embedded {collection.path}: embed again with "
+            f"'biocosmos embed {collection.path} --encoder {name} --overwrite'"
+        )
+    return name, around_queries(encoder, said)
+
+
+def _column(collection: Collection, encoder: str | None, what: str) -> str:
+    """The embedding that takes what is asked about: the one that was named, else the only one."""
+    kinds = {name: str(facts.get("modality")) for name, facts in collection.encoders.items()}
+    if encoder is not None and (towers := collection.spaces().get(encoder.rstrip("/"))):
+        return collection.tower(encoder, asking(what, towers))
+    fitting = [name for name, kind in kinds.items() if kind == what or (what == PLACE and kind == ENVIRONMENT)]
+    if encoder is not None:
+        name = collection.encoder_name(encoder)
+        if name in fitting:
+            return name
+        instead = f"name {' or '.join(fitting)} with --encoder" if fitting else _make(collection, what)
+        raise BiocosmosError(f"the embedding '{name}' is not of {_called(what)}, which are asked about: {instead}")
+    alone = [name for name in fitting if not collection.encoders[name].get("space")] or fitting
+    if len(alone) > 1:
+        raise BiocosmosError(f"{collection.path} has several embeddings of {_called(what)}: name one ({', '.join(alone)})")
+    if not alone:
+        raise BiocosmosError(f"{collection.path} has no embedding of {_called(what)}: {_make(collection, what)}")
+    return alone[0]
+
+
+def _make(collection: Collection, what: str) -> str:
+    name = {PLACE: "place:15km", AUDIO: "audio:FOLDER", SATELLITE: "satellite:NAME"}[what]
+    return f"run 'biocosmos embed {collection.path} -e {name}' first"
+
+
+def _called(what: str) -> str:
+    kinds: dict[str, str] = {str(modality): words for modality, words in TAKES.items()}
+    return kinds[what]
+
+
+def _one(said: str) -> str:
+    """One place as it is typed, written as numbers."""
+    where, *rest = (part.strip() for part in said.split("@"))
+    day = depth = float("nan")
+    for part in rest:
+        if part.endswith("m"):
+            try:
+                depth = float(part[:-1])
+            except ValueError:
+                depth = -1.0
+            if not 0 <= depth < np.inf:
+                raise BiocosmosError(f"--place {said}: {part!r} is no depth: write metres below the surface, such as @10m")
+        else:
+            day = parse_day(part)
+    return written(*parse_place(where), day, depth)
+
+
+def _paths(files: Sequence[Path]) -> tuple[str, ...]:
+    return tuple(str(file) for file in files)
+
+
+__all__ = ["OPTIONS", "around_encoder", "around_queries", "asked_around", "asked_places", "asking", "own_kind_queries"]
