@@ -121,7 +121,7 @@ class Gate:
             counts = np.bincount(picked, minlength=len(mine))[drawn] / len(picked)
             both = np.concatenate([weighed, drawn])
             left.append(energy_share(apart[np.ix_(both, both)], len(weighed), _weights(classes[weighed], found), counts))
-        return float(np.clip(np.quantile(left, QUANTILE), LOWEST, HIGHEST))
+        return min(max(float(np.quantile(left, QUANTILE)), LOWEST), HIGHEST)
 
 
 def energy_share(apart: Float64, first: int, left: Float64, right: Float64) -> float:
