@@ -8,8 +8,8 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.linear import LinearHead
 
-REPEATS = 4
-"""Times that a specimen of the new source weighs one of before."""
+REPEATS = 1
+"""Times that a specimen of the new source weighs one of before: on PlanktonSet 4 and 12 were no better."""
 
 
 def refitted(

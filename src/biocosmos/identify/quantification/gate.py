@@ -2,8 +2,8 @@
 
 Where only the shares of the classes changed, validation specimens that are weighed by the shares that EM finds look like the
 sample; where the images changed too, no weights make them so. What is left between them is judged by its size: a p-value from
-finite validation specimens refuses everything. On PlanktonSet about .005 is left of another community, .08 of a mild and .25 of
-a severe change of the images.
+finite validation specimens refuses everything. On PlanktonSet at most .003 is left of another community, .02 to .05 of a mild and
+.06 to .13 of a severe change of the images (benchmarks/real_quantification.py, by which the limits were set).
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ MOST = 1000
 """Specimens of a side that are compared."""
 FEWEST = 20
 RESAMPLES, QUANTILE = 60, 0.99
-LOWEST, HIGHEST = 0.01, 0.04
+LOWEST, HIGHEST = 0.01, 0.015
 """Between these lies the threshold, whatever resampled validation specimens say: few of them say little."""
-SEVERE = 0.15
+SEVERE = 0.055
 LABELS = 5
 """Labels of each class that recover more than any method without labels where the instrument shifted."""
 
@@ -129,10 +129,10 @@ def energy_share(apart: Float64, first: int, left: Float64, right: Float64) -> f
 
     apart: distances of both sides, the ``first`` rows X; left, right: weights of X and Y, each of sum 1.
     """
-    between = left @ apart[:first, first:] @ right
+    between = float(left @ apart[:first, first:] @ right)
     sides = [(apart[:first, :first], left), (apart[first:, first:], right)]
-    within = sum(float(w @ d @ w) / max(1 - float(w @ w), 1e-9) for d, w in sides)
-    return float(max((2 * between - within) / (2 * between), 0.0)) if between > 0 else 0.0
+    within = sum(float(w @ d @ w) / max(1.0 - float(w @ w), 1e-9) for d, w in sides)
+    return max(float((2 * between - within) / (2 * between)), 0.0) if between > 0 else 0.0
 
 
 def distances(features: Float32) -> Float64:
