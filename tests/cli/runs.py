@@ -564,6 +564,15 @@ LINES: dict[str, Line] = {
         "evaluate {both} -e {out}/bound --protocol cross-modal --gallery train --queries test --report {out}/bound.html",
         after=("train bind",),
     ),
+    "train place": Line(
+        'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
+        says="where people collected",
+    ),
+    "train place again": Line(
+        "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
+        after=("train place",),
+        says="overall shares alone",
+    ),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
