@@ -107,8 +107,8 @@ class KernelPrior:
     def shares(self, places: Places) -> Float64:
         """(n, C) float64 shares, rows sum to 1.
 
-        What a query does not say is not asked; a specimen that does not say it weighs what one of any day (of any depth) weighs
-        on average.
+        What a query does not say is not asked. A specimen without a place weighs nothing where a place is asked; one without
+        a day what one of any day weighs on average; one without a depth what one two bandwidths away weighs.
         """
         asked = np.stack([places.latitude, places.longitude, places.day, places.depth], 1)
         once, again = np.unique(np.nan_to_num(asked, nan=np.inf), axis=0, return_inverse=True)
@@ -212,7 +212,7 @@ class Apart:
         return _gauss(self.days, days, min(1.0, np.sqrt(2 * np.pi) * days / YEAR))
 
     def level(self, metres: float) -> Float64:
-        """The factor of depth; of a specimen without one that of two bandwidths."""
+        """The factor of depth; of a specimen without one what it is two bandwidths away."""
         return _gauss(self.metres, metres, float(np.exp(-2)))
 
 
