@@ -17,8 +17,8 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.settings import SettingError
 from biocosmos.specimens.readers import read
 from biocosmos.specimens.settings import ExportSettings
+from biocosmos.specimens.survey_settings import Measure, Survey
 from biocosmos.specimens.writers import write
-from biocosmos.specimens.writers.surveys.settings import Measure, Survey
 
 TOLD = Survey(volume=Measure("vol"), share="part", biovolume=Measure("mm3"))
 SEEN = [("a", "Oithona", "validated")] * 3 + [

@@ -25,9 +25,9 @@ from biocosmos.specimens.identifications import answered_ranks, read_kept, read_
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
+from biocosmos.specimens.survey_settings import SURVEYS
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.naming import PREDICTED
-from biocosmos.specimens.writers.surveys.settings import SURVEYS
 from biocosmos.specimens.writers.wide import write_wide
 
 ROWS = 64

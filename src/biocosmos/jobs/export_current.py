@@ -25,10 +25,10 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.identifications import answered_ranks, kept, read_kept
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import CATEGORY, HIERARCHY, STATUS
+from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.ecotaxa_columns import ANNOTATION, CATEGORY_ID
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VERIFICATION, software_of
-from biocosmos.specimens.writers.surveys.settings import Survey
 
 OWN_LABEL = "own_label"
 IMAGES = ("image", "image_path", "image_url", "multimedia")

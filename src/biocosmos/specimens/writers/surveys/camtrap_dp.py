@@ -19,10 +19,10 @@ from biocosmos.images import oriented
 from biocosmos.specimens.dates import iso_date
 from biocosmos.specimens.readers.boxes import upright_size
 from biocosmos.specimens.readers.lookup import Seen
+from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
 from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample
-from biocosmos.specimens.writers.surveys.settings import Survey
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.tabular import rows_of
 from biocosmos.taxonomy.ranks import KNOWN_RANKS

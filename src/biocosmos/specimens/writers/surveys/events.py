@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.darwin_core_terms import meta_xml, rank_term
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VALIDATED
 from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, gather
-from biocosmos.specimens.writers.surveys.settings import Survey
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.surveys.vocabulary import (
     ABUNDANCE,

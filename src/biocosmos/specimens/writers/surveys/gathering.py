@@ -14,8 +14,8 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.dates import iso_date
 from biocosmos.specimens.readers.columns import shown
+from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
-from biocosmos.specimens.writers.surveys.settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.tabular import rows_of
 
 MISSING_VOLUME = 999999
