@@ -136,11 +136,11 @@ def test_columns_of_sounds_and_satellite_images(clap: Path, tmp_path: Path) -> N
     assert (done.images, done.failed, done.without_image, done.unit) == (3, 2, 1, "sounds")
     reasons = " ".join(done.failures.table()["reason"].to_pylist())
     assert "cannot be read as a sound" in reasons and "there is no such file" in reasons
-    done = bc.embed(collection, "satellite:new:vit_tiny_patch8_96")
+    done = bc.embed(collection, "satellite:new:vit_tiny_patch8_96", precision="float32")
     assert (done.images, done.failed, done.without_image, done.lacking) == (3, 1, 2, "a satellite image")
     facts = collection.encoders["satellite:new:vit_tiny_patch8_96"]
     assert facts["modality"] == "satellite" and "resize" in facts["preprocessing"]
-    image = load_encoder("new:vit_tiny_patch8_96")
+    image = load_encoder("new:vit_tiny_patch8_96", precision="float32")
     wanted, _ = image.encode_files([tmp_path / "data" / "beside" / "1.png"])
     ids, vectors = collection.vectors("satellite:new:vit_tiny_patch8_96")
     assert vectors[list(ids).index(rows["id"][1].as_py())] == pytest.approx(wanted[0], abs=1e-5)
