@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -84,6 +85,28 @@ def test_ecotaxas_tables_have_zeros_and_nan(tmp_path: Path) -> None:
     counts = {(r["sampleid"], r["status"], r["taxonid"]): r["count"] for r in table(tmp_path / "out/abundances.tsv")}
     assert counts["a", "V", "Oithona"] == "3" and counts["b", "V", "Oithona"] == "0" and len(counts) == 8
     assert {row["concentration"] for row in table(tmp_path / "out/concentrations.tsv")} == {"nan"}
+
+
+@pytest.mark.parametrize("spoilt", [{"part": 0.0}, {"part": 1.5}, {"vol": 0.0}])
+def test_a_taxon_that_was_not_found_has_no_concentration_where_nothing_has_one(
+    tmp_path: Path, spoilt: dict[str, float]
+) -> None:
+    rows = specimens(tmp_path).to_pylist()
+    rows = pa.Table.from_pylist([row | spoilt if row["sample_id"] == "b" else row for row in rows])
+    write(rows, tmp_path / "summary", format="ecotaxa-summary", ranks=("class",), survey=TOLD)
+    for file, value in (("concentrations", "concentration"), ("biovolumes", "biovolume")):
+        said = {(r["sampleid"], r["status"], r["taxonid"]): r[value] for r in table(tmp_path / f"summary/{file}.tsv")}
+        assert said["a", "V", "Calanus"] == "0" and said["a", "P", "Oithona"] not in ("0", "nan")
+        assert {number for (sample, *_), number in said.items() if sample == "b"} == {"nan"}
+    survey = replace(TOLD, absences=True)
+    write(rows, tmp_path / "obis", format="obis", ranks=("class",), survey=survey)
+    measured = {(r["occurrenceID"], r["measurementTypeID"].split("/")[-2]): r for r in table(tmp_path / "obis/emof.txt")}
+    assert measured["b:Oithona", "OCOUNT01"]["measurementValue"] == "0"
+    assert measured["a:Calanus", "SDBIOL01"]["measurementValue"] == "0"
+    assert not {id for id, kind in measured if id.startswith("b:") and kind != "OCOUNT01"}
+    write(rows, tmp_path / "gbif", format="gbif-event", ranks=("class",), survey=survey)
+    said_of = {row["occurrenceID"]: row["organismQuantityType"] for row in table(tmp_path / "gbif/occurrence.txt")}
+    assert said_of["b:Oithona"] == "individuals" and said_of["a:Calanus"] == "individuals per cubic metre"
 
 
 def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:

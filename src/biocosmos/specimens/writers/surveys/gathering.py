@@ -35,7 +35,8 @@ MOST_NAMED = 5
 
 @dataclass
 class Sample:
-    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name."""
+    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
+    that was not found in it, nan where the volume or share of a specimen is not known."""
 
     id: str
     latitude: float = math.nan
@@ -52,6 +53,7 @@ class Sample:
     aperture: float = math.nan
     volumes: dict[str, float] = field(default_factory=dict)
     n: int = 0
+    none: float = 0.0
 
     @property
     def date(self) -> str:
@@ -200,6 +202,8 @@ class Gathering:
         if sample is None:
             return
         weight = self._weight(sample, row)
+        if math.isnan(weight):
+            sample.none = math.nan
         named = self.naming.of(row)
         if named.name is None:
             self.told["have no name: they count for no taxon"] += 1
@@ -291,8 +295,8 @@ def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Fou
     there = {(each.sample, each.name) for each in found}
     taxa = {each.name: each for each in found}
     return [
-        Found(id, each.label, each.path, "", name=name, rank=each.rank, name_id=each.name_id)
-        for id in samples
+        Found(id, each.label, each.path, "", 0, sample.none, sample.none, name=name, rank=each.rank, name_id=each.name_id)
+        for id, sample in samples.items()
         for name, each in taxa.items()
         if (id, name) not in there
     ]
