@@ -109,6 +109,14 @@ def test_a_taxon_that_was_not_found_has_no_concentration_where_nothing_has_one(
     assert said_of["b:Oithona"] == "individuals" and said_of["a:Calanus"] == "individuals per cubic metre"
 
 
+@pytest.mark.parametrize("last", [True, False])
+def test_the_volume_of_an_acquisition_is_known_from_any_of_its_specimens(tmp_path: Path, last: bool) -> None:
+    rows = specimens(tmp_path).to_pylist()
+    rows[3 if last else 0]["vol"] = None
+    write(pa.Table.from_pylist(rows), tmp_path / "out", format="gbif-event", ranks=("class",), survey=TOLD)
+    assert {event["sampleSizeValue"] for event in table(tmp_path / "out/event.txt")} == {"12.5"}
+
+
 def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     write(specimens(tmp_path), tmp_path / "out", format="camtrap-dp", ranks=("class",))
     tables = {name: table(tmp_path / f"out/{name}.csv", ",") for name in ("deployments", "media", "observations")}

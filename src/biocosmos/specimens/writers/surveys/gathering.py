@@ -271,7 +271,8 @@ class Gathering:
         if not 0 < share <= 1:
             self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1: no concentrations")
             share = math.nan
-        sample.volumes[str(row.get("acq_id") or "")] = volume
+        acquisition = str(row.get("acq_id") or "")
+        sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
         return 1 / share / volume
 
 
