@@ -132,6 +132,38 @@ def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     assert Counter((row["id"], row["label"]) for row in back) == Counter((f"s{i}", name) for i, (_, name, _) in enumerate(SEEN))
 
 
+@pytest.mark.parametrize(
+    ("said", "start", "end"),
+    [
+        ("2007-11-13/15", "2007-11-13T00:00:00Z", "2007-11-15T00:00:00Z"),
+        ("2007-11-13T10:05:00+02", "2007-11-13T10:05:00+02:00", "2007-11-13T10:05:00+02:00"),
+        ("2007-11-13T10:05:00.5Z", "2007-11-13T10:05:00Z", "2007-11-13T10:05:00Z"),
+        ("2007-11", "2007-11-01T00:00:00Z", "2007-11-01T00:00:00Z"),
+        ("13.11.2007 10:05", "2007-11-13T10:05:00Z", "2007-11-13T10:05:00Z"),
+        ("2007-11-13T10:05:00+99:00", "", ""),
+    ],
+)
+def test_every_way_to_write_a_date_becomes_moments(tmp_path: Path, said: str, start: str, end: str) -> None:
+    rows = specimens(tmp_path, date=said)
+    if not start:
+        with pytest.raises(BiocosmosError, match="no specimen has a picture, a date and a sample"):
+            write(rows, tmp_path / "out", format="camtrap-dp", ranks=("class",))
+        return
+    write(rows, tmp_path / "out", format="camtrap-dp", ranks=("class",))
+    for row in table(tmp_path / "out/observations.csv", ","):
+        assert (row["eventStart"], row["eventEnd"]) == (start, end)
+    for row in table(tmp_path / "out/deployments.csv", ","):
+        assert (row["deploymentStart"], row["deploymentEnd"]) == (start, end)
+    assert json.loads((tmp_path / "out/datapackage.json").read_text())["temporal"] == {"start": start[:10], "end": end[:10]}
+
+
+def test_a_span_with_a_short_end_ends_where_it_says(tmp_path: Path) -> None:
+    write(specimens(tmp_path, date="2007-11-13/15"), tmp_path / "out", format="obis", ranks=("class",))
+    assert {event["eventDate"] for event in table(tmp_path / "out/event.txt")} == {"2007-11-13/2007-11-15"}
+    ends = [date.text for date in ElementTree.parse(tmp_path / "out/eml.xml").iter("calendarDate")]
+    assert ends == ["2007-11-13", "2007-11-15"]
+
+
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
     rows = specimens(tmp_path)
     for spoilt, survey in ((rows.drop_columns(["sample_id"]), Survey()), (rows, Survey(sample="none"))):

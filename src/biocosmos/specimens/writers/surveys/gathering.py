@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.dates import iso_date
+from biocosmos.specimens.dates import ends_of, iso_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
@@ -246,9 +246,9 @@ class Gathering:
             if date is None:
                 self._of_sample(sample, f"have a date that is not understood ({str(text)[:40]!r} {problem})")
             else:
-                first, _, last = date.partition("/")
+                first, last = ends_of(date)
                 sample.first = min(sample.first or first, first)
-                sample.last = max(sample.last, last or first)
+                sample.last = max(sample.last, last)
         sample.uncertainty = _first_number(sample.uncertainty, _number(row.get("uncertainty")))
         for name, columns in (("country", ("country",)), ("protocol", PROTOCOLS), ("station", STATIONS)):
             if not getattr(sample, name) and says(said := _first(row, columns)):
