@@ -88,9 +88,7 @@ def test_ecotaxas_tables_have_zeros_and_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoilt", [{"part": 0.0}, {"part": 1.5}, {"vol": 0.0}])
-def test_a_taxon_that_was_not_found_has_no_concentration_where_nothing_has_one(
-    tmp_path: Path, spoilt: dict[str, float]
-) -> None:
+def test_a_taxon_that_was_not_found_has_no_concentration_where_nothing_has_one(tmp_path: Path, spoilt: dict[str, float]) -> None:
     rows = specimens(tmp_path).to_pylist()
     rows = pa.Table.from_pylist([row | spoilt if row["sample_id"] == "b" else row for row in rows])
     write(rows, tmp_path / "summary", format="ecotaxa-summary", ranks=("class",), survey=TOLD)
