@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from xml.etree import ElementTree
@@ -86,6 +87,34 @@ def test_ecotaxas_tables_have_zeros_and_nan(tmp_path: Path) -> None:
     assert {row["concentration"] for row in table(tmp_path / "out/concentrations.tsv")} == {"nan"}
 
 
+@pytest.mark.parametrize("spoilt", [{"part": 0.0}, {"part": 1.5}, {"vol": 0.0}])
+def test_a_taxon_that_was_not_found_has_no_concentration_where_nothing_has_one(tmp_path: Path, spoilt: dict[str, float]) -> None:
+    rows = specimens(tmp_path).to_pylist()
+    rows = pa.Table.from_pylist([row | spoilt if row["sample_id"] == "b" else row for row in rows])
+    write(rows, tmp_path / "summary", format="ecotaxa-summary", ranks=("class",), survey=TOLD)
+    for file, value in (("concentrations", "concentration"), ("biovolumes", "biovolume")):
+        said = {(r["sampleid"], r["status"], r["taxonid"]): r[value] for r in table(tmp_path / f"summary/{file}.tsv")}
+        assert said["a", "V", "Calanus"] == "0" and said["a", "P", "Oithona"] not in ("0", "nan")
+        assert {number for (sample, *_), number in said.items() if sample == "b"} == {"nan"}
+    survey = replace(TOLD, absences=True)
+    write(rows, tmp_path / "obis", format="obis", ranks=("class",), survey=survey)
+    measured = {(r["occurrenceID"], r["measurementTypeID"].split("/")[-2]): r for r in table(tmp_path / "obis/emof.txt")}
+    assert measured["b:Oithona", "OCOUNT01"]["measurementValue"] == "0"
+    assert measured["a:Calanus", "SDBIOL01"]["measurementValue"] == "0"
+    assert not {id for id, kind in measured if id.startswith("b:") and kind != "OCOUNT01"}
+    write(rows, tmp_path / "gbif", format="gbif-event", ranks=("class",), survey=survey)
+    said_of = {row["occurrenceID"]: row["organismQuantityType"] for row in table(tmp_path / "gbif/occurrence.txt")}
+    assert said_of["b:Oithona"] == "individuals" and said_of["a:Calanus"] == "individuals per cubic metre"
+
+
+@pytest.mark.parametrize("last", [True, False])
+def test_the_volume_of_an_acquisition_is_known_from_any_of_its_specimens(tmp_path: Path, last: bool) -> None:
+    rows = specimens(tmp_path).to_pylist()
+    rows[3 if last else 0]["vol"] = None
+    write(pa.Table.from_pylist(rows), tmp_path / "out", format="gbif-event", ranks=("class",), survey=TOLD)
+    assert {event["sampleSizeValue"] for event in table(tmp_path / "out/event.txt")} == {"12.5"}
+
+
 def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     write(specimens(tmp_path), tmp_path / "out", format="camtrap-dp", ranks=("class",))
     tables = {name: table(tmp_path / f"out/{name}.csv", ",") for name in ("deployments", "media", "observations")}
@@ -99,6 +128,38 @@ def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     assert {"resources", "profile", "created", "contributors", "project", "spatial", "temporal", "taxonomic"} <= set(about)
     back = [row for batch in read(tmp_path / "out").batches for row in batch.to_pylist()]
     assert Counter((row["id"], row["label"]) for row in back) == Counter((f"s{i}", name) for i, (_, name, _) in enumerate(SEEN))
+
+
+@pytest.mark.parametrize(
+    ("said", "start", "end"),
+    [
+        ("2007-11-13/15", "2007-11-13T00:00:00Z", "2007-11-15T00:00:00Z"),
+        ("2007-11-13T10:05:00+02", "2007-11-13T10:05:00+02:00", "2007-11-13T10:05:00+02:00"),
+        ("2007-11-13T10:05:00.5Z", "2007-11-13T10:05:00Z", "2007-11-13T10:05:00Z"),
+        ("2007-11", "2007-11-01T00:00:00Z", "2007-11-01T00:00:00Z"),
+        ("13.11.2007 10:05", "2007-11-13T10:05:00Z", "2007-11-13T10:05:00Z"),
+        ("2007-11-13T10:05:00+99:00", "", ""),
+    ],
+)
+def test_every_way_to_write_a_date_becomes_moments(tmp_path: Path, said: str, start: str, end: str) -> None:
+    rows = specimens(tmp_path, date=said)
+    if not start:
+        with pytest.raises(BiocosmosError, match="no specimen has a picture, a date and a sample"):
+            write(rows, tmp_path / "out", format="camtrap-dp", ranks=("class",))
+        return
+    write(rows, tmp_path / "out", format="camtrap-dp", ranks=("class",))
+    for row in table(tmp_path / "out/observations.csv", ","):
+        assert (row["eventStart"], row["eventEnd"]) == (start, end)
+    for row in table(tmp_path / "out/deployments.csv", ","):
+        assert (row["deploymentStart"], row["deploymentEnd"]) == (start, end)
+    assert json.loads((tmp_path / "out/datapackage.json").read_text())["temporal"] == {"start": start[:10], "end": end[:10]}
+
+
+def test_a_span_with_a_short_end_ends_where_it_says(tmp_path: Path) -> None:
+    write(specimens(tmp_path, date="2007-11-13/15"), tmp_path / "out", format="obis", ranks=("class",))
+    assert {event["eventDate"] for event in table(tmp_path / "out/event.txt")} == {"2007-11-13/2007-11-15"}
+    ends = [date.text for date in ElementTree.parse(tmp_path / "out/eml.xml").iter("calendarDate")]
+    assert ends == ["2007-11-13", "2007-11-15"]
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:

@@ -93,8 +93,7 @@ def iso_date(text: str) -> tuple[str | None, str | None]:
     ('2020-06/2020-08', None)
     """
     text = " ".join(text.split())
-    first, slash, last = text.partition("/")
-    if _is_iso(first) and (not slash or _is_iso(last) or (re.fullmatch(SHORT_END, last) and _is_iso(first[: -len(last)] + last))):
+    if all(_is_iso(end) for end in ends_of(text)):
         return text, None
     said = read_date(text)
     if said.day is None:
@@ -103,6 +102,18 @@ def iso_date(text: str) -> tuple[str | None, str | None]:
         return said.day.isoformat(), said.problem
     zone = "Z" if re.search(rf"{_ZONE}$", text) else ""
     return f"{said.day.isoformat()}T{said.clock.isoformat()}{zone}", said.problem
+
+
+def ends_of(text: str) -> tuple[str, str]:
+    """The first and the last part of a span, the last one whole; what is no span is both.
+
+    >>> ends_of("2007-11-13/15")
+    ('2007-11-13', '2007-11-15')
+    """
+    first, slash, last = text.partition("/")
+    if re.fullmatch(SHORT_END, last):
+        last = first[: -len(last)] + last
+    return first, last if slash else first
 
 
 def _is_iso(text: str) -> bool:

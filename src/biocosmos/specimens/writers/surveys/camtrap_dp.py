@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.images import oriented
-from biocosmos.specimens.dates import iso_date
+from biocosmos.specimens.dates import ends_of, iso_date
 from biocosmos.specimens.readers.boxes import upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey
@@ -42,7 +42,6 @@ WORDS = {"lifeStage": ("adult", "subadult", "juvenile"), "sex": ("female", "male
 COUNTS = ("count", "individualCount")
 IDENTIFIED = ("dateIdentified", "object_annotation_date")
 BLANK = "blank"
-ZONED = re.compile(r".*T.*(Z|[+-]\d{2}:?\d{2})")
 Row = dict[str, Any]
 
 
@@ -78,6 +77,7 @@ class _Package:
         self.software, self.said_on = software, said_on
         self.media: dict[tuple[str, str], Row] = {}
         self.observations: list[Row] = []
+        self.spans: dict[str, list[datetime]] = {}
         self.taxa: dict[str, Row] = {}
         self.unclear: set[str] = set()
         (folder / "media").mkdir()
@@ -97,6 +97,7 @@ class _Package:
         medium = self._medium(row, sample, start)
         if medium is None:
             return
+        self.spans.setdefault(sample.id, []).extend((start, end))
         named = self.gathering.naming.of(row)
         answer = self.gathering.naming.is_answer(row)
         name = None if named.name == BLANK else named.name
@@ -106,8 +107,8 @@ class _Package:
             "deploymentID": sample.id,
             "mediaID": medium["mediaID"],
             "eventID": row.get("sequence"),
-            "eventStart": start,
-            "eventEnd": end,
+            "eventStart": _stamp(start),
+            "eventEnd": _stamp(end),
             "observationLevel": "media",
             "observationType": "animal" if name else BLANK if named.name == BLANK else "unclassified",
             "scientificName": name,
@@ -118,11 +119,12 @@ class _Package:
         if named.name is not None:
             by = next((str(row[n]) for n in (REFERENCES if named.by_machine else PEOPLE) if says(row.get(n))), None)
             when = next((str(row[n]) for n in IDENTIFIED if says(row.get(n))), self.said_on if answer else "")
+            said_on = _moment(str(when))[0] if when else None
             sure = row.get("confidence")
             observation |= {
                 "classificationMethod": "machine" if named.by_machine else "human",
                 "classifiedBy": by or (self.software if named.by_machine else None),
-                "classificationTimestamp": _moment(when)[0] if when else None,
+                "classificationTimestamp": None if said_on is None else _stamp(said_on),
                 "classificationProbability": sure if answer and isinstance(sure, float) and 0 <= sure <= 1 else None,
             }
         if name:
@@ -135,8 +137,7 @@ class _Package:
         self.gathering.tell()
         if not self.observations:
             raise BiocosmosError(f"nothing to write to {self.path}: no specimen has a picture, a date and a sample")
-        kept = {row["deploymentID"] for row in self.observations}
-        samples = [sample for sample in self.gathering.samples.values() if sample.id in kept]
+        samples = [sample for sample in self.gathering.samples.values() if sample.id in self.spans]
         nowhere = [sample.id for sample in samples if math.isnan(sample.latitude)]
         if nowhere:
             few = ", ".join(nowhere[:5]) + (" …" if len(nowhere) > 5 else "")
@@ -147,34 +148,31 @@ class _Package:
             self._warn(
                 f"{len(self.unclear):,} deployments have times without a zone or a time of day: taken as UTC, timestampIssues"
             )
-        spans: dict[str, list[str]] = {}
-        for row in self.observations:
-            spans.setdefault(row["deploymentID"], []).extend((row["eventStart"], row["eventEnd"]))
-        deployments = [self._deployment(sample, spans[sample.id]) for sample in samples]
+        deployments = [self._deployment(sample) for sample in samples]
         media = list(self.media.values())
         for name, columns, rows in (("deployments", DEPLOYMENTS, deployments), ("media", MEDIA, media)):
             write_rows(self.folder / f"{name}.csv", columns, rows, tabs=False)
         write_rows(self.folder / "observations.csv", OBSERVATIONS, self.observations, tabs=False)
-        about = json.dumps(self._about(samples, spans), indent=1, ensure_ascii=False)
+        about = json.dumps(self._about(samples), indent=1, ensure_ascii=False)
         (self.folder / "datapackage.json").write_text(about + "\n", encoding="utf-8")
         self._warn(
             "datapackage.json: contributors, samplingDesign and captureMethod are assumed: complete them before publishing"
         )
 
-    def _deployment(self, sample: Sample, span: Sequence[str]) -> Row:
+    def _deployment(self, sample: Sample) -> Row:
         return {
             "deploymentID": sample.id,
             "locationID": sample.station,
             "latitude": sample.latitude,
             "longitude": sample.longitude,
             "coordinateUncertainty": max(1, round(sample.uncertainty)) if math.isfinite(sample.uncertainty) else None,
-            "deploymentStart": min(span, key=_instant),
-            "deploymentEnd": max(span, key=_instant),
+            "deploymentStart": _stamp(min(self.spans[sample.id])),
+            "deploymentEnd": _stamp(max(self.spans[sample.id])),
             "cameraModel": sample.protocol,
             "timestampIssues": sample.id in self.unclear,
         }
 
-    def _medium(self, row: Row, sample: Sample, start: str) -> Row | None:
+    def _medium(self, row: Row, sample: Sample, start: datetime) -> Row | None:
         """The row of its picture, which several specimens may share."""
         content, reason = image_of(row)
         address = str(row["image_url"]) if content is None and says(row.get("image_url")) else None
@@ -193,7 +191,7 @@ class _Package:
             known = {
                 "mediaID": f"{sample.id}:{key}",
                 "deploymentID": sample.id,
-                "timestamp": start,
+                "timestamp": _stamp(start),
                 "filePath": name or address,
                 "filePublic": address is not None,
                 "fileName": Path(name).name if name else None,
@@ -226,12 +224,12 @@ class _Package:
                 return int(number)
         return 1
 
-    def _about(self, samples: Sequence[Sample], spans: dict[str, list[str]]) -> Row:
+    def _about(self, samples: Sequence[Sample]) -> Row:
         placed = [sample for sample in samples if math.isfinite(sample.latitude)]
         west, east = (f(s.longitude for s in placed) if placed else 0.0 for f in (min, max))
         south, north = (f(s.latitude for s in placed) if placed else 0.0 for f in (min, max))
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-        moments = [moment for span in spans.values() for moment in span]
+        moments = [moment for span in self.spans.values() for moment in span]
         name = re.sub(r"[^a-z0-9._-]+", "-", (self.path.stem or self.path.name).lower()) or "biocosmos"
         return {
             "name": name,
@@ -247,10 +245,7 @@ class _Package:
                 "observationLevel": ["media"],
             },
             "spatial": {"type": "Polygon", "coordinates": [ring]},
-            "temporal": {
-                "start": min(moments, key=_instant)[:10],
-                "end": max(moments, key=_instant)[:10],
-            },
+            "temporal": {"start": min(moments).date().isoformat(), "end": max(moments).date().isoformat()},
             "taxonomic": list(self.taxa.values()),
             "resources": [
                 {
@@ -273,31 +268,26 @@ class _Package:
         self.failures.add(reason, stage="write", source=self.path, severity="warning")
 
 
-def _moments(row: Row) -> tuple[str | None, str | None, bool]:
+def _moments(row: Row) -> tuple[datetime | None, datetime | None, bool]:
     """(first, last, whether both have a zone) of when it was seen."""
     text = next((str(row[name]) for name in DATES if says(row.get(name))), "")
     date, _ = iso_date(text)
-    if date is None:
-        return None, None, False
-    first, _, last = date.partition("/")
-    start, certain = _moment(first)
-    end, sure = _moment(last) if last else (start, certain)
+    (start, certain), (end, sure) = (_moment(part) for part in ends_of(date or ""))
     return start, end, certain and sure
 
 
-def _moment(text: str) -> tuple[str | None, bool]:
+def _moment(text: str) -> tuple[datetime | None, bool]:
     """(a moment with its zone, whether the text has both): midnight and UTC where it does not say."""
     date, _ = iso_date(text)
-    if date is None:
-        return None, False
-    date = date.partition("/")[0]
-    day, _, clock = date.partition("T")
+    day, _, clock = ends_of(date or "")[0].partition("T")
     day += "-01" * (2 - day.count("-"))
-    if ZONED.fullmatch(date):
-        return date, True
-    return f"{day}T{clock or '00:00:00'}Z", False
+    try:
+        found = datetime.fromisoformat(f"{day}T{clock or '00:00'}")
+    except ValueError:
+        return None, False
+    return (found, True) if found.tzinfo is not None else (found.replace(tzinfo=timezone.utc), False)
 
 
-def _instant(moment: str) -> datetime:
-    found = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+def _stamp(moment: datetime) -> str:
+    """As Camtrap DP has it: seconds, with the zone."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -6,7 +6,6 @@ predicted, V validated), taxonid (the name), annotation_category (its path), and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -40,9 +39,8 @@ def write(
                 for state in states:
                     for name, taxon in sorted(taxa.items()):
                         found = counted.get((sample.id, state, name))
-                        number = 0.0 if found is None else float(getattr(found, attribute))
-                        if found is None and attribute != "n" and math.isnan(sample.volume):
-                            number = math.nan
+                        none = 0.0 if attribute == "n" else sample.none
+                        number = none if found is None else float(getattr(found, attribute))
                         category = ">".join(part for _, part in taxon.path) or taxon.label
                         cells = dict(zip(COLUMNS, (sample.id, state, taxon.label, category)))
                         rows.append(cells | {value: text(number) or "nan"})

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.dates import iso_date
+from biocosmos.specimens.dates import ends_of, iso_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
@@ -35,7 +35,8 @@ MOST_NAMED = 5
 
 @dataclass
 class Sample:
-    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name."""
+    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
+    that was not found in it, nan where the volume or share of a specimen is not known."""
 
     id: str
     latitude: float = math.nan
@@ -52,6 +53,7 @@ class Sample:
     aperture: float = math.nan
     volumes: dict[str, float] = field(default_factory=dict)
     n: int = 0
+    none: float = 0.0
 
     @property
     def date(self) -> str:
@@ -200,6 +202,8 @@ class Gathering:
         if sample is None:
             return
         weight = self._weight(sample, row)
+        if math.isnan(weight):
+            sample.none = math.nan
         named = self.naming.of(row)
         if named.name is None:
             self.told["have no name: they count for no taxon"] += 1
@@ -242,9 +246,9 @@ class Gathering:
             if date is None:
                 self._of_sample(sample, f"have a date that is not understood ({str(text)[:40]!r} {problem})")
             else:
-                first, _, last = date.partition("/")
+                first, last = ends_of(date)
                 sample.first = min(sample.first or first, first)
-                sample.last = max(sample.last, last or first)
+                sample.last = max(sample.last, last)
         sample.uncertainty = _first_number(sample.uncertainty, _number(row.get("uncertainty")))
         for name, columns in (("country", ("country",)), ("protocol", PROTOCOLS), ("station", STATIONS)):
             if not getattr(sample, name) and says(said := _first(row, columns)):
@@ -267,7 +271,8 @@ class Gathering:
         if not 0 < share <= 1:
             self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1: no concentrations")
             share = math.nan
-        sample.volumes[str(row.get("acq_id") or "")] = volume
+        acquisition = str(row.get("acq_id") or "")
+        sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
         return 1 / share / volume
 
 
@@ -291,8 +296,8 @@ def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Fou
     there = {(each.sample, each.name) for each in found}
     taxa = {each.name: each for each in found}
     return [
-        Found(id, each.label, each.path, "", name=name, rank=each.rank, name_id=each.name_id)
-        for id in samples
+        Found(id, each.label, each.path, "", 0, sample.none, sample.none, name=name, rank=each.rank, name_id=each.name_id)
+        for id, sample in samples.items()
         for name, each in taxa.items()
         if (id, name) not in there
     ]
