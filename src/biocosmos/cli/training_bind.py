@@ -9,8 +9,8 @@ import typer
 
 from biocosmos.cli.generated import CONFIG, Given, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
-from biocosmos.cli.printing import say, show_table
-from biocosmos.cli.training_contrastive import end
+from biocosmos.cli.printing import say
+from biocosmos.cli.training_contrastive import begin, end
 from biocosmos.cli.verbs import add
 from biocosmos.train.bind.settings import BindSettings, bind_settings
 from biocosmos.train.contrastive.settings import UNUSED
@@ -53,20 +53,12 @@ def bind(
 
     def tell(rows: ModalRows, resolved: ContrastiveSettings) -> None:
         assert isinstance(resolved, BindSettings)
-        facts, bound = rows.facts, forms(resolved)
-        table = [
-            *(
-                (each, f"{getattr(resolved, each)}, {resolved.tune_of(each)}, {bound.get(each, 'the anchor')}")
-                for each in resolved.kinds
-            ),
-            ("numbers of a vector", resolved.width),
-            ("specimens", facts["specimens"]),
-            *((f"with {modality}", count) for modality, count in facts["with"].items()),
-            *((f"with {both}", count) for both, count in facts["with both"].items()),
-            (f"groups by {resolved.targets}", facts["groups"]),
-            ("left out: nothing to go with", facts["left_out"]),
+        bound = forms(resolved)
+        towers: list[tuple[str, object]] = [
+            (each, f"{getattr(resolved, each)}, {resolved.tune_of(each)}, {bound.get(each, 'the anchor')}")
+            for each in resolved.kinds
         ]
-        show_table(("what will be bound", "value"), table, title=str(output))
+        begin("what will be bound", [*towers, ("numbers of a vector", resolved.width)], rows, resolved, output)
 
     result = train_bind(collection, settings, output, overwrite=overwrite, tell=tell)
     if result.main_process:
