@@ -43,9 +43,10 @@ def bind(
 
     biocosmos train bind mine.cosmos --modalities image,place --place geoclip/ --loss geoclip --queue 4096 -o run/
 
-    The anchor's vectors stay as they are, and what is bound to it learns to find them; --tune image=full trains the anchor too
-    (patch it afterwards: biocosmos evaluate --protocol interpolation). Specimens that lack a modality take part with what they
-    have. Kill it and run it again: it goes on and ends with the same weights.
+    The anchor's vectors stay as they are, and what is bound to it learns to find them; --tune image=full trains the anchor too.
+    One that had a projection before (the image of a space) may be patched afterwards: biocosmos evaluate mine.cosmos -e old/image
+    -e run/image --interpolate 0:1:0.1. Specimens that lack a modality take part with what they have. Kill it and run it again: it
+    goes on and ends with the same weights.
     """
     settings = bind_settings(config, **given)
     from biocosmos.train.bind.task import forms
