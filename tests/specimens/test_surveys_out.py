@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +15,16 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+import biocosmos as bc
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.jobs.export import export
 from biocosmos.settings import SettingError
 from biocosmos.specimens.readers import read
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.survey_settings import Measure, Survey
 from biocosmos.specimens.writers import write
+from biocosmos.specimens.writers.surveys import gathering
+from biocosmos.specimens.writers.tabular import rows_of
 
 TOLD = Survey(volume=Measure("vol"), share="part", biovolume=Measure("mm3"))
 SEEN = [("a", "Oithona", "validated")] * 3 + [
@@ -160,6 +165,23 @@ def test_a_span_with_a_short_end_ends_where_it_says(tmp_path: Path) -> None:
     assert {event["eventDate"] for event in table(tmp_path / "out/event.txt")} == {"2007-11-13/2007-11-15"}
     ends = [date.text for date in ElementTree.parse(tmp_path / "out/eml.xml").iter("calendarDate")]
     assert ends == ["2007-11-13", "2007-11-15"]
+
+
+@pytest.mark.parametrize("current", [True, False])
+def test_pictures_of_specimens_that_are_counted_are_not_read(
+    tiny_collection: bc.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: bool
+) -> None:
+    seen: set[str] = set()
+
+    def looked_at(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, object]]:
+        for row in rows_of(batches):
+            seen.update(row)
+            yield row
+
+    monkeypatch.setattr(gathering, "rows_of", looked_at)
+    settings = ExportSettings(format="obis", sample="label", current=current)
+    assert export(tiny_collection.path, tmp_path / "out", settings).rows == 120
+    assert "label" in seen and "image" not in seen
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
