@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -23,7 +25,7 @@ from biocosmos.specimens.readers import read
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.survey_settings import Measure, Survey
 from biocosmos.specimens.writers import write
-from biocosmos.specimens.writers.surveys import gathering
+from biocosmos.specimens.writers.surveys import events, gathering
 from biocosmos.specimens.writers.tabular import rows_of
 
 TOLD = Survey(volume=Measure("vol"), share="part", biovolume=Measure("mm3"))
@@ -182,6 +184,25 @@ def test_pictures_of_specimens_that_are_counted_are_not_read(
     settings = ExportSettings(format="obis", sample="label", current=current)
     assert export(tiny_collection.path, tmp_path / "out", settings).rows == 120
     assert "label" in seen and "image" not in seen
+
+
+def test_tables_in_a_zip_are_small_and_pictures_as_they_are(tmp_path: Path) -> None:
+    write(specimens(tmp_path), tmp_path / "out.zip", format="camtrap-dp", ranks=("class",))
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        how = {Path(member.filename).suffix: member.compress_type for member in archive.infolist()}
+    assert how == {".csv": zipfile.ZIP_DEFLATED, ".json": zipfile.ZIP_DEFLATED, ".png": zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows, there = specimens(tmp_path), sorted(tmp_path.iterdir())
+    monkeypatch.setattr(events, "eml", full)
+    with pytest.raises(BiocosmosError, match="the disk is full"):
+        write(rows, tmp_path / name, format="obis", ranks=("class",))
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:
