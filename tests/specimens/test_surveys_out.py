@@ -137,6 +137,28 @@ def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     assert Counter((row["id"], row["label"]) for row in back) == Counter((f"s{i}", name) for i, (_, name, _) in enumerate(SEEN))
 
 
+def test_boxes_are_shares_of_pictures_that_can_be_read(tmp_path: Path) -> None:
+    crops = [
+        [2.0, 1.0, 4.0, 5.0],
+        [10.0, 5.0, 99.0, 99.0],
+        [500.0, 0.0, 5.0, 5.0],
+        [0.0, 0.0, 5.0, 5.0],
+        None,
+        [-1.0, 0.0, 6.0, 5.0],
+    ]
+    rows = [row | {"crop": crop} for row, crop in zip(specimens(tmp_path).to_pylist(), crops)]
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    written = write(pa.Table.from_pylist(rows), tmp_path / "out", format="camtrap-dp", ranks=("class",))
+    boxes = {
+        row["observationID"]: [float(row[side]) for side in ("bboxX", "bboxY", "bboxWidth", "bboxHeight") if row[side]]
+        for row in table(tmp_path / "out/observations.csv", ",")
+    }
+    assert boxes["s0"] == pytest.approx([0.1, 0.1, 0.2, 0.5]) and boxes["s1"] == pytest.approx([10 / 21, 0.5, 11 / 21, 0.5])
+    assert boxes["s5"] == pytest.approx([0, 0, 0.2, 0.5])
+    assert boxes["s2"] == boxes["s3"] == boxes["s4"] == []
+    assert {failure.id for failure in written.failures if "without a box" in failure.reason} == {"s2", "s3"}
+
+
 @pytest.mark.parametrize(
     ("said", "start", "end"),
     [
