@@ -137,6 +137,16 @@ def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     assert Counter((row["id"], row["label"]) for row in back) == Counter((f"s{i}", name) for i, (_, name, _) in enumerate(SEEN))
 
 
+def test_a_package_without_places_claims_none_and_its_ranks_are_ranks(tmp_path: Path) -> None:
+    rows = specimens(tmp_path).drop_columns(["latitude", "longitude", "label", "object_annotation_status"]).to_pylist()
+    said = {"taxon": "Oithona", "rank": "label", "confidence": 0.9, "method": "linear", "novelty": 0.1}
+    write(pa.Table.from_pylist([row | said for row in rows]), tmp_path / "out", format="camtrap-dp", ranks=("class",))
+    about = json.loads((tmp_path / "out/datapackage.json").read_text())
+    assert about["spatial"]["coordinates"] == [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]
+    assert [taxon["scientificName"] for taxon in about["taxonomic"]] == ["Oithona"]
+    assert "taxonRank" not in about["taxonomic"][0]
+
+
 def test_boxes_are_shares_of_pictures_that_can_be_read(tmp_path: Path) -> None:
     crops = [
         [2.0, 1.0, 4.0, 5.0],

@@ -20,9 +20,10 @@ from biocosmos.specimens.dates import ends_of, iso_date
 from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey
+from biocosmos.specimens.writers.darwin_core_terms import MISSING, rank_term
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
-from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample
+from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample, box_of, few
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.tabular import rows_of
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
@@ -42,6 +43,8 @@ WORDS = {"lifeStage": ("adult", "subadult", "juvenile"), "sex": ("female", "male
 COUNTS = ("count", "individualCount")
 IDENTIFIED = ("dateIdentified", "object_annotation_date")
 BLANK = "blank"
+WORLD = (-180.0, -90.0, 180.0, 90.0)
+"""Where deployments without a place are: west, south, east, north."""
 Row = dict[str, Any]
 
 
@@ -131,7 +134,8 @@ class _Package:
             }
         if name:
             ranked = {rank: str(row[rank]) for rank in self.gathering.ranks if rank in KNOWN_RANKS and says(row.get(rank))}
-            self.taxa.setdefault(name, {"scientificName": name, **({"taxonRank": named.rank} if named.rank else {}), **ranked})
+            rank = {"taxonRank": said} if (said := rank_term(named.rank)) else {}
+            self.taxa.setdefault(name, {"scientificName": name, **rank, **ranked})
         self.observations.append(observation)
 
     def finish(self) -> None:
@@ -142,9 +146,9 @@ class _Package:
         samples = [sample for sample in self.gathering.samples.values() if sample.id in self.spans]
         nowhere = [sample.id for sample in samples if math.isnan(sample.latitude)]
         if nowhere:
-            few = ", ".join(nowhere[:5]) + (" …" if len(nowhere) > 5 else "")
             self._warn(
-                f"{len(nowhere):,} deployments have no latitude and longitude, which Camtrap DP asks for ({few}): left blank"
+                f"{len(nowhere):,} deployments have no latitude and longitude, which Camtrap DP asks for "
+                f"({few(nowhere)}): left blank"
             )
         if self.unclear:
             self._warn(
@@ -225,8 +229,7 @@ class _Package:
 
     def _about(self, samples: Sequence[Sample]) -> Row:
         placed = [sample for sample in samples if math.isfinite(sample.latitude)]
-        west, east = (f(s.longitude for s in placed) if placed else 0.0 for f in (min, max))
-        south, north = (f(s.latitude for s in placed) if placed else 0.0 for f in (min, max))
+        west, south, east, north = box_of(placed) if placed else WORLD
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         moments = [moment for span in self.spans.values() for moment in span]
         name = re.sub(r"[^a-z0-9._-]+", "-", (self.path.stem or self.path.name).lower()) or "biocosmos"
@@ -235,7 +238,7 @@ class _Package:
             "profile": f"{STANDARD}camtrap-dp-profile.json",
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "title": self.path.stem,
-            "contributors": [{"title": "to be completed by the publisher"}],
+            "contributors": [{"title": MISSING}],
             "project": {
                 "title": self.path.stem,
                 "samplingDesign": "opportunistic",
