@@ -64,6 +64,14 @@ def test_a_place_finds_what_was_found_near_it(placed: tuple[Path, str, list[str]
     assert "the encoder takes a place and a day" in failures.gravest()
 
 
+def test_a_space_is_the_same_however_its_folder_is_written(placed: tuple[Path, str, list[str]]) -> None:
+    path, run, ids = placed
+    wanted = asked(path, place=("52,5@2026-06-04",), encoder=run, k=2)[0]
+    assert ids[4] in wanted["id"].to_pylist()
+    again = asked(path, place=("52,5@2026-06-04",), encoder=f"{Path(run).parent}/./run/", k=2)[0]
+    assert again.equals(wanted)
+
+
 def test_a_place_finds_images_and_barcodes_of_its_space(placed: tuple[Path, str, list[str]]) -> None:
     path, run, _ = placed
     collection = bc.Collection.open(path)

@@ -27,7 +27,7 @@ CONTRASTED: tuple[Modality, ...] = ("image", "dna", "text")
 """Those that ``biocosmos train contrastive`` learns together."""
 BOUND: tuple[Modality, ...] = ("place", "environment", "satellite", "audio")
 """Those that ``biocosmos train bind`` brings to another: kinds of folders, and what names begin with (place:15km)."""
-TAKES: dict[Modality, str] = {
+TAKES: dict[str, str] = {
     "image": "images",
     "dna": "DNA barcodes",
     "text": "texts",
@@ -55,8 +55,8 @@ def modality_of(name: object) -> Modality:
     kind = name.partition(":")[0]
     if kind == KMER:
         return "dna"
-    if (bound := next((each for each in BOUND if each == kind), None)) is not None:
-        return bound
+    if kind in BOUND:
+        return kind
     folder = Path(split_name(name)[0])
     facts = described(folder)
     if facts.get("kind") in BOUND:

@@ -10,11 +10,11 @@ import numpy.typing as npt
 
 from biocosmos.embed.places import read, written
 from biocosmos.encoders.beside.encoder import AUDIO, SATELLITE, FileEncoder, load_file_encoder
-from biocosmos.encoders.modality import TAKES, modality_of
+from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.places.encoder import ENVIRONMENT, PLACE, PlaceEncoder, known, load_place_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.barcode_search import STAGE
-from biocosmos.jobs.queries import Queries
+from biocosmos.jobs.queries import Queries, encoder_for, made_by_another
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.places import Places, parse_day, parse_place
 from biocosmos.specimens.collection import Collection
@@ -81,46 +81,13 @@ def own_kind_queries(collection: Collection, settings: SearchSettings) -> tuple[
     if len(asked) > 1 or settings.images or settings.text or settings.id or settings.dna or settings.fasta:
         raise BiocosmosError(f"{OPTIONS[next(iter(asked))]} goes with nothing else that is asked about: search twice")
     ((what, said),) = asked.items()
-    name = _column(collection, settings.encoder, what)
+    name = encoder_for(collection, settings.encoder, what)
     if settings.encoder is None:
         refuse_code(name, collection.path)
     encoder = around_encoder(name, device=settings.device)
     if encoder.digest != collection.encoders[name].get("digest"):
-        raise BiocosmosError(
-            f"encoder '{name}' here has another digest than the one that embedded {collection.path}: embed again with "
-            f"'biocosmos embed {collection.path} --encoder {name} --overwrite'"
-        )
+        raise made_by_another(collection, name)
     return name, around_queries(encoder, said)
-
-
-def _column(collection: Collection, encoder: str | None, what: str) -> str:
-    """The embedding that takes what is asked about: the one that was named, else the only one."""
-    kinds = {name: str(facts.get("modality")) for name, facts in collection.encoders.items()}
-    if encoder is not None and (towers := collection.spaces().get(encoder.rstrip("/"))):
-        return collection.tower(encoder, asking(what, towers))
-    fitting = [name for name, kind in kinds.items() if kind == what or (what == PLACE and kind == ENVIRONMENT)]
-    if encoder is not None:
-        name = collection.encoder_name(encoder)
-        if name in fitting:
-            return name
-        instead = f"name {' or '.join(fitting)} with --encoder" if fitting else _make(collection, what)
-        raise BiocosmosError(f"the embedding '{name}' is not of {_called(what)}, which are asked about: {instead}")
-    alone = [name for name in fitting if not collection.encoders[name].get("space")] or fitting
-    if len(alone) > 1:
-        raise BiocosmosError(f"{collection.path} has several embeddings of {_called(what)}: name one ({', '.join(alone)})")
-    if not alone:
-        raise BiocosmosError(f"{collection.path} has no embedding of {_called(what)}: {_make(collection, what)}")
-    return alone[0]
-
-
-def _make(collection: Collection, what: str) -> str:
-    name = {PLACE: "place:15km", AUDIO: "audio:FOLDER", SATELLITE: "satellite:NAME"}[what]
-    return f"run 'biocosmos embed {collection.path} -e {name}' first"
-
-
-def _called(what: str) -> str:
-    kinds: dict[str, str] = {str(modality): words for modality, words in TAKES.items()}
-    return kinds[what]
 
 
 def _one(said: str) -> str:

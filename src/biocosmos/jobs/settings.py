@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from biocosmos.encoders.modality import MODALITIES
 from biocosmos.encoders.reduction.settings import ReduceSettings
 from biocosmos.encoders.reduction.spec import reduced_name
 from biocosmos.encoders.registry import DEFAULT
@@ -16,8 +17,6 @@ _ASKED = ({"images": GIVEN}, {"text": GIVEN})
 _SEQUENCES = ({"dna": GIVEN}, {"fasta": GIVEN}, {"id": GIVEN})
 _AROUND = ({"place": GIVEN}, {"sound": GIVEN}, {"satellite": GIVEN})
 _COMPUTED = {"vectors": NOT_GIVEN}
-KINDS = ("image", "dna", "text", "place", "environment", "satellite", "audio")
-"""As :mod:`biocosmos.encoders.modality` has them."""
 ALL = "all"
 """Among the vectors of all towers of a space."""
 
@@ -62,13 +61,13 @@ class SearchSettings(Selection, ComputeSettings):
         None,
         "Look among images, barcodes, texts, places or what else towers were trained for together, whatever is asked about "
         "('biocosmos train contrastive', 'biocosmos train bind').",
-        choices=(*KINDS, ALL),
+        choices=(*MODALITIES, ALL),
         unset="among its own kind",
     )
     ask_with: str | None = setting(
         None,
         "Which vector of the specimen asks.",
-        choices=KINDS,
+        choices=MODALITIES,
         unset="that of its image",
         only={"id": GIVEN, "among": GIVEN},
     )

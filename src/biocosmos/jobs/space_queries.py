@@ -92,12 +92,8 @@ class SpaceTowers:
 
 def no_such_tower(space: str, modality: str, towers: Iterable[str]) -> BiocosmosError:
     """What is said of a space without a tower of this modality."""
-    have = " and ".join(_takes(each) for each in towers)
-    return BiocosmosError(f"the space '{space}' has no tower of {_takes(modality)}: it was trained with {have}")
-
-
-def _takes(modality: str) -> str:
-    return {str(each): words for each, words in TAKES.items()}.get(modality, modality)
+    have = " and ".join(TAKES[each] for each in towers)
+    return BiocosmosError(f"the space '{space}' has no tower of {TAKES[modality]}: it was trained with {have}")
 
 
 def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tuple[Modality, Queries]]:

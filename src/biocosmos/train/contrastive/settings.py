@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.modality import CONTRASTED, tower_name
+from biocosmos.encoders.modality import CONTRASTED, Modality, tower_name
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
@@ -171,7 +171,7 @@ class ContrastiveSettings(LoopSettings):
         self._refuse_pairs()
 
     @property
-    def kinds(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[Modality, ...]:
         """Those that are trained, in the order of ``every``."""
         return tuple(modality for modality in self.every if getattr(self, modality))
 
