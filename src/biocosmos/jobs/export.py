@@ -150,7 +150,7 @@ def _specimens(collection: Collection, output: Path, settings: ExportSettings) -
 
 
 def filled(collection: Collection, settings: ExportSettings) -> tuple[list[str], int]:
-    """(the columns that say something of the selected specimens, how many these are): no pictures where these are only counted."""
+    """(the columns that say something of the selected specimens, how many these are); no pictures where they are only counted."""
     names = [name for name in collection.filled_columns() if name != "image" or settings.format not in COUNTED]
     open_ones, total = {name for name in names if name != "image"}, 0
     for batch in collection.scan(sorted({*open_ones, "id"}), **settings.selected()):
