@@ -134,7 +134,7 @@ class _Package:
             }
         if name:
             ranked = {rank: str(row[rank]) for rank in self.gathering.ranks if rank in KNOWN_RANKS and says(row.get(rank))}
-            rank = {"taxonRank": said} if (said := rank_term(named.rank)) else {}
+            rank = {"taxonRank": of} if (of := rank_term(named.rank)) else {}
             self.taxa.setdefault(name, {"scientificName": name, **rank, **ranked})
         self.observations.append(observation)
 
