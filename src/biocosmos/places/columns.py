@@ -56,7 +56,8 @@ class Places:
     @staticmethod
     def nowhere(number: int) -> Places:
         """``number`` places of which nothing is known."""
-        return Places(*np.full((len(fields(Places)) - 1, number), np.nan), np.full(number, None, dtype=object))
+        unknown = np.full(number, np.nan)
+        return Places(unknown, unknown, unknown, unknown, unknown, unknown, np.full(number, None, dtype=object))
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
