@@ -99,7 +99,7 @@ def test_what_is_no_place_or_has_no_encoder_is_told_in_a_line(placed: tuple[Path
         assert "\n" not in str(error.value)
         return str(error.value)
 
-    for place in ("here", "52", "95,5", "52,5@soon", "52,5@-3m", "52,5@xm", ""):
+    for place in ("here", "52", "95,5", "0,0", "0.0,-0", "52,5@soon", "52,5@-3m", "52,5@xm", ""):
         assert refusal(place=(place,), encoder="place:15km-15d")
     assert "goes with nothing else" in refusal(place=("52,5",), text=("word",), encoder="place:15km-15d")
     assert "no embedding of sounds" in refusal(sound=(tmp_path / "a.wav",))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import zipfile
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -14,12 +17,16 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
+import biocosmos as bc
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.jobs.export import export
 from biocosmos.settings import SettingError
 from biocosmos.specimens.readers import read
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.survey_settings import Measure, Survey
 from biocosmos.specimens.writers import write
+from biocosmos.specimens.writers.surveys import events, gathering
+from biocosmos.specimens.writers.tabular import rows_of
 
 TOLD = Survey(volume=Measure("vol"), share="part", biovolume=Measure("mm3"))
 SEEN = [("a", "Oithona", "validated")] * 3 + [
@@ -130,6 +137,38 @@ def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     assert Counter((row["id"], row["label"]) for row in back) == Counter((f"s{i}", name) for i, (_, name, _) in enumerate(SEEN))
 
 
+def test_a_package_without_places_claims_none_and_its_ranks_are_ranks(tmp_path: Path) -> None:
+    rows = specimens(tmp_path).drop_columns(["latitude", "longitude", "label", "object_annotation_status"]).to_pylist()
+    said = {"taxon": "Oithona", "rank": "label", "confidence": 0.9, "method": "linear", "novelty": 0.1}
+    write(pa.Table.from_pylist([row | said for row in rows]), tmp_path / "out", format="camtrap-dp", ranks=("class",))
+    about = json.loads((tmp_path / "out/datapackage.json").read_text())
+    assert about["spatial"]["coordinates"] == [[[-180, -90], [180, -90], [180, 90], [-180, 90], [-180, -90]]]
+    assert [taxon["scientificName"] for taxon in about["taxonomic"]] == ["Oithona"]
+    assert "taxonRank" not in about["taxonomic"][0]
+
+
+def test_boxes_are_shares_of_pictures_that_can_be_read(tmp_path: Path) -> None:
+    crops = [
+        [2.0, 1.0, 4.0, 5.0],
+        [10.0, 5.0, 99.0, 99.0],
+        [500.0, 0.0, 5.0, 5.0],
+        [0.0, 0.0, 5.0, 5.0],
+        None,
+        [-1.0, 0.0, 6.0, 5.0],
+    ]
+    rows = [row | {"crop": crop} for row, crop in zip(specimens(tmp_path).to_pylist(), crops)]
+    (tmp_path / "3.png").write_bytes(b"no picture")
+    written = write(pa.Table.from_pylist(rows), tmp_path / "out", format="camtrap-dp", ranks=("class",))
+    boxes = {
+        row["observationID"]: [float(row[side]) for side in ("bboxX", "bboxY", "bboxWidth", "bboxHeight") if row[side]]
+        for row in table(tmp_path / "out/observations.csv", ",")
+    }
+    assert boxes["s0"] == pytest.approx([0.1, 0.1, 0.2, 0.5]) and boxes["s1"] == pytest.approx([10 / 21, 0.5, 11 / 21, 0.5])
+    assert boxes["s5"] == pytest.approx([0, 0, 0.2, 0.5])
+    assert boxes["s2"] == boxes["s3"] == boxes["s4"] == []
+    assert {failure.id for failure in written.failures if "without a box" in failure.reason} == {"s2", "s3"}
+
+
 @pytest.mark.parametrize(
     ("said", "start", "end"),
     [
@@ -160,6 +199,42 @@ def test_a_span_with_a_short_end_ends_where_it_says(tmp_path: Path) -> None:
     assert {event["eventDate"] for event in table(tmp_path / "out/event.txt")} == {"2007-11-13/2007-11-15"}
     ends = [date.text for date in ElementTree.parse(tmp_path / "out/eml.xml").iter("calendarDate")]
     assert ends == ["2007-11-13", "2007-11-15"]
+
+
+@pytest.mark.parametrize("current", [True, False])
+def test_pictures_of_specimens_that_are_counted_are_not_read(
+    tiny_collection: bc.Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, current: bool
+) -> None:
+    seen: set[str] = set()
+
+    def looked_at(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, object]]:
+        for row in rows_of(batches):
+            seen.update(row)
+            yield row
+
+    monkeypatch.setattr(gathering, "rows_of", looked_at)
+    settings = ExportSettings(format="obis", sample="label", current=current)
+    assert export(tiny_collection.path, tmp_path / "out", settings).rows == 120
+    assert "label" in seen and "image" not in seen
+
+
+def test_tables_in_a_zip_are_small_and_pictures_as_they_are(tmp_path: Path) -> None:
+    write(specimens(tmp_path), tmp_path / "out.zip", format="camtrap-dp", ranks=("class",))
+    with zipfile.ZipFile(tmp_path / "out.zip") as archive:
+        how = {Path(member.filename).suffix: member.compress_type for member in archive.infolist()}
+    assert how == {".csv": zipfile.ZIP_DEFLATED, ".json": zipfile.ZIP_DEFLATED, ".png": zipfile.ZIP_STORED}
+
+
+@pytest.mark.parametrize("name", ["out", "out.zip"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    rows, there = specimens(tmp_path), sorted(tmp_path.iterdir())
+    monkeypatch.setattr(events, "eml", full)
+    with pytest.raises(BiocosmosError, match="the disk is full"):
+        write(rows, tmp_path / name, format="obis", ranks=("class",))
+    assert sorted(tmp_path.iterdir()) == there
 
 
 def test_what_cannot_be_is_one_line(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.embed.places import read, written
 from biocosmos.encoders.beside.encoder import AUDIO, SATELLITE, FileEncoder, load_file_encoder
 from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.places.encoder import ENVIRONMENT, PLACE, PlaceEncoder, known, load_place_encoder
@@ -41,7 +40,7 @@ def asked_places(said: Sequence[str]) -> Places:
 
     Raises BiocosmosError for what is none.
     """
-    return read([_one(place) for place in said])
+    return Places.of_numbers(np.array([_one(place) for place in said]))
 
 
 def around_queries(encoder: PlaceEncoder | FileEncoder, said: Sequence[str]) -> Queries:
@@ -90,8 +89,8 @@ def own_kind_queries(collection: Collection, settings: SearchSettings) -> tuple[
     return name, around_queries(encoder, said)
 
 
-def _one(said: str) -> str:
-    """One place as it is typed, written as numbers."""
+def _one(said: str) -> tuple[float, float, float, float]:
+    """Latitude, longitude, day and depth of one place as it is typed."""
     where, *rest = (part.strip() for part in said.split("@"))
     day = depth = float("nan")
     for part in rest:
@@ -104,7 +103,7 @@ def _one(said: str) -> str:
                 raise BiocosmosError(f"--place {said}: {part!r} is no depth: write metres below the surface, such as @10m")
         else:
             day = parse_day(part)
-    return written(*parse_place(where), day, depth)
+    return (*parse_place(where), day, depth)
 
 
 def _paths(files: Sequence[Path]) -> tuple[str, ...]:

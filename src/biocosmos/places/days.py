@@ -66,9 +66,11 @@ def parse_day(text: str) -> float:
     """
     text = text.strip()
     found = SEASON_DAY.fullmatch(text)
-    day = day_of(f"2026-{int(found[1]):02}-{int(found[2]):02}" if found and (int(found[1]), int(found[2])) != (2, 29) else text)
-    if found and (int(found[1]), int(found[2])) == (2, 29):
-        day = day_of("2024-02-29")
+    if found:
+        month, of_month = int(found[1]), int(found[2])
+        day = day_of(f"{2024 if (month, of_month) == (2, 29) else 2026}-{month:02}-{of_month:02}")
+    else:
+        day = day_of(text)
     if np.isnan(day):
         raise BiocosmosError(f"{text!r} is not a day of the year: write 2026-06-04, 2026-06, 06-04 or 2026-06-01/2026-06-15")
     return day

@@ -92,8 +92,7 @@ class PlaceModel:
 
     def inputs(self, places: Places) -> torch.Tensor:
         """What the network takes of n places: (n, 4) float32, nan where day or depth are not known."""
-        columns = (places.latitude, places.longitude, places.day, places.depth)
-        return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+        return torch.from_numpy(places.numbers.astype(np.float32))
 
 
 def new_place_model(kind: str = "sphere", dim: int = 512, **shape: Any) -> PlaceModel:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.priors.kernel import Apart, Bandwidths, KernelPrior, where_of
+from biocosmos.identify.priors.kernel import Apart, Bandwidths, KernelPrior
 from biocosmos.places import Places, cells
 
 Float64 = npt.NDArray[np.float64]
@@ -68,7 +68,7 @@ def choose(
     _, taxon = np.unique(names.astype(str), return_inverse=True)
     order = np.argsort(taxon, kind="stable")
     taxon, groups, places = taxon[order], groups[order], places.take(order)
-    where = where_of(places)
+    where = places.numbers
     spaces = _asked(kilometres, KILOMETRES, places.has_place.any())
     seasons = _asked(days, DAYS, places.has_day.any())
     levels = _asked(metres, METRES, np.isfinite(places.depth).any())

@@ -14,15 +14,16 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import oriented
 from biocosmos.specimens.dates import ends_of, iso_date
-from biocosmos.specimens.readers.boxes import upright_size
+from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey
+from biocosmos.specimens.writers.darwin_core_terms import MISSING, rank_term
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
-from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample
+from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample, box_of, few
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.tabular import rows_of
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
@@ -42,6 +43,8 @@ WORDS = {"lifeStage": ("adult", "subadult", "juvenile"), "sex": ("female", "male
 COUNTS = ("count", "individualCount")
 IDENTIFIED = ("dateIdentified", "object_annotation_date")
 BLANK = "blank"
+WORLD = (-180.0, -90.0, 180.0, 90.0)
+"""Where deployments without a place are: west, south, east, north."""
 Row = dict[str, Any]
 
 
@@ -94,14 +97,16 @@ class _Package:
             return
         if not certain:
             self.unclear.add(sample.id)
-        medium = self._medium(row, sample, start)
-        if medium is None:
+        content, reason = image_of(row)
+        address = str(row["image_url"]) if content is None and says(row.get("image_url")) else None
+        if content is None and address is None:
+            self._error(reason or "no picture: Camtrap DP takes no observation of a medium without", id)
             return
+        medium = self._medium(id, sample, start, content, str(address))
         self.spans.setdefault(sample.id, []).extend((start, end))
         named = self.gathering.naming.of(row)
         answer = self.gathering.naming.is_answer(row)
         name = None if named.name == BLANK else named.name
-        path = [(rank, str(row[rank])) for rank in self.gathering.ranks if says(row.get(rank))]
         observation: Row = {
             "observationID": id,
             "deploymentID": sample.id,
@@ -114,7 +119,7 @@ class _Package:
             "scientificName": name,
             "count": self._count(row) if name else None,
             **{term: said for term, words in WORDS.items() if (said := str(row.get(term) or "").lower()) in words},
-            **self._box(row, id),
+            **self._box(row.get("crop"), content, id),
         }
         if named.name is not None:
             by = next((str(row[n]) for n in (REFERENCES if named.by_machine else PEOPLE) if says(row.get(n))), None)
@@ -128,8 +133,9 @@ class _Package:
                 "classificationProbability": sure if answer and isinstance(sure, float) and 0 <= sure <= 1 else None,
             }
         if name:
-            ranked = {rank: taxon for rank, taxon in path if rank in KNOWN_RANKS}
-            self.taxa.setdefault(name, {"scientificName": name, **({"taxonRank": named.rank} if named.rank else {}), **ranked})
+            ranked = {rank: str(row[rank]) for rank in self.gathering.ranks if rank in KNOWN_RANKS and says(row.get(rank))}
+            rank = {"taxonRank": of} if (of := rank_term(named.rank)) else {}
+            self.taxa.setdefault(name, {"scientificName": name, **rank, **ranked})
         self.observations.append(observation)
 
     def finish(self) -> None:
@@ -140,9 +146,9 @@ class _Package:
         samples = [sample for sample in self.gathering.samples.values() if sample.id in self.spans]
         nowhere = [sample.id for sample in samples if math.isnan(sample.latitude)]
         if nowhere:
-            few = ", ".join(nowhere[:5]) + (" …" if len(nowhere) > 5 else "")
             self._warn(
-                f"{len(nowhere):,} deployments have no latitude and longitude, which Camtrap DP asks for ({few}): left blank"
+                f"{len(nowhere):,} deployments have no latitude and longitude, which Camtrap DP asks for "
+                f"({few(nowhere)}): left blank"
             )
         if self.unclear:
             self._warn(
@@ -172,47 +178,44 @@ class _Package:
             "timestampIssues": sample.id in self.unclear,
         }
 
-    def _medium(self, row: Row, sample: Sample, start: datetime) -> Row | None:
-        """The row of its picture, which several specimens may share."""
-        content, reason = image_of(row)
-        address = str(row["image_url"]) if content is None and says(row.get("image_url")) else None
-        if content is None and address is None:
-            self._error(reason or "no picture: Camtrap DP takes no observation of a medium without", str(row["id"]))
-            return None
-        key = hashlib.blake2b(content or str(address).encode(), digest_size=12).hexdigest()
+    def _medium(self, id: str, sample: Sample, start: datetime, content: bytes | None, address: str) -> Row:
+        """The row of its picture, or of its address without, which several specimens may share."""
+        key = hashlib.blake2b(address.encode() if content is None else content, digest_size=12).hexdigest()
         known = self.media.get((sample.id, key))
         if known is None:
-            name = None if content is None else archive_name(None, str(row["id"]), content, self.used, "media/")
-            if name is not None and content is not None:
-                place = self.folder / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
-            suffix = suffix_of(content) if content is not None else Path(str(address)).suffix.lower().replace("jpeg", "jpg")
+            if content is None:
+                name, suffix = None, Path(address).suffix.lower().replace("jpeg", "jpg")
+            else:
+                name, suffix = archive_name(None, id, content, self.used, "media/"), suffix_of(content)
+                (self.folder / name).write_bytes(content)
             known = {
                 "mediaID": f"{sample.id}:{key}",
                 "deploymentID": sample.id,
                 "timestamp": _stamp(start),
                 "filePath": name or address,
-                "filePublic": address is not None,
+                "filePublic": name is None,
                 "fileName": Path(name).name if name else None,
                 "fileMediatype": MEDIA_TYPES.get(suffix, "image/jpeg"),
             }
             self.media[sample.id, key] = known
         return known
 
-    def _box(self, row: Row, id: str) -> Row:
+    def _box(self, crop: Any, content: bytes | None, id: str) -> Row:
         """The crop as shares of the upright picture."""
-        crop = row.get("crop")
-        content, _ = image_of(row) if crop is not None else (None, None)
         if crop is None or content is None:
             return {}
-        wide, high = upright_size(oriented(content))
-        x, y, w, h = (float(side) for side in crop)
-        left, top, right, bottom = max(x / wide, 0.0), max(y / high, 0.0), min((x + w) / wide, 1.0), min((y + h) / high, 1.0)
-        if not (left < right and top < bottom):
+        try:
+            info = oriented(content)
+        except ImageError as error:
+            self._error(f"{error}: written without a box", id, warning=True)
+            return {}
+        inside, _, _ = to_crop(crop, info, None)
+        if inside is None:
             self._error("its crop lies outside of its picture: written without a box", id, warning=True)
             return {}
-        return {"bboxX": left, "bboxY": top, "bboxWidth": right - left, "bboxHeight": bottom - top}
+        wide, high = upright_size(info)
+        x, y, w, h = inside
+        return {"bboxX": x / wide, "bboxY": y / high, "bboxWidth": w / wide, "bboxHeight": h / high}
 
     def _count(self, row: Row) -> int:
         for name in COUNTS:
@@ -226,8 +229,7 @@ class _Package:
 
     def _about(self, samples: Sequence[Sample]) -> Row:
         placed = [sample for sample in samples if math.isfinite(sample.latitude)]
-        west, east = (f(s.longitude for s in placed) if placed else 0.0 for f in (min, max))
-        south, north = (f(s.latitude for s in placed) if placed else 0.0 for f in (min, max))
+        west, south, east, north = box_of(placed) if placed else WORLD
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         moments = [moment for span in self.spans.values() for moment in span]
         name = re.sub(r"[^a-z0-9._-]+", "-", (self.path.stem or self.path.name).lower()) or "biocosmos"
@@ -236,7 +238,7 @@ class _Package:
             "profile": f"{STANDARD}camtrap-dp-profile.json",
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "title": self.path.stem,
-            "contributors": [{"title": "to be completed by the publisher"}],
+            "contributors": [{"title": MISSING}],
             "project": {
                 "title": self.path.stem,
                 "samplingDesign": "opportunistic",

@@ -13,16 +13,15 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.survey_settings import Survey
-from biocosmos.specimens.writers.darwin_core_terms import meta_xml, rank_term
+from biocosmos.specimens.writers.darwin_core_terms import DWC, MISSING, eml_xml, meta_xml, rank_term
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VALIDATED
-from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, gather
+from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, box_of, few, gather
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.surveys.vocabulary import (
     ABUNDANCE,
     APERTURE,
     BIOVOLUME,
     COUNT,
-    DWC,
     ECO,
     EVENT,
     HUMBOLDT,
@@ -132,11 +131,10 @@ def _blanks(samples: Sequence[Sample], living: Sequence[Found], path: Path, fail
         gone["sampleSizeValue"] = [s.id for s in samples if math.isnan(s.volume)]
     for what, ids in gone.items():
         if ids:
-            few = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
             _say(
                 failures,
                 path,
-                f"{len(ids):,} of {len(samples):,} samples have no {what}, which {whose} asks for ({few}): left blank",
+                f"{len(ids):,} of {len(samples):,} samples have no {what}, which {whose} asks for ({few(ids)}): left blank",
             )
     if not gbif and (without := len({found.name for found in living if not found.name_id})):
         reason = "OBIS asks for the LSID of WoRMS: a column scientificNameID or aphia_id gives it"
@@ -236,18 +234,13 @@ def _humboldt(sample: Sample, survey: Survey) -> Row:
 def eml(title: str, samples: Sequence[Sample], found: Sequence[Found], software: str) -> str:
     """eml.xml (EML 2.2.0): what the samples say of place, time and taxa; what only the publisher knows is said to be missing."""
     today = datetime.now(timezone.utc).date().isoformat()
-    missing = "to be completed by the publisher"
     placed = [sample for sample in samples if math.isfinite(sample.latitude)]
     dated = [sample for sample in samples if sample.first]
     coverage = []
     if placed:
-        sides = {
-            "westBoundingCoordinate": min(s.longitude for s in placed),
-            "eastBoundingCoordinate": max(s.longitude for s in placed),
-            "northBoundingCoordinate": max(s.latitude for s in placed),
-            "southBoundingCoordinate": min(s.latitude for s in placed),
-        }
-        box = "".join(f"<{name}>{value:.6g}</{name}>" for name, value in sides.items())
+        west, south, east, north = box_of(placed)
+        sides = (("west", west), ("east", east), ("north", north), ("south", south))
+        box = "".join(f"<{side}BoundingCoordinate>{value:.6g}</{side}BoundingCoordinate>" for side, value in sides)
         said = f"{len(placed)} of {len(samples)} samples have a place"
         coverage.append(
             f"<geographicCoverage><geographicDescription>{said}</geographicDescription>"
@@ -264,14 +257,8 @@ def eml(title: str, samples: Sequence[Sample], found: Sequence[Found], software:
         f"<taxonomicClassification><taxonRankValue>{escape(name)}</taxonRankValue></taxonomicClassification>" for name in names
     )
     coverage.append(f"<taxonomicCoverage>{taxa}</taxonomicCoverage>")
-    who = f"<organizationName>{missing}</organizationName>"
     count = sum(each.n for each in found)
-    abstract = f"{count} specimens of {len(names)} taxa in {len(samples)} samples, exported by {escape(software)}."
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<eml:eml xmlns:eml="https://eml.ecoinformatics.org/eml-2.2.0" packageId="biocosmos-export" system="biocosmos" '
-        f'xml:lang="en">\n  <dataset>\n    <title>{escape(title)}</title>\n    <creator>{who}</creator>\n'
-        f"    <pubDate>{today}</pubDate>\n    <language>en</language>\n    <abstract><para>{abstract}</para></abstract>\n"
-        f"    <intellectualRights><para>{missing}: a licence</para></intellectualRights>\n"
-        f"    <coverage>{''.join(coverage)}</coverage>\n    <contact>{who}</contact>\n  </dataset>\n</eml:eml>\n"
-    )
+    abstract = f"{count} specimens of {len(names)} taxa in {len(samples)} samples, exported by {software}."
+    rights = f"<intellectualRights><para>{MISSING}: a licence</para></intellectualRights>"
+    after = (rights, f"<coverage>{''.join(coverage)}</coverage>")
+    return eml_xml(title, abstract, today, before=("<language>en</language>",), after=after)

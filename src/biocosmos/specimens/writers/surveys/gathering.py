@@ -159,8 +159,7 @@ class Gathering:
     def tell(self) -> None:
         """Say what holds for several samples or specimens."""
         for what, samples in self.about.items():
-            named = ", ".join(list(samples)[:MOST_NAMED]) + (" …" if len(samples) > MOST_NAMED else "")
-            self._say(f"{len(samples):,} samples {what} ({named})")
+            self._say(f"{len(samples):,} samples {what} ({few(list(samples))})")
         for what, count in self.told.items():
             self._say(f"{count:,} specimens {what}")
 
@@ -274,6 +273,17 @@ class Gathering:
         acquisition = str(row.get("acq_id") or "")
         sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
         return 1 / share / volume
+
+
+def few(ids: Sequence[str]) -> str:
+    """The first of them, for a message."""
+    return ", ".join(ids[:MOST_NAMED]) + (" …" if len(ids) > MOST_NAMED else "")
+
+
+def box_of(placed: Sequence[Sample]) -> tuple[float, float, float, float]:
+    """West, south, east and north of samples that have a place."""
+    longitudes, latitudes = [sample.longitude for sample in placed], [sample.latitude for sample in placed]
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
 
 def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
