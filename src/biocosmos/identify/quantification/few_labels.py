@@ -15,8 +15,8 @@ def refitted(
     new_vectors: npt.NDArray[np.float32],
     new_taxa: npt.NDArray[np.int32],
 ) -> LinearHead:
-    """A head fitted on both; vectors (n, d), taxa (n,) nodes, and the same anew. Each specimen counts once: on PlanktonSet it was no
-    better to count new ones 4 or 12 times.
+    """A head fitted on both; vectors (n, d), taxa (n,) nodes, and the same anew. Each specimen counts once: on PlanktonSet it was
+    no better to count new ones 4 or 12 times.
 
     Raises BiocosmosError: no new specimen, vectors of another width, taxa that were not known before.
     """
