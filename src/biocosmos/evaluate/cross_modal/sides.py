@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.encoders.modality import BOUND, MODALITIES
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers.names import clean_taxon
 
 Array = npt.NDArray[Any]
 IMAGE, DNA, TEXT = "image", "dna", "text"
-BOUND = ("place", "environment", "satellite", "audio")
-"""What ``train bind`` brings to the others."""
-MODALITIES = (IMAGE, DNA, TEXT, *BOUND)
 AVERAGED, CONCATENATED, ALL = "averaged", "concatenated", "all"
 """Made of image and DNA, by their mean or end to end, as CLIBD makes them; or every vector of every modality a key of its own."""
 FUSED = "fused"
@@ -85,7 +83,7 @@ class Side:
         return unit(made)
 
     def _fused(self) -> list[str]:
-        there = [modality for modality in MODALITIES if modality != TEXT and modality in self.vectors]
+        there: list[str] = [modality for modality in MODALITIES if modality != TEXT and modality in self.vectors]
         return there if set(there) & set(BOUND) else []
 
     def subset(self, rows: Array) -> Side:
