@@ -137,6 +137,17 @@ def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     assert Counter((row["id"], row["label"]) for row in back) == Counter((f"s{i}", name) for i, (_, name, _) in enumerate(SEEN))
 
 
+def test_ids_are_unique_whatever_taxa_are_called(tmp_path: Path) -> None:
+    rows = specimens(tmp_path).to_pylist()
+    taxa = [("Oithona", "A", "validated"), ("Oithona", "B", "validated"), ("Oithona-2", "A", "validated")]
+    taxa += [("Oithona", "A", "predicted"), ("Oithona_P", "A", "validated"), ("Oithona", "A", "validated")]
+    for row, (label, above, state) in zip(rows, taxa):
+        row |= {"sample_id": "a", "label": label, "class": above, "object_annotation_status": state}
+    write(pa.Table.from_pylist(rows), tmp_path / "out", format="obis", ranks=("class",))
+    ids = [row["occurrenceID"] for row in table(tmp_path / "out/occurrence.txt")]
+    assert len(set(ids)) == len(ids) == 5 and {"a:Oithona", "a:Oithona_P", "a:Oithona-2"} < set(ids)
+
+
 def test_a_package_without_places_claims_none_and_its_ranks_are_ranks(tmp_path: Path) -> None:
     rows = specimens(tmp_path).drop_columns(["latitude", "longitude", "label", "object_annotation_status"]).to_pylist()
     said = {"taxon": "Oithona", "rank": "label", "confidence": 0.9, "method": "linear", "novelty": 0.1}

@@ -30,7 +30,7 @@ from biocosmos.taxonomy.ranks import KNOWN_RANKS
 
 STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0/"
 DEPLOYMENTS = (
-    *("deploymentID", "locationID", "locationName", "latitude", "longitude", "coordinateUncertainty"),
+    *("deploymentID", "locationID", "latitude", "longitude", "coordinateUncertainty"),
     *("deploymentStart", "deploymentEnd", "cameraModel", "timestampIssues"),
 )
 MEDIA = ("mediaID", "deploymentID", "timestamp", "filePath", "filePublic", "fileName", "fileMediatype")

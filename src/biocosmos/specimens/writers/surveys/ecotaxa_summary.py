@@ -27,7 +27,7 @@ def write(
     specimens that were counted."""
     survey_of = gather(batches, schema, path, failures, ranks, survey)
     states = sorted({_letter(found) for found in survey_of.found if not found.absent})
-    taxa = {found.name: found for found in survey_of.found}
+    taxa = sorted({found.name: found for found in survey_of.found}.items())
     counted = {(found.sample, _letter(found), found.name): found for found in survey_of.found if not found.absent}
     kinds = [("abundances.tsv", "count", "n")]
     kinds += [("concentrations.tsv", "concentration", "per_volume")] if survey_of.has_volume else []
@@ -37,7 +37,7 @@ def write(
             rows = []
             for sample in survey_of.samples.values():
                 for state in states:
-                    for name, taxon in sorted(taxa.items()):
+                    for name, taxon in taxa:
                         found = counted.get((sample.id, state, name))
                         none = 0.0 if attribute == "n" else sample.none
                         number = none if found is None else float(getattr(found, attribute))

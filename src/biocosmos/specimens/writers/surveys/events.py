@@ -36,18 +36,18 @@ from biocosmos.taxonomy import DARWIN_CORE
 EVENT_TERMS = (
     *("eventID", "eventType", "eventDate", "decimalLatitude", "decimalLongitude", "geodeticDatum"),
     *("coordinateUncertaintyInMeters", "minimumDepthInMeters", "maximumDepthInMeters", "country", "locationID"),
-    *("samplingProtocol", "sampleSizeValue", "sampleSizeUnit", "samplingEffort"),
+    *("samplingProtocol", "sampleSizeValue", "sampleSizeUnit"),
 )
 NAMES = tuple(rank for rank in DARWIN_CORE if rank in ("kingdom", "phylum", "class", "order", "family", "genus"))
 OCCURRENCE_TERMS = (
     *("eventID", "occurrenceID", "basisOfRecord", "occurrenceStatus", "scientificName", "scientificNameID", "taxonRank"),
     *NAMES,
-    *("verbatimIdentification", "individualCount", "organismQuantity", "organismQuantityType"),
+    *("verbatimIdentification", "organismQuantity", "organismQuantityType"),
     *("identifiedBy", "identificationVerificationStatus", "identificationReferences", "identificationRemarks"),
 )
 MEASUREMENT_TERMS = (
     *("eventID", "occurrenceID", "measurementID", "measurementType", "measurementTypeID", "measurementValue"),
-    *("measurementUnit", "measurementUnitID", "measurementMethod"),
+    *("measurementUnit", "measurementUnitID"),
 )
 FROM_OBIS = ("measurementTypeID", "measurementUnitID")
 HUMBOLDT_TERMS = (
@@ -72,7 +72,7 @@ def write(
     the occurrences), into a folder or a zip. Returns the specimens that were counted.
 
     One occurrence for each sample, taxon and who named it: what a machine alone named is PredictedByMachine and its id ends in
-    _P. individualCount stays empty in OBIS: counts are of a part of a sample, and stand in emof.txt with their vocabulary. What a
+    _P. There is no individualCount: counts are of a part of a sample, and stand in emof.txt with their vocabulary. What a
     validator asks for and is not known is told. Raises BiocosmosError where nothing living has a count.
     """
     survey_of = gather(batches, schema, path, failures, ranks, survey)

@@ -31,6 +31,8 @@ LSID = "urn:lsid:marinespecies.org:taxname:"
 NOT_LIVING = "not-living"
 """Where EcoTaxa's tree has detritus, fibres and bubbles: no occurrences."""
 MOST_NAMED = 5
+MACHINES = "_P"
+"""What the id of a machine's row ends in."""
 
 
 @dataclass
@@ -99,8 +101,8 @@ class Found:
 
     @property
     def id(self) -> str:
-        """Unique in the survey, the same at each export; a machine's rows end in _P."""
-        return f"{self.sample}:{self.name}" + ("_P" if self.state == PREDICTED else "")
+        """Unique in the survey, the same at each export; a machine's rows end in :data:`MACHINES`."""
+        return f"{self.sample}:{self.name}" + (MACHINES if self.state == PREDICTED else "")
 
 
 @dataclass
@@ -112,7 +114,6 @@ class Gathered:
     has_volume: bool
     has_biovolume: bool
     specimens: int
-    ranks: tuple[str, ...]
 
 
 def gather(
@@ -177,7 +178,7 @@ class Gathering:
         order = {id: i for i, id in enumerate(self.samples)}
         found.sort(key=lambda each: (order[each.sample], each.name, each.state == PREDICTED))
         volumes, biovolumes = self.survey.volume is not None, self.survey.biovolume is not None
-        return Gathered(self.samples, found, volumes, volumes and biovolumes, self.specimens, self.ranks)
+        return Gathered(self.samples, found, volumes, volumes and biovolumes, self.specimens)
 
     def _say(self, reason: str) -> None:
         self.failures.add(reason, stage="write", source=self.path, severity="warning")
@@ -293,12 +294,20 @@ def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
 
 
 def _call(found: Sequence[Found]) -> None:
-    """Give each a name for its id: the label without blanks, numbered where two taxa have one label."""
-    called: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], str]] = {}
+    """Give each a name for its id: the label without blanks, numbered where another taxon has that id."""
+    called: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+    taken: set[str] = set()
     for each in found:
-        plain = "_".join(each.label.split())
-        same = called.setdefault(plain, {})
-        each.name = same.setdefault((each.label, each.path), plain if not same else f"{plain}-{len(same) + 1}")
+        taxon = (each.label, each.path)
+        if taxon not in called:
+            plain = name = "_".join(each.label.split())
+            number = 1
+            while taken & {name, name + MACHINES}:
+                number += 1
+                name = f"{plain}-{number}"
+            called[taxon] = name
+            taken |= {name, name + MACHINES}
+        each.name = called[taxon]
 
 
 def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Found]:
