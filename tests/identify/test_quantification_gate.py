@@ -83,6 +83,14 @@ def test_shares_add_up_to_any_rank(predictions):
         rolled_up(predictions.taxonomy, predictions.classes, [0.2, 0.3, 0.5], "order")
 
 
+def test_homonyms_and_what_has_no_name_keep_their_shares():
+    rows = {"family": ["a", "b", "c", "c"], "genus": ["Morus", "Morus", "Rubus", None], "species": ["x", "y", "z", "w"]}
+    taxonomy = Taxonomy.from_table(pa.table(rows))
+    classes = taxonomy.find_all(["species:x", "species:y", "species:z", "species:w"])
+    found = rolled_up(taxonomy, classes, [0.1, 0.2, 0.3, 0.4], "genus")
+    assert found == pytest.approx({"a/Morus": 0.1, "b/Morus": 0.2, "Rubus": 0.3, None: 0.4})
+
+
 def test_a_few_labels_of_the_new_source_recover_more():
     x, y = specimens(400, 4)
     near, names = specimens(5 * CLASSES, 5, 2.0)

@@ -8,19 +8,15 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.linear import LinearHead
 
-REPEATS = 1
-"""Times that a specimen of the new source weighs one of before: on PlanktonSet 4 and 12 were no better."""
-
 
 def refitted(
     vectors: npt.NDArray[np.float32],
     taxa: npt.NDArray[np.int32],
     new_vectors: npt.NDArray[np.float32],
     new_taxa: npt.NDArray[np.int32],
-    *,
-    repeats: int = REPEATS,
 ) -> LinearHead:
-    """A head fitted on both, each new specimen counted ``repeats`` times; vectors (n, d), taxa (n,) nodes, and the same anew.
+    """A head fitted on both; vectors (n, d), taxa (n,) nodes, and the same anew. Each specimen counts once: on PlanktonSet it was
+    no better to count new ones 4 or 12 times.
 
     Raises BiocosmosError: no new specimen, vectors of another width, taxa that were not known before.
     """
@@ -30,5 +26,4 @@ def refitted(
         raise BiocosmosError(f"vectors of {new_vectors.shape[1]} numbers do not go with those of {vectors.shape[1]}: embed alike")
     if len(strange := np.setdiff1d(new_taxa, taxa)):
         raise BiocosmosError(f"{len(strange)} of the labelled taxa are not among those known: add them to the collection")
-    both = np.concatenate([vectors, *[new_vectors] * repeats])
-    return LinearHead.fit(both, np.concatenate([taxa, *[new_taxa] * repeats]))
+    return LinearHead.fit(np.concatenate([vectors, new_vectors]), np.concatenate([taxa, new_taxa]))

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.confidence.energy import distances, drawn_rows
 from biocosmos.identify.quantification.methods import Float64, quantify
 
 MOST = 1000
@@ -94,9 +95,8 @@ class Gate:
             raise BiocosmosError(f"features of shape {asked.shape} do not go with those of the validation specimens")
         rng = np.random.default_rng(seed)
         shares = quantify("emq", said, self.prior).values
-        mine, rows = _drawn(len(self.features), rng), _drawn(len(asked), rng)
-        across = np.concatenate([self.features[mine], asked[rows]])
-        apart = distances(across)
+        mine, rows = drawn_rows(len(self.features), MOST, rng), drawn_rows(len(asked), MOST, rng)
+        apart = distances(np.concatenate([self.features[mine], asked[rows]]).astype(np.float64))
         known, even = len(mine), np.full(len(rows), 1 / len(rows))
         uniform, weighed = np.full(known, 1 / known), _weights(self.classes[mine], shares)
         before = energy_share(apart, known, uniform, even)
@@ -135,22 +135,8 @@ def energy_share(apart: Float64, first: int, left: Float64, right: Float64) -> f
     return max(float((2 * between - within) / (2 * between)), 0.0) if between > 0 else 0.0
 
 
-def distances(features: Float32) -> Float64:
-    """Euclidean distances (n, n) float64."""
-    x = features.astype(np.float64)
-    x = x - x.mean(0)
-    squares = (x * x).sum(1)
-    found = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * (x @ x.T), 0))
-    np.fill_diagonal(found, 0)
-    return np.asarray(found)
-
-
 def _weights(classes: Classes, shares: Float64) -> Float64:
     """(m,) of sum 1, so that each class weighs its share; classes without a specimen are left out."""
     weights = shares[classes] / np.bincount(classes, minlength=len(shares))[classes]
     total = weights.sum()
     return np.asarray(weights / total if total > 0 else np.full(len(classes), 1 / len(classes)))
-
-
-def _drawn(number: int, rng: np.random.Generator) -> Classes:
-    return np.sort(rng.permutation(number)[:MOST])

@@ -34,17 +34,16 @@ def corrected_predictions(predictions: Predictions, prior: npt.ArrayLike, shares
 
 
 def rolled_up(taxonomy: Taxonomy, classes: npt.NDArray[np.int32], shares: npt.ArrayLike, rank: str) -> dict[str | None, float]:
-    """Shares of the taxa of a rank; what its classes have no name for at this rank is under None.
+    """Shares of the taxa of a rank; what its classes have no name for at this rank is under None, homonyms under their paths.
 
     Raises BiocosmosError for a rank that the taxonomy has not.
     """
-    if rank not in taxonomy.ranks:
-        raise BiocosmosError(f"the taxonomy has no rank {rank!r}: choose {', '.join(taxonomy.ranks)}")
-    nodes = taxonomy.lineage(classes)[:, taxonomy.ranks.index(rank)]
-    values = np.asarray(shares, np.float64)
+    nodes, values = taxonomy.ancestor(classes, rank), np.asarray(shares, np.float64)
+    several = set(taxonomy.homonyms().tolist())
     found: dict[str | None, float] = {}
-    for node in np.unique(nodes):
-        found[None if node < 0 else str(taxonomy.name(int(node)))] = float(values[nodes == node].sum())
+    for node in np.unique(nodes).tolist():
+        path = "/".join(name for name in taxonomy.path(node) if name is not None) if node in several else None
+        found[path or taxonomy.name(node)] = float(values[nodes == node].sum())
     return found
 
 
