@@ -105,6 +105,9 @@ def test_what_is_no_place_or_has_no_encoder_is_told_in_a_line(placed: tuple[Path
     assert "no embedding of sounds" in refusal(sound=(tmp_path / "a.wav",))
     assert "is not of places" in refusal(place=("52,5",), encoder="kmer:5")
     assert "no tower of sounds" in refusal(sound=(tmp_path / "a.wav",), encoder=run, among="image")
+    Path(run).rename(tmp_path / "elsewhere")
+    assert "is no encoder of places" in refusal(place=("52,5",), encoder=f"{run}/place")
+    (tmp_path / "elsewhere").rename(run)
     shutil.copytree(path, tmp_path / "copy.cosmos")
     bc.embed(tmp_path / "copy.cosmos", "place:30km")
     with pytest.raises(BiocosmosError, match="several embeddings of places"):

@@ -14,7 +14,7 @@ import warm
 
 
 def kill(words: Sequence[str], folder: Path, *, steps: str = "step-*") -> None:
-    """Run ``biocosmos`` with these words, a training into ``folder``, and kill -9 it when a checkpoint like ``steps`` is there."""
+    """Run ``biocosmos`` with these words, a training into ``folder``, and kill -9 it at a checkpoint like ``steps``."""
     process = warm.Popen(
         [sys.executable, "-m", "biocosmos", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},

@@ -9,7 +9,6 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.encoders.beside.encoder import AUDIO, SATELLITE, FileEncoder, load_file_encoder
-from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.places.encoder import ENVIRONMENT, PLACE, PlaceEncoder, known, load_place_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.barcode_search import STAGE
@@ -63,11 +62,9 @@ def around_queries(encoder: PlaceEncoder | FileEncoder, said: Sequence[str]) -> 
     return Queries([said[int(row)] for row in good], vectors[good], False, failures, encoder.metadata())
 
 
-def around_encoder(name: str, **how: str) -> PlaceEncoder | FileEncoder:
-    """The encoder of places or files of this name; how: device and precision."""
-    if modality_of(name) in (PLACE, ENVIRONMENT):
-        return load_place_encoder(name, **how)
-    return load_file_encoder(name, **how)
+def around_encoder(name: str, modality: str, *, device: str = "auto") -> PlaceEncoder | FileEncoder:
+    """The encoder of this name, which took places, the environment there, or files of this modality when it embedded."""
+    return (load_place_encoder if modality in (PLACE, ENVIRONMENT) else load_file_encoder)(name, device=device)
 
 
 def own_kind_queries(collection: Collection, settings: SearchSettings) -> tuple[str, Queries]:
@@ -83,7 +80,7 @@ def own_kind_queries(collection: Collection, settings: SearchSettings) -> tuple[
     name = encoder_for(collection, settings.encoder, what)
     if settings.encoder is None:
         refuse_code(name, collection.path)
-    encoder = around_encoder(name, device=settings.device)
+    encoder = around_encoder(name, collection.encoders[name]["modality"], device=settings.device)
     if encoder.digest != collection.encoders[name].get("digest"):
         raise made_by_another(collection, name)
     return name, around_queries(encoder, said)

@@ -64,7 +64,7 @@ class SpaceTowers:
 
     def around(self, modality: Modality, *, device: str = "auto") -> PlaceEncoder | FileEncoder:
         """Of places, of the environment there, of satellite images or of sounds."""
-        return self._of_this_training(around_encoder(self.name(modality), device=device))
+        return self._of_this_training(around_encoder(self.name(modality), modality, device=device))
 
     def name(self, modality: Modality) -> str:
         """The name of a tower; nothing is loaded."""
