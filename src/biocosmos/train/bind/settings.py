@@ -107,15 +107,8 @@ class BindSettings(ContrastiveSettings):
 
     def tune_of(self, modality: str) -> str:
         """What is trained of one modality. Raises SettingError for another word, and what that modality cannot."""
-        parts = names_in(self.tune)
-        own = dict(part.partition("=")[::2] for part in parts if "=" in part)
-        common = [part for part in parts if "=" not in part]
-        words = (FROZEN, *TUNES)
-        if len(common) > 1 or not set(own) <= set(MODALITIES) or not {*own.values(), *common} <= set(words):
-            raise SettingError(
-                f"--tune must be {', '.join(words[:-1])} or {words[-1]}, or by modality like image=full, not '{self.tune}'"
-            )
-        how = own.get(modality) or (FROZEN if modality == self.anchor else common[0] if common else self._usual(modality))
+        own, common = self._words_of_tune((FROZEN, *TUNES), "image=full")
+        how = own.get(modality) or (FROZEN if modality == self.anchor else common or self._usual(modality))
         cannot = {
             "text": (FROZEN,),
             **dict.fromkeys((PLACE, ENVIRONMENT), ("lora",)),
