@@ -97,6 +97,13 @@ def test_settings_that_cannot_be_are_refused(given: dict[str, Any], says: str) -
         bind_settings(**{**SMALL, **given})
 
 
+@pytest.mark.parametrize("tune", ["heads", "frozen", "place=heads"])
+def test_a_new_network_of_places_is_trained_whole_whatever_is_said(tune: str) -> None:
+    """It has no stored vectors, so that "heads" ended in a message that new:sphere is no encoder of places."""
+    assert bind_settings(**SMALL, tune=tune).tune_of("place") == "full"
+    assert bind_settings(**SMALL, tune=tune, place="place:15km-15d").tune_of("place") == tune.rpartition("=")[2]
+
+
 def test_a_frozen_anchor_says_how_long_vectors_are(collection: bc.Collection, tmp_path: Path) -> None:
     with pytest.raises(BiocosmosError, match="stays as it is, with 1,024 numbers, and --width is 16"):
         train(collection, tmp_path / "run", width=16)

@@ -37,7 +37,7 @@ class BindSettings(ContrastiveSettings):
         satellite, audio: encoders whose vectors are projected; said in a file of settings, or in Python.
         tune: by modality, image=full,place=heads. Nothing said: the anchor stays as it is (frozen), networks over places and
             environments are trained whole (full), all else is a projection of stored vectors (heads). One word alone is of all
-            but the anchor.
+            but the anchor. A network that begins with random weights ("new:") is always trained whole, whatever is said.
         loss: "taxabind", as published for each modality; "geoclip", anchor to place alone; "several", all specimens of a taxon
             are positives, whatever the modality; "clip", each specimen its own. See :class:`biocosmos.nn.bound_pairs.BoundPairs`.
         queue: past places (and their environments) that stand beside those of a batch as negatives.
@@ -116,7 +116,7 @@ class BindSettings(ContrastiveSettings):
         }
         if how in cannot.get(modality, ()) and modality in own:
             raise SettingError(f"--tune {modality}={how}: what is known for {modality} is {self._usual(modality)}")
-        if modality == "dna" and self.dna.startswith(NEW) and how in ("heads", FROZEN):
+        if modality in ("dna", PLACE) and getattr(self, modality).startswith(NEW) and how in ("heads", FROZEN):
             return "full"
         return self._usual(modality) if how in cannot.get(modality, ()) else how
 
