@@ -50,8 +50,8 @@ def modality_of(name: object) -> Modality:
     Of a space, what its first tower takes: images where it has such.
     """
     if not isinstance(name, str):
-        told = getattr(name, "modality", None)
-        return cast("Modality", told) if told in MODALITIES else "image"
+        takes = getattr(name, "modality", None)
+        return cast("Modality", takes) if takes in MODALITIES else "image"
     kind = name.partition(":")[0]
     if kind == KMER:
         return "dna"
@@ -61,12 +61,12 @@ def modality_of(name: object) -> Modality:
     facts = described(folder)
     if not facts:
         return _published(folder) or _of_hugging_face(folder) or "image"
-    kind = facts.get("kind")
-    if kind in BOUND:
-        return cast("Modality", kind)
-    if kind == SPACE:
+    told = facts.get("kind")
+    if told in BOUND:
+        return cast("Modality", told)
+    if told == SPACE:
         return next(iter(_towers(facts)), "image")
-    return "dna" if kind == BARCODE else "text" if kind == TEXT else "image"
+    return "dna" if told == BARCODE else "text" if told == TEXT else "image"
 
 
 def is_barcode_folder(folder: Path) -> bool:
