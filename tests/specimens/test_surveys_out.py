@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import math
 import zipfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -148,6 +149,16 @@ def test_ids_are_unique_whatever_taxa_are_called(tmp_path: Path) -> None:
     assert len(set(ids)) == len(ids) == 5 and {"a:Oithona", "a:Oithona_P", "a:Oithona-2"} < set(ids)
 
 
+def test_the_first_and_the_last_are_so_in_time_and_places_are_numbers(tmp_path: Path) -> None:
+    places = {"latitude": math.nan, "longitude": math.nan, "object_lat": 12.0, "object_lon": 3.0}
+    rows = specimens(tmp_path, **places, sample_id="a", date="2026-06-02T01:00:00Z").to_pylist()
+    rows[2]["date"] = "2026-06-01T23:30:00-05:00"
+    write(pa.Table.from_pylist(rows), tmp_path / "out", format="obis", ranks=("class",))
+    (event,) = table(tmp_path / "out/event.txt")
+    assert event["eventDate"] == "2026-06-02T01:00:00Z/2026-06-01T23:30:00-05:00"
+    assert (event["decimalLatitude"], event["decimalLongitude"]) == ("12", "3")
+
+
 def test_a_package_without_places_claims_none_and_its_ranks_are_ranks(tmp_path: Path) -> None:
     rows = specimens(tmp_path).drop_columns(["latitude", "longitude", "label", "object_annotation_status"]).to_pylist()
     said = {"taxon": "Oithona", "rank": "label", "confidence": 0.9, "method": "linear", "novelty": 0.1}
@@ -188,15 +199,11 @@ def test_boxes_are_shares_of_pictures_that_can_be_read(tmp_path: Path) -> None:
         ("2007-11-13T10:05:00.5Z", "2007-11-13T10:05:00Z", "2007-11-13T10:05:00Z"),
         ("2007-11", "2007-11-01T00:00:00Z", "2007-11-01T00:00:00Z"),
         ("13.11.2007 10:05", "2007-11-13T10:05:00Z", "2007-11-13T10:05:00Z"),
-        ("2007-11-13T10:05:00+99:00", "", ""),
+        ("2007-11-13T10:05:00+99:00", "2007-11-13T00:00:00Z", "2007-11-13T00:00:00Z"),
     ],
 )
 def test_every_way_to_write_a_date_becomes_moments(tmp_path: Path, said: str, start: str, end: str) -> None:
     rows = specimens(tmp_path, date=said)
-    if not start:
-        with pytest.raises(BiocosmosError, match="no specimen has a picture, a date and a sample"):
-            write(rows, tmp_path / "out", format="camtrap-dp", ranks=("class",))
-        return
     write(rows, tmp_path / "out", format="camtrap-dp", ranks=("class",))
     for row in table(tmp_path / "out/observations.csv", ","):
         assert (row["eventStart"], row["eventEnd"]) == (start, end)

@@ -116,13 +116,27 @@ def ends_of(text: str) -> tuple[str, str]:
     return first, last if slash else first
 
 
+def moment_of(text: str) -> tuple[datetime | None, bool]:
+    """(the moment at which a date begins, whether the text tells it whole): midnight and UTC where it does not say.
+
+    >>> moment_of("2020-06-13T10:05+02")[0].isoformat()
+    '2020-06-13T10:05:00+02:00'
+    """
+    date, _ = iso_date(text)
+    if date is None:
+        return None, False
+    day, _, clock = ends_of(date)[0].partition("T")
+    found = datetime.fromisoformat(f"{day}{'-01' * (2 - day.count('-'))}T{clock or '00:00'}")
+    return (found, True) if found.tzinfo is not None else (found.replace(tzinfo=timezone.utc), False)
+
+
 def _is_iso(text: str) -> bool:
     found = ISO.fullmatch(text)
     if found is None:
         return False
     try:
         date(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
-        time(int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0))
+        time.fromisoformat(text.partition("T")[2] or "00:00")
     except ValueError:
         return False
     return True
@@ -213,9 +227,11 @@ def _with_clock(when: When, text: str, *, zoned: bool = True) -> When:
         return When(when.day, problem=f"{text!r} is a time of day that no clock shows")
     zone = found["zone"]
     if zoned and zone and zone[0] in "+-" and when.day is not None:
-        local = datetime.fromisoformat(f"{when.day.isoformat()}T{clock.isoformat()}{zone[:3]}:{zone[-2:]}")
         try:
+            local = datetime.fromisoformat(f"{when.day.isoformat()}T{clock.isoformat()}{zone[:3]}:{zone[-2:]}")
             moved = local.astimezone(timezone.utc)
+        except ValueError:
+            return When(when.day, problem=f"{text!r} has a time zone that is none")
         except OverflowError:
             return When(when.day, problem=f"{text!r} lies outside the calendar")
         return When(moved.date(), moved.time())

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import oriented
-from biocosmos.specimens.dates import ends_of, iso_date
+from biocosmos.specimens.dates import ends_of, iso_date, moment_of
 from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey
@@ -124,7 +124,7 @@ class _Package:
         if named.name is not None:
             by = next((str(row[n]) for n in (REFERENCES if named.by_machine else PEOPLE) if says(row.get(n))), None)
             when = next((str(row[n]) for n in IDENTIFIED if says(row.get(n))), self.said_on if answer else "")
-            said_on = _moment(str(when))[0] if when else None
+            said_on = moment_of(str(when))[0] if when else None
             sure = row.get("confidence")
             observation |= {
                 "classificationMethod": "machine" if named.by_machine else "human",
@@ -274,20 +274,8 @@ def _moments(row: Row) -> tuple[datetime | None, datetime | None, bool]:
     """(first, last, whether both have a zone) of when it was seen."""
     text = next((str(row[name]) for name in DATES if says(row.get(name))), "")
     date, _ = iso_date(text)
-    (start, certain), (end, sure) = (_moment(part) for part in ends_of(date or ""))
+    (start, certain), (end, sure) = (moment_of(part) for part in ends_of(date or ""))
     return start, end, certain and sure
-
-
-def _moment(text: str) -> tuple[datetime | None, bool]:
-    """(a moment with its zone, whether the text has both): midnight and UTC where it does not say."""
-    date, _ = iso_date(text)
-    day, _, clock = ends_of(date or "")[0].partition("T")
-    day += "-01" * (2 - day.count("-"))
-    try:
-        found = datetime.fromisoformat(f"{day}T{clock or '00:00'}")
-    except ValueError:
-        return None, False
-    return (found, True) if found.tzinfo is not None else (found.replace(tzinfo=timezone.utc), False)
 
 
 def _stamp(moment: datetime) -> str:

@@ -15,7 +15,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.darwin_core_terms import DWC, MISSING, eml_xml, meta_xml, rank_term
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VALIDATED
-from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, box_of, few, gather
+from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, box_of, few, gather, in_time
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.surveys.vocabulary import (
     ABUNDANCE,
@@ -247,7 +247,7 @@ def eml(title: str, samples: Sequence[Sample], found: Sequence[Found], software:
             f"<boundingCoordinates>{box}</boundingCoordinates></geographicCoverage>"
         )
     if dated:
-        first, last = min(s.first for s in dated)[:10], max(s.last for s in dated)[:10]
+        first, last = min((s.first for s in dated), key=in_time)[:10], max((s.last for s in dated), key=in_time)[:10]
         coverage.append(
             f"<temporalCoverage><rangeOfDates><beginDate><calendarDate>{first}</calendarDate></beginDate>"
             f"<endDate><calendarDate>{last}</calendarDate></endDate></rangeOfDates></temporalCoverage>"

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.dates import ends_of, iso_date
+from biocosmos.specimens.dates import ends_of, iso_date, moment_of
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
@@ -231,7 +231,7 @@ class Gathering:
     # ------------------------------------------------------------------ samples
 
     def _place(self, sample: Sample, row: Mapping[str, Any]) -> None:
-        latitude, longitude = _number(_first(row, LATITUDES)), _number(_first(row, LONGITUDES))
+        latitude, longitude = _number_in(row, LATITUDES), _number_in(row, LONGITUDES)
         if math.isfinite(latitude) and math.isfinite(longitude):
             if abs(latitude) > 90 or abs(longitude) > 180:
                 self._of_sample(sample, "have coordinates outside of -90..90 and -180..180: left blank")
@@ -239,7 +239,7 @@ class Gathering:
                 sample.latitude, sample.longitude = latitude, longitude
             elif abs(sample.latitude - latitude) > 1e-6 or abs(sample.longitude - longitude) > 1e-6:
                 self._of_sample(sample, "have specimens of several places: the first one is written")
-        shallow, deep = sorted_pair(_number(_first(row, SHALLOW)), _number(_first(row, DEEP)))
+        shallow, deep = sorted_pair(_number_in(row, SHALLOW), _number_in(row, DEEP))
         sample.shallow, sample.deep = _least(sample.shallow, shallow), -_least(-sample.deep, -deep)
         if says(text := _first(row, DATES)):
             date, problem = iso_date(str(text))
@@ -247,8 +247,8 @@ class Gathering:
                 self._of_sample(sample, f"have a date that is not understood ({str(text)[:40]!r} {problem})")
             else:
                 first, last = ends_of(date)
-                sample.first = min(sample.first or first, first)
-                sample.last = max(sample.last, last)
+                sample.first = min(sample.first or first, first, key=in_time)
+                sample.last = max(sample.last or last, last, key=in_time)
         sample.uncertainty = _first_number(sample.uncertainty, _number(row.get("uncertainty")))
         for name, columns in (("country", ("country",)), ("protocol", PROTOCOLS), ("station", STATIONS)):
             if not getattr(sample, name) and says(said := _first(row, columns)):
@@ -324,6 +324,16 @@ def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Fou
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((row[name] for name in names if says(row.get(name))), None)
+
+
+def _number_in(row: Mapping[str, Any], names: Sequence[str]) -> float:
+    """The first of the columns that holds a number; nan where none does."""
+    return next((number for name in names if math.isfinite(number := _number(row.get(name)))), math.nan)
+
+
+def in_time(date: str) -> tuple[Any, str]:
+    """To sort dates by, whatever their zones."""
+    return moment_of(date)[0], date
 
 
 def _number(value: Any) -> float:
