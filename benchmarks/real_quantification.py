@@ -93,7 +93,6 @@ class Setup:
         self.head = LinearHead.fit(self.x, self.y.astype(np.int32))
         scores = self.head.scores(self.val).astype(float)
         own = np.arange(len(scores))
-        self.temperature = 1.0
 
         def loss(temperature: float) -> float:
             z = scores / temperature

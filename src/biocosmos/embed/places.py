@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.embed.strings import rows_of
-from biocosmos.encoders.places.encoder import DAY, DEPTH, PLACE, PlaceEncoder, known
+from biocosmos.encoders.places.encoder import DAY, DEPTH, PLACE, PlaceEncoder, known, vectors_and_reasons
 from biocosmos.places import Places
 from biocosmos.specimens.embedding_columns import WRITTEN_FROM
 
@@ -46,11 +46,8 @@ class SpecimenPlaces:
         for start in range(0, len(strings), size):
             block = strings[start : start + size]
             places = Places.of_numbers(np.array([[float(number) for number in string.split()] for string in block]))
-            vectors = self._encoder.encode_places(places)
-            nothing = np.flatnonzero(~vectors.any(axis=1))
-            if len(nothing):
-                said = self._encoder.reasons(places.take(nothing))
-                self._reasons.update({block[int(row)]: why for row, why in zip(nothing, said)})
+            vectors, why = vectors_and_reasons(self._encoder, places)
+            self._reasons.update({block[row]: reason for row, reason in why.items()})
             parts.append(vectors)
         return rows_of(np.concatenate(parts))
 

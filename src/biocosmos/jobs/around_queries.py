@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.encoders.beside.encoder import AUDIO, SATELLITE, FileEncoder, load_file_encoder
-from biocosmos.encoders.places.encoder import ENVIRONMENT, PLACE, PlaceEncoder, known, load_place_encoder
+from biocosmos.encoders.places.encoder import ENVIRONMENT, PLACE, PlaceEncoder, known, load_place_encoder, vectors_and_reasons
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.jobs.barcode_search import STAGE
 from biocosmos.jobs.queries import Queries, encoder_for, made_by_another
@@ -50,12 +50,10 @@ def around_queries(encoder: PlaceEncoder | FileEncoder, said: Sequence[str]) -> 
         vectors, why = encoder.encode_paths(said)
     else:
         places = asked_places(said)
-        vectors = encoder.encode_places(places)
-        nothing = np.flatnonzero(~vectors.any(axis=1))
+        vectors, why = vectors_and_reasons(encoder, places)
         lacking = ~known(places, encoder.takes)
-        told = encoder.reasons(places.take(nothing))
         needs = f"the encoder takes a {' and a '.join(encoder.takes)}: write --place 52.05,5.05@2026-06-04@10m"
-        why = {int(row): needs if lacking[row] else reason for row, reason in zip(nothing, told)}
+        why = {row: needs if lacking[row] else reason for row, reason in why.items()}
     for row, reason in why.items():
         failures.add(reason, stage=STAGE, source=said[row], row=row + 1)
     good = np.flatnonzero(vectors.any(axis=1))
