@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 
+from biocosmos.places.days import ends_of
+
 MONTHS = (
     "january",
     "february",
@@ -39,8 +41,6 @@ ISO = re.compile(
     r"(?:T(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?"
 )
 """A day, a month, a year or a moment as Darwin Core's eventDate wants them."""
-SHORT_END = r"\d{2}(-\d{2})?"
-"""The end of a span without what it shares with the beginning: 2007-11-13/15."""
 
 UNKNOWN = "is not a date that is understood"
 
@@ -102,18 +102,6 @@ def iso_date(text: str) -> tuple[str | None, str | None]:
         return said.day.isoformat(), said.problem
     zone = "Z" if re.search(rf"{_ZONE}$", text) else ""
     return f"{said.day.isoformat()}T{said.clock.isoformat()}{zone}", said.problem
-
-
-def ends_of(text: str) -> tuple[str, str]:
-    """The first and the last part of a span, the last one whole; what is no span is both.
-
-    >>> ends_of("2007-11-13/15")
-    ('2007-11-13', '2007-11-15')
-    """
-    first, slash, last = text.partition("/")
-    if re.fullmatch(SHORT_END, last):
-        last = first[: -len(last)] + last
-    return first, last if slash else first
 
 
 def moment_of(text: str) -> tuple[datetime | None, bool]:

@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.places.days import ends_of
 from biocosmos.serve.catalogue.view import span_of_day
-from biocosmos.specimens.dates import ends_of, read_date
+from biocosmos.specimens.dates import read_date
 
 NONE = np.iinfo(np.int32).min
 """The day of a specimen without one."""

@@ -16,7 +16,8 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import oriented
-from biocosmos.specimens.dates import ends_of, iso_date, moment_of
+from biocosmos.places.days import ends_of
+from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey

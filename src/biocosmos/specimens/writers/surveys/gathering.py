@@ -12,7 +12,8 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.dates import ends_of, iso_date, moment_of
+from biocosmos.places.days import ends_of
+from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
