@@ -118,10 +118,10 @@ def _free(folder: Path, overwrite: bool) -> Path:
 
 
 def _paths(taxonomy: Taxonomy, nodes: npt.NDArray[np.int32]) -> npt.NDArray[np.object_]:
-    """The path of each node: names from the top, "/" between."""
+    """The path of each node."""
     known, places = np.unique(nodes, return_inverse=True)
     paths = np.empty(len(known), dtype=object)
-    paths[:] = ["/".join(name for name in taxonomy.path(int(node)) if name is not None) for node in known]
+    paths[:] = [taxonomy.path_text(int(node)) for node in known]
     return np.asarray(paths[places])
 
 

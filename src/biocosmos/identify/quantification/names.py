@@ -42,7 +42,7 @@ def rolled_up(taxonomy: Taxonomy, classes: npt.NDArray[np.int32], shares: npt.Ar
     several = set(taxonomy.homonyms().tolist())
     found: dict[str | None, float] = {}
     for node in np.unique(nodes).tolist():
-        path = "/".join(name for name in taxonomy.path(node) if name is not None) if node in several else None
+        path = taxonomy.path_text(node) if node in several else None
         found[path or taxonomy.name(node)] = float(values[nodes == node].sum())
     return found
 
