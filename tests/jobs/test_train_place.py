@@ -92,6 +92,11 @@ def test_what_is_there_is_kept(flies: bc.Collection, tmp_path: Path) -> None:
         train_place(flies, tmp_path / "thesis" / "thesis.tex", settings, overwrite=True)
 
 
+def test_a_prior_is_not_written_into_a_collection(flies: bc.Collection) -> None:
+    with pytest.raises(BiocosmosError, match="inside the collection"):
+        train_place(flies, flies.path / "prior")
+
+
 def test_what_cannot_be_learnt_is_told_in_a_line(flies: bc.Collection, tmp_path: Path) -> None:
     with pytest.raises(BiocosmosError, match="are of one taxon, Diptera"):
         train_place(flies, tmp_path / "prior", PlaceSettings(rank="order"))

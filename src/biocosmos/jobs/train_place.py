@@ -13,6 +13,7 @@ from biocosmos.files import is_folder, is_there
 from biocosmos.identify.priors.choosing import Chosen, choose
 from biocosmos.identify.priors.kernel import KERNEL, Bandwidths, KernelPrior
 from biocosmos.jobs.place_settings import PlaceSettings
+from biocosmos.outputs import place_of
 from biocosmos.places import Places
 from biocosmos.places.columns import NAMES
 from biocosmos.specimens.collection import Collection
@@ -74,7 +75,7 @@ def train_place(
         BiocosmosError: something is at ``output`` already, no labelled specimen has a place or a date, all are of one taxon, or
             bandwidths that are not told cannot be chosen.
     """
-    folder = _free(Path(output), overwrite)
+    folder = _free(place_of(output), overwrite)
     stored = collection if isinstance(collection, Collection) else Collection.open(collection)
     columns = [name for name in NAMES if name in stored.stored_columns]
     table = stored.table(["id", *stored.ranks, *columns], **settings.selected())
@@ -100,7 +101,7 @@ def train_place(
     bandwidths, chosen = _bandwidths(taxa, places, settings)
     prior = KernelPrior.fit(taxa, places, ids=ids, bandwidths=bandwidths)
     prior.save(folder)
-    split = None if settings.split is None else stored.split(settings.split.rpartition(":")[0] or "default").hash
+    split = None if settings.split is None else stored.split_of(settings.split).hash
     Fitted.of(f"the prior of places in {folder}", fitted=ids, split=split).save(folder)
     return PlaceResult(folder, prior, chosen, int(places.has_place.sum()), int(places.has_day.sum()), int((~told).sum()))
 
