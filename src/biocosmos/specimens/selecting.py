@@ -158,5 +158,5 @@ class Selecting(Opened):
         return Split.load(path)
 
     def split_of(self, part: str) -> Split:
-        """The split that a part is of: "openworld" for "openworld:novel", that of "train" is the default. Raises as :meth:`split`."""
+        """The split that a part is of: "openworld" for "openworld:novel", "default" for "train". Raises as :meth:`split`."""
         return self.split(part.rpartition(":")[0] or "default")
