@@ -69,7 +69,7 @@ class Rule:
 
 @dataclass(frozen=True, eq=False)
 class Checklist:
-    """Only the taxa of its rules (all "allow") may be the answer where it holds: in the countries that it names, or everywhere."""
+    """Only the taxa of its rules (all "allow") may be the answer where it holds: in countries that it names, or everywhere."""
 
     rules: tuple[Rule, ...]
     where: str
@@ -140,7 +140,9 @@ class BoundFences:
             allows = [rule for rule in rules if rule.does == "allow"]
             for rule in rules:
                 if rule.does == "block":
-                    found.append((f"{rule.where}: {rule.taxon} blocked in {rule.scope()}", rule.reaches(places, regions)[0], below))
+                    found.append(
+                        (f"{rule.where}: {rule.taxon} blocked in {rule.scope()}", rule.reaches(places, regions)[0], below)
+                    )
             if allows:
                 inside, told = zip(*(rule.reaches(places, regions) for rule in allows), strict=True)
                 where, scopes = allows[0].where, ", ".join(dict.fromkeys(rule.scope() for rule in allows))
@@ -163,7 +165,8 @@ class BoundFences:
                 if taken[row] >= SAID or columns[best[row]]:
                     said[row].append(f"{what} (p {taken[row]:.3f})")
             gone |= rows[:, None] & columns[None, :]
-        nothing, ranks = gone.all(axis=1) if len(classes) else np.zeros(n, np.bool_), len(self.taxonomy.ranks)
+        nothing: Mask = gone.sum(axis=1) == len(classes)
+        ranks = len(self.taxonomy.ranks)
         cut = np.where(nothing, -1, ranks).astype(np.int64)
         if self.fences.way == "roll-up":
             return Fenced(predictions, said, nothing, self._rolled_up(predictions, gone, cut))
@@ -174,9 +177,7 @@ class BoundFences:
         logits[touched] -= np.where(gone[touched], GONE, np.float32(0))
         return Fenced(replace(predictions, logits=logits), said, nothing, cut)
 
-    def _rolled_up(
-        self, predictions: Predictions, gone: Mask, cut: npt.NDArray[np.int64]
-    ) -> npt.NDArray[np.int64]:
+    def _rolled_up(self, predictions: Predictions, gone: Mask, cut: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The rank of the first allowed taxon above a best name that is blocked, genus left out; -1 for none."""
         ranks, tree = self.taxonomy.ranks, self.taxonomy
         stops = np.array([rank not in SKIPPED for rank in ranks], np.bool_)

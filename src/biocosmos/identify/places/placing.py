@@ -16,7 +16,7 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.combining import inner_as_published
-from biocosmos.identify.priors.kernel import KernelPrior
+from biocosmos.identify.priors.kernel import Apart, KernelPrior
 from biocosmos.identify.priors.prior import Prior
 from biocosmos.places import Places, cells
 from biocosmos.taxonomy import Taxonomy
@@ -30,6 +30,8 @@ PUBLISHED_FLOOR = 0.005
 DEGREES = 0.1
 FOLDS = 5
 LEAST = 1e-12
+NEAR = 2
+"""Bandwidths within which a specimen is called near by."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class Placing:
     exponent: float = 1.0
     chosen: Chosen | None = None
 
-    def ratios(self, taxonomy: Taxonomy, classes: npt.NDArray[np.int32], places: Places, shares: Float64 | None = None) -> Float64:
+    def ratios(
+        self, taxonomy: Taxonomy, classes: npt.NDArray[np.int32], places: Places, shares: Float64 | None = None
+    ) -> Float64:
         """(n, C) float64 g / π of each class (g alone of presence scores and in iNaturalist's way), nan where the prior does not
         know the taxon. shares: g, where it was made otherwise. A class below a taxon of the prior has the factor of that taxon;
         one above some has that of their sum."""
@@ -111,6 +115,28 @@ class Placing:
         without = _nll(asked, asked.logits.astype(np.float64))
         return replace(self, floor=floor, exponent=exponent, chosen=Chosen(len(rows), without, float(min(losses)), by))
 
+    def evidence(self, taxonomy: Taxonomy, nodes: npt.NDArray[np.int32], places: Places) -> list[str | None]:
+        """What the prior says of one taxon a specimen (n,): how many times its overall share it has there, and of how many
+        specimens near by that was counted; None where no place is known."""
+        told, said = known_rows(places), list[str | None]([None] * len(places))
+        rows = np.flatnonzero(told & (nodes > 0))
+        if not len(rows):
+            return said
+        kinds, column = np.unique(nodes[rows], return_inverse=True)
+        ratios = self.ratios(taxonomy, kinds.astype(np.int32), places.take(rows))[np.arange(len(rows)), column.reshape(-1)]
+        names, paths = taxonomy.name(nodes[rows]), paths_of(taxonomy, nodes[rows])
+        for number, (row, ratio) in enumerate(zip(rows, ratios, strict=True)):
+            if np.isnan(ratio):
+                said[row] = f"{names[number]}: the prior does not know it, nothing changed"
+                continue
+            what = "its presence score" if self.prior.presence else "its overall share times"
+            factor = max(ratio, self.floor) ** self.exponent
+            said[row] = f"{names[number]}: {what} {ratio:.3g}, which counts as {factor:.3g}"
+            if isinstance(self.prior, KernelPrior):
+                here = places.take(slice(int(row), int(row) + 1))
+                said[row] = f"{said[row]}; {near_by(self.prior, paths[number], here)}"
+        return said
+
     def note(self) -> str:
         """What it does, in a sentence."""
         if self.chosen is None:
@@ -140,6 +166,25 @@ class Placing:
 def known_rows(places: Places) -> npt.NDArray[np.bool_]:
     """(n,) whether there is anything that a prior can be asked: coordinates, a day or a depth."""
     return np.asarray(places.has_place | places.has_day | np.isfinite(places.depth))
+
+
+def near_by(prior: KernelPrior, path: str, place: Places) -> str:
+    """How many specimens of a taxon, of how many, lie within two bandwidths of one place, in words."""
+    widths = prior.bandwidths
+    apart = Apart.of(place, prior.where)
+    inside, within = np.ones(len(prior.taxon), np.bool_), []
+    for told, distance, width, unit in (
+        (place.has_place[0], apart.kilometres[0], widths.kilometres, "km"),
+        (place.has_day[0], apart.days[0], widths.days, "days"),
+        (np.isfinite(place.depth[0]), apart.metres[0], widths.metres, "m of depth"),
+    ):
+        if told and np.isfinite(width):
+            inside &= np.nan_to_num(distance, nan=np.inf) <= NEAR * width
+            within.append(f"{NEAR * width:g} {unit}")
+    mine = np.array([taxon == path or taxon.startswith(f"{path}/") for taxon in prior.taxa], np.bool_)[prior.taxon]
+    return (
+        f"{int((inside & mine).sum()):,} of the {int(inside.sum()):,} specimens within {' and '.join(within) or 'any distance'}"
+    )
 
 
 def paths_of(taxonomy: Taxonomy, nodes: npt.NDArray[np.int32]) -> list[str]:
