@@ -34,7 +34,7 @@ def table(tmp_path: Path, content: bytes | str, name: str = "t.csv") -> Path:
 def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_path: Path) -> None:
     path = table(
         tmp_path,
-        "Catalog Number,File Name,Scientific Name,Family,decimalLatitude,decimalLongitude,eventDate,nucraw,depth,count,code\n"
+        "Catalog Number,File Name,Scientific Name,Family,decimalLatitude,decimalLongitude,eventDate,nucraw,salinity,count,code\n"
         f"BM1,a.jpg,Pica hudsonia,Corvidae,45.5,-110,2020-05-01,{DNA},12.5,3,007\n"
         "BM2,sub/b.jpg,Pica pica,Corvidae,,,,,NA,4,12e4\n",
     )
@@ -54,7 +54,7 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "genus": "Pica",
             "species": "Pica hudsonia",
             "scientificName": "Pica hudsonia",
-            "depth": 12.5,
+            "salinity": 12.5,
             "count": 3,
             "code": "007",
         },
@@ -70,7 +70,7 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "genus": "Pica",
             "species": "Pica pica",
             "scientificName": "Pica pica",
-            "depth": None,
+            "salinity": None,
             "count": 4,
             "code": "12e4",
         },

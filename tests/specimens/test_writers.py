@@ -48,7 +48,7 @@ def specimens() -> pa.Table:
             "species": ["Pica hudsonia", None, None],
             "scientificName": ["Pica hudsonia", "Diptera", None],
             "note": [AWKWARD, None, "plain"],
-            "depth": [1.5, 0.1 + 0.2, None],
+            "salinity": [1.5, 0.1 + 0.2, None],
             "count": pa.array([1, None, 3], pa.int64()),
             "code": ["007", "1x", None],
             "odd name/with #:%": ["x", None, "y"],
