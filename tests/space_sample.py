@@ -51,6 +51,15 @@ def both(
         unseen = names.index(name) >= 3 * len(names) // 4
         parts.append(unseen_parts[row % len(unseen_parts)] if unseen else ("train", "train", "train", "val", "test")[row % 5])
     table = table.append_column("image_path", [paths]).append_column("part", [parts])
+    numbers = np.array([names.index(name) for name in species])
+    found = np.random.default_rng([seed, 1])  # where each species lives, and when it flies
+    where = {
+        "latitude": 51 + 0.4 * numbers + found.normal(0, 0.05, len(table)),
+        "longitude": 5 + 0.3 * (numbers % 3) + found.normal(0, 0.05, len(table)),
+        "date": [f"2024-{1 + number % 8:02d}-{1 + day:02d}" for number, day in zip(numbers, found.integers(0, 27, len(table)))],
+    }
+    for column, values in where.items():
+        table = table.append_column(column, [values])
     from biocosmos.tables import write_table
 
     csv = folder / "both.csv"

@@ -66,6 +66,13 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "ingest nets": Line("ingest {nets} -o {out}/nets.cosmos", says="6 specimens added"),
+    "export a survey": Line(
+        "export {out}/nets.cosmos -o {out}/obis --format obis --sample sample_id --volume vol=m3 --share part --biovolume mm3=mm3"
+        " --mesh mesh=um --aperture mouth=m2 --absences",
+        after=("ingest nets",),
+        says="6 specimens",
+    ),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
     "export what is said now": Line(
@@ -528,6 +535,24 @@ LINES: dict[str, Line] = {
         "train contrastive {out}/both.cosmos -o {out}/space_again --config {out}/space/settings.toml --text-type sci",
         after=("train contrastive",),
         says="with image and dna",
+    ),
+    "train bind": Line(
+        f"train bind {{both}} -o {{out}}/bound {LOOP}{RUN}--modalities dna,place,environment,text --anchor dna --dna kmer:5 "
+        "--place new:sphere --environment environment:{rasters} --text tiny --text-ranks genus,species --text-type sci "
+        "--tune dna=heads --width 8 --hidden 0 --targets species --loss taxabind --queue 8 --anywhere --as-published "
+        "--temperature 0.1 --split train --validation val --batch-size 8",
+        says="the anchor",
+    ),
+    "train bind in full": Line(
+        "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
+        "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
+        "--width 8 --epochs 1 --batch-size 4 --device cpu",
+        says="the anchor",
+    ),
+    "train bind from a file": Line(
+        "train bind {both} -o {out}/bound_again --config {out}/bound/settings.toml --epochs 1",
+        after=("train bind",),
+        says="the anchor",
     ),
     "train contrastive in full": Line(
         "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "

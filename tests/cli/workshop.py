@@ -115,6 +115,9 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
     trays = [f"tray {i},text,{i % 2},{'' if i % 5 else 1},Apis;Bombus,{('train', 'test')[i % 2]}" for i in range(20)]
+    nets = [f"net {i},st{i % 2},Calanus,2026-06-04,43,7,12.5,0.5,0.01,200,0.25" for i in range(6)]
+    head = "id,sample_id,label,date,latitude,longitude,vol,part,mm3,mesh,mouth"
+    (folder / "nets.csv").write_text("\n".join([head, *nets]) + "\n")
     (folder / "trays.csv").write_text("\n".join(["id,text,torn,mouldy,seen,part", *trays]) + "\n")
     scores = [f"tray {i},0.{i % 9}1,0.4,0.{i % 5}" for i in range(20)]
     (folder / "scores.csv").write_text("\n".join(["Filename,torn,mouldy,Apis", *scores]) + "\n")
@@ -133,8 +136,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     dna, genus = _barcodes(folder)
     both(folder / "across", specimens=30, unseen_parts=("key_unseen", "val_unseen", "test_unseen"))
     space(folder / "across" / "run")
+    _raster(folder / "rasters")
     names = {
         "both": "across/both.cosmos",
+        "rasters": "rasters",
         "space": "across/run",
         "paired": "SIM0-000001",
         "barcodes": "barcodes.cosmos",
@@ -156,6 +161,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "attributes": "attributes.csv",
         "weights": "weights.csv",
         "trays": "trays.csv",
+        "nets": "nets.csv",
         "scores": "scores.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",
@@ -218,3 +224,14 @@ def _detections(file: Path, photo: str) -> None:
 def workshop(tmp_path_factory: pytest.TempPathFactory, embedded: bc.Collection) -> Workshop:
     """The workshop, furnished once."""
     return Workshop(tmp_path_factory.mktemp("workshop"), embedded)
+
+
+def _raster(folder: Path) -> None:
+    """Warmth of the places of made-up specimens, in degrees north and east."""
+    import rasterio
+
+    folder.mkdir()
+    facts = {"driver": "GTiff", "width": 40, "height": 40, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    turn = rasterio.transform.from_origin(0, 60, 0.5, 0.5)
+    with rasterio.open(folder / "warmth.tif", "w", transform=turn, **facts) as file:
+        file.write(np.random.default_rng(0).normal(size=(1, 40, 40)).astype(np.float32))

@@ -205,7 +205,7 @@ def test_a_collection_without_barcodes_is_told_so(collection: bc.Collection, tmp
         train(collection, tmp_path / "run", text="auto")
     assert not (tmp_path / "run").exists()
     settings, notes = resolved(collection, contrastive_settings())
-    assert settings.modalities == ("image", "text") and "trained without --dna" in notes[0]
+    assert settings.kinds == ("image", "text") and "trained without --dna" in notes[0]
     with pytest.raises(BiocosmosError, match="has a picture of its specimens and nothing else"):
         train(collection, tmp_path / "run", dna="auto")
 

@@ -15,6 +15,7 @@ from biocosmos.train.contrastive.settings import UNUSED, ContrastiveSettings, co
 
 if TYPE_CHECKING:
     from biocosmos.train.contrastive.specimens import ModalRows
+    from biocosmos.train.contrastive.training import ContrastiveResult
 
 
 def register(train: typer.Typer) -> None:
@@ -50,7 +51,7 @@ def contrastive(
     def tell(rows: ModalRows, resolved: ContrastiveSettings) -> None:
         facts = rows.facts
         table = [
-            *((f"{modality} encoder", getattr(resolved, modality)) for modality in resolved.modalities),
+            *((f"{modality} encoder", getattr(resolved, modality)) for modality in resolved.kinds),
             ("specimens", facts["specimens"]),
             *((f"with {modality}", count) for modality, count in facts["with"].items()),
             *((f"with {both}", count) for both, count in facts["with both"].items()),
@@ -60,8 +61,12 @@ def contrastive(
         show_table(("what will be learnt from", "value"), table, title=str(output))
 
     result = train_contrastive(collection, settings, output, overwrite=overwrite, tell=tell)
-    if not result.main_process:
-        return
+    if result.main_process:
+        end(collection, output, result)
+
+
+def end(collection: Path, output: Path, result: ContrastiveResult) -> None:
+    """What is said of a space that was trained."""
     for note in result.notes:
         say(f"note: {note}")
     kept = result.history.best or {}

@@ -49,7 +49,7 @@ class Places:
         """(n,) bool: the day of the year is known."""
         return np.isfinite(self.day)
 
-    def take(self, rows: npt.ArrayLike) -> Places:
+    def take(self, rows: npt.ArrayLike | slice) -> Places:
         """These rows: numbers, a slice or a mask."""
         return Places(*(getattr(self, field.name)[rows] for field in fields(self)))
 

@@ -233,9 +233,15 @@ def rank_term(rank: str | None) -> str | None:
 
 
 def meta_xml(
-    core: Sequence[str], extensions: Mapping[str, tuple[str, Sequence[str]]], id_index: int = 0, ranks: Sequence[str] = ()
+    core: Sequence[str],
+    extensions: Mapping[str, tuple[str, Sequence[str]]],
+    id_index: int = 0,
+    ranks: Sequence[str] = (),
+    *,
+    core_file: str = "occurrence.txt",
+    core_type: str = DWC + "Occurrence",
 ) -> str:
-    """meta.xml for occurrence.txt (terms of its columns) and extensions: file -> (row type, terms after the id).
+    """meta.xml for the core (terms of its columns) and extensions: file -> (row type, terms after the id).
 
     id_index: place of the id among the core's columns. ranks: columns of the core that are ranks, coarse to fine; they stand
     there as a constant of our own, which other readers pass over.
@@ -250,7 +256,7 @@ def meta_xml(
             f'\n    <{key} index="{place}"/>{fields}{more}\n  </{tag}>'
         )
 
-    parts = [table("core", "id", id_index, "occurrence.txt", DWC + "Occurrence", core, 0, constant)]
+    parts = [table("core", "id", id_index, core_file, core_type, core, 0, constant)]
     parts += [table("extension", "coreid", 0, file, kind, terms, 1) for file, (kind, terms) in extensions.items()]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<archive xmlns="http://rs.tdwg.org/dwc/text/" metadata="eml.xml">'

@@ -16,6 +16,8 @@ AUTO = "auto"
 DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
 """What "auto" is, where the collection has the modality."""
 TUNES = ("heads", "lora", "full")
+FROZEN = "frozen"
+"""What else ``train bind`` may leave a tower: its stored vectors are those of the space, and nothing is learnt."""
 PUBLISHED = "published"
 TEXT_TYPES = ("taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag", PUBLISHED)
 """Those of :mod:`biocosmos.specimens.taxon_texts`; published: every rank, "not_classified" where it has no name, as in CLIBD."""
@@ -150,31 +152,34 @@ class ContrastiveSettings(LoopSettings):
     lr: float = changed(LoopSettings, "lr", 1e-3, help="Highest learning rate of what is new.", otherwise={})
     weight_decay: float = changed(LoopSettings, "weight_decay", 0.05)
 
+    every = CONTRASTED
+    """Modalities that this recipe knows; each has a setting of its name, its encoder."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "encoder", "")
-        for modality in CONTRASTED:
+        for modality in self.every:
             name = getattr(self, modality).strip()
             object.__setattr__(self, modality, tower_name(encoder_name(name), modality) if name else "")
-        if len(self.modalities) < 2:
-            said = self.modalities[0] if self.modalities else "none"
+        if len(self.kinds) < 2:
+            said = self.kinds[0] if self.kinds else "none"
             raise SettingError(f"a space needs two modalities, and here it has {said}: name --image, --dna or --text")
-        for modality in CONTRASTED:
+        for modality in self.every:
             self.tune_of(modality)
-        if self.bind_to and self.bind_to not in self.modalities:
-            raise SettingError(f"--bind-to {self.bind_to}: no such modality is trained, only {' and '.join(self.modalities)}")
+        if self.bind_to and self.bind_to not in self.kinds:
+            raise SettingError(f"--bind-to {self.bind_to}: no such modality is trained, only {' and '.join(self.kinds)}")
         self._refuse_pairs()
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those that are trained, in the order of :data:`CONTRASTED`."""
-        return tuple(modality for modality in CONTRASTED if getattr(self, modality))
+    def kinds(self) -> tuple[str, ...]:
+        """Those that are trained, in the order of ``every``."""
+        return tuple(modality for modality in self.every if getattr(self, modality))
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Pairs of modalities that the loss brings together, each once."""
         dropped = {frozenset(pair.split("-")) for pair in names_in(self.drop)}
-        found = [(a, b) for at, a in enumerate(self.modalities) for b in self.modalities[at + 1 :]]
+        found = [(a, b) for at, a in enumerate(self.kinds) for b in self.kinds[at + 1 :]]
         return tuple(pair for pair in found if frozenset(pair) not in dropped and (not self.bind_to or self.bind_to in pair))
 
     def tune_of(self, modality: str) -> str:
@@ -190,14 +195,18 @@ class ContrastiveSettings(LoopSettings):
         how = own.get(modality, common[0] if common else "heads")
         return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
 
+    def without(self, modality: str) -> str:
+        """How a user leaves a modality out."""
+        return f"leave it out with --{modality} ''"
+
     def _refuse_pairs(self) -> None:
         for pair in names_in(self.drop):
-            if len(set(pair.split("-"))) != 2 or not set(pair.split("-")) <= set(self.modalities):
+            if len(set(pair.split("-"))) != 2 or not set(pair.split("-")) <= set(self.kinds):
                 raise SettingError(
-                    f"--drop must name pairs of what is trained ({', '.join(self.modalities)}), such as "
-                    f"{'-'.join(self.modalities[:2])}, not '{pair}'"
+                    f"--drop must name pairs of what is trained ({', '.join(self.kinds)}), such as "
+                    f"{'-'.join(self.kinds[:2])}, not '{pair}'"
                 )
-        alone = [modality for modality in self.modalities if not any(modality in pair for pair in self.pairs)]
+        alone = [modality for modality in self.kinds if not any(modality in pair for pair in self.pairs)]
         if alone:
             raise SettingError(f"--drop and --bind-to leave {alone[0]} without a pair: it would learn nothing")
 

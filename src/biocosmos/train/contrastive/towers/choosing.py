@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from biocosmos.encoders.modality import CONTRASTED, Modality
 from biocosmos.errors import Failures
-from biocosmos.train.contrastive.settings import ContrastiveSettings
+from biocosmos.train.contrastive.settings import FROZEN, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.towers.barcodes import TunedBarcodes
 from biocosmos.train.contrastive.towers.images import TunedImages
@@ -17,17 +17,17 @@ from biocosmos.train.loop.processes import Processes
 def make_sources(
     rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures
 ) -> dict[Modality, TowerSource]:
-    """modality -> its tower, in the order of :data:`CONTRASTED`. Raises BiocosmosError for what cannot be trained."""
+    """modality -> its tower, in the order of the settings. Raises BiocosmosError for what cannot be trained."""
     return {
-        modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)
+        modality: kind_of(modality, settings.tune_of(modality))(rows, settings, where, failures)
         for modality in CONTRASTED
-        if modality in settings.modalities
+        if modality in settings.kinds
     }
 
 
-def _kind(modality: str, tune: str) -> type:
-    """The class of a tower; each is made of (rows, settings, where, failures)."""
+def kind_of(modality: str, tune: str) -> type:
+    """The class of a tower of images, DNA or texts; each is made of (rows, settings, where, failures)."""
     if modality == "text":
         return TextTower
     heads, tuned = (StoredImages, TunedImages) if modality == "image" else (StoredBarcodes, TunedBarcodes)
-    return heads if tune == "heads" else tuned
+    return heads if tune in ("heads", FROZEN) else tuned

@@ -21,7 +21,7 @@ from biocosmos.nn.projection import Projection
 from biocosmos.specimens.stored_vectors import read_stored
 from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.batches.drawing import Rows
-from biocosmos.train.contrastive.settings import ContrastiveSettings
+from biocosmos.train.contrastive.settings import FROZEN, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import WHAT, ModalRows
 from biocosmos.train.loop.processes import Processes
 
@@ -47,7 +47,7 @@ class StoredTower:
         self._place = np.cumsum(self.there) - 1
         self._vectors = _read_copy(table[column], collection.encoders[name])
         dim = self._vectors.dim if isinstance(self._vectors, KmerCounts) else self._vectors.shape[1]
-        self.module = Projection(dim, settings.width, hidden=settings.hidden or None)
+        self.module = _projection(dim, settings, modality)
 
     def inputs(self, rows: Rows, generator: torch.Generator | None) -> torch.Tensor:
         """(m, dim) float32 unit vectors, as they are stored; counts of k-mers are made dense here."""
@@ -98,6 +98,19 @@ class StoredBarcodes(StoredTower):
         from biocosmos.encoders.projected_barcodes import save_projected_barcodes
 
         return save_projected_barcodes(folder, self.encoder, self.module.cpu(), training=facts)
+
+
+def _projection(dim: int, settings: ContrastiveSettings, modality: Modality) -> Projection:
+    if settings.tune_of(modality) != FROZEN:
+        return Projection(dim, settings.width, hidden=settings.hidden or None)
+    if dim != settings.width:
+        raise BiocosmosError(
+            f"{getattr(settings, modality)} stays as it is, with {dim:,} numbers, and --width is {settings.width:,}: leave "
+            f"--width out, or train a projection (--tune {modality}=heads)"
+        )
+    made = Projection(dim)  # as it begins, it changes nothing
+    made.requires_grad_(False)
+    return made
 
 
 def _read_copy(column: pa.ChunkedArray, facts: dict[str, Any]) -> KmerCounts | npt.NDArray[np.float32]:

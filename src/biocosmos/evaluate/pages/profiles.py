@@ -1,0 +1,99 @@
+"""Profiles of depth as inline SVG: the surface on top, a step for each layer, a line for each taxon or station."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from biocosmos.evaluate.pages.blocks import Grid
+from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, legend, legend_room, number
+
+WIDTH, TALL = 520.0, 330.0
+LEFT = 60.0
+AS_TABLE = "The profile as a table"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """Metres below the surface at its top and bottom (equal: a depth), the value there and its interval (NaN: none)."""
+
+    top: float
+    bottom: float
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+Profile = tuple[str, Sequence[Layer]]
+"""A name and its layers."""
+
+
+def depth_profile(title: str, profiles: Sequence[Profile], x_name: str) -> str:
+    """Values over depth in metres, 0 on top: a stroke from the top to the bottom of a layer, whiskers at its middle.
+
+    x_name: what is drawn and its unit, as "individuals per m³". Layers without a depth or value are left out.
+    """
+    shown = [(name, sorted(filter(_known, layers), key=lambda each: each.top + each.bottom)) for name, layers in profiles]
+    layers = [layer for _, each in shown for layer in each]
+    named = [(f"c{i % SERIES + 1}", name) for i, (name, _) in enumerate(shown)]
+    top = 34.0 + legend_room(LEFT, WIDTH, named)
+    deepest = max((layer.bottom for layer in layers), default=1.0)
+    drawing = Drawing(
+        WIDTH, top + TALL + 26, title, f"{x_name} by depth, down to {number(deepest)} m, for {', '.join(n for _, n in named)}."
+    )
+    ends = [end for layer in layers for end in (layer.value, layer.low, layer.high) if math.isfinite(end)]
+    x = Scale(min(0.0, *ends, 0.0), max([*ends, 0.0]) or 1.0, LEFT, WIDTH - 20)
+    y = Scale(min([0.0, *(layer.top for layer in layers)]), deepest or 1.0, top + 24, top + TALL)
+    legend(drawing, LEFT, 12, named)
+    for tick in x.ticks():
+        drawing.line(x(tick), y.start, x(tick), y.stop, "grid")
+        drawing.text(x(tick), y.start - 6, number(tick), "tick", "middle")
+    for tick in y.ticks(6):
+        drawing.line(x.start - 4, y(tick), x.start, y(tick), "axis")
+        drawing.text(x.start - 8, y(tick) + 4, number(tick), "tick", "end")
+    drawing.line(x.start, y.start, x.stop, y.start, "axis")
+    drawing.line(x.start, y.start, x.start, y.stop, "axis")
+    drawing.text((x.start + x.stop) / 2, y.stop + 20, x_name, "name", "middle")
+    drawing.text(14, (y.start + y.stop) / 2, "depth, m", "name", "middle", turn=-90)
+    for i, (name, steps) in enumerate(shown):
+        _steps(drawing, name, steps, x, y, i % SERIES + 1)
+    return drawing.render()
+
+
+def _steps(drawing: Drawing, name: str, layers: Sequence[Layer], x: Scale, y: Scale, css: int) -> None:
+    path: list[tuple[float, float]] = []
+    for layer in layers:
+        path += [(x(layer.value), y(layer.top)), (x(layer.value), y(layer.bottom))]
+        drawing.path(path[-2:], f"l{css}")
+    drawing.path(path, f"l{css} thin")
+    for layer in layers:
+        middle = y((layer.top + layer.bottom) / 2)
+        tip = f"{name}, {_depth(layer)}: {number(layer.value)}"
+        if math.isfinite(layer.low) and math.isfinite(layer.high):
+            drawing.line(x(layer.low), middle, x(layer.high), middle, "whisker")
+            tip += f" ({number(layer.low)} to {number(layer.high)})"
+        drawing.dot(x(layer.value), middle, 4.5, f"c{css} ring", tip)
+
+
+def profile_table(profiles: Sequence[Profile], value: str) -> Grid:
+    """The same as a table, from the surface down; value: the heading of the values, with their unit."""
+    rows = [
+        [
+            name,
+            _depth(layer),
+            number(layer.value),
+            "–" if math.isnan(layer.low) else f"{number(layer.low)} to {number(layer.high)}",
+        ]
+        for name, layers in profiles
+        for layer in sorted(filter(_known, layers), key=lambda each: each.top + each.bottom)
+    ]
+    return Grid(["what", "depth", value, "interval"], rows, "", AS_TABLE, 2)
+
+
+def _depth(layer: Layer) -> str:
+    return f"{number(layer.top)} m" if layer.top == layer.bottom else f"{number(layer.top)} to {number(layer.bottom)} m"
+
+
+def _known(layer: Layer) -> bool:
+    return math.isfinite(layer.top) and math.isfinite(layer.bottom) and math.isfinite(layer.value)

@@ -1,0 +1,129 @@
+"""A season wheel as inline SVG: the year as a circle, January on top and clockwise, a wedge for each month or week."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.evaluate.pages.blocks import Grid
+from biocosmos.evaluate.pages.svg import Drawing, legend, number
+
+SIZE, INNER, OUTER = 360.0, 34.0, 138.0
+MONTHS = (
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+)
+LENGTHS = (31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+YEAR = 365.25
+WEEKS = 52
+AS_TABLE = "The wheel as a table"
+Floats = npt.NDArray[np.float64]
+
+
+def season_counts(day: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, weeks: bool = False) -> Floats:
+    """(12,) float64 by month, or (52,) by weeks of 7.02 days.
+
+    day: (n,) float64 days since 1 January of a year of 365.25 days, NaN where not known; weights: (n,) float64, 1 each without.
+    """
+    days = np.asarray(day, np.float64)
+    known = np.isfinite(days)
+    taken = None if weights is None else np.asarray(weights, np.float64)[known]
+    edges = np.linspace(0, YEAR, WEEKS + 1) if weeks else np.append(0, np.cumsum(LENGTHS))
+    step = np.searchsorted(edges, days[known] % YEAR, side="right") - 1
+    return np.bincount(step.clip(0, len(edges) - 2), taken, len(edges) - 1).astype(np.float64)
+
+
+def season_wheel(
+    title: str, counts: Sequence[float], *, every: Sequence[float] | None = None, of: str = "specimens", css: str = "c1"
+) -> str:
+    """Counts by month (12) or week (52): the area of a wedge goes by its count.
+
+    every: counts of all that was collected, of whatever taxon, drawn as an outline of its own scale: a taxon is found when people
+    look. of: what is counted.
+    """
+    values = np.nan_to_num(np.asarray(counts, np.float64))
+    everything = None if every is None else np.nan_to_num(np.asarray(every, np.float64))
+    words = f"{number(float(values.sum()))} {of} around the year" + (f", most in {_peak(values)}." if values.sum() else ".")
+    drawing = Drawing(SIZE, SIZE + (40 if everything is not None else 0), title, words)
+    middle = SIZE / 2
+    for share in (0.5, 1.0):
+        drawing.add(f'<circle class="ring-line" cx="{middle}" cy="{middle}" r="{_radius(share):.1f}"/>')
+    for month, start in enumerate(np.append(0, np.cumsum(LENGTHS)[:-1])):
+        x, y = _at(OUTER + 6, start / YEAR)
+        drawing.line(*_at(INNER, start / YEAR), x, y, "rule")
+        x, y = _at(OUTER + 20, (start + LENGTHS[month] / 2) / YEAR)
+        drawing.text(x, y + 4, MONTHS[month][:3], "tick", "middle")
+    most = float(values.max(initial=0.0))
+    edges = _edges(len(values))
+    for i, value in enumerate(values):
+        if value > 0:
+            _wedge(
+                drawing,
+                edges[i],
+                edges[i + 1],
+                _radius(value / most),
+                css,
+                f"{_named(i, len(values))}: {number(float(value))} {of}",
+            )
+    if everything is not None and everything.sum() > 0:
+        around = [
+            _at(_radius(v / everything.max()), share) for i, v in enumerate(everything) for share in (edges[i], edges[i + 1])
+        ]
+        drawing.path(around, "outline", closed=True)
+    drawing.text(middle, middle + 4, number(float(values.sum())), "label", "middle")
+    drawing.text(*_at(_radius(1.0) - 9, 0.003), number(most), "tick")
+    if everything is not None:
+        legend(drawing, 20, SIZE + 14, [(css, of), ("outline-key", "all that was collected, to its own scale")])
+    return drawing.render()
+
+
+def season_table(wheels: Sequence[tuple[str, Sequence[float]]]) -> Grid:
+    """The same as a table: a row a month (or week), a column a wheel."""
+    steps = len(wheels[0][1]) if wheels else 12
+    rows = [[_named(i, steps), *(number(float(counts[i])) for _, counts in wheels)] for i in range(steps)]
+    return Grid(["month" if steps == 12 else "week", *(name for name, _ in wheels)], rows, "", AS_TABLE)
+
+
+def _edges(steps: int) -> Floats:
+    """(steps + 1,) shares of the year."""
+    return np.append(0, np.cumsum(LENGTHS)) / YEAR if steps == 12 else np.linspace(0, 1, steps + 1)
+
+
+def _named(step: int, steps: int) -> str:
+    return MONTHS[step] if steps == 12 else f"week {step + 1}"
+
+
+def _peak(values: Floats) -> str:
+    return _named(int(values.argmax()), len(values))
+
+
+def _radius(share: float) -> float:
+    """So that the area beyond the inner circle goes by the share."""
+    return math.sqrt(INNER**2 + (OUTER**2 - INNER**2) * min(max(share, 0.0), 1.0))
+
+
+def _at(radius: float, share: float) -> tuple[float, float]:
+    turn = 2 * math.pi * share
+    return SIZE / 2 + radius * math.sin(turn), SIZE / 2 - radius * math.cos(turn)
+
+
+def _wedge(drawing: Drawing, start: float, stop: float, radius: float, css: str, tip: str) -> None:
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = _at(INNER, start), _at(radius, start), _at(radius, stop), _at(INNER, stop)
+    drawing.add(
+        f'<path class="{css} wedge" d="M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}A{radius:.1f} {radius:.1f} 0 0 1 {cx:.1f} {cy:.1f}'
+        f'L{dx:.1f} {dy:.1f}A{INNER} {INNER} 0 0 0 {ax:.1f} {ay:.1f}Z"><title>{escape(tip)}</title></path>'
+    )

@@ -1,0 +1,234 @@
+"""A kernel prior: the shares of taxa among the specimens collected near by, at that time of the year, at that depth.
+
+p_c = (Σ_{i of c} w_i + m π_c) / (Σ_i w_i + m),  w = exp(-d²/2h² - Δt²/2s² - Δz²/2v²): d kilometres along the great circle,
+Δt days the shorter way around the year, Δz metres; m specimens' worth of the overall shares π. It says where people collected,
+not where taxa live.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from biocosmos.arrays import read_arrays
+from biocosmos.errors import BiocosmosError
+from biocosmos.places import EARTH, YEAR, Places, days_apart, on_sphere
+from biocosmos.tables import replacing
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+KERNEL = "kernel.npz"
+REACH = 6.0
+"""Bandwidths beyond which a specimen weighs nothing: less than 2e-8 of one near by."""
+BLOCK = 1 << 18
+"""Specimens that are weighed at once."""
+_ARRAYS = {
+    "taxa": ("U", 1),
+    "learnt": ("U", 1),
+    "taxon": ("iu", 1),
+    "where": ("f", 2),
+    "bandwidths": ("f", 1),
+}
+
+
+@dataclass(frozen=True)
+class Bandwidths:
+    """kilometres, days, metres: standard deviations of the kernel, infinity leaves that part out; specimens: m, above 0."""
+
+    kilometres: float = 15.0
+    days: float = 15.0
+    metres: float = float("inf")
+    specimens: float = 20.0
+
+    def __post_init__(self) -> None:
+        values = (self.kilometres, self.days, self.metres, self.specimens)
+        if not all(value > 0 for value in values) or self.specimens == float("inf"):
+            raise BiocosmosError(f"bandwidths of a kernel prior are above 0: {values}")
+
+
+@dataclass(frozen=True, eq=False)
+class KernelPrior:
+    """Fitted on specimens of C taxa; make one with :meth:`fit`.
+
+    taxon: (n,) int64 into ``taxa``, ascending; where: (n, 4) float64 latitude, longitude, day, depth, nan unknown.
+    """
+
+    taxa: tuple[str, ...]
+    taxon: Int64
+    where: Float64
+    bandwidths: Bandwidths
+    learnt: npt.NDArray[np.object_]
+    presence: bool = False
+
+    @classmethod
+    def fit(
+        cls,
+        taxa: npt.NDArray[np.object_] | list[str],
+        places: Places,
+        *,
+        ids: npt.NDArray[np.object_] | None = None,
+        bandwidths: Bandwidths | None = None,
+    ) -> KernelPrior:
+        """The prior of n specimens: the path of the taxon of each, and where and when it was collected.
+
+        Specimens of which neither place nor day is known count for the overall shares and weigh nothing anywhere.
+
+        Raises:
+            BiocosmosError: no specimens, or none with a place or a day.
+        """
+        names = np.asarray(taxa, dtype=object)
+        if len(names) != len(places):
+            raise BiocosmosError(f"{len(names)} taxa do not go with {len(places)} places")
+        if not (places.has_place | places.has_day).any():
+            raise BiocosmosError("no specimen has a place or a date: a prior of places needs latitude and longitude, or date")
+        known, taxon = np.unique(names.astype(str), return_inverse=True)
+        order = np.argsort(taxon, kind="stable")
+        where = np.stack([places.latitude, places.longitude, places.day, places.depth], 1)[order]
+        own = np.arange(len(names)).astype(str).astype(object) if ids is None else np.asarray(ids, dtype=object)
+        return cls(tuple(known.tolist()), taxon[order].astype(np.int64), where, bandwidths or Bandwidths(), own[order])
+
+    @cached_property
+    def counts(self) -> Float64:
+        """(C,) specimens of each taxon."""
+        return np.bincount(self.taxon, minlength=len(self.taxa)).astype(np.float64)
+
+    @property
+    def base(self) -> Float64:
+        """(C,) π."""
+        return np.asarray(self.counts / self.counts.sum())
+
+    def shares(self, places: Places) -> Float64:
+        """(n, C) float64 shares, rows sum to 1.
+
+        What a query does not say is not asked; a specimen that does not say it weighs what one of any day (of any depth) weighs
+        on average.
+        """
+        asked = np.stack([places.latitude, places.longitude, places.day, places.depth], 1)
+        once, again = np.unique(np.nan_to_num(asked, nan=np.inf), axis=0, return_inverse=True)
+        places = _places(np.where(np.isinf(once), np.nan, once))
+        weights = np.stack([self._summed(places.take(slice(q, q + 1)), rows) for q, rows in enumerate(self._near(places))])
+        m = self.bandwidths.specimens
+        found = (weights + m * self.base) / (weights.sum(1, keepdims=True) + m)
+        return np.asarray(found[again.reshape(-1)])
+
+    def _near(self, places: Places) -> Iterator[Int64]:
+        """For each place the specimens that weigh something there."""
+        everyone, nobody = np.arange(len(self.taxon)), np.empty(0, np.int64)
+        tree, rows = self._tree
+        chord = 2 * np.sin(min(REACH * self.bandwidths.kilometres / EARTH, np.pi) / 2)
+        points = on_sphere(places.latitude, places.longitude)
+        told = places.has_day | np.isfinite(places.depth)
+        for point, placed, otherwise in zip(points, places.has_place, told, strict=True):
+            if placed and np.isfinite(self.bandwidths.kilometres):
+                yield rows[tree.query_ball_point(point, chord)]
+            else:
+                yield everyone if placed or otherwise else nobody
+
+    def _summed(self, place: Places, rows: Int64) -> Float64:
+        """(C,) Σ w of each taxon."""
+        found = np.zeros(len(self.taxa))
+        for start in range(0, len(rows), BLOCK):
+            block = rows[start : start + BLOCK]
+            found += np.bincount(
+                self.taxon[block], kernel(place, self.where[block], self.bandwidths)[0], minlength=len(self.taxa)
+            )
+        return found
+
+    @cached_property
+    def _tree(self) -> tuple[Any, Int64]:
+        from scipy.spatial import cKDTree
+
+        rows = np.flatnonzero(np.isfinite(self.where[:, 0]) & np.isfinite(self.where[:, 1]))
+        return cKDTree(on_sphere(self.where[rows, 0], self.where[rows, 1])), rows
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``kernel.npz`` into the folder, whole or not at all."""
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
+        h = self.bandwidths
+        with replacing(path / KERNEL) as temporary, temporary.open("wb") as file:
+            np.savez(
+                file,
+                taxa=np.array(self.taxa, np.str_),
+                learnt=self.learnt.astype(np.str_),
+                taxon=self.taxon,
+                where=self.where,
+                bandwidths=np.array([h.kilometres, h.days, h.metres, h.specimens]),
+            )
+        return path
+
+    @classmethod
+    def load(cls, folder: str | Path) -> KernelPrior:
+        """Read what :meth:`save` wrote. Raises BiocosmosError for a missing or broken file."""
+        path = Path(folder) / KERNEL
+        remedy = "make it again with 'biocosmos train place'"
+        stored = read_arrays(path, _ARRAYS, what="a kernel prior", remedy=remedy)
+        taxa, taxon, where = stored["taxa"], stored["taxon"].astype(np.int64), stored["where"].astype(np.float64)
+        fits = where.shape == (len(taxon), 4) and len(stored["learnt"]) == len(taxon) and len(stored["bandwidths"]) == 4
+        if not fits or not len(taxon) or taxon.min() < 0 or taxon.max() >= len(taxa) or (np.diff(taxon) < 0).any():
+            raise BiocosmosError(f"cannot read a kernel prior from {path} (its parts do not fit together): {remedy}")
+        bandwidths = Bandwidths(*(float(value) for value in stored["bandwidths"]))
+        return cls(tuple(taxa.tolist()), taxon, where, bandwidths, stored["learnt"].astype(object))
+
+
+@dataclass(frozen=True)
+class Apart:
+    """How far q places and n specimens are apart, (q, n) each.
+
+    0 where a place does not say it, so that nothing is asked; nan where only the specimen does not say it. kilometres: infinity
+    in place of nan, as a specimen from nowhere is not near.
+    """
+
+    kilometres: Float64
+    days: Float64
+    metres: Float64
+
+    @classmethod
+    def of(cls, places: Places, where: Float64) -> Apart:
+        """where: (n, 4) latitude, longitude, day, depth of the specimens."""
+        here, there = on_sphere(places.latitude, places.longitude), on_sphere(where[:, 0], where[:, 1])
+        chord = np.linalg.norm(here[:, None] - there[None], axis=2)
+        distance = 2 * EARTH * np.arcsin(np.minimum(chord / 2, 1))
+        days, depth = days_apart(places.day[:, None], where[None, :, 2]), np.abs(places.depth[:, None] - where[None, :, 3])
+        return cls(
+            np.where(places.has_place[:, None], np.where(np.isnan(distance), np.inf, distance), 0),
+            np.where(places.has_day[:, None], days, 0),
+            np.where(np.isfinite(places.depth)[:, None], depth, 0),
+        )
+
+    def near(self, kilometres: float) -> Float64:
+        """The kernel's factor of space."""
+        return _gauss(self.kilometres, kilometres)
+
+    def season(self, days: float) -> Float64:
+        """The factor of the day; of a specimen without a day what it is on average."""
+        return _gauss(self.days, days, min(1.0, np.sqrt(2 * np.pi) * days / YEAR))
+
+    def level(self, metres: float) -> Float64:
+        """The factor of depth; of a specimen without one that of two bandwidths."""
+        return _gauss(self.metres, metres, float(np.exp(-2)))
+
+
+def kernel(places: Places, where: Float64, bandwidths: Bandwidths) -> Float64:
+    """(q, n) float64 weights of n specimens (rows latitude, longitude, day, depth) at q places."""
+    apart = Apart.of(places, where)
+    return apart.near(bandwidths.kilometres) * apart.season(bandwidths.days) * apart.level(bandwidths.metres)
+
+
+def _gauss(apart: Float64, width: float, otherwise: float = 0.0) -> Float64:
+    if np.isinf(width):
+        return np.ones_like(apart)
+    weights = np.exp((apart / width) ** 2 / -2)
+    return np.where(np.isnan(weights), otherwise, weights)
+
+
+def _places(where: Float64) -> Places:
+    """Of (n, 4) latitude, longitude, day, depth."""
+    return replace(Places.nowhere(len(where)), latitude=where[:, 0], longitude=where[:, 1], day=where[:, 2], depth=where[:, 3])

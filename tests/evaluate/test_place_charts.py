@@ -1,0 +1,105 @@
+"""Charts of place, season, depth and communities: what they show, in numbers that were counted by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+
+from biocosmos.evaluate.pages.coastline import land_in, rings
+from biocosmos.evaluate.pages.maps import Spot, map_of, map_table
+from biocosmos.evaluate.pages.ordinations import Sample, ordination, ordination_table
+from biocosmos.evaluate.pages.profiles import Layer, depth_profile, profile_table
+from biocosmos.evaluate.pages.seasons import season_counts, season_table, season_wheel
+
+
+def circles(svg: str) -> list[tuple[float, float, str]]:
+    """(x, y, words on hover) of all circles that say something."""
+    root = ET.fromstring(svg)
+    return [(float(c.get("cx")), float(c.get("cy")), t.text) for c in root.iter("circle") if (t := c.find("title")) is not None]
+
+
+def inside(ring: np.ndarray, x: float, y: float) -> bool:
+    odd = False
+    for (ax, ay), (bx, by) in zip(ring, np.roll(ring, -1, axis=0)):
+        if (ay > y) != (by > y) and x < ax + (y - ay) / (by - ay) * (bx - ax):
+            odd = not odd
+    return odd
+
+
+@pytest.mark.parametrize(
+    ("longitude", "latitude", "land"),
+    [(10, 50, True), (-30, 40, False), (134, -25, True), (0, -85, True), (-100, 40, True), (180, 0, False), (51, 42, False)],
+)
+def test_land_is_where_it_is(longitude: float, latitude: float, land: bool) -> None:
+    assert sum(inside(ring, longitude, latitude) for ring in rings()) % 2 == land
+    window = land_in(longitude - 5, max(latitude - 5, -90), longitude + 5, latitude + 5, 0.01)
+    assert sum(inside(ring, longitude, latitude) for ring in window) % 2 == land
+    for ring in window:
+        assert ring[:, 0].min() >= longitude - 5 - 1e-9 and ring[:, 0].max() <= longitude + 5 + 1e-9
+
+
+def test_a_map_counts_what_lies_together_and_says_what_has_no_place() -> None:
+    spots = [Spot(52, 5, 3, 0, "st & 1"), Spot(52.0001, 5, 4, 0, "st 2"), Spot(53, 6), Spot(math.nan, 4)]
+    svg = map_of("Stations", spots)
+    assert {words for *_, words in circles(svg)} == {"st & 1, st 2: 7 specimens", "53° N, 6° E: 1 specimens"}
+    assert "1 of 4 without a place" in svg
+    assert [row[-1] for row in map_table(spots).rows] == ["4", "3", "1"]
+
+
+def test_a_map_goes_across_the_antimeridian() -> None:
+    (left, _, _), (right, _, _) = sorted(circles(map_of("Fiji", [Spot(-17, 179, name="a"), Spot(-17, -179, name="b")])))
+    wide = map_of("Fiji", [Spot(-17, 179), Spot(-17, -179)])
+    assert right - left > 200, "two degrees are most of the window, not a hair of the world"
+    assert "180°" in wide and "no" not in wide[:10]
+
+
+@pytest.mark.parametrize(
+    "spots", [[], [Spot(90, 0)], [Spot(-90, 180)], [Spot(0, 0)], [Spot(80, -180), Spot(-80, 0), Spot(0, 179)]]
+)
+def test_maps_of_nothing_of_a_pole_and_of_the_world(spots: list[Spot]) -> None:
+    assert len(circles(map_of("x", spots))) == len(spots)
+
+
+def test_months_have_their_lengths() -> None:
+    days = [0, 30.9, 31, 59.2, 59.3, 365.2, math.nan]
+    assert season_counts(days).tolist() == [2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
+    assert season_counts([0, 7.1, 365], weights=[1, 2, 4], weeks=True)[[0, 1, 51]].tolist() == [1, 2, 4]
+
+
+def test_areas_of_a_wheel_go_by_counts() -> None:
+    svg = season_wheel("Calanus", [4, 1] + [0] * 10, every=[10] * 12)
+    outer = [float(r) for r in re.findall(r"A([\d.]+) [\d.]+ 0 0 1", svg)]
+    areas = [r * r - 34.0**2 for r in outer]
+    assert len(outer) == 2 and areas[0] / areas[1] == pytest.approx(4, rel=0.01)
+    assert "January: 4 specimens" in svg and 'class="outline"' in svg
+    assert season_table([("Calanus", [4, 1] + [0] * 10)]).rows[1] == ["February", "1"]
+    ET.fromstring(season_wheel("none & nothing", [0] * 12))
+
+
+def test_a_profile_has_the_surface_on_top() -> None:
+    layers = [Layer(50, 100, 2, 1, 3), Layer(0, 50, 8), Layer(math.nan, 3, 9)]
+    shallow, deep = sorted(circles(depth_profile("x", [("Copepoda", layers)], "per m³")), key=lambda c: c[1])
+    assert shallow[2] == "Copepoda, 0 to 50 m: 8" and deep[2] == "Copepoda, 50 to 100 m: 2 (1 to 3)"
+    assert shallow[0] > deep[0]
+    assert profile_table([("Copepoda", layers)], "per m³").rows == [
+        ["Copepoda", "0 to 50 m", "8", "–"],
+        ["Copepoda", "50 to 100 m", "2", "1 to 3"],
+    ]
+    ET.fromstring(depth_profile("x", [], "per m³"))
+
+
+def test_an_ordination_has_one_scale_and_names_that_do_not_overlap() -> None:
+    samples = [Sample(0, 0, "a"), Sample(1, 0, "b"), Sample(0, 0.5, "c"), Sample(0, 0, "on a", "")]
+    svg = ordination("x", samples, note="stress 0.08")
+    spots = {words: (x, y) for x, y, words in circles(svg)}
+    assert spots["b"][0] - spots["a"][0] == pytest.approx(2 * (spots["a"][1] - spots["c"][1]), abs=0.2)
+    assert "stress 0.08" in svg
+    grouped = [Sample(i, i, f"s{i}", f"g{i % 9}") for i in range(18)]
+    assert "others" in ordination("x", grouped)
+    assert ordination_table(grouped).columns == ["sample", "group", "axis 1", "axis 2"]
+    for few in ([], samples[:1]):
+        ET.fromstring(ordination("x", few))
