@@ -1,4 +1,4 @@
-"""Specimens by where and when they were found, as SQL conditions on the columns of a collection; they go with any other by AND."""
+"""Specimens by where and when they were found, as SQL conditions on the columns of a collection; they go with others by AND."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from biocosmos.places.coordinates import check_place, parse_degrees, parse_place
 EARTH = 6371.0088
 """As :data:`biocosmos.places.sphere.EARTH`; kilometres."""
 HALF_WAY_ROUND = 20_038.0
-MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _DAY = re.compile(r"(\d{1,2})-(\d{1,2})")
 
