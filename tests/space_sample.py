@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file
 
 import biocosmos as bc
 from biocosmos.barcodes.simulate import simulate_barcodes
@@ -83,3 +84,15 @@ def space(folder: Path, *, seed: int = 0, width: int = WIDTH) -> str:
     base = load_barcode_encoder("kmer:5")
     digests["dna"] = save_projected_barcodes(folder / "dna", base, Projection(base.dim, width), training={})
     return save_space(folder, digests, dim=width, training={"what": "random projections, for tests"})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Of every tower of a space."""
+    files = sorted(folder.glob("*/*.safetensors"))
+    return {f"{file.parent.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def same(a: Path, b: Path) -> bool:
+    """Whether the towers of two spaces have the same weights, to the bit."""
+    mine, others = weights(a), weights(b)
+    return bool(mine) and mine.keys() == others.keys() and all(torch.equal(mine[name], others[name]) for name in mine)

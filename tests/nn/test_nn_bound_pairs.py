@@ -3,27 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-import torch.distributed as dist
-import torch.multiprocessing
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from modal_batches import DIM, Rows, Space, assert_two_processes_are_as_one, batches, clip, drawn, of, share
 
-import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.bound_pairs import NOBODY, WEIGHTS, BoundPairs
 
 NAMES = ("image", "place", "satellite")
-DIM, PROCESSES = 5, 2
 FORMS = {"place": "masked", "satellite": "several"}
 LOGITS = [[5, 1, 4, 0.5, -1, 2], [0, 6, 2, 1, 1, -2], [3, 0, 4, 2, 0, 1]]
 SPECIES = [7, 3, 7]
-
-Rows = dict[str, list[int]]
+QUEUES = st.lists(st.sampled_from([0, 1, 2, NOBODY]), max_size=4)
+"""Labels of negatives."""
 
 
 def with_logits(logits: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, float]:
@@ -83,42 +80,13 @@ def by_loops(
     return total
 
 
-def drawn(n: int, seed: int) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return {name: torch.randn(n, DIM, generator=generator) * 3 for name in NAMES}
-
-
-def of(
-    loss: BoundPairs,
-    whole: dict[str, torch.Tensor],
-    rows: Rows,
-    labels: list[int],
-    negatives: dict[str, tuple[torch.Tensor, torch.Tensor]],
-    part: slice = slice(None),
-) -> torch.Tensor:
-    numbers = range(len(labels))[part]
-    here = {name: [i for i in rows[name] if i in numbers] for name in NAMES}
-    vectors = {name: whole[name][torch.tensor(here[name], dtype=torch.int64)] for name in NAMES}
-    places = {name: torch.tensor([numbers.index(i) for i in here[name]], dtype=torch.int64) for name in NAMES}
-    return loss(vectors, places, torch.tensor(labels)[part], negatives)  # type: ignore[no-any-return]
-
-
-@st.composite
-def batches(draw: st.DrawFn) -> tuple[Rows, list[int], int, list[int]]:
-    n = draw(st.integers(1, 8))
-    labels = draw(st.lists(st.integers(0, 3), min_size=n, max_size=n))
-    rows = {name: [i for i in range(n) if draw(st.booleans())] for name in NAMES}
-    whose = draw(st.lists(st.sampled_from([0, 1, 2, NOBODY]), max_size=4))
-    return rows, labels, draw(st.integers(0, 99)), whose
-
-
 @settings(max_examples=100, deadline=None)
-@given(batches(), st.booleans(), st.sampled_from(list(WEIGHTS)), st.sampled_from(list(WEIGHTS)))
+@given(batches(NAMES, 8), QUEUES, st.booleans(), st.sampled_from(list(WEIGHTS)), st.sampled_from(list(WEIGHTS)))
 def test_it_is_what_plain_loops_give(
-    batch: tuple[Rows, list[int], int, list[int]], published: bool, place: str, satellite: str
+    batch: tuple[Rows, list[int], int], whose: list[int], published: bool, place: str, satellite: str
 ) -> None:
-    rows, labels, seed, whose = batch
-    whole, forms = drawn(len(labels), seed), {"place": place, "satellite": satellite}
+    rows, labels, seed = batch
+    whole, forms = drawn(NAMES, len(labels), seed), {"place": place, "satellite": satellite}
     more = torch.randn(len(whose), DIM, generator=torch.Generator().manual_seed(seed + 1))
     negatives = {"place": (more, torch.tensor(whose, dtype=torch.int64))} if whose else {}
     expected = by_loops(whole, rows, labels, forms, published, {"place": (more, whose)} if whose else {})
@@ -127,12 +95,10 @@ def test_it_is_what_plain_loops_give(
 
 
 def test_clip_is_the_plain_form() -> None:
-    whole, labels = drawn(6, 3), [0, 0, 1, 1, 2, 2]
-    x, y = (torch.nn.functional.normalize(whole[name], dim=1) for name in ("image", "place"))
-    logits, truth = x @ y.T / 0.07, torch.arange(6)
-    clip = (torch.nn.functional.cross_entropy(logits, truth) + torch.nn.functional.cross_entropy(logits.T, truth)) / 2
+    whole, labels = drawn(NAMES, 6, 3), [0, 0, 1, 1, 2, 2]
+    expected = clip(whole["image"], whole["place"], torch.arange(6))
     rows = {name: list(range(6)) for name in NAMES}
-    assert torch.allclose(of(BoundPairs("image", {"place": "plain"}), whole, rows, labels, {}), clip, atol=1e-5)
+    assert torch.allclose(of(BoundPairs("image", {"place": "plain"}), whole, rows, labels, {}), expected, atol=1e-5)
 
 
 def test_what_is_no_loss_is_refused() -> None:
@@ -143,61 +109,21 @@ def test_what_is_no_loss_is_refused() -> None:
         BoundPairs("image", {"place": "plain"}, temperature=0)
 
 
-# ---------------------------------------------------------------------- two processes
-
-BATCHES: list[tuple[Rows, list[int]]] = [
-    ({"image": [0, 1, 2, 3, 4, 5], "place": [0, 2, 3, 5], "satellite": [1, 2, 4]}, [0, 1, 2, 0, 1, 2]),
-    ({"image": [0, 1], "place": [3, 4, 5], "satellite": [5]}, [0, 1, 2, 0, 1, 3]),  # one process has no image, the other no place
-    ({"image": [0], "place": [4], "satellite": []}, [0, 1, 2, 3, 4, 5]),  # nothing is complete
-]
 WHOSE = [0, 1, NOBODY, 2]
 
 
-class Bound(torch.nn.Module):
-    """Towers and their loss, as a training has them; the place tower has negatives of the queue too."""
+class Bound(Space):
+    """The place tower has negatives of the queue too."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.towers = torch.nn.ModuleDict({name: torch.nn.Linear(DIM, DIM) for name in NAMES})
-        self.pairs = BoundPairs("image", FORMS)
-        generator = torch.Generator().manual_seed(7)
-        with torch.no_grad():
-            for weights in self.towers.parameters():
-                weights.normal_(generator=generator)
-
-    def forward(self, rows: Rows, labels: list[int], part: slice, whole: dict[str, torch.Tensor], queue: slice) -> torch.Tensor:
-        more = torch.randn(len(WHOSE), DIM, generator=torch.Generator().manual_seed(1))[queue]
-        negatives = {"place": (self.towers["place"](more), torch.tensor(WHOSE)[queue])}
-        return of(self.pairs, {name: self.towers[name](whole[name]) for name in NAMES}, rows, labels, negatives, part)
+    def more(self, rank: int | None) -> Sequence[object]:
+        more = torch.randn(len(WHOSE), DIM, generator=torch.Generator().manual_seed(1))
+        queue = share(len(WHOSE), rank)
+        return ({"place": (self.towers["place"](more[queue]), torch.tensor(WHOSE)[queue])},)
 
 
-def seen_by(model: torch.nn.Module, bound: Bound, part: slice, queue: slice) -> list[dict[str, Any]]:
-    seen = []
-    for number, (rows, labels) in enumerate(BATCHES):
-        bound.zero_grad()
-        loss = model(rows, labels, part, drawn(len(labels), number), queue)
-        loss.backward()
-        gradients = {name: weights.grad.clone() for name, weights in bound.named_parameters() if weights.grad is not None}
-        seen.append({"loss": loss.detach(), "gradients": gradients})
-    return seen
-
-
-def one_process(rank: int, folder: str) -> None:
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
-    bound = Bound()
-    model = torch.nn.parallel.DistributedDataParallel(bound)
-    torch.save(seen_by(model, bound, slice(rank * 3, rank * 3 + 3), slice(rank * 2, rank * 2 + 2)), f"{folder}/{rank}.pt")
-    dist.destroy_process_group()
+def bound() -> Bound:
+    return Bound(NAMES, BoundPairs("image", FORMS))
 
 
 def test_two_processes_give_the_loss_and_the_gradients_of_one(tmp_path: Path) -> None:
-    warm.spawn(one_process, (str(tmp_path),), nprocs=PROCESSES)
-    bound = Bound()
-    expected = seen_by(bound, bound, slice(None), slice(None))
-    for rank in range(PROCESSES):
-        for mine, wanted in zip(torch.load(tmp_path / f"{rank}.pt"), expected, strict=True):
-            assert torch.allclose(mine["loss"], wanted["loss"], atol=1e-5)
-            assert set(mine["gradients"]) == set(wanted["gradients"])
-            for name, gradient in wanted["gradients"].items():
-                assert torch.allclose(mine["gradients"][name], gradient, atol=1e-5), name
+    assert_two_processes_are_as_one(bound, tmp_path)

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from killed_training import kill
 
 import biocosmos as bc
-import warm
 from biocosmos.encoders.spaces import read_space
 from biocosmos.errors import BiocosmosError
 from biocosmos.settings import SettingError
 from biocosmos.train.bind.settings import bind_settings
 from biocosmos.train.bind.training import train_bind
 from biocosmos.train.contrastive.training import ContrastiveResult
-from space_sample import both
+from space_sample import both, same, weights
 
 SMALL: dict[str, Any] = {
     "modalities": "dna,place",
@@ -57,11 +51,6 @@ def command(collection: bc.Collection, folder: Path, **given: Any) -> list[str]:
     return ["train", "bind", str(collection.path), "-o", str(folder), *options]
 
 
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    files = sorted(folder.glob("*/*.safetensors"))
-    return {f"{file.parent.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}
-
-
 def test_places_are_bound_and_the_anchor_stays_as_it_is(collection: bc.Collection, tmp_path: Path) -> None:
     result = train(collection, tmp_path / "run", epochs=6)
     space = read_space(tmp_path / "run")
@@ -87,20 +76,10 @@ def test_other_losses_negatives_and_encoders(collection: bc.Collection, tmp_path
 def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection, tmp_path: Path) -> None:
     more = {"epochs": 12, "checkpoint_steps": 2}
     train(collection, tmp_path / "whole", **more)
-    process = warm.Popen(
-        [sys.executable, "-m", "biocosmos", *command(collection, tmp_path / "killed", **more)],
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(command(collection, tmp_path / "killed", **more), tmp_path / "killed")
     result = train(collection, tmp_path / "killed", **more)
     assert 0 < result.history.resumed_at < result.history.steps
-    one, two = weights(tmp_path / "whole"), weights(tmp_path / "killed")
-    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    assert same(tmp_path / "whole", tmp_path / "killed")
 
 
 @pytest.mark.parametrize(
@@ -116,6 +95,13 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingError, match=says):
         bind_settings(**{**SMALL, **given})
+
+
+@pytest.mark.parametrize("tune", ["heads", "frozen", "place=heads"])
+def test_a_new_network_of_places_is_trained_whole_whatever_is_said(tune: str) -> None:
+    """It has no stored vectors, so that "heads" ended in a message that new:sphere is no encoder of places."""
+    assert bind_settings(**SMALL, tune=tune).tune_of("place") == "full"
+    assert bind_settings(**SMALL, tune=tune, place="place:15km-15d").tune_of("place") == tune.rpartition("=")[2]
 
 
 def test_a_frozen_anchor_says_how_long_vectors_are(collection: bc.Collection, tmp_path: Path) -> None:

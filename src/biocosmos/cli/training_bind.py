@@ -9,8 +9,8 @@ import typer
 
 from biocosmos.cli.generated import CONFIG, Given, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
-from biocosmos.cli.printing import say, show_table
-from biocosmos.cli.training_contrastive import end
+from biocosmos.cli.printing import say
+from biocosmos.cli.training_contrastive import begin, end
 from biocosmos.cli.verbs import add
 from biocosmos.train.bind.settings import BindSettings, bind_settings
 from biocosmos.train.contrastive.settings import UNUSED
@@ -43,9 +43,10 @@ def bind(
 
     biocosmos train bind mine.cosmos --modalities image,place --place geoclip/ --loss geoclip --queue 4096 -o run/
 
-    The anchor's vectors stay as they are, and what is bound to it learns to find them; --tune image=full trains the anchor too
-    (patch it afterwards: biocosmos evaluate --protocol interpolation). Specimens that lack a modality take part with what they
-    have. Kill it and run it again: it goes on and ends with the same weights.
+    The anchor's vectors stay as they are, and what is bound to it learns to find them; --tune image=full trains the anchor too.
+    One that had a projection before (the image of a space) may be patched afterwards: biocosmos evaluate mine.cosmos -e old/image
+    -e run/image --interpolate 0:1:0.1. Specimens that lack a modality take part with what they have. Kill it and run it again: it
+    goes on and ends with the same weights.
     """
     settings = bind_settings(config, **given)
     from biocosmos.train.bind.task import forms
@@ -53,20 +54,12 @@ def bind(
 
     def tell(rows: ModalRows, resolved: ContrastiveSettings) -> None:
         assert isinstance(resolved, BindSettings)
-        facts, bound = rows.facts, forms(resolved)
-        table = [
-            *(
-                (each, f"{getattr(resolved, each)}, {resolved.tune_of(each)}, {bound.get(each, 'the anchor')}")
-                for each in resolved.kinds
-            ),
-            ("numbers of a vector", resolved.width),
-            ("specimens", facts["specimens"]),
-            *((f"with {modality}", count) for modality, count in facts["with"].items()),
-            *((f"with {both}", count) for both, count in facts["with both"].items()),
-            (f"groups by {resolved.targets}", facts["groups"]),
-            ("left out: nothing to go with", facts["left_out"]),
+        bound = forms(resolved)
+        towers: list[tuple[str, object]] = [
+            (each, f"{getattr(resolved, each)}, {resolved.tune_of(each)}, {bound.get(each, 'the anchor')}")
+            for each in resolved.kinds
         ]
-        show_table(("what will be bound", "value"), table, title=str(output))
+        begin("what will be bound", [*towers, ("numbers of a vector", resolved.width)], rows, resolved, output)
 
     result = train_bind(collection, settings, output, overwrite=overwrite, tell=tell)
     if result.main_process:

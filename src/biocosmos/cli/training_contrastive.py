@@ -49,20 +49,26 @@ def contrastive(
     from biocosmos.train.contrastive.training import train_contrastive
 
     def tell(rows: ModalRows, resolved: ContrastiveSettings) -> None:
-        facts = rows.facts
-        table = [
-            *((f"{modality} encoder", getattr(resolved, modality)) for modality in resolved.kinds),
-            ("specimens", facts["specimens"]),
-            *((f"with {modality}", count) for modality, count in facts["with"].items()),
-            *((f"with {both}", count) for both, count in facts["with both"].items()),
-            (f"groups by {resolved.targets}", facts["groups"]),
-            ("left out: nothing to go with", facts["left_out"]),
-        ]
-        show_table(("what will be learnt from", "value"), table, title=str(output))
+        encoders = [(f"{modality} encoder", getattr(resolved, modality)) for modality in resolved.kinds]
+        begin("what will be learnt from", encoders, rows, resolved, output)
 
     result = train_contrastive(collection, settings, output, overwrite=overwrite, tell=tell)
     if result.main_process:
         end(collection, output, result)
+
+
+def begin(what: str, first: list[tuple[str, object]], rows: ModalRows, resolved: ContrastiveSettings, output: Path) -> None:
+    """What is said of the specimens of a space before it is trained, below the rows of a table that are of the recipe."""
+    facts = rows.facts
+    table = [
+        *first,
+        ("specimens", facts["specimens"]),
+        *((f"with {modality}", count) for modality, count in facts["with"].items()),
+        *((f"with {both}", count) for both, count in facts["with both"].items()),
+        (f"groups by {resolved.targets}", facts["groups"]),
+        ("left out: nothing to go with", facts["left_out"]),
+    ]
+    show_table((what, "value"), table, title=str(output))
 
 
 def end(collection: Path, output: Path, result: ContrastiveResult) -> None:

@@ -25,9 +25,9 @@ from biocosmos.specimens.identifications import answered_ranks, read_kept, read_
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
+from biocosmos.specimens.survey_settings import COUNTED, SURVEYS
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.naming import PREDICTED
-from biocosmos.specimens.writers.surveys.settings import SURVEYS
 from biocosmos.specimens.writers.wide import write_wide
 
 ROWS = 64
@@ -150,8 +150,8 @@ def _specimens(collection: Collection, output: Path, settings: ExportSettings) -
 
 
 def filled(collection: Collection, settings: ExportSettings) -> tuple[list[str], int]:
-    """(the columns that say something of the selected specimens, how many these are)."""
-    names = collection.filled_columns()
+    """(the columns that say something of the selected specimens, how many these are); no pictures where they are only counted."""
+    names = [name for name in collection.filled_columns() if name != "image" or settings.format not in COUNTED]
     open_ones, total = {name for name in names if name != "image"}, 0
     for batch in collection.scan(sorted({*open_ones, "id"}), **settings.selected()):
         total += batch.num_rows
@@ -234,7 +234,7 @@ def _identified(collection: Collection, table: pa.Table, output: Path, settings:
     format = format_of(output, settings.format)
     ranks = answered_ranks(table.column_names)
     selection = settings.selected()
-    columns = [name for name in filled(collection, ExportSettings())[0] if name not in ("id",)]
+    columns = [name for name in filled(collection, ExportSettings(format=settings.format))[0] if name not in ("id",)]
     names = [name for name in columns if name not in table.column_names or name in PREFIXED]
     if format == "ecotaxa":
         table = _spelt_apart(table, ranks, _ecotaxas_names(collection))

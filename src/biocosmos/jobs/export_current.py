@@ -25,10 +25,10 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.identifications import answered_ranks, kept, read_kept
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import CATEGORY, HIERARCHY, STATUS
+from biocosmos.specimens.survey_settings import COUNTED, Survey
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.ecotaxa_columns import ANNOTATION, CATEGORY_ID
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VERIFICATION, software_of
-from biocosmos.specimens.writers.surveys.settings import Survey
 
 OWN_LABEL = "own_label"
 IMAGES = ("image", "image_path", "image_url", "multimedia")
@@ -65,7 +65,7 @@ def export_current(
     if kind in ("ecotaxa", "coco", "camtrap-dp") and not images:
         raise BiocosmosError(f"{kind} is made of pictures: write them too, or choose another format")
     failures = Failures()
-    now = _Now(collection, kind, images)
+    now = _Now(collection, kind, images and kind not in COUNTED)
     places, total = now.places(ids, output, failures)
     if not total:
         raise BiocosmosError(f"nothing to write to {output}: no specimen is selected")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import torch
@@ -10,8 +9,18 @@ from torch import nn
 from torch.nn import functional as F
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.nn.distributed import gather_embeddings, gather_labels, place
-from biocosmos.nn.modal_pairs import NOWHERE, TEMPERATURE, Everyone, learnt_scale, of_everyone
+from biocosmos.nn.distributed import gather_embeddings, gather_labels
+from biocosmos.nn.modal_pairs import (
+    NOWHERE,
+    TEMPERATURE,
+    Everyone,
+    learnt_scale,
+    new_scale,
+    of_everyone,
+    over_processes,
+    row_costs,
+    temperature_of,
+)
 
 SEVERAL, MASKED, ONE_WAY, PLAIN = "several", "masked", "one-way", "plain"
 WEIGHTS = {SEVERAL: (0.5, 0.5), MASKED: (0.4, 0.6), ONE_WAY: (1.0, 0.0), PLAIN: (0.5, 0.5)}
@@ -50,11 +59,9 @@ class BoundPairs(nn.Module):
         super().__init__()
         if not forms or anchor in forms or not set(forms.values()) <= set(WEIGHTS):
             raise BiocosmosError(f"modalities are bound to {anchor} by {', '.join(WEIGHTS)}, not {dict(forms)}")
-        if not temperature > 0:
-            raise BiocosmosError(f"the temperature of a contrastive loss must be above 0, not {temperature:g}")
         self.anchor, self.forms, self.as_published = anchor, dict(forms), as_published
         self.modalities = (anchor, *forms)
-        self.log_scales = nn.ParameterDict({name: nn.Parameter(torch.tensor(math.log(1 / temperature))) for name in forms})
+        self.log_scales = nn.ParameterDict({name: new_scale(temperature) for name in forms})
 
     def forward(
         self,
@@ -75,7 +82,7 @@ class BoundPairs(nn.Module):
 
     def temperatures(self) -> dict[str, float]:
         """modality -> what its softmax has now."""
-        return {name: round(float((-weight.detach()).exp()), 4) for name, weight in self.log_scales.items()}
+        return {name: temperature_of(weight) for name, weight in self.log_scales.items()}
 
     def _loss(
         self,
@@ -100,8 +107,7 @@ class BoundPairs(nn.Module):
                 counts.append(asked.sum())
                 shares.append(share / len(self.forms))
         total = gather_labels(torch.stack(counts)[None]).sum(0)
-        loss = (torch.stack(sums) * labels.new_tensor(shares, dtype=torch.float32) / total.clamp_min(1)).sum()
-        return loss + (gather_labels(loss.detach()[None]).sum() - loss.detach()) if place()[1] > 1 else loss
+        return over_processes((torch.stack(sums) * labels.new_tensor(shares, dtype=torch.float32) / total.clamp_min(1)).sum())
 
     def _terms(
         self,
@@ -123,10 +129,7 @@ class BoundPairs(nn.Module):
         if more is not None:
             logits = torch.cat([logits, (mine @ more[0].T).masked_fill(more[1], NOWHERE)], dim=1)
         logs = (logits.softmax(1) + PUBLISHED_EPSILON).log() if self.as_published else logits.log_softmax(1)
-        terms = -torch.where(right, logs[:, : right.shape[1]], 0.0).sum(1)
-        if not self.as_published:
-            terms = terms / right.sum(1).clamp_min(1)
-        return torch.where(asked, terms, 0.0), asked
+        return row_costs(logs[:, : right.shape[1]], right, asked, share=not self.as_published), asked
 
     def extra_repr(self) -> str:
         """What is shown of it."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, names_in, setting
 from biocosmos.specimens.barcode_settings import BarcodeSettings
-from biocosmos.specimens.writers.surveys.settings import COUNTED, SURVEYS, UNITS, Survey, measure
+from biocosmos.specimens.survey_settings import COUNTED, SURVEYS, UNITS, Survey, measure
 
 SELECTION = "Which specimens"
 SAMPLED = "What was found in each sample (obis, gbif-event, camtrap-dp, ecotaxa-summary)"

@@ -20,8 +20,8 @@ from biocosmos.outputs import place_of, refuse_source
 from biocosmos.specimens.dates import read_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
+from biocosmos.specimens.survey_settings import SURVEYS, Survey
 from biocosmos.specimens.writers.naming import answered_ranks, is_answer_table, software_of
-from biocosmos.specimens.writers.surveys.settings import SURVEYS, Survey
 from biocosmos.tables import PROVENANCE_KEY
 
 SUFFIXES = {".csv": "csv", ".tsv": "csv", ".parquet": "parquet", ".pq": "parquet", ".json": "coco"}

@@ -14,6 +14,8 @@ DC = "http://purl.org/dc/terms/"
 MULTIMEDIA = "http://rs.gbif.org/terms/1.0/Multimedia"
 OWN = "urn:biocosmos:column:"
 GBIF_ID = "http://rs.gbif.org/terms/1.0/gbifID"
+MISSING = "to be completed by the publisher"
+"""In place of what only the publisher knows."""
 OURS = {
     "id": "occurrenceID",
     "label": "verbatimIdentification",
@@ -265,16 +267,23 @@ def meta_xml(
     )
 
 
-def eml_xml(title: str, rows: int, software: str, day: str) -> str:
-    """A minimal eml.xml (Ecological Metadata Language 2.2) that the publisher is meant to complete."""
+def eml_xml(title: str, abstract: str, day: str, *, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+    """A minimal eml.xml (Ecological Metadata Language 2.2) that the publisher is meant to complete.
+
+    before, after: elements that stand before and after the abstract, whose order the standard sets.
+    """
+    who = f"<organizationName>{MISSING}</organizationName>"
+    elements = (
+        f"<title>{escape(title)}</title>",
+        f"<creator>{who}</creator>",
+        f"<pubDate>{escape(day)}</pubDate>",
+        *before,
+        f"<abstract><para>{escape(abstract)}</para></abstract>",
+        *after,
+        f"<contact>{who}</contact>",
+    )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<eml:eml xmlns:eml="https://eml.ecoinformatics.org/eml-2.2.0" packageId="biocosmos-export" system="biocosmos" '
-        'xml:lang="en">\n  <dataset>\n'
-        f"    <title>{escape(title)}</title>\n"
-        "    <creator><organizationName>to be completed by the publisher</organizationName></creator>\n"
-        f"    <pubDate>{escape(day)}</pubDate>\n"
-        f"    <abstract><para>{rows} specimens exported by {escape(software)}.</para></abstract>\n"
-        "    <contact><organizationName>to be completed by the publisher</organizationName></contact>\n"
-        "  </dataset>\n</eml:eml>\n"
+        'xml:lang="en">\n  <dataset>\n' + "".join(f"    {element}\n" for element in elements) + "  </dataset>\n</eml:eml>\n"
     )

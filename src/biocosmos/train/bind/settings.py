@@ -37,7 +37,7 @@ class BindSettings(ContrastiveSettings):
         satellite, audio: encoders whose vectors are projected; said in a file of settings, or in Python.
         tune: by modality, image=full,place=heads. Nothing said: the anchor stays as it is (frozen), networks over places and
             environments are trained whole (full), all else is a projection of stored vectors (heads). One word alone is of all
-            but the anchor.
+            but the anchor. A network that begins with random weights ("new:") is always trained whole, whatever is said.
         loss: "taxabind", as published for each modality; "geoclip", anchor to place alone; "several", all specimens of a taxon
             are positives, whatever the modality; "clip", each specimen its own. See :class:`biocosmos.nn.bound_pairs.BoundPairs`.
         queue: past places (and their environments) that stand beside those of a batch as negatives.
@@ -107,15 +107,8 @@ class BindSettings(ContrastiveSettings):
 
     def tune_of(self, modality: str) -> str:
         """What is trained of one modality. Raises SettingError for another word, and what that modality cannot."""
-        parts = names_in(self.tune)
-        own = dict(part.partition("=")[::2] for part in parts if "=" in part)
-        common = [part for part in parts if "=" not in part]
-        words = (FROZEN, *TUNES)
-        if len(common) > 1 or not set(own) <= set(MODALITIES) or not {*own.values(), *common} <= set(words):
-            raise SettingError(
-                f"--tune must be {', '.join(words[:-1])} or {words[-1]}, or by modality like image=full, not '{self.tune}'"
-            )
-        how = own.get(modality) or (FROZEN if modality == self.anchor else common[0] if common else self._usual(modality))
+        own, common = self._words_of_tune((FROZEN, *TUNES), "image=full")
+        how = own.get(modality) or (FROZEN if modality == self.anchor else common or self._usual(modality))
         cannot = {
             "text": (FROZEN,),
             **dict.fromkeys((PLACE, ENVIRONMENT), ("lora",)),
@@ -123,7 +116,7 @@ class BindSettings(ContrastiveSettings):
         }
         if how in cannot.get(modality, ()) and modality in own:
             raise SettingError(f"--tune {modality}={how}: what is known for {modality} is {self._usual(modality)}")
-        if modality == "dna" and self.dna.startswith(NEW) and how in ("heads", FROZEN):
+        if modality in ("dna", PLACE) and getattr(self, modality).startswith(NEW) and how in ("heads", FROZEN):
             return "full"
         return self._usual(modality) if how in cannot.get(modality, ()) else how
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import nn
 
+from biocosmos.encoders.modality import Modality
 from biocosmos.nn import bound_pairs
 from biocosmos.nn.bound_pairs import NOBODY, BoundPairs
 from biocosmos.train.batches.drawing import Rows
@@ -15,8 +17,11 @@ from biocosmos.train.bind.settings import CLIP, ENVIRONMENT, GEOCLIP_LOSS, PLACE
 from biocosmos.train.bind.space import NEGATIVES, WHOSE, BoundTowers
 from biocosmos.train.bind.towers.placed import Placed
 from biocosmos.train.contrastive.space import ModalTowers
+from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.task import ModalBatches, ModalTask
+from biocosmos.train.contrastive.towers.source import TowerSource
 from biocosmos.train.loop.loop import Batch, derived_seed
+from biocosmos.train.loop.processes import Processes
 
 _DRAWN = 100
 """Before the number of a tower, in the seed of its negatives."""
@@ -57,15 +62,15 @@ class BoundBatches(ModalBatches):
     """Batches with negatives: the places that were learnt from just before, whatever epoch that was in, and until there are so
     many, points anywhere on earth. They are known from the order of the epochs, so that a run that goes on has the same ones."""
 
-    def __init__(self, *of: object) -> None:
-        super().__init__(*of)  # type: ignore[arg-type]
-        settings = of[2]
-        assert isinstance(settings, BindSettings)
+    def __init__(
+        self, rows: ModalRows, sources: Mapping[Modality, TowerSource], settings: BindSettings, where: Processes
+    ) -> None:
+        super().__init__(rows, sources, settings, where)
         self._settings = settings
+        self._order = lru_cache(maxsize=2)(self._drawing.order)  # every batch looks back over this epoch, and the one before
         self._each = settings.queue // self._drawing.size
-        barred = (bound_pairs.SEVERAL, bound_pairs.PLAIN)
-        asked = [name for name, form in forms(settings).items() if form not in barred]
-        self._placed = {name: source for name, source in self._sources.items() if name in asked and isinstance(source, Placed)}
+        asked = [name for name, form in forms(settings).items() if form in (bound_pairs.MASKED, bound_pairs.ONE_WAY)]
+        self._placed = {name: source for name, source in sources.items() if name in asked and isinstance(source, Placed)}
 
     def _batch(self, rows: Rows, epoch: int, number: int) -> Batch:
         batch = super()._batch(rows, epoch, number)
@@ -86,12 +91,12 @@ class BoundBatches(ModalBatches):
     def _past(self, there: np.ndarray, epoch: int, number: int) -> Rows:
         """Rows with a place that all processes learnt from before this batch, the latest first; a multiple of the processes."""
         wanted, found = self._each * self._drawing.size, []
-        end = number * self._drawing.size * self.batch_size
+        end: int | None = number * self._drawing.size * self.batch_size
         while epoch >= 0 and wanted > 0:
-            order = self._drawing.order(epoch)[:end][::-1]
+            order = self._order(epoch)[:end][::-1]
             order = order[there[order]][:wanted]
             found.append(order)
-            wanted, epoch, end = wanted - len(order), epoch - 1, None  # type: ignore[assignment]
+            wanted, epoch, end = wanted - len(order), epoch - 1, None
         rows = np.concatenate(found) if found else np.empty(0, np.int64)
         return rows[: len(rows) - len(rows) % self._drawing.size]
 

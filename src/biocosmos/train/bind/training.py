@@ -16,12 +16,12 @@ from pathlib import Path
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.bind.settings import BindSettings
 from biocosmos.train.bind.task import BoundTask
-from biocosmos.train.bind.towers.choosing import make_sources, resolved_width
+from biocosmos.train.bind.towers.choosing import kind_of, resolved_width
 from biocosmos.train.contrastive.settings import ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.training import ContrastiveResult, Recipe, train_contrastive
 
-RECIPE = Recipe("biocosmos train bind", resolved_width, make_sources, BoundTask)
+RECIPE = Recipe("biocosmos train bind", resolved_width, kind_of, BoundTask)
 
 
 def train_bind(

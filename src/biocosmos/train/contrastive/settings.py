@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.modality import CONTRASTED, tower_name
+from biocosmos.encoders.modality import CONTRASTED, Modality, tower_name
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
@@ -171,7 +172,7 @@ class ContrastiveSettings(LoopSettings):
         self._refuse_pairs()
 
     @property
-    def kinds(self) -> tuple[str, ...]:
+    def kinds(self) -> tuple[Modality, ...]:
         """Those that are trained, in the order of ``every``."""
         return tuple(modality for modality in self.every if getattr(self, modality))
 
@@ -184,16 +185,20 @@ class ContrastiveSettings(LoopSettings):
 
     def tune_of(self, modality: str) -> str:
         """What is trained of one modality: one of :data:`TUNES`. Raises SettingError for another word."""
+        own, common = self._words_of_tune(TUNES, "image=lora,dna=full")
+        how = own.get(modality) or common or "heads"
+        return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
+
+    def _words_of_tune(self, words: Sequence[str], example: str) -> tuple[dict[str, str], str]:
+        """(modality -> its word, the word of all others or ""). Raises SettingError for another word, or another modality."""
         parts = names_in(self.tune)
         own = dict(part.partition("=")[::2] for part in parts if "=" in part)
         common = [part for part in parts if "=" not in part]
-        for called, how in [*own.items(), *((CONTRASTED[0], how) for how in common)]:
-            if called not in CONTRASTED or how not in TUNES or len(common) > 1:
-                raise SettingError(
-                    f"--tune must be heads, lora or full, or by modality like image=lora,dna=full, not '{self.tune}'"
-                )
-        how = own.get(modality, common[0] if common else "heads")
-        return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
+        if len(common) > 1 or not set(own) <= set(self.every) or not {*own.values(), *common} <= set(words):
+            raise SettingError(
+                f"--tune must be {', '.join(words[:-1])} or {words[-1]}, or by modality like {example}, not '{self.tune}'"
+            )
+        return own, "".join(common)
 
     def without(self, modality: str) -> str:
         """How a user leaves a modality out."""

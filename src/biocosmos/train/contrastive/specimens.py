@@ -101,7 +101,7 @@ def modal_rows(collection: Collection, settings: ContrastiveSettings) -> ModalRo
     beside it, and specimens of the validation part that are trained on.
     """
     table, there = _read(collection, settings.split)
-    kinds = [modality for modality in settings.every if modality in settings.kinds]
+    kinds = settings.kinds
     labels = _labels(collection, settings, table)
     used = _used(settings, labels, there)
     table, labels = table.filter(pa.array(used)), labels[used]

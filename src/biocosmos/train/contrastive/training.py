@@ -25,7 +25,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.train.contrastive.settings import ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows, modal_rows, resolved
 from biocosmos.train.contrastive.task import ModalTask
-from biocosmos.train.contrastive.towers.choosing import make_sources
+from biocosmos.train.contrastive.towers.choosing import kind_of, make_sources
 from biocosmos.train.contrastive.towers.source import TowerSource
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
@@ -46,13 +46,13 @@ from biocosmos.train.loop.run_folder import (
 class Recipe:
     """What one recipe for a space has of its own.
 
-    verb: as a user types it; resolved: the settings with every "auto" said, and notes; sources: the towers; task: the loss and
-    the batches.
+    verb: as a user types it; resolved: the settings with every "auto" said, and notes; kind: the classes of its towers; task: the
+    loss and the batches.
     """
 
     verb: str = "biocosmos train contrastive"
     resolved: Callable[[Collection, Any], tuple[Any, list[str]]] = resolved
-    sources: Callable[..., dict[Modality, TowerSource]] = make_sources
+    kind: Callable[[Modality, str], type] = kind_of
     task: type[ModalTask] = ModalTask
 
 
@@ -121,7 +121,7 @@ def _train(
 
     def sources() -> dict[Modality, TowerSource]:
         torch.manual_seed(settings.seed)
-        return recipe.sources(rows, settings, where, failures)
+        return make_sources(rows, settings, where, failures, recipe.kind)
 
     # what cannot be trained is refused before a folder is begun, or an older run is taken away, with settings that have to change
     early = where.from_first(overwrite or not (output / SETTINGS).exists())

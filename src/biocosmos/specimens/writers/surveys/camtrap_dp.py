@@ -14,22 +14,24 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import BiocosmosError, Failures, ImageError
 from biocosmos.images import oriented
-from biocosmos.specimens.dates import iso_date
-from biocosmos.specimens.readers.boxes import upright_size
+from biocosmos.places.days import ends_of
+from biocosmos.specimens.dates import iso_date, moment_of
+from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
+from biocosmos.specimens.survey_settings import Survey
+from biocosmos.specimens.writers.darwin_core_terms import MISSING, rank_term
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
-from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample
-from biocosmos.specimens.writers.surveys.settings import Survey
+from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample, box_of, few
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.tabular import rows_of
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
 
 STANDARD = "https://raw.githubusercontent.com/tdwg/camtrap-dp/1.0/"
 DEPLOYMENTS = (
-    *("deploymentID", "locationID", "locationName", "latitude", "longitude", "coordinateUncertainty"),
+    *("deploymentID", "locationID", "latitude", "longitude", "coordinateUncertainty"),
     *("deploymentStart", "deploymentEnd", "cameraModel", "timestampIssues"),
 )
 MEDIA = ("mediaID", "deploymentID", "timestamp", "filePath", "filePublic", "fileName", "fileMediatype")
@@ -42,7 +44,8 @@ WORDS = {"lifeStage": ("adult", "subadult", "juvenile"), "sex": ("female", "male
 COUNTS = ("count", "individualCount")
 IDENTIFIED = ("dateIdentified", "object_annotation_date")
 BLANK = "blank"
-ZONED = re.compile(r".*T.*(Z|[+-]\d{2}:?\d{2})")
+WORLD = (-180.0, -90.0, 180.0, 90.0)
+"""Where deployments without a place are: west, south, east, north."""
 Row = dict[str, Any]
 
 
@@ -78,6 +81,7 @@ class _Package:
         self.software, self.said_on = software, said_on
         self.media: dict[tuple[str, str], Row] = {}
         self.observations: list[Row] = []
+        self.spans: dict[str, list[datetime]] = {}
         self.taxa: dict[str, Row] = {}
         self.unclear: set[str] = set()
         (folder / "media").mkdir()
@@ -94,40 +98,45 @@ class _Package:
             return
         if not certain:
             self.unclear.add(sample.id)
-        medium = self._medium(row, sample, start)
-        if medium is None:
+        content, reason = image_of(row)
+        address = str(row["image_url"]) if content is None and says(row.get("image_url")) else None
+        if content is None and address is None:
+            self._error(reason or "no picture: Camtrap DP takes no observation of a medium without", id)
             return
+        medium = self._medium(id, sample, start, content, str(address))
+        self.spans.setdefault(sample.id, []).extend((start, end))
         named = self.gathering.naming.of(row)
         answer = self.gathering.naming.is_answer(row)
         name = None if named.name == BLANK else named.name
-        path = [(rank, str(row[rank])) for rank in self.gathering.ranks if says(row.get(rank))]
         observation: Row = {
             "observationID": id,
             "deploymentID": sample.id,
             "mediaID": medium["mediaID"],
             "eventID": row.get("sequence"),
-            "eventStart": start,
-            "eventEnd": end,
+            "eventStart": _stamp(start),
+            "eventEnd": _stamp(end),
             "observationLevel": "media",
             "observationType": "animal" if name else BLANK if named.name == BLANK else "unclassified",
             "scientificName": name,
             "count": self._count(row) if name else None,
             **{term: said for term, words in WORDS.items() if (said := str(row.get(term) or "").lower()) in words},
-            **self._box(row, id),
+            **self._box(row.get("crop"), content, id),
         }
         if named.name is not None:
             by = next((str(row[n]) for n in (REFERENCES if named.by_machine else PEOPLE) if says(row.get(n))), None)
             when = next((str(row[n]) for n in IDENTIFIED if says(row.get(n))), self.said_on if answer else "")
+            said_on = moment_of(str(when))[0] if when else None
             sure = row.get("confidence")
             observation |= {
                 "classificationMethod": "machine" if named.by_machine else "human",
                 "classifiedBy": by or (self.software if named.by_machine else None),
-                "classificationTimestamp": _moment(when)[0] if when else None,
+                "classificationTimestamp": None if said_on is None else _stamp(said_on),
                 "classificationProbability": sure if answer and isinstance(sure, float) and 0 <= sure <= 1 else None,
             }
         if name:
-            ranked = {rank: taxon for rank, taxon in path if rank in KNOWN_RANKS}
-            self.taxa.setdefault(name, {"scientificName": name, **({"taxonRank": named.rank} if named.rank else {}), **ranked})
+            ranked = {rank: str(row[rank]) for rank in self.gathering.ranks if rank in KNOWN_RANKS and says(row.get(rank))}
+            rank = {"taxonRank": of} if (of := rank_term(named.rank)) else {}
+            self.taxa.setdefault(name, {"scientificName": name, **rank, **ranked})
         self.observations.append(observation)
 
     def finish(self) -> None:
@@ -135,86 +144,79 @@ class _Package:
         self.gathering.tell()
         if not self.observations:
             raise BiocosmosError(f"nothing to write to {self.path}: no specimen has a picture, a date and a sample")
-        kept = {row["deploymentID"] for row in self.observations}
-        samples = [sample for sample in self.gathering.samples.values() if sample.id in kept]
+        samples = [sample for sample in self.gathering.samples.values() if sample.id in self.spans]
         nowhere = [sample.id for sample in samples if math.isnan(sample.latitude)]
         if nowhere:
-            few = ", ".join(nowhere[:5]) + (" …" if len(nowhere) > 5 else "")
             self._warn(
-                f"{len(nowhere):,} deployments have no latitude and longitude, which Camtrap DP asks for ({few}): left blank"
+                f"{len(nowhere):,} deployments have no latitude and longitude, which Camtrap DP asks for "
+                f"({few(nowhere)}): left blank"
             )
         if self.unclear:
             self._warn(
                 f"{len(self.unclear):,} deployments have times without a zone or a time of day: taken as UTC, timestampIssues"
             )
-        spans: dict[str, list[str]] = {}
-        for row in self.observations:
-            spans.setdefault(row["deploymentID"], []).extend((row["eventStart"], row["eventEnd"]))
-        deployments = [self._deployment(sample, spans[sample.id]) for sample in samples]
+        deployments = [self._deployment(sample) for sample in samples]
         media = list(self.media.values())
         for name, columns, rows in (("deployments", DEPLOYMENTS, deployments), ("media", MEDIA, media)):
             write_rows(self.folder / f"{name}.csv", columns, rows, tabs=False)
         write_rows(self.folder / "observations.csv", OBSERVATIONS, self.observations, tabs=False)
-        about = json.dumps(self._about(samples, spans), indent=1, ensure_ascii=False)
+        about = json.dumps(self._about(samples), indent=1, ensure_ascii=False)
         (self.folder / "datapackage.json").write_text(about + "\n", encoding="utf-8")
         self._warn(
             "datapackage.json: contributors, samplingDesign and captureMethod are assumed: complete them before publishing"
         )
 
-    def _deployment(self, sample: Sample, span: Sequence[str]) -> Row:
+    def _deployment(self, sample: Sample) -> Row:
         return {
             "deploymentID": sample.id,
             "locationID": sample.station,
             "latitude": sample.latitude,
             "longitude": sample.longitude,
             "coordinateUncertainty": max(1, round(sample.uncertainty)) if math.isfinite(sample.uncertainty) else None,
-            "deploymentStart": min(span, key=_instant),
-            "deploymentEnd": max(span, key=_instant),
+            "deploymentStart": _stamp(min(self.spans[sample.id])),
+            "deploymentEnd": _stamp(max(self.spans[sample.id])),
             "cameraModel": sample.protocol,
             "timestampIssues": sample.id in self.unclear,
         }
 
-    def _medium(self, row: Row, sample: Sample, start: str) -> Row | None:
-        """The row of its picture, which several specimens may share."""
-        content, reason = image_of(row)
-        address = str(row["image_url"]) if content is None and says(row.get("image_url")) else None
-        if content is None and address is None:
-            self._error(reason or "no picture: Camtrap DP takes no observation of a medium without", str(row["id"]))
-            return None
-        key = hashlib.blake2b(content or str(address).encode(), digest_size=12).hexdigest()
+    def _medium(self, id: str, sample: Sample, start: datetime, content: bytes | None, address: str) -> Row:
+        """The row of its picture, or of its address without, which several specimens may share."""
+        key = hashlib.blake2b(address.encode() if content is None else content, digest_size=12).hexdigest()
         known = self.media.get((sample.id, key))
         if known is None:
-            name = None if content is None else archive_name(None, str(row["id"]), content, self.used, "media/")
-            if name is not None and content is not None:
-                place = self.folder / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
-            suffix = suffix_of(content) if content is not None else Path(str(address)).suffix.lower().replace("jpeg", "jpg")
+            if content is None:
+                name, suffix = None, Path(address).suffix.lower().replace("jpeg", "jpg")
+            else:
+                name, suffix = archive_name(None, id, content, self.used, "media/"), suffix_of(content)
+                (self.folder / name).write_bytes(content)
             known = {
                 "mediaID": f"{sample.id}:{key}",
                 "deploymentID": sample.id,
-                "timestamp": start,
+                "timestamp": _stamp(start),
                 "filePath": name or address,
-                "filePublic": address is not None,
+                "filePublic": name is None,
                 "fileName": Path(name).name if name else None,
                 "fileMediatype": MEDIA_TYPES.get(suffix, "image/jpeg"),
             }
             self.media[sample.id, key] = known
         return known
 
-    def _box(self, row: Row, id: str) -> Row:
+    def _box(self, crop: Any, content: bytes | None, id: str) -> Row:
         """The crop as shares of the upright picture."""
-        crop = row.get("crop")
-        content, _ = image_of(row) if crop is not None else (None, None)
         if crop is None or content is None:
             return {}
-        wide, high = upright_size(oriented(content))
-        x, y, w, h = (float(side) for side in crop)
-        left, top, right, bottom = max(x / wide, 0.0), max(y / high, 0.0), min((x + w) / wide, 1.0), min((y + h) / high, 1.0)
-        if not (left < right and top < bottom):
+        try:
+            info = oriented(content)
+        except ImageError as error:
+            self._error(f"{error}: written without a box", id, warning=True)
+            return {}
+        inside, _, _ = to_crop(crop, info, None)
+        if inside is None:
             self._error("its crop lies outside of its picture: written without a box", id, warning=True)
             return {}
-        return {"bboxX": left, "bboxY": top, "bboxWidth": right - left, "bboxHeight": bottom - top}
+        wide, high = upright_size(info)
+        x, y, w, h = inside
+        return {"bboxX": x / wide, "bboxY": y / high, "bboxWidth": w / wide, "bboxHeight": h / high}
 
     def _count(self, row: Row) -> int:
         for name in COUNTS:
@@ -226,19 +228,18 @@ class _Package:
                 return int(number)
         return 1
 
-    def _about(self, samples: Sequence[Sample], spans: dict[str, list[str]]) -> Row:
+    def _about(self, samples: Sequence[Sample]) -> Row:
         placed = [sample for sample in samples if math.isfinite(sample.latitude)]
-        west, east = (f(s.longitude for s in placed) if placed else 0.0 for f in (min, max))
-        south, north = (f(s.latitude for s in placed) if placed else 0.0 for f in (min, max))
+        west, south, east, north = box_of(placed) if placed else WORLD
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-        moments = [moment for span in spans.values() for moment in span]
+        moments = [moment for span in self.spans.values() for moment in span]
         name = re.sub(r"[^a-z0-9._-]+", "-", (self.path.stem or self.path.name).lower()) or "biocosmos"
         return {
             "name": name,
             "profile": f"{STANDARD}camtrap-dp-profile.json",
             "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "title": self.path.stem,
-            "contributors": [{"title": "to be completed by the publisher"}],
+            "contributors": [{"title": MISSING}],
             "project": {
                 "title": self.path.stem,
                 "samplingDesign": "opportunistic",
@@ -247,10 +248,7 @@ class _Package:
                 "observationLevel": ["media"],
             },
             "spatial": {"type": "Polygon", "coordinates": [ring]},
-            "temporal": {
-                "start": min(moments, key=_instant)[:10],
-                "end": max(moments, key=_instant)[:10],
-            },
+            "temporal": {"start": min(moments).date().isoformat(), "end": max(moments).date().isoformat()},
             "taxonomic": list(self.taxa.values()),
             "resources": [
                 {
@@ -273,31 +271,14 @@ class _Package:
         self.failures.add(reason, stage="write", source=self.path, severity="warning")
 
 
-def _moments(row: Row) -> tuple[str | None, str | None, bool]:
+def _moments(row: Row) -> tuple[datetime | None, datetime | None, bool]:
     """(first, last, whether both have a zone) of when it was seen."""
     text = next((str(row[name]) for name in DATES if says(row.get(name))), "")
     date, _ = iso_date(text)
-    if date is None:
-        return None, None, False
-    first, _, last = date.partition("/")
-    start, certain = _moment(first)
-    end, sure = _moment(last) if last else (start, certain)
+    (start, certain), (end, sure) = (moment_of(part) for part in ends_of(date or ""))
     return start, end, certain and sure
 
 
-def _moment(text: str) -> tuple[str | None, bool]:
-    """(a moment with its zone, whether the text has both): midnight and UTC where it does not say."""
-    date, _ = iso_date(text)
-    if date is None:
-        return None, False
-    date = date.partition("/")[0]
-    day, _, clock = date.partition("T")
-    day += "-01" * (2 - day.count("-"))
-    if ZONED.fullmatch(date):
-        return date, True
-    return f"{day}T{clock or '00:00:00'}Z", False
-
-
-def _instant(moment: str) -> datetime:
-    found = datetime.fromisoformat(moment.replace("Z", "+00:00"))
-    return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
+def _stamp(moment: datetime) -> str:
+    """As Camtrap DP has it: seconds, with the zone."""
+    return moment.isoformat(timespec="seconds").replace("+00:00", "Z")

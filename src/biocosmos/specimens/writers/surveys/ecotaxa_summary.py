@@ -6,16 +6,15 @@ predicted, V validated), taxonid (the name), annotation_category (its path), and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
 
 from biocosmos.errors import Failures
+from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.naming import PREDICTED
 from biocosmos.specimens.writers.surveys.gathering import Found, gather
-from biocosmos.specimens.writers.surveys.settings import Survey
 from biocosmos.specimens.writers.surveys.tables import files_of, text, write_rows
 
 COLUMNS = ("sampleid", "status", "taxonid", "annotation_category")
@@ -28,7 +27,7 @@ def write(
     specimens that were counted."""
     survey_of = gather(batches, schema, path, failures, ranks, survey)
     states = sorted({_letter(found) for found in survey_of.found if not found.absent})
-    taxa = {found.name: found for found in survey_of.found}
+    taxa = sorted({found.name: found for found in survey_of.found}.items())
     counted = {(found.sample, _letter(found), found.name): found for found in survey_of.found if not found.absent}
     kinds = [("abundances.tsv", "count", "n")]
     kinds += [("concentrations.tsv", "concentration", "per_volume")] if survey_of.has_volume else []
@@ -38,11 +37,10 @@ def write(
             rows = []
             for sample in survey_of.samples.values():
                 for state in states:
-                    for name, taxon in sorted(taxa.items()):
+                    for name, taxon in taxa:
                         found = counted.get((sample.id, state, name))
-                        number = 0.0 if found is None else float(getattr(found, attribute))
-                        if found is None and attribute != "n" and math.isnan(sample.volume):
-                            number = math.nan
+                        none = 0.0 if attribute == "n" else sample.none
+                        number = none if found is None else float(getattr(found, attribute))
                         category = ">".join(part for _, part in taxon.path) or taxon.label
                         cells = dict(zip(COLUMNS, (sample.id, state, taxon.label, category)))
                         rows.append(cells | {value: text(number) or "nan"})

@@ -12,17 +12,16 @@ from xml.sax.saxutils import escape
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.writers.darwin_core_terms import meta_xml, rank_term
+from biocosmos.specimens.survey_settings import Survey
+from biocosmos.specimens.writers.darwin_core_terms import DWC, MISSING, eml_xml, meta_xml, rank_term
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VALIDATED
-from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, gather
-from biocosmos.specimens.writers.surveys.settings import Survey
+from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, box_of, few, gather, in_time
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.surveys.vocabulary import (
     ABUNDANCE,
     APERTURE,
     BIOVOLUME,
     COUNT,
-    DWC,
     ECO,
     EVENT,
     HUMBOLDT,
@@ -37,18 +36,18 @@ from biocosmos.taxonomy import DARWIN_CORE
 EVENT_TERMS = (
     *("eventID", "eventType", "eventDate", "decimalLatitude", "decimalLongitude", "geodeticDatum"),
     *("coordinateUncertaintyInMeters", "minimumDepthInMeters", "maximumDepthInMeters", "country", "locationID"),
-    *("samplingProtocol", "sampleSizeValue", "sampleSizeUnit", "samplingEffort"),
+    *("samplingProtocol", "sampleSizeValue", "sampleSizeUnit"),
 )
 NAMES = tuple(rank for rank in DARWIN_CORE if rank in ("kingdom", "phylum", "class", "order", "family", "genus"))
 OCCURRENCE_TERMS = (
     *("eventID", "occurrenceID", "basisOfRecord", "occurrenceStatus", "scientificName", "scientificNameID", "taxonRank"),
     *NAMES,
-    *("verbatimIdentification", "individualCount", "organismQuantity", "organismQuantityType"),
+    *("verbatimIdentification", "organismQuantity", "organismQuantityType"),
     *("identifiedBy", "identificationVerificationStatus", "identificationReferences", "identificationRemarks"),
 )
 MEASUREMENT_TERMS = (
     *("eventID", "occurrenceID", "measurementID", "measurementType", "measurementTypeID", "measurementValue"),
-    *("measurementUnit", "measurementUnitID", "measurementMethod"),
+    *("measurementUnit", "measurementUnitID"),
 )
 FROM_OBIS = ("measurementTypeID", "measurementUnitID")
 HUMBOLDT_TERMS = (
@@ -73,7 +72,7 @@ def write(
     the occurrences), into a folder or a zip. Returns the specimens that were counted.
 
     One occurrence for each sample, taxon and who named it: what a machine alone named is PredictedByMachine and its id ends in
-    _P. individualCount stays empty in OBIS: counts are of a part of a sample, and stand in emof.txt with their vocabulary. What a
+    _P. There is no individualCount: counts are of a part of a sample, and stand in emof.txt with their vocabulary. What a
     validator asks for and is not known is told. Raises BiocosmosError where nothing living has a count.
     """
     survey_of = gather(batches, schema, path, failures, ranks, survey)
@@ -132,11 +131,10 @@ def _blanks(samples: Sequence[Sample], living: Sequence[Found], path: Path, fail
         gone["sampleSizeValue"] = [s.id for s in samples if math.isnan(s.volume)]
     for what, ids in gone.items():
         if ids:
-            few = ", ".join(ids[:5]) + (" …" if len(ids) > 5 else "")
             _say(
                 failures,
                 path,
-                f"{len(ids):,} of {len(samples):,} samples have no {what}, which {whose} asks for ({few}): left blank",
+                f"{len(ids):,} of {len(samples):,} samples have no {what}, which {whose} asks for ({few(ids)}): left blank",
             )
     if not gbif and (without := len({found.name for found in living if not found.name_id})):
         reason = "OBIS asks for the LSID of WoRMS: a column scientificNameID or aphia_id gives it"
@@ -236,25 +234,20 @@ def _humboldt(sample: Sample, survey: Survey) -> Row:
 def eml(title: str, samples: Sequence[Sample], found: Sequence[Found], software: str) -> str:
     """eml.xml (EML 2.2.0): what the samples say of place, time and taxa; what only the publisher knows is said to be missing."""
     today = datetime.now(timezone.utc).date().isoformat()
-    missing = "to be completed by the publisher"
     placed = [sample for sample in samples if math.isfinite(sample.latitude)]
     dated = [sample for sample in samples if sample.first]
     coverage = []
     if placed:
-        sides = {
-            "westBoundingCoordinate": min(s.longitude for s in placed),
-            "eastBoundingCoordinate": max(s.longitude for s in placed),
-            "northBoundingCoordinate": max(s.latitude for s in placed),
-            "southBoundingCoordinate": min(s.latitude for s in placed),
-        }
-        box = "".join(f"<{name}>{value:.6g}</{name}>" for name, value in sides.items())
+        west, south, east, north = box_of(placed)
+        sides = (("west", west), ("east", east), ("north", north), ("south", south))
+        box = "".join(f"<{side}BoundingCoordinate>{value:.6g}</{side}BoundingCoordinate>" for side, value in sides)
         said = f"{len(placed)} of {len(samples)} samples have a place"
         coverage.append(
             f"<geographicCoverage><geographicDescription>{said}</geographicDescription>"
             f"<boundingCoordinates>{box}</boundingCoordinates></geographicCoverage>"
         )
     if dated:
-        first, last = min(s.first for s in dated)[:10], max(s.last for s in dated)[:10]
+        first, last = min((s.first for s in dated), key=in_time)[:10], max((s.last for s in dated), key=in_time)[:10]
         coverage.append(
             f"<temporalCoverage><rangeOfDates><beginDate><calendarDate>{first}</calendarDate></beginDate>"
             f"<endDate><calendarDate>{last}</calendarDate></endDate></rangeOfDates></temporalCoverage>"
@@ -264,14 +257,8 @@ def eml(title: str, samples: Sequence[Sample], found: Sequence[Found], software:
         f"<taxonomicClassification><taxonRankValue>{escape(name)}</taxonRankValue></taxonomicClassification>" for name in names
     )
     coverage.append(f"<taxonomicCoverage>{taxa}</taxonomicCoverage>")
-    who = f"<organizationName>{missing}</organizationName>"
     count = sum(each.n for each in found)
-    abstract = f"{count} specimens of {len(names)} taxa in {len(samples)} samples, exported by {escape(software)}."
-    return (
-        '<?xml version="1.0" encoding="UTF-8"?>\n'
-        '<eml:eml xmlns:eml="https://eml.ecoinformatics.org/eml-2.2.0" packageId="biocosmos-export" system="biocosmos" '
-        f'xml:lang="en">\n  <dataset>\n    <title>{escape(title)}</title>\n    <creator>{who}</creator>\n'
-        f"    <pubDate>{today}</pubDate>\n    <language>en</language>\n    <abstract><para>{abstract}</para></abstract>\n"
-        f"    <intellectualRights><para>{missing}: a licence</para></intellectualRights>\n"
-        f"    <coverage>{''.join(coverage)}</coverage>\n    <contact>{who}</contact>\n  </dataset>\n</eml:eml>\n"
-    )
+    abstract = f"{count} specimens of {len(names)} taxa in {len(samples)} samples, exported by {software}."
+    rights = f"<intellectualRights><para>{MISSING}: a licence</para></intellectualRights>"
+    after = (rights, f"<coverage>{''.join(coverage)}</coverage>")
+    return eml_xml(title, abstract, today, before=("<language>en</language>",), after=after)

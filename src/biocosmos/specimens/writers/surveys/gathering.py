@@ -12,10 +12,11 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.dates import iso_date
+from biocosmos.places.days import ends_of
+from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.columns import shown
+from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
-from biocosmos.specimens.writers.surveys.settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.tabular import rows_of
 
 MISSING_VOLUME = 999999
@@ -31,11 +32,14 @@ LSID = "urn:lsid:marinespecies.org:taxname:"
 NOT_LIVING = "not-living"
 """Where EcoTaxa's tree has detritus, fibres and bubbles: no occurrences."""
 MOST_NAMED = 5
+MACHINES = "_P"
+"""What the id of a machine's row ends in."""
 
 
 @dataclass
 class Sample:
-    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name."""
+    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
+    that was not found in it, nan where the volume or share of a specimen is not known."""
 
     id: str
     latitude: float = math.nan
@@ -52,6 +56,7 @@ class Sample:
     aperture: float = math.nan
     volumes: dict[str, float] = field(default_factory=dict)
     n: int = 0
+    none: float = 0.0
 
     @property
     def date(self) -> str:
@@ -97,8 +102,8 @@ class Found:
 
     @property
     def id(self) -> str:
-        """Unique in the survey, the same at each export; a machine's rows end in _P."""
-        return f"{self.sample}:{self.name}" + ("_P" if self.state == PREDICTED else "")
+        """Unique in the survey, the same at each export; a machine's rows end in :data:`MACHINES`."""
+        return f"{self.sample}:{self.name}" + (MACHINES if self.state == PREDICTED else "")
 
 
 @dataclass
@@ -110,7 +115,6 @@ class Gathered:
     has_volume: bool
     has_biovolume: bool
     specimens: int
-    ranks: tuple[str, ...]
 
 
 def gather(
@@ -157,8 +161,7 @@ class Gathering:
     def tell(self) -> None:
         """Say what holds for several samples or specimens."""
         for what, samples in self.about.items():
-            named = ", ".join(list(samples)[:MOST_NAMED]) + (" …" if len(samples) > MOST_NAMED else "")
-            self._say(f"{len(samples):,} samples {what} ({named})")
+            self._say(f"{len(samples):,} samples {what} ({few(list(samples))})")
         for what, count in self.told.items():
             self._say(f"{count:,} specimens {what}")
 
@@ -176,7 +179,7 @@ class Gathering:
         order = {id: i for i, id in enumerate(self.samples)}
         found.sort(key=lambda each: (order[each.sample], each.name, each.state == PREDICTED))
         volumes, biovolumes = self.survey.volume is not None, self.survey.biovolume is not None
-        return Gathered(self.samples, found, volumes, volumes and biovolumes, self.specimens, self.ranks)
+        return Gathered(self.samples, found, volumes, volumes and biovolumes, self.specimens)
 
     def _say(self, reason: str) -> None:
         self.failures.add(reason, stage="write", source=self.path, severity="warning")
@@ -200,6 +203,8 @@ class Gathering:
         if sample is None:
             return
         weight = self._weight(sample, row)
+        if math.isnan(weight):
+            sample.none = math.nan
         named = self.naming.of(row)
         if named.name is None:
             self.told["have no name: they count for no taxon"] += 1
@@ -227,7 +232,7 @@ class Gathering:
     # ------------------------------------------------------------------ samples
 
     def _place(self, sample: Sample, row: Mapping[str, Any]) -> None:
-        latitude, longitude = _number(_first(row, LATITUDES)), _number(_first(row, LONGITUDES))
+        latitude, longitude = _number_in(row, LATITUDES), _number_in(row, LONGITUDES)
         if math.isfinite(latitude) and math.isfinite(longitude):
             if abs(latitude) > 90 or abs(longitude) > 180:
                 self._of_sample(sample, "have coordinates outside of -90..90 and -180..180: left blank")
@@ -235,16 +240,16 @@ class Gathering:
                 sample.latitude, sample.longitude = latitude, longitude
             elif abs(sample.latitude - latitude) > 1e-6 or abs(sample.longitude - longitude) > 1e-6:
                 self._of_sample(sample, "have specimens of several places: the first one is written")
-        shallow, deep = sorted_pair(_number(_first(row, SHALLOW)), _number(_first(row, DEEP)))
+        shallow, deep = sorted_pair(_number_in(row, SHALLOW), _number_in(row, DEEP))
         sample.shallow, sample.deep = _least(sample.shallow, shallow), -_least(-sample.deep, -deep)
         if says(text := _first(row, DATES)):
             date, problem = iso_date(str(text))
             if date is None:
                 self._of_sample(sample, f"have a date that is not understood ({str(text)[:40]!r} {problem})")
             else:
-                first, _, last = date.partition("/")
-                sample.first = min(sample.first or first, first)
-                sample.last = max(sample.last, last or first)
+                first, last = ends_of(date)
+                sample.first = min(sample.first or first, first, key=in_time)
+                sample.last = max(sample.last or last, last, key=in_time)
         sample.uncertainty = _first_number(sample.uncertainty, _number(row.get("uncertainty")))
         for name, columns in (("country", ("country",)), ("protocol", PROTOCOLS), ("station", STATIONS)):
             if not getattr(sample, name) and says(said := _first(row, columns)):
@@ -267,8 +272,20 @@ class Gathering:
         if not 0 < share <= 1:
             self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1: no concentrations")
             share = math.nan
-        sample.volumes[str(row.get("acq_id") or "")] = volume
+        acquisition = str(row.get("acq_id") or "")
+        sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
         return 1 / share / volume
+
+
+def few(ids: Sequence[str]) -> str:
+    """The first of them, for a message."""
+    return ", ".join(ids[:MOST_NAMED]) + (" …" if len(ids) > MOST_NAMED else "")
+
+
+def box_of(placed: Sequence[Sample]) -> tuple[float, float, float, float]:
+    """West, south, east and north of samples that have a place."""
+    longitudes, latitudes = [sample.longitude for sample in placed], [sample.latitude for sample in placed]
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
 
 
 def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
@@ -278,12 +295,20 @@ def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
 
 
 def _call(found: Sequence[Found]) -> None:
-    """Give each a name for its id: the label without blanks, numbered where two taxa have one label."""
-    called: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], str]] = {}
+    """Give each a name for its id: the label without blanks, numbered where another taxon has that id."""
+    called: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+    taken: set[str] = set()
     for each in found:
-        plain = "_".join(each.label.split())
-        same = called.setdefault(plain, {})
-        each.name = same.setdefault((each.label, each.path), plain if not same else f"{plain}-{len(same) + 1}")
+        taxon = (each.label, each.path)
+        if taxon not in called:
+            plain = name = "_".join(each.label.split())
+            number = 1
+            while taken & {name, name + MACHINES}:
+                number += 1
+                name = f"{plain}-{number}"
+            called[taxon] = name
+            taken |= {name, name + MACHINES}
+        each.name = called[taxon]
 
 
 def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Found]:
@@ -291,8 +316,8 @@ def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Fou
     there = {(each.sample, each.name) for each in found}
     taxa = {each.name: each for each in found}
     return [
-        Found(id, each.label, each.path, "", name=name, rank=each.rank, name_id=each.name_id)
-        for id in samples
+        Found(id, each.label, each.path, "", 0, sample.none, sample.none, name=name, rank=each.rank, name_id=each.name_id)
+        for id, sample in samples.items()
         for name, each in taxa.items()
         if (id, name) not in there
     ]
@@ -300,6 +325,16 @@ def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Fou
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((row[name] for name in names if says(row.get(name))), None)
+
+
+def _number_in(row: Mapping[str, Any], names: Sequence[str]) -> float:
+    """The first of the columns that holds a number; nan where none does."""
+    return next((number for name in names if math.isfinite(number := _number(row.get(name)))), math.nan)
+
+
+def in_time(date: str) -> tuple[Any, str]:
+    """To sort dates by, whatever their zones."""
+    return moment_of(date)[0], date
 
 
 def _number(value: Any) -> float:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-DWC = "http://rs.tdwg.org/dwc/terms/"
+from biocosmos.specimens.writers.darwin_core_terms import DWC
+
 ECO = "http://rs.tdwg.org/eco/terms/"
 OBIS = "http://rs.iobis.org/obis/terms/"
 EVENT, OCCURRENCE = DWC + "Event", DWC + "Occurrence"

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from biocosmos.encoders.modality import MODALITIES, Modality
-from biocosmos.errors import Failures
+from biocosmos.encoders.modality import Modality
 from biocosmos.specimens.collection import Collection
 from biocosmos.train.bind.settings import BindSettings
 from biocosmos.train.bind.towers.environment import TunedEnvironment
 from biocosmos.train.bind.towers.places import TunedPlaces
 from biocosmos.train.bind.towers.stored import StoredAudio, StoredEnvironment, StoredPlaces, StoredSatellite
 from biocosmos.train.contrastive.settings import FROZEN
-from biocosmos.train.contrastive.specimens import ModalRows, resolved
-from biocosmos.train.contrastive.towers.choosing import kind_of
-from biocosmos.train.contrastive.towers.source import TowerSource
-from biocosmos.train.loop.processes import Processes
+from biocosmos.train.contrastive.specimens import resolved
+from biocosmos.train.contrastive.towers import choosing
 
 WIDTH = 256
 """Of a space whose anchor is trained, where nothing is said."""
-_KINDS: dict[str, tuple[type, type]] = {
+_KINDS: dict[Modality, tuple[type, type]] = {
     "place": (StoredPlaces, TunedPlaces),
     "environment": (StoredEnvironment, TunedEnvironment),
     "satellite": (StoredSatellite, StoredSatellite),
@@ -27,18 +24,10 @@ _KINDS: dict[str, tuple[type, type]] = {
 }
 
 
-def make_sources(rows: ModalRows, settings: BindSettings, where: Processes, failures: Failures) -> dict[Modality, TowerSource]:
-    """modality -> its tower, in the order of :data:`MODALITIES`. Raises BiocosmosError for what cannot be trained."""
-    return {
-        modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)
-        for modality in MODALITIES
-        if modality in settings.kinds
-    }
-
-
-def _kind(modality: str, tune: str) -> type:
+def kind_of(modality: Modality, tune: str) -> type:
+    """As :func:`biocosmos.train.contrastive.towers.choosing.kind_of`, of what is bound too."""
     if modality not in _KINDS:
-        return kind_of(modality, tune)
+        return choosing.kind_of(modality, tune)
     stored, tuned = _KINDS[modality]
     return tuned if tune == "full" else stored
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 
-from biocosmos.embed import embed
 from biocosmos.encoders.beside.encoder import FileEncoder, load_file_encoder
 from biocosmos.encoders.beside.projected import save_projected_files
 from biocosmos.encoders.modality import Modality
 from biocosmos.encoders.places.encoder import PlaceEncoder, load_place_encoder
 from biocosmos.encoders.places.projected import save_projected_places
-from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.errors import Failures
 from biocosmos.places import Places
+from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.batches.drawing import Rows
 from biocosmos.train.bind.settings import BindSettings
 from biocosmos.train.bind.towers.placed import Placed, places_of_rows
@@ -30,7 +30,7 @@ class StoredFiles(StoredTower):
 
     def __init__(self, rows: ModalRows, settings: BindSettings, where: Processes, failures: Failures) -> None:
         self.encoder: FileEncoder = load_file_encoder(getattr(settings, self.kind), self.kind, device=str(where.device))
-        _embedded(rows, self.encoder, where)
+        embed_base(rows.collection, self.encoder.name, self.encoder.digest, where)
         super().__init__(rows, settings, failures, self.encoder.name, self.kind)
 
     def save(self, folder: Path, facts: dict[str, Any]) -> str:
@@ -57,7 +57,7 @@ class StoredPlaces(StoredTower, Placed):
 
     def __init__(self, rows: ModalRows, settings: BindSettings, where: Processes, failures: Failures) -> None:
         self.encoder: PlaceEncoder = load_place_encoder(getattr(settings, self.kind), device=str(where.device))
-        _embedded(rows, self.encoder, where)
+        embed_base(rows.collection, self.encoder.name, self.encoder.digest, where)
         self.places, self.learnt = places_of_rows(rows.collection, rows.ids), rows.learnt
         super().__init__(rows, settings, failures, self.encoder.name, self.kind)
 
@@ -82,17 +82,3 @@ class StoredEnvironment(StoredPlaces):
     """Of environments."""
 
     kind = "environment"
-
-
-def _embedded(rows: ModalRows, encoder: PlaceEncoder | FileEncoder, where: Processes) -> None:
-    """The collection has the encoder's column, by these weights."""
-    collection, name = rows.collection, encoder.name
-    if where.first and name not in collection.encoders:
-        embed(collection, name, device=str(where.device))
-    where.barrier()
-    stored = collection.encoders[name].get("digest")
-    if stored not in (None, encoder.digest):
-        raise BiocosmosError(
-            f"{collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({encoder.digest}): run "
-            f"'biocosmos embed {collection.path} --encoder {name} --overwrite'"
-        )

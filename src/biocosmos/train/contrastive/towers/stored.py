@@ -11,7 +11,6 @@ import pyarrow as pa
 import torch
 
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.embed import embed
 from biocosmos.encoders.modality import Modality
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.saving import save_encoder
@@ -65,7 +64,7 @@ class StoredImages(StoredTower):
 
     def __init__(self, rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures) -> None:
         self.towers: Towers = load_towers(settings.image)
-        embed_base(rows.collection, settings.image, self.towers, where)
+        embed_base(rows.collection, settings.image, self.towers.digest, where)
         super().__init__(rows, settings, failures, settings.image, "image")
 
     def save(self, folder: Path, facts: dict[str, Any]) -> str:
@@ -81,17 +80,8 @@ class StoredBarcodes(StoredTower):
         from biocosmos.encoders.barcodes import load_barcode_encoder
 
         self.encoder = load_barcode_encoder(settings.dna, device=str(where.device))
-        name, collection = self.encoder.name, rows.collection
-        if where.first and name not in collection.encoders:
-            embed(collection, settings.dna, device=str(where.device))
-        where.barrier()
-        stored = collection.encoders[name].get("digest")
-        if stored not in (None, self.encoder.digest):
-            raise BiocosmosError(
-                f"{collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({self.encoder.digest}): "
-                f"run 'biocosmos embed {collection.path} --encoder {name} --overwrite'"
-            )
-        super().__init__(rows, settings, failures, name, "dna")
+        embed_base(rows.collection, self.encoder.name, self.encoder.digest, where)
+        super().__init__(rows, settings, failures, self.encoder.name, "dna")
 
     def save(self, folder: Path, facts: dict[str, Any]) -> str:
         """The projection, with the name of the encoder beneath."""
