@@ -278,7 +278,7 @@ def test_one_marker_of_several_is_asked_for(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ a table beside
 
 BOLD = (
-    "processid\tsampleid\tgenus_name\tspecies_name\tfamily_name\tlat\tlon\tcollectors\tidentifier_email\tbin_uri\tsalinity\tnucleotides\n"
+    "processid\tsampleid\tgenus_name\tspecies_name\tfamily_name\tlat\tlon\tcollectors\tidentifier_email\tbin_uri\tdepth\tnucleotides\n"
     f"A1-10\tS1\tCulex\tCulex modestus\tCulicidae\t1.5\t2\tA. Person\ta@b.org\tBOLD:AAA1\t7\t{B}\n"
     f"ZZ-10\tS2\tX\tX y\tXidae\t\t\t\t\t\t8\t{A}\n"
 )
@@ -291,7 +291,8 @@ def test_a_table_is_joined_by_id(tmp_path: Path) -> None:
     first, second = rows
     assert ranks == ("family", "genus", "species")
     assert (first["barcode"], first["species"], first["family"], first["latitude"]) == (A, "Culex modestus", "Culicidae", 1.5)
-    assert (first["salinity"], first["dna_bin"]) == (7, "BOLD:AAA1")  # numbers as numbers, and the file's own barcode
+    assert (first["depth"], first["dna_bin"]) == (7, "BOLD:AAA1")  # numbers as numbers, and the file's own barcode
+    assert (first["depth_min"], first["depth_max"]) == (7, 7)
     assert (second["label"], second["species"], second["genus"]) == ("Culex sp. 1", None, "Culex")
     assert not {"collectors", "identifier_email"} & set(first)
     told = [reason for _, _, reason in reasons(failures)]
@@ -300,6 +301,7 @@ def test_a_table_is_joined_by_id(tmp_path: Path) -> None:
         told[1],
         "1 sequence has no row in bold.tsv: A2-10",
         "1 row is used for no sequence of x.fas: ZZ-10",
+        "2 rows: depth is taken for metres; if it is not: --column depth_as_written=depth",
     ]
     assert "names no species for certain" in told[1]
     assert rows_of(path, metadata=table, keep_personal=True)[0][0]["collectors"] == "A. Person"

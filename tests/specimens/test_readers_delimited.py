@@ -34,13 +34,16 @@ def table(tmp_path: Path, content: bytes | str, name: str = "t.csv") -> Path:
 def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_path: Path) -> None:
     path = table(
         tmp_path,
-        "Catalog Number,File Name,Scientific Name,Family,decimalLatitude,decimalLongitude,eventDate,nucraw,salinity,count,code\n"
+        "Catalog Number,File Name,Scientific Name,Family,decimalLatitude,decimalLongitude,eventDate,nucraw,depth,count,code\n"
         f"BM1,a.jpg,Pica hudsonia,Corvidae,45.5,-110,2020-05-01,{DNA},12.5,3,007\n"
         "BM2,sub/b.jpg,Pica pica,Corvidae,,,,,NA,4,12e4\n",
     )
     (tmp_path / "a.jpg").touch()
     rows, failures, ranks = rows_of(path)
-    assert len(failures) == 0
+    assert failures.errors == 0
+    assert [failure.reason for failure in failures] == [
+        "1 row: depth is taken for metres; if it is not: --column depth_as_written=depth"
+    ]
     assert rows == [
         {
             "id": "BM1",
@@ -54,7 +57,9 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "genus": "Pica",
             "species": "Pica hudsonia",
             "scientificName": "Pica hudsonia",
-            "salinity": 12.5,
+            "depth": 12.5,
+            "depth_min": 12.5,
+            "depth_max": 12.5,
             "count": 3,
             "code": "007",
         },
@@ -70,7 +75,9 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "genus": "Pica",
             "species": "Pica pica",
             "scientificName": "Pica pica",
-            "salinity": None,
+            "depth": None,
+            "depth_min": None,
+            "depth_max": None,
             "count": 4,
             "code": "12e4",
         },

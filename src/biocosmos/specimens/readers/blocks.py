@@ -324,7 +324,7 @@ class Shaper:
 
     def _places(self, columns: dict[str, Values], block: Block) -> None:
         if {*self.placing.types, "latitude", "longitude", "date"} & {*columns, *self.placing.types}:
-            self.placing.fill(columns, len(block.rows), lambda reason, i: self._fail(reason, block, i, columns["id"][i], True))
+            self.placing.fill(columns, block.rows, lambda reason, i: self._fail(reason, block, i, columns["id"][i], True))
 
     def _clean(self, columns: dict[str, Values], block: Block, keep: list[int]) -> list[int]:
         """The barcodes cleaned; those of the rows ``keep`` that have something left."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -18,6 +18,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.places.coordinates import check_place, parse_degrees
 from biocosmos.places.oddities import Minutes, odd_date, odd_depths, odd_place
+from biocosmos.places.swapped import Swapped
 from biocosmos.specimens.readers.columns import plain
 from biocosmos.specimens.records import PLACED, STANDARD
 
@@ -61,11 +62,12 @@ class Placing:
     types: dict[str, pa.DataType] = field(default_factory=dict)
     """Columns that come to those of the source."""
     _minutes: dict[str, Minutes] = field(default_factory=lambda: {name: Minutes(name) for name in LIMITS})
+    _swapped: Swapped = field(default_factory=Swapped)
     _told: Counter[str] = field(default_factory=Counter)
     _examples: dict[str, list[str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._named = {plain(name): name for name in reversed(self.columns)}
+        self._named = {plain(name): name for name in reversed(list(self.columns))}
         if not {"latitude", "longitude"} <= set(self.columns):  # of what is it the depth?
             self._named = {name: own for name, own in self._named.items() if name not in WITHOUT_UNIT}
         for ours, theirs in SOURCES.items():
@@ -87,13 +89,20 @@ class Placing:
                 return first, self._named[end]
         return None
 
-    def fill(self, columns: dict[str, Any], count: int, fail: Fail) -> None:
-        """Make the columns of :attr:`types` out of the others, and look at all of them; ``fail`` tells of a row."""
+    def fill(self, columns: dict[str, Any], rows: Sequence[int | None], fail: Fail) -> None:
+        """Make the columns of :attr:`types` out of the others, and look at all of them; ``fail`` tells of a row.
+
+        rows: their numbers in the source.
+        """
+        count = len(rows)
         self._coordinates(columns, count, fail)
         for ours in (name for name in SOURCES if name in self.types and name != "country"):
             columns[ours] = self._metres(ours, columns, count, fail)
         if "country" in self.types:
             columns["country"] = self._first(("country", *SOURCES["country"]), columns, count)
+        countries = listed(columns.get("country"), count)
+        for where in zip(listed(columns.get("latitude"), count), listed(columns.get("longitude"), count), countries, rows):
+            self._swapped.add(*where)
         self._dates(columns, count, fail)
         if "depth_min" in columns and "depth_max" in columns:
             for row, (low, high) in enumerate(zip(columns["depth_min"], columns["depth_max"])):
@@ -106,7 +115,7 @@ class Placing:
             examples = ", ".join(self._examples.get(what, ()))
             reason = f"{count:,} {'row' if count == 1 else 'rows'}: {what}" + (f" ({examples})" if examples else "")
             self.failures.add(reason, stage="read", severity="warning")
-        for reason in (minutes.reason() for minutes in self._minutes.values()):
+        for reason in (*(minutes.reason() for minutes in self._minutes.values()), *self._swapped.reasons()):
             if reason is not None:
                 self.failures.add(reason, stage="read", severity="warning")
         self._told.clear()
