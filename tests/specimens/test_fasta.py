@@ -301,7 +301,7 @@ def test_a_table_is_joined_by_id(tmp_path: Path) -> None:
         told[1],
         "1 sequence has no row in bold.tsv: A2-10",
         "1 row is used for no sequence of x.fas: ZZ-10",
-        "2 rows: depth is taken for metres; if it is not: --column depth_as_written=depth",
+        "1 row: depth is taken for metres; if it is not: --column depth_as_written=depth",
     ]
     assert "names no species for certain" in told[1]
     assert rows_of(path, metadata=table, keep_personal=True)[0][0]["collectors"] == "A. Person"

@@ -22,7 +22,9 @@ def place_columns(names: Sequence[str]) -> dict[str, str]:
     A collection that was made before there were columns of our own has them as its source called them.
     """
     called = {plain(name): name for name in reversed(names)}
-    found = {ours: [ours] if ours in names else [called[each] for each in SOURCES.get(ours, ()) if each in called] for ours in NAMES}
+    found = {
+        ours: [ours] if ours in names else [called[each] for each in SOURCES.get(ours, ()) if each in called] for ours in NAMES
+    }
     return {ours: those[0] for ours, those in found.items() if those}
 
 

@@ -115,9 +115,9 @@ class Placing:
             examples = ", ".join(self._examples.get(what, ()))
             reason = f"{count:,} {'row' if count == 1 else 'rows'}: {what}" + (f" ({examples})" if examples else "")
             self.failures.add(reason, stage="read", severity="warning")
-        for reason in (*(minutes.reason() for minutes in self._minutes.values()), *self._swapped.reasons()):
-            if reason is not None:
-                self.failures.add(reason, stage="read", severity="warning")
+        for odd in (*(minutes.reason() for minutes in self._minutes.values()), *self._swapped.reasons()):
+            if odd is not None:
+                self.failures.add(odd, stage="read", severity="warning")
         self._told.clear()
 
     def _count(self, what: str, example: str = "") -> None:
@@ -207,7 +207,7 @@ class Placing:
                     kept = f"left blank; --column {ours}_text={name} keeps such text" if name == ours else f"no {ours}"
                     fail(f"{name} {str(cells[name][row])[:40]!r} is not a number of metres: {kept}", row)
                 else:
-                    if plain(name) in WITHOUT_UNIT:
+                    if plain(name) in WITHOUT_UNIT and ours != "depth_max":  # of which depth_min told already
                         self._count(f"{name} is taken for metres; if it is not: --column {name}_as_written={name}")
                     number = span[1] if ours == "depth_max" else span[0] if ours == "depth_min" else sum(span) / 2
             if highest and number is not None and (top := metres(highest[row])) is not None:
