@@ -77,8 +77,7 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
     if not found.retrieval:
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank that a key has: name other parts")
     if TEXT in towers:
-        options = {"device": settings.device, "bootstrap": boot}
-        found.names = by_names(collection, towers[TEXT], asked, list(keys.taxa), **options)
+        found.names = by_names(collection, towers[TEXT], asked, list(keys.taxa), device=settings.device, bootstrap=boot)
     asking = [parts[which] for which in (SEEN, UNSEEN) if which in parts]
     bound = set(towers) & set(BOUND)
     if bound:
