@@ -568,6 +568,12 @@ LINES: dict[str, Line] = {
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
         says="where people collected",
     ),
+    "identify with a place": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 --depth 10 "
+        "--country NL --prior {out}/prior --prior-way inaturalist",
+        after=("train place",),
+        says="place was counted in for 1 of 1 specimens",
+    ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
         after=("train place",),

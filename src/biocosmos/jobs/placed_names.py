@@ -39,8 +39,8 @@ from biocosmos.jobs.who_names import (
     loaded,
 )
 from biocosmos.places import Places, country_code, parse_day, parse_place
-from biocosmos.places.columns import NAMES
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.placed import places_of
 from biocosmos.tables import replacing
 
 PLACING, PRIOR = "placing.json", "prior"
@@ -115,9 +115,8 @@ class Stored:
 
     @cached_property
     def _rows(self) -> tuple[dict[str, int], Places]:
-        columns = [name for name in NAMES if name in self.collection.stored_columns]
-        table = self.collection.table(["id", *columns], split=self.split, where=self.where)
-        return {id_: row for row, id_ in enumerate(table["id"].to_pylist())}, Places.of_table(table)
+        ids, places = places_of(self.collection, split=self.split, where=self.where)
+        return {id_: row for row, id_ in enumerate(ids.to_pylist())}, places
 
     @property
     def places(self) -> Places:

@@ -33,6 +33,7 @@ WITHOUT = "without_place"
 """End of the columns that say what the answer is without the prior."""
 PLACE, FENCES = "place", "fences"
 """Columns of the evidence: what the prior did, and what fences and checklists did."""
+_ANSWER = ("taxon", "rank", "confidence", "best_guess")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,54 +104,45 @@ class PlacedIdentifier(Identifier):
         self.refuse_seen(predictions.ids)
         hits = self.nearest(predictions, device)
         found = self.where(predictions.ids)
-        told = known_rows(found.places) if self.combined is not None else np.zeros(len(predictions), np.bool_)
-        tables, order = [], []
-        for placed in (True, False):
-            rows = np.flatnonzero(told == placed)
-            if len(rows) or (not len(predictions) and not placed):
-                whole = len(rows) == len(predictions)
-                part = (
-                    predictions if whole else predictions.subset(rows),
-                    hits if whole else of_rows(hits, rows),
-                    found.take(rows),
-                )
-                tables.append(self._placed(*part, top) if placed else self._elsewhere(*part, top))
-                order.append(rows)
-        if len(tables) == 1:
-            return Answered(tables[0], predictions, hits)
-        table = pa.concat_tables(tables).take(pa.array(np.argsort(np.concatenate(order), kind="stable")))
-        return Answered(table, predictions, hits)
+        # the plain one is asked about the whole block, as where there is no prior: its last bits depend on how many come together
+        plain = self.plain.rows(predictions, hits, top)
+        elsewhere, said = (plain, None) if self.fences is None else self._fenced(self.plain, predictions, hits, found, top)
+        elsewhere = self._with_fences(elsewhere, said)
+        if self.combined is None:
+            return Answered(elsewhere, predictions, hits)
+        told = known_rows(found.places)
+        placed, others = np.flatnonzero(told), np.flatnonzero(~told)
+        elsewhere = self._with_nulls(elsewhere.take(pa.array(others)))
+        if not len(placed):
+            return Answered(elsewhere, predictions, hits)
+        asked = predictions if told.all() else predictions.subset(placed)
+        table = self._placed(asked, of_rows(hits, placed), found.take(placed), top, plain.take(pa.array(placed)))
+        order = np.argsort(np.concatenate([placed, others]), kind="stable")
+        return Answered(pa.concat_tables([table, elsewhere]).take(pa.array(order)), predictions, hits)
 
-    def _placed(self, predictions: Predictions, hits: Hits | None, found: Found, top: int) -> pa.Table:
+    def _placed(self, predictions: Predictions, hits: Hits | None, found: Found, top: int, plain: pa.Table) -> pa.Table:
+        """Rows of specimens with a place; plain: the same without it."""
         assert self.combined is not None and self.placing is not None
         with_place = self.placing.combine(predictions, found.places)
         table, said = self._fenced(self.combined, with_place, hits, found, top)
-        fenced = self.combined.calibration.best_path(said.predictions)[0] if said is not None else None
-        nodes = self.combined.calibration.best_path(with_place)[0] if fenced is None else fenced
-        without = self.plain.rows(predictions, None, 1)
-        for rank, values in zip(
-            self.namer.taxonomy.ranks, _confidence(predictions, self.plain.calibration, nodes).T, strict=True
-        ):
+        nodes = self.combined.calibration.best_path(with_place if said is None else said.predictions)[0]
+        table = self._with_fences(table, said)
+        confidence = _confidence(predictions, self.plain.calibration, nodes)
+        for rank, values in zip(self.namer.taxonomy.ranks, confidence.T, strict=True):
             table = table.append_column(f"{rank}_confidence_{WITHOUT}", pa.array(values, pa.float64(), from_pandas=True))
-        for name in ("taxon", "rank", "confidence", "best_guess"):
-            table = table.append_column(f"{name}_{WITHOUT}", without[name])
-        guess = _last(nodes)
-        table = table.append_column(
-            PLACE, pa.array(self.placing.evidence(predictions.taxonomy, guess, found.places), pa.string())
-        )
-        return self._with_fences(table, said)
+        for name in _ANSWER:
+            table = table.append_column(f"{name}_{WITHOUT}", plain[name])
+        evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places)
+        return table.append_column(PLACE, pa.array(evidence, pa.string()))
 
-    def _elsewhere(self, predictions: Predictions, hits: Hits | None, found: Found, top: int) -> pa.Table:
-        table, said = self._fenced(self.plain, predictions, hits, found, top)
-        n = len(table)
-        if self.combined is not None:
-            numbers, texts = pa.nulls(n, pa.float64()), pa.nulls(n, pa.string())
-            for rank in self.namer.taxonomy.ranks:
-                table = table.append_column(f"{rank}_confidence_{WITHOUT}", numbers)
-            for name in ("taxon", "rank", "confidence", "best_guess"):
-                table = table.append_column(f"{name}_{WITHOUT}", numbers if name == "confidence" else texts)
-            table = table.append_column(PLACE, texts)
-        return self._with_fences(table, said)
+    def _with_nulls(self, table: pa.Table) -> pa.Table:
+        """Rows of specimens without a place, with the columns of those that have one."""
+        numbers, texts = pa.nulls(len(table), pa.float64()), pa.nulls(len(table), pa.string())
+        for rank in self.namer.taxonomy.ranks:
+            table = table.append_column(f"{rank}_confidence_{WITHOUT}", numbers)
+        for name in _ANSWER:
+            table = table.append_column(f"{name}_{WITHOUT}", numbers if name == "confidence" else texts)
+        return table.append_column(PLACE, texts)
 
     def _fenced(
         self, who: Identifier, predictions: Predictions, hits: Hits | None, found: Found, top: int
