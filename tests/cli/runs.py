@@ -573,6 +573,13 @@ LINES: dict[str, Line] = {
         after=("train place",),
         says="overall shares alone",
     ),
+    "train place by a network": Line(
+        "train place {both} -o {out}/sinr --method sinr --loss an-full --positive-weight 100 --rank genus --epochs 2 --width 8 "
+        "--blocks 1 --dropout 0.1 --hide 0.2 --batch-size 8 --lr 0.001 --weight-decay 0.01 --held-out 0.3 --patience 1 --seed 1 "
+        "--inputs sphere --device cpu",
+        says="where people collected",
+    ),
+    "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
