@@ -576,7 +576,7 @@ LINES: dict[str, Line] = {
     "train place by a network": Line(
         "train place {both} -o {out}/sinr --method sinr --loss an-full --positive-weight 100 --rank genus --epochs 2 --width 8 "
         "--blocks 1 --dropout 0.1 --hide 0.2 --batch-size 8 --lr 0.001 --weight-decay 0.01 --held-out 0.3 --patience 1 --seed 1 "
-        "--inputs sphere --device cpu",
+        "--inputs published --rasters {rasters} --device cpu",
         says="where people collected",
     ),
     "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
