@@ -1,0 +1,105 @@
+"""The table of a community: samples by taxa."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from biocosmos.errors import BiocosmosError
+
+COUNT, PER_M3, PER_M2, VOLUME_PER_M3 = "specimens", "per m³", "per m²", "mm³ per m³"
+"""Units of ``counts``."""
+
+
+@dataclass(frozen=True)
+class Community:
+    """s samples by t taxa. Samples without specimens are kept: their row is 0.
+
+    Attributes:
+        samples: (s,) object, the name of each sample, each once.
+        taxa: (t,) object, the name of each taxon at ``rank``, each once; rolled-back names are taxa of their own.
+        rank: of the taxa; "label" where they are the labels as their source gave them.
+        counts: (s, t) float64, at least 0; nan = not known, as a concentration without a volume is.
+        unit: of ``counts``: "specimens", "per m³", "per m²" or "mm³ per m³".
+        facts: one row a sample, in the order of ``samples``: what is known of each (latitude, longitude, depth_min, depth_max, date,
+            station, volume in m³, ...); ``sample`` its name.
+        beside: name -> (s, t) float64 of the same shape: specimens, concentration, biovolume, low, high.
+        predicted: whether any count is of names that a classifier gave.
+        taxon_ranks: (t,) object, rank of each taxon where it is not ``rank`` for all.
+    """
+
+    samples: NDArray[np.object_]
+    taxa: NDArray[np.object_]
+    rank: str
+    counts: NDArray[np.float64]
+    unit: str = COUNT
+    facts: pa.Table | None = None
+    beside: dict[str, NDArray[np.float64]] = field(default_factory=dict)
+    predicted: bool = False
+    taxon_ranks: NDArray[np.object_] | None = None
+
+    def __post_init__(self) -> None:
+        shape = (len(self.samples), len(self.taxa))
+        for name, values in (("counts", self.counts), *self.beside.items()):
+            if values.shape != shape:
+                raise BiocosmosError(f"a community of {shape[0]} samples by {shape[1]} taxa has {name} of shape {values.shape}")
+        for kind, names in (("sample", self.samples), ("taxon", self.taxa)):
+            if len(set(names)) != len(names):
+                twice = next(name for at, name in enumerate(names) if name in set(names[:at]))
+                raise BiocosmosError(f"the {kind} '{twice}' stands twice in a community: give each a name of its own")
+        if np.any(self.counts < 0):
+            raise BiocosmosError(f"a community has a negative number in {self.unit}: counts are 0 or more")
+        if self.facts is None:
+            object.__setattr__(self, "facts", pa.table({"sample": pa.array(list(self.samples), pa.string())}))
+        if len(self.facts) != shape[0]:  # type: ignore[arg-type]
+            raise BiocosmosError(f"a community of {shape[0]} samples has facts of {len(self.facts)}")  # type: ignore[arg-type]
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def fact(self, name: str) -> list[Any]:
+        """What ``facts`` says under this name, one a sample; None where it is not known or there is no such column."""
+        facts = self.facts
+        if facts is None or name not in facts.column_names:
+            return [None] * len(self)
+        return list(facts[name].to_pylist())
+
+    def shares(self) -> NDArray[np.float64]:
+        """(s, t) each row divided by its sum; 0 where a sample is empty."""
+        known = np.nan_to_num(self.counts)
+        sums = known.sum(axis=1, keepdims=True)
+        return np.divide(known, sums, out=np.zeros_like(known), where=sums > 0)
+
+    def of(self, name: str) -> Community:
+        """The community whose ``counts`` are another of its tables: "specimens", "concentration", "biovolume"."""
+        if name not in self.beside:
+            raise BiocosmosError(f"this community has no {name}: it has {', '.join(self.beside) or 'its counts alone'}")
+        unit = {"specimens": COUNT, "concentration": PER_M3, "biovolume": VOLUME_PER_M3}.get(name, self.unit)
+        return replace(self, counts=self.beside[name], unit=unit)
+
+    def tidy(self) -> pa.Table:
+        """One row for each sample and taxon that was found in it, and one with an empty taxon for each sample without any:
+        sample, its facts, taxon, rank, n and what stands ``beside``."""
+        facts = self.facts
+        assert facts is not None
+        found = np.nan_to_num(self.counts, nan=1.0) > 0
+        for values in self.beside.values():
+            found |= np.nan_to_num(values) > 0
+        bare = ~found.any(axis=1)
+        rows = [(s, t) for s in range(len(self)) for t in (*np.flatnonzero(found[s]).tolist(), *([-1] if bare[s] else []))]
+        at = np.array([s for s, _ in rows], dtype=np.int64)
+        of = np.array([t for _, t in rows], dtype=np.int64)
+        columns: dict[str, Any] = {name: facts[name].take(pa.array(at)) for name in facts.column_names}
+        columns.setdefault("sample", pa.array([self.samples[s] for s in at], pa.string()))
+        columns["taxon"] = pa.array([None if t < 0 else self.taxa[t] for t in of], pa.string())
+        ranks = [self.rank] * len(self.taxa) if self.taxon_ranks is None else list(self.taxon_ranks)
+        columns["rank"] = pa.array([None if t < 0 else ranks[t] for t in of], pa.string())
+        for name, values in (("n", self.beside.get("specimens", self.counts)), *self.beside.items()):
+            if name != "specimens":
+                cells = [0.0 if t < 0 else values[s, t] for s, t in rows]
+                columns[name] = pa.array([None if np.isnan(value) else float(value) for value in cells], pa.float64())
+        return pa.table(columns)
