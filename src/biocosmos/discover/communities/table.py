@@ -25,8 +25,8 @@ class Community:
         rank: of the taxa; "label" where they are the labels as their source gave them.
         counts: (s, t) float64, at least 0; nan = not known, as a concentration without a volume is.
         unit: of ``counts``: "specimens", "per m³", "per m²" or "mm³ per m³".
-        facts: one row a sample, in the order of ``samples``: what is known of each (latitude, longitude, depth_min, depth_max, date,
-            station, volume in m³, ...); ``sample`` its name.
+        facts: one row a sample, in the order of ``samples``: what is known of each (latitude, longitude, depth_min, depth_max,
+            date, station, volume in m³, ...); ``sample`` its name.
         beside: name -> (s, t) float64 of the same shape: specimens, concentration, biovolume, low, high.
         predicted: whether any count is of names that a classifier gave.
         taxon_ranks: (t,) object, rank of each taxon where it is not ``rank`` for all.
