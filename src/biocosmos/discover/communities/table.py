@@ -72,7 +72,8 @@ class Community:
         """(s, t) each row divided by its sum; 0 where a sample is empty."""
         known = np.nan_to_num(self.counts)
         sums = known.sum(axis=1, keepdims=True)
-        return np.divide(known, sums, out=np.zeros_like(known), where=sums > 0)
+        shares: NDArray[np.float64] = np.divide(known, sums, out=np.zeros_like(known), where=sums > 0)
+        return shares
 
     def of(self, name: str) -> Community:
         """The community whose ``counts`` are another of its tables: "specimens", "concentration", "biovolume"."""
@@ -86,9 +87,9 @@ class Community:
         sample, its facts, taxon, rank, n and what stands ``beside``."""
         facts = self.facts
         assert facts is not None
-        found = np.nan_to_num(self.counts, nan=1.0) > 0
+        found: NDArray[np.bool_] = np.asarray(np.nan_to_num(self.counts, nan=1.0) > 0)
         for values in self.beside.values():
-            found |= np.nan_to_num(values) > 0
+            found = np.logical_or(found, np.nan_to_num(values) > 0)
         bare = ~found.any(axis=1)
         rows = [(s, t) for s in range(len(self)) for t in (*np.flatnonzero(found[s]).tolist(), *([-1] if bare[s] else []))]
         at = np.array([s for s, _ in rows], dtype=np.int64)
