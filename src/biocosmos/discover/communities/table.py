@@ -90,8 +90,8 @@ class Community:
         found: NDArray[np.bool_] = np.asarray(np.nan_to_num(self.counts, nan=1.0) > 0)
         for values in self.beside.values():
             found = np.logical_or(found, np.nan_to_num(values) > 0)
-        bare = ~found.any(axis=1)
-        rows = [(s, t) for s in range(len(self)) for t in (*np.flatnonzero(found[s]).tolist(), *([-1] if bare[s] else []))]
+        bare = set(np.flatnonzero(np.count_nonzero(found, axis=1) == 0).tolist())
+        rows = [(s, t) for s in range(len(self)) for t in (*np.flatnonzero(found[s]).tolist(), *([-1] if s in bare else []))]
         at = np.array([s for s, _ in rows], dtype=np.int64)
         of = np.array([t for _, t in rows], dtype=np.int64)
         columns: dict[str, Any] = {name: facts[name].take(pa.array(at)) for name in facts.column_names}
