@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
+from safetensors.torch import load_file
 
 import biocosmos as bc
 from biocosmos.barcodes.simulate import simulate_barcodes
@@ -51,6 +52,15 @@ def both(
         unseen = names.index(name) >= 3 * len(names) // 4
         parts.append(unseen_parts[row % len(unseen_parts)] if unseen else ("train", "train", "train", "val", "test")[row % 5])
     table = table.append_column("image_path", [paths]).append_column("part", [parts])
+    numbers = np.array([names.index(name) for name in species])
+    found = np.random.default_rng([seed, 1])  # where each species lives, and when it flies
+    where = {
+        "latitude": 51 + 0.4 * numbers + found.normal(0, 0.05, len(table)),
+        "longitude": 5 + 0.3 * (numbers % 3) + found.normal(0, 0.05, len(table)),
+        "date": [f"2024-{1 + number % 8:02d}-{1 + day:02d}" for number, day in zip(numbers, found.integers(0, 27, len(table)))],
+    }
+    for column, values in where.items():
+        table = table.append_column(column, [values])
     from biocosmos.tables import write_table
 
     csv = folder / "both.csv"
@@ -74,3 +84,15 @@ def space(folder: Path, *, seed: int = 0, width: int = WIDTH) -> str:
     base = load_barcode_encoder("kmer:5")
     digests["dna"] = save_projected_barcodes(folder / "dna", base, Projection(base.dim, width), training={})
     return save_space(folder, digests, dim=width, training={"what": "random projections, for tests"})
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Of every tower of a space."""
+    files = sorted(folder.glob("*/*.safetensors"))
+    return {f"{file.parent.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}
+
+
+def same(a: Path, b: Path) -> bool:
+    """Whether the towers of two spaces have the same weights, to the bit."""
+    mine, others = weights(a), weights(b)
+    return bool(mine) and mine.keys() == others.keys() and all(torch.equal(mine[name], others[name]) for name in mine)

@@ -66,6 +66,13 @@ LINES: dict[str, Line] = {
         "export {collection} -o {out}/out.zip --format darwin-core --split train --within Copepoda "
         "--where \"status = 'living'\" --strict"
     ),
+    "ingest nets": Line("ingest {nets} -o {out}/nets.cosmos", says="6 specimens"),
+    "export a survey": Line(
+        "export {out}/nets.cosmos -o {out}/obis --format obis --sample sample_id --volume vol=m3 --share part --biovolume mm3=mm3"
+        " --mesh mesh=um --aperture mouth=m2 --absences",
+        after=("ingest nets",),
+        says="6 specimens",
+    ),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
     "export what is said now": Line(
@@ -158,6 +165,23 @@ LINES: dict[str, Line] = {
         "search {both} --id {paired} --ask-with dna --among image -e {space} -k 2", after=("embed a space",), says="asked_with"
     ),
     "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
+    "ingest nature": Line("ingest {nature} -o {out}/nature.cosmos", says="3 specimens"),
+    "embed places": Line("embed {out}/nature.cosmos -e place:15km-15d", after=("ingest nature",), says="places"),
+    "search from a place": Line(
+        "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
+    ),
+    "embed sounds": Line("embed {out}/nature.cosmos -e audio:{clap}", after=("ingest nature",), says="sounds"),
+    "search by a sound": Line(
+        "search {out}/nature.cosmos --sound {song} -e audio:{clap} -k 1", after=("embed sounds",), says="song.wav"
+    ),
+    "embed satellite images": Line(
+        "embed {out}/nature.cosmos -e satellite:efficientnet-lite0", after=("ingest nature",), says="satellite images"
+    ),
+    "search by a satellite image": Line(
+        "search {out}/nature.cosmos --satellite {photo} -e satellite:efficientnet-lite0 -k 1",
+        after=("embed satellite images",),
+        says="n0",
+    ),
     "search approximately": Line("search {out}/theirs.cosmos --id {id} --approximate"),
     # ------------------------------------------------------------------ names
     "refit": Line(
@@ -528,6 +552,37 @@ LINES: dict[str, Line] = {
         "train contrastive {out}/both.cosmos -o {out}/space_again --config {out}/space/settings.toml --text-type sci",
         after=("train contrastive",),
         says="with image and dna",
+    ),
+    "train bind": Line(
+        f"train bind {{both}} -o {{out}}/bound {LOOP}{RUN}--modalities dna,place,environment,text --anchor dna --dna kmer:5 "
+        "--place new:sphere --environment environment:{rasters} --text tiny --text-ranks genus,species --text-type sci "
+        "--tune dna=heads --width 8 --hidden 0 --targets species --loss taxabind --queue 8 --anywhere --as-published "
+        "--temperature 0.1 --split train --validation val --batch-size 8",
+        says="the anchor",
+    ),
+    "evaluate a bound space": Line(
+        "evaluate {both} -e {out}/bound --protocol cross-modal --gallery train --queries test --report {out}/bound.html",
+        after=("train bind",),
+    ),
+    "train place": Line(
+        'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
+        says="where people collected",
+    ),
+    "train place again": Line(
+        "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
+        after=("train place",),
+        says="overall shares alone",
+    ),
+    "train bind in full": Line(
+        "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
+        "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
+        "--width 8 --epochs 1 --batch-size 4 --device cpu",
+        says="the anchor",
+    ),
+    "train bind from a file": Line(
+        "train bind {both} -o {out}/bound_again --config {out}/bound/settings.toml --epochs 1",
+        after=("train bind",),
+        says="the anchor",
     ),
     "train contrastive in full": Line(
         "train contrastive {out}/both.cosmos -o {out}/tuned --tune image=lora,dna=full --lora-rank 2 --chunk 4 --augment clibd "

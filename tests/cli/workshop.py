@@ -22,6 +22,7 @@ from biocosmos.cli import main
 from bioscan_like import insects, write_1m, write_5m, write_clibd
 from runs import LINES
 from space_sample import both, space
+from tiny_clap import song, tiny_clap
 from tiny_clip import save_tiny_clip
 
 BIOSCAN = "processid,taxon,phylum,class,order,family,genus,species,dna_barcode,split,chunk\n"
@@ -115,6 +116,9 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
     trays = [f"tray {i},text,{i % 2},{'' if i % 5 else 1},Apis;Bombus,{('train', 'test')[i % 2]}" for i in range(20)]
+    nets = [f"net {i},net {i},st{i % 2},Calanus,2026-06-04,43,7,12.5,0.5,0.01,200,0.25" for i in range(6)]
+    head = "id,text,sample_id,label,date,latitude,longitude,vol,part,mm3,mesh,mouth"
+    (folder / "nets.csv").write_text("\n".join([head, *nets]) + "\n")
     (folder / "trays.csv").write_text("\n".join(["id,text,torn,mouldy,seen,part", *trays]) + "\n")
     scores = [f"tray {i},0.{i % 9}1,0.4,0.{i % 5}" for i in range(20)]
     (folder / "scores.csv").write_text("\n".join(["Filename,torn,mouldy,Apis", *scores]) + "\n")
@@ -133,8 +137,14 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     dna, genus = _barcodes(folder)
     both(folder / "across", specimens=30, unseen_parts=("key_unseen", "val_unseen", "test_unseen"))
     space(folder / "across" / "run")
+    _raster(folder / "rasters")
+    _nature(folder, f"photos/{rows[0]['label']}/{rows[0]['id']}.jpg")
     names = {
         "both": "across/both.cosmos",
+        "rasters": "rasters",
+        "nature": "nature.csv",
+        "song": "song.wav",
+        "clap": "clap",
         "space": "across/run",
         "paired": "SIM0-000001",
         "barcodes": "barcodes.cosmos",
@@ -156,6 +166,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "attributes": "attributes.csv",
         "weights": "weights.csv",
         "trays": "trays.csv",
+        "nets": "nets.csv",
         "scores": "scores.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",
@@ -218,3 +229,22 @@ def _detections(file: Path, photo: str) -> None:
 def workshop(tmp_path_factory: pytest.TempPathFactory, embedded: bc.Collection) -> Workshop:
     """The workshop, furnished once."""
     return Workshop(tmp_path_factory.mktemp("workshop"), embedded)
+
+
+def _nature(folder: Path, picture: str) -> None:
+    """Specimens of a place, with a sound and a picture from above."""
+    tiny_clap(folder / "clap")
+    song(folder / "song.wav", 1.5)
+    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},song.wav,{picture}" for i in range(3)]
+    (folder / "nature.csv").write_text("\n".join(["id,text,latitude,longitude,date,audio_path,satellite_path", *lines]) + "\n")
+
+
+def _raster(folder: Path) -> None:
+    """Warmth of the places of made-up specimens, in degrees north and east."""
+    import rasterio
+
+    folder.mkdir()
+    facts = {"driver": "GTiff", "width": 40, "height": 40, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    turn = rasterio.transform.from_origin(0, 60, 0.5, 0.5)
+    with rasterio.open(folder / "warmth.tif", "w", transform=turn, **facts) as file:
+        file.write(np.random.default_rng(0).normal(size=(1, 40, 40)).astype(np.float32))

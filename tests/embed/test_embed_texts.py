@@ -77,10 +77,10 @@ def test_a_killed_run_goes_on(named: bc.Collection, tower: str, monkeypatch: pyt
     encoder = load_text_encoder(tower)
     save = embedding._Blocks._save
 
-    def dies(self: object, number: int, of: str, part: pa.Array) -> None:
-        if number == 2:
+    def dies(self: object, block: embedding._Block, part: pa.RecordBatch) -> None:
+        if block.number == 2:
             raise KeyboardInterrupt
-        save(self, number, of, part)  # type: ignore[arg-type]
+        save(self, block, part)  # type: ignore[arg-type]
 
     monkeypatch.setattr(embedding._Blocks, "_save", dies)
     with pytest.raises(KeyboardInterrupt):

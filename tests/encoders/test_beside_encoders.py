@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,34 +22,9 @@ from biocosmos.encoders.modality import modality_of
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.nn.projection import Projection
+from tiny_clap import song, tiny_clap
 
 transformers = pytest.importorskip("transformers")
-
-
-def tiny_clap(folder: Path, fused: bool = True, seed: int = 0) -> Path:
-    """A ClapAudioModelWithProjection with random weights as Hugging Face keeps it."""
-    torch.manual_seed(seed)
-    shape: dict[str, Any] = {
-        "patch_embeds_hidden_size": 8,
-        "depths": [1, 1],
-        "num_attention_heads": [1, 2],
-        "num_hidden_layers": 2,
-        "hidden_size": 16,
-        "projection_dim": 12,
-        "window_size": 8,
-    }
-    config = transformers.ClapAudioConfig(enable_fusion=fused, **shape)
-    transformers.ClapAudioModelWithProjection(config).save_pretrained(folder)
-    transformers.ClapFeatureExtractor(truncation="fusion" if fused else "rand_trunc").save_pretrained(folder)
-    return folder
-
-
-def song(path: Path, seconds: float, rate: int = 48_000, channels: int = 1, pitch: float = 440.0) -> Path:
-    """A WAV of 16 bits: a tone that rises."""
-    time = np.arange(int(seconds * rate)) / rate
-    wave = 0.3 * np.sin(2 * np.pi * (pitch + 40 * time) * time)
-    wavfile.write(path, rate, np.repeat((wave * 32767).astype(np.int16)[:, None], channels, axis=1).squeeze())
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -162,11 +136,11 @@ def test_columns_of_sounds_and_satellite_images(clap: Path, tmp_path: Path) -> N
     assert (done.images, done.failed, done.without_image, done.unit) == (3, 2, 1, "sounds")
     reasons = " ".join(done.failures.table()["reason"].to_pylist())
     assert "cannot be read as a sound" in reasons and "there is no such file" in reasons
-    done = bc.embed(collection, "satellite:new:vit_tiny_patch8_96")
+    done = bc.embed(collection, "satellite:new:vit_tiny_patch8_96", precision="float32")
     assert (done.images, done.failed, done.without_image, done.lacking) == (3, 1, 2, "a satellite image")
     facts = collection.encoders["satellite:new:vit_tiny_patch8_96"]
     assert facts["modality"] == "satellite" and "resize" in facts["preprocessing"]
-    image = load_encoder("new:vit_tiny_patch8_96")
+    image = load_encoder("new:vit_tiny_patch8_96", precision="float32")
     wanted, _ = image.encode_files([tmp_path / "data" / "beside" / "1.png"])
     ids, vectors = collection.vectors("satellite:new:vit_tiny_patch8_96")
     assert vectors[list(ids).index(rows["id"][1].as_py())] == pytest.approx(wanted[0], abs=1e-5)

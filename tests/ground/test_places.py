@@ -96,6 +96,8 @@ def test_south_and_west():
         ("5E 6E", "same axis twice"),
         ("5°O 52°N", "O is west in some"),
         ("here", "is not a place"),
+        ("0,0", "no place is known"),
+        ("0°N 0°E", "no place is known"),
         ("1,2,3", "is not"),
         ("", "is not a place"),
     ],

@@ -75,6 +75,7 @@ def test_what_is_not_known_is_not_asked():
     prior = KernelPrior.fit(TAXA, FOUR, bandwidths=Bandwidths(30, 15, float("inf"), 1))
     nothing = prior.shares(Places.nowhere(2))
     assert nothing == pytest.approx(np.tile(prior.base, (2, 1)))
+    assert prior.shares(Places.nowhere(0)).shape == (0, 3)
     day_alone = prior.shares(places([np.nan], [np.nan], [200]))[0]
     assert day_alone.argmax() == 1
     place_alone = prior.shares(places([51.9], [4.9]))[0]

@@ -31,6 +31,7 @@ CONFUSION = np.array([[0.8, 0.15, 0.1], [0.15, 0.75, 0.2], [0.05, 0.1, 0.7]])
 
 def test_em_is_saerens():
     assert quantify("emq", ROWS, PRIOR, most_steps=1).values == pytest.approx([0.306250, 0.393750, 0.300000], abs=1e-6)
+    assert not quantify("emq", ROWS, PRIOR, most_steps=1).converged
     found = quantify("emq", ROWS, PRIOR, close=1e-12)
     assert found.converged and found.values == pytest.approx([0.086196, 0.556718, 0.357086], abs=1e-6)
 

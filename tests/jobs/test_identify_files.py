@@ -392,3 +392,32 @@ def test_a_part_of_stored_vectors_has_no_use_for_how_images_are_read(biocosmos: 
     for option in ("--batch-size", "--workers"):
         assert f"{option} does nothing here" in biocosmos("identify", mine.path, "--part", "test", option, "2", fails=2)
     assert "--append does nothing here" in biocosmos("identify", mine.path, "--part", "test", "--append", fails=2)
+
+
+@pytest.mark.parametrize("moment", ["try_lock", "NamingWork"])
+def test_a_signal_while_the_work_folder_is_made_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    from biocosmos.jobs import naming_work
+
+    whole, calls = getattr(naming_work, moment), []
+
+    def interrupted(*given: object) -> object:
+        calls.append(given)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(naming_work, moment, interrupted)
+    with pytest.raises(KeyboardInterrupt), naming_work.locked(tmp_path / "names.csv", print):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_work_folder_that_another_process_has_is_left_to_it(tmp_path: Path) -> None:
+    from biocosmos.jobs.naming_work import locked, work_beside
+
+    output = tmp_path / "names.csv"
+    with locked(output, print):
+        with pytest.raises(BiocosmosError, match="another process is naming"), locked(output, print):
+            pass
+        assert work_beside(output).is_dir()
+    assert not work_beside(output).exists()

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from biocosmos.serve.catalogue import Catalogue, View
@@ -122,6 +122,7 @@ def test_bars_of_dates(tmp_path: Path, dates: list[str], unit: str, bars: int) -
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=8) | st.none(), max_size=20))
+@example(["\x1f", "a\vb", " a\x1c b "])
 def test_words_are_folded_alike_one_by_one_and_by_columns(texts: list[str | None]) -> None:
     assert fold_all(pa.array(texts, pa.string())).to_pylist() == [None if text is None else fold(text) for text in texts]
     assert [fold(text) for text in texts if text] == [plain(text) for text in texts if text]

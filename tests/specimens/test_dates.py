@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from biocosmos.specimens.dates import When, read_date, read_time
+from biocosmos.specimens.dates import When, iso_date, moment_of, read_date, read_time
 
 SIXTH = date(2020, 6, 13)
 
@@ -38,6 +38,15 @@ def test_one_day_in_many_spellings(text: str) -> None:
 @pytest.mark.parametrize("text", ["2020-06-13T10:11:12Z", "2020-06-13 10:11:12.5", "13.06.2020 10:11:12", "20200613T101112"])
 def test_a_time_behind_the_day(text: str) -> None:
     assert read_date(text) == When(SIXTH, time(10, 11, 12))
+
+
+@pytest.mark.parametrize("zone", ["+99:00", "-2400"])
+def test_of_a_zone_that_is_none_the_day_is_certain(zone: str) -> None:
+    when = read_date(f"2020-01-01 10:00{zone}")
+    assert when.day == date(2020, 1, 1) and when.clock is None and "zone" in str(when.problem)
+    said, problem = iso_date(f"2020-01-01T10:00{zone}")
+    assert said == "2020-01-01" and "zone" in str(problem)
+    assert moment_of(f"2020-01-01T10:00{zone}") == (datetime(2020, 1, 1, tzinfo=timezone.utc), False)
 
 
 def test_a_time_with_a_zone_is_moved_to_utc_and_may_change_the_day() -> None:

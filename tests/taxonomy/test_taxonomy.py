@@ -230,6 +230,7 @@ def test_homonyms_are_different_taxa_and_the_error_says_what_to_write():
 def test_a_path_without_gaps_wins_over_one_that_skips_taxa():
     tax = Taxonomy.from_table({"kingdom": ["A", "A"], "family": [None, "F"], "genus": ["G", "G"]})
     assert tax.path(tax.find("A/G")) == ["A", None, "G"]
+    assert tax.path_text(tax.find("A/G")) == "A/G" and tax.path_text(tax.find("A/G"), " / ") == "A / G"
     assert tax.path(tax.find("A/F/G")) == tax.path(tax.find("F/G")) == ["A", "F", "G"]
 
 

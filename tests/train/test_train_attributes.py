@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 import torch
+from killed_training import kill
 from safetensors.torch import load_file, save_file
 
 import biocosmos as bc
@@ -326,16 +323,10 @@ def test_a_killed_training_goes_on_to_the_same_weights(tray: bc.Collection, tmp_
     given = {**FROZEN, "epochs": 12, "attributes": "form,torn", "head": "ctgnn", "ranks": "label", "task_weighting": "dwa"}
     given |= {"checkpoint_steps": 1}
     train(tray, tmp_path / "whole", **given)
-    command = [sys.executable, "-m", "biocosmos", "train", "heads", str(tray.path), "-o", str(tmp_path / "killed")]
+    command = ["train", "heads", str(tray.path), "-o", str(tmp_path / "killed")]
     for name, value in given.items():
         command += ["--" + name.replace("_", "-"), *([] if value is True else [str(value)])]
-    process = warm.Popen(
-        command, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*[2-9]")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(command, tmp_path / "killed", steps="step-*[2-9]")
     assert not (tmp_path / "killed" / ATTRIBUTES).exists()
     result = train(tray, tmp_path / "killed", **given)
     assert result.history.resumed_at > 0

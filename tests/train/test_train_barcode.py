@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from killed_training import kill
 from safetensors.torch import load_file
 
 import biocosmos as bc
@@ -138,14 +134,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     """One process is killed from outside, this one goes on: the weights are those of a training that nothing happened to."""
     more = {"objective": "masked", "epochs": 12, "checkpoint_steps": 3}
     train(collection, tmp_path / "whole", **more)
-    command = [sys.executable, "-m", "biocosmos", "train", "barcode", str(collection.path), *options(**more)]
-    process = warm.Popen(
-        [*command, "-o", str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
-    )
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ["train", "barcode", str(collection.path), *options(**more), "-o", str(tmp_path / "killed")]
+    kill(command, tmp_path / "killed")
     assert not (tmp_path / "killed" / "biocosmos.json").exists()
     result = train(collection, tmp_path / "killed", **more)
     assert result.history.resumed_at > 0 and len(result.history.epochs) == 12

@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
-from safetensors.torch import load_file
+from killed_training import kill
 
 import biocosmos as bc
 import warm
@@ -30,7 +27,7 @@ from biocosmos.train.contrastive.task import ModalTask
 from biocosmos.train.contrastive.towers.choosing import make_sources
 from biocosmos.train.contrastive.training import ContrastiveResult, train_contrastive
 from biocosmos.train.loop.processes import Processes
-from space_sample import both
+from space_sample import both, same, weights
 
 SMALL: dict[str, Any] = {
     "dna": "kmer:5",
@@ -80,16 +77,6 @@ def without(collection: bc.Collection, column: str, ids: list[str]) -> None:
     """Take a modality from some specimens."""
     empty = pa.table({"id": ids, column: pa.nulls(len(ids), pa.string())})
     collection.change(empty, verb="update", clear=True)
-
-
-def weights(folder: Path) -> dict[str, torch.Tensor]:
-    files = sorted(folder.glob("*/*.safetensors"))
-    return {f"{file.parent.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}
-
-
-def same(a: Path, b: Path) -> bool:
-    mine, others = weights(a), weights(b)
-    return bool(mine) and mine.keys() == others.keys() and all(torch.equal(mine[name], others[name]) for name in mine)
 
 
 def test_pictures_and_barcodes_are_brought_into_one_space(collection: bc.Collection, tmp_path: Path) -> None:
@@ -151,15 +138,7 @@ def test_a_batch_is_the_same_whenever_it_is_asked_for(collection: bc.Collection)
 def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection, tmp_path: Path) -> None:
     more = {"epochs": 16, "checkpoint_steps": 2}
     train(collection, tmp_path / "whole", **more)
-    arguments = command(collection, tmp_path / "killed", **more)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    process = warm.Popen(
-        [sys.executable, "-m", "biocosmos", *arguments], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(command(collection, tmp_path / "killed", **more), tmp_path / "killed")
     assert not (tmp_path / "killed" / "biocosmos.json").exists()
     result = train(collection, tmp_path / "killed", **more)
     assert 0 < result.history.resumed_at < result.history.steps
@@ -205,7 +184,7 @@ def test_a_collection_without_barcodes_is_told_so(collection: bc.Collection, tmp
         train(collection, tmp_path / "run", text="auto")
     assert not (tmp_path / "run").exists()
     settings, notes = resolved(collection, contrastive_settings())
-    assert settings.modalities == ("image", "text") and "trained without --dna" in notes[0]
+    assert settings.kinds == ("image", "text") and "trained without --dna" in notes[0]
     with pytest.raises(BiocosmosError, match="has a picture of its specimens and nothing else"):
         train(collection, tmp_path / "run", dna="auto")
 

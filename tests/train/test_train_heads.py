@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from killed_training import kill
 from safetensors.torch import load_file
 
 import biocosmos as bc
-import warm
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_files, predict_part
@@ -167,14 +162,8 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     settings = {**FROZEN, "head": "multitask", "epochs": 12, "checkpoint_steps": 8, "patience": None}
     train(collection, tmp_path / "whole", **settings)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items() if name not in ("freeze", "patience")]
-    how = [sys.executable, "-m", "biocosmos", "train", "heads", str(collection.path), "--freeze", *given]
-    process = warm.Popen(
-        [*how, "-o", str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
-    )
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    how = ["train", "heads", str(collection.path), "--freeze", *given, "-o", str(tmp_path / "killed")]
+    kill(how, tmp_path / "killed")
     assert not (tmp_path / "killed" / HEAD).exists()
     result = train(collection, tmp_path / "killed", **settings)
     assert result.history.resumed_at > 0 and len(result.history.epochs) == 12

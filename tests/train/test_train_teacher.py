@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from killed_training import kill
 from safetensors.torch import load_file
 
 import biocosmos as bc
-import warm
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.heads import HEAD, WEIGHTS, TrainedHead
 from biocosmos.jobs.predict import predict_part
@@ -139,12 +134,8 @@ def test_a_killed_student_goes_on_with_the_same_soft_labels(few: bc.Collection, 
     settings = {**STUDENT, "epochs": 3, "checkpoint_steps": 2, "teacher": str(tmp_path / "teacher"), "match": encoder}
     train(few, tmp_path / "whole", **settings)
     given = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    how = [sys.executable, "-m", "biocosmos", "train", "heads", str(few.path), *given, "-o", str(tmp_path / "killed")]
-    process = warm.Popen(how, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL)
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    how = ["train", "heads", str(few.path), *given, "-o", str(tmp_path / "killed")]
+    kill(how, tmp_path / "killed")
     assert not (tmp_path / "killed" / HEAD).exists()
     made = (tmp_path / "killed" / SOFT_LABELS).stat().st_mtime_ns
     result = train(few, tmp_path / "killed", **settings)

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +12,7 @@ import pytest
 import timm
 import torch
 import torch.multiprocessing
+from killed_training import kill
 from safetensors.torch import load_file
 
 import biocosmos as bc
@@ -231,7 +228,7 @@ def test_a_killed_training_of_towers_goes_on_to_the_same_weights(place: Path, tm
     more = {"epochs": 12, "checkpoint_steps": 1, "ema": 0.5}
     asked = settings(place, "vit", "bert", "image=full,dna=lora", **more)
     train_contrastive(collection_of(tmp_path), asked, tmp_path / "whole")
-    command = [sys.executable, "-m", "biocosmos", "train", "contrastive", str(tmp_path / "both.cosmos"), "--text", ""]
+    command = ["train", "contrastive", str(tmp_path / "both.cosmos"), "--text", "", "-o", str(tmp_path / "killed")]
     told = {
         "image": asked.image,
         "dna": asked.dna,
@@ -243,13 +240,7 @@ def test_a_killed_training_of_towers_goes_on_to_the_same_weights(place: Path, tm
     }
     for name, value in {**told, "seed": 1, "workers": 1, "keep": "last", **more}.items():
         command += ["--" + name.replace("_", "-"), str(value)]
-    process = warm.Popen(
-        [*command, "-o", str(tmp_path / "killed")], env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL
-    )
-    while not list((tmp_path / "killed" / "checkpoints").glob("step-*[2-9]")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    kill(command, tmp_path / "killed", steps="step-*[2-9]")
     assert not (tmp_path / "killed" / "biocosmos.json").exists()
     result = train_contrastive(collection_of(tmp_path), asked, tmp_path / "killed")
     assert result.history.resumed_at > 0 and len(result.history.epochs) == 12

@@ -39,6 +39,8 @@ def search(
     biocosmos search both.cosmos photo.jpg -e run/ --among dna
 
     biocosmos search both.cosmos --text "order Diptera" --among image
+
+    biocosmos search both.cosmos --place 52.05,5.05@2026-06-04 -e run/ --among image
     """
     from biocosmos.jobs.search import search_collection
     from biocosmos.specimens.collection import Collection
@@ -50,10 +52,16 @@ def search(
     else:
         write_table(table, output, provenance)
         say(f"{output}: {table.num_rows:,} neighbours")
+    kinds = {
+        "barcodes": settings.dna or settings.fasta,
+        "places": settings.place,
+        "sounds": settings.sound,
+        "texts": settings.text,
+    }
     finish(
         failures,
         table.num_rows,
-        "barcodes" if settings.dna or settings.fasta else "texts" if settings.text and not settings.images else "images",
+        next((unit for unit, given in kinds.items() if given and not settings.images), "images"),
         table=failures_beside(output),
         strict=strict,
     )

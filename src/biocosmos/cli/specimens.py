@@ -181,12 +181,19 @@ def split(collection: COLLECTION, settings: SplitSettings) -> None:
 def export(
     source: Annotated[Path, typer.Argument(help="A collection, or a table of names that identify wrote.", show_default=False)],
     output: Annotated[
-        Path, typer.Option("--output", "-o", help=".csv, .parquet, .json (COCO), or .zip with --format.", show_default=False)
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            help=".csv, .parquet, .json (COCO), .zip or a folder with --format.",
+            show_default=False,
+        ),
     ],
     settings: ExportSettings,
     strict: STRICT = False,
 ) -> None:
-    """Write specimens as CSV, Parquet, Darwin Core Archive, EcoTaxa zip or COCO; send a machine's names back as predicted.
+    """Write specimens as CSV, Parquet, Darwin Core Archive, EcoTaxa zip or COCO, or what was found in each sample; send a
+    machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
 
@@ -197,6 +204,8 @@ def export(
     biocosmos export mine.cosmos -o back.zip --format ecotaxa --identifications latest
 
     biocosmos export mine.cosmos -o now.zip --format darwin-core --current
+
+    biocosmos export cruise.cosmos -o obis --format obis --volume sample_tot_vol=m3 --share acq_sub_part
 
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """

@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from biocosmos.cli import training_barcode, training_contrastive, training_heads, training_zero_shot
+from biocosmos.cli import (
+    training_barcode,
+    training_bind,
+    training_contrastive,
+    training_heads,
+    training_place,
+    training_zero_shot,
+)
 from biocosmos.cli.generated import CONFIG, Given, refuse, takes
 from biocosmos.cli.options import COLLECTION, OVERWRITE
 from biocosmos.cli.printing import say, show_table, trained
@@ -27,6 +34,8 @@ def register(app: typer.Typer) -> None:
     training_zero_shot.register(train)
     training_barcode.register(train)
     training_contrastive.register(train)
+    training_bind.register(train)
+    training_place.register(train)
     add(train, slurm)
     app.add_typer(train, name="train")
 

@@ -15,6 +15,7 @@ from biocosmos.train.contrastive.settings import UNUSED, ContrastiveSettings, co
 
 if TYPE_CHECKING:
     from biocosmos.train.contrastive.specimens import ModalRows
+    from biocosmos.train.contrastive.training import ContrastiveResult
 
 
 def register(train: typer.Typer) -> None:
@@ -48,20 +49,30 @@ def contrastive(
     from biocosmos.train.contrastive.training import train_contrastive
 
     def tell(rows: ModalRows, resolved: ContrastiveSettings) -> None:
-        facts = rows.facts
-        table = [
-            *((f"{modality} encoder", getattr(resolved, modality)) for modality in resolved.modalities),
-            ("specimens", facts["specimens"]),
-            *((f"with {modality}", count) for modality, count in facts["with"].items()),
-            *((f"with {both}", count) for both, count in facts["with both"].items()),
-            (f"groups by {resolved.targets}", facts["groups"]),
-            ("left out: nothing to go with", facts["left_out"]),
-        ]
-        show_table(("what will be learnt from", "value"), table, title=str(output))
+        encoders = [(f"{modality} encoder", getattr(resolved, modality)) for modality in resolved.kinds]
+        begin("what will be learnt from", encoders, rows, resolved, output)
 
     result = train_contrastive(collection, settings, output, overwrite=overwrite, tell=tell)
-    if not result.main_process:
-        return
+    if result.main_process:
+        end(collection, output, result)
+
+
+def begin(what: str, first: list[tuple[str, object]], rows: ModalRows, resolved: ContrastiveSettings, output: Path) -> None:
+    """What is said of the specimens of a space before it is trained, below the rows of a table that are of the recipe."""
+    facts = rows.facts
+    table = [
+        *first,
+        ("specimens", facts["specimens"]),
+        *((f"with {modality}", count) for modality, count in facts["with"].items()),
+        *((f"with {both}", count) for both, count in facts["with both"].items()),
+        (f"groups by {resolved.targets}", facts["groups"]),
+        ("left out: nothing to go with", facts["left_out"]),
+    ]
+    show_table((what, "value"), table, title=str(output))
+
+
+def end(collection: Path, output: Path, result: ContrastiveResult) -> None:
+    """What is said of a space that was trained."""
     for note in result.notes:
         say(f"note: {note}")
     kept = result.history.best or {}

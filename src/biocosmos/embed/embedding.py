@@ -30,16 +30,16 @@ from biocosmos.embed.strings import Strings, embed_strings
 from biocosmos.embed.summary import EmbedSummary
 from biocosmos.embed.texts import TaxonNames
 from biocosmos.encoders.agreement import SAMPLE, check_agreement
-from biocosmos.encoders.barcodes import BarcodeEncoder, load_barcode_encoder
+from biocosmos.encoders.barcodes import BarcodeEncoder
 from biocosmos.encoders.beside.encoder import COLUMNS as FILE_COLUMNS
-from biocosmos.encoders.beside.encoder import FileEncoder, load_file_encoder
+from biocosmos.encoders.beside.encoder import FileEncoder
 from biocosmos.encoders.encoder import Encoder, Layout
 from biocosmos.encoders.modality import TAKES, Modality, modality_of, tower_name, towers_of
 from biocosmos.encoders.openvino_backend import CALIBRATION_IMAGES, Calibration
-from biocosmos.encoders.places.encoder import PlaceEncoder, load_place_encoder
+from biocosmos.encoders.places.encoder import PlaceEncoder
 from biocosmos.encoders.reduction.spec import split_name
 from biocosmos.encoders.registry import DEFAULT, load_encoder
-from biocosmos.encoders.texts import TextEncoder, load_text_encoder
+from biocosmos.encoders.strings import StringEncoder, load_string_encoder
 from biocosmos.encoders.ways import openvino_is_here
 from biocosmos.errors import BiocosmosError
 from biocosmos.machine import usable_cores
@@ -50,8 +50,6 @@ from biocosmos.specimens.description import KMERS, barcodes_alone
 from biocosmos.specimens.embedding_columns import COMPUTED_WITH, MUST_AGREE, joined_facts
 from biocosmos.tables import file_stem
 
-StringEncoder = BarcodeEncoder | TextEncoder | PlaceEncoder | FileEncoder
-"""Of what is written of a specimen."""
 WORTH_TIMING = 1000
 """Images from which on it pays to time the ways an encoder can be computed: timing costs as much as some hundred images."""
 
@@ -101,7 +99,7 @@ def embed(
         given = {"backend": backend != "auto", "resize": resize is not None, "workers": workers is not None}
         if unused := [option for option, asked in given.items() if asked]:
             raise UnusedSetting(unused[0], flag(unused[0]), "with an encoder of images")
-        made = _of_strings(encoder, device, precision) if isinstance(encoder, str) else encoder
+        made = load_string_encoder(encoder, device=device, precision=precision) if isinstance(encoder, str) else encoder
         assert not isinstance(made, Encoder)
         return _embed_strings(collection, made, batch_size, overwrite)
     assert isinstance(encoder, (str, Encoder))
@@ -168,20 +166,6 @@ def _embed_space(collection: Collection, name: str, towers: Mapping[Modality, st
         raise BiocosmosError(f"{collection.path} has nothing that '{name}' embeds: it takes {', '.join(towers)}")
     done[0].beside = done[1:]
     return done[0]
-
-
-def _of_strings(name: str, device: str, precision: str) -> StringEncoder:
-    """The encoder of barcodes, texts, places or files. Raises BiocosmosError for another precision than float32."""
-    modality = modality_of(name)
-    if modality == "dna":
-        return load_barcode_encoder(name, device=device, precision=precision)
-    if modality in ("place", "environment"):
-        return load_place_encoder(name, device=device, precision=precision)
-    if modality in FILE_COLUMNS:
-        return load_file_encoder(name, device=device, precision=precision)
-    if precision not in ("auto", "float32"):
-        raise BiocosmosError(f"encoders of texts compute in float32, not in {precision}: leave --precision out")
-    return load_text_encoder(name, device=device)
 
 
 def _embed_strings(collection: Collection, encoder: StringEncoder, batch_size: int | None, overwrite: bool) -> EmbedSummary:

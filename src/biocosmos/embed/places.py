@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.embed.strings import rows_of
-from biocosmos.encoders.places.encoder import DAY, DEPTH, PLACE, PlaceEncoder, known
+from biocosmos.encoders.places.encoder import DAY, DEPTH, PLACE, PlaceEncoder, known, vectors_and_reasons
 from biocosmos.places import Places
 from biocosmos.specimens.embedding_columns import WRITTEN_FROM
 
@@ -36,8 +37,7 @@ class SpecimenPlaces:
         """Latitude, longitude, day and depth of specimens of which all is known that the encoder takes."""
         places = Places.of_table(pa.Table.from_batches([batch]))
         there = known(places, self._encoder.takes)
-        rows = zip(places.latitude, places.longitude, places.day, places.depth)
-        return pa.array([written(*row) if good else None for row, good in zip(rows, there)], pa.string())
+        return pa.array([_written(row) if good else None for row, good in zip(places.numbers, there)], pa.string())
 
     def encode(self, strings: list[str]) -> pa.Array:
         """Vectors."""
@@ -45,12 +45,9 @@ class SpecimenPlaces:
         self._reasons = {}
         for start in range(0, len(strings), size):
             block = strings[start : start + size]
-            places = read(block)
-            vectors = self._encoder.encode_places(places)
-            nothing = np.flatnonzero(~vectors.any(axis=1))
-            if len(nothing):
-                said = self._encoder.reasons(places.take(nothing))
-                self._reasons.update({block[int(row)]: why for row, why in zip(nothing, said)})
+            places = Places.of_numbers(np.array([[float(number) for number in string.split()] for string in block]))
+            vectors, why = vectors_and_reasons(self._encoder, places)
+            self._reasons.update({block[row]: reason for row, reason in why.items()})
             parts.append(vectors)
         return rows_of(np.concatenate(parts))
 
@@ -59,21 +56,6 @@ class SpecimenPlaces:
         return self._reasons[string]
 
 
-def written(*numbers: float) -> str:
+def _written(numbers: npt.NDArray[np.float64]) -> str:
     """Latitude, longitude, day and depth as one string."""
     return " ".join(repr(float(number)) for number in numbers)
-
-
-def read(strings: Sequence[str]) -> Places:
-    """The places that :func:`written` wrote."""
-    rows = np.array([[float(number) for number in string.split()] for string in strings]).reshape(-1, 4)
-    unknown = np.full(len(rows), np.nan)
-    return Places(
-        latitude=rows[:, 0],
-        longitude=rows[:, 1],
-        uncertainty=unknown,
-        depth=rows[:, 3],
-        altitude=unknown,
-        day=rows[:, 2],
-        country=np.full(len(rows), None, object),
-    )

@@ -13,7 +13,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import lance
 import numpy as np
@@ -79,6 +79,26 @@ def embed_strings(collection: Collection, strings: Strings, work: Work, *, overw
     return summary
 
 
+class _Block(NamedTuple):
+    """rows: id and what is written and stored of specimens; kept: how many have something stored; wanted: which are encoded, for
+    something is written and nothing stored; ids, said: theirs."""
+
+    number: int
+    rows: pa.RecordBatch
+    kept: int
+    wanted: pa.BooleanArray
+    ids: pa.Array
+    said: pa.Array
+
+    def digest(self) -> bytes:
+        """What tells the specimens and strings to encode from others."""
+        found = hashlib.sha256()
+        for values in (self.ids, self.said):
+            for value in values.to_pylist():
+                found.update(f"{len(value)}:{value}".encode())
+        return found.hexdigest().encode()
+
+
 class _Blocks:
     """The specimens of one version of a dataset, in blocks of ``part_rows`` in the order stored."""
 
@@ -90,48 +110,42 @@ class _Blocks:
         """Make the part file of every block in which something is missing; returns how many strings were encoded."""
         computed = 0
         with progress(f"embed with {self._strings.name}", total=self._dataset.count_rows(), unit="specimens") as bar:
-            for number, batch, there in self._read():
-                said = self._strings.of(batch)
-                wanted = pc.and_(pc.invert(there), pc.is_valid(said))
-                count = pc.sum(wanted).as_py() or 0
-                summary.kept += pc.sum(there).as_py() or 0
-                summary.without_image += batch.num_rows - count - (pc.sum(there).as_py() or 0)
+            for block in self._read():
+                count = len(block.said)
+                summary.kept += block.kept
+                summary.without_image += block.rows.num_rows - count - block.kept
                 if count:
-                    of = _digest(batch.column("id"), said, wanted)
-                    part = self._load(number, of)
+                    part = self._load(block)
                     if part is None:
-                        part = self._encode(said.filter(wanted).to_pylist())
-                        self._save(number, of, part)
+                        part = self._encode(block)
+                        self._save(block, part)
                         computed += count
                     else:
                         summary.resumed += count - part.column("part").null_count
-                    summary.images += count - part.column("part").null_count
-                    summary.failed += part.column("part").null_count
+                    failed = part.column("part").null_count
+                    summary.images += count - failed
+                    summary.failed += failed
                     nothing = pc.is_null(part.column("part"))
-                    ids = batch.column("id").filter(wanted).filter(nothing).to_pylist()
-                    for id_, why in zip(ids, part.column("why").filter(nothing).to_pylist()):
+                    whys = part.column("why").filter(nothing).to_pylist()
+                    for id_, why in zip(block.ids.filter(nothing).to_pylist(), whys):
                         summary.failures.add(why, stage="embed", id=id_)
-                bar.advance(batch.num_rows)
+                bar.advance(block.rows.num_rows)
         return computed
 
     def column(self) -> Iterator[pa.Array]:
         """The whole column in row order, old and new."""
-        for number, batch, there in self._read():
-            said = self._strings.of(batch)
-            wanted = pc.and_(pc.invert(there), pc.is_valid(said))
-            old = pa.nulls(batch.num_rows, self._type) if self._column is None else batch.column(self._column)
-            if not pc.any(wanted).as_py():
+        for block in self._read():
+            size = block.rows.num_rows
+            old = pa.nulls(size, self._type) if self._column is None else block.rows.column(self._column)
+            if not len(block.said):
                 yield old
                 continue
-            part = self._load(number, _digest(batch.column("id"), said, wanted))
-            if part is None:  # damaged since it was written
-                part = self._encode(said.filter(wanted).to_pylist())
-            place = np.cumsum(wanted.to_numpy(zero_copy_only=False)) - 1 + batch.num_rows
-            rows = np.where(wanted.to_numpy(zero_copy_only=False), place, np.arange(batch.num_rows))
+            part = self._load(block) or self._encode(block)  # a part may be damaged since it was written
+            wanted = block.wanted.to_numpy(zero_copy_only=False)
+            rows = np.where(wanted, np.cumsum(wanted) - 1 + size, np.arange(size))
             yield pa.concat_arrays([old.cast(self._type), part.column("part")]).take(pa.array(rows))
 
-    def _read(self) -> Iterator[tuple[int, pa.RecordBatch, pa.BooleanArray]]:
-        """(number, id and what is written and stored, which rows have something stored) of each block."""
+    def _read(self) -> Iterator[_Block]:
         size = self._strings.part_rows or PART_ROWS
         columns = ["id", *self._strings.columns, *([] if self._column is None else [self._column])]
         columns = [name for name in columns if name in self._dataset.schema.names]
@@ -145,37 +159,40 @@ class _Blocks:
         if table is not None and len(table):
             yield self._block(number, table)
 
-    def _block(self, number: int, table: pa.Table) -> tuple[int, pa.RecordBatch, pa.BooleanArray]:
+    def _block(self, number: int, table: pa.Table) -> _Block:
         for name in self._strings.columns:
             if name not in table.column_names:
                 table = table.append_column(name, pa.nulls(len(table), pa.string()))
         batch = table.combine_chunks().to_batches()[0]
         there = pa.array(np.zeros(len(table), np.bool_)) if self._column is None else pc.is_valid(batch.column(self._column))
-        return number, batch, there
+        said = self._strings.of(batch)
+        wanted = pc.and_(pc.invert(there), pc.is_valid(said))
+        return _Block(number, batch, pc.sum(there).as_py() or 0, wanted, batch.column("id").filter(wanted), said.filter(wanted))
 
-    def _encode(self, strings: list[str]) -> pa.RecordBatch:
-        """One row of the column for each, ``part``, and ``why`` where it is null."""
+    def _encode(self, block: _Block) -> pa.RecordBatch:
+        """One row of the column for each string, ``part``, and ``why`` where it is null."""
+        strings = block.said.to_pylist()
         part = self._strings.encode(strings).cast(self._type)
         valid = part.is_valid().to_pylist()
         why = [None if there else self._strings.reason(string) for string, there in zip(strings, valid)]
         return pa.RecordBatch.from_arrays([part, pa.array(why, pa.string())], ["part", "why"])
 
-    def _load(self, number: int, of: str) -> pa.RecordBatch | None:
+    def _load(self, block: _Block) -> pa.RecordBatch | None:
         """What a part file holds, if it is whole and was made of these strings."""
-        path = self._work.part(number)
+        path = self._work.part(block.number)
         try:
             with pa.ipc.open_file(path.open("rb")) as reader:
-                if (reader.schema.metadata or {}).get(_DIGEST) != of.encode():
+                if (reader.schema.metadata or {}).get(_DIGEST) != block.digest():
                     return None
                 (part,) = reader.read_all().combine_chunks().select(["part", "why"]).to_batches()
                 return part
         except (OSError, ValueError, KeyError, pa.ArrowException):
             return None
 
-    def _save(self, number: int, of: str, part: pa.RecordBatch) -> None:
+    def _save(self, block: _Block, part: pa.RecordBatch) -> None:
         """Whole or not at all, on the disk and not only on its way there."""
-        table = pa.Table.from_batches([part]).replace_schema_metadata({_DIGEST: of.encode()})
-        path = self._work.part(number)
+        table = pa.Table.from_batches([part]).replace_schema_metadata({_DIGEST: block.digest()})
+        path = self._work.part(block.number)
         temporary: Path = path.with_suffix(".tmp")
         with temporary.open("wb") as file:
             with pa.ipc.new_file(file, table.schema) as writer:
@@ -183,14 +200,6 @@ class _Blocks:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-
-
-def _digest(ids: pa.Array, said: pa.Array, wanted: pa.BooleanArray) -> str:
-    found = hashlib.sha256()
-    for values in (ids, said):
-        for value in values.filter(wanted).to_pylist():
-            found.update(f"{len(value)}:{value}".encode())
-    return found.hexdigest()
 
 
 def rows_of(vectors: np.ndarray[Any, np.dtype[np.float32]]) -> pa.Array:

@@ -22,11 +22,11 @@ from torch import nn
 
 from biocosmos.barcodes.tokens import PAD, VOCABULARIES, KmerTokens
 from biocosmos.encoders.modality import BARCODE, TRAINED
-from biocosmos.encoders.model_folder import CARD, card_text, describe, save_weights
+from biocosmos.encoders.model_folder import CARD, card_text, describe, refuse_changed_weights, save_weights
 from biocosmos.encoders.public_barcode_bert import is_public, load_public
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
-from biocosmos.encoders.weights import check_room, fill, read_weights
+from biocosmos.encoders.weights import fill, filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.barcode.convolution import FEATURES, BarcodeCNN
@@ -232,27 +232,20 @@ def _own(folder: Path) -> BarcodeModel:
     if facts["network"] == "transformer":
         facts |= read_facts(folder / TRAINED, {"shape": _TRANSFORMER}, **told)
     tokens = KmerTokens(**{name: facts["tokens"][name] for name in ("k", "stride", "vocabulary", "length")})
-    weights = read_weights(folder / WEIGHTS)
 
     def build() -> BarcodeEmbedder | BarcodeCNN:
         if facts["network"] == "cnn":
             return BarcodeCNN(tokens.length, FEATURES)
         return BarcodeEmbedder(**{name: facts["shape"][name] for name in _TRANSFORMER})
 
-    check_room(build, weights, folder / WEIGHTS)
-    network = build()
-    fill(network, weights, folder / WEIGHTS)
+    network = filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS)
     head, classes = None, facts["classes"]
     if classes is not None:
         head = nn.Linear(network.width, len(classes))
         fill(head, read_weights(folder / HEAD), folder / HEAD)
     what = facts["training"].get("what") or "trained on barcodes"
     model = BarcodeModel(network, tokens, head, None if classes is None else tuple(classes), facts["training"], str(what))
-    if model.digest != facts["digest"]:
-        raise BiocosmosError(
-            f"{folder} was changed after it was saved: its weights have the digest {model.digest}, {TRAINED} says "
-            f"{facts['digest']}; train it again, or restore the file"
-        )
+    refuse_changed_weights(folder, model.digest, facts)
     return model
 
 

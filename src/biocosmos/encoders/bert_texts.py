@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from biocosmos.encoders.public_barcode_bert import CONFIG, SAFE, arguments_of, published, read_config, read_tensors
 from biocosmos.encoders.towers import plain_state
-from biocosmos.encoders.weights import check_room, fill
+from biocosmos.encoders.weights import filled
 from biocosmos.encoders.word_pieces import WordPieces
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import read_facts
@@ -56,10 +56,7 @@ class BertText:
         def build() -> BarcodeTransformer:
             return BarcodeTransformer(*arguments_of(config))
 
-        check_room(build, weights, path)
-        encoder = build()
-        fill(encoder, weights, path)
-        return cls(PooledBert(encoder, pooling), tokens, config)
+        return cls(PooledBert(filled(build, weights, path), pooling), tokens, config)
 
     def inputs(self, texts: Sequence[str]) -> np.ndarray[Any, np.dtype[np.int64]]:
         """(n, t) int64 ids, -1 for pads."""

@@ -27,7 +27,7 @@ CONTRASTED: tuple[Modality, ...] = ("image", "dna", "text")
 """Those that ``biocosmos train contrastive`` learns together."""
 BOUND: tuple[Modality, ...] = ("place", "environment", "satellite", "audio")
 """Those that ``biocosmos train bind`` brings to another: kinds of folders, and what names begin with (place:15km)."""
-TAKES: dict[Modality, str] = {
+TAKES: dict[str, str] = {
     "image": "images",
     "dna": "DNA barcodes",
     "text": "texts",
@@ -50,37 +50,34 @@ def modality_of(name: object) -> Modality:
     Of a space, what its first tower takes: images where it has such.
     """
     if not isinstance(name, str):
-        told = getattr(name, "modality", None)
-        return cast("Modality", told) if told in MODALITIES else "image"
+        takes = getattr(name, "modality", None)
+        return cast("Modality", takes) if takes in MODALITIES else "image"
     kind = name.partition(":")[0]
     if kind == KMER:
         return "dna"
-    if (bound := next((each for each in BOUND if each == kind), None)) is not None:
-        return bound
+    if kind in BOUND:
+        return kind
     folder = Path(split_name(name)[0])
     facts = described(folder)
-    if facts.get("kind") in BOUND:
-        return cast("Modality", facts["kind"])
-    if not facts and (published := _published(folder)):
-        return published
-    if not facts and str(_facts(folder / CONFIG).get("model_type")).startswith("clap"):
-        return "audio"
-    if facts.get("kind") == SPACE:
+    if not facts:
+        return _published(folder) or _of_hugging_face(folder) or "image"
+    told = facts.get("kind")
+    if told in BOUND:
+        return cast("Modality", told)
+    if told == SPACE:
         return next(iter(_towers(facts)), "image")
-    if facts.get("kind") == BARCODE or (not facts and _bert_of(folder) == "dna"):
-        return "dna"
-    return "text" if is_text_folder(folder) else "image"
+    return "dna" if told == BARCODE else "text" if told == TEXT else "image"
 
 
 def is_barcode_folder(folder: Path) -> bool:
     """Whether a folder holds a model of barcodes: trained here, or a BERT of k-mers."""
-    return described(folder).get("kind") == BARCODE or _bert_of(folder) == "dna"
+    return described(folder).get("kind") == BARCODE or _of_hugging_face(folder) == "dna"
 
 
 def is_text_folder(folder: Path) -> bool:
     """Whether a folder holds a model of texts alone: trained here, or a BERT of words."""
     facts = _facts(folder / TRAINED)
-    return facts.get("kind") == TEXT or (not facts and _bert_of(folder) == "text")
+    return facts.get("kind") == TEXT or (not facts and _of_hugging_face(folder) == "text")
 
 
 def towers_of(name: object) -> dict[Modality, str]:
@@ -139,9 +136,12 @@ def _towers(facts: dict[str, Any]) -> dict[Modality, str]:
     return {modality: modality for modality in MODALITIES if modality in towers}
 
 
-def _bert_of(folder: Path) -> Modality | None:
-    """What a BERT of Hugging Face reads, told by its vocabulary: barcodes where it has as many tokens as there are k-mers."""
+def _of_hugging_face(folder: Path) -> Modality | None:
+    """What a CLAP or a BERT of Hugging Face reads; a BERT, told by its vocabulary: barcodes where it has as many tokens as there
+    are k-mers."""
     facts = _facts(folder / CONFIG)
+    if str(facts.get("model_type")).startswith("clap"):
+        return "audio"
     if facts.get("model_type") != "bert":
         return None
     size = facts.get("vocab_size")

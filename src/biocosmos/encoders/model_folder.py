@@ -90,6 +90,16 @@ def base_beneath(folder: Path, base: Mapping[str, str], load: Callable[[str], E]
     return encoder
 
 
+def refuse_changed_weights(folder: Path, digest: str, facts: Mapping[str, Any], whose: str = "weights have") -> None:
+    """Raise BiocosmosError for an encoder whose digest is not the one that its description says; whose: "weights and tokenizer
+    have"."""
+    if digest != facts["digest"]:
+        raise BiocosmosError(
+            f"{folder} was changed after it was saved: its {whose} the digest {digest}, {TRAINED} says {facts['digest']}; "
+            "train it again, or restore the file"
+        )
+
+
 def describe(folder: Path, facts: Mapping[str, Any], card: Callable[[str, Mapping[str, Any]], str]) -> str:
     """Write the model card and, last, the description of an encoder whose weights are there; returns its digest.
 

@@ -205,20 +205,11 @@ def build_encoder(
 
 def digest_of(name: str) -> str:
     """The digest of an encoder's weights, whatever it takes; errors as for :func:`load_encoder`."""
-    from biocosmos.encoders.barcodes import load_barcode_encoder
-    from biocosmos.encoders.texts import load_text_encoder
+    if modality_of(name) == "image":
+        return load_encoder(name).digest
+    from biocosmos.encoders.strings import load_string_encoder
 
-    if modality_of(name) == "text":
-        return load_text_encoder(name).digest
-    if modality_of(name) in ("satellite", "audio"):
-        from biocosmos.encoders.beside.encoder import load_file_encoder
-
-        return load_file_encoder(name).digest
-    if modality_of(name) in ("place", "environment"):
-        from biocosmos.encoders.places.encoder import load_place_encoder
-
-        return load_place_encoder(name).digest
-    return load_barcode_encoder(name).digest if modality_of(name) == "dna" else load_encoder(name).digest
+    return load_string_encoder(name).digest
 
 
 def encoder_names() -> list[str]:

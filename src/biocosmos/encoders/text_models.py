@@ -30,6 +30,7 @@ from biocosmos.encoders.model_folder import (
     describe,
     place_of_base,
     read_projection,
+    refuse_changed_weights,
     save_weights,
 )
 from biocosmos.encoders.spaces import space_facts
@@ -37,7 +38,7 @@ from biocosmos.encoders.taxon_tokens import TaxonTokens
 from biocosmos.encoders.texts import TEXTS_AT_ONCE, TextEncoder, load_text_encoder
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, projected_digest, weights_digest
-from biocosmos.encoders.weights import check_room, fill, read_weights
+from biocosmos.encoders.weights import filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.files import is_file
@@ -220,11 +221,7 @@ def load_text_folder(folder: Path, *, name: str | None = None, device: str = "au
         made = TransformerTexts(name, network, tokens, wording, device, source)
     else:
         made = ProjectedTexts(name, _base(folder, device), _projection(folder), wording, device, source)
-    if made.digest != facts["digest"]:
-        raise BiocosmosError(
-            f"{folder} was changed after it was saved: its weights and tokenizer have the digest {made.digest}, {TRAINED} says "
-            f"{facts['digest']}; train it again, or restore the file"
-        )
+    refuse_changed_weights(folder, made.digest, facts, "weights and tokenizer have")
     return made
 
 
@@ -238,15 +235,11 @@ def _transformer(folder: Path) -> tuple[TextTransformer, TaxonTokens]:
         )
     if shape["width"] % shape["heads"]:
         raise BiocosmosError(f"{folder / TRAINED} gives {shape['width']} numbers to {shape['heads']} heads: {_TOLD['remedy']}")
-    weights = read_weights(folder / WEIGHTS)
 
     def build() -> TextTransformer:
         return TextTransformer(**{key: shape[key] for key in _TRANSFORMER})
 
-    check_room(build, weights, folder / WEIGHTS)
-    network = build()
-    fill(network, weights, folder / WEIGHTS)
-    return network, tokens
+    return filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS), tokens
 
 
 def _projection(folder: Path) -> Projection:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
@@ -12,6 +13,7 @@ from torch import nn
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.files import is_file
 
+M = TypeVar("M", bound=nn.Module)
 _ROOM, _SPARE = 4, 1 << 24
 """A model may have so many times the numbers of its file, which is then refused by the names that are missing."""
 
@@ -39,6 +41,14 @@ def check_room(build: Callable[[], nn.Module], weights: Mapping[str, torch.Tenso
         raise BiocosmosError(
             f"{path} holds {there:,} numbers and the model that is described beside it {wanted:,}: restore both, or save it again"
         )
+
+
+def filled(build: Callable[[], M], weights: Mapping[str, torch.Tensor], path: Path) -> M:
+    """A model built and given its weights. Raises BiocosmosError as :func:`check_room` and :func:`fill` do."""
+    check_room(build, weights, path)
+    model = build()
+    fill(model, weights, path)
+    return model
 
 
 def fill(model: nn.Module, weights: Mapping[str, torch.Tensor], path: Path) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from biocosmos.encoders.modality import MODALITIES, Modality, towers_of
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.jobs.around_queries import asked_around, asking
 from biocosmos.jobs.barcode_search import search_barcodes
 from biocosmos.jobs.searched import nothing_to_search, searcher
 from biocosmos.jobs.settings import ALL, SearchSettings
@@ -43,7 +44,7 @@ def crossing_of(collection: Collection, settings: SearchSettings) -> Crossing | 
         if settings.ask_with is not None:
             raise UnusedSetting("ask_with", "--ask-with", "with --among")
         return None
-    if (settings.dna or settings.fasta) and (settings.images or settings.text or settings.id):
+    if (settings.dna or settings.fasta) and (settings.images or settings.text or settings.id or asked_around(settings)):
         raise BiocosmosError("--dna and --fasta go with nothing else that is asked about: search twice")
     crossing = crossing_among(collection, among, settings.encoder)
     if not _barcodes_among_barcodes(crossing, settings) and (settings.fold or not settings.align):
@@ -147,15 +148,16 @@ def provenance_of(collection: Collection, crossing: Crossing) -> dict[str, Any]:
 def _unasked(collection: Collection, settings: SearchSettings) -> str | None:
     """Among which vectors of a space is looked where nobody said so; None where no space is needed."""
     spaces = collection.spaces()
-    kinds = {"image": settings.images, "text": settings.text, "dna": settings.dna or settings.fasta}
-    asked = {modality for modality, given in kinds.items() if given}
+    kinds: dict[str, Any] = {"image": settings.images, "text": settings.text, "dna": settings.dna or settings.fasta}
+    asked = {modality for modality, given in (kinds | asked_around(settings)).items() if given}
     if not spaces or not asked:
         return None
     name = None if settings.encoder is None else encoder_name(settings.encoder)
     for space, towers in spaces.items():
         for modality, tower in towers.items():
             if name == tower:
-                return modality if asked - {modality} or modality == "text" else None
+                others = {asking(what, towers) for what in asked} - {modality}
+                return modality if others or modality == "text" else None
         if name == space:
             return next(iter(towers)) if "text" in asked else None
     if "text" not in asked or name is not None or not knows_words(collection):
@@ -174,7 +176,7 @@ def knows_words(collection: Collection) -> bool:
 def _barcodes_among_barcodes(crossing: Crossing, settings: SearchSettings) -> bool:
     """Whether that is all that is asked, so that alignments put those that are found in order."""
     asked = bool(settings.dna or settings.fasta) or (bool(settings.id) and settings.ask_with == "dna")
-    others = settings.images or settings.text
+    others = settings.images or settings.text or asked_around(settings)
     return list(crossing.among) == ["dna"] and asked and not others and not settings.approximate
 
 

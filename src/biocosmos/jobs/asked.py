@@ -252,7 +252,7 @@ def asked_part(
     version = f"version {collection.dataset.version} of {collection.path.resolve()}, where {where}"
     if part is not None:
         identifier.refuse_seen(np.array(ids, object))
-        split = collection.split(part.rpartition(":")[0] or "default").describe()["hash"]
+        split = collection.split_of(part).describe()["hash"]
         version += f", part {part} of {split}"
     if namer.takes != "images":
         refuse_changed(settings, ["workers"], "where images are looked at, and this head takes stored vectors")

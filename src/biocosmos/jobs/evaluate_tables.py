@@ -42,7 +42,7 @@ def judge_tables(collection: Collection, settings: EvaluateSettings) -> Report:
         table = _read(path, collection.taxonomy)
         tables[name], notes = _of_part(table, truth["id"], path, settings.queries)
         caveats += [f"{name}: {note}" for note in [*notes, *_other_gallery(path, settings.gallery)]]
-    split = collection.split(settings.gallery.rpartition(":")[0] or "default").identity()
+    split = collection.split_of(settings.gallery).identity()
     parts = {"queries": settings.queries, "gallery": settings.gallery}
     facts = {"split": split, "split_hash": split["hash"], "parts": parts}
     report = told_names(tables, truth, known, collection.taxonomy, provenance=facts, seed=settings.seed)

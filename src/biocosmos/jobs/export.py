@@ -25,6 +25,7 @@ from biocosmos.specimens.identifications import answered_ranks, read_kept, read_
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
+from biocosmos.specimens.survey_settings import COUNTED, SURVEYS
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.naming import PREDICTED
 from biocosmos.specimens.writers.wide import write_wide
@@ -94,7 +95,15 @@ def _as_of_now(collection: Collection, output: Path, settings: ExportSettings) -
         chosen = set(there)
         ids = there if ids is None else [id_ for id_ in ids if id_ in chosen]
     images = not settings.without_images
-    return export_current(collection, output, ids=ids, format=settings.format, images=images, spreadsheet=settings.spreadsheet)
+    return export_current(
+        collection,
+        output,
+        ids=ids,
+        format=settings.format,
+        images=images,
+        spreadsheet=settings.spreadsheet,
+        survey=settings.survey(),
+    )
 
 
 def _ids_in(path: Path) -> list[str]:
@@ -141,8 +150,8 @@ def _specimens(collection: Collection, output: Path, settings: ExportSettings) -
 
 
 def filled(collection: Collection, settings: ExportSettings) -> tuple[list[str], int]:
-    """(the columns that say something of the selected specimens, how many these are)."""
-    names = collection.filled_columns()
+    """(the columns that say something of the selected specimens, how many these are); no pictures where they are only counted."""
+    names = [name for name in collection.filled_columns() if name != "image" or settings.format not in COUNTED]
     open_ones, total = {name for name in names if name != "image"}, 0
     for batch in collection.scan(sorted({*open_ones, "id"}), **settings.selected()):
         total += batch.num_rows
@@ -167,6 +176,7 @@ def _write(
         ranks=ranks,
         identifications=identifications,
         spreadsheet=settings.spreadsheet,
+        survey=settings.survey(),
         **more,
     )
 
@@ -224,14 +234,14 @@ def _identified(collection: Collection, table: pa.Table, output: Path, settings:
     format = format_of(output, settings.format)
     ranks = answered_ranks(table.column_names)
     selection = settings.selected()
-    columns = [name for name in filled(collection, ExportSettings())[0] if name not in ("id",)]
+    columns = [name for name in filled(collection, ExportSettings(format=settings.format))[0] if name not in ("id",)]
     names = [name for name in columns if name not in table.column_names or name in PREFIXED]
     if format == "ecotaxa":
         table = _spelt_apart(table, ranks, _ecotaxas_names(collection))
     failures = Failures()
     answers = _Answers(table, failures, output)
     keeps = _own_names(collection, columns, selection, answers.row_of.keys(), format)
-    for id in sorted(keeps) if format == "ecotaxa" else ():
+    for id in sorted(keeps) if format in ("ecotaxa", *SURVEYS) else ():
         reason = "a person has named it in EcoTaxa: that name stays, the machine's is left out"
         failures.add(reason, stage="write", source=output, id=id, severity="warning")
     history = None
@@ -248,7 +258,7 @@ def _identified(collection: Collection, table: pa.Table, output: Path, settings:
         if all(value is None for value in selection.values()):  # what was named and is no specimen is an image file
             yield from (batch for part in answers.left(collection, format == "darwin-core") for batch in _batches(part, schema))
 
-    kept_ranks = [*collection.ranks] if format == "darwin-core" and keeps else []
+    kept_ranks = [*collection.ranks] if format in ("darwin-core", *SURVEYS) and keeps else []
     used = [*ranks, *(rank for rank in kept_ranks if rank not in ranks)]
     return _write(_counted(rows(), len(answers.row_of), output), output, settings, used, history, failures=failures)
 
@@ -302,8 +312,8 @@ def _joined_schema(collection: Collection, table: pa.Table, names: Sequence[str]
 def _own_names(
     collection: Collection, columns: Sequence[str], selection: dict[str, Any], ids: Container[str], format: str
 ) -> set[str]:
-    """Ids of specimens whose own name stays: a person's in EcoTaxa, any in Darwin Core."""
-    if format == "ecotaxa" and STATUS in columns:
+    """Ids of specimens whose own name stays: a person's in EcoTaxa and in a survey, any in Darwin Core."""
+    if format in ("ecotaxa", *SURVEYS) and STATUS in columns:
         wanted = [STATUS]
     elif format == "darwin-core":
         wanted = [name for name in dict.fromkeys(("label", STATUS, *collection.ranks)) if name in columns]

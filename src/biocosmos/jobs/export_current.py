@@ -25,6 +25,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.identifications import answered_ranks, kept, read_kept
 from biocosmos.specimens.positions import positions_of
 from biocosmos.specimens.readers.ecotaxa_table import CATEGORY, HIERARCHY, STATUS
+from biocosmos.specimens.survey_settings import COUNTED, Survey
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.ecotaxa_columns import ANNOTATION, CATEGORY_ID
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VERIFICATION, software_of
@@ -51,25 +52,27 @@ def export_current(
     format: str | None = None,
     images: bool = True,
     spreadsheet: bool = False,
+    survey: Survey | None = None,
 ) -> Written:
     """Write the specimens ``ids``, in this order, or all, with their names as of now.
 
     images: packed or as files where the format has them (EcoTaxa takes none without; CSV gets a folder beside it). spreadsheet:
-    as of :func:`biocosmos.specimens.writers.write`. Ids that no specimen has are left out, with a warning.
+    and survey: as of :func:`biocosmos.specimens.writers.write`. Ids that no specimen has are left out, with a warning.
     Raises BiocosmosError for an unclear format, no specimen, and EcoTaxa without images.
     """
     output = place_of(output)
     kind = format_of(output, format)
-    if kind in ("ecotaxa", "coco") and not images:
+    if kind in ("ecotaxa", "coco", "camtrap-dp") and not images:
         raise BiocosmosError(f"{kind} is made of pictures: write them too, or choose another format")
     failures = Failures()
-    now = _Now(collection, kind, images)
+    now = _Now(collection, kind, images and kind not in COUNTED)
     places, total = now.places(ids, output, failures)
     if not total:
         raise BiocosmosError(f"nothing to write to {output}: no specimen is selected")
     rows = _counted(now.batches(places), total, output)
     history = now.machines_besides() if kind == "darwin-core" else None
-    return write(rows, output, format=kind, ranks=now.ranks, identifications=history, failures=failures, spreadsheet=spreadsheet)
+    more: dict[str, Any] = {"spreadsheet": spreadsheet, "survey": survey}
+    return write(rows, output, format=kind, ranks=now.ranks, identifications=history, failures=failures, **more)
 
 
 def _counted(batches: Iterator[pa.RecordBatch], total: int, output: Path) -> Iterator[pa.RecordBatch]:

@@ -90,7 +90,7 @@ def _name(taxonomy: Taxonomy, node: int, rank: str) -> str:
                 return text
         except BiocosmosError:
             continue
-    return "/".join(part for part in taxonomy.path(node) if part is not None)
+    return taxonomy.path_text(node)
 
 
 def leave_out(

@@ -157,23 +157,23 @@ def locked(output: Path, say: Callable[[str], None]) -> Iterator[NamingWork]:
 
     Raises BiocosmosError: another process is making the same table. A lock left by a process that was killed is free.
     """
-    folder, own = work_beside(output), False
+    folder = work_beside(output)
     try:
         with writing(folder):
             folder.mkdir(parents=True, exist_ok=True)
         with (folder / _LOCK).open("a+") as file:
-            own = try_lock(file.fileno())
-            if not own:
+            if not try_lock(file.fileno()):
                 raise BiocosmosError(f"another process is naming into {output} already ({folder}): wait for it, or stop it")
-            try:
-                yield NamingWork(folder, say)
-            finally:
-                if not any(folder.glob(f"*{_SUFFIX}")):
-                    shutil.rmtree(folder, ignore_errors=True)
+            yield NamingWork(folder, say)
     finally:
-        if not own:  # a signal came before the lock: the folder that was made for it
-            with suppress(OSError):
-                folder.rmdir()
+        _remove_without_block(folder)
+
+
+def _remove_without_block(folder: Path) -> None:
+    """Remove a work folder that nobody has locked and that holds no block, at whatever moment a signal came."""
+    with suppress(OSError), (folder / _LOCK).open("a+") as file:
+        if try_lock(file.fileno()) and not any(folder.glob(f"*{_SUFFIX}")):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _count(name: str, stored: list[str]) -> int:

@@ -171,7 +171,7 @@ class _Job:
     def _provenance(self, naming: _Reading | _Running) -> dict[str, Any]:
         split: dict[str, Any] = {}
         if self.part is not None:
-            split = self.collection.split(self.part.rpartition(":")[0] or "default").identity()
+            split = self.collection.split_of(self.part).identity()
         selection = {"split": self.part, "where": self.settings.where}
         about = {"collection": str(self.collection.path), "selection": selection, "specimens": naming.known, "split": split}
         return {

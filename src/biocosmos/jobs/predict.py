@@ -336,7 +336,7 @@ def encoder_of_head(head: TrainedNamer, **how: Any) -> Encoder:
 
 
 def _split(collection: Collection, part: str) -> dict[str, Any]:
-    return collection.split(part.rpartition(":")[0] or "default").identity()
+    return collection.split_of(part).identity()
 
 
 def _kept_at(collection: Collection, head: TrainedHead, part: str, where: str | None, only: Iterable[str] | None) -> Path:

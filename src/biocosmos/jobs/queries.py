@@ -14,7 +14,7 @@ import numpy.typing as npt
 from biocosmos.barcodes.kmers import KmerCounts
 from biocosmos.encoders.barcodes import NOT_COMPARED, BarcodeEncoder, comparable, load_barcode_encoder
 from biocosmos.encoders.encoder import Encoder
-from biocosmos.encoders.modality import Modality
+from biocosmos.encoders.modality import TAKES
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
@@ -23,6 +23,15 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
 from biocosmos.specimens.stored_vectors import read_stored
 from biocosmos.trust import refuse_code
+
+_TAKEN_BY: dict[str, tuple[tuple[str, ...], str]] = {
+    "images": (("image",), "efficientnet-lite0"),
+    "sequences": (("dna",), "kmer:7"),
+    "place": (("place", "environment"), "place:15km"),
+    "audio": (("audio",), "audio:FOLDER"),
+    "satellite": (("satellite",), "satellite:NAME"),
+}
+"""What is asked about -> the modalities that take it, the nearest first, and an encoder to embed with."""
 
 
 @dataclass
@@ -58,7 +67,7 @@ def encode_queries(
     is unknown or has no vector, or if nothing is asked.
     """
     if not images and not texts and not ids and not barcodes:
-        raise BiocosmosError("nothing to ask: give images, --text, --dna or --id")
+        raise BiocosmosError("nothing to ask: give images, --text, --dna, --place, --sound, --satellite or --id")
     if ids and not (images or texts or barcodes):
         return specimen_queries(collection, encoder, ids)
     if barcodes:
@@ -103,26 +112,25 @@ def barcode_encoder_of_column(
     :func:`encoder_for` where the embedding is not of barcodes."""
     loaded = load_barcode_encoder(encoder_for(collection, encoder, "sequences"), device=device, precision=precision)
     if collection.encoders[encoder].get("digest") != loaded.digest:
-        raise BiocosmosError(
-            f"encoder '{encoder}' here has another digest than the one that embedded {collection.path}: "
-            f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
-        )
+        raise made_by_another(collection, encoder)
     return loaded
 
 
 def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
     """The embedding that what is asked about is compared by: the one that was named, else the collection's default where it is of
-    that kind, else the one of that kind that it has. kind: "images" or "sequences".
+    that kind, else the one of that kind that it has. kind: "images", "sequences", "place", "audio" or "satellite".
 
     Raises BiocosmosError where it has none, or several and none was named, with the command that helps.
     """
-    wanted: Modality = "dna" if kind == "sequences" else "image"
+    wanted, make = _TAKEN_BY[kind]
     have = {name: str(facts.get("modality", "image")).partition("+")[0] for name, facts in collection.encoders.items()}
-    fitting = [name for name, modality in have.items() if modality == wanted]
-    what, make = ("DNA barcodes", "kmer:7") if wanted == "dna" else ("images", "efficientnet-lite0")
-    if encoder is not None and encoder_name(encoder) in collection.spaces():
-        return collection.tower(encoder, wanted)
-    name = collection.default_encoder if encoder is None else collection.encoder_name(encoder)
+    fitting = [name for name, modality in have.items() if modality in wanted]
+    what = TAKES[wanted[0]]
+    if encoder is not None and (towers := collection.spaces().get(encoder_name(encoder))):
+        return collection.tower(encoder, next((modality for modality in wanted if modality in towers), wanted[0]))
+    # a default is an embedding of specimens themselves: nothing else is found missing because of it
+    default = collection.default_encoder if kind in ("images", "sequences") else None
+    name = default if encoder is None else collection.encoder_name(encoder)
     if name in fitting:
         return str(name)
     alone = [each for each in fitting if not collection.encoders[each].get("space")]  # a space is asked where it is named
@@ -137,6 +145,14 @@ def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
     )
     who = f"the embedding '{name}' is not of {what}" if name else f"{collection.path} has no embedding of {what}"
     raise BiocosmosError(f"{who}, which are asked about: {instead}")
+
+
+def made_by_another(collection: Collection, encoder: str, key: str = "digest") -> BiocosmosError:
+    """What is said of an encoder here that differs from the one that made the embedding in this fact."""
+    return BiocosmosError(
+        f"encoder '{encoder}' here has another {key} than the one that embedded {collection.path}: "
+        f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
+    )
 
 
 def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = False, **how: Any) -> Encoder:
@@ -157,10 +173,7 @@ def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = Fal
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):
         if stored.get(key) is not None and _plain(stored[key]) != _plain(facts.get(key)):
-            raise BiocosmosError(
-                f"encoder '{encoder}' here has another {key} than the one that embedded {collection.path}: "
-                f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
-            )
+            raise made_by_another(collection, encoder, key)
     return loaded
 
 

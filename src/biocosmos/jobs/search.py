@@ -8,8 +8,9 @@ import pyarrow as pa
 
 from biocosmos.errors import Failures
 from biocosmos.jobs.across import crossing_of, provenance_of, search_across
+from biocosmos.jobs.around_queries import asked_around, own_kind_queries
 from biocosmos.jobs.barcode_search import asks_barcodes, search_barcodes
-from biocosmos.jobs.queries import encode_queries, encoder_for
+from biocosmos.jobs.queries import Queries, encode_queries, encoder_for
 from biocosmos.jobs.searched import nothing_to_search, searcher
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.provenance import software
@@ -28,6 +29,9 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
     if (crossing := crossing_of(collection, settings)) is not None:
         table, failures, how = search_across(collection, crossing, settings)
         return _named(collection, table), failures, _provenance(collection, settings, provenance_of(collection, crossing) | how)
+    if asked_around(settings):
+        name, queries = own_kind_queries(collection, settings)
+        return _found(collection, name, queries, settings)
     if settings.dna or settings.fasta:
         name = encoder_for(collection, settings.encoder, "sequences")
     else:
@@ -40,12 +44,20 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
     queries = encode_queries(
         collection, name, images=settings.images, texts=settings.text, ids=settings.id, barcodes=settings.dna, **how
     )
+    return _found(collection, name, queries, settings)
+
+
+def _found(
+    collection: Collection, name: str, queries: Queries, settings: SearchSettings
+) -> tuple[pa.Table, Failures, dict[str, Any]]:
+    """What is nearest to the queries among the vectors ``name``."""
     search = searcher(collection, name, settings)
     if search is None:
         raise nothing_to_search(collection)
     hits = search(queries.vectors, queries.ids if queries.specimens else None)
     table = hits.table(queries.ids).select(["query", "position", "id", "score"])
-    return _named(collection, table), queries.failures, _provenance(collection, settings, made | _searched(hits))
+    made = {"encoder": collection.encoders[name], **_searched(hits)}
+    return _named(collection, table), queries.failures, _provenance(collection, settings, made)
 
 
 def _searched(hits: Hits) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from biocosmos.encoders.modality import MODALITIES
 from biocosmos.encoders.reduction.settings import ReduceSettings
 from biocosmos.encoders.reduction.spec import reduced_name
 from biocosmos.encoders.registry import DEFAULT
@@ -14,6 +15,7 @@ from biocosmos.specimens.settings import SELECTION, Selection
 
 _ASKED = ({"images": GIVEN}, {"text": GIVEN})
 _SEQUENCES = ({"dna": GIVEN}, {"fasta": GIVEN}, {"id": GIVEN})
+_AROUND = ({"place": GIVEN}, {"sound": GIVEN}, {"satellite": GIVEN})
 _COMPUTED = {"vectors": NOT_GIVEN}
 ALL = "all"
 """Among the vectors of all towers of a space."""
@@ -23,11 +25,11 @@ ALL = "all"
 class SearchSettings(Selection, ComputeSettings):
     """A search; where a model runs matters for images and words only, since specimens have their vectors.
 
-    images: files and folders that are asked about. text: words. dna: barcodes; fasta: files of them. id: specimens of the
-    collection, which never find themselves. k: neighbours of each. encoder: which embedding. align: barcodes stand in the order
-    of their alignments. fold: each barcode once. approximate: by Lance's vector index. among: whose vectors are looked at in
-    a space, which ``encoder`` names, or of which the collection has but one; None compares everything with its own kind.
-    ask_with: which of its vectors stands for a specimen then.
+    images: files and folders that are asked about. text: words. dna: barcodes; fasta: files of them. place: places, as they are
+    typed; sound, satellite: files of those. id: specimens of the collection, which never find themselves. k: neighbours of each.
+    encoder: which embedding. align: barcodes stand in the order of their alignments. fold: each barcode once. approximate: by
+    Lance's vector index. among: whose vectors are looked at in a space, which ``encoder`` names, or of which the collection has
+    but one; None compares everything with its own kind. ask_with: which of its vectors stands for a specimen then.
     """
 
     images: tuple[Path, ...] = setting((), "Image files, or folders of them.", file=True, told=False)
@@ -39,6 +41,14 @@ class SearchSettings(Selection, ComputeSettings):
     fasta: tuple[Path, ...] = setting(
         (), "Files of DNA barcodes: FASTA, FASTQ, or tables with a column of them.", repeated=True, file=True
     )
+    place: tuple[str, ...] = setting(
+        (),
+        "A place: LATITUDE,LONGITUDE, behind it @DATE and @DEPTHm where they are known (encoders of places).",
+        repeated=True,
+        metavar="52.05,5.05@2026-06-04@10m",
+    )
+    sound: tuple[Path, ...] = setting((), "Files of sounds (encoders of sounds).", repeated=True, file=True)
+    satellite: tuple[Path, ...] = setting((), "Satellite images (encoders of them).", repeated=True, file=True)
     k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
     align: bool = setting(
         True, "Align the nearest barcodes, and list them by alignment, with identity in percent.", only=_SEQUENCES
@@ -49,21 +59,21 @@ class SearchSettings(Selection, ComputeSettings):
     )
     among: str | None = setting(
         None,
-        "Look among images, barcodes or texts, whatever is asked about, by towers that were trained together ('biocosmos train "
-        "contrastive').",
-        choices=("image", "dna", "text", ALL),
+        "Look among images, barcodes, texts, places or what else towers were trained for together, whatever is asked about "
+        "('biocosmos train contrastive', 'biocosmos train bind').",
+        choices=(*MODALITIES, ALL),
         unset="among its own kind",
     )
     ask_with: str | None = setting(
         None,
         "Which vector of the specimen asks.",
-        choices=("image", "dna", "text"),
+        choices=MODALITIES,
         unset="that of its image",
         only={"id": GIVEN, "among": GIVEN},
     )
     approximate: bool = setting(False, "Lance's vector index, for collections larger than memory.")
     split: str | None = changed(Selection, "split", only={"approximate": False}, panel=SELECTION)
-    device: str = changed(ComputeSettings, "device", only=_ASKED)
+    device: str = changed(ComputeSettings, "device", only=(*_ASKED, *_AROUND))
     precision: str = changed(ComputeSettings, "precision", only=_ASKED)
     backend: str = changed(ComputeSettings, "backend", only=_ASKED)
 

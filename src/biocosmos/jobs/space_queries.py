@@ -15,6 +15,7 @@ from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.modality import TAKES, Modality, towers_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import image_files
+from biocosmos.jobs.around_queries import around_encoder, around_queries, asked_around, asking
 from biocosmos.jobs.barcode_search import STAGE, asked_letters
 from biocosmos.jobs.queries import Queries, image_encoder, specimen_queries
 from biocosmos.jobs.settings import SearchSettings
@@ -23,10 +24,12 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.trust import refuse_code
 
 if TYPE_CHECKING:
+    from biocosmos.encoders.beside.encoder import FileEncoder
+    from biocosmos.encoders.places.encoder import PlaceEncoder
     from biocosmos.encoders.texts import TextEncoder
     from biocosmos.specimens.taxon_texts import Wording
 
-Loaded = TypeVar("Loaded", Encoder, BarcodeEncoder, "TextEncoder")
+Loaded = TypeVar("Loaded", Encoder, BarcodeEncoder, "TextEncoder", "PlaceEncoder | FileEncoder")
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,10 @@ class SpaceTowers:
 
         return self._of_this_training(load_text_encoder(name, device=device))
 
+    def around(self, modality: Modality, *, device: str = "auto") -> PlaceEncoder | FileEncoder:
+        """Of places, of the environment there, of satellite images or of sounds."""
+        return self._of_this_training(around_encoder(self.name(modality), modality, device=device))
+
     def name(self, modality: Modality) -> str:
         """The name of a tower; nothing is loaded."""
         if not self.typed:
@@ -85,12 +92,8 @@ class SpaceTowers:
 
 def no_such_tower(space: str, modality: str, towers: Iterable[str]) -> BiocosmosError:
     """What is said of a space without a tower of this modality."""
-    have = " and ".join(_takes(each) for each in towers)
-    return BiocosmosError(f"the space '{space}' has no tower of {_takes(modality)}: it was trained with {have}")
-
-
-def _takes(modality: str) -> str:
-    return {str(each): words for each, words in TAKES.items()}.get(modality, modality)
+    have = " and ".join(TAKES[each] for each in towers)
+    return BiocosmosError(f"the space '{space}' has no tower of {TAKES[modality]}: it was trained with {have}")
 
 
 def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tuple[Modality, Queries]]:
@@ -99,13 +102,16 @@ def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tup
 
     Raises BiocosmosError as the towers do, for a specimen without a vector, and where nothing is asked.
     """
-    if not (settings.images or settings.text or settings.id or settings.dna or settings.fasta):
-        raise BiocosmosError("nothing to ask: give images, --text, --dna, --fasta or --id")
+    around = asked_around(settings)
+    if not (settings.images or settings.text or settings.id or settings.dna or settings.fasta or around):
+        raise BiocosmosError("nothing to ask: give images, --text, --dna, --fasta, --place, --sound, --satellite or --id")
     for name in ("precision", "backend"):
         if not settings.images and getattr(settings, name) != "auto":
             raise UnusedSetting(name, flag(name), "where images are asked about: words and barcodes are computed in float32")
     if settings.id:
-        column = towers.collection.tower(towers.space, settings.ask_with or "image")
+        have = towers.collection.spaces()[towers.space]
+        asks = settings.ask_with or ("image" if "image" in have else next(iter(have)))
+        column = towers.collection.tower(towers.space, asks)
         yield column.rpartition("/")[2], _specimens(towers.collection, column, settings)  # type: ignore[misc]
     if settings.images:
         encoder = towers.image(**settings.how())
@@ -117,6 +123,9 @@ def space_queries(towers: SpaceTowers, settings: SearchSettings) -> Iterator[tup
         yield "text", _words(towers.collection, towers.text(device=settings.device), settings.text)
     if settings.dna or settings.fasta:
         yield from (("dna", block) for block in _barcodes(towers.dna(), settings))
+    for what, said in around.items():
+        modality = asking(what, towers_of(towers.space))
+        yield modality, around_queries(towers.around(modality, device=settings.device), said)  # type: ignore[arg-type, misc]
 
 
 def _specimens(collection: Collection, column: str, settings: SearchSettings) -> Queries:

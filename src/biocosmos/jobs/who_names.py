@@ -273,7 +273,7 @@ def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettin
     calibration = settings.calibration or trained["validation"]
     if not calibration:
         raise BiocosmosError(f"the head in {head.folder} was trained without a validation part: name one with --calibration")
-    split = collection.split(trained["split"].rpartition(":")[0] or "default")
+    split = collection.split_of(trained["split"])
     if split.describe()["hash"] != training["split_hash"]:
         raise BiocosmosError(
             f"the split of {collection.path} is not the one that the head in {head.folder} was trained on "

@@ -141,12 +141,11 @@ class _Base:
 
     def provenance(self, foreign: str | Path | None) -> dict[str, Any]:
         """What the report says of where its numbers come from."""
-        name = self.test.rpartition(":")[0] or "default"
         facts = self.collection.encoders[self.settings.encoder]
         return {
             "collection": self.collection.path.name,
             "encoders": {self.settings.encoder: {"digest": facts.get("digest"), "preprocessing": facts.get("preprocessing")}},
-            "split_hash": self.collection.split(name).hash,
+            "split_hash": self.collection.split_of(self.test).hash,
             "part": self.test,
             "settings": asdict(self.settings),
             "anomalies": {"chimeras of each kind": self.chimeras, "kinds": CHIMERAS, "foreign": str(foreign or "none")},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,15 +56,19 @@ class Places:
     @staticmethod
     def nowhere(number: int) -> Places:
         """``number`` places of which nothing is known."""
-        return Places(
-            np.full(number, np.nan),
-            np.full(number, np.nan),
-            np.full(number, np.nan),
-            np.full(number, np.nan),
-            np.full(number, np.nan),
-            np.full(number, np.nan),
-            np.full(number, None, dtype=object),
-        )
+        unknown = np.full(number, np.nan)
+        return Places(unknown, unknown, unknown, unknown, unknown, unknown, np.full(number, None, dtype=object))
+
+    @property
+    def numbers(self) -> npt.NDArray[np.float64]:
+        """(n, 4) latitude, longitude, day, depth: what kernels and networks look at."""
+        return np.stack([self.latitude, self.longitude, self.day, self.depth], axis=1)
+
+    @staticmethod
+    def of_numbers(numbers: npt.NDArray[np.float64]) -> Places:
+        """Places of which no more is known than :attr:`numbers`."""
+        latitude, longitude, day, depth = numbers.T
+        return replace(Places.nowhere(len(numbers)), latitude=latitude, longitude=longitude, day=day, depth=depth)
 
     @staticmethod
     def one(

@@ -23,7 +23,7 @@ def parse_place(text: str) -> tuple[float, float]:
     Latitude comes first where no point of the compass says otherwise. An O (west in Spanish, east in German) is refused.
 
     Raises:
-        BiocosmosError: not two coordinates, or outside -90..90 and -180..180 (swapped ones are told so).
+        BiocosmosError: not two coordinates, 0,0, or outside -90..90 and -180..180 (swapped ones are told so).
 
     >>> parse_place("52°03'N 5°03'W")
     (52.05, -5.05)
@@ -42,7 +42,9 @@ def parse_place(text: str) -> tuple[float, float]:
 
 
 def check_place(latitude: float, longitude: float, text: str, *, swapped: bool = True) -> None:
-    """Raises BiocosmosError where the coordinates lie outside their range; says so where they look swapped."""
+    """Raises BiocosmosError where the coordinates are 0,0 or lie outside their range; says so where they look swapped."""
+    if latitude == longitude == 0:
+        raise BiocosmosError(f"{text!r} is what stands where no place is known: write 0,0.001 if the Gulf of Guinea is meant")
     if abs(latitude) <= 90 and abs(longitude) <= 180:
         return
     hint = "they look swapped: latitude comes first" if swapped and abs(longitude) <= 90 and abs(latitude) <= 180 else EXAMPLE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from calendar import isleap
 from datetime import date, datetime, timedelta, timezone
 
 import numpy as np
@@ -15,8 +16,9 @@ YEAR = 365.25
 LONGEST = 183.0
 """A span of more days than this is of no season."""
 SEASON_DAY = re.compile(r"(?:--)?(\d{1,2})-(\d{1,2})")
+SHORT_END = r"\d{2}(-\d{2})?"
+"""The end of a span without what it shares with the beginning: 2007-11-13/15."""
 MOMENT = re.compile(r"(\d{4})(?:-(\d{2})(?:-(\d{2})(?:[T ](\d{2}):(\d{2})(?::(\d{2})(?:\.\d+)?)?(Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?")
-HOURS = 24.0
 
 
 def days_apart(day: npt.ArrayLike, other: npt.ArrayLike) -> npt.NDArray[np.float64]:
@@ -66,12 +68,26 @@ def parse_day(text: str) -> float:
     """
     text = text.strip()
     found = SEASON_DAY.fullmatch(text)
-    day = day_of(f"2026-{int(found[1]):02}-{int(found[2]):02}" if found and (int(found[1]), int(found[2])) != (2, 29) else text)
-    if found and (int(found[1]), int(found[2])) == (2, 29):
-        day = day_of("2024-02-29")
+    if found:
+        month, of_month = int(found[1]), int(found[2])
+        day = day_of(f"{2024 if (month, of_month) == (2, 29) else 2026}-{month:02}-{of_month:02}")
+    else:
+        day = day_of(text)
     if np.isnan(day):
         raise BiocosmosError(f"{text!r} is not a day of the year: write 2026-06-04, 2026-06, 06-04 or 2026-06-01/2026-06-15")
     return day
+
+
+def ends_of(text: str) -> tuple[str, str]:
+    """The first and the last part of a span, the last one whole; what is no span is both.
+
+    >>> ends_of("2007-11-13/15")
+    ('2007-11-13', '2007-11-15')
+    """
+    first, slash, last = text.partition("/")
+    if re.fullmatch(SHORT_END, last):
+        last = first[: -len(last)] + last
+    return first, last if slash else first
 
 
 def span_of(text: str) -> tuple[date, date] | None:
@@ -85,23 +101,14 @@ def span_of(text: str) -> tuple[date, date] | None:
 
 def _phase(moment: datetime) -> float:
     start = datetime(moment.year, 1, 1)
-    length = 366 if _leap(moment.year) else 365
+    length = 366 if isleap(moment.year) else 365
     return (moment - start).total_seconds() / 86400 / length * YEAR % YEAR
 
 
-def _leap(year: int) -> bool:
-    return year % 4 == 0 and (year % 100 != 0 or year % 400 == 0)
-
-
 def _span(text: str) -> tuple[datetime, datetime] | None:
-    first, slash, last = text.strip().partition("/")
-    start = _moment(first)
-    if start is None or not slash:
-        return start
-    if len(last) < len(first) and re.fullmatch(r"\d{2}(-\d{2})?", last):  # an end without what it shares with the beginning
-        last = first[: len(first) - len(last)] + last if len(first) <= len("2007-11-13") else first[: 10 - len(last)] + last
-    end = _moment(last)
-    return None if end is None else (start[0], end[1])
+    first, last = ends_of(text.strip())
+    start, end = _moment(first), _moment(last)
+    return None if start is None or end is None else (start[0], end[1])
 
 
 def _moment(text: str) -> tuple[datetime, datetime] | None:

@@ -305,12 +305,11 @@ class Collection(Selecting):
                     nodes = taxonomy.ancestor(nodes, rank)
                 # paths, not names: homonyms under different parents are different taxa
                 distinct, inverse = np.unique(nodes, return_inverse=True)
-                paths = [None if node <= 0 else "/".join(name for name in taxonomy.path(int(node)) if name) for node in distinct]
+                paths = [None if node <= 0 else taxonomy.path_text(int(node)) for node in distinct]
                 taxa = [paths[i] for i in inverse]
             if not isinstance(held_out, (int, float)):
                 taxonomy = self.taxonomy if taxonomy is None else taxonomy
-                held = [taxonomy.path(taxonomy.find(taxon)) for taxon in held_out]
-                held_out = ["/".join(name for name in path if name) for path in held]
+                held_out = [taxonomy.path_text(taxonomy.find(taxon)) for taxon in held_out]
             split = make_split(
                 table,
                 method,

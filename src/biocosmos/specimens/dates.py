@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime, time, timezone
 
+from biocosmos.places.days import ends_of
+
 MONTHS = (
     "january",
     "february",
@@ -39,8 +41,6 @@ ISO = re.compile(
     r"(?:T(?P<hour>\d{2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:\.\d+)?)?(?:Z|[+-]\d{2}(?::?\d{2})?)?)?)?)?"
 )
 """A day, a month, a year or a moment as Darwin Core's eventDate wants them."""
-SHORT_END = r"\d{2}(-\d{2})?"
-"""The end of a span without what it shares with the beginning: 2007-11-13/15."""
 
 UNKNOWN = "is not a date that is understood"
 
@@ -93,8 +93,7 @@ def iso_date(text: str) -> tuple[str | None, str | None]:
     ('2020-06/2020-08', None)
     """
     text = " ".join(text.split())
-    first, slash, last = text.partition("/")
-    if _is_iso(first) and (not slash or _is_iso(last) or (re.fullmatch(SHORT_END, last) and _is_iso(first[: -len(last)] + last))):
+    if all(_is_iso(end) for end in ends_of(text)):
         return text, None
     said = read_date(text)
     if said.day is None:
@@ -105,13 +104,27 @@ def iso_date(text: str) -> tuple[str | None, str | None]:
     return f"{said.day.isoformat()}T{said.clock.isoformat()}{zone}", said.problem
 
 
+def moment_of(text: str) -> tuple[datetime | None, bool]:
+    """(the moment at which a date begins, whether the text tells it whole): midnight and UTC where it does not say.
+
+    >>> moment_of("2020-06-13T10:05+02")[0].isoformat()
+    '2020-06-13T10:05:00+02:00'
+    """
+    date, _ = iso_date(text)
+    if date is None:
+        return None, False
+    day, _, clock = ends_of(date)[0].partition("T")
+    found = datetime.fromisoformat(f"{day}{'-01' * (2 - day.count('-'))}T{clock or '00:00'}")
+    return (found, True) if found.tzinfo is not None else (found.replace(tzinfo=timezone.utc), False)
+
+
 def _is_iso(text: str) -> bool:
     found = ISO.fullmatch(text)
     if found is None:
         return False
     try:
         date(int(found["year"]), int(found["month"] or 1), int(found["day"] or 1))
-        time(int(found["hour"] or 0), int(found["minute"] or 0), int(found["second"] or 0))
+        time.fromisoformat(text.partition("T")[2] or "00:00")
     except ValueError:
         return False
     return True
@@ -202,9 +215,11 @@ def _with_clock(when: When, text: str, *, zoned: bool = True) -> When:
         return When(when.day, problem=f"{text!r} is a time of day that no clock shows")
     zone = found["zone"]
     if zoned and zone and zone[0] in "+-" and when.day is not None:
-        local = datetime.fromisoformat(f"{when.day.isoformat()}T{clock.isoformat()}{zone[:3]}:{zone[-2:]}")
         try:
+            local = datetime.fromisoformat(f"{when.day.isoformat()}T{clock.isoformat()}{zone[:3]}:{zone[-2:]}")
             moved = local.astimezone(timezone.utc)
+        except ValueError:
+            return When(when.day, problem=f"{text!r} has a time zone that is none")
         except OverflowError:
             return When(when.day, problem=f"{text!r} lies outside the calendar")
         return When(moved.date(), moved.time())

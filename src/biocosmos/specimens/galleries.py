@@ -73,7 +73,7 @@ def build_gallery(
         "selection": {"split": split, "within": within, "where": where},
     }
     if split is not None:
-        provenance["split"] = collection.split(split.rpartition(":")[0] or "default").identity()
+        provenance["split"] = collection.split_of(split).identity()
     taxonomy = collection.taxonomy if collection.ranks else None
     return Gallery.build(
         ids=rest["id"].to_pylist(),

@@ -156,3 +156,7 @@ class Selecting(Opened):
             have = ", ".join(self.split_names) or "none"
             raise BiocosmosError(f"no split {name!r} in {self.path} (saved: {have}): make it with 'biocosmos split {self.path}'")
         return Split.load(path)
+
+    def split_of(self, part: str) -> Split:
+        """The split that a part is of: "openworld" for "openworld:novel", "default" for "train". Raises as :meth:`split`."""
+        return self.split(part.rpartition(":")[0] or "default")

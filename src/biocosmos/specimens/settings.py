@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.settings import NOT_GIVEN, SettingError, check, names_in, setting
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, names_in, setting
 from biocosmos.specimens.barcode_settings import BarcodeSettings
+from biocosmos.specimens.survey_settings import COUNTED, SURVEYS, UNITS, Survey, measure
 
 SELECTION = "Which specimens"
+SAMPLED = "What was found in each sample (obis, gbif-event, camtrap-dp, ecotaxa-summary)"
 EVERYTHING = "all"
 """In place of a part of a split: the whole collection."""
 UNLABELLED = "unlabelled"
@@ -18,7 +20,7 @@ UNLABELLED = "unlabelled"
 METHODS = ("stratified", "random", "open-world", "grouped", "column", "bioscan", "files")
 SHARED_OUT = ("stratified", "random", "open-world", "grouped")
 """Methods that are told shares."""
-EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
+EXPORTS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco", *SURVEYS)
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,12 @@ class SplitSettings:
         }
 
 
+def _measure(name: str, help: str, **only: Any) -> Any:
+    """A column with its unit, of the formats that count."""
+    units = f"{help} The unit is one of {', '.join(UNITS[name])}."
+    return setting(None, units, metavar="COLUMN=UNIT", unset="not known", only={"format": COUNTED} | only, panel=SAMPLED)
+
+
 @dataclass(frozen=True)
 class ExportSettings(Selection):
     """What is written of a collection, and how."""
@@ -203,6 +211,41 @@ class ExportSettings(Selection):
     )
     without_images: bool = setting(False, "The pictures are not written.", only={"current": True})
     overwrite: bool = setting(False, "Write over a table of names that identify wrote.")
+    sample: str | None = setting(
+        None,
+        "The column that says which sample a specimen is of.",
+        metavar="COLUMN",
+        unset="sample_id, eventID, sample, deployment, station ...",
+        only={"format": SURVEYS},
+        panel=SAMPLED,
+    )
+    volume: str | None = _measure("volume", "Water that a specimen's acquisition stands for: sample_tot_vol=m3.")
+    share: str | None = setting(
+        None,
+        "The column that says which share of it was looked at, above 0 to 1: acq_sub_part.",
+        metavar="COLUMN",
+        unset="all of it",
+        only={"format": COUNTED, "volume": GIVEN},
+        panel=SAMPLED,
+    )
+    biovolume: str | None = _measure("biovolume", "The volume of a specimen.", volume=GIVEN)
+    mesh: str | None = _measure("mesh", "The mesh of the net: sample_net_mesh=um.", format="obis")
+    aperture: str | None = _measure("aperture", "The opening of the net: sample_net_surf=m2.", format="obis")
+    absences: bool = setting(
+        False,
+        "A row for each taxon that was not found in a sample and was in another.",
+        only={"format": ("obis", "gbif-event")},
+        panel=SAMPLED,
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.survey()
+
+    def survey(self) -> Survey:
+        """Which columns are samples and volumes. Raises SettingError for a measure without a unit that is known."""
+        measures = {name: measure(name, getattr(self, name)) for name in UNITS}
+        return Survey(sample=self.sample, share=self.share, absences=self.absences, **measures)
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:

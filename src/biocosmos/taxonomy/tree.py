@@ -330,6 +330,10 @@ class Taxonomy:
         """The name at every rank on the way to a node, None where null or below it."""
         return [None if at < 0 else str(self.names[at]) for at in self._lineage[self._checked(node)]]
 
+    def path_text(self, node: int, between: str = "/") -> str:
+        """The names on the way to a node, as one text: "Animalia/Arthropoda"."""
+        return between.join(name for name in self.path(node) if name is not None)
+
     def rank_table(self, ids: npt.ArrayLike) -> pa.Table:
         """ids (n,) -> a table of n rows with a string column per rank: the inverse of :meth:`index`; -1 gives nulls."""
         lineage = self.lineage(np.asarray(ids).ravel())

@@ -67,6 +67,14 @@ def known(places: Places, takes: tuple[str, ...]) -> npt.NDArray[np.bool_]:
     return found
 
 
+def vectors_and_reasons(encoder: PlaceEncoder, places: Places) -> tuple[Vectors, dict[int, str]]:
+    """(n, dim) vectors, and row -> why, of those that are zeros: as an encoder of files tells it."""
+    vectors = encoder.encode_places(places)
+    nothing = np.flatnonzero(~vectors.any(axis=1))
+    told = encoder.reasons(places.take(nothing)) if len(nothing) else []
+    return vectors, dict(zip(nothing.tolist(), told))
+
+
 def load_place_encoder(name: str, *, device: str = "auto", precision: str = "auto") -> PlaceEncoder:
     """Load an encoder of places, or of the environment there; device: of a model, as for images.
 

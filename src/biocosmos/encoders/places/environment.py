@@ -135,7 +135,7 @@ class EnvironmentEncoder:
             phase = values[there] @ self._frequencies
             vectors[there] = np.concatenate([np.cos(phase), np.sin(phase)], axis=1) / np.sqrt(FREQUENCIES)
             return vectors
-        from biocosmos.encoders.places.models import unit_rows
+        from biocosmos.encoders.projected import unit_rows
 
         vectors[there] = unit_rows(self.network, torch.from_numpy(values[there]).to(self.device))
         return vectors

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from biocosmos.encoders.modality import TRAINED, described
-from biocosmos.encoders.model_folder import CARD, card_text, describe, save_weights
+from biocosmos.encoders.model_folder import CARD, card_text, describe, refuse_changed_weights, save_weights
 from biocosmos.encoders.places.environment import Environment, EnvironmentEncoder
 from biocosmos.encoders.places.public import public_environment
-from biocosmos.encoders.weights import check_room, fill, read_weights
+from biocosmos.encoders.weights import filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.location.environment import ResidualNet
@@ -71,23 +71,17 @@ def _trained(folder: Path, name: str, rasters: str | None, zeros: bool, device: 
             f"{folder} was trained on {len(told['bands'])} bands, and {opened.folder} has others (not {other}): name the rasters "
             f"it was trained on, environment:RASTERS@{folder}"
         )
-    weights = read_weights(folder / WEIGHTS)
 
     def build() -> ResidualNet:
         return ResidualNet(**{key: facts["shape"][key] for key in ("inputs", "dim", "depth", "dropout")})
 
-    check_room(build, weights, folder / WEIGHTS)
-    network = build()
-    fill(network, weights, folder / WEIGHTS)
+    network = filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS)
     scaled = (np.array(told["mean"], np.float64), np.array(told["deviation"], np.float64))
     environment = Environment(opened, *scaled, method=told["method"], zeros=zeros or told["unknown"] == "zero")
     what = str(facts["training"].get("what") or "trained on the environment")
     made = EnvironmentEncoder(name, environment, network, device, what)
-    if not zeros and made.digest != facts["digest"]:
-        raise BiocosmosError(
-            f"{folder} was changed after it was saved: its weights have the digest {made.digest}, {TRAINED} says "
-            f"{facts['digest']}; train it again, or restore the file"
-        )
+    if not zeros:
+        refuse_changed_weights(folder, made.digest, facts)
     return made
 
 

@@ -16,11 +16,8 @@ import numpy.typing as npt
 
 from biocosmos.encoders.places.encoder import DAY, DEPTH, NOTHING, PLACE, PLACES_AT_ONCE, Vectors, known
 from biocosmos.errors import BiocosmosError
-from biocosmos.places import Places, on_sphere
+from biocosmos.places import EARTH, YEAR, Places, on_sphere
 
-EARTH = 6371.0088
-"""Radius in km."""
-YEAR = 365.25
 FREQUENCIES = 512
 SEED = 0
 _UNITS = {"km": PLACE, "d": DAY, "m": DEPTH}

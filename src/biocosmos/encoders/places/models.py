@@ -15,15 +15,15 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from torch import nn
 
 from biocosmos.encoders.modality import TRAINED
-from biocosmos.encoders.model_folder import CARD, card_text, describe, save_weights
+from biocosmos.encoders.model_folder import CARD, card_text, describe, refuse_changed_weights, save_weights
 from biocosmos.encoders.places.encoder import DAY, DEPTH, NOTHING, PLACE, PLACES_AT_ONCE, Vectors, known
+from biocosmos.encoders.projected import unit_rows
 from biocosmos.encoders.spaces import space_facts
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import DIGEST_LENGTH, plain_state, weights_digest
-from biocosmos.encoders.weights import check_room, fill, read_weights
+from biocosmos.encoders.weights import filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.location.capsules import GeoClipPlaces, SpherePlaces
@@ -92,8 +92,7 @@ class PlaceModel:
 
     def inputs(self, places: Places) -> torch.Tensor:
         """What the network takes of n places: (n, 4) float32, nan where day or depth are not known."""
-        columns = (places.latitude, places.longitude, places.day, places.depth)
-        return torch.from_numpy(np.stack(columns, axis=1).astype(np.float32))
+        return torch.from_numpy(places.numbers.astype(np.float32))
 
 
 def new_place_model(kind: str = "sphere", dim: int = 512, **shape: Any) -> PlaceModel:
@@ -147,13 +146,6 @@ class TrainedPlaces:
         return [NOTHING] * len(places)
 
 
-def unit_rows(network: nn.Module, inputs: torch.Tensor) -> Vectors:
-    """What a network gives of its inputs, as (n, dim) float32 unit vectors; a row of zeros where it gives nothing but zeros."""
-    vectors: Vectors = network(inputs).float().cpu().numpy()
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.asarray(vectors / np.where(lengths > 0, lengths, 1.0), np.float32)
-
-
 def load_place_folder(folder: str | Path, *, device: str = "auto") -> TrainedPlaces:
     """The encoder in a folder. Raises BiocosmosError where it is missing, damaged or was changed."""
     return TrainedPlaces(str(folder), load_place_model(folder), device)
@@ -164,22 +156,15 @@ def load_place_model(folder: str | Path) -> PlaceModel:
     folder = Path(folder).expanduser()
     facts = read_facts(folder / TRAINED, _SHAPE, **_TOLD)
     shape = read_facts(folder / TRAINED, {"shape": _SHAPES[facts["network"]]}, **_TOLD)["shape"]
-    weights = read_weights(folder / WEIGHTS)
     arguments = {name: shape[name] for name in _SHAPES[facts["network"]]}
 
     def build() -> GeoClipPlaces | SpherePlaces:
         return NETWORKS[facts["network"]](**arguments)
 
-    check_room(build, weights, folder / WEIGHTS)
-    network = build()
-    fill(network, weights, folder / WEIGHTS)
+    network = filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS)
     what = str(facts["training"].get("what") or "trained on places")
     model = PlaceModel(str(facts["network"]), network, facts["training"], what)
-    if model.digest != facts["digest"]:
-        raise BiocosmosError(
-            f"{folder} was changed after it was saved: its weights have the digest {model.digest}, {TRAINED} says "
-            f"{facts['digest']}; train it again, or restore the file"
-        )
+    refuse_changed_weights(folder, model.digest, facts)
     return model
 
 
@@ -226,5 +211,4 @@ __all__ = [
     "load_place_model",
     "new_place_model",
     "save_place_model",
-    "unit_rows",
 ]

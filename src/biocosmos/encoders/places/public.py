@@ -2,7 +2,6 @@
 
     GeoCLIP          location_encoder_weights.pth, of its package's folder model/weights
     TaxaBind         model.safetensors of its hub repositories, or a checkpoint of its trainers (.ckpt)
-    SatCLIP          satclip-*.ckpt
 
 Files are read as data: no code in them is run.
 """

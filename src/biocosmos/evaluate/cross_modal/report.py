@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from biocosmos.encoders.modality import MODALITIES
 from biocosmos.evaluate.cross_modal.page import page
 from biocosmos.evaluate.cross_modal.scores import Row
-from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, MODALITIES, SEEN, TEXT, UNSEEN
+from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, TEXT, UNSEEN
 from biocosmos.evaluate.open_world.published import ACROSS, measured, published_table, retrieval_task
 from biocosmos.evaluate.report import Report
 

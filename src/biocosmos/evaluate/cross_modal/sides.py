@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.encoders.modality import BOUND, MODALITIES
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.readers.names import clean_taxon
 
 Array = npt.NDArray[Any]
 IMAGE, DNA, TEXT = "image", "dna", "text"
-MODALITIES = (IMAGE, DNA, TEXT)
 AVERAGED, CONCATENATED, ALL = "averaged", "concatenated", "all"
 """Made of image and DNA, by their mean or end to end, as CLIBD makes them; or every vector of every modality a key of its own."""
-QUERIES = (*MODALITIES, AVERAGED, CONCATENATED)
+FUSED = "fused"
+"""The sum of the unit vectors of all modalities but text, where one is bound, of specimens that have them all (TaxaBind)."""
+QUERIES = (*MODALITIES, AVERAGED, CONCATENATED, FUSED)
 KEYS = (*QUERIES, ALL)
 SEEN, UNSEEN = "seen", "unseen"
 
@@ -60,6 +62,9 @@ class Side:
         if kind == ALL:
             there = [self.has(modality) for modality in MODALITIES if modality in self.vectors]
             return np.concatenate([np.flatnonzero(one) for one in there]) if len(there) > 1 else np.empty(0, np.int64)
+        if kind == FUSED:
+            there = [self.has(modality) for modality in self._fused()]
+            return np.flatnonzero(np.logical_and.reduce(there)) if len(there) > 1 else np.empty(0, np.int64)
         if kind in (AVERAGED, CONCATENATED):
             return np.flatnonzero(self.has(IMAGE) & self.has(DNA))
         return np.flatnonzero(self.has(kind))
@@ -69,11 +74,17 @@ class Side:
         if kind == ALL:
             return np.concatenate([self.matrix(modality) for modality in MODALITIES if modality in self.vectors])
         rows = self.rows(kind)
+        if kind == FUSED:
+            return unit(np.sum([unit(self.vectors[modality][rows]) for modality in self._fused()], axis=0))
         if kind not in (AVERAGED, CONCATENATED):
             return np.ascontiguousarray(self.vectors[kind][rows], np.float32)
         image, dna = self.vectors[IMAGE][rows], self.vectors[DNA][rows]
         made = (image + dna) / 2 if kind == AVERAGED else np.concatenate([image, dna], axis=1)
         return unit(made)
+
+    def _fused(self) -> list[str]:
+        there: list[str] = [modality for modality in MODALITIES if modality != TEXT and modality in self.vectors]
+        return there if set(there) & set(BOUND) else []
 
     def subset(self, rows: Array) -> Side:
         """Those of a mask or of row numbers."""

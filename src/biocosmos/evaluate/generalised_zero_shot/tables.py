@@ -136,7 +136,7 @@ def taxon_rows(asked: Asked, ks: Sequence[int]) -> Iterator[Row]:
         common = int(np.bincount(wrong).argmax()) if len(wrong) else None
         yield {
             "taxon": str(model.taxonomy.names[model.nodes[taxon]]),
-            "path": " / ".join(name for name in model.taxonomy.path(int(model.nodes[taxon])) if name),
+            "path": model.taxonomy.path_text(int(model.nodes[taxon]), " / "),
             "role": str(model.roles[taxon]),
             "queries": int(own.sum()),
             **{f"top-{k}": float((place[own] < k).mean()) for k in ks},

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from biocosmos.evaluate.pages.blocks import Grid
-from biocosmos.evaluate.pages.coastline import Floats, land_in
+from biocosmos.evaluate.pages.coastline import land_in
 from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, legend, legend_room, number
 
 WIDTH, TALLEST, LOWEST = 720.0, 560.0, 220.0
@@ -175,4 +175,4 @@ def _together(
     return sorted(circles, key=lambda circle: -circle[2])
 
 
-__all__ = ["Floats", "Spot", "degrees", "map_of", "map_table"]
+__all__ = ["Spot", "degrees", "map_of", "map_table"]

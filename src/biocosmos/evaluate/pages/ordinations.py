@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from html import escape
 
 from biocosmos.evaluate.pages.blocks import Grid
 from biocosmos.evaluate.pages.svg import GLYPH_PX, LEGEND_ROW, SERIES, Drawing, Scale, number, placed
@@ -95,12 +94,7 @@ def mark(drawing: Drawing, x: float, y: float, series: int, tip: str = "") -> No
         ],
         "star": [(0, -r * 1.2), (a, -a), (r * 1.2, 0), (a, a), (0, r * 1.2), (-a, a), (-r * 1.2, 0), (-a, -a)],
     }[shape]
-    steps = " L".join(f"{x + dx:.1f} {y + dy:.1f}" for dx, dy in corners)
-    drawing.add(f'<path class="{css}" d="M{steps}Z">{_title(tip)}</path>')
-
-
-def _title(words: str) -> str:
-    return f"<title>{escape(words)}</title>" if words else ""
+    drawing.path([(x + dx, y + dy) for dx, dy in corners], css, closed=True, tip=tip)
 
 
 def _scales(samples: Sequence[Sample], top: float) -> tuple[Scale, Scale]:

@@ -34,7 +34,7 @@ def depth_profile(title: str, profiles: Sequence[Profile], x_name: str) -> str:
 
     x_name: what is drawn and its unit, as "individuals per m³". Layers without a depth or value are left out.
     """
-    shown = [(name, sorted(filter(_known, layers), key=lambda each: each.top + each.bottom)) for name, layers in profiles]
+    shown = [(name, _down(layers)) for name, layers in profiles]
     layers = [layer for _, each in shown for layer in each]
     named = [(f"c{i % SERIES + 1}", name) for i, (name, _) in enumerate(shown)]
     top = 34.0 + legend_room(LEFT, WIDTH, named)
@@ -43,7 +43,7 @@ def depth_profile(title: str, profiles: Sequence[Profile], x_name: str) -> str:
         WIDTH, top + TALL + 26, title, f"{x_name} by depth, down to {number(deepest)} m, for {', '.join(n for _, n in named)}."
     )
     ends = [end for layer in layers for end in (layer.value, layer.low, layer.high) if math.isfinite(end)]
-    x = Scale(min(0.0, *ends, 0.0), max([*ends, 0.0]) or 1.0, LEFT, WIDTH - 20)
+    x = Scale(min([*ends, 0.0]), max([*ends, 0.0]) or 1.0, LEFT, WIDTH - 20)
     y = Scale(min([0.0, *(layer.top for layer in layers)]), deepest or 1.0, top + 24, top + TALL)
     legend(drawing, LEFT, 12, named)
     for tick in x.ticks():
@@ -86,13 +86,18 @@ def profile_table(profiles: Sequence[Profile], value: str) -> Grid:
             "–" if math.isnan(layer.low) else f"{number(layer.low)} to {number(layer.high)}",
         ]
         for name, layers in profiles
-        for layer in sorted(filter(_known, layers), key=lambda each: each.top + each.bottom)
+        for layer in _down(layers)
     ]
     return Grid(["what", "depth", value, "interval"], rows, "", AS_TABLE, 2)
 
 
 def _depth(layer: Layer) -> str:
     return f"{number(layer.top)} m" if layer.top == layer.bottom else f"{number(layer.top)} to {number(layer.bottom)} m"
+
+
+def _down(layers: Sequence[Layer]) -> list[Layer]:
+    """Those with a depth and a value, from the surface down."""
+    return sorted(filter(_known, layers), key=lambda layer: layer.top + layer.bottom)
 
 
 def _known(layer: Layer) -> bool:

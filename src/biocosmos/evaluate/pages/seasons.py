@@ -4,29 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
 
 from biocosmos.evaluate.pages.blocks import Grid
 from biocosmos.evaluate.pages.svg import Drawing, legend, number
+from biocosmos.specimens.dates import MONTHS
 
 SIZE, INNER, OUTER = 360.0, 34.0, 138.0
-MONTHS = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
 LENGTHS = (31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 YEAR = 365.25
 WEEKS = 52
@@ -42,7 +29,7 @@ def season_counts(day: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, w
     days = np.asarray(day, np.float64)
     known = np.isfinite(days)
     taken = None if weights is None else np.asarray(weights, np.float64)[known]
-    edges = np.linspace(0, YEAR, WEEKS + 1) if weeks else np.append(0, np.cumsum(LENGTHS))
+    edges = _edges(WEEKS if weeks else 12)
     step = np.searchsorted(edges, days[known] % YEAR, side="right") - 1
     return np.bincount(step.clip(0, len(edges) - 2), taken, len(edges) - 1).astype(np.float64)
 
@@ -61,14 +48,13 @@ def season_wheel(
     drawing = Drawing(SIZE, SIZE + (40 if everything is not None else 0), title, words)
     middle = SIZE / 2
     for share in (0.5, 1.0):
-        drawing.add(f'<circle class="ring-line" cx="{middle}" cy="{middle}" r="{_radius(share):.1f}"/>')
-    for month, start in enumerate(np.append(0, np.cumsum(LENGTHS)[:-1])):
-        x, y = _at(OUTER + 6, start / YEAR)
-        drawing.line(*_at(INNER, start / YEAR), x, y, "rule")
-        x, y = _at(OUTER + 20, (start + LENGTHS[month] / 2) / YEAR)
-        drawing.text(x, y + 4, MONTHS[month][:3], "tick", "middle")
+        drawing.dot(middle, middle, _radius(share), "ring-line")
+    for month, (start, stop) in enumerate(pairwise(_edges(12))):
+        drawing.line(*_at(INNER, start / YEAR), *_at(OUTER + 6, start / YEAR), "rule")
+        x, y = _at(OUTER + 20, (start + stop) / 2 / YEAR)
+        drawing.text(x, y + 4, _named(month, 12)[:3], "tick", "middle")
     most = float(values.max(initial=0.0))
-    edges = _edges(len(values))
+    edges = _edges(len(values)) / YEAR
     for i, value in enumerate(values):
         if value > 0:
             _wedge(
@@ -99,12 +85,12 @@ def season_table(wheels: Sequence[tuple[str, Sequence[float]]]) -> Grid:
 
 
 def _edges(steps: int) -> Floats:
-    """(steps + 1,) shares of the year."""
-    return np.append(0, np.cumsum(LENGTHS)) / YEAR if steps == 12 else np.linspace(0, 1, steps + 1)
+    """(steps + 1,) days since 1 January at which months or weeks begin, the end of the year behind them."""
+    return np.append(0, np.cumsum(LENGTHS)) if steps == 12 else np.linspace(0, YEAR, steps + 1)
 
 
 def _named(step: int, steps: int) -> str:
-    return MONTHS[step] if steps == 12 else f"week {step + 1}"
+    return MONTHS[step].capitalize() if steps == 12 else f"week {step + 1}"
 
 
 def _peak(values: Floats) -> str:
@@ -123,7 +109,5 @@ def _at(radius: float, share: float) -> tuple[float, float]:
 
 def _wedge(drawing: Drawing, start: float, stop: float, radius: float, css: str, tip: str) -> None:
     (ax, ay), (bx, by), (cx, cy), (dx, dy) = _at(INNER, start), _at(radius, start), _at(radius, stop), _at(INNER, stop)
-    drawing.add(
-        f'<path class="{css} wedge" d="M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}A{radius:.1f} {radius:.1f} 0 0 1 {cx:.1f} {cy:.1f}'
-        f'L{dx:.1f} {dy:.1f}A{INNER} {INNER} 0 0 0 {ax:.1f} {ay:.1f}Z"><title>{escape(tip)}</title></path>'
-    )
+    out = f"M{ax:.1f} {ay:.1f}L{bx:.1f} {by:.1f}A{radius:.1f} {radius:.1f} 0 0 1 {cx:.1f} {cy:.1f}"
+    drawing.shape(f"{out}L{dx:.1f} {dy:.1f}A{INNER} {INNER} 0 0 0 {ax:.1f} {ay:.1f}Z", f"{css} wedge", tip)

@@ -73,11 +73,15 @@ class Drawing:
         """A filled circle."""
         self.add(f'<circle class="{css}" cx="{x:.1f}" cy="{y:.1f}" r="{radius:.1f}">{_tip(tip)}</circle>')
 
-    def path(self, points: Sequence[tuple[float, float]], css: str, *, closed: bool = False) -> None:
+    def path(self, points: Sequence[tuple[float, float]], css: str, *, closed: bool = False, tip: str = "") -> None:
         """A line through the points, closed to an area if asked."""
         if points:
             steps = " L".join(f"{x:.1f} {y:.1f}" for x, y in points)
-            self.add(f'<path class="{css}" d="M{steps}{"Z" if closed else ""}"/>')
+            self.shape(f"M{steps}{'Z' if closed else ''}", css, tip)
+
+    def shape(self, steps: str, css: str, tip: str = "") -> None:
+        """What ``steps``, SVG's path data, draw."""
+        self.add(f'<path class="{css}" d="{steps}"' + (f">{_tip(tip)}</path>" if tip else "/>"))
 
     def text(self, x: float, y: float, words: str, css: str = "", anchor: str = "start", turn: float = 0) -> None:
         """Text whose baseline stands at (x, y); anchor: start, middle or end; turn in degrees."""

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.confidence.energy import distances, drawn_rows
 
 # Drawn from each side: the matrix of distances is (2 x 1000)^2.
 SPECIMENS = 1000
@@ -78,30 +79,16 @@ def shift_test(
             f"features of shapes {calibration.shape} and {queries.shape} cannot be compared: take both from the same head"
         )
     rng = np.random.default_rng(seed)
-    sides = [_drawn(side, specimens, rng) for side in (calibration, queries)]
+    sides = [np.asarray(side[drawn_rows(len(side), specimens, rng)], np.float32) for side in (calibration, queries)]
     n, m = map(len, sides)
     if min(n, m) < FEWEST:
         return ShiftTest(float("nan"), float("nan"), n, m, level)
-    distances = _distances(np.concatenate(sides))
+    apart = distances(np.concatenate(sides))
     weights = np.repeat(np.array([1 / n, -1 / m], np.float32), [n, m])
     permuted = np.stack([weights, *(rng.permutation(weights) for _ in range(permutations))], axis=1)
-    energy = -(permuted * (distances @ permuted)).sum(axis=0, dtype=np.float64)
-    between = float(distances[:n, n:].mean(dtype=np.float64))
+    energy = -(permuted * (apart @ permuted)).sum(axis=0, dtype=np.float64)
+    between = float(apart[:n, n:].mean(dtype=np.float64))
     # values that are equal but for rounding, as where all features are the same, count as reached
     reached = int((energy[1:] >= energy[0] - 1e-6 * between).sum())
     share = energy[0] / (2 * between) if between > 0 else 0.0
     return ShiftTest((1 + reached) / (permutations + 1), float(max(share, 0.0)), n, m, level)
-
-
-def _drawn(features: NDArray[Any], most: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    rows = np.sort(rng.permutation(len(features))[:most])
-    return np.asarray(features[rows], np.float32)
-
-
-def _distances(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Euclidean distances (n, n)."""
-    x = x - x.mean(axis=0)
-    squares = (x * x).sum(axis=1)
-    found = np.sqrt(np.maximum(squares[:, None] + squares[None] - 2 * (x @ x.T), 0))
-    np.fill_diagonal(found, 0)
-    return np.asarray(found, np.float32)

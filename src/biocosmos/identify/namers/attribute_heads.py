@@ -29,7 +29,7 @@ from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.torch_backend import choose_device
 from biocosmos.encoders.towers import plain_state, weights_digest
 from biocosmos.encoders.views import check_views
-from biocosmos.encoders.weights import check_room, fill, read_weights
+from biocosmos.encoders.weights import filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import Number, read_versioned
 from biocosmos.files import is_there
@@ -251,9 +251,7 @@ def load_module(folder: Path, facts: dict[str, Any]) -> AttributesOnTaps:
     there = sum(tensor.numel() for tensor in weights.values())
     if classes > there:
         raise BiocosmosError(f"{folder / ATTRIBUTES} claims more classes than {WEIGHTS} holds: restore it, or train again")
-    check_room(build, weights, folder / WEIGHTS)
-    module = build()
-    fill(module, weights, folder / WEIGHTS)
+    module = filled(build, weights, folder / WEIGHTS)
     if _digest(module, facts["tasks"], facts["encoder"]["trained"]) != facts["digest"]:
         raise BiocosmosError(
             f"the attribute heads in {folder} were changed after they were saved: restore {WEIGHTS}, or train again"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,26 +24,42 @@ FOLDS = 5
 PAIRS = 10_000_000
 """Pairs of a held-out and a fitted specimen that are weighed; of more specimens a seeded sample judges."""
 BLOCK = 300_000
-LEAST = 1e-12
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """bandwidths: the best; nll: (tried,) mean -log p of the held-out specimens' taxa in nats; tried: in the same order."""
+    """bandwidths: the best; nll: (tried,) mean -log p of the held-out specimens' taxa in nats; tried: in the same order.
+
+    base: the same of the overall shares alone; judged: specimens in these means; left_out: held-out ones whose taxon was
+    collected in no other part, so that nothing can be said of them.
+    """
 
     bandwidths: Bandwidths
     nll: Float64
     tried: tuple[Bandwidths, ...]
+    base: float
+    judged: int
+    left_out: int
 
 
-def choose(taxa: npt.NDArray[np.object_] | list[str], places: Places, *, degrees: float = 0.1, seed: int = 0) -> Chosen:
+def choose(
+    taxa: npt.NDArray[np.object_] | list[str],
+    places: Places,
+    *,
+    degrees: float = 0.1,
+    seed: int = 0,
+    kilometres: float | None = None,
+    days: float | None = None,
+    metres: float | None = None,
+    specimens: float | None = None,
+) -> Chosen:
     """Try all bandwidths on specimens of cells of ``degrees`` that are held out in turn, and take those of the least -log p.
 
-    Specimens held out whose taxon has none left are judged by a floor of 1e-12 for all bandwidths alike. Where nobody has a depth
-    (a day), that part is left out. Specimens without a place are grouped by their day.
+    Where nobody has a depth (a day), that part is left out. Specimens without a place are grouped by their day. A bandwidth
+    that is given is not chosen.
 
     Raises:
-        BiocosmosError: fewer than two cells, so that nothing can be held out.
+        BiocosmosError: fewer than two cells, or no taxon in two of the parts that are held out, so that nothing can be judged.
     """
     names = np.asarray(taxa, dtype=object)
     groups = _groups(places, degrees)
@@ -51,36 +68,49 @@ def choose(taxa: npt.NDArray[np.object_] | list[str], places: Places, *, degrees
     _, taxon = np.unique(names.astype(str), return_inverse=True)
     order = np.argsort(taxon, kind="stable")
     taxon, groups, places = taxon[order], groups[order], places.take(order)
-    where = np.stack([places.latitude, places.longitude, places.day, places.depth], 1)
-    kilometres = KILOMETRES if places.has_place.any() else (float("inf"),)
-    days = DAYS if places.has_day.any() else (float("inf"),)
-    metres = METRES if np.isfinite(places.depth).any() else (float("inf"),)
-    widths = [Bandwidths(h, s, v) for v, s, h in product(metres, days, kilometres)]
-    total, judged = np.zeros((len(widths), len(SPECIMENS))), 0
+    where = places.numbers
+    spaces = _asked(kilometres, KILOMETRES, places.has_place.any())
+    seasons = _asked(days, DAYS, places.has_day.any())
+    levels = _asked(metres, METRES, np.isfinite(places.depth).any())
+    weights = _asked(specimens, SPECIMENS, True)
+    widths = [Bandwidths(h, s, v) for v, s, h in product(levels, seasons, spaces)]
+    total, alone, judged, left_out = np.zeros((len(widths), len(weights))), 0.0, 0, 0
     for held, kept in _folds(groups, len(taxon), seed):
         known, first = np.unique(taxon[kept], return_index=True)
         base = np.bincount(taxon[kept], minlength=taxon.max() + 1) / len(kept)
         column = np.full(taxon.max() + 1, -1)
         column[known] = np.arange(len(known))
+        left_out += int((base[taxon[held]] == 0).sum())
+        held = held[base[taxon[held]] > 0]
         step = max(1, BLOCK // len(kept))
         for start in range(0, len(held), step):
             asked = held[start : start + step]
             here, own = places.take(asked), column[taxon[asked]]
             apart = Apart.of(here, where[kept])
-            near = [apart.near(width) for width in kilometres]
+            near = [apart.near(width) for width in spaces]
             number = 0
-            for depth, season in product(metres, days):
+            for depth, season in product(levels, seasons):
                 then = apart.season(season) if np.isinf(depth) else apart.season(season) * apart.level(depth)
                 for space in near:
                     sums = np.add.reduceat(space * then, first, axis=1)
-                    mine = np.where(own >= 0, sums[np.arange(len(asked)), np.maximum(own, 0)], 0)[:, None]
-                    p = (mine + base[taxon[asked]][:, None] * SPECIMENS) / (sums.sum(1)[:, None] + SPECIMENS)
-                    total[number] -= np.log(np.maximum(p, LEAST)).sum(0)
+                    mine = sums[np.arange(len(asked)), own][:, None]
+                    p = (mine + base[taxon[asked]][:, None] * weights) / (sums.sum(1)[:, None] + weights)
+                    total[number] -= np.log(p).sum(0)
                     number += 1
         judged += len(held)
-    tried = tuple(Bandwidths(w.kilometres, w.days, w.metres, m) for w in widths for m in SPECIMENS)
+        alone -= float(np.log(base[taxon[held]]).sum())
+    if not judged:
+        raise BiocosmosError("no taxon was collected in two cells: bandwidths cannot be chosen; give --kilometres and --days")
+    tried = tuple(Bandwidths(w.kilometres, w.days, w.metres, m) for w in widths for m in weights)
     nll = total.reshape(-1) / judged
-    return Chosen(tried[int(nll.argmin())], nll, tried)
+    return Chosen(tried[int(nll.argmin())], nll, tried, alone / judged, judged, left_out)
+
+
+def _asked(given: float | None, others: tuple[float, ...], known: Any) -> tuple[float, ...]:
+    """What is tried of one bandwidth; infinity where no specimen says anything of it."""
+    if given is not None:
+        return (given,)
+    return others if known else (float("inf"),)
 
 
 def fit(
@@ -91,7 +121,7 @@ def fit(
     degrees: float = 0.1,
     seed: int = 0,
 ) -> KernelPrior:
-    """A kernel prior with bandwidths of :func:`choose`; with those of the default where there is one cell only."""
+    """A kernel prior with bandwidths of :func:`choose`; with those of the default where nothing can be judged."""
     try:
         bandwidths = choose(taxa, places, degrees=degrees, seed=seed).bandwidths
     except BiocosmosError:

@@ -8,7 +8,7 @@ not where taxa live.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -90,7 +90,7 @@ class KernelPrior:
             raise BiocosmosError("no specimen has a place or a date: a prior of places needs latitude and longitude, or date")
         known, taxon = np.unique(names.astype(str), return_inverse=True)
         order = np.argsort(taxon, kind="stable")
-        where = np.stack([places.latitude, places.longitude, places.day, places.depth], 1)[order]
+        where = places.numbers[order]
         own = np.arange(len(names)).astype(str).astype(object) if ids is None else np.asarray(ids, dtype=object)
         return cls(tuple(known.tolist()), taxon[order].astype(np.int64), where, bandwidths or Bandwidths(), own[order])
 
@@ -107,13 +107,14 @@ class KernelPrior:
     def shares(self, places: Places) -> Float64:
         """(n, C) float64 shares, rows sum to 1.
 
-        What a query does not say is not asked; a specimen that does not say it weighs what one of any day (of any depth) weighs
-        on average.
+        What a query does not say is not asked. A specimen without a place weighs nothing where a place is asked; one without
+        a day what one of any day weighs on average; one without a depth what one two bandwidths away weighs.
         """
-        asked = np.stack([places.latitude, places.longitude, places.day, places.depth], 1)
-        once, again = np.unique(np.nan_to_num(asked, nan=np.inf), axis=0, return_inverse=True)
-        places = _places(np.where(np.isinf(once), np.nan, once))
-        weights = np.stack([self._summed(places.take(slice(q, q + 1)), rows) for q, rows in enumerate(self._near(places))])
+        once, again = np.unique(np.nan_to_num(places.numbers, nan=np.inf), axis=0, return_inverse=True)
+        places = Places.of_numbers(np.where(np.isinf(once), np.nan, once))
+        weights = np.zeros((len(places), len(self.taxa)))
+        for row, near in enumerate(self._near(places)):
+            weights[row] = self._summed(places.take(slice(row, row + 1)), near)
         m = self.bandwidths.specimens
         found = (weights + m * self.base) / (weights.sum(1, keepdims=True) + m)
         return np.asarray(found[again.reshape(-1)])
@@ -212,7 +213,7 @@ class Apart:
         return _gauss(self.days, days, min(1.0, np.sqrt(2 * np.pi) * days / YEAR))
 
     def level(self, metres: float) -> Float64:
-        """The factor of depth; of a specimen without one that of two bandwidths."""
+        """The factor of depth; of a specimen without one what it is two bandwidths away."""
         return _gauss(self.metres, metres, float(np.exp(-2)))
 
 
@@ -227,8 +228,3 @@ def _gauss(apart: Float64, width: float, otherwise: float = 0.0) -> Float64:
         return np.ones_like(apart)
     weights = np.exp((apart / width) ** 2 / -2)
     return np.where(np.isnan(weights), otherwise, weights)
-
-
-def _places(where: Float64) -> Places:
-    """Of (n, 4) latitude, longitude, day, depth."""
-    return replace(Places.nowhere(len(where)), latitude=where[:, 0], longitude=where[:, 1], day=where[:, 2], depth=where[:, 3])

@@ -136,7 +136,7 @@ def _em(said: Float64, prior: Float64, close: float, most_steps: int) -> Shares:
         if np.abs(moved - shares).max() < close:
             return Shares(moved, "emq", step)
         shares = moved
-    return Shares(shares, "emq", most_steps, converged=most_steps < MOST_STEPS)
+    return Shares(shares, "emq", most_steps, converged=False)
 
 
 def _distributions(posteriors: npt.ArrayLike) -> Float64:

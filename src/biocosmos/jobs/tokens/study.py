@@ -321,7 +321,7 @@ def _said(collection: Collection, runs: _Runs, settings: TokensStudySettings) ->
 
 
 def _facts(collection: Collection, bases: list[Base], settings: TokensStudySettings, runs: _Runs) -> dict[str, Any]:
-    split = collection.split(settings.split.rpartition(":")[0] or "default")
+    split = collection.split_of(settings.split)
     return {
         "collection": str(collection.path),
         "encoders": {base.name: {"digest": base.towers.digest, "precision": "float32", "backend": "torch"} for base in bases},

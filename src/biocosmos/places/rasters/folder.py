@@ -47,18 +47,17 @@ class Rasters:
         other three cells those without a value are left out.
         """
         latitude, longitude = np.asarray(latitude, np.float64), np.asarray(longitude, np.float64)
-        values = np.full((len(latitude), len(self._at)), np.nan)
-        for column, (file, band) in enumerate(self._at):
+        values, column = np.full((len(latitude), len(self.bands)), np.nan), 0
+        for file in self.files:
             rows, columns, on = file.grid.nearest(latitude, longitude)
-            own = file.cells(band, rows[on], columns[on])
+            rows, columns, weights = rows[on, None], columns[on, None], None  # the own cell, and behind it the four around
             if method == "bilinear":
                 four, beside, weights, _ = file.grid.around_place(latitude[on], longitude[on])
-                near = file.cells(band, four.ravel(), beside.ravel()).reshape(four.shape)
-                weights = np.where(np.isfinite(near), weights, 0.0)
-                total = weights.sum(axis=1)
-                mixed = (np.where(np.isfinite(near), near, 0.0) * weights).sum(axis=1) / np.where(total > 0, total, 1.0)
-                own = np.where(np.isfinite(own) & (total > 0), mixed, own)
-            values[on, column] = own
+                rows, columns = np.concatenate([rows, four], axis=1), np.concatenate([columns, beside], axis=1)
+            for band in range(len(file.bands)):
+                found = file.cells(band, rows.ravel(), columns.ravel()).reshape(rows.shape)
+                values[on, column] = found[:, 0] if weights is None else _between(found[:, 0], found[:, 1:], weights)
+                column += 1
         return values
 
     def spread(self) -> tuple[Array, Array]:
@@ -77,6 +76,14 @@ class Rasters:
         told = [[file.bands, vars(file.grid), file.path.stat().st_size] for file in self.files]
         spread = [np.round(part, 9).tolist() for part in self.spread()]
         return hashlib.sha256(json.dumps([told, spread]).encode()).hexdigest()[:16]
+
+
+def _between(own: Array, near: Array, weights: Array) -> Array:
+    """(n,) the weighted mean of the four cells (n, 4) that have a value, where the own cell (n,) has one."""
+    weights = np.where(np.isfinite(near), weights, 0.0)
+    total = weights.sum(axis=1)
+    mixed = (np.where(np.isfinite(near), near, 0.0) * weights).sum(axis=1) / np.where(total > 0, total, 1.0)
+    return np.where(np.isfinite(own) & (total > 0), mixed, own)
 
 
 def _opened(path: Path) -> Raster:

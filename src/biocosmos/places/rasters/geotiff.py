@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError
 from biocosmos.places.rasters.grid import Grid
-from biocosmos.places.rasters.raster import Array, steps
+from biocosmos.places.rasters.raster import Array, steps, unread
 
 _WGS84 = ("WGS 84", "WGS84", "WGS_1984", "CRS84")
 
@@ -40,7 +40,7 @@ class GeoTiff:
         try:
             return rasterio.open(self.path)
         except Exception as error:  # rasterio and GDAL each raise their own
-            raise _unread(self.path, error) from error
+            raise unread(self.path, error) from error
 
     def cells(self, band: int, rows: Array, columns: Array) -> Array:
         """See :class:`biocosmos.places.rasters.raster.Raster`."""
@@ -70,7 +70,7 @@ class GeoTiff:
         try:
             stored = file.read(band + 1, masked=True, **how)
         except Exception as error:
-            raise _unread(self.path, error) from error
+            raise unread(self.path, error) from error
         values = np.ma.filled(stored.astype(np.float64), np.nan)
         return np.asarray(values * self._scales[band] + self._offsets[band])
 
@@ -104,7 +104,3 @@ def _names(stem: str, told: tuple[str | None, ...]) -> tuple[str, ...]:
         return (stem,)
     names = [f"{stem}[{name or place + 1}]" for place, name in enumerate(told)]
     return tuple(names) if len(set(names)) == len(names) else tuple(f"{stem}[{place + 1}]" for place in range(len(told)))
-
-
-def _unread(path: Path, error: Exception) -> BiocosmosError:
-    return BiocosmosError(f"cannot read the raster {path}: {first_line(error)}; restore the file, or leave it out")

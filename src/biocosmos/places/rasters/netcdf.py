@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from biocosmos.errors import BiocosmosError, first_line
+from biocosmos.errors import BiocosmosError
 from biocosmos.places.rasters.grid import Grid
-from biocosmos.places.rasters.raster import Array, steps
+from biocosmos.places.rasters.raster import Array, steps, unread
 
 MOST_BANDS = 512
 _HDF = b"\x89HDF"
@@ -58,7 +58,7 @@ class NetCdf:
             with self.path.open("rb") as file:
                 four = file.read(4)
         except OSError as error:
-            raise _unread(self.path, error) from error
+            raise unread(self.path, error) from error
         try:
             if four == _HDF:
                 import h5netcdf
@@ -77,7 +77,7 @@ class NetCdf:
         except BiocosmosError:
             raise
         except Exception as error:  # HDF5, scipy and the file system each raise their own
-            raise _unread(self.path, error) from error
+            raise unread(self.path, error) from error
 
     def cells(self, band: int, rows: Array, columns: Array) -> Array:
         """See :class:`biocosmos.places.rasters.raster.Raster`."""
@@ -156,7 +156,3 @@ def _check_mapping(path: Path, file: Any, variable: Any) -> None:
         told = _attribute(file.variables[mapping], "grid_mapping_name")
         if isinstance(told, str) and told != "latitude_longitude":
             raise BiocosmosError(f"{path} is in {told}, not in latitude and longitude: warp it first (gdalwarp -t_srs EPSG:4326)")
-
-
-def _unread(path: Path, error: Exception) -> BiocosmosError:
-    return BiocosmosError(f"cannot read the raster {path}: {first_line(error)}; restore the file, or leave it out")

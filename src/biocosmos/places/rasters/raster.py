@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.places.rasters.grid import Grid
 
 Array = npt.NDArray[Any]
@@ -33,3 +34,8 @@ class Raster(Protocol):
 def steps(height: int, width: int, most: int) -> int:
     """Every how many rows and columns are taken, so that about ``most`` cells are."""
     return max(1, int(np.ceil(np.sqrt(height * width / most))))
+
+
+def unread(path: Path, error: Exception) -> BiocosmosError:
+    """What is said of a file that cannot be read."""
+    return BiocosmosError(f"cannot read the raster {path}: {first_line(error)}; restore the file, or leave it out")

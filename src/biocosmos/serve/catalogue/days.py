@@ -11,8 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from biocosmos.places.days import ends_of
 from biocosmos.serve.catalogue.view import span_of_day
-from biocosmos.specimens.dates import SHORT_END, read_date
+from biocosmos.specimens.dates import read_date
 
 NONE = np.iinfo(np.int32).min
 """The day of a specimen without one."""
@@ -40,12 +41,9 @@ def span_of(text: str) -> tuple[int, int]:
     ['2019-05-01', '2019-06-02']
     """
     text = text.strip()
-    first, slash, last = text.partition("/")
-    if slash and re.fullmatch(SHORT_END, last):  # what the end shares with the beginning is left out
-        last = first[: -len(last)] + last
-    spans = [span_of_day(re.split("[T ]", part, maxsplit=1)[0]) for part in ((first, last) if slash else (first,))]
-    if spans[0] is not None and spans[-1] is not None and spans[0][0] <= spans[-1][1]:
-        return day_number(spans[0][0]), day_number(spans[-1][1])
+    first, last = (span_of_day(re.split("[T ]", part, maxsplit=1)[0]) for part in ends_of(text))
+    if first is not None and last is not None and first[0] <= last[1]:
+        return day_number(first[0]), day_number(last[1])
     day = read_date(text).day
     return (NONE, NONE) if day is None else (day_number(day), day_number(day))
 

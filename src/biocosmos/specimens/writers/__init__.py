@@ -20,6 +20,7 @@ from biocosmos.outputs import place_of, refuse_source
 from biocosmos.specimens.dates import read_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.records import BATCH_ROWS
+from biocosmos.specimens.survey_settings import SURVEYS, Survey
 from biocosmos.specimens.writers.naming import answered_ranks, is_answer_table, software_of
 from biocosmos.tables import PROVENANCE_KEY
 
@@ -30,8 +31,9 @@ ENDINGS = {
     "darwin-core": {".zip"},
     "ecotaxa": {".zip"},
     "coco": {".json"},
+    **{survey: {".zip"} for survey in SURVEYS},
 }
-FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco")
+FORMATS = ("csv", "parquet", "darwin-core", "ecotaxa", "coco", *SURVEYS)
 ALIASES = {"dwca": "darwin-core", "tsv": "csv"}
 
 
@@ -52,12 +54,13 @@ def write(
     identifications: pa.Table | None = None,
     failures: Failures | None = None,
     spreadsheet: bool = False,
+    survey: Survey | None = None,
 ) -> Written:
     """Write specimens, or identifications, in the format named or told by the suffix.
 
     rows: columns as in a collection, ``id`` among them. ranks: rank columns, coarse to fine. identifications: a machine's
     answers by ``id``, for the identification history of a Darwin Core Archive. spreadsheet: a CSV whose cells no spreadsheet
-    takes for formulas.
+    takes for formulas. survey: which columns are samples and volumes, for the formats of :data:`SURVEYS`: folders or zips.
     Raises BiocosmosError when the format is unclear, there is no ``id``, or there are no rows at all.
     """
     path, failures = place_of(path), Failures() if failures is None else failures
@@ -72,9 +75,31 @@ def write(
     if not ranks and is_answer_table(schema.names):
         ranks = answered_ranks(schema.names)
     ranks = tuple(rank for rank in ranks if rank in schema.names)
+    if format in SURVEYS:
+        return Written(_write_survey(batches, schema, path, format, ranks, failures, survey or Survey()), failures)
     if is_file(path):
         batches = _looked_at(batches, path)
     return Written(_write(batches, schema, path, format, ranks, identifications, failures, spreadsheet), failures)
+
+
+def _write_survey(
+    batches: Iterator[pa.RecordBatch],
+    schema: pa.Schema,
+    path: Path,
+    format: str,
+    ranks: tuple[str, ...],
+    failures: Failures,
+    survey: Survey,
+) -> int:
+    from biocosmos.specimens.writers.surveys import camtrap_dp, ecotaxa_summary, events
+
+    said = provenance_of(schema)
+    software, said_on = software_of(said), str((said.get("software") or {}).get("time") or "")
+    if format == "camtrap-dp":
+        return camtrap_dp.write(batches, schema, path, failures, ranks, survey, software, said_on)
+    if format == "ecotaxa-summary":
+        return ecotaxa_summary.write(batches, schema, path, failures, ranks, survey)
+    return events.write(batches, schema, path, failures, ranks, survey, software, gbif=format == "gbif-event")
 
 
 def _looked_at(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:

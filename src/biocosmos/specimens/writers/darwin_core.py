@@ -147,7 +147,7 @@ class _Archive:
         ranks = [rank for rank in self.ranks if rank in names]
         terms = terms_of(names, id_is_gbifs=self.has_gbif_ids)
         _text(archive, "meta.xml", meta_xml(terms, extensions, names.index("id"), ranks))
-        _text(archive, "eml.xml", eml_xml(path.stem, self.rows, self.software, self.today))
+        _text(archive, "eml.xml", eml_xml(path.stem, f"{self.rows} specimens exported by {self.software}.", self.today))
 
     def _tell(self, path: Path) -> None:
         """Say what holds for several rows."""

@@ -14,6 +14,8 @@ DC = "http://purl.org/dc/terms/"
 MULTIMEDIA = "http://rs.gbif.org/terms/1.0/Multimedia"
 OWN = "urn:biocosmos:column:"
 GBIF_ID = "http://rs.gbif.org/terms/1.0/gbifID"
+MISSING = "to be completed by the publisher"
+"""In place of what only the publisher knows."""
 OURS = {
     "id": "occurrenceID",
     "label": "verbatimIdentification",
@@ -233,9 +235,15 @@ def rank_term(rank: str | None) -> str | None:
 
 
 def meta_xml(
-    core: Sequence[str], extensions: Mapping[str, tuple[str, Sequence[str]]], id_index: int = 0, ranks: Sequence[str] = ()
+    core: Sequence[str],
+    extensions: Mapping[str, tuple[str, Sequence[str]]],
+    id_index: int = 0,
+    ranks: Sequence[str] = (),
+    *,
+    core_file: str = "occurrence.txt",
+    core_type: str = DWC + "Occurrence",
 ) -> str:
-    """meta.xml for occurrence.txt (terms of its columns) and extensions: file -> (row type, terms after the id).
+    """meta.xml for the core (terms of its columns) and extensions: file -> (row type, terms after the id).
 
     id_index: place of the id among the core's columns. ranks: columns of the core that are ranks, coarse to fine; they stand
     there as a constant of our own, which other readers pass over.
@@ -250,7 +258,7 @@ def meta_xml(
             f'\n    <{key} index="{place}"/>{fields}{more}\n  </{tag}>'
         )
 
-    parts = [table("core", "id", id_index, "occurrence.txt", DWC + "Occurrence", core, 0, constant)]
+    parts = [table("core", "id", id_index, core_file, core_type, core, 0, constant)]
     parts += [table("extension", "coreid", 0, file, kind, terms, 1) for file, (kind, terms) in extensions.items()]
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n<archive xmlns="http://rs.tdwg.org/dwc/text/" metadata="eml.xml">'
@@ -259,16 +267,23 @@ def meta_xml(
     )
 
 
-def eml_xml(title: str, rows: int, software: str, day: str) -> str:
-    """A minimal eml.xml (Ecological Metadata Language 2.2) that the publisher is meant to complete."""
+def eml_xml(title: str, abstract: str, day: str, *, before: Sequence[str] = (), after: Sequence[str] = ()) -> str:
+    """A minimal eml.xml (Ecological Metadata Language 2.2) that the publisher is meant to complete.
+
+    before, after: elements that stand before and after the abstract, whose order the standard sets.
+    """
+    who = f"<organizationName>{MISSING}</organizationName>"
+    elements = (
+        f"<title>{escape(title)}</title>",
+        f"<creator>{who}</creator>",
+        f"<pubDate>{escape(day)}</pubDate>",
+        *before,
+        f"<abstract><para>{escape(abstract)}</para></abstract>",
+        *after,
+        f"<contact>{who}</contact>",
+    )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<eml:eml xmlns:eml="https://eml.ecoinformatics.org/eml-2.2.0" packageId="biocosmos-export" system="biocosmos" '
-        'xml:lang="en">\n  <dataset>\n'
-        f"    <title>{escape(title)}</title>\n"
-        "    <creator><organizationName>to be completed by the publisher</organizationName></creator>\n"
-        f"    <pubDate>{escape(day)}</pubDate>\n"
-        f"    <abstract><para>{rows} specimens exported by {escape(software)}.</para></abstract>\n"
-        "    <contact><organizationName>to be completed by the publisher</organizationName></contact>\n"
-        "  </dataset>\n</eml:eml>\n"
+        'xml:lang="en">\n  <dataset>\n' + "".join(f"    {element}\n" for element in elements) + "  </dataset>\n</eml:eml>\n"
     )

@@ -10,7 +10,6 @@ import numpy.typing as npt
 
 from biocosmos.embed import embed
 from biocosmos.encoders.registry import load_towers
-from biocosmos.encoders.towers import Towers
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.stored_vectors import read_dense
@@ -19,18 +18,18 @@ from biocosmos.train.loop.processes import Processes
 Array = npt.NDArray[Any]
 
 
-def embed_base(collection: Collection, encoder: str, towers: Towers, where: Processes) -> None:
-    """Embed the collection with ``encoder`` if it is not; the first process does.
+def embed_base(collection: Collection, encoder: str, digest: str, where: Processes) -> None:
+    """Embed the collection with ``encoder``, of whatever modality, if it is not; the first process does.
 
-    Raises BiocosmosError when the stored vectors are by other weights than ``towers``.
+    Raises BiocosmosError when the stored vectors are by other weights than those of ``digest``.
     """
     if where.first and encoder not in collection.encoders:
         embed(collection, encoder, device=str(where.device))
     where.barrier()
     stored = collection.encoders[encoder].get("digest")
-    if stored not in (None, towers.digest):
+    if stored not in (None, digest):
         raise BiocosmosError(
-            f"{collection.path} has vectors of '{encoder}' by other weights ({stored}) than it has now ({towers.digest}): "
+            f"{collection.path} has vectors of '{encoder}' by other weights ({stored}) than it has now ({digest}): "
             f"run 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from biocosmos.encoders.modality import CONTRASTED, tower_name
+from biocosmos.encoders.modality import CONTRASTED, Modality, tower_name
 from biocosmos.encoders.registry import DEFAULT as LITE
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import GIVEN, SettingError, changed, holding, names_in, other_than, setting, told
@@ -16,6 +17,8 @@ AUTO = "auto"
 DEFAULTS = {"image": LITE, "dna": "kmer:6", "text": "tiny"}
 """What "auto" is, where the collection has the modality."""
 TUNES = ("heads", "lora", "full")
+FROZEN = "frozen"
+"""What else ``train bind`` may leave a tower: its stored vectors are those of the space, and nothing is learnt."""
 PUBLISHED = "published"
 TEXT_TYPES = ("taxon", "sci", "com", "sci_com", "taxon_com", "taxonTag", PUBLISHED)
 """Those of :mod:`biocosmos.specimens.taxon_texts`; published: every rank, "not_classified" where it has no name, as in CLIBD."""
@@ -150,54 +153,65 @@ class ContrastiveSettings(LoopSettings):
     lr: float = changed(LoopSettings, "lr", 1e-3, help="Highest learning rate of what is new.", otherwise={})
     weight_decay: float = changed(LoopSettings, "weight_decay", 0.05)
 
+    every = CONTRASTED
+    """Modalities that this recipe knows; each has a setting of its name, its encoder."""
+
     def __post_init__(self) -> None:
         super().__post_init__()
         object.__setattr__(self, "encoder", "")
-        for modality in CONTRASTED:
+        for modality in self.every:
             name = getattr(self, modality).strip()
             object.__setattr__(self, modality, tower_name(encoder_name(name), modality) if name else "")
-        if len(self.modalities) < 2:
-            said = self.modalities[0] if self.modalities else "none"
+        if len(self.kinds) < 2:
+            said = self.kinds[0] if self.kinds else "none"
             raise SettingError(f"a space needs two modalities, and here it has {said}: name --image, --dna or --text")
-        for modality in CONTRASTED:
+        for modality in self.every:
             self.tune_of(modality)
-        if self.bind_to and self.bind_to not in self.modalities:
-            raise SettingError(f"--bind-to {self.bind_to}: no such modality is trained, only {' and '.join(self.modalities)}")
+        if self.bind_to and self.bind_to not in self.kinds:
+            raise SettingError(f"--bind-to {self.bind_to}: no such modality is trained, only {' and '.join(self.kinds)}")
         self._refuse_pairs()
 
     @property
-    def modalities(self) -> tuple[str, ...]:
-        """Those that are trained, in the order of :data:`CONTRASTED`."""
-        return tuple(modality for modality in CONTRASTED if getattr(self, modality))
+    def kinds(self) -> tuple[Modality, ...]:
+        """Those that are trained, in the order of ``every``."""
+        return tuple(modality for modality in self.every if getattr(self, modality))
 
     @property
     def pairs(self) -> tuple[tuple[str, str], ...]:
         """Pairs of modalities that the loss brings together, each once."""
         dropped = {frozenset(pair.split("-")) for pair in names_in(self.drop)}
-        found = [(a, b) for at, a in enumerate(self.modalities) for b in self.modalities[at + 1 :]]
+        found = [(a, b) for at, a in enumerate(self.kinds) for b in self.kinds[at + 1 :]]
         return tuple(pair for pair in found if frozenset(pair) not in dropped and (not self.bind_to or self.bind_to in pair))
 
     def tune_of(self, modality: str) -> str:
         """What is trained of one modality: one of :data:`TUNES`. Raises SettingError for another word."""
+        own, common = self._words_of_tune(TUNES, "image=lora,dna=full")
+        how = own.get(modality) or common or "heads"
+        return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
+
+    def _words_of_tune(self, words: Sequence[str], example: str) -> tuple[dict[str, str], str]:
+        """(modality -> its word, the word of all others or ""). Raises SettingError for another word, or another modality."""
         parts = names_in(self.tune)
         own = dict(part.partition("=")[::2] for part in parts if "=" in part)
         common = [part for part in parts if "=" not in part]
-        for called, how in [*own.items(), *((CONTRASTED[0], how) for how in common)]:
-            if called not in CONTRASTED or how not in TUNES or len(common) > 1:
-                raise SettingError(
-                    f"--tune must be heads, lora or full, or by modality like image=lora,dna=full, not '{self.tune}'"
-                )
-        how = own.get(modality, common[0] if common else "heads")
-        return "full" if modality == "dna" and self.dna.startswith(NEW) and how == "heads" else how
+        if len(common) > 1 or not set(own) <= set(self.every) or not {*own.values(), *common} <= set(words):
+            raise SettingError(
+                f"--tune must be {', '.join(words[:-1])} or {words[-1]}, or by modality like {example}, not '{self.tune}'"
+            )
+        return own, "".join(common)
+
+    def without(self, modality: str) -> str:
+        """How a user leaves a modality out."""
+        return f"leave it out with --{modality} ''"
 
     def _refuse_pairs(self) -> None:
         for pair in names_in(self.drop):
-            if len(set(pair.split("-"))) != 2 or not set(pair.split("-")) <= set(self.modalities):
+            if len(set(pair.split("-"))) != 2 or not set(pair.split("-")) <= set(self.kinds):
                 raise SettingError(
-                    f"--drop must name pairs of what is trained ({', '.join(self.modalities)}), such as "
-                    f"{'-'.join(self.modalities[:2])}, not '{pair}'"
+                    f"--drop must name pairs of what is trained ({', '.join(self.kinds)}), such as "
+                    f"{'-'.join(self.kinds[:2])}, not '{pair}'"
                 )
-        alone = [modality for modality in self.modalities if not any(modality in pair for pair in self.pairs)]
+        alone = [modality for modality in self.kinds if not any(modality in pair for pair in self.pairs)]
         if alone:
             raise SettingError(f"--drop and --bind-to leave {alone[0]} without a pair: it would learn nothing")
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
+from biocosmos.nn.bound_pairs import BoundPairs
 from biocosmos.nn.modal_pairs import ModalPairs
 
 ROWS = " rows"
@@ -20,9 +21,10 @@ class ModalTowers(nn.Module):
     behind the last row stand in where a process has none, so that every weight takes part in every step of all processes.
     """
 
-    def __init__(self, towers: Mapping[str, nn.Module], pairs: ModalPairs) -> None:
+    def __init__(self, towers: Mapping[str, nn.Module], pairs: ModalPairs | BoundPairs) -> None:
         super().__init__()
-        self.towers, self.pairs = nn.ModuleDict(towers), pairs
+        self.towers = nn.ModuleDict(towers)
+        self.pairs: ModalPairs | BoundPairs = pairs
 
     def forward(self, inputs: Mapping[str, torch.Tensor], labels: torch.Tensor) -> torch.Tensor:
         """inputs: modality -> what its tower takes, and "<modality> rows" -> (m,) int64; labels: (n,) int64. The loss."""

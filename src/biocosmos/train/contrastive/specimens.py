@@ -11,7 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from biocosmos.encoders.modality import CONTRASTED, Modality
+from biocosmos.encoders.beside.encoder import COLUMNS
+from biocosmos.encoders.modality import Modality
 from biocosmos.errors import BiocosmosError
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
@@ -21,7 +22,15 @@ from biocosmos.train.contrastive.settings import AUTO, BIN, DEFAULTS, SPECIMEN, 
 
 FEWEST = 2
 """Specimens, of two labels, that a modality must share with another: of one there is nothing to tell apart."""
-WHAT = {"image": "a picture", "dna": "a barcode", "text": "a name"}
+WHAT = {
+    "image": "a picture",
+    "dna": "a barcode",
+    "text": "a name",
+    "place": "a place",
+    "environment": "a place of which rasters could tell",
+    "satellite": "a satellite image",
+    "audio": "a sound",
+}
 _SEEN_BY = {"image": ("image_path", "content_hash"), "dna": ("barcode",)}
 Array = npt.NDArray[Any]
 
@@ -60,7 +69,7 @@ def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[Con
     _, there = _read(collection, settings.split)
     said: dict[str, Any] = {}
     notes = []
-    for modality in CONTRASTED:
+    for modality in settings.every:
         asked, has = getattr(settings, modality), bool(there[modality].any())
         if not asked or (has and asked != AUTO):
             continue
@@ -70,13 +79,13 @@ def resolved(collection: Collection, settings: ContrastiveSettings) -> tuple[Con
                 notes.append(f"no specimen of part '{settings.split}' has {WHAT[modality]}: trained without --{modality}")
             continue
         raise BiocosmosError(
-            f"no specimen of part '{settings.split}' of {collection.path} has {WHAT[modality]}: leave it out with "
-            f"--{modality} '', or name another part"
+            f"no specimen of part '{settings.split}' of {collection.path} has {WHAT[modality]}: "
+            f"{settings.without(modality)}, or name another part"
         )
     if settings.targets == AUTO:
         ranks = collection.ranks
         said["targets"] = "species" if "species" in ranks else ranks[-1] if ranks else SPECIMEN
-    left = [modality for modality in CONTRASTED if said.get(modality, getattr(settings, modality))]
+    left = [modality for modality in settings.every if said.get(modality, getattr(settings, modality))]
     if len(left) < 2:
         raise BiocosmosError(
             f"part '{settings.split}' of {collection.path} has {WHAT[left[0]] if left else 'nothing'} of its specimens and "
@@ -92,7 +101,7 @@ def modal_rows(collection: Collection, settings: ContrastiveSettings) -> ModalRo
     beside it, and specimens of the validation part that are trained on.
     """
     table, there = _read(collection, settings.split)
-    kinds = [modality for modality in CONTRASTED if modality in settings.modalities]
+    kinds = settings.kinds
     labels = _labels(collection, settings, table)
     used = _used(settings, labels, there)
     table, labels = table.filter(pa.array(used)), labels[used]
@@ -121,13 +130,21 @@ def _read(collection: Collection, split: str) -> tuple[pa.Table, dict[str, npt.N
     """Specimens of a part by ascending id, and what each has."""
     bins = [name for name in BINS if name in collection.stored_columns][:1]
     seen = [name for names in _SEEN_BY.values() for name in names]
-    table = collection.table(list(dict.fromkeys(["id", *collection.ranks, *seen, *bins])), split=split).sort_by("id")
+    files = {modality: column for modality, column in COLUMNS.items() if column in collection.stored_columns}
+    placed = {"latitude", "longitude"} <= set(collection.stored_columns)
+    where = ["latitude", "longitude"] if placed else []
+    columns = ["id", *collection.ranks, *seen, *bins, *where, *files.values()]
+    table = collection.table(list(dict.fromkeys(columns)), split=split).sort_by("id")
     has_picture = np.asarray(pc.or_(pc.is_valid(table["image_path"]), pc.is_valid(table["content_hash"])))
     letters = pc.utf8_trim(pc.utf8_upper(pc.fill_null(table["barcode"], "")), "N-")
     named = np.zeros(len(table), bool)
     for rank in collection.ranks:
         named |= np.asarray(pc.is_valid(table[rank]))
     there = {"image": has_picture, "dna": np.asarray(pc.not_equal(letters, "")), "text": named}
+    known = [np.asarray(pc.is_valid(table[name])) for name in where]
+    there["place"] = there["environment"] = np.logical_and(*known) if known else np.zeros(len(table), bool)
+    for modality in COLUMNS:
+        there[modality] = np.asarray(pc.is_valid(table[files[modality]])) if modality in files else np.zeros(len(table), bool)
     return table, there
 
 
@@ -181,17 +198,17 @@ def _used(settings: ContrastiveSettings, labels: Array, there: Mapping[str, npt.
 
 
 def _refuse_lonely(settings: ContrastiveSettings, labels: Array, there: Mapping[str, npt.NDArray[np.bool_]]) -> None:
-    for modality in settings.modalities:
+    for modality in settings.kinds:
         most = 0
         for pair in settings.pairs:
             if modality in pair:
                 a, b = pair
                 most = max(most, len(np.intersect1d(labels[there[a]], labels[there[b]])))
         if most < FEWEST:
-            others = " or ".join(WHAT[other] for other in settings.modalities if other != modality)
+            others = " or ".join(WHAT[other] for other in settings.kinds if other != modality)
             raise BiocosmosError(
                 f"{most or 'no'} {settings.targets} of part '{settings.split}' has {WHAT[modality]} and also {others}: a space "
-                f"is learnt from {FEWEST} or more; name another part, or leave it out with --{modality} ''"
+                f"is learnt from {FEWEST} or more; name another part, or {settings.without(modality)}"
             )
 
 

@@ -49,20 +49,29 @@ class ModalTask(DrawnTask):
             if not source.there[: rows.learnt].any():
                 raise BiocosmosError(
                     f"{getattr(s, modality)} has nothing of the specimens of part '{s.split}' that are learnt from: embed anew "
-                    f"('biocosmos embed {rows.collection.path} -e {getattr(s, modality)} --overwrite'), or --{modality} ''"
+                    f"('biocosmos embed {rows.collection.path} -e {getattr(s, modality)} --overwrite'), or {s.without(modality)}"
                 )
         self.name = f"one space of {' and '.join(sources)}"
+        self.model: nn.Module = self.joined({name: source.module for name, source in sources.items()})
+        self._objective = nn.Identity()
+        self._batches = self.drawn()
+        self.watched = Watched(rows, {name: source.there for name, source in sources.items()}, s.seed)
+
+    def joined(self, towers: Mapping[str, nn.Module]) -> ModalTowers:
+        """The towers, and the loss between them."""
+        s = self.settings
         pairs = ModalPairs(
             s.pairs,
             temperature=s.temperature,
             as_published=s.as_published,
-            within=() if s.targets == SPECIMEN else [name for name in sources if name != TEXT],
+            within=() if s.targets == SPECIMEN else [name for name in towers if name != TEXT],
             weight=s.within,
         )
-        self.model: nn.Module = ModalTowers({name: source.module for name, source in sources.items()}, pairs)
-        self._objective = nn.Identity()
-        self._batches = ModalBatches(rows, sources, s, where)
-        self.watched = Watched(rows, {name: source.there for name, source in sources.items()}, s.seed)
+        return ModalTowers(towers, pairs)
+
+    def drawn(self) -> ModalBatches:
+        """The batches that are learnt from."""
+        return ModalBatches(self.rows, self.sources, self.settings, self.where)
 
     @property
     def space(self) -> ModalTowers:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from biocosmos.encoders.modality import CONTRASTED, Modality
+from biocosmos.encoders.modality import Modality
 from biocosmos.encoders.spaces import save_space
 from biocosmos.encoders.torch_backend import keep_freed_memory
 from biocosmos.errors import Failures
@@ -25,7 +25,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.train.contrastive.settings import ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows, modal_rows, resolved
 from biocosmos.train.contrastive.task import ModalTask
-from biocosmos.train.contrastive.towers.choosing import make_sources
+from biocosmos.train.contrastive.towers.choosing import kind_of, make_sources
 from biocosmos.train.contrastive.towers.source import TowerSource
 from biocosmos.train.loop.loop import History, fit
 from biocosmos.train.loop.processes import Processes, processes
@@ -40,6 +40,20 @@ from biocosmos.train.loop.run_folder import (
     refuse_own_folder,
     training_facts,
 )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What one recipe for a space has of its own.
+
+    verb: as a user types it; resolved: the settings with every "auto" said, and notes; kind: the classes of its towers; task: the
+    loss and the batches.
+    """
+
+    verb: str = "biocosmos train contrastive"
+    resolved: Callable[[Collection, Any], tuple[Any, list[str]]] = resolved
+    kind: Callable[[Modality, str], type] = kind_of
+    task: type[ModalTask] = ModalTask
 
 
 @dataclass(frozen=True)
@@ -69,6 +83,7 @@ def train_contrastive(
     *,
     overwrite: bool = False,
     tell: Callable[[ModalRows, ContrastiveSettings], None] | None = None,
+    recipe: Recipe | None = None,
 ) -> ContrastiveResult:
     """Train a space and save it in the folder ``output``; every other command takes it, and each tower in it, as an encoder.
 
@@ -80,7 +95,7 @@ def train_contrastive(
     """
     collection = collection if isinstance(collection, Collection) else Collection.open(collection)
     output = Path(output)
-    for modality in CONTRASTED:
+    for modality in settings.every:
         if name := getattr(settings, modality):
             refuse_own_folder(name, output)
             if is_folder(name):  # a tower of the space that would be written
@@ -88,7 +103,7 @@ def train_contrastive(
     with processes(settings.device) as where:
         if where.device.type == "cpu":
             keep_freed_memory()
-        return _train(collection, settings, output, where, overwrite, tell)
+        return _train(collection, settings, output, where, overwrite, tell, recipe or Recipe())
 
 
 def _train(
@@ -98,26 +113,27 @@ def _train(
     where: Processes,
     overwrite: bool,
     tell: Callable[[ModalRows, ContrastiveSettings], None] | None,
+    recipe: Recipe,
 ) -> ContrastiveResult:
-    settings, notes = resolved(collection, asked)
+    settings, notes = recipe.resolved(collection, asked)
     rows = modal_rows(collection, settings)
     failures = Failures()
 
     def sources() -> dict[Modality, TowerSource]:
         torch.manual_seed(settings.seed)
-        return make_sources(rows, settings, where, failures)
+        return make_sources(rows, settings, where, failures, recipe.kind)
 
     # what cannot be trained is refused before a folder is begun, or an older run is taken away, with settings that have to change
     early = where.from_first(overwrite or not (output / SETTINGS).exists())
     towers = sources() if early else {}
-    begin_folder(output, settings, where, overwrite=overwrite, leaves=CONTRASTED)
+    begin_folder(output, settings, where, overwrite=overwrite, leaves=settings.every)
     if (output / SUMMARY).exists():
         history, facts = finished_run(output)
         base = facts.get("base") or {}
         return ContrastiveResult(output, settings, history, base, rows, notes, already_done=True, main_process=where.first)
-    task = ModalTask(settings, where, rows, towers or sources(), failures)
+    task = recipe.task(settings, where, rows, towers or sources(), failures)
     if where.first:
-        bases = [getattr(settings, modality) for modality in settings.modalities]
+        bases = [getattr(settings, modality) for modality in settings.kinds]
         keep_record(
             output,
             f"the space in {output}",
@@ -126,7 +142,7 @@ def _train(
             rows.ids[: rows.learnt],
             rows.ids[rows.learnt :],
             stands_on=bases,
-            towers=settings.modalities,
+            towers=settings.kinds,
         )
         if tell is not None:
             tell(rows, settings)
@@ -134,25 +150,25 @@ def _train(
     before = task.validate(task.model.eval()) if where.first else {}
     history = fit(task, settings, output, where, start=before)
     if where.first:
-        _save(output, task, history)
+        _save(output, task, history, recipe)
         finish_run(output, history, base=before)
         collection.record_failures(failures)
     where.barrier()
     return ContrastiveResult(output, settings, history, before, rows, notes, failures, main_process=where.first)
 
 
-def _save(output: Path, task: ModalTask, history: History) -> None:
+def _save(output: Path, task: ModalTask, history: History, recipe: Recipe) -> None:
     task.model.cpu()
     facts = _facts(task, history)
     digests: dict[Modality, str] = {}
     for modality, source in task.sources.items():
-        digests[modality] = source.save(output / modality, {**facts, "what": _what(task, modality)})
-    save_space(output, digests, dim=task.settings.width, training={**facts, "what": _what(task)})
+        digests[modality] = source.save(output / modality, {**facts, "what": _what(task, recipe, modality)})
+    save_space(output, digests, dim=task.settings.width, training={**facts, "what": _what(task, recipe)})
 
 
-def _what(task: ModalTask, modality: Modality | None = None) -> str:
+def _what(task: ModalTask, recipe: Recipe, modality: Modality | None = None) -> str:
     encoders = ", ".join(f"{getattr(task.settings, name)} ({name})" for name in task.sources)
-    space = f"one space of {encoders}, trained on {task.rows.learnt:,} specimens (biocosmos train contrastive)"
+    space = f"one space of {encoders}, trained on {task.rows.learnt:,} specimens ({recipe.verb})"
     return f"The {modality} tower of {space}." if modality else f"{space[0].upper()}{space[1:]}."
 
 
@@ -161,9 +177,9 @@ def _facts(task: ModalTask, history: History) -> dict[str, Any]:
     return {
         **part_facts(task.rows.collection, task.settings),
         "rows": task.rows.facts,
-        "temperature": round(float((-task.space.pairs.log_scale.detach()).exp()), 4),
+        "temperature": task.space.pairs.temperatures(),
         **training_facts(task.settings, history),
     }
 
 
-__all__ = ["ContrastiveResult", "train_contrastive"]
+__all__ = ["ContrastiveResult", "Recipe", "train_contrastive"]

@@ -50,7 +50,7 @@ class HeadTargets:
 
     def names(self) -> list[str]:
         """The path of each class, for people."""
-        return [" / ".join(name for name in self.taxonomy.path(int(node)) if name) for node in self.classes]
+        return [self.taxonomy.path_text(int(node), " / ") for node in self.classes]
 
 
 def head_targets(

@@ -143,7 +143,7 @@ def keep_record(
     validation specimens that thresholds are set on.
     """
     chosen = watched if settings.keep == "best" or settings.patience is not None else ()
-    split = collection.split(settings.split.rpartition(":")[0] or "default").hash
+    split = collection.split_of(settings.split).hash
     stands_on = [settings.encoder] if stands_on is None else stands_on
     record = guard.Fitted.of(what, fitted=learnt, calibrated=calibrated, chosen=chosen, split=split, stands_on=stands_on)
     for folder in (output, *(output / tower for tower in towers)):

@@ -115,7 +115,7 @@ class _Training:
             tell(taxa, np.bincount(every, minlength=len(taxa.nodes)))
         known = geometry_of(settings, taxa)
         towers = load_towers(settings.encoder)
-        embed_base(self.collection, self.settings.encoder, towers, self.where)
+        embed_base(self.collection, self.settings.encoder, towers.digest, self.where)
         torch.manual_seed(settings.seed)
         task = self._task(taxa, known, parts, towers)
         history = fit(task, settings, output, self.where)

@@ -119,5 +119,5 @@ def taxon_labels(
         "split": {"name": gallery.provenance["split"]["name"], "part": part, "hash": gallery.provenance["split"]["hash"]},
         "made": now(),
     }
-    names = tuple(" / ".join(name for name in gallery.taxonomy.path(int(node)) if name) for node in classes)
+    names = tuple(gallery.taxonomy.path_text(int(node), " / ") for node in classes)
     return labelled(gallery.ids[rows], gallery.vectors[rows], labels, means, facts, names)

@@ -130,7 +130,7 @@ class _Training:
         begin_folder(self.output, self.settings, self.where, overwrite=self.overwrite)
         towers = load_towers(self.settings.encoder)
         self._refuse_tower(towers)
-        embed_base(self.collection, self.settings.encoder, towers, self.where)
+        embed_base(self.collection, self.settings.encoder, towers.digest, self.where)
         labels = self._labels()
         summary = self.output / SUMMARY
         if summary.exists():

@@ -79,7 +79,7 @@ def training_vectors(
         ids, vectors = _with_text(collection, encoder, source, text_encoder or encoder, split, views, size, facts, whole)
     if whiten and len(ids):
         vectors = whitened(vectors)
-    chosen = collection.split(split.rpartition(":")[0] or "default")
+    chosen = collection.split_of(split)
     facts["split"] = {"name": chosen.name, "part": part, "hash": chosen.hash}
     return TrainingVectors(ids, vectors, part, facts)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from biocosmos.encoders.modality import CONTRASTED, Modality
+from collections.abc import Callable
+
+from biocosmos.encoders.modality import Modality
 from biocosmos.errors import Failures
-from biocosmos.train.contrastive.settings import ContrastiveSettings
+from biocosmos.train.contrastive.settings import FROZEN, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import ModalRows
 from biocosmos.train.contrastive.towers.barcodes import TunedBarcodes
 from biocosmos.train.contrastive.towers.images import TunedImages
@@ -14,20 +16,23 @@ from biocosmos.train.contrastive.towers.texts import TextTower
 from biocosmos.train.loop.processes import Processes
 
 
-def make_sources(
-    rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures
-) -> dict[Modality, TowerSource]:
-    """modality -> its tower, in the order of :data:`CONTRASTED`. Raises BiocosmosError for what cannot be trained."""
-    return {
-        modality: _kind(modality, settings.tune_of(modality))(rows, settings, where, failures)
-        for modality in CONTRASTED
-        if modality in settings.modalities
-    }
-
-
-def _kind(modality: str, tune: str) -> type:
-    """The class of a tower; each is made of (rows, settings, where, failures)."""
+def kind_of(modality: Modality, tune: str) -> type:
+    """The class of a tower of images, DNA or texts; each is made of (rows, settings, where, failures)."""
     if modality == "text":
         return TextTower
     heads, tuned = (StoredImages, TunedImages) if modality == "image" else (StoredBarcodes, TunedBarcodes)
-    return heads if tune == "heads" else tuned
+    return heads if tune in ("heads", FROZEN) else tuned
+
+
+def make_sources(
+    rows: ModalRows,
+    settings: ContrastiveSettings,
+    where: Processes,
+    failures: Failures,
+    kind: Callable[[Modality, str], type] = kind_of,
+) -> dict[Modality, TowerSource]:
+    """modality -> its tower, in the order of the settings. Raises BiocosmosError for what cannot be trained.
+
+    kind: as :func:`kind_of`, of a recipe that has more of them.
+    """
+    return {modality: kind(modality, settings.tune_of(modality))(rows, settings, where, failures) for modality in settings.kinds}

@@ -11,7 +11,6 @@ import pyarrow as pa
 import torch
 
 from biocosmos.barcodes.kmers import KmerCounts
-from biocosmos.embed import embed
 from biocosmos.encoders.modality import Modality
 from biocosmos.encoders.registry import load_towers
 from biocosmos.encoders.saving import save_encoder
@@ -21,7 +20,7 @@ from biocosmos.nn.projection import Projection
 from biocosmos.specimens.stored_vectors import read_stored
 from biocosmos.train.batches.base_vectors import embed_base
 from biocosmos.train.batches.drawing import Rows
-from biocosmos.train.contrastive.settings import ContrastiveSettings
+from biocosmos.train.contrastive.settings import FROZEN, ContrastiveSettings
 from biocosmos.train.contrastive.specimens import WHAT, ModalRows
 from biocosmos.train.loop.processes import Processes
 
@@ -47,7 +46,7 @@ class StoredTower:
         self._place = np.cumsum(self.there) - 1
         self._vectors = _read_copy(table[column], collection.encoders[name])
         dim = self._vectors.dim if isinstance(self._vectors, KmerCounts) else self._vectors.shape[1]
-        self.module = Projection(dim, settings.width, hidden=settings.hidden or None)
+        self.module = _projection(dim, settings, modality)
 
     def inputs(self, rows: Rows, generator: torch.Generator | None) -> torch.Tensor:
         """(m, dim) float32 unit vectors, as they are stored; counts of k-mers are made dense here."""
@@ -65,7 +64,7 @@ class StoredImages(StoredTower):
 
     def __init__(self, rows: ModalRows, settings: ContrastiveSettings, where: Processes, failures: Failures) -> None:
         self.towers: Towers = load_towers(settings.image)
-        embed_base(rows.collection, settings.image, self.towers, where)
+        embed_base(rows.collection, settings.image, self.towers.digest, where)
         super().__init__(rows, settings, failures, settings.image, "image")
 
     def save(self, folder: Path, facts: dict[str, Any]) -> str:
@@ -81,23 +80,27 @@ class StoredBarcodes(StoredTower):
         from biocosmos.encoders.barcodes import load_barcode_encoder
 
         self.encoder = load_barcode_encoder(settings.dna, device=str(where.device))
-        name, collection = self.encoder.name, rows.collection
-        if where.first and name not in collection.encoders:
-            embed(collection, settings.dna, device=str(where.device))
-        where.barrier()
-        stored = collection.encoders[name].get("digest")
-        if stored not in (None, self.encoder.digest):
-            raise BiocosmosError(
-                f"{collection.path} has vectors of '{name}' by other weights ({stored}) than it has now ({self.encoder.digest}): "
-                f"run 'biocosmos embed {collection.path} --encoder {name} --overwrite'"
-            )
-        super().__init__(rows, settings, failures, name, "dna")
+        embed_base(rows.collection, self.encoder.name, self.encoder.digest, where)
+        super().__init__(rows, settings, failures, self.encoder.name, "dna")
 
     def save(self, folder: Path, facts: dict[str, Any]) -> str:
         """The projection, with the name of the encoder beneath."""
         from biocosmos.encoders.projected_barcodes import save_projected_barcodes
 
         return save_projected_barcodes(folder, self.encoder, self.module.cpu(), training=facts)
+
+
+def _projection(dim: int, settings: ContrastiveSettings, modality: Modality) -> Projection:
+    if settings.tune_of(modality) != FROZEN:
+        return Projection(dim, settings.width, hidden=settings.hidden or None)
+    if dim != settings.width:
+        raise BiocosmosError(
+            f"{getattr(settings, modality)} stays as it is, with {dim:,} numbers, and --width is {settings.width:,}: leave "
+            f"--width out, or train a projection (--tune {modality}=heads)"
+        )
+    made = Projection(dim)  # as it begins, it changes nothing
+    made.requires_grad_(False)
+    return made
 
 
 def _read_copy(column: pa.ChunkedArray, facts: dict[str, Any]) -> KmerCounts | npt.NDArray[np.float32]:

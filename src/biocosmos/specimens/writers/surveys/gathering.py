@@ -1,0 +1,360 @@
+"""Specimens gathered into samples and what was found in them."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.places.days import ends_of
+from biocosmos.specimens.dates import iso_date, moment_of
+from biocosmos.specimens.readers.columns import shown
+from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
+from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
+from biocosmos.specimens.writers.tabular import rows_of
+
+MISSING_VOLUME = 999999
+"""What EcoTaxa's projects write where a volume is not known."""
+LATITUDES, LONGITUDES = ("latitude", "object_lat", "decimalLatitude"), ("longitude", "object_lon", "decimalLongitude")
+SHALLOW = ("depth_min", "object_depth_min", "minimumDepthInMeters")
+DEEP = ("depth_max", "object_depth_max", "maximumDepthInMeters")
+DATES = ("date", "eventDate", "object_date")
+PROTOCOLS, STATIONS = ("samplingProtocol", "acq_instrument"), ("locationID", "sample_stationid", "station")
+PEOPLE, REFERENCES = ("identifiedBy", "object_annotation_person_name"), ("identificationReferences", "object_predicted_by")
+NAME_IDS, APHIA = ("scientificNameID",), ("aphia_id", "AphiaID", "aphiaID")
+LSID = "urn:lsid:marinespecies.org:taxname:"
+NOT_LIVING = "not-living"
+"""Where EcoTaxa's tree has detritus, fibres and bubbles: no occurrences."""
+MOST_NAMED = 5
+MACHINES = "_P"
+"""What the id of a machine's row ends in."""
+
+
+@dataclass
+class Sample:
+    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
+    that was not found in it, nan where the volume or share of a specimen is not known."""
+
+    id: str
+    latitude: float = math.nan
+    longitude: float = math.nan
+    shallow: float = math.nan
+    deep: float = math.nan
+    uncertainty: float = math.nan
+    first: str = ""
+    last: str = ""
+    country: str = ""
+    protocol: str = ""
+    station: str = ""
+    mesh: float = math.nan
+    aperture: float = math.nan
+    volumes: dict[str, float] = field(default_factory=dict)
+    n: int = 0
+    none: float = 0.0
+
+    @property
+    def date(self) -> str:
+        """As eventDate wants it: a day, or the first and the last one."""
+        return self.first if self.first == self.last else f"{self.first}/{self.last}"
+
+    @property
+    def volume(self) -> float:
+        """m³ of all its acquisitions, nan where one is not known."""
+        return sum(self.volumes.values()) if self.volumes else math.nan
+
+
+@dataclass
+class Found:
+    """Specimens of a taxon in a sample that were named alike. label: the name as it was given; path: (rank, name) coarse to fine;
+    state: "predicted", "validated" or "" where nobody says who named it. per_volume: /m³; biovolume: mm³/m³; nan where a volume
+    or share is not known. absent: none was found."""
+
+    sample: str
+    label: str
+    path: tuple[tuple[str, str], ...]
+    state: str
+    n: int = 0
+    per_volume: float = 0.0
+    biovolume: float = 0.0
+    confidence: float = 0.0
+    confident: int = 0
+    people: set[str] = field(default_factory=set)
+    references: set[str] = field(default_factory=set)
+    name_id: str = ""
+    name: str = ""
+    rank: str | None = None
+
+    @property
+    def scientific_name(self) -> str:
+        """The finest taxon that is known, else the name as it was given."""
+        return self.path[-1][1] if self.path else self.label
+
+    @property
+    def absent(self) -> bool:
+        """Whether none was found."""
+        return self.n == 0
+
+    @property
+    def id(self) -> str:
+        """Unique in the survey, the same at each export; a machine's rows end in :data:`MACHINES`."""
+        return f"{self.sample}:{self.name}" + (MACHINES if self.state == PREDICTED else "")
+
+
+@dataclass
+class Gathered:
+    """samples: by id, in the order they came; found: by sample, name and state."""
+
+    samples: dict[str, Sample]
+    found: list[Found]
+    has_volume: bool
+    has_biovolume: bool
+    specimens: int
+
+
+def gather(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, path: Path, failures: Failures, ranks: Sequence[str], survey: Survey
+) -> Gathered:
+    """Everything that is known of the samples and of what was found in them.
+
+    Specimens without a name, and those that a person doubts or discarded, count for their sample and for no taxon: that is told.
+    A sample stays where none of its specimens has a name. Raises BiocosmosError for columns that are not there.
+    """
+    return Gathering(schema, path, failures, ranks, survey).of(batches)
+
+
+class Gathering:
+    """Takes one specimen after the other."""
+
+    def __init__(self, schema: pa.Schema, path: Path, failures: Failures, ranks: Sequence[str], survey: Survey) -> None:
+        self.path, self.failures, self.survey = path, failures, survey
+        self.ranks = tuple(rank for rank in ranks if rank != "label")
+        there = set(schema.names)
+        missing = next((name for name in survey.columns if name not in there), None)
+        if missing is not None:
+            raise BiocosmosError(f"there is no column {missing!r}: the specimens have {shown(schema.names)}")
+        self.sample = survey.sample or next((name for name in SAMPLES if name in there), None)
+        if self.sample is None:
+            raise BiocosmosError(
+                f"no column says which sample a specimen is of: name it with --sample; there are {shown(schema.names)}"
+            )
+        self.naming = Naming(schema.names, ranks)
+        self.verified = VERIFICATION in there or "object_annotation_status" in there
+        self.samples: dict[str, Sample] = {}
+        self.found: dict[tuple[str, str, tuple[tuple[str, str], ...], str], Found] = {}
+        self.told: Counter[str] = Counter()
+        self.about: dict[str, dict[str, None]] = {}
+        self.specimens = 0
+
+    def of(self, batches: Iterable[pa.RecordBatch]) -> Gathered:
+        """All that is known once every row was taken. Raises BiocosmosError where nothing has a count."""
+        for row in rows_of(batches):
+            self._take(row)
+        self.tell()
+        return self._gathered()
+
+    def tell(self) -> None:
+        """Say what holds for several samples or specimens."""
+        for what, samples in self.about.items():
+            self._say(f"{len(samples):,} samples {what} ({few(list(samples))})")
+        for what, count in self.told.items():
+            self._say(f"{count:,} specimens {what}")
+
+    def _gathered(self) -> Gathered:
+        if not self.samples:
+            raise BiocosmosError(
+                f"nothing to write to {self.path}: no specimen says which sample it is of (column {self.sample!r})"
+            )
+        found = list(self.found.values())
+        if not found:
+            raise BiocosmosError(f"nothing to write to {self.path}: no specimen has a name, so that no taxon has a count")
+        _call(found)
+        if self.survey.absences:
+            found += _absences(self.samples, found)
+        order = {id: i for i, id in enumerate(self.samples)}
+        found.sort(key=lambda each: (order[each.sample], each.name, each.state == PREDICTED))
+        volumes, biovolumes = self.survey.volume is not None, self.survey.biovolume is not None
+        return Gathered(self.samples, found, volumes, volumes and biovolumes, self.specimens)
+
+    def _say(self, reason: str) -> None:
+        self.failures.add(reason, stage="write", source=self.path, severity="warning")
+
+    def _of_sample(self, sample: Sample, what: str) -> None:
+        self.about.setdefault(what, {})[sample.id] = None
+
+    def sample_of(self, row: Mapping[str, Any]) -> Sample | None:
+        """The sample of a specimen, with what this row says of it; None where it names none, which is counted."""
+        id = row.get(str(self.sample))
+        if not says(id):
+            self.told[f"do not say which sample they are of (column {self.sample!r}): left out"] += 1
+            return None
+        sample = self.samples.setdefault(str(id).strip(), Sample(str(id).strip()))
+        sample.n += 1
+        self._place(sample, row)
+        return sample
+
+    def _take(self, row: dict[str, Any]) -> None:
+        sample = self.sample_of(row)
+        if sample is None:
+            return
+        weight = self._weight(sample, row)
+        if math.isnan(weight):
+            sample.none = math.nan
+        named = self.naming.of(row)
+        if named.name is None:
+            self.told["have no name: they count for no taxon"] += 1
+            return
+        if named.state not in (PREDICTED, VALIDATED):
+            self.told[f"are {named.state}: they count for no taxon"] += 1
+            return
+        state = named.state if named.by_machine or self.verified else ""
+        path = tuple((rank, str(row[rank])) for rank in self.ranks if says(row.get(rank)))
+        found = self.found.setdefault((sample.id, named.name, path, state), Found(sample.id, named.name, path, state))
+        found.n += 1
+        found.rank = named.rank or (path[-1][0] if path else None)
+        found.per_volume += weight
+        if self.survey.biovolume is not None:
+            found.biovolume += weight * _number(row.get(self.survey.biovolume.column)) * self.survey.biovolume.factor
+        confidence = _number(row.get("confidence"))
+        if self.naming.is_answer(row) and math.isfinite(confidence):
+            found.confidence, found.confident = found.confidence + confidence, found.confident + 1
+        found.people |= {str(row[name]).strip() for name in PEOPLE if state != PREDICTED and says(row.get(name))}
+        found.references |= {str(row[name]).strip() for name in REFERENCES if says(row.get(name))}
+        aphia = _first(row, APHIA)
+        found.name_id = found.name_id or str(_first(row, NAME_IDS) or (f"{LSID}{int(aphia)}" if _whole(aphia) else ""))
+        self.specimens += 1
+
+    # ------------------------------------------------------------------ samples
+
+    def _place(self, sample: Sample, row: Mapping[str, Any]) -> None:
+        latitude, longitude = _number_in(row, LATITUDES), _number_in(row, LONGITUDES)
+        if math.isfinite(latitude) and math.isfinite(longitude):
+            if abs(latitude) > 90 or abs(longitude) > 180:
+                self._of_sample(sample, "have coordinates outside of -90..90 and -180..180: left blank")
+            elif math.isnan(sample.latitude):
+                sample.latitude, sample.longitude = latitude, longitude
+            elif abs(sample.latitude - latitude) > 1e-6 or abs(sample.longitude - longitude) > 1e-6:
+                self._of_sample(sample, "have specimens of several places: the first one is written")
+        shallow, deep = sorted_pair(_number_in(row, SHALLOW), _number_in(row, DEEP))
+        sample.shallow, sample.deep = _least(sample.shallow, shallow), -_least(-sample.deep, -deep)
+        if says(text := _first(row, DATES)):
+            date, problem = iso_date(str(text))
+            if date is None:
+                self._of_sample(sample, f"have a date that is not understood ({str(text)[:40]!r} {problem})")
+            else:
+                first, last = ends_of(date)
+                sample.first = min(sample.first or first, first, key=in_time)
+                sample.last = max(sample.last or last, last, key=in_time)
+        sample.uncertainty = _first_number(sample.uncertainty, _number(row.get("uncertainty")))
+        for name, columns in (("country", ("country",)), ("protocol", PROTOCOLS), ("station", STATIONS)):
+            if not getattr(sample, name) and says(said := _first(row, columns)):
+                setattr(sample, name, str(said))
+        sample.mesh = _first_number(sample.mesh, _measured(row, self.survey.mesh))
+        sample.aperture = _first_number(sample.aperture, _measured(row, self.survey.aperture))
+
+    def _weight(self, sample: Sample, row: Mapping[str, Any]) -> float:
+        """Individuals per m³ that a specimen stands for: 1 / share / volume; nan where either cannot be."""
+        if self.survey.volume is None:
+            return math.nan
+        raw = _number(row.get(self.survey.volume.column))
+        volume = raw * self.survey.volume.factor
+        if not (volume > 0 and raw != MISSING_VOLUME):
+            self._of_sample(
+                sample, f"have a {self.survey.volume.column} that is missing, 0 or {MISSING_VOLUME}: no concentrations"
+            )
+            volume = math.nan
+        share = 1.0 if self.survey.share is None else _number(row.get(self.survey.share))
+        if not 0 < share <= 1:
+            self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1: no concentrations")
+            share = math.nan
+        acquisition = str(row.get("acq_id") or "")
+        sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
+        return 1 / share / volume
+
+
+def few(ids: Sequence[str]) -> str:
+    """The first of them, for a message."""
+    return ", ".join(ids[:MOST_NAMED]) + (" …" if len(ids) > MOST_NAMED else "")
+
+
+def box_of(placed: Sequence[Sample]) -> tuple[float, float, float, float]:
+    """West, south, east and north of samples that have a place."""
+    longitudes, latitudes = [sample.longitude for sample in placed], [sample.latitude for sample in placed]
+    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+
+
+def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
+    """(shallow, deep), either of which stands for both, the lesser first."""
+    shallow, deep = deep if math.isnan(shallow) else shallow, shallow if math.isnan(deep) else deep
+    return (deep, shallow) if deep < shallow else (shallow, deep)
+
+
+def _call(found: Sequence[Found]) -> None:
+    """Give each a name for its id: the label without blanks, numbered where another taxon has that id."""
+    called: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
+    taken: set[str] = set()
+    for each in found:
+        taxon = (each.label, each.path)
+        if taxon not in called:
+            plain = name = "_".join(each.label.split())
+            number = 1
+            while taken & {name, name + MACHINES}:
+                number += 1
+                name = f"{plain}-{number}"
+            called[taxon] = name
+            taken |= {name, name + MACHINES}
+        each.name = called[taxon]
+
+
+def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Found]:
+    """A row for each taxon in each sample where neither a person nor a machine found it."""
+    there = {(each.sample, each.name) for each in found}
+    taxa = {each.name: each for each in found}
+    return [
+        Found(id, each.label, each.path, "", 0, sample.none, sample.none, name=name, rank=each.rank, name_id=each.name_id)
+        for id, sample in samples.items()
+        for name, each in taxa.items()
+        if (id, name) not in there
+    ]
+
+
+def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((row[name] for name in names if says(row.get(name))), None)
+
+
+def _number_in(row: Mapping[str, Any], names: Sequence[str]) -> float:
+    """The first of the columns that holds a number; nan where none does."""
+    return next((number for name in names if math.isfinite(number := _number(row.get(name)))), math.nan)
+
+
+def in_time(date: str) -> tuple[Any, str]:
+    """To sort dates by, whatever their zones."""
+    return moment_of(date)[0], date
+
+
+def _number(value: Any) -> float:
+    try:
+        return math.nan if value is None or isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
+
+
+def _whole(value: Any) -> bool:
+    return math.isfinite(number := _number(value)) and number == int(number)
+
+
+def _measured(row: Mapping[str, Any], measure: Measure | None) -> float:
+    return math.nan if measure is None else _number(row.get(measure.column)) * measure.factor
+
+
+def _least(a: float, b: float) -> float:
+    return b if math.isnan(a) else a if math.isnan(b) else min(a, b)
+
+
+def _first_number(old: float, new: float) -> float:
+    return new if math.isnan(old) else old
