@@ -9,7 +9,7 @@ from typing import Any
 
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, names_in, setting
 from biocosmos.specimens.barcode_settings import BarcodeSettings
-from biocosmos.specimens.survey_settings import COUNTED, SURVEYS, UNITS, Survey, measure
+from biocosmos.specimens.survey_settings import COUNTED, SURVEYS, UNITS, Survey, biovolume_of, measure
 
 SELECTION = "Which specimens"
 SAMPLED = "What was found in each sample (obis, gbif-event, camtrap-dp, ecotaxa-summary)"
@@ -228,7 +228,22 @@ class ExportSettings(Selection):
         only={"format": COUNTED, "volume": GIVEN},
         panel=SAMPLED,
     )
-    biovolume: str | None = _measure("biovolume", "The volume of a specimen.", volume=GIVEN)
+    biovolume: str | None = setting(
+        None,
+        "The volume of a specimen: sphere, ellipsoid, an arithmetic of columns and px, or COLUMN=UNIT with one of mm3, um3.",
+        metavar="FORMULA",
+        unset="not known",
+        only={"format": COUNTED, "volume": GIVEN},
+        panel=SAMPLED,
+    )
+    pixel: str | None = setting(
+        None,
+        "The side of a pixel, px of the formula: 10.6um, 0.0106mm or COLUMN=um.",
+        metavar="LENGTH",
+        unset="not known",
+        only={"format": COUNTED, "biovolume": GIVEN},
+        panel=SAMPLED,
+    )
     mesh: str | None = _measure("mesh", "The mesh of the net: sample_net_mesh=um.", format="obis")
     aperture: str | None = _measure("aperture", "The opening of the net: sample_net_surf=m2.", format="obis")
     absences: bool = setting(
@@ -244,7 +259,8 @@ class ExportSettings(Selection):
 
     def survey(self) -> Survey:
         """Which columns are samples and volumes. Raises SettingError for a measure without a unit that is known."""
-        measures = {name: measure(name, getattr(self, name)) for name in UNITS}
+        measures: dict[str, Any] = {name: measure(name, getattr(self, name)) for name in UNITS if name != "biovolume"}
+        measures["biovolume"], measures["pixel"] = biovolume_of(self.biovolume, self.pixel)
         return Survey(sample=self.sample, share=self.share, absences=self.absences, **measures)
 
 

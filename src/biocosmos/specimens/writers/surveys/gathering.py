@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.places.days import ends_of
+from biocosmos.specimens.biovolumes import COLUMN_PREFIXES, PIXEL, Formula
 from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
@@ -143,6 +144,7 @@ class Gathering:
             raise BiocosmosError(
                 f"no column says which sample a specimen is of: name it with --sample; there are {shown(schema.names)}"
             )
+        self.of_formula = self._formula_columns(there)
         self.naming = Naming(schema.names, ranks)
         self.verified = VERIFICATION in there or "object_annotation_status" in there
         self.samples: dict[str, Sample] = {}
@@ -150,6 +152,18 @@ class Gathering:
         self.told: Counter[str] = Counter()
         self.about: dict[str, dict[str, None]] = {}
         self.specimens = 0
+
+    def _formula_columns(self, there: set[str]) -> dict[str, str]:
+        """Name in the formula of the biovolume -> column. Raises BiocosmosError for one that is not there."""
+        if not isinstance(self.survey.biovolume, Formula):
+            return {}
+        found = {}
+        for name in self.survey.biovolume.column_names:
+            columns = [prefix + name for prefix in COLUMN_PREFIXES]
+            found[name] = next((column for column in columns if column in there), "")
+            if not found[name]:
+                raise BiocosmosError(f"--biovolume {self.survey.biovolume.text!r} needs a column {' or '.join(columns)}")
+        return found
 
     def of(self, batches: Iterable[pa.RecordBatch]) -> Gathered:
         """All that is known once every row was taken. Raises BiocosmosError where nothing has a count."""
@@ -189,14 +203,22 @@ class Gathering:
 
     def sample_of(self, row: Mapping[str, Any]) -> Sample | None:
         """The sample of a specimen, with what this row says of it; None where it names none, which is counted."""
-        id = row.get(str(self.sample))
-        if not says(id):
+        id = self.name_of(row)
+        if id is None:
             self.told[f"do not say which sample they are of (column {self.sample!r}): left out"] += 1
             return None
-        sample = self.samples.setdefault(str(id).strip(), Sample(str(id).strip()))
+        sample = self.samples.setdefault(id, Sample(id))
         sample.n += 1
         self._place(sample, row)
         return sample
+
+    def name_of(self, row: Mapping[str, Any]) -> str | None:
+        """The sample that a row names."""
+        id = row.get(str(self.sample))
+        return str(id).strip() if says(id) else None
+
+    def counted(self, row: Mapping[str, Any], found: Found, weight: float, volume: float) -> None:
+        """Called for every specimen that counts. weight: individuals per m³ that it stands for; volume: mm³; nan: not known."""
 
     def _take(self, row: dict[str, Any]) -> None:
         sample = self.sample_of(row)
@@ -218,8 +240,9 @@ class Gathering:
         found.n += 1
         found.rank = named.rank or (path[-1][0] if path else None)
         found.per_volume += weight
-        if self.survey.biovolume is not None:
-            found.biovolume += weight * _number(row.get(self.survey.biovolume.column)) * self.survey.biovolume.factor
+        volume = self._biovolume(sample, row)
+        found.biovolume += weight * volume
+        self.counted(row, found, weight, volume)
         confidence = _number(row.get("confidence"))
         if self.naming.is_answer(row) and math.isfinite(confidence):
             found.confidence, found.confident = found.confidence + confidence, found.confident + 1
@@ -256,6 +279,22 @@ class Gathering:
                 setattr(sample, name, str(said))
         sample.mesh = _first_number(sample.mesh, _measured(row, self.survey.mesh))
         sample.aperture = _first_number(sample.aperture, _measured(row, self.survey.aperture))
+
+    def _biovolume(self, sample: Sample, row: Mapping[str, Any]) -> float:
+        """mm³ of a specimen, nan where nobody says it."""
+        told = self.survey.biovolume
+        if told is None:
+            return math.nan
+        if not isinstance(told, Formula):
+            volume = _measured(row, told)
+        else:
+            pixel = self.survey.pixel
+            side = _measured(row, pixel) if isinstance(pixel, Measure) else pixel or math.nan
+            volume = told.of(lambda name: side if name == PIXEL else _number(row.get(self.of_formula[name])))
+        if not volume > 0:
+            self._of_sample(sample, "have specimens without a biovolume above 0: their biovolumes are not known")
+            return math.nan
+        return volume
 
     def _weight(self, sample: Sample, row: Mapping[str, Any]) -> float:
         """Individuals per m³ that a specimen stands for: 1 / share / volume; nan where either cannot be."""
