@@ -90,7 +90,7 @@ def formula_of(text: str, factor: float | None = None) -> Formula:
 
 def _compiled(node: ast.AST, names: dict[str, None]) -> Callable[[Number], float]:
     """What computes a node. Raises ValueError for what is not on the list."""
-    if isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) and not isinstance(node.value, bool):
         value = float(node.value)  # whole numbers too: 9**9**9 of them would never end, of floats it overflows
         return lambda number: value
     if isinstance(node, ast.Name):
@@ -105,10 +105,10 @@ def _compiled(node: ast.AST, names: dict[str, None]) -> Callable[[Number], float
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
         inner, sign = _compiled(node.operand, names), -1.0 if isinstance(node.op, ast.USub) else 1.0
         return lambda number: sign * inner(number)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sqrt":
-        if len(node.args) == 1 and not node.keywords:
-            inner = _compiled(node.args[0], names)
-            return lambda number: math.sqrt(inner(number))
+    root = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "sqrt"
+    if isinstance(node, ast.Call) and root and len(node.args) == 1 and not node.keywords:
+        inner = _compiled(node.args[0], names)
+        return lambda number: math.sqrt(inner(number))
     raise ValueError("not on the list")
 
 

@@ -222,10 +222,18 @@ class ExportSettings(Selection):
     volume: str | None = _measure("volume", "Water that a specimen's acquisition stands for: sample_tot_vol=m3.")
     share: str | None = setting(
         None,
-        "The column that says which share of it was looked at, above 0 to 1: acq_sub_part.",
+        "The column that says which share of it was looked at, above 0 to 1.",
         metavar="COLUMN",
         unset="all of it",
         only={"format": COUNTED, "volume": GIVEN},
+        panel=SAMPLED,
+    )
+    parts: str | None = setting(
+        None,
+        "In its place the column that says into how many parts it was split, of which one was looked at: acq_sub_part.",
+        metavar="COLUMN",
+        unset="1",
+        only={"format": COUNTED, "volume": GIVEN, "share": NOT_GIVEN},
         panel=SAMPLED,
     )
     biovolume: str | None = setting(
@@ -261,7 +269,7 @@ class ExportSettings(Selection):
         """Which columns are samples and volumes. Raises SettingError for a measure without a unit that is known."""
         measures: dict[str, Any] = {name: measure(name, getattr(self, name)) for name in UNITS if name != "biovolume"}
         measures["biovolume"], measures["pixel"] = biovolume_of(self.biovolume, self.pixel)
-        return Survey(sample=self.sample, share=self.share, absences=self.absences, **measures)
+        return Survey(sample=self.sample, share=self.share, parts=self.parts, absences=self.absences, **measures)
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:

@@ -36,12 +36,15 @@ class Measure:
 @dataclass(frozen=True)
 class Survey:
     """sample: column of the samples, None: the first of :data:`SAMPLES` that is there. volume: sampled water (m³) of a specimen's
-    acquisition; share: of it that was looked at, above 0 to 1; biovolume: of the specimen (mm³), a column or a formula, and pixel
-    the side of its pixels (mm), the same for all or a column; mesh (µm), aperture (m²): of the net. absences: a taxon of the survey that was not found in a sample has a row that says so."""
+    acquisition; share: of it that was looked at, above 0 to 1, or parts: into how many it was split, of which one was looked at
+    (EcoTaxa's acq_sub_part: its coefficient is 1 / sub_part); biovolume: of the specimen (mm³), a column or a formula, and pixel
+    the side of its pixels (mm), the same for all or a column; mesh (µm), aperture (m²): of the net. absences: a taxon of the
+    survey that was not found in a sample has a row that says so."""
 
     sample: str | None = None
     volume: Measure | None = None
     share: str | None = None
+    parts: str | None = None
     biovolume: Measure | Formula | None = None
     pixel: Measure | float | None = None
     mesh: Measure | None = None
@@ -52,7 +55,7 @@ class Survey:
     def columns(self) -> list[str]:
         """Those it is told."""
         measures = (self.volume, self.biovolume, self.pixel, self.mesh, self.aperture)
-        given = [self.sample, self.share, *(each.column for each in measures if isinstance(each, Measure))]
+        given = [self.sample, self.share, self.parts, *(each.column for each in measures if isinstance(each, Measure))]
         return [name for name in given if name is not None]
 
 
@@ -88,7 +91,9 @@ def biovolume_of(given: str | None, pixel: str | None) -> tuple[Measure | Formul
         found = formula_of(given.strip())
     needs = isinstance(found, Formula) and found.of_pixels
     if needs and factor is not None:
-        raise SettingError(f"--biovolume {given!r} says its unit twice: {PIXEL} is in mm, so that mm³ come out; leave ={unit} out")
+        raise SettingError(
+            f"--biovolume {given!r} says its unit twice: {PIXEL} is in mm, so that mm³ come out; leave ={unit} out"
+        )
     if needs and side is None:
         raise SettingError(f"--biovolume {given!r} needs the side of a pixel: --pixel 10.6um, or --pixel COLUMN=um")
     if side is not None and not needs:

@@ -13,6 +13,15 @@ from biocosmos.errors import BiocosmosError
 
 COUNT, PER_M3, PER_M2, VOLUME_PER_M3 = "specimens", "per m³", "per m²", "mm³ per m³"
 """Units of ``counts``."""
+UNITS_OF = {
+    "specimens": COUNT,
+    "concentration": PER_M3,
+    "biovolume": VOLUME_PER_M3,
+    "per_m2": PER_M2,
+    "biovolume_per_m2": "mm³ per m²",
+}
+COUNTS = ("specimens", "low", "high")
+"""What stands ``beside`` in specimens."""
 
 
 @dataclass(frozen=True)
@@ -79,28 +88,32 @@ class Community:
         """The community whose ``counts`` are another of its tables: "specimens", "concentration", "biovolume"."""
         if name not in self.beside:
             raise BiocosmosError(f"this community has no {name}: it has {', '.join(self.beside) or 'its counts alone'}")
-        unit = {"specimens": COUNT, "concentration": PER_M3, "biovolume": VOLUME_PER_M3}.get(name, self.unit)
-        return replace(self, counts=self.beside[name], unit=unit)
+        return replace(self, counts=self.beside[name], unit=UNITS_OF.get(name, self.unit))
 
     def tidy(self) -> pa.Table:
-        """One row for each sample and taxon that was found in it, and one with an empty taxon for each sample without any:
-        sample, its facts, taxon, rank, n and what stands ``beside``."""
+        """One row for each sample and taxon that was found in it, and one with an empty taxon for each sample without any: the
+        facts of the sample, taxon, rank, n and what stands ``beside``, null where it is not known."""
         facts = self.facts
         assert facts is not None
         found: NDArray[np.bool_] = np.asarray(np.nan_to_num(self.counts, nan=1.0) > 0)
         for values in self.beside.values():
             found = np.logical_or(found, np.nan_to_num(values) > 0)
-        bare = set(np.flatnonzero(np.count_nonzero(found, axis=1) == 0).tolist())
-        rows = [(s, t) for s in range(len(self)) for t in (*np.flatnonzero(found[s]).tolist(), *([-1] if s in bare else []))]
-        at = np.array([s for s, _ in rows], dtype=np.int64)
-        of = np.array([t for _, t in rows], dtype=np.int64)
+        at, of = np.nonzero(found)
+        bare = np.flatnonzero(~found.any(axis=1))
+        at, of = np.append(at, bare), np.append(of, np.full(len(bare), -1))
+        order = np.lexsort((of, at))
+        at, of = at[order], of[order]
         columns: dict[str, Any] = {name: facts[name].take(pa.array(at)) for name in facts.column_names}
-        columns.setdefault("sample", pa.array([self.samples[s] for s in at], pa.string()))
-        columns["taxon"] = pa.array([None if t < 0 else self.taxa[t] for t in of], pa.string())
-        ranks = [self.rank] * len(self.taxa) if self.taxon_ranks is None else list(self.taxon_ranks)
-        columns["rank"] = pa.array([None if t < 0 else ranks[t] for t in of], pa.string())
-        for name, values in (("n", self.beside.get("specimens", self.counts)), *self.beside.items()):
-            if name != "specimens":
-                cells = [0.0 if t < 0 else values[s, t] for s, t in rows]
-                columns[name] = pa.array([None if np.isnan(value) else float(value) for value in cells], pa.float64())
+        ranks = np.array([self.rank] * len(self.taxa) if self.taxon_ranks is None else list(self.taxon_ranks), dtype=object)
+        for name, words in (("taxon", self.taxa), ("rank", ranks)):
+            told = [None if t < 0 else str(words[t]) for t in of.tolist()]
+            columns[name] = pa.array(told, pa.string())
+        whole = "specimens" in self.beside or self.unit == COUNT
+        for name, values in (("specimens", self.beside.get("specimens", self.counts)), *self.beside.items()):
+            wide = np.hstack([values, np.zeros((len(self), 1))])
+            if name not in COUNTS:  # of a sample without anything: 0, unless what is not there is not known either
+                wide[:, -1] = np.where(np.isnan(values).all(axis=1) & (values.shape[1] > 0), np.nan, 0.0)
+            cells = pa.array(wide[at, of], mask=np.isnan(wide[at, of]))
+            name = "n" if name == "specimens" else name
+            columns[name] = cells.cast(pa.int64()) if name == "n" and whole else cells
         return pa.table(columns)

@@ -307,13 +307,25 @@ class Gathering:
                 sample, f"have a {self.survey.volume.column} that is missing, 0 or {MISSING_VOLUME}: no concentrations"
             )
             volume = math.nan
-        share = 1.0 if self.survey.share is None else _number(row.get(self.survey.share))
-        if not 0 < share <= 1:
-            self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1: no concentrations")
-            share = math.nan
+        share = self._share(sample, row)
         acquisition = str(row.get("acq_id") or "")
         sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
         return 1 / share / volume
+
+    def _share(self, sample: Sample, row: Mapping[str, Any]) -> float:
+        """Of an acquisition that was looked at, above 0 to 1; nan where it cannot be."""
+        if self.survey.parts is not None:
+            parts = _number(row.get(self.survey.parts))
+            if 1 <= parts < math.inf:
+                return 1 / parts
+            self._of_sample(sample, f"have a {self.survey.parts} that is missing or below 1: no concentrations")
+            return math.nan
+        share = 1.0 if self.survey.share is None else _number(row.get(self.survey.share))
+        if 0 < share <= 1:
+            return share
+        more = " (a number of parts, as EcoTaxa's acq_sub_part is, is told with --parts)" if share > 1 else ""
+        self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1{more}: no concentrations")
+        return math.nan
 
 
 def few(ids: Sequence[str]) -> str:
