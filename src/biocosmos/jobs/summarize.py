@@ -121,7 +121,7 @@ class _Source:
             self.inside = {id for batch in chosen for id in batch.column("id").to_pylist()}
         elif within is not None:
             raise BiocosmosError("--within is of the collection's own names, not of those of --names: leave one of them out")
-        self.schema = stored.dataset.schema
+        self.schema = pa.schema([stored.dataset.schema.field(name) for name in ("id", *self.columns)])
         if self.names is not None:
             ranks = answered_ranks(self.names.column_names)
             self.ranks = (*ranks, *(rank for rank in stored.ranks if rank not in ranks))

@@ -18,7 +18,8 @@ from biocosmos.specimens.dates import iso_date
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, says
-from biocosmos.specimens.writers.surveys.gathering import DATES, DEEP, SHALLOW, STATIONS, Found, Gathering, Sample, few
+from biocosmos.specimens.writers.surveys.found import Found, Sample
+from biocosmos.specimens.writers.surveys.gathering import DATES, DEEP, SHALLOW, STATIONS, Gathering, few
 from biocosmos.specimens.writers.tabular import rows_of
 
 SAMPLE, STATION, DEPTH = "sample", "station", "depth"
@@ -46,13 +47,13 @@ class Counted:
     """Specimens that count, n of them, in c cells.
 
     cell, taxon: (n,) int64; weight: (n,) float64, individuals per m³ that each stands for; volume: (n,) float64 mm³; nan where
-    not known. machine: (n,) bool, no person has confirmed the name. names: (label, path, rank told) of each taxon number; ranks:
+    not known. machine: (n,) bool, no person has confirmed the name. names: (label, path) of each taxon number; ranks:
     of the paths, coarse to fine; layers: name of a depth -> metres of its top and bottom.
     """
 
     cells: list[Cell]
     by: tuple[str, ...]
-    names: list[tuple[str, Path_, str | None]]
+    names: list[tuple[str, Path_]]
     cell: npt.NDArray[np.int64]
     taxon: npt.NDArray[np.int64]
     weight: npt.NDArray[np.float64]
@@ -91,7 +92,6 @@ class Counting(Gathering):
         self._number: dict[str, int] = {}
         self._taxa: dict[tuple[str, Path_], int] = {}
         self._rows: list[tuple[int, int, float, float, bool, str]] = []
-        self._ranks: list[str | None] = []
         self._layers: dict[str, tuple[float, float]] = {}
         self._volumes: dict[tuple[str, str], dict[str, float]] = {}
 
@@ -150,8 +150,6 @@ class Counting(Gathering):
     def counted(self, row: Mapping[str, Any], found: Found, weight: float, volume: float) -> None:
         """Keep a specimen that counts."""
         taxon = self._taxa.setdefault((found.label, found.path), len(self._taxa))
-        if taxon == len(self._ranks):
-            self._ranks.append(found.rank)
         machine = found.state == PREDICTED
         self._rows.append((self._number[found.sample], taxon, weight, volume, machine, str(row.get("id"))))
         if self.survey.volume is not None:
@@ -218,7 +216,7 @@ class Counting(Gathering):
         return Counted(
             cells=kept,
             by=self.by,
-            names=[(label, path, rank) for (label, path), rank in zip(self._taxa, self._ranks)],
+            names=list(self._taxa),
             cell=cell,
             taxon=taxon,
             weight=weight,

@@ -15,7 +15,8 @@ import pyarrow as pa
 from biocosmos.discover.communities.counting import BETWEEN, DEPTH, SAMPLE, Cell, Counted
 from biocosmos.discover.communities.table import COUNT, PER_M2, PER_M3, Community
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.specimens.writers.surveys.gathering import Sample, few, in_time
+from biocosmos.specimens.writers.surveys.found import Sample
+from biocosmos.specimens.writers.surveys.gathering import few, in_time
 
 LABEL = "label"
 Floats = npt.NDArray[np.float64]
@@ -167,11 +168,11 @@ def _taxa(counted: Counted, rank: str | None) -> tuple[npt.NDArray[np.object_], 
     keys: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
     ranks: list[str] = []
     of = []
-    for label, path, told in counted.names:
+    for label, path in counted.names:
         if rank is None:
-            down, name, its = path, label, told or LABEL
+            down, name, its = path, label, _own_rank(label, path)
         else:
-            down, name, its = _at_rank(label, path, rank, told, counted.ranks)
+            down, name, its = _at_rank(label, path, rank, counted.ranks)
         at = keys.setdefault((name, down), len(keys))
         if at == len(ranks):
             ranks.append(its)
@@ -192,11 +193,11 @@ def _taxa(counted: Counted, rank: str | None) -> tuple[npt.NDArray[np.object_], 
 
 
 def _at_rank(
-    label: str, path: Sequence[tuple[str, str]], rank: str, told: str | None, ranks: Sequence[str]
+    label: str, path: Sequence[tuple[str, str]], rank: str, ranks: Sequence[str]
 ) -> tuple[tuple[tuple[str, str], ...], str, str]:
     """(path down to it, name, rank) at ``rank``, or at the finest one above it, or the name as it was given."""
     if rank == LABEL:
-        return tuple(path), label, told or LABEL
+        return tuple(path), label, _own_rank(label, path)
     names = [name for name, _ in path]
     if rank in names:
         down = tuple(path[: names.index(rank) + 1])
@@ -205,7 +206,11 @@ def _at_rank(
     if above:
         down = tuple(path[: above[-1] + 1])
         return down, down[-1][1], down[-1][0]
-    return tuple(path), label, told or LABEL
+    return tuple(path), label, _own_rank(label, path)
+
+
+def _own_rank(label: str, path: Sequence[tuple[str, str]]) -> str:
+    return next((rank for rank, name in reversed(path) if name == label), LABEL)
 
 
 def _names(facts: pa.Table, by: Sequence[str]) -> npt.NDArray[np.object_]:

@@ -95,9 +95,8 @@ class Community:
         facts of the sample, taxon, rank, n and what stands ``beside``, null where it is not known."""
         facts = self.facts
         assert facts is not None
-        found: NDArray[np.bool_] = np.asarray(np.nan_to_num(self.counts, nan=1.0) > 0)
-        for values in self.beside.values():
-            found = np.logical_or(found, np.nan_to_num(values) > 0)
+        tables = [np.nan_to_num(values) for values in self.beside.values()] or [np.nan_to_num(self.counts, nan=1.0)]
+        found: NDArray[np.bool_] = np.logical_or.reduce([values > 0 for values in tables])
         at, of = np.nonzero(found)
         bare = np.flatnonzero(~found.any(axis=1))
         at, of = np.append(at, bare), np.append(of, np.full(len(bare), -1))
@@ -113,7 +112,13 @@ class Community:
             wide = np.hstack([values, np.zeros((len(self), 1))])
             if name not in COUNTS:  # of a sample without anything: 0, unless what is not there is not known either
                 wide[:, -1] = np.where(np.isnan(values).all(axis=1) & (values.shape[1] > 0), np.nan, 0.0)
-            cells = pa.array(wide[at, of], mask=np.isnan(wide[at, of]))
+            picked = _short(wide[at, of])
+            cells = pa.array(picked, mask=np.isnan(picked))
             name = "n" if name == "specimens" else name
             columns[name] = cells.cast(pa.int64()) if name == "n" and whole else cells
         return pa.table(columns)
+
+
+def _short(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """To twelve digits: sums of many small numbers end in noise."""
+    return np.array([float(f"{value:.12g}") for value in values.tolist()], np.float64)

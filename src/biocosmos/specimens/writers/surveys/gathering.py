@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
+from biocosmos.specimens.writers.surveys.found import Found, Gathered, Sample, absences_of, call
 from biocosmos.specimens.writers.tabular import rows_of
 
 MISSING_VOLUME = 999999
@@ -33,89 +33,6 @@ LSID = "urn:lsid:marinespecies.org:taxname:"
 NOT_LIVING = "not-living"
 """Where EcoTaxa's tree has detritus, fibres and bubbles: no occurrences."""
 MOST_NAMED = 5
-MACHINES = "_P"
-"""What the id of a machine's row ends in."""
-
-
-@dataclass
-class Sample:
-    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
-    that was not found in it, nan where the volume or share of a specimen is not known."""
-
-    id: str
-    latitude: float = math.nan
-    longitude: float = math.nan
-    shallow: float = math.nan
-    deep: float = math.nan
-    uncertainty: float = math.nan
-    first: str = ""
-    last: str = ""
-    country: str = ""
-    protocol: str = ""
-    station: str = ""
-    mesh: float = math.nan
-    aperture: float = math.nan
-    volumes: dict[str, float] = field(default_factory=dict)
-    n: int = 0
-    none: float = 0.0
-
-    @property
-    def date(self) -> str:
-        """As eventDate wants it: a day, or the first and the last one."""
-        return self.first if self.first == self.last else f"{self.first}/{self.last}"
-
-    @property
-    def volume(self) -> float:
-        """m³ of all its acquisitions, nan where one is not known."""
-        return sum(self.volumes.values()) if self.volumes else math.nan
-
-
-@dataclass
-class Found:
-    """Specimens of a taxon in a sample that were named alike. label: the name as it was given; path: (rank, name) coarse to fine;
-    state: "predicted", "validated" or "" where nobody says who named it. per_volume: /m³; biovolume: mm³/m³; nan where a volume
-    or share is not known. absent: none was found."""
-
-    sample: str
-    label: str
-    path: tuple[tuple[str, str], ...]
-    state: str
-    n: int = 0
-    per_volume: float = 0.0
-    biovolume: float = 0.0
-    confidence: float = 0.0
-    confident: int = 0
-    people: set[str] = field(default_factory=set)
-    references: set[str] = field(default_factory=set)
-    name_id: str = ""
-    name: str = ""
-    rank: str | None = None
-
-    @property
-    def scientific_name(self) -> str:
-        """The finest taxon that is known, else the name as it was given."""
-        return self.path[-1][1] if self.path else self.label
-
-    @property
-    def absent(self) -> bool:
-        """Whether none was found."""
-        return self.n == 0
-
-    @property
-    def id(self) -> str:
-        """Unique in the survey, the same at each export; a machine's rows end in :data:`MACHINES`."""
-        return f"{self.sample}:{self.name}" + (MACHINES if self.state == PREDICTED else "")
-
-
-@dataclass
-class Gathered:
-    """samples: by id, in the order they came; found: by sample, name and state."""
-
-    samples: dict[str, Sample]
-    found: list[Found]
-    has_volume: bool
-    has_biovolume: bool
-    specimens: int
 
 
 def gather(
@@ -187,9 +104,9 @@ class Gathering:
         found = list(self.found.values())
         if not found:
             raise BiocosmosError(f"nothing to write to {self.path}: no specimen has a name, so that no taxon has a count")
-        _call(found)
+        call(found)
         if self.survey.absences:
-            found += _absences(self.samples, found)
+            found += absences_of(self.samples, found)
         order = {id: i for i, id in enumerate(self.samples)}
         found.sort(key=lambda each: (order[each.sample], each.name, each.state == PREDICTED))
         volumes, biovolumes = self.survey.volume is not None, self.survey.biovolume is not None
@@ -343,35 +260,6 @@ def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
     """(shallow, deep), either of which stands for both, the lesser first."""
     shallow, deep = deep if math.isnan(shallow) else shallow, shallow if math.isnan(deep) else deep
     return (deep, shallow) if deep < shallow else (shallow, deep)
-
-
-def _call(found: Sequence[Found]) -> None:
-    """Give each a name for its id: the label without blanks, numbered where another taxon has that id."""
-    called: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
-    taken: set[str] = set()
-    for each in found:
-        taxon = (each.label, each.path)
-        if taxon not in called:
-            plain = name = "_".join(each.label.split())
-            number = 1
-            while taken & {name, name + MACHINES}:
-                number += 1
-                name = f"{plain}-{number}"
-            called[taxon] = name
-            taken |= {name, name + MACHINES}
-        each.name = called[taxon]
-
-
-def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Found]:
-    """A row for each taxon in each sample where neither a person nor a machine found it."""
-    there = {(each.sample, each.name) for each in found}
-    taxa = {each.name: each for each in found}
-    return [
-        Found(id, each.label, each.path, "", 0, sample.none, sample.none, name=name, rank=each.rank, name_id=each.name_id)
-        for id, sample in samples.items()
-        for name, each in taxa.items()
-        if (id, name) not in there
-    ]
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
