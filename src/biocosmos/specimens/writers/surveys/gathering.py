@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.places import spanned
 from biocosmos.places.days import ends_of
 from biocosmos.specimens.biovolumes import COLUMN_PREFIXES, PIXEL, Formula
 from biocosmos.specimens.dates import iso_date, moment_of
@@ -251,9 +252,11 @@ def few(ids: Sequence[str]) -> str:
 
 
 def box_of(placed: Sequence[Sample]) -> tuple[float, float, float, float]:
-    """West, south, east and north of samples that have a place."""
-    longitudes, latitudes = [sample.longitude for sample in placed], [sample.latitude for sample in placed]
-    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+    """West, south, east and north of the smallest box around samples that have a place; west above east where it crosses the
+    antimeridian, as EML and GeoJSON have it."""
+    latitudes = [sample.latitude for sample in placed]
+    west, east = spanned([sample.longitude for sample in placed])
+    return west, min(latitudes), east - 360 if east > 180 else east, max(latitudes)
 
 
 def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
