@@ -123,8 +123,8 @@ class EvaluateSettings:
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
         "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
-        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: image, DNA and text of one "
-        "space asked of each other.",
+        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: the modalities of one "
+        "space asked of each other, and of names.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
