@@ -111,7 +111,7 @@ class Seen:
         """(n, 3) where places are among the specimens learnt from, in radii, drawn in where they are far; 0 where not known."""
         apart = (on_sphere(places.latitude, places.longitude) - np.array(self.centre)) / self.radius
         drawn = apart / np.sqrt(1 + (apart**2).sum(1, keepdims=True) / FAR**2)
-        return np.nan_to_num(drawn, nan=0.0)
+        return np.asarray(np.nan_to_num(drawn, nan=0.0))
 
 
 @dataclass(eq=False)
