@@ -73,6 +73,26 @@ LINES: dict[str, Line] = {
         after=("ingest nets",),
         says="6 specimens",
     ),
+    "export a survey with a formula": Line(
+        "export {out}/nets.cosmos -o {out}/ecotaxa --format ecotaxa-summary --volume vol=m3 --parts parts --biovolume sphere "
+        "--pixel 10.6um",
+        after=("ingest nets",),
+    ),
+    "summarize nets": Line(
+        "summarize {out}/nets.cosmos -o {out}/nets_counted.csv --by sample,month,depth --sample sample_id --rank label "
+        "--samples {net_samples} --layers 0,40,80 --volume vol=m3 --parts parts --biovolume sphere --pixel 10.6um --strict",
+        after=("ingest nets",),
+        says="3 samples, 1 taxa, 6 specimens",
+    ),
+    "summarize below a square metre": Line(
+        "summarize {out}/nets.cosmos --by month,depth --volume vol=m3 --share part --per-m2",
+        after=("ingest nets",),
+        says="per m²",
+    ),
+    "summarize names": Line(
+        "summarize {collection} --sample group --names latest --split test --where \"status = 'living'\"", after=("identify",)
+    ),
+    "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
     "export what is said now": Line(
