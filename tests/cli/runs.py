@@ -269,7 +269,8 @@ LINES: dict[str, Line] = {
     ),
     "evaluate everything": Line("evaluate {collection} --queries all --no-identify -o {out}/everything"),
     "evaluate weights": Line(
-        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
+        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 --patch blocks.*,!blocks.0* "
+        "-o {out}/between",
         after=("train unicom on images",),
     ),
     "evaluate words": Line(

@@ -28,16 +28,25 @@ from biocosmos.encoders.weights import filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.location.capsules import GeoClipPlaces, SpherePlaces
+from biocosmos.nn.location.harmonics import CALCULATIONS, SatClipPlaces
 from biocosmos.places import Places
 from biocosmos.provenance import encoder_name
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
-NETWORKS: dict[str, type[GeoClipPlaces | SpherePlaces]] = {"geoclip": GeoClipPlaces, "sphere": SpherePlaces}
+PlaceNetwork = GeoClipPlaces | SpherePlaces | SatClipPlaces
+NETWORKS: dict[str, type[PlaceNetwork]] = {"geoclip": GeoClipPlaces, "sphere": SpherePlaces, "satclip": SatClipPlaces}
 """name -> what takes (n, 4) latitude, longitude, day and depth."""
 _WHOLE, _WIDTH = Number(1, 1 << 16, whole=True), Number(0)
 _SHAPES: dict[str, dict[str, Any]] = {
     "geoclip": {"dim": _WHOLE, "sigmas": [_WIDTH], "frequencies": _WHOLE, "hidden": _WHOLE},
+    "satclip": {
+        "dim": _WHOLE,
+        "degrees": Number(1, 100, whole=True),
+        "hidden": _WHOLE,
+        "layers": Number(1, 64, whole=True),
+        "calculation": CALCULATIONS,
+    },
     "sphere": {
         "dim": _WHOLE,
         "kilometres": [_WIDTH],
@@ -71,7 +80,7 @@ class PlaceModel:
     """
 
     kind: str
-    network: GeoClipPlaces | SpherePlaces
+    network: PlaceNetwork
     facts: dict[str, Any] = field(default_factory=dict)
     source: str = ""
 
@@ -185,7 +194,7 @@ def load_place_model(folder: str | Path) -> PlaceModel:
     shape = read_facts(folder / TRAINED, {"shape": _SHAPES[facts["network"]]}, **_TOLD)["shape"]
     arguments = {name: shape[name] for name in _SHAPES[facts["network"]]}
 
-    def build() -> GeoClipPlaces | SpherePlaces:
+    def build() -> PlaceNetwork:
         return NETWORKS[facts["network"]](**arguments)
 
     network = filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS)
