@@ -186,6 +186,7 @@ LINES: dict[str, Line] = {
     ),
     "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "ingest nature": Line("ingest {nature} -o {out}/nature.cosmos", says="3 specimens"),
+    "ingest sounds": Line("ingest {heard} -o {out}/heard.cosmos --beside {sounds}", says="1 specimens"),
     "embed places": Line("embed {out}/nature.cosmos -e place:15km-15d", after=("ingest nature",), says="places"),
     "search from a place": Line(
         "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
@@ -579,6 +580,13 @@ LINES: dict[str, Line] = {
         "--place new:sphere --environment environment:{rasters} --text tiny --text-ranks genus,species --text-type sci "
         "--tune dna=heads --width 8 --hidden 0 --targets species --loss taxabind --queue 8 --anywhere --as-published "
         "--temperature 0.1 --split train --validation val --batch-size 8",
+        says="the anchor",
+    ),
+    "split nature": Line("split {out}/nature.cosmos --method random --fractions train=1", after=("ingest nature",), says="train"),
+    "train bind sounds and satellite images": Line(
+        "train bind {out}/nature.cosmos -o {out}/heard --modalities image,satellite,audio --image efficientnet-lite0 "
+        "--satellite satellite:efficientnet-lite0 --audio audio:{clap} --targets specimen --epochs 1 --device cpu",
+        after=("split nature",),
         says="the anchor",
     ),
     "evaluate a bound space": Line(
