@@ -6,7 +6,7 @@ in ``tests/cli/workshop.py``; ``after`` names the lines that make what this one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -568,6 +568,10 @@ LINES: dict[str, Line] = {
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
         says="where people collected",
     ),
+    "train place here": Line(
+        "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
+        says="where people collected",
+    ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
         after=("train place",),
@@ -705,3 +709,12 @@ LINES: dict[str, Line] = {
         "discover unknowns {collection} --name BC-001=Oithona --by Ada", after=("discover unknowns",), says="by hand recorded"
     ),
 }
+
+FOUND = " --near 43.7,7.3:50km --box 40,0,45,10 --season 05-01/07-31 --depths 0-100"
+"""All specimens of the workshop's collection were found there and then."""
+for _name in (
+    *("split by taxon", "export", "relabel", "remove only to look", "search", "identify", "evaluate", "queue", "tokens study"),
+    *("train heads of attributes", "train place here", "discover a number of clusters", "discover duplicates", "discover labels"),
+    *("discover a map", "discover unknowns"),
+):
+    LINES[_name] = replace(LINES[_name], text=LINES[_name].text + FOUND)
