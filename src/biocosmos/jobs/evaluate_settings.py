@@ -123,8 +123,8 @@ class EvaluateSettings:
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
         "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
-        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: image, DNA and text of one "
-        "space asked of each other.",
+        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: the modalities of one "
+        "space asked of each other, and of names.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -206,6 +206,15 @@ class EvaluateSettings:
         "val is reported on the queries.",
         unset="not at all",
         only={"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": None},
+        panel=BY_GALLERY,
+    )
+    patch: str = setting(
+        "",
+        "Only weights with such names, comma-separated, with * and ?, or ! before them for all others: 'blocks.1*', "
+        "'!projection.*'. The rest stays as in the second encoder.",
+        metavar="NAMES",
+        unset="all weights",
+        only={"interpolate": GIVEN},
         panel=BY_GALLERY,
     )
     templates: Path | None = setting(
