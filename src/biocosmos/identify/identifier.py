@@ -55,9 +55,9 @@ class Identifier:
     features tell nothing); calibration, threshold: where an answer stops; promise: what that threshold promises, or None; alarm:
     novelty, None with too few held-out specimens; sets: or None; calibrated_on: ids that it was calibrated on and that are not
     known ones; features: (m, d) of held-out specimens, m at most :data:`KEPT_FEATURES`; held: what was said of some held-out
-    specimens, whose truth is known, or None; settings: what it was made with; notes: sentences that go with its answers; failures:
-    names of a taxa list that could not be used; alone: of a namer of images and barcodes, by what a specimen has alone, the
-    identifier that answers for it: each stops where its own answers stop being right.
+    specimens, whose truth is known, or None; settings: what it was made with; notes: sentences that go with its answers;
+    failures: names of a taxa list that could not be used; alone: of a namer of images and barcodes, by what a specimen has alone,
+    the identifier that answers for it: each stops where its own answers stop being right.
     """
 
     namer: Namer

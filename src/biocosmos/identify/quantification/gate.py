@@ -50,7 +50,7 @@ Classes = npt.NDArray[np.int64]
 class Verdict:
     """before, after: share of the energy distance before and after validation specimens are weighed by EM's shares; threshold:
     up to which it is another community only; specimens: compared; moved: how far the mean lies off, squared, over what is to be
-    expected of so many specimens; most_moved: up to which it is another community only; both nan where there are too few to tell."""
+    expected of so many specimens; most_moved: up to which it is another community only; nan where there are too few."""
 
     before: float
     after: float
