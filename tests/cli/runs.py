@@ -73,6 +73,26 @@ LINES: dict[str, Line] = {
         after=("ingest nets",),
         says="6 specimens",
     ),
+    "export a survey with a formula": Line(
+        "export {out}/nets.cosmos -o {out}/ecotaxa --format ecotaxa-summary --volume vol=m3 --parts parts --biovolume sphere "
+        "--pixel 10.6um",
+        after=("ingest nets",),
+    ),
+    "summarize nets": Line(
+        "summarize {out}/nets.cosmos -o {out}/nets_counted.csv --by sample,month,depth --sample sample_id --rank label "
+        "--samples {net_samples} --layers 0,40,80 --volume vol=m3 --parts parts --biovolume sphere --pixel 10.6um --strict",
+        after=("ingest nets",),
+        says="3 samples, 1 taxa, 6 specimens",
+    ),
+    "summarize below a square metre": Line(
+        "summarize {out}/nets.cosmos --by month,depth --volume vol=m3 --share part --per-m2",
+        after=("ingest nets",),
+        says="per m²",
+    ),
+    "summarize names": Line(
+        "summarize {collection} --sample group --names latest --split test --where \"status = 'living'\"", after=("identify",)
+    ),
+    "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
     "export what is said now": Line(
@@ -249,7 +269,8 @@ LINES: dict[str, Line] = {
     ),
     "evaluate everything": Line("evaluate {collection} --queries all --no-identify -o {out}/everything"),
     "evaluate weights": Line(
-        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
+        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 --patch blocks.*,!blocks.0* "
+        "-o {out}/between",
         after=("train unicom on images",),
     ),
     "evaluate words": Line(
@@ -577,6 +598,13 @@ LINES: dict[str, Line] = {
         after=("train place",),
         says="overall shares alone",
     ),
+    "train place by a network": Line(
+        "train place {both} -o {out}/sinr --method sinr --loss an-full --positive-weight 100 --rank genus --epochs 2 --width 8 "
+        "--blocks 1 --dropout 0.1 --hide 0.2 --batch-size 8 --lr 0.001 --weight-decay 0.01 --held-out 0.3 --patience 1 --seed 1 "
+        "--inputs published --rasters {rasters} --device cpu",
+        says="where people collected",
+    ),
+    "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "

@@ -116,9 +116,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
     trays = [f"tray {i},text,{i % 2},{'' if i % 5 else 1},Apis;Bombus,{('train', 'test')[i % 2]}" for i in range(20)]
-    nets = [f"net {i},net {i},st{i % 2},Calanus,2026-06-04,43,7,12.5,0.5,0.01,200,0.25" for i in range(6)]
-    head = "id,text,sample_id,label,date,latitude,longitude,vol,part,mm3,mesh,mouth"
+    nets = [f"net {i},net {i},st{i % 2},Calanus,2026-06-04,43,7,12.5,0.5,0.01,200,0.25,2,9,0,40" for i in range(6)]
+    head = "id,text,sample_id,label,date,latitude,longitude,vol,part,mm3,mesh,mouth,parts,area,depth_min,depth_max"
     (folder / "nets.csv").write_text("\n".join([head, *nets]) + "\n")
+    (folder / "net_samples.csv").write_text("sample_id,depth_min,depth_max,date\nst9,0,40,2026-07-04\n")
     (folder / "trays.csv").write_text("\n".join(["id,text,torn,mouldy,seen,part", *trays]) + "\n")
     scores = [f"tray {i},0.{i % 9}1,0.4,0.{i % 5}" for i in range(20)]
     (folder / "scores.csv").write_text("\n".join(["Filename,torn,mouldy,Apis", *scores]) + "\n")
@@ -167,6 +168,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "weights": "weights.csv",
         "trays": "trays.csv",
         "nets": "nets.csv",
+        "net_samples": "net_samples.csv",
         "scores": "scores.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",

@@ -25,7 +25,7 @@ from biocosmos.jobs.evaluate_settings import (
     EvaluateSettings,
 )
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import told
+from biocosmos.settings import names_in, told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
@@ -85,6 +85,7 @@ def evaluate_collection(
             where=settings.where,
             seed=settings.seed,
             output=output,
+            patterns=names_in(settings.patch),
         )
     elif settings.protocol == CLUSTERING:
         from biocosmos.jobs.evaluate_clusters import judge_clusters, parts_of

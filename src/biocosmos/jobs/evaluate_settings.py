@@ -208,6 +208,15 @@ class EvaluateSettings:
         only={"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": None},
         panel=BY_GALLERY,
     )
+    patch: str = setting(
+        "",
+        "Only weights with such names, comma-separated, with * and ?, or ! before them for all others: 'blocks.1*', "
+        "'!projection.*'. The rest stays as in the second encoder.",
+        metavar="NAMES",
+        unset="all weights",
+        only={"interpolate": GIVEN},
+        panel=BY_GALLERY,
+    )
     templates: Path | None = setting(
         None,
         "A file with one sentence a line, {name} in each.",

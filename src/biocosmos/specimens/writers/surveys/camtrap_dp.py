@@ -24,7 +24,8 @@ from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.darwin_core_terms import MISSING, rank_term
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
-from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample, box_of, few
+from biocosmos.specimens.writers.surveys.found import Sample
+from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, box_of, few
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.tabular import rows_of
 from biocosmos.taxonomy.ranks import KNOWN_RANKS

@@ -15,7 +15,8 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.darwin_core_terms import DWC, MISSING, eml_xml, meta_xml, rank_term
 from biocosmos.specimens.writers.naming import BY_HUMAN, BY_MACHINE, PREDICTED, VALIDATED
-from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, Found, Gathered, Sample, box_of, few, gather, in_time
+from biocosmos.specimens.writers.surveys.found import Found, Gathered, Sample
+from biocosmos.specimens.writers.surveys.gathering import NOT_LIVING, box_of, few, gather, in_time
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.surveys.vocabulary import (
     ABUNDANCE,
