@@ -6,7 +6,7 @@ in ``tests/cli/workshop.py``; ``after`` names the lines that make what this one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -597,11 +597,22 @@ LINES: dict[str, Line] = {
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
         says="where people collected",
     ),
+    "train place here": Line(
+        "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
+        says="where people collected",
+    ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
         after=("train place",),
         says="overall shares alone",
     ),
+    "train place by a network": Line(
+        "train place {both} -o {out}/sinr --method sinr --loss an-full --positive-weight 100 --rank genus --epochs 2 --width 8 "
+        "--blocks 1 --dropout 0.1 --hide 0.2 --batch-size 8 --lr 0.001 --weight-decay 0.01 --held-out 0.3 --patience 1 --seed 1 "
+        "--inputs published --rasters {rasters} --device cpu",
+        says="where people collected",
+    ),
+    "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
@@ -734,3 +745,12 @@ LINES: dict[str, Line] = {
         "discover unknowns {collection} --name BC-001=Oithona --by Ada", after=("discover unknowns",), says="by hand recorded"
     ),
 }
+
+FOUND = " --near 43.7,7.3:50km --box 40,0,45,10 --season 05-01/07-31 --depths 0-100"
+"""All specimens of the workshop's collection were found there and then."""
+for _name in (
+    *("split by taxon", "export", "relabel", "remove only to look", "search", "identify", "evaluate", "queue", "tokens study"),
+    *("train heads of attributes", "train place here", "discover a number of clusters", "discover duplicates", "discover labels"),
+    *("discover a map", "discover unknowns"),
+):
+    LINES[_name] = replace(LINES[_name], text=LINES[_name].text + FOUND)

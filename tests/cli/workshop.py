@@ -71,9 +71,9 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     """The files that the lines name."""
     shutil.copytree(embedded.path, folder / "mine.cosmos")
     mine = bc.Collection.open(folder / "mine.cosmos")
-    mine.dataset.update({"text": "label"})
+    mine.dataset.update({"text": "label", "latitude": "43.68", "longitude": "7.31", "date": "'2026-06-04'"})
     marks = {name: [str(i % every and 1) for i in range(len(mine))] for name, every in (("torn", 3), ("eggs", 5))}
-    mine.update(pa.table({"id": mine.table(["id"])["id"], **marks}))
+    mine.update(pa.table({"id": mine.table(["id"])["id"], **marks, "depth_min": [10.0] * len(mine)}))
     shutil.copytree(embedded.path, folder / "half.cosmos")
     half = bc.Collection.open(folder / "half.cosmos")
     unnamed = ", ".join(f"'{id_}'" for id_ in half.table(["id"], split="test")["id"].to_pylist()[:3])

@@ -11,10 +11,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from biocosmos.encoders.modality import TRAINED
 from biocosmos.encoders.model_folder import CARD, card_text, describe, refuse_changed_weights, save_weights
@@ -114,13 +115,39 @@ def new_place_model(kind: str = "sphere", dim: int = 512, **shape: Any) -> Place
     return PlaceModel(kind, NETWORKS[kind](dim, **shape), source=f"untrained: a network of places, {kind}")
 
 
+class OverPlaces(Protocol):
+    """A network over places: see :class:`PlaceModel`, and :class:`biocosmos.encoders.places.taxa.TaxonModel`."""
+
+    kind: str
+    source: str
+
+    @property
+    def network(self) -> nn.Module:
+        """inputs -> (n, dim) vectors."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What must be known of a place."""
+
+    @property
+    def digest(self) -> str:
+        """Of all that it computes with."""
+
+    def inputs(self, places: Places) -> torch.Tensor:
+        """What the network takes of n places: (n, ...) float32."""
+
+
 class TrainedPlaces:
     """See :class:`biocosmos.encoders.places.encoder.PlaceEncoder`."""
 
     modality: Literal["place", "environment"] = "place"
     batch_size = PLACES_AT_ONCE
 
-    def __init__(self, name: str, model: PlaceModel, device: str = "auto") -> None:
+    def __init__(self, name: str, model: OverPlaces, device: str = "auto") -> None:
         self.name, self.model, self.device = encoder_name(name), model, torch.device(choose_device(device))
         self.dim, self.digest, self.takes = model.dim, model.digest, model.takes
         self._network = model.network.eval().to(self.device)
@@ -214,6 +241,7 @@ def _card(name: str, facts: Mapping[str, Any]) -> str:
 
 __all__ = [
     "NETWORKS",
+    "OverPlaces",
     "PlaceModel",
     "TrainedPlaces",
     "load_place_folder",
