@@ -128,12 +128,14 @@ def test_a_confusion_gives_the_true_taxa_behind_names() -> None:
     names = [0] * 31 + [1] * 69  # what 30 and 70 are called
     of = grouped([0] * 100, names, (1, 2))
     found = doubt_of(of, confusion=Confusion(np.array([[80.0, 20.0], [10.0, 90.0]])), draws=200)
-    assert found.corrected == pytest.approx(np.array([[30.0, 70.0]]), abs=0.1)
+    assert found.corrected is not None
+    assert found.corrected["specimens"] == pytest.approx(np.array([[30.0, 70.0]]), abs=0.1)
+    assert found.corrected["concentration"] == pytest.approx(np.array([[7.5, 17.5]]), abs=0.1)
     plain = doubt_of(of, draws=200)
     width = [each.ends["high"][0, 0] - each.ends["low"][0, 0] for each in (found, plain)]
     assert width[0] > width[1] and found.ends["low"][0, 0] < 30 < found.ends["high"][0, 0]
     by_people = doubt_of(grouped([0] * 100, names, (1, 2), machine=False), confusion=Confusion(np.eye(2) * 50), draws=20)
-    assert by_people.corrected is not None and by_people.corrected.tolist() == [[31.0, 69.0]]
+    assert by_people.corrected is not None and by_people.corrected["specimens"].tolist() == [[31.0, 69.0]]
 
 
 def test_samples_as_tables() -> None:

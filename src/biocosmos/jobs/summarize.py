@@ -100,8 +100,8 @@ def with_doubt(community: Community, doubt: Doubt) -> Community:
     beside: dict[str, Any] = {}
     for name, values in community.beside.items():
         beside[name] = values
-        if name == "specimens" and doubt.corrected is not None:
-            beside["corrected"] = doubt.corrected
+        if doubt.corrected is not None:
+            beside[BESIDE[name] + "corrected"] = doubt.corrected[name]
         for end in ("low", "high"):
             beside[BESIDE[name] + end] = doubt.ends[BESIDE[name] + end]
     return replace(community, beside=beside)

@@ -50,6 +50,11 @@ def diversity_table(
         values["chao1"] = diversity.chao1(counts)
     for name, numbers in values.items():
         columns[name] = _column(numbers, whole=name in ("specimens", "richness", "rarefied_to"))
+        if doubt is not None and doubt.corrected is not None and name in doubt.indices:
+            main = next(table for table in ("per_m2", "concentration", "specimens") if table in doubt.corrected)
+            true = doubt.corrected[main]
+            index = diversity.shannon(true) if name == "shannon" else diversity.hill(true, float(name[1:]))
+            columns[f"{name}_corrected"] = _column(index)
         if doubt is not None and name in doubt.indices:
             for end, ends in zip(("low", "high"), doubt.indices[name]):
                 columns[f"{name}_{end}"] = _column(ends)

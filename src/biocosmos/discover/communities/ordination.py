@@ -74,8 +74,8 @@ def _pcoa(apart: Floats) -> Ordination:
 
 
 def _nmds(apart: Floats, start: Floats, seed: int) -> Ordination:
-    """Least of Kruskal's stress 1 over some starts around ``start`` (Kruskal 1964): distances are fitted to the order of ``apart`` by isotonic
-    regression, places to these by majorisation (de Leeuw 1977)."""
+    """Least of Kruskal's stress 1 over some starts around ``start`` (Kruskal 1964): distances are fitted to the order of
+    ``apart`` by isotonic regression, places to these by majorisation (de Leeuw 1977)."""
     rng = np.random.default_rng(seed)
     spread = float(np.abs(start).max()) or 1.0
     starts = [start, *(start + rng.normal(0, spread / 2, start.shape) for _ in range(STARTS - 1 if len(apart) <= MANY else 1))]

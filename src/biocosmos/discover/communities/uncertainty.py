@@ -22,6 +22,8 @@ Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
 MOST_CELLS = 20_000_000
 """Numbers in memory at once, of the draws of some samples."""
+NOTHING = 1e-6
+"""Of the commonest taxon of a sample: less is none."""
 MOST_STEPS, CLOSE = 1000, 1e-7
 STEPS_OF_A_DRAW, CLOSE_OF_A_DRAW = 60, 1e-4
 """A draw starts where all specimens led."""
@@ -72,13 +74,13 @@ class Confusion:
 
 @dataclass(frozen=True)
 class Doubt:
-    """Low and high ends, (s, t), under the names of the columns they go beside, and of diversity, (s,) each; corrected: (s, t)
-    the specimens of each true taxon, where a confusion was known."""
+    """Low and high ends, (s, t), under the names of the columns they go beside, and of diversity, (s,) each; corrected:
+    name of a table -> (s, t), what there is of each true taxon, where a confusion was known."""
 
     ends: dict[str, Floats]
     indices: dict[str, tuple[Floats, Floats]]
     draws: int
-    corrected: Floats | None = None
+    corrected: dict[str, Floats] | None = None
 
 
 def behind(
@@ -124,12 +126,7 @@ def doubt_of(
     tables = {name: prefix for name, prefix in BESIDE.items() if name in community.beside}
     ends = {f"{prefix}{end}": np.full(shape, np.nan) for prefix in tables.values() for end in ("low", "high")}
     indices = {name: (np.full(shape[0], np.nan), np.full(shape[0], np.nan)) for name in INDICES}
-    corrected, start = None, None
-    if confusion is not None:
-        ones = np.ones(len(grouped.group))
-        names = grouped.totals(np.where(grouped.machine, ones, 0.0))
-        true = behind(names, confusion.rates())
-        corrected, start = true + grouped.totals(np.where(grouped.machine, 0.0, ones)), _shares(true)
+    corrected, start = (None, None) if confusion is None else _corrected(grouped, confusion, list(tables))
     tails = [(1 - level) / 2, (1 + level) / 2]
     main = next((name for name in ("per_m2", "concentration") if name in tables), "specimens")
     for block in _blocks(shape, draws, len(tables)):
@@ -143,7 +140,34 @@ def doubt_of(
             if known.any():
                 low, high = np.nanquantile(values[:, known], tails, axis=0)
                 indices[name][0][block[known]], indices[name][1][block[known]] = low, high
-    return Doubt(ends, indices, draws, corrected)
+    return Doubt({name: _rid(values) for name, values in ends.items()}, indices, draws, corrected)
+
+
+def _corrected(grouped: Grouped, confusion: Confusion, tables: list[str]) -> tuple[dict[str, Floats], Floats]:
+    """(name of a table -> what there is of each true taxon, shares of these among what the classifier named)."""
+    rates = confusion.rates()
+    true = behind(grouped.totals(np.where(grouped.machine, 1.0, 0.0)), rates)
+    shares, possible = _shares(true), rates.sum(axis=0) > 0
+    found = {}
+    for name in tables:
+        each = _each(grouped, name)
+        said, confirmed = (grouped.totals(np.where(mine, each, 0.0)) for mine in (grouped.machine, ~grouped.machine))
+        known = np.where(possible, said, 0.0)
+        found[name] = _rid((true if name == "specimens" else _step(known, shares, rates) + said - known) + confirmed)
+    return found, shares
+
+
+def _each(grouped: Grouped, table: str) -> Floats:
+    """(n,) what each specimen adds to a table."""
+    if table == "specimens":
+        return np.ones(len(grouped.group))
+    return grouped.volume if "biovolume" in table else grouped.weight
+
+
+def _rid(values: Floats) -> Floats:
+    """Without what is 0 but for the steps that EM was not given."""
+    most = np.nanmax(values, axis=1, initial=0.0, keepdims=True)
+    return np.asarray(np.where(values < NOTHING * most, 0.0, values))
 
 
 def _index(name: str, counts: Floats) -> Floats:
@@ -171,8 +195,7 @@ def _draws_of(
     mine = np.flatnonzero((grouped.group >= block[0]) & (grouped.group <= block[-1]))
     at = (grouped.group[mine] - block[0]) * taxa + grouped.taxon[mine]
     machine = grouped.machine[mine]
-    values = {"specimens": np.ones(len(mine))}
-    values |= {name: (grouped.volume if "biovolume" in name else grouped.weight)[mine] for name in tables if name != "specimens"}
+    values = {name: _each(grouped, name)[mine] for name in tables}
     size = len(block) * taxa
     found = {name: np.zeros((draws, len(block), taxa)) for name in tables}
     empty = np.bincount(at, minlength=size).reshape(len(block), taxa) == 0
