@@ -601,6 +601,11 @@ LINES: dict[str, Line] = {
         says="where people collected",
     ),
     "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
+    "evaluate priors of places": Line(
+        "evaluate {both} --protocol place --place-method kernel,mlp --place-rank genus --place-least 2 --place-seeds 1 "
+        "--device cpu --report {out}/priors.html",
+        says="cells held out",
+    ),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "
