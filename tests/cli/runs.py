@@ -6,7 +6,7 @@ in ``tests/cli/workshop.py``; ``after`` names the lines that make what this one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -186,6 +186,7 @@ LINES: dict[str, Line] = {
     ),
     "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "ingest nature": Line("ingest {nature} -o {out}/nature.cosmos", says="3 specimens"),
+    "ingest sounds": Line("ingest {heard} -o {out}/heard.cosmos --beside {sounds}", says="1 specimens"),
     "embed places": Line("embed {out}/nature.cosmos -e place:15km-15d", after=("ingest nature",), says="places"),
     "search from a place": Line(
         "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
@@ -581,12 +582,23 @@ LINES: dict[str, Line] = {
         "--temperature 0.1 --split train --validation val --batch-size 8",
         says="the anchor",
     ),
+    "split nature": Line("split {out}/nature.cosmos --method random --fractions train=1", after=("ingest nature",), says="train"),
+    "train bind sounds and satellite images": Line(
+        "train bind {out}/nature.cosmos -o {out}/heard --modalities image,satellite,audio --image efficientnet-lite0 "
+        "--satellite satellite:efficientnet-lite0 --audio audio:{clap} --targets specimen --epochs 1 --device cpu",
+        after=("split nature",),
+        says="the anchor",
+    ),
     "evaluate a bound space": Line(
         "evaluate {both} -e {out}/bound --protocol cross-modal --gallery train --queries test --report {out}/bound.html",
         after=("train bind",),
     ),
     "train place": Line(
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
+        says="where people collected",
+    ),
+    "train place here": Line(
+        "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
         says="where people collected",
     ),
     "train place again": Line(
@@ -738,3 +750,12 @@ LINES: dict[str, Line] = {
         "discover unknowns {collection} --name BC-001=Oithona --by Ada", after=("discover unknowns",), says="by hand recorded"
     ),
 }
+
+FOUND = " --near 43.7,7.3:50km --box 40,0,45,10 --season 05-01/07-31 --depths 0-100"
+"""All specimens of the workshop's collection were found there and then."""
+for _name in (
+    *("split by taxon", "export", "relabel", "remove only to look", "search", "identify", "evaluate", "queue", "tokens study"),
+    *("train heads of attributes", "train place here", "discover a number of clusters", "discover duplicates", "discover labels"),
+    *("discover a map", "discover unknowns"),
+):
+    LINES[_name] = replace(LINES[_name], text=LINES[_name].text + FOUND)
