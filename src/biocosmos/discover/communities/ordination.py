@@ -44,8 +44,8 @@ class Ordination:
 def ordinate(distances: npt.ArrayLike, method: str = "nmds", *, seed: int = 0) -> Ordination:
     """Two axes for (s, s) distances, such as :func:`biocosmos.discover.communities.diversity.bray_curtis`.
 
-    nmds starts from the principal coordinates and from places around them, and keeps the least stress. Raises BiocosmosError for fewer
-    than three samples, for distances that are not known, and for an unknown method.
+    nmds starts from the principal coordinates and from places around them, and keeps the least stress. Raises BiocosmosError
+    for fewer than three samples, for distances that are not known, and for an unknown method.
     """
     apart = np.asarray(distances, np.float64)
     if method not in ORDINATIONS:
