@@ -17,7 +17,7 @@ from biocosmos.evaluate.pages.ordinations import Sample, ordination, ordination_
 from biocosmos.evaluate.pages.profiles import Layer, depth_profile, layers_of, profile_table
 from biocosmos.evaluate.pages.seasons import season_counts, season_table, season_wheel
 from biocosmos.evaluate.pages.time_series import Moment, time_series, time_table
-from biocosmos.places import spanned
+from biocosmos.places import parse_day, spanned
 
 
 def circles(svg: str) -> list[tuple[float, float, str]]:
@@ -99,9 +99,16 @@ def test_the_smallest_arc(longitudes: list[float], west: float, east: float) -> 
 
 
 def test_months_have_their_lengths() -> None:
-    days = [0, 30.9, 31, 59.2, 59.3, 365.2, math.nan]
+    days = [0, 30.9, 31, 59.4, 59.5, 365.2, math.nan]
     assert season_counts(days).tolist() == [2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
     assert season_counts([0, 7.1, 365], weights=[1, 2, 4], weeks=True)[[0, 1, 51]].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("year", [2019, 2020])
+def test_every_day_lies_in_its_month(year: int) -> None:
+    days = [date.fromordinal(at) for at in range(date(year, 1, 1).toordinal(), date(year + 1, 1, 1).toordinal())]
+    counts = season_counts([parse_day(day.isoformat()) for day in days])
+    assert counts.tolist() == [sum(day.month == month for day in days) for month in range(1, 13)]
 
 
 def test_areas_of_a_wheel_go_by_counts() -> None:
@@ -150,6 +157,8 @@ def test_layers_count_every_depth_once() -> None:
 
 def test_a_marked_day_and_depth_are_said() -> None:
     assert "this one, 2 March" in season_wheel("x", [1] * 12, marked=(60, "this one, 2 March"))
+    svg = map_of("x", [Spot(10, 170)], marked=(12, -170, "this one"))
+    assert svg.count('class="here"') == 2 and "180°" in svg
     assert "this one" in depth_profile("x", [("a", layers_of([5, 9]))], "n", marked=(120, "this one"))
 
 

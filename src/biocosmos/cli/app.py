@@ -19,6 +19,7 @@ from biocosmos.cli import (
     serving,
     simulating,
     specimens,
+    summarizing,
     taxonomy,
     thumbnails,
     tokens,
@@ -61,6 +62,7 @@ def _root(
 demo.register(app)
 simulating.register(app)
 specimens.register(app)
+summarizing.register(app)
 care.register(app)
 embeddings.register(app)
 searching.register(app)

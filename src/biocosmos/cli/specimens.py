@@ -205,7 +205,7 @@ def export(
 
     biocosmos export mine.cosmos -o now.zip --format darwin-core --current
 
-    biocosmos export cruise.cosmos -o obis --format obis --volume sample_tot_vol=m3 --share acq_sub_part
+    biocosmos export cruise.cosmos -o obis --format obis --volume sample_tot_vol=m3 --parts acq_sub_part
 
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """

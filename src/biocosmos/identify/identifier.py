@@ -39,6 +39,8 @@ from biocosmos.tables import PROVENANCE_KEY
 
 KEPT_FEATURES = 1000
 """Features of held-out specimens that are kept, to be compared with those of the specimens asked about."""
+KEPT_HELD, KEPT_SCORES = 2000, 4_000_000
+"""Held-out specimens that are kept with what was said of them, and class scores of all of these together: shares rest on them."""
 Ids = NDArray[np.object_]
 
 
@@ -52,9 +54,10 @@ class Identifier:
     namer: who says it; known: the specimens it learnt from by its features, of which the nearest are shown as evidence (None: its
     features tell nothing); calibration, threshold: where an answer stops; promise: what that threshold promises, or None; alarm:
     novelty, None with too few held-out specimens; sets: or None; calibrated_on: ids that it was calibrated on and that are not
-    known ones; features: (m, d) of held-out specimens, m at most :data:`KEPT_FEATURES`; settings: what it was made with; notes:
-    sentences that go with its answers; failures: names of a taxa list that could not be used; alone: of a namer of images and
-    barcodes, by what a specimen has alone, the identifier that answers for it: each stops where its own answers stop being right.
+    known ones; features: (m, d) of held-out specimens, m at most :data:`KEPT_FEATURES`; held: what was said of some held-out
+    specimens, whose truth is known, or None; settings: what it was made with; notes: sentences that go with its answers;
+    failures: names of a taxa list that could not be used; alone: of a namer of images and barcodes, by what a specimen has alone,
+    the identifier that answers for it: each stops where its own answers stop being right.
     """
 
     namer: Namer
@@ -70,6 +73,7 @@ class Identifier:
     notes: tuple[str, ...] = ()
     failures: Failures = field(default_factory=Failures)
     alone: Mapping[str, Identifier] = field(default_factory=dict)
+    held: Predictions | None = field(default=None, repr=False)
 
     # ------------------------------------------------------------------ make
 
@@ -226,6 +230,7 @@ class Identifier:
             facts,
             (*said, *more),
             Failures() if failures is None else failures,
+            held=_kept_held(predictions, seed),
         )
 
     def with_threshold(self, threshold: float) -> Identifier:
@@ -499,6 +504,14 @@ def _alone(
             )
         out[kind] = made
     return out
+
+
+def _kept_held(predictions: Predictions, seed: int) -> Predictions:
+    """Held-out specimens with a truth, as many as are kept."""
+    rows = np.flatnonzero(predictions.truth > 0)
+    most = min(KEPT_HELD, KEPT_SCORES // max(1, len(predictions.classes)))
+    drawn = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
+    return replace(predictions.subset(drawn), rank_scores=None, rank_nodes=(), columns=None)
 
 
 def on_logit_scale(namer: GalleryNamer, held: HeldOut, rules: AnswerRules, seed: int) -> HeldOut:

@@ -21,7 +21,7 @@ from biocosmos.files import is_file, is_there
 from biocosmos.identify.attribute_identifier import AttributeIdentifier
 from biocosmos.identify.confidence.held_out import HeldOut, Part
 from biocosmos.identify.confidence.rules import AnswerRules
-from biocosmos.identify.identifier import Identifier
+from biocosmos.identify.identifier import KEPT_HELD, Identifier
 from biocosmos.identify.keeping import FORMAT, STATE
 from biocosmos.identify.namers.attribute_heads import AttributeHead, has_attributes
 from biocosmos.identify.namers.heads import HEAD, TrainedHead
@@ -341,6 +341,7 @@ def key_of(collection: Collection, settings: IdentifySettings, head: TrainedHead
     rules = AnswerRules(**rules_of(settings))  # what is not given has defaults, which may be others one day
     facts["rules"] = _stopping(rules)
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
+    facts["held"] = KEPT_HELD
     facts["splits"] = {name: collection.split(name).describe()["hash"] for name in collection.split_names}
     for name in ("taxa", "templates"):
         path = facts[name]

@@ -6,13 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from biocosmos.evaluate.pages.blocks import Grid
 from biocosmos.evaluate.pages.coastline import land_in
-from biocosmos.evaluate.pages.spots import Circle, Spot, Spots, circles_of, degrees, gathered
+from biocosmos.evaluate.pages.spots import Circle, Floats, Spot, Spots, circles_of, degrees, gathered
 from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, legend, legend_room, number
 from biocosmos.places import spanned
 
-WIDTH, TALLEST, LOWEST = 720.0, 560.0, 220.0
+WIDTH = 720.0
+TALLEST, LOWEST = 0.78, 0.3
+"""Height of a map at most and at least, of its width."""
 LEFT = 4.0
 SMALL, LARGE = 3.5, 15.0
 """Pixels of the radius of one specimen, and of very many."""
@@ -25,30 +29,43 @@ AS_TABLE = "The map as a table"
 MOST_ROWS = 200
 
 
-def map_of(title: str, spots: Sequence[Spot] | Spots, *, names: Sequence[str] = (), of: str = "specimens") -> str:
+def map_of(
+    title: str,
+    spots: Sequence[Spot] | Spots,
+    *,
+    names: Sequence[str] = (),
+    of: str = "specimens",
+    marked: tuple[float, float, str] | None = None,
+    width: float = WIDTH,
+) -> str:
     """Spots on the coastline, in the smallest window that holds them, across the antimeridian where that is smaller.
 
     Equirectangular, a degree of longitude as wide as it is at the middle latitude. Spots of one series that fall together become
     one circle, larger by the logarithm of the count; there are never more than some 1,500 circles, however many spots there are.
-    names: of the series; of: what is counted. Spots without a place are left out and said below the map.
+    names: of the series; of: what is counted; marked: latitude, longitude and words of a place that is pointed at; width: in
+    pixels. Spots without a place are left out and said below the map.
     """
     every = spots if isinstance(spots, Spots) else Spots.of(spots)
     there = every.placed()
-    view = _Window.around(there)
-    named = [(f"c{i % SERIES + 1}", name) for i, name in enumerate(names)] if len(names) > 1 else []
-    top = 22.0 + legend_room(LEFT, WIDTH, named) if named else 2.0
-    x = Scale(view.west, view.east, 1, WIDTH - 1)
+    pin = () if marked is None else (marked[:2],)
+    view = _Window.around(
+        np.append(there.latitude, [at[0] for at in pin]), np.append(there.longitude, [at[1] for at in pin]), width
+    )
+    several = names if len(names) > 1 or pin else ()
+    named = [(f"c{i % SERIES + 1}", name) for i, name in enumerate(several)] + ([("here", marked[2])] if marked else [])
+    top = 22.0 + legend_room(LEFT, width, named) if named else 2.0
+    x = Scale(view.west, view.east, 1, width - 1)
     y = Scale(view.north, view.south, top, top + view.height)
     circles, mixed = circles_of(there, x, y, view.west, names, of)
-    sizes = _Sizes.of(circles, WIDTH * view.height)
+    sizes = _Sizes.of(circles, width * view.height)
     without, below = len(every) - len(there), top + view.height + 24
     described = f"{number(float(there.count.sum()))} {of} at {len(there):,} places, {view.words()}."
-    drawing = Drawing(WIDTH, below + (22 if sizes.most > 1 else 0) + (18 if without else 0), title, described)
+    drawing = Drawing(width, below + (22 if sizes.most > 1 else 0) + (18 if without else 0), title, described)
     legend(drawing, LEFT, 12, named)
-    drawing.rect(1, top, WIDTH - 2, view.height, "sea")
+    drawing.rect(1, top, width - 2, view.height, "sea")
     outlines = [
         "M" + " ".join(f"{x(a):.1f} {y(b):.1f}" for a, b in ring) + "Z"
-        for ring in land_in(view.west, view.south, view.east, view.north, (view.east - view.west) / WIDTH)
+        for ring in land_in(view.west, view.south, view.east, view.north, (view.east - view.west) / width)
     ]
     drawing.add(f'<path class="land" fill-rule="evenodd" d="{"".join(outlines)}"/>')
     labels = _rules(drawing, view, x, y)
@@ -56,6 +73,10 @@ def map_of(title: str, spots: Sequence[Spot] | Spots, *, names: Sequence[str] = 
         drawing.dot(circle.x, circle.y, sizes(circle.count), f"c{circle.series % SERIES + 1} spot", circle.words)
     for at, base, words in labels:
         drawing.text(at, base, words, "tick halo")
+    if marked is not None:
+        at, base = x(view.west + (marked[1] - view.west) % 360), y(marked[0])
+        turn = 1 if base - top > 24 else -1  # from below where there is no room above
+        drawing.path([(at, base), (at - 7, base - 17 * turn), (at + 7, base - 17 * turn)], "here", closed=True, tip=marked[2])
     if sizes.most > 1:
         _key(drawing, sizes, below + 12, of + (", the colour of the group with most" if mixed else ""))
         below += 22
@@ -130,22 +151,22 @@ class _Window:
     height: float
 
     @classmethod
-    def around(cls, spots: Spots) -> _Window:
-        """The smallest that holds all spots, with room around them; the world without spots."""
-        if not len(spots):
-            return cls(-180, -90, 180, 90, WIDTH / 2)
-        low, high = float(spots.latitude.min()), float(spots.latitude.max())
-        west, east = spanned(spots.longitude)
+    def around(cls, latitude: Floats, longitude: Floats, width: float) -> _Window:
+        """The smallest that holds all places, with room around them; the world without any."""
+        if not len(latitude):
+            return cls(-180, -90, 180, 90, width / 2)
+        low, high = float(latitude.min()), float(latitude.max())
+        west, east = spanned(longitude)
         wide = max((east - west) * (1 + 2 * MARGIN), LEAST)
         middle, centre = (west + east) / 2, (low + high) / 2
         tall = max((high - low) * (1 + 2 * MARGIN), LEAST)
         narrow = max(math.cos(math.radians(centre)), 0.15)
         # The longer side decides, the other is filled up, so that shapes stay as they are.
-        tall = min(max(tall, wide * narrow * LOWEST / WIDTH), 180.0)
-        wide = min(max(wide, tall / narrow * WIDTH / TALLEST), 360.0)
+        tall = min(max(tall, wide * narrow * LOWEST), 180.0)
+        wide = min(max(wide, tall / narrow / TALLEST), 360.0)
         centre = min(max(centre, tall / 2 - 90), 90 - tall / 2)
         middle = middle if wide < 360 else 0.0
-        height = min(max(tall / (wide * narrow) * WIDTH, LOWEST), TALLEST)
+        height = min(max(tall / (wide * narrow), LOWEST), TALLEST) * width
         middle -= 360 if middle > 180 else 0
         return cls(middle - wide / 2, centre - tall / 2, middle + wide / 2, centre + tall / 2, height)
 
@@ -167,7 +188,7 @@ def _rules(drawing: Drawing, view: _Window, x: Scale, y: Scale) -> list[tuple[fl
             words = degrees(i * step, letters, digits)
             if letters == "EW":
                 drawing.line(at, y.start, at, y.stop, "rule")
-                if 20 < at < WIDTH - 20:
+                if 20 < at < x.stop - 20:
                     drawing.text(at, y.stop + 15, words, "tick", "middle")
             else:
                 drawing.line(x.start, at, x.stop, at, "rule")

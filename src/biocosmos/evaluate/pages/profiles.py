@@ -52,7 +52,9 @@ def layers_of(depth: npt.ArrayLike, every: npt.ArrayLike | None = None) -> list[
     return [Layer(round((first + i) * thick, 6), round((first + i + 1) * thick, 6), float(n)) for i, n in enumerate(counts)]
 
 
-def depth_profile(title: str, profiles: Sequence[Profile], x_name: str, *, marked: tuple[float, str] | None = None) -> str:
+def depth_profile(
+    title: str, profiles: Sequence[Profile], x_name: str, *, marked: tuple[float, str] | None = None, width: float = WIDTH
+) -> str:
     """Values over depth in metres, 0 on top: a stroke from the top to the bottom of a layer, whiskers at its middle.
 
     x_name: what is drawn and its unit, as "individuals per m³". marked: a depth that is pointed at, and what it is. Layers
@@ -62,13 +64,13 @@ def depth_profile(title: str, profiles: Sequence[Profile], x_name: str, *, marke
     layers = [layer for _, each in shown for layer in each]
     named = [(f"c{i % SERIES + 1}", name) for i, (name, _) in enumerate(shown)]
     keys = named + ([("here", marked[1])] if marked is not None else [])
-    top = 34.0 + legend_room(LEFT, WIDTH, keys)
+    top = 34.0 + legend_room(LEFT, width, keys)
     deepest = max([*(layer.bottom for layer in layers), *([marked[0]] if marked is not None else [])], default=1.0)
     drawing = Drawing(
-        WIDTH, top + TALL + 26, title, f"{x_name} by depth, down to {number(deepest)} m, for {', '.join(n for _, n in named)}."
+        width, top + TALL + 26, title, f"{x_name} by depth, down to {number(deepest)} m, for {', '.join(n for _, n in named)}."
     )
     ends = [end for layer in layers for end in (layer.value, layer.low, layer.high) if math.isfinite(end)]
-    x = Scale(min([*ends, 0.0]), max([*ends, 0.0]) or 1.0, LEFT, WIDTH - 20)
+    x = Scale(min([*ends, 0.0]), max([*ends, 0.0]) or 1.0, LEFT, width - 20)
     y = Scale(min([0.0, *(layer.top for layer in layers)]), deepest or 1.0, top + 24, top + TALL)
     legend(drawing, LEFT, 12, keys)
     for tick in x.ticks():

@@ -14,7 +14,8 @@ from biocosmos.evaluate.pages.svg import Drawing, legend, legend_room, number
 from biocosmos.specimens.dates import MONTHS
 
 SIZE, INNER, OUTER = 360.0, 34.0, 138.0
-LENGTHS = (31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+LENGTHS = (31, 28.45, 31, 30, 31, 30, 31, 31, 30, 31, 30, 30.8)
+"""Of months, such that noon of every day of a common and of a leap year, both stretched to 365.25 days, lies in its own."""
 YEAR = 365.25
 WEEKS = 52
 AS_TABLE = "The wheel as a table"
@@ -82,7 +83,7 @@ def season_wheel(
     drawing.text(*_at(_radius(1.0) - 9, 0.003), number(most), "tick")
     if marked is not None:
         share = marked[0] % YEAR / YEAR
-        drawing.path([_at(OUTER - 4, share), _at(OUTER + 11, share - 0.011), _at(OUTER + 11, share + 0.011)], "here", closed=True)
+        drawing.path([_at(OUTER - 7, share), _at(OUTER + 8, share - 0.01), _at(OUTER + 8, share + 0.01)], "here", closed=True)
     legend(drawing, 20, SIZE + 14, keys)
     return drawing.render()
 

@@ -186,4 +186,4 @@ def _said(spots: Spots, group: Ints, groups: int) -> list[str]:
     return found
 
 
-__all__ = ["Circle", "Spot", "Spots", "circles_of", "degrees", "gathered"]
+__all__ = ["Circle", "Floats", "Spot", "Spots", "circles_of", "degrees", "gathered"]
