@@ -600,8 +600,8 @@ LINES: dict[str, Line] = {
         says="where people collected",
     ),
     "identify with a place": Line(
-        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 --depth 10 "
-        "--country NL --prior {out}/prior --prior-way inaturalist",
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 "
+        "--depth 10 --country NL --prior {out}/prior --prior-way inaturalist",
         after=("train place",),
         says="place was counted in for 1 of 1 specimens",
     ),
