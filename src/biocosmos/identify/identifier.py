@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -140,7 +140,7 @@ class Identifier:
         seed: int = 0,
         device: str = "cpu",
         **rules: Any,
-    ) -> tuple[Self, HeldOut]:
+    ) -> tuple[Identifier, HeldOut]:
         """As :meth:`fit`, with the held-out specimens that it was calibrated on, as its namer sees them."""
         asked, failures = AnswerRules(**rules), Failures()
         kind = find_namer(method)
