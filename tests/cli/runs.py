@@ -601,9 +601,14 @@ LINES: dict[str, Line] = {
     ),
     "identify with a place": Line(
         "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 "
-        "--depth 10 --country NL --prior {out}/prior --prior-way inaturalist",
+        "--depth 10 --prior {out}/prior --prior-way inaturalist",
         after=("train place",),
         says="place was counted in for 1 of 1 specimens",
+    ),
+    "identify within fences": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --country NL --fence {fence} "
+        "--checklist {allowed} --fence-way roll-up",
+        says="fences and checklists touched",
     ),
     "train place here": Line(
         "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",

@@ -12,17 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.blocks import block_rows
-from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.held_out import HeldOut
 from biocosmos.identify.confidence.promises import set_apart
 from biocosmos.identify.confidence.rules import AnswerRules
-from biocosmos.identify.identifier import Answered, Identifier, of_rows
+from biocosmos.identify.identifier import Answered, Bound, Identifier, of_rows
 from biocosmos.identify.places.fences import BoundFences, Fenced
 from biocosmos.identify.places.placing import Placing, held_out_shares, known_rows
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.prior import Prior
-from biocosmos.identify.runners_up import confidence_of
+from biocosmos.identify.runners_up import path_confidence
 from biocosmos.places import Places
 from biocosmos.search.hits import Hits
 from biocosmos.specimens import guard
@@ -125,9 +123,12 @@ class PlacedIdentifier(Identifier):
         assert self.combined is not None and self.placing is not None
         with_place = self.placing.combine(predictions, found.places)
         table, said = self._fenced(self.combined, with_place, hits, found, top)
-        nodes = self.combined.calibration.best_path(with_place if said is None else said.predictions)[0]
+        nodes, confidence = self.combined.calibration.best_path(with_place if said is None else said.predictions)
+        if said is not None:
+            bound = Bound(said.cut, said.through)
+            nodes, _ = bound.led(said.predictions, self.combined.calibration, nodes, confidence)
         table = self._with_fences(table, said)
-        confidence = _confidence(predictions, self.plain.calibration, nodes)
+        confidence = path_confidence(predictions, self.plain.calibration, nodes)
         for rank, values in zip(self.namer.taxonomy.ranks, confidence.T, strict=True):
             table = table.append_column(f"{rank}_confidence_{WITHOUT}", pa.array(values, pa.float64(), from_pandas=True))
         for name in _ANSWER:
@@ -150,7 +151,7 @@ class PlacedIdentifier(Identifier):
         if self.fences is None:
             return who.rows(predictions, hits, top), None
         said = self.fences.apply(predictions, found.places, found.regions)
-        return who.rows(said.predictions, hits, top, said.cut), said
+        return who.rows(said.predictions, hits, top, Bound(said.cut, said.through)), said
 
     def _with_fences(self, table: pa.Table, said: Fenced | None) -> pa.Table:
         if self.fences is None:
@@ -230,14 +231,3 @@ def _last(nodes: Int32) -> Int32:
     """(n,) the deepest node of paths (n, L), 0 for none."""
     end = np.where(nodes >= 0, np.arange(nodes.shape[1]), -1).max(axis=1, initial=-1)
     return np.where(end >= 0, nodes[np.arange(len(nodes)), np.maximum(end, 0)], 0).astype(np.int32)
-
-
-def _confidence(predictions: Predictions, calibration: Calibration, nodes: Int32) -> npt.NDArray[np.float64]:
-    """(n, L) what a calibration makes of the nodes of other paths than its best, NaN where there is none."""
-    found = np.full(nodes.shape, np.nan)
-    size = block_rows(len(predictions.taxonomy))
-    for start in range(0, len(predictions), size):
-        rows = np.arange(start, min(start + size, len(predictions)))
-        part = predictions.subset(rows)
-        found[rows] = confidence_of(part, np.exp(calibration.temperatures.log_p(part)), calibration, nodes[rows])
-    return found
