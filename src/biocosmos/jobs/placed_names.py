@@ -85,7 +85,7 @@ def _by_prior(collection: Collection, settings: IdentifySettings, failures: Fail
         reason = "the model in use is left out: place is combined with a namer that is fitted on the known specimens"
         failures.add(reason, stage="identify", source=collection.path, severity="warning")
     try:
-        plain, combined, placing = _with_prior(collection, settings, failures)
+        plain, combined, placing = identifiers_with_prior(collection, settings, failures)
     except _NoPlaces as error:
         if settings.prior is not None:
             raise BiocosmosError(str(error)) from None
@@ -198,7 +198,7 @@ def _where(collection: Collection, settings: IdentifySettings, identifier: Ident
 # ---------------------------------------------------------------------- fitted, and kept with the collection
 
 
-def _with_prior(
+def identifiers_with_prior(
     collection: Collection, settings: IdentifySettings, failures: Failures
 ) -> tuple[Identifier, Identifier | None, Placing]:
     """The plain identifier, the combined one (None: place changes nothing) and how they are combined."""
@@ -271,4 +271,4 @@ def _digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-__all__: list[Any] = ["OnePlace", "Stored", "placed_identifier_of", "said_of_place"]
+__all__ = ["OnePlace", "Stored", "identifiers_with_prior", "placed_identifier_of", "said_of_place"]

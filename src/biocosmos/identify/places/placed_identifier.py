@@ -47,6 +47,7 @@ class Found:
 
 
 Where = Callable[[Ids], Found]
+Shares = Callable[[Ids, Places], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,8 @@ class PlacedIdentifier(Identifier):
 
     Its own fields are those of the one that answers for specimens with a place. plain: the identifier without place; combined:
     the same namer, calibrated on what the prior makes of held-out specimens (None: no prior is counted in); where: of specimens,
-    where they were found; fences: applied to what is said, or None.
+    where they were found; fences: applied to what is said, or None; held_out: where those asked are judged, shares by a prior
+    that was not fitted on them.
     """
 
     plain: Identifier = field(kw_only=True)
@@ -63,6 +65,7 @@ class PlacedIdentifier(Identifier):
     combined: Identifier | None = field(default=None, kw_only=True)
     placing: Placing | None = field(default=None, kw_only=True)
     fences: BoundFences | None = field(default=None, kw_only=True)
+    held_out: Shares | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(
@@ -73,6 +76,7 @@ class PlacedIdentifier(Identifier):
         combined: Identifier | None = None,
         placing: Placing | None = None,
         fences: BoundFences | None = None,
+        held_out: Shares | None = None,
     ) -> PlacedIdentifier:
         """With what the combined identifier promises, where there is one."""
         base = plain if combined is None else combined
@@ -83,6 +87,7 @@ class PlacedIdentifier(Identifier):
             combined=combined,
             placing=placing,
             fences=fences,
+            held_out=held_out,
         )
         return replace(made, notes=tuple(made._notes()))
 
@@ -121,7 +126,7 @@ class PlacedIdentifier(Identifier):
     def _placed(self, predictions: Predictions, hits: Hits | None, found: Found, top: int, plain: pa.Table) -> pa.Table:
         """Rows of specimens with a place; plain: the same without it."""
         assert self.combined is not None and self.placing is not None
-        with_place = self.placing.combine(predictions, found.places)
+        with_place = self.with_place(predictions, found.places)
         table, said = self._fenced(self.combined, with_place, hits, found, top)
         nodes, confidence = self.combined.calibration.best_path(with_place if said is None else said.predictions)
         if said is not None:
@@ -133,8 +138,18 @@ class PlacedIdentifier(Identifier):
             table = table.append_column(f"{rank}_confidence_{WITHOUT}", pa.array(values, pa.float64(), from_pandas=True))
         for name in _ANSWER:
             table = table.append_column(f"{name}_{WITHOUT}", plain[name])
-        evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places)
+        evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places, self._shares(predictions, found))
         return table.append_column(PLACE, pa.array(evidence, pa.string()))
+
+    def _shares(self, predictions: Predictions, found: Found) -> npt.NDArray[np.float64] | None:
+        return None if self.held_out is None else self.held_out(predictions.ids, found.places)
+
+    def with_place(self, predictions: Predictions, places: Places) -> Predictions:
+        """What the prior makes of what the namer says; of rows without a place the same."""
+        if self.placing is None or self.combined is None:
+            return predictions
+        shares = None if self.held_out is None else self.held_out(predictions.ids, places)
+        return self.placing.combine(predictions, places, shares)
 
     def _with_nulls(self, table: pa.Table) -> pa.Table:
         """Rows of specimens without a place, with the columns of those that have one."""
@@ -162,7 +177,7 @@ class PlacedIdentifier(Identifier):
     def refuse_seen(self, ids: Ids) -> None:
         """Raise BiocosmosError for specimens that were fitted or calibrated on, by the namer or by the prior."""
         super().refuse_seen(ids)
-        if self.placing is not None and self.combined is not None:
+        if self.placing is not None and self.combined is not None and self.held_out is None:
             remedy = "train the prior on another part ('biocosmos train place --split train'), or name with --prior none"
             guard.refuse_shared(ids, self.placing.prior.learnt, "queries are among the specimens of the prior of places", remedy)
 
