@@ -614,6 +614,12 @@ LINES: dict[str, Line] = {
         "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
         says="where people collected",
     ),
+    "evaluate with a prior": Line(
+        "evaluate {both} -e efficientnet-lite0 --method nearest --protocol ranks --threshold 0.6 --prior {out}/prior "
+        "--prior-way inaturalist -o {out}/with_prior",
+        after=("train place",),
+        says="place, cells held out",
+    ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
         after=("train place",),

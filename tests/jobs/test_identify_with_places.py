@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import biocosmos as bc
 from biocosmos.cli.app import app
+from biocosmos.evaluate.report import read_tables
 from biocosmos.jobs.who_names import NAMERS
 
 N = 300
@@ -202,3 +203,25 @@ def test_a_file_without_a_usable_rule_is_refused_in_a_line(
 ) -> None:
     (tmp_path / "fence.csv").write_text(text)
     assert reason in run("identify", placed.path, photo, *ASK, "--fence", tmp_path / "fence.csv", fails=1)
+
+
+def test_evaluate_sets_names_with_and_without_place_side_by_side(placed: bc.Collection, tmp_path: Path) -> None:
+    ask = ("evaluate", placed.path, "--method", "centroid", "--novelty", "knn", "--protocol", "ranks")
+    run("train", "place", placed.path, "-o", tmp_path / "all")  # of the test part too, so that rows are not judged
+    said = run(*ask, "--prior", tmp_path / "all", "-o", tmp_path / "report")
+    assert "centroid, place, cells held out" in said and "by rows" not in said
+    tables = read_tables(tmp_path / "report")
+    changed, ranks = tables["place_changed"].to_pylist(), tables["place_ranks"].to_pylist()
+    labels = dict(zip(*placed.table(["id", "label"]).to_pydict().values(), strict=True))
+    for row in changed:
+        right = labels[row["id"]]
+        assert row["truth"] == right and row["without"] != row["with"]
+        assert row["kind"] == ("mended" if row["with"] == right else "broken" if row["without"] == right else "still wrong")
+    last = ranks[-1]
+    assert last["mended"] == sum(row["kind"] == "mended" for row in changed) > last["broken"]
+    assert last["right_with"] - last["right_without"] == pytest.approx((last["mended"] - last["broken"]) / last["specimens"])
+    known = [row for row in placed.table(["id", "latitude"], split="test").to_pylist() if row["latitude"] is not None]
+    assert last["specimens"] == len(known) and last["low"] <= last["difference"] <= last["high"]
+    assert "<img" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    said = run(*ask, "--prior", "collection", "-o", tmp_path / "own")  # fitted on those that name: rows may be judged too
+    assert "centroid, place, by rows" in said

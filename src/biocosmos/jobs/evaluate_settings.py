@@ -41,6 +41,7 @@ _ANSWERED = (
     },
     {"head": GIVEN, "names": NOT_GIVEN, "protocol": (None, "ranks")},
 )
+_WITH_PRIOR = ({**_ANSWERED[0], "protocol": (None, "query-gallery", "both", "ranks")}, _ANSWERED[1])
 _TOLD = {"names": GIVEN, "attributes": GIVEN}
 _JUDGED = ({"head": GIVEN, "names": NOT_GIVEN, "protocol": None}, _TOLD)
 _LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
@@ -307,14 +308,14 @@ class EvaluateSettings:
         f"Also name with a prior of places, a folder of 'biocosmos train place', or {OWN_PRIOR}, fitted on those that name: with "
         "and without side by side, by cells that are held out of it, and what it changed.",
         metavar="FOLDER",
-        only=_ANSWERED,
+        only=_WITH_PRIOR,
         panel=OF_PLACES,
     )
     prior_way: str = setting(
         WAYS[0],
         "How place is counted in, as in identify.",
         choices=WAYS,
-        only=tuple({**each, "prior": GIVEN} for each in _ANSWERED),
+        only=tuple({**each, "prior": GIVEN} for each in _WITH_PRIOR),
         panel=OF_PLACES,
     )
     error_rate: float | None = setting(

@@ -74,7 +74,11 @@ def changed_names(namers: Sequence[Judged], settings: EvaluateSettings) -> dict[
         assert one.changes is not None
         name = "place" if len(told) == 1 else f"place, {one.changes.name}"
         note = one.notes[0] if one.notes else ""
-        about: dict[str, Any] = {"prior": settings.prior, "queries": settings.queries}
+        about: dict[str, Any] = {
+            "prior": settings.prior,
+            "part": settings.queries,
+            "encoders": {str(one.encoder or one.name): {}},
+        }
         found[name] = prior_changes(one.changes, title="What the prior changed", seed=settings.seed, note=note, provenance=about)
     return found
 

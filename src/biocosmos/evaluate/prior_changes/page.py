@@ -17,6 +17,8 @@ SHOWN = 12
 """Specimens of each kind that are shown with their pictures."""
 MARKS = {"mended": ("wrong", "right"), "broken": ("right", "wrong"), "still wrong": ("wrong", "wrong")}
 
+_SIGN = {"right": "✓", "wrong": "✗"}
+
 
 def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page shows."""
@@ -35,12 +37,10 @@ def _cards(last: Row) -> list[Card]:
 
 
 def _ranks(rows: list[Row]) -> Section:
-    shares = [
-        (row["rank"], tuple(row[kind] / row["specimens"] for kind in ("mended", "broken", "still_wrong", "same"))) for row in rows
-    ]
-    drawn = stacked(
-        "What changed, rank by rank", shares, ("mended", "broken", "still wrong", "same name"), ("c1", "bad", "c3", "c2")
-    )
+    kinds = ("mended", "broken", "still_wrong", "same")
+    counts = [(row["rank"], tuple(row[kind] for kind in kinds)) for row in rows]
+    names = ("mended", "broken", "another wrong name", "same name")
+    drawn = stacked("What changed, rank by rank", counts, names, ("c3", "bad", "c4", "none"))
     columns = [
         *(("rank", "rank"), ("specimens", "specimens")),
         ("right without place", ("right_without", percent)),
@@ -69,8 +69,8 @@ def _look(changed: list[Row], pictures: Pictures) -> list[Section]:
 def _strip(row: Row, marks: tuple[str, str], pictures: Pictures) -> Strip:
     query = Picture(pictures(row["id"]), row["truth"], row["id"].rpartition("/")[2])
     said = [
-        WORDS("look.without", row=row, mark={"right": "✓", "wrong": "✗"}[marks[0]]),
-        WORDS("look.with", row=row, mark={"right": "✓", "wrong": "✗"}[marks[1]]),
+        WORDS("look.without", row=row, mark=_SIGN[marks[0]]),
+        WORDS("look.with", row=row, mark=_SIGN[marks[1]]),
         *([row["place"]] if row["place"] else []),
     ]
     return Strip(query, [], " ".join(part if part.endswith(".") else f"{part}." for part in said))

@@ -95,7 +95,7 @@ def prior_changes(
     }
     facts = {
         "encoders": {},
-        "namer": changes.name,
+        "judged": changes.name,
         "specimens": len(right),
         "unplaced": changes.unplaced,
         "combined": note,
