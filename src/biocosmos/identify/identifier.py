@@ -264,13 +264,16 @@ class Identifier:
         for predictions in self.namer.stream(blocks):
             yield self.answered(predictions, device=device, top=top)
 
-    def answered(self, predictions: Predictions, *, device: str | None = None, top: int = 1) -> Answered:
-        """The answers to one block, given what the namer says of it; top: taxa of each rank."""
+    def answered(
+        self, predictions: Predictions, *, device: str | None = None, top: int = 1, names: Predictions | None = None
+    ) -> Answered:
+        """The answers to one block, given what the namer says of it; top: taxa of each rank; names: the same predictions
+        corrected, which names and their confidence are taken from; novelty is of what the namer said."""
         self.refuse_seen(predictions.ids)
         hits = self._nearest(predictions, device)
         groups = self._by_evidence(predictions)
         if len(groups) == 1:
-            return Answered(self._alike(next(iter(groups))._table(predictions, hits, top)), predictions, hits)
+            return Answered(self._alike(next(iter(groups))._table(predictions, hits, top, names)), predictions, hits)
         tables = [self._alike(who._table(predictions.subset(rows), _of_rows(hits, rows), top)) for who, rows in groups.items()]
         order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
         return Answered(pa.concat_tables(tables).take(pa.array(order)), predictions, hits)
@@ -291,9 +294,10 @@ class Identifier:
         who = {self: ~np.isin(kinds, list(self.alone))} | {other: kinds == kind for kind, other in self.alone.items()}
         return {other: np.flatnonzero(mine) for other, mine in who.items() if mine.any()} or {self: np.arange(0)}
 
-    def _table(self, predictions: Predictions, hits: Hits | None, top: int) -> pa.Table:
+    def _table(self, predictions: Predictions, hits: Hits | None, top: int, names: Predictions | None = None) -> pa.Table:
         """The rows of one block's table of answers."""
-        nodes, confidence = self.calibration.best_path(predictions)
+        said = predictions if names is None else names
+        nodes, confidence = self.calibration.best_path(said)
         n = len(predictions)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
@@ -301,7 +305,7 @@ class Identifier:
         deepest = _bounded(self.namer, predictions, deepest)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
-        others = RunnersUp.of(predictions, self.calibration, nodes, top) if top > 1 else None
+        others = RunnersUp.of(said, self.calibration, nodes, top) if top > 1 else None
         named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest, others)
         rate = self.settings["rules"]["false_alarm_rate"]
         table = answer_table(
