@@ -42,9 +42,7 @@ class AttributeIdentifier(Identifier):
             head, None, calibration, 1.0, None, None, None, np.empty(0, object), nothing, {"seed": seed, "views": head.views}
         )
 
-    def answered(
-        self, predictions: Predictions, *, device: str | None = None, top: int = 1, names: Predictions | None = None
-    ) -> Answered:
+    def answered(self, predictions: Predictions, *, device: str | None = None, top: int = 1) -> Answered:
         """The attributes of one block: id, image_path, ``<attribute>`` and ``<attribute> confidence`` of each, method."""
         n, columns = len(predictions), predictions.columns
         paths = (

@@ -30,13 +30,14 @@ from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.placed_names import placed_identifier_of, said_of_place
 from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.scores import check_scores, write_scores
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.shared_names import FIELDS, SharedNames, check_correctable
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
-from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
+from biocosmos.jobs.who_names import chosen_on, device_of
 from biocosmos.outputs import place_of
 from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
@@ -250,7 +251,7 @@ class Job:
     def identifier(self, failures: Failures) -> Identifier:
         """Who names, made when first asked for."""
         if self._identifier is None:
-            self._identifier = identifier_of(self.collection, self._naming_settings(), self._told)
+            self._identifier = placed_identifier_of(self.collection, self._naming_settings(), self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
             if self.evidence and not self._identifier.namer.taxonomy.ranks:
                 raise SettingError("--report explains names, and this head answers attributes alone: leave it out")
@@ -359,7 +360,11 @@ class Job:
             settings.part is None,
             (
                 *([] if shares is None else shares.notes()),
-                *(each for each in (warning, by, *self._notes(identifier)) if each and (shares is None or shares.tells(each))),
+                *(
+                    each
+                    for each in (warning, by, *said_of_place(identifier, kept.tables()), *self._notes(identifier))
+                    if each and (shares is None or shares.tells(each))
+                ),
             ),
             shown,
             had,

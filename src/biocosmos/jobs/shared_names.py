@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.identifier import Identifier
+from biocosmos.identify.places.placed_identifier import PlacedIdentifier
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.quantification import SampleShares, Validation, by_group
 from biocosmos.identify.quantification.by_group import MOST_ASKED
@@ -30,6 +31,10 @@ def check_correctable(identifier: Identifier) -> None:
     if identifier.alone or identifier.sets is not None:
         what = "sets" if identifier.sets is not None else f"the method {identifier.method}"
         raise BiocosmosError(f"--shares does not go with {what}: what is promised of them holds for uncorrected names alone")
+    if isinstance(identifier, PlacedIdentifier):
+        raise BiocosmosError(
+            "--shares does not go with place, fences or checklists: each says anew how common a taxon is; use one"
+        )
     for rank in identifier.namer.taxonomy.ranks:
         if rank in (BEFORE, HOW):
             raise BiocosmosError(f"the rank {rank!r} has the name of a column of the answer: rename the rank")
@@ -84,7 +89,7 @@ class SharedNames:
             before = _predictions(self.identifier, block.said[0], block.said[1], table)
             step = self.validation.temperature
             after = corrected_predictions(before, self.validation.prior, self.found.values, scale=step)
-            anew = self.identifier.answered(before, top=self.top, names=after).table
+            anew = self.identifier.rows(before, self.identifier.nearest(before), self.top, names=after)
             anew = anew.append_column(FIELDS[0], table["best_guess"]).append_column(FIELDS[1], table["best_guess_confidence"])
             yield anew.append_column(FIELDS[2], pa.array([self.found.method] * len(anew), pa.string()))
 
