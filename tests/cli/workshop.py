@@ -237,8 +237,9 @@ def _nature(folder: Path, picture: str) -> None:
     """Specimens of a place, with a sound and a picture from above."""
     tiny_clap(folder / "clap")
     song(folder / "song.wav", 1.5)
-    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},song.wav,{picture}" for i in range(3)]
-    (folder / "nature.csv").write_text("\n".join(["id,text,latitude,longitude,date,audio_path,satellite_path", *lines]) + "\n")
+    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},3,NL,song.wav,{picture}" for i in range(3)]
+    head = "id,text,latitude,longitude,date,depth_min,country,audio_path,satellite_path"
+    (folder / "nature.csv").write_text("\n".join([head, *lines]) + "\n")
 
 
 def _raster(folder: Path) -> None:
