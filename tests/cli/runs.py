@@ -80,9 +80,10 @@ LINES: dict[str, Line] = {
     ),
     "summarize nets": Line(
         "summarize {out}/nets.cosmos -o {out}/nets_counted.csv --by sample,month,depth --sample sample_id --rank label "
-        "--samples {net_samples} --layers 0,40,80 --volume vol=m3 --parts parts --biovolume sphere --pixel 10.6um --strict",
+        "--samples {net_samples} --layers 0,40,80 --volume vol=m3 --parts parts --biovolume sphere --pixel 10.6um --strict "
+        "--draws 20 --seed 3 --rarefy 2 --chao1 --diversity {out}/nets_diversity.csv --distances {out}/nets_distances.parquet",
         after=("ingest nets",),
-        says="3 samples, 1 taxa, 6 specimens",
+        says="st9",
     ),
     "summarize below a square metre": Line(
         "summarize {out}/nets.cosmos --by month,depth --volume vol=m3 --share part --per-m2",
@@ -90,7 +91,8 @@ LINES: dict[str, Line] = {
         says="per m²",
     ),
     "summarize names": Line(
-        "summarize {collection} --sample group --names latest --split test --where \"status = 'living'\"", after=("identify",)
+        "summarize {collection} --sample group --names latest --split test --draws 0 --where \"status = 'living'\"",
+        after=("identify",),
     ),
     "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
@@ -186,6 +188,7 @@ LINES: dict[str, Line] = {
     ),
     "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "ingest nature": Line("ingest {nature} -o {out}/nature.cosmos", says="3 specimens"),
+    "ingest sounds": Line("ingest {heard} -o {out}/heard.cosmos --beside {sounds}", says="1 specimens"),
     "embed places": Line("embed {out}/nature.cosmos -e place:15km-15d", after=("ingest nature",), says="places"),
     "search from a place": Line(
         "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
@@ -584,6 +587,13 @@ LINES: dict[str, Line] = {
         "--temperature 0.1 --split train --validation val --batch-size 8",
         says="the anchor",
     ),
+    "split nature": Line("split {out}/nature.cosmos --method random --fractions train=1", after=("ingest nature",), says="train"),
+    "train bind sounds and satellite images": Line(
+        "train bind {out}/nature.cosmos -o {out}/heard --modalities image,satellite,audio --image efficientnet-lite0 "
+        "--satellite satellite:efficientnet-lite0 --audio audio:{clap} --targets specimen --epochs 1 --device cpu",
+        after=("split nature",),
+        says="the anchor",
+    ),
     "evaluate a bound space": Line(
         "evaluate {both} -e {out}/bound --protocol cross-modal --gallery train --queries test --report {out}/bound.html",
         after=("train bind",),
@@ -608,6 +618,11 @@ LINES: dict[str, Line] = {
         says="where people collected",
     ),
     "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
+    "evaluate priors of places": Line(
+        "evaluate {both} --protocol place --place-method kernel,mlp --place-rank genus --place-least 2 --place-seeds 1 "
+        "--device cpu --report {out}/priors.html",
+        says="cells held out",
+    ),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
         "--tune image=lora --lora-rank 2 --chunk 4 --augment photo --size 64 --workers 1 --cache-gb 0.5 --crop 0.2 --mutate 0.02 "

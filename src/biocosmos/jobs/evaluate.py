@@ -21,6 +21,7 @@ from biocosmos.jobs.evaluate_settings import (
     LEAVE_OUT,
     NAMES,
     OPEN_WORLD,
+    PLACE,
     SHOTS,
     EvaluateSettings,
 )
@@ -63,6 +64,10 @@ def evaluate_collection(
         return judge_tables(collection, settings)
     if settings.head:
         return _heads(collection, settings)
+    if settings.protocol == PLACE:
+        from biocosmos.jobs.evaluate_places import judge_places
+
+        return judge_places(collection, settings)
     if settings.protocol == CROSS_MODAL:
         from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
 

@@ -28,8 +28,8 @@ from biocosmos.specimens.survey_settings import COUNTED, SURVEYS
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
 from biocosmos.specimens.writers.wide import write_wide
 
-OF_PICTURES = ("ecotaxa", "coco")
-"""Formats that have the pictures of specimens, packed and cut out as their collection has them."""
+OF_COLLECTIONS = ("ecotaxa", "coco", *SURVEYS)
+"""Formats that need what the collection knows beside names: pictures, packed and cut out; samples, places and volumes."""
 
 
 def export(source: str | Path, output: str | Path, settings: ExportSettings | None = None) -> Written:
@@ -53,7 +53,7 @@ def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
             if getattr(settings, name):
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
         table, beside = read_names(source), source.absolute().parent
-        named = _collection_named(table, beside) if format_of(output, settings.format) in OF_PICTURES else None
+        named = _collection_named(table, beside) if format_of(output, settings.format) in OF_COLLECTIONS else None
         return _names(table, output, settings, beside) if named is None else _identified(named, table, output, settings)
     collection = Collection.open(source)
     refuse_source(output, _image_paths(collection))

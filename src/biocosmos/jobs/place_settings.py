@@ -87,7 +87,7 @@ class PlaceSettings(Selection):
         0.1, "Share of a batch whose place, day or depth is hidden; 0: it cannot be asked without.", low=0, below=1, only=_NET,
         panel=NETWORK,
     )  # fmt: skip
-    epochs: int = setting(60, "Passes over the specimens.", above=0, only=_NET, panel=NETWORK)
+    epochs: int = setting(40, "Passes over the specimens.", above=0, only=_NET, panel=NETWORK)
     batch_size: int | None = setting(
         None,
         "Specimens of a step.",
@@ -102,7 +102,7 @@ class PlaceSettings(Selection):
         0.1, "Share of the cells of 0.1 degrees whose specimens choose the epoch; 0 for none.", low=0, below=1, only=_NET,
         panel=NETWORK,
     )  # fmt: skip
-    patience: int | None = setting(10, "Stop after so many epochs that were no better there.", above=0, only=_NET, panel=NETWORK)
+    patience: int | None = setting(5, "Stop after so many epochs that were no better there.", above=0, only=_NET, panel=NETWORK)
     seed: int = setting(0, "Seed of the held-out cells, and of all that is random in a training.", low=0)
     device: str = setting("auto", "auto, cpu, cuda, cuda:1 or mps.", only=_NET, panel=NETWORK)
 

@@ -48,7 +48,8 @@ class IngestSettings(BarcodeSettings):
     format: str | None = setting(
         None,
         "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, genbank, xlsx, vlm4bio, coco, webdataset, hugging-face, "
-        "camtrap-dp, megadetector, mot, mot-detections, ami, insect-detect, insect-tracking, wide, sewer-ml, or a package's own.",
+        "camtrap-dp, megadetector, mot, mot-detections, ami, insect-detect, insect-tracking, wide, sewer-ml, "
+        "isatnat, isoundnat, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -63,6 +64,12 @@ class IngestSettings(BarcodeSettings):
     )
     images: Path | None = setting(
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
+    )
+    beside: Path | None = setting(
+        None,
+        "Folder of the satellite images (iSatNat) or sounds (iSoundNat).",
+        file=True,
+        unset="satellite, sentinel, sounds_mp3 or sounds beside what is read",
     )
     size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
     boxes: str | None = setting(
@@ -99,6 +106,7 @@ class IngestSettings(BarcodeSettings):
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
             "images": self.images,
+            "beside": self.beside,
             "size": self.size,
             "boxes": self.boxes,
             "confidence": self.confidence,
