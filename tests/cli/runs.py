@@ -602,6 +602,12 @@ LINES: dict[str, Line] = {
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
         says="where people collected",
     ),
+    "identify with a place": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 "
+        "--depth 10 --country NL --prior {out}/prior --prior-way inaturalist",
+        after=("train place",),
+        says="place was counted in for 1 of 1 specimens",
+    ),
     "train place here": Line(
         "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
         says="where people collected",
