@@ -51,7 +51,7 @@ LINES: dict[str, Line] = {
     ),
     "check": Line("check {collection}", says="embedding efficientnet-lite0"),
     "thumbnails": Line("thumbnails {collection} --strict", says="thumbnails: "),
-    "info": Line("info {collection}", says="embedding efficientnet-lite0"),
+    "info": Line("info {collection}", says="with a place\t300"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
         "split {collection} --method stratified --name mine --seed 3 --fractions train=0.6,val=0.2,test=0.2 --rank label "
@@ -197,6 +197,9 @@ LINES: dict[str, Line] = {
         "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
     ),
     "embed sounds": Line("embed {out}/nature.cosmos -e audio:{clap}", after=("ingest nature",), says="sounds"),
+    "search near": Line(
+        "search {out}/nature.cosmos --at 52.05,5.05 --on 06-04 --depth 10 --country NL -k 2", after=("ingest nature",), says="n0"
+    ),
     "search by a sound": Line(
         "search {out}/nature.cosmos --sound {song} -e audio:{clap} -k 1", after=("embed sounds",), says="song.wav"
     ),
@@ -767,6 +770,6 @@ FOUND = " --near 43.7,7.3:50km --box 40,0,45,10 --season 05-01/07-31 --depths 0-
 for _name in (
     *("split by taxon", "export", "relabel", "remove only to look", "search", "identify", "evaluate", "queue", "tokens study"),
     *("train heads of attributes", "train place here", "discover a number of clusters", "discover duplicates", "discover labels"),
-    *("discover a map", "discover unknowns"),
+    *("discover a map", "discover unknowns", "summarize a taxon"),
 ):
     LINES[_name] = replace(LINES[_name], text=LINES[_name].text + FOUND)
