@@ -89,7 +89,7 @@ class SharedNames:
             before = _predictions(self.identifier, block.said[0], block.said[1], table)
             step = self.validation.temperature
             after = corrected_predictions(before, self.validation.prior, self.found.values, scale=step)
-            anew = self.identifier.rows(before, self.identifier.nearest(before), self.top, names=after)
+            anew = self.identifier.rows(before, self.identifier.nearest(before, None), self.top, names=after)
             anew = anew.append_column(FIELDS[0], table["best_guess"]).append_column(FIELDS[1], table["best_guess_confidence"])
             yield anew.append_column(FIELDS[2], pa.array([self.found.method] * len(anew), pa.string()))
 
