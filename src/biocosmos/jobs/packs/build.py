@@ -21,7 +21,6 @@ from biocosmos.jobs.packs.content import Content, Written, write_content
 from biocosmos.jobs.packs.identifiers import OF_CLASSES, check_method, fitted
 from biocosmos.jobs.packs.proofs import Proofs, chosen
 from biocosmos.jobs.packs.settings import LEAST_TESTS, BuildSettings
-from biocosmos.jobs.packs.weights import description
 from biocosmos.jobs.who_names import identifier_of, known_and_calibration
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
@@ -91,7 +90,7 @@ def _encoder_facts(collection: Collection, name: str) -> dict[str, Any]:
         )
     if holds_kmers(stored):
         raise BiocosmosError(f"'{name}' counts k-mers, which are no vectors for a pack: share the barcodes themselves, as FASTA")
-    folder = is_folder(name) and description(Path(name)) is not None
+    folder = is_folder(name)
     kept = {key: stored[key] for key in _KEPT_FACTS if stored.get(key) is not None}
     said = Path(name).name if folder or Path(name).is_absolute() else name
     return {"name": said, "digest": str(stored["digest"]), **kept, "folder": folder, "licence": licence_of(name)}

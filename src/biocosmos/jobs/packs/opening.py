@@ -12,16 +12,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from biocosmos.encoders.modality import TRAINED
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_file, is_folder, is_there
+from biocosmos.files import is_folder, is_there
 from biocosmos.jobs.models import PROMOTED, Model, Promotion, folder_of
 from biocosmos.jobs.packs.inside import encoder_facts, gallery_of, means_of, read_rows, unpack_identifier
-from biocosmos.jobs.packs.weights import description
+from biocosmos.jobs.packs.weights import digest_of
 from biocosmos.machine import memory_file
 from biocosmos.provenance import encoder_name
 from biocosmos.search.gallery import Gallery
@@ -73,9 +71,14 @@ def collection_in(pack: Path | str) -> Collection:
     return Collection.open(collection_of(pack))
 
 
+def cache_folder() -> Path:
+    """Where packs are unpacked: beside what is remembered of this machine (``BIOCOSMOS_CACHE``)."""
+    return memory_file().parent / "packs"
+
+
 def _cache(key: str) -> Path:
     """Where a pack is unpacked: the cache, or where that cannot be written a folder that goes with this process."""
-    folder = memory_file().parent / "packs"
+    folder = cache_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.access(folder, os.W_OK):
@@ -102,10 +105,10 @@ def _name_of(pack: Pack, typed: str | None) -> str:
         return own
     if typed is None or encoder_name(typed) == own:
         return own
-    facts = description(Path(typed)) if is_file(Path(typed) / TRAINED) else None
-    if facts is not None and facts["digest"] == digest:
+    here = digest_of(typed)
+    if here == digest:
         return encoder_name(typed)
-    other = f" (weights {facts['digest']})" if facts is not None else ""
+    other = f" (weights {here})" if here is not None else ""
     raise BiocosmosError(f"{pack.path} holds vectors of '{own}' (weights {digest}), and none of '{typed}'{other}: name that one")
 
 
@@ -145,7 +148,7 @@ def _rows(pack: Pack, shown: Gallery) -> Iterator[pa.RecordBatch]:
 def _encoder(pack: Pack, place: Path) -> Path:
     """The folder of the encoder that came with a pack, under its own name."""
     target = place / Path(str(pack.facts["encoder"]["name"])).name
-    if is_there(target / TRAINED):
+    if is_there(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = unfinished_path(target)
@@ -155,12 +158,3 @@ def _encoder(pack: Pack, place: Path) -> Path:
     finally:
         remove(aside)
     return target
-
-
-def of_pack(collection: Collection) -> dict[str, Any] | None:
-    """What is said of the pack that a collection was unpacked from; None for a collection of one's own."""
-    said = collection.facts_now().get("pack")
-    return said if isinstance(said, dict) else None
-
-
-__all__ = ["collection_in", "collection_of", "of_pack"]

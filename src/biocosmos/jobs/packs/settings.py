@@ -74,7 +74,7 @@ class BuildSettings(WriteSettings):
     columns: tuple[str, ...] = setting(
         (), "Columns of the specimens to give away beside id, label and names: date,latitude.", panel=CONTENT
     )
-    weights: bool = setting(False, "Put the folder of a trained encoder into the pack.", panel=CONTENT)
+    weights: bool = setting(False, "Put the folder of the encoder into the pack.", panel=CONTENT)
     thumbnails: int = setting(
         0, "A small picture of each specimen, its longer side so many pixels.", panel=CONTENT, unset="none", low=0, high=512
     )
@@ -82,4 +82,4 @@ class BuildSettings(WriteSettings):
 
 @dataclass(frozen=True)
 class JoinSettings(WriteSettings):
-    """Settings of :func:`biocosmos.jobs.packs.merge.merge_packs`."""
+    """Settings of whoever joins packs."""
