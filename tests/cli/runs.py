@@ -6,7 +6,7 @@ in ``tests/cli/workshop.py``; ``after`` names the lines that make what this one 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ LINES: dict[str, Line] = {
     ),
     "check": Line("check {collection}", says="embedding efficientnet-lite0"),
     "thumbnails": Line("thumbnails {collection} --strict", says="thumbnails: "),
-    "info": Line("info {collection}", says="embedding efficientnet-lite0"),
+    "info": Line("info {collection}", says="with a place\t300"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
         "split {collection} --method stratified --name mine --seed 3 --fractions train=0.6,val=0.2,test=0.2 --rank label "
@@ -73,6 +73,28 @@ LINES: dict[str, Line] = {
         after=("ingest nets",),
         says="6 specimens",
     ),
+    "export a survey with a formula": Line(
+        "export {out}/nets.cosmos -o {out}/ecotaxa --format ecotaxa-summary --volume vol=m3 --parts parts --biovolume sphere "
+        "--pixel 10.6um",
+        after=("ingest nets",),
+    ),
+    "summarize nets": Line(
+        "summarize {out}/nets.cosmos -o {out}/nets_counted.csv --by sample,month,depth --sample sample_id --rank label "
+        "--samples {net_samples} --layers 0,40,80 --volume vol=m3 --parts parts --biovolume sphere --pixel 10.6um --strict "
+        "--draws 20 --seed 3 --rarefy 2 --chao1 --diversity {out}/nets_diversity.csv --distances {out}/nets_distances.parquet",
+        after=("ingest nets",),
+        says="st9",
+    ),
+    "summarize below a square metre": Line(
+        "summarize {out}/nets.cosmos --by month,depth --volume vol=m3 --share part --per-m2",
+        after=("ingest nets",),
+        says="per m²",
+    ),
+    "summarize names": Line(
+        "summarize {collection} --sample group --names latest --split test --draws 0 --where \"status = 'living'\"",
+        after=("identify",),
+    ),
+    "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
     "export for spreadsheets": Line("export {collection} -o {out}/sheet.csv --spreadsheet --overwrite", says="specimens"),
     "export what is said now": Line(
@@ -166,11 +188,15 @@ LINES: dict[str, Line] = {
     ),
     "search across by DNA": Line("search {both} --dna {dna} --among all -e {space}/dna", after=("embed a space",), says="image"),
     "ingest nature": Line("ingest {nature} -o {out}/nature.cosmos", says="3 specimens"),
+    "ingest sounds": Line("ingest {heard} -o {out}/heard.cosmos --beside {sounds}", says="1 specimens"),
     "embed places": Line("embed {out}/nature.cosmos -e place:15km-15d", after=("ingest nature",), says="places"),
     "search from a place": Line(
         "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
     ),
     "embed sounds": Line("embed {out}/nature.cosmos -e audio:{clap}", after=("ingest nature",), says="sounds"),
+    "search near": Line(
+        "search {out}/nature.cosmos --at 52.05,5.05 --on 06-04 --depth 10 --country NL -k 2", after=("ingest nature",), says="n0"
+    ),
     "search by a sound": Line(
         "search {out}/nature.cosmos --sound {song} -e audio:{clap} -k 1", after=("embed sounds",), says="song.wav"
     ),
@@ -249,7 +275,8 @@ LINES: dict[str, Line] = {
     ),
     "evaluate everything": Line("evaluate {collection} --queries all --no-identify -o {out}/everything"),
     "evaluate weights": Line(
-        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 -o {out}/between",
+        "evaluate {collection} -e efficientnet-lite0 -e {out}/encoder --interpolate 0:1:0.5 --patch blocks.*,!blocks.0* "
+        "-o {out}/between",
         after=("train unicom on images",),
     ),
     "evaluate words": Line(
@@ -402,8 +429,8 @@ LINES: dict[str, Line] = {
     # ------------------------------------------------------------------ packs
     "pack build": Line(
         "pack build {collection} -o {out}/mine.pack -e efficientnet-lite0 --licence cc-by-4.0 --name Mine --vectors int8 "
-        "--tests 5 --method linear --novelty energy --seed 1 --known train --least 2 --columns text --thumbnails 32 --overwrite --strict "
-        "--allow-code",
+        "--tests 5 --method linear --novelty energy --seed 1 --known train --least 2 --columns text --thumbnails 32 --overwrite "
+        "--strict --allow-code",
         says="recall@1",
     ),
     "pack build with weights": Line(
@@ -577,6 +604,13 @@ LINES: dict[str, Line] = {
         "--temperature 0.1 --split train --validation val --batch-size 8",
         says="the anchor",
     ),
+    "split nature": Line("split {out}/nature.cosmos --method random --fractions train=1", after=("ingest nature",), says="train"),
+    "train bind sounds and satellite images": Line(
+        "train bind {out}/nature.cosmos -o {out}/heard --modalities image,satellite,audio --image efficientnet-lite0 "
+        "--satellite satellite:efficientnet-lite0 --audio audio:{clap} --targets specimen --epochs 1 --device cpu",
+        after=("split nature",),
+        says="the anchor",
+    ),
     "evaluate a bound space": Line(
         "evaluate {both} -e {out}/bound --protocol cross-modal --gallery train --queries test --report {out}/bound.html",
         after=("train bind",),
@@ -585,10 +619,32 @@ LINES: dict[str, Line] = {
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
         says="where people collected",
     ),
+    "identify with a place": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 "
+        "--depth 10 --country NL --prior {out}/prior --prior-way inaturalist",
+        after=("train place",),
+        says="place was counted in for 1 of 1 specimens",
+    ),
+    "train place here": Line(
+        "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
+        says="where people collected",
+    ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
         after=("train place",),
         says="overall shares alone",
+    ),
+    "train place by a network": Line(
+        "train place {both} -o {out}/sinr --method sinr --loss an-full --positive-weight 100 --rank genus --epochs 2 --width 8 "
+        "--blocks 1 --dropout 0.1 --hide 0.2 --batch-size 8 --lr 0.001 --weight-decay 0.01 --held-out 0.3 --patience 1 --seed 1 "
+        "--inputs published --rasters {rasters} --device cpu",
+        says="where people collected",
+    ),
+    "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
+    "evaluate priors of places": Line(
+        "evaluate {both} --protocol place --place-method kernel,mlp --place-rank genus --place-least 2 --place-seeds 1 "
+        "--device cpu --report {out}/priors.html",
+        says="cells held out",
     ),
     "train bind in full": Line(
         "train bind {both} -o {out}/bound_full --modalities image,dna,place --image efficientnet-lite0 --dna new:bag "
@@ -722,3 +778,12 @@ LINES: dict[str, Line] = {
         "discover unknowns {collection} --name BC-001=Oithona --by Ada", after=("discover unknowns",), says="by hand recorded"
     ),
 }
+
+FOUND = " --near 43.7,7.3:50km --box 40,0,45,10 --season 05-01/07-31 --depths 0-100"
+"""All specimens of the workshop's collection were found there and then."""
+for _name in (
+    *("split by taxon", "export", "relabel", "remove only to look", "search", "identify", "evaluate", "queue", "tokens study"),
+    *("train heads of attributes", "train place here", "discover a number of clusters", "discover duplicates", "discover labels"),
+    *("discover a map", "discover unknowns", "summarize a taxon"),
+):
+    LINES[_name] = replace(LINES[_name], text=LINES[_name].text + FOUND)

@@ -71,9 +71,9 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     """The files that the lines name."""
     shutil.copytree(embedded.path, folder / "mine.cosmos")
     mine = bc.Collection.open(folder / "mine.cosmos")
-    mine.dataset.update({"text": "label"})
+    mine.dataset.update({"text": "label", "latitude": "43.68", "longitude": "7.31", "date": "'2026-06-04'"})
     marks = {name: [str(i % every and 1) for i in range(len(mine))] for name, every in (("torn", 3), ("eggs", 5))}
-    mine.update(pa.table({"id": mine.table(["id"])["id"], **marks}))
+    mine.update(pa.table({"id": mine.table(["id"])["id"], **marks, "depth_min": [10.0] * len(mine)}))
     shutil.copytree(embedded.path, folder / "half.cosmos")
     half = bc.Collection.open(folder / "half.cosmos")
     unnamed = ", ".join(f"'{id_}'" for id_ in half.table(["id"], split="test")["id"].to_pylist()[:3])
@@ -116,9 +116,10 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "one.txt").write_text(ids[0] + "\n")
     (folder / "weights.csv").write_text("class,weight\ntorn,5\n*,1\n")
     trays = [f"tray {i},text,{i % 2},{'' if i % 5 else 1},Apis;Bombus,{('train', 'test')[i % 2]}" for i in range(20)]
-    nets = [f"net {i},net {i},st{i % 2},Calanus,2026-06-04,43,7,12.5,0.5,0.01,200,0.25" for i in range(6)]
-    head = "id,text,sample_id,label,date,latitude,longitude,vol,part,mm3,mesh,mouth"
+    nets = [f"net {i},net {i},st{i % 2},Calanus,2026-06-04,43,7,12.5,0.5,0.01,200,0.25,2,9,0,40" for i in range(6)]
+    head = "id,text,sample_id,label,date,latitude,longitude,vol,part,mm3,mesh,mouth,parts,area,depth_min,depth_max"
     (folder / "nets.csv").write_text("\n".join([head, *nets]) + "\n")
+    (folder / "net_samples.csv").write_text("sample_id,depth_min,depth_max,date\nst9,0,40,2026-07-04\n")
     (folder / "trays.csv").write_text("\n".join(["id,text,torn,mouldy,seen,part", *trays]) + "\n")
     scores = [f"tray {i},0.{i % 9}1,0.4,0.{i % 5}" for i in range(20)]
     (folder / "scores.csv").write_text("\n".join(["Filename,torn,mouldy,Apis", *scores]) + "\n")
@@ -144,6 +145,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "rasters": "rasters",
         "nature": "nature.csv",
         "song": "song.wav",
+        "heard": "heard.csv",
+        "sounds": "sounds",
         "clap": "clap",
         "space": "across/run",
         "paired": "SIM0-000001",
@@ -167,6 +170,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "weights": "weights.csv",
         "trays": "trays.csv",
         "nets": "nets.csv",
+        "net_samples": "net_samples.csv",
         "scores": "scores.csv",
         "bioscan": "bioscan/metadata.csv",
         "bioscan5m": "bioscan5m",
@@ -235,8 +239,12 @@ def _nature(folder: Path, picture: str) -> None:
     """Specimens of a place, with a sound and a picture from above."""
     tiny_clap(folder / "clap")
     song(folder / "song.wav", 1.5)
-    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},song.wav,{picture}" for i in range(3)]
-    (folder / "nature.csv").write_text("\n".join(["id,text,latitude,longitude,date,audio_path,satellite_path", *lines]) + "\n")
+    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},3,NL,song.wav,{picture},{picture}" for i in range(3)]
+    head = "id,text,latitude,longitude,date,depth_min,country,audio_path,satellite_path,image_path"
+    (folder / "heard.csv").write_text("id,scientific_name,sound_format\n7,Parus major,wav\n8,Parus ater,wav\n")
+    (folder / "sounds").mkdir()
+    song(folder / "sounds" / "7.wav", 0.5)
+    (folder / "nature.csv").write_text("\n".join([head, *lines]) + "\n")
 
 
 def _raster(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,20 @@ import biocosmos as bc
 from biocosmos import evaluate
 from biocosmos.cli.app import app
 from biocosmos.encoders.interpolation import interpolated
+from biocosmos.encoders.places.encoder import load_place_encoder
+from biocosmos.encoders.places.models import new_place_model, save_place_model
 from biocosmos.encoders.registry import build_encoder, load_encoder, load_towers
 from biocosmos.encoders.saving import save_encoder
-from biocosmos.encoders.towers import trainable
+from biocosmos.encoders.spaces import read_space, save_space
+from biocosmos.encoders.towers import trainable, with_projection
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import read_tables
 from biocosmos.jobs import interpolate as interpolating
 from biocosmos.jobs.evaluate import embedded, evaluate_collection
 from biocosmos.jobs.interpolate import interpolate_collection, parse_weights
+from biocosmos.nn.projection import Projection
 from biocosmos.search.gallery import Gallery
+from biocosmos.specimens import guard
 from biocosmos.specimens.records import Source
 from biocosmos.specimens.sample import SAMPLE_RANKS
 
@@ -117,6 +123,52 @@ def test_an_encoder_between_is_compared_and_saved_and_a_killed_job_goes_on(colle
     assert summary[-1]["queries"] > 0
     expected = interpolated(load_towers(pair[0]), load_towers(pair[1]), chosen)
     assert load_encoder(str(tmp_path / "encoder")).digest == expected.digest
+
+
+def test_only_weights_with_such_names_move_and_the_rest_stays_as_trained(pair):
+    base, trained = (load_towers(name) for name in pair)
+    one, two = (dict(towers.image.state_dict()) for towers in (base, trained))
+    mixed = interpolated(base, trained, 0.25, ["blocks.0*", "conv_stem.*"])
+    moved = {name for name in two if name.startswith(("blocks.0", "conv_stem."))}
+    for name, tensor in mixed.image.state_dict().items():
+        if tensor.is_floating_point():
+            expected = 0.75 * one[name] + 0.25 * two[name] if name in moved else two[name]
+            assert torch.equal(tensor, expected), name
+    assert len({mixed.digest, base.digest, trained.digest}) == 3
+    assert interpolated(base, trained, 0, ["blocks.*"]).digest not in (base.digest, trained.digest)
+    others = interpolated(base, trained, 0.25, ["!blocks.*"]).image.state_dict()
+    assert torch.equal(others["blocks.0.0.conv.weight"], two["blocks.0.0.conv.weight"])
+    for pattern, says in (("blck.*", "no weight has a name like 'blck.*': they are conv_stem.weight"), ("!*", "leave no weight")):
+        with pytest.raises(BiocosmosError, match=re.escape(says)):
+            interpolated(base, trained, 0.5, [pattern])
+
+
+def test_an_encoder_under_a_projection_that_only_training_has_is_patched_beneath_it(pair, collection, tmp_path):
+    base, trained = (load_towers(name) for name in pair)
+    projected = with_projection(trained, Projection(trained.features(), 8))
+    with pytest.raises(BiocosmosError, match=r"only the trained encoder has a projection.*leave it out \('!projection"):
+        interpolated(base, projected, 0.5)
+    mixed = interpolated(base, projected, 0.5, ["!projection.*"])
+    assert torch.equal(mixed.projection.linear.weight, projected.projection.linear.weight)
+    assert torch.equal(
+        mixed.image.state_dict()["conv_stem.weight"], interpolated(base, trained, 0.5).image.state_dict()["conv_stem.weight"]
+    )
+    folder = tmp_path / "space"
+    digests = {"image": save_encoder(folder / "image", trained, base=pair[0])}
+    digests["place"] = save_place_model(folder / "place", new_place_model("geoclip", trained.features(), hidden=4), training={})
+    space = save_space(folder, digests, dim=trained.features(), training={})
+    names = [pair[0], str(folder / "image")]
+    assert embedded(collection, names)[0] == names
+    report = interpolate_collection(
+        collection, encoders=names, weights=[0.4, 0.6], output=tmp_path / "out", patterns=["blocks.*"]
+    )
+    patched = read_space(tmp_path / "out" / "space")
+    assert patched.digest != space and patched.digests["place"] == digests["place"]
+    assert load_encoder(patched.towers["image"]).digest == load_encoder(str(tmp_path / "out" / "encoder")).digest
+    assert report.parts[0].provenance["options"]["patterns"] == "blocks.*"
+    assert load_place_encoder(patched.towers["place"], device="cpu").metadata()["space"] == patched.digest
+    told = {record.what for record in guard.records(patched.towers["image"])}
+    assert any("encoder" in what for what in told), "validation specimens that chose the weight are remembered"
 
 
 READ = {"0:1:0.25": [0, 0.25, 0.5, 0.75, 1], "0.2:0.5:0.3": [0.2, 0.5], "0:1:0.3": [0, 0.3, 0.6, 0.9]}

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import re
 import xml.etree.ElementTree as ET
+from datetime import date
 
 import numpy as np
 import pytest
 
+from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.coastline import land_in, rings
-from biocosmos.evaluate.pages.maps import Spot, map_of, map_table
+from biocosmos.evaluate.pages.maps import Spot, Spots, map_of, map_table
 from biocosmos.evaluate.pages.ordinations import Sample, ordination, ordination_table
-from biocosmos.evaluate.pages.profiles import Layer, depth_profile, profile_table
+from biocosmos.evaluate.pages.profiles import Layer, depth_profile, layers_of, profile_table
 from biocosmos.evaluate.pages.seasons import season_counts, season_table, season_wheel
+from biocosmos.evaluate.pages.time_series import Moment, time_series, time_table
+from biocosmos.places import parse_day, spanned
 
 
 def circles(svg: str) -> list[tuple[float, float, str]]:
@@ -64,10 +68,47 @@ def test_maps_of_nothing_of_a_pole_and_of_the_world(spots: list[Spot]) -> None:
     assert len(circles(map_of("x", spots))) == len(spots)
 
 
+def test_a_map_of_very_many_is_small_and_counts_all_of_them() -> None:
+    rng = np.random.default_rng(0)
+    places = rng.uniform((-80, -180), (80, 180), (20_000, 2))
+    svg = map_of("x", Spots.at(places[:, 0], places[:, 1]))
+    counted = sum(int(words.split(": ")[1].split()[0].replace(",", "")) for *_, words in circles(svg))
+    assert counted == 20_000 and len(circles(svg)) <= 1500 and len(svg) < 400_000
+    series = rng.integers(0, 3, len(places))
+    mixed = map_of("x", Spots.at(places[:, 0], places[:, 1], series), names=["a", "b", "c"])
+    assert len(circles(mixed)) <= 1500 and "the colour of the group with most" in mixed
+    words = next(words for *_, words in circles(mixed))
+    total, *parts = (int(n.replace(",", "")) for n in re.findall(r"([\d,]+) (?:specimens|[abc])\b", words))
+    assert total == sum(parts)
+    table = map_table(Spots.at(places[:, 0], places[:, 1]))
+    assert len(table.rows) == 200 and table.caption.startswith("19,")
+
+
+def test_a_table_of_series_beyond_their_names_has_a_dash() -> None:
+    spots = [Spot(1, 2, 5, 0), Spot(1, 2, 3, 7), Spot(1, 2, 1, 0)]
+    assert map_table(spots, names=["a", "b"]).rows == [["a", "1.0000", "2.0000", "6"], ["–", "1.0000", "2.0000", "3"]]
+    assert len(circles(map_of("x", spots, names=["a", "b"]))) == 2
+
+
+@pytest.mark.parametrize(
+    ("longitudes", "west", "east"),
+    [([179, -179], 179, 181), ([5], 5, 5), ([-10, 10, math.nan], -10, 10), ([180, -180], -180, -180), ([170, 0, -170], 0, 190)],
+)
+def test_the_smallest_arc(longitudes: list[float], west: float, east: float) -> None:
+    assert spanned(longitudes) == (west, east)
+
+
 def test_months_have_their_lengths() -> None:
-    days = [0, 30.9, 31, 59.2, 59.3, 365.2, math.nan]
+    days = [0, 30.9, 31, 59.4, 59.5, 365.2, math.nan]
     assert season_counts(days).tolist() == [2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1]
     assert season_counts([0, 7.1, 365], weights=[1, 2, 4], weeks=True)[[0, 1, 51]].tolist() == [1, 2, 4]
+
+
+@pytest.mark.parametrize("year", [2019, 2020])
+def test_every_day_lies_in_its_month(year: int) -> None:
+    days = [date.fromordinal(at) for at in range(date(year, 1, 1).toordinal(), date(year + 1, 1, 1).toordinal())]
+    counts = season_counts([parse_day(day.isoformat()) for day in days])
+    assert counts.tolist() == [sum(day.month == month for day in days) for month in range(1, 13)]
 
 
 def test_areas_of_a_wheel_go_by_counts() -> None:
@@ -103,3 +144,43 @@ def test_an_ordination_has_one_scale_and_names_that_do_not_overlap() -> None:
     assert ordination_table(grouped).columns == ["sample", "group", "axis 1", "axis 2"]
     for few in ([], samples[:1]):
         ET.fromstring(ordination("x", few))
+
+
+def test_layers_count_every_depth_once() -> None:
+    layers = layers_of([0, 1, 49.9, 50, 499, 500, math.nan])
+    assert [(layer.top, layer.bottom, layer.value) for layer in layers[:2]] == [(0, 50, 3), (50, 100, 1)]
+    assert sum(layer.value for layer in layers) == 6 and layers[-1].bottom == 500
+    assert layers_of([]) == layers_of([math.nan]) == []
+    assert [layer.bottom for layer in layers_of([3.0], every=[3.0, 90.0])][-1] == 90
+    assert layers_of([0.0])[0].value == 1 and sum(layer.value for layer in layers_of([-4.0, 7.0])) == 2
+
+
+def test_a_marked_day_and_depth_are_said() -> None:
+    assert "this one, 2 March" in season_wheel("x", [1] * 12, marked=(60, "this one, 2 March"))
+    svg = map_of("x", [Spot(10, 170)], marked=(12, -170, "this one"))
+    assert svg.count('class="here"') == 2 and "180°" in svg
+    assert "this one" in depth_profile("x", [("a", layers_of([5, 9]))], "n", marked=(120, "this one"))
+
+
+def test_a_time_series_has_intervals_and_gaps_where_nothing_was_counted() -> None:
+    moments = [Moment.of("2019-05-01", 2, 1, 3), Moment.of("2019-05", math.nan), Moment.of("2019-06-02", 4)]
+    svg = time_series("x", [("Calanus", moments)], "per m³")
+    first, second = sorted(circles(svg))
+    assert first[2] == "Calanus, 2019-05-01: 2 (1 to 3)" and second[2] == "Calanus, 2019-06-02: 4" and second[1] < first[1]
+    assert 'class="l1"' in svg and "L" not in re.findall(r'class="l1" d="([^"]*)"', svg)[0], "the gap is not bridged"
+    assert time_table([("Calanus", moments)], "per m³").rows == [
+        ["Calanus", "2019-05-01", "2", "1 to 3"],
+        ["Calanus", "2019-05", "–", "–"],
+        ["Calanus", "2019-06-02", "4", "–"],
+    ]
+    with pytest.raises(BiocosmosError, match="no date"):
+        Moment.of("never", 1)
+
+
+@pytest.mark.parametrize("days", [0, 3, 40, 200, 800, 4000, 90_000])
+def test_time_has_a_few_round_ticks(days: int) -> None:
+    first = date(1900, 3, 7)
+    svg = time_series("x", [("a", [Moment(first, 1), Moment(date.fromordinal(first.toordinal() + days), 2)])], "n")
+    ticks = re.findall(r'class="tick"[^>]*text-anchor="middle">([^<]*)<', svg)
+    assert 1 <= len(ticks) <= 10 and len(set(ticks)) == len(ticks)
+    ET.fromstring(time_series("x", [], "n"))

@@ -382,3 +382,32 @@ def test_what_is_selected_is_saved_as_a_file(opened: Any, server: Server, ids: l
     march = [ids[i] for i in range(mapped.ROWS) if i % 20 and i % 12 == 2]
     assert saved.value.suggested_filename.endswith(".csv") and len(lines) == len(march) + 1
     assert all(any(id_ in line for line in lines) for id_ in march)
+
+
+def test_charts_follow_the_view_and_its_selections(opened: Any, server: Server, sample_table: pa.Table) -> None:
+    page = opened(server, "/explore")
+    page.wait_for_selector("[data-test=branch]")
+    page.click("[data-test=where] > summary")
+    page.wait_for_selector("[data-test=where-map] svg circle")
+    assert "of 120 specimens" in page.inner_text("[data-test=where-map]")
+    fill = page.evaluate("getComputedStyle(document.querySelector('[data-test=where-map] circle.c1')).fill")
+    assert len(set(re.findall(r"\d+", fill)[:3])) == 3, "the colours of the charts are there"
+    page.fill("[data-test=search]", "Copepoda")
+    page.click("[data-test=search-go]")
+    rows = [name for name in sample_table["class"].to_pylist()[: mapped.ROWS] if name == "Copepoda"]
+    words = f"of {len(rows):,} specimens"
+    page.wait_for_function(f"() => document.querySelector('[data-test=where-map]')?.textContent.includes('{words}')")
+    page.click("[data-test=where-select]")
+    page.wait_for_url("**/places?words=Copepoda")
+    page.wait_for_selector("[data-pane=places] canvas[data-painted]")
+    assert page.inner_text("[data-test=map-selected]") == f"{len(rows):,} selected"
+
+
+def test_where_a_specimen_was_found_on_a_phone(opened: Any, server: Server, ids: list[str]) -> None:
+    page = opened(server, f"/specimen?id={ids[1]}", size=PHONE, dark=True)
+    page.wait_for_selector("[data-test=where-season] svg")
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    page.click("[data-test=where-season] summary")
+    assert np.sum([int(cell) for cell in page.locator("[data-test=where-season] td.number").all_inner_texts()]) > 0
+    ink = page.evaluate("getComputedStyle(document.querySelector('[data-test=where-map] svg text')).fill")
+    assert min(int(part) for part in re.findall(r"\d+", ink)[:3]) > 120, "light words on a dark page"

@@ -292,6 +292,7 @@ def test_a_table_is_joined_by_id(tmp_path: Path) -> None:
     assert ranks == ("family", "genus", "species")
     assert (first["barcode"], first["species"], first["family"], first["latitude"]) == (A, "Culex modestus", "Culicidae", 1.5)
     assert (first["depth"], first["dna_bin"]) == (7, "BOLD:AAA1")  # numbers as numbers, and the file's own barcode
+    assert (first["depth_min"], first["depth_max"]) == (7, 7)
     assert (second["label"], second["species"], second["genus"]) == ("Culex sp. 1", None, "Culex")
     assert not {"collectors", "identifier_email"} & set(first)
     told = [reason for _, _, reason in reasons(failures)]
@@ -300,6 +301,7 @@ def test_a_table_is_joined_by_id(tmp_path: Path) -> None:
         told[1],
         "1 sequence has no row in bold.tsv: A2-10",
         "1 row is used for no sequence of x.fas: ZZ-10",
+        "1 row: depth is taken for metres; if it is not: --column depth_as_written=depth",
     ]
     assert "names no species for certain" in told[1]
     assert rows_of(path, metadata=table, keep_personal=True)[0][0]["collectors"] == "A. Person"

@@ -40,7 +40,10 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
     )
     (tmp_path / "a.jpg").touch()
     rows, failures, ranks = rows_of(path)
-    assert len(failures) == 0
+    assert failures.errors == 0
+    assert [failure.reason for failure in failures] == [
+        "1 row: depth is taken for metres; if it is not: --column depth_as_written=depth"
+    ]
     assert rows == [
         {
             "id": "BM1",
@@ -55,6 +58,8 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "species": "Pica hudsonia",
             "scientificName": "Pica hudsonia",
             "depth": 12.5,
+            "depth_min": 12.5,
+            "depth_max": 12.5,
             "count": 3,
             "code": "007",
         },
@@ -71,6 +76,8 @@ def test_obvious_columns_are_guessed_and_the_others_kept_with_their_types(tmp_pa
             "species": "Pica pica",
             "scientificName": "Pica pica",
             "depth": None,
+            "depth_min": None,
+            "depth_max": None,
             "count": 4,
             "code": "12e4",
         },

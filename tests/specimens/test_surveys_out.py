@@ -169,6 +169,19 @@ def test_a_package_without_places_claims_none_and_its_ranks_are_ranks(tmp_path: 
     assert "taxonRank" not in about["taxonomic"][0]
 
 
+def test_a_box_around_samples_crosses_the_antimeridian_where_that_is_smaller(tmp_path: Path) -> None:
+    rows = specimens(tmp_path).to_pylist()
+    rows = [row | {"latitude": -17.0, "longitude": 178.0 if row["sample_id"] == "a" else -179.0} for row in rows]
+    write(pa.Table.from_pylist(rows), tmp_path / "obis", format="obis", ranks=("class",))
+    tree = ElementTree.parse(tmp_path / "obis/eml.xml")
+    sides = [next(tree.iter(f"{side}BoundingCoordinate")).text for side in ("west", "east")]
+    assert sides == ["178", "-179"]
+    write(pa.Table.from_pylist(rows), tmp_path / "traps", format="camtrap-dp", ranks=("class",))
+    spatial = json.loads((tmp_path / "traps/datapackage.json").read_text())["spatial"]
+    assert spatial["type"] == "MultiPolygon"
+    assert [(ring[0][0][0], ring[0][1][0]) for ring in spatial["coordinates"]] == [(178, 180), (-180, -179)]
+
+
 def test_boxes_are_shares_of_pictures_that_can_be_read(tmp_path: Path) -> None:
     crops = [
         [2.0, 1.0, 4.0, 5.0],

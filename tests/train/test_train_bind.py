@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     [
         ({"modalities": "place"}, "must name --anchor dna and one more"),
         ({"modalities": "dna,smell"}, "--modalities 'smell' is not known"),
-        ({"modalities": "dna,environment"}, "name its encoder, --environment environment:RASTERS"),
+        ({"modalities": "dna,audio"}, "name its encoder, --audio audio:CLAP"),
         ({"image": "clip"}, "--image does nothing here"),
         ({"tune": "place=lora"}, "--tune place=lora: what is known for place is full"),
     ],
@@ -107,3 +108,23 @@ def test_a_new_network_of_places_is_trained_whole_whatever_is_said(tune: str) ->
 def test_a_frozen_anchor_says_how_long_vectors_are(collection: bc.Collection, tmp_path: Path) -> None:
     with pytest.raises(BiocosmosError, match="stays as it is, with 1,024 numbers, and --width is 16"):
         train(collection, tmp_path / "run", width=16)
+
+
+def test_the_environment_is_read_from_the_folder_beside_the_collection(
+    collection: bc.Collection, tmp_path: Path, biocosmos: Callable[..., str]
+) -> None:
+    """As the issue types it, with pictures for barcodes: no word on rasters."""
+    asked = ["train", "bind", collection.path, "--modalities", "dna,place,environment", "-o", tmp_path / "run", "--epochs", "1"]
+    asked += ["--anchor", "dna", "--dna", "kmer:5", "--queue", "8", "--place", "place:50km-15d"]
+    wrong = biocosmos(*asked, fails=1)
+    assert "which rasters is not clear" in wrong and "--environment environment:RASTERS" in wrong
+    rasterio = pytest.importorskip("rasterio")
+    (tmp_path / "rasters").mkdir()
+    how = {"driver": "GTiff", "height": 18, "width": 36, "count": 1, "dtype": "float32", "crs": "EPSG:4326"}
+    turn = rasterio.transform.from_origin(-180, 90, 10, 10)
+    with rasterio.open(tmp_path / "rasters" / "warmth.tif", "w", transform=turn, **how) as file:
+        file.write(np.random.default_rng(0).normal(10, 2, (1, 18, 36)).astype(np.float32))
+    said = biocosmos(*asked)
+    assert f"environment:{tmp_path / 'rasters'}, full, masked" in said.replace("\n", "")
+    assert set(read_space(tmp_path / "run").towers) == {"dna", "place", "environment"}
+    assert bc.embed(collection, str(tmp_path / "run" / "environment")).images == 72

@@ -20,6 +20,7 @@ from biocosmos.cli import (
     serving,
     simulating,
     specimens,
+    summarizing,
     taxonomy,
     thumbnails,
     tokens,
@@ -62,6 +63,7 @@ def _root(
 demo.register(app)
 simulating.register(app)
 specimens.register(app)
+summarizing.register(app)
 care.register(app)
 embeddings.register(app)
 searching.register(app)

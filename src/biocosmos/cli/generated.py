@@ -14,7 +14,7 @@ from __future__ import annotations
 import inspect
 import types
 import typing
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import MISSING
 from functools import wraps
 from pathlib import Path
@@ -24,6 +24,8 @@ import typer
 
 from biocosmos.cli.first import look_first
 from biocosmos.cli.options import ANY_COLLECTION, OUTPUT
+from biocosmos.cli.printing import say
+from biocosmos.errors import BiocosmosError
 from biocosmos.settings import (
     Setting,
     SettingError,
@@ -32,12 +34,21 @@ from biocosmos.settings import (
     flag,
     hints_of,
     names_in,
+    read_toml,
     settings_of,
     spelled,
     told,
     used_where,
 )
 from biocosmos.trust import allowing_code
+
+FOUND = {
+    "near": ("Only within so many km or m of a place.", "52.05,5.05:10km"),
+    "box": ("Only within a box; over the antimeridian where west is greater than east.", "SOUTH,WEST,NORTH,EAST"),
+    "season": ("Only from one day of the year to another, in any year.", "03-01/05-31"),
+    "depths": ("Only from so many metres below the surface to so many; 200- is open.", "0-100"),
+}
+"""Options of every verb that has the setting ``where``: they become part of it (:mod:`biocosmos.places.filters`)."""
 
 Given = dict[str, Any]
 """What was stated on the command line: name of the setting -> value."""
@@ -71,7 +82,7 @@ def takes(
 
     Args:
         into: the parameter they go into; by default ``given`` or ``settings``, whichever the verb has.
-        leave_out: settings that this verb does not offer.
+        leave_out: settings that this verb does not offer, or options of :data:`FOUND`.
         several: settings of which a comma-separated list may be told, one run each: given as text.
         switches: a setting that is on or off gets --x and --no-x, so that either overrides a file.
     """
@@ -81,6 +92,8 @@ def takes(
         target = into or ("given" if "given" in own else "settings")
         shapes = {name: settings_of(kind)[name] for name in _order(kind, leave_out)}
         options = [_option(kind, name, shape, name in several, switches) for name, shape in shapes.items()]
+        found = _found(shapes, leave_out)
+        options += found
         untold = [name for name, shape in settings_of(kind).items() if not shape.told]
         table = "output" in own and own["output"].annotation == OUTPUT
         clash = sorted(set(shapes) & set(own) - {target})
@@ -93,6 +106,10 @@ def takes(
             given = {name: _value(kind, name, values.pop(name)) for name in shapes if stated(context, name)}
             for name in shapes:
                 values.pop(name, None)
+            filters = {option.name: values.pop(option.name) for option in found}
+            filters = {name: value for name, value in filters.items() if value is not None}
+            if filters:
+                given["where"] = where_found(filters, given.get("where") or _filed(kind, values.get("config")))
             arguments: dict[str, Any] = {name: tuple(values[name]) for name in untold if values.get(name)}
             typed = [each for value in given.values() for each in (value if isinstance(value, tuple) else (value,))]
             trusted = allowing_code(None if values.pop(CODE, False) else [each for each in typed if isinstance(each, str)])
@@ -100,7 +117,13 @@ def takes(
                 if "collection" in own and own["collection"].annotation == ANY_COLLECTION:
                     values["collection"] = unpacked(values["collection"], given.get("encoder"), kept=bool(values.get("save")))
                 look_first(kind, given | arguments, values.get("collection"), values.get("output"), table=table)
-                settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
+                try:
+                    settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
+                except UnusedSetting as unused:
+                    raise _as_given(unused, filters) from None
+                chosen_of = values.get("collection") or values.get("source")
+                if chosen_of is not None and given.get("where"):
+                    tell_not_known(chosen_of, given["where"])
                 verb(**values, **{target: settings})
 
         parameters = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own.values()]
@@ -131,6 +154,62 @@ def unpacked(collection: Path, encoder: str | None, *, kept: bool = False) -> Pa
     from biocosmos.jobs.packs.opening import collection_of
 
     return collection_of(collection, encoder)
+
+
+def where_found(filters: Mapping[str, str], where: str | None) -> str:
+    """The condition ``where`` and what :data:`FOUND` say, as one. Raises BiocosmosError for an option that cannot be so."""
+    from biocosmos.places.filters import OPTIONS
+
+    try:
+        said = [OPTIONS[name](text) for name, text in filters.items()]
+    except BiocosmosError as error:
+        raise SettingError(str(error)) from None
+    return " AND ".join([*([f"({where})"] if where else []), *said])
+
+
+def tell_not_known(collection: Path, where: str) -> None:
+    """Say how many specimens do not tell the place, day or depth that a condition asks for, so that none of them is chosen."""
+    from biocosmos.specimens.collection import Collection
+
+    try:
+        opened = Collection.open(collection)
+    except BiocosmosError:  # a table, or pictures
+        return
+    for what, missing, all_of_them in opened.not_known(where):
+        have = "1 specimen has" if missing == 1 else f"{missing:,} specimens have"
+        say(f"{have} no {what} and so cannot be chosen by it (of {all_of_them:,} in {collection})")
+
+
+def _found(shapes: Mapping[str, Setting], leave_out: Collection[str]) -> list[inspect.Parameter]:
+    """The options of :data:`FOUND`, where there is a condition that they can be part of."""
+    if "where" not in shapes:
+        return []
+    panel = shapes["where"].panel
+    return [
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=Annotated[
+                str | None, typer.Option(f"--{name}", help=help, metavar=example, show_default=False, rich_help_panel=panel)
+            ],
+            default=None,
+        )
+        for name, (help, example) in FOUND.items()
+        if name not in leave_out
+    ]
+
+
+def _filed(kind: type, config: Path | None) -> str | None:
+    """The condition that a file of settings states."""
+    return None if config is None else read_toml(kind, config).get("where")
+
+
+def _as_given(unused: UnusedSetting, filters: Mapping[str, str]) -> UnusedSetting:
+    """The refusal of a condition that was given as an option of :data:`FOUND`, by that option's name."""
+    if unused.name != "where" or not filters:
+        return unused
+    name = next(iter(filters))
+    return UnusedSetting(name, flag(name), str(unused).partition("does nothing here: it is used ")[2])
 
 
 def stated(context: typer.Context, name: str) -> bool:

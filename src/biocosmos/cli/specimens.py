@@ -130,6 +130,7 @@ def info(collection: COLLECTION) -> None:
             ("images packed", facts["packed_images"]),
             ("images as files", facts["image_files"]),
             ("barcodes", facts["barcodes"]),
+            *[(f"with a {what}", number) for what, number in facts["places"].items()],
             *[(rank, f"{n['taxa']:,} taxa, {n['specimens']:,} specimens") for rank, n in facts["ranks"].items()],
             *[(f"attribute {name}", _of_columns(columns)) for name, columns in facts["attributes"].items()],
             *[(f"embedding {name}", f"{e['dim']} numbers, {e['created']}") for name, e in facts["encoders"].items()],
@@ -205,7 +206,7 @@ def export(
 
     biocosmos export mine.cosmos -o now.zip --format darwin-core --current
 
-    biocosmos export cruise.cosmos -o obis --format obis --volume sample_tot_vol=m3 --share acq_sub_part
+    biocosmos export cruise.cosmos -o obis --format obis --volume sample_tot_vol=m3 --parts acq_sub_part
 
     biocosmos export mine.cosmos -o vectors.npz --vectors efficientnet-lite0
     """

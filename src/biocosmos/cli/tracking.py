@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from biocosmos.cli.generated import takes
+from biocosmos.cli.generated import FOUND, takes
 from biocosmos.cli.options import OUTPUT, STRICT
 from biocosmos.cli.printing import counted, failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
@@ -24,7 +24,7 @@ def register(app: typer.Typer) -> None:
     add(app, track)
 
 
-@takes(TrackSettings)
+@takes(TrackSettings, leave_out=FOUND)
 def track(
     source: Annotated[
         Path,

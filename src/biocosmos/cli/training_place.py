@@ -32,14 +32,23 @@ def place(
 
     biocosmos train place mine.cosmos --rank family --kilometres 15 --days 15 -o prior/
 
-    The specimens near by count, the nearer the more. How near is chosen on cells of 0.1 degrees that are held out, and told
-    beside the overall shares alone: -log p in nats, less is better. It tells where people collected, not where taxa live.
+    biocosmos train place mine.cosmos --method sinr -o sinr/
+
+    A kernel: the specimens near by count, the nearer the more. How near is chosen on cells of 0.1 degrees that are held out, and
+    told beside the overall shares alone: -log p in nats, less is better. SINR and geo_prior are networks whose scores say whether
+    a taxon is there at all; mlp gives shares. The training of a network that is killed goes on when it is run again. It tells
+    where people collected, not where taxa live.
     """
     from biocosmos.jobs.train_place import CAVEAT, train_place
 
     result = train_place(collection, output, settings, overwrite=overwrite)
+    if not result.main_process:
+        return
     show_table(("prior of places", "value"), result.rows(), title=str(output))
-    if result.chosen is None:
+    if result.network is not None:
+        if result.network.already_done:
+            say("Nothing was trained: this run is finished; --overwrite begins it anew")
+    elif result.chosen is None:
         say("Nothing could be held out to judge it: all specimens lie in one cell, or no taxon in two")
     elif len(result.chosen.tried) > 1:
         say("The bandwidths were chosen on these held-out cells, which flatters the last figure a little.")

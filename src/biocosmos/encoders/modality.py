@@ -38,6 +38,7 @@ TAKES: dict[str, str] = {
 }
 """modality -> what an encoder of it takes, in words."""
 _PUBLISHED = ("location_encoder_weights.pth", "model.safetensors")
+_SATCLIP = "satclip"
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
 _LOOKED_AT = 1 << 13
 _KMER_VOCABULARIES = frozenset(size for k in range(1, 10) for size in (4**k + 2, 4**k + 3, 5**k + 2))
@@ -106,15 +107,16 @@ def published_file(folder: Path) -> Path | None:
     """Where the weights of a published network over places or over the environment may be: in a folder, or the file itself."""
     if folder.suffix in _WEIGHTS and is_file(folder):
         return folder
-    return next((path for name in _PUBLISHED if is_file(path := folder / name)), None)
+    names = (*_PUBLISHED, *sorted(path.name for path in folder.glob(f"{_SATCLIP}*.ckpt")))
+    return next((path for name in names if is_file(path := folder / name)), None)
 
 
 def _published(folder: Path) -> Modality | None:
-    """ "place" for GeoCLIP's, TaxaBind's encoders of places: by the name of the file, or the first names in it."""
+    """ "place" for GeoCLIP's, TaxaBind's, SatCLIP's encoders of places: by the name of the file, or the first names in it."""
     path = published_file(folder)
     if path is None or is_file(folder / "open_clip_config.json"):
         return None
-    if path.name == _PUBLISHED[0]:
+    if path.name == _PUBLISHED[0] or path.name.startswith(_SATCLIP):
         return "place"
     try:
         with path.open("rb") as file:

@@ -29,6 +29,7 @@ from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.alarm import Alarm
 from biocosmos.identify.novelty.known_depth import Usual
 from biocosmos.identify.novelty.registry import make_detector
+from biocosmos.identify.predictions import Predictions
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens import guard
 from biocosmos.taxonomy import Taxonomy
@@ -44,6 +45,13 @@ _COUNTS, _COLUMN = "kmers.npz", "column/"
 """K-mers in place of vectors, and what columns of known specimens are called among the rows."""
 _NO_VECTORS = np.empty((0, 0), np.float32)
 _CHUNK = 1 << 22
+_KEPT = {
+    "features": ("f", 2),
+    "held/logits?": ("f", 2),
+    "held/features?": ("f", 2),
+    "held/truth?": ("iu", 1),
+    "held/ids?": ("U", 1),
+}
 _TOLD = {"what": "an identifier", "remedy": "fit the identifier again"}
 _SHAPE = {
     "format": object,
@@ -170,7 +178,7 @@ def _loaded(folder: Path, device: str) -> Identifier:
         if _digest(folder / name) != digest:
             raise BiocosmosError(f"{folder / name} was changed after it was saved: fit the identifier again")
     taxonomy = Taxonomy.load(folder / _TAXONOMY)
-    arrays = read_arrays(folder / _ARRAYS, {"features": ("f", 2)}, **_TOLD)
+    arrays = read_arrays(folder / _ARRAYS, _KEPT, **_TOLD)
     known = _known(folder, state["known"], taxonomy) if state["known"] is not None else None
     namer = _restored_namer(state["namer"], known, _under("namer/", arrays), device)
     made = _answering(state, arrays, namer, known)
@@ -178,7 +186,17 @@ def _loaded(folder: Path, device: str) -> Identifier:
         kind: _answering(each, _under(f"alone/{kind}/", arrays), namer, known) for kind, each in state.get("alone", {}).items()
     }
     failures = _failures(state["failures"])
-    return replace(made, alone=alone, failures=failures)
+    return replace(made, alone=alone, failures=failures, held=_held(namer, _under("held/", arrays)))
+
+
+def _held(namer: Namer, arrays: Mapping[str, NDArray[Any]]) -> Predictions | None:
+    """What was said of held-out specimens; None where an earlier version kept nothing of it."""
+    if "truth" not in arrays:
+        return None
+    ids = arrays["ids"].astype(object)
+    return Predictions(
+        ids, namer.taxonomy, namer.classes, arrays["logits"], arrays["features"].astype(np.float32), arrays["truth"]
+    )
 
 
 def _answering(state: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]], namer: Namer, known: Gallery | None) -> Identifier:
@@ -256,6 +274,9 @@ def _arrays(identifier: Identifier) -> dict[str, NDArray[Any]]:
         arrays |= {"namer/classes": namer.classes} | {f"namer/{name}": array for name, array in namer.arrays().items()}
     for kind, each in identifier.alone.items():
         arrays |= {f"alone/{kind}/{name}": array for name, array in _of_stops(each).items()}
+    if (held := identifier.held) is not None:
+        arrays |= {"held/ids": np.array([str(each) for each in held.ids], np.str_), "held/truth": held.truth}
+        arrays |= {"held/logits": held.logits, "held/features": held.features}
     return arrays | _of_stops(identifier)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.cross_modal.sides import SEEN, UNSEEN
 from biocosmos.jobs.cross_modal_parts import Part
+from biocosmos.jobs.evaluate_settings import UNSEEN as USUALLY_UNSEEN
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
@@ -37,6 +38,10 @@ def asked_parts(collection: Collection, settings: EvaluateSettings) -> tuple[dic
     part that is not there and that cannot be done without.
     """
     names = {KEYS: settings.gallery, SEEN: settings.queries, UNSEEN: settings.unseen}
+    caveats = []
+    if settings.unseen == USUALLY_UNSEEN and not _has(collection, settings.unseen):
+        names.pop(UNSEEN)
+        caveats.append(f"The split has no part '{USUALLY_UNSEEN}': nothing is said of unseen species. {MAKE_PARTS}.")
     for which in names:
         _refuse_missing(collection, names[which], which)
     given = {UNSEEN_KEYS: settings.unseen_keys, VALIDATION: settings.calibration, UNSEEN_VALIDATION: settings.calibration_unseen}
@@ -46,8 +51,7 @@ def asked_parts(collection: Collection, settings: EvaluateSettings) -> tuple[dic
     if not given[UNSEEN_KEYS] and len(answers) > 1 and USUAL[UNSEEN_KEYS] in answers:
         answers.remove(USUAL[UNSEEN_KEYS])
         names[KEYS] = before + "+".join(answers)
-    asking = [each.strip() for which in (KEYS, SEEN, UNSEEN) for each in names[which].rpartition(":")[2].split("+")]
-    caveats = []
+    asking = [each.strip() for name in names.values() for each in name.rpartition(":")[2].split("+")]
     for which, usual in USUAL.items():
         if given[which]:
             names[which] = str(given[which])

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from biocosmos.embed import embed
 from biocosmos.encoders.modality import MODALITIES, described, towers_of
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.cross_modal.sides import DNA, Array, Side
+from biocosmos.evaluate.cross_modal.sides import DNA, Array, Side, together
 from biocosmos.provenance import encoder_name
 from biocosmos.search.gallery import Gallery
 from biocosmos.specimens.collection import Collection
@@ -46,9 +46,7 @@ class Part:
 
     def joined(self, other: Part) -> Side:
         """The specimens of both as one side, those of this part first."""
-        one, two = self.side, other.side
-        vectors = {each: np.concatenate([one.vectors[each], two.vectors[each]]) for each in one.vectors}
-        return Side(vectors, {rank: np.concatenate([one.taxa[rank], two.taxa[rank]]) for rank in one.taxa})
+        return together([self.side, other.side])
 
 
 def space_towers(collection: Collection, given: str | None) -> tuple[str, dict[str, str], list[str]]:

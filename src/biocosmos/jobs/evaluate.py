@@ -21,11 +21,12 @@ from biocosmos.jobs.evaluate_settings import (
     LEAVE_OUT,
     NAMES,
     OPEN_WORLD,
+    PLACE,
     SHOTS,
     EvaluateSettings,
 )
 from biocosmos.search.gallery import Gallery
-from biocosmos.settings import told
+from biocosmos.settings import names_in, told
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 
@@ -63,6 +64,10 @@ def evaluate_collection(
         return judge_tables(collection, settings)
     if settings.head:
         return _heads(collection, settings)
+    if settings.protocol == PLACE:
+        from biocosmos.jobs.evaluate_places import judge_places
+
+        return judge_places(collection, settings)
     if settings.protocol == CROSS_MODAL:
         from biocosmos.jobs.evaluate_cross_modal import judge_cross_modal
 
@@ -85,6 +90,7 @@ def evaluate_collection(
             where=settings.where,
             seed=settings.seed,
             output=output,
+            patterns=names_in(settings.patch),
         )
     elif settings.protocol == CLUSTERING:
         from biocosmos.jobs.evaluate_clusters import judge_clusters, parts_of

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import numpy as np
 
+from biocosmos.encoders.modality import BOUND
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.cross_modal.back_off import back_off_scores
+from biocosmos.evaluate.cross_modal.counterparts import counterpart_scores
 from biocosmos.evaluate.cross_modal.decisions import (
     LINEAR,
     NEAREST,
@@ -23,7 +25,7 @@ from biocosmos.evaluate.cross_modal.decisions import (
 )
 from biocosmos.evaluate.cross_modal.report import Findings, cross_modal_report
 from biocosmos.evaluate.cross_modal.scores import KS, Row, retrieval_scores
-from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, UNSEEN, Side
+from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, TEXT, UNSEEN, Side, together
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.report import asked_of, retrieved
 from biocosmos.evaluate.report import split_hash
@@ -37,7 +39,9 @@ from biocosmos.jobs.cross_modal_asking import (
     those_with_specimens,
 )
 from biocosmos.jobs.cross_modal_damage import damaged
+from biocosmos.jobs.cross_modal_names import by_names
 from biocosmos.jobs.cross_modal_parts import Part, base_of, part_of, space_towers
+from biocosmos.jobs.cross_modal_places import cells_of, shared_cells
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
@@ -65,13 +69,21 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
     parts, more = those_with_specimens(parts, towers)
     refuse_meeting(parts)
     answering = parts[KEYS].joined(parts[UNSEEN_KEYS]) if UNSEEN_KEYS in parts else parts[KEYS].side
-    asked = {which: parts[which].side for which in (SEEN, UNSEEN)}
+    asked = {which: parts[which].side for which in (SEEN, UNSEEN) if which in parts}
     keys, *sides = _named_somewhere(answering, *asked.values())
     asked = dict(zip(asked, sides))
     boot = Bootstrap(seed=settings.seed)
     found = Findings(retrieval_scores(keys, asked, bootstrap=boot), caveats=[*caveats, *more])
     if not found.retrieval:
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank that a key has: name other parts")
+    if TEXT in towers:
+        found.names = by_names(collection, towers[TEXT], asked, list(keys.taxa), device=settings.device, bootstrap=boot)
+    asking = [parts[which] for which in (SEEN, UNSEEN) if which in parts]
+    bound = set(towers) & set(BOUND)
+    if bound:
+        cells = cells_of(collection, np.concatenate([part.ids for part in asking]).tolist())
+        found.counterparts = counterpart_scores(together([part.side for part in asking]), cells, bootstrap=boot)
+        found.caveats += shared_cells(collection, asking, [parts[which] for which in (KEYS, UNSEEN_KEYS) if which in parts])
     found.baselines = _baselines(collection, towers, names, settings, boot)
     _decide(found, parts, settings, boot)
     _back_off(found, parts, settings)
@@ -89,8 +101,8 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
         found,
         space=space,
         modalities=tuple(towers),
-        specimens={**sizes, SEEN: len(parts[SEEN]), UNSEEN: len(parts[UNSEEN])},
-        data=f"{collection.path.stem}: {names[SEEN]}, {names[UNSEEN]} in {key_parts}",
+        specimens={**sizes, **{which: len(parts[which]) if which in parts else 0 for which in (SEEN, UNSEEN)}},
+        data=f"{collection.path.stem}: {', '.join(names[which] for which in (SEEN, UNSEEN) if which in names)} in {key_parts}",
         provenance={
             "encoders": {towers[modality]: gallery.provenance for modality, gallery in parts[SEEN].galleries.items()},
             "parts": names,
@@ -119,19 +131,18 @@ def _baselines(
         base = base_of(tower)
         if base is None or base not in collection.encoders:
             continue
-        gallery, *asking = (
-            collection.gallery(base, split=part, where=settings.where, columns=[])
-            for part in (answering, names[SEEN], names[UNSEEN])
-        )
-        found = {part: asked_of(gallery, queries, max(KS)) for part, queries in zip((SEEN, UNSEEN), asking) if len(queries)}
-        if len(found) == 2:
+        gallery = collection.gallery(base, split=answering, where=settings.where, columns=[])
+        who = [which for which in (SEEN, UNSEEN) if which in names]
+        asking = {which: collection.gallery(base, split=names[which], where=settings.where, columns=[]) for which in who}
+        found = {part: asked_of(gallery, queries, max(KS)) for part, queries in asking.items() if len(queries)}
+        if len(found) == len(who):
             rows += [{**row, "query": modality, "key": modality} for row in retrieved(base, found, KS, boot)]
     return rows
 
 
 def _decide(found: Findings, parts: Mapping[str, Part], settings: EvaluateSettings, boot: Bootstrap) -> None:
     """Open-world decisions, where there are images, barcodes, keys of unseen species and two parts to choose t on."""
-    if not {UNSEEN_KEYS, VALIDATION, UNSEEN_VALIDATION} <= set(parts):
+    if not {UNSEEN, UNSEEN_KEYS, VALIDATION, UNSEEN_VALIDATION} <= set(parts):
         return
     keys, unseen_keys = parts[KEYS].side, parts[UNSEEN_KEYS].side
     asked = {which: parts[which].side for which in (VALIDATION, UNSEEN_VALIDATION, SEEN, UNSEEN)}
@@ -163,7 +174,7 @@ def _decided(found: Findings, scheme: str, choices: Mapping[str, Choices], boot:
 
 def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSettings) -> None:
     """Images of unseen species named by barcodes with a promise, where there is a part of others to set it on."""
-    if UNSEEN_VALIDATION not in parts or not {IMAGE, DNA} <= set(parts[UNSEEN].galleries):
+    if not {UNSEEN, UNSEEN_VALIDATION} <= set(parts) or not {IMAGE, DNA} <= set(parts[UNSEEN].galleries):
         return
     galleries = [parts[KEYS].galleries[DNA], *([parts[UNSEEN_KEYS].galleries[DNA]] if UNSEEN_KEYS in parts else [])]
     keys = galleries[0]
@@ -186,18 +197,19 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
 
 def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str]) -> list[str]:
     """What is no mistake and must be known: taught keys of unseen species, unseen species that are seen, drawn pictures."""
-    said = guard.told(collection, parts[UNSEEN].ids, *who)
+    last = UNSEEN if UNSEEN in parts else SEEN
+    said = guard.told(collection, parts[last].ids, *who)
     if UNSEEN_KEYS in parts and (taught := guard.shared(parts[UNSEEN_KEYS].ids, *who)):
         count = sum(len(one.ids) for one in taught)
         said.append(f"{count:,} specimens of part '{parts[UNSEEN_KEYS].name}' trained the space: its species are not unseen.")
-    known, asked = (np.unique(parts[which].side.taxa.get(SPECIES, np.empty(0))) for which in (KEYS, UNSEEN))
+    known, asked = (np.unique(parts[which].side.taxa.get(SPECIES, np.empty(0))) for which in (KEYS, last))
     both = np.intersect1d(known[known >= 0], asked[asked >= 0])
-    if len(both):
+    if len(both) and last == UNSEEN:
         said.append(
             f"{len(both):,} of {int((asked >= 0).sum()):,} species of part '{parts[UNSEEN].name}' have keys in part "
             f"'{parts[KEYS].name}' too: what is said of unseen species is not about unseen ones."
         )
-    made_up = all(str(id_).startswith("SIM") for id_ in parts[UNSEEN].ids)  # as simulated barcodes are numbered
+    made_up = all(str(id_).startswith("SIM") for id_ in parts[last].ids)  # as simulated barcodes are numbered
     barcodes = "simulated barcodes" if made_up else "real barcodes"
     if PICTURE in collection.stored_columns and collection.dataset.count_rows(filter=f"{PICTURE} = '{SYNTHETIC}'"):
         said.append(

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER
+from biocosmos.jobs.place_settings import KERNEL
+from biocosmos.jobs.place_settings import METHODS as PRIORS
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
 from biocosmos.specimens.settings import EVERYTHING
 
@@ -13,15 +15,17 @@ OF_ATTRIBUTES = "Attributes"
 BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
 IN_CLUSTERS, ACROSS = "Clusters", "Across modalities"
 OF_BARCODES = "Barcodes"
+OF_PLACES = "Priors of places"
 NEIGHBOURS = ("query-gallery", "all-vs-all", "both")
 SHOTS = ("few-shot", "zero-shot")
 NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
 BARCODE, OPEN_WORLD, CROSS_MODAL = "barcode", "open-world", "cross-modal"
+PLACE = "place"
 UNSEEN = "test_unseen"
 """The part that asks with species that no training saw, where nobody names another."""
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL)
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL, PLACE)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN, "names": NOT_GIVEN}
@@ -42,6 +46,7 @@ _JUDGED = ({"head": GIVEN, "names": NOT_GIVEN, "protocol": None}, _TOLD)
 _LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
 _CLUSTERED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CLUSTERING}
 _ACROSS = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CROSS_MODAL}
+_PLACED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": PLACE}
 _BARCODED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": BARCODE}
 
 
@@ -123,8 +128,8 @@ class EvaluateSettings:
         "SimpleShot from 1 and 5 images a taxon; zero-shot: from the taxa's names (needs a text tower). ranks: names, rank by "
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
         "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
-        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: image, DNA and text of one "
-        "space asked of each other.",
+        "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: the modalities of one "
+        "space asked of each other, and of names. place: priors of places on held-out cells, and on rows.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -208,6 +213,15 @@ class EvaluateSettings:
         only={"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": None},
         panel=BY_GALLERY,
     )
+    patch: str = setting(
+        "",
+        "Only weights with such names, comma-separated, with * and ?, or ! before them for all others: 'blocks.1*', "
+        "'!projection.*'. The rest stays as in the second encoder.",
+        metavar="NAMES",
+        unset="all weights",
+        only={"interpolate": GIVEN},
+        panel=BY_GALLERY,
+    )
     templates: Path | None = setting(
         None,
         "A file with one sentence a line, {name} in each.",
@@ -272,6 +286,19 @@ class EvaluateSettings:
     provisional: bool = setting(
         False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES
     )
+    place_method: str = setting(
+        KERNEL,
+        "One or several priors, comma-separated: kernel, sinr, geo-prior, mlp (docs/places.md).",
+        choices=PRIORS,
+        several=True,
+        only=_PLACED,
+        panel=OF_PLACES,
+    )
+    place_rank: str | None = setting(
+        None, "Taxa of this rank are foretold.", unset="the deepest known", only=_PLACED, panel=OF_PLACES
+    )
+    place_least: int = setting(10, "Only taxa with so many specimens.", low=1, only=_PLACED, panel=OF_PLACES)
+    place_seeds: int = setting(5, "How often a fifth of the cells is held out.", above=0, only=_PLACED, panel=OF_PLACES)
     views: int = setting(
         1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
     )
@@ -321,7 +348,7 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL)},),
+        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL, PLACE)},),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", only={"names": NOT_GIVEN}, panel=MACHINE)
@@ -332,6 +359,8 @@ class EvaluateSettings:
             raise SettingError(
                 f"--protocol {self.protocol} is of embeddings: with --head choose {', '.join((*NAMES, *LEAVE_OUT))}"
             )
+        if self.protocol == PLACE and self.encoder:
+            raise SettingError("--encoder does nothing here: --protocol place is about where and when, not about vectors")
         if not self.head and self.protocol in LEAVE_OUT:
             raise SettingError(f"--protocol {self.protocol} trains a head again: name it with --head")
         if self.protocol in (*LEAVE_OUT, "promises") and len(self.head) > 1:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from biocosmos.errors import BiocosmosError, Failures, first_line
 from biocosmos.files import is_file, is_there
 from biocosmos.jobs.export_current import export_current
+from biocosmos.jobs.named_specimens import PREFIXED, ROWS, Answers, answered, batches_of, joined, joined_schema, own_names
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.outputs import place_of, refuse_source
 from biocosmos.progress import progress
@@ -22,22 +23,13 @@ from biocosmos.specimens.attributes import attributes_of
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import Vectors, write_vectors
 from biocosmos.specimens.identifications import answered_ranks, read_kept, read_names
-from biocosmos.specimens.positions import positions_of
-from biocosmos.specimens.readers.ecotaxa_table import STATUS
 from biocosmos.specimens.settings import ExportSettings
 from biocosmos.specimens.survey_settings import COUNTED, SURVEYS
 from biocosmos.specimens.writers import Written, format_of, provenance_of, write
-from biocosmos.specimens.writers.naming import PREDICTED
 from biocosmos.specimens.writers.wide import write_wide
 
-ROWS = 64
-"""Rows in memory at once: packed images are in them."""
-OWN_LABEL = "own_label"
-"""What a specimen was called before a machine named it."""
-BY_A_PERSON = ("validated", "dubious", "discarded")
-OF_PICTURES = ("ecotaxa", "coco")
-"""Formats that have the pictures of specimens, packed and cut out as their collection has them."""
-PREFIXED = ("id", "image", "image_path", "crop")
+OF_COLLECTIONS = ("ecotaxa", "coco", *SURVEYS)
+"""Formats that need what the collection knows beside names: pictures, packed and cut out; samples, places and volumes."""
 
 
 def export(source: str | Path, output: str | Path, settings: ExportSettings | None = None) -> Written:
@@ -61,7 +53,7 @@ def _exported(source: Path, output: Path, settings: ExportSettings) -> Written:
             if getattr(settings, name):
                 raise UnusedSetting(name, f"--{name}", f"with a collection, and {source} is a table of names")
         table, beside = read_names(source), source.absolute().parent
-        named = _collection_named(table, beside) if format_of(output, settings.format) in OF_PICTURES else None
+        named = _collection_named(table, beside) if format_of(output, settings.format) in OF_COLLECTIONS else None
         return _names(table, output, settings, beside) if named is None else _identified(named, table, output, settings)
     collection = Collection.open(source)
     refuse_source(output, _image_paths(collection))
@@ -194,21 +186,10 @@ def _names(table: pa.Table, output: Path, settings: ExportSettings, beside: Path
     if format == "ecotaxa":
         table = _spelt_apart(table, ranks, {})
     if format == "darwin-core":
-        table = _answered(table, failures, output)
+        table = answered(table, failures, output)
         if not len(table):
             raise BiocosmosError(f"{output} is not written: no name was sure enough, so nothing in the table is an occurrence")
     return _write(table, output, settings, ranks, failures=failures)
-
-
-def _answered(table: pa.Table, failures: Failures, output: Path) -> pa.Table:
-    """The rows that have a name: an image nobody has a name for is no occurrence, unless a collection has it as a specimen."""
-    named = pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(table["taxon"]), ""), False)
-    reason = (
-        "no name was sure enough, which makes no occurrence: left out (with a collection and --identifications specimens stay)"
-    )
-    for id in table.filter(pc.invert(named))["id"].to_pylist():
-        failures.add(reason, stage="write", source=output, id=id, severity="warning")
-    return table.filter(named)
 
 
 def _collection_named(table: pa.Table, beside: Path) -> Collection | None:
@@ -239,94 +220,28 @@ def _identified(collection: Collection, table: pa.Table, output: Path, settings:
     if format == "ecotaxa":
         table = _spelt_apart(table, ranks, _ecotaxas_names(collection))
     failures = Failures()
-    answers = _Answers(table, failures, output)
-    keeps = _own_names(collection, columns, selection, answers.row_of.keys(), format)
+    answers = Answers(table, failures, output)
+    keeps = own_names(collection, columns, selection, answers.row_of.keys(), format)
     for id in sorted(keeps) if format in ("ecotaxa", *SURVEYS) else ():
         reason = "a person has named it in EcoTaxa: that name stays, the machine's is left out"
         failures.add(reason, stage="write", source=output, id=id, severity="warning")
     history = None
     if format == "darwin-core" and keeps:
         history = table.filter(pc.is_in(table["id"], value_set=pa.array(sorted(keeps), pa.string())))
-    schema = _joined_schema(collection, table, names)
+    schema = joined_schema(collection, table, names)
 
     def rows() -> Iterator[pa.RecordBatch]:
         for batch in collection.scan(["id", *columns], batch_size=ROWS, **selection):
             own = [row for row in batch.to_pylist() if row["id"] in answers.row_of]
             said = answers.take([row["id"] for row in own])
-            joined = [row if row["id"] in keeps else _joined(row, answer) for row, answer in zip(own, said)]
-            yield from _batches(joined, schema)
+            together = [row if row["id"] in keeps else joined(row, answer) for row, answer in zip(own, said)]
+            yield from batches_of(together, schema)
         if all(value is None for value in selection.values()):  # what was named and is no specimen is an image file
-            yield from (batch for part in answers.left(collection, format == "darwin-core") for batch in _batches(part, schema))
+            yield from (batch for part in answers.left(collection, format == "darwin-core") for batch in batches_of(part, schema))
 
     kept_ranks = [*collection.ranks] if format in ("darwin-core", *SURVEYS) and keeps else []
     used = [*ranks, *(rank for rank in kept_ranks if rank not in ranks)]
     return _write(_counted(rows(), len(answers.row_of), output), output, settings, used, history, failures=failures)
-
-
-class _Answers:
-    """The answers by id; of one that occurs more than once the last counts."""
-
-    def __init__(self, table: pa.Table, failures: Failures, output: Path) -> None:
-        self.table, self.failures, self.output = table, failures, output
-        self.row_of: dict[str, int] = {id: row for row, id in enumerate(table["id"].to_pylist())}
-        if twice := len(table) - len(self.row_of):
-            reason = f"{twice:,} rows name an id that comes again: the last answer counts"
-            failures.add(reason, stage="write", source=output, severity="warning")
-
-    def take(self, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """Their answers, in this order."""
-        rows: list[dict[str, Any]] = self.table.take(pa.array([self.row_of[id] for id in ids], pa.int64())).to_pylist()
-        return rows
-
-    def left(self, collection: Collection, only_named: bool) -> Iterator[list[dict[str, Any]]]:
-        """Answers of what is no specimen of the collection, some at a time; only_named: without those that have no name."""
-        ids = list(self.row_of)
-        known = positions_of(collection.dataset, ids)
-        others = [id for id, place in zip(ids, known) if place < 0]
-        for start in range(0, len(others), ROWS):
-            part = self.table.take(pa.array([self.row_of[id] for id in others[start : start + ROWS]], pa.int64()))
-            yield (_answered(part, self.failures, self.output) if only_named else part).to_pylist()
-
-
-def _batches(rows: Sequence[dict[str, Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
-    if rows:
-        yield pa.RecordBatch.from_pylist([{name: row.get(name) for name in schema.names} for row in rows], schema=schema)
-
-
-def _joined(row: dict[str, Any], answer: dict[str, Any]) -> dict[str, Any]:
-    """A specimen with a machine's answer; its image is the collection's."""
-    own = {name: value for name, value in row.items() if name in PREFIXED or name not in answer}
-    return {**answer, **own, OWN_LABEL: row.get("label")} | ({} if "label" in answer else {"label": None})
-
-
-def _joined_schema(collection: Collection, table: pa.Table, names: Sequence[str]) -> pa.Schema:
-    """Columns of the rows: the answer's, then the specimen's, the types of each as they are."""
-    stored, fields = collection.dataset.schema, {field.name: field for field in table.schema}
-    for name in names:
-        fields[name] = stored.field(name)
-    if "label" in fields or "label" in stored.names:
-        fields[OWN_LABEL] = pa.field(OWN_LABEL, pa.string())
-    return pa.schema(list(fields.values()), metadata=table.schema.metadata)
-
-
-def _own_names(
-    collection: Collection, columns: Sequence[str], selection: dict[str, Any], ids: Container[str], format: str
-) -> set[str]:
-    """Ids of specimens whose own name stays: a person's in EcoTaxa and in a survey, any in Darwin Core."""
-    if format in ("ecotaxa", *SURVEYS) and STATUS in columns:
-        wanted = [STATUS]
-    elif format == "darwin-core":
-        wanted = [name for name in dict.fromkeys(("label", STATUS, *collection.ranks)) if name in columns]
-    else:
-        return set()
-    found = set()
-    for batch in collection.scan(["id", *wanted], **selection):
-        for row in batch.to_pylist():
-            state = str(row.get(STATUS) or "").lower()
-            named = any(row.get(name) for name in wanted if name != STATUS) and state != PREDICTED
-            if row["id"] in ids and (state in BY_A_PERSON or (format == "darwin-core" and named)):
-                found.add(row["id"])
-    return found
 
 
 def _ecotaxas_names(collection: Collection) -> dict[tuple[str, ...], str]:

@@ -30,12 +30,13 @@ from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.placed_names import placed_identifier_of, said_of_place
 from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.scores import check_scores, write_scores
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
-from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
+from biocosmos.jobs.who_names import chosen_on, device_of
 from biocosmos.outputs import place_of
 from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
@@ -242,7 +243,7 @@ class Job:
     def identifier(self, failures: Failures) -> Identifier:
         """Who names, made when first asked for."""
         if self._identifier is None:
-            self._identifier = identifier_of(self.collection, self._naming_settings(), self._told)
+            self._identifier = placed_identifier_of(self.collection, self._naming_settings(), self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
             if self.evidence and not self._identifier.namer.taxonomy.ranks:
                 raise SettingError("--report explains names, and this head answers attributes alone: leave it out")
@@ -337,7 +338,12 @@ class Job:
             identifier.summary(kept.tables(), failures.errors),
             shift,
             settings.part is None,
-            (*([warning] if warning else []), *([by] if by else []), *self._notes(identifier)),
+            (
+                *([warning] if warning else []),
+                *([by] if by else []),
+                *said_of_place(identifier, kept.tables()),
+                *self._notes(identifier),
+            ),
             naming.shown(),
             had,
             lambda: (table.select(naming.schema.names) for table in kept.tables()),

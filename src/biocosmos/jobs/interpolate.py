@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from biocosmos import evaluate
+from biocosmos.encoders.spaces import Space, read_space, save_space, space_of
 from biocosmos.errors import BiocosmosError, ImageError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.interpolation.report import curve_report
@@ -31,7 +32,7 @@ Vectors = npt.NDArray[np.float32]
 VALIDATION = "val"
 MOST_WEIGHTS = 101
 READERS, READ_ROWS = 4, 64
-ENCODER = "encoder"
+ENCODER, SPACE = "encoder", "space"
 
 
 def interpolate_collection(
@@ -46,13 +47,16 @@ def interpolate_collection(
     where: str | None = None,
     seed: int = 0,
     output: Path | None = None,
+    patterns: Sequence[str] = (),
 ) -> Report:
     """Evaluate encoders between ``encoders[0]`` (weight 0, the base) and ``encoders[1]`` (weight 1, the trained one).
 
     For each weight the images of the part ``validation`` are embedded and asked about each other (all-vs-all); the weight with
     the highest recall@1 is chosen, the smallest of equal ones. Only the chosen encoder then answers ``queries`` against
     ``gallery``, beside the base and the trained one. With ``output`` it is saved in ``output/encoder``, unless it is one of the
-    two. Killed and run again, the job goes on after the last weight that was embedded.
+    two; of a tower of a space also ``output/space``, the space with the chosen encoder in its place. patterns: only weights with
+    such names, the others stay the trained ones; see :func:`biocosmos.encoders.interpolation.interpolated`. Killed and run again,
+    the job goes on after the last weight that was embedded.
 
     weights: "start:stop:step", or a list, each in [0, 1].
 
@@ -71,14 +75,14 @@ def interpolate_collection(
 
     base, trained = encoders
     ends = load_towers(base), load_towers(trained)
-    interpolated(*ends, 0.5)  # refuses before anything is embedded
+    interpolated(*ends, 0.5, patterns)  # refuses before anything is embedded
     room = collection.path / "work" / "interpolation"
     template = _common(*(collection.gallery(name, split=validation, where=where, columns=()) for name in encoders))
     if not len(template):
         raise BiocosmosError(f"no specimen of the part '{validation}' has vectors of {base} and {trained}: embed them")
     curve = []
     for weight in chosen_of:
-        towers = interpolated(*ends, weight)
+        towers = interpolated(*ends, weight, patterns)
         vectors = _stored(collection, encoders, weight, towers, template)
         if vectors is None:
             encoder = build_encoder(f"{trained} at {weight:g}", towers)
@@ -92,12 +96,12 @@ def interpolate_collection(
             template.ids[seen], vectors[seen], template.taxa[seen], template.taxonomy, {**template.provenance, "encoder": "curve"}
         )
         curve.append((weight, evaluate.retrieval(mine, ks=(1,), seed=seed, examples=0)))
-    report = curve_report(curve, base, trained, validation, template.provenance)
+    report = curve_report(curve, base, trained, validation, template.provenance, patterns)
     weight = report.provenance["chosen"]
     galleries = {n: collection.gallery(n, split=gallery, where=where, columns=groups) for n in encoders}
     asked = {n: collection.gallery(n, split=queries, where=where, columns=groups) for n in encoders}
-    if 0 < weight < 1:
-        towers = interpolated(*ends, weight)
+    if 0 < weight < 1 or (patterns and not weight):
+        towers = interpolated(*ends, weight, patterns)
         name = f"{trained} at {weight:g}"
         encoder = build_encoder(name, towers)
         for parts, part in ((galleries, gallery), (asked, queries)):
@@ -116,7 +120,7 @@ def interpolate_collection(
             for other in encoders:
                 parts[other] = parts[other].subset(np.isin(parts[other].ids.astype(str), parts[name].ids.astype(str)))
         if output is not None:
-            _save(output / ENCODER, towers, base, trained, report, template.ids)
+            _save(output, towers, base, trained, report, template.ids)
     found = evaluate.compare(
         galleries, asked, groups=groups, seed=seed, training=galleries[base].taxa if gallery == "train" else None
     )
@@ -197,15 +201,41 @@ def _embedded(collection: Collection, encoder: Encoder, template: Gallery, part:
     return out
 
 
-def _save(folder: Path, towers: Towers, base: str, trained: str, report: Report, chosen_on: guard.Ids) -> None:
+def _save(output: Path, towers: Towers, base: str, trained: str, report: Report, chosen_on: guard.Ids) -> None:
+    """The encoder, and where it was a tower of a space, the space with it."""
+    from biocosmos.encoders.registry import load_towers
     from biocosmos.encoders.saving import save_encoder
 
     facts = report.provenance
+    patched = facts["options"].get("patterns")
     training = {
-        "what": f"weights {facts['chosen']:g} of the way from {base} to {trained}",
+        "what": f"weights {facts['chosen']:g} of the way from {base} to {trained}{f', of {patched}' if patched else ''}",
         "chosen on": f"recall@1 of {facts['main_target']} on the part {facts['validation']}, all-vs-all",
         "split": facts["split_hash"],
+        "interpolated with": base,
     }
-    save_encoder(folder, towers, base=trained, training={**training, "interpolated with": base})
+    folder = output / ENCODER
+    if towers.base is None:
+        digest = save_encoder(folder, towers, base=trained, training=training)
+    else:
+        beneath = load_towers(towers.base.name)
+        digest = save_encoder(
+            folder, beneath, base=towers.base.name, projection=towers.projection, frozen=True, training=training
+        )
     record = guard.Fitted.of(f"the encoder in {folder}", chosen=chosen_on, split=facts["split_hash"], stands_on=[trained, base])
     record.save(folder)
+    if space_of(trained, load_towers(trained).digest) is not None:
+        _save_space(output / SPACE, read_space(Path(trained).parent), folder, digest)
+
+
+def _save_space(folder: Path, space: Space, encoder: Path, digest: str) -> None:
+    """The space with another tower of images; what reads projections over its own folders goes with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for modality, tower in space.towers.items():
+        shutil.rmtree(folder / modality, ignore_errors=True)
+        shutil.copytree(encoder if modality == "image" else tower, folder / modality)
+        for record in guard.records(encoder if modality == "image" else tower):
+            record.save(folder / modality)  # which says where what it stands on lies, as seen from here
+            break
+    training = {**space.training, "what": f"{space.training.get('what', 'a space')}; its image tower was patched"}
+    save_space(folder, {**space.digests, "image": digest}, dim=space.dim, training=training)

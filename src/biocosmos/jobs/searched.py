@@ -30,10 +30,12 @@ def searcher(collection: Collection, encoder: str, settings: SearchSettings) -> 
     if holds_kmers(collection.encoders[encoder]):
         raise BiocosmosError(f"'{encoder}' counts k-mers, which are searched exactly: leave --approximate out")
     index = approximate_index(collection, encoder)
+    chosen = settings.selected()["where"]
+    where = None if chosen is None else collection.condition(chosen)[0]
 
     def search(queries: Any, exclude: Sequence[str] | None) -> Hits:
         queries = queries.dense() if isinstance(queries, KmerCounts) else queries
-        return index.search(queries, settings.k, within=settings.within, where=settings.where, exclude=exclude)
+        return index.search(queries, settings.k, within=settings.within, where=where, exclude=exclude)
 
     return search
 

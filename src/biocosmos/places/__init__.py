@@ -4,7 +4,7 @@ from biocosmos.places.columns import Places
 from biocosmos.places.coordinates import parse_place
 from biocosmos.places.countries import country_code
 from biocosmos.places.days import YEAR, days_apart, parse_day
-from biocosmos.places.sphere import EARTH, cells, great_circle, on_sphere
+from biocosmos.places.sphere import EARTH, cells, great_circle, on_sphere, spanned
 
 __all__ = [
     "EARTH",
@@ -17,4 +17,5 @@ __all__ = [
     "on_sphere",
     "parse_day",
     "parse_place",
+    "spanned",
 ]

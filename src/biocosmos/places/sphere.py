@@ -50,3 +50,20 @@ def cells(latitude: npt.ArrayLike, longitude: npt.ArrayLike, degrees: float = 0.
     column = np.floor((np.where(known, east, 0) + 180) / degrees + 1e-9).astype(np.int64)
     numbers: npt.NDArray[np.int64] = np.where(known, np.clip(row, 0, rows - 1) * columns + column % columns, -1)
     return numbers
+
+
+def spanned(longitude: npt.ArrayLike) -> tuple[float, float]:
+    """(west, east) in degrees of the smallest arc that holds all of (n,) longitudes, nan left out: west from -180 to below 180,
+    east at most 360 above it, so above 180 where the arc crosses the antimeridian. Raises ValueError without any.
+
+    >>> spanned([179, -179])
+    (179.0, 181.0)
+    """
+    given = np.asarray(longitude, np.float64).ravel()
+    around = np.unique(np.mod(given[np.isfinite(given)] + 180, 360) - 180)
+    if not len(around):
+        raise ValueError("no longitude is known")
+    gaps = np.append(np.diff(around), around[0] + 360 - around[-1])
+    after = int(gaps.argmax())
+    west = float(around[(after + 1) % len(around)])
+    return west, west + (360 - float(gaps[after])) if len(around) > 1 else west

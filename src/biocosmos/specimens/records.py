@@ -23,10 +23,20 @@ STANDARD: dict[str, pa.DataType] = {
     "text": pa.string(),
     "latitude": pa.float64(),  # decimal degrees, WGS84
     "longitude": pa.float64(),
-    "date": pa.string(),  # ISO 8601 where the source allows it
+    "date": pa.string(),  # ISO 8601 where the source allows it; an interval as a/b
 }
 """Columns with a meaning of their own, and their Arrow types. Rank columns are strings named by their rank; every other
 column of a source is kept under its own name."""
+
+PLACED: dict[str, pa.DataType] = {
+    "uncertainty": pa.float64(),  # metres: the radius in which the specimen was found for sure
+    "depth_min": pa.float64(),  # metres below the surface
+    "depth_max": pa.float64(),
+    "altitude": pa.float64(),  # metres above the sea; the middle of a range
+    "country": pa.string(),  # as the source says
+}
+"""More of where a specimen was found: columns of a collection from the first source on that says such a thing, under any name
+(:mod:`biocosmos.specimens.readers.placing`). The source's own columns are kept beside them."""
 
 BESIDE = ("satellite_path", "audio_path")
 """Columns of files beside a specimen, as image_path is of its own."""

@@ -12,11 +12,13 @@ import pyarrow.compute as pc
 from biocosmos.barcodes.stripes import stripes
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_there
+from biocosmos.places.filters import Condition, spelt_out
 from biocosmos.search.conditions import quoted, within_condition
 from biocosmos.specimens.conditions import check_condition, select_error
 from biocosmos.specimens.damage import reading
 from biocosmos.specimens.lock import locked
 from biocosmos.specimens.opened import Opened
+from biocosmos.specimens.placed import place_columns
 from biocosmos.specimens.splits import Split, check_name, is_name
 
 if TYPE_CHECKING:
@@ -43,21 +45,21 @@ class Selecting(Opened):
             columns: which columns; default all but images and embeddings.
             split: a part of the default split ("train"), or of a named one ("openworld:novel").
             within: a taxon at any rank: "Copepoda", or "class:Copepoda", or a path "Animalia/Arthropoda" for homonyms.
-            where: an SQL condition on columns: "latitude > 40 AND \\"group\\" = 'copepod'".
+            where: an SQL condition on columns: "latitude > 40 AND \\"group\\" = 'copepod'"; it may hold the functions of
+                :mod:`biocosmos.places.filters`: "near(52.05, 5.05, 10)".
             with_row: add the column ``_rowid``.
 
         Raises:
             BiocosmosError: unknown part, taxon or column, ambiguous taxon, malformed condition.
         """
-        if where is not None:
-            check_condition(where)
+        plain = None if where is None else self.condition(where)[0]
         dataset = self.dataset
         names = self.chosen_columns(columns)
         self._check_columns(names)
         wanted = None if split is None else self._part(split)
         read = names if wanted is None or "id" in names else [*names, "id"]
         taxon = None if within is None else within_condition(self.taxonomy, within)
-        conditions = [f"({condition})" for condition in (taxon, where) if condition]
+        conditions = [f"({condition})" for condition in (taxon, plain) if condition]
         try:
             batches = dataset.to_batches(
                 columns=read, filter=" AND ".join(conditions) or None, batch_size=batch_size, with_row_id=with_row
@@ -71,6 +73,31 @@ class Selecting(Opened):
                     yield batch
         except (OSError, ValueError) as error:
             raise select_error(self.path, where, error) from error
+
+    def condition(self, where: str) -> tuple[str, tuple[Condition, ...]]:
+        """(a condition as plain SQL on this collection's columns, what its functions of places and seasons ask for).
+
+        Raises BiocosmosError for one that cannot be taken apart, and for a function without its column.
+        """
+        check_condition(where)
+        columns = place_columns(self.stored_columns)
+
+        def countries() -> list[str]:
+            return [each for each in pc.unique(self.table([columns["country"]])[columns["country"]]).to_pylist() if each]
+
+        return spelt_out(where, columns, countries)
+
+    def not_known(self, where: str) -> list[tuple[str, int, int]]:
+        """(what, how many specimens do not say it, of how many) for each of the things that the functions of a condition ask for
+        and that some do not say."""
+        _, asked = self.condition(where)
+        total, found = self.dataset.count_rows(), []
+        for known, what in dict.fromkeys((each.known, each.what) for each in asked):
+            with reading(self.path):
+                missing = total - self.dataset.count_rows(filter=known)
+            if missing:
+                found.append((what, missing, total))
+        return found
 
     def table(self, columns: Sequence[str] | None = None, **selection: Any) -> pa.Table:
         """The selected specimens as one Arrow table; arguments as for :meth:`scan`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, names_in, setting
 from biocosmos.specimens.barcode_settings import BarcodeSettings
-from biocosmos.specimens.survey_settings import COUNTED, SURVEYS, UNITS, Survey, measure
+from biocosmos.specimens.survey_settings import COUNTED, SURVEYS, UNITS, Survey, biovolume_of, measure
 
 SELECTION = "Which specimens"
 SAMPLED = "What was found in each sample (obis, gbif-event, camtrap-dp, ecotaxa-summary)"
@@ -48,7 +48,8 @@ class IngestSettings(BarcodeSettings):
     format: str | None = setting(
         None,
         "folder, csv, parquet, darwin-core, ecotaxa, bioscan, fasta, genbank, xlsx, vlm4bio, coco, webdataset, hugging-face, "
-        "camtrap-dp, megadetector, mot, mot-detections, ami, insect-detect, insect-tracking, wide, sewer-ml, or a package's own.",
+        "camtrap-dp, megadetector, mot, mot-detections, ami, insect-detect, insect-tracking, wide, sewer-ml, "
+        "isatnat, isoundnat, or a package's own.",
         unset="found from the path",
     )
     column: tuple[str, ...] = setting((), "ours=theirs: --column label=Taxon.", repeated=True)
@@ -63,6 +64,12 @@ class IngestSettings(BarcodeSettings):
     )
     images: Path | None = setting(
         None, "Folder that relative image names in a table start from.", file=True, unset="the table's own"
+    )
+    beside: Path | None = setting(
+        None,
+        "Folder of the satellite images (iSatNat) or sounds (iSoundNat).",
+        file=True,
+        unset="satellite, sentinel, sounds_mp3 or sounds beside what is read",
     )
     size: str | None = setting(None, "Which image size (BIOSCAN): cropped_256.", unset="the best that is there")
     boxes: str | None = setting(
@@ -99,6 +106,7 @@ class IngestSettings(BarcodeSettings):
             "metadata": self.metadata,
             "taxonomy": self.taxonomy,
             "images": self.images,
+            "beside": self.beside,
             "size": self.size,
             "boxes": self.boxes,
             "confidence": self.confidence,
@@ -222,13 +230,36 @@ class ExportSettings(Selection):
     volume: str | None = _measure("volume", "Water that a specimen's acquisition stands for: sample_tot_vol=m3.")
     share: str | None = setting(
         None,
-        "The column that says which share of it was looked at, above 0 to 1: acq_sub_part.",
+        "The column that says which share of it was looked at, above 0 to 1.",
         metavar="COLUMN",
         unset="all of it",
         only={"format": COUNTED, "volume": GIVEN},
         panel=SAMPLED,
     )
-    biovolume: str | None = _measure("biovolume", "The volume of a specimen.", volume=GIVEN)
+    parts: str | None = setting(
+        None,
+        "In its place the column that says into how many parts it was split, of which one was looked at: acq_sub_part.",
+        metavar="COLUMN",
+        unset="1",
+        only={"format": COUNTED, "volume": GIVEN, "share": NOT_GIVEN},
+        panel=SAMPLED,
+    )
+    biovolume: str | None = setting(
+        None,
+        "The volume of a specimen: sphere, ellipsoid, an arithmetic of columns and px, or COLUMN=UNIT with one of mm3, um3.",
+        metavar="FORMULA",
+        unset="not known",
+        only={"format": COUNTED, "volume": GIVEN},
+        panel=SAMPLED,
+    )
+    pixel: str | None = setting(
+        None,
+        "The side of a pixel, px of the formula: 10.6um, 0.0106mm or COLUMN=um.",
+        metavar="LENGTH",
+        unset="not known",
+        only={"format": COUNTED, "biovolume": GIVEN},
+        panel=SAMPLED,
+    )
     mesh: str | None = _measure("mesh", "The mesh of the net: sample_net_mesh=um.", format="obis")
     aperture: str | None = _measure("aperture", "The opening of the net: sample_net_surf=m2.", format="obis")
     absences: bool = setting(
@@ -244,8 +275,9 @@ class ExportSettings(Selection):
 
     def survey(self) -> Survey:
         """Which columns are samples and volumes. Raises SettingError for a measure without a unit that is known."""
-        measures = {name: measure(name, getattr(self, name)) for name in UNITS}
-        return Survey(sample=self.sample, share=self.share, absences=self.absences, **measures)
+        measures: dict[str, Any] = {name: measure(name, getattr(self, name)) for name in UNITS if name != "biovolume"}
+        measures["biovolume"], measures["pixel"] = biovolume_of(self.biovolume, self.pixel)
+        return Survey(sample=self.sample, share=self.share, parts=self.parts, absences=self.absences, **measures)
 
 
 def pairs(values: tuple[str, ...], called: str) -> dict[str, str]:

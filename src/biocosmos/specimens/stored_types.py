@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import Failures
-from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, STANDARD
+from biocosmos.specimens.records import ADDED_BY_COLLECTION, EMBEDDING_PREFIX, PLACED, STANDARD
 
 RESERVED = ("_rowid", "_rowaddr", "_rowoffset", "_row_created_at_version", "_row_last_updated_at_version")
 """Names that Lance keeps for itself."""
@@ -47,6 +47,8 @@ def column_type(name: str, given: pa.DataType) -> pa.DataType:
     """The type a new column is stored with: its own for the columns of a specimen, the reader's otherwise, if Lance has it."""
     if name in STANDARD:
         return STANDARD[name]
+    if name in PLACED:
+        return PLACED[name]
     if name in ADDED_BY_COLLECTION:
         return ADDED_BY_COLLECTION[name]
     types = pa.types

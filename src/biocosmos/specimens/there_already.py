@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from biocosmos.specimens.appending import Appending
 from biocosmos.specimens.differing import Mask, distinct
+from biocosmos.specimens.records import PLACED
 
 NOT_COMPARED = ("id", "image", "image_path", "width", "height")
 """Of an image its bytes count, not where they lie."""
@@ -84,6 +85,8 @@ def differences(batch: pa.RecordBatch, again: Again, there: pa.Table) -> dict[in
     for name in compared(batch):
         values, stored = new.column(name), there[name].combine_chunks()
         said = pictured if name == "crop" else np.asarray(values.is_valid())
+        if name in PLACED:  # a collection made before had no such columns, and its source says the same as then
+            said &= np.asarray(stored.is_valid())
         for at in np.flatnonzero(_differ(stored, values) & said):
             found.setdefault(rows[int(at)], []).append(_words(name, stored[int(at)].as_py(), values[int(at)].as_py()))
     return {row: _listed(told) for row, told in found.items()}

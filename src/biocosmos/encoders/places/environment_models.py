@@ -26,20 +26,22 @@ from biocosmos.places.rasters.folder import METHODS, Rasters
 FORMAT = 1
 KIND, WEIGHTS = "environment", "model.safetensors"
 _WHOLE = Number(1, 1 << 16, whole=True)
+RASTERS = {
+    "folder": str,
+    "beside?": (None, str),
+    "bands": [str],
+    "mean": [Number()],
+    "deviation": [Number(1e-300)],
+    "method": METHODS,
+    "unknown": ("zero", "none"),
+}
+"""Shape of what a description says of rasters (:func:`told_rasters`)."""
 _SHAPE = {
     "format": FORMAT,
     "kind": KIND,
     "digest": str,
     "shape": {"inputs": _WHOLE, "dim": _WHOLE, "depth": Number(0, 256, whole=True), "dropout": Number(0, 1)},
-    "rasters": {
-        "folder": str,
-        "beside?": (None, str),
-        "bands": [str],
-        "mean": [Number()],
-        "deviation": [Number(1e-300)],
-        "method": METHODS,
-        "unknown": ("zero", "none"),
-    },
+    "rasters": RASTERS,
     "files": [FILE_NAME],
     "training": {},
 }
@@ -63,21 +65,13 @@ def load_environment_folder(name: str, *, device: str = "auto") -> EnvironmentEn
 
 def _trained(folder: Path, name: str, rasters: str | None, zeros: bool, device: str) -> EnvironmentEncoder:
     facts = read_facts(folder / TRAINED, _SHAPE, **_TOLD)
-    told = facts["rasters"]
-    opened = Rasters(rasters if rasters is not None else _found(folder, told))
-    if list(opened.bands) != told["bands"]:
-        other = next((band for band in told["bands"] if band not in opened.bands), "the same in another order")
-        raise BiocosmosError(
-            f"{folder} was trained on {len(told['bands'])} bands, and {opened.folder} has others (not {other}): name the rasters "
-            f"it was trained on, environment:RASTERS@{folder}"
-        )
+    remedy = f"name them, environment:RASTERS@{folder}"
+    environment = remembered_rasters(folder, facts["rasters"], rasters, remedy=remedy, zeros=zeros)
 
     def build() -> ResidualNet:
         return ResidualNet(**{key: facts["shape"][key] for key in ("inputs", "dim", "depth", "dropout")})
 
     network = filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS)
-    scaled = (np.array(told["mean"], np.float64), np.array(told["deviation"], np.float64))
-    environment = Environment(opened, *scaled, method=told["method"], zeros=zeros or told["unknown"] == "zero")
     what = str(facts["training"].get("what") or "trained on the environment")
     made = EnvironmentEncoder(name, environment, network, device, what)
     if not zeros:
@@ -85,14 +79,35 @@ def _trained(folder: Path, name: str, rasters: str | None, zeros: bool, device: 
     return made
 
 
-def _found(folder: Path, told: Mapping[str, Any]) -> Path:
+def remembered_rasters(
+    folder: Path, told: Mapping[str, Any], rasters: str | None = None, *, remedy: str, zeros: bool = False
+) -> Environment:
+    """The rasters that a folder remembers (:func:`told_rasters`), or those in ``rasters`` in their place, scaled as they were.
+
+    Raises BiocosmosError where they are missing, cannot be read, or have other bands; remedy: ends the message.
+    """
+    opened = Rasters(rasters if rasters is not None else _found(folder, told, remedy))
+    if list(opened.bands) != told["bands"]:
+        other = next((band for band in told["bands"] if band not in opened.bands), "the same in another order")
+        raise BiocosmosError(
+            f"{folder} was trained on {len(told['bands'])} bands, and {opened.folder} has others (not {other}): {remedy}"
+        )
+    scaled = (np.array(told["mean"], np.float64), np.array(told["deviation"], np.float64))
+    return Environment(opened, *scaled, method=told["method"], zeros=zeros or told["unknown"] == "zero")
+
+
+def told_rasters(folder: Path, environment: Environment) -> dict[str, Any]:
+    """Where the rasters of a network in ``folder`` are, as named and as seen from it, and how their bands were scaled."""
+    where = environment.rasters.folder
+    return {"folder": str(where), "beside": _beside(folder, where), **environment.as_dict()}
+
+
+def _found(folder: Path, told: Mapping[str, Any], remedy: str) -> Path:
     """Where the rasters are: as they were named, else beside the folder as they stood."""
     places = [Path(told["folder"]), *([folder / told["beside"]] if told.get("beside") else [])]
     found: Path | None = next((place for place in places if place.is_dir()), None)
     if found is None:
-        raise BiocosmosError(
-            f"{folder} reads the rasters of {told['folder']}, which are not here: name them, environment:RASTERS@{folder}"
-        )
+        raise BiocosmosError(f"{folder} reads the rasters of {told['folder']}, which are not here: {remedy}")
     return found
 
 
@@ -105,14 +120,13 @@ def save_environment(folder: str | Path, environment: Environment, network: Resi
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     save_weights(folder, WEIGHTS, network)
-    where = environment.rasters.folder
     facts = {
         "format": FORMAT,
         "kind": KIND,
         "digest": EnvironmentEncoder("", environment, network, "cpu").digest,
         "dim": network.dim,
         "shape": network.shape(),
-        "rasters": {"folder": str(where), "beside": _beside(folder, where), **environment.as_dict()},
+        "rasters": told_rasters(folder, environment),
         "files": [WEIGHTS, CARD],
         "training": dict(training),
     }
@@ -139,4 +153,4 @@ def _card(name: str, facts: Mapping[str, Any]) -> str:
     )
 
 
-__all__ = ["load_environment_folder", "load_over", "save_environment"]
+__all__ = ["RASTERS", "load_environment_folder", "load_over", "remembered_rasters", "save_environment", "told_rasters"]

@@ -11,10 +11,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
+from torch import nn
 
 from biocosmos.encoders.modality import TRAINED
 from biocosmos.encoders.model_folder import CARD, card_text, describe, refuse_changed_weights, save_weights
@@ -27,16 +28,25 @@ from biocosmos.encoders.weights import filled, read_weights
 from biocosmos.errors import BiocosmosError
 from biocosmos.facts import FILE_NAME, Number, read_facts
 from biocosmos.nn.location.capsules import GeoClipPlaces, SpherePlaces
+from biocosmos.nn.location.harmonics import CALCULATIONS, SatClipPlaces
 from biocosmos.places import Places
 from biocosmos.provenance import encoder_name
 
 FORMAT = 1
 WEIGHTS = "model.safetensors"
-NETWORKS: dict[str, type[GeoClipPlaces | SpherePlaces]] = {"geoclip": GeoClipPlaces, "sphere": SpherePlaces}
+PlaceNetwork = GeoClipPlaces | SpherePlaces | SatClipPlaces
+NETWORKS: dict[str, type[PlaceNetwork]] = {"geoclip": GeoClipPlaces, "sphere": SpherePlaces, "satclip": SatClipPlaces}
 """name -> what takes (n, 4) latitude, longitude, day and depth."""
 _WHOLE, _WIDTH = Number(1, 1 << 16, whole=True), Number(0)
 _SHAPES: dict[str, dict[str, Any]] = {
     "geoclip": {"dim": _WHOLE, "sigmas": [_WIDTH], "frequencies": _WHOLE, "hidden": _WHOLE},
+    "satclip": {
+        "dim": _WHOLE,
+        "degrees": Number(1, 100, whole=True),
+        "hidden": _WHOLE,
+        "layers": Number(1, 64, whole=True),
+        "calculation": CALCULATIONS,
+    },
     "sphere": {
         "dim": _WHOLE,
         "kilometres": [_WIDTH],
@@ -70,7 +80,7 @@ class PlaceModel:
     """
 
     kind: str
-    network: GeoClipPlaces | SpherePlaces
+    network: PlaceNetwork
     facts: dict[str, Any] = field(default_factory=dict)
     source: str = ""
 
@@ -105,13 +115,39 @@ def new_place_model(kind: str = "sphere", dim: int = 512, **shape: Any) -> Place
     return PlaceModel(kind, NETWORKS[kind](dim, **shape), source=f"untrained: a network of places, {kind}")
 
 
+class OverPlaces(Protocol):
+    """A network over places: see :class:`PlaceModel`, and :class:`biocosmos.encoders.places.taxa.TaxonModel`."""
+
+    kind: str
+    source: str
+
+    @property
+    def network(self) -> nn.Module:
+        """inputs -> (n, dim) vectors."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    def takes(self) -> tuple[str, ...]:
+        """What must be known of a place."""
+
+    @property
+    def digest(self) -> str:
+        """Of all that it computes with."""
+
+    def inputs(self, places: Places) -> torch.Tensor:
+        """What the network takes of n places: (n, ...) float32."""
+
+
 class TrainedPlaces:
     """See :class:`biocosmos.encoders.places.encoder.PlaceEncoder`."""
 
     modality: Literal["place", "environment"] = "place"
     batch_size = PLACES_AT_ONCE
 
-    def __init__(self, name: str, model: PlaceModel, device: str = "auto") -> None:
+    def __init__(self, name: str, model: OverPlaces, device: str = "auto") -> None:
         self.name, self.model, self.device = encoder_name(name), model, torch.device(choose_device(device))
         self.dim, self.digest, self.takes = model.dim, model.digest, model.takes
         self._network = model.network.eval().to(self.device)
@@ -158,7 +194,7 @@ def load_place_model(folder: str | Path) -> PlaceModel:
     shape = read_facts(folder / TRAINED, {"shape": _SHAPES[facts["network"]]}, **_TOLD)["shape"]
     arguments = {name: shape[name] for name in _SHAPES[facts["network"]]}
 
-    def build() -> GeoClipPlaces | SpherePlaces:
+    def build() -> PlaceNetwork:
         return NETWORKS[facts["network"]](**arguments)
 
     network = filled(build, read_weights(folder / WEIGHTS), folder / WEIGHTS)
@@ -205,6 +241,7 @@ def _card(name: str, facts: Mapping[str, Any]) -> str:
 
 __all__ = [
     "NETWORKS",
+    "OverPlaces",
     "PlaceModel",
     "TrainedPlaces",
     "load_place_folder",

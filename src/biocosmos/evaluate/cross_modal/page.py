@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from biocosmos.encoders.modality import BOUND
+from biocosmos.evaluate.cross_modal.page_bound import counterparts_section, names_section, of_part, shown
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars, lines, stacked
 from biocosmos.evaluate.pages.heat import heat
@@ -18,7 +20,6 @@ Row = dict[str, Any]
 WORDS = Words(__package__)
 SEEN, UNSEEN, MEAN = "seen", "unseen", "harmonic_mean"
 PARTS = (SEEN, UNSEEN)
-SHOWN = {"dna": "DNA"}
 MEASURES = {name: f"top-1 macro, {name.replace('_', ' ')}" for name in (SEEN, UNSEEN, MEAN)}
 HEADINGS = {SEEN: "seen", UNSEEN: "unseen", MEAN: "H.M."}
 ALONE = "concatenated"
@@ -32,17 +33,22 @@ def page(report: Report, pictures: Pictures) -> Page:
     """Everything the page shows."""
     there = {name: report.rows(name) if name in report.tables else [] for name in _TABLES}
     facts = report.provenance
-    sections = [_pairs(there["retrieval"]), _layout(there["published"], facts["name"])]
+    sections = [_pairs(there["retrieval"])]
+    sections += [counterparts_section(there["counterparts"])] if there["counterparts"] else []
+    sections += [names_section(there["names"])] if there["names"] else []
+    sections += [_layout(there["published"], facts["name"])]
     sections += [_decisions(there["decisions"], there["decision_curve"])] if there["decisions"] else []
     sections += [_back_off(there["back_off"])] if there["back_off"] else []
     sections += [_damage(there["damage"])] if there["damage"] else []
     sections.append(_every(there["retrieval"], there["baselines"]))
-    return Page(WORDS("lead", space=facts["name"], **facts["specimens"]), _cards(there["retrieval"]), sections, WORDS.terms)
+    cards = _cards(there["retrieval"]) + _bound_cards(there["counterparts"])
+    return Page(WORDS("lead", space=facts["name"], **facts["specimens"]), cards, sections, WORDS.terms)
 
 
-_TABLES = ("retrieval", "baselines", "decisions", "decision_curve", "back_off", "damage", "published")
+_TABLES = ("retrieval", "names", "counterparts", "baselines", "decisions", "decision_curve", "back_off", "damage", "published")
 _HEADLINES = (("image", "dna", "genus", UNSEEN), ("image", "dna", "species", MEAN))
 _MORE = (("image", "image", "species", MEAN), ("dna", "dna", "species", MEAN))
+_BOUND_K = 10
 
 
 def _cards(rows: Sequence[Row]) -> list[Card]:
@@ -51,13 +57,19 @@ def _cards(rows: Sequence[Row]) -> list[Card]:
         row = pick(rows, query=query, key=key, rank=rank, k=1, average="micro")
         if row is not None and row[what] == row[what]:
             kind = "unseen" if what == UNSEEN else "mean"
-            facts = {"row": row, "query": _shown(query), "key": _shown(key)}
+            facts = {"row": row, "query": shown(query), "key": shown(key)}
             cards.append(WORDS.card(f"cards.{kind}", percent(row[what]), **facts))
     return cards
 
 
-def _shown(kind: str) -> str:
-    return SHOWN.get(kind, kind)
+def _bound_cards(rows: Sequence[Row]) -> list[Card]:
+    """From the anchor to each that is bound to it: R@10."""
+    asked = [row for row in rows if row["query"] in ("image", "dna") and row["key"] in BOUND]
+    asked = [row for row in asked if (row["k"], row["average"]) == (_BOUND_K, "micro")]
+    return [
+        WORDS.card("cards.counterpart", percent(row["value"]), row=row, query=shown(row["query"]), key=row["key"])
+        for row in asked
+    ]
 
 
 def _pairs(rows: Sequence[Row]) -> Section:
@@ -74,17 +86,17 @@ def _pairs(rows: Sequence[Row]) -> Section:
             values = [[float("nan") if row is None else row[part] for row in line] for line in table]
             tips = [[_tip(row, part) for row in line] for line in table]
             title = f"{rank.capitalize()}, {part} species: query down, key across"
-            svg = heat(title, [_shown(each) for each in queries], [_shown(each) for each in keys], values, tips)
+            svg = heat(title, [shown(each) for each in queries], [shown(each) for each in keys], values, tips)
             blocks.append(Figure(svg, WORDS("pairs.figure", rank=rank, part=part)))
     columns = [
-        *(("query", ("query", _shown)), ("key", ("key", _shown)), ("rank", "rank")),
-        *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
+        *(("query", ("query", shown)), ("key", ("key", shown)), ("rank", "rank")),
+        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
         *(("H.M.", (MEAN, percent)), ("by chance, unseen", ("unseen_chance", percent))),
         *((f"cannot be right, {part}", f"{part}_unanswerable") for part in PARTS),
         *((f"{part}, of the others", (f"{part}_answerable", percent)) for part in PARTS),
     ]
-    shown = [row for row in rows if (row["k"], row["average"]) == (1, "micro")]
-    blocks.append(WORDS.grid("pairs.grid", shown, columns, fold=True, left=3))
+    first = [row for row in rows if (row["k"], row["average"]) == (1, "micro")]
+    blocks.append(WORDS.grid("pairs.grid", first, columns, fold=True, left=3))
     return WORDS.section("pairs", blocks)
 
 
@@ -97,7 +109,7 @@ def _fine(rows: Sequence[Row]) -> list[str]:
 def _tip(row: Row | None, part: str) -> str:
     if row is None or row[part] != row[part]:
         return ""
-    asked = f"{_shown(row['query'])} to {_shown(row['key'])}: {_interval(row, part)}"
+    asked = f"{shown(row['query'])} to {shown(row['key'])}: {of_part(row, part)}"
     return f"{asked}, by chance {percent(row[f'{part}_chance'])}, {row[f'{part}_specimens']:,} queries"
 
 
@@ -146,7 +158,7 @@ def _decisions(rows: Sequence[Row], curve: Sequence[Row]) -> Section:
         blocks.append(Figure(lines(title, series, "threshold t", "right, micro", marks), WORDS("decisions.figure")))
     columns = [
         *(("scheme", "scheme"), ("rank", "rank"), ("average", "average"), ("t", ("t", lambda t: f"{t:.3f}"))),
-        *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
         *(("H.M.", (MEAN, percent)), ("H.M. of the t best for species", ("oracle_harmonic_mean", percent))),
         *(("that t", ("oracle_t", lambda t: f"{t:.3f}")), ("H.M. on validation", ("validation", percent))),
         *((f"named by the seen side, {part}", (f"{part}_by_seen", percent)) for part in PARTS),
@@ -226,7 +238,7 @@ def _damage(rows: Sequence[Row]) -> Section:
             blocks.append(Figure(bars(title, groups, ways), WORDS("damage.figure", rank=rank, part=part)))
     columns = [
         *(("barcode", "barcode"), ("by", "by"), ("rank", "rank"), ("average", "average")),
-        *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
         ("H.M.", (MEAN, percent)),
     ]
     blocks.append(WORDS.grid("damage.grid", rows, columns, fold=True, left=4))
@@ -236,13 +248,13 @@ def _damage(rows: Sequence[Row]) -> Section:
 def _share(row: Mapping[str, Any] | None, part: str) -> Bar:
     if row is None or row[part] != row[part]:
         return Bar(float("nan"))
-    return Bar(row[part], row[f"{part}_low"], row[f"{part}_high"], f"{row['barcode']}: {_interval(row, part)}")
+    return Bar(row[part], row[f"{part}_low"], row[f"{part}_high"], f"{row['barcode']}: {of_part(row, part)}")
 
 
 def _every(rows: Sequence[Row], baselines: Sequence[Row]) -> Section:
     columns = [
-        *(("query", ("query", _shown)), ("key", ("key", _shown)), ("rank", "rank"), ("average", "average"), ("k", "k")),
-        *((part, lambda row, part=part: _interval(row, part)) for part in PARTS),
+        *(("query", ("query", shown)), ("key", ("key", shown)), ("rank", "rank"), ("average", "average"), ("k", "k")),
+        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
         ("H.M.", (MEAN, percent)),
     ]
     blocks: list[Block] = []
@@ -250,10 +262,3 @@ def _every(rows: Sequence[Row], baselines: Sequence[Row]) -> Section:
         blocks.append(WORDS.grid("every.baselines", baselines, [("encoder", "encoder"), *columns], fold=True, left=5))
     blocks.append(WORDS.grid("every.grid", rows, columns, fold=True, left=4))
     return WORDS.section("every", blocks)
-
-
-def _interval(row: Mapping[str, Any], part: str) -> str:
-    value, low, high = row[part], row[f"{part}_low"], row[f"{part}_high"]
-    if value is None or value != value:
-        return "–"
-    return percent(value) + (f" ({percent(low)} to {percent(high)})" if low is not None and low == low else "")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from biocosmos.evaluate.cross_modal.sides import ALL, CONCATENATED, KEYS, QUERIES, SEEN, UNSEEN, Array, Side
+from biocosmos.evaluate.cross_modal.sides import ALL, CONCATENATED, KEYS, QUERIES, SEEN, SUMS, TEXT, UNSEEN, Array, Side
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.scores import harmonic_mean, share_within
 from biocosmos.search.exact import ExactIndex
@@ -28,12 +28,18 @@ Row = dict[str, Any]
 
 
 def pairs(keys: Side, queries: Mapping[str, Side]) -> Iterator[tuple[str, str]]:
-    """(kind of the query, kind of the key) of all that can be asked: the nine of image, DNA and text, averaged ones against all
-    but concatenated ones, which stand alone, since they are of twice the dimension."""
+    """(kind of the query, kind of the key) of all that can be asked: every modality of every other, averaged ones against all
+    but concatenated ones, which stand alone, since they are of twice the dimension; sums of two against their like and texts."""
     there = keys.kinds()
     for query in QUERIES:
         if any(len(side.rows(query)) for side in queries.values()):
-            yield from ((query, key) for key in there if (query == CONCATENATED) == (key == CONCATENATED))
+            yield from ((query, key) for key in there if _goes(query, key))
+
+
+def _goes(query: str, key: str) -> bool:
+    if query in SUMS or key in SUMS:
+        return query == key or (query in SUMS and key == TEXT)
+    return (query == CONCATENATED) == (key == CONCATENATED)
 
 
 def nearest(keys: Side, queries: Side, query: str, key: str, k: int) -> tuple[Array, Array]:

@@ -19,7 +19,9 @@ AVERAGED, CONCATENATED, ALL = "averaged", "concatenated", "all"
 """Made of image and DNA, by their mean or end to end, as CLIBD makes them; or every vector of every modality a key of its own."""
 FUSED = "fused"
 """The sum of the unit vectors of all modalities but text, where one is bound, of specimens that have them all (TaxaBind)."""
-QUERIES = (*MODALITIES, AVERAGED, CONCATENATED, FUSED)
+SUMS = tuple(f"{anchor}+{bound}" for anchor in (IMAGE, DNA) for bound in BOUND)
+"""The sum of two unit vectors, an anchor's and one of what is bound to it, where more than these two are there."""
+QUERIES = (*MODALITIES, AVERAGED, CONCATENATED, *SUMS, FUSED)
 KEYS = (*QUERIES, ALL)
 SEEN, UNSEEN = "seen", "unseen"
 
@@ -62,8 +64,8 @@ class Side:
         if kind == ALL:
             there = [self.has(modality) for modality in MODALITIES if modality in self.vectors]
             return np.concatenate([np.flatnonzero(one) for one in there]) if len(there) > 1 else np.empty(0, np.int64)
-        if kind == FUSED:
-            there = [self.has(modality) for modality in self._fused()]
+        if kind == FUSED or kind in SUMS:
+            there = [self.has(modality) for modality in self._summed(kind)]
             return np.flatnonzero(np.logical_and.reduce(there)) if len(there) > 1 else np.empty(0, np.int64)
         if kind in (AVERAGED, CONCATENATED):
             return np.flatnonzero(self.has(IMAGE) & self.has(DNA))
@@ -74,21 +76,30 @@ class Side:
         if kind == ALL:
             return np.concatenate([self.matrix(modality) for modality in MODALITIES if modality in self.vectors])
         rows = self.rows(kind)
-        if kind == FUSED:
-            return unit(np.sum([unit(self.vectors[modality][rows]) for modality in self._fused()], axis=0))
+        if kind == FUSED or kind in SUMS:
+            return unit(np.sum([unit(self.vectors[modality][rows]) for modality in self._summed(kind)], axis=0))
         if kind not in (AVERAGED, CONCATENATED):
             return np.ascontiguousarray(self.vectors[kind][rows], np.float32)
         image, dna = self.vectors[IMAGE][rows], self.vectors[DNA][rows]
         made = (image + dna) / 2 if kind == AVERAGED else np.concatenate([image, dna], axis=1)
         return unit(made)
 
-    def _fused(self) -> list[str]:
+    def _summed(self, kind: str) -> list[str]:
         there: list[str] = [modality for modality in MODALITIES if modality != TEXT and modality in self.vectors]
-        return there if set(there) & set(BOUND) else []
+        if kind == FUSED:
+            return there if set(there) & set(BOUND) else []
+        two = kind.split("+")
+        return two if len(there) > 2 and set(two) <= set(there) else []
 
     def subset(self, rows: Array) -> Side:
         """Those of a mask or of row numbers."""
         return Side({m: v[rows] for m, v in self.vectors.items()}, {rank: codes[rows] for rank, codes in self.taxa.items()})
+
+
+def together(sides: Sequence[Side]) -> Side:
+    """The specimens of several sides with the same modalities and ranks as one, in their order."""
+    vectors = {each: np.concatenate([side.vectors[each] for side in sides]) for each in sides[0].vectors}
+    return Side(vectors, {rank: np.concatenate([side.taxa[rank] for side in sides]) for rank in sides[0].taxa})
 
 
 def unit(vectors: Array) -> Array:

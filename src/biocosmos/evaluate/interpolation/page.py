@@ -50,8 +50,10 @@ def page(report: Report, pictures: Pictures) -> Page:
         cells,
         "Recall@1 with its interval; all ranks and intervals are in the table curve.",
     )
+    patterns = known["options"].get("patterns")
+    which = f"The weights {patterns} of the encoder were" if patterns else "Every weight of the encoder was"
     lead = (
-        f"Every weight of the encoder was taken between {base} and {trained} (Wortsman et al. 2022, arXiv:2109.01903), and the "
+        f"{which} taken between {base} and {trained} (Wortsman et al. 2022, arXiv:2109.01903), and the "
         f"specimens of the part {part} were asked about each other. The best was at {chosen:g}."
     )
     section = Section("Which weight is best on validation images?", "", [figure, grid])

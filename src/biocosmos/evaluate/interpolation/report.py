@@ -13,12 +13,19 @@ from biocosmos.evaluate.report import Report, split_hash
 
 
 def curve_report(
-    curve: Sequence[tuple[float, Report]], base: str, trained: str, part: str, provenance: Mapping[str, Any]
+    curve: Sequence[tuple[float, Report]],
+    base: str,
+    trained: str,
+    part: str,
+    provenance: Mapping[str, Any],
+    patterns: Sequence[str] = (),
 ) -> Report:
     """A report of kind "interpolation" from retrieval reports (all-vs-all, k = 1) on one part, one for each weight.
 
     The weight with the highest micro recall@1 over answerable queries at the finest rank that most have is chosen; of equal ones
-    the smallest. Tables: curve (every target; columns weight, target, average, value, low, high, queries, chosen).
+    the smallest. patterns: the names of the weights that were interpolated, () for all.
+
+    Tables: curve (every target; columns weight, target, average, value, low, high, queries, chosen).
     Raises BiocosmosError when no query of the part is answerable.
     """
     able = curve[0][1].rows("answerable")
@@ -63,6 +70,9 @@ def curve_report(
         "main_target": main,
         "chosen": chosen["weight"],
         "split_hash": split_hash(provenance),
-        "options": {"weights": [weight for weight, _ in curve]},
+        "options": {
+            "weights": [weight for weight, _ in curve],
+            **({"patterns": ", ".join(patterns)} if patterns else {}),
+        },
     }
     return Report("interpolation", f"Between {base} and {trained}", {"curve": table}, caveats, facts, page)

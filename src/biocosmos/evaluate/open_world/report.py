@@ -144,6 +144,7 @@ def retrieved(encoder: str, parts: Mapping[str, Part], ks: Sequence[int], boot: 
         for k in ks:
             for average in ("micro", "macro"):
                 row: Row = {"encoder": encoder, "rank": rank, "k": k, "average": average}
+                row |= {f"{part}{end}": float("nan") for part in (SEEN, UNSEEN) for end in ("", "_low", "_high")}
                 for part, pair in at.items():
                     low = high = value = float("nan")
                     if pair is not None and pair[0].answerable(all_vs_all=False).any():

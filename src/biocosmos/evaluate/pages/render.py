@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib import resources
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,9 @@ from markupsafe import Markup, escape
 
 from biocosmos.evaluate.pages.blocks import Block, Page
 from biocosmos.tables import replacing
+
+CHARTS = "serve/static/charts.css"
+"""Styles of the charts, which the browser's pages use too."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,7 @@ def write_page(page: Page, frame: Frame, path: Path) -> Path:
         lstrip_blocks=True,
     )
     environment.filters |= {"groupby_run": _runs, "breakable": _breakable}
+    environment.globals["charts_css"] = resources.files("biocosmos").joinpath(CHARTS).read_text(encoding="utf-8")
     html = environment.get_template("report.html.j2").render(page=page, frame=frame)
     with replacing(path) as temporary:
         temporary.write_text(html, encoding="utf-8")

@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.evaluate.pages.blocks import Grid
-from biocosmos.evaluate.pages.svg import Drawing, legend, number
+from biocosmos.evaluate.pages.svg import Drawing, legend, legend_room, number
 from biocosmos.specimens.dates import MONTHS
 
 SIZE, INNER, OUTER = 360.0, 34.0, 138.0
-LENGTHS = (31, 28.25, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+LENGTHS = (31, 28.45, 31, 30, 31, 30, 31, 31, 30, 31, 30, 30.8)
+"""Of months, such that noon of every day of a common and of a leap year, both stretched to 365.25 days, lies in its own."""
 YEAR = 365.25
 WEEKS = 52
 AS_TABLE = "The wheel as a table"
@@ -35,17 +36,25 @@ def season_counts(day: npt.ArrayLike, *, weights: npt.ArrayLike | None = None, w
 
 
 def season_wheel(
-    title: str, counts: Sequence[float], *, every: Sequence[float] | None = None, of: str = "specimens", css: str = "c1"
+    title: str,
+    counts: Sequence[float],
+    *,
+    every: Sequence[float] | None = None,
+    of: str = "specimens",
+    css: str = "c1",
+    marked: tuple[float, str] | None = None,
 ) -> str:
     """Counts by month (12) or week (52): the area of a wedge goes by its count.
 
     every: counts of all that was collected, of whatever taxon, drawn as an outline of its own scale: a taxon is found when people
-    look. of: what is counted.
+    look. of: what is counted. marked: a day of the year that is pointed at from outside, and what it is.
     """
     values = np.nan_to_num(np.asarray(counts, np.float64))
     everything = None if every is None else np.nan_to_num(np.asarray(every, np.float64))
     words = f"{number(float(values.sum()))} {of} around the year" + (f", most in {_peak(values)}." if values.sum() else ".")
-    drawing = Drawing(SIZE, SIZE + (40 if everything is not None else 0), title, words)
+    keys = [(css, of), ("outline-key", "all that was collected, to its own scale")] if everything is not None else []
+    keys += [("here", marked[1])] if marked is not None else []
+    drawing = Drawing(SIZE, SIZE + (24 + legend_room(20, SIZE, keys) if keys else 0), title, words)
     middle = SIZE / 2
     for share in (0.5, 1.0):
         drawing.dot(middle, middle, _radius(share), "ring-line")
@@ -72,8 +81,10 @@ def season_wheel(
         drawing.path(around, "outline", closed=True)
     drawing.text(middle, middle + 4, number(float(values.sum())), "label", "middle")
     drawing.text(*_at(_radius(1.0) - 9, 0.003), number(most), "tick")
-    if everything is not None:
-        legend(drawing, 20, SIZE + 14, [(css, of), ("outline-key", "all that was collected, to its own scale")])
+    if marked is not None:
+        share = marked[0] % YEAR / YEAR
+        drawing.path([_at(OUTER - 7, share), _at(OUTER + 8, share - 0.01), _at(OUTER + 8, share + 0.01)], "here", closed=True)
+    legend(drawing, 20, SIZE + 14, keys)
     return drawing.render()
 
 

@@ -91,7 +91,7 @@ class Drawing:
     def render(self) -> str:
         """The <svg> element."""
         return (
-            f'<svg viewBox="0 0 {self.width:.0f} {self.height:.0f}" style="max-width:{self.width:.0f}px" role="img" '
+            f'<svg viewBox="0 0 {self.width:.0f} {self.height:.0f}" width="{self.width:.0f}" role="img" '
             f'aria-label="{escape(self.title + ". " + self.description, quote=True)}" '
             f'font-size="{FONT_PX}">{"".join(self.parts)}</svg>'
         )

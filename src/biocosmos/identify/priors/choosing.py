@@ -62,7 +62,7 @@ def choose(
         BiocosmosError: fewer than two cells, or no taxon in two of the parts that are held out, so that nothing can be judged.
     """
     names = np.asarray(taxa, dtype=object)
-    groups = _groups(places, degrees)
+    groups = groups_of(places, degrees)
     if len(np.unique(groups)) < 2:
         raise BiocosmosError("all specimens lie in one cell: bandwidths cannot be chosen; give --kilometres and --days")
     _, taxon = np.unique(names.astype(str), return_inverse=True)
@@ -129,7 +129,7 @@ def fit(
     return KernelPrior.fit(taxa, places, ids=ids, bandwidths=bandwidths)
 
 
-def _groups(places: Places, degrees: float) -> npt.NDArray[np.int64]:
+def groups_of(places: Places, degrees: float = 0.1) -> npt.NDArray[np.int64]:
     """(n,) what is held out together: cells; days of the year where there is no place."""
     own = cells(places.latitude, places.longitude, degrees)
     days = np.nan_to_num(places.day, nan=-1).astype(np.int64)

@@ -119,6 +119,10 @@ class KernelPrior:
         found = (weights + m * self.base) / (weights.sum(1, keepdims=True) + m)
         return np.asarray(found[again.reshape(-1)])
 
+    def chances(self, places: Places) -> Float64:
+        """The shares: they sum to 1."""
+        return self.shares(places)
+
     def _near(self, places: Places) -> Iterator[Int64]:
         """For each place the specimens that weigh something there."""
         everyone, nobody = np.arange(len(self.taxon)), np.empty(0, np.int64)

@@ -8,11 +8,14 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from biocosmos.encoders.modality import described
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_file
 from biocosmos.places import Places
 
 Float64 = npt.NDArray[np.float64]
+NETWORK, BEGUN = "taxa", "settings.toml"
+"""What a network over places is called in the description of its folder, and what a training leaves first."""
 
 
 @runtime_checkable
@@ -40,6 +43,10 @@ class Prior(Protocol):
         """(n, C) float64; a row of which neither place nor day nor depth is known is ``base``."""
         ...
 
+    def chances(self, places: Places) -> Float64:
+        """(n, C) float64 whose rows sum to 1: ``shares``, or of presence scores what they say of the next specimen there."""
+        ...
+
     def save(self, folder: str | Path) -> Path:
         """Write it into a folder that :func:`load_prior` reads."""
         ...
@@ -53,7 +60,13 @@ def load_prior(folder: str | Path) -> Prior:
     """
     from biocosmos.identify.priors.kernel import KERNEL, KernelPrior
 
-    path = Path(folder)
+    path = Path(folder).expanduser()
     if is_file(path / KERNEL):
         return KernelPrior.load(path)
+    if described(path).get("network") == NETWORK:
+        from biocosmos.identify.priors.network import NetworkPrior
+
+        return NetworkPrior.load(path)
+    if is_file(path / BEGUN):
+        raise BiocosmosError(f"the training of {path} has not ended: run the same 'biocosmos train place' again, it goes on")
     raise BiocosmosError(f"{path} holds no prior of places: make one with 'biocosmos train place mine.cosmos -o {path}'")

@@ -126,17 +126,42 @@ def _projected(vector: Float64) -> Float64:
     return np.asarray(np.maximum(vector - excess[np.flatnonzero(falling > excess)[-1]], 0))
 
 
+def em_draws(
+    posteriors: npt.ArrayLike, prior: npt.ArrayLike, counts: npt.ArrayLike, *, close: float = 1e-4, most_steps: int = 500
+) -> Float64:
+    """(B, C) shares by EM of B samples that are drawn from the same n specimens, all at once: products of whole matrices.
+
+    posteriors: (n, C); counts: (B, n), how often each specimen is in each sample. Raises BiocosmosError as :func:`quantify` does.
+    """
+    said = _distributions(posteriors)
+    likely, taken = _likely(said, _prior(prior, said.shape[1])), np.asarray(counts, np.float64)
+    if taken.ndim != 2 or taken.shape[1] != len(said) or not (taken.sum(1) > 0).all():
+        raise BiocosmosError(f"counts of shape {taken.shape} are no samples of {len(said)} specimens")
+    taken = taken / taken.sum(1, keepdims=True)
+    shares = np.tile(_prior(prior, said.shape[1]), (len(taken), 1))
+    for _ in range(most_steps):
+        moved = shares * ((taken / (shares @ likely.T)) @ likely)
+        if np.abs(moved - shares).max() < close:
+            return np.asarray(moved)
+        shares = moved
+    return shares
+
+
 def _em(said: Float64, prior: Float64, close: float, most_steps: int) -> Shares:
-    likely = np.maximum(said, FLOOR)
-    likely = likely / likely.sum(1, keepdims=True) / prior
+    """w ∝ p q / π, q <- mean w, as two products: q <- q · Lᵀ(1 / L q) / n with L = p / π."""
+    likely = _likely(said, prior)
     shares = prior
     for step in range(1, most_steps + 1):
-        weights = likely * shares
-        moved = (weights / weights.sum(1, keepdims=True)).mean(0)
+        moved = shares * (likely.T @ (1 / (likely @ shares))) / len(likely)
         if np.abs(moved - shares).max() < close:
             return Shares(moved, "emq", step)
         shares = moved
     return Shares(shares, "emq", most_steps, converged=False)
+
+
+def _likely(said: Float64, prior: Float64) -> Float64:
+    kept = np.maximum(said, FLOOR)
+    return np.asarray(kept / kept.sum(1, keepdims=True) / prior)
 
 
 def _distributions(posteriors: npt.ArrayLike) -> Float64:

@@ -103,6 +103,17 @@ class Stored:
         return self._kept.get("days", lambda: _spans(self.dataset))
 
     @property
+    def placed(self) -> bool:
+        """Whether any specimen has a place, a date or a depth."""
+        return bool(np.isfinite(self.latitude).any()) or self._kept.get("placed", lambda: _placed(self.dataset))
+
+    @property
+    def depths(self) -> npt.NDArray[np.float32]:
+        """(n,) metres below the surface, the middle of the least and the greatest one, NaN where not told; read when first asked
+        for."""
+        return self._kept.get("depths", lambda: _depths(self.dataset))
+
+    @property
     def columns(self) -> list[str]:
         """Columns that can be asked for a value."""
         return [each.name for each in self.dataset.schema if _is_plain(each)]
@@ -233,6 +244,30 @@ def _degrees(batch: pa.RecordBatch, name: str, limit: int) -> npt.NDArray[np.flo
     values = pc.cast(batch.column(name), pa.float64(), safe=False)
     degrees = np.asarray(pc.fill_null(values, np.nan).to_numpy(zero_copy_only=False), np.float32)
     return np.where(np.abs(degrees) <= limit, degrees, np.float32(np.nan))
+
+
+def _placed(dataset: lance.LanceDataset) -> bool:
+    there = [name for name in ("date", "depth_min", "depth_max") if name in dataset.schema.names]
+    return bool(there) and dataset.count_rows(filter=" OR ".join(f"{name} IS NOT NULL" for name in there)) > 0
+
+
+def _depths(dataset: lance.LanceDataset) -> npt.NDArray[np.float32]:
+    there = [name for name in ("depth_min", "depth_max") if name in dataset.schema.names]
+    if not there:
+        return _none(dataset.count_rows())
+    found = [_none(0)]
+    for batch in dataset.to_batches(columns=there, batch_size=BATCH):
+        both = np.stack([_numbers(batch.column(name)) for name in (there[0], there[-1])])
+        both = np.where(np.isfinite(both), both, both[::-1])
+        found.append(both.mean(axis=0))
+    return np.concatenate(found)
+
+
+def _numbers(column: pa.Array) -> npt.NDArray[np.float32]:
+    if not pa.types.is_floating(column.type) and not pa.types.is_integer(column.type):
+        return _none(len(column))
+    values = pc.fill_null(pc.cast(column, pa.float64(), safe=False), np.nan).to_numpy(zero_copy_only=False)
+    return np.asarray(values, np.float32)
 
 
 def _spans(dataset: lance.LanceDataset) -> tuple[Int32, Int32]:

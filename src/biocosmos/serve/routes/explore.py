@@ -53,7 +53,7 @@ def explore(request: Request, desk: Here, _: Viewer) -> Response:
     """The page, with the first of its tiles."""
     view = asked(request, desk)
     moment = desk.catalogue.now
-    return page(request, "explore.html.j2", **_results(desk, moment, view), **_frame(view))
+    return page(request, "explore.html.j2", placed=moment.stored.placed, **_results(desk, moment, view), **_frame(view))
 
 
 @pages.get("/explore/results")

@@ -74,6 +74,11 @@ class About:
     barcode: Barcode | None
 
     @property
+    def placed(self) -> bool:
+        """Whether there is something to say of where, when or how deep it was found."""
+        return self.around is not None or any(field.name in ("date", "depth_min", "depth_max") for field in self.fields)
+
+    @property
     def around(self) -> str | None:
         """A box of a degree around its place, as a view takes it."""
         if self.latitude is None or self.longitude is None:

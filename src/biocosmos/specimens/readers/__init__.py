@@ -62,6 +62,8 @@ FORMATS: dict[str, tuple[str, str, str]] = {
     "ami": ("ami", "read", "AMI data companion: exported detections, CSV"),
     "insect-detect": ("insect_detect", "read", "Insect Detect: metadata CSV of a recording"),
     "insect-tracking": ("insect_tracking", "read", "insectTracking, MCC24-trap: CSV of detections or tracks of a day"),
+    "isatnat": ("isatnat", "read", "iSatNat: iNaturalist's annotations JSON beside a folder of satellite images"),
+    "isoundnat": ("isoundnat", "read", "iSoundNat: CSV of pictures and sounds by their id"),
 }
 ALIASES = {"dwca": "darwin-core", "tsv": "csv", "coco-video": "coco"}
 BARCODES = ("keep_personal", "provisional", *vars(Rules()))
@@ -88,6 +90,8 @@ USES: dict[str, tuple[str, ...]] = {
     "webdataset": (),
     "wide": ("encoding", "separator", "images", "marker", *BARCODES),
     "sewer-ml": ("encoding", "separator", "images"),
+    "isatnat": ("images", "boxes", "empty", "beside"),
+    "isoundnat": ("encoding", "separator", "images", "beside"),
 }
 """What each format uses besides ranks, columns, taxonomy, groups and sets; a folder with ``metadata`` reads a table too."""
 _TAKEN = (*FORMATS, *ALIASES)
@@ -107,6 +111,7 @@ def read(
     encoding: str | None = None,
     separator: str | None = None,
     images: str | Path | None = None,
+    beside: str | Path | None = None,
     size: str | None = None,
     rows: tuple[str, Collection[str]] | None = None,
     boxes: str | None = None,
@@ -124,26 +129,28 @@ def read(
     """Open specimens of any known format, or of a data frame; rows are read as the batches are asked for.
 
     path: a file or folder, or a pandas or polars frame or an Arrow table with the columns of a Parquet file. format: one of
-    FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to fine (for a folder:
-    what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined on
-    ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative image
-    names start from. size: which image size (BIOSCAN). rows: a column and its values, only rows with one of which are read, as of
-    some parts of BIOSCAN. boxes: of photos as "stored" or "upright", told from the file when None.
-    confidence: detections of less are left out. empty: keep pictures in which nothing was detected or seen.
-    rules: what is done to barcodes, :class:`biocosmos.barcodes.cleaning.Rules`. pattern: a regular expression with named groups
-    that reads the first lines of sequences. marker: only sequences of this marker. keep_personal: keep columns about people, who
-    are left out of sources with barcodes. provisional: names such as "Culex sp. 1" are species there.
+    FORMATS, or of what installed packages add; found from the path when None. ranks: rank columns, coarse to fine (for a
+    folder: what its levels are). columns: their name -> ours. metadata: CSV about the files of a folder. taxonomy: CSV joined
+    on ``label`` that gives rank columns. encoding, separator: of text files, found when None. images: folder that relative
+    image names start from. beside: folder of satellite images (iSatNat) or of sounds (iSoundNat). size: which image size
+    (BIOSCAN). rows: a column and its values, only rows with one of which are read, as of some parts of BIOSCAN. boxes: of
+    photos as "stored" or "upright", told from the file when None. confidence: detections of less are left out. empty: keep
+    pictures in which nothing was detected or seen. rules: what is done to barcodes, :class:`biocosmos.barcodes.cleaning.Rules`.
+    pattern: a regular expression with named groups that reads the first lines of sequences. marker: only sequences of this
+    marker. keep_personal: keep columns about people, who are left out of sources with barcodes. provisional: names such as
+    "Culex sp. 1" are species there.
     groups: "name=column+column", columns of 0 and 1 that are one attribute, * and ? in names; sets: "column=separator", columns
     whose texts list several values. max_image_bytes: larger files inside archives are refused unread.
     Raises BiocosmosError for a path that is missing or of no clear format, and for mappings that do not fit.
     """
-    for extra in (metadata, taxonomy, images):
+    for extra in (metadata, taxonomy, images, beside):
         if extra is not None:
             _refuse_missing(extra)
     added = plug_ins("readers", _TAKEN)
     format = _format_of(path, format, added)
     if format not in added:
         given: dict[str, Any] = {"metadata": metadata, "encoding": encoding, "separator": separator, "images": images}
+        given["beside"] = beside
         given |= {"size": size, "rows": rows} | {"boxes": boxes, "confidence": confidence, "empty": empty or None}
         given |= {
             "pattern": pattern,
@@ -163,6 +170,7 @@ def read(
         encoding=encoding,
         separator=separator,
         images=None if images is None else Path(images),
+        beside=None if beside is None else Path(beside),
         size=size,
         rows=rows,
         boxes=boxes,
@@ -245,6 +253,8 @@ def detect(path: str | Path) -> str:
 
 
 def _of_file(path: Path) -> str | None:
+    from biocosmos.specimens.readers.isatnat import satellite_folder  # here, because it brings COCO's reader
+
     suffix = path.suffix.lower()
     if suffix in (".parquet", ".pq"):
         return "parquet"
@@ -272,7 +282,8 @@ def _of_file(path: Path) -> str | None:
     if path.name == "datapackage.json":
         return "camtrap-dp"
     if suffix == ".json":
-        return _of_json(path)
+        found = _of_json(path)
+        return "isatnat" if found == "coco" and satellite_folder(path) is not None else found
     if suffix == ".zip":
         try:
             with zipfile.ZipFile(path) as archive:
@@ -319,6 +330,8 @@ def _of_names(names: Sequence[str]) -> str | None:
 
 
 def _of_folder(path: Path) -> str | None:
+    from biocosmos.specimens.readers.isatnat import satellite_folder  # here, because it brings COCO's reader
+
     names = sorted(entry.name for entry in path.iterdir())
     by_names = _of_names(names)
     if by_names is not None:
@@ -326,7 +339,9 @@ def _of_folder(path: Path) -> str | None:
     if any(name.endswith(".tar") for name in names):
         return "webdataset"
     if is_folder(path / "annotations") and any((path / "annotations").glob("*.json")):
-        return "coco"
+        return "coco" if satellite_folder(path) is None else "isatnat"
+    if any(name.endswith(".json") for name in names) and satellite_folder(path) is not None:
+        return "isatnat"
     if is_dataset(path):
         return "hugging-face"
     from biocosmos.specimens.readers import mot_tree  # here, as above

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,8 +20,9 @@ from biocosmos.specimens.readers.checklist_ranks import in_order
 from biocosmos.specimens.readers.columns import EPITHET, GUESSED_RANKS, SCIENTIFIC_NAME, plain, shown
 from biocosmos.specimens.readers.fitting import as_text, fitting_names, refuse_ranks, unreadable
 from biocosmos.specimens.readers.names import clean, clean_taxon
+from biocosmos.specimens.readers.placing import Placing
 from biocosmos.specimens.readers.taxonomy_table import Taxa, refuse_without_ranks
-from biocosmos.specimens.records import BATCH_ROWS, STANDARD
+from biocosmos.specimens.records import BATCH_ROWS, PLACED, STANDARD
 from biocosmos.taxonomy.scientific_names import Name, parse
 
 TEXT_COLUMNS = ("id", "image_path", "label", "text", "date")
@@ -32,7 +32,6 @@ DNA = re.compile(r"[ACGTUNRYSWKMBDHVacgtunryswkmbdhv?~.\-\s]*")
 BLOCK_BYTES = 64 << 20  # of packed images in one batch: memory stays flat whatever the size of an image
 MOST_NAMES = 20
 """Names that one warning lists."""
-LIMITS = {"latitude": 90.0, "longitude": 180.0}
 
 Values: TypeAlias = Any  # a list of Python values, or an Arrow array that is passed through
 
@@ -66,6 +65,8 @@ class Shaper:
     label_is_rank: bool | None = None
     warn_unlabelled: bool = True
     unreadable: str = "left blank"
+    tell_dates: bool = True
+    """Dates that are not understood are told here, and not by the reader itself."""
     rules: Rules = field(default_factory=Rules)
     """What is done to barcodes."""
     drop: bool = True
@@ -88,6 +89,8 @@ class Shaper:
         self._barcodes = RowBarcodes(self.rules, self.failures, drop=self.drop, kept=kept)
         if self.rules not in (Rules(), LETTERS_ALONE) and not self._dna:
             raise BiocosmosError("there is no column of barcodes, which the options for barcodes need: --column barcode=NAME")
+        self.placing = Placing({**self.columns, **types}, self.failures, self.unreadable, self.tell_dates)
+        types |= self.placing.types
         types.setdefault("id", STANDARD["id"])
         if SCIENTIFIC_NAME in types or (EPITHET in types and "genus" in types):
             types.setdefault("genus", pa.string())
@@ -105,9 +108,9 @@ class Shaper:
         self._label_given = label_given
         for rank in (*self.rank_columns, *(name for name in ("genus", "species") if name in types)):  # numbers as names too
             types[rank] = pa.string()
-        standard = [name for name in STANDARD if name in types]
+        standard = [name for name in (*STANDARD, *PLACED) if name in types]
         ranked = [rank for rank in self.rank_columns if rank not in STANDARD]
-        others = [name for name in types if name not in STANDARD and name not in self.rank_columns]
+        others = [name for name in types if name not in standard and name not in self.rank_columns]
         self.schema = pa.schema([(name, types[name]) for name in (*standard, *ranked, *others)])
         refuse_ranks(self.rank_columns)
         self._kept = fitting_names(self.schema.names)
@@ -148,6 +151,7 @@ class Shaper:
                 yield batch
         self._tell_without_rank()
         self._tell_provisional()
+        self.placing.tell()
         self._barcodes.tell()
 
     def _tell_without_rank(self) -> None:
@@ -319,22 +323,8 @@ class Shaper:
             columns[name] = [value if value is not None else (row or {}).get(name) for value, row in zip(own, rows)]
 
     def _places(self, columns: dict[str, Values], block: Block) -> None:
-        for name, limit in LIMITS.items():
-            if name not in columns:
-                continue
-            degrees: list[float | None] = []
-            for i, value in enumerate(_list(columns[name])):
-                number, bad = _degrees(value, limit)
-                if bad:
-                    self._fail(
-                        f"{name} {value!r} is not a number of degrees within {limit:g}: {self.unreadable}",
-                        block,
-                        i,
-                        columns["id"][i],
-                        True,
-                    )
-                degrees.append(number)
-            columns[name] = degrees
+        if {*self.placing.types, "latitude", "longitude", "date"} & {*columns, *self.placing.types}:
+            self.placing.fill(columns, block.rows, lambda reason, i: self._fail(reason, block, i, columns["id"][i], True))
 
     def _clean(self, columns: dict[str, Values], block: Block, keep: list[int]) -> list[int]:
         """The barcodes cleaned; those of the rows ``keep`` that have something left."""
@@ -369,24 +359,6 @@ def _list(values: Values | None) -> list[Any]:
 def as_it_is(value: Any) -> str | None:
     """Text with every blank it has; None when there is nothing else in it."""
     return None if value is None or not str(value).strip() else str(value)
-
-
-def _degrees(value: Any, limit: float) -> tuple[float | None, bool]:
-    """(degrees or None, whether there was something that is not degrees); a decimal comma is taken for a point."""
-    if value is None:
-        return None, False
-    if isinstance(value, str):
-        value = value.strip()
-        if not value or value.lower() in ("nan", "na"):
-            return None, False
-        value = value.replace(",", ".") if value.count(",") == 1 and "." not in value else value
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None, True
-    if math.isnan(number):
-        return None, False
-    return (number, False) if abs(number) <= limit else (None, True)
 
 
 def gather(rows: Iterable[tuple[int | None, str | None, dict[str, Any]]], names: Sequence[str], source: str) -> Iterator[Block]:

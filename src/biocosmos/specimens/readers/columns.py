@@ -90,6 +90,8 @@ GUESSES: dict[str, tuple[str, ...]] = {
     "longitude": ("longitude", "decimallongitude", "lon", "long", "lng", "coordlon", "objectlon", "gpslongitude"),
     "date": ("date", "eventdate", "observedon", "collectiondate", "objectdate", "datecollected", "collectiondatestart"),
     "dna_bin": ("dnabin", "binuri"),
+    "satellite_path": ("satellitepath", "satelliteimagepath", "satelliteimage", "satellitefile", "satpath", "satimage"),
+    "audio_path": ("audiopath", "audiofile", "audiofilename", "soundpath", "soundfile", "soundfilename"),
     "crop": ("crop",),
     "split": ("split",),
 }

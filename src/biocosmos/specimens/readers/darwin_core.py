@@ -15,6 +15,7 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.archive import Archive, open_archive
 from biocosmos.specimens.readers.blocks import Shaper, gather
 from biocosmos.specimens.readers.columns import GUESSED_RANKS, IMAGE_URL, SCIENTIFIC_NAME, our_names, with_gbif_id
+from biocosmos.specimens.readers.darwin_core_events import MEASUREMENTS, Events, Facts, Measured
 from biocosmos.specimens.readers.darwin_core_meta import Table, parse_meta
 from biocosmos.specimens.readers.lookup import Lookup, Seen
 from biocosmos.specimens.readers.media import ADDRESSES, media_of
@@ -28,6 +29,8 @@ OCCURRENCES = frozenset({"occurrence", "simpledarwinrecord", "darwinrecord", "da
 """Row types of specimens in any case: today's, and those of the XML schema and of Darwin Core before 2009."""
 OTHER_CORES = frozenset({"taxon", "event", "location", "resource", "description", "distribution", "vernacularname", "reference"})
 RECORD_TERMS = frozenset({"occurrenceid", "catalognumber", "basisofrecord"})
+STATUS = "occurrenceStatus"
+TOO_MANY = "are of further kinds, which are too many to be columns: left out"
 MEDIA = ("multimedia", "image")  # GBIF's two and Audubon Core's
 ASSOCIATED_MEDIA = "associatedMedia"
 MEDIA_ADDRESS = ("identifier", "accessURI", "goodQualityAccessURI", "thumbnailAccessURI")
@@ -38,7 +41,8 @@ def read(path: Path, options: Options) -> Source:
 
     The first picture of the multimedia extension is the specimen's image if it lies in the archive, and ``image_url`` if it
     is on the web (nothing is fetched). Every extension's rows are kept as JSON in a column named by its row type
-    ("multimedia", "identification").
+    ("multimedia", "identification"). An occurrence has the place, date and depth of its event, and of those that the event is a
+    part of; measurements of either are columns. What is said to be absent is no specimen.
     """
     with open_archive(path, Failures(), options.max_image_bytes) as archive:
         core, extensions = parse_meta(archive)
@@ -54,9 +58,13 @@ def read(path: Path, options: Options) -> Source:
         id_term = next((name for name, column in ours.items() if column == "id"), None)
         scan = _scan(main, event, archive, theirs, id_term if id_term not in options.columns else None)
         kinds = scan.kinds
+        facts = [table for table in others if table.kind in MEASUREMENTS]
+        measured = Measured.scan(
+            facts, archive, {*ours.values(), *(name for _, name in _named(others, ours.values())), *STANDARD}
+        )
     if scan.repeats:
         ours = _by_declared_id(ours, main, path, options.failures)
-    columns = {ours[name]: kinds[name] for name in theirs}
+    columns = {ours[name]: kinds[name] for name in theirs} | measured.kinds
     named = _named(others, columns)
     texts = ["id", *[name for _, name in named if event is None]]
     if ASSOCIATED_MEDIA in theirs or (event is None and any(table.kind in MEDIA for table in others)):
@@ -77,7 +85,7 @@ def read(path: Path, options: Options) -> Source:
         drop=False,
         **options.shaping() | {"personal": True},  # the terms of the standard, which export gives back
     )
-    rows = _rows(path, main, event, named, ours, kinds, options)
+    rows = _rows(path, main, event, named, ours, kinds, options, measured)
     blocks = gather(rows, list(columns), f"{path}/{main.files[0]}")
     return Source(path.name, "darwin-core", shaper.batches(blocks), shaper.rank_columns, options.failures)
 
@@ -162,28 +170,40 @@ def _rows(
     ours: dict[str, str],
     kinds: dict[str, pa.DataType],
     options: Options,
+    measured: Measured,
 ) -> Iterator[tuple[int | None, str | None, dict[str, Any]]]:
-    failures, on_web = options.failures, 0
+    failures, on_web, absent = options.failures, 0, 0
     with ExitStack() as stack:
         archive = stack.enter_context(open_archive(path, failures, options.max_image_bytes))
-        events = stack.enter_context(_lookup(event, archive, failures)) if event is not None else None
-        if event is not None and others:
-            names = ", ".join(sorted(name for _, name in others))
-            failures.add(f"extensions of an event are not read: {names}", stage="read", source=path, severity="warning")
+        events = stack.enter_context(Events(event, archive, failures)) if event is not None else None
+        tables = [table for table, _ in others if table.kind in MEASUREMENTS]
+        facts = stack.enter_context(Facts(tables, archive, measured, failures, event is not None)) if tables else None
+        if event is not None:
+            if unread := sorted(name for table, name in others if table not in tables):
+                reason = f"extensions of an event are not read: {', '.join(unread)}"
+                failures.add(reason, stage="read", source=path, severity="warning")
             others = []
         joined = [(table, name, stack.enter_context(_lookup(table, archive, failures))) for table, name in others]
         for number, core_id, row in main.rows(archive, failures):
+            if (row.get(STATUS) or "").strip().lower() == "absent":
+                absent += 1
+                continue
+            cores = [core_id] if core_id is not None else []
+            own = row.get("occurrenceID")
             if events is not None:
-                held = events.get(core_id)[:1] if core_id is not None else []
-                if not held:
+                of = events.line(core_id) if core_id is not None else []
+                if not of:
                     reason = f"belongs to the event {core_id!r}, which is not there" if core_id is not None else "names no event"
                     failures.add(reason, stage="read", source=f"{path}/{main.files[0]}", row=number)
                     continue
-                row = {**held[0].value, **{name: value for name, value in row.items() if value is not None}}
+                cores = [id for id, _ in of]
+                row = {**events.joined(of), **{name: value for name, value in row.items() if value is not None}}
             values: dict[str, Any] = {}
             for name, text in row.items():
                 column = ours[name]
                 values[column] = text if column in STANDARD else typed([text or ""], kinds[name])[0]
+            if facts is not None:
+                values |= facts.of(own.strip() if own else None, cores)
             media: list[dict[str, str]] = []
             for table, column, lookup in joined:
                 entries = lookup.get(core_id) if core_id is not None else []
@@ -200,7 +220,22 @@ def _rows(
             for key, line in lookup.unused():
                 reason = f"belongs to the core record {key!r}, which is not there"
                 failures.add(reason, stage="read", source=f"{path}/{table.files[0]}", row=line)
+        if facts is not None:
+            _tell_facts(facts, measured, f"{path}/{tables[0].files[0]}", failures)
+    if absent:
+        reason = f"{absent:,} occurrences are absent: no specimens, left out"
+        failures.add(reason, stage="read", source=path, severity="warning")
     tell_on_web(on_web, path, failures)
+
+
+def _tell_facts(facts: Facts, measured: Measured, source: str, failures: Failures) -> None:
+    """Measurements of occurrences that are not there, that come again, and that are too many to be columns."""
+    for id, line in facts.unused():
+        reason = f"is of the occurrence {id!r}, which is not there or is absent"
+        failures.add(reason, stage="read", source=source, row=line, severity="warning")
+    for count, what in ((facts.again, "come again for one occurrence: the first counts"), (measured.left, TOO_MANY)):
+        if count:
+            failures.add(f"{count:,} measurements {what}", stage="read", source=source, severity="warning")
 
 
 def _lookup(table: Table, archive: Archive, failures: Failures) -> Lookup:

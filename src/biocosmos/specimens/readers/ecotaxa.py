@@ -74,9 +74,10 @@ def read(path: Path, options: Options) -> Source:
         raise BiocosmosError(f"{path} has no column {missing[0]!r}; it has: {shown(found)}")
     kinds |= {renamed[name]: kind for name, kind in found.items()}
     ranks = options.ranks if options.ranks is not None else (*levels, "label") if "label" in kinds else tuple(levels)
-    shaper = Shaper(kinds, options.failures, ranks=ranks, taxonomy=options.taxonomy, warn_unlabelled=False)
+    how: dict[str, Any] = {"taxonomy": options.taxonomy, "warn_unlabelled": False, "tell_dates": False}
+    shaper = Shaper(kinds, options.failures, ranks=ranks, **how)
     if options.taxonomy is not None and options.ranks is None:
-        shaper = Shaper(kinds, options.failures, taxonomy=options.taxonomy, label_is_rank=True, warn_unlabelled=False)
+        shaper = Shaper(kinds, options.failures, label_is_rank=True, **how)
     blocks = gather(_rows(path, tables, found, depth, renamed, options), list(kinds), str(path))
     return Source(path.name, "ecotaxa", shaper.batches(blocks), shaper.rank_columns, options.failures)
 

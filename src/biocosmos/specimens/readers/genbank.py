@@ -24,7 +24,7 @@ from biocosmos.specimens.readers.family_names import ranks_of_lineage
 from biocosmos.specimens.readers.options import Options
 from biocosmos.specimens.readers.packed import genbank_among
 from biocosmos.specimens.readers.textfile import open_text
-from biocosmos.specimens.records import STANDARD, Source
+from biocosmos.specimens.records import PLACED, STANDARD, Source
 
 if TYPE_CHECKING:
     from Bio.SeqFeature import SeqFeature
@@ -42,7 +42,7 @@ SPELT = ("gene", "product", "gene_synonym", "standard_name", "note")
 COLUMNS = (
     *("id", "label", "barcode", "latitude", "longitude", "date", SCIENTIFIC_NAME, "lineage", "description", "marker"),
     *("accession", "country", "isolate", "specimen_voucher", "bio_material", "host", "isolation_source", "lat_lon"),
-    *("collected_by", "identified_by", "taxid", "bold", "organelle"),
+    *("collected_by", "identified_by", "taxid", "bold", "organelle", "altitude"),
 )
 RANKS = ("superfamily", "family", "subfamily", "tribe", "order", "genus", "species")
 LAT_LON = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([NS])[\s,]+(\d+(?:\.\d+)?)\s*([EW])\s*", re.IGNORECASE)
@@ -55,7 +55,7 @@ def read(path: Path, options: Options) -> Source:
     """A flat file, packed or not, or the one such file of a zip. Raises BiocosmosError where Biopython is missing."""
     needs_biopython()
     marker = COI if options.marker is None else options.marker
-    kinds = {name: STANDARD.get(name, pa.string()) for name in (*COLUMNS, *RANKS) if name != "label"}
+    kinds = {name: {**STANDARD, **PLACED}.get(name, pa.string()) for name in (*COLUMNS, *RANKS) if name != "label"}
     shaper = Shaper(kinds, options.failures, ranks=options.ranks, taxonomy=options.taxonomy, **options.shaping())
 
     def blocks() -> Iterator[Block]:
@@ -172,7 +172,7 @@ def _about(record: SeqRecord) -> dict[str, Any]:
         "taxid": links.get("taxon"),
         "bold": links.get("BOLD"),
     }
-    plain = ("isolate", "specimen_voucher", "bio_material", "host", "isolation_source", "lat_lon", "organelle")
+    plain = ("isolate", "specimen_voucher", "bio_material", "host", "isolation_source", "lat_lon", "organelle", "altitude")
     values |= {name: first.get(name) for name in (*plain, "collected_by", "identified_by")}
     place = LAT_LON.fullmatch(first.get("lat_lon", ""))
     if place is not None:
@@ -187,6 +187,8 @@ def _date(text: str | None) -> str | None:
     >>> _date("12-Jul-2010"), _date("Jul-2010"), _date("2010-07")
     ('2010-07-12', '2010-07', '2010-07')
     """
+    if text is not None and text.count("/") == 1:  # an interval
+        return "/".join(_date(part) or "" for part in text.split("/"))
     found = None if text is None else DATE.fullmatch(text.strip())
     if found is None:
         return text

@@ -28,6 +28,8 @@ class Options:
     separator: str | None = None
     images: Path | None = None
     """The folder that relative image names start from."""
+    beside: Path | None = None
+    """The folder of satellite images or of sounds that belong to the rows."""
     size: str | None = None
     """Which of several sizes of the images (BIOSCAN: cropped_256 ...)."""
     rows: tuple[str, Collection[str]] | None = None

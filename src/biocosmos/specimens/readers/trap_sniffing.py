@@ -1,4 +1,4 @@
-"""Which of the tables of insect cameras a file is, by its first row."""
+"""Which of the tables that are told by their first row a file is: those of insect cameras, and of sounds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.specimens.readers.textfile import open_table
 
-FORMATS = {"ami": "ami", "insect-detect": "insect_detect", "insect-tracking": "insect_tracking"}
+FORMATS = {"ami": "ami", "insect-detect": "insect_detect", "insect-tracking": "insect_tracking", "isoundnat": "isoundnat"}
 SUFFIXES = (".csv", ".tsv", ".txt")
 
 

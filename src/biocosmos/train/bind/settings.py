@@ -18,9 +18,8 @@ SPHERE, GEOCLIP = "new:sphere", "new:geoclip"
 TAXABIND, GEOCLIP_LOSS, SEVERAL, CLIP = "taxabind", "geoclip", "several", "clip"
 LOSSES = (TAXABIND, GEOCLIP_LOSS, SEVERAL, CLIP)
 _NAMED = {
-    "environment": "--environment environment:RASTERS",
-    "satellite": 'satellite = "satellite:ENCODER" in the file of --config',
-    "audio": 'audio = "audio:CLAP" in the file of --config',
+    "satellite": "--satellite satellite:ENCODER",
+    "audio": "--audio audio:CLAP",
 }
 
 
@@ -33,8 +32,9 @@ class BindSettings(ContrastiveSettings):
         anchor: what the others are bound to: image as published, or dna.
         place: "new:sphere", a network that knows season and depth where the specimens do; "new:geoclip", the published one with
             random weights; a folder of weights that are trained on; "place:15km-15d", a projection of its vectors.
-        environment: "environment:rasters/", a network over the rasters of a user, or environment:rasters/@weights/.
-        satellite, audio: encoders whose vectors are projected; said in a file of settings, or in Python.
+        environment: "environment:rasters/", a network over the rasters of a user, or environment:rasters/@weights/; nothing said:
+            rasters that the collection is embedded with, else a folder "rasters" beside it.
+        satellite, audio: encoders whose vectors are projected: "satellite:efficientnet-lite0", "audio:clap/".
         tune: by modality, image=full,place=heads. Nothing said: the anchor stays as it is (frozen), networks over places and
             environments are trained whole (full), all else is a projection of stored vectors (heads). One word alone is of all
             but the anchor. A network that begins with random weights ("new:") is always trained whole, whatever is said.
@@ -53,10 +53,14 @@ class BindSettings(ContrastiveSettings):
         SPHERE, f"Network of places: {SPHERE}, {GEOCLIP}, a folder, or place:15km-15d.", metavar="ENCODER", panel=MODEL
     )
     environment: str = setting(
-        "", "environment:RASTERS, a folder of GeoTIFF or NetCDF.", metavar="ENCODER", unset="must be named", panel=MODEL
+        "",
+        "environment:RASTERS, a folder of GeoTIFF or NetCDF.",
+        metavar="ENCODER",
+        unset="rasters the collection is embedded with, else the folder 'rasters' beside it",
+        panel=MODEL,
     )
-    satellite: str = setting("", "satellite:ENCODER of images.", metavar="ENCODER", unset="must be named", told=False)
-    audio: str = setting("", "audio:FOLDER of a CLAP model.", metavar="ENCODER", unset="must be named", told=False)
+    satellite: str = setting("", "satellite:ENCODER of images.", metavar="ENCODER", unset="must be named", panel=MODEL)
+    audio: str = setting("", "audio:FOLDER of a CLAP model.", metavar="ENCODER", unset="must be named", panel=MODEL)
     loss: str = setting(TAXABIND, "As which publication has it.", choices=LOSSES, panel=LEARNT)
     queue: int = setting(
         512, "Past places beside those of a batch; GeoCLIP: 4096.", low=0, high=1 << 20, unset="none", panel=LEARNT
@@ -94,7 +98,9 @@ class BindSettings(ContrastiveSettings):
         for modality in MODALITIES:
             name, usual = str(getattr(self, modality)), type(self).__dataclass_fields__[modality].default
             if modality in asked:
-                if not (name := DEFAULTS.get(modality, "") if name == AUTO else name):
+                if modality == ENVIRONMENT:
+                    name = name or AUTO
+                elif not (name := DEFAULTS.get(modality, "") if name == AUTO else name):
                     raise SettingError(f"--modalities has {modality}: name its encoder, {_NAMED.get(modality, flag(modality))}")
                 object.__setattr__(self, modality, name)
             elif name and name != usual:

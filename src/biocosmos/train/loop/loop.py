@@ -31,7 +31,6 @@ from biocosmos.train.loop.checkpoint import Checkpoints
 from biocosmos.train.loop.computing import TIMED_IMAGES, Computing, choose_computing, told_computing
 from biocosmos.train.loop.logs import EPOCHS, STEPS, Logs
 from biocosmos.train.loop.processes import Processes
-from biocosmos.train.loop.schedule import one_cycle
 from biocosmos.train.loop.settings import LoopSettings
 from biocosmos.train.loop.stopping import enough_memory, stop_signals
 
@@ -264,7 +263,7 @@ class _Loop:
 
     def _step(self, batches: Iterator[Batch], window: int, first: int) -> torch.Tensor:
         """One optimizer step over ``window`` batches; returns their mean loss."""
-        share = one_cycle(self.step, self.steps, self.settings.warmup)
+        share = self.settings.rate(self.step, self.steps_per_epoch, self.steps)
         for optimizer, highest in self.rates:
             for group in optimizer.param_groups:
                 group["lr"] = highest * share * group.get("factor", 1.0)

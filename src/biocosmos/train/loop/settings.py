@@ -15,6 +15,7 @@ from biocosmos.encoders.registry import DEFAULT
 from biocosmos.errors import BiocosmosError
 from biocosmos.provenance import encoder_name
 from biocosmos.settings import check, flag, read_toml, setting, write_toml
+from biocosmos.train.loop.schedule import one_cycle
 
 STEPS, RUN, DATA, MODEL = "Steps", "Run", "Data", "Model"
 """Headings of the help text that all recipes share."""
@@ -92,6 +93,10 @@ class LoopSettings:
         check(self)
         object.__setattr__(self, "encoder", tower_name(encoder_name(self.encoder)))  # "run/" is "run"
         object.__setattr__(self, "validation", watched_part(self.split, self.validation))
+
+    def rate(self, step: int, per_epoch: int, steps: int) -> float:
+        """Share of the highest learning rate at ``step`` of 0..steps-1, of which ``per_epoch`` are an epoch."""
+        return one_cycle(step, steps, self.warmup)
 
 
 S = TypeVar("S", bound=LoopSettings)

@@ -8,6 +8,7 @@ import { EndlessGrid } from "./grid.js";
 import { labelGrid } from "./labels.js";
 import { Selection } from "./selection.js";
 import { toast } from "./toast.js";
+import { showWhere } from "./where.js";
 
 const results = document.getElementById("results");
 const list = document.getElementById("grid");
@@ -83,6 +84,7 @@ function controls() {
 function side() {
   showTree(query());
   showFacets(query());
+  showWhere(query());
 }
 
 /** The query of the view with other values: {name: value}, null leaves it out. */

@@ -21,10 +21,11 @@ from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey
-from biocosmos.specimens.writers.darwin_core_terms import MISSING, rank_term
+from biocosmos.specimens.writers.darwin_core_terms import MISSING
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
-from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, Sample, box_of, few
+from biocosmos.specimens.writers.surveys.found import Sample
+from biocosmos.specimens.writers.surveys.gathering import DATES, PEOPLE, REFERENCES, Gathering, box_of, few
 from biocosmos.specimens.writers.surveys.tables import files_of, write_rows
 from biocosmos.specimens.writers.tabular import rows_of
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
@@ -44,6 +45,8 @@ WORDS = {"lifeStage": ("adult", "subadult", "juvenile"), "sex": ("female", "male
 COUNTS = ("count", "individualCount")
 IDENTIFIED = ("dateIdentified", "object_annotation_date")
 BLANK = "blank"
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species", "subspecies")
+"""Those that taxonRank takes."""
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 """Where deployments without a place are: west, south, east, north."""
 Row = dict[str, Any]
@@ -135,7 +138,7 @@ class _Package:
             }
         if name:
             ranked = {rank: str(row[rank]) for rank in self.gathering.ranks if rank in KNOWN_RANKS and says(row.get(rank))}
-            rank = {"taxonRank": of} if (of := rank_term(named.rank)) else {}
+            rank = {"taxonRank": named.rank} if named.rank in RANKS else {}
             self.taxa.setdefault(name, {"scientificName": name, **rank, **ranked})
         self.observations.append(observation)
 
@@ -187,7 +190,9 @@ class _Package:
             if content is None:
                 name, suffix = None, Path(address).suffix.lower().replace("jpeg", "jpg")
             else:
-                name, suffix = archive_name(None, id, content, self.used, "media/"), suffix_of(content)
+                # no path of the standard has two points one after the other
+                plain = re.sub(r"\.{2,}", ".", id)
+                name, suffix = archive_name(None, plain, content, self.used, "media/"), suffix_of(content)
                 (self.folder / name).write_bytes(content)
             known = {
                 "mediaID": f"{sample.id}:{key}",
@@ -230,8 +235,6 @@ class _Package:
 
     def _about(self, samples: Sequence[Sample]) -> Row:
         placed = [sample for sample in samples if math.isfinite(sample.latitude)]
-        west, south, east, north = box_of(placed) if placed else WORLD
-        ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         moments = [moment for span in self.spans.values() for moment in span]
         name = re.sub(r"[^a-z0-9._-]+", "-", (self.path.stem or self.path.name).lower()) or "biocosmos"
         return {
@@ -247,7 +250,7 @@ class _Package:
                 "individualAnimals": False,
                 "observationLevel": ["media"],
             },
-            "spatial": {"type": "Polygon", "coordinates": [ring]},
+            "spatial": _polygon(*(box_of(placed) if placed else WORLD)),
             "temporal": {"start": min(moments).date().isoformat(), "end": max(moments).date().isoformat()},
             "taxonomic": list(self.taxa.values()),
             "resources": [
@@ -269,6 +272,13 @@ class _Package:
 
     def _warn(self, reason: str) -> None:
         self.failures.add(reason, stage="write", source=self.path, severity="warning")
+
+
+def _polygon(west: float, south: float, east: float, north: float) -> Row:
+    """A box as GeoJSON, cut in two where it crosses the antimeridian (RFC 7946, 3.1.9)."""
+    sides = [(west, east)] if west <= east else [(west, 180.0), (-180.0, east)]
+    rings = [[[[a, south], [b, south], [b, north], [a, north], [a, south]]] for a, b in sides]
+    return {"type": "Polygon", "coordinates": rings[0]} if len(rings) == 1 else {"type": "MultiPolygon", "coordinates": rings}
 
 
 def _moments(row: Row) -> tuple[datetime | None, datetime | None, bool]:

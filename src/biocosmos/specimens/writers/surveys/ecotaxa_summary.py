@@ -14,7 +14,8 @@ import pyarrow as pa
 from biocosmos.errors import Failures
 from biocosmos.specimens.survey_settings import Survey
 from biocosmos.specimens.writers.naming import PREDICTED
-from biocosmos.specimens.writers.surveys.gathering import Found, gather
+from biocosmos.specimens.writers.surveys.found import Found
+from biocosmos.specimens.writers.surveys.gathering import gather
 from biocosmos.specimens.writers.surveys.tables import files_of, text, write_rows
 
 COLUMNS = ("sampleid", "status", "taxonid", "annotation_category")

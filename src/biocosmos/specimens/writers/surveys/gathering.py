@@ -5,18 +5,20 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError, Failures
+from biocosmos.places import spanned
 from biocosmos.places.days import ends_of
+from biocosmos.specimens.biovolumes import COLUMN_PREFIXES, PIXEL, Formula
 from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Measure, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, VALIDATED, VERIFICATION, Naming, says
+from biocosmos.specimens.writers.surveys.found import Found, Gathered, Sample, absences_of, call
 from biocosmos.specimens.writers.tabular import rows_of
 
 MISSING_VOLUME = 999999
@@ -32,89 +34,6 @@ LSID = "urn:lsid:marinespecies.org:taxname:"
 NOT_LIVING = "not-living"
 """Where EcoTaxa's tree has detritus, fibres and bubbles: no occurrences."""
 MOST_NAMED = 5
-MACHINES = "_P"
-"""What the id of a machine's row ends in."""
-
-
-@dataclass
-class Sample:
-    """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
-    that was not found in it, nan where the volume or share of a specimen is not known."""
-
-    id: str
-    latitude: float = math.nan
-    longitude: float = math.nan
-    shallow: float = math.nan
-    deep: float = math.nan
-    uncertainty: float = math.nan
-    first: str = ""
-    last: str = ""
-    country: str = ""
-    protocol: str = ""
-    station: str = ""
-    mesh: float = math.nan
-    aperture: float = math.nan
-    volumes: dict[str, float] = field(default_factory=dict)
-    n: int = 0
-    none: float = 0.0
-
-    @property
-    def date(self) -> str:
-        """As eventDate wants it: a day, or the first and the last one."""
-        return self.first if self.first == self.last else f"{self.first}/{self.last}"
-
-    @property
-    def volume(self) -> float:
-        """m³ of all its acquisitions, nan where one is not known."""
-        return sum(self.volumes.values()) if self.volumes else math.nan
-
-
-@dataclass
-class Found:
-    """Specimens of a taxon in a sample that were named alike. label: the name as it was given; path: (rank, name) coarse to fine;
-    state: "predicted", "validated" or "" where nobody says who named it. per_volume: /m³; biovolume: mm³/m³; nan where a volume
-    or share is not known. absent: none was found."""
-
-    sample: str
-    label: str
-    path: tuple[tuple[str, str], ...]
-    state: str
-    n: int = 0
-    per_volume: float = 0.0
-    biovolume: float = 0.0
-    confidence: float = 0.0
-    confident: int = 0
-    people: set[str] = field(default_factory=set)
-    references: set[str] = field(default_factory=set)
-    name_id: str = ""
-    name: str = ""
-    rank: str | None = None
-
-    @property
-    def scientific_name(self) -> str:
-        """The finest taxon that is known, else the name as it was given."""
-        return self.path[-1][1] if self.path else self.label
-
-    @property
-    def absent(self) -> bool:
-        """Whether none was found."""
-        return self.n == 0
-
-    @property
-    def id(self) -> str:
-        """Unique in the survey, the same at each export; a machine's rows end in :data:`MACHINES`."""
-        return f"{self.sample}:{self.name}" + (MACHINES if self.state == PREDICTED else "")
-
-
-@dataclass
-class Gathered:
-    """samples: by id, in the order they came; found: by sample, name and state."""
-
-    samples: dict[str, Sample]
-    found: list[Found]
-    has_volume: bool
-    has_biovolume: bool
-    specimens: int
 
 
 def gather(
@@ -143,6 +62,7 @@ class Gathering:
             raise BiocosmosError(
                 f"no column says which sample a specimen is of: name it with --sample; there are {shown(schema.names)}"
             )
+        self.of_formula = self._formula_columns(there)
         self.naming = Naming(schema.names, ranks)
         self.verified = VERIFICATION in there or "object_annotation_status" in there
         self.samples: dict[str, Sample] = {}
@@ -150,6 +70,18 @@ class Gathering:
         self.told: Counter[str] = Counter()
         self.about: dict[str, dict[str, None]] = {}
         self.specimens = 0
+
+    def _formula_columns(self, there: set[str]) -> dict[str, str]:
+        """Name in the formula of the biovolume -> column. Raises BiocosmosError for one that is not there."""
+        if not isinstance(self.survey.biovolume, Formula):
+            return {}
+        found = {}
+        for name in self.survey.biovolume.column_names:
+            columns = [prefix + name for prefix in COLUMN_PREFIXES]
+            found[name] = next((column for column in columns if column in there), "")
+            if not found[name]:
+                raise BiocosmosError(f"--biovolume {self.survey.biovolume.text!r} needs a column {' or '.join(columns)}")
+        return found
 
     def of(self, batches: Iterable[pa.RecordBatch]) -> Gathered:
         """All that is known once every row was taken. Raises BiocosmosError where nothing has a count."""
@@ -173,9 +105,9 @@ class Gathering:
         found = list(self.found.values())
         if not found:
             raise BiocosmosError(f"nothing to write to {self.path}: no specimen has a name, so that no taxon has a count")
-        _call(found)
+        call(found)
         if self.survey.absences:
-            found += _absences(self.samples, found)
+            found += absences_of(self.samples, found)
         order = {id: i for i, id in enumerate(self.samples)}
         found.sort(key=lambda each: (order[each.sample], each.name, each.state == PREDICTED))
         volumes, biovolumes = self.survey.volume is not None, self.survey.biovolume is not None
@@ -189,14 +121,22 @@ class Gathering:
 
     def sample_of(self, row: Mapping[str, Any]) -> Sample | None:
         """The sample of a specimen, with what this row says of it; None where it names none, which is counted."""
-        id = row.get(str(self.sample))
-        if not says(id):
+        id = self.name_of(row)
+        if id is None:
             self.told[f"do not say which sample they are of (column {self.sample!r}): left out"] += 1
             return None
-        sample = self.samples.setdefault(str(id).strip(), Sample(str(id).strip()))
+        sample = self.samples.setdefault(id, Sample(id))
         sample.n += 1
         self._place(sample, row)
         return sample
+
+    def name_of(self, row: Mapping[str, Any]) -> str | None:
+        """The sample that a row names."""
+        id = row.get(str(self.sample))
+        return str(id).strip() if says(id) else None
+
+    def counted(self, row: Mapping[str, Any], found: Found, weight: float, volume: float) -> None:
+        """Called for every specimen that counts. weight: individuals per m³ that it stands for; volume: mm³; nan: not known."""
 
     def _take(self, row: dict[str, Any]) -> None:
         sample = self.sample_of(row)
@@ -218,8 +158,9 @@ class Gathering:
         found.n += 1
         found.rank = named.rank or (path[-1][0] if path else None)
         found.per_volume += weight
-        if self.survey.biovolume is not None:
-            found.biovolume += weight * _number(row.get(self.survey.biovolume.column)) * self.survey.biovolume.factor
+        volume = self._biovolume(sample, row)
+        found.biovolume += weight * volume
+        self.counted(row, found, weight, volume)
         confidence = _number(row.get("confidence"))
         if self.naming.is_answer(row) and math.isfinite(confidence):
             found.confidence, found.confident = found.confidence + confidence, found.confident + 1
@@ -236,6 +177,8 @@ class Gathering:
         if math.isfinite(latitude) and math.isfinite(longitude):
             if abs(latitude) > 90 or abs(longitude) > 180:
                 self._of_sample(sample, "have coordinates outside of -90..90 and -180..180: left blank")
+            elif latitude == longitude == 0:
+                self._of_sample(sample, "have latitude and longitude 0, which stands for no place: left blank")
             elif math.isnan(sample.latitude):
                 sample.latitude, sample.longitude = latitude, longitude
             elif abs(sample.latitude - latitude) > 1e-6 or abs(sample.longitude - longitude) > 1e-6:
@@ -257,6 +200,22 @@ class Gathering:
         sample.mesh = _first_number(sample.mesh, _measured(row, self.survey.mesh))
         sample.aperture = _first_number(sample.aperture, _measured(row, self.survey.aperture))
 
+    def _biovolume(self, sample: Sample, row: Mapping[str, Any]) -> float:
+        """mm³ of a specimen, nan where nobody says it."""
+        told = self.survey.biovolume
+        if told is None:
+            return math.nan
+        if not isinstance(told, Formula):
+            volume = _measured(row, told)
+        else:
+            pixel = self.survey.pixel
+            side = _measured(row, pixel) if isinstance(pixel, Measure) else pixel or math.nan
+            volume = told.of(lambda name: side if name == PIXEL else _number(row.get(self.of_formula[name])))
+        if not volume > 0:
+            self._of_sample(sample, "have specimens without a biovolume above 0: their biovolumes are not known")
+            return math.nan
+        return volume
+
     def _weight(self, sample: Sample, row: Mapping[str, Any]) -> float:
         """Individuals per m³ that a specimen stands for: 1 / share / volume; nan where either cannot be."""
         if self.survey.volume is None:
@@ -268,13 +227,25 @@ class Gathering:
                 sample, f"have a {self.survey.volume.column} that is missing, 0 or {MISSING_VOLUME}: no concentrations"
             )
             volume = math.nan
-        share = 1.0 if self.survey.share is None else _number(row.get(self.survey.share))
-        if not 0 < share <= 1:
-            self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1: no concentrations")
-            share = math.nan
+        share = self._share(sample, row)
         acquisition = str(row.get("acq_id") or "")
         sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
         return 1 / share / volume
+
+    def _share(self, sample: Sample, row: Mapping[str, Any]) -> float:
+        """Of an acquisition that was looked at, above 0 to 1; nan where it cannot be."""
+        if self.survey.parts is not None:
+            parts = _number(row.get(self.survey.parts))
+            if 1 <= parts < math.inf:
+                return 1 / parts
+            self._of_sample(sample, f"have a {self.survey.parts} that is missing or below 1: no concentrations")
+            return math.nan
+        share = 1.0 if self.survey.share is None else _number(row.get(self.survey.share))
+        if 0 < share <= 1:
+            return share
+        more = " (a number of parts, as EcoTaxa's acq_sub_part is, is told with --parts)" if share > 1 else ""
+        self._of_sample(sample, f"have a {self.survey.share} that is not above 0 and at most 1{more}: no concentrations")
+        return math.nan
 
 
 def few(ids: Sequence[str]) -> str:
@@ -283,44 +254,17 @@ def few(ids: Sequence[str]) -> str:
 
 
 def box_of(placed: Sequence[Sample]) -> tuple[float, float, float, float]:
-    """West, south, east and north of samples that have a place."""
-    longitudes, latitudes = [sample.longitude for sample in placed], [sample.latitude for sample in placed]
-    return min(longitudes), min(latitudes), max(longitudes), max(latitudes)
+    """West, south, east and north of the smallest box around samples that have a place; west above east where it crosses the
+    antimeridian, as EML and GeoJSON have it."""
+    latitudes = [sample.latitude for sample in placed]
+    west, east = spanned([sample.longitude for sample in placed])
+    return west, min(latitudes), east - 360 if east > 180 else east, max(latitudes)
 
 
 def sorted_pair(shallow: float, deep: float) -> tuple[float, float]:
     """(shallow, deep), either of which stands for both, the lesser first."""
     shallow, deep = deep if math.isnan(shallow) else shallow, shallow if math.isnan(deep) else deep
     return (deep, shallow) if deep < shallow else (shallow, deep)
-
-
-def _call(found: Sequence[Found]) -> None:
-    """Give each a name for its id: the label without blanks, numbered where another taxon has that id."""
-    called: dict[tuple[str, tuple[tuple[str, str], ...]], str] = {}
-    taken: set[str] = set()
-    for each in found:
-        taxon = (each.label, each.path)
-        if taxon not in called:
-            plain = name = "_".join(each.label.split())
-            number = 1
-            while taken & {name, name + MACHINES}:
-                number += 1
-                name = f"{plain}-{number}"
-            called[taxon] = name
-            taken |= {name, name + MACHINES}
-        each.name = called[taxon]
-
-
-def _absences(samples: Mapping[str, Sample], found: Sequence[Found]) -> list[Found]:
-    """A row for each taxon in each sample where neither a person nor a machine found it."""
-    there = {(each.sample, each.name) for each in found}
-    taxa = {each.name: each for each in found}
-    return [
-        Found(id, each.label, each.path, "", 0, sample.none, sample.none, name=name, rank=each.rank, name_id=each.name_id)
-        for id, sample in samples.items()
-        for name, each in taxa.items()
-        if (id, name) not in there
-    ]
 
 
 def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:

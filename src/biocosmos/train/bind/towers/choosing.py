@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from biocosmos.encoders.modality import Modality
+from biocosmos.errors import BiocosmosError
+from biocosmos.files import is_folder
 from biocosmos.specimens.collection import Collection
-from biocosmos.train.bind.settings import BindSettings
+from biocosmos.train.bind.settings import ENVIRONMENT, BindSettings
 from biocosmos.train.bind.towers.environment import TunedEnvironment
 from biocosmos.train.bind.towers.places import TunedPlaces
 from biocosmos.train.bind.towers.stored import StoredAudio, StoredEnvironment, StoredPlaces, StoredSatellite
-from biocosmos.train.contrastive.settings import FROZEN
+from biocosmos.train.contrastive.settings import AUTO, FROZEN
 from biocosmos.train.contrastive.specimens import resolved
 from biocosmos.train.contrastive.towers import choosing
 
 WIDTH = 256
 """Of a space whose anchor is trained, where nothing is said."""
+RASTERS = "rasters"
+"""The folder beside a collection in which rasters are looked for."""
 _KINDS: dict[Modality, tuple[type, type]] = {
     "place": (StoredPlaces, TunedPlaces),
     "environment": (StoredEnvironment, TunedEnvironment),
@@ -34,11 +38,32 @@ def kind_of(modality: Modality, tune: str) -> type:
 
 def resolved_width(collection: Collection, settings: BindSettings) -> tuple[BindSettings, list[str]]:
     """As :func:`biocosmos.train.contrastive.specimens.resolved`, and the width of the space."""
+    settings, told = _with_rasters(collection, settings)
     found, notes = resolved(collection, settings)
+    notes = [*told, *notes]
     assert isinstance(found, BindSettings)
     if not found.width:
         found = replace(found, width=_dim(found) if found.tune_of(found.anchor) == FROZEN else WIDTH)
     return found, notes
+
+
+def _with_rasters(collection: Collection, settings: BindSettings) -> tuple[BindSettings, list[str]]:
+    """The settings with the environment named, and a sentence on where it was found."""
+    if settings.environment != AUTO:
+        return settings, []
+    beside = collection.path.absolute().parent / RASTERS
+    there = [name for name in collection.encoders if name.startswith(f"{ENVIRONMENT}:")]
+    if len(there) == 1:
+        name = there[0]
+    elif there or not is_folder(beside):
+        found = f"{collection.path} is embedded with {', '.join(there)}" if there else f"there is no folder {beside}"
+        raise BiocosmosError(
+            f"--modalities has environment, and which rasters is not clear ({found}): name a folder of GeoTIFF or NetCDF files, "
+            "--environment environment:RASTERS"
+        )
+    else:
+        name = f"{ENVIRONMENT}:{beside}"
+    return replace(settings, environment=name), [f"the environment is read from {name.partition(':')[2]}"]
 
 
 def _dim(settings: BindSettings) -> int:

@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 
 from biocosmos.places import Places
-from biocosmos.places.columns import NAMES
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.placed import places_of
 from biocosmos.train.batches.drawing import Rows
 
 _TRIES = 20
@@ -59,5 +59,4 @@ class Placed(ABC):
 
 def places_of_rows(collection: Collection, ids: list[str]) -> Places:
     """The places of specimens, in this order."""
-    there = [name for name in NAMES if name in collection.stored_columns]
-    return Places.of_table(collection.take(ids, columns=["id", *there]))
+    return places_of(collection, ids)[1]

@@ -57,7 +57,7 @@ class TunedPlaces(Placed):
         if self._new:
             raise BiocosmosError(f"--place {name} is not known: write {SPHERE} or {GEOCLIP}")
         encoder = load_place_encoder(name, device="cpu")
-        if not isinstance(encoder, TrainedPlaces):
+        if not isinstance(encoder, TrainedPlaces) or not isinstance(encoder.model, PlaceModel):
             raise BiocosmosError(f"'{name}' has no weights that are trained on: use --tune place=heads, or --place {SPHERE}")
         return encoder.model
 

@@ -1,0 +1,78 @@
+"""summarize: what was found in each sample."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from biocosmos.cli.generated import takes
+from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, _output
+from biocosmos.cli.printing import failures_beside, finish, say, show_table
+from biocosmos.cli.verbs import add
+from biocosmos.jobs.summarize_settings import SummarizeSettings
+
+if TYPE_CHECKING:
+    from biocosmos.jobs.summarize import Summary
+
+SHOWN = 20
+
+
+def _table(help: str) -> Any:
+    return typer.Option(help=f"{help[:-1]}: .csv, .tsv, .parquet, .json or .jsonl.", show_default=False, callback=_output)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs of this file."""
+    add(app, summarize)
+
+
+@takes(SummarizeSettings)
+def summarize(
+    collection: COLLECTION,
+    settings: SummarizeSettings,
+    output: OUTPUT = None,
+    diversity: Annotated[Path | None, _table("Write the diversity of each sample here.")] = None,
+    distances: Annotated[Path | None, _table("Write the Bray-Curtis distances of each two samples here.")] = None,
+    strict: STRICT = False,
+) -> None:
+    """Count what was found in each sample: specimens, concentrations and biovolumes of every taxon.
+
+    biocosmos summarize cruise.cosmos -o samples.csv
+
+    biocosmos summarize cruise.cosmos --by sample,station,depth --volume sample_tot_vol=m3 --parts acq_sub_part
+    --biovolume ellipsoid --pixel 10.6um -o samples.csv
+
+    biocosmos summarize cruise.cosmos --names latest --rank family --by station,month -o months.csv
+
+    Samples in which nothing was found stay. Units are told, never guessed; a volume or share that cannot be is told, and makes no
+    concentration.
+    """
+    from biocosmos.jobs.summarize import summarize as count
+
+    summary = count(collection, settings)
+    _show(summary)
+    if output is not None:
+        from biocosmos.tables import write_table
+
+        table = summary.table()
+        write_table(table, output, summary.provenance)
+        say(f"{output}: {len(table):,} rows, one for each sample and taxon")
+    for place, made in ((diversity, summary.diversity), (distances, summary.distances)):
+        if place is not None:
+            from biocosmos.tables import write_table
+
+            write_table(made(), place, summary.provenance)
+            say(f"{place}: written")
+    counted = len(summary.counted.cell)
+    finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
+
+
+def _show(summary: Summary) -> None:
+    columns, rows = summary.overview()
+    community = summary.community
+    title = f"{len(community):,} samples, {len(community.taxa):,} taxa, {len(summary.counted.cell):,} specimens"
+    show_table(columns, rows[:SHOWN], title=title)
+    if len(rows) > SHOWN:
+        say(f"and {len(rows) - SHOWN:,} more samples: -o samples.csv writes them all")

@@ -1,0 +1,57 @@
+"""The names of taxa as keys of a space: zero-shot by every modality, and by their sums."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from biocosmos.encoders.texts import SpaceTexts, load_text_encoder
+from biocosmos.errors import BiocosmosError
+from biocosmos.evaluate.cross_modal.scores import AVERAGES, KS, Row, retrieval_scores
+from biocosmos.evaluate.cross_modal.sides import TEXT, Side
+from biocosmos.evaluate.numbers.bootstrap import Bootstrap
+from biocosmos.evaluate.zero_shot.texts import NAME, names_of, text_vectors
+from biocosmos.identify.namers.text import wording_of
+from biocosmos.jobs.cross_modal_parts import rank_codes
+from biocosmos.specimens.collection import Collection
+
+NAMED = "name"
+"""The kind of the keys."""
+
+
+def by_names(
+    collection: Collection,
+    tower: str,
+    asked: Mapping[str, Side],
+    ranks: Sequence[str],
+    *,
+    device: str = "auto",
+    ks: Sequence[int] = KS,
+    averages: Sequence[str] = AVERAGES,
+    bootstrap: Bootstrap | None = None,
+) -> list[Row]:
+    """Rows as of :func:`~biocosmos.evaluate.cross_modal.scores.retrieval_scores`, with "name" as key: of every rank all taxa of
+    the collection answer, each by the text of its name, those too that no specimen here has.
+
+    tower: of texts. Raises BiocosmosError where it is another than the one the collection was embedded with.
+    """
+    loaded = load_text_encoder(tower, device=device)
+    if collection.encoders[tower].get("digest") not in (None, loaded.digest):
+        raise BiocosmosError(
+            f"'{tower}' here has other weights than the one that embedded {collection.path}: "
+            f"embed again with 'biocosmos embed {collection.path} --encoder {tower} --overwrite'"
+        )
+    encoder, taxonomy = SpaceTexts(loaded), collection.taxonomy
+    others = {part: Side({m: v for m, v in side.vectors.items() if m != TEXT}, side.taxa) for part, side in asked.items()}
+    rows: list[Row] = []
+    for rank in ranks:
+        nodes = np.flatnonzero(taxonomy.rank == taxonomy.ranks.index(rank))
+        nodes = nodes[rank_codes(taxonomy, nodes)[rank] == nodes]
+        if not len(nodes):
+            continue
+        texts = text_vectors(encoder, names_of(taxonomy, nodes, {}, wording_of(encoder))["taxon"], (NAME,))
+        keys = Side({TEXT: texts}, {rank: nodes.astype(np.int64)})
+        found = retrieval_scores(keys, others, ks=ks, averages=averages, bootstrap=bootstrap)
+        rows += [{**row, "key": NAMED} for row in found]
+    return rows
