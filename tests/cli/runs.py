@@ -104,6 +104,9 @@ LINES: dict[str, Line] = {
     "export kept names": Line(
         "export {collection} -o {out}/kept.zip --format darwin-core --identifications latest", after=("identify",)
     ),
+    "identify by shares": Line(
+        "identify {collection} --part test --encoder efficientnet-lite0 --shares emq -o {out}/shared.csv", says="shares"
+    ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
     "taxa": Line("taxa list {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),

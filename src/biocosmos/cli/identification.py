@@ -84,7 +84,7 @@ def identify(
         first, *rest = done.summary.lines()
         if done.had is not None:
             first += f"; added to {done.had:,} names"
-        for line in (first if output is None else f"{output}: {first}", *rest, done.identifier.describe()):
+        for line in (first if output is None else f"{output}: {first}", *rest, done.describe()):
             say(line)
         for note in done.notes:
             say(f"note: {note}")

@@ -301,12 +301,20 @@ class Identifier:
         hits = self.nearest(predictions, device)
         return Answered(self.rows(predictions, hits, top), predictions, hits)
 
-    def rows(self, predictions: Predictions, hits: Hits | None, top: int, bound: NDArray[np.int64] | None = None) -> pa.Table:
+    def rows(
+        self,
+        predictions: Predictions,
+        hits: Hits | None,
+        top: int,
+        bound: NDArray[np.int64] | None = None,
+        names: Predictions | None = None,
+    ) -> pa.Table:
         """The rows of the table of answers to one block; bound: (n,) the rank below which there is no answer, -1 for none at
-        all, or None."""
+        all, or None; names: the same predictions corrected, which names and their confidence are taken from, while novelty is
+        of what the namer said."""
         groups = self._by_evidence(predictions)
         if len(groups) == 1:
-            return self._alike(next(iter(groups))._table(predictions, hits, top, bound))
+            return self._alike(next(iter(groups))._table(predictions, hits, top, bound, names))
         tables = [
             self._alike(who._table(predictions.subset(rows), of_rows(hits, rows), top, None if bound is None else bound[rows]))
             for who, rows in groups.items()
@@ -330,9 +338,17 @@ class Identifier:
         who = {self: ~np.isin(kinds, list(self.alone))} | {other: kinds == kind for kind, other in self.alone.items()}
         return {other: np.flatnonzero(mine) for other, mine in who.items() if mine.any()} or {self: np.arange(0)}
 
-    def _table(self, predictions: Predictions, hits: Hits | None, top: int, bound: NDArray[np.int64] | None = None) -> pa.Table:
+    def _table(
+        self,
+        predictions: Predictions,
+        hits: Hits | None,
+        top: int,
+        bound: NDArray[np.int64] | None = None,
+        names: Predictions | None = None,
+    ) -> pa.Table:
         """The rows of one block's table of answers."""
-        nodes, confidence = self.calibration.best_path(predictions)
+        said = predictions if names is None else names
+        nodes, confidence = self.calibration.best_path(said)
         n = len(predictions)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
@@ -342,7 +358,7 @@ class Identifier:
             deepest = bound if deepest is None else np.minimum(deepest, bound)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
-        others = RunnersUp.of(predictions, self.calibration, nodes, top) if top > 1 else None
+        others = RunnersUp.of(said, self.calibration, nodes, top) if top > 1 else None
         named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest, others)
         rate = self.settings["rules"]["false_alarm_rate"]
         table = answer_table(
