@@ -429,6 +429,23 @@ LINES: dict[str, Line] = {
         "train zero-shot {collection} -o {out}/ablation --freeze --ranks group,label --hold-out 2 --choose-on 1 --epochs 1 "
         "--dim 8 --hidden 16 --ablate --draws 1 --foreign {foreign} --chimeras 5 --device cpu"
     ),
+    # ------------------------------------------------------------------ packs
+    "pack build": Line(
+        "pack build {collection} -o {out}/mine.pack -e efficientnet-lite0 --licence cc-by-4.0 --name Mine --vectors int8 "
+        "--tests 5 --method linear --novelty energy --seed 1 --known train --least 2 --columns text --thumbnails 32 --overwrite "
+        "--strict --allow-code",
+        says="recall@1",
+    ),
+    "pack build with weights": Line(
+        "pack build {collection} -o {out}/heavy.zip -e {clip} --licence mit --weights --vectors none", after=("embed",)
+    ),
+    "identify by a pack with weights": Line(
+        "identify {out}/heavy.zip {photos} -o {out}/by_weights.csv", after=("pack build with weights",), says="named by the pack"
+    ),
+    "pack verify": Line("pack verify {out}/mine.pack", after=("pack build",), says="5 of 5 answered as expected"),
+    "identify by a pack": Line(
+        "identify {out}/mine.pack {photos} -o {out}/by_pack.csv --threshold 0.5", after=("pack build",), says="specimens named"
+    ),
     # ------------------------------------------------------------------ the browser
     "users": Line("users {out}/users.toml ada --role annotator --password-stdin", says="ada, annotator"),
     "serve": Line(
