@@ -56,8 +56,7 @@ class Places:
     @staticmethod
     def nowhere(number: int) -> Places:
         """``number`` places of which nothing is known."""
-        unknown = np.full(number, np.nan)
-        return Places(unknown, unknown, unknown, unknown, unknown, unknown, np.full(number, None, dtype=object))
+        return Places(*(np.full(number, np.nan) for _ in range(6)), np.full(number, None, dtype=object))
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
