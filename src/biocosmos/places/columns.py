@@ -56,7 +56,8 @@ class Places:
     @staticmethod
     def nowhere(number: int) -> Places:
         """``number`` places of which nothing is known."""
-        return Places(*(np.full(number, np.nan) for _ in range(6)), np.full(number, None, dtype=object))
+        latitude, longitude, uncertainty, depth, altitude, day = np.full((6, number), np.nan)
+        return Places(latitude, longitude, uncertainty, depth, altitude, day, np.full(number, None, dtype=object))
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:
