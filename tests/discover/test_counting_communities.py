@@ -17,7 +17,9 @@ from biocosmos.jobs.summarize import Summary, summarize
 from biocosmos.jobs.summarize_settings import SummarizeSettings
 from biocosmos.settings import SettingError, told
 from biocosmos.specimens.biovolumes import formula_of
+from biocosmos.specimens.guard import Fitted
 from biocosmos.specimens.settings import ExportSettings
+from biocosmos.tables import write_table
 
 # The lead's golden values (facts, place_time.md §4): sample s1 of 12.5 m³, one quarter and one half of it looked at.
 GOLDEN = [("Copepoda", 400, 4), ("Copepoda", 900, 4), ("Copepoda", 650, 4), ("Oithona", 120, 4), ("Copepoda", 2500, 2)]
@@ -245,3 +247,37 @@ def test_formulas() -> None:
     assert formula_of("area*9**9**9**9*px").of(values.__getitem__) != formula_of("area*9**9**9**9*px").of(values.__getitem__)
     assert math.isnan(formula_of("area/(px-px)").of(values.__getitem__))
     assert math.isnan(formula_of("(0-area)**0.5*px").of(values.__getitem__))
+
+
+def test_a_confusion_that_would_judge_itself_is_refused(golden: bc.Collection, tmp_path: Path) -> None:
+    rows = [{"id": f"v{i}", "text": "t", "sample_id": "v", "label": "ab"[i % 2]} for i in range(40)]
+    rows += [{"id": f"s{i}", "text": "t", "sample_id": "s", "label": None} for i in range(10)]
+    stored = collection(tmp_path / "c", rows)
+
+    def names(ids: list[str], path: Path, **provenance: Any) -> str:
+        table = pa.table(
+            {"id": ids, "taxon": ["a" if int(id[1:]) % 4 < 3 else "b" for id in ids], "rank": ["label"] * len(ids)}
+            | {"confidence": [0.9] * len(ids), "best_guess": ["a"] * len(ids), "method": ["nearest"] * len(ids)}
+            | {"novelty": [0.0] * len(ids)}
+        )
+        write_table(table, path, provenance)
+        return str(path)
+
+    ids = [row["id"] for row in rows]
+    said = names(ids[40:], tmp_path / "names.parquet")
+    judged = names(ids[:40], tmp_path / "val.parquet")
+    found = counted(stored, names=said, confusion=judged, draws=50)
+    row = next(row for row in found.table().to_pylist() if row["sample"] == "s" and row["taxon"] == "b")
+    # Of b every second is called a, of a none is called b: the 2 of 10 that are called b are 4.
+    assert row["n"] == 2 and row["corrected"] == pytest.approx(4, abs=0.1) and row["low"] <= row["corrected"] <= row["high"]
+    Fitted.of("the head in head", fitted=ids[:5]).save(tmp_path / "head")
+    leaking = names(ids[:40], tmp_path / "leak.parquet", asked={"head": [str(tmp_path / "head")]})
+    with pytest.raises(BiocosmosError, match="the head in head"):
+        counted(stored, names=said, confusion=leaking)
+    with pytest.raises(BiocosmosError, match="it takes 30"):
+        counted(stored, names=said, confusion=said)
+
+
+def test_chao1_of_predicted_names_has_its_warning(golden: bc.Collection) -> None:
+    assert "chao1" not in counted(golden, draws=0).diversity().column_names
+    assert not len(counted(golden, chao1=True, draws=0).failures)  # people named these

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT
+from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, _output
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from biocosmos.jobs.summarize import Summary
 
 SHOWN = 20
+
+
+def _table(help: str) -> Any:
+    return typer.Option(help=f"{help[:-1]}: .csv, .tsv, .parquet, .json or .jsonl.", show_default=False, callback=_output)
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +33,8 @@ def summarize(
     collection: COLLECTION,
     settings: SummarizeSettings,
     output: OUTPUT = None,
+    diversity: Annotated[Path | None, _table("Write the diversity of each sample here.")] = None,
+    distances: Annotated[Path | None, _table("Write the Bray-Curtis distances of each two samples here.")] = None,
     strict: STRICT = False,
 ) -> None:
     """Count what was found in each sample: specimens, concentrations and biovolumes of every taxon.
@@ -52,6 +59,12 @@ def summarize(
         table = summary.table()
         write_table(table, output, summary.provenance)
         say(f"{output}: {len(table):,} rows, one for each sample and taxon")
+    for place, made in ((diversity, summary.diversity), (distances, summary.distances)):
+        if place is not None:
+            from biocosmos.tables import write_table
+
+            write_table(made(), place, summary.provenance)
+            say(f"{place}: written")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
 

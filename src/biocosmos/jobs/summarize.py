@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from biocosmos.discover.communities.counting import Counted, Counting, sample_column
+from biocosmos.discover.communities.diversity import hill
 from biocosmos.discover.communities.grouping import Grouped, group, per_area
+from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table, diversity_table
 from biocosmos.discover.communities.table import Community
+from biocosmos.discover.communities.uncertainty import BESIDE, Confusion, Doubt, doubt_of
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.jobs.judged_names import confusion_of, judged_names
 from biocosmos.jobs.named_specimens import Answers, joined, joined_schema, own_names
 from biocosmos.jobs.summarize_settings import SummarizeSettings
 from biocosmos.progress import progress
@@ -30,12 +35,16 @@ COUNTS_AS = "ecotaxa-summary"
 
 @dataclass(frozen=True)
 class Summary:
-    """What :func:`summarize` found. grouped: the community and its specimens; failures: what was told."""
+    """What :func:`summarize` found. grouped: the community and its specimens; failures: what was told; doubt: intervals, None
+    without draws; confusion: of the classifier, where it is known."""
 
     grouped: Grouped
     counted: Counted
     failures: Failures
     provenance: dict[str, Any]
+    settings: SummarizeSettings
+    doubt: Doubt | None = None
+    confusion: Confusion | None = None
 
     @property
     def community(self) -> Community:
@@ -46,16 +55,28 @@ class Summary:
         """One row for each sample and taxon, see :meth:`Community.tidy`."""
         return self.community.tidy()
 
+    def diversity(self) -> pa.Table:
+        """One row a sample, see :func:`biocosmos.discover.communities.indices.diversity_table`."""
+        return diversity_table(self.community, self.doubt, size=self.settings.rarefy, chao1=self.settings.chao1)
+
+    def distances(self) -> pa.Table:
+        """One row for each two samples."""
+        return distance_table(self.community)
+
     def overview(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(headings, a row a sample): how many specimens and taxa, and what they come to."""
         community = self.community
         specimens = community.beside["specimens"]
+        effective = hill(community.counts, 1)
         measures = [name for name in community.beside if name in SHOWN]
         rows = []
         for i, name in enumerate(community.samples):
             sums = [_sum(community.beside[measure][i]) for measure in measures]
-            rows.append((str(name), f"{int(specimens[i].sum()):,}", f"{int((specimens[i] > 0).sum()):,}", *sums))
-        return ("sample", "specimens", "taxa", *(SHOWN[measure] for measure in measures)), rows
+            rows.append(
+                (str(name), f"{int(specimens[i].sum()):,}", f"{int((specimens[i] > 0).sum()):,}", *sums, _shown(effective[i]))
+            )
+        headings = tuple(SHOWN[measure] for measure in measures)
+        return ("sample", "specimens", "taxa", *headings, "as diverse as equal taxa"), rows
 
 
 SHOWN = {
@@ -67,8 +88,23 @@ SHOWN = {
 
 
 def _sum(values: Any) -> str:
-    total = float(values.sum()) if len(values) else 0.0
-    return "not known" if total != total else f"{total:.4g}"
+    return _shown(float(values.sum()) if len(values) else 0.0, "not known")
+
+
+def _shown(value: float, unknown: str = "–") -> str:
+    return unknown if math.isnan(value) else f"{value:.4g}"
+
+
+def with_doubt(community: Community, doubt: Doubt) -> Community:
+    """With low and high ends behind the tables they are of."""
+    beside: dict[str, Any] = {}
+    for name, values in community.beside.items():
+        beside[name] = values
+        if doubt.corrected is not None:
+            beside[BESIDE[name] + "corrected"] = doubt.corrected[name]
+        for end in ("low", "high"):
+            beside[BESIDE[name] + end] = doubt.ends[BESIDE[name] + end]
+    return replace(community, beside=beside)
 
 
 def summarize(collection: Collection | str | Path, settings: SummarizeSettings = STANDARD) -> Summary:
@@ -92,14 +128,25 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
     if settings.samples is not None:
         counting.register(_sample_rows(settings.samples, str(counting.sample)))
     counted = counting.result()
-    grouped = group(counted, rank=settings.rank)
+    own, said = ([], []) if settings.confusion is None else judged_names(stored, settings.confusion, failures)
+    grouped = group(counted, rank=settings.rank, also=[*own, *said])
     if settings.per_m2:
         grouped = per_area(grouped, counted, failures)
+    confusion = confusion_of(grouped.also.tolist(), len(grouped.community.taxa)) if own else None
+    doubt = None
+    if settings.draws and len(counted.cell):
+        doubt = doubt_of(grouped, confusion=confusion, draws=settings.draws, seed=settings.seed)
+        grouped = replace(grouped, community=with_doubt(grouped.community, doubt))
+    predicted = grouped.community.predicted
+    if settings.chao1 and predicted:
+        failures.add(CHAO1_WARNING, stage="summarize", severity="warning")
     if not len(counted.cell):
         failures.add("no specimen has a name that counts: all samples are empty", stage="summarize", severity="warning")
     facts = {"collection": str(stored.path), "names": settings.names, "by": list(settings.by), "rank": settings.rank}
     facts |= {name: getattr(settings, name) for name in ("volume", "share", "parts", "biovolume", "pixel", "split", "where")}
-    return Summary(grouped, counted, failures, {name: value for name, value in facts.items() if value is not None})
+    facts |= {name: getattr(settings, name) for name in ("confusion", "draws", "seed", "rarefy", "ordination")}
+    told = {name: value for name, value in facts.items() if value is not None}
+    return Summary(grouped, counted, failures, told, settings, doubt, confusion)
 
 
 class _Source:

@@ -91,6 +91,25 @@ class SummarizeSettings(Selection):
         panel=VOLUMES,
     )
 
+    draws: int = setting(
+        200, "Times that specimens are drawn anew for the intervals; 0: none.", low=0, high=100_000, panel=DIVERSITY
+    )
+    confusion: str | None = setting(
+        None,
+        "Names that identify gave to specimens whose own names are right, 'latest', another that is kept or a table: intervals "
+        "are then of the true taxa behind the names.",
+        metavar="WHICH",
+        unset="none: of the names as they were given",
+        only={"names": GIVEN},
+        panel=DIVERSITY,
+    )
+    seed: int = setting(0, "Seed of every random choice.", low=0, panel=DIVERSITY)
+    rarefy: int | None = setting(
+        None, "Specimens that samples are rarefied to.", low=1, unset="those of the smallest sample", panel=DIVERSITY
+    )
+    chao1: bool = setting(False, "Chao1, of predicted names too, where it counts errors as taxa.", panel=DIVERSITY)
+    ordination: str = setting("nmds", "How samples are laid out on the page.", choices=ORDINATIONS, panel=DIVERSITY)
+
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.layers and (len(self.layers) < 2 or list(self.layers) != sorted(set(self.layers))):

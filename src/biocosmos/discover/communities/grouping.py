@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +28,8 @@ class Grouped:
 
     group, taxon: (n,) int64, row and column of ``community``; weight: (n,) float64, what a specimen adds to the concentration
     (to what is below a m² where the community is per m²); volume: (n,) float64, what it adds to the biovolume; NaN: not known.
-    not_zero: (s,) bool, where what was not found is not known to be 0. machine: (n,) bool.
+    not_zero: (s,) bool, where what was not found is not known to be 0. machine: (n,) bool. also: columns of the names that were
+    to be there whether or not they count.
     """
 
     community: Community
@@ -38,6 +39,7 @@ class Grouped:
     volume: Floats
     machine: npt.NDArray[np.bool_]
     not_zero: npt.NDArray[np.bool_]
+    also: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def totals(self, values: Floats) -> Floats:
         """(s, t) the sum of (n,) values over the specimens of each sample and taxon."""
@@ -54,18 +56,20 @@ class Grouped:
         return found
 
 
-def group(counted: Counted, *, rank: str | None = None) -> Grouped:
+def group(counted: Counted, *, rank: str | None = None, also: Sequence[tuple[str, tuple[tuple[str, str], ...]]] = ()) -> Grouped:
     """Samples, or what ``by`` makes of them, by taxa at ``rank`` (None: the names as they were given).
 
     Where a group holds several samples, specimens add up, and what is per m³ is the mean of its samples, those without the taxon
-    as 0. A name that is coarser than ``rank`` stays a taxon of its own, of its own rank. Raises BiocosmosError for another rank.
+    as 0. A name that is coarser than ``rank`` stays a taxon of its own, of its own rank. also: further names (label, path) whose
+    taxa are columns. Raises BiocosmosError for another rank.
     """
     if rank not in (None, LABEL, *counted.ranks):
         raise BiocosmosError(f"there is no rank {rank!r}: the names have {', '.join((*counted.ranks, LABEL))}")
     keys: dict[tuple[str | None, ...], int] = {}
     of_cell = np.array([keys.setdefault(cell.key, len(keys)) for cell in counted.cells], np.int64)
     number = np.bincount(of_cell, minlength=len(keys))
-    names, ranks, taxon = _taxa(counted, rank)
+    named = [*counted.names, *also]
+    names, ranks, taxon = _taxa(named, rank, counted.ranks)
     rows = of_cell[counted.cell] if len(counted.cell) else np.zeros(0, np.int64)
     weight = counted.weight / number[rows]
     facts = _facts(counted, of_cell, list(keys))
@@ -73,7 +77,8 @@ def group(counted: Counted, *, rank: str | None = None) -> Grouped:
     not_zero = np.zeros(len(keys), bool)
     np.logical_or.at(not_zero, of_cell, counted.not_zero)
     columns = taxon[counted.taxon] if len(counted.taxon) else np.zeros(0, np.int64)
-    grouped = Grouped(bare, rows, columns, weight, weight * counted.volume, counted.machine, not_zero)
+    volume, others = weight * counted.volume, taxon[len(counted.names) :]
+    grouped = Grouped(bare, rows, columns, weight, volume, counted.machine, not_zero, others)
     several = ranks if rank is None or set(ranks) != {rank} else None
     return _filled(grouped, counted.has_volume, counted.has_biovolume, several, ("concentration", "biovolume"))
 
@@ -115,7 +120,7 @@ def per_area(grouped: Grouped, counted: Counted, failures: Failures) -> Grouped:
     not_zero = np.zeros(len(keys), bool)
     np.logical_or.at(not_zero, of_row, grouped.not_zero | np.isnan(factor))
     weight, volume = (values * factor[grouped.group] for values in (grouped.weight, grouped.volume))
-    found = Grouped(bare, of_row[grouped.group], grouped.taxon, weight, volume, grouped.machine, not_zero)
+    found = Grouped(bare, of_row[grouped.group], grouped.taxon, weight, volume, grouped.machine, not_zero, grouped.also)
     ranks = None if old.taxon_ranks is None else list(old.taxon_ranks)
     return _filled(found, True, counted.has_biovolume, ranks, ("per_m2", "biovolume_per_m2"))
 
@@ -163,16 +168,18 @@ def _filled(
     return replace(grouped, community=community)
 
 
-def _taxa(counted: Counted, rank: str | None) -> tuple[npt.NDArray[np.object_], list[str], npt.NDArray[np.int64]]:
+def _taxa(
+    named: Sequence[tuple[str, tuple[tuple[str, str], ...]]], rank: str | None, order: Sequence[str]
+) -> tuple[npt.NDArray[np.object_], list[str], npt.NDArray[np.int64]]:
     """(names, their ranks, which of them each counted name is): homonyms are told apart by what is above them."""
     keys: dict[tuple[str, tuple[tuple[str, str], ...]], int] = {}
     ranks: list[str] = []
     of = []
-    for label, path in counted.names:
+    for label, path in named:
         if rank is None:
             down, name, its = path, label, _own_rank(label, path)
         else:
-            down, name, its = _at_rank(label, path, rank, counted.ranks)
+            down, name, its = _at_rank(label, path, rank, order)
         at = keys.setdefault((name, down), len(keys))
         if at == len(ranks):
             ranks.append(its)
@@ -185,11 +192,11 @@ def _taxa(counted: Counted, rank: str | None) -> tuple[npt.NDArray[np.object_], 
     for i, each in enumerate(spelt):  # the same name and the same path, of two ranks
         if each in spelt[:i]:
             spelt[i] = f"{each} {spelt[:i].count(each) + 1}"
-    order = sorted(range(len(spelt)), key=lambda i: spelt[i].lower())
-    place = np.argsort(np.array(order, np.int64)) if order else np.zeros(0, np.int64)
+    by_name = sorted(range(len(spelt)), key=lambda i: spelt[i].lower())
+    place = np.argsort(np.array(by_name, np.int64)) if by_name else np.zeros(0, np.int64)
     found = np.empty(len(spelt), object)
-    found[:] = [spelt[i] for i in order]
-    return found, [ranks[i] for i in order], place[np.array(of, np.int64)] if of else np.zeros(0, np.int64)
+    found[:] = [spelt[i] for i in by_name]
+    return found, [ranks[i] for i in by_name], place[np.array(of, np.int64)] if of else np.zeros(0, np.int64)
 
 
 def _at_rank(
@@ -214,6 +221,9 @@ def _own_rank(label: str, path: Sequence[tuple[str, str]]) -> str:
 
 
 def _names(facts: pa.Table, by: Sequence[str]) -> npt.NDArray[np.object_]:
+    alone = facts[SAMPLE].to_pylist() if SAMPLE in by else []
+    if alone and len(set(alone)) == len(alone):
+        by = (SAMPLE,)
     columns = [facts[name].to_pylist() for name in by]
     found = np.empty(len(facts), object)
     found[:] = [BETWEEN.join("?" if part is None else str(part) for part in parts) for parts in zip(*columns)]

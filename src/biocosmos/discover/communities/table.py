@@ -20,7 +20,7 @@ UNITS_OF = {
     "per_m2": PER_M2,
     "biovolume_per_m2": "mm³ per m²",
 }
-COUNTS = ("specimens", "low", "high")
+COUNTS = ("specimens", "low", "high", "corrected")
 """What stands ``beside`` in specimens."""
 
 
