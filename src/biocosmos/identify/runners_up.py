@@ -45,7 +45,7 @@ class RunnersUp:
             p = np.exp(calibration.temperatures.log_p(part))
             for rank in range(ranks):
                 nodes[rows, rank] = _next(part, p, rank, best[rows, rank], top - 1)
-                confidence[rows, rank] = _confidence(part, p, calibration, nodes[rows, rank])
+                confidence[rows, rank] = confidence_of(part, p, calibration, nodes[rows, rank])
         return cls(nodes, confidence)
 
 
@@ -79,7 +79,7 @@ def _next(part: Predictions, p: Float64, rank: int, best: Int32, count: int) -> 
     return found
 
 
-def _confidence(part: Predictions, p: Float64, calibration: Calibration, nodes: Int32) -> Float64:
+def confidence_of(part: Predictions, p: Float64, calibration: Calibration, nodes: Int32) -> Float64:
     """(n, count) float64 of nodes: the least along the way to each of what the curves make of p."""
     lineage = part.taxonomy.lineage(np.maximum(nodes, 0).ravel()).reshape(*nodes.shape, -1)
     least = np.ones(nodes.shape)

@@ -104,8 +104,9 @@ class Placing:
         for where in zip(listed(columns.get("latitude"), count), listed(columns.get("longitude"), count), countries, rows):
             self._swapped.add(*where)
         self._dates(columns, count, fail)
-        if "depth_min" in columns and "depth_max" in columns:
-            for row, (low, high) in enumerate(zip(columns["depth_min"], columns["depth_max"])):
+        if "depth_min" in columns or "depth_max" in columns:
+            depths = (listed(columns.get(name), count) for name in ("depth_min", "depth_max"))
+            for row, (low, high) in enumerate(zip(*depths)):
                 if (reason := odd_depths(low, high)) is not None:
                     fail(reason, row)
 
@@ -204,7 +205,7 @@ class Placing:
             if name is not None:
                 span = metres(cells[name][row])
                 if span is None:
-                    kept = f"left blank; --column {ours}_text={name} keeps such text" if name == ours else f"no {ours}"
+                    kept = f"{self.unreadable}; --column {ours}_text={name} keeps such text" if name == ours else f"no {ours}"
                     fail(f"{name} {str(cells[name][row])[:40]!r} is not a number of metres: {kept}", row)
                 else:
                     if plain(name) in WITHOUT_UNIT and ours != "depth_max":  # of which depth_min told already
@@ -213,7 +214,7 @@ class Placing:
             if highest and number is not None and (top := metres(highest[row])) is not None:
                 number = (number + top[1]) / 2
             if ours == "uncertainty" and number is not None and number < 0:
-                fail(f"an uncertainty of {number:g} m is none: left blank", row)
+                fail(f"an uncertainty of {number:g} m is none: {self.unreadable}", row)
                 number = None
             found.append(number)
         return found
