@@ -34,10 +34,11 @@ BOUND: dict[str, dict[str, Any]] = {
     "images, synthetic": {"anchor": "image", "image": "efficientnet-lite0", "tune": "image=heads"},
 }
 NOTES = (
-    "Percent, mean and standard deviation of the seeds. R@k of the own counterpart, from the anchor to the place and back, among all "
-    "that are asked about; cells of 0.1 degree are one answer among places, equal vectors one among the rest. Commonest: always the "
-    "ten answers that most of these very specimens share. Family: of the nearest training specimen of the same kind, by the place "
-    "alone, the anchor alone, the plain sum of both unit vectors, and the sum with the weight that validation specimens choose."
+    "Percent, mean and standard deviation of the seeds. R@k of the own counterpart, from the anchor to the place "
+    "and back, among all that are asked about; cells of 0.1 degree are one answer among places, equal vectors one "
+    "among the rest. Commonest: always the ten answers that most of these very specimens share. Family: of the "
+    "nearest training specimen of the same kind, by the place alone, the anchor alone, the plain sum of both unit "
+    "vectors, and the sum with the weight that validation specimens choose."
 )
 
 
