@@ -643,6 +643,7 @@ LINES: dict[str, Line] = {
         "--inputs published --rasters {rasters} --device cpu",
         says="where people collected",
     ),
+    "embed by its shares": Line("embed {both} -e place:{out}/prior", after=("train place", "train place again")),
     "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
     "evaluate priors of places": Line(
         "evaluate {both} --protocol place --place-method kernel,mlp --place-rank genus --place-least 2 --place-seeds 1 "
