@@ -243,8 +243,8 @@ def _nature(folder: Path, picture: str) -> None:
     """Specimens of a place, with a sound and a picture from above."""
     tiny_clap(folder / "clap")
     song(folder / "song.wav", 1.5)
-    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},song.wav,{picture},{picture}" for i in range(3)]
-    head = "id,text,latitude,longitude,date,audio_path,satellite_path,image_path"
+    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},3,NL,song.wav,{picture},{picture}" for i in range(3)]
+    head = "id,text,latitude,longitude,date,depth_min,country,audio_path,satellite_path,image_path"
     (folder / "heard.csv").write_text("id,scientific_name,sound_format\n7,Parus major,wav\n8,Parus ater,wav\n")
     (folder / "sounds").mkdir()
     song(folder / "sounds" / "7.wav", 0.5)

@@ -301,11 +301,19 @@ class Identifier:
         hits = self.nearest(predictions, device)
         return Answered(self.rows(predictions, hits, top), predictions, hits)
 
-    def rows(self, predictions: Predictions, hits: Hits | None, top: int, bound: Bound | None = None) -> pa.Table:
-        """The rows of the table of answers to one block."""
+    def rows(
+        self,
+        predictions: Predictions,
+        hits: Hits | None,
+        top: int,
+        bound: Bound | None = None,
+        names: Predictions | None = None,
+    ) -> pa.Table:
+        """The rows of the table of answers to one block; bound: what is said in place of its own answers, or None; names: the
+        same predictions corrected, which names and their confidence are taken from, while novelty is of what the namer said."""
         groups = self._by_evidence(predictions)
         if len(groups) == 1:
-            return self._alike(next(iter(groups))._table(predictions, hits, top, bound))
+            return self._alike(next(iter(groups))._table(predictions, hits, top, bound, names))
         tables = [
             self._alike(
                 who._table(predictions.subset(rows), of_rows(hits, rows), top, None if bound is None else bound.take(rows))
@@ -331,9 +339,17 @@ class Identifier:
         who = {self: ~np.isin(kinds, list(self.alone))} | {other: kinds == kind for kind, other in self.alone.items()}
         return {other: np.flatnonzero(mine) for other, mine in who.items() if mine.any()} or {self: np.arange(0)}
 
-    def _table(self, predictions: Predictions, hits: Hits | None, top: int, bound: NDArray[np.int64] | None = None) -> pa.Table:
+    def _table(
+        self,
+        predictions: Predictions,
+        hits: Hits | None,
+        top: int,
+        bound: Bound | None = None,
+        names: Predictions | None = None,
+    ) -> pa.Table:
         """The rows of one block's table of answers."""
-        nodes, confidence = self.calibration.best_path(predictions)
+        said = predictions if names is None else names
+        nodes, confidence = self.calibration.best_path(said)
         n = len(predictions)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
@@ -341,10 +357,10 @@ class Identifier:
         deepest = _bounded(self.namer, predictions, deepest)
         if bound is not None:
             deepest = bound.deepest if deepest is None else np.minimum(deepest, bound.deepest)
-            nodes, confidence = bound.led(predictions, self.calibration, nodes, confidence)
+            nodes, confidence = bound.led(said, self.calibration, nodes, confidence)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
-        others = RunnersUp.of(predictions, self.calibration, nodes, top) if top > 1 else None
+        others = RunnersUp.of(said, self.calibration, nodes, top) if top > 1 else None
         named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest, others)
         rate = self.settings["rules"]["false_alarm_rate"]
         table = answer_table(

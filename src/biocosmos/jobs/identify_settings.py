@@ -10,6 +10,7 @@ from biocosmos.encoders.settings import ComputeSettings
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.names import NAMES as NAMERS
 from biocosmos.identify.novelty.names import NAMES as DETECTORS
+from biocosmos.identify.share_methods import CORRECTING
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, other_than, setting, settings_of
 from biocosmos.specimens.settings import UNLABELLED
 
@@ -235,6 +236,15 @@ class IdentifySettings:
     )
     false_alarm_rate: float = setting(
         0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1, only=_OURS
+    )
+    shares: str | None = setting(
+        None,
+        "Correct names by the shares of the taxa in what is asked about, which it takes for one community: emq, pacc, acc. Only "
+        "where a gate finds that the community alone differs, not the images; no promise holds then (docs/communities.md).",
+        panel=STOPS,
+        choices=CORRECTING,
+        unset="not corrected",
+        only={"append": False, "watch": False, "sets": NOT_GIVEN, **_OURS},
     )
     top: int = setting(
         1, "Taxa of each rank in the table: the best, and the next in columns like genus_2.", low=1, high=100, only=_OURS

@@ -119,6 +119,8 @@ def in_use(collection: Collection, settings: IdentifySettings, failures: Failure
         failures.add(f"{chosen.name}, which is in use, cannot be: {error}", stage="identify", source=folder, severity="warning")
         return None
     failures.extend(identifier.failures)
+    if isinstance(pack := collection.facts_now().get("pack"), dict):
+        return replace(identifier, notes=(f"named by the pack {chosen.by}, digest {pack.get('digest')}", *identifier.notes))
     return replace(identifier, notes=(f"named by {chosen.name}, which {chosen.by} put to use", *identifier.notes))
 
 
@@ -261,7 +263,7 @@ def attributes_of_head(settings: IdentifySettings) -> AttributeIdentifier:
     """Who answers where the head of the settings names at no rank. Raises UnusedSetting for what only names have."""
     assert settings.head is not None
     where = f"where ranks are named, and the head in {settings.head} answers attributes alone"
-    refuse_changed(settings, (*_RULES, *OF_PLACES, "known", "calibration", "top", "fresh"), where)
+    refuse_changed(settings, (*_RULES, *OF_PLACES, "known", "calibration", "top", "fresh", "shares"), where)
     head = attribute_head_of(settings.head, device=device_of(settings), views=settings.views, gate=settings.gate)
     return AttributeIdentifier.of(head, settings.seed)
 
@@ -328,7 +330,7 @@ def chosen_on(identifier: Identifier) -> list[str]:
 
 # ---------------------------------------------------------------------- kept with the collection
 
-_NOT_OF_NAMER = (*NOT_OF_NAMES, *OF_PLACES, "part", "top")
+_NOT_OF_NAMER = (*NOT_OF_NAMES, *OF_PLACES, "part", "top", "shares")
 """Settings that change nothing about who names; what ``part`` does is in the key by the parts that are known."""
 
 

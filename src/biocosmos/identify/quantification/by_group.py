@@ -18,14 +18,13 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.quantification.gate import FEWEST, Verdict
-from biocosmos.identify.quantification.methods import METHODS, Float64, confusion_of, em_draws, quantify
+from biocosmos.identify.quantification.methods import Float64, confusion_of, em_draws, quantify
 from biocosmos.identify.quantification.unknown import quantify_open
 from biocosmos.identify.quantification.validation import Validation
+from biocosmos.identify.share_methods import CORRECTING, METHODS
 
 COUNTED = "cc"
 """What is done in place of a correction that the gate does not let through."""
-CORRECTING = ("acc", "pacc", "emq")
-"""Methods that rest on validation specimens, so that the gate stands before them."""
 DRAWS, LEVEL = 100, 0.95
 MOST_ASKED = 5000
 """Specimens of a sample that EM looks at, drawn by the seed: more of them move no share by as much as a confusion does."""
