@@ -46,15 +46,15 @@ def with_prior(collection: Collection, one: Judged, settings: EvaluateSettings) 
     where = Stored(collection, settings.queries, settings.where)
     learnt = len(guard.common(ids, placing.prior.learnt))
     prior = placing.prior
-    kernel = isinstance(prior, KernelPrior)
-    if learnt and not kernel:
+    if learnt and not isinstance(prior, KernelPrior):
         raise BiocosmosError(
             f"{learnt:,} of the {len(ids):,} specimens of part '{settings.queries}' trained the prior in {settings.prior}: train "
             "it on another part ('biocosmos train place --split train')"
         )
-    shares = _cells(prior, ids, where(ids).places, settings.seed) if kernel else None
-    named = []
-    ways = ([(CELLS, shares)] if kernel else []) + ([] if learnt else [(ROWS, None)])
+    ways: list[tuple[str, Any]] = [] if learnt else [(ROWS, None)]
+    if isinstance(prior, KernelPrior):
+        ways.insert(0, (CELLS, _cells(prior, ids, where(ids).places, settings.seed)))
+    named: list[Judged] = []
     for name, held in ways:
         who = PlacedIdentifier.of(plain, where, combined=combined, placing=placing, held_out=held)
         through = _through(who)
