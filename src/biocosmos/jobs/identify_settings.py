@@ -32,6 +32,8 @@ _GALLERY = {"head": NOT_GIVEN, **_OURS}
 _FILES = {"part": NOT_GIVEN, **_OURS}
 NO_PRIOR, OWN_PRIOR = "none", "collection"
 WAYS = ("leaves", "inaturalist")
+DEEPEST = 12_000
+"""Metres: below the bottom of the deepest trench."""
 FENCE_WAYS = ("renormalise", "roll-up")
 OF_PLACES = ("at", "on", "depth", "country", "prior", "prior_way", "fence", "checklist", "fence_way")
 """Settings of what stands behind who names: the namer is fitted as without them."""
@@ -134,7 +136,9 @@ class IdentifySettings:
     on: str | None = setting(
         None, "When: 2026-06-04, a month, a span 2026-06-01/15, or 06-04 of any year.", panel=PLACE, metavar="DATE", only=_FILES
     )
-    depth: float | None = setting(None, "At which depth, in metres below the surface.", panel=PLACE, only=_FILES)
+    depth: float | None = setting(
+        None, "At which depth, in metres below the surface.", panel=PLACE, low=0, high=DEEPEST, only=_FILES
+    )
     country: str | None = setting(
         None,
         "In which country: NL, or US-CA for a part of one; for fences and checklists.",

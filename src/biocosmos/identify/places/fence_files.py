@@ -59,7 +59,7 @@ def _rules(path: Path, failures: Failures, files: dict[str, str], does: str, *, 
             found.append(_rule(cell, does, f"{path.name}:{line}"))
         except BiocosmosError as error:
             first = first or f"line {line}: {error}"
-            failures.add(str(error), stage=STAGE, source=path, row=line, id=cell("taxon") or None)
+            failures.add(str(error), stage=STAGE, source=path, row=line, id=cell("taxon") or None, severity="warning")
     if not found:
         raise BiocosmosError(
             f"{path} has no rule that can be understood{f' ({first})' if first else ''}: write taxon,rule,country"
