@@ -443,6 +443,17 @@ LINES: dict[str, Line] = {
         "identify {out}/heavy.zip {photos} -o {out}/by_weights.csv", after=("pack build with weights",), says="named by the pack"
     ),
     "pack verify": Line("pack verify {out}/mine.pack", after=("pack build",), says="5 of 5 answered as expected"),
+    "pack merge": Line(
+        "pack merge {out}/mine.pack {out}/theirs.pack -o {out}/both.zip --licence cc-by-4.0 --name Both --vectors float16 "
+        "--tests 6 --method simpleshot --novelty class-angle --seed 1 --overwrite --strict",
+        after=("pack build", "pack build theirs"),
+        says="238 specimens",
+    ),
+    "pack build theirs": Line(
+        "pack build {collection} -o {out}/theirs.pack -e efficientnet-lite0 --licence cc0-1.0 --known val --method simpleshot"
+    ),
+    "pack diff": Line("pack diff {out}/mine.pack {out}/both.zip -o {out}/changes.csv", after=("pack merge",), says="both name "),
+    "search by a pack": Line("search {out}/both.zip {photos} -k 2", after=("pack merge",), says="copepod"),
     "identify by a pack": Line(
         "identify {out}/mine.pack {photos} -o {out}/by_pack.csv --threshold 0.5", after=("pack build",), says="specimens named"
     ),
