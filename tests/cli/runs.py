@@ -635,13 +635,24 @@ LINES: dict[str, Line] = {
     ),
     "identify with a place": Line(
         "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 "
-        "--depth 10 --country NL --prior {out}/prior --prior-way inaturalist",
+        "--depth 10 --prior {out}/prior --prior-way inaturalist",
         after=("train place",),
         says="place was counted in for 1 of 1 specimens",
+    ),
+    "identify within fences": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --country NL --fence {fence} "
+        "--checklist {allowed} --fence-way roll-up",
+        says="fences and checklists touched",
     ),
     "train place here": Line(
         "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
         says="where people collected",
+    ),
+    "evaluate with a prior": Line(
+        "evaluate {both} -e efficientnet-lite0 --method nearest --protocol ranks --threshold 0.6 --prior {out}/prior "
+        "--prior-way inaturalist -o {out}/with_prior",
+        after=("train place",),
+        says="place, cells held out",
     ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
@@ -654,6 +665,7 @@ LINES: dict[str, Line] = {
         "--inputs published --rasters {rasters} --device cpu",
         says="where people collected",
     ),
+    "embed by its shares": Line("embed {both} -e place:{out}/prior", after=("train place", "train place again")),
     "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
     "evaluate priors of places": Line(
         "evaluate {both} --protocol place --place-method kernel,mlp --place-rank genus --place-least 2 --place-seeds 1 "
