@@ -107,6 +107,12 @@ LINES: dict[str, Line] = {
     "identify by shares": Line(
         "identify {collection} --part test --encoder efficientnet-lite0 --shares emq -o {out}/shared.csv", says="shares"
     ),
+    "summarize shares": Line(
+        "summarize {collection} --names {out}/shared.csv --quantify emq --unknown --sample group --rank class --draws 20 "
+        "--shares {out}/shares.csv",
+        after=("identify by shares",),
+        says="gate",
+    ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
     "taxa": Line("taxa list {collection} --rank class --within Arthropoda -o {out}/taxa.csv"),
