@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.generated import refuse, takes
-from biocosmos.cli.options import ASKED, COLLECTION, OUTPUT, STRICT
+from biocosmos.cli.options import ANY_COLLECTION, ASKED, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.errors import BiocosmosError, Failures
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 @takes(IdentifySettings)
 def identify(
-    collection: COLLECTION,
+    collection: ANY_COLLECTION,
     settings: IdentifySettings,
     images: ASKED = None,
     output: OUTPUT = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from biocosmos.cli.generated import takes, tell_not_known
-from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
+from biocosmos.cli.options import ANY_COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.settings import SearchSettings
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 @takes(SearchSettings)
 def search(
-    collection: COLLECTION,
+    collection: ANY_COLLECTION,
     settings: SearchSettings,
     images: IMAGES = None,
     output: OUTPUT = None,

@@ -77,7 +77,9 @@ def nearest_found(collection: Collection, asked: Places, settings: SearchSetting
         raise BiocosmosError(f"no specimen that was selected in {collection.path} has a {what}: nothing is near")
     failures = Failures()
     if not known.all():
-        failures.add(f"{int((~known).sum()):,} specimens without a {what} are left out", stage=STAGE, severity="warning")
+        missing = int((~known).sum())
+        left = "1 specimen without a {} is left out" if missing == 1 else f"{missing:,} specimens without a {{}} are left out"
+        failures.add(left.format(what), stage=STAGE, severity="warning")
     rows = np.flatnonzero(known)
     rows = rows[np.lexsort([each[rows] for each in reversed(far.values())])][: settings.k]
     said = " ".join(str(each) for each in (settings.at, settings.on, settings.depth and f"{settings.depth:g} m") if each)

@@ -119,6 +119,8 @@ def in_use(collection: Collection, settings: IdentifySettings, failures: Failure
         failures.add(f"{chosen.name}, which is in use, cannot be: {error}", stage="identify", source=folder, severity="warning")
         return None
     failures.extend(identifier.failures)
+    if isinstance(pack := collection.facts_now().get("pack"), dict):
+        return replace(identifier, notes=(f"named by the pack {chosen.by}, digest {pack.get('digest')}", *identifier.notes))
     return replace(identifier, notes=(f"named by {chosen.name}, which {chosen.by} put to use", *identifier.notes))
 
 
