@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biocosmos.cli.generated import takes
+from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, _output
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
 
 if TYPE_CHECKING:
+    from biocosmos.jobs.quantify_samples import SharesOfSamples
     from biocosmos.jobs.summarize import Summary
 
-SHOWN = 20
+SHOWN, COMMONEST = 20, 3
 
 
 def _table(help: str) -> Any:
@@ -35,6 +36,7 @@ def summarize(
     output: OUTPUT = None,
     diversity: Annotated[Path | None, _table("Write the diversity of each sample here.")] = None,
     distances: Annotated[Path | None, _table("Write the Bray-Curtis distances of each two samples here.")] = None,
+    shares: Annotated[Path | None, _table("Write the shares of --quantify here.")] = None,
     strict: STRICT = False,
 ) -> None:
     """Count what was found in each sample: specimens, concentrations and biovolumes of every taxon.
@@ -49,9 +51,13 @@ def summarize(
     Samples in which nothing was found stay. Units are told, never guessed; a volume or share that cannot be is told, and makes no
     concentration.
     """
+    if shares is not None and settings.quantify is None:
+        refuse("shares", "with --quantify")
     from biocosmos.jobs.summarize import summarize as count
 
     summary = count(collection, settings)
+    if summary.shares is not None:
+        _show_shares(summary.shares)
     _show(summary)
     if output is not None:
         from biocosmos.tables import write_table
@@ -59,7 +65,10 @@ def summarize(
         table = summary.table()
         write_table(table, output, summary.provenance)
         say(f"{output}: {len(table):,} rows, one for each sample and taxon")
-    for place, made in ((diversity, summary.diversity), (distances, summary.distances)):
+    told = [(diversity, summary.diversity), (distances, summary.distances)]
+    if summary.shares is not None:
+        told.append((shares, summary.shares.table))
+    for place, made in told:
         if place is not None:
             from biocosmos.tables import write_table
 
@@ -67,6 +76,23 @@ def summarize(
             say(f"{place}: written")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
+
+
+def _show_shares(shares: SharesOfSamples) -> None:
+    """The gate's verdict on each sample, and its commonest taxa."""
+    rows = []
+    for one in list(shares.found)[:SHOWN]:
+        order = (-one.values).argsort(kind="stable")[:COMMONEST]
+        taxa = [
+            f"{shares.taxa[i]} {one.values[i]:.0%} ({one.low[i]:.0%} to {one.high[i]:.0%})" for i in order if one.values[i] > 0
+        ]
+        if any(one.unknown):
+            taxa.append(f"unknown {one.unknown[0]:.0%} ({one.unknown[1]:.0%} to {one.unknown[2]:.0%})")
+        gate = "not asked" if one.verdict is None else ("open" if one.verdict.open else "shut")
+        rows.append((one.sample, gate, one.method, f"{one.specimens:,}", ", ".join(taxa)))
+    show_table(("sample", "gate", "shares by", "specimens", "shares"), rows, title="shares")
+    for line in shares.found.sentences():
+        say(line)
 
 
 def _show(summary: Summary) -> None:
