@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, _output
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT, STRICT, _output
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
@@ -35,6 +35,7 @@ def summarize(
     output: OUTPUT = None,
     diversity: Annotated[Path | None, _table("Write the diversity of each sample here.")] = None,
     distances: Annotated[Path | None, _table("Write the Bray-Curtis distances of each two samples here.")] = None,
+    report: REPORT = None,
     strict: STRICT = False,
 ) -> None:
     """Count what was found in each sample: specimens, concentrations and biovolumes of every taxon.
@@ -42,7 +43,7 @@ def summarize(
     biocosmos summarize cruise.cosmos -o samples.csv
 
     biocosmos summarize cruise.cosmos --by sample,station,depth --volume sample_tot_vol=m3 --parts acq_sub_part
-    --biovolume ellipsoid --pixel 10.6um -o samples.csv
+    --biovolume ellipsoid --pixel 10.6um -o samples.csv --report community.html
 
     biocosmos summarize cruise.cosmos --names latest --rank family --by station,month -o months.csv
 
@@ -50,7 +51,9 @@ def summarize(
     concentration.
     """
     from biocosmos.jobs.summarize import summarize as count
+    from biocosmos.outputs import place_of
 
+    page = None if report is None else place_of(report)
     summary = count(collection, settings)
     _show(summary)
     if output is not None:
@@ -65,6 +68,9 @@ def summarize(
 
             write_table(made(), place, summary.provenance)
             say(f"{place}: written")
+    if page is not None:
+        summary.report().html(page)
+        say(f"{page}: the page")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
 
