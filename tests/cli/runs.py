@@ -95,9 +95,12 @@ LINES: dict[str, Line] = {
         "summarize {collection} --sample group --names latest --split test --draws 0 --where \"status = 'living'\"",
         after=("identify",),
     ),
+    "identify to be judged": Line(
+        "identify {collection} --part train --known test --method nearest -o {out}/judged.parquet --overwrite"
+    ),
     "summarize what is behind names": Line(
-        "summarize {collection} --sample group --names latest --confusion latest --split test --draws 5 --rank group",
-        after=("identify",),
+        "summarize {collection} --sample group --names latest --confusion {out}/judged.parquet --draws 5",
+        after=("identify", "identify to be judged"),
     ),
     "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
@@ -763,6 +766,6 @@ FOUND = " --near 43.7,7.3:50km --box 40,0,45,10 --season 05-01/07-31 --depths 0-
 for _name in (
     *("split by taxon", "export", "relabel", "remove only to look", "search", "identify", "evaluate", "queue", "tokens study"),
     *("train heads of attributes", "train place here", "discover a number of clusters", "discover duplicates", "discover labels"),
-    *("discover a map", "discover unknowns"),
+    *("discover a map", "discover unknowns", "summarize a taxon"),
 ):
     LINES[_name] = replace(LINES[_name], text=LINES[_name].text + FOUND)
