@@ -51,7 +51,7 @@ LINES: dict[str, Line] = {
     ),
     "check": Line("check {collection}", says="embedding efficientnet-lite0"),
     "thumbnails": Line("thumbnails {collection} --strict", says="thumbnails: "),
-    "info": Line("info {collection}", says="embedding efficientnet-lite0"),
+    "info": Line("info {collection}", says="with a place\t300"),
     "failures": Line("failures {out}/table.cosmos -o {out}/failures.csv", after=("ingest a table",)),
     "split by taxon": Line(
         "split {collection} --method stratified --name mine --seed 3 --fractions train=0.6,val=0.2,test=0.2 --rank label "
@@ -111,6 +111,15 @@ LINES: dict[str, Line] = {
     "export names": Line("export {out}/names.csv -o {out}/back.zip --format ecotaxa", after=("identify",), says="specimens"),
     "export kept names": Line(
         "export {collection} -o {out}/kept.zip --format darwin-core --identifications latest", after=("identify",)
+    ),
+    "identify by shares": Line(
+        "identify {collection} --part test --encoder efficientnet-lite0 --shares emq -o {out}/shared.csv", says="shares"
+    ),
+    "summarize shares": Line(
+        "summarize {collection} --names {out}/shared.csv --quantify emq --unknown --sample group --rank class --draws 20 "
+        "--shares {out}/shares.csv",
+        after=("identify by shares",),
+        says="gate",
     ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
@@ -202,6 +211,9 @@ LINES: dict[str, Line] = {
         "search {out}/nature.cosmos --place 52.05,5.05@2026-06-04 -e place:15km-15d -k 2", after=("embed places",), says="n0"
     ),
     "embed sounds": Line("embed {out}/nature.cosmos -e audio:{clap}", after=("ingest nature",), says="sounds"),
+    "search near": Line(
+        "search {out}/nature.cosmos --at 52.05,5.05 --on 06-04 --depth 10 --country NL -k 2", after=("ingest nature",), says="n0"
+    ),
     "search by a sound": Line(
         "search {out}/nature.cosmos --sound {song} -e audio:{clap} -k 1", after=("embed sounds",), says="song.wav"
     ),
@@ -431,6 +443,34 @@ LINES: dict[str, Line] = {
         "train zero-shot {collection} -o {out}/ablation --freeze --ranks group,label --hold-out 2 --choose-on 1 --epochs 1 "
         "--dim 8 --hidden 16 --ablate --draws 1 --foreign {foreign} --chimeras 5 --device cpu"
     ),
+    # ------------------------------------------------------------------ packs
+    "pack build": Line(
+        "pack build {collection} -o {out}/mine.pack -e efficientnet-lite0 --licence cc-by-4.0 --name Mine --vectors int8 "
+        "--tests 5 --method linear --novelty energy --seed 1 --known train --least 2 --columns text --thumbnails 32 --overwrite "
+        "--strict --allow-code",
+        says="recall@1",
+    ),
+    "pack build with weights": Line(
+        "pack build {collection} -o {out}/heavy.zip -e {clip} --licence mit --weights --vectors none", after=("embed",)
+    ),
+    "identify by a pack with weights": Line(
+        "identify {out}/heavy.zip {photos} -o {out}/by_weights.csv", after=("pack build with weights",), says="named by the pack"
+    ),
+    "pack verify": Line("pack verify {out}/mine.pack", after=("pack build",), says="5 of 5 answered as expected"),
+    "pack merge": Line(
+        "pack merge {out}/mine.pack {out}/theirs.pack -o {out}/both.zip --licence cc-by-4.0 --name Both --vectors float16 "
+        "--tests 6 --method simpleshot --novelty class-angle --seed 1 --overwrite --strict",
+        after=("pack build", "pack build theirs"),
+        says="238 specimens",
+    ),
+    "pack build theirs": Line(
+        "pack build {collection} -o {out}/theirs.pack -e efficientnet-lite0 --licence cc0-1.0 --known val --method simpleshot"
+    ),
+    "pack diff": Line("pack diff {out}/mine.pack {out}/both.zip -o {out}/changes.csv", after=("pack merge",), says="both name "),
+    "search by a pack": Line("search {out}/both.zip {photos} -k 2", after=("pack merge",), says="copepod"),
+    "identify by a pack": Line(
+        "identify {out}/mine.pack {photos} -o {out}/by_pack.csv --threshold 0.5", after=("pack build",), says="specimens named"
+    ),
     # ------------------------------------------------------------------ the browser
     "users": Line("users {out}/users.toml ada --role annotator --password-stdin", says="ada, annotator"),
     "serve": Line(
@@ -607,9 +647,26 @@ LINES: dict[str, Line] = {
         'train place {both} -o {out}/prior --rank genus --split train --where "latitude is not null"',
         says="where people collected",
     ),
+    "identify with a place": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --at 52.05,5.05 --on 2026-06-04 "
+        "--depth 10 --prior {out}/prior --prior-way inaturalist",
+        after=("train place",),
+        says="place was counted in for 1 of 1 specimens",
+    ),
+    "identify within fences": Line(
+        "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --country NL --fence {fence} "
+        "--checklist {allowed} --fence-way roll-up",
+        says="fences and checklists touched",
+    ),
     "train place here": Line(
         "train place {collection} -o {out}/prior_here --split train --kilometres 5 --days 5 --metres 5 --specimens 5",
         says="where people collected",
+    ),
+    "evaluate with a prior": Line(
+        "evaluate {both} -e efficientnet-lite0 --method nearest --protocol ranks --threshold 0.6 --prior {out}/prior "
+        "--prior-way inaturalist -o {out}/with_prior",
+        after=("train place",),
+        says="place, cells held out",
     ),
     "train place again": Line(
         "train place {both} -o {out}/prior --kilometres 500 --days 30 --metres 50 --specimens 5 --within Insecta --overwrite",
@@ -622,6 +679,7 @@ LINES: dict[str, Line] = {
         "--inputs published --rasters {rasters} --device cpu",
         says="where people collected",
     ),
+    "embed by its shares": Line("embed {both} -e place:{out}/prior", after=("train place", "train place again")),
     "embed by its vectors": Line("embed {both} -e place:{out}/sinr", after=("train place by a network",)),
     "evaluate priors of places": Line(
         "evaluate {both} --protocol place --place-method kernel,mlp --place-rank genus --place-least 2 --place-seeds 1 "

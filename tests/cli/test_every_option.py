@@ -18,6 +18,7 @@ from rich.text import Text
 import biocosmos.specimens.sample
 from biocosmos import machine
 from biocosmos.cli.app import app
+from biocosmos.jobs.packs import opening
 from biocosmos.serve import running
 from runs import LINES
 from workshop import Workshop, workshop
@@ -71,6 +72,7 @@ def test_a_line_does_what_it_is_asked(workshop: Workshop, name: str, monkeypatch
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: "the cache")  # fetch, without a network
     if name.startswith("doctor"):
         monkeypatch.setenv(machine.CHOOSE, "embed.way=torch-float32,train.way=float32")  # nothing is timed in a test
+    monkeypatch.setattr(opening, "cache_folder", lambda: workshop.folder / "cache")  # packs are unpacked here
     monkeypatch.setattr("sys.stdin", io.StringIO("correct horse battery\n"))  # users: a password
     if name == "serve":
         monkeypatch.setattr(running, "_tell", tell_and_stop)

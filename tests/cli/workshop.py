@@ -128,6 +128,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
     (folder / "accepted.csv").write_text(f"id,proposal,rank,accept\n{ids[5]},b,label,yes\n")
     (folder / "templates.txt").write_text("a photo of {name}.\n")
+    (folder / "fence.csv").write_text("taxon,rule,country\nInsecta,allow,NL\nInsecta,allow,BE\n")
+    (folder / "allowed.csv").write_text("taxon\nInsecta\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
     (folder / "heads.toml").write_text('epochs = 1\nfreeze = true\nranks = "group,label"\n')
     (folder / "zero_shot.toml").write_text("epochs = 1\ndim = 8\nhidden = 16\n")
@@ -189,6 +191,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "told": "told.csv",
         "one": "one.txt",
         "templates": "templates.txt",
+        "fence": "fence.csv",
+        "allowed": "allowed.csv",
         "config": "unicom.toml",
         "heads": "heads.toml",
         "zero_shot": "zero_shot.toml",
@@ -239,8 +243,8 @@ def _nature(folder: Path, picture: str) -> None:
     """Specimens of a place, with a sound and a picture from above."""
     tiny_clap(folder / "clap")
     song(folder / "song.wav", 1.5)
-    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},song.wav,{picture},{picture}" for i in range(3)]
-    head = "id,text,latitude,longitude,date,audio_path,satellite_path,image_path"
+    lines = [f"n{i},a bird,{52 + i / 10},5.05,2026-06-0{i + 1},3,NL,song.wav,{picture},{picture}" for i in range(3)]
+    head = "id,text,latitude,longitude,date,depth_min,country,audio_path,satellite_path,image_path"
     (folder / "heard.csv").write_text("id,scientific_name,sound_format\n7,Parus major,wav\n8,Parus ater,wav\n")
     (folder / "sounds").mkdir()
     song(folder / "sounds" / "7.wav", 0.5)

@@ -12,12 +12,13 @@ import pytest
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate.pages.coastline import land_in, rings
+from biocosmos.evaluate.pages.collected import collected
 from biocosmos.evaluate.pages.maps import Spot, Spots, map_of, map_table
 from biocosmos.evaluate.pages.ordinations import Sample, ordination, ordination_table
 from biocosmos.evaluate.pages.profiles import Layer, depth_profile, layers_of, profile_table
 from biocosmos.evaluate.pages.seasons import season_counts, season_table, season_wheel
 from biocosmos.evaluate.pages.time_series import Moment, time_series, time_table
-from biocosmos.places import parse_day, spanned
+from biocosmos.places import Places, parse_day, spanned
 
 
 def circles(svg: str) -> list[tuple[float, float, str]]:
@@ -144,6 +145,17 @@ def test_an_ordination_has_one_scale_and_names_that_do_not_overlap() -> None:
     assert ordination_table(grouped).columns == ["sample", "group", "axis 1", "axis 2"]
     for few in ([], samples[:1]):
         ET.fromstring(ordination("x", few))
+
+
+def test_a_section_says_how_many_were_collected_where_others_were() -> None:
+    asked, answering = Places.nowhere(4), Places.nowhere(3)
+    asked.latitude[:3], asked.longitude[:3] = (52.0, 52.0, 10.0), (5.0, 5.01, 10.0)
+    answering.latitude[:], answering.longitude[:], answering.day[:] = 52.0, 5.0, 150.0
+    section = collected([("test", asked), ("train", answering)])
+    assert section is not None and section.lead.startswith("66.7 % of “test” lie in a square of 0.1 degree")
+    assert [block.block for block in section.blocks] == ["figure", "figure", "grid", "grid"]
+    assert "test: 3 of 4 have a place; train: 3 of 3 have a place." in section.blocks[0].caption  # type: ignore[union-attr]
+    assert collected([("test", Places.nowhere(3))]) is None
 
 
 def test_layers_count_every_depth_once() -> None:

@@ -85,6 +85,8 @@ def test_south_and_west():
     assert parse_place("33°27'S 70°40'12\"W") == pytest.approx((-33.45, -70.67))
     assert parse_place("-33.45,-70.67") == (-33.45, -70.67)
     assert parse_degrees("5 03 00 W") == pytest.approx(-5.05)
+    assert parse_degrees("52°03N") == parse_degrees("52°03'") == pytest.approx(52.05)
+    assert parse_degrees('52°45"') == pytest.approx(52.0125)
 
 
 @pytest.mark.parametrize(

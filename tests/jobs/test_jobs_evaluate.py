@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
@@ -133,6 +134,18 @@ def test_what_decides_figures_stands_under_every_table(mine: bc.Collection, tmp_
         assert fact in report.stamp()
     page = report.html(tmp_path / "page.html").read_text(encoding="utf-8")
     assert page.count(report.stamp()) >= 3
+
+
+def test_a_page_shows_where_and_when_where_that_is_known(mine: bc.Collection, tmp_path: Path) -> None:
+    placed = bc.Collection.open(shutil.copytree(mine.path, tmp_path / "placed.cosmos"))
+    ids_there = placed.table(["id"])["id"]
+    n = len(ids_there)
+    places = {"latitude": [52.0] * n, "longitude": [5.0] * n, "date": ["2019-05-01"] * n}
+    placed.change(pa.table({"id": ids_there} | places), verb="update")
+    report = evaluate_collection(placed, queries="test", protocol="query-gallery")
+    (section,) = report.also
+    assert "100.0 % of “test” lie in a square" in section.lead
+    assert "Where and when they were collected" in report.html(tmp_path / "page.html").read_text(encoding="utf-8")
 
 
 def test_a_page_names_no_file_that_is_not_there(mine: bc.Collection, head: Path, tmp_path: Path) -> None:

@@ -188,6 +188,7 @@ def test_a_collection_without_depths_says_so(tmp_path: Path) -> None:
         "depths('a', 5)",
         "country('Atlantis')",
         "country(NL)",
+        "near(52, 5, 10)) OR (true",
         " AND ".join(["near(52, 5, 1)"] * 9),
     ],
 )

@@ -24,6 +24,7 @@ from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.placed import place_columns, places_of
 from biocosmos.specimens.readers import read
 from biocosmos.specimens.readers.placing import metres
+from biocosmos.specimens.writers import write
 from reading import rows_of
 
 PLACED = ("latitude", "longitude", "uncertainty", "depth_min", "depth_max", "altitude", "date", "country")
@@ -271,6 +272,13 @@ def test_no_cell_ends_a_reading(tmp_path_factory: pytest.TempPathFactory, cells:
         assert set(batch.schema.names) >= {"latitude", "longitude"}
 
 
+def test_columns_of_other_types_are_no_places(tmp_path: Path) -> None:
+    odd = {"latitude": [[52.0]], "longitude": [{"a": 1}], "depth_min": [[1.0, 2.0]], "date": [[2026]], "country": [["NL", "BE"]]}
+    pq.write_table(pa.table({"id": ["a"], "text": ["x"], "elevation": [True], **odd}), tmp_path / "odd.parquet")
+    (row,), failures, _ = rows_of(tmp_path / "odd.parquet")
+    assert row["id"] == "a" and row.get("depth_min") is None and failures.errors == 0
+
+
 def test_a_collection_made_before_there_were_these_columns_still_answers(tmp_path: Path) -> None:
     old = Collection.create(tmp_path / "old.cosmos")
     table = {
@@ -302,3 +310,16 @@ def test_a_collection_made_before_there_were_these_columns_still_answers(tmp_pat
     old.make_split(method="random", fractions={"train": 0.5, "test": 0.5})
     assert old.update(pa.table({"id": ["a"], "depth_min": [12.0]})) is not None
     assert isinstance(places_of(old)[1], Places) and float(great_circle(90, 0, 90, 180)) == pytest.approx(0, abs=1e-6)
+
+
+def test_depths_of_ours_go_out_under_the_names_of_others_and_come_back(tmp_path: Path) -> None:
+    table = {"id": ["a"], "label": ["Calanus"], "image": [png()], "latitude": [43.0], "longitude": [7.0], "uncertainty": [30.0]}
+    start = pa.table({**table, "depth_min": [10.0], "depth_max": [20.5]})
+    for name, format, theirs in (("d.zip", "darwin-core", "minimumDepthInMeters"), ("e.zip", "ecotaxa", "object_depth_min")):
+        write(start, tmp_path / name, format=format)
+        (row,), _, _ = rows_of(tmp_path / name)
+        assert (row["depth_min"], row["depth_max"], row[theirs]) == (10, 20.5, 10)
+    own = start.append_column("object_depth_min", pa.array([10.0]))
+    write(own, tmp_path / "own.zip", format="ecotaxa")
+    (row,), failures, _ = rows_of(tmp_path / "own.zip")
+    assert row["depth_min"] == 10 and "object_depth_min_2" not in row and failures.errors == 0

@@ -13,6 +13,7 @@ from biocosmos.cli import (
     evaluation,
     health,
     identification,
+    packs,
     refitting,
     searching,
     sequences,
@@ -67,6 +68,7 @@ care.register(app)
 embeddings.register(app)
 searching.register(app)
 identification.register(app)
+packs.register(app)
 refitting.register(app)
 discovery.register(app)
 thumbnails.register(app)

@@ -23,7 +23,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import typer
 
 from biocosmos.cli.first import look_first
-from biocosmos.cli.options import OUTPUT
+from biocosmos.cli.options import ANY_COLLECTION, OUTPUT
 from biocosmos.cli.printing import say
 from biocosmos.errors import BiocosmosError
 from biocosmos.settings import (
@@ -114,6 +114,8 @@ def takes(
             typed = [each for value in given.values() for each in (value if isinstance(value, tuple) else (value,))]
             trusted = allowing_code(None if values.pop(CODE, False) else [each for each in typed if isinstance(each, str)])
             with trusted:
+                if "collection" in own and own["collection"].annotation == ANY_COLLECTION:
+                    values["collection"] = unpacked(values["collection"], given.get("encoder"), kept=bool(values.get("save")))
                 look_first(kind, given | arguments, values.get("collection"), values.get("output"), table=table)
                 try:
                     settings = given if own[target].annotation is Given else told(kind, **given, **arguments)
@@ -136,6 +138,22 @@ def takes(
         return typing.cast("Verb", run)
 
     return decorate
+
+
+def unpacked(collection: Path, encoder: str | None, *, kept: bool = False) -> Path:
+    """The collection itself, or the one that a pack was unpacked to; kept: results are to be kept with it.
+
+    Raises SettingError where results are to be kept with a pack.
+    """
+    from biocosmos.specimens.packs.layout import is_pack
+
+    if not is_pack(collection):
+        return collection
+    if kept:
+        raise SettingError(f"--save keeps names with a collection, and {collection} is a pack: write a table with --output")
+    from biocosmos.jobs.packs.opening import collection_of
+
+    return collection_of(collection, encoder)
 
 
 def where_found(filters: Mapping[str, str], where: str | None) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from biocosmos.cli.generated import refuse, takes
-from biocosmos.cli.options import ASKED, COLLECTION, OUTPUT, STRICT
+from biocosmos.cli.options import ANY_COLLECTION, ASKED, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.errors import BiocosmosError, Failures
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
 
 @takes(IdentifySettings)
 def identify(
-    collection: COLLECTION,
+    collection: ANY_COLLECTION,
     settings: IdentifySettings,
     images: ASKED = None,
     output: OUTPUT = None,
@@ -84,7 +84,7 @@ def identify(
         first, *rest = done.summary.lines()
         if done.had is not None:
             first += f"; added to {done.had:,} names"
-        for line in (first if output is None else f"{output}: {first}", *rest, done.identifier.describe()):
+        for line in (first if output is None else f"{output}: {first}", *rest, done.describe()):
             say(line)
         for note in done.notes:
             say(f"note: {note}")

@@ -18,6 +18,8 @@ def _output(output: Path | None) -> Path | None:
 
 
 COLLECTION = Annotated[Path, typer.Argument(help="The collection's folder.", show_default=False)]
+ANY_COLLECTION = Annotated[Path, typer.Argument(help="The collection's folder, or a pack.", show_default=False)]
+"""Of a verb that reads: a pack stands for a collection, see :mod:`biocosmos.jobs.packs.opening`."""
 IMAGES = Annotated[list[Path] | None, typer.Argument(help="Image files, or folders of them.", show_default=False)]
 ASKED = Annotated[
     list[Path] | None,

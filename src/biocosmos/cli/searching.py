@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, IMAGES, OUTPUT, STRICT
+from biocosmos.cli.generated import takes, tell_not_known
+from biocosmos.cli.options import ANY_COLLECTION, IMAGES, OUTPUT, STRICT
 from biocosmos.cli.printing import failures_beside, finish, say, show_arrow
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.settings import SearchSettings
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 @takes(SearchSettings)
 def search(
-    collection: COLLECTION,
+    collection: ANY_COLLECTION,
     settings: SearchSettings,
     images: IMAGES = None,
     output: OUTPUT = None,
@@ -40,12 +40,17 @@ def search(
 
     biocosmos search both.cosmos --text "order Diptera" --among image
 
+    biocosmos search mine.cosmos photo.jpg --at 52.05,5.05 --on 2026-06-04 --country NL
+
     biocosmos search both.cosmos --place 52.05,5.05@2026-06-04 -e run/ --among image
     """
     from biocosmos.jobs.search import search_collection
+    from biocosmos.places.filters import country_words
     from biocosmos.specimens.collection import Collection
     from biocosmos.tables import write_table
 
+    if settings.country is not None:
+        tell_not_known(collection, country_words(settings.country))
     table, failures, provenance = search_collection(Collection.open(collection), settings)
     if output is None:
         show_arrow(table)
@@ -54,7 +59,7 @@ def search(
         say(f"{output}: {table.num_rows:,} neighbours")
     kinds = {
         "barcodes": settings.dna or settings.fasta,
-        "places": settings.place,
+        "places": settings.place or settings.at or settings.on or settings.depth,
         "sounds": settings.sound,
         "texts": settings.text,
     }

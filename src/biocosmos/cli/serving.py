@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION
+from biocosmos.cli.options import ANY_COLLECTION
 from biocosmos.cli.verbs import add
 from biocosmos.serve.settings import ServeSettings
 
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 @takes(ServeSettings)
-def serve(collection: COLLECTION, settings: ServeSettings) -> None:
+def serve(collection: ANY_COLLECTION, settings: ServeSettings) -> None:
     """Explore, search, label and check a collection in the browser.
 
     biocosmos serve plankton.cosmos

@@ -130,6 +130,7 @@ def info(collection: COLLECTION) -> None:
             ("images packed", facts["packed_images"]),
             ("images as files", facts["image_files"]),
             ("barcodes", facts["barcodes"]),
+            *[(f"with a {what}", number) for what, number in facts["places"].items()],
             *[(rank, f"{n['taxa']:,} taxa, {n['specimens']:,} specimens") for rank, n in facts["ranks"].items()],
             *[(f"attribute {name}", _of_columns(columns)) for name, columns in facts["attributes"].items()],
             *[(f"embedding {name}", f"{e['dim']} numbers, {e['created']}") for name, e in facts["encoders"].items()],
@@ -196,6 +197,8 @@ def export(
     machine's names back as predicted.
 
     biocosmos export mine.cosmos -o mine.csv
+
+    biocosmos export mine.cosmos -o spring.csv --near 52.05,5.05:10km --season 03-01/05-31
 
     biocosmos export mine.cosmos -o upload.zip --format ecotaxa --within Copepoda
 

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.pages.blocks import Card, Page
+from biocosmos.evaluate.pages.blocks import Card, Page, Section
 from biocosmos.evaluate.pages.pictures import Pictures, Thumbnails
 from biocosmos.evaluate.pages.render import Frame, flat_facts, write_page
 from biocosmos.identify.encoding import encoder_of
@@ -35,7 +35,8 @@ class Report:
 
     kind: the folder of this room that asked; title: one line; tables: name -> table, the first of which is the main one; caveats:
     sentences on what cannot be concluded, and why; provenance: encoder, digest, precision, backend, preprocessing, split hash,
-    options, software, stored in every table; page: lays the report out; parts: the reports of a combined one.
+    options, software, stored in every table; page: lays the report out; parts: the reports of a combined one; also: further
+    sections at the end of the page.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Report:
     provenance: dict[str, Any] = field(default_factory=dict)
     page: Callable[[Report, Pictures], Page] | None = None
     parts: list[Report] = field(default_factory=list)
+    also: list[Section] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.provenance = {**self.provenance, "software": self.provenance.get("software") or software()}
@@ -74,7 +76,8 @@ class Report:
         """What the page shows, before it becomes HTML. Raises BiocosmosError for a report without a page."""
         if self.page is None:
             raise BiocosmosError(f"the report “{self.title}” has no page: it is tables only")
-        return self.page(self, Pictures(thumbnails))
+        page = self.page(self, Pictures(thumbnails))
+        return replace(page, sections=[*page.sections, *self.also]) if self.also else page
 
     def headlines(self) -> list[dict[str, str]]:
         """The cards at the top of the page as rows of what, value and detail, for a terminal."""

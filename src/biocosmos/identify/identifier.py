@@ -27,7 +27,7 @@ from biocosmos.identify.namers import candidates as candidate_taxa
 from biocosmos.identify.namers.registry import DEFAULT_NAMER, find_namer
 from biocosmos.identify.novelty.alarm import Alarm, sound_alarm
 from biocosmos.identify.predictions import Predictions
-from biocosmos.identify.runners_up import RunnersUp
+from biocosmos.identify.runners_up import RunnersUp, path_confidence
 from biocosmos.identify.summary import Summary
 from biocosmos.progress import progress
 from biocosmos.provenance import software
@@ -111,6 +111,37 @@ class Identifier:
         ``calibration``, an unknown ``within``, a taxa list without one usable name, an option that the method does not use, and
         a promise that so few specimens cannot give.
         """
+        return cls.fit_and_hold_out(
+            gallery,
+            method=method,
+            calibration=calibration,
+            within=within,
+            taxa=taxa,
+            class_weight=class_weight,
+            encoder=encoder,
+            templates=templates,
+            seed=seed,
+            device=device,
+            **rules,
+        )[0]
+
+    @classmethod
+    def fit_and_hold_out(
+        cls,
+        gallery: Gallery,
+        *,
+        method: str = DEFAULT_NAMER,
+        calibration: Gallery | None = None,
+        within: str | int | None = None,
+        taxa: str | Path | Iterable[str | int] | None = None,
+        class_weight: Literal["balanced"] | None = None,
+        encoder: Any = None,
+        templates: Sequence[str] | None = None,
+        seed: int = 0,
+        device: str = "cpu",
+        **rules: Any,
+    ) -> tuple[Identifier, HeldOut]:
+        """As :meth:`fit`, with the held-out specimens that it was calibrated on, as its namer sees them."""
         asked, failures = AnswerRules(**rules), Failures()
         kind = find_namer(method)
         chosen = {"class_weight": class_weight, "templates": templates}
@@ -146,8 +177,8 @@ class Identifier:
         made = cls.around(namer, held, known=gallery, rules=asked, seed=seed, settings=settings, failures=failures)
         made = replace(made, alone=_alone(namer, gallery, asked, seed, settings))
         if calibration is not None or held.unseen is not None:
-            return made
-        return replace(made, notes=(*made.notes, *_unseen_taxa(gallery)))
+            return made, held
+        return replace(made, notes=(*made.notes, *_unseen_taxa(gallery))), held
 
     @classmethod
     def around(
@@ -267,13 +298,30 @@ class Identifier:
     def answered(self, predictions: Predictions, *, device: str | None = None, top: int = 1) -> Answered:
         """The answers to one block, given what the namer says of it; top: taxa of each rank."""
         self.refuse_seen(predictions.ids)
-        hits = self._nearest(predictions, device)
+        hits = self.nearest(predictions, device)
+        return Answered(self.rows(predictions, hits, top), predictions, hits)
+
+    def rows(
+        self,
+        predictions: Predictions,
+        hits: Hits | None,
+        top: int,
+        bound: Bound | None = None,
+        names: Predictions | None = None,
+    ) -> pa.Table:
+        """The rows of the table of answers to one block; bound: what is said in place of its own answers, or None; names: the
+        same predictions corrected, which names and their confidence are taken from, while novelty is of what the namer said."""
         groups = self._by_evidence(predictions)
         if len(groups) == 1:
-            return Answered(self._alike(next(iter(groups))._table(predictions, hits, top)), predictions, hits)
-        tables = [self._alike(who._table(predictions.subset(rows), _of_rows(hits, rows), top)) for who, rows in groups.items()]
+            return self._alike(next(iter(groups))._table(predictions, hits, top, bound, names))
+        tables = [
+            self._alike(
+                who._table(predictions.subset(rows), of_rows(hits, rows), top, None if bound is None else bound.take(rows))
+            )
+            for who, rows in groups.items()
+        ]
         order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
-        return Answered(pa.concat_tables(tables).take(pa.array(order)), predictions, hits)
+        return pa.concat_tables(tables).take(pa.array(order))
 
     def _alike(self, table: pa.Table) -> pa.Table:
         """With a column of sets where this one has sets, and only there."""
@@ -291,17 +339,28 @@ class Identifier:
         who = {self: ~np.isin(kinds, list(self.alone))} | {other: kinds == kind for kind, other in self.alone.items()}
         return {other: np.flatnonzero(mine) for other, mine in who.items() if mine.any()} or {self: np.arange(0)}
 
-    def _table(self, predictions: Predictions, hits: Hits | None, top: int) -> pa.Table:
+    def _table(
+        self,
+        predictions: Predictions,
+        hits: Hits | None,
+        top: int,
+        bound: Bound | None = None,
+        names: Predictions | None = None,
+    ) -> pa.Table:
         """The rows of one block's table of answers."""
-        nodes, confidence = self.calibration.best_path(predictions)
+        said = predictions if names is None else names
+        nodes, confidence = self.calibration.best_path(said)
         n = len(predictions)
         novelty, p, deepest = np.full(n, np.nan), np.full(n, np.nan), None
         if self.alarm is not None and n:
             novelty, p, deepest = self.alarm.judge(predictions)
         deepest = _bounded(self.namer, predictions, deepest)
+        if bound is not None:
+            deepest = bound.deepest if deepest is None else np.minimum(deepest, bound.deepest)
+            nodes, confidence = bound.led(said, self.calibration, nodes, confidence)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
-        others = RunnersUp.of(predictions, self.calibration, nodes, top) if top > 1 else None
+        others = RunnersUp.of(said, self.calibration, nodes, top) if top > 1 else None
         named = BestPaths(predictions.ids.tolist(), paths, nodes, confidence, novelty, p, hits, deepest, others)
         rate = self.settings["rules"]["false_alarm_rate"]
         table = answer_table(
@@ -313,7 +372,7 @@ class Identifier:
             table = table.append_column("set", pa.array(self.sets.sets(predictions).names(), pa.string()))
         return table
 
-    def _nearest(self, predictions: Predictions, device: str | None) -> Hits | None:
+    def nearest(self, predictions: Predictions, device: str | None) -> Hits | None:
         """The nearest known specimens; None where they cannot be told."""
         if self.known is None or not len(predictions):
             return None
@@ -420,6 +479,31 @@ class Identifier:
 
 
 @dataclass(frozen=True)
+class Bound:
+    """What is said in place of an identifier's own answers. deepest: (n,) int64 the rank below which there is no answer, -1 for
+    none at all; through: (n,) int32 the taxon that a path leads to and ends at, -1 where it is free."""
+
+    deepest: NDArray[np.int64]
+    through: NDArray[np.int32]
+
+    def take(self, rows: NDArray[np.int64]) -> Bound:
+        """Of these rows."""
+        return Bound(self.deepest[rows], self.through[rows])
+
+    def led(
+        self, predictions: Predictions, calibration: Calibration, nodes: NDArray[np.int32], confidence: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The paths (n, L) that lead through these taxa, and what the calibration makes of them."""
+        rows = np.flatnonzero(self.through >= 0)
+        if not len(rows):
+            return nodes, confidence
+        nodes, confidence = nodes.copy(), confidence.copy()
+        nodes[rows] = predictions.taxonomy.lineage(self.through[rows])
+        confidence[rows] = path_confidence(predictions.subset(rows), calibration, nodes[rows])
+        return nodes, confidence
+
+
+@dataclass(frozen=True)
 class Answered:
     """One block: its rows of the table of names, what the namer said, and the nearest known specimens (None: not to be told)."""
 
@@ -434,7 +518,8 @@ def _bounded(namer: Namer, predictions: Predictions, deepest: Any) -> Any:
     return deepest if own is None else own if deepest is None else np.minimum(own, deepest)
 
 
-def _of_rows(hits: Hits | None, rows: NDArray[np.int64]) -> Hits | None:
+def of_rows(hits: Hits | None, rows: NDArray[np.int64]) -> Hits | None:
+    """The hits of some queries."""
     return None if hits is None else replace(hits, rows=hits.rows[rows], scores=hits.scores[rows], certified=hits.certified[rows])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,8 +77,12 @@ _DAMAGE = (OSError, LookupError, TypeError, ValueError, AttributeError, zipfile.
 """What a file that is damaged or of another kind may raise where it is read."""
 
 
-def save_identifier(identifier: Identifier, folder: Path) -> Path:
-    """Write to a temporary folder beside ``folder``, then take its place; an older identifier there is replaced, nothing else."""
+def save_identifier(identifier: Identifier, folder: Path, *, apart: bool = False) -> Path:
+    """Write to a temporary folder beside ``folder``, then take its place; an older identifier there is replaced, nothing else.
+
+    apart: the vectors of the known specimens are kept elsewhere, and nothing is said of places on this machine:
+    :func:`completed` gives such a folder its vectors again.
+    """
     if is_there(folder) and not is_there(folder / STATE) and (not is_folder(folder) or any(folder.iterdir())):
         raise BiocosmosError(f"{folder} exists and is not an identifier: choose another folder")
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,13 +98,14 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
                 for name in known.columns.column_names:
                     rows = rows.append_column(f"{_COLUMN}{name}", known.columns[name])
             pq.write_table(rows, temporary / _ROWS)
-            if known.counts is None:
+            if known.counts is None and not apart:
                 np.save(temporary / _VECTORS, known.vectors, allow_pickle=False)
-            else:
+            elif known.counts is not None:
                 _save_counts(known.counts, temporary / _COUNTS)
         with (temporary / _ARRAYS).open("wb") as out:
             np.savez(out, **_arrays(identifier))  # type: ignore[arg-type]
-        _record(identifier, folder).save(temporary)
+        record = _record(identifier, folder)
+        (replace(record, what="the identifier of a pack", stands_on=()) if apart else record).save(temporary)
         state = _state(identifier)
         state["files"] = {path.name: _digest(path) for path in sorted(temporary.iterdir())}
         (temporary / STATE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
@@ -113,6 +118,24 @@ def save_identifier(identifier: Identifier, folder: Path) -> Path:
             temporary.rename(folder)
     finally:
         remove(temporary)
+    return folder
+
+
+def completed(folder: Path, vectors_of: Callable[[list[str]], NDArray[np.float32]]) -> Path:
+    """Give an identifier that was saved ``apart`` the vectors of its known specimens; vectors_of: ids -> (n, d) unit rows.
+
+    Raises BiocosmosError for a folder that holds no such identifier.
+    """
+    state = read_facts(folder / STATE, _SHAPE, **_TOLD)
+    if state["known"] is None:
+        return folder
+    try:
+        ids = pq.read_table(folder / _ROWS, columns=["id"]).column("id").to_pylist()
+    except _DAMAGE as error:
+        raise BiocosmosError(f"cannot read an identifier from {folder}: {first_line(error)}") from error
+    np.save(folder / _VECTORS, vectors_of(ids), allow_pickle=False)
+    state["files"][_VECTORS] = _digest(folder / _VECTORS)
+    (folder / STATE).write_text(json.dumps(state, indent=1, default=str) + "\n", encoding="utf-8")
     return folder
 
 

@@ -45,7 +45,7 @@ class RunnersUp:
             p = np.exp(calibration.temperatures.log_p(part))
             for rank in range(ranks):
                 nodes[rows, rank] = _next(part, p, rank, best[rows, rank], top - 1)
-                confidence[rows, rank] = _confidence(part, p, calibration, nodes[rows, rank])
+                confidence[rows, rank] = confidence_of(part, p, calibration, nodes[rows, rank])
         return cls(nodes, confidence)
 
 
@@ -79,7 +79,7 @@ def _next(part: Predictions, p: Float64, rank: int, best: Int32, count: int) -> 
     return found
 
 
-def _confidence(part: Predictions, p: Float64, calibration: Calibration, nodes: Int32) -> Float64:
+def confidence_of(part: Predictions, p: Float64, calibration: Calibration, nodes: Int32) -> Float64:
     """(n, count) float64 of nodes: the least along the way to each of what the curves make of p."""
     lineage = part.taxonomy.lineage(np.maximum(nodes, 0).ravel()).reshape(*nodes.shape, -1)
     least = np.ones(nodes.shape)
@@ -88,3 +88,14 @@ def _confidence(part: Predictions, p: Float64, calibration: Calibration, nodes: 
         said = curve(np.take_along_axis(p, np.maximum(above, 0), axis=1))
         least = np.where(above >= 0, np.minimum(least, said), least)
     return np.where(nodes >= 0, least, np.nan)
+
+
+def path_confidence(predictions: Predictions, calibration: Calibration, nodes: Int32) -> Float64:
+    """(n, L) float64 what a calibration makes of the nodes of any paths (n, L), NaN where there is none."""
+    found = np.full(nodes.shape, np.nan)
+    size = block_rows(len(predictions.taxonomy))
+    for start in range(0, len(predictions), size):
+        rows = np.arange(start, min(start + size, len(predictions)))
+        part = predictions.subset(rows)
+        found[rows] = confidence_of(part, np.exp(calibration.temperatures.log_p(part)), calibration, nodes[rows])
+    return found

@@ -12,6 +12,7 @@ from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError
 from biocosmos.evaluate import Report
 from biocosmos.evaluate.combined import together
+from biocosmos.evaluate.pages.blocks import Section
 from biocosmos.files import is_folder
 from biocosmos.identify.namers.rules import RULES
 from biocosmos.jobs.evaluate_settings import (
@@ -52,6 +53,28 @@ def evaluate_collection(
     calibrated on, by their ids; SettingError for an option that the chosen mode does not use.
     """
     settings = told(EvaluateSettings, **options) if settings is None else settings
+    report = _evaluated(collection, settings, output)
+    report.also += _collected(collection, settings)
+    return report
+
+
+def _collected(collection: Collection, settings: EvaluateSettings) -> list[Section]:
+    """Where and when the specimens that ask and those that answer were collected, where the collection says so."""
+    if settings.names or settings.protocol == PLACE:
+        return []
+    from biocosmos.evaluate.pages.collected import collected
+    from biocosmos.specimens.placed import places_of
+
+    asking = "specimens" if settings.part is None else settings.part
+    groups = [(asking, places_of(collection, split=settings.part, where=settings.where)[1])]
+    splits = collection.split("default").counts() if "default" in collection.split_names else {}
+    if settings.part is not None and settings.gallery in splits and settings.gallery != settings.part:
+        groups.append((settings.gallery, places_of(collection, split=settings.gallery, where=settings.where)[1]))
+    found = collected(groups)
+    return [] if found is None else [found]
+
+
+def _evaluated(collection: Collection, settings: EvaluateSettings, output: Path | None) -> Report:
     if settings.protocol in LEAVE_OUT:
         return _leave_out(collection, settings, output)
     if settings.names and settings.attributes:

@@ -30,12 +30,14 @@ from biocosmos.jobs.listing import AskedFile, listed, same_file
 from biocosmos.jobs.names_table import NamesTable
 from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
+from biocosmos.jobs.placed_names import placed_identifier_of, said_of_place
 from biocosmos.jobs.queries import encoder_for
 from biocosmos.jobs.scores import check_scores, write_scores
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
+from biocosmos.jobs.shared_names import FIELDS, SharedNames, check_correctable
 from biocosmos.jobs.unlabelled import notes, refuse_nothing
-from biocosmos.jobs.who_names import chosen_on, device_of, identifier_of
+from biocosmos.jobs.who_names import chosen_on, device_of
 from biocosmos.outputs import place_of
 from biocosmos.provenance import now, software
 from biocosmos.search.hits import Hits
@@ -59,8 +61,9 @@ class Identified:
 
     failures: what could not be read; identifier: who named; summary: how many were named at which rank; shift: whether the
     specimens look like those calibrated on; by_file: whether they are files; notes: what must be known, the gravest first;
-    shown: of the specimens that a report chooses from, the rows of the table, their truth and nearest known ones (None where
-    nothing is known of them, empty where no report was asked for); had: names that the output had before, where it was added to.
+    shares: of the community that names were corrected by, if they were asked for; shown: of the specimens that a report chooses
+    from, the rows of the table, their truth and nearest known ones (None where nothing is known of them, empty where no report
+    was asked for); had: names that the output had before, where it was added to.
     """
 
     failures: Failures
@@ -71,9 +74,15 @@ class Identified:
     notes: tuple[str, ...] = ()
     shown: tuple[pa.Table, npt.NDArray[np.int32] | None, Hits | None] = field(default=(pa.table({}), None, None), repr=False)
     had: int | None = None
+    shares: SharedNames | None = field(default=None, repr=False)
     _tables: Callable[[], Iterator[pa.Table]] = field(default=lambda: iter(()), repr=False)
     _facts: dict[str, Any] = field(default_factory=dict, repr=False)
     _schema: pa.Schema = field(default_factory=lambda: pa.schema([]), repr=False)
+
+    def describe(self) -> str:
+        """Where answers stop and what that is worth, in one sentence."""
+        corrected = None if self.shares is None else self.shares.describe()
+        return self.identifier.describe() if corrected is None else corrected
 
     @property
     def table(self) -> pa.Table:
@@ -242,11 +251,13 @@ class Job:
     def identifier(self, failures: Failures) -> Identifier:
         """Who names, made when first asked for."""
         if self._identifier is None:
-            self._identifier = identifier_of(self.collection, self._naming_settings(), self._told)
+            self._identifier = placed_identifier_of(self.collection, self._naming_settings(), self._told)
             check_rank_names(self._identifier.namer.taxonomy.ranks)
             if self.evidence and not self._identifier.namer.taxonomy.ranks:
                 raise SettingError("--report explains names, and this head answers attributes alone: leave it out")
             column_names(self._identifier.namer.taxonomy.ranks, self.settings.top)
+            if self.settings.shares is not None:
+                check_correctable(self._identifier)
         failures.extend(self._told)
         return self._identifier
 
@@ -268,6 +279,7 @@ class Job:
         if self.table is not None and self.adds:
             self.table.refuse_unlike(self.asked, str(identifier.namer.about().get("digest")))
         how = {"evidence": self.evidence, "scores": self._scores(identifier), "device": device_of(settings)}
+        how["said"] = settings.shares is not None
         naming = Naming(identifier, seed=settings.seed, top=settings.top, **how)  # type: ignore[arg-type]
         asked: Asked
         if settings.part is not None:
@@ -316,13 +328,22 @@ class Job:
             what = f"no sequence of {of}" if self.sequences else f"none of {len(files):,} images"
             raise BiocosmosError(f"{what} could be read: {failures.gravest() if len(failures) else 'they are empty'}")
         had = None if before is None else sum(1 for _ in before.images())
+        tables, schema, columns, shown, shares = kept.tables, naming.schema, naming.columns, naming.shown(), None
+        if settings.shares is not None and naming.named:
+            shares = SharedNames.of(identifier, kept.blocks, settings.shares, top=settings.top, seed=settings.seed)
+            tables, shown = shares.tables, (shares.shown(shown[0]), *shown[1:])
+            schema = pa.schema([*schema, *FIELDS], metadata=schema.metadata)
+            facts |= {"shares": shares.to_dict()}
+            if shares.found.corrected:
+                facts |= {"promise": None}
+                columns = columns | {each.name for each in FIELDS}
         if table is not None:
             told = failures
             if before is not None:
                 facts = before.added_to(facts, len(files), now())
                 told = before.failures_with(failures, [file.path for file in files])
             if naming.named or before is None:
-                table.write(kept.tables(), naming.schema, naming.columns, facts, told, after=before)
+                table.write(tables(), schema, columns, facts, told, after=before)
             else:
                 table.write_failures(told)
         if settings.scores is not None:
@@ -334,15 +355,23 @@ class Job:
         return Identified(
             failures,
             identifier,
-            identifier.summary(kept.tables(), failures.errors),
+            identifier.summary(tables(), failures.errors),
             shift,
             settings.part is None,
-            (*([warning] if warning else []), *([by] if by else []), *self._notes(identifier)),
-            naming.shown(),
+            (
+                *([] if shares is None else shares.notes()),
+                *(
+                    each
+                    for each in (warning, by, *said_of_place(identifier, kept.tables()), *self._notes(identifier))
+                    if each and (shares is None or shares.tells(each))
+                ),
+            ),
+            shown,
             had,
-            lambda: (table.select(naming.schema.names) for table in kept.tables()),
+            shares,
+            lambda: (table.select(schema.names) for table in tables()),
             facts,
-            naming.schema,
+            schema,
         )
 
     def _scores(self, identifier: Identifier) -> bool:
@@ -404,7 +433,7 @@ def explain(done: Identified, collection: Collection, *, seed: int = 0) -> tuple
     about: dict[str, Any] = {
         "head": {"head": namer.title},
         "summary": done.summary.lines(),
-        "promise": done.identifier.describe(),
+        "promise": done.describe(),
         "encoders": {str(made["encoder"].get("name", "")): {}},
         "split": split,
         "split_hash": split.get("hash"),

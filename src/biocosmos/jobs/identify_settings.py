@@ -10,10 +10,12 @@ from biocosmos.encoders.settings import ComputeSettings
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.namers.names import NAMES as NAMERS
 from biocosmos.identify.novelty.names import NAMES as DETECTORS
+from biocosmos.identify.share_methods import CORRECTING
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, check, defaults_of, flag, other_than, setting, settings_of
 from biocosmos.specimens.settings import UNLABELLED
 
 STOPS, WHO, OUTPUT, MACHINE = "Where answers stop", "Who names", "The table", "Machine"
+PLACE = "Place and season"
 METHODS = f"{', '.join(NAMERS[:-1])} or {NAMERS[-1]}"
 NAMER, DETECTOR = ("method", "namers", NAMERS), ("novelty detector", "detectors", DETECTORS)
 """What a name is of, for the check before anything heavy begins."""
@@ -28,6 +30,11 @@ _OURS: dict[str, Any] = {"method": other_than(SINTAX), "read": NOT_GIVEN}
 _KNOWN = {"head": NOT_GIVEN}
 _GALLERY = {"head": NOT_GIVEN, **_OURS}
 _FILES = {"part": NOT_GIVEN, **_OURS}
+NO_PRIOR, OWN_PRIOR = "none", "collection"
+WAYS = ("leaves", "inaturalist")
+FENCE_WAYS = ("renormalise", "roll-up")
+OF_PLACES = ("at", "on", "depth", "country", "prior", "prior_way", "fence", "checklist", "fence_way")
+"""Settings of what stands behind who names: the namer is fitted as without them."""
 _EMBEDS = ({"part": NOT_GIVEN, **_OURS}, {"method": "zero-shot", "read": NOT_GIVEN})
 """Where images or texts are embedded; specimens have their vectors."""
 
@@ -121,6 +128,60 @@ class IdentifySettings:
         only={**_GALLERY, "method": "zero-shot"},
     )
     views: int = setting(1, "Turned and mirrored views of each image to average.", panel=WHO, low=1, high=8, only={"head": GIVEN})
+    at: str | None = setting(
+        None, "Where the images were taken: 52.05,5.05 or 52°03'N 5°03'E.", panel=PLACE, metavar="PLACE", only=_FILES
+    )
+    on: str | None = setting(
+        None, "When: 2026-06-04, a month, a span 2026-06-01/15, or 06-04 of any year.", panel=PLACE, metavar="DATE", only=_FILES
+    )
+    depth: float | None = setting(None, "At which depth, in metres below the surface.", panel=PLACE, only=_FILES)
+    country: str | None = setting(
+        None,
+        "In which country: NL, or US-CA for a part of one; for fences and checklists.",
+        panel=PLACE,
+        only=({"fence": GIVEN, **_FILES}, {"checklist": GIVEN, **_FILES}),
+    )
+    prior: str | None = setting(
+        None,
+        f"The prior of places: a folder of 'biocosmos train place'; {OWN_PRIOR}: fitted now on the known specimens; "
+        f"{NO_PRIOR}: place counts for nothing.",
+        panel=PLACE,
+        metavar="FOLDER",
+        unset=f"{OWN_PRIOR} with --at, --on or --depth, else {NO_PRIOR}",
+        only=_OURS,
+    )
+    prior_way: str = setting(
+        WAYS[0],
+        "How place is counted in: leaves, p times (g / overall share), floor and exponent chosen on held-out cells; inaturalist, "
+        "p times max(g, .005), as published.",
+        panel=PLACE,
+        choices=WAYS,
+        only={"prior": other_than(NO_PRIOR), **_OURS},
+    )
+    fence: tuple[Path, ...] = setting(
+        (),
+        "A CSV of rules: taxon, allow or block, country, region, polygon (docs/places.md); applied to what is said.",
+        panel=PLACE,
+        repeated=True,
+        file=True,
+        only=_OURS,
+    )
+    checklist: tuple[Path, ...] = setting(
+        (),
+        "A CSV of taxa, with countries, regions or polygons if wanted: only these may be the answer there.",
+        panel=PLACE,
+        repeated=True,
+        file=True,
+        only=_OURS,
+    )
+    fence_way: str = setting(
+        FENCE_WAYS[0],
+        "What becomes of a name that is blocked: renormalise, the next one that is not; roll-up, as SpeciesNet does, the "
+        "likeliest family, order, class and so on.",
+        panel=PLACE,
+        choices=FENCE_WAYS,
+        only=({"fence": GIVEN, **_OURS}, {"checklist": GIVEN, **_OURS}),
+    )
     error_rate: float | None = setting(
         None,
         "The share of wrong answers that is promised.",
@@ -176,6 +237,15 @@ class IdentifySettings:
     false_alarm_rate: float = setting(
         0.05, "The share of known specimens that may be flagged as novel.", panel=STOPS, above=0, below=1, only=_OURS
     )
+    shares: str | None = setting(
+        None,
+        "Correct names by the shares of the taxa in what is asked about, which it takes for one community: emq, pacc, acc. Only "
+        "where a gate finds that the community alone differs, not the images; no promise holds then (docs/communities.md).",
+        panel=STOPS,
+        choices=CORRECTING,
+        unset="not corrected",
+        only={"append": False, "watch": False, "sets": NOT_GIVEN, **_OURS},
+    )
     top: int = setting(
         1, "Taxa of each rank in the table: the best, and the next in columns like genus_2.", low=1, high=100, only=_OURS
     )
@@ -210,6 +280,30 @@ class IdentifySettings:
 
     def __post_init__(self) -> None:
         check(self)
+        _check_place(self)
+
+
+def _check_place(settings: IdentifySettings) -> None:
+    """Refuse what is no place, no day or no country, before anything heavy begins."""
+    if settings.at is None and settings.on is None and settings.country is None:
+        return
+    from biocosmos.places import country_code, parse_day, parse_place
+
+    try:
+        if settings.at is not None:
+            parse_place(settings.at)
+        if settings.on is not None:
+            parse_day(settings.on)
+    except BiocosmosError as error:
+        raise SettingError(f"{'--on' if settings.at is None else '--at or --on'}: {error}") from None
+    if settings.country is not None and country_code(settings.country.partition("-")[0]) is None:
+        raise SettingError(f"--country: {settings.country!r} is no country of ISO 3166: write NL, or US-CA for a part of one")
+
+
+def asks_place(settings: IdentifySettings) -> bool:
+    """Whether a prior of places is asked for."""
+    told = any(getattr(settings, name) is not None for name in ("at", "on", "depth"))
+    return settings.prior != NO_PRIOR and (told or settings.prior is not None)
 
 
 NOT_OF_NAMES = (

@@ -30,13 +30,15 @@ Array = npt.NDArray[Any]
 @dataclass
 class NamedBlock:
     """One block, named: specimens asked about; the rows of the table; what could not be read; parts of the samples of the whole
-    stream, as (rows of the block, one array or table each): of features, and of what a report shows."""
+    stream, as (rows of the block, one array or table each): of features, and of what a report shows; said: (n, C) logits and
+    (n, d) features of all its rows, where names are to be corrected."""
 
     asked: int
     table: pa.Table
     failures: list[Failure] = field(default_factory=list)
     features: tuple[Array, ...] = ()
     shown: tuple[Array, ...] = ()
+    said: tuple[Array, ...] = ()
 
 
 class Work(Protocol):
@@ -51,6 +53,9 @@ class Work(Protocol):
 
     def tables(self) -> Iterator[pa.Table]:
         """Of all blocks, in their order."""
+
+    def blocks(self) -> Iterator[NamedBlock]:
+        """All of them, in their order."""
 
 
 class InMemory:
@@ -75,6 +80,10 @@ class InMemory:
         """See :class:`Work`."""
         return (block.table for block in self._blocks)
 
+    def blocks(self) -> Iterator[NamedBlock]:
+        """See :class:`Work`."""
+        return iter(self._blocks)
+
 
 class Naming:
     """What is known of a stream once it is named; only samples of it are in memory.
@@ -90,9 +99,11 @@ class Naming:
         top: int = 1,
         evidence: bool = False,
         scores: bool = False,
+        said: bool = False,
         device: str = "cpu",
     ) -> None:
-        """scores: blocks keep the probabilities of all attributes too, in the column that predictions have them in."""
+        """said: blocks keep what the namer said, to correct names by; scores: blocks keep the probabilities of all
+        attributes too, in the column that predictions have them in."""
         self.identifier, self._top, self._device = identifier, top, device
         known = identifier.known
         self._small = identifier.namer.takes == "vectors" and known is not None and len(known) * known.dim < SMALL_VECTORS
@@ -100,7 +111,7 @@ class Naming:
         self._shown = Sample(SHOWN if evidence else 0, seed)
         asked = (task.name for task in identifier.namer.asked_tasks)
         self._answered = {name for attribute in asked for name in (attribute, confidence_column(attribute))}
-        self._scores = scores
+        self._scores, self._said = scores, said
         self.columns, self.named, self.asked, self.failures = set(CORE), 0, 0, list[Failure]()
         self.schema = identifier.answered(identifier.namer.nothing(), top=top).table.schema
 
@@ -146,6 +157,8 @@ class Naming:
         named.features = (entering, features[entering])
         entering = self._shown.entering(block.number, len(table))
         named.shown = (entering, *(part[entering] for part in _evidence(said)))
+        if self._said:
+            named.said = (np.concatenate([one.predictions.logits for one in said]), features)
         return named
 
     def _add(self, number: int, block: NamedBlock) -> None:

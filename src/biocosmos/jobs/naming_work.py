@@ -30,7 +30,7 @@ from biocosmos.unfinished import writing
 
 _MAGIC = b"biocosmos names 1\n"
 _SETTINGS, _LOCK, _SUFFIX = "settings.json", "lock", ".block"
-_PARTS = ("features", "shown")
+_PARTS = ("features", "shown", "said")
 
 
 def work_beside(output: Path) -> Path:
@@ -113,8 +113,12 @@ class NamingWork:
 
     def tables(self) -> Iterator[pa.Table]:
         """Of all blocks, in their order."""
+        return (block.table for block in self.blocks())
+
+    def blocks(self) -> Iterator[NamedBlock]:
+        """All of them, in their order."""
         for path in sorted(self.folder.glob(f"*{_SUFFIX}"), key=lambda path: int(path.stem)):
-            yield self.load(int(path.stem)).table
+            yield self.load(int(path.stem))
 
     def clear(self) -> None:
         """Remove everything but the lock."""
@@ -144,7 +148,7 @@ class NamingWork:
                 parts = {name: [stored[f"{name}_{i}"] for i in range(_count(name, stored.files))] for name in _PARTS}
             table = pa.ipc.open_stream(pa.py_buffer(payload[first:])).read_all()
             failures = [Failure(**one) for one in header["failures"]]
-            return NamedBlock(header["asked"], table, failures, tuple(parts["features"]), tuple(parts["shown"]))
+            return NamedBlock(header["asked"], table, failures, *(tuple(parts[name]) for name in _PARTS))
         except (OSError, ValueError, LookupError, TypeError, pa.ArrowException):
             return None
 

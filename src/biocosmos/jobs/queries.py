@@ -149,6 +149,12 @@ def encoder_for(collection: Collection, encoder: str | None, kind: str) -> str:
 
 def made_by_another(collection: Collection, encoder: str, key: str = "digest") -> BiocosmosError:
     """What is said of an encoder here that differs from the one that made the embedding in this fact."""
+    if isinstance(pack := collection.facts_now().get("pack"), dict):
+        made = collection.encoders[encoder].get(key)
+        return BiocosmosError(
+            f"encoder '{encoder}' here has another {key} than the one that {pack.get('path')} was made with"
+            f"{f' ({made})' if isinstance(made, str) else ''}: bring that one, and name its folder with -e"
+        )
     return BiocosmosError(
         f"encoder '{encoder}' here has another {key} than the one that embedded {collection.path}: "
         f"embed again with 'biocosmos embed {collection.path} --encoder {encoder} --overwrite'"

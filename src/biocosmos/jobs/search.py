@@ -11,6 +11,7 @@ from biocosmos.jobs.across import crossing_of, provenance_of, search_across
 from biocosmos.jobs.around_queries import asked_around, own_kind_queries
 from biocosmos.jobs.barcode_search import asks_barcodes, search_barcodes
 from biocosmos.jobs.queries import Queries, encode_queries, encoder_for
+from biocosmos.jobs.search_near import asked_place, asks_alike, nearest_found, with_distances
 from biocosmos.jobs.searched import nothing_to_search, searcher
 from biocosmos.jobs.settings import SearchSettings
 from biocosmos.provenance import software
@@ -24,8 +25,22 @@ def search_collection(collection: Collection, settings: SearchSettings) -> tuple
     Returns:
         the neighbours, one row each (query, position from 1, id, score = cosine, label and rank names, image_path; of barcodes
         that are aligned also identity in percent, alignment_length and gaps; across a space also among and asked_with, the
-        modalities of the vector that was found and of the one that asked); what failed; and the provenance of the table.
+        modalities of the vector that was found and of the one that asked; where a place, a day or a depth is asked about,
+        kilometres, days and metres from there, and with nothing else asked about the nearest specimens by these alone, without
+        a score); what failed; and the provenance of the table.
     """
+    asked = asked_place(settings)
+    if asked is None:
+        return _alike(collection, settings)
+    if not asks_alike(settings):
+        table, failures, made = nearest_found(collection, asked, settings)
+        return _named(collection, table), failures, _provenance(collection, settings, made)
+    table, failures, provenance = _alike(collection, settings)
+    return with_distances(collection, table, asked), failures, provenance
+
+
+def _alike(collection: Collection, settings: SearchSettings) -> tuple[pa.Table, Failures, dict[str, Any]]:
+    """The most alike of what has a vector."""
     if (crossing := crossing_of(collection, settings)) is not None:
         table, failures, how = search_across(collection, crossing, settings)
         return _named(collection, table), failures, _provenance(collection, settings, provenance_of(collection, crossing) | how)

@@ -30,7 +30,8 @@ def searcher(collection: Collection, encoder: str, settings: SearchSettings) -> 
     if holds_kmers(collection.encoders[encoder]):
         raise BiocosmosError(f"'{encoder}' counts k-mers, which are searched exactly: leave --approximate out")
     index = approximate_index(collection, encoder)
-    where = None if settings.where is None else collection.condition(settings.where)[0]
+    chosen = settings.selected()["where"]
+    where = None if chosen is None else collection.condition(chosen)[0]
 
     def search(queries: Any, exclude: Sequence[str] | None) -> Hits:
         queries = queries.dense() if isinstance(queries, KmerCounts) else queries

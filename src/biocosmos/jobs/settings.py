@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from biocosmos.encoders.modality import MODALITIES
 from biocosmos.encoders.reduction.settings import ReduceSettings
 from biocosmos.encoders.reduction.spec import reduced_name
 from biocosmos.encoders.registry import DEFAULT
 from biocosmos.encoders.settings import ComputeSettings
-from biocosmos.settings import GIVEN, NOT_GIVEN, changed, setting
+from biocosmos.errors import BiocosmosError
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, setting
 from biocosmos.specimens.settings import SELECTION, Selection
 
 _ASKED = ({"images": GIVEN}, {"text": GIVEN})
 _SEQUENCES = ({"dna": GIVEN}, {"fasta": GIVEN}, {"id": GIVEN})
 _AROUND = ({"place": GIVEN}, {"sound": GIVEN}, {"satellite": GIVEN})
 _COMPUTED = {"vectors": NOT_GIVEN}
+PLACE = "Where and when"
 ALL = "all"
 """Among the vectors of all towers of a space."""
 
@@ -26,7 +29,8 @@ class SearchSettings(Selection, ComputeSettings):
     """A search; where a model runs matters for images and words only, since specimens have their vectors.
 
     images: files and folders that are asked about. text: words. dna: barcodes; fasta: files of them. place: places, as they are
-    typed; sound, satellite: files of those. id: specimens of the collection, which never find themselves. k: neighbours of each.
+    typed; sound, satellite: files of those. at, on, depth: where and when what is asked
+    about was found. id: specimens of the collection, which never find themselves. k: neighbours of each.
     encoder: which embedding. align: barcodes stand in the order of their alignments. fold: each barcode once. approximate: by
     Lance's vector index. among: whose vectors are looked at in a space, which ``encoder`` names, or of which the collection has
     but one; None compares everything with its own kind. ask_with: which of its vectors stands for a specimen then.
@@ -49,6 +53,15 @@ class SearchSettings(Selection, ComputeSettings):
     )
     sound: tuple[Path, ...] = setting((), "Files of sounds (encoders of sounds).", repeated=True, file=True)
     satellite: tuple[Path, ...] = setting((), "Satellite images (encoders of them).", repeated=True, file=True)
+    at: str | None = setting(
+        None,
+        "Where it was found: says how far from there each neighbour was; alone, lists the nearest.",
+        panel=PLACE,
+        metavar="52.05,5.05",
+    )
+    on: str | None = setting(None, "When: 2026-06-04, 2026-06, or 06-04 of any year; as --at.", panel=PLACE, metavar="DATE")
+    depth: float | None = setting(None, "At which depth, in metres below the surface; as --at.", low=0, high=11_000, panel=PLACE)
+    country: str | None = setting(None, "Only specimens of this country: NL, NLD or Netherlands.", panel=PLACE)
     k: int = setting(10, "How many neighbours.", low=1, names=("-k",))
     align: bool = setting(
         True, "Align the nearest barcodes, and list them by alignment, with identity in percent.", only=_SEQUENCES
@@ -76,6 +89,30 @@ class SearchSettings(Selection, ComputeSettings):
     device: str = changed(ComputeSettings, "device", only=(*_ASKED, *_AROUND))
     precision: str = changed(ComputeSettings, "precision", only=_ASKED)
     backend: str = changed(ComputeSettings, "backend", only=_ASKED)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.at is self.on is self.country is None:
+            return
+        from biocosmos.places import parse_day, parse_place
+        from biocosmos.places.filters import country_words
+
+        for name, read in (("at", parse_place), ("on", parse_day), ("country", country_words)):
+            try:
+                if (said := getattr(self, name)) is not None:
+                    read(said)
+            except BiocosmosError as error:
+                raise SettingError(f"--{name}: {error}") from None
+
+    def selected(self) -> dict[str, Any]:
+        """As of every selection, with the country."""
+        chosen = super().selected()
+        if self.country is not None:
+            from biocosmos.places.filters import country_words
+
+            terms = [*([f"({self.where})"] if self.where else []), country_words(self.country)]
+            chosen["where"] = " AND ".join(terms)
+        return chosen
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from biocosmos.identify.namers.registry import find_namer
 from biocosmos.identify.novelty.registry import make_detector
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.threads import SMALL_VECTORS, one_thread
-from biocosmos.jobs.identify_settings import NOT_OF_NAMES, IdentifySettings, asks_unlabelled
+from biocosmos.jobs.identify_settings import NOT_OF_NAMES, OF_PLACES, IdentifySettings, asks_unlabelled
 from biocosmos.jobs.models import check_vectors, folder_of, model, promoted
 from biocosmos.jobs.predict import predict_part
 from biocosmos.jobs.queries import encoder_for
@@ -73,20 +73,25 @@ def identifier_of(
         guard.refuse_own_names(collection, collection.encoder_name(settings.encoder))
     else:
         head = head_of(settings.head, device=settings.device, views=settings.views, novelty=settings.novelty)
-    folder = collection.path / NAMERS / _key(collection, settings, head)
+    folder = collection.path / NAMERS / key_of(collection, settings, head)
     if not settings.fresh and is_file(folder / STATE):
         try:
-            identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
+            identifier = loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
             with suppress(OSError):  # of a collection that may only be read
                 folder.touch()
             failures.extend(identifier.failures)
             return identifier
         except BiocosmosError as error:
             failures.add(f"what was kept is fitted anew: {error}", stage="identify", source=folder, severity="warning")
-    identifier = _by_gallery(collection, settings) if head is None else _by_head(collection, head, settings)
+    identifier, _ = fitted(collection, settings, head)
     failures.extend(identifier.failures)
-    _keep(identifier, folder, failures)
+    keep(identifier, folder, failures)
     return identifier
+
+
+def fitted(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> tuple[Identifier, HeldOut]:
+    """The identifier that the settings ask for, made now, and the held-out specimens that calibrated it."""
+    return _by_gallery(collection, settings) if head is None else _by_head(collection, head, settings)
 
 
 def in_use(collection: Collection, settings: IdentifySettings, failures: Failures) -> Identifier | None:
@@ -104,9 +109,9 @@ def in_use(collection: Collection, settings: IdentifySettings, failures: Failure
         about = model(collection, chosen.name)
         if settings.encoder not in (None, about.encoder):
             return None
-        identifier = _loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
+        identifier = loaded(folder, (folder / STATE).stat().st_mtime_ns, device_of(settings))
         check_vectors(collection, about, identifier)
-        alike = _stopping(AnswerRules(**_rules(settings))) == _stopping(AnswerRules(**identifier.settings["rules"]))
+        alike = _stopping(AnswerRules(**rules_of(settings))) == _stopping(AnswerRules(**identifier.settings["rules"]))
         unlike = [name for name in asked if name in _WHO_NAMES or not alike]
         if unlike:
             raise BiocosmosError(f"{flag(unlike[0])} asks for another; names were given anew")
@@ -114,6 +119,8 @@ def in_use(collection: Collection, settings: IdentifySettings, failures: Failure
         failures.add(f"{chosen.name}, which is in use, cannot be: {error}", stage="identify", source=folder, severity="warning")
         return None
     failures.extend(identifier.failures)
+    if isinstance(pack := collection.facts_now().get("pack"), dict):
+        return replace(identifier, notes=(f"named by the pack {chosen.by}, digest {pack.get('digest')}", *identifier.notes))
     return replace(identifier, notes=(f"named by {chosen.name}, which {chosen.by} put to use", *identifier.notes))
 
 
@@ -190,7 +197,7 @@ def _part_of_split(settings: IdentifySettings) -> str | None:
     return None if asks_unlabelled(settings) else settings.part
 
 
-def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifier:
+def _by_gallery(collection: Collection, settings: IdentifySettings) -> tuple[Identifier, HeldOut]:
     name, method = embedding_of(collection, settings), method_of(collection, settings)
     known, calibration = known_and_calibration(
         collection,
@@ -216,7 +223,7 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
             "compares vectors: choose another detector, or name with a head that was trained without --freeze"
         )
     with one_thread(len(known) * known.dim < SMALL_VECTORS):
-        return Identifier.fit(
+        return Identifier.fit_and_hold_out(
             known,
             method=method,
             calibration=calibration,
@@ -226,7 +233,7 @@ def _by_gallery(collection: Collection, settings: IdentifySettings) -> Identifie
             seed=settings.seed,
             device=device_of(settings),
             **text,
-            **_rules(settings),
+            **rules_of(settings),
         )
 
 
@@ -256,7 +263,7 @@ def attributes_of_head(settings: IdentifySettings) -> AttributeIdentifier:
     """Who answers where the head of the settings names at no rank. Raises UnusedSetting for what only names have."""
     assert settings.head is not None
     where = f"where ranks are named, and the head in {settings.head} answers attributes alone"
-    refuse_changed(settings, (*_RULES, "known", "calibration", "top", "fresh"), where)
+    refuse_changed(settings, (*_RULES, *OF_PLACES, "known", "calibration", "top", "fresh", "shares"), where)
     head = attribute_head_of(settings.head, device=device_of(settings), views=settings.views, gate=settings.gate)
     return AttributeIdentifier.of(head, settings.seed)
 
@@ -267,7 +274,7 @@ def attribute_head_of(folder: Path, *, device: str, views: int = 1, gate: Path |
     return (head if gate is None else head.gated(AttributeHead.load(gate, device=device))).viewed(views)
 
 
-def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> Identifier:
+def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettings) -> tuple[Identifier, HeldOut]:
     training = head.facts["training"]
     trained = training["settings"]
     calibration = settings.calibration or trained["validation"]
@@ -285,8 +292,9 @@ def _by_head(collection: Collection, head: TrainedHead, settings: IdentifySettin
     gallery = known_gallery(known, head)
     about = {"calibration": calibration, "views": settings.views}
     parts = (Part(held, known.described(**{key: held.facts[key] for key in ("views",)})),)
-    rules = AnswerRules(**_rules(settings))
-    return Identifier.around(head, HeldOut(parts, source, True), known=gallery, rules=rules, seed=settings.seed, settings=about)
+    rules = AnswerRules(**rules_of(settings))
+    apart = HeldOut(parts, source, True)
+    return Identifier.around(head, apart, known=gallery, rules=rules, seed=settings.seed, settings=about), apart
 
 
 def known_gallery(known: Predictions, head: TrainedHead) -> Gallery | None:
@@ -299,7 +307,7 @@ def known_gallery(known: Predictions, head: TrainedHead) -> Gallery | None:
     return Gallery.build(known.ids[rows], known.features[rows], taxa=taxa, taxonomy=known.taxonomy, provenance=facts)
 
 
-def _rules(settings: IdentifySettings) -> dict[str, Any]:
+def rules_of(settings: IdentifySettings) -> dict[str, Any]:
     return {name: getattr(settings, name) for name in _RULES}
 
 
@@ -322,17 +330,17 @@ def chosen_on(identifier: Identifier) -> list[str]:
 
 # ---------------------------------------------------------------------- kept with the collection
 
-_NOT_OF_NAMER = (*NOT_OF_NAMES, "part", "top")
+_NOT_OF_NAMER = (*NOT_OF_NAMES, *OF_PLACES, "part", "top", "shares")
 """Settings that change nothing about who names; what ``part`` does is in the key by the parts that are known."""
 
 
-def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
+def key_of(collection: Collection, settings: IdentifySettings, head: TrainedHead | None) -> str:
     """What the fitted namer depends on, 16 hex digits."""
     facts: dict[str, Any] = {name: getattr(settings, name) for name in settings_of(IdentifySettings) if name not in _NOT_OF_NAMER}
     facts["of_part"] = _part_of_split(settings) is not None
     if head is None:
         facts["method"] = method_of(collection, settings)
-    rules = AnswerRules(**_rules(settings))  # what is not given has defaults, which may be others one day
+    rules = AnswerRules(**rules_of(settings))  # what is not given has defaults, which may be others one day
     facts["rules"] = _stopping(rules)
     facts["version"], facts["format"], facts["biocosmos"] = collection.dataset.version, FORMAT, package_version()
     facts["held"] = KEPT_HELD
@@ -349,12 +357,12 @@ def _key(collection: Collection, settings: IdentifySettings, head: TrainedHead |
 
 
 @lru_cache(maxsize=2)
-def _loaded(folder: Path, written: int, device: str) -> Identifier:
+def loaded(folder: Path, written: int, device: str) -> Identifier:
     """Read once a process: naming one photograph after another then costs what embedding it costs."""
     return Identifier.load(folder, device=device)
 
 
-def _keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
+def keep(identifier: Identifier, folder: Path, failures: Failures) -> None:
     """Save, and drop all but the ones used last; a collection that cannot be written to is told and does not stop the naming."""
     try:
         identifier.save(folder)

@@ -56,8 +56,8 @@ class Places:
     @staticmethod
     def nowhere(number: int) -> Places:
         """``number`` places of which nothing is known."""
-        unknown = np.full(number, np.nan)
-        return Places(unknown, unknown, unknown, unknown, unknown, unknown, np.full(number, None, dtype=object))
+        latitude, longitude, uncertainty, depth, altitude, day = np.full((6, number), np.nan)
+        return Places(latitude, longitude, uncertainty, depth, altitude, day, np.full(number, None, dtype=object))
 
     @property
     def numbers(self) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ _NUMBER = r"\d+(?:[.,]\d+)?"
 _PART = re.compile(
     rf"(?P<before>[NSEWO])?\s*(?P<sign>[-+−])?\s*(?P<degrees>{_NUMBER})\s*(?:°|º|deg\.?|d)?\s*"
     rf"(?:(?P<minutes>{_NUMBER})\s*(?:'|′|’|min\.?|m)\s*)?"
-    rf"(?:(?P<seconds>{_NUMBER})\s*(?:\"|″|”|''|′′|sec\.?|s)?\s*)?(?P<after>[NSEWO])?",
+    rf"(?:(?P<seconds>{_NUMBER})\s*(?P<mark>\"|″|”|''|′′|sec\.?|s)?\s*)?(?P<after>[NSEWO])?",
     re.IGNORECASE,
 )
 EXAMPLE = "write latitude,longitude: 52.05,5.05 or 52°03'N 5°03'E"
@@ -73,6 +73,8 @@ def _degrees(half: str, text: str) -> tuple[float, str]:
     if compass == "O":
         raise BiocosmosError(f"{text!r}: O is west in some languages and east in others: write W or E")
     degrees, minutes, seconds = (float((found[part] or "0").replace(",", ".")) for part in ("degrees", "minutes", "seconds"))
+    if found["seconds"] and not found["minutes"] and not found["mark"]:  # 52°03N
+        minutes, seconds = seconds, 0.0
     if minutes >= 60 or seconds >= 60:
         raise BiocosmosError(f"{text!r} has 60 minutes or seconds or more: {EXAMPLE}")
     whole = degrees + minutes / 60 + seconds / 3600

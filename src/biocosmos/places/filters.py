@@ -98,6 +98,14 @@ def depths_words(text: str) -> str:
     return f"depths({', '.join(parts)})"
 
 
+def country_words(text: str) -> str:
+    """ "NL", "NLD", "Netherlands" as a function."""
+    code = country_code(text)
+    if code is None:
+        raise BiocosmosError(f"{text!r} is no country: write a code of ISO 3166-1, NL or NLD, or its name in English")
+    return f"country('{code}')"
+
+
 OPTIONS: dict[str, Callable[[str], str]] = {
     "near": near_words,
     "box": box_words,

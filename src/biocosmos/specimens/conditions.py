@@ -23,10 +23,12 @@ def check_condition(where: str) -> None:
     if not where.strip():
         raise BiocosmosError("cannot select where '': the condition is empty")
     bare = _QUOTED.sub("?", where)
-    depth = deepest = 0
+    depth = deepest = least = 0
     for letter in bare:
         depth += (letter in "([") - (letter in ")]")
-        deepest = max(deepest, depth)
+        deepest, least = max(deepest, depth), min(least, depth)
+    if least < 0:  # the engine would leave out what follows
+        raise BiocosmosError(f"cannot select where {shown(where)}: a bracket closes that none opened")
     terms = re.split(r"\b(?:and|or)\b|[(),]", bare, flags=re.IGNORECASE)
     fault = (
         "it is too long"

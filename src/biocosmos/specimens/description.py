@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pyarrow.compute as pc
+
+from biocosmos.specimens.placed import places_of
 
 if TYPE_CHECKING:
     from biocosmos.specimens.collection import Collection
@@ -28,6 +31,7 @@ def describe(collection: Collection) -> dict[str, Any]:
     for rank in collection.ranks:
         column = dataset.to_table(columns=[rank])[rank]
         names[rank] = {"taxa": pc.count_distinct(column).as_py(), "specimens": len(column) - column.null_count}
+    _, places = places_of(collection)
     severities = collection.failures["severity"].to_pylist()
     return {
         "path": str(collection.path),
@@ -35,6 +39,11 @@ def describe(collection: Collection) -> dict[str, Any]:
         "packed_images": dataset.count_rows(filter="image IS NOT NULL"),
         "image_files": dataset.count_rows(filter="image IS NULL AND image_path IS NOT NULL"),
         "barcodes": dataset.count_rows(filter="barcode IS NOT NULL"),
+        "places": {
+            "place": int(places.has_place.sum()),
+            "day": int(places.has_day.sum()),
+            "depth": int(np.isfinite(places.depth).sum()),
+        },
         "ranks": names,
         "columns": collection.stored_columns,
         "attributes": {name: list(group.columns) for name, group in collection.attribute_groups.items()},

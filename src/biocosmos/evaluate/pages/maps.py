@@ -60,7 +60,8 @@ def map_of(
     sizes = _Sizes.of(circles, width * view.height)
     without, below = len(every) - len(there), top + view.height + 24
     described = f"{number(float(there.count.sum()))} {of} at {len(there):,} places, {view.words()}."
-    drawing = Drawing(width, below + (22 if sizes.most > 1 else 0) + (18 if without else 0), title, described)
+    key = 2 * sizes.large + 4 if sizes.most > 1 else 0.0
+    drawing = Drawing(width, below + key + (18 if without else 0), title, described)
     legend(drawing, LEFT, 12, named)
     drawing.rect(1, top, width - 2, view.height, "sea")
     outlines = [
@@ -77,9 +78,9 @@ def map_of(
         at, base = x(view.west + (marked[1] - view.west) % 360), y(marked[0])
         turn = 1 if base - top > 24 else -1  # from below where there is no room above
         drawing.path([(at, base), (at - 7, base - 17 * turn), (at + 7, base - 17 * turn)], "here", closed=True, tip=marked[2])
-    if sizes.most > 1:
-        _key(drawing, sizes, below + 12, of + (", the colour of the group with most" if mixed else ""))
-        below += 22
+    if key:
+        _key(drawing, sizes, below + key / 2, of + (", the colour of the group with most" if mixed else ""))
+        below += key
     if without:
         drawing.text(LEFT, below + 13, f"{without:,} of {len(every):,} without a place are not on the map", "tick")
     return drawing.render()

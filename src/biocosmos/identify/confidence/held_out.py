@@ -63,6 +63,17 @@ class HeldOut:
             return None
         return np.concatenate([np.zeros(len(p.asked), np.bool_) if p.unseen is None else p.unseen for p in self.parts])
 
+    def subset(self, kept: NDArray[np.bool_]) -> HeldOut:
+        """Those of a mask (n,) over the specimens of all parts; parts without any are left out."""
+        parts, start = [], 0
+        for part in self.parts:
+            mine = kept[start : start + len(part.asked)]
+            start += len(part.asked)
+            if mine.any():
+                unseen = None if part.unseen is None else part.unseen[mine]
+                parts.append(Part(part.asked.subset(mine), part.known, unseen))
+        return replace(self, parts=tuple(parts))
+
     def tempered(self, temperature: float) -> HeldOut:
         """The same with all scores over a temperature."""
         parts = (Part(_over(part.asked, temperature), _over(part.known, temperature), part.unseen) for part in self.parts)

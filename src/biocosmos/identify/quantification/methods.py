@@ -19,8 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.share_methods import METHODS
 
-METHODS = ("cc", "pcc", "acc", "pacc", "emq")
 FLOOR = 1e-6
 """Posteriors are at least this before they are divided by shares: a class that a classifier rules out may come back."""
 CLOSE = 1e-7

@@ -19,8 +19,12 @@ NO_PROMISE = (
 )
 
 
-def corrected_predictions(predictions: Predictions, prior: npt.ArrayLike, shares: npt.ArrayLike) -> Predictions:
-    """The predictions where the classes have ``shares`` (C,) in place of the training's ``prior`` (C,): logits + log q / π.
+def corrected_predictions(
+    predictions: Predictions, prior: npt.ArrayLike, shares: npt.ArrayLike, *, scale: float = 1.0
+) -> Predictions:
+    """The predictions where the classes have ``shares`` (C,) in place of the training's ``prior`` (C,): logits + T log q / π.
+
+    scale: T, the temperature at which the logits are posteriors.
 
     Roll-back, sets and pages read them as any others; see :data:`NO_PROMISE`. Raises BiocosmosError for other numbers of classes
     and for a class without a share in training.
@@ -29,7 +33,7 @@ def corrected_predictions(predictions: Predictions, prior: npt.ArrayLike, shares
     if old.shape != predictions.classes.shape or new.shape != old.shape or not (old > 0).all():
         raise BiocosmosError(f"shares of {len(new)} classes do not go with predictions of {len(predictions.classes)}")
     step = np.log(np.maximum(new, LEAST)) - np.log(old)
-    logits = (predictions.logits + step).astype(np.float32)
+    logits = (predictions.logits + scale * step).astype(np.float32)
     return replace(predictions, logits=logits, rank_scores=None, rank_nodes=()).described(corrected="community")
 
 

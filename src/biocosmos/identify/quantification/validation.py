@@ -19,7 +19,7 @@ from biocosmos.identify.quantification.unknown import REJECTED, threshold_of
 TRAINING, EVEN = "training", "even"
 """What prior the posteriors hold: the shares of the specimens that were learnt from, or all classes alike."""
 NOTHING_HELD = (
-    "shares need validation specimens, and this namer keeps none: run 'biocosmos identify' with --fresh, or label more specimens"
+    "shares need validation specimens, and this namer keeps none: fit it anew (--fresh, or refit), or label more specimens"
 )
 
 

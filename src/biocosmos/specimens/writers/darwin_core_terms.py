@@ -6,7 +6,9 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
+from biocosmos.specimens.readers.columns import plain
 from biocosmos.specimens.readers.darwin_core_meta import RANKS_TERM, join_ranks
+from biocosmos.specimens.readers.placing import SOURCES
 from biocosmos.taxonomy.ranks import KNOWN_RANKS
 
 DWC = "http://rs.tdwg.org/dwc/terms/"
@@ -23,6 +25,12 @@ OURS = {
     "longitude": "decimalLongitude",
     "date": "eventDate",
 }
+PLACED = {
+    "uncertainty": "coordinateUncertaintyInMeters",
+    "depth_min": "minimumDepthInMeters",
+    "depth_max": "maximumDepthInMeters",
+}
+"""Columns that are written under a term where the source has no column of its own for it, of whatever unit."""
 TERMS = frozenset(
     [
         "basisOfRecord",
@@ -211,6 +219,8 @@ def terms_of(columns: Sequence[str], *, id_is_gbifs: bool = False) -> list[str]:
     a term that one of ours is written as (``eventDate`` beside ``date``) is only the collection's own.
     """
     ours = {name: term for name, term in OURS.items() if name in columns}
+    said = {plain(name) for name in columns}
+    ours |= {name: term for name, term in PLACED.items() if name in columns and not said & set(SOURCES[name])}
     if "occurrenceID" in columns:
         ours.pop("id", None)
     return [_term(name, ours, id_is_gbifs) for name in columns]

@@ -65,7 +65,12 @@ UNCUT = ("object_link", HIERARCHY)
 """Half of an address or of a path is worse than none."""
 MADE = (IMAGE, "object_id", LATITUDE, LONGITUDE, DATE, TIME, VERBATIM_DATE, CATEGORY, STATUS, HIERARCHY, PREDICTED_BY)
 """Columns whose cells are made from several of ours."""
-OURS = {"minimumDepthInMeters": "object_depth_min", "maximumDepthInMeters": "object_depth_max"}
+OURS = {
+    "minimumDepthInMeters": "object_depth_min",
+    "maximumDepthInMeters": "object_depth_max",
+    "depth_min": "object_depth_min",
+    "depth_max": "object_depth_max",
+}
 
 Tell = Callable[[str], None]
 """Says that something of a row was changed or left out."""
@@ -147,6 +152,8 @@ def columns_of(schema: pa.Schema, leave_out: set[str], last: Sequence[str], note
     later = [field for field in schema if field.name in last]
     for field in [*(field for field in schema if field.name not in last), *later]:
         ours = field.name
+        if ours in ("depth_min", "depth_max") and _said_already(ours, schema.names):
+            continue
         if ours in leave_out or (ours.lower() in columns and ours.lower() in MADE):
             continue
         if pa.types.is_nested(field.type) or pa.types.is_binary(field.type) or pa.types.is_large_binary(field.type):
@@ -164,6 +171,11 @@ def columns_of(schema: pa.Schema, leave_out: set[str], last: Sequence[str], note
         columns.setdefault(f"{prefix}_id", Column(f"{prefix}_id", TEXT))
     order = ["img", "object", "sample", "acq", "process"]
     return sorted(columns.values(), key=lambda column: order.index(column.prefix))
+
+
+def _said_already(ours: str, names: Sequence[str]) -> bool:
+    """Whether the source's own column says what ours was made of."""
+    return any(OURS[ours] in (name.lower(), OURS.get(name)) for name in names if name != ours)
 
 
 def spellings(names: Sequence[str]) -> dict[str, str]:

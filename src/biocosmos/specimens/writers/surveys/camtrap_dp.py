@@ -21,7 +21,7 @@ from biocosmos.specimens.dates import iso_date, moment_of
 from biocosmos.specimens.readers.boxes import to_crop, upright_size
 from biocosmos.specimens.readers.lookup import Seen
 from biocosmos.specimens.survey_settings import Survey
-from biocosmos.specimens.writers.darwin_core_terms import MISSING, rank_term
+from biocosmos.specimens.writers.darwin_core_terms import MISSING
 from biocosmos.specimens.writers.naming import says
 from biocosmos.specimens.writers.pictures import MEDIA_TYPES, archive_name, image_of, suffix_of
 from biocosmos.specimens.writers.surveys.found import Sample
@@ -45,6 +45,8 @@ WORDS = {"lifeStage": ("adult", "subadult", "juvenile"), "sex": ("female", "male
 COUNTS = ("count", "individualCount")
 IDENTIFIED = ("dateIdentified", "object_annotation_date")
 BLANK = "blank"
+RANKS = ("kingdom", "phylum", "class", "order", "family", "genus", "species", "subspecies")
+"""Those that taxonRank takes."""
 WORLD = (-180.0, -90.0, 180.0, 90.0)
 """Where deployments without a place are: west, south, east, north."""
 Row = dict[str, Any]
@@ -136,7 +138,7 @@ class _Package:
             }
         if name:
             ranked = {rank: str(row[rank]) for rank in self.gathering.ranks if rank in KNOWN_RANKS and says(row.get(rank))}
-            rank = {"taxonRank": of} if (of := rank_term(named.rank)) else {}
+            rank = {"taxonRank": named.rank} if named.rank in RANKS else {}
             self.taxa.setdefault(name, {"scientificName": name, **rank, **ranked})
         self.observations.append(observation)
 
@@ -188,7 +190,9 @@ class _Package:
             if content is None:
                 name, suffix = None, Path(address).suffix.lower().replace("jpeg", "jpg")
             else:
-                name, suffix = archive_name(None, id, content, self.used, "media/"), suffix_of(content)
+                # no path of the standard has two points one after the other
+                plain = re.sub(r"\.{2,}", ".", id)
+                name, suffix = archive_name(None, plain, content, self.used, "media/"), suffix_of(content)
                 (self.folder / name).write_bytes(content)
             known = {
                 "mediaID": f"{sample.id}:{key}",

@@ -52,8 +52,9 @@ MEASUREMENT_TERMS = (
 )
 FROM_OBIS = ("measurementTypeID", "measurementUnitID")
 HUMBOLDT_TERMS = (
-    *("eventID", "inventoryTypes", "isAbundanceReported", "isAbsenceReported", "isTaxonomicScopeFullyReported"),
-    *("isSamplingEffortReported", "samplingEffortProtocol", "samplingEffortValue", "samplingEffortUnit"),
+    *("eventID", "inventoryTypes", "protocolNames", "isAbundanceReported", "isAbundanceCapReported", "isAbsenceReported"),
+    *("isTaxonomicScopeFullyReported", "isLeastSpecificTargetCategoryQuantityInclusive", "isSamplingEffortReported"),
+    *("samplingEffortProtocol", "samplingEffortValue", "samplingEffortUnit"),
 )
 Row = dict[str, Any]
 
@@ -137,6 +138,13 @@ def _blanks(samples: Sequence[Sample], living: Sequence[Found], path: Path, fail
                 path,
                 f"{len(ids):,} of {len(samples):,} samples have no {what}, which {whose} asks for ({few(ids)}): left blank",
             )
+    today = datetime.now(timezone.utc).date().isoformat()
+    if late := [s.id for s in samples if s.last[:10] > today[: len(s.last[:10])]]:
+        _say(
+            failures,
+            path,
+            f"{len(late):,} of {len(samples):,} samples lie in the future, which {whose} takes for a mistake ({few(late)})",
+        )
     if not gbif and (without := len({found.name for found in living if not found.name_id})):
         reason = "OBIS asks for the LSID of WoRMS: a column scientificNameID or aphia_id gives it"
         _say(failures, path, f"{without:,} taxa have no scientificNameID; {reason}")
@@ -222,9 +230,13 @@ def _humboldt(sample: Sample, survey: Survey) -> Row:
     return {
         "eventID": sample.id,
         "inventoryTypes": "trap or sample",
+        "protocolNames": sample.protocol,
         "isAbundanceReported": True,
+        "isAbundanceCapReported": False,
         "isAbsenceReported": survey.absences,
         "isTaxonomicScopeFullyReported": False,
+        # the count of a taxon is without what was named more finely
+        "isLeastSpecificTargetCategoryQuantityInclusive": False,
         "isSamplingEffortReported": known,
         "samplingEffortProtocol": sample.protocol if known else None,
         "samplingEffortValue": sample.volume,

@@ -177,6 +177,8 @@ class Gathering:
         if math.isfinite(latitude) and math.isfinite(longitude):
             if abs(latitude) > 90 or abs(longitude) > 180:
                 self._of_sample(sample, "have coordinates outside of -90..90 and -180..180: left blank")
+            elif latitude == longitude == 0:
+                self._of_sample(sample, "have latitude and longitude 0, which stands for no place: left blank")
             elif math.isnan(sample.latitude):
                 sample.latitude, sample.longitude = latitude, longitude
             elif abs(sample.latitude - latitude) > 1e-6 or abs(sample.longitude - longitude) > 1e-6:
