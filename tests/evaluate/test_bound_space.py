@@ -14,6 +14,7 @@ from biocosmos.evaluate import Report
 from biocosmos.evaluate.cross_modal.counterparts import answers, counterpart_scores, ranks_of_own
 from biocosmos.evaluate.cross_modal.scores import retrieval_scores
 from biocosmos.evaluate.cross_modal.sides import Side, unit
+from biocosmos.evaluate.cross_modal.sums import WEIGHTS, sum_scores
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.jobs.evaluate import evaluate_collection
 from biocosmos.train.bind.settings import bind_settings
@@ -63,6 +64,27 @@ def test_names_of_all_taxa_answer_every_modality_and_their_sum(made: tuple[bc.Co
     assert all(row["seen_chance"] == pytest.approx(1 / len(species)) for row in rows), "each species answers once"
     assert any("no part 'test_unseen': nothing is said of unseen species" in caveat for caveat in report.caveats)
     assert all(row["unseen"] is None or np.isnan(row["unseen"]) for row in report.rows())
+
+
+def test_the_weight_of_a_second_modality_is_chosen_on_validation_specimens(report: Report) -> None:
+    rows = report.rows("sums")
+    assert {(row["query"], row["key"]) for row in rows} == {("dna+place", "sum"), ("dna+place", "name")}
+    for row in rows:
+        assert row["weight"] in WEIGHTS and row["low"] <= row["value"] <= row["high"]
+    plain = {row["rank"]: row["seen"] for row in report.rows(query="fused", key="fused", k=1, average="micro")}
+    assert all(row["plain"] == pytest.approx(plain[row["rank"]]) for row in rows if row["key"] == "sum")
+
+
+def test_a_second_modality_that_misleads_gets_no_weight() -> None:
+    rng = np.random.default_rng(3)
+    taxa = {"species": np.arange(40) % 4}
+    good = unit(np.eye(4, 8, dtype=np.float32)[taxa["species"]] + rng.normal(0, 0.05, (40, 8)).astype(np.float32))
+    noise = unit(rng.normal(size=(40, 8)).astype(np.float32))
+    keys, validation, asked = (Side({"image": good, "place": noise}, taxa).subset(np.arange(start, 40, 3)) for start in range(3))
+    (row,) = sum_scores(keys, validation, asked, [("image", "place")], bootstrap=Bootstrap(0))
+    assert row["weight"] == 0 and row["value"] == row["alone"] == 1 and row["plain"] < 1
+    (row,) = sum_scores(keys, validation, asked, [("place", "image")], bootstrap=Bootstrap(0))
+    assert row["weight"] > 0 and row["value"] > row["alone"]
 
 
 def test_specimens_from_cells_of_the_keys_are_told(report: Report) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from biocosmos.encoders.modality import modality_of
+from biocosmos.encoders.places.encoder import load_place_encoder
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.priors import Bandwidths, KernelPrior, combined, load_prior
 from biocosmos.identify.priors.choosing import choose, fit
 from biocosmos.identify.priors.combining import inner_as_published
 from biocosmos.places import Places, great_circle
+from biocosmos.places.kernel import kernel
 
 
 def places(latitude, longitude, day=None, depth=None):
@@ -149,3 +153,48 @@ def test_nothing_changes_where_the_place_says_nothing():
     assert combined(P, np.full((1, 4), np.nan), base) == pytest.approx(P)
     assert combined(P, G, base, exponent=0) == pytest.approx(P)
     assert combined(np.zeros((1, 4)), G).tolist() == [[0, 0, 0, 0]]
+
+
+def test_what_lies_beyond_six_bandwidths_is_less_than_is_said() -> None:
+    """Against the exact sum over all specimens, of which some share a place, a day, or lack one of them."""
+    rng = np.random.default_rng(5)
+    n = 3000
+    numbers = np.stack(
+        [
+            rng.choice(np.r_[rng.uniform(40, 60, 300), 90, -90], n),
+            rng.choice(np.r_[rng.uniform(-30, 30, 300), 180, -180], n),
+            np.where(rng.random(n) < 0.1, np.nan, rng.integers(0, 365, n) + 0.5),
+            np.where(rng.random(n) < 0.3, np.nan, rng.choice([5.0, 20, 200], n)),
+        ],
+        1,
+    )
+    numbers[rng.random(n) < 0.1, :2] = np.nan
+    taxa = np.array([f"t{i}" for i in rng.integers(0, 12, n)], object)
+    asked = numbers[rng.choice(n, 40, replace=False)]
+    for widths in (
+        Bandwidths(80, 20, 30, 5),
+        Bandwidths(2000, float("inf"), 30, 1),
+        Bandwidths(float("inf"), 20, float("inf"), 3),
+    ):
+        prior = KernelPrior.fit(taxa, Places.of_numbers(numbers), bandwidths=widths)
+        found = prior.shares(Places.of_numbers(asked))
+        for row, here in enumerate(Places.of_numbers(asked[i : i + 1]) for i in range(len(asked))):
+            told = here.has_place | here.has_day | np.isfinite(here.depth)
+            weights = kernel(here, prior.where, widths)[0] if told[0] else np.zeros(n)
+            each = np.bincount(prior.taxon, weights, minlength=12)
+            exact = (each + widths.specimens * prior.base) / (each.sum() + widths.specimens)
+            assert np.abs(found[row] - exact).sum() < 2 * n * 1.6e-8 / widths.specimens + 1e-12
+
+
+def test_a_kernel_prior_is_an_encoder_of_places(tmp_path: Path) -> None:
+    numbers = np.array([[52.0, 5, 150, np.nan], [52.1, 5.1, 160, np.nan], [58, 5.6, 200, np.nan], [58.1, 4.9, 201, np.nan]])
+    prior = KernelPrior.fit(["a", "a", "b", "c"], Places.of_numbers(numbers), bandwidths=Bandwidths(specimens=0.1))
+    prior.save(tmp_path / "prior")
+    assert modality_of(str(tmp_path / "prior")) == "place"
+    encoder = load_place_encoder(f"place:{tmp_path / 'prior'}")
+    there = Places.of_numbers(np.r_[numbers, [[np.nan, np.nan, 150, np.nan]]])
+    vectors = encoder.encode_places(there)
+    assert encoder.dim == 3 and np.linalg.norm(vectors, axis=1) == pytest.approx([1, 1, 1, 1, 0], abs=1e-6)
+    assert vectors[:4] ** 2 == pytest.approx(prior.shares(there)[:4], abs=1e-6)
+    assert vectors[0] @ vectors[1] > 0.99 > vectors[0] @ vectors[2]
+    assert load_place_encoder(str(tmp_path / "prior")).digest == encoder.digest

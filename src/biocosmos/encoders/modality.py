@@ -37,6 +37,8 @@ TAKES: dict[str, str] = {
     "audio": "sounds",
 }
 """modality -> what an encoder of it takes, in words."""
+PRIOR = "kernel.npz"
+"""In the folder of a kernel prior, which is an encoder of places."""
 _PUBLISHED = ("location_encoder_weights.pth", "model.safetensors")
 _SATCLIP = "satclip"
 _WEIGHTS = (".pth", ".pt", ".ckpt", ".bin", ".safetensors")
@@ -61,6 +63,8 @@ def modality_of(name: object) -> Modality:
     folder = Path(split_name(name)[0])
     facts = described(folder)
     if not facts:
+        if is_file(folder / PRIOR):
+            return "place"
         return _published(folder) or _of_hugging_face(folder) or "image"
     told = facts.get("kind")
     if told in BOUND:

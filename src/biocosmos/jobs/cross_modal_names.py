@@ -8,8 +8,8 @@ import numpy as np
 
 from biocosmos.encoders.texts import SpaceTexts, load_text_encoder
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.cross_modal.scores import AVERAGES, KS, Row, retrieval_scores
-from biocosmos.evaluate.cross_modal.sides import TEXT, Side
+from biocosmos.evaluate.cross_modal.scores import Row, retrieval_scores
+from biocosmos.evaluate.cross_modal.sides import TEXT, Array, Side
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.zero_shot.texts import NAME, names_of, text_vectors
 from biocosmos.identify.namers.text import wording_of
@@ -20,19 +20,11 @@ NAMED = "name"
 """The kind of the keys."""
 
 
-def by_names(
-    collection: Collection,
-    tower: str,
-    asked: Mapping[str, Side],
-    ranks: Sequence[str],
-    *,
-    device: str = "auto",
-    ks: Sequence[int] = KS,
-    averages: Sequence[str] = AVERAGES,
-    bootstrap: Bootstrap | None = None,
-) -> list[Row]:
-    """Rows as of :func:`~biocosmos.evaluate.cross_modal.scores.retrieval_scores`, with "name" as key: of every rank all taxa of
-    the collection answer, each by the text of its name, those too that no specimen here has.
+def names_of_ranks(
+    collection: Collection, tower: str, ranks: Sequence[str], *, device: str = "auto"
+) -> dict[str, tuple[Array, Array]]:
+    """rank -> (vectors (t, d) float32 of the texts of its taxa, their nodes (t,) int64): all taxa of the collection, also those
+    that no specimen has.
 
     tower: of texts. Raises BiocosmosError where it is another than the one the collection was embedded with.
     """
@@ -43,15 +35,24 @@ def by_names(
             f"embed again with 'biocosmos embed {collection.path} --encoder {tower} --overwrite'"
         )
     encoder, taxonomy = SpaceTexts(loaded), collection.taxonomy
-    others = {part: Side({m: v for m, v in side.vectors.items() if m != TEXT}, side.taxa) for part, side in asked.items()}
-    rows: list[Row] = []
+    found = {}
     for rank in ranks:
         nodes = np.flatnonzero(taxonomy.rank == taxonomy.ranks.index(rank))
         nodes = nodes[rank_codes(taxonomy, nodes)[rank] == nodes]
-        if not len(nodes):
-            continue
-        texts = text_vectors(encoder, names_of(taxonomy, nodes, {}, wording_of(encoder))["taxon"], (NAME,))
-        keys = Side({TEXT: texts}, {rank: nodes.astype(np.int64)})
-        found = retrieval_scores(keys, others, ks=ks, averages=averages, bootstrap=bootstrap)
+        if len(nodes):
+            texts = text_vectors(encoder, names_of(taxonomy, nodes, {}, wording_of(encoder))["taxon"], (NAME,))
+            found[rank] = texts, nodes.astype(np.int64)
+    return found
+
+
+def by_names(
+    names: Mapping[str, tuple[Array, Array]], asked: Mapping[str, Side], *, bootstrap: Bootstrap | None = None
+) -> list[Row]:
+    """Rows as of :func:`~biocosmos.evaluate.cross_modal.scores.retrieval_scores`, with "name" as key: of every rank all its taxa
+    answer, each by the text of its name. names: of :func:`names_of_ranks`."""
+    others = {part: Side({m: v for m, v in side.vectors.items() if m != TEXT}, side.taxa) for part, side in asked.items()}
+    rows: list[Row] = []
+    for rank, (texts, nodes) in names.items():
+        found = retrieval_scores(Side({TEXT: texts}, {rank: nodes}), others, bootstrap=bootstrap)
         rows += [{**row, "key": NAMED} for row in found]
     return rows

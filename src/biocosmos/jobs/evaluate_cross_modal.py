@@ -25,7 +25,8 @@ from biocosmos.evaluate.cross_modal.decisions import (
 )
 from biocosmos.evaluate.cross_modal.report import Findings, cross_modal_report
 from biocosmos.evaluate.cross_modal.scores import KS, Row, retrieval_scores
-from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, TEXT, UNSEEN, Side, together
+from biocosmos.evaluate.cross_modal.sides import DNA, IMAGE, SEEN, TEXT, UNSEEN, Array, Side, together
+from biocosmos.evaluate.cross_modal.sums import sum_scores
 from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.open_world.report import asked_of, retrieved
 from biocosmos.evaluate.report import split_hash
@@ -39,7 +40,7 @@ from biocosmos.jobs.cross_modal_asking import (
     those_with_specimens,
 )
 from biocosmos.jobs.cross_modal_damage import damaged
-from biocosmos.jobs.cross_modal_names import by_names
+from biocosmos.jobs.cross_modal_names import by_names, names_of_ranks
 from biocosmos.jobs.cross_modal_parts import Part, base_of, part_of, space_towers
 from biocosmos.jobs.cross_modal_places import cells_of, shared_cells
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -76,13 +77,19 @@ def judge_cross_modal(collection: Collection, settings: EvaluateSettings) -> Rep
     found = Findings(retrieval_scores(keys, asked, bootstrap=boot), caveats=[*caveats, *more])
     if not found.retrieval:
         raise BiocosmosError("nothing to evaluate: no query has a name at any rank that a key has: name other parts")
+    named: dict[str, tuple[Array, Array]] = {}
     if TEXT in towers:
-        found.names = by_names(collection, towers[TEXT], asked, list(keys.taxa), device=settings.device, bootstrap=boot)
+        named = names_of_ranks(collection, towers[TEXT], list(keys.taxa), device=settings.device)
+        found.names = by_names(named, asked, bootstrap=boot)
     asking = [parts[which] for which in (SEEN, UNSEEN) if which in parts]
     bound = set(towers) & set(BOUND)
     if bound:
         cells = cells_of(collection, np.concatenate([part.ids for part in asking]).tolist())
         found.counterparts = counterpart_scores(together([part.side for part in asking]), cells, bootstrap=boot)
+        if VALIDATION in parts:
+            two = [(anchor, each) for anchor in (IMAGE, DNA) if anchor in towers for each in BOUND if each in towers]
+            validation, asking_side = parts[VALIDATION].side, together([part.side for part in asking])
+            found.sums = sum_scores(keys, validation, asking_side, two, named, bootstrap=boot)
         found.caveats += shared_cells(collection, asking, [parts[which] for which in (KEYS, UNSEEN_KEYS) if which in parts])
     found.baselines = _baselines(collection, towers, names, settings, boot)
     _decide(found, parts, settings, boot)
@@ -198,7 +205,7 @@ def _back_off(found: Findings, parts: Mapping[str, Part], settings: EvaluateSett
 def _told(collection: Collection, parts: Mapping[str, Part], who: Sequence[str]) -> list[str]:
     """What is no mistake and must be known: taught keys of unseen species, unseen species that are seen, drawn pictures."""
     last = UNSEEN if UNSEEN in parts else SEEN
-    said = guard.told(collection, parts[last].ids, *who)
+    said = list(dict.fromkeys(guard.told(collection, parts[last].ids, *who)))
     if UNSEEN_KEYS in parts and (taught := guard.shared(parts[UNSEEN_KEYS].ids, *who)):
         count = sum(len(one.ids) for one in taught)
         said.append(f"{count:,} specimens of part '{parts[UNSEEN_KEYS].name}' trained the space: its species are not unseen.")

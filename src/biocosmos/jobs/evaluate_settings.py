@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER
+from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER, OWN_PRIOR, WAYS
 from biocosmos.jobs.place_settings import KERNEL
 from biocosmos.jobs.place_settings import METHODS as PRIORS
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
@@ -41,6 +41,7 @@ _ANSWERED = (
     },
     {"head": GIVEN, "names": NOT_GIVEN, "protocol": (None, "ranks")},
 )
+_WITH_PRIOR = ({**_ANSWERED[0], "protocol": (None, "query-gallery", "both", "ranks")}, _ANSWERED[1])
 _TOLD = {"names": GIVEN, "attributes": GIVEN}
 _JUDGED = ({"head": GIVEN, "names": NOT_GIVEN, "protocol": None}, _TOLD)
 _LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
@@ -301,6 +302,21 @@ class EvaluateSettings:
     place_seeds: int = setting(5, "How often a fifth of the cells is held out.", above=0, only=_PLACED, panel=OF_PLACES)
     views: int = setting(
         1, "Turned and mirrored views of each image to average: 1, 2, 4 or 8.", low=1, high=8, only=_BY_HEAD, panel=NAMERS
+    )
+    prior: str | None = setting(
+        None,
+        f"Also name with a prior of places, a folder of 'biocosmos train place', or {OWN_PRIOR}, fitted on those that name: with "
+        "and without side by side, by cells that are held out of it, and what it changed.",
+        metavar="FOLDER",
+        only=_WITH_PRIOR,
+        panel=OF_PLACES,
+    )
+    prior_way: str = setting(
+        WAYS[0],
+        "How place is counted in, as in identify.",
+        choices=WAYS,
+        only=tuple({**each, "prior": GIVEN} for each in _WITH_PRIOR),
+        panel=OF_PLACES,
     )
     error_rate: float | None = setting(
         None, "The share of wrong answers that is promised.", above=0, below=1, unset="0.05", only=_ANSWERED, panel=STOPS

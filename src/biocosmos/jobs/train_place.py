@@ -14,14 +14,14 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.files import is_folder, is_there
 from biocosmos.identify.priors.choosing import Chosen, choose
-from biocosmos.identify.priors.kernel import KERNEL as KERNEL_FILE
-from biocosmos.identify.priors.kernel import Bandwidths, KernelPrior
 from biocosmos.identify.priors.prior import BEGUN as SETTINGS
 from biocosmos.identify.priors.prior import Prior, load_prior
 from biocosmos.jobs.place_settings import KERNEL, PlaceSettings
 from biocosmos.outputs import place_of
 from biocosmos.places import Places
 from biocosmos.places.columns import NAMES
+from biocosmos.places.kernel import KERNEL as KERNEL_FILE
+from biocosmos.places.kernel import Bandwidths, KernelPrior
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.guard import RECORD, Fitted
 from biocosmos.taxonomy.tree import Taxonomy

@@ -4,7 +4,7 @@
     place:15km-15d-100m      the same for place, season and depth together; place:15d for the season alone
     geoclip/                 a folder with GeoCLIP's or TaxaBind's weights; place:FILE a file of them
     run/place                a folder that 'biocosmos train bind' wrote
-    prior/, place:prior/     one of 'biocosmos train place': the vectors of its network
+    prior/, place:prior/     one of 'biocosmos train place': the vectors of its network, or the shares of taxa of a kernel
     environment:rasters/     what GeoTIFF and NetCDF files say there (biocosmos.encoders.places.environment)
 
 Nothing heavy is imported until a model is loaded.
@@ -18,9 +18,9 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from biocosmos.encoders.modality import described, modality_of, tower_name
+from biocosmos.encoders.modality import PRIOR, described, modality_of, tower_name
 from biocosmos.errors import BiocosmosError
-from biocosmos.files import is_there
+from biocosmos.files import is_file, is_there
 from biocosmos.places import Places
 
 PLACES_AT_ONCE = 4096
@@ -109,10 +109,13 @@ def load_place_encoder(name: str, *, device: str = "auto", precision: str = "aut
 
 def _of_folder(name: str, place: str, device: str) -> PlaceEncoder:
     from biocosmos.encoders.places.models import TrainedPlaces, load_place_folder
+    from biocosmos.encoders.places.priors import load_shares
     from biocosmos.encoders.places.public import public_places
     from biocosmos.encoders.places.taxa import is_of_taxa, load_taxon_model
 
     folder = Path(place).expanduser()
+    if is_file(folder / PRIOR):
+        return load_shares(place)
     if is_of_taxa(folder):
         return TrainedPlaces(str(place), load_taxon_model(folder), device)
     if described(folder):

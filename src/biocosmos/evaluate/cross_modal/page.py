@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biocosmos.encoders.modality import BOUND
-from biocosmos.evaluate.cross_modal.page_bound import counterparts_section, names_section, of_part, shown
+from biocosmos.evaluate.cross_modal.page_bound import counterparts_section, names_section, of_part, shown, sums_section
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars, lines, stacked
 from biocosmos.evaluate.pages.heat import heat
@@ -36,7 +36,9 @@ def page(report: Report, pictures: Pictures) -> Page:
     sections = [_pairs(there["retrieval"])]
     sections += [counterparts_section(there["counterparts"])] if there["counterparts"] else []
     sections += [names_section(there["names"])] if there["names"] else []
-    sections += [_layout(there["published"], facts["name"])]
+    sections += [sums_section(there["sums"])] if there["sums"] else []
+    if not there["counterparts"] or any((row["query"], row["key"]) == ("image", "dna") for row in there["retrieval"]):
+        sections += [_layout(there["published"], facts["name"])]
     sections += [_decisions(there["decisions"], there["decision_curve"])] if there["decisions"] else []
     sections += [_back_off(there["back_off"])] if there["back_off"] else []
     sections += [_damage(there["damage"])] if there["damage"] else []
@@ -45,7 +47,18 @@ def page(report: Report, pictures: Pictures) -> Page:
     return Page(WORDS("lead", space=facts["name"], **facts["specimens"]), cards, sections, WORDS.terms)
 
 
-_TABLES = ("retrieval", "names", "counterparts", "baselines", "decisions", "decision_curve", "back_off", "damage", "published")
+_TABLES = (
+    "retrieval",
+    "names",
+    "counterparts",
+    "sums",
+    "baselines",
+    "decisions",
+    "decision_curve",
+    "back_off",
+    "damage",
+    "published",
+)
 _HEADLINES = (("image", "dna", "genus", UNSEEN), ("image", "dna", "species", MEAN))
 _MORE = (("image", "image", "species", MEAN), ("dna", "dna", "species", MEAN))
 _BOUND_K = 10

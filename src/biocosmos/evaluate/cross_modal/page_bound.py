@@ -58,6 +58,16 @@ def names_section(rows: Sequence[Row]) -> Section:
     return WORDS.section("names", blocks)
 
 
+def sums_section(rows: Sequence[Row]) -> Section:
+    """A table of weights and what they give."""
+    columns = [
+        *(("query", ("query", shown)), ("asked of", ("key", {"sum": "their like", "name": "names"}.get)), ("rank", "rank")),
+        *(("weight", ("weight", lambda weight: f"{weight:g}")), ("right at it", interval), ("weight 0", ("alone", percent))),
+        *(("weight 1", ("plain", percent)), ("on validation", ("validation", percent)), ("specimens", "specimens")),
+    ]
+    return WORDS.section("sums", [WORDS.grid("sums.grid", rows, columns, left=3)])
+
+
 def _tip(row: Row) -> str:
     return f"{interval(row)}, {percent(row['chance'])} by chance, {percent(row['commonest'])} by the commonest"
 

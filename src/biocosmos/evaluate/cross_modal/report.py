@@ -34,6 +34,11 @@ COUNTERPARTS = pa.schema(
     + [(name, pa.float64()) for name in ("value", "low", "high", "chance", "commonest", "median_rank")]
     + [(name, pa.int64()) for name in ("specimens", "answers")]
 )
+SUMS = pa.schema(
+    [(name, pa.string()) for name in ("query", "key", "rank")]
+    + [(name, pa.float64()) for name in ("weight", "validation", "value", "low", "high", "plain", "alone")]
+    + [("specimens", pa.int64())]
+)
 BASELINES = pa.schema([("encoder", pa.string()), *_ASKED, *_SHARES])
 DECISIONS = pa.schema(
     [("scheme", pa.string()), ("rank", pa.string()), ("average", pa.string()), ("t", pa.float64()), *_SHARES]
@@ -55,13 +60,14 @@ class Findings:
     """Rows of every table, and what must be said with them.
 
     retrieval: of :func:`~biocosmos.evaluate.cross_modal.scores.retrieval_scores`; names: the same with the texts of all taxa as
-    keys; counterparts: where places, environments, satellite images or sounds are bound; baselines: as retrieval, of the
+    keys; counterparts, sums: where places, environments, satellite images or sounds are bound; baselines: as retrieval, of the
     encoders under the towers, each against itself alone; decisions, curve, back_off, damage: of the modules of these names.
     """
 
     retrieval: list[Row]
     names: list[Row] = field(default_factory=list)
     counterparts: list[Row] = field(default_factory=list)
+    sums: list[Row] = field(default_factory=list)
     baselines: list[Row] = field(default_factory=list)
     decisions: list[Row] = field(default_factory=list)
     curve: list[Row] = field(default_factory=list)
@@ -82,7 +88,7 @@ def cross_modal_report(
     """The report of a space. modalities: that it has; specimens: how many answer (keys, unseen_keys among them) and ask (seen,
     unseen); data: collection and parts, for the table of published figures; provenance: more facts, of the encoders for one.
 
-    Tables: retrieval, names, counterparts, baselines, decisions, decision_curve, back_off, damage, published.
+    Tables: retrieval, names, counterparts, sums, baselines, decisions, decision_curve, back_off, damage, published.
     """
     name = PurePath(space).name
     aligned = f"{name}: {' + '.join('DNA' if each == DNA else each for each in MODALITIES if each in modalities)}"
@@ -91,6 +97,7 @@ def cross_modal_report(
         "retrieval": pa.Table.from_pylist(found.retrieval, RETRIEVAL),
         "names": pa.Table.from_pylist(found.names, RETRIEVAL),
         "counterparts": pa.Table.from_pylist(found.counterparts, COUNTERPARTS),
+        "sums": pa.Table.from_pylist(found.sums, SUMS),
         "baselines": pa.Table.from_pylist(found.baselines, BASELINES),
         "decisions": pa.Table.from_pylist(found.decisions, DECISIONS),
         "decision_curve": pa.Table.from_pylist(found.curve, CURVE),

@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.priors.kernel import Apart, Bandwidths, KernelPrior
 from biocosmos.places import Places, cells
+from biocosmos.places.kernel import Apart, Bandwidths, KernelPrior
 
 Float64 = npt.NDArray[np.float64]
 

@@ -58,7 +58,7 @@ def load_prior(folder: str | Path) -> Prior:
     Raises:
         BiocosmosError: no such folder, none of a prior, or a damaged one.
     """
-    from biocosmos.identify.priors.kernel import KERNEL, KernelPrior
+    from biocosmos.places.kernel import KERNEL, KernelPrior
 
     path = Path(folder).expanduser()
     if is_file(path / KERNEL):
