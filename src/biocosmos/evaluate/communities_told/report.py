@@ -172,12 +172,12 @@ def _caveats(gates: list[Row], few: int) -> list[str]:
         shut = row["samples"] - row["open"]
         if row["what"] == MADE and shut:
             told.append(
-                f"The gate stays shut before {shut:,} of {row['samples']:,} made communities, of the images of one part: the images "
+                f"The gate stays shut before {shut:,} of {row['samples']:,} made communities, of images of one part: the images "
                 "of this part differ from the validation specimens, or these are few."
             )
         elif shut:
             told.append(
-                f"The gate stays shut before {shut:,} of {row['samples']:,} real samples: shares would be counted there, not corrected."
+                f"The gate stays shut before {shut:,} of {row['samples']:,} real samples: their shares would only be counted."
             )
     if few:
         told.append(f"{few:,} samples with fewer than {FEWEST} specimens are left out: whether images changed cannot be told.")
