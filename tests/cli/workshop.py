@@ -128,6 +128,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
     (folder / "accepted.csv").write_text(f"id,proposal,rank,accept\n{ids[5]},b,label,yes\n")
     (folder / "templates.txt").write_text("a photo of {name}.\n")
+    (folder / "fence.csv").write_text("taxon,rule,country\nInsecta,allow,NL\nInsecta,allow,BE\n")
+    (folder / "allowed.csv").write_text("taxon\nInsecta\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
     (folder / "heads.toml").write_text('epochs = 1\nfreeze = true\nranks = "group,label"\n')
     (folder / "zero_shot.toml").write_text("epochs = 1\ndim = 8\nhidden = 16\n")
@@ -189,6 +191,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "told": "told.csv",
         "one": "one.txt",
         "templates": "templates.txt",
+        "fence": "fence.csv",
+        "allowed": "allowed.csv",
         "config": "unicom.toml",
         "heads": "heads.toml",
         "zero_shot": "zero_shot.toml",

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 import biocosmos as bc
 from biocosmos.cli.app import app
+from biocosmos.evaluate.report import read_tables
 from biocosmos.jobs.who_names import NAMERS
 
 N = 300
@@ -84,17 +85,19 @@ def test_one_photo_with_a_place_has_both_confidences_and_says_what_the_prior_did
 
 def test_without_a_place_nothing_changes_to_the_bit(placed: bc.Collection, photo: Path, tmp_path: Path) -> None:
     run("train", "place", placed.path, "--split", "train", "-o", tmp_path / "prior")
+    fence = tmp_path / "fence.csv"
+    fence.write_text("taxon,rule,country\nAnimalia,block,BE\n")
     named = {
         "plain": (),
         "none": ("--at", "46,4", "--prior", "none"),
         "nowhere": ("--prior", tmp_path / "prior"),
-        "a country": ("--prior", tmp_path / "prior", "--country", "NL"),
+        "a fence elsewhere": ("--fence", fence, "--country", "NL"),
     }
     tables = {}
     for name, how in named.items():
         said = run("identify", placed.path, photo, *ASK, *how, "-o", tmp_path / f"{name}.csv")
         tables[name] = (tmp_path / f"{name}.csv").read_bytes()
-        assert ("changed nothing" in said or "changes nothing" in said) == (name in ("nowhere", "a country"))
+        assert ("changes nothing" in said) == (name == "nowhere")
     assert len(set(tables.values())) == 1
 
 
@@ -150,8 +153,75 @@ def test_a_collection_without_places_says_so(embedded: bc.Collection, tmp_path: 
         (("--on", "soon"), "is not a day of the year"),
         (("--country", "Atlantis", "--at", "46,4"), "no country of ISO 3166"),
         (("--prior", "nowhere"), "holds no prior of places"),
+        (("--country", "NL"), "it is used with --fence"),
     ],
 )
 def test_what_is_no_place_is_refused_in_a_line(placed: bc.Collection, photo: Path, how: tuple[str, ...], reason: str) -> None:
     said = run("identify", placed.path, photo, *how, fails=1)
     assert reason in said and "Traceback" not in said
+
+
+def test_fences_and_checklists_stand_behind_what_is_said(placed: bc.Collection, photo: Path, tmp_path: Path) -> None:
+    run("identify", placed.path, photo, *ASK, "-o", tmp_path / "plain.csv")
+    (plain,) = rows(tmp_path / "plain.csv")
+    fence, listed = tmp_path / "fence.csv", tmp_path / "list.csv"
+    name = plain["best_guess"]
+    fence.write_text(f"Taxon;Rule;Country\n{name};block;Netherlands\nNemo;block;NL\n{name};maybe;NL\n")
+    said = run("identify", placed.path, photo, *ASK, "--fence", fence, "--country", "NL", "-o", tmp_path / "fenced.csv")
+    (fenced,) = rows(tmp_path / "fenced.csv")
+    assert fenced["best_guess"] != plain["best_guess"] and "touched the answers to 1 specimens" in said
+    assert fenced["fences"].startswith(f"fence.csv:2: {plain['best_guess']} blocked in NL (p 0.")
+    failures = (tmp_path / "fenced.failures.csv").read_text()
+    assert "Nemo" in failures and "'maybe' is no rule" in failures
+    facts = json.loads((tmp_path / "fenced.csv.provenance.json").read_text())
+    assert list(facts["fences"]["files"]) == [str(fence)]
+    group = next(name for name in placed.ranks if plain[name] and name != "status")
+    listed.write_text(f"scientificName\n{fenced['best_guess']}\n")
+    run("identify", placed.path, photo, *ASK, "--checklist", listed, "-o", tmp_path / "listed.csv")
+    (only,) = rows(tmp_path / "listed.csv")
+    assert only["best_guess"] == fenced["best_guess"] and "not on this checklist" in only["fences"], group
+    how = ("--fence", fence, "--country", "NL", "--fence-way", "roll-up")
+    run("identify", placed.path, photo, *ASK, *how, "-o", tmp_path / "rolled.csv")
+    (rolled,) = rows(tmp_path / "rolled.csv")
+    assert "rolled up to" in rolled["fences"] and rolled["best_guess"] in rolled["fences"]
+    assert not rolled.get("label") and rolled["best_guess"] != plain["best_guess"]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "is empty"),
+        ("name,rule\n,block\n", "no taxon in this row"),
+        ("colour,rule\nred,block\n", "has no column of taxa"),
+        ("taxon,country\nAnimalia,Atlantis\n", "is no country of ISO 3166"),
+        ("taxon,region\nAnimalia,CA\n", "of which country"),
+        ("taxon,polygon\nAnimalia,POLYGON ((1 2))\n", "polygon needs three points"),
+    ],
+)
+def test_a_file_without_a_usable_rule_is_refused_in_a_line(
+    placed: bc.Collection, photo: Path, tmp_path: Path, text: str, reason: str
+) -> None:
+    (tmp_path / "fence.csv").write_text(text)
+    assert reason in run("identify", placed.path, photo, *ASK, "--fence", tmp_path / "fence.csv", fails=1)
+
+
+def test_evaluate_sets_names_with_and_without_place_side_by_side(placed: bc.Collection, tmp_path: Path) -> None:
+    ask = ("evaluate", placed.path, "--method", "centroid", "--novelty", "knn", "--protocol", "ranks")
+    run("train", "place", placed.path, "-o", tmp_path / "all")  # of the test part too, so that rows are not judged
+    said = run(*ask, "--prior", tmp_path / "all", "-o", tmp_path / "report")
+    assert "centroid, place, cells held out" in said and "by rows" not in said
+    tables = read_tables(tmp_path / "report")
+    changed, ranks = tables["place_changed"].to_pylist(), tables["place_ranks"].to_pylist()
+    labels = dict(zip(*placed.table(["id", "label"]).to_pydict().values(), strict=True))
+    for row in changed:
+        right = labels[row["id"]]
+        assert row["truth"] == right and row["without"] != row["with"]
+        assert row["kind"] == ("mended" if row["with"] == right else "broken" if row["without"] == right else "still wrong")
+    last = ranks[-1]
+    assert last["mended"] == sum(row["kind"] == "mended" for row in changed) > last["broken"]
+    assert last["right_with"] - last["right_without"] == pytest.approx((last["mended"] - last["broken"]) / last["specimens"])
+    known = [row for row in placed.table(["id", "latitude"], split="test").to_pylist() if row["latitude"] is not None]
+    assert last["specimens"] == len(known) and last["low"] <= last["difference"] <= last["high"]
+    assert "<img" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    said = run(*ask, "--prior", "collection", "-o", tmp_path / "own")  # fitted on those that name: rows may be judged too
+    assert "centroid, place, by rows" in said

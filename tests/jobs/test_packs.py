@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from safetensors.numpy import load_file
 from small_packs import CLASSES, DIM, EACH, small
 
 import biocosmos as bc
+from biocosmos import unfinished
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.identifier import Identifier
 from biocosmos.jobs.packs import opening
@@ -320,3 +323,20 @@ def test_a_place_that_is_taken_is_left_alone(bees: bc.Collection, tmp_path: Path
         build_pack(bees, tmp_path / "b.pack", **LICENCE)
     build_pack(bees, tmp_path / "b.pack", overwrite=True, **LICENCE)
     assert [each.name for each in sorted(tmp_path.iterdir())] == ["a.pack", "b.pack"]
+
+
+def test_a_killed_process_leaves_no_pack_and_the_next_one_clears_up(bees: bc.Collection, tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from biocosmos.specimens.packs.writing import writing_pack\n"
+        "with writing_pack(sys.argv[1]) as folder:\n"
+        "    (folder / 'README.md').write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    for name in ("a.pack", "a.zip"):
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=False)
+        assert done.returncode == -9 and not (tmp_path / name).exists()
+    assert len(list(tmp_path.iterdir())) == 1, "what the first left, the second removed"
+    unfinished._swept.discard(tmp_path)
+    build_pack(bees, tmp_path / "a.pack", **LICENCE)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pack"]

@@ -272,6 +272,13 @@ def test_no_cell_ends_a_reading(tmp_path_factory: pytest.TempPathFactory, cells:
         assert set(batch.schema.names) >= {"latitude", "longitude"}
 
 
+def test_columns_of_other_types_are_no_places(tmp_path: Path) -> None:
+    odd = {"latitude": [[52.0]], "longitude": [{"a": 1}], "depth_min": [[1.0, 2.0]], "date": [[2026]], "country": [["NL", "BE"]]}
+    pq.write_table(pa.table({"id": ["a"], "text": ["x"], "elevation": [True], **odd}), tmp_path / "odd.parquet")
+    (row,), failures, _ = rows_of(tmp_path / "odd.parquet")
+    assert row["id"] == "a" and row.get("depth_min") is None and failures.errors == 0
+
+
 def test_a_collection_made_before_there_were_these_columns_still_answers(tmp_path: Path) -> None:
     old = Collection.create(tmp_path / "old.cosmos")
     table = {

@@ -27,7 +27,7 @@ from biocosmos.identify.namers import candidates as candidate_taxa
 from biocosmos.identify.namers.registry import DEFAULT_NAMER, find_namer
 from biocosmos.identify.novelty.alarm import Alarm, sound_alarm
 from biocosmos.identify.predictions import Predictions
-from biocosmos.identify.runners_up import RunnersUp
+from biocosmos.identify.runners_up import RunnersUp, path_confidence
 from biocosmos.identify.summary import Summary
 from biocosmos.progress import progress
 from biocosmos.provenance import software
@@ -306,17 +306,18 @@ class Identifier:
         predictions: Predictions,
         hits: Hits | None,
         top: int,
-        bound: NDArray[np.int64] | None = None,
+        bound: Bound | None = None,
         names: Predictions | None = None,
     ) -> pa.Table:
-        """The rows of the table of answers to one block; bound: (n,) the rank below which there is no answer, -1 for none at
-        all, or None; names: the same predictions corrected, which names and their confidence are taken from, while novelty is
-        of what the namer said."""
+        """The rows of the table of answers to one block; bound: what is said in place of its own answers, or None; names: the
+        same predictions corrected, which names and their confidence are taken from, while novelty is of what the namer said."""
         groups = self._by_evidence(predictions)
         if len(groups) == 1:
             return self._alike(next(iter(groups))._table(predictions, hits, top, bound, names))
         tables = [
-            self._alike(who._table(predictions.subset(rows), of_rows(hits, rows), top, None if bound is None else bound[rows]))
+            self._alike(
+                who._table(predictions.subset(rows), of_rows(hits, rows), top, None if bound is None else bound.take(rows))
+            )
             for who, rows in groups.items()
         ]
         order = np.argsort(np.concatenate(list(groups.values())), kind="stable")
@@ -343,7 +344,7 @@ class Identifier:
         predictions: Predictions,
         hits: Hits | None,
         top: int,
-        bound: NDArray[np.int64] | None = None,
+        bound: Bound | None = None,
         names: Predictions | None = None,
     ) -> pa.Table:
         """The rows of one block's table of answers."""
@@ -355,7 +356,8 @@ class Identifier:
             novelty, p, deepest = self.alarm.judge(predictions)
         deepest = _bounded(self.namer, predictions, deepest)
         if bound is not None:
-            deepest = bound if deepest is None else np.minimum(deepest, bound)
+            deepest = bound.deepest if deepest is None else np.minimum(deepest, bound.deepest)
+            nodes, confidence = bound.led(said, self.calibration, nodes, confidence)
         columns = predictions.columns
         paths = columns["image_path"].to_pylist() if columns is not None and "image_path" in columns.column_names else [None] * n
         others = RunnersUp.of(said, self.calibration, nodes, top) if top > 1 else None
@@ -474,6 +476,31 @@ class Identifier:
             )
         x = unit_rows(x, what="query", names=ids)
         return ids, x.cpu().numpy(), image_paths if image_paths is not None else [None] * len(ids), facts
+
+
+@dataclass(frozen=True)
+class Bound:
+    """What is said in place of an identifier's own answers. deepest: (n,) int64 the rank below which there is no answer, -1 for
+    none at all; through: (n,) int32 the taxon that a path leads to and ends at, -1 where it is free."""
+
+    deepest: NDArray[np.int64]
+    through: NDArray[np.int32]
+
+    def take(self, rows: NDArray[np.int64]) -> Bound:
+        """Of these rows."""
+        return Bound(self.deepest[rows], self.through[rows])
+
+    def led(
+        self, predictions: Predictions, calibration: Calibration, nodes: NDArray[np.int32], confidence: NDArray[np.float64]
+    ) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
+        """The paths (n, L) that lead through these taxa, and what the calibration makes of them."""
+        rows = np.flatnonzero(self.through >= 0)
+        if not len(rows):
+            return nodes, confidence
+        nodes, confidence = nodes.copy(), confidence.copy()
+        nodes[rows] = predictions.taxonomy.lineage(self.through[rows])
+        confidence[rows] = path_confidence(predictions.subset(rows), calibration, nodes[rows])
+        return nodes, confidence
 
 
 @dataclass(frozen=True)

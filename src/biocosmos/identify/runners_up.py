@@ -88,3 +88,14 @@ def confidence_of(part: Predictions, p: Float64, calibration: Calibration, nodes
         said = curve(np.take_along_axis(p, np.maximum(above, 0), axis=1))
         least = np.where(above >= 0, np.minimum(least, said), least)
     return np.where(nodes >= 0, least, np.nan)
+
+
+def path_confidence(predictions: Predictions, calibration: Calibration, nodes: Int32) -> Float64:
+    """(n, L) float64 what a calibration makes of the nodes of any paths (n, L), NaN where there is none."""
+    found = np.full(nodes.shape, np.nan)
+    size = block_rows(len(predictions.taxonomy))
+    for start in range(0, len(predictions), size):
+        rows = np.arange(start, min(start + size, len(predictions)))
+        part = predictions.subset(rows)
+        found[rows] = confidence_of(part, np.exp(calibration.temperatures.log_p(part)), calibration, nodes[rows])
+    return found

@@ -12,11 +12,13 @@ import pyarrow as pa
 from biocosmos import evaluate
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.evaluate import Report
+from biocosmos.evaluate.prior_changes import Changes
 from biocosmos.evaluate.promises.report import FEWEST, promise_report
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.namer import Namer, Specimens
 from biocosmos.identify.namers.names import OF_BARCODES, OF_BOTH
 from biocosmos.identify.namers.registry import find_namer
+from biocosmos.identify.places.placed_identifier import PLACE
 from biocosmos.identify.predictions import Predictions
 from biocosmos.jobs.compare_heads import compare_heads
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
@@ -41,7 +43,9 @@ class Judged:
 
     name: in tables; identifier: who answers as users are answered, None where these specimens calibrate it; gallery: what it
     knows, to show; encoder: of its vectors; whole: what it says of the part, where that is kept; held: what it says of specimens
-    that may be pooled with those asked about to test promises, None without any; notes: sentences for the report.
+    that may be pooled with those asked about to test promises, None without any; notes: sentences for the report; asked: what the
+    identifier was made for; through: what is judged in place of what the namer says, with a prior of places; changes: what that
+    changed.
     """
 
     name: str
@@ -52,6 +56,9 @@ class Judged:
     whole: Predictions | None = None
     held: Callable[[], Predictions] | None = None
     notes: list[str] = field(default_factory=list)
+    asked: IdentifySettings | None = None
+    through: Callable[[Predictions], Predictions] | None = None
+    changes: Changes | None = None
 
 
 def judge_names(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> dict[str, Report]:
@@ -72,6 +79,14 @@ def judge_names(collection: Collection, encoders: Sequence[str], settings: Evalu
         _by_head(collection, Path(folder), name, settings)
         for folder, name in zip(heads, short if len(set(short)) == len(short) else heads)
     ]
+    if settings.prior is not None:
+        from biocosmos.jobs.evaluate_with_prior import changed_names, with_prior
+
+        namers = [each for one in namers for each in with_prior(collection, one, settings)]
+        compared = _side_by_side(collection, namers, settings) if len(namers) > 1 else None
+        if compared is None:
+            return _alone(collection, namers[0], settings)
+        return {"namers": compared, **changed_names(namers, settings)}
     if len(namers) > 1:
         return {"namers": _side_by_side(collection, namers, settings)}
     return _alone(collection, namers[0], settings)
@@ -96,7 +111,11 @@ def _side_by_side(collection: Collection, namers: Sequence[Judged], settings: Ev
     said = {one.name: _said(collection, one, settings) for one in namers}
     if len(said) < len(namers):
         raise BiocosmosError(f"two namers are called alike ({', '.join(one.name for one in namers)}): name each once")
-    whole = {one.name: (one.whole, said[one.name]) for one in namers if one.whole is not None}
+    whole = {
+        one.name: (one.whole if one.through is None else one.through(one.whole), said[one.name])
+        for one in namers
+        if one.whole is not None
+    }
     if len(whole) == len(namers):
         report = compare_heads(collection, whole, seed=settings.seed)
     else:
@@ -133,7 +152,7 @@ def _by_method(collection: Collection, encoder: str, method: str, several: bool,
 
     name = f"{method}, {encoder}" if several else method
     held = None if part is None else pooled
-    return Judged(name, namer, identifier, identifier.known, encoder, held=held, notes=list(identifier.notes))
+    return Judged(name, namer, identifier, identifier.known, encoder, held=held, notes=list(identifier.notes), asked=asked)
 
 
 def _embedding(collection: Collection, encoder: str, method: str) -> str:
@@ -193,7 +212,7 @@ def _by_head(collection: Collection, folder: Path, name: str, settings: Evaluate
             device=settings.device,
             **rules,
         )
-        one.identifier = identifier_of(collection, asked)
+        one.identifier, one.asked = identifier_of(collection, asked), asked
         one.notes += one.identifier.notes
     return one
 
@@ -237,9 +256,12 @@ def _said(
         for predictions in found:
             if one.identifier is not None:
                 tables.append(one.identifier.answered(predictions).table)
+            judged = predictions if one.through is None else one.through(predictions)
+            if one.changes is not None:
+                one.changes.add(predictions, judged, tables[-1][PLACE])
             if sample is not None:
-                sample.offer(predictions)
-            yield predictions
+                sample.offer(judged)
+            yield judged
         if len(failures):
             one.notes.append(f"{len(failures):,} specimens of part '{settings.queries}' have no vector and were left out")
 

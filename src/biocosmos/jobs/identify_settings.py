@@ -32,7 +32,8 @@ _GALLERY = {"head": NOT_GIVEN, **_OURS}
 _FILES = {"part": NOT_GIVEN, **_OURS}
 NO_PRIOR, OWN_PRIOR = "none", "collection"
 WAYS = ("leaves", "inaturalist")
-OF_PLACES = ("at", "on", "depth", "country", "prior", "prior_way")
+FENCE_WAYS = ("renormalise", "roll-up")
+OF_PLACES = ("at", "on", "depth", "country", "prior", "prior_way", "fence", "checklist", "fence_way")
 """Settings of what stands behind who names: the namer is fitted as without them."""
 _EMBEDS = ({"part": NOT_GIVEN, **_OURS}, {"method": "zero-shot", "read": NOT_GIVEN})
 """Where images or texts are embedded; specimens have their vectors."""
@@ -135,7 +136,10 @@ class IdentifySettings:
     )
     depth: float | None = setting(None, "At which depth, in metres below the surface.", panel=PLACE, only=_FILES)
     country: str | None = setting(
-        None, "In which country: NL, or US-CA for a part of one; for fences and checklists.", panel=PLACE, only=_FILES
+        None,
+        "In which country: NL, or US-CA for a part of one; for fences and checklists.",
+        panel=PLACE,
+        only=({"fence": GIVEN, **_FILES}, {"checklist": GIVEN, **_FILES}),
     )
     prior: str | None = setting(
         None,
@@ -153,6 +157,30 @@ class IdentifySettings:
         panel=PLACE,
         choices=WAYS,
         only={"prior": other_than(NO_PRIOR), **_OURS},
+    )
+    fence: tuple[Path, ...] = setting(
+        (),
+        "A CSV of rules: taxon, allow or block, country, region, polygon (docs/places.md); applied to what is said.",
+        panel=PLACE,
+        repeated=True,
+        file=True,
+        only=_OURS,
+    )
+    checklist: tuple[Path, ...] = setting(
+        (),
+        "A CSV of taxa, with countries, regions or polygons if wanted: only these may be the answer there.",
+        panel=PLACE,
+        repeated=True,
+        file=True,
+        only=_OURS,
+    )
+    fence_way: str = setting(
+        FENCE_WAYS[0],
+        "What becomes of a name that is blocked: renormalise, the next one that is not; roll-up, as SpeciesNet does, the "
+        "likeliest family, order, class and so on.",
+        panel=PLACE,
+        choices=FENCE_WAYS,
+        only=({"fence": GIVEN, **_OURS}, {"checklist": GIVEN, **_OURS}),
     )
     error_rate: float | None = setting(
         None,

@@ -20,7 +20,8 @@ from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_file, is_folder
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import STATE
-from biocosmos.identify.places.placed_identifier import PLACE, WITHOUT, Found, PlacedIdentifier, Where, around
+from biocosmos.identify.places.fence_files import read_fences
+from biocosmos.identify.places.placed_identifier import FENCES, PLACE, WITHOUT, Found, PlacedIdentifier, Where, around
 from biocosmos.identify.places.placing import Chosen, Placing, known_rows, paths_of
 from biocosmos.identify.priors import Prior, load_prior
 from biocosmos.identify.priors.choosing import fit
@@ -48,7 +49,26 @@ PLACING, PRIOR = "placing.json", "prior"
 
 
 def placed_identifier_of(collection: Collection, settings: IdentifySettings, failures: Failures) -> Identifier:
-    """The identifier that the settings ask for: the plain one, where no place is asked for, to the bit.
+    """The identifier that the settings ask for: the plain one, where no place is asked for, to the bit; behind it the fences.
+
+    Raises BiocosmosError also for a file of fences that cannot be read.
+    """
+    of_attributes = settings.head is not None and answers_attributes_alone(settings.head)
+    if of_attributes or not (settings.fence or settings.checklist):
+        return _by_prior(collection, settings, failures)
+    told = Failures()
+    fences = read_fences(settings.fence, settings.checklist, told, way=settings.fence_way)  # type: ignore[arg-type]
+    made = _by_prior(collection, settings, failures)
+    bound = fences.bound(made.namer.taxonomy, told)
+    failures.extend(told)
+    if isinstance(made, PlacedIdentifier):
+        how: dict[str, Any] = {"combined": made.combined, "placing": made.placing}
+        return PlacedIdentifier.of(made.plain, made.where, fences=bound, **how)
+    return PlacedIdentifier.of(made, _where(collection, settings, made), fences=bound)
+
+
+def _by_prior(collection: Collection, settings: IdentifySettings, failures: Failures) -> Identifier:
+    """Without fences.
 
     Raises BiocosmosError: a prior that was asked for by name and cannot be had; see
     :func:`biocosmos.identify.places.placed_identifier.around`.
@@ -65,7 +85,7 @@ def placed_identifier_of(collection: Collection, settings: IdentifySettings, fai
         reason = "the model in use is left out: place is combined with a namer that is fitted on the known specimens"
         failures.add(reason, stage="identify", source=collection.path, severity="warning")
     try:
-        plain, combined, placing = _with_prior(collection, settings, failures)
+        plain, combined, placing = identifiers_with_prior(collection, settings, failures)
     except _NoPlaces as error:
         if settings.prior is not None:
             raise BiocosmosError(str(error)) from None
@@ -78,17 +98,28 @@ def placed_identifier_of(collection: Collection, settings: IdentifySettings, fai
 
 def said_of_place(identifier: Identifier, tables: Iterable[pa.Table]) -> list[str]:
     """How many of the specimens had a place, and how many names the prior changed, in a sentence; of a plain identifier none."""
-    if not isinstance(identifier, PlacedIdentifier) or identifier.combined is None:
+    if not isinstance(identifier, PlacedIdentifier):
         return []
-    specimens = placed = flipped = 0
+    specimens = placed = flipped = fenced = 0
     for table in tables:
+        if identifier.fences is not None:
+            fenced += len(table) - table[FENCES].null_count
+        if identifier.combined is None:
+            specimens += len(table)
+            continue
         told = pc.is_valid(table[PLACE])
         specimens, placed = specimens + len(table), placed + int(pc.sum(told).as_py() or 0)
         other = pc.not_equal(pc.fill_null(table["best_guess"], ""), pc.fill_null(table[f"best_guess_{WITHOUT}"], ""))
         flipped += int(pc.sum(pc.and_(told, other)).as_py() or 0)
+    by_fences = [] if identifier.fences is None else [f"fences and checklists touched the answers to {fenced:,} specimens"]
+    if identifier.combined is None:
+        return by_fences
     if not placed:
-        return ["no specimen asked about has a place or a day (--at, --on), so that the prior changed nothing"]
-    said = [f"place was counted in for {placed:,} of {specimens:,} specimens and changed the best guess of {flipped:,}"]
+        return [*by_fences, "no specimen asked about has a place or a day (--at, --on), so that the prior changed nothing"]
+    said = [
+        *by_fences,
+        f"place was counted in for {placed:,} of {specimens:,} specimens and changed the best guess of {flipped:,}",
+    ]
     if placed < specimens:
         said.append(f"the other {specimens - placed:,} were named without it; {identifier.plain.describe()}")
     return said
@@ -167,7 +198,7 @@ def _where(collection: Collection, settings: IdentifySettings, identifier: Ident
 # ---------------------------------------------------------------------- fitted, and kept with the collection
 
 
-def _with_prior(
+def identifiers_with_prior(
     collection: Collection, settings: IdentifySettings, failures: Failures
 ) -> tuple[Identifier, Identifier | None, Placing]:
     """The plain identifier, the combined one (None: place changes nothing) and how they are combined."""
@@ -240,4 +271,4 @@ def _digest(folder: Path) -> str:
     return found.hexdigest()
 
 
-__all__: list[Any] = ["OnePlace", "Stored", "placed_identifier_of", "said_of_place"]
+__all__ = ["OnePlace", "Stored", "identifiers_with_prior", "placed_identifier_of", "said_of_place"]

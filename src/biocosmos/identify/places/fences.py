@@ -78,7 +78,7 @@ class Checklist:
 @dataclass(frozen=True, eq=False)
 class Fences:
     """Rules of files and checklists; way: "renormalise", ours: p of what is left is made 1; "roll-up", SpeciesNet's: where the
-    best name is blocked, the answer is the first of its family, order, class and so on that is not."""
+    best name is blocked, p of all names is summed up to family, order, class and so on, and the likeliest is said."""
 
     rules: tuple[Rule, ...] = ()
     checklists: tuple[Checklist, ...] = ()
@@ -111,12 +111,14 @@ class Fences:
 @dataclass(frozen=True, eq=False)
 class Fenced:
     """predictions: what is left; said: (n,) of each specimen what rules did; nothing: (n,) no class is allowed at all; cut: (n,)
-    the rank index below which there is no answer (the number of ranks: no bound)."""
+    the rank index below which there is no answer (the number of ranks: no bound); through: (n,) int32 the taxon that is said in
+    place of the likeliest one, -1: none."""
 
     predictions: Predictions
     said: list[list[str]]
     nothing: Mask
     cut: npt.NDArray[np.int64]
+    through: Int32
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,29 +169,40 @@ class BoundFences:
             gone |= rows[:, None] & columns[None, :]
         nothing: Mask = gone.sum(axis=1) == len(classes)
         ranks = len(self.taxonomy.ranks)
-        cut = np.where(nothing, -1, ranks).astype(np.int64)
+        cut, through = np.where(nothing, -1, ranks).astype(np.int64), np.full(n, -1, np.int32)
         if self.fences.way == "roll-up":
-            return Fenced(predictions, said, nothing, self._rolled_up(predictions, gone, cut))
+            through = self._rolled_up(predictions, gone)
+            lost = gone[np.arange(n), best] & (through < 0) if n else nothing
+            for row in np.flatnonzero(through >= 0):
+                said[row].append(f"rolled up to {self.taxonomy.name(int(through[row]))}")
+            return Fenced(predictions, said, nothing, np.where(lost, -1, cut), through)
         touched = gone.any(axis=1) & ~nothing
         if not touched.any():
-            return Fenced(predictions, said, nothing, cut)
+            return Fenced(predictions, said, nothing, cut, through)
         logits = predictions.logits.copy()
         logits[touched] -= np.where(gone[touched], GONE, np.float32(0))
-        return Fenced(replace(predictions, logits=logits), said, nothing, cut)
+        return Fenced(replace(predictions, logits=logits), said, nothing, cut, through)
 
-    def _rolled_up(self, predictions: Predictions, gone: Mask, cut: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """The rank of the first allowed taxon above a best name that is blocked, genus left out; -1 for none."""
-        ranks, tree = self.taxonomy.ranks, self.taxonomy
-        stops = np.array([rank not in SKIPPED for rank in ranks], np.bool_)
-        p = predictions.class_probabilities()
-        for row in np.flatnonzero(gone[np.arange(len(p)), p.argmax(axis=1)]) if len(p) else ():
-            cut[row] = -1
-            for node in [int(node) for node in tree.lineage(predictions.classes[[p[row].argmax()]])[0][::-1] if node >= 0]:
-                first, last = np.searchsorted(predictions.classes, [node, tree.end[node]])
-                if stops[tree.rank[node]] and not gone[row, first:last].all():
-                    cut[row] = int(tree.rank[node])
+    def _rolled_up(self, predictions: Predictions, gone: Mask) -> Int32:
+        """(n,) where the best name is blocked, the taxon that SpeciesNet says instead: p of all names is summed up rank by rank,
+        genus left out, until the taxon of the highest sum, not itself blocked, has as much as the blocked name; -1: none.
+        """
+        tree, p = self.taxonomy, predictions.class_probabilities()
+        through = np.full(len(p), -1, np.int32)
+        if not len(p):
+            return through
+        best = p.argmax(axis=1)
+        lineage = tree.lineage(predictions.classes)
+        ranks = [number for number, rank in enumerate(tree.ranks) if rank not in SKIPPED]
+        for row in np.flatnonzero(gone[np.arange(len(p)), best]):
+            for rank in reversed([number for number in ranks if number < int(tree.rank[predictions.classes[best[row]]])]):
+                members = lineage[:, rank]
+                sums = np.bincount(members[members >= 0], p[row][members >= 0], minlength=len(tree))
+                sums[np.setdiff1d(np.arange(len(tree)), members[~gone[row] & (members >= 0)])] = -1
+                if sums.max() >= p[row, best[row]]:
+                    through[row] = sums.argmax()
                     break
-        return cut
+        return through
 
 
 def _unlisted(
@@ -209,6 +222,8 @@ def _unlisted(
         for on, (_, node) in zip(kind, reached, strict=True):
             if on:
                 absent[taxonomy.slice(node)] = False
+                above = taxonomy.lineage(np.array([node]))[0]
+                absent[above[above >= 0]] = False  # a specimen known to its family only may be of the species on the list
         rows = holds & (which.reshape(-1) == number)
         found.append((f"{listed.where}: not on this checklist", rows, absent))
     return found

@@ -12,17 +12,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.identify.blocks import block_rows
-from biocosmos.identify.confidence.calibration import Calibration
 from biocosmos.identify.confidence.held_out import HeldOut
 from biocosmos.identify.confidence.promises import set_apart
 from biocosmos.identify.confidence.rules import AnswerRules
-from biocosmos.identify.identifier import Answered, Identifier, of_rows
+from biocosmos.identify.identifier import Answered, Bound, Identifier, of_rows
 from biocosmos.identify.places.fences import BoundFences, Fenced
 from biocosmos.identify.places.placing import Placing, held_out_shares, known_rows
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.prior import Prior
-from biocosmos.identify.runners_up import confidence_of
+from biocosmos.identify.runners_up import path_confidence
 from biocosmos.places import Places
 from biocosmos.search.hits import Hits
 from biocosmos.specimens import guard
@@ -49,6 +47,7 @@ class Found:
 
 
 Where = Callable[[Ids], Found]
+Shares = Callable[[Ids, Places], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +56,8 @@ class PlacedIdentifier(Identifier):
 
     Its own fields are those of the one that answers for specimens with a place. plain: the identifier without place; combined:
     the same namer, calibrated on what the prior makes of held-out specimens (None: no prior is counted in); where: of specimens,
-    where they were found; fences: applied to what is said, or None.
+    where they were found; fences: applied to what is said, or None; held_out: where those asked are judged, shares by a prior
+    that was not fitted on them.
     """
 
     plain: Identifier = field(kw_only=True)
@@ -65,6 +65,7 @@ class PlacedIdentifier(Identifier):
     combined: Identifier | None = field(default=None, kw_only=True)
     placing: Placing | None = field(default=None, kw_only=True)
     fences: BoundFences | None = field(default=None, kw_only=True)
+    held_out: Shares | None = field(default=None, kw_only=True)
 
     @classmethod
     def of(
@@ -75,6 +76,7 @@ class PlacedIdentifier(Identifier):
         combined: Identifier | None = None,
         placing: Placing | None = None,
         fences: BoundFences | None = None,
+        held_out: Shares | None = None,
     ) -> PlacedIdentifier:
         """With what the combined identifier promises, where there is one."""
         base = plain if combined is None else combined
@@ -85,6 +87,7 @@ class PlacedIdentifier(Identifier):
             combined=combined,
             placing=placing,
             fences=fences,
+            held_out=held_out,
         )
         return replace(made, notes=tuple(made._notes()))
 
@@ -123,17 +126,30 @@ class PlacedIdentifier(Identifier):
     def _placed(self, predictions: Predictions, hits: Hits | None, found: Found, top: int, plain: pa.Table) -> pa.Table:
         """Rows of specimens with a place; plain: the same without it."""
         assert self.combined is not None and self.placing is not None
-        with_place = self.placing.combine(predictions, found.places)
+        with_place = self.with_place(predictions, found.places)
         table, said = self._fenced(self.combined, with_place, hits, found, top)
-        nodes = self.combined.calibration.best_path(with_place if said is None else said.predictions)[0]
+        nodes, confidence = self.combined.calibration.best_path(with_place if said is None else said.predictions)
+        if said is not None:
+            bound = Bound(said.cut, said.through)
+            nodes, _ = bound.led(said.predictions, self.combined.calibration, nodes, confidence)
         table = self._with_fences(table, said)
-        confidence = _confidence(predictions, self.plain.calibration, nodes)
+        confidence = path_confidence(predictions, self.plain.calibration, nodes)
         for rank, values in zip(self.namer.taxonomy.ranks, confidence.T, strict=True):
             table = table.append_column(f"{rank}_confidence_{WITHOUT}", pa.array(values, pa.float64(), from_pandas=True))
         for name in _ANSWER:
             table = table.append_column(f"{name}_{WITHOUT}", plain[name])
-        evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places)
+        evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places, self._shares(predictions, found))
         return table.append_column(PLACE, pa.array(evidence, pa.string()))
+
+    def _shares(self, predictions: Predictions, found: Found) -> npt.NDArray[np.float64] | None:
+        return None if self.held_out is None else self.held_out(predictions.ids, found.places)
+
+    def with_place(self, predictions: Predictions, places: Places) -> Predictions:
+        """What the prior makes of what the namer says; of rows without a place the same."""
+        if self.placing is None or self.combined is None:
+            return predictions
+        shares = None if self.held_out is None else self.held_out(predictions.ids, places)
+        return self.placing.combine(predictions, places, shares)
 
     def _with_nulls(self, table: pa.Table) -> pa.Table:
         """Rows of specimens without a place, with the columns of those that have one."""
@@ -150,7 +166,7 @@ class PlacedIdentifier(Identifier):
         if self.fences is None:
             return who.rows(predictions, hits, top), None
         said = self.fences.apply(predictions, found.places, found.regions)
-        return who.rows(said.predictions, hits, top, said.cut), said
+        return who.rows(said.predictions, hits, top, Bound(said.cut, said.through)), said
 
     def _with_fences(self, table: pa.Table, said: Fenced | None) -> pa.Table:
         if self.fences is None:
@@ -161,7 +177,7 @@ class PlacedIdentifier(Identifier):
     def refuse_seen(self, ids: Ids) -> None:
         """Raise BiocosmosError for specimens that were fitted or calibrated on, by the namer or by the prior."""
         super().refuse_seen(ids)
-        if self.placing is not None and self.combined is not None:
+        if self.placing is not None and self.combined is not None and self.held_out is None:
             remedy = "train the prior on another part ('biocosmos train place --split train'), or name with --prior none"
             guard.refuse_shared(ids, self.placing.prior.learnt, "queries are among the specimens of the prior of places", remedy)
 
@@ -230,14 +246,3 @@ def _last(nodes: Int32) -> Int32:
     """(n,) the deepest node of paths (n, L), 0 for none."""
     end = np.where(nodes >= 0, np.arange(nodes.shape[1]), -1).max(axis=1, initial=-1)
     return np.where(end >= 0, nodes[np.arange(len(nodes)), np.maximum(end, 0)], 0).astype(np.int32)
-
-
-def _confidence(predictions: Predictions, calibration: Calibration, nodes: Int32) -> npt.NDArray[np.float64]:
-    """(n, L) what a calibration makes of the nodes of other paths than its best, NaN where there is none."""
-    found = np.full(nodes.shape, np.nan)
-    size = block_rows(len(predictions.taxonomy))
-    for start in range(0, len(predictions), size):
-        rows = np.arange(start, min(start + size, len(predictions)))
-        part = predictions.subset(rows)
-        found[rows] = confidence_of(part, np.exp(calibration.temperatures.log_p(part)), calibration, nodes[rows])
-    return found

@@ -115,7 +115,9 @@ class Placing:
         without = _nll(asked, asked.logits.astype(np.float64))
         return replace(self, floor=floor, exponent=exponent, chosen=Chosen(len(rows), without, float(min(losses)), by))
 
-    def evidence(self, taxonomy: Taxonomy, nodes: npt.NDArray[np.int32], places: Places) -> list[str | None]:
+    def evidence(
+        self, taxonomy: Taxonomy, nodes: npt.NDArray[np.int32], places: Places, shares: Float64 | None = None
+    ) -> list[str | None]:
         """What the prior says of one taxon a specimen (n,): how many times its overall share it has there, and of how many
         specimens near by that was counted; None where no place is known."""
         told, said = known_rows(places), list[str | None]([None] * len(places))
@@ -123,7 +125,8 @@ class Placing:
         if not len(rows):
             return said
         kinds, column = np.unique(nodes[rows], return_inverse=True)
-        ratios = self.ratios(taxonomy, kinds.astype(np.int32), places.take(rows))[np.arange(len(rows)), column.reshape(-1)]
+        own = None if shares is None else shares[rows]
+        ratios = self.ratios(taxonomy, kinds.astype(np.int32), places.take(rows), own)[np.arange(len(rows)), column.reshape(-1)]
         names, paths = taxonomy.name(nodes[rows]), paths_of(taxonomy, nodes[rows])
         for number, (row, ratio) in enumerate(zip(rows, ratios, strict=True)):
             if np.isnan(ratio):
@@ -132,7 +135,7 @@ class Placing:
             what = "its presence score" if self.prior.presence else "its overall share times"
             factor = max(ratio, self.floor) ** self.exponent
             said[row] = f"{names[number]}: {what} {ratio:.3g}, which counts as {factor:.3g}"
-            if isinstance(self.prior, KernelPrior):
+            if isinstance(self.prior, KernelPrior) and shares is None:  # those near by are not all that a held-out cell is told
                 here = places.take(slice(int(row), int(row) + 1))
                 said[row] = f"{said[row]}; {near_by(self.prior, paths[number], here)}"
         return said

@@ -198,17 +198,21 @@ class Placing:
         sources = [name for name in (ours, *self._sources(SOURCES[ours])) if name in columns]
         cells = {name: listed(columns[name], count) for name in sources}
         highest = listed(columns.get(self._named.get(HIGHEST, "")), count) if ours == "altitude" else []
+        unitless = {name for name in sources if plain(name) in WITHOUT_UNIT and ours != "depth_max"}  # depth_min told already
+        spans: dict[str | float, tuple[float, float] | None] = {}
         found: list[float | None] = []
         for row in range(count):
             name = next((name for name in sources if not is_blank(cells[name][row])), None)
             number = None
             if name is not None:
-                span = metres(cells[name][row])
+                cell = cells[name][row]
+                cell = cell if isinstance(cell, str | int | float) else str(cell)
+                span = spans[cell] if cell in spans else spans.setdefault(cell, metres(cell))
                 if span is None:
                     kept = f"{self.unreadable}; --column {ours}_text={name} keeps such text" if name == ours else f"no {ours}"
-                    fail(f"{name} {str(cells[name][row])[:40]!r} is not a number of metres: {kept}", row)
+                    fail(f"{name} {str(cell)[:40]!r} is not a number of metres: {kept}", row)
                 else:
-                    if plain(name) in WITHOUT_UNIT and ours != "depth_max":  # of which depth_min told already
+                    if name in unitless:
                         self._count(f"{name} is taken for metres; if it is not: --column {name}_as_written={name}")
                     number = span[1] if ours == "depth_max" else span[0] if ours == "depth_min" else sum(span) / 2
             if highest and number is not None and (top := metres(highest[row])) is not None:
@@ -239,9 +243,13 @@ class Placing:
                 ):
                     dates[row] = f"{start}/{end}"
         columns["date"] = dates
-        today = date.today()
+        today, known = date.today(), dict[str, str | None]()
         for row, text in enumerate(dates):
-            if isinstance(text, str) and text and (reason := odd_date(text, today)) is not None:
+            if not isinstance(text, str) or not text:
+                continue
+            if text not in known:
+                known[text] = odd_date(text, today)
+            if (reason := known[text]) is not None:
                 if reason.startswith("is not"):
                     if self.tell_dates:
                         self._count("the date is not ISO 8601: kept as text, it is of no season", text[:40])
