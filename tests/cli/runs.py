@@ -115,6 +115,11 @@ LINES: dict[str, Line] = {
     "identify by shares": Line(
         "identify {collection} --part test --encoder efficientnet-lite0 --shares emq -o {out}/shared.csv", says="shares"
     ),
+    "evaluate shares": Line(
+        "evaluate {collection} --encoder efficientnet-lite0 --protocol quantification --communities 3 --specimens 60 --by group "
+        "--report {out}/communities.html",
+        says="Bray-Curtis",
+    ),
     "summarize shares": Line(
         "summarize {collection} --names {out}/shared.csv --quantify emq --unknown --sample group --rank class --draws 20 "
         "--shares {out}/shares.csv",
