@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from biocosmos.cli.generated import refuse, takes
-from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, _output
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT, STRICT, _output
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
@@ -36,6 +36,7 @@ def summarize(
     output: OUTPUT = None,
     diversity: Annotated[Path | None, _table("Write the diversity of each sample here.")] = None,
     distances: Annotated[Path | None, _table("Write the Bray-Curtis distances of each two samples here.")] = None,
+    report: REPORT = None,
     shares: Annotated[Path | None, _table("Write the shares of --quantify here.")] = None,
     strict: STRICT = False,
 ) -> None:
@@ -44,7 +45,7 @@ def summarize(
     biocosmos summarize cruise.cosmos -o samples.csv
 
     biocosmos summarize cruise.cosmos --by sample,station,depth --volume sample_tot_vol=m3 --parts acq_sub_part
-    --biovolume ellipsoid --pixel 10.6um -o samples.csv
+    --biovolume ellipsoid --pixel 10.6um -o samples.csv --report community.html
 
     biocosmos summarize cruise.cosmos --names latest --rank family --by station,month -o months.csv
 
@@ -54,7 +55,9 @@ def summarize(
     if shares is not None and settings.quantify is None:
         refuse("shares", "with --quantify")
     from biocosmos.jobs.summarize import summarize as count
+    from biocosmos.outputs import place_of
 
+    page = None if report is None else place_of(report)
     summary = count(collection, settings)
     if summary.shares is not None:
         _show_shares(summary.shares)
@@ -74,6 +77,9 @@ def summarize(
 
             write_table(made(), place, summary.provenance)
             say(f"{place}: written")
+    if page is not None:
+        summary.report().html(page)
+        say(f"{page}: the page")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
 

@@ -19,6 +19,8 @@ from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table
 from biocosmos.discover.communities.table import Community
 from biocosmos.discover.communities.uncertainty import BESIDE, Confusion, Doubt, doubt_of
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.evaluate.communities import community_report
+from biocosmos.evaluate.report import Report
 from biocosmos.jobs.judged_names import confusion_of, judged_names
 from biocosmos.jobs.named_specimens import Answers, joined, joined_schema, own_names
 from biocosmos.jobs.quantify_samples import SharesOfSamples, quantify_samples
@@ -65,6 +67,20 @@ class Summary:
     def distances(self) -> pa.Table:
         """One row for each two samples."""
         return distance_table(self.community)
+
+    def report(self) -> Report:
+        """Tables and the page."""
+        settings = self.settings
+        return community_report(
+            self.community,
+            self.doubt,
+            provenance=self.provenance | {"specimens": len(self.counted.cell)},
+            told=list(dict.fromkeys(failure.reason for failure in self.failures)),
+            rarefy=settings.rarefy,
+            chao1=settings.chao1,
+            ordination=settings.ordination,
+            seed=settings.seed,
+        )
 
     def overview(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(headings, a row a sample): how many specimens and taxa, and what they come to."""

@@ -13,7 +13,7 @@ from biocosmos.specimens.survey_settings import UNITS, Survey, biovolume_of, mea
 COUNTING = "What is counted"
 VOLUMES = "Volumes and their units"
 DIVERSITY = "Diversity and doubt"
-ORDINATIONS = ("nmds", "pcoa", "none")
+ORDINATIONS = ("nmds", "pcoa")
 
 
 @dataclass(frozen=True)
