@@ -81,7 +81,8 @@ LINES: dict[str, Line] = {
     "summarize nets": Line(
         "summarize {out}/nets.cosmos -o {out}/nets_counted.csv --by sample,month,depth --sample sample_id --rank label "
         "--samples {net_samples} --layers 0,40,80 --volume vol=m3 --parts parts --biovolume sphere --pixel 10.6um --strict "
-        "--draws 20 --seed 3 --rarefy 2 --chao1 --diversity {out}/nets_diversity.csv --distances {out}/nets_distances.parquet",
+        "--draws 20 --seed 3 --rarefy 2 --chao1 --ordination pcoa --report {out}/nets.html "
+        "--diversity {out}/nets_diversity.csv --distances {out}/nets_distances.parquet",
         after=("ingest nets",),
         says="st9",
     ),
@@ -93,6 +94,13 @@ LINES: dict[str, Line] = {
     "summarize names": Line(
         "summarize {collection} --sample group --names latest --split test --draws 0 --where \"status = 'living'\"",
         after=("identify",),
+    ),
+    "identify to be judged": Line(
+        "identify {collection} --part train --known test --method nearest -o {out}/judged.parquet --overwrite"
+    ),
+    "summarize what is behind names": Line(
+        "summarize {collection} --sample group --names latest --confusion {out}/judged.parquet --draws 5",
+        after=("identify", "identify to be judged"),
     ),
     "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),
     "export boxes": Line("export {collection} -o {out}/boxes.json --format coco", says="specimens"),
@@ -106,6 +114,17 @@ LINES: dict[str, Line] = {
     ),
     "identify by shares": Line(
         "identify {collection} --part test --encoder efficientnet-lite0 --shares emq -o {out}/shared.csv", says="shares"
+    ),
+    "evaluate shares": Line(
+        "evaluate {collection} --encoder efficientnet-lite0 --protocol quantification --communities 3 --specimens 60 --by group "
+        "--report {out}/communities.html",
+        says="Bray-Curtis",
+    ),
+    "summarize shares": Line(
+        "summarize {collection} --names {out}/shared.csv --quantify emq --unknown --sample group --rank class --draws 20 "
+        "--shares {out}/shares.csv",
+        after=("identify by shares",),
+        says="gate",
     ),
     "identifications": Line("identifications {collection}", after=("identify",), says="efficientnet-lite0"),
     "export vectors": Line("export {collection} -o {out}/vectors.npz --vectors efficientnet-lite0"),
@@ -443,6 +462,17 @@ LINES: dict[str, Line] = {
         "identify {out}/heavy.zip {photos} -o {out}/by_weights.csv", after=("pack build with weights",), says="named by the pack"
     ),
     "pack verify": Line("pack verify {out}/mine.pack", after=("pack build",), says="5 of 5 answered as expected"),
+    "pack merge": Line(
+        "pack merge {out}/mine.pack {out}/theirs.pack -o {out}/both.zip --licence cc-by-4.0 --name Both --vectors float16 "
+        "--tests 6 --method simpleshot --novelty class-angle --seed 1 --overwrite --strict",
+        after=("pack build", "pack build theirs"),
+        says="238 specimens",
+    ),
+    "pack build theirs": Line(
+        "pack build {collection} -o {out}/theirs.pack -e efficientnet-lite0 --licence cc0-1.0 --known val --method simpleshot"
+    ),
+    "pack diff": Line("pack diff {out}/mine.pack {out}/both.zip -o {out}/changes.csv", after=("pack merge",), says="both name "),
+    "search by a pack": Line("search {out}/both.zip {photos} -k 2", after=("pack merge",), says="copepod"),
     "identify by a pack": Line(
         "identify {out}/mine.pack {photos} -o {out}/by_pack.csv --threshold 0.5", after=("pack build",), says="specimens named"
     ),

@@ -6,6 +6,8 @@ import hashlib
 import io
 import json
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +20,7 @@ from safetensors.numpy import load_file
 from small_packs import CLASSES, DIM, EACH, small
 
 import biocosmos as bc
+from biocosmos import unfinished
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.identifier import Identifier
 from biocosmos.jobs.packs import opening
@@ -320,3 +323,56 @@ def test_a_place_that_is_taken_is_left_alone(bees: bc.Collection, tmp_path: Path
         build_pack(bees, tmp_path / "b.pack", **LICENCE)
     build_pack(bees, tmp_path / "b.pack", overwrite=True, **LICENCE)
     assert [each.name for each in sorted(tmp_path.iterdir())] == ["a.pack", "b.pack"]
+
+
+def test_a_killed_process_leaves_no_pack_and_the_next_one_clears_up(bees: bc.Collection, tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from biocosmos.specimens.packs.writing import writing_pack\n"
+        "with writing_pack(sys.argv[1]) as folder:\n"
+        "    (folder / 'README.md').write_text('half')\n"
+        "    os.kill(os.getpid(), 9)\n"
+    )
+    for name in ("a.pack", "a.zip"):
+        done = subprocess.run([sys.executable, "-c", script, str(tmp_path / name)], check=False)
+        assert done.returncode == -9 and not (tmp_path / name).exists()
+    assert len(list(tmp_path.iterdir())) == 1, "what the first left, the second removed"
+    unfinished._swept.discard(tmp_path)
+    build_pack(bees, tmp_path / "a.pack", **LICENCE)
+    assert [each.name for each in tmp_path.iterdir()] == ["a.pack"]
+
+
+def test_what_a_stranger_may_put_into_a_pack_becomes_one_line(pack: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(pack / "specimens.parquet")
+    paths = rows.append_column("image_path", pa.array(["/etc/passwd"] * len(rows), pa.string()))
+    other = changed_facts(pack, tmp_path / "reads.pack", columns=["image_path"])
+    pq.write_table(paths, other / "specimens.parquet")
+    seal(other)
+    with pytest.raises(BiocosmosError, match="may not have a column 'image_path'"):
+        opening.collection_of(other)
+    shutil.copytree(pack, tmp_path / "silent.pack")
+    pq.write_table(paths, tmp_path / "silent.pack" / "specimens.parquet")
+    seal(tmp_path / "silent.pack")
+    found = bc.Collection.open(opening.collection_of(tmp_path / "silent.pack"))
+    assert found.table(["image_path"])["image_path"].null_count == len(found), "a column that pack.json does not name is not read"
+    narrow = shutil.copytree(pack, tmp_path / "narrow.pack")
+    with np.load(narrow / "identifier" / "arrays.npz") as stored:
+        arrays = {name: stored[name][..., :3] if name == "namer/weight" else stored[name] for name in stored.files}
+    np.savez(narrow / "identifier" / "arrays.npz", **arrays)
+    state = json.loads((narrow / "identifier" / "identifier.json").read_text())
+    state["files"]["arrays.npz"] = hashlib.sha256((narrow / "identifier" / "arrays.npz").read_bytes()).hexdigest()
+    (narrow / "identifier" / "identifier.json").write_text(json.dumps(state))
+    seal(narrow)
+    for look in (verify_pack, opening.collection_of):
+        with pytest.raises(BiocosmosError, match="does not fit the rest"):
+            look(narrow)
+
+
+def test_the_card_is_one_that_the_hub_takes(pack: Path, tmp_path: Path, bees: bc.Collection) -> None:
+    from huggingface_hub import ModelCard
+
+    data = ModelCard.load(pack / "README.md", ignore_metadata_errors=False).data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("cc-by-4.0", "biocosmos", "image-classification")
+    build_pack(bees, tmp_path / "own.pack", licence="Museum terms: ask us")
+    data = ModelCard.load(tmp_path / "own.pack" / "README.md").data
+    assert (data.license, data.license_name) == ("other", "Museum terms: ask us")

@@ -198,6 +198,8 @@ def export(
 
     biocosmos export mine.cosmos -o mine.csv
 
+    biocosmos export mine.cosmos -o spring.csv --near 52.05,5.05:10km --season 03-01/05-31
+
     biocosmos export mine.cosmos -o upload.zip --format ecotaxa --within Copepoda
 
     biocosmos export names.csv -o back.zip --format ecotaxa

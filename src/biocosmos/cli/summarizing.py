@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from biocosmos.cli.generated import takes
-from biocosmos.cli.options import COLLECTION, OUTPUT, STRICT, _output
+from biocosmos.cli.generated import refuse, takes
+from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT, STRICT, _output
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
 
 if TYPE_CHECKING:
+    from biocosmos.jobs.quantify_samples import SharesOfSamples
     from biocosmos.jobs.summarize import Summary
 
-SHOWN = 20
+SHOWN, COMMONEST = 20, 3
 
 
 def _table(help: str) -> Any:
@@ -35,6 +36,8 @@ def summarize(
     output: OUTPUT = None,
     diversity: Annotated[Path | None, _table("Write the diversity of each sample here.")] = None,
     distances: Annotated[Path | None, _table("Write the Bray-Curtis distances of each two samples here.")] = None,
+    report: REPORT = None,
+    shares: Annotated[Path | None, _table("Write the shares of --quantify here.")] = None,
     strict: STRICT = False,
 ) -> None:
     """Count what was found in each sample: specimens, concentrations and biovolumes of every taxon.
@@ -42,16 +45,22 @@ def summarize(
     biocosmos summarize cruise.cosmos -o samples.csv
 
     biocosmos summarize cruise.cosmos --by sample,station,depth --volume sample_tot_vol=m3 --parts acq_sub_part
-    --biovolume ellipsoid --pixel 10.6um -o samples.csv
+    --biovolume ellipsoid --pixel 10.6um -o samples.csv --report community.html
 
     biocosmos summarize cruise.cosmos --names latest --rank family --by station,month -o months.csv
 
     Samples in which nothing was found stay. Units are told, never guessed; a volume or share that cannot be is told, and makes no
     concentration.
     """
+    if shares is not None and settings.quantify is None:
+        refuse("shares", "with --quantify")
     from biocosmos.jobs.summarize import summarize as count
+    from biocosmos.outputs import place_of
 
+    page = None if report is None else place_of(report)
     summary = count(collection, settings)
+    if summary.shares is not None:
+        _show_shares(summary.shares)
     _show(summary)
     if output is not None:
         from biocosmos.tables import write_table
@@ -59,14 +68,37 @@ def summarize(
         table = summary.table()
         write_table(table, output, summary.provenance)
         say(f"{output}: {len(table):,} rows, one for each sample and taxon")
-    for place, made in ((diversity, summary.diversity), (distances, summary.distances)):
+    told = [(diversity, summary.diversity), (distances, summary.distances)]
+    if summary.shares is not None:
+        told.append((shares, summary.shares.table))
+    for place, made in told:
         if place is not None:
             from biocosmos.tables import write_table
 
             write_table(made(), place, summary.provenance)
             say(f"{place}: written")
+    if page is not None:
+        summary.report().html(page)
+        say(f"{page}: the page")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
+
+
+def _show_shares(shares: SharesOfSamples) -> None:
+    """The gate's verdict on each sample, and its commonest taxa."""
+    rows = []
+    for one in list(shares.found)[:SHOWN]:
+        order = (-one.values).argsort(kind="stable")[:COMMONEST]
+        taxa = [
+            f"{shares.taxa[i]} {one.values[i]:.0%} ({one.low[i]:.0%} to {one.high[i]:.0%})" for i in order if one.values[i] > 0
+        ]
+        if any(one.unknown):
+            taxa.append(f"unknown {one.unknown[0]:.0%} ({one.unknown[1]:.0%} to {one.unknown[2]:.0%})")
+        gate = "not asked" if one.verdict is None else ("open" if one.verdict.open else "shut")
+        rows.append((one.sample, gate, one.method, f"{one.specimens:,}", ", ".join(taxa)))
+    show_table(("sample", "gate", "shares by", "specimens", "shares"), rows, title="shares")
+    for line in shares.found.sentences():
+        say(line)
 
 
 def _show(summary: Summary) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 
 from biocosmos.evaluate.cross_modal.sides import Array
 from biocosmos.jobs.cross_modal_parts import Part
-from biocosmos.places import Places, cells
-from biocosmos.places.columns import NAMES
+from biocosmos.places import cells
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.placed import places_of
 
 DEGREES = 0.1
 """Of a cell: about 11 km from north to south."""
@@ -18,8 +18,7 @@ DEGREES = 0.1
 
 def cells_of(collection: Collection, ids: Sequence[str]) -> Array:
     """(n,) int64 cells of specimens, -1 where no place is known."""
-    there = [name for name in NAMES if name in collection.stored_columns]
-    where = Places.of_table(collection.take(list(ids), columns=["id", *there]))
+    _, where = places_of(collection, ids)
     return cells(where.latitude, where.longitude, DEGREES)
 
 

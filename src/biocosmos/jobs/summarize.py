@@ -12,15 +12,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biocosmos.discover.communities.counting import Counted, Counting, sample_column
+from biocosmos.discover.communities.counting import BETWEEN, Counted, Counting, sample_column
 from biocosmos.discover.communities.diversity import hill
 from biocosmos.discover.communities.grouping import Grouped, group, per_area
 from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table, diversity_table
 from biocosmos.discover.communities.table import Community
 from biocosmos.discover.communities.uncertainty import BESIDE, Confusion, Doubt, doubt_of
 from biocosmos.errors import BiocosmosError, Failures, first_line
+from biocosmos.evaluate.communities import community_report
+from biocosmos.evaluate.report import Report
 from biocosmos.jobs.judged_names import confusion_of, judged_names
 from biocosmos.jobs.named_specimens import Answers, joined, joined_schema, own_names
+from biocosmos.jobs.quantify_samples import SharesOfSamples, quantify_samples
 from biocosmos.jobs.summarize_settings import SummarizeSettings
 from biocosmos.progress import progress
 from biocosmos.specimens.collection import Collection
@@ -36,7 +39,8 @@ COUNTS_AS = "ecotaxa-summary"
 @dataclass(frozen=True)
 class Summary:
     """What :func:`summarize` found. grouped: the community and its specimens; failures: what was told; doubt: intervals, None
-    without draws; confusion: of the classifier, where it is known."""
+    without draws; confusion: of the classifier, where it is known; shares: of the taxa in each sample,
+    where they were asked for."""
 
     grouped: Grouped
     counted: Counted
@@ -45,6 +49,7 @@ class Summary:
     settings: SummarizeSettings
     doubt: Doubt | None = None
     confusion: Confusion | None = None
+    shares: SharesOfSamples | None = None
 
     @property
     def community(self) -> Community:
@@ -62,6 +67,20 @@ class Summary:
     def distances(self) -> pa.Table:
         """One row for each two samples."""
         return distance_table(self.community)
+
+    def report(self) -> Report:
+        """Tables and the page."""
+        settings = self.settings
+        return community_report(
+            self.community,
+            self.doubt,
+            provenance=self.provenance | {"specimens": len(self.counted.cell)},
+            told=list(dict.fromkeys(failure.reason for failure in self.failures)),
+            rarefy=settings.rarefy,
+            chao1=settings.chao1,
+            ordination=settings.ordination,
+            seed=settings.seed,
+        )
 
     def overview(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """(headings, a row a sample): how many specimens and taxa, and what they come to."""
@@ -118,8 +137,11 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
     source = _Source(stored, settings, failures)
     survey = settings.survey()
     counting = Counting(source.schema, stored.path, failures, source.ranks, survey, settings.by, settings.layers)
+    asked: dict[str, str | None] = {}
     with progress("summarize", source.total, "specimens") as bar:
         for row, counts in source.rows():
+            if settings.quantify is not None and source.machine_named(row):
+                asked[str(row["id"])] = counting.name_of(row)
             if counts:
                 counting.take(row)
             else:
@@ -146,7 +168,28 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
     facts |= {name: getattr(settings, name) for name in ("volume", "share", "parts", "biovolume", "pixel", "split", "where")}
     facts |= {name: getattr(settings, name) for name in ("confusion", "draws", "seed", "rarefy", "ordination")}
     told = {name: value for name, value in facts.items() if value is not None}
-    return Summary(grouped, counted, failures, told, settings, doubt, confusion)
+    shares = None if settings.quantify is None else _shares(source, counting, asked, settings)
+    return Summary(grouped, counted, failures, told, settings, doubt, confusion, shares)
+
+
+def _shares(source: _Source, counting: Counting, asked: Mapping[str, str | None], settings: SummarizeSettings) -> SharesOfSamples:
+    """Of the specimens that a machine named, named at a rank or not, by the samples of the community."""
+    assert source.names is not None and settings.quantify is not None
+    keys = {cell: BETWEEN.join("?" if part is None else part for part in counting.cells[cell].key) for cell in counting.cells}
+    sample_of = {id: keys[cell] for id, cell in asked.items() if cell is not None}
+    if not sample_of:
+        raise BiocosmosError("--quantify: no specimen of the samples is in the table of names")
+    return quantify_samples(
+        source.stored,
+        source.names,
+        sample_of,
+        settings.quantify,
+        rank=settings.rank,
+        unknown=settings.unknown,
+        draws=settings.draws,
+        seed=settings.seed,
+        failures=source.failures,
+    )
 
 
 class _Source:
@@ -179,6 +222,10 @@ class _Source:
                 failures.add(reason, stage="summarize", severity="warning")
             fresh = [name for name in self.columns if name not in self.names.column_names]
             self.schema = joined_schema(stored, self.names, fresh)
+
+    def machine_named(self, row: Mapping[str, Any]) -> bool:
+        """Whether a machine was asked what it is, and no person has said."""
+        return self.names is not None and row["id"] in self.answers.row_of and row["id"] not in self.keeps
 
     def rows(self) -> Iterator[tuple[dict[str, Any], bool]]:
         """(a specimen, whether it is counted): others only say that their sample is there."""

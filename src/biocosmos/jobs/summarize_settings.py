@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from biocosmos.identify.share_methods import EACH, METHODS
 from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, setting
 from biocosmos.specimens.settings import Selection
 from biocosmos.specimens.survey_settings import UNITS, Survey, biovolume_of, measure
@@ -12,7 +13,7 @@ from biocosmos.specimens.survey_settings import UNITS, Survey, biovolume_of, mea
 COUNTING = "What is counted"
 VOLUMES = "Volumes and their units"
 DIVERSITY = "Diversity and doubt"
-ORDINATIONS = ("nmds", "pcoa", "none")
+ORDINATIONS = ("nmds", "pcoa")
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,21 @@ class SummarizeSettings(Selection):
         metavar="WHICH",
         unset="none: of the names as they were given",
         only={"names": GIVEN},
+        panel=DIVERSITY,
+    )
+    quantify: str | None = setting(
+        None,
+        f"Also the share of each taxon in each sample, by asking who gave the names again: {EACH}. A gate first looks if the "
+        "images of the sample are like those that were learnt from.",
+        choices=METHODS,
+        unset="not asked",
+        only={"names": GIVEN},
+        panel=DIVERSITY,
+    )
+    unknown: bool = setting(
+        False,
+        "Also the share of specimens of no known taxon, set apart first.",
+        only={"quantify": GIVEN},
         panel=DIVERSITY,
     )
     seed: int = setting(0, "Seed of every random choice.", low=0, panel=DIVERSITY)

@@ -65,8 +65,9 @@ def group(counted: Counted, *, rank: str | None = None, also: Sequence[tuple[str
     """
     if rank not in (None, LABEL, *counted.ranks):
         raise BiocosmosError(f"there is no rank {rank!r}: the names have {', '.join((*counted.ranks, LABEL))}")
-    keys: dict[tuple[str | None, ...], int] = {}
-    of_cell = np.array([keys.setdefault(cell.key, len(keys)) for cell in counted.cells], np.int64)
+    ordered = sorted({cell.key for cell in counted.cells}, key=lambda key: _order(key, counted))
+    keys = {key: i for i, key in enumerate(ordered)}
+    of_cell = np.array([keys[cell.key] for cell in counted.cells], np.int64)
     number = np.bincount(of_cell, minlength=len(keys))
     named = [*counted.names, *also]
     names, ranks, taxon = _taxa(named, rank, counted.ranks)
@@ -81,6 +82,15 @@ def group(counted: Counted, *, rank: str | None = None, also: Sequence[tuple[str
     grouped = Grouped(bare, rows, columns, weight, volume, counted.machine, not_zero, others)
     several = ranks if rank is None or set(ranks) != {rank} else None
     return _filled(grouped, counted.has_volume, counted.has_biovolume, several, ("concentration", "biovolume"))
+
+
+def _order(key: Sequence[str | None], counted: Counted) -> tuple[tuple[bool, float, str], ...]:
+    """By name, depths from the surface down, what is not known at the end."""
+    parts = []
+    for name, value in zip(counted.by, key):
+        deep = counted.layers[value][0] if name == DEPTH and value is not None else 0.0
+        parts.append((value is None, deep, value or ""))
+    return tuple(parts)
 
 
 def per_area(grouped: Grouped, counted: Counted, failures: Failures) -> Grouped:

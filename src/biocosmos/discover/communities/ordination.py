@@ -84,6 +84,8 @@ def _nmds(apart: Floats, start: Floats, seed: int) -> Ordination:
     spreads = [each for each in found if _is_spread(each[1])] or found[:1]
     stress, axes = min(spreads, key=lambda each: each[0])
     axes = axes - axes.mean(axis=0)
+    between = np.sqrt(((axes[:, None] - axes) ** 2).sum(axis=2))
+    axes *= float(apart.mean()) / max(float(between.mean()), 1e-12)  # nothing but the order is known: as far apart on the whole
     _, _, turn = np.linalg.svd(axes, full_matrices=False)
     return Ordination(_turned(axes @ turn.T), "nmds", stress=stress)
 

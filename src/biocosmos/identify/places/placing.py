@@ -16,9 +16,9 @@ import numpy.typing as npt
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.combining import inner_as_published
-from biocosmos.identify.priors.kernel import Apart, KernelPrior
 from biocosmos.identify.priors.prior import Prior
 from biocosmos.places import Places, cells
+from biocosmos.places.kernel import Apart, KernelPrior
 from biocosmos.taxonomy import Taxonomy
 
 Float64 = npt.NDArray[np.float64]

@@ -34,7 +34,8 @@ MOST_ASKED = 5000
 class SampleShares:
     """What was found of one sample.
 
-    sample: its name; specimens; values, low, high: (C,) shares of the classes among all its specimens, and their interval;
+    sample: its name; specimens; values, low, high: (C,) shares of the classes among all its specimens, and their interval (of the
+    R taxa that classes were put into, if they were);
     unknown: (share, low, high) of specimens of no known class, zeros where they were not asked for; asked, method: the one
     asked for and the one that gave the shares; verdict: of the gate, None where nothing was judged; why: in one sentence.
     """
@@ -109,6 +110,7 @@ def by_group(
     *,
     features: npt.ArrayLike | None = None,
     novelty: npt.ArrayLike | None = None,
+    into: npt.ArrayLike | None = None,
     gate: bool = True,
     draws: int = DRAWS,
     level: float = LEVEL,
@@ -121,6 +123,7 @@ def by_group(
         method: one of :data:`METHODS`. Where the gate is shut, or a sample is too small for it, specimens are counted.
         features: (n, d) as the validation specimens have them; without them no gate is asked, which is said.
         novelty: (n,) as the validation specimens have it: then a share of unknown taxa is told too.
+        into: (C,) which of R taxa each class is of, so that shares and intervals are of those.
         gate: whether the gate is asked; False corrects whatever comes.
         draws: samples that are drawn for an interval, 0 for none (nan). level: of the intervals.
 
@@ -134,11 +137,15 @@ def by_group(
     for what, part in (("groups", names), ("features", looks), ("novelty", strange)):
         if part is not None and len(part) != len(said):
             raise BiocosmosError(f"{len(part)} {what} do not go with {len(said)} specimens")
-    found = []
+    found, size = [], len(validation.prior)
+    of = np.arange(size) if into is None else np.asarray(into, np.int64)
+    if of.shape != (size,) or (of < 0).any():
+        raise BiocosmosError(f"{size} classes go into taxa by {size} numbers of at least 0")
+    into_taxa = np.eye(int(of.max()) + 1)[of]
     for at, sample in enumerate(dict.fromkeys(names.tolist())):
         rows = np.flatnonzero(names == sample)
         one = _Sample(sample, said[rows], None if looks is None else looks[rows], None if strange is None else strange[rows])
-        found.append(one.shares(validation, method, gate, draws, level, np.random.default_rng((seed, at))))
+        found.append(one.shares(validation, method, into_taxa, gate, draws, level, np.random.default_rng((seed, at))))
     return Quantified(tuple(found), method, level, validation.held)
 
 
@@ -150,7 +157,14 @@ class _Sample:
     strange: Float64 | None
 
     def shares(
-        self, validation: Validation, asked: str, gate: bool, draws: int, level: float, rng: np.random.Generator
+        self,
+        validation: Validation,
+        asked: str,
+        into: Float64,
+        gate: bool,
+        draws: int,
+        level: float,
+        rng: np.random.Generator,
     ) -> SampleShares:
         below = np.arange(len(self.said)) if self.strange is None else np.flatnonzero(self.strange <= validation.threshold)
         verdict, shut, why = self._judged(validation, asked, below, gate)
@@ -172,7 +186,8 @@ class _Sample:
         else:
             values = quantify(method, self.said[rows], validation.prior, confusion=validation.confusion(method)).values
         held = validation if self.strange is None else validation.known
-        low, high = _interval(method, values, self.said[rows], held, len(below), draws, level, rng)
+        low, high = _interval(method, values, self.said[rows], held, into, len(below), draws, level, rng)
+        values = values @ into
         return SampleShares(
             self.name, len(self.said), values * known, low * known, high * known, unknown, asked, method, verdict, why
         )
@@ -199,12 +214,14 @@ def _interval(
     values: Float64,
     said: Float64,
     validation: Validation,
+    into: Float64,
     number: int,
     draws: int,
     level: float,
     rng: np.random.Generator,
 ) -> tuple[Float64, Float64]:
-    """(low, high), each (C,); nan without draws."""
+    """(low, high), each (R,); nan without draws. into: (C, R) 0 or 1, which taxon a class is of."""
+    classes, values = values, values @ into
     tails = [(1 - level) / 2, (1 + level) / 2]
     if not draws:
         return np.full_like(values, np.nan), np.full_like(values, np.nan)
@@ -213,11 +230,11 @@ def _interval(
             return values, values
         answers = said if method == "pcc" else np.eye(said.shape[1])[said.argmax(1)]
         counts = rng.multinomial(len(said), np.full(len(said), 1 / len(said)), size=draws)
-        low, high = np.quantile(counts @ answers / len(said), tails, axis=0)
+        low, high = np.quantile(counts @ answers @ into / len(said), tails, axis=0)
         return np.minimum(low, values), np.maximum(high, values)
     number = max(number, 1)
-    like = np.stack([rng.dirichlet(number * values + 0.5) for _ in range(draws)])
-    found, true = _drawn(method, like, validation, number, rng)
+    like = np.stack([rng.dirichlet(number * classes + 0.5) for _ in range(draws)])
+    found, true = (part @ into for part in _drawn(method, like, validation, number, rng))
     basic = values - np.quantile(found - true, tails[::-1], axis=0)
     plain = np.quantile(found, tails, axis=0)
     low, high = np.minimum(basic[0], plain[0]), np.maximum(basic[1], plain[1])
