@@ -666,6 +666,12 @@ LINES: dict[str, Line] = {
         after=("train place",),
         says="place was counted in for 1 of 1 specimens",
     ),
+    "identify with a table of places": Line(
+        "identify {both} {photos} --method nearest -e efficientnet-lite0 --threshold 0.6 --places {places_of_photos} "
+        "--prior {out}/prior --prior-way inaturalist",
+        after=("train place",),
+        says="place was counted in for 1 of",
+    ),
     "identify within fences": Line(
         "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --country NL --fence {fence} "
         "--checklist {allowed} --fence-way roll-up",
