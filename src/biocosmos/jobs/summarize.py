@@ -151,10 +151,10 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
         counting.register(_sample_rows(settings.samples, str(counting.sample)))
     counted = counting.result()
     own, said = ([], []) if settings.confusion is None else judged_names(stored, settings.confusion, failures)
-    grouped = group(counted, rank=settings.rank, also=[*own, *said])
+    grouped = group(counted, rank=settings.rank, also=[*own, *(name for name in said if name is not None)])
     if settings.per_m2:
         grouped = per_area(grouped, counted, failures)
-    confusion = confusion_of(grouped.also.tolist(), len(grouped.community.taxa)) if own else None
+    confusion = confusion_of(grouped.also.tolist(), said, len(grouped.community.taxa)) if own else None
     doubt = None
     if settings.draws and len(counted.cell):
         doubt = doubt_of(grouped, confusion=confusion, draws=settings.draws, seed=settings.seed)
