@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biocosmos.discover.communities.counting import BETWEEN, Counted, Counting, sample_column
+from biocosmos.discover.communities.counting import Counted, Counting, sample_column
 from biocosmos.discover.communities.diversity import hill
-from biocosmos.discover.communities.grouping import Grouped, group, per_area
+from biocosmos.discover.communities.grouping import Grouped, group, names_of_cells, per_area
 from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table, diversity_table
 from biocosmos.discover.communities.table import Community
 from biocosmos.discover.communities.uncertainty import BESIDE, Confusion, Doubt, doubt_of
@@ -175,7 +175,7 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
 def _shares(source: _Source, counting: Counting, asked: Mapping[str, str | None], settings: SummarizeSettings) -> SharesOfSamples:
     """Of the specimens that a machine named, named at a rank or not, by the samples of the community."""
     assert source.names is not None and settings.quantify is not None
-    keys = {cell: BETWEEN.join("?" if part is None else part for part in counting.cells[cell].key) for cell in counting.cells}
+    keys = names_of_cells(counting.cells, counting.by)
     sample_of = {id: keys[cell] for id, cell in asked.items() if cell is not None}
     if not sample_of:
         raise BiocosmosError("--quantify: no specimen of the samples is in the table of names")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -88,6 +88,14 @@ def group(counted: Counted, *, rank: str | None = None, also: Sequence[tuple[str
     grouped = Grouped(bare, rows, columns, weight, volume, counted.machine, not_zero, others, unnamed)
     several = ranks if rank is None or set(ranks) != {rank} else None
     return _filled(grouped, counted.has_volume, counted.has_biovolume, several, ("concentration", "biovolume"))
+
+
+def names_of_cells(cells: Mapping[str, Cell], by: Sequence[str]) -> dict[str, str]:
+    """Id of a cell -> the sample of :func:`group` that it is in, as that is called."""
+    keys = list(dict.fromkeys(cell.key for cell in cells.values()))
+    table = pa.table({name: pa.array([key[i] for key in keys], pa.string()) for i, name in enumerate(by)})
+    names = dict(zip(keys, _names(table, by)))
+    return {id: str(names[cell.key]) for id, cell in cells.items()}
 
 
 def _order(key: Sequence[str | None], counted: Counted) -> tuple[tuple[bool, float, str], ...]:

@@ -2,7 +2,7 @@
 
 A draw gives every specimen a Poisson(1) weight (Hanley and MacGibbon 2006), so that how many there are is open as well as which.
 Where the confusion of the classifier is known, a draw takes its specimens anew too, and the shares of the true taxa behind the
-names, and behind what it had no name for, are those of the greatest likelihood under it, by expectation maximisation over the names
+names, and behind what it had no name for, are those of the greatest likelihood under it, by expectation maximisation over names
 (Saerens et al. 2002, with the rows of the confusion in place of posteriors). Names that people confirmed stay as they are.
 """
 
