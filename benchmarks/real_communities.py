@@ -4,8 +4,8 @@
     biocosmos identify plankton.cosmos --part val --known train --method nearest -o val.parquet
     python benchmarks/real_communities.py plankton.cosmos --names names.parquet --judged val.parquet
 
-Real images and labels (PlanktonSet, the part test), invented samples: each taxon has its own shares over 24 samples, Dirichlet(.5).
-The collection is copied first, the samples are a column of the copy.
+Real images and labels (PlanktonSet, the part test), invented samples: each taxon has its own shares over 24 samples,
+Dirichlet(.5). The collection is copied first, the samples are a column of the copy.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from machine import write_results
 
 SAMPLES, ENOUGH = 24, 5
 NOTES = (
-    "Bray-Curtis error of the shares of a sample, mean over samples. Intervals: of 95 %, share of the cells with at least five true "
-    "specimens whose true number lies inside; those without the confusion are of the names that were sure enough, scaled to all "
+    "Bray-Curtis error of the shares of a sample, mean over samples. Intervals: of 95 %, share of the cells with at least five "
+    "true specimens whose true number lies inside; those without the confusion are of the names that were sure enough, scaled to all "
     "specimens of the sample. Real images and labels, invented samples."
 )
 Floats = npt.NDArray[np.float64]

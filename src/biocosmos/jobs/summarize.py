@@ -80,6 +80,7 @@ class Summary:
             chao1=settings.chao1,
             ordination=settings.ordination,
             seed=settings.seed,
+            shares=None if self.shares is None else self.shares.table(),
         )
 
     def overview(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
