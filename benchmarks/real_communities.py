@@ -30,8 +30,8 @@ from machine import write_results
 SAMPLES, ENOUGH = 24, 5
 NOTES = (
     "Bray-Curtis error of the shares of a sample, mean over samples. Intervals: of 95 %, share of the cells with at least five "
-    "true specimens whose true number lies inside; those without the confusion are of the names that were sure enough, scaled to all "
-    "specimens of the sample. Real images and labels, invented samples."
+    "true specimens whose true number lies inside; those without the confusion are of the names that were sure enough, scaled "
+    "to all specimens of the sample. Real images and labels, invented samples."
 )
 Floats = npt.NDArray[np.float64]
 

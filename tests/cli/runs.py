@@ -115,6 +115,11 @@ LINES: dict[str, Line] = {
     "identify by shares": Line(
         "identify {collection} --part test --encoder efficientnet-lite0 --shares emq -o {out}/shared.csv", says="shares"
     ),
+    "evaluate shares": Line(
+        "evaluate {collection} --encoder efficientnet-lite0 --protocol quantification --communities 3 --specimens 60 --by group "
+        "--report {out}/communities.html",
+        says="Bray-Curtis",
+    ),
     "summarize shares": Line(
         "summarize {collection} --names {out}/shared.csv --quantify emq --unknown --sample group --rank class --draws 20 "
         "--shares {out}/shares.csv",
@@ -652,6 +657,12 @@ LINES: dict[str, Line] = {
         "--depth 10 --prior {out}/prior --prior-way inaturalist",
         after=("train place",),
         says="place was counted in for 1 of 1 specimens",
+    ),
+    "identify with a table of places": Line(
+        "identify {both} {photos} --method nearest -e efficientnet-lite0 --threshold 0.6 --places {places_of_photos} "
+        "--prior {out}/prior --prior-way inaturalist",
+        after=("train place",),
+        says="place was counted in for 1 of",
     ),
     "identify within fences": Line(
         "identify {both} {photo} --method nearest -e efficientnet-lite0 --threshold 0.6 --country NL --fence {fence} "

@@ -158,6 +158,20 @@ def test_a_section_says_how_many_were_collected_where_others_were() -> None:
     assert collected([("test", Places.nowhere(3))]) is None
 
 
+def test_names_are_words_and_never_markup() -> None:
+    evil = "<script>alert(1)</script>\"'&"
+    spots, layers, moment = [Spot(1, 2, 1, 0, evil), Spot(3, 4, 1, 1)], layers_of([5.0]), Moment(date(2019, 1, 1), 1, words=evil)
+    drawn = [
+        map_of(evil, spots, names=[evil, "b"], of=evil, marked=(1, 2, evil)),
+        season_wheel(evil, [1] * 12, of=evil, marked=(3, evil)),
+        depth_profile(evil, [(evil, layers)], evil, marked=(3, evil)),
+        time_series(evil, [(evil, [moment])], evil),
+    ]
+    for svg in drawn:
+        assert "<script" not in svg and "style=" not in svg
+        ET.fromstring(svg)
+
+
 def test_layers_count_every_depth_once() -> None:
     layers = layers_of([0, 1, 49.9, 50, 499, 500, math.nan])
     assert [(layer.top, layer.bottom, layer.value) for layer in layers[:2]] == [(0, 50, 3), (50, 100, 1)]

@@ -16,6 +16,7 @@ from biocosmos.identify.priors.choosing import choose, fit
 from biocosmos.identify.priors.combining import inner_as_published
 from biocosmos.places import Places, great_circle
 from biocosmos.places.kernel import kernel
+from biocosmos.specimens.guard import Fitted, refuse
 
 
 def places(latitude, longitude, day=None, depth=None):
@@ -198,3 +199,6 @@ def test_a_kernel_prior_is_an_encoder_of_places(tmp_path: Path) -> None:
     assert vectors[:4] ** 2 == pytest.approx(prior.shares(there)[:4], abs=1e-6)
     assert vectors[0] @ vectors[1] > 0.99 > vectors[0] @ vectors[2]
     assert load_place_encoder(str(tmp_path / "prior")).digest == encoder.digest
+    Fitted.of("the prior", fitted=["x"]).save(tmp_path / "prior")
+    with pytest.raises(BiocosmosError, match="trained the prior"):
+        refuse(["x"], encoder.name)

@@ -340,3 +340,39 @@ def test_a_killed_process_leaves_no_pack_and_the_next_one_clears_up(bees: bc.Col
     unfinished._swept.discard(tmp_path)
     build_pack(bees, tmp_path / "a.pack", **LICENCE)
     assert [each.name for each in tmp_path.iterdir()] == ["a.pack"]
+
+
+def test_what_a_stranger_may_put_into_a_pack_becomes_one_line(pack: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(pack / "specimens.parquet")
+    paths = rows.append_column("image_path", pa.array(["/etc/passwd"] * len(rows), pa.string()))
+    other = changed_facts(pack, tmp_path / "reads.pack", columns=["image_path"])
+    pq.write_table(paths, other / "specimens.parquet")
+    seal(other)
+    with pytest.raises(BiocosmosError, match="may not have a column 'image_path'"):
+        opening.collection_of(other)
+    shutil.copytree(pack, tmp_path / "silent.pack")
+    pq.write_table(paths, tmp_path / "silent.pack" / "specimens.parquet")
+    seal(tmp_path / "silent.pack")
+    found = bc.Collection.open(opening.collection_of(tmp_path / "silent.pack"))
+    assert found.table(["image_path"])["image_path"].null_count == len(found), "a column that pack.json does not name is not read"
+    narrow = shutil.copytree(pack, tmp_path / "narrow.pack")
+    with np.load(narrow / "identifier" / "arrays.npz") as stored:
+        arrays = {name: stored[name][..., :3] if name == "namer/weight" else stored[name] for name in stored.files}
+    np.savez(narrow / "identifier" / "arrays.npz", **arrays)
+    state = json.loads((narrow / "identifier" / "identifier.json").read_text())
+    state["files"]["arrays.npz"] = hashlib.sha256((narrow / "identifier" / "arrays.npz").read_bytes()).hexdigest()
+    (narrow / "identifier" / "identifier.json").write_text(json.dumps(state))
+    seal(narrow)
+    for look in (verify_pack, opening.collection_of):
+        with pytest.raises(BiocosmosError, match="does not fit the rest"):
+            look(narrow)
+
+
+def test_the_card_is_one_that_the_hub_takes(pack: Path, tmp_path: Path, bees: bc.Collection) -> None:
+    from huggingface_hub import ModelCard
+
+    data = ModelCard.load(pack / "README.md", ignore_metadata_errors=False).data
+    assert (data.license, data.library_name, data.pipeline_tag) == ("cc-by-4.0", "biocosmos", "image-classification")
+    build_pack(bees, tmp_path / "own.pack", licence="Museum terms: ask us")
+    data = ModelCard.load(tmp_path / "own.pack" / "README.md").data
+    assert (data.license, data.license_name) == ("other", "Museum terms: ask us")

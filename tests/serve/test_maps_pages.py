@@ -397,6 +397,8 @@ def test_charts_follow_the_view_and_its_selections(opened: Any, server: Server, 
     rows = [name for name in sample_table["class"].to_pylist()[: mapped.ROWS] if name == "Copepoda"]
     words = f"of {len(rows):,} specimens"
     page.wait_for_function(f"() => document.querySelector('[data-test=where-map]')?.textContent.includes('{words}')")
+    page.reload()
+    page.wait_for_function(f"() => document.querySelector('[data-test=where-map]')?.textContent.includes('{words}')")
     page.click("[data-test=where-select]")
     page.wait_for_url("**/places?words=Copepoda")
     page.wait_for_selector("[data-pane=places] canvas[data-painted]")

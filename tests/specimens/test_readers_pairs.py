@@ -113,3 +113,21 @@ def test_a_table_of_all_modalities_is_taken_by_its_mapping(tmp_path: Path) -> No
     collection = bc.Collection.create(tmp_path / "bench.cosmos")
     collection.add(bc.read(table, columns={"above": "satellite_path", "heard": "audio_path", "key": "id"}))
     assert collection.table(["audio_path"])["audio_path"].to_pylist() == [str(tmp_path / "s.mp3")]
+
+
+def test_odd_ids_and_degrees_end_in_words(tmp_path: Path) -> None:
+    path = annotations(tmp_path / "inat")
+    told = json.loads(path.read_text())
+    told["images"][0] |= {"latitude": "52.05", "longitude": "-4.9"}
+    told["images"][1] |= {"latitude": float("nan"), "longitude": 5.5}
+    told["images"][3]["latitude"] = "north"
+    told["annotations"][3]["id"] = "../../" + "x" * 300 + "\x00"
+    path.write_text(json.dumps(told))
+    found = rows(bc.read(path))
+    assert [row["satellite_path"] is not None for row in found.values()] == [True, False, False]
+    table = tmp_path / "odd.csv"
+    lines = ["../../inat/train_mini/0001_Animalia_Parus_major/11,Parus major,../wav", "y" * 300 + ",Parus ater,mp3"]
+    table.write_text("\n".join(["id,scientific_name,sound_format", *lines]) + "\n")
+    (tmp_path / "images").mkdir()
+    source = bc.read(table)
+    assert not list(source.batches) and len([failure for failure in source.failures if failure.severity == "error"]) == 2

@@ -44,7 +44,7 @@ def bind(
     biocosmos train bind mine.cosmos --modalities image,place --place geoclip/ --loss geoclip --queue 4096 -o run/
 
     The anchor's vectors stay as they are, and what is bound to it learns to find them; --tune image=full trains the anchor too.
-    Then it may be patched: biocosmos evaluate mine.cosmos -e efficientnet-lite0 -e run/image --interpolate 0:1:0.1 --patch
+    After that it may be patched: biocosmos evaluate mine.cosmos -e efficientnet-lite0 -e run/image --interpolate 0:1:0.1 --patch
     '!projection.*' -o patched/ takes its weights back towards the encoder's, as far as validation images say. Specimens that lack
     a modality take part with what they have. Kill it and run it again: it goes on and ends with the same weights.
     """

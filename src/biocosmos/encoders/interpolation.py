@@ -53,7 +53,7 @@ def interpolated(base: Towers, trained: Towers, weight: float, patterns: Sequenc
     if trained.base is not None and (base.base is None or base.base.digest != trained.base.digest):
         raise BiocosmosError(
             f"the trained encoder is a projection over '{trained.base.name}', left as it is: there is nothing to interpolate; "
-            "train the whole encoder without a projection (--no-freeze --dim 0)"
+            "train the whole encoder without a projection (--no-freeze --dim 0; of a space: --tune image=full)"
         )
     chosen = chosen_weights(trained, patterns)
     projected = any(name.startswith(PROJECTION) for name in chosen)

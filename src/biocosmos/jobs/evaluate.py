@@ -23,6 +23,7 @@ from biocosmos.jobs.evaluate_settings import (
     NAMES,
     OPEN_WORLD,
     PLACE,
+    QUANTIFICATION,
     SHOTS,
     EvaluateSettings,
 )
@@ -85,6 +86,10 @@ def _evaluated(collection: Collection, settings: EvaluateSettings, output: Path 
         from biocosmos.jobs.evaluate_tables import judge_tables
 
         return judge_tables(collection, settings)
+    if settings.head and settings.protocol == QUANTIFICATION:
+        from biocosmos.jobs.evaluate_communities import judge_communities
+
+        return judge_communities(collection, (), settings)
     if settings.head:
         return _heads(collection, settings)
     if settings.protocol == PLACE:
@@ -124,6 +129,10 @@ def _evaluated(collection: Collection, settings: EvaluateSettings, output: Path 
         from biocosmos.jobs.evaluate_barcodes import judge_barcodes
 
         report = judge_barcodes(collection, encoders, settings)
+    elif settings.protocol == QUANTIFICATION:
+        from biocosmos.jobs.evaluate_communities import judge_communities
+
+        report = judge_communities(collection, encoders, settings)
     elif settings.protocol == OPEN_WORLD:
         from biocosmos.jobs.evaluate_open_world import judge_open_world
 

@@ -14,7 +14,7 @@ from biocosmos.specimens.settings import EVERYTHING
 OF_ATTRIBUTES = "Attributes"
 BY_GALLERY, NAMERS, STOPS, LEFT_OUT, MACHINE = "Embeddings", "Who names", "Where answers stop", "Taxa left out", "Machine"
 IN_CLUSTERS, ACROSS = "Clusters", "Across modalities"
-OF_BARCODES = "Barcodes"
+OF_BARCODES, SHARES = "Barcodes", "Shares of communities"
 OF_PLACES = "Priors of places"
 NEIGHBOURS = ("query-gallery", "all-vs-all", "both")
 SHOTS = ("few-shot", "zero-shot")
@@ -22,14 +22,14 @@ NAMES = ("ranks", "promises")
 LEAVE_OUT = ("leave-one-class-out", "leave-one-group-out")
 CLUSTERING = "clustering"
 BARCODE, OPEN_WORLD, CROSS_MODAL = "barcode", "open-world", "cross-modal"
-PLACE = "place"
+PLACE, QUANTIFICATION = "place", "quantification"
 UNSEEN = "test_unseen"
 """The part that asks with species that no training saw, where nobody names another."""
-PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL, PLACE)
+PROTOCOLS = (*NEIGHBOURS, *SHOTS, *NAMES, *LEAVE_OUT, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL, PLACE, QUANTIFICATION)
 TAXA, GALLERY, CHOSEN = "taxa", "gallery", "chosen"
 """How many clusters: as many as taxa among the specimens clustered, or in the part that answers; or chosen without labels."""
 _EMBEDDED = {"head": NOT_GIVEN, "names": NOT_GIVEN}
-_WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES, BARCODE)
+_WITH_A_GALLERY = (None, "query-gallery", "both", *NAMES, BARCODE, QUANTIFICATION)
 _BY_HEAD = {"head": GIVEN, "names": NOT_GIVEN, "protocol": (None, *NAMES)}
 _NAMED = ({"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": _WITH_A_GALLERY, "interpolate": NOT_GIVEN}, _BY_HEAD)
 _ANSWERED = (
@@ -48,6 +48,7 @@ _LEFT_OUT = {"head": GIVEN, "names": NOT_GIVEN, "protocol": LEAVE_OUT}
 _CLUSTERED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CLUSTERING}
 _ACROSS = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": CROSS_MODAL}
 _PLACED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": PLACE}
+_QUANTIFIED = {"names": NOT_GIVEN, "protocol": QUANTIFICATION}
 _BARCODED = {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": BARCODE}
 
 
@@ -130,7 +131,8 @@ class EvaluateSettings:
         "rank; promises: are error rates kept. leave-one-class-out, leave-one-group-out: a head trained again without some taxa. "
         "clustering: clusters of several settings against the taxa. barcode: nearest barcodes, the barcode gap, BINs and trees. "
         "open-world: the nearest of --queries and of --unseen, and their harmonic mean. cross-modal: the modalities of one "
-        "space asked of each other, and of names. place: priors of places on held-out cells, and on rows.",
+        "space asked of each other, and of names. place: priors of places on held-out cells, and on rows. quantification: shares "
+        "of taxa in made communities and real samples.",
         choices=PROTOCOLS,
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
@@ -189,10 +191,11 @@ class EvaluateSettings:
     )
     by: tuple[str, ...] = setting(
         (),
-        "Columns or ranks to group results by; of clusters, columns to compare them with too.",
+        "Columns or ranks to group results by; of clusters, columns to compare them with too; of shares, the column of samples.",
         only=(
             {"head": NOT_GIVEN, "names": NOT_GIVEN, "protocol": (None, *NEIGHBOURS, "promises", CLUSTERING)},
             {"head": GIVEN, "protocol": (None, "promises")},
+            _QUANTIFIED,
         ),
     )
     identify: bool = setting(
@@ -287,6 +290,8 @@ class EvaluateSettings:
     provisional: bool = setting(
         False, "Take names such as 'sp. 1', 'cf.' and 'nr.' for species.", only=_BARCODED, panel=OF_BARCODES
     )
+    communities: int = setting(100, "So many communities are made.", low=2, high=10_000, only=_QUANTIFIED, panel=SHARES)
+    specimens: int = setting(500, "Specimens of a made community.", low=20, high=100_000, only=_QUANTIFIED, panel=SHARES)
     place_method: str = setting(
         KERNEL,
         "One or several priors, comma-separated: kernel, sinr, geo-prior, mlp (docs/places.md).",
@@ -364,22 +369,38 @@ class EvaluateSettings:
     where: str | None = setting(
         None,
         "Only specimens of the collection for which this SQL condition holds: 'latitude > 40'.",
-        only=({"protocol": (None, *NEIGHBOURS, *SHOTS, *NAMES, CLUSTERING, BARCODE, OPEN_WORLD, CROSS_MODAL, PLACE)},),
+        only=(
+            {
+                "protocol": (
+                    None,
+                    *NEIGHBOURS,
+                    *SHOTS,
+                    *NAMES,
+                    CLUSTERING,
+                    BARCODE,
+                    OPEN_WORLD,
+                    CROSS_MODAL,
+                    PLACE,
+                    QUANTIFICATION,
+                )
+            },
+        ),
     )
     seed: int = setting(0, "Seed of every random choice.")
     device: str = setting("auto", "Where models run: auto, cpu, cuda, cuda:1 or mps.", only={"names": NOT_GIVEN}, panel=MACHINE)
 
     def __post_init__(self) -> None:
         check(self)
-        if self.head and self.protocol not in (None, *NAMES, *LEAVE_OUT):
+        if self.head and self.protocol not in (None, *NAMES, *LEAVE_OUT, QUANTIFICATION):
             raise SettingError(
-                f"--protocol {self.protocol} is of embeddings: with --head choose {', '.join((*NAMES, *LEAVE_OUT))}"
+                f"--protocol {self.protocol} is of embeddings: with --head choose "
+                f"{', '.join((*NAMES, *LEAVE_OUT, QUANTIFICATION))}"
             )
         if self.protocol == PLACE and self.encoder:
             raise SettingError("--encoder does nothing here: --protocol place is about where and when, not about vectors")
         if not self.head and self.protocol in LEAVE_OUT:
             raise SettingError(f"--protocol {self.protocol} trains a head again: name it with --head")
-        if self.protocol in (*LEAVE_OUT, "promises") and len(self.head) > 1:
+        if self.protocol in (*LEAVE_OUT, "promises", QUANTIFICATION) and len(self.head) > 1:
             raise SettingError(f"--protocol {self.protocol} is of one head: name one with --head")
         if self.threshold is not None and (self.error_rate, self.promise, self.delta) != (None, None, None):
             raise SettingError("--threshold promises nothing: leave --error-rate, --promise and --delta out, or the threshold")

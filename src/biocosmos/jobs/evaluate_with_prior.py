@@ -15,10 +15,10 @@ from biocosmos.evaluate.report import Report
 from biocosmos.identify.places.placed_identifier import PlacedIdentifier
 from biocosmos.identify.places.placing import held_out_shares
 from biocosmos.identify.predictions import Predictions
-from biocosmos.identify.priors.kernel import KernelPrior
 from biocosmos.jobs.evaluate_settings import EvaluateSettings
 from biocosmos.jobs.placed_names import Stored, identifiers_with_prior
 from biocosmos.places import Places
+from biocosmos.places.kernel import KernelPrior
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
 

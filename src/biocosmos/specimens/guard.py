@@ -49,6 +49,8 @@ MOST = 10_000
 _KEY = b"biocosmos.fitted"
 _SHAPE = {"what": str, "split": (None, str), "stands_on": [Several(str, 2)]}
 _NAMED = 3
+_PRIOR = "place:"
+"""Before the folder of a prior of places, as the name of an encoder."""
 _DID = {FITTED: "trained", CALIBRATED: "calibrated", CHOSEN: "chose the weights of"}
 _ELSEWHERE = "judge it on specimens it has not seen, such as another part of the split it was made with"
 
@@ -152,7 +154,10 @@ def records(*who: Fitted | str | Path) -> Iterator[Fitted]:
 
 
 def _folder_of(name: str | Path) -> Path:
-    """The folder that an encoder's name means: "run+atc-0.5" has the weights of "run", and has seen what these have seen."""
+    """The folder that an encoder's name means: "run+atc-0.5" has the weights of "run", and has seen what these have seen; so has
+    "place:prior" of the prior in that folder."""
+    if str(name).startswith(_PRIOR):
+        name = str(name).removeprefix(_PRIOR)
     base, reduced, _ = str(name).rpartition("+")
     return Path(base) if reduced and not is_folder(Path(name).expanduser()) else Path(name)
 

@@ -115,9 +115,9 @@ def _of_folder(name: str, place: str, device: str) -> PlaceEncoder:
 
     folder = Path(place).expanduser()
     if is_file(folder / PRIOR):
-        return load_shares(place)
+        return load_shares(name, folder)
     if is_of_taxa(folder):
-        return TrainedPlaces(str(place), load_taxon_model(folder), device)
+        return TrainedPlaces(name, load_taxon_model(folder), device)
     if described(folder):
         return load_place_folder(place, device=device)
     return TrainedPlaces(name, public_places(folder), device)

@@ -61,12 +61,10 @@ class SharesOfPlaces:
         return [NOTHING] * len(places)
 
 
-def load_shares(folder: str | Path) -> SharesOfPlaces:
-    """The encoder in the folder of a kernel prior. Raises BiocosmosError for a missing or broken file."""
-    path = Path(folder).expanduser()
-    prior = KernelPrior.load(path)
-    digest = hashlib.sha256((path / KERNEL).read_bytes()).hexdigest()[:16]
-    return SharesOfPlaces(str(folder), prior, digest)
+def load_shares(name: str, folder: Path) -> SharesOfPlaces:
+    """The encoder in the folder of a kernel prior, under this name. Raises BiocosmosError for a missing or broken file."""
+    prior = KernelPrior.load(folder)
+    return SharesOfPlaces(name, prior, hashlib.sha256((folder / KERNEL).read_bytes()).hexdigest()[:16])
 
 
 __all__ = ["SharesOfPlaces", "load_shares"]

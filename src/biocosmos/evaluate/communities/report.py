@@ -59,9 +59,9 @@ def community_report(
 ) -> Report:
     """A report of kind "community".
 
-    shares: of the taxa in each sample by quantification: sample, taxon, share, share_low, share_high, gate, method. told: what was
-    said of samples and specimens while they were counted. Tables: samples (sample by taxon), diversity, distances,
-    ordination and rarefaction.
+    shares: of the taxa in each sample by quantification: sample, taxon, share, share_low, share_high, gate, method. told: what
+    was said of samples and specimens while they were counted. Tables: samples (sample by taxon), diversity, distances,
+    ordination, rarefaction, and shares where they are given.
     """
     diversity = diversity_table(community, doubt, size=rarefy, chao1=chao1)
     rows, apart, left_out = distances(community)

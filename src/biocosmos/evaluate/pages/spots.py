@@ -96,9 +96,10 @@ def circles_of(spots: Spots, x: Scale, y: Scale, west: float, names: Sequence[st
     across, down = _pixels(x, west + (spots.longitude - west) % 360), _pixels(y, spots.latitude)
     cell, mixed = CELL, False
     while True:
-        squares = ((across // cell).astype(np.int64) << 20) + (down // cell).astype(np.int64)
-        key = squares if mixed else (spots.series << 40) + squares
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
+        column, row = (np.floor((values - values.min()) / cell).astype(np.int64) for values in (across, down))
+        tall = int(row.max()) + 1
+        square, squares = column * tall + row, (int(column.max()) + 1) * tall
+        first, group = _groups(square if mixed else spots.series * squares + square)
         if len(first) > MANY and not mixed and np.ptp(spots.series):
             mixed = True
         elif len(first) <= MOST_CIRCLES or cell > 200:
@@ -140,9 +141,11 @@ def gathered(spots: Spots, most: int) -> tuple[list[Spot], int]:
     codes = {name: i for i, name in enumerate(dict.fromkeys(there.names))}
     named = np.array([codes[name] for name in there.names], np.int64) if codes else np.zeros(len(there), np.int64)
     places = [np.round(values * 10**EXACT).astype(np.int64) for values in (there.latitude, there.longitude)]
-    order = np.lexsort((*places, there.series, named))
-    keys = np.stack([named, there.series, *places])[:, order]
-    starts = np.flatnonzero(np.append(True, (keys[:, 1:] != keys[:, :-1]).any(axis=0)))
+    place = (places[0] + 90 * 10**EXACT) * 1000 * 10**EXACT + places[1] % (360 * 10**EXACT)
+    kind = named * (int(there.series.max()) + 1) + there.series
+    order = np.lexsort((place, kind)) if kind.any() else np.argsort(place, kind="stable")
+    changes = (np.diff(place[order]) != 0) | (np.diff(kind[order]) != 0)
+    starts = np.flatnonzero(np.append(True, changes))
     counts = np.add.reduceat(there.count[order], starts)
     rows = order[starts]
     shown = np.lexsort((rows, -counts))[:most]
@@ -164,6 +167,15 @@ def degrees(value: float, letters: str, digits: int = 1) -> str:
     value = value if letters == "NS" else (value + 180) % 360 - 180
     shown = f"{abs(round(value, digits)):.{digits}f}".rstrip("0").rstrip(".") if digits else f"{abs(value):.0f}"
     return f"{shown}°" + (f" {letters[0] if value > 0 else letters[1]}" if float(shown) % 180 else "")
+
+
+def _groups(keys: Ints) -> tuple[Ints, Ints]:
+    """(first row of each key that is there, (n,) which of them each row has); keys: (n,) from 0, not much more than there are."""
+    there = np.flatnonzero(np.bincount(keys))
+    number, first = np.zeros(int(keys.max()) + 1, np.int64), np.zeros(int(keys.max()) + 1, np.int64)
+    number[there] = np.arange(len(there))
+    first[keys[::-1]] = np.arange(len(keys))[::-1]
+    return first[there], number[keys]
 
 
 def _pixels(scale: Scale, values: Floats) -> Floats:

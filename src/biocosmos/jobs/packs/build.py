@@ -16,12 +16,14 @@ from biocosmos.encoders.model_card import licence_of
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_folder
 from biocosmos.identify.identifier import Identifier
+from biocosmos.identify.namers.registry import DEFAULT_NAMER
 from biocosmos.jobs.identify_settings import IdentifySettings
 from biocosmos.jobs.packs.content import Content, Written, write_content
 from biocosmos.jobs.packs.identifiers import OF_CLASSES, check_method, fitted
+from biocosmos.jobs.packs.inside import RESERVED_COLUMNS
 from biocosmos.jobs.packs.proofs import Proofs, chosen
 from biocosmos.jobs.packs.settings import LEAST_TESTS, BuildSettings
-from biocosmos.jobs.who_names import identifier_of, known_and_calibration
+from biocosmos.jobs.who_names import default_method, identifier_of, known_and_calibration
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
 from biocosmos.specimens import guard
@@ -116,9 +118,9 @@ def _licence(collection: Collection, part: str | None) -> str:
 
 
 def _columns(collection: Collection, asked: Sequence[str]) -> tuple[str, ...]:
-    taken = {"id", "label", "image", "image_path", SOURCE, *collection.ranks}
+    taken = {"id", "label", *collection.ranks}
     for name in asked:
-        if name.startswith(EMBEDDING_PREFIX) or name in ("image", "image_path", SOURCE):
+        if name.startswith(EMBEDDING_PREFIX) or (name in RESERVED_COLUMNS and name not in taken):
             raise BiocosmosError(f"--columns {name}: pictures and vectors are no columns of a pack's specimens")
     return tuple(name for name in collection.chosen_columns(list(dict.fromkeys(asked))) if name not in taken)
 
@@ -151,6 +153,8 @@ def _identifier(collection: Collection, name: str, settings: BuildSettings, gall
     novelty = settings.novelty or (OF_CLASSES if settings.vectors == "none" else None)
     if settings.least == 1:
         asked = {"method": settings.method, "novelty": novelty, "known": settings.known}
+        if settings.method is None and default_method(collection, name) != DEFAULT_NAMER:
+            asked["method"] = DEFAULT_NAMER
         stated: dict[str, Any] = {key: value for key, value in asked.items() if value is not None}
         return identifier_of(collection, told(IdentifySettings, encoder=name, seed=settings.seed, **stated))
     known, calibration = known_and_calibration(collection, name, known=settings.known)

@@ -23,10 +23,14 @@ from biocosmos.specimens.packs import layout
 from biocosmos.specimens.packs.classes import Classes
 from biocosmos.specimens.packs.reading import Pack
 from biocosmos.specimens.packs.vectors import read_tensors, read_vectors
+from biocosmos.specimens.records import ADDED_BY_COLLECTION, BESIDE, EMBEDDING_PREFIX
+from biocosmos.specimens.stored_types import column_name
 from biocosmos.taxonomy import Taxonomy
 from biocosmos.unfinished import scratch_folder
 
 AGAIN = "get the pack again from where it came"
+RESERVED_COLUMNS = ("id", "label", "image", "image_path", "crop", layout.SOURCE, *BESIDE, *ADDED_BY_COLLECTION)
+"""Columns that no rank and no further column of a pack may be called: a stranger's would be read as places of files here."""
 MOST_TIMES = 1000
 """A table may grow to so many times the bytes of its file."""
 
@@ -80,6 +84,12 @@ def gallery_of(pack: Pack) -> Gallery | None:
     tree = taxonomy_of(pack)
     kinds = {"id": pa.string(), layout.SOURCE: pa.string(), **dict.fromkeys(tree.ranks, pa.string())}
     rows = read_rows(pack, layout.SPECIMENS, kinds)
+    label = [("label", pa.string())] if "label" in rows.column_names else []
+    for name, kind in label:
+        if rows.schema.field(name).type != kind:
+            raise BiocosmosError(f"{pack.path}: {layout.SPECIMENS} has no column '{name}' of {kind}: {AGAIN}")
+    shown = dict.fromkeys([*kinds, *(name for name, _ in label), *_further(pack, rows)])
+    rows = rows.select(list(shown))
     if len(rows) != facts["specimens"] or rows["id"].null_count or len(rows["id"].unique()) != len(rows):
         raise BiocosmosError(f"{pack.path}: {layout.SPECIMENS} does not hold {facts['specimens']:,} ids: {AGAIN}")
     vectors = read_vectors(pack.file(layout.VECTORS), facts["vectors"]["kind"], len(rows), facts["encoder"]["dim"])
@@ -90,6 +100,30 @@ def gallery_of(pack: Pack) -> Gallery | None:
         raise BiocosmosError(f"{pack.path}: {layout.SPECIMENS} is not in the order of the tree: {AGAIN}")
     provenance = {"encoder": facts["encoder"]["name"], **encoder_facts(pack)}
     return Gallery(np.asarray(rows["id"].to_pylist(), object), vectors, taxa, tree, provenance, rows)
+
+
+def _further(pack: Pack, rows: pa.Table) -> list[str]:
+    """Columns beside those of every pack. Raises BiocosmosError for one that would be read as a file, an image or vectors."""
+    for name in [*pack.facts["columns"], *pack.facts["ranks"]]:
+        means = name in RESERVED_COLUMNS or name.startswith(EMBEDDING_PREFIX) or column_name(name) != name
+        if means or (name not in rows.column_names):
+            raise BiocosmosError(f"{pack.path}: a pack may not have a column '{name[:40]}', or lacks it: {AGAIN}")
+    return list(pack.facts["columns"])
+
+
+def tried(pack: Pack, gallery: Gallery | None) -> tuple[Identifier, Proofs, Proofs]:
+    """The identifier of a pack, the tests as they must be answered, and as they are answered here.
+
+    Raises BiocosmosError where its parts do not fit one another, whatever that comes to while it names.
+    """
+    proofs = proofs_of(pack)
+    try:
+        identifier = identifier_in(pack, gallery)
+        return identifier, proofs, proofs.answered(identifier, gallery)
+    except BiocosmosError:
+        raise
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError, AssertionError) as error:
+        raise BiocosmosError(f"{pack.path}: its identifier does not fit the rest of it ({first_line(error)}): {AGAIN}") from error
 
 
 def encoder_facts(pack: Pack) -> dict[str, object]:

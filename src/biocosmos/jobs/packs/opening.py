@@ -18,7 +18,7 @@ import pyarrow as pa
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.files import is_folder, is_there
 from biocosmos.jobs.models import PROMOTED, Model, Promotion, folder_of
-from biocosmos.jobs.packs.inside import encoder_facts, gallery_of, means_of, read_rows, unpack_identifier
+from biocosmos.jobs.packs.inside import encoder_facts, gallery_of, means_of, read_rows, tried, unpack_identifier
 from biocosmos.jobs.packs.weights import digest_of
 from biocosmos.machine import memory_file
 from biocosmos.provenance import encoder_name
@@ -115,6 +115,7 @@ def _name_of(pack: Pack, typed: str | None) -> str:
 def _unpack(pack: Pack, folder: Path, name: str, place: Path, encoder: Path) -> None:
     gallery = gallery_of(pack)
     shown = means_of(pack) if gallery is None else gallery
+    tried(pack, gallery)
     if pack.facts["weights"] and name == pack.facts["encoder"]["name"]:
         name = str(_encoder(pack, encoder))
     collection = Collection.create(folder)
@@ -147,7 +148,8 @@ def _rows(pack: Pack, shown: Gallery) -> Iterator[pa.RecordBatch]:
 
 def _encoder(pack: Pack, place: Path) -> Path:
     """The folder of the encoder that came with a pack, under its own name."""
-    target = place / Path(str(pack.facts["encoder"]["name"])).name
+    name = Path(str(pack.facts["encoder"]["name"])).name
+    target = place / (name if layout.is_pack_path(name) else "model")
     if is_there(target):
         return target
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.jobs.packs.inside import AGAIN, classes_of, gallery_of, identifier_in, proofs_of
+from biocosmos.jobs.packs.inside import AGAIN, classes_of, gallery_of, tried
 from biocosmos.jobs.packs.proofs import differs
 from biocosmos.specimens.packs.reading import Pack, open_pack
 
@@ -28,15 +28,13 @@ def verify_pack(path: str | Path) -> Verified:
     facts = pack.facts
     tree, classes = classes_of(pack)
     gallery = gallery_of(pack)
-    identifier = identifier_in(pack, gallery)
+    identifier, proofs, now = tried(pack, gallery)
     if identifier.namer.taxonomy.digest != tree.digest:
         raise BiocosmosError(f"{pack.path}: its identifier has another tree than the pack: {AGAIN}")
     if identifier.known is not None and identifier.known.taxa is not None and gallery is not None:
         taxa, counts = np.unique(identifier.known.taxa, return_counts=True)
         if not np.array_equal(taxa, classes.nodes) or not np.array_equal(counts, classes.counts):
             raise BiocosmosError(f"{pack.path}: its classes do not count the specimens that its identifier learnt from: {AGAIN}")
-    proofs = proofs_of(pack)
-    now = proofs.answered(identifier, gallery)
     differing = []
     for expected, found in zip(proofs.tests, now.tests):
         for what in ("taxa", "nearest"):

@@ -33,6 +33,7 @@ EXPORTS = {"csv": ".csv", "parquet": ".parquet", "darwin-core": ".zip", "ecotaxa
 CHOSEN = "ids.json"
 """In the folder of an export: the ids that were chosen."""
 COUNTED = ("kmeans", "ward")
+SAMPLED = ("sample", "station", "depth", "year", "month", "day")
 METHODS = ("hdbscan", *COUNTED, "louvain", "leiden")
 
 
@@ -208,6 +209,34 @@ class Evaluate(_Checked):
 
 
 @dataclass(frozen=True)
+class Summarize(_Checked):
+    """Count what was found in each sample, and how alike samples are; the page is kept with the collection."""
+
+    by: tuple[str, ...] = setting(("sample",), "What tells samples apart.", choices=SAMPLED)
+    sample: str | None = setting(
+        None, "The column that says which sample a specimen is of.", unset="sample_id, eventID, station ..."
+    )
+    rank: str | None = setting(None, "Taxa of this rank: family.", unset="the names as they were given")
+    names: str | None = setting(None, "A machine's names.", choices=("latest",), unset="those of the collection")
+    volume: str | None = setting(
+        None, "Water that a specimen stands for, with its unit (m3, L, mL): sample_tot_vol=m3.", unset="not known: counts alone"
+    )
+    title: str = setting("communities", "What the page is called: small letters, digits, hyphens.")
+
+    def __post_init__(self) -> None:
+        check(self)
+        check_name(self.title, "--title")
+
+    def words(self, place: Place) -> list[str]:
+        page = place.collection / REPORTS / f"{place.stamp}-{self.title}.html"
+        told = [
+            *self.options("by", "sample", "rank", "names", "volume"),
+            *options(report=page, output=place.made / "samples.csv"),
+        ]
+        return line("summarize", options=told, places=[place.collection])
+
+
+@dataclass(frozen=True)
 class Train(_Checked):
     """Train a head over the taxonomy on the stored vectors."""
 
@@ -338,6 +367,7 @@ KINDS: dict[str, Kind] = {
         Kind("refit", "Learn from the new labels", Refit.__doc__ or "", "annotator", Refit, ("Jobs", "/jobs")),
         Kind("name", "Name images", Name.__doc__ or "", "annotator", Name, ("Identify", "/identify"), _names, uploads=True),
         Kind("evaluate", "Evaluate", Evaluate.__doc__ or "", "admin", Evaluate, ("Reports", "/reports")),
+        Kind("summarize", "Sum up communities", Summarize.__doc__ or "", "annotator", Summarize, ("Reports", "/reports")),
         Kind("train", "Train a head", Train.__doc__ or "", "admin", Train),
         Kind("export", "Export", Export.__doc__ or "", "annotator", Export),
     )

@@ -6,11 +6,12 @@ https://github.com/mvrl/TaxaBind ask for. An image and its annotation have one i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
@@ -78,7 +79,7 @@ class _Satellite:
         """The batch with ``satellite_path``."""
         there = batch.schema.names
         where = [batch.column(name).to_pylist() if name in there else [None] * len(batch) for name in ("latitude", "longitude")]
-        found = [self._find(id_, *place) for id_, *place in zip(batch.column("id").to_pylist(), *where)]
+        found = [self._find(id_, *map(_number, place)) for id_, *place in zip(batch.column("id").to_pylist(), *where)]
         return batch.append_column(SATELLITE, pa.array(found, pa.string()))
 
     def _find(self, id_: str, latitude: float | None, longitude: float | None) -> str | None:
@@ -86,7 +87,7 @@ class _Satellite:
             self._unplaced += 1
             return None
         self._placed += 1
-        own = id_.rpartition("#")[2]
+        own = PurePath(id_.rpartition("#")[2]).name
         for north in _written(latitude):
             for east in _written(longitude):
                 if is_file(path := self._folder / f"{own}_{north}_{east}.jpeg"):
@@ -103,6 +104,15 @@ class _Satellite:
         if self._lost:
             reason = f"{self._lost:,} of {self._placed:,} satellite images are not in {self._folder}, {self._first} for one"
             self._failures.add(reason, stage="read", source=self._file, severity="warning")
+
+
+def _number(value: object) -> float | None:
+    """Degrees, also where the file has them as text."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _written(degrees: float) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 
@@ -81,7 +81,7 @@ class _Files:
     def _picture(self, id_: str | None) -> str | None:
         if id_ is None:
             return None
-        names = (folder / f"{id_}{ending}" for folder in self._pictures for ending in (".jpg", ".jpeg", ".png"))
+        names = (folder / f"{PurePath(id_).name}{ending}" for folder in self._pictures for ending in (".jpg", ".jpeg", ".png"))
         return next((str(path) for path in names if is_file(path)), None)
 
     def sound(self, id_: str | None, kind: object) -> str | None:
@@ -89,7 +89,7 @@ class _Files:
         if id_ is None:
             return None
         endings = dict.fromkeys(("mp3", *([str(kind).strip().lower()] if kind else [])))
-        names = (folder / f"{id_}.{ending}" for folder in self._sounds for ending in endings if "/" not in ending)
+        names = (folder / PurePath(f"{PurePath(id_).name}.{ending}").name for folder in self._sounds for ending in endings)
         return next((str(path) for path in names if is_file(path)), None)
 
     def tell(self) -> None:

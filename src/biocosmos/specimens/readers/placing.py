@@ -252,7 +252,7 @@ class Placing:
             if (reason := known[text]) is not None:
                 if reason.startswith("is not"):
                     if self.tell_dates:
-                        self._count("the date is not ISO 8601: kept as text, it is of no season", text[:40])
+                        self._count("the date is not ISO 8601, as 2026-06-04 is: kept as text, it is of no season", text[:40])
                 else:
                     fail(f"the date {text[:60]!r} {reason}", row)
 

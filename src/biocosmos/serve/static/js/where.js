@@ -24,4 +24,9 @@ export function showWhere(query) {
   draw();
 }
 
-fold?.addEventListener("toggle", draw);
+const OPEN = "where-open";
+fold?.addEventListener("toggle", () => {
+  try { sessionStorage.setItem(OPEN, fold.open ? "1" : ""); } catch { /* a browser that keeps nothing */ }
+  draw();
+});
+try { if (fold && sessionStorage.getItem(OPEN)) fold.open = true; } catch { /* it stays closed */ }
