@@ -205,7 +205,7 @@ def _shares(report: Report) -> list[Section]:
     if "shares" not in report.tables:
         return []
     largest: dict[str, int] = {}
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row in report.rows("shares"):
         largest[row["sample"]] = largest.get(row["sample"], 0) + 1
         if largest[row["sample"]] <= LARGEST and len(rows) < MOST_ROWS:
