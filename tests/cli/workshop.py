@@ -128,6 +128,8 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
     (folder / "parts" / "seen.txt").write_text("\n".join(ids[:9]))
     (folder / "accepted.csv").write_text(f"id,proposal,rank,accept\n{ids[5]},b,label,yes\n")
     (folder / "templates.txt").write_text("a photo of {name}.\n")
+    places = "file,latitude,longitude,date\n" + f"{rows[0]['id']}.jpg,52.05,5.05,2026-06-04\n"
+    (folder / "places.csv").write_text(places)
     (folder / "fence.csv").write_text("taxon,rule,country\nInsecta,allow,NL\nInsecta,allow,BE\n")
     (folder / "allowed.csv").write_text("taxon\nInsecta\n")
     (folder / "unicom.toml").write_text("epochs = 1\nclusters = 9\n")
@@ -192,6 +194,7 @@ def _furnish(folder: Path, embedded: bc.Collection) -> dict[str, str]:
         "one": "one.txt",
         "templates": "templates.txt",
         "fence": "fence.csv",
+        "places_of_photos": "places.csv",
         "allowed": "allowed.csv",
         "config": "unicom.toml",
         "heads": "heads.toml",

@@ -225,3 +225,26 @@ def test_evaluate_sets_names_with_and_without_place_side_by_side(placed: bc.Coll
     assert "<img" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
     said = run(*ask, "--prior", "collection", "-o", tmp_path / "own")  # fitted on those that name: rows may be judged too
     assert "centroid, place, by rows" in said
+
+
+def test_a_table_says_where_each_image_was_taken(placed: bc.Collection, tmp_path: Path) -> None:
+    columns = ["id", "latitude", "longitude", "date"]
+    asked = placed.table(columns, split="test", where="latitude IS NOT NULL").slice(0, 4).to_pylist()
+    (tmp_path / "images").mkdir()
+    for number, row in enumerate(asked):
+        (tmp_path / "images" / f"{number}.jpg").write_bytes(placed.image_bytes(row["id"]) or b"")
+    lines = ["File;Latitude;Longitude;Date;Depth"]
+    lines += [f"images/{n}.jpg;{row['latitude']};{row['longitude']};{row['date']};5 m" for n, row in enumerate(asked[:2])]
+    lines += ["2.jpg;95;3;soon;deep", ";1;2;;"]
+    (tmp_path / "places.csv").write_text("\n".join(lines))
+    how = ("--prior", "collection", "-o", tmp_path / "names.csv")
+    said = run("identify", placed.path, tmp_path / "images", *ASK, "--places", tmp_path / "places.csv", *how)
+    assert "place was counted in for 2 of 4 specimens" in said
+    found = {Path(row["id"]).name: row["place"] for row in rows(tmp_path / "names.csv")}
+    assert found["0.jpg"] and found["1.jpg"] and not found["2.jpg"] and not found["3.jpg"]
+    failures = (tmp_path / "names.failures.csv").read_text()
+    for reason in ("they look swapped", "is not a day of the year", "no number of metres", "no file in this row"):
+        assert reason in failures
+    (tmp_path / "places.csv").write_text("file,colour\n2.jpg,red\n")
+    said = run("identify", placed.path, tmp_path / "images", *ASK, "--places", tmp_path / "places.csv", fails=1)
+    assert "says neither where nor when" in said

@@ -32,8 +32,10 @@ _GALLERY = {"head": NOT_GIVEN, **_OURS}
 _FILES = {"part": NOT_GIVEN, **_OURS}
 NO_PRIOR, OWN_PRIOR = "none", "collection"
 WAYS = ("leaves", "inaturalist")
+DEEPEST = 12_000
+"""Metres: below the bottom of the deepest trench."""
 FENCE_WAYS = ("renormalise", "roll-up")
-OF_PLACES = ("at", "on", "depth", "country", "prior", "prior_way", "fence", "checklist", "fence_way")
+OF_PLACES = ("at", "on", "places", "depth", "country", "prior", "prior_way", "fence", "checklist", "fence_way")
 """Settings of what stands behind who names: the namer is fitted as without them."""
 _EMBEDS = ({"part": NOT_GIVEN, **_OURS}, {"method": "zero-shot", "read": NOT_GIVEN})
 """Where images or texts are embedded; specimens have their vectors."""
@@ -134,7 +136,16 @@ class IdentifySettings:
     on: str | None = setting(
         None, "When: 2026-06-04, a month, a span 2026-06-01/15, or 06-04 of any year.", panel=PLACE, metavar="DATE", only=_FILES
     )
-    depth: float | None = setting(None, "At which depth, in metres below the surface.", panel=PLACE, only=_FILES)
+    places: Path | None = setting(
+        None,
+        "Where and when each image was taken: a CSV with columns file, latitude, longitude, date, depth, country.",
+        panel=PLACE,
+        file=True,
+        only={"at": NOT_GIVEN, "on": NOT_GIVEN, "depth": None, "country": None, **_FILES},
+    )
+    depth: float | None = setting(
+        None, "At which depth, in metres below the surface.", panel=PLACE, low=0, high=DEEPEST, only=_FILES
+    )
     country: str | None = setting(
         None,
         "In which country: NL, or US-CA for a part of one; for fences and checklists.",
@@ -147,7 +158,7 @@ class IdentifySettings:
         f"{NO_PRIOR}: place counts for nothing.",
         panel=PLACE,
         metavar="FOLDER",
-        unset=f"{OWN_PRIOR} with --at, --on or --depth, else {NO_PRIOR}",
+        unset=f"{OWN_PRIOR} with --at, --on, --depth or --places, else {NO_PRIOR}",
         only=_OURS,
     )
     prior_way: str = setting(
@@ -302,7 +313,7 @@ def _check_place(settings: IdentifySettings) -> None:
 
 def asks_place(settings: IdentifySettings) -> bool:
     """Whether a prior of places is asked for."""
-    told = any(getattr(settings, name) is not None for name in ("at", "on", "depth"))
+    told = any(getattr(settings, name) is not None for name in ("at", "on", "depth", "places"))
     return settings.prior != NO_PRIOR and (told or settings.prior is not None)
 
 

@@ -26,6 +26,7 @@ from biocosmos.identify.places.placing import Chosen, Placing, known_rows, paths
 from biocosmos.identify.priors import Prior, load_prior
 from biocosmos.identify.priors.choosing import fit
 from biocosmos.jobs.identify_settings import OWN_PRIOR, IdentifySettings, asks_place
+from biocosmos.jobs.place_table import PlaceTable
 from biocosmos.jobs.unlabelled import selection
 from biocosmos.jobs.who_names import (
     NAMERS,
@@ -53,21 +54,23 @@ def placed_identifier_of(collection: Collection, settings: IdentifySettings, fai
 
     Raises BiocosmosError also for a file of fences that cannot be read.
     """
-    of_attributes = settings.head is not None and answers_attributes_alone(settings.head)
-    if of_attributes or not (settings.fence or settings.checklist):
-        return _by_prior(collection, settings, failures)
     told = Failures()
+    of_attributes = settings.head is not None and answers_attributes_alone(settings.head)
+    table = None if settings.places is None or of_attributes else PlaceTable(settings.places, told)
+    if of_attributes or not (settings.fence or settings.checklist):
+        failures.extend(told)
+        return _by_prior(collection, settings, table, failures)
     fences = read_fences(settings.fence, settings.checklist, told, way=settings.fence_way)  # type: ignore[arg-type]
-    made = _by_prior(collection, settings, failures)
+    made = _by_prior(collection, settings, table, failures)
     bound = fences.bound(made.namer.taxonomy, told)
     failures.extend(told)
     if isinstance(made, PlacedIdentifier):
         how: dict[str, Any] = {"combined": made.combined, "placing": made.placing}
         return PlacedIdentifier.of(made.plain, made.where, fences=bound, **how)
-    return PlacedIdentifier.of(made, _where(collection, settings, made), fences=bound)
+    return PlacedIdentifier.of(made, _where(collection, settings, made, table), fences=bound)
 
 
-def _by_prior(collection: Collection, settings: IdentifySettings, failures: Failures) -> Identifier:
+def _by_prior(collection: Collection, settings: IdentifySettings, table: PlaceTable | None, failures: Failures) -> Identifier:
     """Without fences.
 
     Raises BiocosmosError: a prior that was asked for by name and cannot be had; see
@@ -78,7 +81,7 @@ def _by_prior(collection: Collection, settings: IdentifySettings, failures: Fail
     if settings.prior not in (None, OWN_PRIOR) and not is_folder(Path(str(settings.prior))):
         load_prior(str(settings.prior))  # says what is wrong
     told = OnePlace.of(settings)
-    if settings.part is None and not known_rows(told.place).any():
+    if settings.part is None and settings.places is None and not known_rows(told.place).any():
         plain = identifier_of(collection, settings, failures)
         return _noted(plain, "no place and no day was told (--at, --on), so that the prior changes nothing")
     if in_use(collection, settings, Failures()) is not None:
@@ -93,7 +96,7 @@ def _by_prior(collection: Collection, settings: IdentifySettings, failures: Fail
         return _noted(plain, f"place was not counted in: {error}")
     if combined is None:
         return _noted(plain, placing.note())
-    return PlacedIdentifier.of(plain, _where(collection, settings, plain), combined=combined, placing=placing)
+    return PlacedIdentifier.of(plain, _where(collection, settings, plain, table), combined=combined, placing=placing)
 
 
 def said_of_place(identifier: Identifier, tables: Iterable[pa.Table]) -> list[str]:
@@ -115,7 +118,10 @@ def said_of_place(identifier: Identifier, tables: Iterable[pa.Table]) -> list[st
     if identifier.combined is None:
         return by_fences
     if not placed:
-        return [*by_fences, "no specimen asked about has a place or a day (--at, --on), so that the prior changed nothing"]
+        return [
+            *by_fences,
+            "no specimen asked about has a place or a day (--at, --on, --places), so that the prior changed nothing",
+        ]
     said = [
         *by_fences,
         f"place was counted in for {placed:,} of {specimens:,} specimens and changed the best guess of {flipped:,}",
@@ -189,7 +195,9 @@ class OnePlace:
         return Found(self.place.take(np.zeros(len(ids), np.int64)), [self.region] * len(ids))
 
 
-def _where(collection: Collection, settings: IdentifySettings, identifier: Identifier) -> Where:
+def _where(collection: Collection, settings: IdentifySettings, identifier: Identifier, table: PlaceTable | None) -> Where:
+    if table is not None:
+        return table
     if settings.part is None:
         return OnePlace.of(settings)
     return Stored(collection, *selection(collection, settings, identifier.namer.taxonomy.ranks))

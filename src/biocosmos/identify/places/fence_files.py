@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.fences import STAGE, Checklist, Fences, FenceWay, Rule
 from biocosmos.identify.places.polygons import Polygons
+from biocosmos.identify.places.small_tables import content_of, rows_of
 from biocosmos.places import country_code
 from biocosmos.taxonomy.name_lists import NAME_COLUMNS
 
@@ -19,9 +18,6 @@ COUNTRIES = ("country", "countrycode", "country_code", "iso")
 REGIONS = ("region", "admin1", "state", "stateprovince", "province")
 POLYGONS = ("polygon", "wkt", "footprintwkt", "geometry", "geojson")
 WORDS = {"allow": "allow", "allowed": "allow", "block": "block", "blocked": "block", "deny": "block"}
-MOST_BYTES = 256 << 20
-MOST_CELL = 1 << 24
-SEPARATORS = (",", ";", "\t", "|")
 
 
 def read_fences(
@@ -46,9 +42,9 @@ def read_fences(
 
 
 def _rules(path: Path, failures: Failures, files: dict[str, str], does: str, *, told: bool = True) -> list[Rule]:
-    content = _content(path)
+    content = content_of(path)
     files[str(path)] = hashlib.sha256(content).hexdigest()
-    header, rows = _rows(path, content)
+    header, rows = rows_of(path, content)
     column = _columns(path, header, told)
     found, first = [], None
     for line, cells in rows:
@@ -59,7 +55,7 @@ def _rules(path: Path, failures: Failures, files: dict[str, str], does: str, *, 
             found.append(_rule(cell, does, f"{path.name}:{line}"))
         except BiocosmosError as error:
             first = first or f"line {line}: {error}"
-            failures.add(str(error), stage=STAGE, source=path, row=line, id=cell("taxon") or None)
+            failures.add(str(error), stage=STAGE, source=path, row=line, id=cell("taxon") or None, severity="warning")
     if not found:
         raise BiocosmosError(
             f"{path} has no rule that can be understood{f' ({first})' if first else ''}: write taxon,rule,country"
@@ -90,42 +86,6 @@ def _rule(cell: Callable[[str], str], does: str, where: str) -> Rule:
         Polygons.parse(polygon) if polygon else None,
         where,
     )
-
-
-def _content(path: Path) -> bytes:
-    try:
-        if path.stat().st_size > MOST_BYTES:
-            raise BiocosmosError(f"{path} has more than {MOST_BYTES >> 20} MB: split it")
-        content = path.read_bytes()
-    except OSError as error:
-        raise BiocosmosError(f"cannot read {path}: {error.strerror or error}") from None
-    if b"\0" in content[:4096] and not content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BiocosmosError(f"cannot read {path}: it is no text")
-    return content
-
-
-def _rows(path: Path, content: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    """The header in lower case, and (line, cells) of the rows."""
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = content.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode("cp1252", errors="replace")
-    first = text.partition("\n")[0]
-    separator = max(SEPARATORS, key=first.count)
-    former = csv.field_size_limit(MOST_CELL)  # a coastline is a long cell
-    try:
-        reader = csv.reader(io.StringIO(text.lstrip("\ufeff"), newline=""), delimiter=separator, skipinitialspace=True)
-        found = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader]
-    except csv.Error as error:
-        raise BiocosmosError(f"cannot read {path}: {error}") from None
-    finally:
-        csv.field_size_limit(former)
-    if not found:
-        raise BiocosmosError(f"{path} is empty: write taxon,rule,country and a row a rule")
-    return [cell.lower() for cell in found[0][1]], found[1:]
 
 
 def _columns(path: Path, header: list[str], told: bool) -> dict[str, int]:

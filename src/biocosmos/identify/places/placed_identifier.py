@@ -187,7 +187,7 @@ class PlacedIdentifier(Identifier):
         """Everything that made the answers, JSON-ready."""
         about = super().provenance(queries)
         if self.placing is not None:
-            about["place"] = self.placing.about()
+            about["place"] = {**self.placing.about(), "table": getattr(self.where, "about", None)}
         if self.fences is not None:
             about["fences"] = {"way": self.fences.fences.way, "files": self.fences.fences.files}
         return about
