@@ -237,6 +237,11 @@ LINES: dict[str, Line] = {
         after=("identify the unlabelled",),
         says="kept as",
     ),
+    "refit from a table": Line(
+        "refit {half} --labels {out}/each.csv --encoder efficientnet-lite0 --name told",
+        after=("queue of each taxon",),
+        says="kept as",
+    ),
     "refit and use it": Line("refit {half} --promote mine --by Ada", after=("refit",), says="names from now on, said Ada"),
     "identify": Line(
         "identify {collection} {photos} -o {out}/names.csv --method nearest --threshold 0.6 --encoder efficientnet-lite0 "
@@ -342,6 +347,9 @@ LINES: dict[str, Line] = {
         "--batch-size 8 --rounds 1 --seed 1 --device cpu --allow-code "
         "-o {out}/tokens.csv --report {out}/tokens.html",
         says="+topk-0.9",
+    ),
+    "queue of each taxon": Line(
+        "discover queue {half} -e efficientnet-lite0 --strategy each --each 2 -o {out}/each.csv", says="specimens"
     ),
     "queue of doubtful labels": Line("discover queue {collection} --strategy disagreement -n 3", says="3 specimens"),
     # ------------------------------------------------------------------ training

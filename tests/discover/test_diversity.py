@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -127,14 +129,20 @@ def test_a_confusion_gives_the_true_taxa_behind_names() -> None:
     assert behind([[5.0, 3.0]], [[1.0, 0.0], [0.0, 0.0]]).tolist() == [[5.0, 3.0]]  # a name that no taxon is given stays
     names = [0] * 31 + [1] * 69  # what 30 and 70 are called
     of = grouped([0] * 100, names, (1, 2))
-    found = doubt_of(of, confusion=Confusion(np.array([[80.0, 20.0], [10.0, 90.0]])), draws=200)
+    found = doubt_of(of, confusion=Confusion(np.array([[80.0, 20.0, 0.0], [10.0, 90.0, 0.0]])), draws=200)
     assert found.corrected is not None
     assert found.corrected["specimens"] == pytest.approx(np.array([[30.0, 70.0]]), abs=0.1)
     assert found.corrected["concentration"] == pytest.approx(np.array([[7.5, 17.5]]), abs=0.1)
     plain = doubt_of(of, draws=200)
     width = [each.ends["high"][0, 0] - each.ends["low"][0, 0] for each in (found, plain)]
     assert width[0] > width[1] and found.ends["low"][0, 0] < 30 < found.ends["high"][0, 0]
-    by_people = doubt_of(grouped([0] * 100, names, (1, 2), machine=False), confusion=Confusion(np.eye(2) * 50), draws=20)
+    # Half of the first taxon has no name: 20 named and 20 without are 40.
+    hidden = replace(grouped([0] * 50, [0] * 20 + [1] * 30, (1, 2)), unnamed=(np.zeros(20, int), np.full(20, 0.25), np.zeros(20)))
+    found = doubt_of(hidden, confusion=Confusion(np.array([[50.0, 0.0, 50.0], [0.0, 100.0, 0.0]])), draws=50)
+    assert found.corrected is not None and found.corrected["specimens"] == pytest.approx(np.array([[40.0, 30.0]]), abs=0.1)
+    assert found.corrected["concentration"] == pytest.approx(np.array([[10.0, 7.5]]), abs=0.1)
+    assert found.ends["low"][0, 0] < 40 < found.ends["high"][0, 0]
+    by_people = doubt_of(grouped([0] * 100, names, (1, 2), machine=False), confusion=Confusion(np.eye(2, 3) * 50), draws=20)
     assert by_people.corrected is not None and by_people.corrected["specimens"].tolist() == [[31.0, 69.0]]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from biocosmos.discover.kept import read_kept
 from biocosmos.discover.queues import STRATEGIES, queue
-from biocosmos.discover.queues.batches import farthest_first, spread, typical
+from biocosmos.discover.queues.batches import farthest_first, of_each, spread, typical
 from biocosmos.discover.queues.scores import DECIDED, disagreement, margin, undecided_entropy
 from biocosmos.discover.queues.strategies import EARLY
 from biocosmos.errors import BiocosmosError
@@ -151,9 +151,10 @@ def test_disagreement_is_out_of_fold():
 def test_every_strategy_gives_that_many_once_each_and_the_same_again(strategy):
     nameless, known = galleries()
     asked = known if strategy == "disagreement" else nameless
-    found = queue(strategy, asked, None if strategy == "disagreement" else known, 12, seed=3)
+    number = 12 // 4 if strategy == "each" else 12  # of each of four taxa
+    found = queue(strategy, asked, None if strategy == "disagreement" else known, number, seed=3)
     assert len(found) == 12 and len(set(found.table["id"].to_pylist())) == 12
-    assert found.table.equals(queue(strategy, asked, known, 12, seed=3).table)
+    assert found.table.equals(queue(strategy, asked, known, number, seed=3).table)
     assert found.table["place"].to_pylist() == list(range(1, 13))
     assert len(queue(strategy, asked.subset(np.arange(5)), known, 12)) == 5 if strategy != "disagreement" else True
     assert found.provenance["strategy"] == strategy and found.provenance["known"] == len(known)
@@ -224,3 +225,11 @@ def test_settings_that_do_nothing_are_refused(embedded, biocosmos):
     )
     with pytest.raises(SettingError):
         QueueSettings(count=0)
+
+
+def test_some_of_each_suggested_taxon_then_any():
+    taxa = np.array([3, 3, 3, 3, 5, 5, 7])
+    p = np.array([0.9, 0.2, 0.6, 0.4, 0.8, 0.3, 0.5], np.float32)
+    rows = of_each(taxa, p, 2, 3)
+    assert sorted(rows[:5].tolist()) == [0, 1, 4, 5, 6] and len(rows) == 6 and len(set(rows.tolist())) == 6
+    assert of_each(taxa, p, 9, 3).tolist()[:1] == [0] and len(of_each(taxa, p, 9, 3)) == 7

@@ -79,6 +79,8 @@ def test_empty_samples_make_a_page_too(tmp_path: Path) -> None:
     names = [np.array(each, object) for each in (["a", "b"], ["x"])]
     counts = np.zeros((2, 1))
     community = Community(*names, "label", counts, beside={"specimens": counts}, predicted=True)
-    report = community_report(community, chao1=True)
+    shares = {"sample": ["a"], "taxon": ["x"], "share": [0.5], "share_low": [0.25], "share_high": [0.75], "method": ["cc"]}
+    report = community_report(community, chao1=True, shares=pa.table(shares | {"gate": ["shut"]}))
     html = report.html(tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "50.0 % (25.0 % to 75.0 %)" in html and "In 1 sample it stayed shut" in html
     assert "2 samples are empty" in html and "Chao1 rests on" in html and report.rows("rarefaction") == []

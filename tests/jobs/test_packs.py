@@ -376,3 +376,11 @@ def test_the_card_is_one_that_the_hub_takes(pack: Path, tmp_path: Path, bees: bc
     build_pack(bees, tmp_path / "own.pack", licence="Museum terms: ask us")
     data = ModelCard.load(tmp_path / "own.pack" / "README.md").data
     assert (data.license, data.license_name) == ("other", "Museum terms: ask us")
+
+
+def test_labels_may_be_a_rank(tmp_path: Path) -> None:
+    made = small(tmp_path / "labels.cosmos", each=4)
+    made.save_facts(ranks=["genus", "label"])
+    build_pack(bc.Collection.open(made.path), tmp_path / "a.pack", **LICENCE)
+    assert not verify_pack(tmp_path / "a.pack").differing
+    assert bc.Collection.open(opening.collection_of(tmp_path / "a.pack")).ranks == ("genus", "label")

@@ -356,6 +356,11 @@ def test_every_kind_makes_words_that_its_verb_takes(collection: bc.Collection, t
             assert one["help"].endswith(".") and one["kind"] in ("bool", "int", "float", "list", "text", "choice", "choices")
 
 
+def test_what_tells_samples_apart_is_one_list(collection: bc.Collection, tmp_path: Path) -> None:
+    settings = KINDS["summarize"].checked({"by": ["station", "depth"]}, Offered.of(collection))
+    assert "--by=station,depth" in settings.words(Place(collection.path, tmp_path, states.new_id()))
+
+
 def test_modules_that_lie_among_the_uploads_are_not_imported(work: Work) -> None:
     id, folder = work.prepare()
     (folder / "made").mkdir()

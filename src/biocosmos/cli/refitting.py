@@ -28,6 +28,8 @@ def refit(collection: COLLECTION, settings: RefitSettings) -> None:
 
     biocosmos refit mine.cosmos --name week-48 --error-rate 0.05
 
+    biocosmos refit mine.cosmos --labels five.csv
+
     biocosmos refit mine.cosmos --promote week-48 --by "Ada"
 
     Names that people gave in the browser count, those that are doubted or disputed do not. A part of the collection is held out

@@ -22,8 +22,8 @@ FEWEST = 30
 """Specimens a confusion rests on at least."""
 
 
-def judged_names(stored: Collection, which: str, failures: Failures) -> tuple[list[Name], list[Name]]:
-    """(own names, names given) of the specimens of a table of names that a person has named and the classifier too.
+def judged_names(stored: Collection, which: str, failures: Failures) -> tuple[list[Name], list[Name | None]]:
+    """(own names, names given, None: none was sure enough) of the specimens of a table of names that a person has named.
 
     Raises BiocosmosError for too few of them, and where what gave the names was fitted on some.
     """
@@ -34,17 +34,17 @@ def judged_names(stored: Collection, which: str, failures: Failures) -> tuple[li
     ours = Naming(columns, stored.ranks)
     theirs = Naming(table.column_names, ranks)
     own: list[Name] = []
-    said: list[Name] = []
+    said: list[Name | None] = []
     ids = []
     for batch in stored.scan(["id", *columns], batch_size=ROWS):
         rows = [row for row in batch.to_pylist() if row["id"] in answers.row_of]
         for row, answer in zip(rows, answers.take([row["id"] for row in rows])):
             true, given = ours.of(row), joined(row, answer)
             named = theirs.of(given)
-            if true.name is None or true.state != VALIDATED or named.name is None:
+            if true.name is None or true.state != VALIDATED:
                 continue
             own.append((true.name, _path(row, stored.ranks)))
-            said.append((named.name, _path(given, ranks)))
+            said.append(None if named.name is None else (named.name, _path(given, ranks)))
             ids.append(row["id"])
     if len(ids) < FEWEST:
         raise BiocosmosError(
@@ -55,11 +55,11 @@ def judged_names(stored: Collection, which: str, failures: Failures) -> tuple[li
     return own, said
 
 
-def confusion_of(columns: Sequence[int], taxa: int) -> Confusion:
-    """From the columns of own names, then those of the names given."""
-    half = len(columns) // 2
-    counts = np.zeros((taxa, taxa))
-    np.add.at(counts, (np.array(columns[:half]), np.array(columns[half:])), 1.0)
+def confusion_of(columns: Sequence[int], said: Sequence[Name | None], taxa: int) -> Confusion:
+    """From the columns of own names, then those of the names given that are there, in order."""
+    own, given = columns[: len(said)], iter(columns[len(said) :])
+    counts = np.zeros((taxa, taxa + 1))
+    np.add.at(counts, (np.array(own), np.array([taxa if name is None else next(given) for name in said])), 1.0)
     return Confusion(counts)
 
 

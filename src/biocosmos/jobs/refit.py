@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, first_line
 from biocosmos.identify.identifier import Identifier
@@ -29,7 +31,7 @@ from biocosmos.provenance import now
 from biocosmos.search.gallery import Gallery
 from biocosmos.settings import told
 from biocosmos.specimens import guard
-from biocosmos.specimens.by_hand import current, names_now
+from biocosmos.specimens.by_hand import current, names_now, record
 from biocosmos.specimens.care.entry import who
 from biocosmos.specimens.collection import Collection
 from biocosmos.taxonomy import Taxonomy
@@ -109,7 +111,7 @@ def refit(collection: Collection, settings: RefitSettings | None = None, **optio
     folder = folder_of(collection, name)
     if folder.exists():
         raise BiocosmosError(f"there is a model {name!r} already: choose another --name")
-    notes: list[str] = []
+    notes: list[str] = [] if settings.labels is None else _labelled(collection, settings.labels, settings.by)
     encoder = collection.encoder_name(settings.encoder)
     guard.refuse_own_names(collection, encoder)
     before = _in_use(collection, encoder, notes)
@@ -155,6 +157,30 @@ def refit(collection: Collection, settings: RefitSettings | None = None, **optio
         place = found.report.html(collection.path / REPORTS / page, thumbnails=collection.picture_bytes)
     kept.save(folder)
     return Refitted(identifier, folder, kept, place)
+
+
+def _labelled(collection: Collection, path: Path, by: str | None) -> list[str]:
+    """Record the names of a table (id, taxon, maybe rank) as given by hand; a row without a name says nothing.
+
+    Returns what is to be told. Raises BiocosmosError for a table that cannot be read, or of which no row can be taken.
+    """
+    try:
+        if path.suffix.lower() == ".parquet":
+            table = pq.read_table(path)
+        else:
+            told = pa_csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
+            table = pa_csv.read_csv(path, parse_options=told)
+        table = pa.table({name.strip().lstrip("\ufeff"): table[name].cast(pa.string()) for name in table.column_names})
+    except (OSError, ValueError, pa.ArrowException) as error:
+        raise BiocosmosError(f"cannot read labels from {path}: {first_line(error)}") from error
+    if "taxon" in table.column_names:
+        table = table.filter(pc.fill_null(pc.not_equal(pc.utf8_trim_whitespace(table["taxon"]), ""), False))
+    done = record(collection, table, by=by, how="labels of a new source")
+    if not done.rows:
+        why = done.failures.gravest() if len(done.failures) else "no row has a taxon"
+        raise BiocosmosError(f"no label of {path} can be taken: {why}")
+    left = f"; {len(done.failures):,} could not be: {done.failures.gravest()}" if len(done.failures) else ""
+    return [f"{done.rows:,} labels of {path} were taken as given by hand{left}"]
 
 
 def named_now(collection: Collection, encoder: str, more: Taxonomy | None = None) -> Named:

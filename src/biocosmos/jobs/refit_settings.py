@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from biocosmos.settings import NOT_GIVEN, check, setting
 
@@ -17,6 +18,12 @@ class RefitSettings:
     """
 
     promote: str | None = setting(None, "Use this one from now on, and fit nothing.", metavar="NAME", unset="nothing is promoted")
+    labels: Path | None = setting(
+        None,
+        "First take these names as given by hand: a table with id and taxon, as 'discover queue' writes it, corrected.",
+        file=True,
+        only=_FITS,
+    )
     name: str | None = setting(None, "What to call it.", unset="by the time", only=_FITS)
     encoder: str | None = setting(
         None, "Which embedding.", names=("--encoder", "-e"), unset="the collection's default", embedding=True, only=_FITS

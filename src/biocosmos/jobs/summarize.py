@@ -12,9 +12,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from biocosmos.discover.communities.counting import BETWEEN, Counted, Counting, sample_column
+from biocosmos.discover.communities.counting import Counted, Counting, sample_column
 from biocosmos.discover.communities.diversity import hill
-from biocosmos.discover.communities.grouping import Grouped, group, per_area
+from biocosmos.discover.communities.grouping import Grouped, group, names_of_cells, per_area
 from biocosmos.discover.communities.indices import CHAO1_WARNING, distance_table, diversity_table
 from biocosmos.discover.communities.table import Community
 from biocosmos.discover.communities.uncertainty import BESIDE, Confusion, Doubt, doubt_of
@@ -80,6 +80,7 @@ class Summary:
             chao1=settings.chao1,
             ordination=settings.ordination,
             seed=settings.seed,
+            shares=None if self.shares is None else self.shares.table(),
         )
 
     def overview(self) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -151,10 +152,10 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
         counting.register(_sample_rows(settings.samples, str(counting.sample)))
     counted = counting.result()
     own, said = ([], []) if settings.confusion is None else judged_names(stored, settings.confusion, failures)
-    grouped = group(counted, rank=settings.rank, also=[*own, *said])
+    grouped = group(counted, rank=settings.rank, also=[*own, *(name for name in said if name is not None)])
     if settings.per_m2:
         grouped = per_area(grouped, counted, failures)
-    confusion = confusion_of(grouped.also.tolist(), len(grouped.community.taxa)) if own else None
+    confusion = confusion_of(grouped.also.tolist(), said, len(grouped.community.taxa)) if own else None
     doubt = None
     if settings.draws and len(counted.cell):
         doubt = doubt_of(grouped, confusion=confusion, draws=settings.draws, seed=settings.seed)
@@ -175,7 +176,7 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
 def _shares(source: _Source, counting: Counting, asked: Mapping[str, str | None], settings: SummarizeSettings) -> SharesOfSamples:
     """Of the specimens that a machine named, named at a rank or not, by the samples of the community."""
     assert source.names is not None and settings.quantify is not None
-    keys = {cell: BETWEEN.join("?" if part is None else part for part in counting.cells[cell].key) for cell in counting.cells}
+    keys = names_of_cells(counting.cells, counting.by)
     sample_of = {id: keys[cell] for id, cell in asked.items() if cell is not None}
     if not sample_of:
         raise BiocosmosError("--quantify: no specimen of the samples is in the table of names")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,8 +64,10 @@ class Counted:
     layers: dict[str, tuple[float, float]]
     has_volume: bool
     has_biovolume: bool
-    not_zero: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    not_zero: npt.NDArray[np.bool_]
     """(c,) what was not found there is not known to be 0 per m³, since the volume or share of a specimen is not known."""
+    unnamed: tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+    """Cells, weights and volumes of the specimens that a machine had no name for."""
 
 
 class Counting(Gathering):
@@ -92,6 +94,7 @@ class Counting(Gathering):
         self._number: dict[str, int] = {}
         self._taxa: dict[tuple[str, Path_], int] = {}
         self._rows: list[tuple[int, int, float, float, bool, str]] = []
+        self._open: list[tuple[int, float, float]] = []
         self._layers: dict[str, tuple[float, float]] = {}
         self._volumes: dict[tuple[str, str], dict[str, float]] = {}
 
@@ -157,6 +160,10 @@ class Counting(Gathering):
             acquisition = (self.cells[found.sample].name, str(row.get("acq_id") or ""))
             self._volumes.setdefault(acquisition, {})[found.sample] = told
 
+    def unnamed(self, row: Mapping[str, Any], sample: Sample, weight: float) -> None:
+        """Keep a specimen that a machine had no name for: which taxa it hides is known from the machine's confusion."""
+        self._open.append((self._number[sample.id], weight, self._biovolume(sample, row)))
+
     def register(self, rows: Iterable[Mapping[str, Any]]) -> int:
         """Samples that are there whether or not anything was found in them, told once the specimens were taken; returns how many
         are new. A row that says no more than the name of a sample that is known adds nothing."""
@@ -206,9 +213,12 @@ class Counting(Gathering):
         columns = list(zip(*self._rows)) if self._rows else [(), (), (), (), (), ()]
         cell, taxon = np.array(columns[0], np.int64), np.array(columns[1], np.int64)
         weight = np.array(columns[2], np.float64)
+        open_cell = np.array([each[0] for each in self._open], np.int64)
+        open_weight, open_volume = (np.array([each[i] for each in self._open], np.float64) for i in (1, 2))
         unknown = np.array([math.isnan(each.sample.none) for each in kept], bool)
         for at in self._parts():
             weight[cell == at] = np.nan
+            open_weight[open_cell == at] = np.nan
             unknown[at] = True
         ids = np.empty(len(cell), object)
         ids[:] = columns[5]
@@ -228,6 +238,7 @@ class Counting(Gathering):
             has_volume=volumes,
             has_biovolume=volumes and self.survey.biovolume is not None,
             not_zero=unknown,
+            unnamed=(open_cell, open_weight, open_volume),
         )
 
     def _parts(self) -> list[int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -20,6 +20,7 @@ from biocosmos.specimens.writers.surveys.gathering import few, in_time
 
 LABEL = "label"
 Floats = npt.NDArray[np.float64]
+Unnamed = tuple[npt.NDArray[np.int64], Floats, Floats]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Grouped:
     group, taxon: (n,) int64, row and column of ``community``; weight: (n,) float64, what a specimen adds to the concentration
     (to what is below a m² where the community is per m²); volume: (n,) float64, what it adds to the biovolume; NaN: not known.
     not_zero: (s,) bool, where what was not found is not known to be 0. machine: (n,) bool. also: columns of the names that were
-    to be there whether or not they count.
+    to be there whether or not they count. unnamed: group, weight and volume of the specimens that a machine had no name for.
     """
 
     community: Community
@@ -40,6 +41,7 @@ class Grouped:
     machine: npt.NDArray[np.bool_]
     not_zero: npt.NDArray[np.bool_]
     also: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    unnamed: Unnamed = field(default_factory=lambda: (np.zeros(0, np.int64), np.zeros(0), np.zeros(0)))
 
     def totals(self, values: Floats) -> Floats:
         """(s, t) the sum of (n,) values over the specimens of each sample and taxon."""
@@ -79,9 +81,21 @@ def group(counted: Counted, *, rank: str | None = None, also: Sequence[tuple[str
     np.logical_or.at(not_zero, of_cell, counted.not_zero)
     columns = taxon[counted.taxon] if len(counted.taxon) else np.zeros(0, np.int64)
     volume, others = weight * counted.volume, taxon[len(counted.names) :]
-    grouped = Grouped(bare, rows, columns, weight, volume, counted.machine, not_zero, others)
+    open_cell, open_weight, open_volume = counted.unnamed
+    open_rows = of_cell[open_cell]
+    open_weight = open_weight / number[open_rows]
+    unnamed = (open_rows, open_weight, open_weight * open_volume)
+    grouped = Grouped(bare, rows, columns, weight, volume, counted.machine, not_zero, others, unnamed)
     several = ranks if rank is None or set(ranks) != {rank} else None
     return _filled(grouped, counted.has_volume, counted.has_biovolume, several, ("concentration", "biovolume"))
+
+
+def names_of_cells(cells: Mapping[str, Cell], by: Sequence[str]) -> dict[str, str]:
+    """Id of a cell -> the sample of :func:`group` that it is in, as that is called."""
+    keys = list(dict.fromkeys(cell.key for cell in cells.values()))
+    table = pa.table({name: pa.array([key[i] for key in keys], pa.string()) for i, name in enumerate(by)})
+    names = dict(zip(keys, _names(table, by)))
+    return {id: str(names[cell.key]) for id, cell in cells.items()}
 
 
 def _order(key: Sequence[str | None], counted: Counted) -> tuple[tuple[bool, float, str], ...]:
@@ -130,7 +144,9 @@ def per_area(grouped: Grouped, counted: Counted, failures: Failures) -> Grouped:
     not_zero = np.zeros(len(keys), bool)
     np.logical_or.at(not_zero, of_row, grouped.not_zero | np.isnan(factor))
     weight, volume = (values * factor[grouped.group] for values in (grouped.weight, grouped.volume))
-    found = Grouped(bare, of_row[grouped.group], grouped.taxon, weight, volume, grouped.machine, not_zero, grouped.also)
+    rows, *values_of = grouped.unnamed
+    unnamed = (of_row[rows], values_of[0] * factor[rows], values_of[1] * factor[rows])
+    found = Grouped(bare, of_row[grouped.group], grouped.taxon, weight, volume, grouped.machine, not_zero, grouped.also, unnamed)
     ranks = None if old.taxon_ranks is None else list(old.taxon_ranks)
     return _filled(found, True, counted.has_biovolume, ranks, ("per_m2", "biovolume_per_m2"))
 

@@ -2,8 +2,8 @@
 
 A draw gives every specimen a Poisson(1) weight (Hanley and MacGibbon 2006), so that how many there are is open as well as which.
 Where the confusion of the classifier is known, a draw takes its specimens anew too, and the shares of the true taxa behind the
-names are those of the greatest likelihood under it, by expectation maximisation over the names (Saerens et al. 2002, with the
-rows of the confusion in place of posteriors). Names that people confirmed stay as they are.
+names, and behind what it had no name for, are those of the greatest likelihood under it, by expectation maximisation over names
+(Saerens et al. 2002, with the rows of the confusion in place of posteriors). Names that people confirmed stay as they are.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ BESIDE = {"specimens": "", "concentration": "concentration_", "biovolume": "biov
 
 @dataclass(frozen=True)
 class Confusion:
-    """counts: (t, t) float64, how many specimens of a true taxon (row) were given a name (column), as a community has its taxa.
+    """counts: (t, t + 1) float64, how many specimens of a true taxon (row) were given a name (column), as a community has its
+    taxa; the last column: had no name.
 
     A taxon of which nothing is known, neither row nor column, is taken as it is named.
     """
@@ -45,8 +46,9 @@ class Confusion:
     counts: Floats
 
     def __post_init__(self) -> None:
-        if self.counts.ndim != 2 or self.counts.shape[0] != self.counts.shape[1] or not (self.counts >= 0).all():
-            raise BiocosmosError(f"a confusion is a table of taxa by taxa, 0 or more, not of shape {self.counts.shape}")
+        shape = self.counts.shape
+        if self.counts.ndim != 2 or shape[1] != shape[0] + 1 or not (self.counts >= 0).all():
+            raise BiocosmosError(f"a confusion is a table of t taxa by t + 1 names, 0 or more, not of shape {shape}")
 
     @property
     def specimens(self) -> int:
@@ -54,11 +56,11 @@ class Confusion:
         return int(self.counts.sum())
 
     def rates(self, counts: Floats | None = None) -> Floats:
-        """(t, t) the share of the specimens of each taxon that is given each name; rows of 0 where there are none."""
+        """(t, t + 1) the share of the specimens of each taxon that is given each name; rows of 0 where there are none."""
         given = self.counts if counts is None else counts
         sums = given.sum(axis=1, keepdims=True)
         rates: Floats = np.divide(given, sums, out=np.zeros_like(given), where=sums > 0)
-        unknown = np.flatnonzero((self.counts.sum(axis=1) == 0) & (self.counts.sum(axis=0) == 0))
+        unknown = np.flatnonzero((self.counts.sum(axis=1) == 0) & (self.counts.sum(axis=0)[:-1] == 0))
         rates[unknown, unknown] = 1.0
         return rates
 
@@ -86,9 +88,10 @@ class Doubt:
 def behind(
     names: npt.ArrayLike, rates: npt.ArrayLike, *, start: Floats | None = None, steps: int = MOST_STEPS, close: float = CLOSE
 ) -> Floats:
-    """(s, t) specimens of each true taxon behind (s, t) names, by the greatest likelihood under (t, t) rates.
+    """(s, t) specimens of each true taxon behind (s, k) names, by the greatest likelihood under (t, k) rates, k at least t.
 
-    Names that no taxon is ever given stay as they are. start: (s, t) shares to begin with, equal ones by default.
+    Names that no taxon is ever given stay as they are, but for those beyond the taxa. start: (s, t) shares to begin with, equal
+    ones by default.
     """
     given, rates = np.asarray(names, np.float64), np.asarray(rates, np.float64)
     possible = rates.sum(axis=0) > 0
@@ -96,6 +99,7 @@ def behind(
     total = known.sum(axis=1, keepdims=True)
     rows = rates.sum(axis=1) > 0
     even = np.where(rows, 1.0 / max(int(rows.sum()), 1), 0.0)[None, :].repeat(len(given), axis=0)
+    taxa = len(rates)
     shares = even if start is None else 0.99 * start + 0.01 * even
     for _ in range(steps):
         new = _step(known, shares, rates)
@@ -105,7 +109,7 @@ def behind(
         shares = new
         if change < close:
             break
-    return np.asarray(shares * total + np.where(possible, 0.0, given))
+    return np.asarray(shares * total + np.where(possible, 0.0, given)[:, :taxa])
 
 
 def _step(values: Floats, shares: Floats, rates: Floats) -> Floats:
@@ -146,15 +150,29 @@ def doubt_of(
 def _corrected(grouped: Grouped, confusion: Confusion, tables: list[str]) -> tuple[dict[str, Floats], Floats]:
     """(name of a table -> what there is of each true taxon, shares of these among what the classifier named)."""
     rates = confusion.rates()
-    true = behind(grouped.totals(np.where(grouped.machine, 1.0, 0.0)), rates)
+    said = {name: _said(grouped, name) for name in tables}
+    true = behind(said["specimens"], rates)
     shares, possible = _shares(true), rates.sum(axis=0) > 0
     found = {}
     for name in tables:
-        each = _each(grouped, name)
-        said, confirmed = (grouped.totals(np.where(mine, each, 0.0)) for mine in (grouped.machine, ~grouped.machine))
-        known = np.where(possible, said, 0.0)
-        found[name] = _rid((true if name == "specimens" else _step(known, shares, rates) + said - known) + confirmed)
+        confirmed = grouped.totals(np.where(grouped.machine, 0.0, _each(grouped, name)))
+        known = np.where(possible, said[name], 0.0)
+        kept = (said[name] - known)[:, : rates.shape[0]]
+        found[name] = _rid((true if name == "specimens" else _step(known, shares, rates) + kept) + confirmed)
     return found, shares
+
+
+def _said(grouped: Grouped, table: str) -> Floats:
+    """(s, t + 1) by the names of the machine, the last column what it had none for."""
+    named = grouped.totals(np.where(grouped.machine, _each(grouped, table), 0.0))
+    group, *_ = grouped.unnamed
+    return np.column_stack([named, np.bincount(group, _unnamed(grouped, table), len(named))])
+
+
+def _unnamed(grouped: Grouped, table: str) -> Floats:
+    """What each specimen adds that the machine had no name for."""
+    group, weight, volume = grouped.unnamed
+    return np.ones(len(group)) if table == "specimens" else volume if "biovolume" in table else weight
 
 
 def _each(grouped: Grouped, table: str) -> Floats:
@@ -191,25 +209,25 @@ def _draws_of(
     start: Floats | None,
 ) -> dict[str, Floats]:
     """name -> (draws, samples of the block, t)."""
-    taxa = grouped.community.counts.shape[1]
-    mine = np.flatnonzero((grouped.group >= block[0]) & (grouped.group <= block[-1]))
-    at = (grouped.group[mine] - block[0]) * taxa + grouped.taxon[mine]
-    machine = grouped.machine[mine]
-    values = {name: _each(grouped, name)[mine] for name in tables}
-    size = len(block) * taxa
+    taxa, wide = grouped.community.counts.shape[1], grouped.community.counts.shape[1] + 1
+    inside = [np.flatnonzero((group >= block[0]) & (group <= block[-1])) for group in (grouped.group, grouped.unnamed[0])]
+    mine, unnamed = inside if confusion is not None else (inside[0], inside[1][:0])
+    group = np.append(grouped.group[mine], grouped.unnamed[0][unnamed]) - block[0]
+    at = group * wide + np.append(grouped.taxon[mine], np.full(len(unnamed), taxa))
+    machine = np.append(grouped.machine[mine], np.ones(len(unnamed), bool))
+    values = {name: np.append(_each(grouped, name)[mine], _unnamed(grouped, name)[unnamed]) for name in tables}
+    size = len(block) * wide
     found = {name: np.zeros((draws, len(block), taxa)) for name in tables}
-    empty = np.bincount(at, minlength=size).reshape(len(block), taxa) == 0
+    empty = np.bincount(at, minlength=size).reshape(len(block), wide)[:, :taxa] == 0
     for draw in range(draws):
-        weights = np.random.default_rng((seed, draw, int(block[0]))).poisson(1.0, len(mine)).astype(np.float64)
+        weights = np.random.default_rng((seed, draw, int(block[0]))).poisson(1.0, len(at)).astype(np.float64)
         rates = None if confusion is None else confusion.drawn(np.random.default_rng((seed, draw)))
         said: dict[str, Floats] = {}
         for name in tables:
-            parts = np.where(weights > 0, weights * values[name], 0.0)
-            unknown = np.isnan(values[name])
-            parts[unknown] = np.nan
-            found[name][draw] = np.bincount(at, parts, size).astype(np.float64).reshape(len(block), taxa)
+            parts = np.where(np.isnan(values[name]), np.nan, weights * values[name])
+            found[name][draw] = _summed(at, parts, len(block), wide)[:, :taxa]
             if rates is not None:
-                said[name] = np.bincount(at[machine], parts[machine], size).astype(np.float64).reshape(len(block), taxa)
+                said[name] = _summed(at[machine], parts[machine], len(block), wide)
         if rates is not None:
             _correct(found, said, rates, draw, start)
     if confusion is None:
@@ -219,15 +237,20 @@ def _draws_of(
     return found
 
 
+def _summed(at: npt.NDArray[np.int64], values: Floats, rows: int, columns: int) -> Floats:
+    return np.asarray(np.bincount(at, values, rows * columns).astype(np.float64).reshape(rows, columns))
+
+
 def _correct(found: dict[str, Floats], said: dict[str, Floats], rates: Floats, draw: int, start: Floats | None) -> None:
     """Put the true taxa in the place of the names of one draw; what goes by the volume is shared out as the specimens are."""
     names = said["specimens"]
     behind_them = behind(names, rates, start=start, steps=STEPS_OF_A_DRAW, close=CLOSE_OF_A_DRAW)
     shares, possible = _shares(behind_them), rates.sum(axis=0) > 0
+    taxa = rates.shape[0]
     for name, values in said.items():
         known = np.where(possible, values, 0.0)
-        shared = behind_them if name == "specimens" else _step(known, shares, rates) + np.where(possible, 0.0, values)
-        found[name][draw] += shared - values
+        shared = behind_them if name == "specimens" else _step(known, shares, rates) + (values - known)[:, :taxa]
+        found[name][draw] += shared - values[:, :taxa]
 
 
 def _shares(values: Floats) -> Floats:

@@ -39,6 +39,20 @@ def spread(vectors: Array, scores: Array, count: int, how: str, *, seed: int = 0
     return np.asarray(chosen[np.lexsort((chosen, -scores[chosen]))], np.int64)
 
 
+def of_each(taxa: Array, p: Array, count: int, known: int, *, seed: int = 0) -> Array:
+    """(k,) int64 rows: ``count`` of each suggested taxon, evenly from its surest to its least sure; then any, drawn by the seed,
+    until there are ``count`` times the number of ``known`` taxa. taxa: (n,) suggested nodes; p: (n,) of these."""
+    chosen: list[int] = []
+    for taxon in np.unique(taxa):
+        mine = np.flatnonzero(taxa == taxon)
+        order = mine[np.lexsort((mine, -p[mine]))]
+        places = np.unique(np.linspace(0, len(order) - 1, min(count, len(order))).astype(np.int64))
+        chosen += order[places].tolist()
+    others = np.setdiff1d(np.arange(len(taxa)), chosen)
+    more = np.random.default_rng(seed).permutation(others)[: max(count * known - len(chosen), 0)]
+    return np.array([*chosen, *more.tolist()], np.int64)
+
+
 def farthest_first(vectors: Array, known: Array, count: int) -> tuple[Array, Array]:
     """((k,) int64 rows, (k,) float64 distance when chosen): each time the row farthest from ``known`` and from those chosen.
 

@@ -11,8 +11,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from biocosmos.discover.queues import scores as scored_by
-from biocosmos.discover.queues.batches import farthest_first, spread, typical
-from biocosmos.discover.queues.strategies import BY_HEAD, DIVERSE, EARLY, SAYS, SCORED, STRATEGIES
+from biocosmos.discover.queues.batches import farthest_first, of_each, spread, typical
+from biocosmos.discover.queues.strategies import BY_HEAD, DIVERSE, EACH, EARLY, SAYS, SCORED, STRATEGIES
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.encoding import encoder_of
 from biocosmos.identify.novelty.registry import BY_PREDICTIONS
@@ -53,8 +53,8 @@ def queue(
     """The ``n`` specimens of ``candidates`` to label next, fewer where there are fewer.
 
     known: specimens that have names, by the same encoder. "disagreement" is about labels that are there: its candidates are the
-    labelled specimens themselves and it takes no ``known``. diverse: how a batch of scored specimens is spread, see
-    :func:`biocosmos.discover.queues.batches.spread`; detector: of novelty.
+    labelled specimens themselves and it takes no ``known``. "each" takes ``n`` of each known taxon. diverse: how a batch of
+    scored specimens is spread, see :func:`biocosmos.discover.queues.batches.spread`; detector: of novelty.
 
     Raises BiocosmosError for an unknown strategy, vectors of two encoders, and names of fewer than two taxa where a head is to be
     fitted on them (it says which strategies need none).
@@ -70,7 +70,12 @@ def queue(
     if strategy in BY_HEAD:
         _two_taxa(strategy, rows_known)
     scores, taxa, p = _scores(strategy, candidates, rows_known, detector, seed)
-    chosen, shown = _chosen(strategy, candidates, rows_known, n, scores, diverse, seed)
+    if strategy == EACH:
+        assert taxa is not None and p is not None and rows_known.taxa is not None
+        chosen = of_each(taxa, p, n, len(np.unique(rows_known.taxa)), seed=seed)
+        shown = p[chosen]
+    else:
+        chosen, shown = _chosen(strategy, candidates, rows_known, n, scores, diverse, seed)
     tree = candidates.taxonomy
     named = taxa is not None and tree is not None
     table = pa.table(
@@ -135,6 +140,7 @@ def _scores(
     if strategy == "disagreement":
         return scored_by.disagreement(known, seed)
     by: dict[str, Callable[[Predictions], Array]] = {"margin": scored_by.margin, "entropy": scored_by.undecided_entropy}
+    by[EACH] = scored_by.margin
     if strategy in by:
         return scored_by.scored(candidates, known, by[strategy])
     if strategy == "novelty":

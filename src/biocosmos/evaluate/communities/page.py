@@ -17,7 +17,7 @@ from biocosmos.evaluate.pages.charts import stacked
 from biocosmos.evaluate.pages.curves import curves
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.ordinations import Sample, ordination, ordination_table
-from biocosmos.evaluate.pages.svg import number
+from biocosmos.evaluate.pages.svg import number, percent
 from biocosmos.evaluate.pages.words import Words
 from biocosmos.evaluate.report import Report
 
@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 MOST_BARS, MOST_ROWS, MOST_HEAT, TOP = 40, 200, 24, 7
 """Samples of the bars, rows of a table, samples of the heat table, and taxa that have a colour of their own."""
 REST = "c8"
+LARGEST = 3
+"""Shares of each sample that are shown."""
 
 
 def laid_out(report: Report, community: Community, rows: npt.NDArray[np.int64], apart: Floats, laid: Ordination | None) -> Page:
@@ -51,6 +53,7 @@ def laid_out(report: Report, community: Community, rows: npt.NDArray[np.int64], 
         _diverse(report, community),
         *_alike(community, rows, apart, laid),
         *_sure(community),
+        *_shares(report),
     ]
     return Page(WORDS("lead", **facts), _cards(community, facts, top), sections, WORDS.terms)
 
@@ -195,6 +198,27 @@ def _sure(community: Community) -> list[Section]:
     columns += [] if corrected is None else [("corrected", "corrected")]
     grid = WORDS.grid("sure.grid", rows, [*columns, ("interval", "interval")], left=2, corrected=corrected is not None)
     return [WORDS.section("sure", [grid], corrected=corrected is not None)] if rows else []
+
+
+def _shares(report: Report) -> list[Section]:
+    """What quantification says, the largest shares of each sample."""
+    if "shares" not in report.tables:
+        return []
+    largest: dict[str, int] = {}
+    rows: list[dict[str, Any]] = []
+    for row in report.rows("shares"):
+        largest[row["sample"]] = largest.get(row["sample"], 0) + 1
+        if largest[row["sample"]] <= LARGEST and len(rows) < MOST_ROWS:
+            rows.append(row)
+
+    def said(row: dict[str, Any]) -> str:
+        low, high = row.get("share_low"), row.get("share_high")
+        return percent(row["share"]) + ("" if low is None or high is None else f" ({percent(low)} to {percent(high)})")
+
+    columns: list[tuple[str, Any]] = [("sample", "sample"), ("taxon", "taxon"), ("share", said), ("by", "method")]
+    shut = len({row["sample"] for row in report.rows("shares") if row.get("gate") == "shut"})
+    grid = WORDS.grid("shares.grid", rows, [*columns, ("gate", "gate")], left=2, largest=LARGEST)
+    return [WORDS.section("shares", [grid], shut=shut)]
 
 
 def _amount(value: float) -> str:

@@ -55,11 +55,13 @@ def community_report(
     chao1: bool = False,
     ordination: str = "nmds",
     seed: int = 0,
+    shares: pa.Table | None = None,
 ) -> Report:
     """A report of kind "community".
 
-    told: what was said of samples and specimens while they were counted. Tables: samples (sample by taxon), diversity, distances,
-    ordination and rarefaction.
+    shares: of the taxa in each sample by quantification: sample, taxon, share, share_low, share_high, gate, method. told: what
+    was said of samples and specimens while they were counted. Tables: samples (sample by taxon), diversity, distances,
+    ordination, rarefaction, and shares where they are given.
     """
     diversity = diversity_table(community, doubt, size=rarefy, chao1=chao1)
     rows, apart, left_out = distances(community)
@@ -72,6 +74,7 @@ def community_report(
         "ordination": _axes_table(names, laid),
         "rarefaction": rarefaction_table(community),
     }
+    tables |= {} if shares is None else {"shares": shares}
     caveats = [_sentence(each) for each in (*told, *left_out, *([why] if why else []))]
     caveats += [PREDICTED + "."] if community.predicted and (doubt is None or doubt.corrected is None) else []
     caveats += [DRAWN + "."] if doubt is not None else ["No specimens were drawn anew, so that there are no intervals."]

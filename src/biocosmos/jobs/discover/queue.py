@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from biocosmos.discover.kept import keep
 from biocosmos.discover.queues import Queue, queue
+from biocosmos.discover.queues.strategies import EACH
 from biocosmos.errors import BiocosmosError
 from biocosmos.jobs.discover.queue_settings import QueueSettings
 from biocosmos.search.gallery import Gallery
@@ -38,7 +39,8 @@ def queue_collection(collection: Collection, settings: QueueSettings) -> Queue:
         if not len(asked):
             left = "" if s.relabel else " (--relabel leaves the labels of the collection out of account)"
             raise BiocosmosError(f"every selected specimen of {collection.path} has a name: there is nothing to label next{left}")
-    found = queue(s.strategy, asked, known, s.count, diverse=s.diverse, detector=s.detector, seed=s.seed)
+    number = s.each if s.strategy == EACH else s.count
+    found = queue(s.strategy, asked, known, number, diverse=s.diverse, detector=s.detector, seed=s.seed)
     found.provenance["selection"] = s.selected()
     keep(collection, "queue", found.table, found.provenance)
     return found

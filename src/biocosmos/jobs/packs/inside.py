@@ -104,7 +104,7 @@ def gallery_of(pack: Pack) -> Gallery | None:
 
 def _further(pack: Pack, rows: pa.Table) -> list[str]:
     """Columns beside those of every pack. Raises BiocosmosError for one that would be read as a file, an image or vectors."""
-    for name in [*pack.facts["columns"], *pack.facts["ranks"]]:
+    for name in [*pack.facts["columns"], *(rank for rank in pack.facts["ranks"] if rank != "label")]:
         means = name in RESERVED_COLUMNS or name.startswith(EMBEDDING_PREFIX) or column_name(name) != name
         if means or (name not in rows.column_names):
             raise BiocosmosError(f"{pack.path}: a pack may not have a column '{name[:40]}', or lacks it: {AGAIN}")

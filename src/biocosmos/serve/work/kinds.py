@@ -229,10 +229,8 @@ class Summarize(_Checked):
 
     def words(self, place: Place) -> list[str]:
         page = place.collection / REPORTS / f"{place.stamp}-{self.title}.html"
-        told = [
-            *self.options("by", "sample", "rank", "names", "volume"),
-            *options(report=page, output=place.made / "samples.csv"),
-        ]
+        told = options(by=",".join(self.by), report=page, output=place.made / "samples.csv")
+        told += self.options("sample", "rank", "names", "volume")
         return line("summarize", options=told, places=[place.collection])
 
 

@@ -138,6 +138,9 @@ class Gathering:
     def counted(self, row: Mapping[str, Any], found: Found, weight: float, volume: float) -> None:
         """Called for every specimen that counts. weight: individuals per m³ that it stands for; volume: mm³; nan: not known."""
 
+    def unnamed(self, row: Mapping[str, Any], sample: Sample, weight: float) -> None:
+        """Called for every specimen that a machine had no name for."""
+
     def _take(self, row: dict[str, Any]) -> None:
         sample = self.sample_of(row)
         if sample is None:
@@ -146,6 +149,8 @@ class Gathering:
         if math.isnan(weight):
             sample.none = math.nan
         named = self.naming.of(row)
+        if named.name is None and self.naming.is_answer(row):
+            self.unnamed(row, sample, weight)
         if named.name is None:
             self.told["have no name: they count for no taxon"] += 1
             return
