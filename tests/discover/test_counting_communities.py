@@ -214,7 +214,7 @@ def test_a_collection_without_names_or_samples(tmp_path: Path) -> None:
     rows = [{"id": "a", "text": "t", "sample_id": "s1"}]
     found = counted(collection(tmp_path / "c", rows))
     assert cells(found, "n") == {("s1", None): 0} and "all samples are empty" in reasons(found)
-    with pytest.raises(BiocosmosError, match="no specimen of .* is selected"):
+    with pytest.raises(BiocosmosError, match=r"no specimen of .* is selected"):
         counted(collection(tmp_path / "e", rows), where="id = 'none'")
     with pytest.raises(BiocosmosError, match="--sample"):
         counted(collection(tmp_path / "d", [{"id": "a", "text": "t", "label": "x"}]))
