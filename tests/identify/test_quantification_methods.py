@@ -116,3 +116,12 @@ def test_a_share_of_unknown_specimens():
 def test_what_cannot_be_quantified_is_told(method, said, prior, told):
     with pytest.raises(BiocosmosError, match=told):
         quantify(method, said, prior)
+
+
+def test_quapy_says_the_same():
+    """Moreo, Esuli and Sebastiani 2021, where it is installed: its values of ROWS are in the tests above too."""
+    aggregative = pytest.importorskip("quapy.method.aggregative")
+    kept = np.maximum(ROWS, 1e-6)
+    found = aggregative.EMQ.EM(PRIOR, kept / kept.sum(1, keepdims=True), epsilon=1e-9)[0]
+    assert quantify("emq", ROWS, PRIOR, close=1e-10).values == pytest.approx(found, abs=1e-4)
+    assert quantify("emq", ROWS, PRIOR).values == pytest.approx(found, abs=1e-4)

@@ -12,6 +12,7 @@ import torch
 from killed_training import kill
 
 import biocosmos as bc
+import warm
 from biocosmos.encoders.places.encoder import load_place_encoder
 from biocosmos.encoders.places.taxa import Seen, log_chances, parts_of, seen_of
 from biocosmos.errors import BiocosmosError
@@ -131,9 +132,9 @@ def test_its_vectors_are_an_encoder_of_places(plankton: bc.Collection, tmp_path:
 
 
 def test_a_killed_training_ends_with_the_same_weights(plankton: bc.Collection, tmp_path: Path) -> None:
-    settings = PlaceSettings(method="sinr", epochs=8, width=16, blocks=1, patience=8, device="cpu", seed=3, rank="family")
+    settings = PlaceSettings(method="sinr", epochs=5, width=16, blocks=1, patience=5, device="cpu", seed=3, rank="family")
     whole, cut = tmp_path / "whole", tmp_path / "cut"
-    words = "--method sinr --epochs 8 --width 16 --blocks 1 --patience 8 --device cpu --seed 3 --rank family"
+    words = "--method sinr --epochs 5 --width 16 --blocks 1 --patience 5 --device cpu --seed 3 --rank family"
     kill(["train", "place", str(plankton.path), "-o", str(cut), *words.split()], cut)
     with pytest.raises(BiocosmosError, match="has not ended"):
         load_prior(cut)
@@ -141,6 +142,42 @@ def test_a_killed_training_ends_with_the_same_weights(plankton: bc.Collection, t
     assert network is not None and 0 < network.history.resumed_at < network.history.steps
     train_place(plankton, whole, settings)
     assert (whole / "model.safetensors").read_bytes() == (cut / "model.safetensors").read_bytes()
+
+
+def test_two_processes_learn_as_one(plankton: bc.Collection, tmp_path: Path) -> None:
+    words = "--method mlp --epochs 2 --width 8 --blocks 1 --dropout 0 --hide 0 --patience 2 --device cpu --rank family"
+    told = {"method": "mlp", "epochs": 2, "width": 8, "blocks": 1, "dropout": 0.0, "hide": 0.0, "patience": 2}
+    settings = PlaceSettings(**told, batch_size=32, device="cpu", rank="family")
+    one = train_place(plankton, tmp_path / "one", settings).network
+    warm.torchrun("train", "place", plankton.path, *words.split(), "--batch-size", "16", "-o", tmp_path / "two")
+    shares = [load_prior(tmp_path / name).shares(asked(latitude=80, longitude=3, day=200.0)) for name in ("one", "two")]
+    assert one is not None and shares[0] == pytest.approx(shares[1], abs=1e-4)
+    assert set(load_prior(tmp_path / "two").learnt) == set(one.learnt)
+
+
+def test_rasters_are_seen_and_found_again(plankton: bc.Collection, tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio")
+    (tmp_path / "rasters").mkdir()
+    facts = {"driver": "GTiff", "count": 1, "dtype": "float32", "crs": "EPSG:4326", "width": 36, "height": 18, "nodata": -1}
+    turn = rasterio.transform.from_origin(-180, 90, 10, 10)
+    with rasterio.open(tmp_path / "rasters" / "cold.tif", "w", transform=turn, **facts) as file:
+        cold = np.repeat(np.abs(np.linspace(85, -85, 18))[:, None], 36, 1).astype(np.float32)
+        cold[:, :18] = -1
+        file.write(cold, 1)
+    told = PlaceSettings(method="mlp", epochs=1, rasters=str(tmp_path / "rasters"), **QUICK)
+    train_place(plankton, tmp_path / "prior", told)
+    here = asked(latitude=80, longitude=3, day=200.0)
+    shares = load_prior(tmp_path / "prior").shares(here)
+    assert (
+        np.isfinite(shares).all() and np.isfinite(load_prior(tmp_path / "prior").shares(asked(latitude=80, longitude=-90))).all()
+    )
+    (tmp_path / "moved").mkdir()
+    for name in ("prior", "rasters"):
+        (tmp_path / name).rename(tmp_path / "moved" / name)
+    assert (load_prior(tmp_path / "moved" / "prior").shares(here) == shares).all()
+    (tmp_path / "moved" / "rasters").rename(tmp_path / "gone")
+    with pytest.raises(BiocosmosError, match="are not here: bring those"):
+        load_prior(tmp_path / "moved" / "prior")
 
 
 def test_what_is_there_goes_on_or_is_refused(plankton: bc.Collection, tmp_path: Path) -> None:

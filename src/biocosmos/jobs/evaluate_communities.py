@@ -79,7 +79,8 @@ def judge_communities(collection: Collection, encoders: Sequence[str], settings:
         specimens=settings.specimens,
         seed=settings.seed,
         provenance=identifier.provenance({"part": settings.queries, "where": settings.where})
-        | {"encoders": {str(encoder or namer.title): {}}, "namer": namer.title},
+        | {"encoders": {str(encoder or namer.title): {}}, "namer": namer.title}
+        | {"split_hash": collection.split_of(settings.queries).describe()["hash"]},
     )
     if left := len(predictions) - len(mine):
         report.caveats.append(f"{left:,} specimens of part '{settings.queries}' are of no class that the namer knows: left out.")

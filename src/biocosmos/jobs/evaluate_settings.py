@@ -8,7 +8,7 @@ from pathlib import Path
 from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER, OWN_PRIOR, WAYS
 from biocosmos.jobs.place_settings import KERNEL
 from biocosmos.jobs.place_settings import METHODS as PRIORS
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, setting
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, other_than, setting
 from biocosmos.specimens.settings import EVERYTHING
 
 OF_ATTRIBUTES = "Attributes"
@@ -137,7 +137,12 @@ class EvaluateSettings:
         metavar="WHICH",
         unset="query-gallery with the names; both for several embeddings; ranks and promises with --head",
     )
-    queries: str = setting("test", f"The part that asks; '{EVERYTHING}' is the whole collection, all-vs-all.", part="given")
+    queries: str = setting(
+        "test",
+        f"The part that asks; '{EVERYTHING}' is the whole collection, all-vs-all.",
+        part="given",
+        only={"protocol": other_than(PLACE)},
+    )
     gallery: str = setting(
         "train",
         "The part that answers.",

@@ -17,7 +17,7 @@ from biocosmos.encoders.encoder import Encoder
 from biocosmos.encoders.modality import TAKES
 from biocosmos.encoders.registry import load_encoder
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import image_files
+from biocosmos.files import image_files, is_folder
 from biocosmos.provenance import encoder_name
 from biocosmos.specimens.collection import Collection
 from biocosmos.specimens.given_vectors import GIVEN
@@ -175,6 +175,12 @@ def encoder_of_column(collection: Collection, encoder: str, *, typed: bool = Fal
         )
     if not typed:
         refuse_code(encoder, collection.path)
+    pack = collection.facts_now().get("pack")
+    if isinstance(pack, dict) and pack.get("folder") and not is_folder(encoder):
+        raise BiocosmosError(
+            f"{pack.get('path')} was made with the encoder in the folder '{encoder}' (weights {stored.get('digest')}), not "
+            "in the pack: name that folder here with -e"
+        )
     loaded = image_encoder(encoder, stored, **how)
     facts = loaded.metadata()
     for key in ("digest", "preprocessing"):

@@ -33,7 +33,7 @@ from biocosmos.unfinished import ScratchFolder, remove, unfinished_path, writing
 MOST_KEPT = 8
 """Packs that are kept unpacked: the ones used last."""
 MODEL = "identifier"
-VERSION = 1
+VERSION = 2
 """Of how a pack is unpacked: another is unpacked anew."""
 _held: dict[str, ScratchFolder] = {}
 
@@ -128,7 +128,7 @@ def _unpack(pack: Pack, folder: Path, name: str, place: Path, encoder: Path) -> 
     unpack_identifier(pack, gallery, kept)
     made = Model(MODEL, "", pack.short, name, f"the identifier of {pack.short}", None, {"fitted": len(shown)})
     made.save(kept)
-    said = {"name": pack.name, "digest": pack.digest, "path": str(pack.path)}
+    said = {"name": pack.name, "digest": pack.digest, "path": str(pack.path), "folder": bool(pack.facts["encoder"]["folder"])}
     collection.save_facts(**{PROMOTED: asdict(Promotion(MODEL, pack.short, "")), "pack": said, "default_encoder": name})
 
 

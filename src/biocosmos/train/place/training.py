@@ -87,8 +87,6 @@ def train_network(
         renumbered[kept] = np.arange(len(kept))
         learnt, held = (replace(part, taxa=renumbered[part.taxa]) for part in (learnt, held))
         base = -float(np.log(counts[held.taxa] / counts.sum()).mean()) if len(held) else float("nan")
-        size = suited_batch(settings.batch_size, len(learnt), where.size, LARGEST[settings.method])
-        settings = replace(settings, batch_size=size)
         begin_folder(output, settings, where, overwrite=overwrite, leaves=LEAVES)
         if (output / SUMMARY).exists():
             history, _ = finished_run(output)
@@ -96,7 +94,9 @@ def train_network(
         if where.first and record is not None:
             record(learnt.ids, held.ids)
         model = _new(settings, known[kept].tolist(), counts, learnt)
-        history = fit(TaxonTask(settings, where, model, learnt, held), settings, output, where)
+        size = suited_batch(settings.batch_size, len(learnt), where.size, LARGEST[settings.method])
+        task = TaxonTask(replace(settings, batch_size=size), where, model, learnt, held)
+        history = fit(task, settings, output, where)
         model.whole.to("cpu")
         if where.first:
             what = f"A network over places and {len(kept):,} taxa, {settings.method}, trained on {len(learnt):,} specimens "

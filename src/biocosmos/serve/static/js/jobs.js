@@ -13,7 +13,7 @@ const titles = new Map([...document.querySelectorAll("form.job-form")].map((form
 const RESULTS = {
   ingest: ["See the specimens", "/explore"], embed: ["See the specimens", "/explore"], thumbnails: ["See the specimens", "/explore"],
   project: ["Open the map", "/likeness"], clusters: ["Open the clusters", "/clusters"], audit: ["Review them", "/review"],
-  identify: ["Review them", "/review"], evaluate: ["Open the report", "/reports"],
+  identify: ["Review them", "/review"], evaluate: ["Open the report", "/reports"], summarize: ["Open the report", "/reports"],
 };
 const STATES = { queued: "waits its turn", running: "running", done: "done", failed: "failed", cancelled: "cancelled", lost: "lost" };
 const OVER = ["done", "failed", "cancelled", "lost"];

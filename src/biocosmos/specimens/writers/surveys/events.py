@@ -180,7 +180,7 @@ def _occurrence(found: Found, survey_of: Gathered, software: str, gbif: bool) ->
         "scientificName": found.scientific_name,
         "scientificNameID": found.name_id,
         "taxonRank": rank_term(found.rank),
-        "verbatimIdentification": found.label if found.label != found.scientific_name else None,
+        "verbatimIdentification": found.label,
         "identifiedBy": " | ".join(sorted(found.people)),
         "identificationVerificationStatus": {PREDICTED: BY_MACHINE, VALIDATED: BY_HUMAN}.get(found.state),
         "identificationReferences": " | ".join(sorted(found.references)) or (software if found.state == PREDICTED else None),
