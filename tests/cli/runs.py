@@ -472,7 +472,7 @@ LINES: dict[str, Line] = {
     "pack verify": Line("pack verify {out}/mine.pack", after=("pack build",), says="5 of 5 answered as expected"),
     "pack merge": Line(
         "pack merge {out}/mine.pack {out}/theirs.pack -o {out}/both.zip --licence cc-by-4.0 --name Both --vectors float16 "
-        "--tests 6 --method simpleshot --novelty class-angle --seed 1 --overwrite --strict",
+        "--tests 6 --method simpleshot --novelty energy --seed 1 --overwrite --strict",
         after=("pack build", "pack build theirs"),
         says="238 specimens",
     ),

@@ -163,6 +163,7 @@ def test_names_of_identify_count(golden: bc.Collection, tmp_path: Path) -> None:
         ({"tot_vol": 0.0}, "missing, 0 or 999999"),
         ({"tot_vol": 999999.0}, "missing, 0 or 999999"),
         ({"tot_vol": None}, "missing, 0 or 999999"),
+        ({"tot_vol": float("inf")}, "missing, 0 or 999999"),
         ({"sub_part": 0.25}, "missing or below 1"),
         ({"sub_part": 0.0}, "missing or below 1"),
     ],
@@ -213,6 +214,8 @@ def test_a_collection_without_names_or_samples(tmp_path: Path) -> None:
     rows = [{"id": "a", "text": "t", "sample_id": "s1"}]
     found = counted(collection(tmp_path / "c", rows))
     assert cells(found, "n") == {("s1", None): 0} and "all samples are empty" in reasons(found)
+    with pytest.raises(BiocosmosError, match=r"no specimen of .* is selected"):
+        counted(collection(tmp_path / "e", rows), where="id = 'none'")
     with pytest.raises(BiocosmosError, match="--sample"):
         counted(collection(tmp_path / "d", [{"id": "a", "text": "t", "label": "x"}]))
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.fences import Checklist, Fences, Rule
-from biocosmos.identify.places.placing import Placing
+from biocosmos.identify.places.placing import Known, Placing
 from biocosmos.identify.places.polygons import Polygons
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors import Bandwidths, KernelPrior, combined
@@ -194,3 +194,27 @@ def test_published_values_of_the_fusion(predictions: Predictions) -> None:
     assert found == pytest.approx([0.030746, 0.553420, 0.415065, 0.000769], abs=1e-6)
     found = Placing(Scores(), exponent=0.5).combine(asked, here).class_probabilities()[0]
     assert found == pytest.approx([0.157510, 0.517631, 0.316983, 0.007876], abs=1e-6)
+    tree = Taxonomy.from_table(pa.table({"genus": ["A", "A"], "species": ["a", "b"]}), ("genus", "species"))
+    classes = tree.index(pa.table({"genus": ["A", "A"], "species": ["a", "b"]}))
+    asked = replace(
+        asked, taxonomy=tree, classes=classes, logits=np.log(np.array([[0.6, 0.4]], np.float32))
+    )  # the inner node is not the sum of its leaves: p (.6, .4), g (.3, .9): 1 · .9, where the leaves sum to .54
+
+    class Two(Scores):
+        taxa, base = ("A/a", "A/b"), np.full(2, 0.5)
+
+        def shares(self, places: Places) -> np.ndarray:
+            return np.array([[0.3, 0.9]])
+
+    found = Placing(Two(), "inaturalist").published(asked, tree.lineage(classes[1:]), here)[0]
+    assert found == pytest.approx([0.9, 0.36], abs=1e-6)
+
+
+def test_taxa_of_a_prior_are_found_by_trees_of_fewer_or_more_ranks() -> None:
+    known = Known(["Animalia/Arthropoda/Copepoda/Calanus", "Animalia/Arthropoda/Copepoda/Oithona", "Plantae/Oithona", "Aves"])
+    assert known.members("Copepoda/Calanus") == known.members("Animalia/Arthropoda/Copepoda/Calanoida/Calanus") == [0]
+    assert known.members("Copepoda/Calanus/Calanus finmarchicus") == [0]  # below it
+    assert known.members("Animalia/Arthropoda") == known.members("Arthropoda") == [0, 1]  # all of its own
+    assert known.members("Plantae/Oithona") == [2] and known.members("Animalia/Oithona") == [1]
+    assert known.members("Oithona") == [1, 2] and known.members("Insecta/Aedes") == []
+    assert known.members("Chordata/Aves/Corvus") == [3]

@@ -248,3 +248,14 @@ def test_a_table_says_where_each_image_was_taken(placed: bc.Collection, tmp_path
     (tmp_path / "places.csv").write_text("file,colour\n2.jpg,red\n")
     said = run("identify", placed.path, tmp_path / "images", *ASK, "--places", tmp_path / "places.csv", fails=1)
     assert "says neither where nor when" in said
+
+
+def test_a_prior_of_other_taxa_is_refused(placed: bc.Collection, photo: Path, tmp_path: Path) -> None:
+    birds = bc.Collection.create(tmp_path / "birds.cosmos")
+    n = np.arange(40)
+    family = ["Corvidae" if even else "Paridae" for even in n % 2 == 0]
+    made = {"id": [f"bird {i}" for i in n], "text": ["seen"] * 40, "family": family}
+    birds.add(pa.table({**made, "latitude": 50 + n % 2 + n / 100, "longitude": 5 + n / 100}))
+    run("train", "place", birds.path, "-o", tmp_path / "prior")
+    said = run("identify", placed.path, photo, *ASK, "--prior", tmp_path / "prior", "--at", "50,5", fails=1)
+    assert "knows none of the" in said and "Corvidae" in said

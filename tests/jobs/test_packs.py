@@ -121,12 +121,13 @@ def test_identify_and_search_by_a_pack_say_what_they_say_by_its_collection(
     photos.mkdir()
     for row in sample_table.slice(400, 3).to_pylist():
         (photos / f"{row['id']}.jpg").write_bytes(row["image"])
-    biocosmos("pack", "build", embedded.path, "-o", tmp_path / "plankton.zip", "--licence", "cc0-1.0", "--vectors", "float32")
-    for name, source in (("pack", tmp_path / "plankton.zip"), ("collection", embedded.path)):
-        biocosmos("identify", source, photos, "-o", tmp_path / f"{name}.parquet")
+    how, what = ("--method", "simpleshot", "--novelty", "energy"), ("--licence", "cc0-1.0", "--vectors", "float32")
+    biocosmos("pack", "build", embedded.path, "-o", tmp_path / "plankton.zip", *what, *how)
+    for name, source, more in (("pack", tmp_path / "plankton.zip", ()), ("collection", embedded.path, how)):
+        biocosmos("identify", source, photos, "-o", tmp_path / f"{name}.parquet", *more)
         biocosmos("search", source, photos, "-k", "4", "-o", tmp_path / f"{name}-near.parquet")
-    for what in ("", "-near"):
-        mine, other = (pq.read_table(tmp_path / f"{name}{what}.parquet") for name in ("pack", "collection"))
+    for table in ("", "-near"):
+        mine, other = (pq.read_table(tmp_path / f"{name}{table}.parquet") for name in ("pack", "collection"))
         assert len(mine) and mine.equals(other)
     refused = biocosmos("identify", tmp_path / "plankton.zip", photos, "--save", fails=2)
     assert "is a pack" in refused

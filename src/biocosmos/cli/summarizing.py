@@ -54,10 +54,15 @@ def summarize(
     """
     if shares is not None and settings.quantify is None:
         refuse("shares", "with --quantify")
+    from biocosmos.errors import BiocosmosError
+    from biocosmos.jobs.names_table import NamesTable
     from biocosmos.jobs.summarize import summarize as count
     from biocosmos.outputs import place_of
 
     page = None if report is None else place_of(report)
+    for place in (output, diversity, distances, shares):
+        if place is not None and NamesTable(place).is_of_identify:
+            raise BiocosmosError(f"{place} holds names that 'biocosmos identify' wrote: write to another place")
     summary = count(collection, settings)
     if summary.shares is not None:
         _show_shares(summary.shares)

@@ -27,6 +27,8 @@ HOW_SURE = ("threshold", "error_rate", "promise", "delta", "calibration", "novel
 """Settings of identify that a table of names says it was made with, and that say who is asked again."""
 FILES = ("head", "taxa", "templates")
 STAGE = "summarize"
+NONE, DIGITS = 1e-6, 9
+"""A share below which EM has found none, and digits that are told."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class SharesOfSamples:
         told = [
             (taxon, rank, *ends)
             for taxon, rank, *ends in zip(self.taxa, self.ranks, one.values, one.low, one.high)
-            if ends[2] > 0
+            if not max(ends[0], ends[2]) <= NONE
         ]
         told.sort(key=lambda row: -row[2])
         if any(one.unknown):
@@ -150,7 +152,7 @@ def _at_rank(
 
 
 def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return None if np.isnan(value) else round(float(value), DIGITS)
 
 
 __all__ = ["SharesOfSamples", "quantify_samples"]

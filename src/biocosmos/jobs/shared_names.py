@@ -129,7 +129,7 @@ class SharedNames:
         one, tree, classes = self.found, self.identifier.namer.taxonomy, self.identifier.namer.classes
         told = {
             str(tree.path_text(int(classes[c])) or tree.names[classes[c]]): [float(x[c]) for x in (one.values, one.low, one.high)]
-            for c in np.flatnonzero(one.values > 0)
+            for c in np.flatnonzero(one.values > 1e-6)
         }
         return {**one.to_dict(), "prior": self.validation.held, "temperature": self.validation.temperature, "shares": told}
 

@@ -148,6 +148,8 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
             else:
                 counting.only_sample(row)
             bar.advance(1)
+    if not counting.cells and not counting.told and settings.samples is None:
+        raise BiocosmosError(f"no specimen of {stored.path} is selected: nothing to count")
     if settings.samples is not None:
         counting.register(_sample_rows(settings.samples, str(counting.sample)))
     counted = counting.result()

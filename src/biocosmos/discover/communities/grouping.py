@@ -127,9 +127,9 @@ def per_area(grouped: Grouped, counted: Counted, failures: Failures) -> Grouped:
             raise BiocosmosError("--per-m2 needs layers, from one depth to another; no sample has one: give --layers 0,50,100")
         reason = f"{len(flat):,} samples have no layer from one depth to another ({few(flat)}): nothing is known per m² there"
         failures.add(reason, stage="summarize", severity="warning")
-    keys: dict[tuple[str | None, ...], int] = {}
     told = list(zip(*(facts[name].to_pylist() for name in others)))
-    of_row = np.array([keys.setdefault(key, len(keys)) for key in told], np.int64)
+    keys = {key: i for i, key in enumerate(sorted(set(told), key=lambda key: [(part is None, part or "") for part in key]))}
+    of_row = np.array([keys[key] for key in told], np.int64)
     layers = [(int(at), float(top), float(bottom)) for at, top, bottom in zip(of_row, tops, bottoms)]
     factor = thick / np.array([layers.count(each) for each in layers], np.float64)
     ends = [_ends_of(key, [layer[1:] for layer in layers if layer[0] == at], failures) for key, at in keys.items()]

@@ -16,8 +16,9 @@ from biocosmos.identify.confidence.held_out import HeldOut
 from biocosmos.identify.confidence.promises import set_apart
 from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Answered, Bound, Identifier, of_rows
+from biocosmos.identify.namer import GalleryNamer
 from biocosmos.identify.places.fences import BoundFences, Fenced
-from biocosmos.identify.places.placing import Placing, held_out_shares, known_rows
+from biocosmos.identify.places.placing import Placing, held_out_shares, known_rows, known_taxa, paths_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.prior import Prior
 from biocosmos.identify.runners_up import path_confidence
@@ -29,6 +30,8 @@ Ids = npt.NDArray[np.object_]
 Int32 = npt.NDArray[np.int32]
 WITHOUT = "without_place"
 """End of the columns that say what the answer is without the prior."""
+PUBLISHED = "score_inaturalist"
+"""End of the columns of scores as iNaturalist publishes them, which do not add up over ranks."""
 PLACE, FENCES = "place", "fences"
 """Columns of the evidence: what the prior did, and what fences and checklists did."""
 _ANSWER = ("taxon", "rank", "confidence", "best_guess")
@@ -138,6 +141,12 @@ class PlacedIdentifier(Identifier):
             table = table.append_column(f"{rank}_confidence_{WITHOUT}", pa.array(values, pa.float64(), from_pandas=True))
         for name in _ANSWER:
             table = table.append_column(f"{name}_{WITHOUT}", plain[name])
+        if self.placing.way == "inaturalist":
+            shares = self._shares(predictions, found)
+            for rank, values in zip(
+                self.namer.taxonomy.ranks, self.placing.published(predictions, nodes, found.places, shares).T, strict=True
+            ):
+                table = table.append_column(f"{rank}_{PUBLISHED}", pa.array(values, pa.float64(), from_pandas=True))
         evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places, self._shares(predictions, found))
         return table.append_column(PLACE, pa.array(evidence, pa.string()))
 
@@ -158,6 +167,9 @@ class PlacedIdentifier(Identifier):
             table = table.append_column(f"{rank}_confidence_{WITHOUT}", numbers)
         for name in _ANSWER:
             table = table.append_column(f"{name}_{WITHOUT}", numbers if name == "confidence" else texts)
+        if self.placing is not None and self.placing.way == "inaturalist":
+            for rank in self.namer.taxonomy.ranks:
+                table = table.append_column(f"{rank}_{PUBLISHED}", numbers)
         return table.append_column(PLACE, texts)
 
     def _fenced(
@@ -208,6 +220,12 @@ def around(
 
     Raises BiocosmosError where no such specimen is held out, and for a promise that was asked for and cannot be given.
     """
+    names = paths_of(plain.namer.taxonomy, plain.namer.classes)
+    if not any(known_taxa(prior.taxa).members(name) for name in names):
+        raise BiocosmosError(
+            f"the prior knows none of the {len(names):,} taxa that are named here ({names[0]}; it has {prior.taxa[0]}): train it "
+            "on this collection ('biocosmos train place')"
+        )
     found = held.predictions
     places = where(found.ids).places if len(found) else Places.nowhere(0)
     shares, by = held_out_shares(prior, found.ids, places, seed)
@@ -225,17 +243,41 @@ def around(
     placing = Placing(prior, way).choose(predictions.subset(told), places.take(told), shares[told], by)
     if placing.exponent == 0:
         return None, placing
+    source = f"{held.source}, {len(predictions):,} of them with a place, judged by {by} that the prior was fitted without"
+    how: dict[str, Any] = {"known": plain.known, "seed": seed, "settings": plain.settings}
+    made = Identifier.around(
+        plain.namer, _weighed(held, placing, places, shares, source), rules=rules, failures=plain.failures, **how
+    )
+    return replace(made, alone=_alone(plain, placing, where, rules, how)), placing
+
+
+def _weighed(held: HeldOut, placing: Placing, places: Places, shares: npt.NDArray[np.float64], source: str) -> HeldOut:
     parts, start = [], 0
     for part in held.parts:
         rows = slice(start, start + len(part.asked))
         start += len(part.asked)
         parts.append(replace(part, asked=placing.combine(part.asked, places.take(rows), shares[rows])))
-    source = f"{held.source}, {len(predictions):,} of them with a place, judged by {by} that the prior was fitted without"
-    whole = HeldOut(tuple(parts), source, held.outside)
-    made = Identifier.around(
-        plain.namer, whole, known=plain.known, rules=rules, seed=seed, settings=plain.settings, failures=plain.failures
-    )
-    return made, placing
+    return HeldOut(tuple(parts), source, held.outside)
+
+
+def _alone(plain: Identifier, placing: Placing, where: Where, rules: AnswerRules, how: dict[str, Any]) -> dict[str, Identifier]:
+    """Of a namer of images and barcodes, who answers for a specimen with one alone and a place; with too few such specimens to
+    calibrate on, nobody."""
+    if not plain.alone or not isinstance(plain.namer, GalleryNamer) or plain.known is None:
+        return {}
+    found = {}
+    for kind, held in plain.namer.held_out_alone(plain.known, how["seed"]).items():
+        ids = held.predictions.ids
+        places = where(ids).places
+        shares, by = held_out_shares(placing.prior, ids, places, how["seed"])
+        kept = known_rows(places) & ~np.isnan(shares).all(axis=1)
+        try:
+            weighed = _weighed(held.subset(kept), placing, places.take(kept), shares[kept], f"{held.source}, judged by {by}")
+            found[kind] = Identifier.around(plain.namer, weighed, rules=rules, **how)
+        except BiocosmosError as error:
+            silent = replace(plain.alone[kind], threshold=float("inf"), promise=None)
+            found[kind] = replace(silent, notes=(f"no answer by the {kind} alone with a place: {error}", *silent.notes))
+    return found
 
 
 FEW = 20

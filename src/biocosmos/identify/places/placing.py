@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from itertools import product
 from typing import Any, Literal
 
@@ -48,7 +49,7 @@ class Chosen:
 class Placing:
     """A prior, and how it is combined with what a namer says.
 
-    way: "leaves", ours; "inaturalist": p · max(g, floor) on the leaves, and inner taxa as they publish them, in the column of p.
+    way: "leaves", ours; "inaturalist": p · max(g, floor) on the leaves, made to sum to 1; their own scores are :meth:`published`.
     exponent: β, 0 changes nothing. chosen: on what, None where it is set by hand.
     """
 
@@ -79,9 +80,11 @@ class Placing:
         logits[told] = weighed.astype(np.float32)
         return replace(predictions, logits=logits)
 
-    def published(self, predictions: Predictions, nodes: npt.NDArray[np.int32], places: Places) -> Float64:
+    def published(
+        self, predictions: Predictions, nodes: npt.NDArray[np.int32], places: Places, shares: Float64 | None = None
+    ) -> Float64:
         """(n, L) float64 scores of a path's nodes as iNaturalist's vision API has them, nan where it has none."""
-        ratios = self.ratios(predictions.taxonomy, predictions.classes, places)
+        ratios = self.ratios(predictions.taxonomy, predictions.classes, places, shares)
         g, p = np.where(np.isnan(ratios), 1.0, ratios), predictions.class_probabilities()
         found = np.full(nodes.shape, np.nan)
         for node in np.unique(nodes[nodes >= 0]):
@@ -184,7 +187,7 @@ def near_by(prior: KernelPrior, path: str, place: Places) -> str:
         if told and np.isfinite(width):
             inside &= np.nan_to_num(distance, nan=np.inf) <= NEAR * width
             within.append(f"{NEAR * width:g} {unit}")
-    mine = np.array([taxon == path or taxon.startswith(f"{path}/") for taxon in prior.taxa], np.bool_)[prior.taxon]
+    mine = np.isin(prior.taxon, known_taxa(prior.taxa).members(path))
     return (
         f"{int((inside & mine).sum()):,} of the {int(inside.sum()):,} specimens within {' and '.join(within) or 'any distance'}"
     )
@@ -252,14 +255,50 @@ def _ratios(
     *,
     most: bool,
 ) -> Float64:
-    column = {path: i for i, path in enumerate(taxa)}
     found = np.full((len(g), len(classes)), np.nan)
+    known = known_taxa(taxa)
     for c, path in enumerate(paths_of(taxonomy, classes)):
-        parts = path.split("/")
-        above = next((column[up] for up in ("/".join(parts[:end]) for end in range(len(parts), 0, -1)) if up in column), None)
-        members = [above] if above is not None else [i for i, taxon in enumerate(taxa) if taxon.startswith(path + "/")]
+        members = known.members(path)
         if not members:
             continue
         share = g[:, members].max(axis=1) if most else g[:, members].sum(axis=1)
         found[:, c] = share if base is None else share / max(float(base[members].sum()), LEAST)
     return found
+
+
+class Known:
+    """The taxa of a prior, looked up by the path of another tree, which may lack ranks that they have, or have more.
+
+    Two paths are of one taxon where they end alike and one holds all names of the other, in their order.
+    """
+
+    def __init__(self, taxa: Sequence[str]) -> None:
+        self._paths = [tuple(path.split("/")) for path in taxa]
+        self._last: dict[str, list[int]] = {}
+        self._within: dict[str, list[int]] = {}
+        for number, path in enumerate(self._paths):
+            self._last.setdefault(path[-1], []).append(number)
+            for name in dict.fromkeys(path[:-1]):
+                self._within.setdefault(name, []).append(number)
+
+    def members(self, path: str) -> list[int]:
+        """Columns of a taxon: its own, else those of the nearest taxon above it, else of all below it; none where it has none."""
+        parts = tuple(path.split("/"))
+        for end in range(len(parts), 0, -1):
+            above = [each for each in self._last.get(parts[end - 1], ()) if _agree(parts[:end], self._paths[each])]
+            if above:
+                return above
+        below = self._within.get(parts[-1], ())
+        return [each for each in below if _agree(parts, self._paths[each][: self._paths[each].index(parts[-1]) + 1])]
+
+
+@lru_cache(maxsize=4)
+def known_taxa(taxa: tuple[str, ...]) -> Known:
+    """Made once a prior."""
+    return Known(taxa)
+
+
+def _agree(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    fewer, more = sorted((one, other), key=len)
+    rest = iter(more)
+    return all(name in rest for name in fewer)

@@ -216,7 +216,7 @@ class Gathering:
             pixel = self.survey.pixel
             side = _measured(row, pixel) if isinstance(pixel, Measure) else pixel or math.nan
             volume = told.of(lambda name: side if name == PIXEL else _number(row.get(self.of_formula[name])))
-        if not volume > 0:
+        if not 0 < volume < math.inf:
             self._of_sample(sample, "have specimens without a biovolume above 0: their biovolumes are not known")
             return math.nan
         return volume
@@ -227,7 +227,7 @@ class Gathering:
             return math.nan
         raw = _number(row.get(self.survey.volume.column))
         volume = raw * self.survey.volume.factor
-        if not (volume > 0 and raw != MISSING_VOLUME):
+        if not (0 < volume < math.inf and raw != MISSING_VOLUME):
             self._of_sample(
                 sample, f"have a {self.survey.volume.column} that is missing, 0 or {MISSING_VOLUME}: no concentrations"
             )
