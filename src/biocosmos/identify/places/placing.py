@@ -38,8 +38,8 @@ NEAR = 2
 
 @dataclass(frozen=True)
 class Chosen:
-    """What floor and exponent were chosen on: specimens; nll without and with place as it counts best, in nats a specimen; by: cells
-    or rows; error: the standard error of the gain, those of a cell being alike."""
+    """What floor and exponent were chosen on: specimens; nll without and with place as it counts best, in nats a specimen; by:
+    cells or rows; error: the standard error of the gain, those of a cell being alike."""
 
     specimens: int
     without: float
@@ -164,7 +164,8 @@ class Placing:
         if self.chosen is None:
             return f"place counts with exponent {self.exponent:g} and floor {self.floor:g}"
         c = self.chosen
-        judged = f"on {c.specimens:,} specimens held out by {c.by}, nll {c.without:.3f} without place and {c.with_place:.3f} with it"
+        both = f"nll {c.without:.3f} without place and {c.with_place:.3f} with it"
+        judged = f"on {c.specimens:,} specimens held out by {c.by}, {both}"
         gain = f"a gain of {c.without - c.with_place:.3f} with a standard error of {c.error:.3f}"
         if self.exponent == 0:
             return f"the prior changes nothing: {judged} at best, {gain}, which it must exceed to count"
