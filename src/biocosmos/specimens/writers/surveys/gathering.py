@@ -242,7 +242,7 @@ class Gathering:
 
     def volume_of(self, row: Mapping[str, Any]) -> tuple[bool, str]:
         """Whether a volume is told of something by name, as EcoTaxa's columns of a sample (sample_tot_vol, the same in all its
-        acquisitions, which are fractions of it) and of an acquisition (acq_volimage) are; and the name, of the acquisition else."""
+        acquisitions, which are fractions of it) and of an acquisition (acq_volimage) are; and that name, else the acquisition."""
         column = "" if self.survey.volume is None else self.survey.volume.column.lower()
         whose = next((whose for whose in VOLUMES_OF if column.startswith(whose)), "")
         return whose != "", str(row.get(f"{whose or ACQUISITION}id") or "")
