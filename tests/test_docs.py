@@ -55,8 +55,12 @@ NEEDS = (
     "unlabelled",
     "--watch",
     "umap",
+    "prior/",
+    "cruise",
+    "--near",
+    "place",
 )
-"""Commands with such a word need a training, other weights, another machine, more specimens or minutes, or never end."""
+"""Commands with such a word need a training, other weights, another machine, places, more specimens or minutes, or never end."""
 
 
 def text_of(page: str) -> str:

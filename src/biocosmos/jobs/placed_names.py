@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from biocosmos.errors import BiocosmosError, Failures
-from biocosmos.files import is_file, is_folder
+from biocosmos.files import is_file
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.keeping import STATE
 from biocosmos.identify.places.fence_files import read_fences
@@ -78,7 +78,7 @@ def _by_prior(collection: Collection, settings: IdentifySettings, table: PlaceTa
     """
     if not asks_place(settings) or (settings.head is not None and answers_attributes_alone(settings.head)):
         return identifier_of(collection, settings, failures)
-    if settings.prior not in (None, OWN_PRIOR) and not is_folder(Path(str(settings.prior))):
+    if settings.prior not in (None, OWN_PRIOR):
         load_prior(str(settings.prior))  # says what is wrong
     told = OnePlace.of(settings)
     if settings.part is None and settings.places is None and not known_rows(told.place).any():

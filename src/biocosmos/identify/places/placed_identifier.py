@@ -240,7 +240,8 @@ def around(
     predictions = held.predictions
     choosing, _ = set_apart(predictions.ids, np.flatnonzero(predictions.truth != 0), seed)
     told = choosing if (predictions.truth[choosing] > 0).sum() >= FEW else np.arange(len(predictions))
-    placing = Placing(prior, way).choose(predictions.subset(told), places.take(told), shares[told], by)
+    unseen = None if held.unseen is None else held.unseen[told]
+    placing = Placing(prior, way).choose(predictions.subset(told), places.take(told), shares[told], by, unseen)
     if placing.exponent == 0:
         return None, placing
     source = f"{held.source}, {len(predictions):,} of them with a place, judged by {by} that the prior was fitted without"
