@@ -259,9 +259,7 @@ def _refuse_pictures(stored: Collection, told: set[str]) -> None:
     for field in stored.dataset.schema:
         kind = field.type
         if field.name in told and (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
-            raise BiocosmosError(
-                f"the column {field.name} of {stored.path} holds {kind}, no text and no number: name another one"
-            )
+            raise BiocosmosError(f"the column {field.name} of {stored.path} holds {kind}, no text or number: name another one")
 
 
 def _sample_rows(path: Path, column: str) -> list[Mapping[str, Any]]:

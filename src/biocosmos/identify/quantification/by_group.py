@@ -204,11 +204,7 @@ class _Sample:
         if self.looks is None or held.gate is None:
             return None, False, "whether the images changed was not looked at: there are no features to compare"
         if len(below) < FEWEST:
-            return (
-                None,
-                True,
-                f"{len(below)} specimen{'s are' if len(below) > 1 else ' is'} too few to tell whether the images changed: it takes {FEWEST}",
-            )
+            return None, True, f"{len(below)} specimens are too few to tell whether the images changed: it takes {FEWEST}"
         verdict = held.gate.judge(self.looks[below], self.said[below])
         return verdict, not verdict.open, verdict.sentence()
 
