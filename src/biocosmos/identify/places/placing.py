@@ -148,7 +148,10 @@ class Placing:
         if self.chosen is None:
             return f"place counts with exponent {self.exponent:g} and floor {self.floor:g}"
         c = self.chosen
-        judged = f"on {c.specimens:,} specimens held out by {c.by}, nll {c.without:.3f} without place"
+        judged = (
+            f"on {c.specimens:,} specimens of known taxa held out by {c.by}, -log p of the right name (less is better) is "
+            f"{c.without:.3f} without place"
+        )
         if self.exponent == 0:
             return f"the prior changes nothing: {judged}, and no way of counting place in was better"
         return (
