@@ -123,7 +123,8 @@ def doubt_of(
 ) -> Doubt:
     """Intervals of a community by ``draws`` draws; the same for the same seed.
 
-    A draw misses taxa and is on average less diverse than what it is drawn from: the ends of diversity are moved by that difference.
+    A draw misses taxa and is on average less diverse than what it is drawn from: the ends of diversity are moved by that
+    difference.
 
     What is not known stays NaN. A taxon that was not found has 0 to 0, unless a confusion says what may be behind other names.
     """

@@ -216,7 +216,8 @@ def around(
 
     held: what calibrated the plain one. Of its specimens with a place, and shares by a prior that was not fitted on them, a part
     chooses floor and exponent, and all together calibrate what comes out; those that set a promise's threshold choose nothing,
-    nor do those whose whole taxon was hidden: no place brings back a taxon that the namer does not have. None where no exponent is better than 0, so that place changes nothing.
+    nor do those whose whole taxon was hidden: no place brings back a taxon that the namer does not have. None where no exponent
+    is better than 0, so that place changes nothing.
 
     Raises BiocosmosError where no such specimen is held out, and for a promise that was asked for and cannot be given.
     """
