@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.fences import Checklist, Fences, Rule
-from biocosmos.identify.places.placing import Known, Placing
+from biocosmos.identify.places.placing import EXPONENTS, FLOORS, Known, Placing
 from biocosmos.identify.places.polygons import Polygons
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors import Bandwidths, KernelPrior, combined
@@ -218,3 +218,63 @@ def test_taxa_of_a_prior_are_found_by_trees_of_fewer_or_more_ranks() -> None:
     assert known.members("Plantae/Oithona") == [2] and known.members("Animalia/Oithona") == [1]
     assert known.members("Oithona") == [1, 2] and known.members("Insecta/Aedes") == []
     assert known.members("Chordata/Aves/Corvus") == [3]
+
+
+@pytest.fixture
+def held(predictions: Predictions) -> tuple[Predictions, Places, np.ndarray]:
+    """Forty specimens of two cats that the namer cannot tell apart, in as many cells; truth: a lynx, then a lion."""
+    truth = predictions.taxonomy.index(NAMES.slice(0, 2))[np.arange(40) % 2]
+    asked = replace(
+        predictions,
+        ids=np.arange(40).astype(str).astype(object),
+        logits=np.zeros((40, 5), np.float32),
+        features=np.zeros((40, 1), np.float32),
+        truth=truth.astype(np.int32),
+    )
+    where = Places.of_numbers(np.column_stack([np.arange(40.0), np.zeros(40), np.full((40, 2), np.nan)]))
+    right = np.where(predictions.classes[None] == truth[:, None], 0.6, 0.1)
+    return asked, where, right
+
+
+class Equal:
+    """A prior of the five species, none of them commoner than another."""
+
+    taxa = tuple("/".join(row.values()) for row in NAMES.to_pylist())
+    base, presence, learnt = np.full(5, 0.2), False, np.empty(0, object)
+
+
+def in_order_of_prior(predictions: Predictions, shares: np.ndarray) -> np.ndarray:
+    paths = ["/".join(filter(None, predictions.taxonomy.path(int(node)))) for node in predictions.classes]
+    return shares[:, [paths.index(path) for path in Equal.taxa]]
+
+
+def test_what_cannot_be_named_does_not_judge_a_prior(held) -> None:
+    asked, where, right = held
+    shares = in_order_of_prior(asked, right)
+    alone = Placing(Equal()).choose(asked, where, shares, "cells").chosen
+    assert alone.without == pytest.approx(np.log(5)) and alone.with_place < 0.7 and alone.specimens == 40
+    hopeless = np.arange(40) < 20
+    logits = asked.logits.copy()
+    logits[asked.classes[None] == np.where(hopeless, asked.truth, -1)[:, None]] = -np.inf
+    found = Placing(Equal()).choose(replace(asked, logits=logits), where, shares, "cells").chosen
+    assert found.specimens == 20 and found.without == pytest.approx(np.log(5))
+    hidden = Placing(Equal()).choose(asked, where, shares, "cells", hopeless).chosen
+    assert hidden == found
+
+
+def test_a_gain_within_its_standard_error_counts_nothing(held) -> None:
+    asked, where, right = held
+    wrong = np.roll(right, 1, axis=0)  # the other cat
+    few = np.arange(40)[:, None] < 12
+    mixed = in_order_of_prior(asked, np.where(few, right, wrong))
+    found = Placing(Equal()).choose(asked, where, mixed, "cells")
+    by_hand = -np.log(asked.class_probabilities()[np.arange(40), np.searchsorted(asked.classes, asked.truth)])
+    q = Placing(Equal(), floor=FLOORS[0], exponent=EXPONENTS[1]).combine(asked, where, mixed).class_probabilities()
+    gain = by_hand + np.log(q[np.arange(40), np.searchsorted(asked.classes, asked.truth)])
+    assert found.chosen.without - found.chosen.with_place == pytest.approx(gain.mean(), rel=1e-5)
+    assert found.chosen.error == pytest.approx(gain.std(ddof=1) / np.sqrt(40), rel=1e-5)  # a cell each
+    assert found.exponent == 0 and "standard error" in found.note() and "changes nothing" in found.note()
+    sure = Placing(Equal()).choose(asked, where, in_order_of_prior(asked, right), "cells")
+    assert sure.exponent > 0 and "standard error" in sure.note()
+    one_cell = Places.of_numbers(np.tile([[50.0, 5, np.nan, np.nan]], (40, 1)))
+    assert Placing(Equal()).choose(asked, one_cell, mixed, "rows").chosen == replace(found.chosen, by="rows")

@@ -54,12 +54,19 @@ def summarize(
     """
     if shares is not None and settings.quantify is None:
         refuse("shares", "with --quantify")
+    if diversity is None and report is None:
+        for name in ("rarefy", "chao1"):
+            if getattr(settings, name):
+                refuse(name, "with --diversity or --report")
+    if report is None and settings.ordination != SummarizeSettings().ordination:
+        refuse("ordination", "with --report")
     from biocosmos.errors import BiocosmosError
     from biocosmos.jobs.names_table import NamesTable
     from biocosmos.jobs.summarize import summarize as count
     from biocosmos.outputs import place_of
 
     page = None if report is None else place_of(report)
+    _refuse_one_file_twice({"--output": output, "--diversity": diversity, "--distances": distances, "--shares": shares})
     for place in (output, diversity, distances, shares):
         if place is not None and NamesTable(place).is_of_identify:
             raise BiocosmosError(f"{place} holds names that 'biocosmos identify' wrote: write to another place")
@@ -87,6 +94,18 @@ def summarize(
         say(f"{page}: the page")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
+
+
+def _refuse_one_file_twice(places: dict[str, Path | None]) -> None:
+    """Raises BiocosmosError where two tables would be written to one file."""
+    from biocosmos.errors import BiocosmosError
+
+    taken: dict[Path, str] = {}
+    for option, place in places.items():
+        if place is not None:
+            other = taken.setdefault(place.expanduser().resolve(), option)
+            if other != option:
+                raise BiocosmosError(f"{other} and {option} both name {place}: give each a file of its own")
 
 
 def _show_shares(shares: SharesOfSamples) -> None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biocosmos.identify.share_methods import EACH, METHODS
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, setting
-from biocosmos.specimens.settings import Selection
-from biocosmos.specimens.survey_settings import UNITS, Survey, biovolume_of, measure
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, setting
+from biocosmos.specimens.settings import ExportSettings, Selection
+from biocosmos.specimens.survey_settings import Survey, biovolume_of, measure
 
 COUNTING = "What is counted"
 VOLUMES = "Volumes and their units"
@@ -23,13 +23,7 @@ class SummarizeSettings(Selection):
     by: tuple[str, ...] = setting(
         ("sample",), "What tells samples apart: sample, station, depth, year, month, day, or columns.", panel=COUNTING
     )
-    sample: str | None = setting(
-        None,
-        "The column that says which sample a specimen is of.",
-        metavar="COLUMN",
-        unset="sample_id, eventID, sample, deployment, station ...",
-        panel=COUNTING,
-    )
+    sample: str | None = changed(ExportSettings, "sample", only=(), panel=COUNTING)
     rank: str | None = setting(None, "Taxa of this rank: family.", unset="the names as they were given", panel=COUNTING)
     names: str | None = setting(
         None,
@@ -46,45 +40,11 @@ class SummarizeSettings(Selection):
         panel=COUNTING,
     )
     layers: tuple[float, ...] = setting((), "Edges of depth layers in metres: 0,50,100.", low=0, panel=COUNTING)
-    volume: str | None = setting(
-        None,
-        f"Water that a specimen's acquisition stands for: sample_tot_vol=m3. The unit is one of {', '.join(UNITS['volume'])}.",
-        metavar="COLUMN=UNIT",
-        unset="not known: counts alone",
-        panel=VOLUMES,
-    )
-    share: str | None = setting(
-        None,
-        "The column that says which share of it was looked at, above 0 to 1.",
-        metavar="COLUMN",
-        unset="all of it",
-        only={"volume": GIVEN},
-        panel=VOLUMES,
-    )
-    parts: str | None = setting(
-        None,
-        "In its place the column that says into how many parts it was split, of which one was looked at: acq_sub_part.",
-        metavar="COLUMN",
-        unset="1",
-        only={"volume": GIVEN, "share": NOT_GIVEN},
-        panel=VOLUMES,
-    )
-    biovolume: str | None = setting(
-        None,
-        "The volume of a specimen: sphere, ellipsoid, an arithmetic of columns and px, or COLUMN=UNIT with one of mm3, um3.",
-        metavar="FORMULA",
-        unset="not known",
-        only={"volume": GIVEN},
-        panel=VOLUMES,
-    )
-    pixel: str | None = setting(
-        None,
-        "The side of a pixel, px of the formula: 10.6um, 0.0106mm or COLUMN=um.",
-        metavar="LENGTH",
-        unset="not known",
-        only={"biovolume": GIVEN},
-        panel=VOLUMES,
-    )
+    volume: str | None = changed(ExportSettings, "volume", unset="not known: counts alone", only=(), panel=VOLUMES)
+    share: str | None = changed(ExportSettings, "share", only={"volume": GIVEN}, panel=VOLUMES)
+    parts: str | None = changed(ExportSettings, "parts", only={"volume": GIVEN, "share": NOT_GIVEN}, panel=VOLUMES)
+    biovolume: str | None = changed(ExportSettings, "biovolume", only={"volume": GIVEN}, panel=VOLUMES)
+    pixel: str | None = changed(ExportSettings, "pixel", only={"biovolume": GIVEN}, panel=VOLUMES)
     per_m2: bool = setting(
         False,
         "Below a square metre: concentrations times the thickness of their layers, added up.",

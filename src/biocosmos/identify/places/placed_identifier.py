@@ -240,11 +240,9 @@ def around(
         )
     predictions = held.predictions
     choosing, _ = set_apart(predictions.ids, np.flatnonzero(predictions.truth != 0), seed)
-    known = predictions.truth > 0
-    if held.unseen is not None:
-        known &= ~held.unseen
-    told = choosing[known[choosing]] if known[choosing].sum() >= FEW else np.flatnonzero(known)
-    placing = Placing(prior, way).choose(predictions.subset(told), places.take(told), shares[told], by)
+    told = choosing if (predictions.truth[choosing] > 0).sum() >= FEW else np.arange(len(predictions))
+    unseen = None if held.unseen is None else held.unseen[told]
+    placing = Placing(prior, way).choose(predictions.subset(told), places.take(told), shares[told], by, unseen)
     if placing.exponent == 0:
         return None, placing
     source = f"{held.source}, {len(predictions):,} of them with a place, judged by {by} that the prior was fitted without"

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError
 from biocosmos.identify.predictions import Predictions
+from biocosmos.identify.priors.choosing import groups_of
 from biocosmos.identify.priors.combining import inner_as_published
 from biocosmos.identify.priors.prior import Prior
 from biocosmos.places import Places, cells
@@ -37,12 +38,14 @@ NEAR = 2
 
 @dataclass(frozen=True)
 class Chosen:
-    """What floor and exponent were chosen on: specimens; nll without and with place, in nats a specimen; by: cells or rows."""
+    """What floor and exponent were chosen on: specimens; nll without and with place as it counts best, in nats a specimen; by:
+    cells or rows; error: the standard error of the gain, those of a cell being alike."""
 
     specimens: int
     without: float
     with_place: float
     by: str
+    error: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,28 +98,41 @@ class Placing:
             found = np.where(nodes == node, score[:, None], found)
         return found
 
-    def choose(self, predictions: Predictions, places: Places, shares: Float64, by: str) -> Placing:
-        """With the floor and the exponent of the least mean -log q of the true taxa; rows without truth or place are left out.
+    def choose(
+        self, predictions: Predictions, places: Places, shares: Float64, by: str, unseen: npt.NDArray[np.bool_] | None = None
+    ) -> Placing:
+        """With the floor and the exponent of the least mean -log q of the true taxa, and exponent 0 unless it gains more than its
+        standard error (the one-standard-error rule: Breiman, Friedman, Olshen, Stone, Classification and Regression Trees, 1984).
 
-        Where no exponent is better than 0, place changes nothing, and ``chosen`` says so. Raises BiocosmosError with no such row.
+        Rows without truth or place are left out, and those that no prior can help to name: ``unseen`` ones (n,), whose taxon was
+        hidden from the namer, and those whose true taxon it gives no chance at all. Raises BiocosmosError with no row left.
         """
-        rows = np.flatnonzero((predictions.truth > 0) & known_rows(places) & predictions.answerable)
+        judged = (predictions.truth > 0) & known_rows(places) & predictions.answerable
+        if unseen is not None:
+            judged &= ~unseen
+        rows = np.flatnonzero(judged)
+        rows = rows[np.isfinite(_log_p(predictions.subset(rows), predictions.logits[rows]))]
         if not len(rows):
             raise BiocosmosError(
                 "no specimen that can be held out has a name and a place: how much a prior counts for cannot be chosen; leave "
                 "--prior out, or name with --prior none"
             )
         asked, where = predictions.subset(rows), places.take(rows)
+        plain = _losses(asked, asked.logits)
         if self.way == "inaturalist":
-            found = replace(self, floor=PUBLISHED_FLOOR, exponent=1.0)
-            tried = [(found.floor, found.exponent)]
+            tried = [(PUBLISHED_FLOOR, 1.0)]
         else:
-            tried = [(floor, exponent) for exponent, floor in product(EXPONENTS, FLOORS) if exponent or floor == FLOORS[0]]
+            tried = [(floor, exponent) for exponent, floor in product(EXPONENTS, FLOORS) if exponent]
         ratios = self.ratios(asked.taxonomy, asked.classes, where, shares[rows])
-        losses = [_nll(asked, _weighed(asked.logits, ratios, floor, exponent)) for floor, exponent in tried]
-        floor, exponent = tried[int(np.argmin(losses))]
-        without = _nll(asked, asked.logits.astype(np.float64))
-        return replace(self, floor=floor, exponent=exponent, chosen=Chosen(len(rows), without, float(min(losses)), by))
+        losses = np.stack([_losses(asked, _weighed(asked.logits, ratios, floor, exponent)) for floor, exponent in tried])
+        best = int(losses.mean(axis=1).argmin())
+        floor, exponent = tried[best]
+        gain = plain - losses[best]
+        error = _standard_error(gain, groups_of(where, DEGREES))
+        if self.way == "leaves" and not gain.mean() > error:
+            floor, exponent = FLOORS[0], 0.0
+        chosen = Chosen(len(rows), float(plain.mean()), float(losses[best].mean()), by, error)
+        return replace(self, floor=floor, exponent=exponent, chosen=chosen)
 
     def evidence(
         self, taxonomy: Taxonomy, nodes: npt.NDArray[np.int32], places: Places, shares: Float64 | None = None
@@ -148,14 +164,13 @@ class Placing:
         if self.chosen is None:
             return f"place counts with exponent {self.exponent:g} and floor {self.floor:g}"
         c = self.chosen
-        judged = (
-            f"on {c.specimens:,} specimens of known taxa held out by {c.by}, -log p of the right name (less is better) is "
-            f"{c.without:.3f} without place"
-        )
+        both = f"mean -log p of the right name (less is better) {c.without:.3f} without place and {c.with_place:.3f} with it"
+        judged = f"on {c.specimens:,} specimens held out by {c.by}, {both}"
+        gain = f"a gain of {c.without - c.with_place:.3f} with a standard error of {c.error:.3f}"
         if self.exponent == 0:
-            return f"the prior changes nothing: {judged}, and no way of counting place in was better"
+            return f"the prior changes nothing: {judged} at best, {gain}, which it must exceed to count"
         return (
-            f"place counts with exponent {self.exponent:g} and floor {self.floor:g}: {judged} and {c.with_place:.3f} with it; "
+            f"place counts with exponent {self.exponent:g} and floor {self.floor:g}: {judged}, {gain}; "
             "the prior says where specimens were collected, not where taxa live"
         )
 
@@ -213,7 +228,7 @@ def held_out_shares(
     if not isinstance(prior, KernelPrior):
         shares = prior.shares(places)
         shares[np.isin(np.asarray(ids, object).astype(str), prior.learnt.astype(str))] = np.nan
-        return shares, "rows that the prior was not fitted on"
+        return shares, "rows"
     own, theirs = cells(places.latitude, places.longitude, DEGREES), cells(prior.where[:, 0], prior.where[:, 1], DEGREES)
     number = len(np.unique(own[own >= 0]))
     if number < 2:  # nothing to hold out by place: a specimen is left out alone with a fold of others
@@ -244,9 +259,24 @@ def _weighed(logits: npt.NDArray[Any], ratios: Float64, floor: float, exponent: 
     return np.asarray(logits.astype(np.float64) + exponent * factor)
 
 
-def _nll(predictions: Predictions, logits: Float64) -> float:
-    nodes = predictions.truth[:, None]
-    return float(-np.maximum(predictions.tree.log_p(logits.astype(np.float32), nodes)[:, 0], np.log(LEAST)).mean())
+def _log_p(predictions: Predictions, logits: npt.NDArray[Any]) -> Float64:
+    return predictions.tree.log_p(logits, predictions.truth[:, None])[:, 0]
+
+
+def _losses(predictions: Predictions, logits: npt.NDArray[Any]) -> Float64:
+    """(n,) -log p of the true taxa."""
+    return np.asarray(-np.maximum(_log_p(predictions, logits.astype(np.float32)), np.log(LEAST)))
+
+
+def _standard_error(gains: Float64, groups: npt.NDArray[np.int64]) -> float:
+    """Of the mean of gains (n,), those of a group being alike (each its own in one group); of a single gain it is that one."""
+    if len(gains) < 2:
+        return float(np.abs(gains).sum())
+    _, of = np.unique(groups, return_inverse=True)
+    of = of if of.any() else np.arange(len(gains))
+    number = int(of.max()) + 1
+    sums = np.bincount(of, gains - gains.mean())
+    return float(np.sqrt((sums**2).sum() * number / (number - 1)) / len(gains))
 
 
 def _ratios(
