@@ -192,6 +192,13 @@ def test_parts_of_a_sample_have_no_concentration(tmp_path: Path) -> None:
     assert said["s1", "10-20 m", "Copepoda"] is None and said["s2", "50-150 m", "Oithona"] == 0.1
 
 
+def test_depths_share_the_volume_of_a_sample_whatever_their_acquisitions(tmp_path: Path) -> None:
+    rows = [row | {"sample_tot_vol": row["tot_vol"]} for row in nets()]
+    rows[0] |= {"depth_min": 10.0, "depth_max": 20.0, "acq_id": "d9"}
+    found = counted(collection(tmp_path / "c", rows), by=("sample", "depth"), volume="sample_tot_vol=m3", parts="sub_part")
+    assert "specimens of several depth and one volume" in reasons(found)
+
+
 def test_layers_and_their_faults(golden: bc.Collection, tmp_path: Path) -> None:
     layered = counted(golden, by=("station", "depth"), layers=(0, 60, 200))
     assert [row["depth"] for row in layered.table().to_pylist()] == ["0-60 m", "0-60 m", "60-200 m"]

@@ -202,3 +202,28 @@ def test_a_kernel_prior_is_an_encoder_of_places(tmp_path: Path) -> None:
     Fitted.of("the prior", fitted=["x"]).save(tmp_path / "prior")
     with pytest.raises(BiocosmosError, match="trained the prior"):
         refuse(["x"], encoder.name)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("bandwidths", [np.nan, 15, 15, 20], "bandwidths of a kernel prior are above 0"),
+        ("where", [[95.0, 5, 150, 0]] * 4, "places that cannot be"),
+        ("where", [[52, 5, np.inf, 0]] * 4, "places that cannot be"),
+        ("taxa", ["a", "b", "b"], "taxa twice"),
+        ("taxon", [0, 0, 0, 2], "do not fit together"),
+    ],
+)
+def test_damaged_numbers_of_a_prior_are_told_with_their_file(tmp_path: Path, name: str, value: list[object], says: str) -> None:
+    folder = KernelPrior.fit(TAXA, FOUR).save(tmp_path / "prior")
+    stored = dict(np.load(folder / "kernel.npz"))
+    np.savez(folder / "kernel.npz", **stored | {name: np.array(value)})
+    with pytest.raises(BiocosmosError, match=says) as told:
+        load_prior(folder)
+    assert str(folder) in str(told.value) and "train place" in str(told.value) and "\n" not in str(told.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_narrow_bandwidths_warn_nobody() -> None:
+    prior = KernelPrior.fit(TAXA, FOUR, bandwidths=Bandwidths(1e-300, 1e-300, 1e-300, 1))
+    assert prior.shares(FOUR).sum(1) == pytest.approx(1)

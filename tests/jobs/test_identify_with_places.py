@@ -193,9 +193,9 @@ def test_fences_and_checklists_stand_behind_what_is_said(placed: bc.Collection, 
         ("", "is empty"),
         ("name,rule\n,block\n", "no taxon in this row"),
         ("colour,rule\nred,block\n", "has no column of taxa"),
-        ("taxon,country\nAnimalia,Atlantis\n", "is no country of ISO 3166"),
-        ("taxon,region\nAnimalia,CA\n", "of which country"),
-        ("taxon,polygon\nAnimalia,POLYGON ((1 2))\n", "polygon needs three points"),
+        ("taxon,rule,country\nAnimalia,block,Atlantis\n", "is no country of ISO 3166"),
+        ("taxon,rule,region\nAnimalia,block,CA\n", "of which country"),
+        ("taxon,rule,polygon\nAnimalia,block,POLYGON ((1 2))\n", "polygon needs three points"),
     ],
 )
 def test_a_file_without_a_usable_rule_is_refused_in_a_line(

@@ -123,6 +123,26 @@ def test_the_volume_of_an_acquisition_is_known_from_any_of_its_specimens(tmp_pat
     assert {event["sampleSizeValue"] for event in table(tmp_path / "out/event.txt")} == {"12.5"}
 
 
+@pytest.mark.parametrize(
+    ("column", "volumes", "size"),
+    [
+        ("sample_tot_vol", (12.5, 12.5), 12.5),  # of the sample: its acquisitions are size fractions of it
+        ("tot_vol", (12.5, 12.5), 12.5),
+        ("tot_vol", (12.5, 3.0), 15.5),
+        ("acq_volimage", (0.005, 0.005), 0.01),  # of each acquisition
+    ],
+)
+def test_a_volume_of_the_sample_is_not_added_up_over_its_acquisitions(
+    tmp_path: Path, column: str, volumes: tuple[float, float], size: float
+) -> None:
+    rows = [row | {"acq_id": f"d{i % 2}", column: volumes[i % 2]} for i, row in enumerate(specimens(tmp_path).to_pylist())]
+    survey = Survey(volume=Measure(column), share="part")
+    write(pa.Table.from_pylist(rows), tmp_path / "out", format="gbif-event", ranks=("class",), survey=survey)
+    events = table(tmp_path / "out/event.txt")
+    assert {float(event["sampleSizeValue"]) for event in events} == {size}
+    assert {float(row["samplingEffortValue"]) for row in table(tmp_path / "out/humboldt.txt")} == {size}
+
+
 def test_camtrap_dp_is_read_back(tmp_path: Path) -> None:
     write(specimens(tmp_path), tmp_path / "out", format="camtrap-dp", ranks=("class",))
     tables = {name: table(tmp_path / f"out/{name}.csv", ",") for name in ("deployments", "media", "observations")}

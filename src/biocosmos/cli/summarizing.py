@@ -67,6 +67,7 @@ def summarize(
     from biocosmos.outputs import place_of
 
     page = None if report is None else place_of(report)
+    _refuse_one_file_twice({"--output": output, "--diversity": diversity, "--distances": distances, "--shares": shares})
     for place in (output, diversity, distances, shares):
         if place is not None and NamesTable(place).is_of_identify:
             raise BiocosmosError(f"{place} holds names that 'biocosmos identify' wrote: write to another place")
@@ -94,6 +95,18 @@ def summarize(
         say(f"{page}: the page")
     counted = len(summary.counted.cell)
     finish(summary.failures, counted, "specimens", table=None if output is None else failures_beside(output), strict=strict)
+
+
+def _refuse_one_file_twice(places: dict[str, Path | None]) -> None:
+    """Raises BiocosmosError where two tables would be written to one file."""
+    from biocosmos.errors import BiocosmosError
+
+    taken: dict[Path, str] = {}
+    for option, place in places.items():
+        if place is not None:
+            other = taken.setdefault(place.expanduser().resolve(), option)
+            if other != option:
+                raise BiocosmosError(f"{other} and {option} both name {place}: give each a file of its own")
 
 
 def _show_shares(shares: SharesOfSamples) -> None:

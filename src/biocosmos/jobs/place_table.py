@@ -61,6 +61,9 @@ class PlaceTable:
             if not cell("file"):
                 told("no file in this row: it is left out")
                 continue
+            if cell("file") in self._rows:
+                told(f"{cell('file')[:80]} stands in an earlier row too, which counts: this one is left out")
+                continue
             number = len(self._numbers)
             self._numbers.append(_numbers(cell, told))
             self._countries.append(_country(cell("country"), told))

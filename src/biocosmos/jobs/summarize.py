@@ -204,7 +204,8 @@ class _Source:
         within = self.selection.pop("within", None)
         self.selection["within"] = None
         told = {*settings.by, *settings.survey().columns}
-        self.columns = [name for name in stored.filled_columns() if name not in NEVER_COUNTED or name in told]
+        _refuse_pictures(stored, told)
+        self.columns = [name for name in stored.filled_columns() if name not in NEVER_COUNTED or name in told - {"id"}]
         self.total = stored.dataset.count_rows()
         self.ranks = tuple(stored.ranks)
         self.failures, self.path = failures, stored.path
@@ -251,6 +252,14 @@ class _Source:
         if unnamed:
             reason = f"{unnamed:,} specimens are not in the table of names: they count for no taxon"
             self.failures.add(reason, stage="summarize", source=self.path, severity="warning")
+
+
+def _refuse_pictures(stored: Collection, told: set[str]) -> None:
+    """Raises BiocosmosError where a column that was told holds neither texts nor numbers."""
+    for field in stored.dataset.schema:
+        kind = field.type
+        if field.name in told and (pa.types.is_nested(kind) or pa.types.is_binary(kind) or pa.types.is_large_binary(kind)):
+            raise BiocosmosError(f"the column {field.name} of {stored.path} holds {kind}, no text or number: name another one")
 
 
 def _sample_rows(path: Path, column: str) -> list[Mapping[str, Any]]:

@@ -173,9 +173,14 @@ class KernelPrior:
         stored = read_arrays(path, _ARRAYS, what="a kernel prior", remedy=remedy)
         taxa, taxon, where = stored["taxa"], stored["taxon"].astype(np.int64), stored["where"].astype(np.float64)
         fits = where.shape == (len(taxon), 4) and len(stored["learnt"]) == len(taxon) and len(stored["bandwidths"]) == 4
-        if not fits or not len(taxon) or taxon.min() < 0 or taxon.max() >= len(taxa) or (np.diff(taxon) < 0).any():
+        if not fits or not len(taxon) or not np.array_equal(np.unique(taxon), np.arange(len(taxa))) or (np.diff(taxon) < 0).any():
             raise BiocosmosError(f"cannot read a kernel prior from {path} (its parts do not fit together): {remedy}")
-        bandwidths = Bandwidths(*(float(value) for value in stored["bandwidths"]))
+        if len(set(taxa.tolist())) < len(taxa) or np.isinf(where).any() or (np.abs(where[:, :2]) > (90, 180)).any():
+            raise BiocosmosError(f"cannot read a kernel prior from {path} (taxa twice, or places that cannot be): {remedy}")
+        try:
+            bandwidths = Bandwidths(*(float(value) for value in stored["bandwidths"]))
+        except BiocosmosError as error:
+            raise BiocosmosError(f"cannot read a kernel prior from {path} ({error}): {remedy}") from error
         return cls(tuple(taxa.tolist()), taxon, where, bandwidths, stored["learnt"].astype(object))
 
 
@@ -292,5 +297,6 @@ def kernel(places: Places, where: Float64, bandwidths: Bandwidths) -> Float64:
 def _gauss(apart: Float64, width: float, otherwise: float = 0.0) -> Float64:
     if np.isinf(width):
         return np.ones_like(apart)
-    weights = np.exp((apart / width) ** 2 / -2)
+    with np.errstate(over="ignore"):
+        weights = np.exp((apart / width) ** 2 / -2)
     return np.where(np.isnan(weights), otherwise, weights)

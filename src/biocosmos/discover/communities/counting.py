@@ -157,8 +157,8 @@ class Counting(Gathering):
         self._rows.append((self._number[found.sample], taxon, weight, volume, machine, str(row.get("id"))))
         if self.survey.volume is not None:
             told = _number(row.get(self.survey.volume.column))
-            acquisition = (self.cells[found.sample].name, str(row.get("acq_id") or ""))
-            self._volumes.setdefault(acquisition, {})[found.sample] = told
+            whose = (self.cells[found.sample].name, self.volume_of(row)[1])
+            self._volumes.setdefault(whose, {})[found.sample] = told
 
     def unnamed(self, row: Mapping[str, Any], sample: Sample, weight: float) -> None:
         """Keep a specimen that a machine had no name for: which taxa it hides is known from the machine's confusion."""

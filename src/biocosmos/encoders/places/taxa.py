@@ -261,7 +261,7 @@ def load_taxon_model(folder: str | Path) -> TaxonModel:
     shape = facts["shape"]
     stored = read_arrays(folder / ARRAYS, _KINDS, what="the taxa of a prior", remedy=_TOLD["remedy"])
     taxa, counts = tuple(stored["taxa"].tolist()), stored["counts"].astype(np.float64)
-    if len(taxa) != len(counts) or not len(taxa) or not (counts > 0).all():
+    if len(taxa) != len(counts) or not len(taxa) or not ((counts > 0) & np.isfinite(counts)).all():
         raise BiocosmosError(f"{folder / ARRAYS} is damaged (its parts do not fit together): {_TOLD['remedy']}")
     told = {name: shape[name] for name in ("published", "season", "depth", "partial", "radius")}
     if len(shape["centre"]) != 3:

@@ -102,6 +102,10 @@ def _columns(path: Path, header: list[str], told: bool) -> dict[str, int]:
             found[name] = place
     if "taxon" not in found:
         raise BiocosmosError(f"{path} has no column of taxa in its first line: write taxon,{'rule,' if told else ''}country")
+    if told and "rule" not in found:
+        raise BiocosmosError(
+            f"{path} does not say whether its taxa are allowed or blocked: write taxon,rule,country, or give it as --checklist"
+        )
     return found
 
 

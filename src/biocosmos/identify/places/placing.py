@@ -228,7 +228,7 @@ def held_out_shares(
     if not isinstance(prior, KernelPrior):
         shares = prior.shares(places)
         shares[np.isin(np.asarray(ids, object).astype(str), prior.learnt.astype(str))] = np.nan
-        return shares, "rows that the prior was not fitted on"
+        return shares, "rows"
     own, theirs = cells(places.latitude, places.longitude, DEGREES), cells(prior.where[:, 0], prior.where[:, 1], DEGREES)
     number = len(np.unique(own[own >= 0]))
     if number < 2:  # nothing to hold out by place: a specimen is left out alone with a fold of others

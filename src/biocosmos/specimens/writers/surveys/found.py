@@ -15,7 +15,8 @@ MACHINES = "_P"
 @dataclass
 class Sample:
     """What is known of a sample; nan and "" where nothing is. ``n``: specimens of it, of whatever name; ``none``: /m³ of a taxon
-    that was not found in it, nan where the volume or share of a specimen is not known."""
+    that was not found in it, nan where the volume or share of a specimen is not known. volumes: m³ by acquisition (or EcoTaxa's
+    sample); apart: whether each is of other water; else those that are equal are one, of which the acquisitions are fractions."""
 
     id: str
     latitude: float = math.nan
@@ -31,6 +32,7 @@ class Sample:
     mesh: float = math.nan
     aperture: float = math.nan
     volumes: dict[str, float] = field(default_factory=dict)
+    apart: bool = False
     n: int = 0
     none: float = 0.0
 
@@ -41,8 +43,8 @@ class Sample:
 
     @property
     def volume(self) -> float:
-        """m³ of all its acquisitions, nan where one is not known."""
-        return sum(self.volumes.values()) if self.volumes else math.nan
+        """m³ of all its water, nan where some is not known."""
+        return sum(self.volumes.values() if self.apart else {*self.volumes.values()}) if self.volumes else math.nan
 
 
 @dataclass

@@ -34,6 +34,9 @@ LSID = "urn:lsid:marinespecies.org:taxname:"
 NOT_LIVING = "not-living"
 """Where EcoTaxa's tree has detritus, fibres and bubbles: no occurrences."""
 MOST_NAMED = 5
+ACQUISITION = "acq_"
+VOLUMES_OF = ("sample_", ACQUISITION)
+"""How EcoTaxa's columns begin that tell a volume of the sample, or of each of its acquisitions."""
 
 
 def gather(
@@ -233,9 +236,16 @@ class Gathering:
             )
             volume = math.nan
         share = self._share(sample, row)
-        acquisition = str(row.get("acq_id") or "")
-        sample.volumes[acquisition] = _first_number(sample.volumes.get(acquisition, math.nan), volume)
+        sample.apart, whose = self.volume_of(row)
+        sample.volumes[whose] = _first_number(sample.volumes.get(whose, math.nan), volume)
         return 1 / share / volume
+
+    def volume_of(self, row: Mapping[str, Any]) -> tuple[bool, str]:
+        """Whether a volume is told of something by name, as EcoTaxa's columns of a sample (sample_tot_vol, the same in all its
+        acquisitions, which are fractions of it) and of an acquisition (acq_volimage) are; and that name, else the acquisition."""
+        column = "" if self.survey.volume is None else self.survey.volume.column.lower()
+        whose = next((whose for whose in VOLUMES_OF if column.startswith(whose)), "")
+        return whose != "", str(row.get(f"{whose or ACQUISITION}id") or "")
 
     def _share(self, sample: Sample, row: Mapping[str, Any]) -> float:
         """Of an acquisition that was looked at, above 0 to 1; nan where it cannot be."""
