@@ -216,8 +216,9 @@ def around(
     """The identifier for specimens with a place, and how the prior is combined with what its namer says.
 
     held: what calibrated the plain one. Of its specimens with a place, and shares by a prior that was not fitted on them, a part
-    chooses floor and exponent, and all together calibrate what comes out; those that set a promise's threshold choose nothing.
-    None where no exponent is better than 0, so that place changes nothing.
+    chooses floor and exponent, and all together calibrate what comes out; those that set a promise's threshold choose nothing,
+    nor do those whose whole taxon was hidden: no place brings back a taxon that the namer does not have. None where no exponent
+    is better than 0, so that place changes nothing.
 
     Raises BiocosmosError where no such specimen is held out, and for a promise that was asked for and cannot be given.
     """

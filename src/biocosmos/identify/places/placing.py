@@ -164,7 +164,7 @@ class Placing:
         if self.chosen is None:
             return f"place counts with exponent {self.exponent:g} and floor {self.floor:g}"
         c = self.chosen
-        both = f"nll {c.without:.3f} without place and {c.with_place:.3f} with it"
+        both = f"mean -log p of the right name (less is better) {c.without:.3f} without place and {c.with_place:.3f} with it"
         judged = f"on {c.specimens:,} specimens held out by {c.by}, {both}"
         gain = f"a gain of {c.without - c.with_place:.3f} with a standard error of {c.error:.3f}"
         if self.exponent == 0:
