@@ -55,8 +55,8 @@ Shares = Callable[[Ids, Places], npt.NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class PlacedIdentifier(Identifier):
-    """Two identifiers: specimens of which nothing is known that the prior looks at are named by the plain one, as if there were no
-    prior.
+    """Two identifiers: specimens of which nothing is known that the prior looks at are named by the plain one, as if there was
+    no prior.
 
     Its own fields are those of the one that answers for specimens with a place. plain: the identifier without place; combined:
     the same namer, calibrated on what the prior makes of held-out specimens (None: no prior is counted in); where: of specimens,
