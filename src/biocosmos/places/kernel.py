@@ -108,7 +108,7 @@ class KernelPrior:
         """(n,) whether anything is known of a place that a bandwidth is of."""
         h = self.bandwidths
         told = ((places.has_place, h.kilometres), (places.has_day, h.days), (np.isfinite(places.depth), h.metres))
-        return np.logical_or.reduce([there & np.isfinite(width) for there, width in told])
+        return np.asarray(np.logical_or.reduce([there & np.isfinite(width) for there, width in told]))
 
     def shares(self, places: Places) -> Float64:
         """(n, C) float64 shares, rows sum to 1.
