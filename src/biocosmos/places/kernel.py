@@ -167,7 +167,7 @@ class KernelPrior:
         ):
             if np.isfinite(asked) and np.isfinite(width):
                 inside = inside & (np.nan_to_num(apart(asked, values), nan=np.inf) <= times * width)[which[rows]]
-        return spread.taxon[rows][inside]
+        return np.asarray(spread.taxon[rows][inside])
 
     @cached_property
     def _spread(self) -> _Spread:
