@@ -19,8 +19,9 @@ EACH = 90
 WIDTH = 12
 
 
-def cruise(folder: Path, *, named: bool = True) -> bc.Collection:
-    """``cruise.cosmos`` with an embedding "made"; named: whether the specimens of the samples have their names."""
+def cruise(folder: Path, *, named: bool = True, column: str = "sample") -> bc.Collection:
+    """``cruise.cosmos`` with an embedding "made"; named: whether the specimens of the samples have their names;
+    column: of the samples."""
     rng = np.random.default_rng(4)
     centres = rng.normal(size=(3, WIDTH)) * 0.9 + 3
     rows, vectors = [], []
@@ -34,7 +35,7 @@ def cruise(folder: Path, *, named: bool = True) -> bc.Collection:
         for at, species in enumerate(truth):
             name = SPECIES[species] if named or part != "test" else None
             genus = None if name is None else name.split()[0]
-            rows.append({"id": f"{sample or part}-{at}", "genus": genus, "species": name, "sample": sample, "part": part})
+            rows.append({"id": f"{sample or part}-{at}", "genus": genus, "species": name, column: sample, "part": part})
         vectors.append(made)
     collection = bc.Collection.create(folder / "cruise.cosmos")
     columns = {key: pa.array([row[key] for row in rows], pa.string()) for key in rows[0]}

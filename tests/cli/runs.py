@@ -99,7 +99,7 @@ LINES: dict[str, Line] = {
         "identify {collection} --part train --known test --method nearest -o {out}/judged.parquet --overwrite"
     ),
     "summarize what is behind names": Line(
-        "summarize {collection} --sample group --names latest --confusion {out}/judged.parquet --draws 5",
+        "summarize {collection} --sample group --names latest --confusion {out}/judged.parquet --draws 5 -o {out}/behind.csv",
         after=("identify", "identify to be judged"),
     ),
     "summarize a taxon": Line("summarize {collection} --sample group --within Copepoda"),

@@ -122,6 +122,15 @@ def test_intervals_hold_how_many_there_are() -> None:
     assert np.array_equal(again.ends["low"], low)
 
 
+def test_diversity_lies_in_its_own_interval() -> None:
+    """Many taxa of few specimens: every draw misses some, so that all draws are less diverse than the sample."""
+    of = grouped([0] * 60 + [1] * 10, [*range(30), *range(15), *range(15), *[0] * 10], (2, 30))
+    found = doubt_of(of, draws=200)
+    for name, value in (("D1", hill(of.community.counts, 1)), ("shannon", np.log(hill(of.community.counts, 1)))):
+        low, high = found.indices[name]
+        assert low[0] < value[0] < high[0] and low[1] == high[1] == pytest.approx(value[1])
+
+
 def test_a_confusion_gives_the_true_taxa_behind_names() -> None:
     rates = np.array([[0.8, 0.2], [0.1, 0.9]])
     true = np.array([[30.0, 70.0], [100.0, 0.0]])

@@ -51,6 +51,13 @@ def test_the_error_is_written_out(mine, report):
     assert row["cc"] == pytest.approx(off, abs=0.03)
 
 
+def test_samples_are_found_as_summarize_finds_them(tmp_path):
+    found = evaluate_collection(
+        cruise(tmp_path, column="sample_id"), protocol="quantification", by=("sample",), communities=2, specimens=30
+    )
+    assert {row["sample"] for row in found.rows("samples")} >= set(SAMPLES)
+
+
 def test_changed_images_shut_the_gate_and_the_page_says_so(mine, tmp_path, biocosmos):
     biocosmos(
         *("evaluate", mine.path, "--protocol", "quantification", "--by", "sample", "--communities", 3, "--specimens", 60),

@@ -186,6 +186,9 @@ def test_published_values_of_the_fusion(predictions: Predictions) -> None:
         taxa, base, presence = ("a", "b", "c", "d"), np.full(4, 0.25), True
         learnt = np.empty(0, object)
 
+        def known(self, places: Places) -> np.ndarray:
+            return places.has_place
+
         def shares(self, places: Places) -> np.ndarray:
             return np.array([[0.02, 0.6, 0.9, 0.0]])
 
@@ -242,6 +245,9 @@ class Equal:
     taxa = tuple("/".join(row.values()) for row in NAMES.to_pylist())
     base, presence, learnt = np.full(5, 0.2), False, np.empty(0, object)
 
+    def known(self, places: Places) -> np.ndarray:
+        return places.has_place
+
 
 def in_order_of_prior(predictions: Predictions, shares: np.ndarray) -> np.ndarray:
     paths = ["/".join(filter(None, predictions.taxonomy.path(int(node)))) for node in predictions.classes]
@@ -278,3 +284,16 @@ def test_a_gain_within_its_standard_error_counts_nothing(held) -> None:
     assert sure.exponent > 0 and "standard error" in sure.note()
     one_cell = Places.of_numbers(np.tile([[50.0, 5, np.nan, np.nan]], (40, 1)))
     assert Placing(Equal()).choose(asked, one_cell, mixed, "rows").chosen == replace(found.chosen, by="rows")
+
+
+def test_a_prior_that_is_told_nothing_it_looks_at_changes_nothing(predictions: Predictions) -> None:
+    paths = ["/".join(row.values()) for row in NAMES.to_pylist()]
+    where = Places.of_numbers(np.array([[50.0, 5, 100, np.nan]] * 3 + [[51.0, 5, 200, np.nan]] * 2))
+    days, metres = Places.one(day=100), Places.one(depth=10)
+    space = KernelPrior.fit(paths, where, bandwidths=Bandwidths(days=float("inf")))
+    both = KernelPrior.fit(paths, where)
+    assert not space.known(days)[0] and both.known(days)[0] and not both.known(metres)[0]
+    for prior, place in ((space, days), (both, metres)):
+        for way in ("leaves", "inaturalist"):  # there the overall shares would stand in for chances of being there
+            assert Placing(prior, way).combine(predictions, place) is predictions
+            assert Placing(prior, way).evidence(predictions.taxonomy, predictions.classes[:1], place) == [None]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 
+import pyarrow as pa
 import pytest
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
-from biocosmos.jobs.refit import refit
+from biocosmos.jobs.refit import _labelled, refit
+from biocosmos.specimens.by_hand import names_now
 from quantified_sample import SPECIES, cruise
 
 
@@ -43,7 +45,14 @@ def test_five_labels_of_each_class_are_chosen_edited_and_learnt_from(pair, tmp_p
         refit(mine, labels=_table(tmp_path, "id,name\nnobody,Acartia clausi\n"), name="none")
 
 
+def test_labels_from_a_spreadsheet_keep_their_ids(tmp_path):
+    mine = bc.Collection.create(tmp_path / "numbered.cosmos")
+    mine.add(pa.table({"id": ["007", "008"], "text": ["a", "b"], "species": ["Acartia clausi", None]}))
+    table = _table(tmp_path, "\ufeffid;taxon;novelty\n007;;0,5\n008;Acartia clausi;0,25\n")
+    assert _labelled(mine, table, "Ada")[0].startswith("1 labels of") and names_now(mine)[0]["id"].to_pylist() == ["008"]
+
+
 def _table(folder, text):
     path = folder / "labels.csv"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return path

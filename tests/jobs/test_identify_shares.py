@@ -11,6 +11,8 @@ import pytest
 
 import biocosmos as bc
 from biocosmos.errors import BiocosmosError
+from biocosmos.identify.confidence.held_out import HeldOut, Part
+from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Identifier
 from biocosmos.identify.quantification import Validation
 from biocosmos.jobs.identify import identify_collection
@@ -80,3 +82,11 @@ def test_a_kept_identifier_tells_the_same_shares(mine, tmp_path):
     assert one.posteriors == pytest.approx(other.posteriors) and one.prior == pytest.approx([1 / 3] * 3)
     assert (one.features == other.features).all() and (one.classes == other.classes).all()
     assert one.temperature == other.temperature and len(one) == 150
+
+
+def test_specimens_whose_taxon_was_hidden_say_nothing_of_errors(mine):
+    whole = identifier_of(mine, part="test", where=only("st1"))
+    unseen = np.arange(len(whole.held)) % 2 == 0
+    held = HeldOut((Part(whole.held, whole.held, unseen),), "made up", True)
+    kept = Identifier.around(whole.namer, held, known=whole.known, rules=AnswerRules(threshold=0.5)).held
+    assert kept.ids.tolist() == whole.held.ids[~unseen].tolist()

@@ -169,6 +169,9 @@ def test_fences_and_checklists_stand_behind_what_is_said(placed: bc.Collection, 
     fence.write_text(f"Taxon;Rule;Country\n{name};block;Netherlands\nNemo;block;NL\n{name};maybe;NL\n")
     said = run("identify", placed.path, photo, *ASK, "--fence", fence, "--country", "NL", "-o", tmp_path / "fenced.csv")
     (fenced,) = rows(tmp_path / "fenced.csv")
+    assert "rules are of countries" not in said
+    other = run("identify", placed.path, photo, *ASK, "--fence", fence, "--at", "46,4", "-o", tmp_path / "no_country.csv")
+    assert "2 rules are of countries: without --country they take nothing away" in other
     assert fenced["best_guess"] != plain["best_guess"] and "touched the answers to 1 specimens" in said
     assert fenced["fences"].startswith(f"fence.csv:2: {plain['best_guess']} blocked in NL (p 0.")
     failures = (tmp_path / "fenced.failures.csv").read_text()

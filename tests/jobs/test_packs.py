@@ -297,6 +297,9 @@ def test_a_pack_without_vectors_holds_no_specimen_and_names_all_the_same(
         fails=1,
     )
     assert "holds vectors of specimens" in refused
+    for option in (("--thumbnails", 32), ("--columns", "rights")):
+        line = ("pack", "build", bees.path, "-o", tmp_path / "b.pack", "--licence", "mit", "--vectors", "none", *option)
+        assert f"{option[0]} does nothing here" in biocosmos(*line, fails=2)
 
 
 def test_another_encoder_is_refused_by_name(pack: Path) -> None:

@@ -115,6 +115,14 @@ def test_packs_of_two_encoders_are_refused_by_name(packs: tuple[Path, Path], tmp
     assert not (tmp_path / "c.pack").exists()
 
 
+def test_what_is_said_of_specimens_goes_with_them(collections: tuple[bc.Collection, bc.Collection], tmp_path: Path) -> None:
+    for collection, name in zip(collections, "ab"):
+        build_pack(collection, tmp_path / f"{name}.pack", columns=("rights",), **LICENCE)
+    for kind, columns in (("float16", ["rights"]), ("none", [])):
+        merge_packs([tmp_path / "a.pack", tmp_path / "b.pack"], tmp_path / f"{kind}.pack", vectors=kind)
+        assert open_pack(tmp_path / f"{kind}.pack").facts["columns"] == columns
+
+
 def test_licences_that_differ_are_not_mixed(
     collections: tuple[bc.Collection, bc.Collection], packs: tuple[Path, Path], tmp_path: Path
 ) -> None:

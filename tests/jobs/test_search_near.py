@@ -60,6 +60,7 @@ def test_a_place_alone_lists_what_was_found_nearest(collection: Collection) -> N
     assert [row["id"] for row in searched(collection, on="12-31", k=2)] == ["c", "b"]
     assert [row["id"] for row in searched(collection, at="52,5", on="06-04", depth=0.0)] == ["a", "b", "d"]
     assert [row["id"] for row in searched(collection, at="52,5", where="country('FJ')")] == ["c", "d"]
+    assert {row["query"] for row in searched(collection, depth=0.0)} == {"0 m"}
 
 
 def test_a_country_is_a_filter_by_any_of_its_names(collection: Collection) -> None:

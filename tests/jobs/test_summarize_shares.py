@@ -56,6 +56,15 @@ def test_a_user_sees_the_gate_first(mine, names, tmp_path, biocosmos):
     assert "does nothing here" in biocosmos("summarize", mine.path, "--quantify", "emq", fails=2)
 
 
+def test_what_no_output_shows_is_refused(mine, names, tmp_path, biocosmos):
+    line = ["summarize", mine.path, "--sample", "sample"]
+    for option, value in (("--rarefy", [5]), ("--chao1", []), ("--ordination", ["pcoa"])):
+        assert f"{option} does nothing here" in biocosmos(*line, "-o", tmp_path / "a.csv", option, *value, fails=2)
+    judged = [*line, "--names", names, "--confusion", names]
+    assert "--confusion does nothing here" in biocosmos(*judged, fails=2)
+    assert "--confusion does nothing here" in biocosmos(*judged, "--draws", 0, "-o", tmp_path / "a.csv", fails=2)
+
+
 def test_a_table_that_does_not_say_who_named_is_refused(mine, tmp_path):
     head = "id,taxon,rank,species,confidence,novelty,method\n"
     (tmp_path / "bare.csv").write_text(head + "st1-0,Acartia clausi,species,Acartia clausi,0.9,0.1,linear\n")

@@ -131,6 +131,16 @@ def test_months_and_the_leap_day(found: Collection) -> None:
     assert chosen(found, OPTIONS["season"]("june/august")) == {0, 11, 14}
 
 
+def test_a_february_of_28_days_lies_before_the_29th(tmp_path: Path) -> None:
+    made = Collection.create(tmp_path / "a.cosmos")
+    dates = ["2023-02", "2024-02", "2024-02-29", "2024-02-28", "1900-02", "2000-02", "2023-01/2023-02", "2023-02-01/2023-03-01"]
+    made.add(pa.table({"id": dates, "text": dates, "date": dates}))
+    for season in ("02-01/02-28", "12-01/02-28"):
+        found = made.table(["id"], where=OPTIONS["season"](season))["id"].to_pylist()
+        assert set(found) - {"2023-01/2023-02"} == {"2023-02", "2024-02-28", "1900-02"}
+        assert ("2023-01/2023-02" in found) == (season[0] == "1")
+
+
 @pytest.mark.parametrize(
     ("text", "low", "high"), [("0-100", 0, 100), ("200-", 200, np.inf), ("5-7 m", 5, 7), ("0-99.5", 0, 99.5)]
 )

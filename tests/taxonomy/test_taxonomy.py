@@ -277,7 +277,7 @@ def test_find_ignores_case_only_when_one_taxon_fits():
         ("genus:Copepoda", "no taxon 'genus:Copepoda' in the taxonomy: 'Copepoda' is there as class:Copepoda"),
         ("Oithona/Copepoda", "no taxon 'Oithona/Copepoda' in the taxonomy: 'Copepoda' is there as class:Copepoda"),
         ("Copepoda/Oithna", "no taxon 'Oithna' of the path 'Copepoda/Oithna' in the taxonomy: did you mean Oithona?"),
-        ("Xyz", "no taxon 'Xyz' among the 3 of the taxonomy, nor one like it: see biocosmos taxa COLLECTION"),
+        ("Xyz", "no taxon 'Xyz' among the 3 of the taxonomy, nor one like it: see biocosmos taxa list COLLECTION"),
         (" ", "cannot find a taxon: the name is blank"),
         (3, "a taxon is found by its name, not by 3"),
     ],

@@ -87,6 +87,7 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
     ("given", "says"),
     [
         ({"modalities": "place"}, "must name --anchor dna and one more"),
+        ({"modalities": "place,environment", "anchor": ""}, "must name --anchor image and one more"),
         ({"modalities": "dna,smell"}, "--modalities 'smell' is not known"),
         ({"modalities": "dna,audio"}, "name its encoder, --audio audio:CLAP"),
         ({"image": "clip"}, "--image does nothing here"),
@@ -96,6 +97,11 @@ def test_a_killed_training_goes_on_to_the_same_weights(collection: bc.Collection
 def test_settings_that_cannot_be_are_refused(given: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingError, match=says):
         bind_settings(**{**SMALL, **given})
+
+
+def test_the_anchor_is_the_image_else_the_barcode() -> None:
+    assert bind_settings(modalities="dna,place").anchor == "dna"
+    assert bind_settings(modalities="dna,image,place").anchor == bind_settings().anchor == "image"
 
 
 @pytest.mark.parametrize("tune", ["heads", "frozen", "place=heads"])

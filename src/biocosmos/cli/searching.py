@@ -59,7 +59,7 @@ def search(
         say(f"{output}: {table.num_rows:,} neighbours")
     kinds = {
         "barcodes": settings.dna or settings.fasta,
-        "places": settings.place or settings.at or settings.on or settings.depth,
+        "places": settings.place or (settings.at, settings.on, settings.depth) != (None, None, None),
         "sounds": settings.sound,
         "texts": settings.text,
     }

@@ -12,6 +12,7 @@ from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT, STRICT, _output
 from biocosmos.cli.printing import failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
+from biocosmos.settings import refuse_changed
 
 if TYPE_CHECKING:
     from biocosmos.jobs.quantify_samples import SharesOfSamples
@@ -54,12 +55,12 @@ def summarize(
     """
     if shares is not None and settings.quantify is None:
         refuse("shares", "with --quantify")
-    if diversity is None and report is None:
-        for name in ("rarefy", "chao1"):
-            if getattr(settings, name):
-                refuse(name, "with --diversity or --report")
-    if report is None and settings.ordination != SummarizeSettings().ordination:
-        refuse("ordination", "with --report")
+    if report is None:
+        refuse_changed(settings, ["ordination"], "with --report")
+        if diversity is None:
+            refuse_changed(settings, ["rarefy", "chao1"], "with --diversity or --report")
+            if output is None:
+                refuse_changed(settings, ["confusion"], "with --output, --diversity or --report")
     from biocosmos.errors import BiocosmosError
     from biocosmos.jobs.names_table import NamesTable
     from biocosmos.jobs.summarize import summarize as count

@@ -230,7 +230,7 @@ class Identifier:
             facts,
             (*said, *more),
             Failures() if failures is None else failures,
-            held=_kept_held(predictions, seed),
+            held=_kept_held(held, seed),
         )
 
     def with_threshold(self, threshold: float) -> Identifier:
@@ -549,9 +549,10 @@ def _alone(
     return out
 
 
-def _kept_held(predictions: Predictions, seed: int) -> Predictions:
-    """Held-out specimens with a truth, as many as are kept."""
-    rows = np.flatnonzero(predictions.truth > 0)
+def _kept_held(held: HeldOut, seed: int) -> Predictions:
+    """Held-out specimens with a truth that was not hidden from the namer, as many as are kept."""
+    predictions, unseen = held.predictions, held.unseen
+    rows = np.flatnonzero(predictions.truth > 0 if unseen is None else (predictions.truth > 0) & ~unseen)
     most = min(KEPT_HELD, KEPT_SCORES // max(1, len(predictions.classes)))
     drawn = np.sort(np.random.default_rng(seed).permutation(rows)[:most])
     return replace(predictions.subset(drawn), rank_scores=None, rank_nodes=(), columns=None)

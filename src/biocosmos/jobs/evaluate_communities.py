@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,16 +19,21 @@ from biocosmos.jobs.who_names import default_method, identifier_of
 from biocosmos.settings import SettingError
 from biocosmos.specimens import guard
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.survey_settings import SAMPLES
 
 
 def judge_communities(collection: Collection, encoders: Sequence[str], settings: EvaluateSettings) -> Report:
-    """Shares by every method, on communities made of the part that asks and on its samples (one column in ``by``).
+    """Shares by every method, on communities made of the part that asks and on its samples (one column in ``by``;
+    "sample" is the first of sample_id, eventID ... where no column is called that).
 
     Raises BiocosmosError for specimens that the namer was fitted or calibrated on, an unknown column, and a part without
     specimens of taxa that it knows.
     """
     if len(settings.by) > 1:
         raise SettingError("--by: one column says which sample a specimen is of")
+    if settings.by == ("sample",) and "sample" not in collection.stored_columns:  # as summarize calls it
+        there = next((name for name in SAMPLES if name in collection.stored_columns), "sample")
+        settings = replace(settings, by=(there,))
     if settings.by and settings.by[0] not in collection.stored_columns:
         raise BiocosmosError(f"the collection has no column '{settings.by[0]}' that says which sample a specimen is of")
     guard.refuse_part(collection, settings.queries, *settings.head, *encoders, where=settings.where)

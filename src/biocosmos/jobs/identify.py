@@ -32,6 +32,7 @@ from biocosmos.jobs.naming import InMemory, Naming
 from biocosmos.jobs.naming_work import NamingWork, locked
 from biocosmos.jobs.placed_names import placed_identifier_of, said_of_place
 from biocosmos.jobs.queries import encoder_for
+from biocosmos.jobs.readable import unreadable
 from biocosmos.jobs.scores import check_scores, write_scores
 from biocosmos.jobs.sequence_files import kinds_of, letters_of, sequence_files
 from biocosmos.jobs.sequences import OfFiles
@@ -273,9 +274,17 @@ class Job:
     def name(self, files: Sequence[AskedFile], failures: Failures, work: NamingWork | None = None) -> Identified:
         """Name files, or the part; what could not be listed is in ``failures`` already. With ``work`` the table is written.
 
-        Raises BiocosmosError where nothing could be read and there is no table of earlier names.
+        Raises BiocosmosError where nothing could be read and there is no table of earlier names: before anything is fitted,
+        where that is seen of the files by themselves.
         """
-        identifier, settings = self.identifier(failures), self.settings
+        settings = self.settings
+        if self._identifier is None and not (self.adds or self.beside):
+            self._naming_settings()  # says which embedding is missing
+            broken = unreadable(files, sequences=self.sequences)
+            if broken is not None:
+                failures.extend(broken)
+                raise self._nothing_read(files, failures, work)
+        identifier = self.identifier(failures)
         if self.table is not None and self.adds:
             self.table.refuse_unlike(self.asked, str(identifier.namer.about().get("digest")))
         how = {"evidence": self.evidence, "scores": self._scores(identifier), "device": device_of(settings)}
@@ -305,6 +314,15 @@ class Job:
             failures.append(row)
         return self._finished(naming, kept, files, failures)
 
+    def _nothing_read(self, files: Sequence[AskedFile], failures: Failures, kept: InMemory | NamingWork | None) -> BiocosmosError:
+        if self.table is not None:
+            self.table.write_failures(failures)
+        if isinstance(kept, NamingWork):
+            kept.clear()
+        of = "1 file" if len(files) == 1 else f"{len(files):,} files"
+        what = f"no sequence of {of}" if self.sequences else f"none of {len(files):,} images"
+        return BiocosmosError(f"{what} could be read: {failures.gravest() if len(failures) else 'they are empty'}")
+
     def _finished(
         self, naming: Naming, kept: InMemory | NamingWork, files: Sequence[AskedFile], failures: Failures
     ) -> Identified:
@@ -320,13 +338,7 @@ class Job:
         facts |= {"asked": self.asked, "status": PREDICTED}
         before = table if table is not None and self.adds and table.there else None
         if not naming.named and files and before is None and not settings.watch:
-            if table is not None:
-                table.write_failures(failures)
-            if isinstance(kept, NamingWork):
-                kept.clear()
-            of = "1 file" if len(files) == 1 else f"{len(files):,} files"
-            what = f"no sequence of {of}" if self.sequences else f"none of {len(files):,} images"
-            raise BiocosmosError(f"{what} could be read: {failures.gravest() if len(failures) else 'they are empty'}")
+            raise self._nothing_read(files, failures, kept)
         had = None if before is None else sum(1 for _ in before.images())
         tables, schema, columns, shown, shares = kept.tables, naming.schema, naming.columns, naming.shown(), None
         if settings.shares is not None and naming.named:

@@ -66,8 +66,14 @@ def placed_identifier_of(collection: Collection, settings: IdentifySettings, fai
     failures.extend(told)
     if isinstance(made, PlacedIdentifier):
         how: dict[str, Any] = {"combined": made.combined, "placing": made.placing}
-        return PlacedIdentifier.of(made.plain, made.where, fences=bound, **how)
-    return PlacedIdentifier.of(made, _where(collection, settings, made, table), fences=bound)
+        found = PlacedIdentifier.of(made.plain, made.where, fences=bound, **how)
+    else:
+        found = PlacedIdentifier.of(made, _where(collection, settings, made, table), fences=bound)
+    rules = [*fences.rules, *(rule for listed in fences.checklists for rule in listed.rules)]
+    of_countries = sum(rule.country is not None for rule in rules)
+    if of_countries and table is None and settings.part is None and settings.country is None:
+        return _noted(found, f"{of_countries:,} rules are of countries: without --country they take nothing away")
+    return found
 
 
 def _by_prior(collection: Collection, settings: IdentifySettings, table: PlaceTable | None, failures: Failures) -> Identifier:

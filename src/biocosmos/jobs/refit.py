@@ -16,7 +16,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from biocosmos.errors import BiocosmosError, first_line
@@ -34,6 +33,7 @@ from biocosmos.specimens import guard
 from biocosmos.specimens.by_hand import current, names_now, record
 from biocosmos.specimens.care.entry import who
 from biocosmos.specimens.collection import Collection
+from biocosmos.specimens.identifications import text_table
 from biocosmos.taxonomy import Taxonomy
 
 HELD_OUT, TEST, REST = "held-out", "test", "rest"
@@ -165,12 +165,8 @@ def _labelled(collection: Collection, path: Path, by: str | None) -> list[str]:
     Returns what is to be told. Raises BiocosmosError for a table that cannot be read, or of which no row can be taken.
     """
     try:
-        if path.suffix.lower() == ".parquet":
-            table = pq.read_table(path)
-        else:
-            told = pa_csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ",")
-            table = pa_csv.read_csv(path, parse_options=told)
-        table = pa.table({name.strip().lstrip("\ufeff"): table[name].cast(pa.string()) for name in table.column_names})
+        table = pq.read_table(path) if path.suffix.lower() == ".parquet" else text_table(path)
+        table = pa.table({name.strip(): table[name].cast(pa.string()) for name in table.column_names})
     except (OSError, ValueError, pa.ArrowException) as error:
         raise BiocosmosError(f"cannot read labels from {path}: {first_line(error)}") from error
     if "taxon" in table.column_names:

@@ -82,7 +82,8 @@ def nearest_found(collection: Collection, asked: Places, settings: SearchSetting
         failures.add(left.format(what), stage=STAGE, severity="warning")
     rows = np.flatnonzero(known)
     rows = rows[np.lexsort([each[rows] for each in reversed(far.values())])][: settings.k]
-    said = " ".join(str(each) for each in (settings.at, settings.on, settings.depth and f"{settings.depth:g} m") if each)
+    deep = None if settings.depth is None else f"{settings.depth:g} m"
+    said = " ".join(each for each in (settings.at, settings.on, deep) if each is not None)
     table = pa.table(
         {
             "query": [said] * len(rows),

@@ -95,6 +95,8 @@ class SharedNames:
 
     def shown(self, table: pa.Table) -> pa.Table:
         """The rows of a table as they are in :meth:`tables`, by their ids."""
+        if not len(table):
+            return table
         wanted = {id_: row for row, id_ in enumerate(table["id"].to_pylist())}
         rows: dict[int, pa.Table] = {}
         for block in self.tables():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from biocosmos.identify.share_methods import EACH, METHODS
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, setting
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, changed, other_than, setting
 from biocosmos.specimens.settings import ExportSettings, Selection
 from biocosmos.specimens.survey_settings import Survey, biovolume_of, measure
 
@@ -61,7 +61,7 @@ class SummarizeSettings(Selection):
         "are then of the true taxa behind the names.",
         metavar="WHICH",
         unset="none: of the names as they were given",
-        only={"names": GIVEN},
+        only={"names": GIVEN, "draws": other_than(0)},
         panel=DIVERSITY,
     )
     quantify: str | None = setting(

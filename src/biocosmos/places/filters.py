@@ -27,6 +27,7 @@ MOST = 8
 """Functions in one condition; each is a long term of the engine's."""
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 LENGTHS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+LEAP_YEAR = "([0-9]{2}(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)"
 _DAY = re.compile(r"(\d{1,2})-(\d{1,2})")
 _NEAR = re.compile(r"(.+?)\s*:\s*(\d+(?:\.\d+)?)\s*(km|m)", re.IGNORECASE)
 _DEPTHS = re.compile(r"(\d+(?:\.\d+)?)\s*-\s*(\d+(?:\.\d+)?)?\s*m?", re.IGNORECASE)
@@ -186,6 +187,9 @@ def _season(parts: Sequence[str], columns: Mapping[str, str], countries: Callabl
     until = f"coalesce(nullif(split_part({plain}, '/', 2), ''), {begin})"
     first_day, last_day = f"right(left(concat({begin}, '-01'), 10), 5)", f"right(left(concat({until}, '-31'), 10), 5)"
     years = f"TRY_CAST(left({until}, 4) AS INT) - TRY_CAST(left({begin}, 4) AS INT)"
+    ended = f"{last_day} <= '{end}'"
+    if end == "02-28":  # a whole February of 28 days ends with it
+        ended = f"({ended} OR (regexp_like({until}, '^[0-9]{{4}}-02$') AND NOT regexp_like({until}, '^{LEAP_YEAR}-')))"
     month, day = "(0[1-9]|1[0-2])", "(0[1-9]|[12][0-9]|3[01])"
     moment = f"[0-9]{{4}}-{month}(-{day}([T ][^/]*)?)?"
     known = (
@@ -193,10 +197,10 @@ def _season(parts: Sequence[str], columns: Mapping[str, str], countries: Callabl
         f" AND NOT regexp_like({column}, '-02-3|-(04|06|09|11)-31'))"
     )
     if start <= end:
-        inside = f"{first_day} >= '{start}' AND {last_day} <= '{end}' AND {years} = 0"
+        inside = f"{first_day} >= '{start}' AND {ended} AND {years} = 0"
     else:
-        one = f"({years} = 0 AND ({first_day} >= '{start}' OR {last_day} <= '{end}'))"
-        inside = f"({one} OR ({years} = 1 AND {first_day} >= '{start}' AND {last_day} <= '{end}'))"
+        one = f"({years} = 0 AND ({first_day} >= '{start}' OR {ended}))"
+        inside = f"({one} OR ({years} = 1 AND {first_day} >= '{start}' AND {ended}))"
     return Condition(f"({known} AND {inside})", known, "day of the year")
 
 

@@ -104,6 +104,12 @@ class KernelPrior:
         """(C,) π."""
         return np.asarray(self.counts / self.counts.sum())
 
+    def known(self, places: Places) -> npt.NDArray[np.bool_]:
+        """(n,) whether anything is known of a place that a bandwidth is of."""
+        h = self.bandwidths
+        told = ((places.has_place, h.kilometres), (places.has_day, h.days), (np.isfinite(places.depth), h.metres))
+        return np.asarray(np.logical_or.reduce([there & np.isfinite(width) for there, width in told]))
+
     def shares(self, places: Places) -> Float64:
         """(n, C) float64 shares, rows sum to 1.
 

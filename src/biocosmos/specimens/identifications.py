@@ -149,7 +149,7 @@ def read_names(path: str | Path) -> pa.Table:
         if suffix == ".parquet":
             table = pq.read_table(path)
         elif suffix in (".csv", ".tsv"):
-            table = _of_text(path)
+            table = text_table(path)
         elif suffix in (".json", ".jsonl"):
             table = _of_rows(list(_json_rows(path)))
         else:
@@ -175,7 +175,11 @@ def _checked(table: pa.Table, path: Path) -> pa.Table:
     return table.set_column(table.column_names.index("id"), "id", ids)
 
 
-def _of_text(path: Path) -> pa.Table:
+def text_table(path: Path) -> pa.Table:
+    """A delimited text, also one that a spreadsheet wrote: cells are texts, but for the numbers of names; blank ones are null.
+
+    Raises BiocosmosError for a row that cannot be read and for a column that occurs twice.
+    """
     failures = Failures()
     with open_table(path, separator="\t" if path.suffix.lower() == ".tsv" else None, failures=failures) as opened:
         header, rows = opened.header, [fields for _, fields in opened.rows()]
@@ -223,5 +227,6 @@ __all__ = [
     "kept",
     "read_kept",
     "read_names",
+    "text_table",
     "runners_up",
 ]

@@ -129,7 +129,7 @@ def _unknown(tax: Taxonomy, text: str) -> str:
         close = _close(tax, missing or text, None)
     if close:
         return f"no taxon '{text}' in the taxonomy: did you mean {', '.join(close)}?"
-    return f"no taxon '{text}' among the {len(tax) - 1:,} of the taxonomy, nor one like it: see biocosmos taxa COLLECTION"
+    return f"no taxon '{text}' among the {len(tax) - 1:,} of the taxonomy, nor one like it: see biocosmos taxa list COLLECTION"
 
 
 def _addresses(tax: Taxonomy, found: Int64) -> str:

@@ -123,6 +123,9 @@ def doubt_of(
 ) -> Doubt:
     """Intervals of a community by ``draws`` draws; the same for the same seed.
 
+    A draw misses taxa and is on average less diverse than what it is drawn from: the ends of diversity are moved by that
+    difference.
+
     What is not known stays NaN. A taxon that was not found has 0 to 0, unless a confusion says what may be behind other names.
     """
     community = grouped.community
@@ -142,8 +145,12 @@ def doubt_of(
             values = _index(name, found[main])
             known = np.isnan(values).mean(axis=0) < 0.5
             if known.any():
-                low, high = np.nanquantile(values[:, known], tails, axis=0)
-                indices[name][0][block[known]], indices[name][1][block[known]] = low, high
+                at = community.beside[main] if corrected is None else corrected[main]
+                found_as = _index(name, at[block[known]])
+                off = found_as - np.nanmean(values[:, known], axis=0)
+                ends_of = np.nanquantile(values[:, known], tails, axis=0) + np.where(np.isnan(off), 0.0, off)
+                least = 0.0 if name == "shannon" else 1.0
+                indices[name][0][block[known]], indices[name][1][block[known]] = np.maximum(ends_of, least)
     return Doubt({name: _rid(values) for name, values in ends.items()}, indices, draws, corrected)
 
 

@@ -105,10 +105,11 @@ def _ends(community: Community) -> tuple[Floats, Floats] | None:
 def _mean(
     community: Community, rows: npt.NDArray[np.bool_], taxon: int, ends: tuple[Floats, Floats] | None
 ) -> tuple[float, float, float]:
-    """(mean over these samples, low, high), the ends of a single sample; NaN where one is not known."""
+    """(mean over those of these samples that are known, low, high), the ends of a single sample; NaN where none is known."""
     values = community.counts[rows, taxon]
     if ends is None or len(values) != 1 or math.isnan(float(values[0])):
-        return float(values.mean()), math.nan, math.nan
+        known = values[~np.isnan(values)]
+        return float(known.mean()) if len(known) else math.nan, math.nan, math.nan
     return float(values[0]), float(ends[0][rows, taxon][0]), float(ends[1][rows, taxon][0])
 
 

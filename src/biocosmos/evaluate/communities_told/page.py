@@ -7,6 +7,7 @@ from typing import Any
 from biocosmos.evaluate.pages.blocks import Card, Figure, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.pictures import Pictures
+from biocosmos.evaluate.pages.rows import decimal, of_column
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Words
 from biocosmos.evaluate.report import Report
@@ -44,13 +45,13 @@ def _measured(rows: list[Row], facts: dict[str, Any]) -> Section:
     ]
     columns = [
         *(("samples of", "what"), ("method", "method"), ("samples", "samples")),
-        ("Bray-Curtis error", lambda row: _ends(row, "bray_curtis")),
-        ("Shannon off by", lambda row: _ends(row, "shannon")),
-        ("taxa too many", lambda row: _ends(row, "richness", 1)),
+        ("Bray-Curtis error", lambda row: of_column(row, "bray_curtis", decimal)),
+        ("Shannon off by", lambda row: of_column(row, "shannon", decimal)),
+        ("taxa too many", lambda row: of_column(row, "richness", "{:.1f}".format)),
         ("names right", ("right_before", percent)),
         ("corrected names right", ("right_after", percent)),
         ("intervals that hold", ("held", percent)),
-        ("their width", ("width", _plain)),
+        ("their width", ("width", decimal)),
     ]
     figure = Figure(bars("Bray-Curtis error", groups, kinds), WORDS("measured.figure"))
     return WORDS.section("measured", [figure, WORDS.grid("measured.grid", rows, columns, left=2, facts=facts)])
@@ -64,20 +65,11 @@ def _gates(rows: list[Row]) -> Section:
 def _samples(rows: list[Row]) -> Section:
     shown = [*(row for row in rows if row["what"] != MADE), *(row for row in rows if row["what"] == MADE)][:MOST_SHOWN]
     columns: list[tuple[str, Any]] = [("sample", "sample"), ("gate", "gate"), ("specimens", "specimens")]
-    columns += [("energy left", ("after", _plain)), ("mean off", ("moved", _plain))]
-    columns += [(method, (method, _plain)) for method in METHODS]
+    columns += [("energy left", ("after", decimal)), ("mean off", ("moved", decimal))]
+    columns += [(method, (method, decimal)) for method in METHODS]
     return WORDS.section("samples", [WORDS.grid("samples.grid", shown, columns, left=2)], shown=len(shown), all=len(rows))
 
 
 def _bar(row: Row) -> Bar:
     value, low, high = (row[f"bray_curtis{end}"] for end in ("", "_low", "_high"))
-    return Bar(value, low, high, f"{row['method']}, {row['what']}: {_ends(row, 'bray_curtis')}")
-
-
-def _plain(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
-def _ends(row: Row, name: str, digits: int = 3) -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+    return Bar(value, low, high, f"{row['method']}, {row['what']}: {of_column(row, 'bray_curtis', decimal)}")

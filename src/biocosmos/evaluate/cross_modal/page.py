@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from biocosmos.encoders.modality import BOUND
-from biocosmos.evaluate.cross_modal.page_bound import counterparts_section, names_section, of_part, shown, sums_section
+from biocosmos.evaluate.cross_modal.page_bound import counterparts_section, names_section, shown, sums_section
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Grid, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars, lines, stacked
 from biocosmos.evaluate.pages.heat import heat
 from biocosmos.evaluate.pages.pictures import Pictures
-from biocosmos.evaluate.pages.rows import pick
+from biocosmos.evaluate.pages.rows import of_column, pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Words
 from biocosmos.evaluate.report import Report
@@ -103,7 +103,7 @@ def _pairs(rows: Sequence[Row]) -> Section:
             blocks.append(Figure(svg, WORDS("pairs.figure", rank=rank, part=part)))
     columns = [
         *(("query", ("query", shown)), ("key", ("key", shown)), ("rank", "rank")),
-        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_column(row, part)) for part in PARTS),
         *(("H.M.", (MEAN, percent)), ("by chance, unseen", ("unseen_chance", percent))),
         *((f"cannot be right, {part}", f"{part}_unanswerable") for part in PARTS),
         *((f"{part}, of the others", (f"{part}_answerable", percent)) for part in PARTS),
@@ -122,7 +122,7 @@ def _fine(rows: Sequence[Row]) -> list[str]:
 def _tip(row: Row | None, part: str) -> str:
     if row is None or row[part] != row[part]:
         return ""
-    asked = f"{shown(row['query'])} to {shown(row['key'])}: {of_part(row, part)}"
+    asked = f"{shown(row['query'])} to {shown(row['key'])}: {of_column(row, part)}"
     return f"{asked}, by chance {percent(row[f'{part}_chance'])}, {row[f'{part}_specimens']:,} queries"
 
 
@@ -171,7 +171,7 @@ def _decisions(rows: Sequence[Row], curve: Sequence[Row]) -> Section:
         blocks.append(Figure(lines(title, series, "threshold t", "right, micro", marks), WORDS("decisions.figure")))
     columns = [
         *(("scheme", "scheme"), ("rank", "rank"), ("average", "average"), ("t", ("t", lambda t: f"{t:.3f}"))),
-        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_column(row, part)) for part in PARTS),
         *(("H.M.", (MEAN, percent)), ("H.M. of the t best for species", ("oracle_harmonic_mean", percent))),
         *(("that t", ("oracle_t", lambda t: f"{t:.3f}")), ("H.M. on validation", ("validation", percent))),
         *((f"named by the seen side, {part}", (f"{part}_by_seen", percent)) for part in PARTS),
@@ -251,7 +251,7 @@ def _damage(rows: Sequence[Row]) -> Section:
             blocks.append(Figure(bars(title, groups, ways), WORDS("damage.figure", rank=rank, part=part)))
     columns = [
         *(("barcode", "barcode"), ("by", "by"), ("rank", "rank"), ("average", "average")),
-        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_column(row, part)) for part in PARTS),
         ("H.M.", (MEAN, percent)),
     ]
     blocks.append(WORDS.grid("damage.grid", rows, columns, fold=True, left=4))
@@ -261,13 +261,13 @@ def _damage(rows: Sequence[Row]) -> Section:
 def _share(row: Mapping[str, Any] | None, part: str) -> Bar:
     if row is None or row[part] != row[part]:
         return Bar(float("nan"))
-    return Bar(row[part], row[f"{part}_low"], row[f"{part}_high"], f"{row['barcode']}: {of_part(row, part)}")
+    return Bar(row[part], row[f"{part}_low"], row[f"{part}_high"], f"{row['barcode']}: {of_column(row, part)}")
 
 
 def _every(rows: Sequence[Row], baselines: Sequence[Row]) -> Section:
     columns = [
         *(("query", ("query", shown)), ("key", ("key", shown)), ("rank", "rank"), ("average", "average"), ("k", "k")),
-        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_column(row, part)) for part in PARTS),
         ("H.M.", (MEAN, percent)),
     ]
     blocks: list[Block] = []

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from biocosmos.evaluate.pages.blocks import Block, Figure, Section
 from biocosmos.evaluate.pages.heat import heat
-from biocosmos.evaluate.pages.rows import interval, pick
+from biocosmos.evaluate.pages.rows import interval, of_column, pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Words
 
@@ -51,7 +51,7 @@ def names_section(rows: Sequence[Row]) -> Section:
         blocks.append(Figure(drawn, WORDS("names.figure", part=part)))
     columns = [
         *(("query", ("query", shown)), ("rank", "rank"), ("average", "average"), ("k", "k")),
-        *((part, lambda row, part=part: of_part(row, part)) for part in PARTS),
+        *((part, lambda row, part=part: of_column(row, part)) for part in PARTS),
         *((f"by chance, {part}", (f"{part}_chance", percent)) for part in PARTS),
     ]
     blocks.append(WORDS.grid("names.grid", rows, columns, fold=True, left=3))
@@ -70,12 +70,6 @@ def sums_section(rows: Sequence[Row]) -> Section:
 
 def _tip(row: Row) -> str:
     return f"{interval(row)}, {percent(row['chance'])} by chance, {percent(row['commonest'])} by the commonest"
-
-
-def of_part(row: Mapping[str, Any], part: str) -> str:
-    """A share of seen or of unseen queries with its interval; a dash for none."""
-    value, low, high = row[part], row[f"{part}_low"], row[f"{part}_high"]
-    return "–" if value is None or value != value else interval({"value": value, "low": low, "high": high})
 
 
 def shown(kind: str) -> str:

@@ -9,7 +9,7 @@ from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.maps import map_of, map_table
 from biocosmos.evaluate.pages.pictures import Pictures
-from biocosmos.evaluate.pages.rows import pick
+from biocosmos.evaluate.pages.rows import decimal, of_column, pick
 from biocosmos.evaluate.pages.spots import Spot
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Words
@@ -45,9 +45,9 @@ def _measured(rows: list[Row]) -> Section:
     groups = [(method, [_bar(pick(rows, held_out=how, method=method)) for how in (CELLS, ROWS)]) for method in methods]
     columns = [
         *(("method", "method"), ("held out", "held_out")),
-        ("-log share (nats)", lambda row: _ends(row, "nll")),
-        ("± over seeds", ("nll_sd", _plain)),
-        ("top-1", lambda row: _shares(row, "top_1")),
+        ("-log share (nats)", lambda row: of_column(row, "nll", decimal)),
+        ("± over seeds", ("nll_sd", decimal)),
+        ("top-1", lambda row: of_column(row, "top_1")),
         ("± over seeds ", ("top_1_sd", percent)),
         *(("mAP", ("mean_average_precision", percent)), ("± over seeds  ", ("mean_average_precision_sd", percent))),
         *(("judged", "judged"), ("left out", "left_out")),
@@ -62,8 +62,8 @@ def _measured(rows: list[Row]) -> Section:
 def _against(rows: list[Row]) -> Section:
     columns = [
         *(("method", "method"), ("against", "against"), ("held out", "held_out")),
-        ("-log share, difference", lambda row: _ends(row, "nll", sign="+")),
-        ("top-1, difference in points", lambda row: _points(row)),
+        ("-log share, difference", lambda row: of_column(row, "nll", "{:+.3f}".format)),
+        ("top-1, difference in points", lambda row: of_column(row, "top_1", lambda share: f"{100 * share:+.1f}")),
     ]
     return WORDS.section("against", [WORDS.grid("against.grid", rows, columns, left=3)])
 
@@ -94,25 +94,9 @@ def _map(cells: list[Row], method: str) -> Section:
 def _bar(row: Row | None) -> Bar:
     if row is None:
         return Bar(float("nan"))
-    return Bar(row["top_1"], row["top_1_low"], row["top_1_high"], f"{row['method']}, {row['held_out']}: {_shares(row, 'top_1')}")
-
-
-def _plain(value: float | None) -> str:
-    return "–" if value is None or value != value else f"{value:.3f}"
-
-
-def _ends(row: Row, name: str, sign: str = "") -> str:
-    value, low, high = (row[f"{name}{end}"] for end in ("", "_low", "_high"))
-    return f"{value:{sign}.3f} ({low:{sign}.3f} to {high:{sign}.3f})"
-
-
-def _shares(row: Row, name: str) -> str:
-    return f"{percent(row[name])} ({percent(row[f'{name}_low'])} to {percent(row[f'{name}_high'])})"
-
-
-def _points(row: Row) -> str:
-    value, low, high = (100 * row[f"top_1{end}"] for end in ("", "_low", "_high"))
-    return f"{value:+.1f} ({low:+.1f} to {high:+.1f})"
+    return Bar(
+        row["top_1"], row["top_1_low"], row["top_1_high"], f"{row['method']}, {row['held_out']}: {of_column(row, 'top_1')}"
+    )
 
 
 __all__ = ["CELLS", "FREQUENCY", "ROWS", "page"]

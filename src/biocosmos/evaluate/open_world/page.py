@@ -8,7 +8,7 @@ from typing import Any
 from biocosmos.evaluate.pages.blocks import Block, Card, Figure, Page, Section
 from biocosmos.evaluate.pages.charts import Bar, bars
 from biocosmos.evaluate.pages.pictures import Pictures
-from biocosmos.evaluate.pages.rows import pick
+from biocosmos.evaluate.pages.rows import of_column, pick
 from biocosmos.evaluate.pages.svg import percent
 from biocosmos.evaluate.pages.words import Words
 from biocosmos.evaluate.report import Report
@@ -58,7 +58,7 @@ def _nearest(rows: Sequence[Row]) -> Section:
         blocks.append(Figure(bars(f"Nearest right, {part} species", groups, encoders), WORDS("open_world.figure", part=part)))
     columns = [
         *(("encoder", "encoder"), ("rank", "rank"), ("average", "average"), ("k", "k")),
-        *((part, lambda row, part=part: _interval(row, part)) for part in (SEEN, UNSEEN)),
+        *((part, lambda row, part=part: of_column(row, part)) for part in (SEEN, UNSEEN)),
         ("H.M.", ("harmonic_mean", percent)),
     ]
     blocks.append(WORDS.grid("open_world.grid", [row for row in rows if row["k"] == 1], columns, left=3))
@@ -79,11 +79,4 @@ def _tasks(tasks: Sequence[Row]) -> Section:
 def _bar(row: Row | None, part: str) -> Bar:
     if row is None or row[part] != row[part]:
         return Bar(float("nan"))
-    return Bar(row[part], row[f"{part}_low"], row[f"{part}_high"], f"{row['encoder']}, {row['rank']}: {_interval(row, part)}")
-
-
-def _interval(row: Row, part: str) -> str:
-    value, low, high = row[part], row[f"{part}_low"], row[f"{part}_high"]
-    if value != value:
-        return "–"
-    return percent(value) + (f" ({percent(low)} to {percent(high)})" if low == low else "")
+    return Bar(row[part], row[f"{part}_low"], row[f"{part}_high"], f"{row['encoder']}, {row['rank']}: {of_column(row, part)}")

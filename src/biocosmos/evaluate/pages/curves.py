@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, legend, legend_room, number
+from biocosmos.evaluate.pages.svg import SERIES, Drawing, Scale, axes, legend, legend_room, number
 
 WIDTH, TALL, LEFT = 720.0, 280.0, 60.0
 Curve = tuple[str, Sequence[tuple[float, float]]]
@@ -20,15 +20,7 @@ def curves(title: str, series: Sequence[Curve], x_name: str, y_name: str) -> str
     x = Scale(0, max((points[-1][0] for _, points in shown), default=1.0), LEFT, WIDTH - 20)
     y = Scale(0, (max((value for _, points in shown for _, value in points), default=1.0)) * 1.04, top + TALL, top)
     legend(drawing, LEFT, 12, named)
-    for tick in y.ticks():
-        drawing.line(x.start, y(tick), x.stop, y(tick), "grid")
-        drawing.text(x.start - 8, y(tick) + 4, number(tick), "tick", "end")
-    for tick in x.ticks():
-        drawing.line(x(tick), y.start, x(tick), y.start + 4, "axis")
-        drawing.text(x(tick), y.start + 18, number(tick), "tick", "middle")
-    drawing.line(x.start, y.start, x.stop, y.start, "axis")
-    drawing.text((x.start + x.stop) / 2, y.start + 38, x_name, "name", "middle")
-    drawing.text(14, (y.start + y.stop) / 2, y_name, "name", "middle", turn=-90)
+    axes(drawing, x, y, x_name, y_name)
     for i, (name, points) in reversed(list(enumerate(shown))):
         drawing.path([(x(a), y(b)) for a, b in points], f"l{i + 1}" if i < SERIES else "outline")
         a, b = points[-1]

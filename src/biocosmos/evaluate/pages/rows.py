@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from biocosmos.evaluate.pages.svg import percent
@@ -30,6 +30,19 @@ def ends(row: Mapping[str, Any]) -> str:
     """ "66.8 % to 75.8 %", "" where there is no interval."""
     low = row["low"]
     return "" if low is None or low != low else f"{percent(low)} to {percent(row['high'])}"
+
+
+def of_column(row: Mapping[str, Any], name: str, shown: Callable[[float], str] = percent) -> str:
+    """As :func:`interval`, of the columns NAME, NAME_low and NAME_high; shown: a number in words."""
+    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
+    if value is None or value != value:
+        return "–"
+    return shown(value) + (f" ({shown(low)} to {shown(high)})" if low is not None and low == low else "")
+
+
+def decimal(value: float | None) -> str:
+    """0.0725 -> "0.073"; None and NaN -> an en dash."""
+    return "–" if value is None or value != value else f"{value:.3f}"
 
 
 def main_target(able: Mapping[str, Row]) -> str:

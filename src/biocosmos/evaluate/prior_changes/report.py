@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from biocosmos.errors import BiocosmosError
-from biocosmos.evaluate.numbers.bootstrap import CONFIDENCE, DRAWS, Bootstrap
+from biocosmos.evaluate.numbers.bootstrap import Bootstrap
 from biocosmos.evaluate.prior_changes.page import page
 from biocosmos.evaluate.report import Report
 from biocosmos.identify.predictions import Predictions
@@ -87,10 +87,10 @@ def prior_changes(
     if not changes.right:
         raise BiocosmosError("no specimen asked about has a place and a name: what the prior changes cannot be judged")
     right = np.concatenate(changes.right)
-    boot = Bootstrap(DRAWS, CONFIDENCE, seed)
-    rows = [_rank(rank, right[:, number], boot) for number, rank in enumerate(changes.ranks)]
+    boot = Bootstrap(seed=seed)
+    rows = [_rank(rank, right[:, number], boot) for number, rank in enumerate(changes.ranks) if right[:, number, 0].any()]
     tables = {
-        "ranks": pa.Table.from_pylist([row for row in rows if row["specimens"]], RANKS),
+        "ranks": pa.Table.from_pylist(rows, RANKS),
         "changed": pa.Table.from_pylist(changes.rows, CHANGED),
     }
     facts = {
@@ -110,28 +110,24 @@ def prior_changes(
 
 
 def _rank(rank: str, right: np.ndarray, boot: Bootstrap) -> Row:
-    """right: (n, 4) bool known, right without, right with, the same name."""
+    """right: (n, 4) bool known, at least one of them, right without, right with, the same name."""
     known = right[right[:, 0]]
     one, other, same = known[:, 1], known[:, 2], known[:, 3]
-    low = high = None
-    if len(known):
-        rng = np.random.default_rng(boot.seed)
-        gain = other.astype(np.float64) - one
-        means = np.array([gain[rng.integers(0, len(gain), len(gain))].mean() for _ in range(DRAWS)])
-        low, high = (float(end) for end in np.quantile(means, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2]))
     counts = {
         MENDED: ~one & other,
         BROKEN: one & ~other,
         OTHER: ~one & ~other & ~same,
         SAME: same,
     }
+    sums = {kind: int(rows.sum()) for kind, rows in counts.items()}
+    found = boot.paired_micro(*(np.array([n]) for n in (sums[MENDED], sums[BROKEN], len(known))))
     return {
         "rank": rank,
         "specimens": len(known),
-        "right_without": float(one.mean()) if len(known) else None,
-        "right_with": float(other.mean()) if len(known) else None,
-        "difference": float(other.mean() - one.mean()) if len(known) else None,
-        "low": low,
-        "high": high,
-        **{kind.replace(" ", "_"): int(rows.sum()) for kind, rows in counts.items()},
+        "right_without": float(one.mean()),
+        "right_with": float(other.mean()),
+        "difference": found.value,
+        "low": found.low,
+        "high": found.high,
+        **{kind.replace(" ", "_"): count for kind, count in sums.items()},
     }

@@ -18,7 +18,7 @@ from biocosmos.identify.confidence.rules import AnswerRules
 from biocosmos.identify.identifier import Answered, Bound, Identifier, of_rows
 from biocosmos.identify.namer import GalleryNamer
 from biocosmos.identify.places.fences import BoundFences, Fenced
-from biocosmos.identify.places.placing import Placing, held_out_shares, known_rows, known_taxa, paths_of
+from biocosmos.identify.places.placing import Placing, held_out_shares, known_taxa, paths_of
 from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.prior import Prior
 from biocosmos.identify.runners_up import path_confidence
@@ -55,7 +55,8 @@ Shares = Callable[[Ids, Places], npt.NDArray[np.float64]]
 
 @dataclass(frozen=True, eq=False)
 class PlacedIdentifier(Identifier):
-    """Two identifiers: specimens of which nothing is known are named by the plain one, as if there were no prior.
+    """Two identifiers: specimens of which nothing is known that the prior looks at are named by the plain one, as if there was
+    no prior.
 
     Its own fields are those of the one that answers for specimens with a place. plain: the identifier without place; combined:
     the same namer, calibrated on what the prior makes of held-out specimens (None: no prior is counted in); where: of specimens,
@@ -116,7 +117,8 @@ class PlacedIdentifier(Identifier):
         elsewhere = self._with_fences(elsewhere, said)
         if self.combined is None:
             return Answered(elsewhere, predictions, hits)
-        told = known_rows(found.places)
+        assert self.placing is not None
+        told = self.placing.prior.known(found.places)
         placed, others = np.flatnonzero(told), np.flatnonzero(~told)
         elsewhere = self._with_nulls(elsewhere.take(pa.array(others)))
         if not len(placed):
@@ -215,8 +217,9 @@ def around(
     """The identifier for specimens with a place, and how the prior is combined with what its namer says.
 
     held: what calibrated the plain one. Of its specimens with a place, and shares by a prior that was not fitted on them, a part
-    chooses floor and exponent, and all together calibrate what comes out; those that set a promise's threshold choose nothing.
-    None where no exponent is better than 0, so that place changes nothing.
+    chooses floor and exponent, and all together calibrate what comes out; those that set a promise's threshold choose nothing,
+    nor do those whose whole taxon was hidden: no place brings back a taxon that the namer does not have. None where no exponent
+    is better than 0, so that place changes nothing.
 
     Raises BiocosmosError where no such specimen is held out, and for a promise that was asked for and cannot be given.
     """
@@ -229,7 +232,7 @@ def around(
     found = held.predictions
     places = where(found.ids).places if len(found) else Places.nowhere(0)
     shares, by = held_out_shares(prior, found.ids, places, seed)
-    kept = known_rows(places) & ~np.isnan(shares).all(axis=1) if len(found) else np.zeros(0, np.bool_)
+    kept = prior.known(places) & ~np.isnan(shares).all(axis=1) if len(found) else np.zeros(0, np.bool_)
     rules = AnswerRules(**plain.settings["rules"])
     held, places, shares = held.subset(kept), places.take(kept), shares[kept]
     if not len(held):
@@ -271,7 +274,7 @@ def _alone(plain: Identifier, placing: Placing, where: Where, rules: AnswerRules
         ids = held.predictions.ids
         places = where(ids).places
         shares, by = held_out_shares(placing.prior, ids, places, how["seed"])
-        kept = known_rows(places) & ~np.isnan(shares).all(axis=1)
+        kept = placing.prior.known(places) & ~np.isnan(shares).all(axis=1)
         try:
             weighed = _weighed(held.subset(kept), placing, places.take(kept), shares[kept], f"{held.source}, judged by {by}")
             found[kind] = Identifier.around(plain.namer, weighed, rules=rules, **how)

@@ -73,8 +73,8 @@ class Placing:
         return _ratios(taxonomy, classes, self.prior.taxa, g, None if alone else self.prior.base, most=self.prior.presence)
 
     def combine(self, predictions: Predictions, places: Places, shares: Float64 | None = None) -> Predictions:
-        """The same specimens with their places; rows of which nothing is known keep their very logits."""
-        told = known_rows(places)
+        """The same specimens with their places; rows of which the prior knows nothing keep their very logits."""
+        told = self.prior.known(places)
         if not told.any() or self.exponent == 0:
             return predictions
         ratios = self.ratios(predictions.taxonomy, predictions.classes, places, shares)
@@ -107,7 +107,7 @@ class Placing:
         Rows without truth or place are left out, and those that no prior can help to name: ``unseen`` ones (n,), whose taxon was
         hidden from the namer, and those whose true taxon it gives no chance at all. Raises BiocosmosError with no row left.
         """
-        judged = (predictions.truth > 0) & known_rows(places) & predictions.answerable
+        judged = (predictions.truth > 0) & self.prior.known(places) & predictions.answerable
         if unseen is not None:
             judged &= ~unseen
         rows = np.flatnonzero(judged)
@@ -139,7 +139,7 @@ class Placing:
     ) -> list[str | None]:
         """What the prior says of one taxon a specimen (n,): how many times its overall share it has there, and of how many
         specimens near by that was counted; None where no place is known."""
-        told, said = known_rows(places), list[str | None]([None] * len(places))
+        told, said = self.prior.known(places), list[str | None]([None] * len(places))
         rows = np.flatnonzero(told & (nodes > 0))
         if not len(rows):
             return said
@@ -164,7 +164,7 @@ class Placing:
         if self.chosen is None:
             return f"place counts with exponent {self.exponent:g} and floor {self.floor:g}"
         c = self.chosen
-        both = f"nll {c.without:.3f} without place and {c.with_place:.3f} with it"
+        both = f"mean -log p of the right name (less is better) {c.without:.3f} without place and {c.with_place:.3f} with it"
         judged = f"on {c.specimens:,} specimens held out by {c.by}, {both}"
         gain = f"a gain of {c.without - c.with_place:.3f} with a standard error of {c.error:.3f}"
         if self.exponent == 0:

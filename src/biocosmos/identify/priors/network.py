@@ -43,6 +43,10 @@ class NetworkPrior:
         """(C,) π."""
         return np.asarray(self.model.counts / self.model.counts.sum())
 
+    def known(self, places: Places) -> npt.NDArray[np.bool_]:
+        """See :class:`biocosmos.identify.priors.prior.Prior`."""
+        return self.model.known(places)
+
     def shares(self, places: Places) -> Float64:
         """(n, C) float64 presence scores, or shares whose rows sum to 1; ``base`` where too little is known of a place."""
         return self._known(places, torch.sigmoid if self.presence else lambda logits: torch.softmax(logits, 1))
@@ -55,7 +59,7 @@ class NetworkPrior:
 
     def _known(self, places: Places, what: Callable[[torch.Tensor], torch.Tensor]) -> Float64:
         found = np.tile(self.base, (len(places), 1))
-        there = np.flatnonzero(self.model.known(places))
+        there = np.flatnonzero(self.known(places))
         if len(there):
             found[there] = what(torch.from_numpy(self.model.logits(places.take(there)))).numpy()
         return found

@@ -39,8 +39,12 @@ class Prior(Protocol):
     @property
     def presence(self) -> bool: ...
 
+    def known(self, places: Places) -> npt.NDArray[np.bool_]:
+        """(n,) whether anything is known of a place that it looks at, and enough; of others it says ``base``."""
+        ...
+
     def shares(self, places: Places) -> Float64:
-        """(n, C) float64; a row of which neither place nor day nor depth is known is ``base``."""
+        """(n, C) float64; a row of what is not :meth:`known` is ``base``."""
         ...
 
     def chances(self, places: Places) -> Float64:

@@ -84,9 +84,7 @@ def merge_packs(
         sources=tuple({"name": p.name, "digest": p.digest, "specimens": p.facts["specimens"]} for p in packs),
         kind=settings.vectors,
         least=min(int(pack.facts["least"]) for pack in packs),
-        columns=tuple(
-            name for name in rows.column_names if name not in {"id", "label", layout.SOURCE, "_given", "_pack", *ranks}
-        ),
+        columns=tuple(name for name in rows.column_names if name not in (*_OWN, *ranks)),
         made_from={"packs": {pack.short: pack.facts["made_from"] for pack in packs}},
         seed=settings.seed,
     )

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 from biocosmos.identify.namers.names import NAMES as NAMERS
 from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER
-from biocosmos.settings import check, setting
+from biocosmos.settings import check, other_than, setting
 from biocosmos.specimens.packs.layout import KINDS
 
 CONTENT, NAMING = "What is in it", "Who names"
 LEAST_TESTS = 3
+_SPECIMENS = {"vectors": other_than("none")}
 
 
 @dataclass(frozen=True)
@@ -72,11 +73,20 @@ class BuildSettings(WriteSettings):
         1, "Leave out taxa with fewer specimens, whose places or owners might be told from them.", panel=CONTENT, low=1
     )
     columns: tuple[str, ...] = setting(
-        (), "Columns of the specimens to give away beside id, label and names: date,latitude.", panel=CONTENT
+        (),
+        "Columns of the specimens to give away beside id, label and names: date,latitude.",
+        only=_SPECIMENS,
+        panel=CONTENT,
     )
     weights: bool = setting(False, "Put the folder of the encoder into the pack.", panel=CONTENT)
     thumbnails: int = setting(
-        0, "A small picture of each specimen, its longer side so many pixels.", panel=CONTENT, unset="none", low=0, high=512
+        0,
+        "A small picture of each specimen, its longer side so many pixels.",
+        only=_SPECIMENS,
+        panel=CONTENT,
+        unset="none",
+        low=0,
+        high=512,
     )
 
 

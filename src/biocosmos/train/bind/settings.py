@@ -29,7 +29,7 @@ class BindSettings(ContrastiveSettings):
 
     Attributes:
         modalities: what the space has, the anchor among them.
-        anchor: what the others are bound to: image as published, or dna.
+        anchor: what the others are bound to: image as published, or dna; "": image where it is among them, else dna.
         place: "new:sphere", a network that knows season and depth where the specimens do; "new:geoclip", the published one with
             random weights; a folder of weights that are trained on; "place:15km-15d", a projection of its vectors.
         environment: "environment:rasters/", a network over the rasters of a user, or environment:rasters/@weights/; nothing said:
@@ -48,7 +48,9 @@ class BindSettings(ContrastiveSettings):
     modalities: str = setting(
         "image,place", "What the space has, the anchor among them.", choices=MODALITIES, several=True, panel=MODEL
     )
-    anchor: str = setting("image", "What the others are bound to.", choices=ANCHORS, panel=MODEL)
+    anchor: str = setting(
+        "", "What the others are bound to.", choices=ANCHORS, unset="image, without it among --modalities dna", panel=MODEL
+    )
     place: str = setting(
         SPHERE, f"Network of places: {SPHERE}, {GEOCLIP}, a folder, or place:15km-15d.", metavar="ENCODER", panel=MODEL
     )
@@ -90,6 +92,8 @@ class BindSettings(ContrastiveSettings):
             raise SettingError(
                 f"--modalities '{unknown[0]}' is not known: choose {', '.join(MODALITIES[:-1])} or {MODALITIES[-1]}"
             )
+        if not self.anchor:
+            object.__setattr__(self, "anchor", next((each for each in ANCHORS if each in asked), "image"))
         if self.anchor not in asked or len(set(asked)) < 2:
             raise SettingError(
                 f"--modalities {self.modalities or chr(39) * 2} must name --anchor {self.anchor} and one more, such as "
