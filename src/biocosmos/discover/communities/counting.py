@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from biocosmos.specimens.readers.columns import shown
 from biocosmos.specimens.survey_settings import SAMPLES, Survey
 from biocosmos.specimens.writers.naming import PREDICTED, says
 from biocosmos.specimens.writers.surveys.found import Found, Sample
-from biocosmos.specimens.writers.surveys.gathering import DATES, DEEP, SHALLOW, STATIONS, Gathering, few
+from biocosmos.specimens.writers.surveys.gathering import DATES, DEEP, SHALLOW, STATIONS, Gathering, few, number_in, number_of
 from biocosmos.specimens.writers.tabular import rows_of
 
 SAMPLE, STATION, DEPTH = "sample", "station", "depth"
@@ -93,7 +94,8 @@ class Counting(Gathering):
         self.cells: dict[str, Cell] = {}
         self._number: dict[str, int] = {}
         self._taxa: dict[tuple[str, Path_], int] = {}
-        self._rows: list[tuple[int, int, float, float, bool, str]] = []
+        self._rows = (array("q"), array("q"), array("d"), array("d"), array("b"))
+        self._ids: list[str] = []
         self._open: list[tuple[int, float, float]] = []
         self._layers: dict[str, tuple[float, float]] = {}
         self._volumes: dict[tuple[str, str], dict[str, float]] = {}
@@ -136,7 +138,7 @@ class Counting(Gathering):
         return date[: PERIODS[name]] if date and len(date) >= PERIODS[name] and "/" not in date[: PERIODS[name] + 1] else None
 
     def _depth(self, row: Mapping[str, Any]) -> str | None:
-        ends = [_first_number(row, SHALLOW), _first_number(row, DEEP)]
+        ends = [number_in(row, SHALLOW), number_in(row, DEEP)]
         there = [end for end in ends if math.isfinite(end)]
         if not there:
             return None
@@ -154,9 +156,11 @@ class Counting(Gathering):
         """Keep a specimen that counts."""
         taxon = self._taxa.setdefault((found.label, found.path), len(self._taxa))
         machine = found.state == PREDICTED
-        self._rows.append((self._number[found.sample], taxon, weight, volume, machine, str(row.get("id"))))
+        for column, value in zip(self._rows, (self._number[found.sample], taxon, weight, volume, machine)):
+            column.append(value)
+        self._ids.append(str(row.get("id")))
         if self.survey.volume is not None:
-            told = _number(row.get(self.survey.volume.column))
+            told = number_of(row.get(self.survey.volume.column))
             whose = (self.cells[found.sample].name, self.volume_of(row)[1])
             self._volumes.setdefault(whose, {})[found.sample] = told
 
@@ -210,9 +214,7 @@ class Counting(Gathering):
         if not self.cells:
             raise BiocosmosError(f"no specimen says which sample it is of (column {self.sample!r}): nothing to count")
         kept = list(self.cells.values())
-        columns = list(zip(*self._rows)) if self._rows else [(), (), (), (), (), ()]
-        cell, taxon = np.array(columns[0], np.int64), np.array(columns[1], np.int64)
-        weight = np.array(columns[2], np.float64)
+        cell, taxon, weight, volume, machine = (np.array(column) for column in self._rows)
         open_cell = np.array([each[0] for each in self._open], np.int64)
         open_weight, open_volume = (np.array([each[i] for each in self._open], np.float64) for i in (1, 2))
         unknown = np.array([math.isnan(each.sample.none) for each in kept], bool)
@@ -221,7 +223,7 @@ class Counting(Gathering):
             open_weight[open_cell == at] = np.nan
             unknown[at] = True
         ids = np.empty(len(cell), object)
-        ids[:] = columns[5]
+        ids[:] = self._ids
         volumes = self.survey.volume is not None
         return Counted(
             cells=kept,
@@ -230,8 +232,8 @@ class Counting(Gathering):
             cell=cell,
             taxon=taxon,
             weight=weight,
-            volume=np.array(columns[3], np.float64),
-            machine=np.array(columns[4], bool),
+            volume=volume,
+            machine=machine.astype(bool),
             ids=ids,
             ranks=self.ranks,
             layers=self._layers,
@@ -263,17 +265,6 @@ class Counting(Gathering):
 def sample_column(names: Sequence[str], told: str | None) -> str | None:
     """The column that says which sample a row is of."""
     return told or next((name for name in SAMPLES if name in names), None)
-
-
-def _first_number(row: Mapping[str, Any], names: Sequence[str]) -> float:
-    return next((number for name in names if math.isfinite(number := _number(row.get(name)))), math.nan)
-
-
-def _number(value: Any) -> float:
-    try:
-        return math.nan if value is None or isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        return math.nan
 
 
 __all__ = ["BETWEEN", "DEPTH", "SAMPLE", "STATION", "Cell", "Counted", "Counting", "sample_column"]

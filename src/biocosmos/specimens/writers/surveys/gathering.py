@@ -169,7 +169,7 @@ class Gathering:
         volume = self._biovolume(sample, row)
         found.biovolume += weight * volume
         self.counted(row, found, weight, volume)
-        confidence = _number(row.get("confidence"))
+        confidence = number_of(row.get("confidence"))
         if self.naming.is_answer(row) and math.isfinite(confidence):
             found.confidence, found.confident = found.confidence + confidence, found.confident + 1
         found.people |= {str(row[name]).strip() for name in PEOPLE if state != PREDICTED and says(row.get(name))}
@@ -181,7 +181,7 @@ class Gathering:
     # ------------------------------------------------------------------ samples
 
     def _place(self, sample: Sample, row: Mapping[str, Any]) -> None:
-        latitude, longitude = _number_in(row, LATITUDES), _number_in(row, LONGITUDES)
+        latitude, longitude = number_in(row, LATITUDES), number_in(row, LONGITUDES)
         if math.isfinite(latitude) and math.isfinite(longitude):
             if abs(latitude) > 90 or abs(longitude) > 180:
                 self._of_sample(sample, "have coordinates outside of -90..90 and -180..180: left blank")
@@ -191,7 +191,7 @@ class Gathering:
                 sample.latitude, sample.longitude = latitude, longitude
             elif abs(sample.latitude - latitude) > 1e-6 or abs(sample.longitude - longitude) > 1e-6:
                 self._of_sample(sample, "have specimens of several places: the first one is written")
-        shallow, deep = sorted_pair(_number_in(row, SHALLOW), _number_in(row, DEEP))
+        shallow, deep = sorted_pair(number_in(row, SHALLOW), number_in(row, DEEP))
         sample.shallow, sample.deep = _least(sample.shallow, shallow), -_least(-sample.deep, -deep)
         if says(text := _first(row, DATES)):
             date, problem = iso_date(str(text))
@@ -201,7 +201,7 @@ class Gathering:
                 first, last = ends_of(date)
                 sample.first = min(sample.first or first, first, key=in_time)
                 sample.last = max(sample.last or last, last, key=in_time)
-        sample.uncertainty = _first_number(sample.uncertainty, _number(row.get("uncertainty")))
+        sample.uncertainty = _first_number(sample.uncertainty, number_of(row.get("uncertainty")))
         for name, columns in (("country", ("country",)), ("protocol", PROTOCOLS), ("station", STATIONS)):
             if not getattr(sample, name) and says(said := _first(row, columns)):
                 setattr(sample, name, str(said))
@@ -218,7 +218,7 @@ class Gathering:
         else:
             pixel = self.survey.pixel
             side = _measured(row, pixel) if isinstance(pixel, Measure) else pixel or math.nan
-            volume = told.of(lambda name: side if name == PIXEL else _number(row.get(self.of_formula[name])))
+            volume = told.of(lambda name: side if name == PIXEL else number_of(row.get(self.of_formula[name])))
         if not 0 < volume < math.inf:
             self._of_sample(sample, "have specimens without a biovolume above 0: their biovolumes are not known")
             return math.nan
@@ -228,7 +228,7 @@ class Gathering:
         """Individuals per m³ that a specimen stands for: 1 / share / volume; nan where either cannot be."""
         if self.survey.volume is None:
             return math.nan
-        raw = _number(row.get(self.survey.volume.column))
+        raw = number_of(row.get(self.survey.volume.column))
         volume = raw * self.survey.volume.factor
         if not (0 < volume < math.inf and raw != MISSING_VOLUME):
             self._of_sample(
@@ -250,12 +250,12 @@ class Gathering:
     def _share(self, sample: Sample, row: Mapping[str, Any]) -> float:
         """Of an acquisition that was looked at, above 0 to 1; nan where it cannot be."""
         if self.survey.parts is not None:
-            parts = _number(row.get(self.survey.parts))
+            parts = number_of(row.get(self.survey.parts))
             if 1 <= parts < math.inf:
                 return 1 / parts
             self._of_sample(sample, f"have a {self.survey.parts} that is missing or below 1: no concentrations")
             return math.nan
-        share = 1.0 if self.survey.share is None else _number(row.get(self.survey.share))
+        share = 1.0 if self.survey.share is None else number_of(row.get(self.survey.share))
         if 0 < share <= 1:
             return share
         more = " (a number of parts, as EcoTaxa's acq_sub_part is, is told with --parts)" if share > 1 else ""
@@ -286,9 +286,9 @@ def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
     return next((row[name] for name in names if says(row.get(name))), None)
 
 
-def _number_in(row: Mapping[str, Any], names: Sequence[str]) -> float:
+def number_in(row: Mapping[str, Any], names: Sequence[str]) -> float:
     """The first of the columns that holds a number; nan where none does."""
-    return next((number for name in names if math.isfinite(number := _number(row.get(name)))), math.nan)
+    return next((number for name in names if math.isfinite(number := number_of(row.get(name)))), math.nan)
 
 
 def in_time(date: str) -> tuple[Any, str]:
@@ -296,7 +296,8 @@ def in_time(date: str) -> tuple[Any, str]:
     return moment_of(date)[0], date
 
 
-def _number(value: Any) -> float:
+def number_of(value: Any) -> float:
+    """Of a cell; nan where it holds none."""
     try:
         return math.nan if value is None or isinstance(value, bool) else float(value)
     except (TypeError, ValueError):
@@ -304,11 +305,11 @@ def _number(value: Any) -> float:
 
 
 def _whole(value: Any) -> bool:
-    return math.isfinite(number := _number(value)) and number == int(number)
+    return math.isfinite(number := number_of(value)) and number == int(number)
 
 
 def _measured(row: Mapping[str, Any], measure: Measure | None) -> float:
-    return math.nan if measure is None else _number(row.get(measure.column)) * measure.factor
+    return math.nan if measure is None else number_of(row.get(measure.column)) * measure.factor
 
 
 def _least(a: float, b: float) -> float:
