@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.placed_identifier import Found
-from biocosmos.identify.places.small_tables import content_of, rows_of
+from biocosmos.identify.places.small_tables import rows_of
 from biocosmos.jobs.listing import same_file
 from biocosmos.places import Places, country_code, parse_day
 from biocosmos.places.coordinates import check_place, parse_degrees
+from biocosmos.taxonomy.name_lists import content_of
 
 STAGE = "places"
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -24,6 +24,7 @@ NAME_COLUMNS = (
 )
 SEPARATORS = ("\t", ";", "|", ",")
 MOST_BYTES = 256 << 20
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 AUTHOR_AND_YEAR = re.compile(r",\s*[\[(]?\d{4}[\])]?\s*$")
 
 
@@ -77,20 +78,32 @@ def _split(line: str, separator: str) -> list[str]:
         raise BiocosmosError(f"cannot read the line {line[:60]!r} of a list: {error}") from error
 
 
-def _text(path: Path, failures: Failures | None) -> str:
+def content_of(path: Path, called: str = "") -> bytes:
+    """Of a text file that people wrote. Raises BiocosmosError for one that cannot be read, is too large, or no text."""
+    named = f"{called} {path}".strip()
     try:
         if path.stat().st_size > MOST_BYTES:
-            raise BiocosmosError(f"the taxa list {path} has more than {MOST_BYTES >> 20} MB: split it")
+            raise BiocosmosError(f"{named} has more than {MOST_BYTES >> 20} MB: split it")
         content = path.read_bytes()
     except OSError as error:
-        raise BiocosmosError(f"cannot read the taxa list {path}: {error.strerror or error}") from error
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return content.decode("utf-16", errors="replace").lstrip("\ufeff")
-    if b"\0" in content[:4096]:
-        raise BiocosmosError(f"cannot read the taxa list {path}: it is no text")
+        raise BiocosmosError(f"cannot read {named}: {error.strerror or error}") from error
+    if b"\0" in content[:4096] and not content.startswith(UTF_16):
+        raise BiocosmosError(f"cannot read {named}: it is no text")
+    return content
+
+
+def text_of(content: bytes) -> tuple[str, bool]:
+    """The text, and whether it was read as Windows-1252, as it is no UTF."""
+    if content.startswith(UTF_16):
+        return content.decode("utf-16", errors="replace").lstrip("\ufeff"), False
     try:
-        return content.decode("utf-8-sig")
+        return content.decode("utf-8-sig"), False
     except UnicodeDecodeError:
-        if failures is not None:
-            failures.add("not UTF-8: read as Windows-1252", stage="taxa", source=path, severity="warning")
-        return content.decode("cp1252", errors="replace")
+        return content.decode("cp1252", errors="replace"), True
+
+
+def _text(path: Path, failures: Failures | None) -> str:
+    text, windows = text_of(content_of(path, "the taxa list"))
+    if windows and failures is not None:
+        failures.add("not UTF-8: read as Windows-1252", stage="taxa", source=path, severity="warning")
+    return text

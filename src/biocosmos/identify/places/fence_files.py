@@ -9,9 +9,9 @@ from pathlib import Path
 from biocosmos.errors import BiocosmosError, Failures
 from biocosmos.identify.places.fences import STAGE, Checklist, Fences, FenceWay, Rule
 from biocosmos.identify.places.polygons import Polygons
-from biocosmos.identify.places.small_tables import content_of, rows_of
+from biocosmos.identify.places.small_tables import rows_of
 from biocosmos.places import country_code
-from biocosmos.taxonomy.name_lists import NAME_COLUMNS
+from biocosmos.taxonomy.name_lists import NAME_COLUMNS, content_of
 
 RULES = ("rule", "does", "action")
 COUNTRIES = ("country", "countrycode", "country_code", "iso")
