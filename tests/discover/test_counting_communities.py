@@ -280,6 +280,9 @@ def test_a_confusion_that_would_judge_itself_is_refused(golden: bc.Collection, t
     row = next(row for row in found.table().to_pylist() if row["sample"] == "s" and row["taxon"] == "b")
     # Of b every second is called a, of a none is called b: the 2 of 10 that are called b are 4.
     assert row["n"] == 2 and row["corrected"] == pytest.approx(4, abs=0.1) and row["low"] <= row["corrected"] <= row["high"]
+    own = counted(stored, names=judged, confusion=judged, draws=5)
+    assert any("40 specimens of its are counted too" in failure.reason for failure in own.failures)
+    assert not any("counted too" in failure.reason for failure in found.failures)
     Fitted.of("the head in head", fitted=ids[:5]).save(tmp_path / "head")
     leaking = names(ids[:40], tmp_path / "leak.parquet", asked={"head": [str(tmp_path / "head")]})
     with pytest.raises(BiocosmosError, match="the head in head"):

@@ -163,3 +163,7 @@ def test_samples_as_tables() -> None:
     assert [row["richness"] for row in rows] == [2, 0, 1] and rows[1]["D1"] is None and rows[0]["rarefied_to"] == 1
     rows, apart, why = distances(community)
     assert rows.tolist() == [0, 2] and apart.shape == (2, 2) and "1 samples are empty" in why[0]
+
+
+def test_without_any_taxon_nothing_is_diverse() -> None:
+    assert np.isnan(hill(np.zeros((2, 0)), 1)).all() and np.isnan(hill(np.zeros((2, 0)), 2)).all()

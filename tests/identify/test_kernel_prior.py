@@ -14,8 +14,8 @@ from biocosmos.errors import BiocosmosError
 from biocosmos.identify.priors import Bandwidths, KernelPrior, combined, load_prior
 from biocosmos.identify.priors.choosing import choose, fit
 from biocosmos.identify.priors.combining import inner_as_published
-from biocosmos.places import Places, great_circle
-from biocosmos.places.kernel import kernel
+from biocosmos.places import Places, great_circle, on_sphere
+from biocosmos.places.kernel import Apart, kernel
 from biocosmos.specimens.guard import Fitted, refuse
 
 
@@ -185,6 +185,17 @@ def test_what_lies_beyond_six_bandwidths_is_less_than_is_said() -> None:
             each = np.bincount(prior.taxon, weights, minlength=12)
             exact = (each + widths.specimens * prior.base) / (each.sum() + widths.specimens)
             assert np.abs(found[row] - exact).sum() < 2 * n * 1.6e-8 / widths.specimens + 1e-12
+            apart, inside = Apart.of(here, prior.where), np.ones(n, bool)
+            for told, far, width in (
+                (here.has_place[0], apart.kilometres[0], widths.kilometres),
+                (here.has_day[0], apart.days[0], widths.days),
+                (np.isfinite(here.depth[0]), apart.metres[0], widths.metres),
+            ):
+                if told and np.isfinite(width):
+                    inside &= np.nan_to_num(far, nan=np.inf) <= 2 * width
+            point = on_sphere(here.latitude, here.longitude)[0]
+            near = prior.taxa_near(point, float(here.day[0]), float(here.depth[0]), 2)
+            assert sorted(near) == sorted(prior.taxon[inside])
 
 
 def test_a_kernel_prior_is_an_encoder_of_places(tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,9 +22,12 @@ FEWEST = 30
 """Specimens a confusion rests on at least."""
 
 
-def judged_names(stored: Collection, which: str, failures: Failures) -> tuple[list[Name], list[Name | None]]:
+def judged_names(
+    stored: Collection, which: str, failures: Failures, counted: Iterable[str] = ()
+) -> tuple[list[Name], list[Name | None]]:
     """(own names, names given, None: none was sure enough) of the specimens of a table of names that a person has named.
 
+    counted: ids of those whose names are to be corrected by it; where some of them judged too, that is told.
     Raises BiocosmosError for too few of them, and where what gave the names was fitted on some.
     """
     table = read_kept(stored, which)
@@ -52,6 +55,13 @@ def judged_names(stored: Collection, which: str, failures: Failures) -> tuple[li
             f"takes {FEWEST}, as 'biocosmos identify --part val -o val.parquet' gives of labelled specimens"
         )
     _refuse_leaks(stored, provenance_of(table.schema), ids)
+    both = len(set(counted) & set(ids))
+    if both:
+        reason = (
+            f"--confusion {which}: {both:,} specimens of its are counted too, so that what is corrected knows their names and "
+            "the intervals are too narrow: give names of another part"
+        )
+        failures.add(reason, stage="summarize", severity="warning")
     return own, said
 
 

@@ -153,7 +153,9 @@ def summarize(collection: Collection | str | Path, settings: SummarizeSettings =
     if settings.samples is not None:
         counting.register(_sample_rows(settings.samples, str(counting.sample)))
     counted = counting.result()
-    own, said = ([], []) if settings.confusion is None else judged_names(stored, settings.confusion, failures)
+    own, said = (
+        ([], []) if settings.confusion is None else judged_names(stored, settings.confusion, failures, counted.ids.tolist())
+    )
     grouped = group(counted, rank=settings.rank, also=[*own, *(name for name in said if name is not None)])
     if settings.per_m2:
         grouped = per_area(grouped, counted, failures)

@@ -138,7 +138,7 @@ class KernelPrior:
         spread, h = self._spread, self.bandwidths
         placed = bool(np.isfinite(point).all())
         if placed and np.isfinite(h.kilometres):
-            near = np.array(spread.tree.query_ball_point(point, _chord(h.kilometres)), np.int64)
+            near = np.array(spread.tree.query_ball_point(point, _chord(REACH * h.kilometres)), np.int64)
             space = _gauss(_kilometres(point, spread.points[near]), h.kilometres)
             rows, weights = spread.specimens_at(near, space)
         elif placed or np.isfinite(day) or np.isfinite(depth):
@@ -150,6 +150,24 @@ class KernelPrior:
         if np.isfinite(depth) and np.isfinite(h.metres):
             weights = weights * _of_each(lambda z: _level(np.abs(depth - z), h.metres), spread.depths, spread.depth[rows])
         return np.bincount(spread.taxon[rows], weights, minlength=len(self.taxa)).astype(np.float64)
+
+    def taxa_near(self, point: Float64, day: float, depth: float, times: float) -> Int64:
+        """The taxa of the specimens within so many bandwidths of a point of the sphere, a day and a depth; nan is not asked."""
+        spread, h = self._spread, self.bandwidths
+        rows: Any = slice(None)
+        inside = np.ones(len(self.taxon), np.bool_)
+        if np.isfinite(point).all() and np.isfinite(h.kilometres):
+            near = np.array(spread.tree.query_ball_point(point, _chord(times * h.kilometres) * (1 + 1e-9)), np.int64)
+            near = near[_kilometres(point, spread.points[near]) <= times * h.kilometres]
+            rows, there = spread.specimens_at(near, np.ones(len(near)))
+            inside = there > 0
+        for asked, width, values, which, apart in (
+            (day, h.days, spread.days, spread.day, days_apart),
+            (depth, h.metres, spread.depths, spread.depth, lambda one, others: np.abs(one - others)),
+        ):
+            if np.isfinite(asked) and np.isfinite(width):
+                inside = inside & (np.nan_to_num(apart(asked, values), nan=np.inf) <= times * width)[which[rows]]
+        return np.asarray(spread.taxon[rows][inside])
 
     @cached_property
     def _spread(self) -> _Spread:
@@ -277,8 +295,8 @@ def _of_each(weigh: Callable[[Float64], Float64], values: Float64, which: Int64)
 
 
 def _chord(kilometres: float) -> float:
-    """How far apart through the sphere, in its radii, points at :data:`REACH` bandwidths are."""
-    return float(2 * np.sin(min(REACH * kilometres / EARTH, np.pi) / 2))
+    """How far apart through the sphere, in its radii, points so far apart along the great circle are."""
+    return float(2 * np.sin(min(kilometres / EARTH, np.pi) / 2))
 
 
 def _kilometres(point: Float64, points: Float64) -> Float64:

@@ -35,6 +35,8 @@ def simpson(counts: npt.ArrayLike) -> Floats:
 def hill(counts: npt.ArrayLike, order: float) -> Floats:
     """Dq = (Σ p^q)^(1/(1-q)), the number of equally common taxa that are as diverse; D0 richness, D1 e^H (Hill 1973)."""
     shares = _shares(counts)
+    if not shares.shape[-1]:  # no taxon in any sample
+        return np.full(shares.shape[:-1], np.nan)
     if order == 1:
         return np.asarray(np.exp(shannon(counts)))
     powers = np.power(shares, order, out=np.zeros_like(shares), where=shares > 0)

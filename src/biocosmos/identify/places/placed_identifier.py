@@ -131,7 +131,8 @@ class PlacedIdentifier(Identifier):
     def _placed(self, predictions: Predictions, hits: Hits | None, found: Found, top: int, plain: pa.Table) -> pa.Table:
         """Rows of specimens with a place; plain: the same without it."""
         assert self.combined is not None and self.placing is not None
-        with_place = self.with_place(predictions, found.places)
+        shares = self._shares(predictions, found.places)
+        with_place = self.placing.combine(predictions, found.places, shares)
         table, said = self._fenced(self.combined, with_place, hits, found, top)
         nodes, confidence = self.combined.calibration.best_path(with_place if said is None else said.predictions)
         if said is not None:
@@ -144,23 +145,25 @@ class PlacedIdentifier(Identifier):
         for name in _ANSWER:
             table = table.append_column(f"{name}_{WITHOUT}", plain[name])
         if self.placing.way == "inaturalist":
-            shares = self._shares(predictions, found)
             for rank, values in zip(
                 self.namer.taxonomy.ranks, self.placing.published(predictions, nodes, found.places, shares).T, strict=True
             ):
                 table = table.append_column(f"{rank}_{PUBLISHED}", pa.array(values, pa.float64(), from_pandas=True))
-        evidence = self.placing.evidence(predictions.taxonomy, _last(nodes), found.places, self._shares(predictions, found))
+        evidence = self.placing.evidence(
+            predictions.taxonomy, _last(nodes), found.places, shares, held_out=self.held_out is not None
+        )
         return table.append_column(PLACE, pa.array(evidence, pa.string()))
 
-    def _shares(self, predictions: Predictions, found: Found) -> npt.NDArray[np.float64] | None:
-        return None if self.held_out is None else self.held_out(predictions.ids, found.places)
+    def _shares(self, predictions: Predictions, places: Places) -> npt.NDArray[np.float64]:
+        """What the prior says, or one that was not fitted on those asked about."""
+        assert self.placing is not None
+        return self.placing.prior.shares(places) if self.held_out is None else self.held_out(predictions.ids, places)
 
     def with_place(self, predictions: Predictions, places: Places) -> Predictions:
         """What the prior makes of what the namer says; of rows without a place the same."""
         if self.placing is None or self.combined is None:
             return predictions
-        shares = None if self.held_out is None else self.held_out(predictions.ids, places)
-        return self.placing.combine(predictions, places, shares)
+        return self.placing.combine(predictions, places, self._shares(predictions, places))
 
     def _with_nulls(self, table: pa.Table) -> pa.Table:
         """Rows of specimens without a place, with the columns of those that have one."""

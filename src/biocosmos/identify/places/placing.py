@@ -19,8 +19,8 @@ from biocosmos.identify.predictions import Predictions
 from biocosmos.identify.priors.choosing import groups_of
 from biocosmos.identify.priors.combining import inner_as_published
 from biocosmos.identify.priors.prior import Prior
-from biocosmos.places import Places, cells
-from biocosmos.places.kernel import Apart, KernelPrior
+from biocosmos.places import Places, cells, on_sphere
+from biocosmos.places.kernel import KernelPrior
 from biocosmos.taxonomy import Taxonomy
 
 Float64 = npt.NDArray[np.float64]
@@ -135,10 +135,16 @@ class Placing:
         return replace(self, floor=floor, exponent=exponent, chosen=chosen)
 
     def evidence(
-        self, taxonomy: Taxonomy, nodes: npt.NDArray[np.int32], places: Places, shares: Float64 | None = None
+        self,
+        taxonomy: Taxonomy,
+        nodes: npt.NDArray[np.int32],
+        places: Places,
+        shares: Float64 | None = None,
+        *,
+        held_out: bool = False,
     ) -> list[str | None]:
         """What the prior says of one taxon a specimen (n,): how many times its overall share it has there, and of how many
-        specimens near by that was counted; None where no place is known."""
+        specimens near by that was counted, which held-out cells are not told; None where no place is known."""
         told, said = self.prior.known(places), list[str | None]([None] * len(places))
         rows = np.flatnonzero(told & (nodes > 0))
         if not len(rows):
@@ -154,7 +160,7 @@ class Placing:
             what = "its presence score" if self.prior.presence else "its overall share times"
             factor = max(ratio, self.floor) ** self.exponent
             said[row] = f"{names[number]}: {what} {ratio:.3g}, which counts as {factor:.3g}"
-            if isinstance(self.prior, KernelPrior) and shares is None:  # those near by are not all that a held-out cell is told
+            if isinstance(self.prior, KernelPrior) and not held_out:
                 here = places.take(slice(int(row), int(row) + 1))
                 said[row] = f"{said[row]}; {near_by(self.prior, paths[number], here)}"
         return said
@@ -194,21 +200,19 @@ def known_rows(places: Places) -> npt.NDArray[np.bool_]:
 
 def near_by(prior: KernelPrior, path: str, place: Places) -> str:
     """How many specimens of a taxon, of how many, lie within two bandwidths of one place, in words."""
-    widths = prior.bandwidths
-    apart = Apart.of(place, prior.where)
-    inside, within = np.ones(len(prior.taxon), np.bool_), []
-    for told, distance, width, unit in (
-        (place.has_place[0], apart.kilometres[0], widths.kilometres, "km"),
-        (place.has_day[0], apart.days[0], widths.days, "days"),
-        (np.isfinite(place.depth[0]), apart.metres[0], widths.metres, "m of depth"),
-    ):
-        if told and np.isfinite(width):
-            inside &= np.nan_to_num(distance, nan=np.inf) <= NEAR * width
-            within.append(f"{NEAR * width:g} {unit}")
-    mine = np.isin(prior.taxon, known_taxa(prior.taxa).members(path))
-    return (
-        f"{int((inside & mine).sum()):,} of the {int(inside.sum()):,} specimens within {' and '.join(within) or 'any distance'}"
-    )
+    widths, (_, _, day, depth) = prior.bandwidths, place.numbers[0]
+    within = [
+        f"{NEAR * width:g} {unit}"
+        for told, width, unit in (
+            (place.has_place[0], widths.kilometres, "km"),
+            (place.has_day[0], widths.days, "days"),
+            (np.isfinite(depth), widths.metres, "m of depth"),
+        )
+        if told and np.isfinite(width)
+    ]
+    near = prior.taxa_near(on_sphere(place.latitude, place.longitude)[0], day, depth, NEAR)
+    mine = np.isin(near, known_taxa(prior.taxa).members(path))
+    return f"{int(mine.sum()):,} of the {len(near):,} specimens within {' and '.join(within) or 'any distance'}"
 
 
 def paths_of(taxonomy: Taxonomy, nodes: npt.NDArray[np.int32]) -> list[str]:
