@@ -205,3 +205,12 @@ def test_refusals_are_made_from_python_too() -> None:
         told(EvaluateSettings, views=2)
     with pytest.raises(SettingError, match="'three' is not known: choose"):
         told(EvaluateSettings, protocol="three")
+
+
+def test_a_prior_changes_names_and_shares_are_of_one_embedding() -> None:
+    for no_names in ({"identify": False}, {"encoder": ("a", "b")}, {"queries": "all"}):
+        with pytest.raises(UnusedSetting, match="--prior does nothing here"):
+            told(EvaluateSettings, prior="collection", **no_names)
+    assert told(EvaluateSettings, prior="collection", encoder=("a", "b"), method="linear").prior == "collection"
+    with pytest.raises(SettingError, match="one embedding"):
+        told(EvaluateSettings, protocol="quantification", encoder=("a", "b"))

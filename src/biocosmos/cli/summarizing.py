@@ -9,7 +9,7 @@ import typer
 
 from biocosmos.cli.generated import refuse, takes
 from biocosmos.cli.options import COLLECTION, OUTPUT, REPORT, STRICT, _output
-from biocosmos.cli.printing import failures_beside, finish, say, show_table
+from biocosmos.cli.printing import counted, failures_beside, finish, say, show_table
 from biocosmos.cli.verbs import add
 from biocosmos.jobs.summarize_settings import SummarizeSettings
 from biocosmos.settings import refuse_changed
@@ -129,7 +129,8 @@ def _show_shares(shares: SharesOfSamples) -> None:
 def _show(summary: Summary) -> None:
     columns, rows = summary.overview()
     community = summary.community
-    title = f"{len(community):,} samples, {len(community.taxa):,} taxa, {len(summary.counted.cell):,} specimens"
+    samples, specimens = counted(len(community), "sample"), counted(len(summary.counted.cell), "specimen")
+    title = f"{samples}, {len(community.taxa):,} taxa, {specimens}"
     show_table(columns, rows[:SHOWN], title=title)
     if len(rows) > SHOWN:
-        say(f"and {len(rows) - SHOWN:,} more samples: -o samples.csv writes them all")
+        say(f"and {counted(len(rows) - SHOWN, 'more sample')}: -o samples.csv writes them all")

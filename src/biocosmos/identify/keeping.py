@@ -44,7 +44,6 @@ _ARRAYS, _VECTORS, _ROWS, _TAXONOMY = "arrays.npz", "vectors.npy", "known.parque
 _COUNTS, _COLUMN = "kmers.npz", "column/"
 """K-mers in place of vectors, and what columns of known specimens are called among the rows."""
 _NO_VECTORS = np.empty((0, 0), np.float32)
-_CHUNK = 1 << 22
 _KEPT = {
     "features": ("f", 2),
     "held/logits?": ("f", 2),
@@ -336,8 +335,5 @@ def _under(prefix: str, arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray
 
 
 def _digest(path: Path) -> str:
-    found = hashlib.sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            found.update(chunk)
-    return found.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,7 +8,7 @@ from pathlib import Path
 from biocosmos.jobs.identify_settings import DETECTOR, METHODS, NAMER, OWN_PRIOR, WAYS
 from biocosmos.jobs.place_settings import KERNEL
 from biocosmos.jobs.place_settings import METHODS as PRIORS
-from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, check, other_than, setting
+from biocosmos.settings import GIVEN, NOT_GIVEN, SettingError, UnusedSetting, check, other_than, setting
 from biocosmos.specimens.settings import EVERYTHING
 
 OF_ATTRIBUTES = "Attributes"
@@ -407,6 +407,12 @@ class EvaluateSettings:
             raise SettingError(f"--protocol {self.protocol} trains a head again: name it with --head")
         if self.protocol in (*LEAVE_OUT, "promises", QUANTIFICATION) and len(self.head) > 1:
             raise SettingError(f"--protocol {self.protocol} is of one head: name one with --head")
+        if self.protocol == QUANTIFICATION and len(self.encoder) > 1:
+            raise SettingError(f"--protocol {self.protocol} is of one embedding: name one with --encoder")
+        named = self.head or self.method or self.protocol in NAMES
+        alike = not self.identify or len(self.encoder) > 1 or self.queries == EVERYTHING
+        if self.prior is not None and alike and not named:
+            raise UnusedSetting("prior", "--prior", "where names are judged: with --method, --head or --protocol ranks")
         if self.threshold is not None and (self.error_rate, self.promise, self.delta) != (None, None, None):
             raise SettingError("--threshold promises nothing: leave --error-rate, --promise and --delta out, or the threshold")
         if self.names and self.attributes and self.gallery != "train":
