@@ -94,7 +94,7 @@ class Counting(Gathering):
         self.cells: dict[str, Cell] = {}
         self._number: dict[str, int] = {}
         self._taxa: dict[tuple[str, Path_], int] = {}
-        self._rows = (array("q"), array("q"), array("d"), array("d"), array("b"))
+        self._rows: tuple[array[Any], ...] = (array("q"), array("q"), array("d"), array("d"), array("b"))
         self._ids: list[str] = []
         self._open: list[tuple[int, float, float]] = []
         self._layers: dict[str, tuple[float, float]] = {}
