@@ -287,6 +287,10 @@ def test_a_confusion_that_would_judge_itself_is_refused(golden: bc.Collection, t
     leaking = names(ids[:40], tmp_path / "leak.parquet", asked={"head": [str(tmp_path / "head")]})
     with pytest.raises(BiocosmosError, match="the head in head"):
         counted(stored, names=said, confusion=leaking)
+    stored.make_split("random", name="own")
+    learnt = names(ids[:40], tmp_path / "own.parquet", asked={"known": "own:train"})
+    with pytest.raises(BiocosmosError, match="of the part 'own:train' that names were learnt from"):
+        counted(stored, names=said, confusion=learnt)
     with pytest.raises(BiocosmosError, match="it takes 30"):
         counted(stored, names=said, confusion=said)
 

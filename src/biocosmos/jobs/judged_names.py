@@ -87,7 +87,7 @@ def _refuse_leaks(stored: Collection, provenance: dict[str, Any], ids: Sequence[
     who = [*(heads if isinstance(heads, list) else [heads]), name]
     guard.refuse(list(ids), *(str(each) for each in who if each))
     known = asked.get("known")
-    if isinstance(known, str) and known != "all" and ":" not in known and stored.split_names:
+    if isinstance(known, str) and known != "all" and (known.rpartition(":")[0] or "default") in stored.split_names:
         learnt = [id for batch in stored.scan(["id"], split=known) for id in batch.column("id").to_pylist()]
         guard.refuse_shared(
             list(ids),
