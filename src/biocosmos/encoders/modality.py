@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
 from biocosmos.encoders.reduction.spec import split_name, with_base
-from biocosmos.files import is_file
+from biocosmos.files import is_file, is_folder
 
 KMER = "kmer"
 TRAINED = "biocosmos.json"
@@ -111,6 +111,8 @@ def published_file(folder: Path) -> Path | None:
     """Where the weights of a published network over places or over the environment may be: in a folder, or the file itself."""
     if folder.suffix in _WEIGHTS and is_file(folder):
         return folder
+    if not is_folder(folder):  # also what no folder can be called: the name of an encoder, however long
+        return None
     names = (*_PUBLISHED, *sorted(path.name for path in folder.glob(f"{_SATCLIP}*.ckpt")))
     return next((path for name in names if is_file(path := folder / name)), None)
 
