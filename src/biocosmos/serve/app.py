@@ -19,7 +19,7 @@ from biocosmos.serve.desk import Desk
 from biocosmos.serve.late import Late, Patience
 from biocosmos.serve.pages import STATIC
 
-LATE = ("clusters", "identify", "models", "search", "specimen")
+LATE = ("clusters", "identify", "models", "search", "specimen", "where")
 """Modules of ``routes/`` that import torch."""
 
 
