@@ -298,7 +298,7 @@ def _check_place(settings: IdentifySettings) -> None:
     """Refuse what is no place, no day or no country, before anything heavy begins."""
     if settings.at is None and settings.on is None and settings.country is None:
         return
-    from biocosmos.places import country_code, parse_day, parse_place
+    from biocosmos.places import country_and_region, parse_day, parse_place
 
     try:
         if settings.at is not None:
@@ -307,7 +307,7 @@ def _check_place(settings: IdentifySettings) -> None:
             parse_day(settings.on)
     except BiocosmosError as error:
         raise SettingError(f"{'--on' if settings.at is None else '--at or --on'}: {error}") from None
-    if settings.country is not None and country_code(settings.country.partition("-")[0]) is None:
+    if settings.country is not None and country_and_region(settings.country)[0] is None:
         raise SettingError(f"--country: {settings.country!r} is no country of ISO 3166: write NL, or US-CA for a part of one")
 
 
