@@ -94,7 +94,8 @@ def held_out_places(
             asked = every[np.isin(taxa[every], taxa[learnt])]
             for name, fit in ways.items():
                 prior = fit(taxa[learnt], places.take(learnt), number)
-                own = np.array([prior.taxa.index(taxon) for taxon in taxa[asked]], np.int64)
+                column = {taxon: at for at, taxon in enumerate(prior.taxa)}
+                own = np.array([column[taxon] for taxon in taxa[asked]], np.int64)
                 scores = judged(asked, prior.chances(places.take(asked)), own, len(every) - len(asked))
                 found.setdefault((how, name), []).append(scores)
     if not sum(len(each.rows) for each in found[CELLS, FREQUENCY]):
